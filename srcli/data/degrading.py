@@ -78,15 +78,15 @@ def filtered(
     offsets = indices[8] - 8 * scale
     dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
     dense[offsets - offsets[0]] = weights[8]
-    columns, rows = (
-        [np.convolve(dense, part) for part in parts] for parts in factors(kernel)
-    )
+    kernel_columns, kernel_rows = factors(kernel)
+    columns = [np.convolve(dense, column) for column in kernel_columns]
+    rows = [np.convolve(dense, row) for row in kernel_rows]
     start = int(offsets[0]) - kernel.shape[0] // 2
 
     def padded(lines: Array, axis: int) -> Array:
         """Mirror the ends of an axis as far as whole blocks of the output reach."""
-        made = math.ceil(lines.shape[axis] // scale / BLOCK) * BLOCK
-        read = np.arange(start, start + scale * (made - 1) + len(rows[0]))
+        outputs = math.ceil(lines.shape[axis] // scale / BLOCK) * BLOCK
+        read = np.arange(start, start + scale * (outputs - 1) + len(rows[0]))
         return lines.take(mirrored(read, lines.shape[axis]), axis)
 
     # (H, C, W): both passes find their axis where a matrix product wants it.
@@ -96,22 +96,23 @@ def filtered(
         down = _products(planes.reshape(len(planes), -1), column, scale)
         lines = padded(down.reshape(-1, planes.shape[2]), 1)
         total = total + _products(lines.T, row, scale)
-    made = total.reshape(len(total), -1, picture.shape[2]).swapaxes(0, 1)
-    return made[: picture.shape[0] // scale, : picture.shape[1] // scale]
+    result = total.reshape(len(total), -1, picture.shape[2]).swapaxes(0, 1)
+    return result[: picture.shape[0] // scale, : picture.shape[1] // scale]
 
 
 def factors(
     kernel: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return columns (N, K) and rows (N, K) whose products add up to a kernel, but for a trace."""
-    column, row = kernel.sum(axis=1), kernel.sum(axis=0)
+    """Return columns (N, K) and rows (N, K) whose products add up to a kernel, nearly."""
+    column = kernel.sum(axis=1)
+    row = kernel.sum(axis=0)
     if np.abs(np.outer(column, row) - kernel).max() < NEGLIGIBLE * kernel.max() / 100:
-        return column[None], row[
-            None
-        ]  # a round Gaussian, without the time of a decomposition
-    left, values, right = np.linalg.svd(kernel)
-    kept = int((values.cumsum() < values.sum() * (1 - NEGLIGIBLE)).sum()) + 1
-    return (left[:, :kept] * values[:kept]).T, right[:kept]
+        # a round Gaussian, without the time of a decomposition
+        return column[None], row[None]
+    columns, values, rows = np.linalg.svd(kernel)
+    negligible_from = values.sum() * (1 - NEGLIGIBLE)
+    count = int((values.cumsum() < negligible_from).sum()) + 1
+    return (columns[:, :count] * values[:count]).T, rows[:count]
 
 
 def _products(
@@ -124,11 +125,11 @@ def _products(
     read = sliding_window_view(lines, band.shape[1], axis=0)[
         :: stride * BLOCK
     ].swapaxes(1, 2)
-    made = np.empty((len(read), BLOCK, lines.shape[1]), np.float32)
+    sums = np.empty((len(read), BLOCK, lines.shape[1]), np.float32)
     step = max(WORK // band.size, 1)
     for at in range(0, lines.shape[1], step):
-        np.matmul(band, read[:, :, at : at + step], out=made[:, :, at : at + step])
-    return made.reshape(-1, lines.shape[1])
+        np.matmul(band, read[:, :, at : at + step], out=sums[:, :, at : at + step])
+    return sums.reshape(-1, lines.shape[1])
 
 
 def gaussian(
@@ -139,11 +140,15 @@ def gaussian(
     They are made from the contrast that a Gaussian leaves at each frequency: samples of
     a Gaussian of less than half a pixel would blur far less than asked.
     """
-    reach = max(math.ceil(REACH_SIGMAS * sigma), 2) if sigma > 0 else 0
+    reach = 0
+    if sigma > 0:
+        reach = max(math.ceil(REACH_SIGMAS * sigma), 2)
     frequencies = 2 * math.pi * np.fft.fftfreq(2 * reach + 1)
     y, x = np.meshgrid(frequencies, frequencies, indexing="ij")
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    along, across = x * cos + y * sin, (y * cos - x * sin) * aspect
+    cos = math.cos(math.radians(angle))
+    sin = math.sin(math.radians(angle))
+    along = x * cos + y * sin
+    across = (y * cos - x * sin) * aspect
     contrast = np.exp(-0.5 * sigma**2 * (along**2 + across**2))
     return np.fft.fftshift(np.fft.ifft2(contrast).real)
 
@@ -178,16 +183,17 @@ def add_noise(
     """Add the Gaussian noise of a sensor."""
     values = picture.astype(np.float32)
     height, width, channels = values.shape
-    coarse = [max(round(side / size), 1) for side in (height, width)]
-    noise = sigma * random.standard_normal(
-        (*coarse, 1 if gray else channels), dtype=np.float32
-    )
+    shape = [max(round(side / size), 1) for side in (height, width)]
+    shape.append(1 if gray else channels)
+    noise = sigma * random.standard_normal(shape, dtype=np.float32)
     if colour:
         noise -= noise.mean(axis=2, keepdims=True)
     if size > 1:
         noise = resampled(noise, (height, width), "bicubic")
     if shot > 0:
-        light = values.mean(axis=2, keepdims=True) if gray else values
+        light = values
+        if gray:
+            light = values.mean(axis=2, keepdims=True)
         noise = noise * np.sqrt((1 - shot) + shot * (np.maximum(light, 0) / MID_GRAY))
     result: NDArray[np.float32] = values + noise
     return result
@@ -200,11 +206,12 @@ def through_jpeg(
     quality: int,
     subsampled: bool = False,
 ) -> NDArray[np.uint8]:
-    """Save a JPEG whose blocks begin at the corner, colours perhaps at half the size (4:2:0)."""
-    stream, rounded = (
-        io.BytesIO(),
-        Image.fromarray(np.ascontiguousarray(round_levels(picture))),
-    )
+    """Return a picture after saving it as a JPEG, colours perhaps at half size (4:2:0).
+
+    The blocks of the JPEG begin at the corner of the picture.
+    """
+    stream = io.BytesIO()
+    rounded = Image.fromarray(np.ascontiguousarray(round_levels(picture)))
     rounded.save(stream, "JPEG", quality=quality, subsampling=2 if subsampled else 0)
     with Image.open(stream) as image:
         return np.asarray(image.convert("RGB"))
@@ -220,26 +227,29 @@ def sharpen(
 
 def to_levels(picture: Array) -> Array:
     """Return the values of a 16-bit picture on the scale of 0..255; others as they are."""
-    return picture / np.float32(257) if picture.dtype == np.uint16 else picture
+    if picture.dtype == np.uint16:
+        return picture / np.float32(257)
+    return picture
 
 
 def round_levels(picture: Array, dtype: DTypeLike = np.uint8) -> Array:
-    """Round a picture to uint8 or uint16, half away from zero; floats are those of 0..255."""
+    """Round a picture to uint8 or uint16, half away from zero; floats span 0..255."""
     if picture.dtype == dtype:
         return picture
     return to_dtype(to_levels(picture) * (np.iinfo(dtype).max / 255), np.dtype(dtype))
 
 
 class Resampling(NamedTuple):
-    """A change of size between two steps, to so many pixels per pixel, by a filter of Pillow."""
+    """A change of size between two steps, by a filter of Pillow."""
 
     factor: float
+    """Pixels of the result per pixel of the picture, along each side."""
     filter: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class DegradationChain:
-    """Steps before and after a downscale, all numbers of which but the noise are drawn."""
+    """Drawn steps before and after a downscale; only their noise is still random."""
 
     scale: int
     before: tuple[partial[Array], ...] = ()
@@ -258,30 +268,31 @@ class DegradationChain:
             steps: Sequence[partial[Array] | Resampling],
         ) -> tuple[int, int]:
             """Return the size from which the last steps come to that of LR."""
-            changes = (
-                step.factor for step in reversed(steps) if isinstance(step, Resampling)
-            )
-            factor = math.prod(changes)
+            factor = 1.0
+            for step in reversed(steps):
+                if isinstance(step, Resampling):
+                    factor *= step.factor
             return max(round(height / factor), 1), max(round(width / factor), 1)
 
         # A blur at the end of the steps on HR is merged into the downscale.
-        steps, kernel = self.before, np.ones((1, 1))
+        steps = self.before
+        kernel = np.ones((1, 1))
         if steps and steps[-1].func is blur:
-            steps, kernel = steps[:-1], gaussian(**steps[-1].keywords)
+            kernel = gaussian(**steps[-1].keywords)
+            steps = steps[:-1]
         for step in steps:
             values = step(values, random)
-        if self.filter == "bicubic" and not any(
-            isinstance(s, Resampling) for s in self.after
-        ):
+        resizes_later = any(isinstance(step, Resampling) for step in self.after)
+        if self.filter == "bicubic" and not resizes_later:
             values = filtered(values, kernel, self.scale)
         else:
-            values = filtered(values, kernel) if kernel.size > 1 else values
+            if kernel.size > 1:
+                values = filtered(values, kernel)
             values = resampled(values, size_before(self.after), self.filter)
-        for done, change in enumerate(self.after, 1):
+        for number, change in enumerate(self.after, 1):
             if isinstance(change, Resampling):
-                values = resampled(
-                    values, size_before(self.after[done:]), change.filter
-                )
+                size = size_before(self.after[number:])
+                values = resampled(values, size, change.filter)
             else:
                 values = change(values, random)
         return round_levels(values, picture.dtype)
@@ -306,7 +317,9 @@ def draw(
 
 
 def _one_of(names: Sequence[str], random: np.random.Generator) -> str:
-    return names[0] if len(names) == 1 else names[int(random.integers(len(names)))]
+    if len(names) == 1:
+        return names[0]
+    return names[int(random.integers(len(names)))]
 
 
 def _draw_piece(
@@ -336,13 +349,9 @@ def _draw_piece(
         return partial(sharpen, sigma=sigma, amount=random.uniform(*piece.amount))
     if isinstance(piece, Resize):
         return Resampling(random.uniform(*piece.factor), _one_of(piece.filters, random))
-    quality, subsampled = (
-        random.integers(*piece.quality, endpoint=True),
-        random.random(),
-    )
-    return partial(
-        through_jpeg, quality=int(quality), subsampled=subsampled < piece.subsampling
-    )
+    quality = int(random.integers(*piece.quality, endpoint=True))
+    subsampled = random.random() < piece.subsampling
+    return partial(through_jpeg, quality=quality, subsampled=subsampled)
 
 
 def degrade(
@@ -377,22 +386,21 @@ def degrade(
         raise ValueError(
             f"expected (H, W, 3) uint8 or uint16, got {picture.shape} {picture.dtype}"
         )
-    chosen = (
-        Degradation.named(degradation) if isinstance(degradation, str) else degradation
-    )
+    if isinstance(degradation, str):
+        degradation = Degradation.named(degradation)
     random = np.random.default_rng(seed)
-    return draw(chosen, scale, random).apply(picture, random)
+    return draw(degradation, scale, random).apply(picture, random)
 
 
 def degrade_pairs(
     pairs: Pairs, degradation: Degradation, seed: int = VALIDATION_SEED
 ) -> Pairs:
-    """Return the same HR pictures with degraded LR; picture ``i`` is drawn by ``(seed, i)``."""
-    made = (
+    """Return the same HR pictures with degraded LR; ``(seed, i)`` draws picture ``i``."""
+    lr = [
         degrade(hr, pairs.scale, degradation, (seed, i))
         for i, hr in enumerate(pairs.hr)
-    )
-    return replace(pairs, lr=[*made])
+    ]
+    return replace(pairs, lr=lr)
 
 
 def degraded_patch(
@@ -411,15 +419,18 @@ def degraded_patch(
     """
     steps = [step.func for step in chain.after if isinstance(step, partial)]
     block = MCU if through_jpeg in steps else 1
-    region, cuts = picture, []
-    for axis, begin in enumerate(corner):
+    region = picture
+    inside = []
+    for axis, patch_start in enumerate(corner):
         before = HALO + int(random.integers(block))
-        cuts.append(slice(before, before + patch))
-        first = (begin - before) * chain.scale
-        last = first + chain.scale * block * math.ceil((before + patch + HALO) / block)
-        if 0 <= first <= last <= picture.shape[axis]:
-            region = region[:, first:last] if axis else region[first:last]
-        else:  # "take" gathers pixels of three bytes several times faster than indexing does
-            read = mirrored(np.arange(first, last), picture.shape[axis])
+        inside.append(slice(before, before + patch))
+        blocks = math.ceil((before + patch + HALO) / block)
+        start = (patch_start - before) * chain.scale
+        stop = start + chain.scale * block * blocks
+        if 0 <= start <= stop <= picture.shape[axis]:
+            region = region[:, start:stop] if axis else region[start:stop]
+        else:
+            # "take" gathers pixels of three bytes several times faster than indexing
+            read = mirrored(np.arange(start, stop), picture.shape[axis])
             region = region.take(read, axis)
-    return chain.apply(region, random)[cuts[0], cuts[1]]
+    return chain.apply(region, random)[tuple(inside)]

@@ -13,7 +13,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,8 @@ from PIL import Image, UnidentifiedImageError
 
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
-from srcli.imaging import tiff, vips
+from srcli.imaging import exif, tiff, vips
+from srcli.imaging.fitting import xmp_orientation
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
@@ -91,35 +92,34 @@ def _encoded(ref: PictureRef, zips: Zips) -> bytes:
             f"{ref}: cannot be unpacked within bounds; pack it with deflate"
         )
     with archive.open(member) as stream:
-        return stream.read(
-            member.file_size
-        )  # no more, where there is more than it claims
+        # no more, where there is more than it claims
+        return stream.read(member.file_size)
 
 
 def photograph_of(name: str) -> str:
-    """Name of the photograph a crop was cut from: ``ubuntu-125s_00`` -> ``ubuntu-125``."""
+    """Return the photograph of a crop: ``ubuntu-125`` for ``ubuntu-125s_00``."""
     return re.sub(r"s?_\d+$", "", name)
 
 
 def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
     """List the pictures of folders, zip shards and single files, sorted within each."""
-    found: list[PictureRef] = []
+    refs: list[PictureRef] = []
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
         if not (path.is_dir() or path.is_file()):
             raise DataError(f"{path}: a pipe or a device; copy it to a file first")
-        below = (
-            sorted(filter(Path.is_file, path.rglob("*"))) if path.is_dir() else [path]
-        )
-        for file in below:
+        files = [path]
+        if path.is_dir():
+            files = sorted(filter(Path.is_file, path.rglob("*")))
+        for file in files:
             if file.suffix.lower() == ".zip":
-                found.extend(_members(file))
+                refs.extend(_members(file))
             elif file == path or _is_picture(file):
-                found.append(PictureRef(path=file))
-    if not found:
+                refs.append(PictureRef(path=file))
+    if not refs:
         raise DataError(f"no pictures in {', '.join(map(str, paths))}")
-    return found
+    return refs
 
 
 def _is_picture(path: Path) -> bool:
@@ -157,21 +157,22 @@ def refuse_twins(where: Path, names: Sequence[str]) -> None:
 
     By their stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
     """
-    known = {name.casefold(): name for name in names}
-    twins: dict[str, str] = {}
-    for name in known.values():
-        if ending := _ENDING.fullmatch(name):
-            others = (
-                f"{ending[1].casefold()}{suffix}" for suffix in ("", "_hr", "-hr", "hr")
-            )
-            if twin := next((known[other] for other in others if other in known), ""):
-                twins[name] = twin
-    if twins:
-        name, other = next(iter(twins.items()))
+    by_folded = {name.casefold(): name for name in names}
+    hr_of_lr: dict[str, str] = {}
+    for name in by_folded.values():
+        ending = _ENDING.fullmatch(name)
+        if ending is None:
+            continue
+        for suffix in ("hr", "-hr", "_hr", ""):
+            hr_name = by_folded.get(f"{ending[1].casefold()}{suffix}")
+            if hr_name is not None:
+                hr_of_lr[name] = hr_name
+    if hr_of_lr:
+        lr_name, hr_name = next(iter(hr_of_lr.items()))
         raise DataError(
-            f"{where}: {len(twins)} of {len(names)} pictures are by their names LR pictures of "
-            f"others ({name} of {other}), and would be taken for HR; give a folder that holds the "
-            "HR pictures alone"
+            f"{where}: {len(hr_of_lr)} of {len(names)} pictures are by their names LR pictures of "
+            f"others ({lr_name} of {hr_name}), and would be taken for HR; give a folder that holds "
+            "the HR pictures alone"
         )
 
 
@@ -181,32 +182,35 @@ def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
     A folder of LR pictures that is given itself is trained on.
     """
     roots = sorted(paths, key=lambda path: len(path.parts), reverse=True)
-    groups: dict[Path, list[PictureRef]] = {}
+    refs_of_root: dict[Path, list[PictureRef]] = {}
     for ref in refs:
         root = next(path for path in roots if ref.path.is_relative_to(path))
-        groups.setdefault(root, []).append(ref)
-    for root, own in groups.items():
-        folders = Counter(_folders(root, ref) for ref in own)
-        lr = {
-            each: n for each, n in folders.items() if any(map(_FOLDER.fullmatch, each))
-        }
-        if lr:
-            remedy = "give the folder of the HR pictures, or one of these by itself to train on it"
-            if len(lr) < len(folders):
-                named = {
-                    root.joinpath(*each[: place + 1])
-                    for each in folders.keys() - lr.keys()
-                    for place, part in enumerate(each)
-                    if HR_FOLDER.fullmatch(part)
-                }
-                whole = "the folder of the HR pictures alone"
-                remedy = f"give {named.pop() if len(named) == 1 else whole}"
+        refs_of_root.setdefault(root, []).append(ref)
+    for root, below in refs_of_root.items():
+        counts = Counter(_folders(root, ref) for ref in below)
+        lr_folders = [parts for parts in counts if any(map(_FOLDER.fullmatch, parts))]
+        if lr_folders:
+            examples = ", ".join("/".join(parts) for parts in lr_folders[:3])
             raise DataError(
-                f"{root}: {sum(lr.values())} of {len(own)} pictures lie in folders of LR pictures "
-                f"({', '.join('/'.join(each) for each in list(lr)[:3])}), and would be taken for "
-                f"HR; {remedy}"
+                f"{root}: {sum(counts[parts] for parts in lr_folders)} of {len(below)} pictures "
+                f"lie in folders of LR pictures ({examples}), and would be taken for HR; "
+                + _lr_remedy(root, counts.keys() - set(lr_folders))
             )
-        refuse_twins(root, [ref.name for ref in own])
+        refuse_twins(root, [ref.name for ref in below])
+
+
+def _lr_remedy(root: Path, hr_folders: Collection[tuple[str, ...]]) -> str:
+    """Return what to do about folders of LR pictures beside these other folders."""
+    if not hr_folders:
+        return "give the folder of the HR pictures, or one of these by itself to train on it"
+    named = set()
+    for parts in hr_folders:
+        for depth, part in enumerate(parts, 1):
+            if HR_FOLDER.fullmatch(part):
+                named.add(root.joinpath(*parts[:depth]))
+    if len(named) == 1:
+        return f"give {named.pop()}"
+    return "give the folder of the HR pictures alone"
 
 
 def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
@@ -214,8 +218,10 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
     below = ref.path.relative_to(root).parts
     if not ref.member:
         return below[:-1]
-    zips = (*below[:-1], Path(below[-1]).stem) if below else ()
-    return (*zips, *Path(ref.member).parts[:-1])
+    members = Path(ref.member).parts[:-1]
+    if not below:
+        return members
+    return (*below[:-1], Path(below[-1]).stem, *members)
 
 
 class _LargeError(Exception):
@@ -227,8 +233,8 @@ def decode(
 ) -> Picture:
     """Decode one picture to (H, W, 3) RGB; _LargeError for one of over ``most`` pixels.
 
-    It is uint8, or uint16 where values have more bits. Gray becomes R = G = B, and
-    transparency is ignored.
+    It is uint8, or uint16 where values have more bits, and upright. Gray becomes
+    R = G = B, and transparency is ignored.
     """
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
@@ -241,14 +247,22 @@ def decode(
                 )
             if image.width * image.height > most:
                 raise _LargeError
-            if (pixels := _read_deep(encoded, image)) is not None:
-                return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-            load(image)
-            if image.mode[0] in "IF":  # which Pillow would clip at 255
-                raise ValueError(
-                    f"pixels of kind {image.mode} are neither 8 nor 16 bits"
-                )
-            return np.asarray(image.convert("RGB"))
+            pixels = _read_deep(encoded, image)
+            if pixels is None:
+                load(image)
+                if image.mode[0] in "IF":  # which Pillow would clip at 255
+                    raise ValueError(
+                        f"pixels of kind {image.mode} are neither 8 nor 16 bits"
+                    )
+                pixels = np.asarray(image.convert("RGB"))
+            if pixels.shape[2] == 1:
+                pixels = np.repeat(pixels, 3, axis=2)
+            if image.format == "TIFF":  # turned already, by Pillow or by _read_deep
+                return pixels
+            stated = exif.orientation(image.info.get("exif"))
+            return upright(
+                pixels, stated or xmp_orientation(image.info.get("xmp")) or 1
+            )
     except UnidentifiedImageError as error:
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except _DAMAGE as error:
@@ -268,12 +282,10 @@ def _read_deep(encoded: bytes, image: Image.Image) -> Picture | None:
         header = tiff.read_header(Path(image.format), stream)
         if header.bits == 16 and not header.refusal:
             with MemoryFile(encoded) as file:
-                pixels = tiff.read_pixels(
-                    replace(header, path=Path(file.name)), stream
-                )[0]
-            return upright(
-                pixels, header.orientation
-            )  # as Pillow turns those of 8 bits
+                header = replace(header, path=Path(file.name))
+                pixels, _ = tiff.read_pixels(header, stream)
+            # as Pillow turns those of 8 bits
+            return upright(pixels, header.orientation)
     return None
 
 
@@ -284,10 +296,10 @@ def read_pictures(
     workers: int = 4,
     smallest: int = 1,
 ) -> Iterator[T | SrxError]:
-    """Decode pictures in threads; give, in their order, what is made of each or its error.
+    """Decode pictures in threads; yield, in their order, what ``use`` makes of each.
 
-    That is what ``use`` returns, which is called in the threads. ``smallest`` are the
-    pixels that both sides must have.
+    For pictures that cannot be used the error is yielded. ``use`` is called in the
+    threads; ``smallest`` are the pixels that both sides must have.
     """
     zips: Zips = {}
 
@@ -316,7 +328,7 @@ def read_pictures(
 
 
 def digest(images: Iterable[NDArray[Any]]) -> str:
-    """Hex digest of the pixels of all pictures, in order."""
+    """Return the hex digest of the pixels of all pictures, in order."""
     total = hashlib.sha256()
     for image in images:
         total.update(repr(image.shape).encode())

@@ -1,4 +1,4 @@
-"""Which pictures are held out of a training, how HR and LR make pairs, and where pairs are kept.
+"""Hold pictures out of a training, pair HR with LR, and keep the pairs.
 
 Pictures for which there is no memory lie in mapped files, of which the system takes the
 memory back when it is needed.
@@ -65,26 +65,26 @@ def pair_up(
     out.
     """
     if ref.lr is None:
-        return (hr := mod_crop(hr, scale)), shrink(hr, scale)
+        hr = mod_crop(hr, scale)
+        return hr, shrink(hr, scale)
     lr = read(ref.lr)
-    (high, wide), (height, width) = lr.shape[:2], hr.shape[:2]
-    if not (0 <= height - high * scale < 12 and 0 <= width - wide * scale < 12):
+    lr_height, lr_width = lr.shape[:2]
+    height, width = hr.shape[:2]
+    used_height = lr_height * scale
+    used_width = lr_width * scale
+    if not (0 <= height - used_height < 12 and 0 <= width - used_width < 12):
         raise DataError(
-            f"{ref.lr}: {wide}x{high} is not 1/{scale} of the HR picture {ref} with "
+            f"{ref.lr}: {lr_width}x{lr_height} is not 1/{scale} of the HR picture {ref} with "
             f"{width}x{height}"
         )
-    return hr[: high * scale, : wide * scale], lr
+    return hr[:used_height, :used_width], lr
 
 
 def make_pairs(images: Iterable[Picture], scale: int) -> Pairs:
     """Crop HR pictures to multiples of ``scale`` and make their LR."""
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
-    return Pairs(
-        scale=scale,
-        hr=hr,
-        lr=[downscale(each, scale) for each in hr],
-        digest=digest(hr),
-    )
+    lr = [downscale(image, scale) for image in hr]
+    return Pairs(scale=scale, hr=hr, lr=lr, digest=digest(hr))
 
 
 class PictureStore:
@@ -97,7 +97,8 @@ class PictureStore:
     def __init__(self, limit: int | None = None, folder: Path | None = None) -> None:
         self.in_memory = self.in_files = 0
         """Bytes of pictures."""
-        self._limit, self._folder = limit, folder
+        self._limit = limit
+        self._folder = folder
         self._free = np.empty(0, np.uint8)  # what is left of the last file
 
     def keep(self, picture: Picture) -> Picture:
@@ -121,12 +122,12 @@ class PictureStore:
                     f"{self._folder}: no room for decoded pictures ({error.strerror or error}), "
                     "which take over half of the memory; set SRX_CACHE to a folder with room"
                 ) from error
-        kept, self._free = self._free[:size], self._free[size:]
-        kept = kept.view(picture.dtype).reshape(picture.shape)
-        kept[...] = picture
-        kept.flags.writeable = False
+        stored = self._free[:size].view(picture.dtype).reshape(picture.shape)
+        self._free = self._free[size:]
+        stored[...] = picture
+        stored.flags.writeable = False
         self.in_files += size
-        return kept
+        return stored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,32 +156,35 @@ class Split:
 
 
 def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
-    """Hold out the named photographs; if none is named and none of the built-in list there, a few.
+    """Hold out the named photographs, or those of the built-in list, or else a few.
 
-    The rule for these: 2 % of the photographs, at least 1 and at most 16, the first by
+    The rule for the few: 2 % of the photographs, at least 1 and at most 16, the first by
     sorted name; none of fewer than 5. If the names look like few photographs
     (``IMG_0001``, ``IMG_0002``), every picture counts as one.
     """
     names = selection.hold_out or ()
-    train, held = split_held_out(
+    train, held_out = split_held_out(
         refs, HELD_OUT if selection.hold_out is None else names
     )
     if not train:
         raise DataError(
             "no training pictures are left after --hold-out; give more with --data"
         )
-    there = {name for ref in refs for name in (ref.name, photograph_of(ref.name))}
-    if absent := [name for name in names if name not in there]:
+    names_in_data = {ref.name for ref in refs}
+    names_in_data |= {photograph_of(ref.name) for ref in refs}
+    if absent := [name for name in names if name not in names_in_data]:
         # The picture of the right name would be trained on.
-        more = f" (nor are {len(absent) - 1} more)" if len(absent) > 1 else ""
-        hint = did_you_mean(absent[0], sorted(there))
+        more = ""
+        if len(absent) > 1:
+            more = f" (nor are {len(absent) - 1} more)"
+        hint = did_you_mean(absent[0], sorted(names_in_data))
         raise DataError(f"--hold-out {absent[0]}: not in the data{hint}{more}")
-    if held:
-        reason = f"held out by name: {len(held)}"
+    if held_out:
+        reason = f"held out by name: {len(held_out)}"
         if selection.hold_out is None:
-            found = sum(name in there for name in HELD_OUT)
-            reason += f" ({found} of {len(HELD_OUT)} in the list are in the data)"
-        return Split(train=train, held_out=held, reason=reason)
+            count = sum(name in names_in_data for name in HELD_OUT)
+            reason += f" ({count} of {len(HELD_OUT)} in the list are in the data)"
+        return Split(train=train, held_out=held_out, reason=reason)
     if selection.hold_out is None:
         return split_by_rule(train)
     return Split(train=train, held_out=[], reason="no validation (--hold-out none)")
@@ -193,20 +197,21 @@ def split_held_out(
 
     The crops of every held-out photograph come by name, at most ``MOST_CROPS``.
     """
-    kept = set(held_out)
+    names = set(held_out)
     train: list[PictureRef] = []
-    held: dict[str, list[PictureRef]] = {}
+    crops_of: dict[str, list[PictureRef]] = {}
     for ref in refs:
-        key = ref.name if ref.name in kept else photograph_of(ref.name)
-        if key in kept:
-            held.setdefault(key, []).append(ref)
+        photograph = photograph_of(ref.name)
+        if ref.name in names:
+            photograph = ref.name
+        if photograph in names:
+            crops_of.setdefault(photograph, []).append(ref)
         else:
             train.append(ref)
-    crops = (
-        sorted(held[name], key=lambda ref: ref.name)[:MOST_CROPS]
-        for name in sorted(held)
-    )
-    return train, [ref for own in crops for ref in own]
+    chosen: list[PictureRef] = []
+    for _, crops in sorted(crops_of.items()):
+        chosen += sorted(crops, key=lambda ref: ref.name)[:MOST_CROPS]
+    return train, chosen
 
 
 def split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
@@ -220,7 +225,9 @@ def split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
         )
         return Split(train=refs, held_out=[], reason=reason)
     count = min(max(round(SHARE * len(names)), 1), MOST)
-    train, held = split_held_out(refs, names[:count])
-    shown = ", ".join(names[:count] if count <= 3 else [*names[:3], "..."])
+    train, held_out = split_held_out(refs, names[:count])
+    shown = ", ".join(names[: min(count, 3)])
+    if count > 3:
+        shown += ", ..."
     reason = f"held out by rule, the first {count} of {len(names)} by name: {shown}"
-    return Split(train=train, held_out=held, reason=reason, by_rule=True)
+    return Split(train=train, held_out=held_out, reason=reason, by_rule=True)

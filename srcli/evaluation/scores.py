@@ -120,97 +120,107 @@ class Evaluation:
 
     def sets(self, scale: int) -> list[str]:
         """Return the sets of a scale, in the order of measuring."""
-        return [dataset for each, dataset in self.sizes if each == scale]
+        return [dataset for at_scale, dataset in self.sizes if at_scale == scale]
 
     def of(
         self, scale: int, dataset: str, model: str | None = None
     ) -> list[PictureScore]:
         """Return the scores of one set at one scale, of all models or one."""
-        own = [
-            each
-            for each in self.scores
-            if (each.scale, each.dataset) == (scale, dataset)
+        return [
+            score
+            for score in self.scores
+            if (score.scale, score.dataset) == (scale, dataset)
+            and model in (None, score.model)
         ]
-        return [each for each in own if model in (None, each.model)]
 
     def means(
         self, scale: int | None = None, dataset: str | None = None
     ) -> list[dict[str, Any]]:
         """Return rows of means by ``scale``, ``dataset`` and ``model``, in the order of measuring.
 
-        Of the pictures of a set (``of``) so many were measured (``pictures``):
-        ``values`` and ``medians`` by metric, the median of ``seconds``, the mean PSNR
-        of ``bicubic``, or None.
+        ``pictures`` is the number of pictures that were measured, of those in the set
+        (``of``); ``values`` and ``medians`` are by metric, ``seconds`` is a median,
+        ``bicubic`` a mean PSNR, each None where nothing is known.
         """
-        found = []
-        for (own, name), model in product(self.sizes, self.models):
-            wanted = scale in (None, own) and dataset in (None, name)
-            if wanted and (group := self.of(own, name, model)):
-                seconds = [
-                    score.seconds for score in group if score.seconds is not None
-                ]
-                levels = [score.bicubic for score in group if score.bicubic is not None]
-                columns = {
-                    key: [s.values[key] for s in group] for key in group[0].values
-                }
-                found.append({
-                    "scale": own,
-                    "dataset": name,
-                    "model": model,
-                    "pictures": len(group),
-                    "of": self.sizes[own, name],
-                    "values": {key: fmean(column) for key, column in columns.items()},
-                    "medians": {key: median(column) for key, column in columns.items()},
-                    "seconds": median(seconds) if seconds else None,
-                    "bicubic": fmean(levels) if levels else None,
-                })  # fmt: skip
-        return found
+        rows = []
+        for (set_scale, name), model in product(self.sizes, self.models):
+            if scale not in (None, set_scale) or dataset not in (None, name):
+                continue
+            scores = self.of(set_scale, name, model)
+            if not scores:
+                continue
+            values: dict[str, float] = {}
+            medians: dict[str, float] = {}
+            for metric in scores[0].values:
+                column = [score.values[metric] for score in scores]
+                values[metric] = fmean(column)
+                medians[metric] = median(column)
+            seconds = [score.seconds for score in scores if score.seconds is not None]
+            levels = [score.bicubic for score in scores if score.bicubic is not None]
+            rows.append({
+                "scale": set_scale,
+                "dataset": name,
+                "model": model,
+                "pictures": len(scores),
+                "of": self.sizes[set_scale, name],
+                "values": values,
+                "medians": medians,
+                "seconds": median(seconds) if seconds else None,
+                "bicubic": fmean(levels) if levels else None,
+            })  # fmt: skip
+        return rows
 
     def add_differences(self) -> None:
-        """Compare every model with the first, picture by picture; without infinite differences."""
+        """Compare every model with the first, picture by picture, where both are finite."""
         against = self.models[0]
         for (scale, dataset), model, metric in product(
             self.sizes, self.models[1:], self.metrics
         ):
-            first, other = (
-                {
-                    score.picture: score.values[metric]
-                    for score in self.of(scale, dataset, each)
-                }
-                for each in (against, model)
-            )
-            pairs = [
-                other[name] - value for name, value in first.items() if name in other
+            base = {
+                score.picture: score.values[metric]
+                for score in self.of(scale, dataset, against)
+            }
+            differences = [
+                score.values[metric] - base[score.picture]
+                for score in self.of(scale, dataset, model)
+                if score.picture in base
             ]
-            if finite := list(filter(math.isfinite, pairs)):
-                low, high, _ = crossed_interval(np.array([finite]))
-                names = {"model": model, "against": against, "metric": metric}
-                mean = {
-                    "pictures": len(finite),
-                    "mean": math.fsum(finite) / len(finite),
-                }
-                place = {"scale": scale, "dataset": dataset, **names}
-                self.differences.append({**place, **mean, "low": low, "high": high})
+            finite = list(filter(math.isfinite, differences))
+            if not finite:
+                continue
+            low, high, _ = crossed_interval(np.array([finite]))
+            self.differences.append({
+                "scale": scale,
+                "dataset": dataset,
+                "model": model,
+                "against": against,
+                "metric": metric,
+                "pictures": len(finite),
+                "mean": math.fsum(finite) / len(finite),
+                "low": low,
+                "high": high,
+            })  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
         """Return everything as plain values, the metrics of a row beside its other values."""
         plain = asdict(self)
         del plain["sizes"]
         plain["metrics"] = {name: METRICS[name].meaning for name in self.metrics}
-        means, pictures = self.means(), plain.pop("scores")
+        means = self.means()
+        pictures = plain.pop("scores")
         for row in (*means, *pictures):
             row.update(row.pop("values"))
         return {**plain, "means": means, "pictures": pictures}
 
 
 def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the 95 % interval and p-value of a mean over seeds and pictures, both random effects.
+    """Return the 95 % interval and p-value of a mean over seeds and pictures.
 
-    The differences of one training, or of one picture, are correlated. Their variances
-    are separated as in a two-way table of random effects, and the interval is Student's
-    with the degrees of freedom of Satterthwaite (1946); a percentile bootstrap over
-    three seeds or five pictures is too short. With one seed it is the paired t interval
-    over pictures, which does not cover other trainings.
+    Both are random effects. The differences of one training, or of one picture, are
+    correlated. Their variances are separated as in a two-way table of random effects,
+    and the interval is Student's with the degrees of freedom of Satterthwaite (1946); a
+    percentile bootstrap over three seeds or five pictures is too short. With one seed
+    it is the paired t interval over pictures, which does not cover other trainings.
 
     ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper
     end, and the two-sided p-value; NaN with one seed and one picture.
@@ -222,22 +232,26 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
         return math.nan, math.nan, math.nan
     mean = float(differences.mean())
     if min(seeds, pictures) == 1:
-        square, freedom = float(differences.var(ddof=1)), seeds * pictures - 1.0
+        square = float(differences.var(ddof=1))
+        freedom = seeds * pictures - 1.0
     else:
         by_seed = differences.mean(axis=1, keepdims=True) - mean
         by_picture = differences.mean(axis=0, keepdims=True) - mean
-        rest = differences - mean - by_seed - by_picture
-        parts = [
-            (pictures * float((by_seed**2).sum()), seeds - 1),
-            (seeds * float((by_picture**2).sum()), pictures - 1),
-            (float((rest**2).sum()), (seeds - 1) * (pictures - 1)),
-        ]
-        of_seeds, of_pictures, left = (total / own for total, own in parts)
-        # Never below either effect alone: chance can make the rest larger than both.
-        square = max(of_seeds + of_pictures - left, of_seeds, of_pictures)
-        spread = sum((total / own) ** 2 / own for total, own in parts)
-        freedom = square**2 / spread if spread > 0 else MOST_FREEDOM
-        freedom = min(max(freedom, 1.0), MOST_FREEDOM)
+        residuals = differences - mean - by_seed - by_picture
+        sums = np.array([
+            pictures * float((by_seed**2).sum()),
+            seeds * float((by_picture**2).sum()),
+            float((residuals**2).sum()),
+        ])  # fmt: skip
+        freedoms = np.array([seeds - 1, pictures - 1, (seeds - 1) * (pictures - 1)])
+        of_seeds, of_pictures, of_residuals = sums / freedoms
+        # Never below either effect alone: chance can make the residuals larger than
+        # both.
+        square = max(of_seeds + of_pictures - of_residuals, of_seeds, of_pictures)
+        spread = sum((sums / freedoms) ** 2 / freedoms)
+        freedom = MOST_FREEDOM
+        if spread > 0:
+            freedom = min(max(square**2 / spread, 1.0), MOST_FREEDOM)
     error = math.sqrt(square / (seeds * pictures))
     half = float(stdtrit(freedom, 0.975)) * error
     p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
@@ -245,7 +259,7 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
 
 
 def label_models(models: Sequence[str]) -> dict[str, str]:
-    """Return each model once, in order, with a short name that stays different from the others.
+    """Return each model once, in order, with a short name of its own.
 
     Two spellings of one path are the same model. Files are called by their stem, with
     folders where needed; names that are alike even then (``ddsr`` and
@@ -253,19 +267,22 @@ def label_models(models: Sequence[str]) -> dict[str, str]:
     """
     if not models:
         raise UsageError("nothing to measure: give a model")
-    found: dict[object, str] = {}
+    name_of: dict[str | Path, str] = {}
     for model in models:
         path = Path(model)
-        found.setdefault(
-            model if model in MODELS or not path.exists() else path.resolve(), model
-        )
-    names = list(found.values())
-    paths = [Path(name) for name in names]
-    plain = [
-        p.with_suffix("") if p.suffix.lower() in WEIGHTS_SUFFIXES else p for p in paths
-    ]
+        if model in MODELS or not path.exists():
+            name_of.setdefault(model, model)
+        else:
+            name_of.setdefault(path.resolve(), model)
+    names = list(name_of.values())
+    paths = []
+    for name in names:
+        path = Path(name)
+        if path.suffix.lower() in WEIGHTS_SUFFIXES:
+            path = path.with_suffix("")
+        paths.append(path)
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        labels = ["/".join(path.parts[-depth:]) for path in plain]
+        labels = ["/".join(path.parts[-depth:]) for path in paths]
         if len(set(labels)) == len(names):
             return dict(zip(names, labels, strict=True))
     return dict(zip(names, names, strict=True))

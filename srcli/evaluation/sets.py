@@ -1,4 +1,4 @@
-"""Pictures of evaluation sets: HR files, LR or SR files matched to them by name, HR/LR pairs."""
+"""Pictures of evaluation sets: HR files, files matched to them by name, HR/LR pairs."""
 
 from __future__ import annotations
 
@@ -60,11 +60,14 @@ class PictureSet:
 
 
 class Match(NamedTuple):
-    """Files by picture; pictures without one file and files without a picture, with the reason."""
+    """Files of one folder, matched to the pictures of a set."""
 
     files: dict[str, Path]
+    """By picture."""
     missing: dict[str, str]
+    """Pictures without a file, or with several, each with the reason in words."""
     orphans: dict[str, str]
+    """Files without a picture, likewise."""
 
 
 def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> PictureSet:
@@ -78,18 +81,23 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     is no such set, or it holds no pictures.
     """
     if name == BUILT_IN:
-        pictures = (
-            PictureRef(path=Path(BUILT_IN), member=each) for each in BUILT_IN_PICTURES
-        )
-        return PictureSet(BUILT_IN, Path(BUILT_IN), tuple(pictures))
+        path = Path(BUILT_IN)
+        pictures = [
+            PictureRef(path=path, member=member) for member in BUILT_IN_PICTURES
+        ]
+        return PictureSet(BUILT_IN, path, tuple(pictures))
     folder = _find_folder(name)
     place = folder.resolve()
-    label = place.parent.name if HR_FOLDER.fullmatch(place.name) else place.name
-    for each in (folder / f"image_SRF_{scale}", folder) if lr_folder is None else ():
-        pairs, missing = _suffixed_pairs(each, scale)
-        if pairs or missing:
-            return PictureSet(label, place, tuple(pairs), missing, lr_folder=each)
-    hr_folder, notes = folder, tuple[str, ...]()
+    label = place.name
+    if HR_FOLDER.fullmatch(label):
+        label = place.parent.name
+    if lr_folder is None:
+        for both in (folder / f"image_SRF_{scale}", folder):
+            pairs, missing = _suffixed_pairs(both, scale)
+            if pairs or missing:
+                return PictureSet(label, place, tuple(pairs), missing, lr_folder=both)
+    hr_folder = folder
+    notes: tuple[str, ...] = ()
     if not _pictures(folder):
         named = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
         hr_folder = _only(named, folder, "HR", "give one by --data") or folder
@@ -99,8 +107,9 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     hr = {path.stem if count[path.stem] == 1 else path.name: path for path in hr_paths}
     if lr_folder is None and hr_folder != folder:
         lr_folder, notes = _lr_folder(folder, hr_folder, scale)
-    files = list_pictures(lr_folder) if lr_folder else []
-    lr = match_files(list(hr), files, scale, kind="LR") if files else Match({}, {}, {})
+    lr = Match({}, {}, {})
+    if lr_folder:
+        lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
     items = tuple(
         PictureRef(path=path, lr=lr.files.get(key), label=key)
         for key, path in hr.items()
@@ -113,9 +122,10 @@ def list_pictures(folder: Path) -> list[Path]:
     """Return the pictures of a folder, sorted, without hidden files such as those of macOS."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
-    if not (found := _pictures(folder)):
+    pictures = _pictures(folder)
+    if not pictures:
         raise DataError(f"{folder}: holds no pictures")
-    return found
+    return pictures
 
 
 def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -> Match:
@@ -128,44 +138,45 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
 
     The scale, and the kind (``LR`` or ``SR``), only stand in messages.
     """
-    found: dict[str, list[Path]] = {name: [] for name in names}
-    matched, missing, orphans = {}, {}, {}
+    files_of: dict[str, list[Path]] = {name: [] for name in names}
+    match = Match({}, {}, {})
     for path in files:
-        if (owner := _owner(path.stem, names)) is None:
-            orphans[path.name] = f"{path}: no HR picture of that name"
+        owner = _owner(path.stem, names)
+        if owner is None:
+            match.orphans[path.name] = f"{path}: no HR picture of that name"
         else:
-            found[owner].append(path)
+            files_of[owner].append(path)
     folder = files[0].parent if files else ""
-    for name, paths in found.items():
+    for name, paths in files_of.items():
         exact = [path for path in paths if path.stem == name]
         if len(paths) == 1 or len(exact) == 1:
-            matched[name] = (exact or paths)[0]
+            match.files[name] = (exact or paths)[0]
         elif paths:
             several = ", ".join(sorted(path.name for path in paths))
-            missing[name] = f"{name}: several {kind} pictures ({several}) in {folder}"
+            match.missing[name] = (
+                f"{name}: several {kind} pictures ({several}) in {folder}"
+            )
         else:
             expected = f"{name}.png or {name}x{scale}.png"
-            missing[name] = (
+            match.missing[name] = (
                 f"{name}: no {kind} picture in {folder}; expected {expected}"
             )
-    return Match(matched, missing, orphans)
+    return match
 
 
 def _owner(stem: str, names: list[str]) -> str | None:
     """Return the picture that a file's stem names, with or without the field's endings."""
-    known = {name.casefold(): name for name in names}
+    name_of = {name.casefold(): name for name in names}
     base = stem
-    while (
-        base.casefold() not in known
-        and (ending := _ENDING.search(base))
-        and ending.start()
-    ):
+    ending = _ENDING.search(base)
+    while base.casefold() not in name_of and ending and ending.start():
         base = base[: ending.start()]  # img_x4_SR, then img_x4, then img
-    if base.casefold() in known:
-        return known[base.casefold()]
+        ending = _ENDING.search(base)
+    if base.casefold() in name_of:
+        return name_of[base.casefold()]
     begun = [
         name
-        for folded, name in known.items()
+        for folded, name in name_of.items()
         if stem.casefold().startswith(folded)
         and not stem[len(name) : len(name) + 1].isalnum()
     ]
@@ -173,26 +184,30 @@ def _owner(stem: str, names: list[str]) -> str | None:
 
 
 def _find_folder(name: str) -> Path:
+    """Return the folder of a set, given by its path or its name among the benchmarks."""
     path = Path(name)
     if path.is_dir():
         return path
     if path.is_file():
         raise DataError(f"{name}: a file; give the folder that holds the pictures")
+    where = "a folder of sets (SRX_DATA is not set)"
+    sets: list[Path] = []
     base = os.environ.get("SRX_DATA")
-    benchmarks = Path(base) / "benchmarks" if base else None
-    known = (
-        _folders(benchmarks) if benchmarks is not None and benchmarks.is_dir() else []
-    )
-    if found := next(
-        (x for x in known if x.name.casefold() == str(path).casefold()), None
-    ):
-        return found
-    where = str(benchmarks) if benchmarks else "a folder of sets (SRX_DATA is not set)"
-    hint = did_you_mean(Path(name).name, [BUILT_IN, *(each.name for each in known)])
-    there = f"; there are: {', '.join(p.name for p in known)}" if known else ""
+    if base:
+        benchmarks = Path(base) / "benchmarks"
+        where = str(benchmarks)
+        if benchmarks.is_dir():
+            sets = _folders(benchmarks)
+    for folder in sets:
+        if folder.name.casefold() == str(path).casefold():
+            return folder
+    set_names = [folder.name for folder in sets]
+    hint = did_you_mean(path.name, [BUILT_IN, *set_names])
+    if set_names:
+        hint += f"; there are: {', '.join(set_names)}"
     raise DataError(
-        f"{name}: no such folder, and no set of that name in {where}{hint}{there}; give a folder "
-        f"of HR pictures, or put the set into $SRX_DATA/benchmarks/{Path(name).name}"
+        f"{name}: no such folder, and no set of that name in {where}{hint}; give a folder "
+        f"of HR pictures, or put the set into $SRX_DATA/benchmarks/{path.name}"
     )
 
 
@@ -201,20 +216,24 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
+    """Return the pictures of a folder, sorted; none where there is no such folder."""
+    if not folder.is_dir():
+        return []
     return sorted(
         path
-        for path in (folder.iterdir() if folder.is_dir() else ())
+        for path in folder.iterdir()
         if path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".")
     )
 
 
-def _only(found: list[Path], folder: Path, kind: str, remedy: str) -> Path | None:
-    if len(found) > 1:
-        names = ", ".join(sorted(str(path.relative_to(folder)) for path in found))
+def _only(folders: list[Path], parent: Path, kind: str, remedy: str) -> Path | None:
+    """Return the only one of some folders, None for none; refuse several."""
+    if len(folders) > 1:
+        names = ", ".join(sorted(str(path.relative_to(parent)) for path in folders))
         raise DataError(
-            f"{folder}: several folders of {kind} pictures ({names}); {remedy}"
+            f"{parent}: several folders of {kind} pictures ({names}); {remedy}"
         )
-    return found[0] if found else None
+    return folders[0] if folders else None
 
 
 def _lr_folder(
@@ -224,23 +243,30 @@ def _lr_folder(
     stem = HR_FOLDER.fullmatch(hr_folder.name)
     prefix = f"({_plain(stem[1] or '') if stem else ''})?"
     below = [path for path in _folders(folder) if path != hr_folder]
-    places = below + [deeper for path in below for deeper in _folders(path)]
+    deep = list(below)
+    for path in below:
+        deep += _folders(path)
     of_any_scale = f"{prefix}lr(bic|bicubic)?"
     of_scale = f"{prefix}(lr(bic|bicubic)?)?x{scale}"
-    for pattern, wanted in (
-        (of_scale, places),
-        (of_any_scale, filter(_pictures, below)),
-    ):
-        found = [
-            p
-            for p in wanted
-            if re.fullmatch(pattern, _plain(str(p.relative_to(folder))))
+    with_pictures = filter(_pictures, below)
+    for pattern, paths in ((of_scale, deep), (of_any_scale, with_pictures)):
+        matches = [
+            path
+            for path in paths
+            if re.fullmatch(pattern, _plain(str(path.relative_to(folder))))
         ]
-        if lr_folder := _only(found, folder, f"x{scale} LR", "use --lr"):
+        if lr_folder := _only(matches, folder, f"x{scale} LR", "use --lr"):
             return lr_folder, ()
-    others = ", ".join(p.name for p in below if re.match(f"{prefix}lr", _plain(p.name)))
-    note = f"{folder}: LR is made from HR, {others} left out for x{scale} (srx eval --lr takes it)"
-    return None, (note,) if others else ()
+    similar = [
+        path.name for path in below if re.match(f"{prefix}lr", _plain(path.name))
+    ]
+    if not similar:
+        return None, ()
+    note = (
+        f"{folder}: LR is made from HR, {', '.join(similar)} left out for x{scale} "
+        "(srx eval --lr takes it)"
+    )
+    return None, (note,)
 
 
 def _plain(name: str) -> str:
@@ -255,19 +281,23 @@ def _suffixed_pairs(
     The second value are the pictures without a partner, with the reason in words.
     """
     by_name = {path.name.casefold(): path for path in _pictures(folder)}
-    realsr = any(
-        path.stem.casefold().endswith(f"_lr{scale}") for path in by_name.values()
-    )
-    ending = re.compile("(.+)_HR" if realsr else rf"(.+)_SRF_{scale}_HR", re.IGNORECASE)
-    last = f"LR{scale}" if realsr else "LR"
-    items, missing = [], {}
+    hr_name = rf"(.+)_SRF_{scale}_HR"
+    lr_ending = "LR"
+    if any(path.stem.casefold().endswith(f"_lr{scale}") for path in by_name.values()):
+        hr_name = "(.+)_HR"
+        lr_ending += str(scale)
+    items = []
+    missing = {}
     for path in by_name.values():
-        if found := ending.fullmatch(path.stem):
-            partner = f"{path.stem[:-2]}{last}{path.suffix}"
-            if lr := by_name.get(partner.casefold()):
-                items.append(PictureRef(path=path, lr=lr, label=found[1]))
-            else:
-                missing[found[1]] = f"{path}: no {partner} beside it"
+        match = re.fullmatch(hr_name, path.stem, re.IGNORECASE)
+        if match is None:
+            continue
+        partner = f"{path.stem[:-2]}{lr_ending}{path.suffix}"
+        lr = by_name.get(partner.casefold())
+        if lr is None:
+            missing[match[1]] = f"{path}: no {partner} beside it"
+        else:
+            items.append(PictureRef(path=path, lr=lr, label=match[1]))
     return items, missing
 
 
@@ -282,8 +312,8 @@ class ResizeKernel(NamedTuple):
 def _pillow(picture: Array, scale: int, *, by: Image.Resampling) -> Array:
     height, width = (side // scale for side in picture.shape[:2])
     if picture.dtype != np.uint8:  # Pillow has no colours of 16 bits
-        made: Array = resampled(picture, (height, width), by.name)
-        return to_dtype(made, picture.dtype)
+        resized: Array = resampled(picture, (height, width), by.name)
+        return to_dtype(resized, picture.dtype)
     return np.asarray(
         Image.fromarray(np.ascontiguousarray(picture)).resize((width, height), by)
     )
@@ -297,7 +327,10 @@ def _mean(picture: Array, scale: int) -> Array:
 
 
 def _blur_down(picture: Array, scale: int) -> Array:
-    """Take the pixels that MATLAB's ``imresize(..., 'nearest')`` takes: ``scale // 2`` and on."""
+    """Blur, and take the pixels of MATLAB's ``imresize(..., 'nearest')``.
+
+    They begin at ``scale // 2``.
+    """
     from scipy.ndimage import gaussian_filter
 
     blurred = gaussian_filter(
@@ -369,13 +402,12 @@ class Pair:
         if not self.luma:
             return enlarge(self.lr)
         share = (Y_WHITE - Y_BLACK) / 255
-        lr = (
-            (Y_BLACK / 255 + self.lr * share).astype(np.float32)
-            if self.gray
-            else self.lr
-        )
+        lr = self.lr
+        if self.gray:
+            lr = (Y_BLACK / 255 + lr * share).astype(np.float32)
         levels = enlarge(lr).astype(np.float64) * 255
-        levels = (levels - Y_BLACK) / share if self.gray else levels
+        if self.gray:
+            levels = (levels - Y_BLACK) / share
         return to_dtype(np.clip(levels, Y_BLACK, Y_WHITE), UINT8)
 
     def shrunk(self, sr: Array, scale: int, kernel: ResizeKernel) -> Array:
@@ -411,8 +443,8 @@ def read_pair(
     given.
     """
     original, gray = _read_hr(picture, on_luma=on_luma)
-    size = height, width = original.shape[:2]
-    if min(size) < scale:
+    height, width = original.shape[:2]
+    if min(height, width) < scale:
         raise DataError(f"{picture}: {width}x{height} is smaller than the scale")
     hr, lr = pair_up(
         picture, original, scale, kernel.shrink, lambda path: read_picture(path)[0]
@@ -428,14 +460,20 @@ def read_pair(
         small = resize(hr[..., 0].astype(np.float64), Fraction(1, scale)) / 255
         lr = _to_channels(small.astype(np.float32))
     return Pair(
-        name=picture.name, hr=hr, lr=lr, gray=gray, full_size=size, luma=on_luma
+        name=picture.name,
+        hr=hr,
+        lr=lr,
+        gray=gray,
+        full_size=(height, width),
+        luma=on_luma,
     )
 
 
 def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
-    """Read an opaque picture of 8 or 16 bits as (H, W, 3); the second value tells a gray file."""
+    """Read an opaque picture of 8 or 16 bits as (H, W, 3), and return whether it is gray."""
     photograph = read_photograph(path)
-    pixels, alpha = photograph.pixels, photograph.alpha
+    pixels = photograph.pixels
+    alpha = photograph.alpha
     if pixels.dtype.kind == "f":
         raise DataError(
             f"{path}: a floating-point picture; evaluation compares 8 and 16 bits"
@@ -447,7 +485,9 @@ def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
             f"{path}: is transparent in places; evaluation compares opaque pictures"
         )
     gray = pixels.shape[2] == 1
-    return (pixels.repeat(3, axis=2) if gray else pixels), gray
+    if gray:
+        pixels = pixels.repeat(3, axis=2)
+    return pixels, gray
 
 
 def _read_hr(picture: PictureRef, *, on_luma: bool) -> tuple[Array, bool]:
@@ -456,15 +496,17 @@ def _read_hr(picture: PictureRef, *, on_luma: bool) -> tuple[Array, bool]:
     import skimage.data
 
     pixels: Array = getattr(skimage.data, picture.member)()
-    gray = pixels.ndim == 2
-    return (_to_channels(pixels) if gray else pixels[..., :3]), gray
+    if pixels.ndim == 2:
+        return _to_channels(pixels), True
+    return pixels[..., :3], False
 
 
 def real_picture(height: int, width: int) -> NDArray[np.uint8]:
-    """Return a photograph of any size, (H, W, 3) uint8: scikit-image's astronaut, repeated."""
+    """Return scikit-image's astronaut, repeated to any size: (H, W, 3) uint8."""
     from skimage.data import astronaut
 
-    whole: NDArray[np.uint8] = astronaut()  # type: ignore[no-untyped-call]
-    rows, columns = np.arange(height) % len(whole), np.arange(width) % whole.shape[1]
-    picture: NDArray[np.uint8] = whole[np.ix_(rows, columns)]
+    tile: NDArray[np.uint8] = astronaut()  # type: ignore[no-untyped-call]
+    rows = np.arange(height) % tile.shape[0]
+    columns = np.arange(width) % tile.shape[1]
+    picture: NDArray[np.uint8] = tile[np.ix_(rows, columns)]
     return picture

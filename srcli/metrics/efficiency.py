@@ -17,7 +17,8 @@ from srcli.errors import ModelError
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-CPU, META = torch.device("cpu"), torch.device("meta")
+CPU = torch.device("cpu")
+META = torch.device("meta")
 CHALLENGE_SIZE = (256, 256)
 """LR height and width of the efficient-SR challenges."""
 HD_SIZE = (720, 1280)
@@ -56,32 +57,37 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
     if network.opaque:
         raise ModelError(f"{network.reference}: its work cannot be counted")
     size = network.padded(height), network.padded(width)
+    devices = [META]
+    if math.prod(size) <= _LARGEST_COMPUTED:
+        devices.append(CPU)
     failure: Exception | None = None
-    for device in (META, CPU) if math.prod(size) <= _LARGEST_COMPUTED else (META,):
+    for device in devices:
         try:
             return _count(network, size, device)
         except Exception as error:  # noqa: BLE001 - a library's network may raise anything
             failure = error
-    name, reason = type(network).__name__, str(failure).partition("\n")[0]
+    name = type(network).__name__
+    reason = str(failure).partition("\n")[0]
     raise ModelError(f"{name}: its work cannot be counted ({reason})") from failure
 
 
 def _count(
     network: Network, size: tuple[int, int], device: torch.device
 ) -> tuple[int, int]:
+    """Count by running the network on a device; see ``count_macs``."""
     # by deepcopy's memory of what it has copied, tensors move without a copy of their
     # numbers
     tensors = (*network.parameters(), *network.buffers())
-    twin = copy.deepcopy(
-        network, {id(each): each.to(device) for each in tensors}
-    ).eval()
+    moved = {id(tensor): tensor.to(device) for tensor in tensors}
+    twin = copy.deepcopy(network, moved).eval()
     elements = dict.fromkeys(_RELUS, lambda *_, out_shape, **__: math.prod(out_shape))
     counter = FlopCounterMode(display=False, custom_mapping=elements)
     with torch.no_grad(), counter:
         twin(torch.zeros(1, network.input_channels, *size, device=device))
-    found = counter.get_flop_counts().get("Global", {})
-    # Of it, a product and a sum are two.
-    return found.get(_CONVOLUTION, 0) // 2, sum(found.get(name, 0) for name in _RELUS)
+    counts = counter.get_flop_counts().get("Global", {})
+    # a product and a sum are two operations
+    macs = counts.get(_CONVOLUTION, 0) // 2
+    return macs, sum(counts.get(name, 0) for name in _RELUS)
 
 
 def count_work(network: Network) -> dict[str, int]:
@@ -111,10 +117,14 @@ def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> C
     work: Cost = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
     with suppress(ModelError):
         work = count_work(network)
-    own = {"scale": network.scale, "model": model, "size": CHALLENGE_SIZE}
-    memory = forward_memory(network, CHALLENGE_SIZE, device)
-    parameters = None if network.opaque else count_parameters(network)
-    return {**own, "parameters": parameters, **work, "peak_memory": memory}
+    return {
+        "scale": network.scale,
+        "model": model,
+        "size": CHALLENGE_SIZE,
+        "parameters": None if network.opaque else count_parameters(network),
+        **work,
+        "peak_memory": forward_memory(network, CHALLENGE_SIZE, device),
+    }
 
 
 def forward_memory(

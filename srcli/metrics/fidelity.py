@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,10 +32,19 @@ def psnr(a: Array, b: Array) -> float:
     """Return the PSNR in dB over all pixels and channels in 0..255; infinite for equal ones."""
     _require_one_shape(a, b)
     error = float(np.mean((a.astype(np.float64) - b) ** 2))
-    return math.inf if error == 0 else 10 * math.log10(PEAK * PEAK / error)
+    if error == 0:
+        return math.inf
+    return 10 * math.log10(PEAK * PEAK / error)
 
 
-def split_psnr(a: Array, b: Array) -> tuple[float, float]:
+class SplitPsnr(NamedTuple):
+    """PSNR in dB of the low and of the high frequencies."""
+
+    low: float
+    high: float
+
+
+def split_psnr(a: Array, b: Array) -> SplitPsnr:
     """Return the PSNR in dB of the low and of the high frequencies of two pictures.
 
     Low is what a Gaussian of 9x9 pixels and sigma 1.5 leaves, high is the rest, both on
@@ -49,7 +58,7 @@ def split_psnr(a: Array, b: Array) -> tuple[float, float]:
     # The filter is linear: parts of the difference are differences of the parts.
     low = gaussian_filter(error, 1.5, radius=4, axes=(0, 1), mode="mirror")
     zero = np.zeros_like(error)
-    return psnr(low, zero), psnr(error - low, zero)
+    return SplitPsnr(psnr(low, zero), psnr(error - low, zero))
 
 
 def ssim(a: Array, b: Array) -> float:
@@ -64,7 +73,7 @@ def ssim(a: Array, b: Array) -> float:
         raise ValueError(f"SSIM needs 11x11 pixels, got {a.shape[1]}x{a.shape[0]}")
     from skimage.metrics import structural_similarity
 
-    found: float = structural_similarity(  # type: ignore[no-untyped-call]
+    mean: float = structural_similarity(  # type: ignore[no-untyped-call]
         a.astype(np.float64),
         b.astype(np.float64),
         data_range=PEAK,
@@ -72,7 +81,7 @@ def ssim(a: Array, b: Array) -> float:
         use_sample_covariance=False,
         channel_axis=2 if a.ndim == 3 else None,
     )
-    return float(found)
+    return float(mean)
 
 
 def _require_one_shape(a: Array, b: Array) -> None:
@@ -98,11 +107,11 @@ class EvaluationProtocol:
     def planes(
         self, picture: Array, shave: int, *, gray: bool = False, luma: bool = False
     ) -> Array:
-        """Return the compared channels of a picture (H, W, 3), 8 or 16 bits, without its border.
+        """Return the compared channels of a picture (H, W, 3) without its border.
 
-        They are (H, W) or, under ``rgb`` unless ``luma`` is asked for, (H, W, 3), in
-        0..255. ``gray`` is True if the HR file has one channel. ValueError if nothing
-        is left.
+        The picture has 8 or 16 bits. The channels are (H, W) or, under ``rgb`` unless
+        ``luma`` is asked for, (H, W, 3), in 0..255. ``gray`` is True if the HR file has
+        one channel. ValueError if nothing is left.
         """
         if picture.dtype not in (np.uint8, np.uint16):
             raise ValueError(
@@ -119,13 +128,20 @@ class EvaluationProtocol:
         if self.channel == "luma":
             return area[..., 0]
         gray_luma = gray and self.gray_as_luma
-        y = area @ np.array(GRAY_SHARES) / level if gray_luma else to_luma(area)
-        return to_dtype(y * level, picture.dtype) / level if self.round_luma else y
+        y: Array = area @ np.array(GRAY_SHARES) / level if gray_luma else to_luma(area)
+        if self.round_luma:
+            y = to_dtype(y * level, picture.dtype) / level
+        return y
+
+    def psnr(self, sr: Array, hr: Array, shave: int) -> float:
+        """Return the PSNR in dB of (H, W, 3) of one shape, uint8 or uint16."""
+        return psnr(self.planes(sr, shave), self.planes(hr, shave))
 
     def score(self, sr: Array, hr: Array, shave: int) -> tuple[float, float]:
         """Return PSNR in dB and SSIM of (H, W, 3) of one shape, uint8 or uint16."""
-        a, b = self.planes(sr, shave), self.planes(hr, shave)
-        return psnr(a, b), ssim(a, b)
+        sr_planes = self.planes(sr, shave)
+        hr_planes = self.planes(hr, shave)
+        return psnr(sr_planes, hr_planes), ssim(sr_planes, hr_planes)
 
 
 PROTOCOLS = {
@@ -172,13 +188,15 @@ def require_perceptual(names: Iterable[str]) -> None:
 
 
 def perceptual_distance(name: str, sr: Array, hr: Array) -> float:
-    """Return LPIPS or DISTS of (H, W, 3) of 8 or 16 bits and one shape; 0 for equal pictures."""
+    """Return LPIPS or DISTS of two pictures (H, W, 3) of 8 or 16 bits; 0 for equal ones."""
     import torch
 
-    scaled = (each.astype(np.float32) / np.iinfo(each.dtype).max for each in (sr, hr))
-    first, second = (torch.from_numpy(each).permute(2, 0, 1)[None] for each in scaled)
+    tensors = []
+    for picture in (sr, hr):
+        scaled = picture.astype(np.float32) / np.iinfo(picture.dtype).max
+        tensors.append(torch.from_numpy(scaled).permute(2, 0, 1)[None])
     with torch.inference_mode():
-        return float(_perceptual_measure(name)(first, second))
+        return float(_perceptual_measure(name)(*tensors))
 
 
 @cache

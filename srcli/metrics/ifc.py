@@ -16,7 +16,7 @@ each is written down as one quadrant.
 
 from __future__ import annotations
 
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 import numpy as np
@@ -27,15 +27,17 @@ Floats = NDArray[np.float64]
 
 
 def _whole(quadrant: list[list[float]], odd_axis: int | None = None) -> Floats:
-    """Return a filter, whose halves across an axis are equal or, across the odd one, opposite.
+    """Return a filter by its quadrant of weights at 0, 1, ... samples from the centre.
 
-    ``quadrant`` has the weights at 0, 1, ... samples below and right of the centre.
+    Its halves across an axis are equal or, across the odd axis, opposite.
     """
-    found = np.array(quadrant)
+    weights = np.array(quadrant)
     for axis in (0, 1):
-        other = np.flip(np.delete(found, 0, axis), axis)
-        found = np.concatenate((-other if axis == odd_axis else other, found), axis)
-    return found
+        mirrored = np.flip(np.delete(weights, 0, axis), axis)
+        if axis == odd_axis:
+            mirrored = -mirrored
+        weights = np.concatenate((mirrored, weights), axis)
+    return weights
 
 
 LOW_FIRST = _whole([
@@ -90,36 +92,32 @@ def ifc(sr: Array, hr: Array) -> float:
     """
     if sr.shape != hr.shape:
         raise ValueError(f"pictures differ in shape: {sr.shape} and {hr.shape}")
-    pairs = zip(_bands(hr), _bands(sr), strict=True)
-    return (
-        sum(_information(*original, distorted) for original, (distorted, _) in pairs)
-        / sr.size
-    )
+    bits = 0.0
+    for (original, window), (distorted, _) in zip(_bands(hr), _bands(sr), strict=True):
+        bits += _information(original, window, distorted)
+    return bits / sr.size
 
 
 def _information(original: Floats, window: int, distorted: Floats) -> float:
     """Return the bits that a distorted sub-band shares with the original, over all blocks."""
     variances, directions = np.linalg.eigh(_block_covariance(original))
-    kept = variances > RANK * variances[-1]  # a flat band keeps none
-    variances = variances[kept]
+    positive = variances > RANK * variances[-1]  # none in a flat band
+    variances = variances[positive]
     border = BLOCK * _border_blocks(window)
     inner = original[border : len(original) - border, border:-border]
     rows, columns = (side // BLOCK for side in inner.shape)
     split = inner.reshape(rows, BLOCK, columns, BLOCK)
     blocks = split.transpose(1, 3, 0, 2).reshape(BLOCK**2, -1)  # both in reading order
-    whitened = (directions[:, kept] / np.sqrt(variances)).T @ blocks
+    whitened = (directions[:, positive] / np.sqrt(variances)).T @ blocks
     # Maximum-likelihood multiplier of every block: its energy relative to the band's.
     scale = (whitened**2).sum(axis=0).reshape(rows, columns) / BLOCK**2
-    means = [
-        _window_sums(values, window) / window**2 for values in (original, distorted)
-    ]
-    energy, energy_now = (
-        np.maximum(_window_sums(values**2, window) - window**2 * mean**2, 0.0)
-        for values, mean in zip((original, distorted), means, strict=True)
+    mean = _window_sums(original, window) / window**2
+    mean_now = _window_sums(distorted, window) / window**2
+    energy = np.maximum(_window_sums(original**2, window) - window**2 * mean**2, 0.0)
+    energy_now = np.maximum(
+        _window_sums(distorted**2, window) - window**2 * mean_now**2, 0.0
     )
-    shared = (
-        _window_sums(distorted * original, window) - window**2 * means[1] * means[0]
-    )
+    shared = _window_sums(distorted * original, window) - window**2 * mean_now * mean
     # Regression distorted = gain * original + noise; a negative gain shares nothing.
     used = (energy >= FLAT) & (energy_now >= FLAT) & (shared > 0)
     gain = np.where(used, shared / (energy + FLAT), 0.0)
@@ -131,9 +129,9 @@ def _information(original: Floats, window: int, distorted: Floats) -> float:
 def _block_covariance(values: Floats) -> Floats:
     """Return the covariance (9, 9) of all 3x3 blocks of a sub-band, in reading order."""
     height, width = (side - BLOCK + 1 for side in values.shape)
-    starts = [(row, column) for row in range(BLOCK) for column in range(BLOCK)]
     views = [
-        values[row : row + height, column : column + width] for row, column in starts
+        values[row : row + height, column : column + width]
+        for row, column in product(range(BLOCK), repeat=2)
     ]
     moments = np.empty((len(views), len(views)))
     for i, j in combinations_with_replacement(range(len(views)), 2):
@@ -144,7 +142,7 @@ def _block_covariance(values: Floats) -> Floats:
 
 
 def _bands(picture: Array) -> list[tuple[Floats, int]]:
-    """Return sub-bands cropped to whole blocks with their windows: 17, 9, 5, 3 from the finest."""
+    """Return sub-bands cropped to whole blocks, finest first, with their windows."""
     if picture.ndim != 2 or min(picture.shape) < MINIMUM:
         raise ValueError(
             f"IFC needs (H, W) of at least {MINIMUM}x{MINIMUM}, got shape {picture.shape}"
@@ -171,18 +169,18 @@ def _window_sums(values: Floats, window: int) -> Floats:
     areas.
     """
     border = _border_blocks(window)
-    first = BLOCK * border + BLOCK // 2 - window // 2
+    top = BLOCK * border + BLOCK // 2 - window // 2
     for _ in ("rows", "columns"):
         length = BLOCK * (len(values) // BLOCK - 2 * border - 1) + 1
-        total = values[first : first + length : BLOCK].copy()
-        for start in range(first + 1, first + window):
+        total = values[top : top + length : BLOCK].copy()
+        for start in range(top + 1, top + window):
             total += values[start : start + length : BLOCK]
         values = total.T
     return values
 
 
-def edge_bands(picture: Array) -> list[tuple[Floats, ...]]:
-    """Build the sub-bands of orientations 1 and 4 of a steerable pyramid of a picture (H, W).
+def edge_bands(picture: Array) -> list[tuple[Floats, Floats]]:
+    """Build sub-bands of orientations 1 and 4 of the pyramid of a picture (H, W).
 
     Edges are mirrored about the edge sample, which is not repeated (``reflect1``).
     Returned are the responses to ``ACROSS_COLUMNS`` and ``ACROSS_ROWS`` for every
@@ -196,9 +194,7 @@ def edge_bands(picture: Array) -> list[tuple[Floats, ...]]:
     for level in range(LEVELS):
         if level:
             low = correlate(low, LOW_NEXT, mode="mirror")[::2, ::2]
-        pair = (
-            correlate(low, kernel, mode="mirror")
-            for kernel in (ACROSS_COLUMNS, ACROSS_ROWS)
-        )
-        bands.append(tuple(pair))
+        columns = correlate(low, ACROSS_COLUMNS, mode="mirror")
+        rows = correlate(low, ACROSS_ROWS, mode="mirror")
+        bands.append((columns, rows))
     return bands

@@ -23,10 +23,9 @@ def describe_machine(device: torch.device) -> str:
 
     processor = platform.processor() or platform.machine()
     with suppress(OSError):  # not Linux
-        if found := re.search(
-            r"(?m)^model name\s*:(.*)", Path("/proc/cpuinfo").read_text("utf-8")
-        ):
-            processor = found[1].strip()
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+        if match := re.search(r"(?m)^model name\s*:(.*)", text):
+            processor = match[1].strip()
     if device.type == "cuda":
         processor = f"{torch.cuda.get_device_name(device)}; {processor}"
     count = torch.get_num_threads()
@@ -43,7 +42,9 @@ def processors() -> int:
 
 def load_average() -> float | None:
     """Return the mean number of running processes in the last minute; None if unknown."""
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # not on Windows
+    if not hasattr(os, "getloadavg"):  # on Windows
+        return None
+    return os.getloadavg()[0]
 
 
 @contextmanager
@@ -64,19 +65,20 @@ def free_memory() -> int | None:
     """Return the bytes that the kernel and the control group leave free; None if unknown."""
     free = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB", 1024)
     group = Path("/sys/fs/cgroup")
-    limit = _number(
-        group / "memory.max", r"(\d+)"
-    )  # the word "max" where there is none
+    # where there is no limit, the file holds the word "max"
+    limit = _number(group / "memory.max", r"(\d+)")
     used = _number(group / "memory.current", r"(\d+)")
     if limit is None or used is None:
         return free
     cache = _number(group / "memory.stat", r"inactive_file (\d+)") or 0
-    left = max(limit - used + cache, 0)
-    return left if free is None else min(free, left)
+    below_limit = max(limit - used + cache, 0)
+    if free is None:
+        return below_limit
+    return min(free, below_limit)
 
 
 def _number(file: Path, pattern: str, unit: int = 1) -> int | None:
     with suppress(OSError):
-        if found := re.search(pattern, file.read_text(encoding="utf-8")):
-            return int(found[1]) * unit
+        if match := re.search(pattern, file.read_text(encoding="utf-8")):
+            return int(match[1]) * unit
     return None

@@ -47,11 +47,14 @@ METHOD = (
     "of the picture in one piece. Memory: the most that PyTorch held on a GPU beside the weights."
 )
 PLAIN = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
-FEWEST_ROUNDS, MOST_ROUNDS = 3, 100
-"""Bounds of the number of rounds chosen by time."""
-BUSY_LOAD, BUSY_SPREAD = 0.3, 1.3
-"""Load for each processor before the first round, and slowest round as a multiple of
-the median, above which the machine was busy with something else."""
+FEWEST_ROUNDS = 3
+"""Fewest rounds that are chosen by time."""
+MOST_ROUNDS = 100
+"""Most rounds that are chosen by time."""
+BUSY_LOAD = 0.3
+"""Load for each processor before the first round above which the machine was busy."""
+BUSY_SPREAD = 1.3
+"""Slowest round as a multiple of the median above which the machine was busy."""
 Speed = dict[str, Any]
 """Speed of one model in one number format on one picture, as JSON has it
 (``make_speeds``)."""
@@ -64,7 +67,7 @@ PRECISIONS: dict[torch.dtype | None, Precision] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions(EngineOptions):
-    """Options of a benchmark; ``precisions`` stand for the engine's only one."""
+    """Options of a benchmark; ``precisions`` replace the single one of an engine."""
 
     scales: tuple[int, ...] = (4,)
     sizes: tuple[tuple[int, int], ...] = ((256, 256),)
@@ -104,7 +107,7 @@ class BenchCase:
 
     @property
     def format(self) -> str:
-        """``plain``, or the number format."""
+        """Number format, or ``plain``."""
         return "plain" if self.plain else PRECISIONS[self.engine.half]
 
     def run(self) -> float:
@@ -144,14 +147,15 @@ def bench(
     InferenceError if a picture does not fit into memory, other SrxErrors if models and
     options make no sense here.
     """
-    options, progress = options or BenchOptions(), progress or Progress()
-    labels, load, device = (
-        label_models(models),
-        load_average(),
-        choose_device(options.device),
-    )
+    options = options or BenchOptions()
+    progress = progress or Progress()
+    labels = label_models(models)
+    load = load_average()
+    device = choose_device(options.device)
     scales = dict.fromkeys(options.scales)
-    costs, groups = list[Cost](), dict[tuple[int, ...], list[BenchCase]]()
+    costs: list[Cost] = []
+    speeds: list[Speed] = []
+    cases_of: dict[tuple[int, ...], list[BenchCase]] = {}
     with (
         threads(options.threads),
         closing(progress.task("timing", unit="pictures")) as task,
@@ -160,36 +164,40 @@ def bench(
             task.describe(f"{label} x{scale}")
             network = _load(model, scale, options.value_range, progress)
             for case in make_cases(model, label, network, options):
-                groups.setdefault((scale, *case.picture.shape), []).append(case)
+                cases_of.setdefault((scale, *case.picture.shape), []).append(case)
             costs.append(model_cost(network, model=label, device=device))
-        for cases in groups.values():
+        for cases in cases_of.values():
             time_rounds(
                 cases, rounds=options.rounds, seconds=options.seconds, task=task
             )
-        speeds = tuple(
-            speed for cases in groups.values() for speed in make_speeds(cases)
-        )
+        for cases in cases_of.values():
+            speeds += make_speeds(cases)
         machine = describe_machine(device)
     published: list[PublishedRow] = []
     if options.published:
-        wanted = (
-            None if options.published == "all" else [cost["model"] for cost in costs]
-        )
-        published = [row for scale in scales for row in published_costs(scale, wanted)]
+        names = None
+        if options.published == "models":
+            names = [cost["model"] for cost in costs]
+        for scale in scales:
+            published += published_costs(scale, names)
         if not published:
             progress.warn(
                 "--published: no paper prints costs of these models at these scales"
             )
-    how = METHOD + (PLAIN if options.compare_plain else "")
     return Bench(
-        machine, how, tuple(costs), speeds, tuple(published), busy_note(load, speeds)
+        machine=machine,
+        how=METHOD + PLAIN if options.compare_plain else METHOD,
+        costs=tuple(costs),
+        speeds=tuple(speeds),
+        published=tuple(published),
+        busy=busy_note(load, speeds),
     )
 
 
 def _load(
     model: str, scale: int, value_range: int | None, progress: Progress
 ) -> Network:
-    """Load a network, with random weights where there are none: they do not change its speed."""
+    """Load a network; random weights, where there are none, do not change its speed."""
     code, weights = split_code(model)
     allow_code(code)
     named = model in MODELS and find_entry(model, scale).trained
@@ -209,24 +217,28 @@ def _load(
 def make_cases(
     model: str, label: str, network: Network, options: BenchOptions
 ) -> Iterator[BenchCase]:
-    """Make all that is timed of a network, which is copied: pictures for each engine and format.
+    """Yield all that is timed of a network: every picture in every number format.
 
-    Formats that are the same on this device run once.
+    Formats that are the same on this device run once; the network itself is not
+    changed.
     """
     device = choose_device(options.device)
-    names = (
-        PRECISIONS[network_half(network, device, each)] for each in options.precisions
-    )
-    kinds = [replace(options, precision=name) for name in dict.fromkeys(names)]
+    formats = {}
+    for precision in options.precisions:
+        name = PRECISIONS[network_half(network, device, precision)]
+        formats[name] = replace(options, precision=name)
+    variants = list(formats.values())
     if options.compare_plain:
-        kinds.append(replace(options, precision="fp32", plain=True, batch=1))
+        variants.append(replace(options, precision="fp32", plain=True, batch=1))
     tiling = choose_tiling(model, network, options.tile, options.overlap)
-    for kind in kinds:
+    for engine_options in variants:
         # A copy for each: engines change the memory layout of the weights.
-        engine = make_engine(copy.deepcopy(network), kind)
+        engine = make_engine(copy.deepcopy(network), engine_options)
         for size in dict.fromkeys(options.sizes):
             grid = tiling.padded_grid(*size)
-            yield BenchCase(label, engine, grid, kind.plain, real_picture(*size))
+            yield BenchCase(
+                label, engine, grid, engine_options.plain, real_picture(*size)
+            )
 
 
 def time_rounds(
@@ -244,26 +256,30 @@ def time_rounds(
         case.peak = peak_memory(case.run, case.engine.device)
         task.advance(1)
     began = time.perf_counter()
-    for done in range(rounds or MOST_ROUNDS):
-        if rounds is None and done >= FEWEST_ROUNDS:
+    for number in range(rounds or MOST_ROUNDS):
+        if rounds is None and number >= FEWEST_ROUNDS:
             if time.perf_counter() - began >= seconds:
                 break
             task.grow(len(cases))
-        for case in cases if done % 2 == 0 else reversed(cases):
+        for case in cases if number % 2 == 0 else reversed(cases):
             case.seconds.append(case.run())
             task.advance(1)
 
 
 def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
-    """Summarise the rounds of cases of one picture size and scale."""
+    """Yield a summary of the rounds of each case of one picture size and scale."""
     plain = {case.label: median(case.seconds) for case in cases if case.plain}
     for case in cases:
-        grid, engine, middle = case.grid, case.engine, median(case.seconds)
+        grid = case.grid
+        engine = case.engine
+        seconds = median(case.seconds)
         height, width = case.picture.shape[:2]
         macs = None
         with suppress(ModelError):
             macs, _ = count_macs(engine.network, height, width)
-        compared = case.label in plain and not case.plain
+        times_plain = None
+        if case.label in plain and not case.plain:
+            times_plain = plain[case.label] / seconds
         yield {
             "scale": engine.scale,
             "model": case.label,
@@ -280,13 +296,15 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             "conv_macs": macs,  # of the picture in one piece; None where they cannot be counted
             "seconds": tuple(case.seconds),  # of every round: from memory to memory
             "peak_memory": case.peak,
-            "times_plain": plain[case.label] / middle if compared else None,
+            "times_plain": times_plain,
             "rounds": len(case.seconds),
-            "median_seconds": middle,
+            "median_seconds": seconds,
             "fastest_seconds": min(case.seconds),
             "slowest_seconds": max(case.seconds),
-            "pictures_per_second": 1 / middle,
-            "sr_megapixels_per_second": height * width * engine.scale**2 / 1e6 / middle,
+            "pictures_per_second": 1 / seconds,
+            "sr_megapixels_per_second": (
+                height * width * engine.scale**2 / 1e6 / seconds
+            ),
         }
 
 
@@ -296,50 +314,60 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
     The load is the average before the first round; the speeds are all that was
     measured.
     """
+    signs = []
+    if load is not None and load > BUSY_LOAD * processors():
+        signs.append(
+            f"load average {load:.1f} on {processors()} processors at the start"
+        )
     spread = max(speed["slowest_seconds"] / speed["median_seconds"] for speed in speeds)
-    loaded = f"load average {load or 0:.1f} on {processors()} processors at the start"
-    signs = [loaded] * ((load or 0) > BUSY_LOAD * processors())
-    signs += [f"slowest round {spread:.1f} times the median"] * (spread > BUSY_SPREAD)
-    note = f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
-    return note if signs else None
+    if spread > BUSY_SPREAD:
+        signs.append(f"slowest round {spread:.1f} times the median")
+    if not signs:
+        return None
+    return f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
 
 
 def bench_report(bench: Bench) -> list[Table | str]:
-    """Return speeds by scale and size, costs, printed costs; then conditions and explanations."""
-    speeds = groupby(bench.speeds, key=itemgetter("scale", "size"))
-    scales = dict.fromkeys(cost["scale"] for cost in bench.costs)
-    costs = [cost_tables(bench.costs, bench.published, scale) for scale in scales]
-    return [
-        *(_speed_table(list(group)) for _, group in speeds),
-        *(table for tables in costs for table in tables if table.rows),
-        *filter(None, [bench.busy]),
-        f"Machine: {bench.machine}.",
-        bench.how,
-    ]
+    """Return speeds by scale and size, costs, printed costs, conditions and method."""
+    blocks: list[Table | str] = []
+    for _, speeds in groupby(bench.speeds, key=itemgetter("scale", "size")):
+        blocks.append(_speed_table(list(speeds)))
+    for scale in dict.fromkeys(cost["scale"] for cost in bench.costs):
+        tables = cost_tables(bench.costs, bench.published, scale)
+        blocks += [table for table in tables if table.rows]
+    if bench.busy:
+        blocks.append(bench.busy)
+    return [*blocks, f"Machine: {bench.machine}.", bench.how]
 
 
-def _speed_table(group: Sequence[Speed]) -> Table:
-    first, rows = group[0], list[list[Cell]]()
-    (height, width), scale = first["size"], first["scale"]
-    compared = ["x plain"] if any(speed["plain"] for speed in group) else []
-    for speed in group:
-        kinds = ("median_seconds", "fastest_seconds", "slowest_seconds")
-        middle, *ends = (significant(speed[kind] * 1000) for kind in kinds)
-        macs, peak, times = (
-            speed[key] for key in ("conv_macs", "peak_memory", "times_plain")
+def _speed_table(speeds: Sequence[Speed]) -> Table:
+    """Tabulate the speeds on pictures of one size at one scale."""
+    headings = ["tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB"]
+    if any(speed["plain"] for speed in speeds):
+        headings.append("x plain")
+    rows: list[list[Cell]] = []
+    for speed in speeds:
+        milliseconds, fastest, slowest = (
+            significant(speed[key] * 1000)
+            for key in ("median_seconds", "fastest_seconds", "slowest_seconds")
         )
-        rows.append(
-            [
-                *(speed[key] for key in ("model", "format", "tiles")),
-                None if macs is None else significant(macs / 1e9),
-                middle,
-                "–".join(ends),
-                significant(speed["sr_megapixels_per_second"]),
-                None if peak is None else significant(peak / 2**20),
-                *[times and f"{times:.2f}"] * len(compared),
-            ]
-        )
-    headings = ("tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB", *compared)
+        macs = speed["conv_macs"]
+        peak = speed["peak_memory"]
+        times = speed["times_plain"]
+        cells = [
+            speed["model"],
+            speed["format"],
+            speed["tiles"],
+            None if macs is None else significant(macs / 1e9),
+            milliseconds,
+            f"{fastest}–{slowest}",
+            significant(speed["sr_megapixels_per_second"]),
+            None if peak is None else significant(peak / 2**20),
+            times and f"{times:.2f}",
+        ]
+        rows.append(cells[: 2 + len(headings)])
+    scale = speeds[0]["scale"]
+    height, width = speeds[0]["size"]
     size = f"{width}x{height} to {width * scale}x{height * scale}"
-    title = f"x{scale}, {size}, {first['rounds']} rounds"
+    title = f"x{scale}, {size}, {speeds[0]['rounds']} rounds"
     return make_table(rows, ("model", "format"), headings, title=title)

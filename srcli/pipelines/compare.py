@@ -31,14 +31,13 @@ SHARES = (1.0, 0.9, 0.5)
 """Parts by their detail: that with the most, one with more than nine in ten, one in the
 middle."""
 CELL = 320
-"""Least longest side of a part on a sheet, in pixels; larger ones stand in full
-size."""
+"""Shortest length of the longer side of a part on a sheet, in pixels."""
 
 Part = tuple[int, int, int, int]
 """Left, top, width and height of a part of a photograph, in its pixels."""
 Rows = dict[Part, dict[str, "Pixels"]]
-"""What each part of a photograph shows, by its caption: (H, W, 3) uint8, first the
-input, its pixels enlarged as they are; then what each model makes of it, captioned with
+"""Pictures of each part of a photograph, (H, W, 3) uint8, by their captions: first the
+input, its pixels enlarged as they are; then the result of each model, captioned with
 the time for a megapixel of results."""
 
 
@@ -49,19 +48,17 @@ def compare(
     parts: Sequence[Part],
     progress: Progress,
 ) -> Rows:
-    """Enlarge parts of a photograph by models, all by default; without any part, some are chosen.
+    """Enlarge parts of a photograph by models; by default all models and chosen parts.
 
     UsageError for parts outside the photograph, other errors as ``srcli.upscale`` raises them.
     """
-    photograph = read_photograph(opened := open_picture(photo))
+    opened = open_picture(photo)
+    photograph = read_photograph(opened)
     pixels = photograph.pixels
     if pixels.dtype != np.uint8:
         white = 65535 if pixels.dtype == np.uint16 else 1
-        pixels = (
-            (np.nan_to_num(pixels).clip(0, white) * (255 / white))
-            .round()
-            .astype(np.uint8)
-        )
+        levels = np.nan_to_num(pixels).clip(0, white) * (255 / white)
+        pixels = levels.round().astype(np.uint8)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     height, width = pixels.shape[:2]
     for left, top, across, down in parts:
@@ -69,14 +66,20 @@ def compare(
             raise UsageError(
                 f"--crop: ends outside {photo}, which has {width}x{height} pixels"
             )
-    own = (name for name, entry in MODELS.items() if not entry.compared)
-    models = models or [name for name in own if scale in shipped_scales(name)]
+    if not models:
+        models = [
+            name
+            for name, entry in MODELS.items()
+            if not entry.compared and scale in shipped_scales(name)
+        ]
     rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
     regions = []
     for (left, top, width, height), row in rows.items():
-        above, before = max(top - MARGIN, 0), max(left - MARGIN, 0)
+        above = max(top - MARGIN, 0)
+        before = max(left - MARGIN, 0)
         region = pixels[above : top + height + MARGIN, before : left + width + MARGIN]
-        down, across = scale * (top - above), scale * (left - before)
+        down = scale * (top - above)
+        across = scale * (left - before)
         inside = np.s_[down : down + scale * height, across : across + scale * width]
         regions.append((np.ascontiguousarray(region), inside))
         row["input"] = region.repeat(scale, axis=0).repeat(scale, axis=1)[inside]
@@ -84,19 +87,18 @@ def compare(
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:
         task.describe(model)
-        options = UpscaleOptions(
-            model=model, scale=scale
-        )  # ``auto`` looks at the whole photograph
+        options = UpscaleOptions(model=model, scale=scale)
+        # ``auto`` looks at the whole photograph
         chosen, _ = choose_model(photograph, options, opened.format)
         enlarge = partial(
             upscale, model=chosen, scale=scale, strength=options.engine.strength
         )
         enlarge(regions[0][0][:8, :8])  # loads it
         began = time.perf_counter()
-        made = [enlarge(region)[inside] for region, inside in regions]
+        results = [enlarge(region)[inside] for region, inside in regions]
         caption = f"{model}, {(time.perf_counter() - began) / area:.1f} s/MP"
-        for row, picture in zip(rows.values(), made, strict=True):
-            row[caption] = picture
+        for row, result in zip(rows.values(), results, strict=True):
+            row[caption] = result
         task.advance(1)
     task.close()
     return rows
@@ -106,34 +108,28 @@ def choose_parts(pixels: Pixels) -> list[Part]:
     """Choose parts of much, less and little detail that do not overlap."""
     height, width = (min(SIDE, side) for side in pixels.shape[:2])
     steps = np.abs(np.diff(pixels.mean(axis=2, dtype=np.float32), axis=1, prepend=0))
-    detail = {
-        (left, top, width, height): float(
-            steps[top : top + height, left + 1 : left + width].sum()
-        )
-        for top in range(0, steps.shape[0] - height + 1, height)
-        for left in range(0, steps.shape[1] - width + 1, width)
-    }
+    detail = {}
+    for top in range(0, steps.shape[0] - height + 1, height):
+        for left in range(0, steps.shape[1] - width + 1, width):
+            inside = steps[top : top + height, left + 1 : left + width]
+            detail[left, top, width, height] = float(inside.sum())
     order = sorted(detail, key=detail.__getitem__)
-    return list(
-        dict.fromkeys(order[round(share * (len(order) - 1))] for share in SHARES)
-    )
+    chosen = (order[round(share * (len(order) - 1))] for share in SHARES)
+    return list(dict.fromkeys(chosen))
 
 
 def compare_sheet(rows: Rows) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
-    cell = max(
-        [CELL, *(max(own.shape) for row in rows.values() for own in row.values())]
-    )
+    cell = CELL
+    for row in rows.values():
+        cell = max(cell, *(max(picture.shape) for picture in row.values()))
     lines = []
     for (_, _, width, height), row in rows.items():
         share = cell / max(width, height)
         size = max(round(width * share), 1), max(round(height * share), 1)
-        images = (
-            (name, Image.fromarray(np.ascontiguousarray(own)))
-            for name, own in row.items()
-        )
-        how = Image.Resampling.LANCZOS
-        lines.append(
-            {name: np.asarray(each.resize(size, how)) for name, each in images}
-        )
+        line = {}
+        for caption, picture in row.items():
+            image = Image.fromarray(np.ascontiguousarray(picture))
+            line[caption] = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
+        lines.append(line)
     return draw_sheet(lines, cell)

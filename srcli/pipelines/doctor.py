@@ -1,4 +1,4 @@
-"""The command doctor: versions, devices, libraries, memory and data, as a bug report needs them."""
+"""The command doctor: what a bug report needs of versions, devices, memory and data."""
 
 from __future__ import annotations
 
@@ -27,48 +27,54 @@ _LIBRARIES = (
 
 def describe_installation() -> dict[str, str]:
     """Return what a report of a fault needs, in words, by name; nothing is changed."""
-    half, free = half_type(choose_device("auto"), "auto"), free_memory()
-    there = {name: next(iter(distributions(name=name)), None) for name in _LIBRARIES}
-    shipped = {
-        name: shipped_scales(name) for name, own in MODELS.items() if own.trained
-    }
-    weights = [
-        f"{name} x{' x'.join(map(str, own))}" for name, own in shipped.items() if own
-    ]
+    installed = []
+    missing = []
+    for name in _LIBRARIES:
+        distribution = next(iter(distributions(name=name)), None)
+        if distribution is None:
+            missing.append(name)
+        else:
+            installed.append(f"{name} {distribution.version}")
+    weights = []
+    for name, entry in MODELS.items():
+        scales = shipped_scales(name) if entry.trained else ()
+        if scales:
+            weights.append(f"{name} x{' x'.join(map(str, scales))}")
     data = os.environ.get("SRX_DATA", "")
-    sets = sorted(path.name for path in Path(data, "benchmarks").glob("*/"))
+    if data:
+        sets = sorted(path.name for path in Path(data, "benchmarks").glob("*/"))
+        data += f", sets: {', '.join(sets) or 'none in benchmarks/'}"
+    half = half_type(choose_device("auto"), "auto")
+    free = free_memory()
     return {
         "srx": f"{srcli.__version__} in {Path(srcli.__file__).parent}",
         "Python": f"{platform.python_version()} on {platform.platform()}",
-        "libraries": ", ".join(
-            f"{name} {own.version}" for name, own in there.items() if own
-        ),
-        "not installed": ", ".join(name for name, own in there.items() if not own)
-        or "nothing",
+        "libraries": ", ".join(installed),
+        "not installed": ", ".join(missing) or "nothing",
         "devices": "; ".join(_devices()),
         "processors": str(processors()),
-        "half precision": str(half).removeprefix("torch.")
-        if half
-        else "no: fp32 for all pictures",
+        "half precision": (
+            str(half).removeprefix("torch.") if half else "no: fp32 for all pictures"
+        ),
         "convolutions": f"on the processor: {describe_convolutions()}",
         "formats": ", ".join(FORMATS),
         "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
         "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
         "cache": str(cache_folder()),
         "weights": ", ".join(weights) or "none: install srx again",
-        "SRX_DATA": (
-            data and f"{data}, sets: {', '.join(sets) or 'none in benchmarks/'}"
-        )
-        or "not set",
+        "SRX_DATA": data or "not set",
     }
 
 
 def _devices() -> list[str]:
-    found = [describe_machine(torch.device("cpu"))]
+    """Return the processor and all GPUs in words."""
+    devices = [describe_machine(torch.device("cpu"))]
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
-        found.append(
+        devices.append(
             f"cuda:{index} ({name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free)"
         )
-    return [*found, "mps"] if torch.backends.mps.is_available() else found
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    return devices

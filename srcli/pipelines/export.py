@@ -47,7 +47,7 @@ time."""
 
 
 class ExportedForm(nn.Module):
-    """A network as other software meets it: RGB in [0, 1] in and out, whatever it works on."""
+    """A network as other software meets it, with RGB in [0, 1] in and out."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ def export_model(
     value_range: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Export a network, as the name of the file ends, and compare it with PyTorch on a photograph.
+    """Export a network, as the file's name ends, and compare it with PyTorch.
 
     ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and
     width of the only input that the file takes, None for any. The file is replaced when
@@ -84,13 +84,18 @@ def export_model(
     """
     if file.suffix not in KINDS:
         raise UsageError(f"{file}: the name must end in {' or '.join(KINDS)}")
-    kind, packages, write = KINDS[file.suffix]
-    made = [file.with_suffix(".bin"), file] if kind == "ncnn" else [file]
-    if (taken := next(filter(Path.exists, made), None)) and not overwrite:
-        raise UsageError(f"{taken}: exists already; give --overwrite or another name")
+    form_name, packages, write = KINDS[file.suffix]
+    targets = [file]
+    if form_name == "ncnn":
+        targets = [file.with_suffix(".bin"), file]
+    existing = next(filter(Path.exists, targets), None)
+    if existing and not overwrite:
+        raise UsageError(
+            f"{existing}: exists already; give --overwrite or another name"
+        )
     if missing := [name for name in packages if find_spec(name) is None]:
         raise UsageError(
-            f"{kind} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+            f"{form_name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
     network = load_model(model, scale, value_range=value_range)
     if isinstance(network, ExportedNetwork):
@@ -103,21 +108,14 @@ def export_model(
             f"{network.multiple_of}, from {network.minimum} on"
         )
     form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
-    if (
-        size is None
-    ):  # what a network does for smaller pictures by Python is not in its file
-        least = [each.minimum for each in modules_of(network, StretchedMap).values()]
+    if size is None:
+        # what a network does for smaller pictures by Python is not in its file
+        least = [
+            module.minimum for module in modules_of(network, StretchedMap).values()
+        ]
         network.minimum = max(network.minimum, *least, 1)
     metadata = describe(network, model, size)
-    sizes = (
-        [size]
-        if size
-        else [(network.padded(h), network.padded(w)) for h, w in CHECKED_SIZES]
-    )
-    whole = (real_picture(*each).transpose(2, 0, 1)[None] for each in sizes)
-    pictures = [
-        np.ascontiguousarray(each, np.float32) / np.float32(255) for each in whole
-    ]
+    pictures = _check_pictures(network, size)
     x = torch.from_numpy(pictures[0])
     try:
         with TemporaryDirectory() as folder:
@@ -128,25 +126,40 @@ def export_model(
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
                 raise ModelError(
-                    f"{model}: cannot be written as {kind} ({reason})"
+                    f"{model}: cannot be written as {form_name} ({reason})"
                 ) from error
-            parities = [measure_parity(form, run, each) for each in pictures]
-            worst = max(each["largest"] for each in parities)
+            parities = [measure_parity(form, run, picture) for picture in pictures]
+            worst = max(parity["largest"] for parity in parities)
             if not worst <= TOLERANCE:
                 raise InferenceError(
                     f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
                     f"levels of 255 (allowed: {TOLERANCE:g}); try the other kind of file"
                 )
-            contents = [Path(folder, part.name).read_bytes() for part in made]
-            for part, content in zip(
-                made, contents, strict=True
-            ):  # of ncnn first the weights
-                write_whole(part, content)
+            contents = [Path(folder, target.name).read_bytes() for target in targets]
+            # of ncnn first the weights
+            for target, content in zip(targets, contents, strict=True):
+                write_whole(target, content)
     except OSError as error:
         raise DataError(explain_os_error(file, error)) from error
-    notes = (*network.notes, *needs(network))
-    found = {"file": str(file), "bytes": sum(map(len, contents)), "metadata": metadata}
-    return found | {"parities": parities, "notes": notes}
+    return {
+        "file": str(file),
+        "bytes": sum(map(len, contents)),
+        "metadata": metadata,
+        "parities": parities,
+        "notes": (*network.notes, *needs(network)),
+    }
+
+
+def _check_pictures(
+    network: Network, size: tuple[int, int] | None
+) -> list[NDArray[np.float32]]:
+    """Return pictures (1, 3, H, W) to check a file with; None stands for any size."""
+    pictures = []
+    for height, width in CHECKED_SIZES if size is None else [size]:
+        picture = real_picture(network.padded(height), network.padded(width))
+        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
+        pictures.append(planes / np.float32(255))
+    return pictures
 
 
 def describe(
@@ -155,15 +168,13 @@ def describe(
     """Return what an exported file says about itself."""
     tiling = choose_tiling(model, network)
     weights = find_weights(model, network.scale)
-    card = (
-        weights.with_suffix(".toml") if weights else None
-    )  # has the licence of shipped weights
-    facts = (
-        tomllib.loads(card.read_text(encoding="utf-8"))
-        if card and card.is_file()
-        else {}
-    )
-    found = {
+    licence = ""
+    if weights:
+        card = weights.with_suffix(".toml")  # of shipped weights
+        if card.is_file():
+            facts = tomllib.loads(card.read_text(encoding="utf-8"))
+            licence = facts.get("licence", "")
+    description = {
         "model": Path(model).name,
         "scale": network.scale,
         "colour": "RGB",
@@ -179,31 +190,38 @@ def describe(
         "overlap": 0 if network.pools_globally else tiling.overlap,
         "notes": " ".join(f"{line}." for line in needs(network)),
         "weights": network_digest(network),
-        "licence": facts.get("licence", ""),
+        "licence": licence,
         "srx_version": __version__,
     }
-    return {key: str(value) for key, value in found.items() if value != ""}
+    return {key: str(value) for key, value in description.items() if value != ""}
 
 
 def needs(network: Network) -> list[str]:
-    """Return what callers of an exported network must know, in sentences without their stop."""
-    lines = {
-        "The network takes statistics over its whole input: give it whole pictures. Tiles come "
-        "out with other contrast than their neighbours; 'srx upscale' calibrates them, "
-        "this file does not": network.pools_globally,
-        f"The network stretches a coarse map over its input: give it whole pictures, or "
-        f"overlapping tiles that begin on multiples of {network.tile_step} pixels": (
-            network.tile_step > 1
-        ),
-        f"Sides of an input must divide by {network.multiple_of} and have at least "
-        f"{network.minimum} pixels: pad by repeating the last pixels, and crop the output": (
-            max(network.multiple_of, network.minimum) > 1
-        ),
-        f"Mirror {network.edge} pixels around a picture and crop {network.edge * network.scale}"
-        f" from the output, or its outermost pixels come out too dark": network.edge
-        > 0,
-    }
-    return [line for line, holds in lines.items() if holds]
+    """Return what callers of an exported network must know, as sentences without stops."""
+    sentences = []
+    if network.pools_globally:
+        sentences.append(
+            "The network takes statistics over its whole input: give it whole pictures. Tiles come "
+            "out with other contrast than their neighbours; 'srx upscale' calibrates them, "
+            "this file does not"
+        )
+    if network.tile_step > 1:
+        sentences.append(
+            f"The network stretches a coarse map over its input: give it whole pictures, or "
+            f"overlapping tiles that begin on multiples of {network.tile_step} pixels"
+        )
+    if network.multiple_of > 1 or network.minimum > 1:
+        sentences.append(
+            f"Sides of an input must divide by {network.multiple_of} and have at least "
+            f"{network.minimum} pixels: pad by repeating the last pixels, and crop the output"
+        )
+    if network.edge > 0:
+        sentences.append(
+            f"Mirror {network.edge} pixels around a picture and crop "
+            f"{network.edge * network.scale} from the output, or its outermost pixels come out "
+            "too dark"
+        )
+    return sentences
 
 
 def measure_parity(
@@ -211,12 +229,15 @@ def measure_parity(
 ) -> dict[str, float]:
     """Compare an exported file with PyTorch on a picture."""
     with torch.inference_mode():
-        difference = (
-            np.abs(run(picture) - form(torch.from_numpy(picture)).numpy()) * 255
-        )
-    largest, mean = float(difference.max()), float(difference.mean())
+        expected = form(torch.from_numpy(picture)).numpy()
+    difference = np.abs(run(picture) - expected) * 255
     height, width = picture.shape[2:]
-    return {"height": height, "width": width, "largest": largest, "mean": mean}
+    return {
+        "height": height,
+        "width": width,
+        "largest": float(difference.max()),
+        "mean": float(difference.mean()),
+    }
 
 
 def write_onnx(
@@ -245,9 +266,8 @@ def write_onnx(
             opset_version=OPSET,
         )
     model = onnx.load(file)
-    plugin = {
-        "model_type": json.dumps("Superresolution")
-    }  # for Deepness, a plugin of QGIS
+    # for Deepness, a plugin of QGIS
+    plugin = {"model_type": json.dumps("Superresolution")}
     if fixed:
         percent = math.ceil(100 * int(metadata["overlap"]) / min(x.shape[2:]))
         plugin["tiles_overlap"] = json.dumps(percent)
@@ -263,9 +283,8 @@ def write_torchscript(
 ) -> Run:
     """Write a TorchScript file; whatever ``fixed`` is, it takes any number of any size."""
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter(
-            "ignore"
-        )  # deprecated, and the form that loads without Python
+        # deprecated, and the form that loads without Python
+        warnings.simplefilter("ignore")
         traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
         # by Python: on a full disk torch.jit.save would end the process
         file.write_bytes(
@@ -304,23 +323,21 @@ def write_ncnn(
     with TemporaryDirectory() as work:
         with _PlainSums():
             write_torchscript(form, x, Path(work, "net.pt"), metadata, fixed)
-        shapes = [tuple(x.shape), (1, 3, *(2 * side for side in x.shape[2:]))]
-        sizes = [
-            f"inputshape{'2' * i}={list(s)}" for i, s in enumerate(shapes[: 2 - fixed])
-        ]
-        command = [pnnx.EXEC_PATH, "net.pt", *sizes, "fp16=0"]
+        height, width = x.shape[2:]
+        command = [pnnx.EXEC_PATH, "net.pt", f"inputshape={list(x.shape)}"]
+        if not fixed:
+            command.append(f"inputshape2={[1, 3, 2 * height, 2 * width]}")
+        command.append("fp16=0")
         subprocess.run(command, cwd=work, capture_output=True, check=False)
-        for suffix in ("param", "bin"):
-            made = Path(work, f"net.ncnn.{suffix}").read_bytes()
-            if suffix == "param":
-                made = re.sub(
-                    rb"\bin0\b", b"data", re.sub(rb"\bout0\b", b"output", made)
-                )
-            file.with_suffix(f".{suffix}").write_bytes(made)
+        weights = Path(work, "net.ncnn.bin").read_bytes()
+        layers = Path(work, "net.ncnn.param").read_bytes()
+    layers = re.sub(rb"\bout0\b", b"output", layers)
+    file.with_suffix(".param").write_bytes(re.sub(rb"\bin0\b", b"data", layers))
+    file.with_suffix(".bin").write_bytes(weights)
     net = ncnn.Net()
-    net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_fp16_packed = (
-        False
-    )
+    net.opt.use_fp16_storage = False
+    net.opt.use_fp16_arithmetic = False
+    net.opt.use_fp16_packed = False
     if net.load_param(str(file)) or net.load_model(str(file.with_suffix(".bin"))):
         raise RuntimeError("ncnn has no such operators")
 

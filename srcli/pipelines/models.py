@@ -1,10 +1,10 @@
-"""The command models: what is known of each model, and of its weights at every scale."""
+"""The command models: facts of each model, and of its weights at every scale."""
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -60,7 +60,7 @@ def list_models(
     value_range: int | None = None,
     tried: bool = False,
 ) -> list[Facts]:
-    """Describe the models, or the one that ``name``, maybe a weights file with its range, is of.
+    """Describe the models, or the one that ``name``, maybe a weights file, is of.
 
     Each has ``cards``, one for every scale with weights or without: the card file, if
     there is one, with the weights' digest, metadata and work; its ``sets`` are the
@@ -74,20 +74,15 @@ def list_models(
     read.
     """
     if name is None:
-        left_out = {
-            name for name, entry in MODELS.items() if not entry.target
-        }  # of packages
-        left_out.update(() if every else without_weights())
-        names = [
-            n
-            for n in MODELS
-            if n not in left_out and scale in (None, *MODELS[n].scales)
-        ]
-        return [
-            model
-            for each in names
-            for model in list_models(each, scale=scale, tried=tried)
-        ]
+        left_out = [] if every else without_weights()
+        models = []
+        for listed, entry in MODELS.items():
+            of_package = not entry.target
+            if of_package or listed in left_out:
+                continue
+            if scale in (None, *entry.scales):
+                models += list_models(listed, scale=scale, tried=tried)
+        return models
     code, file = split_model(name)
     allow_code(code)
     if file:
@@ -95,45 +90,58 @@ def list_models(
         return [_describe(name, [(*loaded, file)], tried=tried)]
     forms: list[Form] = []
     entry = find_entry(name, scale)
-    # code of users may have but one
-    for each in entry.scales if entry.target and scale is None else [scale]:
-        if each and entry.trained and (path := weights_path(name, each)).is_file():
-            forms.append((*load_network(path), path))
-            continue
+    scales: Sequence[int | None] = [scale]
+    if entry.target and scale is None:  # code of users may have but one
+        scales = entry.scales
+    for form_scale in scales:
+        if form_scale and entry.trained:
+            path = weights_path(name, form_scale)
+            if path.is_file():
+                forms.append((*load_network(path), path))
+                continue
         # some are large, and their costs are counted without numbers
         with torch.device("meta" if entry.target else "cpu"):
-            network = build_network(code or name, scale=each).deploy()
+            network = build_network(code or name, scale=form_scale).deploy()
         forms.append((network, WeightsInfo(model=name, scale=network.scale), None))
     return [_describe(name, forms, tried=tried)]
 
 
-def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
+def _describe(model: str, forms: Sequence[Form], *, tried: bool) -> Facts:
+    """Return what is known of a model; ``model`` is its name or a weights file."""
     network, info, _ = forms[0]
-    name = given if given in MODELS else info.model
+    name = model if model in MODELS else info.model
     outside = name not in MODELS and not split_code(name)[0]
     entry = NetworkEntry(summary="", source=name) if outside else find_entry(name)
-    options = {} if given == name else info.network
-    paper, tiling = PAPERS.get(entry.paper), choose_tiling(given, network)
-    recipes = [
-        n for n, r in RECIPES.items() if find_entry(r.model).target == entry.target
-    ]
-    rows = (row for row in load_published() if entry.paper and row.model == name)
-    untrained = [
-        own.scale
-        for each, own, file in forms
-        if not file and entry.trained and each.needs_weights
-    ]
+    options = {} if model == name else info.network
+    paper = PAPERS.get(entry.paper)
+    recipes = [name]
+    if entry.target or outside:
+        recipes = [
+            recipe_name
+            for recipe_name, recipe in RECIPES.items()
+            if find_entry(recipe.model).target == entry.target
+        ]
+    printed_in = []
+    if entry.paper:
+        printed_in = [row.source for row in load_published() if row.model == name]
+    scales = []
+    untrained = []
+    for form_network, form_info, file in forms:
+        if not file and entry.trained and form_network.needs_weights:
+            untrained.append(form_info.scale)
+        else:
+            scales.append(form_info.scale)
     return {
         "name": name,
         "summary": entry.summary,
         "source": entry.source,
         "paper": asdict(paper) if paper else None,
-        "printed_in": list(dict.fromkeys(row.source for row in rows)),
+        "printed_in": list(dict.fromkeys(printed_in)),
         "channel": network.colour.upper(),
-        "scales": [own.scale for _, own, _ in forms if own.scale not in untrained],
+        "scales": scales,
         "untrained": untrained,
-        **asdict(tiling),
-        "recipes": recipes if entry.target or outside else [name],
+        **asdict(choose_tiling(model, network)),
+        "recipes": recipes,
         "network": {
             "class": type(getattr(network, "network", network)).__name__,
             "options": options if outside else network_options(name, options),
@@ -146,15 +154,21 @@ def _describe(given: str, forms: Sequence[Form], *, tried: bool) -> Facts:
 def _card(
     network: Network, info: WeightsInfo, file: Path | None, *, tried: bool
 ) -> Facts:
+    """Return the card file of weights, if there is one, with what the weights tell."""
     content: Facts = {}
-    if file and (beside := file.with_suffix(".toml")).is_file():
-        with suppress(ValueError):
-            content = parse_text(beside.read_text(encoding="utf-8"), tomllib.loads)
+    sha256 = None
+    figures: Mapping[float, float] = {}
+    if file:
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        card = file.with_suffix(".toml")
+        if card.is_file():
+            with suppress(ValueError):
+                content = parse_text(card.read_text(encoding="utf-8"), tomllib.loads)
+        if tried:
+            _, figures = best_range(network.eval())
     if "sha256" not in content:  # some other file
         content = {}
-    sha256 = file and hashlib.sha256(file.read_bytes()).hexdigest()
     stale = content.get("sha256", sha256) != sha256  # it describes other weights
-    figures = best_range(network.eval())[1] if tried and file else {}
     key = f"{network} x{network.scale} {info.network}"
     if key not in _COSTS or info.model not in MODELS:  # others' code may change
         _COSTS[key] = model_cost(network, model=info.model)

@@ -32,7 +32,7 @@ _KEY = re.compile(
 _FIGURES = Range(
     "figures by parameters, gflops, training.seconds, memory.HEIGHTxWIDTH, SET.seconds, SET.psnr, "
     "SET.ssim, SET.psnr.difference, SET.ssim.difference",
-    lambda found: all(map(_KEY.fullmatch, found)),
+    lambda figures: all(map(_KEY.fullmatch, figures)),
 )
 _ABLATION = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 _VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
@@ -121,36 +121,41 @@ class Ablation:
         """Return the variant called ``name``."""
         return next(variant for variant in self.variants if variant.name == name)
 
-    def printed(self, name: str, dataset: str, what: str = "psnr") -> float | None:
-        """Return the printed figure of a variant on a set, whatever the paper calls the set."""
+    def printed(self, name: str, dataset: str, figure: str = "psnr") -> float | None:
+        """Return a printed figure of a variant on a set, by any spelling of the set."""
         for key, value in self.variant(name).published.items():
-            first, _, last = key.partition(".")
-            if last == what and name_key(first) == name_key(dataset):
+            set_name, _, figure_name = key.partition(".")
+            if figure_name == figure and name_key(set_name) == name_key(dataset):
                 return value
         return None
 
     def printed_difference(
         self, name: str, dataset: str, metric: str = "psnr"
     ) -> float | None:
-        """Return a variant's printed figure minus the base's, or the difference that is printed.
+        """Return the printed difference of a variant to the base, printed or computed.
 
-        Rounded to six digits; None where the paper prints neither, and for the base
-        itself.
+        Rounded to six digits where it is computed; None where the paper prints neither
+        the difference nor both figures, and for the base itself.
         """
         if name == self.base:
             return None
         difference = self.printed(name, dataset, f"{metric}.difference")
-        own, base = (self.printed(each, dataset, metric) for each in (name, self.base))
-        if difference is None and own is not None and base is not None:
-            return round(own - base, 6)
-        return difference
+        if difference is not None:
+            return difference
+        value = self.printed(name, dataset, metric)
+        base = self.printed(self.base, dataset, metric)
+        if value is None or base is None:
+            return None
+        return round(value - base, 6)
 
 
 def changes_text(changes: Mapping[str, object]) -> list[str]:
     """Return changes of a recipe as ``srx train --set`` takes them."""
-    return [
-        f"{k}={v if isinstance(v, str) else json.dumps(v)}" for k, v in changes.items()
-    ]
+    texts = []
+    for path, value in changes.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        texts.append(f"{path}={text}")
+    return texts
 
 
 def select_ablations(names: Iterable[str]) -> list[Ablation]:
@@ -159,29 +164,34 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
     ``names`` are those of the table, of networks (all of their ablations), or ``.toml``
     files.
     """
-    found: dict[str, Ablation] = {}
+    selected: dict[str, Ablation] = {}
     for name in names:
-        own = [
-            each for key, each in ABLATIONS.items() if f"{key}/".startswith(f"{name}/")
-        ]
         if Path(name).suffix.lower() == ".toml":
-            own = [*load_ablations(Path(name))]
-        if not own:
+            ablations = load_ablations(Path(name))
+        else:
+            ablations = [
+                ablation
+                for key, ablation in ABLATIONS.items()
+                if f"{key}/".startswith(f"{name}/")
+            ]
+        if not ablations:
             raise unknown("ablation", name, "the table", ABLATIONS)
-        for each in own:
-            if found.setdefault(each.name, each) != each:
-                raise RecipeError(f"{name}: there is another ablation {each.name!r}")
-    return list(found.values())
+        for ablation in ablations:
+            if selected.setdefault(ablation.name, ablation) != ablation:
+                raise RecipeError(
+                    f"{name}: there is another ablation {ablation.name!r}"
+                )
+    return list(selected.values())
 
 
-def load_ablations(path: Path) -> tuple[Ablation, ...]:
-    """Read ablations from a file in the form of the table's own, ``srcli/recipes/ablations.toml``.
+def load_ablations(path: Path) -> list[Ablation]:
+    """Read ablations from a file in the form of ``srcli/recipes/ablations.toml``.
 
     The path of a recipe file is relative to this file. Messages name the file and the
     key.
     """
     plain = read_table(path)
-    found = []
+    ablations = []
     try:
         for ablation in parse_ablations(plain):
             if Path(ablation.recipe).suffix.lower() in SUFFIXES:
@@ -192,10 +202,10 @@ def load_ablations(path: Path) -> tuple[Ablation, ...]:
                 )
             for variant in ablation.variants:
                 resolve(ablation, variant)
-            found.append(ablation)
+            ablations.append(ablation)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
-    return tuple(found)
+    return ablations
 
 
 def parse_ablations(plain: Mapping[str, Any]) -> tuple[Ablation, ...]:
@@ -203,11 +213,11 @@ def parse_ablations(plain: Mapping[str, Any]) -> tuple[Ablation, ...]:
     for key in plain:
         if key != "ablation":
             raise unknown("table", key, "the file", ("ablation",))
-    found: tuple[Ablation, ...]
-    found = convert(plain.get("ablation", []), tuple[Ablation, ...], "ablation")
-    if not found:
+    ablations: tuple[Ablation, ...]
+    ablations = convert(plain.get("ablation", []), tuple[Ablation, ...], "ablation")
+    if not ablations:
         raise RecipeError("the file holds no [[ablation]]")
-    return found
+    return ablations
 
 
 def resolve(
@@ -222,11 +232,18 @@ def resolve(
     of the ablation, so that they hold for stages which those add by copying. They may
     not be of fields that the ablation changes itself.
     """
-    changed = {path for each in ablation.variants for path in each.changes}
-    for path in (setting.partition("=")[0].strip() for setting in settings):
-        for own in (*ablation.changes, *changed):
-            if f"{own}.".startswith(f"{path}.") or f"{path}.".startswith(f"{own}."):
-                raise RecipeError(f"--set {path}: {ablation.name} changes {own} itself")
+    changes = dict(ablation.changes)
+    for other_variant in ablation.variants:
+        changes |= other_variant.changes
+    for setting in settings:
+        path = setting.partition("=")[0].strip()
+        for changed in changes:
+            if f"{changed}.".startswith(f"{path}.") or f"{path}.".startswith(
+                f"{changed}."
+            ):
+                raise RecipeError(
+                    f"--set {path}: {ablation.name} changes {changed} itself"
+                )
     allow_code(*settings)
     recipe = apply_overrides(load_recipe(ablation.recipe), settings)
     try:
@@ -238,7 +255,7 @@ def resolve(
 
 
 ABLATIONS: dict[str, Ablation] = {
-    each.name: each
-    for each in parse_ablations(tomllib.loads(shipped_text("ablations.toml")))
+    ablation.name: ablation
+    for ablation in parse_ablations(tomllib.loads(shipped_text("ablations.toml")))
 }
 """Ablations of the papers and our own, by name."""

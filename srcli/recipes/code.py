@@ -1,4 +1,4 @@
-"""Code of users and of installed packages: networks, losses and recipes that are imported by name.
+"""Code of users and packages: networks, losses and recipes imported by name.
 
 Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``@WEIGHTS`` behind it
 for trained weights. It is imported only where they have done so themselves, in a
@@ -41,33 +41,38 @@ _OURS = (sys.prefix, str(Path(__file__).parents[1]), "<")
 
 
 def split_code(model: str) -> tuple[str, str]:
-    """Return code and weights of ``CODE@WEIGHTS``, which may lack these; no code in other names."""
-    found = _CODE.fullmatch(model)
-    return (found[1], found[2] or "") if found else ("", model)
+    """Return code and weights of ``CODE@WEIGHTS``; either may be empty."""
+    match = _CODE.fullmatch(model)
+    if match is None:
+        return "", model
+    return match[1], match[2] or ""
 
 
 def short_code(code: str) -> str:
-    """Return code without the folder of its file, as weights files have it; other names as is."""
+    """Return code without the folder of its file, as weights files have it."""
     where, colon, name = code.rpartition(":")
     return Path(where).name + colon + name
 
 
 def _absolute(code: str) -> str:
     where, _, name = code.rpartition(":")
-    return f"{os.path.abspath(where)}:{name}" if where.endswith(".py") else code  # noqa: PTH100
+    if not where.endswith(".py"):
+        return code
+    return f"{os.path.abspath(where)}:{name}"  # noqa: PTH100
+
+
+def _named_code() -> list[str]:
+    return os.environ.get(NAMED, "").split("\n")
 
 
 def allow_code(*texts: str) -> None:
-    """Note that the user has named the code in models or changes of a recipe: it may be run."""
+    """Note code that the user has named in models or changes of a recipe: it may run."""
     for text in texts:
-        for part in (
-            text,
-            text.partition("=")[2],
-            *re.split(r"[\s\"'=,\[\]{}]+", text),
-        ):
-            if code := split_code(part)[0]:
-                named = os.environ.get(NAMED, "").split("\n")
-                os.environ[NAMED] = "\n".join(dict.fromkeys([*named, _absolute(code)]))
+        words = re.split(r"[\s\"'=,\[\]{}]+", text)
+        for word in (text, text.partition("=")[2], *words):
+            if code := split_code(word)[0]:
+                names = dict.fromkeys([*_named_code(), _absolute(code)])
+                os.environ[NAMED] = "\n".join(names)
 
 
 def require_named(code: str) -> str:
@@ -76,28 +81,31 @@ def require_named(code: str) -> str:
     It is that of this very file or module, or else what the user has named that is
     called so.
     """
-    whole, named = _absolute(code), os.environ.get(NAMED, "").split("\n")
-    alike = [each for each in reversed(named) if short_code(each) == short_code(code)]
+    absolute = _absolute(code)
+    alike = [
+        named
+        for named in reversed(_named_code())
+        if short_code(named) == short_code(code)
+    ]
     if not alike:
         raise ModelError(
             f"{code} is code that only a file names, so it is not run; where you trust it, name it "
             f"yourself: -m {code}@WEIGHTS, srx train {code} --resume RUN, or --set model={code}"
         )
-    return whole if whole in alike else alike[0]
+    return absolute if absolute in alike else alike[0]
 
 
 @cache
 def installed(group: str) -> dict[str, EntryPoint]:
-    """Return what packages add to ``networks``, ``losses`` or ``recipes``, by entry points."""
-    from importlib.metadata import (
-        entry_points,
-    )  # here: commands without networks start fast
+    """Return the entry points of packages for ``networks``, ``losses`` or ``recipes``."""
+    # here: commands without networks start fast
+    from importlib.metadata import entry_points
 
     return {point.name: point for point in entry_points(group=f"srcli.{group}")}
 
 
 def load_code(name: str, group: str) -> Any:  # noqa: ANN401
-    """Import code that the user has named, or what a package adds to a group by this name.
+    """Import code that the user has named, or the entry point of a package.
 
     ModelError where that fails.
     """
@@ -109,23 +117,26 @@ def load_code(name: str, group: str) -> Any:  # noqa: ANN401
 
 @cache
 def _load(code: str) -> Any:  # noqa: ANN401
+    """Import a class from a file or a module."""
     where, _, name = code.rpartition(":")
-    file = where if where.endswith(".py") else ""
-    if file and not Path(file).is_file():
-        raise ModelError(f"{file}: no such file")
-    folder = str(Path(file).parent) if file else str(Path.cwd())
+    is_file = where.endswith(".py")
+    if is_file and not Path(where).is_file():
+        raise ModelError(f"{where}: no such file")
+    folder = str(Path(where).parent if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)  # last: its modules stand in for none that is installed
     with explained(f"{where}: cannot be imported"):
-        module = _run_file(file) if file else import_module(where)
-    if not callable(found := getattr(module, name, None)):
+        module = _run_file(where) if is_file else import_module(where)
+    maker = getattr(module, name, None)
+    if not callable(maker):
         raise ModelError(
             f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}"
         )
-    return found
+    return maker
 
 
 def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
+    """Import a file as a module of its own name."""
     spec = spec_from_file_location(
         f"{Path(file).stem}_{zlib.crc32(file.encode()):08x}", file
     )
@@ -146,37 +157,42 @@ def build_module(
     """
     with explained(f"{where}: cannot be built"):
         parameters = inspect.signature(maker).parameters
-        free = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-        for name in options:
-            if not free and name not in parameters:
-                raise unknown(
-                    "option", name, where, [n for n in parameters if n not in further]
-                )
-        taken = {name: value for name, value in further.items() if name in parameters}
-        made = maker(**options, **taken)
-    if not hasattr(made, "named_parameters"):
-        raise ModelError(
-            f"{where}: is no torch.nn.Module, but gives {type(made).__name__}"
+        takes_any = any(
+            parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
         )
-    return made
+        if not takes_any:
+            for name in options:
+                if name not in parameters:
+                    existing = [key for key in parameters if key not in further]
+                    raise unknown("option", name, where, existing)
+        arguments = {
+            name: value for name, value in further.items() if name in parameters
+        }
+        module = maker(**options, **arguments)
+    if not hasattr(module, "named_parameters"):
+        raise ModelError(
+            f"{where}: is no torch.nn.Module, but gives {type(module).__name__}"
+        )
+    return module
 
 
 @contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn whatever code raises into a ModelError with its place; what it prints goes to stderr."""
+def explained(complaint: str) -> Iterator[None]:
+    """Turn whatever code raises into a ModelError; send what it prints to stderr."""
     try:
         with redirect_stdout(sys.stderr):  # standard output may be a result
             yield
     except SrxError:
         raise
     except (Exception, SystemExit) as error:
-        raise explanation(what, error) from error
+        raise explanation(complaint, error) from error
 
 
-def explanation(what: str, error: BaseException) -> ModelError:
+def explanation(complaint: str, error: BaseException) -> ModelError:
     """Return a ModelError that says in a line what code of users raised, and where."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if not each.filename.startswith(_OURS)]
-    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
-    return ModelError(f"{what} ({place}{text})")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(_OURS):
+            text = f"{Path(frame.filename).name}, line {frame.lineno}: {text}"
+            break
+    return ModelError(f"{complaint} ({text})")

@@ -138,16 +138,16 @@ class Degradation:
     @property
     def name(self) -> str:
         """Its name in the table, or ``custom``."""
-        return next(
-            (name for name, known in DEGRADATIONS.items() if known == self), "custom"
-        )
+        for name, degradation in DEGRADATIONS.items():
+            if degradation == self:
+                return name
+        return "custom"
 
     @property
     def is_clean(self) -> bool:
         """True if LR is the downscaled HR and no more."""
-        return self.clean == 1 or not (
-            self.before or self.after or self.filters != ("bicubic",)
-        )
+        plain = not self.before and not self.after and self.filters == ("bicubic",)
+        return plain or self.clean == 1
 
 
 BICUBIC = Degradation()

@@ -24,7 +24,7 @@ from typing import (
 
 from srcli.errors import RecipeError
 
-Made = TypeVar("Made")
+Built = TypeVar("Built")
 ROOT = "the recipe"
 """Name of the whole recipe in messages."""
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
@@ -57,43 +57,49 @@ BELOW_ONE = Range("in [0, 1)", lambda value: 0 <= value < 1)
 FRACTIONS = Range("in 0..1", lambda values: all(0 <= value <= 1 for value in values))
 
 
-def unknown(kind: str, name: str, where: str, known: Iterable[str]) -> RecipeError:
+def unknown(noun: str, name: str, where: str, existing: Iterable[str]) -> RecipeError:
     """Return the error for a name that does not exist, with the nearest one that does.
 
     Dotted names are of fields further inside, which may be meant as well.
     """
-    paths = list(known)
-    inner = {path.rpartition(".")[2]: path for path in reversed(paths)}
+    paths = list(existing)
+    path_of = {path.rpartition(".")[2]: path for path in reversed(paths)}
     names = [path for path in paths if "." not in path]
-    wanted = _USUAL_NAMES.get(name, name)
-    near = get_close_matches(wanted, inner, n=1) or get_close_matches(
-        wanted, names, 1, 0.5
+    usual = _USUAL_NAMES.get(name, name)
+    near = get_close_matches(usual, path_of, 1) or get_close_matches(
+        usual, names, 1, 0.5
     )
-    hint = f"there are: {', '.join(names)}" if names else "it takes none"
     if near:
-        path = inner[near[0]]
-        hint = f"did you mean {f'{where}.{path}' if '.' in path and where != ROOT else path!r}?"
-    return RecipeError(f"no {kind} {name!r} in {where}; {hint}")
+        path = path_of[near[0]]
+        if "." in path and where != ROOT:
+            path = f"{where}.{path}"
+        hint = f"did you mean {path!r}?"
+    elif names:
+        hint = f"there are: {', '.join(names)}"
+    else:
+        hint = "it takes none"
+    return RecipeError(f"no {noun} {name!r} in {where}; {hint}")
 
 
 def _paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
-    """Yield the dotted names of all fields in a type; 0 stands for any place in a list."""
+    """Yield the dotted names of all fields in a type; 0 is any place in a list."""
     if isinstance(hint, type) and is_dataclass(hint):
-        for name, own in field_types(hint).items():
+        for name, inner in field_types(hint).items():
             yield name
-            yield from (f"{name}.{path}" for path in _paths(own))
+            for path in _paths(inner):
+                yield f"{name}.{path}"
     elif get_origin(hint) in (tuple, Annotated, Union, UnionType):
         place = "0." if get_origin(hint) is tuple else ""
-        yield from (
-            f"{place}{path}" for each in get_args(hint) for path in _paths(each)
-        )
+        for inner in get_args(hint):
+            for path in _paths(inner):
+                yield place + path
 
 
 @cache
-def field_types(kind: type[Any]) -> Mapping[str, Any]:
-    """Names and types of a dataclass's fields, in order."""
-    hints = get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in fields(kind)}
+def field_types(cls: type[Any]) -> Mapping[str, Any]:
+    """Return names and types of a dataclass's fields, in order."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(cls)}
 
 
 def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any field of any recipe
@@ -104,7 +110,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     int, float, str and Path; ``object`` takes any value as it is. RecipeError, with the
     name of the field (``where``), if it does not fit.
     """
-    origin, inner = get_origin(hint), get_args(hint)
+    origin = get_origin(hint)
+    inner = get_args(hint)
     if hint in (object, Any):
         return value
     if origin is Annotated:
@@ -125,49 +132,57 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
                 f"{where} must be a table of names and values, got {value!r}"
             )
         return {
-            str(k): convert(part, inner[1], f"{where}.{k}") for k, part in value.items()
+            str(name): convert(item, inner[1], f"{where}.{name}")
+            for name, item in value.items()
         }
     return _plain(value, hint, where)
 
 
 def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+    """Convert to a Literal, a truth, a number, a text or a path."""
     if get_origin(hint) is Literal:
         if value not in get_args(hint) or isinstance(value, bool):
             raise RecipeError(
                 f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}"
             )
         return value
-    kinds, words = _PLAIN.get(hint, ((), hint))
-    if not isinstance(value, kinds) or isinstance(value, bool) is not (hint is bool):
+    types, words = _PLAIN.get(hint, ((), hint))
+    if not isinstance(value, types) or isinstance(value, bool) is not (hint is bool):
         raise RecipeError(f"{where} must be {words}, got {value!r}")
     if hint is float and not math.isfinite(value):
         raise RecipeError(f"{where} must be a finite number, got {value}")
     return hint(value)
 
 
-def _record(value: Any, kind: Any, where: str) -> Any:  # noqa: ANN401
-    if isinstance(value, kind):
+def _record(value: Any, cls: Any, where: str) -> Any:  # noqa: ANN401
+    """Convert a table, or a name where the dataclass has named values, to a dataclass."""
+    if isinstance(value, cls):
         return value
-    if isinstance(value, str) and hasattr(kind, "named"):
-        return kind.named(value)  # one of a table
+    if isinstance(value, str) and hasattr(cls, "named"):
+        return cls.named(value)  # one of a table
     if not isinstance(value, Mapping):
         raise RecipeError(f"{where} must be a table of fields, got {value!r}")
-    types, inside = field_types(kind), "" if where == ROOT else f"{where}."
-    for name, part in value.items():
-        if name not in types and (name, part) not in _GONE.items():
-            raise unknown("field", str(name), where, _paths(kind))
-    made = {
-        k: convert(v, types[k], f"{inside}{k}") for k, v in value.items() if k in types
-    }
-    without = [
-        each for each in fields(kind) if each.default is each.default_factory is MISSING
+    types = field_types(cls)
+    prefix = "" if where == ROOT else f"{where}."
+    values = {}
+    for name, item in value.items():
+        if name in types:
+            values[name] = convert(item, types[name], f"{prefix}{name}")
+        elif (name, item) not in _GONE.items():
+            raise unknown("field", str(name), where, _paths(cls))
+    missing = [
+        repr(field.name)
+        for field in fields(cls)
+        if field.name not in values
+        and field.default is field.default_factory is MISSING
     ]
-    if missing := [repr(each.name) for each in without if each.name not in made]:
+    if missing:
         raise RecipeError(f"{where}: missing {', '.join(missing)}")
-    return kind(**made)
+    return cls(**values)
 
 
 def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:  # noqa: ANN401
+    """Convert a list to a tuple; ``items`` are the types of its items."""
     if isinstance(value, str) and hasattr(items[0], "named"):
         value = value.split(",")
     if not isinstance(value, list | tuple):
@@ -178,26 +193,27 @@ def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]
         raise RecipeError(
             f"{where} must be a list of {len(items)} values, got {value!r}"
         )
-    pairs = enumerate(zip(value, items, strict=True))
-    return tuple(convert(part, item, f"{where}.{i}") for i, (part, item) in pairs)
+    return tuple(
+        convert(item, items[number], f"{where}.{number}")
+        for number, item in enumerate(value)
+    )
 
 
 def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: ANN401
+    """Convert to the type of several that the value fits."""
     options = [option for option in choices if option is not type(None)]
     if value is None and len(options) < len(choices):
         return None
     if len(options) == 1:
         return convert(value, options[0], where)  # its own message says more
-    if isinstance(value, Mapping) and all(
-        map(is_dataclass, options)
-    ):  # the one of this kind
-        kinds = {get_args(field_types(table)["kind"])[0]: table for table in options}
-        kind = value.get("kind")
-        if not isinstance(kind, str):
-            raise RecipeError(f"{where} needs a kind, one of {', '.join(kinds)}")
-        if kind not in kinds:
-            raise unknown("kind", kind, where, kinds)
-        return convert(value, kinds[kind], where)
+    if isinstance(value, Mapping) and all(map(is_dataclass, options)):
+        classes = {get_args(field_types(cls)["kind"])[0]: cls for cls in options}
+        name = value.get("kind")
+        if not isinstance(name, str):
+            raise RecipeError(f"{where} needs a kind, one of {', '.join(classes)}")
+        if name not in classes:
+            raise unknown("kind", name, where, classes)
+        return convert(value, classes[name], where)
     for option in options:
         # A whole number stays one where both would do.
         with suppress(RecipeError):
@@ -207,27 +223,26 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
 
 
 def construct(
-    constructor: type[Made], options: Mapping[str, Any], where: str, **further: object
-) -> Made:
-    """Construct by options, checked against names and types and converted, and further values.
+    constructor: type[Built], options: Mapping[str, Any], where: str, **further: object
+) -> Built:
+    """Construct by options, which are checked and converted, and further values.
 
     The constructor is annotated with plain types; ``where`` names the options' owner in
     messages. RecipeError says which option does not exist, has another type, or cannot
     be used.
     """
-    given = inspect.signature(constructor).parameters.values()
     names = [
-        each.name
-        for each in given
-        if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+        parameter.name
+        for parameter in inspect.signature(constructor).parameters.values()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]
     hints = get_type_hints(vars(constructor).get("__init__", constructor))
-    made = {}
+    arguments = {}
     for name, value in options.items():
         if name not in names:
             raise unknown("option", name, where, names)
-        made[name] = convert(value, hints.get(name, object), f"{name} of {where}")
+        arguments[name] = convert(value, hints.get(name, object), f"{name} of {where}")
     try:
-        return constructor(**further, **made)
+        return constructor(**further, **arguments)
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise RecipeError(f"{where}: {error}") from error

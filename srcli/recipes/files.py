@@ -1,11 +1,11 @@
-"""The named recipes; recipes from files, with single fields changed, as JSON, and compared."""
+"""The named recipes, and recipes from files: read, changed, written and compared."""
 
 from __future__ import annotations
 
 import copy
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,10 +36,9 @@ def load_recipe(name: str) -> TrainRecipe:
         return recipe
     if split_code(name)[0] or name in installed("networks"):
         return replace(PLAIN, model=short_code(name))
-    hint, have = did_you_mean(name, RECIPES), ", ".join(RECIPES)
     raise RecipeError(
-        f"no recipe {name!r}{hint}; there are: {have}, the path of a .toml or .json file, "
-        "or your own network, FILE.py:CLASS"
+        f"no recipe {name!r}{did_you_mean(name, RECIPES)}; there are: {', '.join(RECIPES)}, "
+        "the path of a .toml or .json file, or your own network, FILE.py:CLASS"
     )
 
 
@@ -58,15 +57,18 @@ def read_recipe(path: Path) -> TrainRecipe:
 
 def read_table(path: Path) -> Any:  # noqa: ANN401 - what the file holds
     """Read a file of TOML or, by its name, JSON."""
-    kind = "JSON" if path.suffix.lower() == ".json" else "TOML"
+    language = "TOML"
+    parse: Callable[[str], Any] = tomllib.loads
+    if path.suffix.lower() == ".json":
+        language = "JSON"
+        parse = json.loads
     try:
-        parse = json.loads if kind == "JSON" else tomllib.loads
         return parse_text(read_input(path).decode(), parse)
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:
         reason = " ".join(str(error).split())
-        raise RecipeError(f"{path}: not {kind} ({reason})") from error
+        raise RecipeError(f"{path}: not {language} ({reason})") from error
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:
@@ -106,34 +108,34 @@ def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecip
 
 def _put(plain: dict[str, Any], path: str, value: object) -> None:
     """Put a value at a path into a plain recipe."""
-    place: Any = {ROOT: plain}
+    table: Any = {ROOT: plain}
     key: Any = ROOT
     where = ""
     for name in path.split("."):
-        inside = place[key]
-        if inside is None:  # a table that is not there: its other fields have defaults
-            place[key] = inside = {}
-        if isinstance(inside, list):
-            if not name.isdecimal() or int(name) >= len(inside):
-                last = len(inside) - 1
+        if table[key] is None:  # not there: its other fields have defaults
+            table[key] = {}
+        table = table[key]
+        key = name
+        if isinstance(table, list):
+            if not name.isdecimal() or int(name) >= len(table):
                 raise RecipeError(
-                    f"no entry {name!r} in {where}; there are: 0 to {last}"
+                    f"no entry {name!r} in {where}; there are: 0 to {len(table) - 1}"
                 )
-            place, key = inside, int(name)
-        elif isinstance(inside, dict):
-            place, key = inside, name
-            inside.setdefault(name, None)
+            key = int(name)
+        elif isinstance(table, dict):
+            table.setdefault(name, None)
         else:
             raise RecipeError(f"{where} is a single value; there is no {where}.{name}")
         where = f"{where}.{name}".lstrip(".")
-    place[key] = _read(value) if isinstance(value, str) else value
+    table[key] = _read(value) if isinstance(value, str) else value
 
 
 def _read(text: str) -> Any:  # noqa: ANN401
-    """Return what a text means: JSON, such values with commas between them, or else itself."""
-    for form in (text, f"[{text.rstrip(', ')}]") if text else ():
-        with suppress(ValueError):
-            return parse_text(form)
+    """Return what a text means: JSON, such values between commas, or else itself."""
+    if text:
+        for form in (text, f"[{text.rstrip(', ')}]"):
+            with suppress(ValueError):
+                return parse_text(form)
     return text
 
 
@@ -154,27 +156,36 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: ANN401
     """Describe the first difference of two plain values; None if they are equal."""
+    if a == b:
+        return None
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        a, b = dict(enumerate(a)), dict(enumerate(b))
+        a = dict(enumerate(a))
+        b = dict(enumerate(b))
     if isinstance(a, dict) and isinstance(b, dict):
-        inside = f"{where}." if where else ""
-        found = (
-            first_difference(a.get(k), b.get(k), f"{inside}{k}") for k in {**a, **b}
-        )
-        return next(filter(None, found), None)
-    return None if a == b else f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"
+        prefix = f"{where}." if where else ""
+        for key in {**a, **b}:
+            difference = first_difference(a.get(key), b.get(key), f"{prefix}{key}")
+            if difference:
+                return difference
+        return None
+    return f"{where} is {json.dumps(a)} there, {json.dumps(b)} now"
+
+
+def _load_recipes() -> dict[str, TrainRecipe]:
+    """Read ``recipes.toml``, where a recipe may be changes of one before it."""
+    recipes: dict[str, TrainRecipe] = {}
+    for name, plain in tomllib.loads(shipped_text("recipes.toml")).items():
+        base = plain.pop("base", "")
+        if base:
+            recipes[name] = apply_changes(recipes[base], plain)
+        else:
+            recipes[name] = convert(plain, TrainRecipe, name)
+    return recipes
 
 
 EXAMPLE = shipped_text("example.toml")
 """A recipe with comments, to begin from."""
-RECIPES: dict[str, TrainRecipe] = {}
-"""Training recipes by name; ``recipes.toml``."""
-for _name, _fields in tomllib.loads(shipped_text("recipes.toml")).items():
-    _base = _fields.pop("base", "")
-    RECIPES[_name] = (
-        apply_changes(RECIPES[_base], _fields)
-        if _base
-        else convert(_fields, TrainRecipe, _name)
-    )
+RECIPES = _load_recipes()
+"""Training recipes by name."""
 PLAIN = RECIPES.pop("plain")
 """Recipe of networks without one of their own."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from srcli.files import shipped_text
-from srcli.recipes.fields import convert
+from srcli.recipes.fields import convert, field_types
 
 SAME_SET = {
     "b100": "bsd100",
@@ -58,36 +58,41 @@ class PublishedRow:
 @cache
 def load_published() -> tuple[PublishedRow, ...]:
     """Return every printed row, in the order of the papers and their tables."""
-    tables = tomllib.loads(shipped_text("published.toml"))["table"]
-    return tuple(row for table in tables for row in _rows(table))
+    rows: list[PublishedRow] = []
+    for table in tomllib.loads(shipped_text("published.toml"))["table"]:
+        rows += _rows(table)
+    return tuple(rows)
 
 
 def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
-    names = {field.name for field in fields(PublishedRow)}
+    """Yield a row for each method and set of a table."""
+    names = field_types(PublishedRow)
     for line in table["rows"]:
-        own = {
+        plain = {
             name: value for name, value in {**table, **line}.items() if name in names
         }
         if "milliseconds" not in line:
-            own.pop("timed_on", None)
+            plain.pop("timed_on", None)
         for dataset, values in zip(table["sets"], line["values"], strict=True):
+            if not values:
+                continue
             remarks = [
                 note["text"]
                 for note in table.get("notes", ())
                 if note["method"] == line["method"]
                 and dataset in note.get("sets", (dataset,))
             ]
-            own |= {"dataset": dataset, "note": "; ".join(remarks)}
-            own["values"] = dict(zip(table["metrics"], values, strict=False))
-            if values:
-                row: PublishedRow = convert(own, PublishedRow, "published.toml")
-                yield row
+            plain["dataset"] = dataset
+            plain["note"] = "; ".join(remarks)
+            plain["values"] = dict(zip(table["metrics"], values, strict=False))
+            row: PublishedRow = convert(plain, PublishedRow, "published.toml")
+            yield row
 
 
 def published_rows(
     scale: int, dataset: str, models: Collection[str] | None = None
 ) -> list[PublishedRow]:
-    """Return the printed rows of a set, the lowest PSNR first, of some of our models or of all.
+    """Return the printed rows of a set, of some of our models or all, lowest PSNR first.
 
     The set's name may be in any case; ``B100``, ``BSD100`` and ``BSDS100`` are the
     same. The rows have the name that was given, so that they join with measured ones; a
@@ -107,13 +112,12 @@ def published_rows(
         row.source for row in load_published() if row.model not in (None, "bicubic")
     }
     ours = {row.source for row in rows if row.model != "bicubic"}
-    kept: dict[tuple[object, ...], PublishedRow] = {}
+    unique: dict[tuple[object, ...], PublishedRow] = {}
     for row in rows:
         if row.model != "bicubic" or row.source in ours or row.source not in with_model:
-            kept.setdefault(
-                (row.model or name_key(row.method), *sorted(row.values.items())), row
-            )
-    return list(kept.values())
+            method = row.model or name_key(row.method)
+            unique.setdefault((method, *sorted(row.values.items())), row)
+    return list(unique.values())
 
 
 def published_costs(scale: int, models: Collection[str] | None) -> list[PublishedRow]:
@@ -121,12 +125,12 @@ def published_costs(scale: int, models: Collection[str] | None) -> list[Publishe
 
     They are of some of our models alone, or of all methods (None).
     """
-    found: dict[tuple[str, str], PublishedRow] = {}
+    unique: dict[tuple[str, str], PublishedRow] = {}
     for row in load_published():
         printed = (row.parameters, row.gflops, row.milliseconds) != (None,) * 3
         if row.scale == scale and printed and (models is None or is_of(row, models)):
-            found.setdefault((row.source, row.method), row)
-    return list(found.values())
+            unique.setdefault((row.source, row.method), row)
+    return list(unique.values())
 
 
 def is_of(row: PublishedRow, models: Collection[str]) -> bool:
@@ -154,8 +158,9 @@ class Paper:
     def __str__(self) -> str:
         """Return the reference in one line."""
         names = ", ".join(self.authors) or "Authors not known"
-        known = [self.where, f"doi:{self.doi}" if self.doi else "no DOI known"]
-        return f"{names}: {self.title}. {', '.join(filter(None, known))}"
+        doi = f"doi:{self.doi}" if self.doi else "no DOI known"
+        where = f"{self.where}, " if self.where else ""
+        return f"{names}: {self.title}. {where}{doi}"
 
 
 PAPERS: dict[str, Paper] = {

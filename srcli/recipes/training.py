@@ -21,12 +21,15 @@ from srcli.recipes.fields import (
 Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...]
 """Values of the options of networks and losses."""
 _RATES = Range("at least 0", lambda rates: all(rate >= 0 for rate in rates.values()))
-_PATCH = Range(
-    "above 0, or three such numbers for x2, x3 and x4",
-    lambda edge: (
-        len(edge) == 3 and min(edge) > 0 if isinstance(edge, tuple) else edge > 0
-    ),
-)
+
+
+def _is_edge(edge: int | tuple[int, ...]) -> bool:
+    if isinstance(edge, int):
+        return edge > 0
+    return len(edge) == 3 and min(edge) > 0
+
+
+_PATCH = Range("above 0, or three such numbers for x2, x3 and x4", _is_edge)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +119,7 @@ class Adversarial:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate over a stage, in fractions of the stage, so that it fits any budget."""
+    """The learning rate over a stage, in fractions of it, so that it fits any budget."""
 
     kind: Literal["step", "halving", "cosine", "constant"] = "step"
     warmup: Annotated[float, FRACTION] = 0.0
@@ -209,12 +212,15 @@ class TrainRecipe:
     def __post_init__(self) -> None:
         if not self.stages:
             raise RecipeError("a recipe needs at least one stage")
-        for i, (before, stage) in enumerate(pairwise(self.stages), start=1):
-            alike = before.optimizer.kind == stage.optimizer.kind
-            if not stage.reset_optimizer and not (
-                alike and before.adversarial is None and stage.adversarial is None
+        for number, (before, stage) in enumerate(pairwise(self.stages), start=1):
+            if stage.reset_optimizer:
+                continue
+            if (
+                before.adversarial
+                or stage.adversarial
+                or before.optimizer.kind != stage.optimizer.kind
             ):
                 raise RecipeError(
-                    f"stages.{i}: cannot go on with the optimiser of the stage before, which is "
-                    "of another kind or adversarial; set reset_optimizer=true"
+                    f"stages.{number}: cannot go on with the optimiser of the stage before, which "
+                    "is of another kind or adversarial; set reset_optimizer=true"
                 )

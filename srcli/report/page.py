@@ -34,13 +34,12 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
 
     ``script`` names a file in the package; ``values`` go to the template.
     """
-    code = shipped_text(script, package) if script else ""
+    code = ""
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    if code:
-        digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest()).decode(
-            "ascii"
-        )
-        policy += f"; script-src 'sha256-{digest}'"
+    if script:
+        code = shipped_text(script, package)
+        digest = base64.b64encode(hashlib.sha256(code.encode("utf-8")).digest())
+        policy += f"; script-src 'sha256-{digest.decode('ascii')}'"
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, ""), PackageLoader(TEMPLATES, "")]),
         autoescape=True,
@@ -49,30 +48,37 @@ def render_page(package: str, *, title: str, script: str = "", **values: object)
         lstrip_blocks=True,
     )
     environment.globals["version"] = __version__
-    style, own = Markup(shipped_text("page.css", TEMPLATES)), Markup(code)
-    template = environment.get_template("page.html.j2")
-    return printable(
-        template.render(title=title, policy=policy, style=style, script=own, **values)
+    page = environment.get_template("page.html.j2").render(
+        title=title,
+        policy=policy,
+        style=Markup(shipped_text("page.css", TEMPLATES)),
+        script=Markup(code),
+        **values,
     )
+    return printable(page)
 
 
-def data_uri(content: bytes, kind: str) -> str:
-    """Return a file inside a URI; ``kind`` is that of an image, such as ``png``."""
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def data_uri(content: bytes, fmt: str) -> str:
+    """Return an image file inside a URI; ``fmt`` is its format, such as ``png``."""
+    return f"data:image/{fmt};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def image_uri(picture: NDArray[np.uint8], kind: str = "png") -> str:
+def image_uri(picture: NDArray[np.uint8], fmt: str = "png") -> str:
     """Return a picture (H, W, 3) uint8 inside a URI."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format=kind, quality=85)
-    return data_uri(stream.getvalue(), kind)
+    Image.fromarray(picture).save(stream, format=fmt, quality=85)
+    return data_uri(stream.getvalue(), fmt)
 
 
 def draw_sheet(
     rows: Iterable[Mapping[str, NDArray[np.uint8]]], width: int
 ) -> NDArray[np.uint8]:
-    """Draw rows of pictures, (H, W, 3) uint8 of at most this width, each above its name."""
-    font, lines = ImageFont.load_default(13), []
+    """Draw rows of pictures, each above its name.
+
+    Pictures are (H, W, 3) uint8, at most ``width`` wide.
+    """
+    font = ImageFont.load_default(13)
+    lines = []
     for row in rows:
         cells = []
         for name, pixels in row.items():
@@ -86,7 +92,7 @@ def draw_sheet(
 
 
 def draw_chart(draw: Callable[[Axes], object], alt: str) -> Markup:
-    """Return an image that a function draws on matplotlib's axes; the same chart the same twice.
+    """Return a chart that a function draws on matplotlib's axes, the same bytes each time.
 
     ``alt`` is what it says, for those who do not see it.
     """
@@ -94,9 +100,8 @@ def draw_chart(draw: Callable[[Axes], object], alt: str) -> Markup:
     from matplotlib.figure import Figure
 
     with mpl.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # letters that matplotlib's font lacks, the reader's has
+        # letters that matplotlib's font lacks, the reader's has
+        warnings.simplefilter("ignore")
         mpl.rcdefaults()
         mpl.rcParams.update(
             {"svg.hashsalt": "srx", "svg.fonttype": "none", "text.parse_math": False}

@@ -58,7 +58,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under headings."""
+    """Rows under headings, with a title and notes."""
 
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
@@ -70,11 +70,15 @@ class Table:
 
     def cells(self, row: Row) -> list[tuple[Column, str]]:
         """Return the cells of a row as they are printed, each with its column."""
-        texts = (NOTHING if cell is None else cell for cell in row.cells)
-        shown = (
-            text if isinstance(text, str) else str(text) for text in texts
-        )  # maybe markup
-        return list(zip(self.columns, shown, strict=True))
+        texts = []
+        for cell in row.cells:
+            if cell is None:
+                texts.append(NOTHING)
+            elif isinstance(cell, str):  # maybe markup
+                texts.append(cell)
+            else:
+                texts.append(str(cell))
+        return list(zip(self.columns, texts, strict=True))
 
 
 def make_table(
@@ -87,7 +91,7 @@ def make_table(
     group: str = "",
     notes: Iterable[str] = (),
 ) -> Table:
-    """Return a table of columns with text, then numbers, then text again, by their headings.
+    """Return a table of columns with text, then numbers, then text, by their headings.
 
     Rows that are no ``Row`` have no group; ``group`` is the heading of the groups.
     """
@@ -101,7 +105,8 @@ def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     """Return a value in fixed digits; ``inf`` for infinity, a dash for None and NaN."""
     if value is None or math.isnan(value):
         return NOTHING
-    return f"{value:{'+' if sign else '-'}z.{digits}f}"
+    plus = "+" if sign else ""
+    return f"{value:{plus}z.{digits}f}"
 
 
 def ends_text(low: float, high: float, digits: int) -> str:
@@ -112,7 +117,7 @@ def ends_text(low: float, high: float, digits: int) -> str:
 
 
 def significant(value: float) -> str:
-    """Return a number with three significant digits, but never fewer than its whole part has."""
+    """Return a number with three significant digits, but all digits of its whole part."""
     if value == 0:
         return "0"
     return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
@@ -128,7 +133,7 @@ def short(value: float) -> str:
 
 
 def decimals(values: Iterable[float], least: int = 0) -> int:
-    """Return the digits behind the point of the longest of some values, but at least ``least``.
+    """Return the digits behind the point of the longest value, at least ``least``.
 
     Printed values are stored as numbers: 32.20 beside 32.25 has lost its zero, and gets
     it back.
@@ -142,12 +147,15 @@ def decimals(values: Iterable[float], least: int = 0) -> int:
 def best_of(
     values: Mapping[str, float], digits: int, *, lowest: bool = False
 ) -> set[str]:
-    """Return the names whose values print as the highest, or lowest; none among fewer than two."""
+    """Return the names whose values print as the highest, or lowest.
+
+    Among fewer than two there is none.
+    """
+    if len(values) < 2:
+        return set()
     printed = {name: round(value, digits) for name, value in values.items()}
-    top = (min if lowest else max)(printed.values(), default=0.0)
-    return {
-        name for name, value in printed.items() if value == top and len(printed) > 1
-    }
+    best = min(printed.values()) if lowest else max(printed.values())
+    return {name for name, value in printed.items() if value == best}
 
 
 def cost_tables(
@@ -157,8 +165,7 @@ def cost_tables(
 
     ``costs`` are as JSON has them (``model_cost``).
     """
-    own = [cost for cost in costs if cost["scale"] == scale]
-    counted = [
+    measured_rows = [
         (
             cost["model"],
             cost["parameters"] and short(cost["parameters"]),
@@ -166,9 +173,10 @@ def cost_tables(
             *(cost[work] and short(cost[work]) for work in WORK),
             cost["peak_memory"] and f"{cost['peak_memory'] / 2**20:.0f} MiB",
         )
-        for cost in own
+        for cost in costs
+        if cost["scale"] == scale
     ]
-    beside = [
+    printed_rows = [
         (
             row.method,
             row.parameters and f"{row.parameters:,.0f}",
@@ -179,7 +187,7 @@ def cost_tables(
         for row in printed
         if row.scale == scale
     ]
-    measured = (
+    headings = (
         "parameters",
         "LR size",
         "MACs",
@@ -189,10 +197,14 @@ def cost_tables(
     )
     return [
         make_table(
-            counted, ("model",), measured, title=f"x{scale}, cost", notes=(COST_NOTE,)
+            measured_rows,
+            ("model",),
+            headings,
+            title=f"x{scale}, cost",
+            notes=(COST_NOTE,),
         ),
         make_table(
-            beside,
+            printed_rows,
             ("printed",),
             ("K", "GFLOPs", "ms"),
             ("source",),
@@ -204,47 +216,56 @@ def cost_tables(
 
 def plural(count: int, word: str) -> str:
     """Return a count with its noun, such as ``1 seed`` or ``3 seeds``."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    if count == 1:
+        return f"1 {word}"
+    return f"{count} {word}s"
 
 
 def markdown_table(table: Table) -> Iterator[str]:
     """Yield the lines of a table, and an empty one; best values are bold."""
-    groups = [Column(table.group_heading, "text")] if table.group_heading else []
-    columns = [*groups, *table.columns]
+    columns = list(table.columns)
+    if table.group_heading:
+        columns.insert(0, Column(table.group_heading, "text"))
     lines = [[column.heading for column in columns]]
     lines.append(["---" if column.kind == "text" else "---:" for column in columns])
     for row in table.rows:
-        cells = [escape(row.group)] * len(groups)
+        cells = []
         for column, text in table.cells(row):
             shown = escape(text) if column.kind == "text" else text
-            cells.append(f"**{shown}**" if column.heading in row.best else shown)
+            if column.heading in row.best:
+                shown = f"**{shown}**"
+            cells.append(shown)
         if row.source:
-            cells[len(groups)] += f", as printed in {escape(row.source)}"
+            cells[0] += f", as printed in {escape(row.source)}"
+        if table.group_heading:
+            cells.insert(0, escape(row.group))
         lines.append(cells)
-    yield from (f"| {' | '.join(cells)} |" for cells in lines)
+    for cells in lines:
+        yield f"| {' | '.join(cells)} |"
     yield ""
 
 
 def markdown(blocks: Iterable[Table | str]) -> str:
     """Return tables that are not empty, with titles and notes, and paragraphs, for GitHub."""
     lines: list[str] = []
-    for each in blocks:
-        if isinstance(each, str):
-            lines += [escape(each), ""]
-        elif each.rows:
-            lines += [f"### {escape(each.title)}", "", *markdown_table(each)]
-            lines += [line for note in each.notes for line in (escape(note), "")]
+    for block in blocks:
+        if isinstance(block, str):
+            lines += [escape(block), ""]
+        elif block.rows:
+            lines += [f"### {escape(block.title)}", "", *markdown_table(block)]
+            for note in block.notes:
+                lines += [escape(note), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def escape(text: str) -> str:
     """Return text on one line that Markdown shows as it is, in a table's cell too."""
-    return SPECIAL.sub(lambda found: "\\" + found[0], " ".join(printable(text).split()))
+    return SPECIAL.sub(lambda match: "\\" + match[0], " ".join(printable(text).split()))
 
 
 def visible(text: str) -> str:
-    r"""Return text on one line, with escapes such as ``\x1b`` for what would steer a terminal."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    r"""Return text on one line, with escapes such as ``\x1b`` for control characters."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def printable(text: str) -> str:

@@ -20,11 +20,11 @@ class Budget:
     timed: bool = False
 
     def done(self, step: int, elapsed: float) -> float:
-        """The part of ``total`` that is used after ``step`` iterations and ``elapsed`` seconds."""
+        """Return the part of ``total`` that steps or seconds have used."""
         return elapsed if self.timed else float(step)
 
     def progress(self, step: int, elapsed: float) -> float:
-        """The used fraction of the budget, 0..1; see ``done``."""
+        """Return the used fraction of the budget, 0..1; see ``done``."""
         return min(self.done(step, elapsed) / self.total, 1.0)
 
 
@@ -55,18 +55,20 @@ def stage_budgets(recipe: TrainRecipe, text: str | None) -> list[Budget]:
     parts = [stage.steps for stage in recipe.stages]
     if text is None:
         return [Budget(steps) for steps in parts]
-    budget, total = parse_budget(text), sum(parts)
+    budget = parse_budget(text)
+    total = sum(parts)
     if budget.timed:
         return [Budget(budget.total * steps / total, timed=True) for steps in parts]
-    whole, places = int(budget.total), range(len(parts))
-    if whole < len(parts):
+    steps = int(budget.total)
+    stages = range(len(parts))
+    if steps < len(parts):
         raise RecipeError(
-            f"budget {whole}: fewer iterations than the {len(parts)} stages of the recipe; "
+            f"budget {steps}: fewer iterations than the {len(parts)} stages of the recipe; "
             f"give at least {len(parts)}"
         )
-    shares = [max(whole * part // total, 1) for part in parts]
-    while sum(shares) < whole:
-        shares[max(places, key=lambda i: whole * parts[i] - shares[i] * total)] += 1
-    while sum(shares) > whole:  # those that were raised to one are paid by the largest
-        shares[max(places, key=lambda i: shares[i])] -= 1
-    return [Budget(steps) for steps in shares]
+    shares = [max(steps * part // total, 1) for part in parts]
+    while sum(shares) < steps:
+        shares[max(stages, key=lambda i: steps * parts[i] - shares[i] * total)] += 1
+    while sum(shares) > steps:  # those that were raised to one are paid by the largest
+        shares[max(stages, key=lambda i: shares[i])] -= 1
+    return [Budget(share) for share in shares]

@@ -78,26 +78,26 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        tensors, settings = ("best", "last", "state"), ("recipe", "run", "options")
-        self.best, self.last, self.state = (
-            path / f"{each}.safetensors" for each in tensors
-        )
-        self.recipe, self.run, self.options = (
-            path / f"{each}.json" for each in settings
-        )
-        self.log, self.lock = path / "log.jsonl", path / ".lock"
+        self.best = path / "best.safetensors"
+        self.last = path / "last.safetensors"
+        self.state = path / "state.safetensors"
+        self.recipe = path / "recipe.json"
+        self.run = path / "run.json"
+        self.options = path / "options.json"
+        self.log = path / "log.jsonl"
+        self.lock = path / ".lock"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Make the folder and keep other trainings out of it while the block writes into it.
+        """Make the folder and keep other trainings out of it while the block runs.
 
         Folders into which nothing was written are removed then: a refused training
         leaves nothing.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file; give a folder")
-        with lock_file(self.lock) as own:
-            if not own:
+        with lock_file(self.lock) as locked:
+            if not locked:
                 raise UsageError(
                     f"--out {self.path}: another training writes there; wait for it, "
                     "or give another --out"
@@ -168,7 +168,8 @@ class RunFolder:
                 "the schedule is stretched from here on"
             )
         for name in ("precision", "threads", "processes"):
-            was, now = getattr(stored, name), getattr(record, name)
+            was = getattr(stored, name)
+            now = getattr(record, name)
             if was != now:
                 progress.warn(
                     f"{name} was {was} and is {now} now: not the same to the last bit"
@@ -179,11 +180,8 @@ class RunFolder:
         self, stored: RunRecord, recipe: TrainRecipe, record: RunRecord
     ) -> str:
         """Describe a setting that differs from that of the stored training."""
-        was, now = (
-            {"scale": own.scale, "seed": own.seed, "data": own.data, **plain_recipe(of)}
-            for own, of in ((stored, _read(self.recipe, TrainRecipe)), (record, recipe))
-        )
-        if difference := first_difference(was, now):
+        was = _decisive(stored, _read(self.recipe, TrainRecipe))
+        if difference := first_difference(was, _decisive(record, recipe)):
             return difference
         if record.init not in (None, stored.init):
             return "it began from other weights than --init"
@@ -192,9 +190,15 @@ class RunFolder:
         return ""
 
 
+def _decisive(record: RunRecord, recipe: TrainRecipe) -> dict[str, Any]:
+    """Return the settings that a resumed training may not change."""
+    fixed = {"scale": record.scale, "seed": record.seed, "data": record.data}
+    return fixed | plain_recipe(recipe)
+
+
 @contextmanager
 def resumable(file: Path) -> Iterator[None]:
-    """Turn whatever a damaged file raises, or one of another network, into a CheckpointError."""
+    """Turn whatever a damaged or wrong file raises into a CheckpointError."""
     try:
         yield
     except CheckpointError:
@@ -223,25 +227,27 @@ def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -
 
 
 def read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
-    """Read what ``write_state`` wrote; what is mapped from a file cannot be replaced on Windows."""
+    """Read what ``write_state`` wrote."""
     with resumable(file):
+        # not mapped: a file that is cannot be replaced on Windows
         return read_position(file), load(file.read_bytes())
 
 
-def _read(file: Path, kind: type[Any]) -> Any:  # noqa: ANN401
+def _read(file: Path, cls: type[Any]) -> Any:  # noqa: ANN401
+    """Read a dataclass from a file of JSON."""
     with resumable(file):
         content = parse_text(file.read_text(encoding="utf-8"))
-        return convert(content, kind, ROOT if kind is TrainRecipe else str(file))
+        return convert(content, cls, ROOT if cls is TrainRecipe else str(file))
 
 
 def write_entry(file: Path, entry: Mapping[str, object]) -> None:
     """Append an entry as a line of JSON; infinite numbers and NaN become null."""
-    finite = {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in entry.items()
-    }
+    entry = dict(entry)
+    for key, value in entry.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            entry[key] = None
     with file.open("a", encoding="utf-8") as log:
-        log.write(json.dumps(finite) + "\n")
+        log.write(json.dumps(entry) + "\n")
 
 
 def rewind(file: Path, total: int) -> None:
@@ -249,20 +255,20 @@ def rewind(file: Path, total: int) -> None:
 
     A killed run has logged iterations after its checkpoint; they will be done again.
     """
-    lines, kept = (
-        file.read_bytes().splitlines(keepends=True) if file.is_file() else [],
-        [],
-    )
+    if not file.is_file():
+        return
+    lines = file.read_bytes().splitlines(keepends=True)
+    valid = []
     for line in lines:
         with suppress(ValueError, TypeError, KeyError):
             if line.endswith(b"\n") and json.loads(line)["total"] <= total:
-                kept.append(line)
-    if kept != lines:
-        write_whole(file, b"".join(kept))
+                valid.append(line)
+    if valid != lines:
+        write_whole(file, b"".join(valid))
 
 
 def file_digest(path: Path) -> str:
-    """Short digest of a file's content."""
+    """Return a short digest of a file's content."""
     try:
         with open_input(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -28,7 +28,7 @@ from srcli.training.folder import (
     write_entry,
     write_state,
 )
-from srcli.training.optimizers import part, rate_at
+from srcli.training.optimizers import part, prefixed, rate_at
 from srcli.training.steps import StepContext, SupervisedStep, make_step
 
 LOG_STEPS = 50
@@ -40,7 +40,7 @@ TRIM = 0.2
 
 
 class Ema:
-    """Averages of all floating-point parameters and buffers; integers (counters) are copied.
+    """Averages of all floating-point parameters and buffers; integers are copied.
 
     ``decay`` is the share of the old average that is kept at each step; 0 follows the
     weights.
@@ -53,18 +53,33 @@ class Ema:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Average in the weights after iteration ``step`` (from 0); the decay is lower at first."""
+        """Average in the weights after iteration ``step``, counted from 0.
+
+        The decay is lower at first.
+        """
         decay = min(self.decay, (1 + step) / (10 + step))
-        pairs = [
-            (self.averages[key], value) for key, value in network.state_dict().items()
-        ]
-        averages, weights = zip(
-            *(each for each in pairs if each[0].is_floating_point()), strict=True
-        )
-        torch._foreach_lerp_(averages, weights, 1.0 - decay)
-        for average, value in pairs:
-            if not average.is_floating_point():
+        averages = []
+        weights = []
+        for key, value in network.state_dict().items():
+            average = self.averages[key]
+            if average.is_floating_point():
+                averages.append(average)
+                weights.append(value)
+            else:
                 average.copy_(value)
+        torch._foreach_lerp_(averages, weights, 1.0 - decay)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Report:
+    """What one process says after an iteration; rank 0 decides all but the stop."""
+
+    stop: bool
+    validate: bool = False
+    elapsed: float = 0.0
+    """Seconds spent in this stage."""
+    save: bool = False
+    """True if a checkpoint is due."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -101,11 +116,15 @@ class Trainer:
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        """Build the steps of all stages: a wrong option of the last must not show after hours."""
-        self.network, self.team = self.context.network, self.context.team
+        """Build the steps of all stages."""
+        self.network = self.context.network
+        self.team = self.context.team
         self.budgets = stage_budgets(self.recipe, self.budget)
-        numbered = enumerate(self.recipe.stages)
-        self._steps = [make_step(stage, self.context, i) for i, stage in numbered]
+        # all of them now: a wrong option of the last must not show after hours
+        self._steps = [
+            make_step(stage, self.context, number)
+            for number, stage in enumerate(self.recipe.stages)
+        ]
         self.ema = Ema(self.network, self.recipe.ema_decay)
         self.position = Position()
         self.files = RunFolder(self.folder)
@@ -119,7 +138,7 @@ class Trainer:
 
     @property
     def step(self) -> SupervisedStep:
-        """The step of the stage that is under way, or of the last one."""
+        """Step of the stage that is under way, or of the last one."""
         return self._steps[min(self.position.stage, len(self._steps) - 1)]
 
     def resume(self) -> bool:
@@ -142,9 +161,10 @@ class Trainer:
                 self.step.restore(tensors)
 
         self.team.on_all_ranks(restore)
-        position, last = self.position, self.budgets[-1]
+        position = self.position
+        budget = self.budgets[-1]
         ended = position.stage == len(self.budgets) and position.step > 0
-        if ended and last.progress(position.step, position.elapsed) < 1:
+        if ended and budget.progress(position.step, position.elapsed) < 1:
             position.stage -= 1
         self.team.on_rank_zero(partial(rewind, self.files.log, position.total))
         return True
@@ -162,14 +182,16 @@ class Trainer:
             [*self.network.state_dict().values(), *self.ema.averages.values()]
         )
         self.network.train()
-        stages, position = self.recipe.stages, self.position
+        stages = self.recipe.stages
+        position = self.position
         while position.stage < len(stages):
             if not self._run_stage():
                 return False
             before = self.step
             position.stage += 1
             if position.stage < len(stages):
-                position.step, position.elapsed = 0, 0.0
+                position.step = 0
+                position.elapsed = 0.0
                 if stages[position.stage].reset_optimizer:
                     # A warm start: averaged weights; optimiser and schedule of the new
                     # stage.
@@ -186,8 +208,11 @@ class Trainer:
             self.save(self.files.best, self.ema.averages, self.position)
 
     def _run_stage(self) -> bool:
-        position, team = self.position, self.team
-        stage, budget = self.recipe.stages[position.stage], self.budgets[position.stage]
+        """Train to the end of a stage; false if stopped before."""
+        position = self.position
+        team = self.team
+        stage = self.recipe.stages[position.stage]
+        budget = self.budgets[position.stage]
         task = self.progress.task(
             f"stage {position.stage + 1}/{len(self.budgets)}",
             total=budget.total,
@@ -197,23 +222,30 @@ class Trainer:
         self._saved = self._logged = time.monotonic()
         self._began = self._saved - position.elapsed
         with closing(task):
-            task.advance(budget.done(position.step, position.elapsed))
-            while (done := budget.progress(position.step, position.elapsed)) < 1:
-                before, self._done = budget.done(position.step, position.elapsed), done
-                values = self.train_on_batch(stage, done)
+            shown = budget.done(position.step, position.elapsed)
+            task.advance(shown)
+            while True:
+                self._done = budget.progress(position.step, position.elapsed)
+                if self._done >= 1:
+                    break
+                values = self.train_on_batch(stage, self._done)
                 position.step += 1
                 position.total += 1
                 stop = self.stop() or team.orphaned
-                ranks = team.gather(partial(self._report, values, task, stop=stop))
-                validate, position.elapsed, save, _ = ranks[0]
-                if validate:
+                reports = team.gather(partial(self._report, values, task, stop=stop))
+                due = reports[0]
+                position.elapsed = due.elapsed
+                save = due.save
+                if due.validate:
                     self.validate()
                     position.elapsed, save = team.on_rank_zero(self._look_at_clock)
-                stopped = any(stop for *_, stop in ranks)
+                stopped = any(report.stop for report in reports)
                 if stopped or save:
                     team.on_rank_zero(self.checkpoint)
                     self._saved = self._began + position.elapsed
-                task.advance(budget.done(position.step, position.elapsed) - before)
+                done = budget.done(position.step, position.elapsed)
+                task.advance(done - shown)
+                shown = done
                 if stopped:
                     return False
             team.on_rank_zero(partial(self._log, task))
@@ -231,14 +263,10 @@ class Trainer:
 
     def _report(
         self, values: Mapping[str, Tensor], task: Task, *, stop: bool
-    ) -> tuple[bool, float, bool, bool]:
-        """Log and show an iteration on rank 0, and return what is due there.
-
-        That is true to validate, the seconds spent in this stage, and true to save;
-        ``stop`` is passed on, from all ranks.
-        """
+    ) -> _Report:
+        """Log and show an iteration on rank 0, and return what is due."""
         if self.team.rank:
-            return False, 0.0, False, stop
+            return _Report(stop=stop)
         position = self.position
         self._values.append(values)
         if position.step % LOG_STEPS == 0:
@@ -246,12 +274,9 @@ class Trainer:
         elapsed, save = self._look_at_clock()
         after = self.budgets[position.stage].progress(position.step, elapsed)
         validate = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
-        return (
-            validate or position.total % self.recipe.validate_every == 0,
-            elapsed,
-            save,
-            stop,
-        )
+        if position.total % self.recipe.validate_every == 0:
+            validate = True
+        return _Report(stop=stop, validate=validate, elapsed=elapsed, save=save)
 
     def _look_at_clock(self) -> tuple[float, bool]:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
@@ -263,22 +288,24 @@ class Trainer:
         """Write and show the means since the last entry; waits for the device."""
         if not self._values:
             return
-        names, position, count = self._values[0], self.position, len(self._values)
-        columns = [
-            torch.stack([each[name] for each in self._values]).mean() for name in names
-        ]
-        means = dict(zip(names, torch.stack(columns).tolist(), strict=True))
+        position = self.position
+        names = list(self._values[0])
+        means_of_names = []
+        for name in names:
+            column = torch.stack([values[name] for values in self._values])
+            means_of_names.append(column.mean())
+        means = dict(zip(names, torch.stack(means_of_names).tolist(), strict=True))
         if not all(map(math.isfinite, means.values())):
             raise diverged()
         now = time.monotonic()
+        # fewer than LOG_STEPS after a resume and at the end of a stage
+        count = len(self._values)
         speed = count / max(now - self._logged, 1e-9)
-        self._values, self._logged = [], now
-        rate = rate_at(self.recipe.stages[position.stage], self._done)
-        # "iterations" are fewer than LOG_STEPS after a resume and at the end of a
-        # stage.
+        self._values = []
+        self._logged = now
         entry = {
             **means,
-            "rate": rate,
+            "rate": rate_at(self.recipe.stages[position.stage], self._done),
             "per_second": round(speed, 3),
             "iterations": count,
         }
@@ -288,7 +315,7 @@ class Trainer:
         task.describe(f"{losses}  {speed:.2f} it/s{best}")
 
     def validate(self) -> None:
-        """Validate the averaged weights, unless that was done at this iteration; on all ranks."""
+        """Validate the averaged weights on all ranks, once at most in an iteration."""
         position = self.position
         if self.validator is None or position.validated == position.total:
             return
@@ -301,59 +328,66 @@ class Trainer:
         self.network.load_state_dict(self.ema.averages)
         self.network.eval()
         try:
-            found = self.validator(self.network)
+            scores = self.validator(self.network)
         finally:
             self.network.load_state_dict(weights)
             self.network.train()
         position.validated = position.total
-        self.team.on_rank_zero(partial(self._record, found))
+        self.team.on_rank_zero(partial(self._record, scores))
 
-    def _record(self, found: Mapping[str, Sequence[float]]) -> None:
-        """Log and report the mean PSNR of every set, and save the weights if they are the best."""
+    def _record(self, scores: Mapping[str, Sequence[float]]) -> None:
+        """Log and report the mean PSNR of every set; save the weights if they are the best.
+
+        ``scores`` are the PSNR of every picture by set.
+        """
         position = self.position
-        means = {name: fmean(pictures) for name, pictures in found.items()}
-        value, pictures = next(iter(means.values())), next(iter(found.values()))
-        entry: dict[str, object] = {"psnr": value, "sets": means}
-        message = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in means.items())
-        better = value > position.best
+        means = {name: fmean(psnrs) for name, psnrs in scores.items()}
+        deciding = next(iter(scores))
+        pictures = scores[deciding]
+        psnr = means[deciding]
+        entry: dict[str, object] = {"psnr": psnr, "sets": means}
+        message = ", ".join(f"{name} {mean:.3f} dB" for name, mean in means.items())
+        better = psnr > position.best
         if len(position.best_pictures) == len(pictures):
             gain = paired_gain(position.best_pictures, pictures)
-            entry["gain"], better = gain, gain > 0
+            better = gain > 0
+            entry["gain"] = gain
             message += f"; {gain:+.3f} dB to the best so far"
-        better = better or not (self.step.best_by_psnr or math.isnan(value))
+        if not self.step.best_by_psnr and not math.isnan(psnr):
+            better = True
         entry["best"] = better
-        if not self.recipe.degradation.is_clean:
-            entry["degradation"] = (
-                self.recipe.degradation.name
-            )  # these PSNRs depend on it
+        degradation = self.recipe.degradation
+        if not degradation.is_clean:
+            entry["degradation"] = degradation.name  # these PSNRs depend on it
         self._write("validation", entry)
         self.progress.message(f"iteration {position.total}: validation: {message}")
         if better:
-            position.best, position.best_total, position.at_best = (
-                value,
-                position.total,
-                means,
-            )
-            position.best_pictures = [*pictures]
+            position.best = psnr
+            position.best_total = position.total
+            position.at_best = means
+            position.best_pictures = list(pictures)
             self.save(self.files.best, self.ema.averages, position)
             self.checkpoint()  # after a kill, a worse one must not replace the best
 
     def checkpoint(self) -> None:
-        """Write the state and the last weights; the former files stay if one is not finite."""
+        """Write the state and the last weights, unless a value is not finite."""
         self._require_finite()
         tensors = {
-            f"network.{key}": value for key, value in self.network.state_dict().items()
+            **prefixed("network.", self.network.state_dict()),
+            **prefixed("ema.", self.ema.averages),
+            **self.step.state(),
         }
-        tensors |= {f"ema.{key}": value for key, value in self.ema.averages.items()}
-        write_state(self.files.state, self.position, tensors | self.step.state())
+        write_state(self.files.state, self.position, tensors)
         self.save(self.files.last, self.ema.averages, self.position)
 
     def _write(self, event: str, values: Mapping[str, object]) -> None:
+        """Write an entry of the log."""
         position = self.position
-        place = {name: getattr(position, name) for name in ("stage", "step", "total")}
         entry = {
             "event": event,
-            **place,
+            "stage": position.stage,
+            "step": position.step,
+            "total": position.total,
             "elapsed": round(position.elapsed, 2),
             **values,
         }
@@ -381,14 +415,16 @@ def diverged() -> InferenceError:
 
 
 def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:
-    """Return by how much scores have risen: the trimmed mean of the differences of each picture.
+    """Return the trimmed mean of the differences of all pictures' scores.
 
     The fifth of the pictures with the lowest differences and the fifth with the highest
     are left out (of fewer than five none), so that single pictures that swing do not
     decide.
     """
-    differences = sorted(
-        b - a if b != a else 0.0 for a, b in zip(before, after, strict=True)
-    )
-    cut = int(TRIM * len(differences))  # equal ones may be infinite
+    differences = []
+    for old, new in zip(before, after, strict=True):
+        # equal ones may be infinite
+        differences.append(0.0 if old == new else new - old)
+    differences.sort()
+    cut = int(TRIM * len(differences))
     return fmean(differences[cut : len(differences) - cut])

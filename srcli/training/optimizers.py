@@ -33,21 +33,29 @@ _SMALLEST = 4
 
 def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optimizer:
     """Build the optimiser that a recipe describes."""
-    own: dict[str, Any] = {
+    options: dict[str, Any] = {
         "lr": settings.learning_rate,
         "weight_decay": settings.weight_decay,
     }
-    parameters = (
-        _groups(network, settings.rates) if settings.rates else network.parameters()
-    )
-    if settings.kind == "sgd":
-        own |= {"momentum": settings.momentum, "nesterov": settings.nesterov}
-        return torch.optim.SGD(parameters, **own, fused=True)
-    own |= {"betas": (settings.beta1, settings.beta2), "eps": settings.epsilon}
+    if settings.kind != "sgd":
+        options["betas"] = settings.beta1, settings.beta2
+        options["eps"] = settings.epsilon
     if settings.kind == "muon":
-        return Muon(network, **own)
-    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-    return kind(parameters, **own, fused=True)
+        return Muon(network, **options)
+    parameters: Any = network.parameters()
+    if settings.rates:
+        parameters = _groups(network, settings.rates)
+    if settings.kind == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            **options,
+            momentum=settings.momentum,
+            nesterov=settings.nesterov,
+            fused=True,
+        )
+    if settings.kind == "adamw":
+        return torch.optim.AdamW(parameters, **options, fused=True)
+    return torch.optim.Adam(parameters, **options, fused=True)
 
 
 def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
@@ -55,9 +63,9 @@ def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, An
     groups: dict[float, list[nn.Parameter]] = {}
     unused = set(rates)
     for name, weight in network.named_parameters():
-        start = next((start for start in rates if name.startswith(start)), None)
-        unused.discard(start or "")
-        groups.setdefault(rates.get(start or "", 1.0), []).append(weight)
+        start = next((start for start in rates if name.startswith(start)), "")
+        unused.discard(start)
+        groups.setdefault(rates.get(start, 1.0), []).append(weight)
     if unused:
         raise RecipeError(
             f"rates: no weight of the network begins with {min(unused)!r}"
@@ -80,9 +88,9 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
     peak_ends = max(schedule.warmup, schedule.hold)
     if progress < peak_ends:
         return 1.0
-    rest = (progress - peak_ends) / max(1.0 - peak_ends, 1e-9)
+    fallen = (progress - peak_ends) / max(1.0 - peak_ends, 1e-9)
     return schedule.floor + (1.0 - schedule.floor) * 0.5 * (
-        1.0 + math.cos(math.pi * rest)
+        1.0 + math.cos(math.pi * fallen)
     )
 
 
@@ -98,8 +106,10 @@ def apply_gradients(
     clip_norm: float,
     team: Team = ALONE,
 ) -> None:
-    """Take one step by the means of the gradients of all processes, and clear the gradients."""
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    """Take one step by the means of all processes' gradients, and clear these."""
+    weights: list[Tensor] = []
+    for group in optimizer.param_groups:
+        weights += group["params"]
     # Losses are means over the patches: these are the gradients of the whole batch.
     team.average([weight.grad for weight in weights if weight.grad is not None])
     if clip_norm:
@@ -112,12 +122,12 @@ def apply_gradients(
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the state of an optimiser, by number of the weight and name of the slot."""
-    return {
-        f"{index}.{key}": value
-        for index, slots in optimizer.state_dict()["state"].items()
-        for key, value in slots.items()
-        if isinstance(value, Tensor)
-    }
+    tensors = {}
+    for index, slots in optimizer.state_dict()["state"].items():
+        for key, value in slots.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{key}"] = value
+    return tensors
 
 
 def restore_optimizer(
@@ -144,8 +154,15 @@ def restore_optimizer(
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with ``prefix``, without it."""
     return {
-        k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
     }
+
+
+def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors with ``prefix`` before their names, as ``part`` takes them."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
 class Muon(torch.optim.AdamW):
@@ -167,14 +184,15 @@ class Muon(torch.optim.AdamW):
         self._shapes = _matrices(network)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a state; AdamW's own way misses its moments where a kernel has its momentum."""
+        """Take over a state."""
+        # AdamW's own way misses its moments where a kernel has its momentum
         torch.optim.Optimizer.__setstate__(self, state)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Change the weights by their gradients."""
         (group,) = self.param_groups
-        kernels = [each for each in self._shapes if each.grad is not None]
+        kernels = [kernel for kernel in self._shapes if kernel.grad is not None]
         if kernels and group["weight_decay"]:
             torch._foreach_mul_(kernels, 1 - group["lr"] * group["weight_decay"])
         alike: dict[tuple[int, int], list[Tensor]] = {}
@@ -182,39 +200,47 @@ class Muon(torch.optim.AdamW):
             alike.setdefault(self._shapes[kernel][1:], []).append(kernel)
         for size, stack in alike.items():
             self._muon(stack, size, group["lr"])
-        gradients = [each.grad for each in kernels]
+        gradients = []
         for kernel in kernels:
+            gradients.append(kernel.grad)
             kernel.grad = None  # AdamW passes over it
         super().step(closure)
         for kernel, gradient in zip(kernels, gradients, strict=True):
             kernel.grad = gradient
 
     def _muon(self, kernels: list[Tensor], size: tuple[int, int], rate: float) -> None:
-        """Change kernels whose matrices have the same rows and columns; these become one stack."""
-        gradients = [each.grad.float() for each in kernels if each.grad is not None]
-        for kernel, gradient in zip(kernels, gradients, strict=True):
-            if "momentum" not in self.state[kernel]:
-                self.state[kernel]["momentum"] = torch.zeros_like(gradient)
-        momenta = [self.state[kernel]["momentum"] for kernel in kernels]
+        """Change kernels whose matrices have the same rows and columns, as one stack."""
+        gradients = []
+        momenta = []
+        for kernel in kernels:
+            assert kernel.grad is not None
+            gradients.append(kernel.grad.float())
+            state = self.state[kernel]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(gradients[-1])
+            momenta.append(state["momentum"])
         torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
         updates = torch._foreach_lerp(gradients, momenta, self.momentum)  # Nesterov's
-        stack = torch.cat([each.reshape(-1, *size) for each in updates])
-        found = orthogonal(stack) * (_SIZE * max(size) ** 0.5)
-        parts = found.split([self._shapes[kernel][0] for kernel in kernels])
+        stack = torch.cat([update.reshape(-1, *size) for update in updates])
+        stack = orthogonal(stack) * (_SIZE * max(size) ** 0.5)
+        matrices = stack.split([self._shapes[kernel][0] for kernel in kernels])
         steps = [
             step.reshape(kernel.shape)
-            for step, kernel in zip(parts, kernels, strict=True)
+            for step, kernel in zip(matrices, kernels, strict=True)
         ]
         torch._foreach_add_(kernels, steps, alpha=-rate)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Bring the singular values of matrices (B, H, W) near one by a Newton-Schulz iteration.
+    """Bring the singular values of matrices (B, H, W) near one.
 
-    They are between about 0.7 and 1.2 then, and 0 where they are 0.
+    By a Newton-Schulz iteration they come between about 0.7 and 1.2; those that are 0
+    stay.
     """
     a, b, c = _COEFFICIENTS
-    wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
+    wide = matrices
+    if matrices.shape[1] > matrices.shape[2]:
+        wide = matrices.mT
     x: Tensor = wide / (wide.flatten(1).norm(dim=1)[:, None, None] + 1e-12)
     if x.is_cuda or x.shape[2] < 2 * x.shape[1]:
         for _ in range(_ROUNDS):
@@ -226,19 +252,21 @@ def orthogonal(matrices: Tensor) -> Tensor:
         for _ in range(_ROUNDS):
             factor = torch.baddbmm(b * square, square, square, alpha=c)
             factor.diagonal(dim1=1, dim2=2).add_(a)
-            factors, square = factor @ factors, factor @ square @ factor
+            factors = factor @ factors
+            square = factor @ square @ factor
         x = factors @ x
     return x if wide is matrices else x.mT
 
 
 def _matrices(network: nn.Module) -> dict[Tensor, tuple[int, int, int]]:
     """Return (groups, rows, columns) of every kernel that is a stack of matrices."""
-    found: dict[Tensor, tuple[int, int, int]] = {}
+    shapes: dict[Tensor, tuple[int, int, int]] = {}
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             kernel = module.weight
             groups = 1 if isinstance(module, nn.Linear) else module.groups
-            rows, columns = kernel.shape[0] // groups, kernel[0].numel()
+            rows = kernel.shape[0] // groups
+            columns = kernel[0].numel()
             if min(rows, columns) >= _SMALLEST:
-                found[kernel] = (groups, rows, columns)
-    return found
+                shapes[kernel] = (groups, rows, columns)
+    return shapes

@@ -70,23 +70,28 @@ class Team:
 
     def broadcast(self, tensors: Sequence[Tensor]) -> None:
         """Replace the tensors by those of rank 0."""
-        for tensor in tensors if self.connected else ():
-            first = tensor.detach().contiguous()
+        if not self.connected:
+            return
+        for tensor in tensors:
+            values = tensor.detach().contiguous()
             with self._lost_peers():
-                dist.broadcast(first, 0)
-            tensor.detach().copy_(first)
+                dist.broadcast(values, 0)
+            tensor.detach().copy_(values)
 
     def on_rank_zero(self, work: Callable[[], Result]) -> Result:
-        """Call a function on rank 0 while the others wait; all get its result; see ``gather``."""
-        found = self.gather(lambda: (work(),) if self.rank == 0 else None)[0]
-        assert found is not None
-        return found[0]
+        """Call a function on rank 0 while the others wait; return its result to all.
+
+        See ``gather``.
+        """
+        box = self.gather(lambda: (work(),) if self.rank == 0 else None)[0]
+        assert box is not None
+        return box[0]
 
     def on_all_ranks(self, work: Callable[[], Result]) -> Result:
-        """Call a function on every rank and return its result; see ``gather`` for errors."""
-        own: list[Result] = []
-        self.gather(lambda: own.append(work()))
-        return own[0]
+        """Call a function on every rank; return this rank's result; see ``gather``."""
+        results: list[Result] = []
+        self.gather(lambda: results.append(work()))
+        return results[0]
 
     def gather(self, work: Callable[[], Result]) -> list[Result]:
         """Call a function on every rank; where it fails on one, it fails on all.
@@ -96,28 +101,29 @@ class Team:
         """
         if not self.connected:
             return [work()]
-        mine: tuple[str, Result | None] = ("", None)
-        own: BaseException | None = None
+        result: Result | None = None
+        failure: BaseException | None = None
+        reason = ""
         try:
-            mine = ("", work())
+            result = work()
         except BaseException as error:  # noqa: BLE001 - raised below, when the others know
-            reason = str(error).partition("\n")[0]
-            own, mine = error, (reason or type(error).__name__, None)
-        boxes: list[tuple[str, Any]] = [mine] * self.size
-        with suppress(SrxError) if own else nullcontext(), self._lost_peers():
-            dist.all_gather_object(boxes, mine)
-        if own and (self.rank == 0 or not isinstance(own, SrxError)):
-            raise own
-        failed = next((rank for rank, (reason, _) in enumerate(boxes) if reason), None)
-        if failed is None:
-            return [result for _, result in boxes]
-        if self.rank:
-            raise PeerError("a process of the training has failed") from own
-        raise InferenceError(f"process {failed}: {boxes[failed][0]}")
+            failure = error
+            reason = str(error).partition("\n")[0] or type(error).__name__
+        outcomes: list[tuple[str, Any]] = [(reason, result)] * self.size
+        with suppress(SrxError) if failure else nullcontext(), self._lost_peers():
+            dist.all_gather_object(outcomes, (reason, result))
+        if failure and (self.rank == 0 or not isinstance(failure, SrxError)):
+            raise failure
+        for rank, (reason, _) in enumerate(outcomes):
+            if reason and self.rank:
+                raise PeerError("a process of the training has failed") from failure
+            if reason:
+                raise InferenceError(f"process {rank}: {reason}")
+        return [result for _, result in outcomes]
 
     @contextmanager
     def _lost_peers(self) -> Iterator[None]:
-        """Turn errors of ``torch.distributed`` into one line, on rank 0 or, if it is lost, on 1."""
+        """Turn errors of ``torch.distributed`` into one line, told by rank 0 or 1."""
         try:
             yield
         except RuntimeError as error:  # gloo's and NCCL's own kinds derive from it
@@ -133,24 +139,26 @@ ALONE = Team()
 
 
 def _first_sentence(error: RuntimeError) -> str:
-    """Return an error of gloo or NCCL without places in their sources, and without their advice."""
-    return re.sub(r"\[/\S+\] ", "", str(error).partition("\n")[0]).partition(". ")[0]
+    """Return an error of gloo or NCCL without places in their sources and advice."""
+    line = str(error).partition("\n")[0]
+    return re.sub(r"\[/\S+\] ", "", line).partition(". ")[0]
 
 
 def find_team(environment: Mapping[str, str] | None = None) -> Team:
     """Read from the environment variables of ``torchrun`` which process this is."""
-    known = os.environ if environment is None else environment
-    if (
-        any(name not in known for name in TORCHRUN_VARIABLES)
-        or int(known["WORLD_SIZE"]) == 1
-    ):
+    if environment is None:
+        environment = os.environ
+    if any(name not in environment for name in TORCHRUN_VARIABLES):
         return ALONE
-    rank, size = int(known["RANK"]), int(known["WORLD_SIZE"])
+    rank = int(environment["RANK"])
+    size = int(environment["WORLD_SIZE"])
+    if size == 1:
+        return ALONE
     return Team(
         rank=rank,
-        local_rank=int(known.get("LOCAL_RANK", rank)),
+        local_rank=int(environment.get("LOCAL_RANK", rank)),
         size=size,
-        local_size=int(known.get("LOCAL_WORLD_SIZE", size)),
+        local_size=int(environment.get("LOCAL_WORLD_SIZE", size)),
         connected=True,
     )
 

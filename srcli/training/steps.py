@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from srcli.training.optimizers import (
     make_optimizer,
     optimizer_tensors,
     part,
+    prefixed,
     rate_factor,
     restore_optimizer,
 )
@@ -47,12 +48,10 @@ class Numerics:
 
     @property
     def precision(self) -> str:
-        """The number format of the forward pass: ``fp32``, or PyTorch's name of another."""
-        return (
-            "fp32"
-            if self.autocast is None
-            else str(self.autocast).removeprefix("torch.")
-        )
+        """Number format of the forward pass: ``fp32``, or PyTorch's name of another."""
+        if self.autocast is None:
+            return "fp32"
+        return str(self.autocast).removeprefix("torch.")
 
     @property
     def layout(self) -> torch.memory_format:
@@ -71,16 +70,19 @@ class Numerics:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Let a GPU multiply in TF32 and choose its kernels by trials while a step is computed.
+        """Let a GPU multiply in TF32 and choose kernels by trials during a step.
 
         Pictures that are enlarged in between, exactly and of many sizes, must have
         neither.
         """
-        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-        names = (matmul, "allow_tf32"), (cudnn, "allow_tf32"), (cudnn, "benchmark")
-        with ExitStack() as settings:
-            for owner, name in names if self.device.type == "cuda" else ():
-                settings.enter_context(hold_setting(owner, name, True))
+        if self.device.type != "cuda":
+            yield
+            return
+        with (
+            hold_setting(torch.backends.cuda.matmul, "allow_tf32", True),
+            hold_setting(torch.backends.cudnn, "allow_tf32", True),
+            hold_setting(torch.backends.cudnn, "benchmark", True),
+        ):
             yield
 
     def autocasting(self) -> torch.autocast:
@@ -108,39 +110,37 @@ class StepContext:
 
     @cached_property
     def forward(self) -> Callable[[Tensor], Tensor]:
-        """The network, its compiled form, or its passes as graphs."""
+        """Network, its compiled form, or its passes as graphs."""
         if self.numerics.compile:
             return torch.compile(self.network)
-        # Graphs are recorded after trial passes, which would count in statistics of
-        # batches; code of users may do more in Python than a graph repeats.
-        counts = self.network.reference or any(
-            isinstance(each, nn.modules.batchnorm._BatchNorm)
-            for each in self.network.modules()
-        )
-        return (
-            graphed(self.network)
-            if self.numerics.graphs and not counts
-            else self.network
-        )
+        # Code of users may do more in Python than a graph repeats.
+        if not self.numerics.graphs or self.network.reference:
+            return self.network
+        for module in self.network.modules():
+            # Graphs are recorded after trial passes, which would count in statistics of
+            # batches.
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                return self.network
+        return graphed(self.network)
 
 
 def graphed(network: Network) -> Callable[[Tensor], Tensor]:
-    """Return passes of a network, with gradients, as CUDA graphs, one for each shape of input.
+    """Return passes of a network, with gradients, as CUDA graphs: one a shape of input.
 
     Small networks start so many short kernels that a GPU waits for Python three
     quarters of the time. The output lies in memory that the next call overwrites.
     """
     # The passes that were recorded ran on another stream; PyTorch waits for it, and
     # warns.
-    graph, graphs = torch.autograd.graph, dict[torch.Size, Any]()
+    graph = torch.autograd.graph
     if hasattr(graph, "set_warn_on_accumulate_grad_stream_mismatch"):  # PyTorch 2.11
         graph.set_warn_on_accumulate_grad_stream_mismatch(False)
+    graphs: dict[torch.Size, Any] = {}
 
     def run(x: Tensor) -> Tensor:
         if x.shape not in graphs:
-            passes = nn.Sequential(
-                network
-            ).train()  # the call changes the module's "forward"
+            # the call changes the module's "forward"
+            passes = nn.Sequential(network).train()
             graphs[x.shape] = torch.cuda.make_graphed_callables(
                 passes, (x.clone(),), allow_unused_input=True
             )
@@ -167,11 +167,12 @@ class SupervisedStep:
     def __call__(
         self, lr_image: Tensor, hr_image: Tensor, done: float
     ) -> dict[str, Tensor]:
-        """Change the weights by one batch: LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1].
+        """Change the weights by one batch.
 
-        Of several processes, each has its share; ``done`` is the fraction of the stage
-        that is done, for the learning rate. Returned are scalars for log and progress,
-        ``loss`` first; on a GPU they may not be computed yet.
+        It is LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1]; of several processes,
+        each has its share. ``done`` is the fraction of the stage that is done, for the
+        learning rate. Returned are scalars for log and progress, ``loss`` first; on a
+        GPU they may not be computed yet.
         """
         _, loss = self.predict(lr_image, hr_image)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -196,9 +197,7 @@ class SupervisedStep:
 
     def state(self) -> dict[str, Tensor]:
         """Return all that an exact resume needs, apart from the network and its averages."""
-        return {
-            f"optimizer.{k}": v for k, v in optimizer_tensors(self.optimizer).items()
-        }
+        return prefixed("optimizer.", optimizer_tensors(self.optimizer))
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
@@ -220,9 +219,8 @@ class AdversarialStep(SupervisedStep):
     cross-entropy of logits.
     """
 
-    best_by_psnr = (
-        False  # texture costs PSNR: the best by it would be the pre-trained network
-    )
+    # texture costs PSNR: the best by it would be the pre-trained network
+    best_by_psnr = False
 
     def __init__(
         self, stage: Stage, settings: Adversarial, context: StepContext
@@ -265,23 +263,27 @@ class AdversarialStep(SupervisedStep):
         """Change both by one batch; see ``SupervisedStep``."""
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
-        pictures = hr_image, fake_image
+        real = hr_image
+        fake: Tensor = fake_image
         if self.sees_lr:
             seen = F.interpolate(lr_image, hr_image.shape[2:])
-            pictures = torch.cat([hr_image, seen], 1), torch.cat([fake_image, seen], 1)
-        real, fake = self._crop(*pictures)
-        on_real, on_fake = self._discriminate(real), self._discriminate(fake)
+            real = torch.cat([hr_image, seen], 1)
+            fake = torch.cat([fake_image, seen], 1)
+        real, fake = self._crop(real, fake)
+        on_real = self._discriminate(real)
+        on_fake = self._discriminate(fake)
         if self.is_began:
-            l_real, l_fake = (
-                (on_real - real).abs().mean(),
-                (on_fake - fake).abs().mean(),
-            )
-            push, judged = l_fake, l_real - self.balance * l_fake
+            l_real = (on_real - real).abs().mean()
+            l_fake = (on_fake - fake).abs().mean()
+            push = l_fake
+            judged = l_real - self.balance * l_fake
         else:
-            l_real, l_fake = cross_entropy(on_real, 1.0), cross_entropy(on_fake, 0.0)
+            l_real = cross_entropy(on_real, 1.0)
+            l_fake = cross_entropy(on_fake, 0.0)
             # The generator's is -log D(G(z)), which does not fade while the
             # discriminator is sure.
-            push, judged = cross_entropy(on_fake, 1.0), l_real + l_fake
+            push = cross_entropy(on_fake, 1.0)
+            judged = l_real + l_fake
         weight = self.settings.weight
         if weight:
             # The gradient at the picture alone: the discriminator's weights stay out of
@@ -295,32 +297,35 @@ class AdversarialStep(SupervisedStep):
         # Only as far as its weights lie: pictures, and features that stay as they are,
         # need none.
         judged.backward(inputs=self._judge_weights)  # type: ignore[no-untyped-call]
-        whole = loss.detach() + weight * push.detach()
-        values = {"loss": whole, "l_real": l_real.detach(), "l_fake": l_fake.detach()}
+        values = {
+            "loss": loss.detach() + weight * push.detach(),
+            "l_real": l_real.detach(),
+            "l_fake": l_fake.detach(),
+        }
         values = average_values(self.team, values)
         if self.is_began:  # the balance follows the whole batch, on every rank alike
-            own = self.settings
-            quantity = values["loss" if own.balance_on == "generator" else "l_fake"]
-            surplus = own.gamma * values["l_real"] - quantity
+            settings = self.settings
+            by_generator = settings.balance_on == "generator"
+            quantity = values["loss"] if by_generator else values["l_fake"]
+            surplus = settings.gamma * values["l_real"] - quantity
             # A new tensor: the log still holds the former one.
-            self.balance = (self.balance + own.balance_rate * surplus).clamp(0, 1)
-            values |= {"k_t": self.balance, "M": values["l_real"] + surplus.abs()}
+            self.balance = (self.balance + settings.balance_rate * surplus).clamp(0, 1)
+            values["k_t"] = self.balance
+            values["M"] = values["l_real"] + surplus.abs()
         self._apply(self.optimizer, self.stage.optimizer, done)
         self._apply(self._second, self.settings.optimizer, done)
         return values
 
     def state(self) -> dict[str, Tensor]:
         """Return the state of both optimisers, of the discriminator and of the balance."""
-        own = super().state()
-        own |= {
-            f"discriminator.{k}": v for k, v in self.discriminator.state_dict().items()
-        }
-        own |= {f"second.{k}": v for k, v in optimizer_tensors(self._second).items()}
+        state = super().state()
+        state |= prefixed("discriminator.", self.discriminator.state_dict())
+        state |= prefixed("second.", optimizer_tensors(self._second))
         if self.is_began:
-            own["adversarial_loss.balance"] = self.balance
-        return own | {
-            "jitter.calls": torch.tensor(self._calls, device=self.numerics.device)
-        }
+            state["adversarial_loss.balance"] = self.balance
+        calls = torch.tensor(self._calls, device=self.numerics.device)
+        state["jitter.calls"] = calls
+        return state
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
@@ -331,18 +336,18 @@ class AdversarialStep(SupervisedStep):
             self.balance = tensors["adversarial_loss.balance"].to(self.numerics.device)
         self._calls = int(tensors["jitter.calls"])
 
-    def _crop(self, *pictures: Tensor) -> tuple[Tensor, ...]:
-        """Crop all pictures at the same place, drawn by seed and iteration."""
+    def _crop(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """Crop both pictures at the same place, drawn by seed and iteration."""
         self._calls += 1
         jitter = self.settings.jitter
         if not jitter:
-            return pictures
+            return real, fake
         random = torch.Generator().manual_seed(self._seed * 1_000_003 + self._calls)
         top, left = torch.randint(jitter + 1, (2,), generator=random).tolist()
-        height, width = (
-            self._multiple(length - jitter) for length in pictures[0].shape[2:]
-        )
-        return tuple(p[:, :, top : top + height, left : left + width] for p in pictures)
+        height, width = (self._multiple(length - jitter) for length in real.shape[2:])
+        rows = slice(top, top + height)
+        columns = slice(left, left + width)
+        return real[:, :, rows, columns], fake[:, :, rows, columns]
 
     def _multiple(self, length: int) -> int:
         multiple = self.discriminator.multiple_of
@@ -355,13 +360,14 @@ class AdversarialStep(SupervisedStep):
 
 
 def cross_entropy(logits: Tensor, truth: float) -> Tensor:
-    """Mean binary cross-entropy of logits against one truth (1 real, 0 generated); a scalar."""
+    """Return the mean binary cross-entropy of logits against 1 (real) or 0 (generated)."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
 
 
 def make_step(stage: Stage, context: StepContext, number: int = 0) -> SupervisedStep:
     """Return the step that a stage of a recipe describes; ``number`` names it in messages."""
-    network, edge = context.network, stage.edge(context.network.scale)
+    network = context.network
+    edge = stage.edge(network.scale)
     if network.padded(edge) != edge:
         raise RecipeError(
             f"patches of {edge} pixels: this network takes sides that divide by "

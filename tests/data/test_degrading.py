@@ -65,9 +65,9 @@ def test_a_blur_takes_as_much_contrast_as_asked(sigma):
         wave = np.cos(2 * np.pi * frequency * np.arange(160))[None, :, None] * np.ones(
             (8, 1, 1)
         )
-        made = blur(wave, source(), sigma=sigma)[:, 20:-20]
-        kept = np.exp(-0.5 * (2 * np.pi * frequency * sigma) ** 2)
-        assert np.abs(made - kept * wave[:, 20:-20]).max() < 0.01
+        blurred = blur(wave, source(), sigma=sigma)[:, 20:-20]
+        contrast = np.exp(-0.5 * (2 * np.pi * frequency * sigma) ** 2)
+        assert np.abs(blurred - contrast * wave[:, 20:-20]).max() < 0.01
 
 
 @pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 135.0])
@@ -79,10 +79,8 @@ def test_a_blur_is_as_wide_as_asked_and_points_where_asked(aspect, angle):
     offsets = np.arange(-10, 11)
     y, x = np.meshgrid(offsets, offsets, indexing="ij")
     turn = np.radians(angle)
-    along, across = (
-        x * np.cos(turn) + y * np.sin(turn),
-        y * np.cos(turn) - x * np.sin(turn),
-    )
+    along = x * np.cos(turn) + y * np.sin(turn)
+    across = y * np.cos(turn) - x * np.sin(turn)
     assert np.sqrt((kernel * along**2).sum()) == pytest.approx(2.5, rel=0.01)
     assert np.sqrt((kernel * across**2).sum()) == pytest.approx(2.5 * aspect, rel=0.01)
     assert (kernel * along * across).sum() == pytest.approx(0, abs=0.02)
@@ -130,8 +128,8 @@ def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(
     pillow.save(
         stream, "JPEG", quality=quality, subsampling="4:2:0" if subsampled else "4:4:4"
     )
-    made = through_jpeg(astronaut, quality=quality, subsampled=subsampled)
-    assert np.array_equal(made, np.asarray(Image.open(stream)))
+    encoded = through_jpeg(astronaut, quality=quality, subsampled=subsampled)
+    assert np.array_equal(encoded, np.asarray(Image.open(stream)))
 
 
 CHAIN: dict[str, Any] = {
@@ -166,8 +164,10 @@ def test_an_edge_stays_where_it_is(scale, axis, chain):
     picture = np.full((60 * scale, 60 * scale, 3), 60, np.uint8)
     picture[73:] = 190
     picture = picture if axis == 0 else picture.swapaxes(0, 1)
-    made = DegradationChain(scale=scale, **chain).apply(picture, source()).astype(float)
-    profile = made.mean(axis=(1 - axis, 2))
+    degraded = (
+        DegradationChain(scale=scale, **chain).apply(picture, source()).astype(float)
+    )
+    profile = degraded.mean(axis=(1 - axis, 2))
     steps = np.diff(profile)
     near = slice(73 // scale - 6, 73 // scale + 5)
     centre = (steps[near] * (np.arange(len(steps))[near] + 1)).sum() / steps[near].sum()
@@ -179,8 +179,8 @@ def test_an_edge_stays_where_it_is(scale, axis, chain):
 def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale, steps):
     chain = DegradationChain(scale=scale, **steps)
     for height, width in ((61, 47), (scale, scale + 1), (17, 128)):
-        made = chain.apply(astronaut[:height, :width], source())
-        assert made.shape == (height // scale, width // scale, 3)
+        degraded = chain.apply(astronaut[:height, :width], source())
+        assert degraded.shape == (height // scale, width // scale, 3)
     with pytest.raises(ValueError, match="smaller than the scale"):
         chain.apply(astronaut[: scale - 1], source())
 
@@ -210,9 +210,9 @@ def test_unsharp_masking_is_that_of_scikit_image(astronaut):
         channel_axis=2,
         preserve_range=True,
     )
-    made = sharpen(astronaut, source(), sigma=1.2, amount=0.8)
+    sharpened = sharpen(astronaut, source(), sigma=1.2, amount=0.8)
     assert (
-        np.abs(made - reference)[8:-8, 8:-8].max() < 0.5
+        np.abs(sharpened - reference)[8:-8, 8:-8].max() < 0.5
     )  # its kernel ends at 4 sigma, too
 
 
@@ -220,12 +220,12 @@ def test_unsharp_masking_is_that_of_scikit_image(astronaut):
 def test_a_downscale_by_a_filter_is_pillow_s(astronaut, name):
     chain = DegradationChain(scale=4, filter=name)
     size = (astronaut.shape[1] // 4, astronaut.shape[0] // 4)
-    wanted = np.asarray(
+    by_pillow = np.asarray(
         Image.fromarray(astronaut).resize(size, Image.Resampling[name.upper()])
     ).astype(int)
     # Pillow rounds and clips after each axis, "bicubic" is MATLAB's: inside, little
     # differs.
-    difference = np.abs(chain.apply(astronaut, source()) - wanted)[2:-2, 2:-2]
+    difference = np.abs(chain.apply(astronaut, source()) - by_pillow)[2:-2, 2:-2]
     assert difference.max() <= 4
     assert difference.mean() < 0.5
 
@@ -266,9 +266,9 @@ def test_filter_and_downscale_in_one_go_are_the_sum_and_matlab_s_bicubic(
     for scale in scales:
         picture = astronaut[: size[0] * scale, : size[1] * scale]
         expected = resize(summed(picture, kernel), Fraction(1, scale))
-        found = filtered(picture, kernel, scale)
-        assert found.shape == (*size, 3)
-        assert np.abs(found - expected).max() < error
+        in_one_go = filtered(picture, kernel, scale)
+        assert in_one_go.shape == (*size, 3)
+        assert np.abs(in_one_go - expected).max() < error
 
 
 def within(values, low, high):
@@ -296,7 +296,8 @@ RANGES = {
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("name", ["photo", "aerial", "restore"])
 def test_all_draws_keep_to_the_ranges_and_use_them(name, place):
-    random, scale = source(), 4
+    random = source()
+    scale = 4
     for piece in getattr(DEGRADATIONS[name], place):
         alone: dict[str, Any] = {place: (piece,)}
         chains = [draw(Degradation(**alone), scale, random) for _ in range(DRAWS)]
@@ -377,8 +378,8 @@ def test_the_ends_of_the_blur_have_the_contrast_that_the_table_says(
     (piece,) = degradation.before
     for sigma, contrast in zip(piece.sigma, (sharpest, softest), strict=True):
         kernel = gaussian(sigma=sigma * scale)
-        made = filtered(wave, kernel, scale)[4:-4, 4:-4]
-        assert np.abs(made).mean() == pytest.approx(contrast, abs=0.01)
+        blurred = filtered(wave, kernel, scale)[4:-4, 4:-4]
+        assert np.abs(blurred).mean() == pytest.approx(contrast, abs=0.01)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -392,10 +393,10 @@ def test_bicubic_is_the_plain_downscale_bit_for_bit(astronaut, scale, size):
 
 
 def test_the_seed_decides_and_names_are_taken_from_the_table(astronaut):
-    first = degrade(astronaut, 4, "photo", seed=5)
-    assert np.array_equal(first, degrade(astronaut, 4, PHOTO, seed=5))
-    assert not np.array_equal(first, degrade(astronaut, 4, "photo", seed=6))
-    assert not np.array_equal(first, degrade(astronaut, 4, "aerial", seed=5))
+    once = degrade(astronaut, 4, "photo", seed=5)
+    assert np.array_equal(once, degrade(astronaut, 4, PHOTO, seed=5))
+    assert not np.array_equal(once, degrade(astronaut, 4, "photo", seed=6))
+    assert not np.array_equal(once, degrade(astronaut, 4, "aerial", seed=5))
     with pytest.raises(RecipeError, match="did you mean 'photo'"):
         degrade(astronaut, 4, "foto")
     with pytest.raises(ValueError, match="uint8"):
@@ -406,14 +407,16 @@ def test_the_seed_decides_and_names_are_taken_from_the_table(astronaut):
 
 def test_pairs_keep_hr_and_each_has_its_own_draw(astronaut):
     pairs = make_pairs([astronaut, astronaut], 2)
-    made = degrade_pairs(pairs, AERIAL)
-    assert made.hr is pairs.hr
-    assert made.digest == pairs.digest
-    assert [image.shape for image in made.lr] == [image.shape for image in pairs.lr]
-    assert not np.array_equal(made.lr[0], made.lr[1])
+    degraded = degrade_pairs(pairs, AERIAL)
+    assert degraded.hr is pairs.hr
+    assert degraded.digest == pairs.digest
+    assert [image.shape for image in degraded.lr] == [image.shape for image in pairs.lr]
+    assert not np.array_equal(degraded.lr[0], degraded.lr[1])
     again = degrade_pairs(pairs, AERIAL)
-    assert all(np.array_equal(a, b) for a, b in zip(made.lr, again.lr, strict=True))
-    assert not np.array_equal(made.lr[0], degrade_pairs(pairs, AERIAL, seed=1).lr[0])
+    assert all(np.array_equal(a, b) for a, b in zip(degraded.lr, again.lr, strict=True))
+    assert not np.array_equal(
+        degraded.lr[0], degrade_pairs(pairs, AERIAL, seed=1).lr[0]
+    )
     clean = degrade_pairs(pairs, BICUBIC)
     assert all(np.array_equal(a, b) for a, b in zip(clean.lr, pairs.lr, strict=True))
 
@@ -423,15 +426,13 @@ def test_pairs_keep_hr_and_each_has_its_own_draw(astronaut):
 def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
     picture = np.tile(astronaut, (2, 2, 1)) if scale == 4 else astronaut
     patch = min(side // scale for side in picture.shape[:2]) - 16
-    wide, slight = (
-        partial(blur, sigma=0.6 * scale, aspect=0.7, angle=30),
-        partial(blur, sigma=0.4),
-    )
+    wide = partial(blur, sigma=0.6 * scale, aspect=0.7, angle=30)
+    slight = partial(blur, sigma=0.4)
     chain = DegradationChain(scale=scale, before=(wide,), after=(slight,))
-    whole = chain.apply(picture, source())
-    made = degraded_patch(picture, corner, patch, chain, source())
+    of_picture = chain.apply(picture, source())
+    of_patch = degraded_patch(picture, corner, patch, chain, source())
     rows, columns = (slice(at, at + patch) for at in corner)
-    difference = np.abs(made.astype(int) - whole[rows, columns])
+    difference = np.abs(of_patch.astype(int) - of_picture[rows, columns])
     assert difference.max() <= 1  # sums in another order round to another side, rarely
     assert difference.mean() < 0.01
     plain = degraded_patch(
@@ -474,8 +475,8 @@ def levels(batch):
 
 def test_clean_batches_are_the_plain_ones_and_degraded_ones_differ_in_lr_alone(pairs):
     plain, clean, aerial = (
-        PatchSampler(pairs, seed=3, degradation=each).batch(7, STAGE)
-        for each in (None, BICUBIC, NOISY)
+        PatchSampler(pairs, seed=3, degradation=degradation).batch(7, STAGE)
+        for degradation in (None, BICUBIC, NOISY)
     )
     for a, b in zip(plain, clean, strict=True):
         assert torch.equal(a, b)

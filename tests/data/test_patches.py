@@ -50,15 +50,15 @@ def test_patches_are_places_of_pictures_in_all_eight_ways():
     lr_batch, _ = PatchSampler(pairs, seed=3).batch(0, Stage(batch=400, patch=6))
     seen = set()
     for patch in numbers(lr_batch).numpy():
-        which, first = divmod(int(patch.min()), 10_000)
+        which, offset = divmod(int(patch.min()), 10_000)
         width = pairs.lr[which].shape[1]
-        top, left = divmod(first, width)
-        place = np.arange(10_000).reshape(-1)[: pairs.lr[which].shape[0] * width]
-        place = (
-            place.reshape(-1, width)[top : top + 6, left : left + 6] + 10_000 * which
+        top, left = divmod(offset, width)
+        numbered = np.arange(10_000).reshape(-1)[: pairs.lr[which].shape[0] * width]
+        numbered = (
+            numbered.reshape(-1, width)[top : top + 6, left : left + 6] + 10_000 * which
         )
         matches = [
-            i for i, way in enumerate(turned(place)) if np.array_equal(way, patch)
+            i for i, way in enumerate(turned(numbered)) if np.array_equal(way, patch)
         ]
         assert len(matches) == 1
         seen.add((which, matches[0]))
@@ -71,12 +71,16 @@ def test_patches_are_places_of_pictures_in_all_eight_ways():
 def test_fewer_ways_and_places_on_a_grid_where_asked(augmentation, ways):
     stage = Stage(batch=200, patch=(6, 5, 4), patch_stride=4, augmentation=augmentation)
     batch, _ = PatchSampler(pictures(2, (20, 23))).batch(0, stage)
-    picture, seen, corners = np.arange(20 * 23).reshape(20, 23), set(), set()
+    picture = np.arange(20 * 23).reshape(20, 23)
+    seen = set()
+    corners = set()
     for patch in numbers(batch).numpy():
         top, left = divmod(int(patch.min()), 23)
         corners.add((top, left))
-        place = picture[top : top + 6, left : left + 6]
-        seen |= {i for i, way in enumerate(turned(place)) if np.array_equal(way, patch)}
+        expected = picture[top : top + 6, left : left + 6]
+        seen |= {
+            i for i, way in enumerate(turned(expected)) if np.array_equal(way, patch)
+        }
     assert seen == ways
     assert corners == {
         (top, left) for top in range(0, 15, 4) for left in range(0, 18, 4)
@@ -124,7 +128,8 @@ def test_detail_is_preferred_where_asked():
         batch, _ = sampler.batch(0, Stage(batch=600, patch=16, prefer_detail=prefer))
         return float((batch.std(dim=(1, 2, 3)) > 0.05).float().mean())
 
-    plain, preferred = busy(prefer=False), busy(prefer=True)
+    plain = busy(prefer=False)
+    preferred = busy(prefer=True)
     # A place is busy with chance p; the better of two with chance 1 - (1 - p)^2.
     assert preferred == pytest.approx(1 - (1 - plain) ** 2, abs=0.06)
 
@@ -180,13 +185,13 @@ def test_the_shares_of_several_processes_are_the_batch_of_one(processes):
         batch=6, patch=5, prefer_detail=True, shuffle_channels=True, recolour=0.5
     )
     pairs = pictures(2, (20, 23), (9, 12))
-    whole = PatchSampler(pairs, seed=1).batch(3, stage)
+    batch = PatchSampler(pairs, seed=1).batch(3, stage)
     shares = []
     for number in range(processes):
         sampler = PatchSampler(pairs, seed=1, share=(number, processes))
         shares.append(sampler.batch(3, stage))
         assert len(shares[-1][0]) == 6 // processes
-    for expected, *parts in zip(whole, *shares, strict=True):
+    for expected, *parts in zip(batch, *shares, strict=True):
         assert torch.equal(torch.cat(parts), expected)
 
 
@@ -210,7 +215,7 @@ def test_recoloured_patches_have_their_colour_and_lr_is_still_made_from_hr(
             continue
         gain = hr_changed[0].std() / hr[0].std()
         assert gain <= 1.001
-        means = [each.mean(dim=(1, 2), keepdim=True) for each in (hr, hr_changed)]
+        means = [tensor.mean(dim=(1, 2), keepdim=True) for tensor in (hr, hr_changed)]
         offset = means[1] - gain * means[0]
         torch.testing.assert_close(lr_changed, lr * gain + offset, atol=2e-5, rtol=0)
 

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from srcli.data import pictures as module
 from srcli.data.pictures import (
@@ -20,6 +20,7 @@ from srcli.data.pictures import (
     read_pictures,
 )
 from srcli.errors import DataError, SrxError
+from srcli.evaluation.sets import read_picture
 
 
 def png(picture):
@@ -57,9 +58,9 @@ def test_folders_zips_and_files_are_searched_in_order(tmp_path, shard, astronaut
 
 def read(refs, **options):
     """Pictures, and what is said of those that cannot be read."""
-    found = list(read_pictures(refs, lambda _, picture: picture, **options))
-    good = [each for each in found if not isinstance(each, SrxError)]
-    errors = [str(each) for each in found if isinstance(each, SrxError)]
+    results = list(read_pictures(refs, lambda _, picture: picture, **options))
+    good = [result for result in results if not isinstance(result, SrxError)]
+    errors = [str(result) for result in results if isinstance(result, SrxError)]
     return good, errors
 
 
@@ -86,10 +87,25 @@ def test_many_threads_read_one_zip_in_order(shard, astronaut):
 def test_other_kinds_of_pictures_become_rgb(tmp_path, mode, value, expected):
     path = tmp_path / "a.png"
     Image.new(mode, (3, 2), value).save(path)
-    found = decode(PictureRef(path=path))
-    assert found.dtype == np.uint8
-    assert found.shape == (2, 3, 3)
-    assert tuple(found[1, 2]) == expected
+    decoded = decode(PictureRef(path=path))
+    assert decoded.dtype == np.uint8
+    assert decoded.shape == (2, 3, 3)
+    assert tuple(decoded[1, 2]) == expected
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_rotated_pictures_are_upright_in_training_and_evaluation(
+    tmp_path, astronaut, suffix
+):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the orientation: to be turned clockwise
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(astronaut[:40, :64]).save(path, exif=exif.tobytes())
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    assert expected.shape == (64, 40, 3)
+    assert np.array_equal(decode(PictureRef(path=path)), expected)
+    assert np.array_equal(read_picture(path)[0], expected)
 
 
 def test_float_pictures_are_refused(tmp_path):
@@ -124,7 +140,8 @@ def test_members_that_hold_more_than_they_claim_are_refused(tmp_path, method):
     with zipfile.ZipFile(path, "w", method) as archive:
         archive.writestr("a.png", bytes(100_000))
         packed = archive.getinfo("a.png").compress_size
-    true, forged = struct.pack("<II", packed, 100_000), struct.pack("<II", packed, 9)
+    true = struct.pack("<II", packed, 100_000)
+    forged = struct.pack("<II", packed, 9)
     path.write_bytes(path.read_bytes().replace(true, forged))
     with pytest.raises(
         DataError, match=r"a\.png: cannot be (unpacked|decoded \(Bad CRC)"

@@ -26,21 +26,21 @@ def refs(*names):
     return [PictureRef(path=Path(f"{name}.png")) for name in names]
 
 
-def names(part):
-    return [ref.name for ref in part]
+def names(references):
+    return [ref.name for ref in references]
 
 
 CROPS = refs("a-1_00", "a-1_01", "a-1s_00", "b-2_01", "b-2_00", "kde-3_00", "c-4_00")
 
 
-def split(found=CROPS, hold_out=None, **options):
-    return choose_split(found, DataSelection(hold_out=hold_out, **options))
+def split(references=CROPS, hold_out=None, **options):
+    return choose_split(references, DataSelection(hold_out=hold_out, **options))
 
 
 def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
-    found = split(hold_out=("a-1", "b-2"))
-    assert names(found.train) == ["kde-3_00", "c-4_00"]
-    assert names(found.held_out) == ["a-1_00", "a-1_01", "a-1s_00", "b-2_00", "b-2_01"]
+    result = split(hold_out=("a-1", "b-2"))
+    assert names(result.train) == ["kde-3_00", "c-4_00"]
+    assert names(result.held_out) == ["a-1_00", "a-1_01", "a-1s_00", "b-2_00", "b-2_01"]
     many = refs(*(f"m-1_{i:02d}" for i in range(99)), "z")
     assert names(split(many, ("m-1",)).held_out) == names(many[:MOST_CROPS])
     single = split(hold_out=("a-1_01",))
@@ -50,12 +50,12 @@ def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
 
 def test_the_rule_takes_a_fiftieth_of_the_photographs():
     many = refs(*(f"p-{i:03d}_{j:02d}" for i in range(150) for j in range(2)))
-    found = split(many)
-    assert names(found.held_out) == [
+    result = split(many)
+    assert names(result.held_out) == [
         f"p-{i:03d}_{j:02d}" for i in range(3) for j in range(2)
     ]
-    assert len(found.train) == 294
-    assert "by rule" in found.reason
+    assert len(result.train) == 294
+    assert "by rule" in result.reason
     assert names(split(many[:20]).held_out) == ["p-000_00", "p-000_01"]
     assert len(split(refs(*(f"q{i:04d}" for i in range(2000)))).held_out) == 16
     camera = split(
@@ -83,9 +83,11 @@ def test_something_must_be_left_to_train_on():
 
 
 def test_the_built_in_list_names_photographs_that_are_found():
-    found = split([*refs(*(f"{name}_00" for name in HELD_OUT)), *CROPS])
-    assert (len(found.held_out), len(found.train)) == (16, len(CROPS))
-    assert found.reason == "held out by name: 16 (16 of 16 in the list are in the data)"
+    result = split([*refs(*(f"{name}_00" for name in HELD_OUT)), *CROPS])
+    assert (len(result.held_out), len(result.train)) == (16, len(CROPS))
+    assert (
+        result.reason == "held out by name: 16 (16 of 16 in the list are in the data)"
+    )
     assert all(photograph_of(name) == name for name in HELD_OUT)
     assert not any(
         name.startswith(("kde-", "plasma-")) for name in HELD_OUT
@@ -115,8 +117,8 @@ def pictures():
 def test_pictures_stay_what_they_are(pictures, tmp_path, monkeypatch, size, limit):
     monkeypatch.setattr(module, "FILE_BYTES", size)
     store = PictureStore(limit, tmp_path / "new")
-    kept = [store.keep(picture) for picture in pictures]
-    for a, b in zip(kept, pictures, strict=True):
+    stored = [store.keep(picture) for picture in pictures]
+    for a, b in zip(stored, pictures, strict=True):
         np.testing.assert_array_equal(a, b)
         assert a.flags["C_CONTIGUOUS"]
     assert store.in_memory <= limit
@@ -128,9 +130,9 @@ def test_pictures_stay_what_they_are(pictures, tmp_path, monkeypatch, size, limi
 
 
 def test_a_part_of_a_picture_does_not_hold_all_of_it(pictures):
-    kept = PictureStore().keep(pictures[0][:, :30])
-    assert kept.base is None
-    np.testing.assert_array_equal(kept, pictures[0][:, :30])
+    stored = PictureStore().keep(pictures[0][:, :30])
+    assert stored.base is None
+    np.testing.assert_array_equal(stored, pictures[0][:, :30])
 
 
 def test_where_no_file_can_be_made_it_is_told(pictures, tmp_path):

@@ -22,13 +22,15 @@ def make(values, *, of=2, metrics=("psnr",)):
     )  # fmt: skip
     for model, column in values.items():
         for i, value in enumerate(column):
-            own = {
+            scores_of_picture = {
                 "model": model,
                 "values": dict.fromkeys(metrics, value),
                 "seconds": 1.0 + i,
             }
             result.scores.append(
-                PictureScore(scale=4, dataset="Set5", picture=f"p{i}", **own)
+                PictureScore(
+                    scale=4, dataset="Set5", picture=f"p{i}", **scores_of_picture
+                )
             )
     return result
 
@@ -37,13 +39,13 @@ def test_means_keep_scales_and_sets_apart():
     result = make({"a": [30.0, 32.0]})
     result.sizes[2, "Set5"] = 1
     result.sizes[4, "Set14"] = 1
-    other = result.scores[0]
+    first_score = result.scores[0]
     result.scores += [
-        replace(other, scale=2, values={"psnr": 50.0}),
-        replace(other, dataset="Set14", values={"psnr": 20.0}),
+        replace(first_score, scale=2, values={"psnr": 50.0}),
+        replace(first_score, dataset="Set14", values={"psnr": 20.0}),
     ]
-    found = {(m["scale"], m["dataset"]): m["values"]["psnr"] for m in result.means()}
-    assert found == {(4, "Set5"): 31.0, (2, "Set5"): 50.0, (4, "Set14"): 20.0}
+    psnrs = {(m["scale"], m["dataset"]): m["values"]["psnr"] for m in result.means()}
+    assert psnrs == {(4, "Set5"): 31.0, (2, "Set5"): 50.0, (4, "Set14"): 20.0}
     assert [m["values"]["psnr"] for m in result.means(dataset="Set14")] == [20.0]
 
 
@@ -82,16 +84,16 @@ def test_json_holds_everything_and_no_infinities(written):
         {**written.differences[0], "low": math.nan, "high": math.nan}
     )
     text = json_text(written.as_json())
-    found = json.loads(text)
-    assert found["models"] == list(written.models)
-    assert found["chain"] == written.chain
-    assert found["protocol"]["name"] == "y"
-    assert len(found["pictures"]) == len(written.scores)
-    assert found["pictures"][0]["psnr"] == odd.values["psnr"]
-    assert found["pictures"][-1]["psnr"] is None
-    assert found["differences"][-1]["low"] is None
-    assert len(found["failures"]) == len(found["published"]) - 1 == 2
-    assert [mean["pictures"] for mean in found["means"]] == [3, 2, 2, 1, 1]
+    content = json.loads(text)
+    assert content["models"] == list(written.models)
+    assert content["chain"] == written.chain
+    assert content["protocol"]["name"] == "y"
+    assert len(content["pictures"]) == len(written.scores)
+    assert content["pictures"][0]["psnr"] == odd.values["psnr"]
+    assert content["pictures"][-1]["psnr"] is None
+    assert content["differences"][-1]["low"] is None
+    assert len(content["failures"]) == len(content["published"]) - 1 == 2
+    assert [mean["pictures"] for mean in content["means"]] == [3, 2, 2, 1, 1]
 
 
 def differences(first, other, lacking=()):
@@ -100,7 +102,7 @@ def differences(first, other, lacking=()):
     result.scores = [s for s in result.scores if (s.model, s.picture) not in lacking]
     result.add_differences()
     keys = ("pictures", "mean", "low", "high")
-    return [tuple(each[key] for key in keys) for each in result.differences]
+    return [tuple(difference[key] for key in keys) for difference in result.differences]
 
 
 def test_a_model_does_not_differ_from_itself():

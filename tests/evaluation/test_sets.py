@@ -32,12 +32,12 @@ LAYOUTS = {
 def test_lr_pictures_are_found_where_the_field_keeps_them(tmp_path, layout):
     for file in LAYOUTS[layout]:
         put(tmp_path / "MySet" / file)
-    found = find_set(str(tmp_path / "MySet"), 4)
-    (item,) = found.items
-    assert found.name == "MySet"
+    pictures = find_set(str(tmp_path / "MySet"), 4)
+    (item,) = pictures.items
+    assert pictures.name == "MySet"
     assert item.path == tmp_path / "MySet" / LAYOUTS[layout][0]
     assert item.lr == tmp_path / "MySet" / LAYOUTS[layout][1]
-    assert found.size == 1
+    assert pictures.size == 1
     assert (
         layout == "plainer" or find_set(str(tmp_path / "MySet"), 2).items[0].lr is None
     )
@@ -46,9 +46,9 @@ def test_lr_pictures_are_found_where_the_field_keeps_them(tmp_path, layout):
 def test_other_degradations_are_not_taken_for_bicubic(tmp_path):
     put(tmp_path / "HR/a.png")
     put(tmp_path / "LR_unknown/X4/ax4.png")
-    found = find_set(str(tmp_path), 4)
-    assert found.lr_folder is None
-    (note,) = found.notes
+    pictures = find_set(str(tmp_path), 4)
+    assert pictures.lr_folder is None
+    (note,) = pictures.notes
     assert "LR is made from HR" in note
     assert "LR_unknown left out for x4 (srx eval --lr takes it)" in note
     assert find_set(str(tmp_path), 4, lr_folder=tmp_path / "LR_unknown/X4").items[0].lr
@@ -57,9 +57,9 @@ def test_other_degradations_are_not_taken_for_bicubic(tmp_path):
 def test_a_plain_folder_of_lr_is_taken(tmp_path):
     put(tmp_path / "HR/a.png")
     put(tmp_path / "LR/a.png")
-    found = find_set(str(tmp_path), 4)
-    assert found.lr_folder == tmp_path / "LR"
-    assert found.notes == ()
+    pictures = find_set(str(tmp_path), 4)
+    assert pictures.lr_folder == tmp_path / "LR"
+    assert pictures.notes == ()
     put(tmp_path / "LR/X4/b.png")
     assert find_set(str(tmp_path), 4).lr_folder == tmp_path / "LR/X4"
 
@@ -75,15 +75,15 @@ def test_a_plain_folder_of_lr_is_taken(tmp_path):
 def test_pairs_by_suffix_are_read_and_one_without_partner_is_told(
     tmp_path, folder, hr, lr
 ):
-    place = tmp_path / "Urban" / folder
+    parent = tmp_path / "Urban" / folder
     for file in (hr.format("img_001"), lr.format("img_001"), hr.format("img_002")):
-        put(place / file)
-    found = find_set(str(tmp_path / "Urban"), 4)
-    assert [(item.name, item.lr) for item in found.items] == [
-        ("img_001", place / lr.format("img_001"))
+        put(parent / file)
+    pictures = find_set(str(tmp_path / "Urban"), 4)
+    assert [(item.name, item.lr) for item in pictures.items] == [
+        ("img_001", parent / lr.format("img_001"))
     ]
-    assert found.size == 2
-    ((name, reason),) = found.missing.items()
+    assert pictures.size == 2
+    ((name, reason),) = pictures.missing.items()
     assert name == "img_002"
     assert lr.format("img_002") in reason
 
@@ -96,11 +96,11 @@ def test_what_has_no_partner_is_named_on_both_sides(tmp_path):
         "LR_bicubic/X2/cx2.png",
     ):
         put(tmp_path / file)
-    found = find_set(str(tmp_path), 2)
-    assert [item.name for item in found.items] == ["a"]
-    assert list(found.missing) == ["b"]
-    assert list(found.orphans) == ["cx2.png"]
-    assert found.size == 2
+    pictures = find_set(str(tmp_path), 2)
+    assert [item.name for item in pictures.items] == ["a"]
+    assert list(pictures.missing) == ["b"]
+    assert list(pictures.orphans) == ["cx2.png"]
+    assert pictures.size == 2
 
 
 def test_lr_pictures_may_lie_anywhere(tmp_path):
@@ -168,26 +168,26 @@ def test_a_file_and_an_empty_folder_are_refused(tmp_path):
     ],
 )
 def test_a_file_belongs_to_the_picture_that_its_name_means(file, stem):
-    found = match_files(["baby", "img_001", "0801"], [Path("sr") / file], 4, kind="SR")
-    assert found.files == ({stem: Path("sr") / file} if stem else {})
-    assert (file in found.orphans) == (stem is None)
+    match = match_files(["baby", "img_001", "0801"], [Path("sr") / file], 4, kind="SR")
+    assert match.files == ({stem: Path("sr") / file} if stem else {})
+    assert (file in match.orphans) == (stem is None)
 
 
 def test_names_that_end_like_an_ending_are_still_found_whole():
-    found = match_files(
+    match = match_files(
         ["scene_HR", "x4"], [Path("scene_HR.png"), Path("x4.png")], 4, kind="LR"
     )
-    assert set(found.files) == {"scene_HR", "x4"}
-    found = match_files(["a"], [Path("ax4.png"), Path("a.png")], 4, kind="LR")
-    assert found.files["a"].name == "a.png"
+    assert set(match.files) == {"scene_HR", "x4"}
+    match = match_files(["a"], [Path("ax4.png"), Path("a.png")], 4, kind="LR")
+    assert match.files["a"].name == "a.png"
 
 
 def test_a_missing_partner_says_what_was_expected_and_two_are_named():
-    found = match_files(
+    match = match_files(
         ["a", "b"], [Path("lr/b_x4.png"), Path("lr/b_SR.png")], 4, kind="LR"
     )
-    assert "ax4.png" in found.missing["a"]
-    assert "several LR pictures (b_SR.png, b_x4.png)" in found.missing["b"]
+    assert "ax4.png" in match.missing["a"]
+    assert "several LR pictures (b_SR.png, b_x4.png)" in match.missing["b"]
 
 
 @pytest.mark.parametrize("scale", [2, 4])

@@ -127,6 +127,6 @@ def test_blocks_add_up_on_a_gpu():
         del b
         return c
 
-    kept = block(3)  # stood before: does not count
+    standing = block(3)  # stood before: does not count
     assert peak_memory(rise_and_fall, device) == 7 * MB
-    assert kept.numel() == 3 * MB
+    assert standing.numel() == 3 * MB

@@ -63,13 +63,15 @@ def test_ssim_of_one_window_is_the_formula_of_wang(distorted):
     weights = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
     weights = np.outer(weights, weights) / weights.sum() ** 2
     a, b = (
-        each[:11, 95:106].reshape(11, 11, -1)[..., 0].astype(float)
-        for each in distorted
+        picture[:11, 95:106].reshape(11, 11, -1)[..., 0].astype(float)
+        for picture in distorted
     )
-    x, y = (weights * a).sum(), (weights * b).sum()
+    x = (weights * a).sum()
+    y = (weights * b).sum()
     xx, yy, xy = ((weights * (u - m) * (v - n)).sum() for u, m, v, n in
                   ((a, x, a, x), (b, y, b, y), (a, x, b, y)))  # fmt: skip
-    c1, c2 = 2.55**2, 7.65**2
+    c1 = 2.55**2
+    c2 = 7.65**2
     expected = (
         (2 * x * y + c1) * (2 * xy + c2) / ((x * x + y * y + c1) * (xx + yy + c2))
     )
@@ -91,23 +93,26 @@ def test_what_cannot_be_compared_is_refused(astronaut):
 
 def test_y_compares_luma_that_is_not_rounded(astronaut):
     protocol = PROTOCOLS["y"]
-    other = astronaut[::-1].copy()
+    upside_down = astronaut[::-1].copy()
     planes = []
-    for picture in (astronaut, other):
+    for picture in (astronaut, upside_down):
         r, g, b = np.moveaxis(picture.astype(float), 2, 0)
         y = 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
         planes.append(y[3:-3, 3:-3])
     np.testing.assert_allclose(protocol.planes(astronaut, 3), planes[0])
-    found = protocol.score(astronaut, other, 3)
-    assert found == pytest.approx((psnr(*planes), ssim(*planes)))
+    scores = protocol.score(astronaut, upside_down, 3)
+    assert scores == pytest.approx((psnr(*planes), ssim(*planes)))
 
 
 def test_the_border_is_not_compared(astronaut):
-    other = astronaut.copy()
-    other[:2], other[-2:], other[:, :2], other[:, -2:] = 0, 0, 0, 0
-    score = PROTOCOLS["y"].score(astronaut, other, 2)
+    bordered = astronaut.copy()
+    bordered[:2] = 0
+    bordered[-2:] = 0
+    bordered[:, :2] = 0
+    bordered[:, -2:] = 0
+    score = PROTOCOLS["y"].score(astronaut, bordered, 2)
     assert score[0] == float("inf")
-    assert PROTOCOLS["y"].score(astronaut, other, 1)[0] < 60
+    assert PROTOCOLS["y"].score(astronaut, bordered, 1)[0] < 60
 
 
 @pytest.fixture
@@ -149,6 +154,7 @@ def test_missing_weights_are_named_with_their_place(piq):
 
 @pytest.mark.usefixtures("piq")
 def test_pictures_are_compared_between_0_and_1():
-    black, white = np.zeros((4, 5, 3), np.uint8), np.full((4, 5, 3), 255, np.uint8)
+    black = np.zeros((4, 5, 3), np.uint8)
+    white = np.full((4, 5, 3), 255, np.uint8)
     assert perceptual_distance("lpips", black, white) == 1.0
     assert perceptual_distance("dists", white, white) == 0.0

@@ -25,14 +25,14 @@ def noisy(picture, sigma, seed=0):
 def test_equal_pictures_are_best(picture):
     best = ifc(picture, picture)
     assert np.isfinite(best)
-    others = [
+    distortions = [
         noisy(picture, 0.5),
         gaussian(picture.astype(float), 0.5),
         np.roll(picture, 1, axis=1),
         picture // 2 * 2,
         255 - picture,
     ]
-    assert max(ifc(other, picture) for other in others) < best
+    assert max(ifc(distorted, picture) for distorted in distortions) < best
 
 
 def test_flat_pictures_hold_nothing(picture):

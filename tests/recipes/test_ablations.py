@@ -66,15 +66,17 @@ sentence = "a third of the layers"
 
 def test_every_ablation_is_there_with_its_variants():
     assert (len(ABLATIONS), len(EVERY)) == (21, 95)
-    assert {name for name, each in ABLATIONS.items() if each.own} == OWN
-    for each in ABLATIONS.values():
-        assert each.own is not bool(each.source)
-        assert each.recipe in RECIPES
-        assert each.recipe.endswith("-short")
-        assert each.question.endswith("?")
-        assert each.sets
-        assert len({str(resolve(each, v)) for v in each.variants}) == len(each.variants)
-        for variant in each.variants:
+    assert {name for name, ablation in ABLATIONS.items() if ablation.own} == OWN
+    for ablation in ABLATIONS.values():
+        assert ablation.own is not bool(ablation.source)
+        assert ablation.recipe in RECIPES
+        assert ablation.recipe.endswith("-short")
+        assert ablation.question.endswith("?")
+        assert ablation.sets
+        assert len({str(resolve(ablation, v)) for v in ablation.variants}) == len(
+            ablation.variants
+        )
+        for variant in ablation.variants:
             assert variant.sentence
             assert not variant.sentence.endswith(".")
 
@@ -91,7 +93,7 @@ def test_every_ablation_is_there_with_its_variants():
 def test_figures_agree_with_those_of_the_result_tables(
     name, variant, source, scale, method
 ):
-    each = ABLATIONS[name]
+    ablation = ABLATIONS[name]
     rows = [
         row
         for row in load_published()
@@ -100,11 +102,11 @@ def test_figures_agree_with_those_of_the_result_tables(
     figures = {
         f"{row.dataset}.{metric}": v for row in rows for metric, v in row.values.items()
     }
-    published = each.variant(variant).published
+    published = ablation.variant(variant).published
     assert {
         k: v for k, v in published.items() if k.endswith(("psnr", "ssim"))
     } == figures
-    assert each.sets == tuple(row.dataset for row in rows)
+    assert ablation.sets == tuple(row.dataset for row in rows)
     if rows[0].parameters is not None:
         assert published["parameters"] == rows[0].parameters
 
@@ -133,7 +135,7 @@ def test_what_the_papers_say_of_their_variants(name, variant, key, difference):
 @pytest.mark.parametrize(
     ("ablation", "variant"),
     [(a, v) for a, v in EVERY if "parameters" in v.published],
-    ids=lambda each: each.name,
+    ids=lambda argument: argument.name,
 )
 def test_variants_have_the_printed_number_of_parameters(ablation, variant):
     recipe = resolve(ablation, variant)
@@ -159,7 +161,7 @@ def test_variants_have_the_printed_number_of_parameters(ablation, variant):
         )
         for a, v in EVERY
     ],
-    ids=lambda each: each.name,
+    ids=lambda argument: argument.name,
 )
 def test_every_variant_trains(ablation, variant, astronaut):
     recipe = resolve(ablation, variant)
@@ -187,30 +189,35 @@ def patches(picture, scale, channels, edge):
     hr = picture[: edge * scale, : edge * scale, :channels]
     pair = (hr, resize(hr, Fraction(1, scale)))
     return [
-        torch.from_numpy(each).permute(2, 0, 1)[None].float() / 255 for each in pair
+        torch.from_numpy(picture_array).permute(2, 0, 1)[None].float() / 255
+        for picture_array in pair
     ]
 
 
 def test_changes_are_those_of_a_recipe_and_stages_are_copied():
-    each = ABLATIONS["rrlfn/contrastive"]
-    base, last = (resolve(each, each.variant(name)) for name in ("ws_2", "ws_2_CL"))
+    ablation = ABLATIONS["rrlfn/contrastive"]
+    base, contrastive = (
+        resolve(ablation, ablation.variant(name)) for name in ("ws_2", "ws_2_CL")
+    )
     assert base.stages == RECIPES["rrlfn-short"].stages
-    assert (base.start_from, last.start_from) == ("rrlfn", "rrlfn")
-    assert [(term.name, term.weight) for term in last.stages[0].losses] == [
+    assert (base.start_from, contrastive.start_from) == ("rrlfn", "rrlfn")
+    assert [(term.name, term.weight) for term in contrastive.stages[0].losses] == [
         ("l1", 1.0),
         ("contrastive", 0.0001),
     ]
-    each = ABLATIONS["rrlfn/warm-start"]
-    lengths = [sum(s.steps for s in resolve(each, v).stages) for v in each.variants]
+    ablation = ABLATIONS["rrlfn/warm-start"]
+    lengths = [
+        sum(s.steps for s in resolve(ablation, v).stages) for v in ablation.variants
+    ]
     assert len(set(lengths)) == 1
-    goes_on = resolve(each, each.variant("80w2t_cls")).stages
+    goes_on = resolve(ablation, ablation.variant("80w2t_cls")).stages
     assert [stage.reset_optimizer for stage in goes_on] == [True, False]
 
 
 def test_settings_for_all_variants_come_before_the_changes():
-    each = ABLATIONS["rrlfn/warm-start"]
+    ablation = ABLATIONS["rrlfn/warm-start"]
     settings = ("stages.0.batch=4", "ema_decay=0.9")
-    recipe = resolve(each, each.variant("ws_1"), settings)
+    recipe = resolve(ablation, ablation.variant("ws_1"), settings)
     assert recipe.ema_decay == 0.9
     assert [stage.batch for stage in recipe.stages] == [4, 4]
 
@@ -225,17 +232,17 @@ def test_settings_for_all_variants_come_before_the_changes():
     ],
 )
 def test_what_an_ablation_changes_itself_cannot_be_set(name, path):
-    each = ABLATIONS[name]
+    ablation = ABLATIONS[name]
     value = '{"depth": 5}' if path == "network" else "1"
     with pytest.raises(RecipeError, match=rf"--set {path}: {name} changes .* itself"):
-        resolve(each, each.variant(each.base), (f"{path}={value}",))
+        resolve(ablation, ablation.variant(ablation.base), (f"{path}={value}",))
 
 
 def test_ablations_are_selected_by_name_by_network_and_from_files(tmp_path):
     file = tmp_path / "my.toml"
     file.write_text(FILE)
-    found = select_ablations(["ddsr/depth", str(file)])
-    assert [each.name for each in found] == ["ddsr/depth", "mine"]
+    selected = select_ablations(["ddsr/depth", str(file)])
+    assert [ablation.name for ablation in selected] == ["ddsr/depth", "mine"]
     assert len(select_ablations(["ddsr", "ddsr/depth"])) == 5
     with pytest.raises(RecipeError, match=r"did you mean 'g-idrn/blocks'"):
         select_ablations(["g-idrn/block"])
@@ -259,7 +266,7 @@ def test_a_file_gives_ablations_of_ones_own(tmp_path):
     assert small.stages[0].batch == 4
     second = FILE.replace('"mine"', '"mine/two"')
     file.write_text(FILE + second)
-    assert [each.name for each in load_ablations(file)] == ["mine", "mine/two"]
+    assert [ablation.name for ablation in load_ablations(file)] == ["mine", "mine/two"]
 
 
 def test_a_recipe_file_is_looked_for_beside(tmp_path, monkeypatch):
@@ -347,20 +354,29 @@ def test_a_file_with_mistakes_is_refused_by_file_and_key(tmp_path, text, message
 
 def test_a_printed_difference_is_that_of_the_values_or_printed_itself():
     (mine,) = parse_ablations(tomllib.loads(FILE))
-    base, other = mine.variants
+    base, deep = mine.variants
 
-    def printing(first, second):
+    def printing(of_base, second):
         return replace(
             mine,
-            variants=(replace(base, published=first), replace(other, published=second)),
+            variants=(
+                replace(base, published=of_base),
+                replace(deep, published=second),
+            ),
         )
 
-    both = printing({"B100.psnr": 37.893}, {"B100.psnr": 37.931, "B100.ssim": 0.9})
-    assert both.printed_difference("6", "BSD100") == 0.038  # free of binary dust
-    assert both.printed_difference("6", "BSD100", "ssim") is None  # the base has none
+    printed_values = printing(
+        {"B100.psnr": 37.893}, {"B100.psnr": 37.931, "B100.ssim": 0.9}
+    )
     assert (
-        both.printed_difference("6", "Set14")
-        is both.printed_difference("18", "B100")
+        printed_values.printed_difference("6", "BSD100") == 0.038
+    )  # free of binary dust
+    assert (
+        printed_values.printed_difference("6", "BSD100", "ssim") is None
+    )  # the base has none
+    assert (
+        printed_values.printed_difference("6", "Set14")
+        is printed_values.printed_difference("18", "B100")
         is None
     )
     alone = printing({}, {"Set5.psnr.difference": -0.09})
@@ -370,7 +386,12 @@ def test_a_printed_difference_is_that_of_the_values_or_printed_itself():
 def test_the_file_of_choices_holds_comparisons_of_a_short_training():
     choices = load_ablations(Path(__file__).parents[2] / "benchmarks" / "choices.toml")
     assert len(choices) >= 6
-    assert all(each.own and each.sets == ("Set5", "Set14") for each in choices)
-    for each in choices:
+    assert all(
+        ablation.own and ablation.sets == ("Set5", "Set14") for ablation in choices
+    )
+    for ablation in choices:
         # Bases are the recipes themselves, so that each is trained once.
-        assert resolve(each, each.variant(each.base)) == RECIPES[each.recipe]
+        assert (
+            resolve(ablation, ablation.variant(ablation.base))
+            == RECIPES[ablation.recipe]
+        )

@@ -34,7 +34,8 @@ from srcli.recipes.training import (
     Value,
 )
 
-G_IDRN, SHORT = RECIPES["g-idrn"], RECIPES["g-idrn-short"]
+G_IDRN = RECIPES["g-idrn"]
+SHORT = RECIPES["g-idrn-short"]
 STAGE = G_IDRN.stages[0]
 
 
@@ -127,10 +128,10 @@ schedule.floor=2 schedule.gamma=0 schedule.hold=1.1
 
 @pytest.mark.parametrize("settings", IMPOSSIBLE.split())
 def test_impossible_values_are_refused(settings):
-    given = [f"stages.0.{setting}" for setting in settings.split(";")]
-    plain = apply_overrides(TrainRecipe(model="m"), given[:-1])
+    overrides = [f"stages.0.{setting}" for setting in settings.split(";")]
+    plain = apply_overrides(TrainRecipe(model="m"), overrides[:-1])
     with pytest.raises(RecipeError):
-        apply_overrides(plain, given[-1:])
+        apply_overrides(plain, overrides[-1:])
 
 
 @pytest.mark.parametrize(
@@ -164,18 +165,19 @@ def test_the_discriminator_of_a_stage_changes_or_goes():
             "stages.1.adversarial.options.hidden=8",
         ],
     )
-    was, now = gan.stages[1].adversarial, changed.stages[1].adversarial
+    was = gan.stages[1].adversarial
+    now = changed.stages[1].adversarial
     assert was is not None
     assert now == replace(was, discriminator="fc", options={"hidden": 8})
     assert (
         apply_overrides(gan, ["stages.1.adversarial=null"]).stages[1].adversarial
         is None
     )
-    for setting, made in {
+    for setting, expected_step in {
         'stages.0.adversarial={"weight": 0}': Adversarial(weight=0.0),
         "stages.0.adversarial.gamma=0.7": Adversarial(gamma=0.7),
     }.items():
-        assert apply_overrides(G_IDRN, [setting]).stages[0].adversarial == made
+        assert apply_overrides(G_IDRN, [setting]).stages[0].adversarial == expected_step
 
 
 def test_each_named_field_changes_and_nothing_else():
@@ -212,11 +214,11 @@ def test_each_named_field_changes_and_nothing_else():
         paper="mine = yours",
     )
     assert STAGE.losses[1].options["sigma"] == 1.5
-    whole = apply_overrides(
+    changed_recipe = apply_overrides(
         G_IDRN, ['stages.0.losses=[{"name": "l2"}]', 'network={"channels": 8}']
     )
-    assert whole.stages[0].losses == (LossTerm(name="l2"),)
-    assert whole.network == {"channels": 8}
+    assert changed_recipe.stages[0].losses == (LossTerm(name="l2"),)
+    assert changed_recipe.network == {"channels": 8}
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ def test_doubtful_figures_are_kept_and_carry_a_note():
     assert "32.22" in one(table, 2, "B100", "G-IDRN").note
     assert one(table, 2, "Urban100", "G-IDRN").note == ""
     for dataset in ("Set5", "Set14", "B100"):
-        copy, original = one(table, 4, dataset, "SMSR"), one(table, 4, dataset, "CARN")
+        copy = one(table, 4, dataset, "SMSR")
+        original = one(table, 4, dataset, "CARN")
         assert copy.values == original.values
         assert "CARN" in copy.note
         assert original.note == ""
@@ -175,32 +176,32 @@ def test_doubtful_figures_are_kept_and_carry_a_note():
 
 
 def test_rows_of_one_set_come_from_all_papers_that_call_it_differently():
-    found = published_rows(4, "BSD100")
-    assert {r.dataset for r in found} == {"BSD100"}
-    assert {"g-idrn", "rrlfn", "attentive-gan"} <= {r.model for r in found}
-    assert all(a.values["psnr"] <= b.values["psnr"] for a, b in pairwise(found))
+    rows = published_rows(4, "BSD100")
+    assert {r.dataset for r in rows} == {"BSD100"}
+    assert {"g-idrn", "rrlfn", "attentive-gan"} <= {r.model for r in rows}
+    assert all(a.values["psnr"] <= b.values["psnr"] for a, b in pairwise(rows))
 
 
 def test_rows_of_some_models_only():
-    found = published_rows(4, "Set14", models=["g-idrn", "nested-attn"])
-    assert [(r.model, r.values["psnr"], r.values["ssim"]) for r in found] == [
+    rows = published_rows(4, "Set14", models=["g-idrn", "nested-attn"])
+    assert [(r.model, r.values["psnr"], r.values["ssim"]) for r in rows] == [
         ("nested-attn", 26.93, 0.7440),
         ("g-idrn", 28.64, 0.7824),
         ("g-idrn", 28.64, 0.7826),
     ]
     assert published_rows(4, "Set14", models=[]) == published_rows(8, "Set5") == []
-    found = published_rows(4, "B100", models=["imdn"])  # by its name in the papers
-    assert {(r.method, r.values["psnr"]) for r in found} == {("IMDN", 27.56)}
+    rows = published_rows(4, "B100", models=["imdn"])  # by its name in the papers
+    assert {(r.method, r.values["psnr"]) for r in rows} == {("IMDN", 27.56)}
 
 
 def test_costs_are_printed_once_for_each_source():
-    found = published_costs(4, ["imdn"])
-    assert [r.source for r in found] == [
+    rows = published_costs(4, ["imdn"])
+    assert [r.source for r in rows] == [
         *(f"g-idrn paper, Table {number}" for number in (4, 5, 6)),
         "rrlfn paper, Table 2",
     ]
-    assert [r.gflops for r in found] == [None, 46.6, None, None]
-    assert [r.milliseconds for r in found] == [None, None, 21.7, 20.56]
+    assert [r.gflops for r in rows] == [None, 46.6, None, None]
+    assert [r.milliseconds for r in rows] == [None, None, 21.7, 20.56]
     assert len(published_costs(2, None)) > 30
     assert published_costs(2, ["bicubic"]) == []
 
@@ -238,7 +239,9 @@ def test_every_table_of_the_file_is_sound(table):
     for note in table.get("notes", ()):
         assert note.keys() - {"sets"} == {"method", "text"}
         assert note["method"] in {method for method, _ in printed}
-        assert {(note["method"], each) for each in note.get("sets", ())} <= printed
+        assert {
+            (note["method"], set_name) for set_name in note.get("sets", ())
+        } <= printed
 
 
 def test_no_source_has_a_method_twice_on_a_set():
@@ -249,10 +252,10 @@ def test_no_source_has_a_method_twice_on_a_set():
 @pytest.mark.parametrize("name", PAPERS)
 def test_citation_file_has_every_paper(name):
     text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    own = PAPERS[name]
-    assert own.title in text
-    assert own.doi in text
-    assert all(author.split()[0] in text for author in own.authors)
+    paper = PAPERS[name]
+    assert paper.title in text
+    assert paper.doi in text
+    assert all(author.split()[0] in text for author in paper.authors)
 
 
 @pytest.mark.parametrize("name", PAPERS)
@@ -266,15 +269,15 @@ def test_every_paper_has_a_page_that_points_into_the_code(name):
     code = "".join(
         file.read_text(encoding="utf-8") for file in (ROOT / "srcli").rglob("*.py")
     )
-    for place in re.findall(r"`(srcli/[\w/.]+)`", text):
-        assert (ROOT / place).exists(), place
+    for source_path in re.findall(r"`(srcli/[\w/.]+)`", text):
+        assert (ROOT / source_path).exists(), source_path
     for class_name in re.findall(r"`([A-Z][a-z]+[A-Z]\w+)[.(`]", text):
         assert class_name in code, class_name
 
 
 def test_every_network_but_those_compared_with_has_a_paper():
-    own = [each for each in MODELS.values() if not each.compared]
-    assert {each.paper for each in own if each.trained} == set(PAPERS)
+    ours = [entry for entry in MODELS.values() if not entry.compared]
+    assert {entry.paper for entry in ours if entry.trained} == set(PAPERS)
     assert not MODELS["bicubic"].paper
 
 

@@ -70,7 +70,7 @@ def test_nested_attn_is_trained_as_in_the_paper():
     (stage,) = RECIPES["nested-attn"].stages
     assert (stage.batch, stage.patch, stage.steps) == (16, 48, 1_000_000)
     assert [(t.name, t.weight) for t in stage.losses] == [("l1", 1.0)]
-    rates = [rate_at(stage, done) for done in (0.0005, 0.001, 1.0)]
+    rates = [rate_at(stage, progress) for progress in (0.0005, 0.001, 1.0)]
     assert rates == pytest.approx([5e-4, 1e-3, 1e-6])
 
 
@@ -145,9 +145,15 @@ def test_a_papers_recipe_has_nothing_that_the_paper_does_not_name(name, augmenta
     plain = plain_recipe(recipe)
     options = network_options(recipe.model, {})
     for path in recipe.inferred:  # every path leads to a field
-        found: Any = {**plain, "network": options}
-        for part in path.split("."):
-            found = found[0 if part == "*" else int(part) if part.isdigit() else part]
+        value_at: Any = {**plain, "network": options}
+        for step_name in path.split("."):
+            value_at = value_at[
+                0
+                if step_name == "*"
+                else int(step_name)
+                if step_name.isdigit()
+                else step_name
+            ]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -29,7 +29,7 @@ def test_text_is_escaped_once_and_markup_stays(parse):
     (head,) = tree.all("tbody")[0].all("th")
     assert head.text == "a < b & 'c'"
     assert tree.all("td")[0].all("b")[0].text == "bold"
-    assert [each.text for each in tree.all("thead")[0].all("th")] == ["<i>", "value"]
+    assert [cell.text for cell in tree.all("thead")[0].all("th")] == ["<i>", "value"]
     assert tree.all("div", "scroll")[0].attributes["aria-label"] == "A <label>"
 
 

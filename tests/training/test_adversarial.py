@@ -86,7 +86,8 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=4))
     hr_image[..., :10] = 0.3  # flat
     sr_image = network(lr_image)
-    on_real, on_fake = judge(hr_image), judge(sr_image.detach())
+    on_real = judge(hr_image)
+    on_fake = judge(sr_image.detach())
     if settings.discriminator == "ae":
         second = (on_real - hr_image).abs().mean()
         second = second - 0.3 * (on_fake - sr_image.detach()).abs().mean()
@@ -94,28 +95,30 @@ def test_both_networks_get_the_gradients_of_their_losses(settings, monkeypatch):
     else:
         second = cross_entropy(on_real, 1.0) + cross_entropy(on_fake, 0.0)
         push = cross_entropy(judge(sr_image), 1.0)
-    first = (sr_image - hr_image).abs().mean() + settings.weight * push
+    network_loss = (sr_image - hr_image).abs().mean() + settings.weight * push
     if settings.textured:
         (pull,) = torch.autograd.grad(push, sr_image, retain_graph=True)
         share = texture(hr_image)
         assert 0 < share.mean() < 1
         pushed = (sr_image * pull * share).sum()
-        first = first + settings.weight * (
+        network_loss = network_loss + settings.weight * (
             pushed - pushed.detach() - push + push.detach()
         )
-    wanted = gradients(network, first), gradients(judge, second)
+    expected = gradients(network, network_loss), gradients(judge, second)
 
-    found = []
+    gradients_seen = []
 
     def note(optimizer, **_):
-        found.append([p.grad.clone() for p in optimizer.param_groups[0]["params"]])
+        gradients_seen.append(
+            [p.grad.clone() for p in optimizer.param_groups[0]["params"]]
+        )
 
     monkeypatch.setattr("srcli.training.steps.apply_gradients", note)
     values = step(lr_image, hr_image, 0.0)
-    for mine, theirs in zip(found, wanted, strict=True):
+    for mine, theirs in zip(gradients_seen, expected, strict=True):
         for a, b in zip(mine, theirs, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-7)
-    assert float(values["loss"]) == pytest.approx(first.item())
+    assert float(values["loss"]) == pytest.approx(network_loss.item())
 
 
 @pytest.mark.parametrize("balance_on", ["generator", "reconstruction"])
@@ -127,15 +130,15 @@ def test_the_balance_follows_the_surplus_on_the_loss_or_on_the_error(
         AE, balance_on=balance_on, balance_start=start, balance_rate=rate
     )
     lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=4))
-    found = {
+    balances = {
         name: float(v) for name, v in step_of(settings)(lr_image, hr_image, 0.0).items()
     }
-    quantity = found["loss" if balance_on == "generator" else "l_fake"]
-    surplus = 0.9 * found["l_real"] - quantity
-    assert found["k_t"] == pytest.approx(
+    quantity = balances["loss" if balance_on == "generator" else "l_fake"]
+    surplus = 0.9 * balances["l_real"] - quantity
+    assert balances["k_t"] == pytest.approx(
         min(max(start + rate * surplus, 0), 1), abs=1e-6
     )
-    assert found["M"] == pytest.approx(found["l_real"] + abs(surplus))
+    assert balances["M"] == pytest.approx(balances["l_real"] + abs(surplus))
 
 
 def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(
@@ -157,21 +160,22 @@ def test_jitter_shows_the_discriminator_other_places_of_both_pictures_alike(
         step(lr_image, hr_image, 0.0)
         real, fake = seen
         assert real.shape == fake.shape == (2, 3, 16, 16)
-        found = [
+        corners = [
             (top, left)
             for top in range(9)
             for left in range(9)
             if torch.equal(hr_image[:, :, top : top + 16, left : left + 16], real)
         ]
-        assert len(found) == 1
-        places += found
+        assert len(corners) == 1
+        places += corners
     assert len(set(places)) > 6
-    assert {place % 4 for pair in places for place in pair} == {0, 1, 2, 3}
+    assert {edge % 4 for pair in places for edge in pair} == {0, 1, 2, 3}
     again = step_of(JITTERED)
     again._calls += 3
     top, left = places[3]
     assert torch.equal(
-        again._crop(hr_image)[0], hr_image[:, :, top : top + 16, left : left + 16]
+        again._crop(hr_image, hr_image)[0],
+        hr_image[:, :, top : top + 16, left : left + 16],
     )
 
 
@@ -191,10 +195,14 @@ def test_impossible_jitter_is_refused(settings, message):
 def test_the_discriminator_follows_the_seed_and_leaves_the_random_numbers_alone():
     network = generator()
     before = torch.get_rng_state()
-    one, two, other = (step_of(AE, network=network, seed=seed) for seed in (7, 7, 8))
+    step, two, reseeded = (
+        step_of(AE, network=network, seed=seed) for seed in (7, 7, 8)
+    )
     assert torch.equal(torch.get_rng_state(), before)
-    assert equal(one.discriminator.state_dict(), two.discriminator.state_dict())
-    assert not equal(one.discriminator.state_dict(), other.discriminator.state_dict())
+    assert equal(step.discriminator.state_dict(), two.discriminator.state_dict())
+    assert not equal(
+        step.discriminator.state_dict(), reseeded.discriminator.state_dict()
+    )
 
 
 @pytest.mark.parametrize("settings", [FC, JITTERED, PATCH, FEATURES])
@@ -203,18 +211,18 @@ def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
     """Pre-training, then the adversarial stage: stopped in either, or between them."""
     stage = replace(STAGE, patch=9 if settings is FEATURES else 4)
     stages = (replace(stage, steps=4), replace(stage, adversarial=settings))
-    whole = make(tmp_path / "whole", stages)
-    assert whole.run()
-    part = make(tmp_path / "part", stages, stop=stop_after(cut))
-    assert not part.run()
-    assert part.position.total == cut
-    rest = make(tmp_path / "part", stages)
-    assert rest.resume()
-    assert rest.run()
-    assert whole.position.total == rest.position.total == 9
-    assert equal(whole.network.state_dict(), rest.network.state_dict())
-    assert equal(whole.ema.averages, rest.ema.averages)
-    assert equal(whole.step.state(), rest.step.state())
+    uninterrupted = make(tmp_path / "whole", stages)
+    assert uninterrupted.run()
+    stopped = make(tmp_path / "part", stages, stop=stop_after(cut))
+    assert not stopped.run()
+    assert stopped.position.total == cut
+    resumed = make(tmp_path / "part", stages)
+    assert resumed.resume()
+    assert resumed.run()
+    assert uninterrupted.position.total == resumed.position.total == 9
+    assert equal(uninterrupted.network.state_dict(), resumed.network.state_dict())
+    assert equal(uninterrupted.ema.averages, resumed.ema.averages)
+    assert equal(uninterrupted.step.state(), resumed.step.state())
 
 
 def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
@@ -234,17 +242,17 @@ def test_a_discriminator_that_is_lost_ends_it_and_is_never_saved(tmp_path):
     trainer = make(tmp_path, stages, batches=Batches(4, spoil=2), every=0.0)
     with pytest.raises(InferenceError, match="diverged"):
         trainer.run()
-    rest = make(tmp_path, stages)
-    assert rest.resume()
-    assert rest.position.total == 2
-    assert all(torch.isfinite(value).all() for value in rest.step.state().values())
+    resumed = make(tmp_path, stages)
+    assert resumed.resume()
+    assert resumed.position.total == 2
+    assert all(torch.isfinite(value).all() for value in resumed.step.state().values())
 
 
 def test_the_state_of_another_discriminator_is_refused(tmp_path):
     make(tmp_path, (replace(STAGE, adversarial=AE),), stop=stop_after(2)).run()
-    for other in (FC, replace(AE, options={})):
+    for changed in (FC, replace(AE, options={})):
         with pytest.raises(DataError, match="cannot be resumed"):
-            make(tmp_path, (replace(STAGE, adversarial=other),)).resume()
+            make(tmp_path, (replace(STAGE, adversarial=changed),)).resume()
 
 
 @pytest.mark.parametrize(

@@ -79,18 +79,18 @@ def test_joining_keeps_budget_and_init_and_says_what_changed(tmp_path):
 def test_a_finished_training_takes_a_longer_budget_only(tmp_path):
     end = Position(stage=len(G_IDRN.stages), step=50, total=50, elapsed=60.1)
     folder = begun(tmp_path, replace(RECORD, budget="60s"), end)
-    for other in ("59s", "50"):
+    for budget in ("59s", "50"):
         with pytest.raises(
-            UsageError, match=rf"--budget {other}: .* is finished after 50 iter"
+            UsageError, match=rf"--budget {budget}: .* is finished after 50 iter"
         ):
-            joined(folder, budget=other)
+            joined(folder, budget=budget)
     for same in ("60s", "1m", None):
         assert joined(folder, budget=same)[1] == []
-    for other, was in (("90s", "1m"), ("51", "90s")):
-        record, (note,) = joined(folder, budget=other)
-        assert record.budget == other
+    for budget, was in (("90s", "1m"), ("51", "90s")):
+        record, (note,) = joined(folder, budget=budget)
+        assert record.budget == budget
         assert (
-            f"the budget was {was} and is {other} now: the schedule is stretched"
+            f"the budget was {was} and is {budget} now: the schedule is stretched"
             in note
         )
 

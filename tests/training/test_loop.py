@@ -59,36 +59,40 @@ def make(folder, *, recipe=RECIPE, batches=None, network=None, every=1e9, **opti
 
 @pytest.mark.parametrize("cut", [1, 5, 6, 7])
 def test_a_stop_after_any_iteration_changes_nothing(tmp_path, cut):
-    whole = make(tmp_path / "whole")
-    assert whole.run()
-    part = make(tmp_path / "part", stop=stop_after(cut))
-    assert not part.run()
-    assert part.position.total == cut
-    rest = make(tmp_path / "part")
-    assert rest.resume()
-    assert rest.run()
-    assert equal(whole.network.state_dict(), rest.network.state_dict())
-    assert equal(whole.ema.averages, rest.ema.averages)
-    assert whole.position.total == rest.position.total == 10
+    uninterrupted = make(tmp_path / "whole")
+    assert uninterrupted.run()
+    stopped = make(tmp_path / "part", stop=stop_after(cut))
+    assert not stopped.run()
+    assert stopped.position.total == cut
+    resumed = make(tmp_path / "part")
+    assert resumed.resume()
+    assert resumed.run()
+    assert equal(uninterrupted.network.state_dict(), resumed.network.state_dict())
+    assert equal(uninterrupted.ema.averages, resumed.ema.averages)
+    assert uninterrupted.position.total == resumed.position.total == 10
 
 
 def test_a_finished_training_goes_on_exactly_where_its_budget_is_longer(tmp_path):
     recipe = replace(
         RECIPE, stages=(replace(FIRST, schedule=Schedule(kind="constant")),)
     )
-    whole = make(tmp_path / "whole", recipe=recipe, budget="9")
-    whole.run()
+    uninterrupted = make(tmp_path / "whole", recipe=recipe, budget="9")
+    uninterrupted.run()
     make(tmp_path / "part", recipe=recipe, budget="6").run()
     same = make(tmp_path / "part", recipe=recipe, budget="6")
     same.resume()
     assert same.run()
     assert same.position.total == 6
-    rest = make(tmp_path / "part", recipe=recipe, budget="9")
-    rest.resume()
-    assert rest.run()
-    assert (rest.position.stage, rest.position.step, rest.position.total) == (1, 9, 9)
-    assert equal(whole.network.state_dict(), rest.network.state_dict())
-    assert equal(whole.ema.averages, rest.ema.averages)
+    longer = make(tmp_path / "part", recipe=recipe, budget="9")
+    longer.resume()
+    assert longer.run()
+    assert (longer.position.stage, longer.position.step, longer.position.total) == (
+        1,
+        9,
+        9,
+    )
+    assert equal(uninterrupted.network.state_dict(), longer.network.state_dict())
+    assert equal(uninterrupted.ema.averages, longer.ema.averages)
 
 
 def test_validation_sees_the_averages_and_leaves_the_weights_alone(tmp_path):
@@ -147,9 +151,9 @@ def test_the_log_of_a_killed_run_holds_nothing_twice(tmp_path):
     make(tmp_path, validator=validate, stop=stop_after(4)).run()
     with (tmp_path / "log.jsonl").open("a") as log:  # iterations after the checkpoint
         log.write('{"event": "validation", "total": 6, "psnr": 9.0}\n{"event": "val')
-    rest = make(tmp_path, validator=validate)
-    rest.resume()
-    rest.run()
+    resumed = make(tmp_path, validator=validate)
+    resumed.resume()
+    resumed.run()
     logged = entries(tmp_path)
     for event in ("train", "validation"):
         totals = [entry["total"] for entry in logged if entry["event"] == event]
@@ -206,21 +210,21 @@ def test_the_state_of_another_network_is_refused(tmp_path):
 def test_a_stage_may_go_on_with_weights_and_optimiser(tmp_path, optimizer):
     stage = replace(FIRST, optimizer=optimizer, schedule=Schedule(kind="constant"))
     going_on = replace(stage, steps=3, reset_optimizer=False)
-    whole = make(tmp_path / "whole", recipe=replace(RECIPE, stages=(stage,)))
-    whole.run()
+    uninterrupted = make(tmp_path / "whole", recipe=replace(RECIPE, stages=(stage,)))
+    uninterrupted.run()
     parts = replace(RECIPE, stages=(replace(stage, steps=3), going_on))
     trainer = make(tmp_path / "parts", recipe=parts)
     trainer.run()
-    assert equal(whole.network.state_dict(), trainer.network.state_dict())
-    assert equal(whole.ema.averages, trainer.ema.averages)
+    assert equal(uninterrupted.network.state_dict(), trainer.network.state_dict())
+    assert equal(uninterrupted.ema.averages, trainer.ema.averages)
     # Stopped on either side of the border and resumed, it comes to the same.
     for cut in (2, 3, 4):
         folder = tmp_path / f"cut{cut}"
         make(folder, recipe=parts, stop=stop_after(cut)).run()
-        rest = make(folder, recipe=parts)
-        rest.resume()
-        rest.run()
-        assert equal(whole.network.state_dict(), rest.network.state_dict())
+        resumed = make(folder, recipe=parts)
+        resumed.resume()
+        resumed.run()
+        assert equal(uninterrupted.network.state_dict(), resumed.network.state_dict())
 
 
 class Holder(nn.Module):
@@ -330,16 +334,17 @@ class Time:
 
 @pytest.fixture
 def clock(monkeypatch):
-    found = Time()
-    monkeypatch.setattr(module, "time", found)
-    return found
+    fake_time = Time()
+    monkeypatch.setattr(module, "time", fake_time)
+    return fake_time
 
 
 def watched(
     folder, clock, budget, losses, *, seconds=1.0, position=None, stop=None, every=1e9
 ):
     """Run a trainer whose iterations take some seconds; return it, its task and its saves."""
-    notes, saved = Notes(), []
+    notes = Notes()
+    saved = []
 
     def save(file, averages, position):
         if file.stem == "last":
@@ -357,14 +362,14 @@ def watched(
     trainer.position = position or trainer.position
     values = iter(losses)
 
-    def iterate(stage, done):
+    def iterate(stage, progress):
         clock.now += seconds
         return {"loss": torch.tensor(next(values))}
 
     trainer.train_on_batch = iterate
     trainer.run()
-    ((_, done, texts),) = notes.closed
-    return trainer, (done, texts), saved
+    ((_, advanced, texts),) = notes.closed
+    return trainer, (advanced, texts), saved
 
 
 def test_the_log_has_the_mean_of_its_span(tmp_path, clock, monkeypatch):
@@ -384,12 +389,12 @@ def test_entries_say_over_how_many_iterations_they_are_and_the_rest_of_a_stage_h
     monkeypatch.setattr(module, "LOG_STEPS", 4)
     resumed = Position(step=3, total=13)
     watched(tmp_path, clock, "6", (7.0, 1.0, 2.0), position=resumed)
-    found = [(e["total"], e["iterations"], e["loss"]) for e in entries(tmp_path)]
-    assert found == [(14, 1, 7.0), (16, 2, 1.5)]
+    logged = [(e["total"], e["iterations"], e["loss"]) for e in entries(tmp_path)]
+    assert logged == [(14, 1, 7.0), (16, 2, 1.5)]
 
 
 def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock):
-    trainer, (done, _), _ = watched(
+    trainer, (advanced, _), _ = watched(
         tmp_path,
         clock,
         "60s",
@@ -399,7 +404,7 @@ def test_iterations_and_seconds_are_counted_from_where_it_stood(tmp_path, clock)
         stop=stop_after(1),
     )
     assert trainer.position.elapsed == 12.5
-    assert done == 12.5
+    assert advanced == 12.5
 
 
 def test_checkpoints_come_by_the_clock_and_at_a_stop(tmp_path, clock):

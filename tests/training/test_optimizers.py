@@ -155,15 +155,15 @@ def changes(network, optimizer):
 def test_singular_values_come_near_one_and_vectors_stay(shape):
     torch.manual_seed(1)
     matrices = torch.randn(shape)
-    found = orthogonal(matrices)
-    assert found.shape == matrices.shape
-    values = torch.linalg.svdvals(found)
+    orthogonalised = orthogonal(matrices)
+    assert orthogonalised.shape == matrices.shape
+    values = torch.linalg.svdvals(orthogonalised)
     assert values.min() > 0.5
     assert values.max() < 1.3
-    left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+    u, _, v = torch.linalg.svd(matrices, full_matrices=False)
     # Between the singular vectors of the momentum, the step has nothing but its own
     # values.
-    inner = left.mT @ found @ right.mT
+    inner = u.mT @ orthogonalised @ v.mT
     off = inner - torch.diag_embed(inner.diagonal(dim1=1, dim2=2))
     assert off.abs().max() < 1e-4
 
@@ -187,31 +187,33 @@ def test_what_is_no_matrix_is_changed_by_adam():
     muon = Muon(network, lr=0.01, betas=(0.8, 0.9), eps=1e-6)
     adam = torch.optim.Adam(twin.parameters(), lr=0.01, betas=(0.8, 0.9), eps=1e-6)
     for seed in range(3):
-        for each, optimizer in ((network, muon), (twin, adam)):
-            given_gradients(each, seed)
+        for model, optimizer in ((network, muon), (twin, adam)):
+            given_gradients(model, seed)
             optimizer.step()
-    own, other = network.state_dict(), twin.state_dict()
-    assert not torch.allclose(own["0.weight"], other["0.weight"])
+    by_muon = network.state_dict()
+    by_adam = twin.state_dict()
+    assert not torch.allclose(by_muon["0.weight"], by_adam["0.weight"])
     for name in (
         "0.bias",
         "1.weight",
         "2.weight",
         "2.bias",
     ):  # 3x8 has fewer than four rows
-        torch.testing.assert_close(own[name], other[name])
+        torch.testing.assert_close(by_muon[name], by_adam[name])
 
 
 def test_momentum_looks_ahead_by_hand():
     network = nn.Conv2d(4, 4, 1, bias=False)
     optimizer = Muon(network, lr=1.0, momentum=0.5)
-    first, second = torch.eye(4), torch.diag(torch.tensor([1.0, -1.0, 1.0, 1.0]))
-    network.weight.grad = first[..., None, None].clone()
+    identity = torch.eye(4)
+    second = torch.diag(torch.tensor([1.0, -1.0, 1.0, 1.0]))
+    network.weight.grad = identity[..., None, None].clone()
     optimizer.step()
     network.weight.grad = second[..., None, None].clone()
     (change,) = changes(network, optimizer)
     # The velocity is I / 2, then I / 4 + second / 2; half of it joins half of the
     # gradient.
-    velocity = first / 4 + second / 2
+    velocity = identity / 4 + second / 2
     torch.testing.assert_close(
         optimizer.state[network.weight]["momentum"][..., 0, 0], velocity
     )
@@ -227,10 +229,10 @@ def test_all_that_is_remembered_lies_where_the_weights_are(kind):
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     optimizer = make_optimizer(network, settings)
     pushed(network, optimizer)
-    other = make_optimizer(
+    restored = make_optimizer(
         network.to("meta"), settings
     )  # as from a file, onto another device
-    restore_optimizer(other, optimizer_tensors(optimizer))
-    assert {value.device.type for value in optimizer_tensors(other).values()} == {
+    restore_optimizer(restored, optimizer_tensors(optimizer))
+    assert {value.device.type for value in optimizer_tensors(restored).values()} == {
         "meta"
     }

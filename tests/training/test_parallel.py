@@ -51,8 +51,8 @@ def test_torchruns_variables_tell_the_place():
     assert find_team({}) is ALONE
     assert not replace(ALONE, parent=1).orphaned
     for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        others = {key: value for key, value in TORCHRUN.items() if key != name}
-        assert find_team(others) is ALONE
+        incomplete = {key: value for key, value in TORCHRUN.items() if key != name}
+        assert find_team(incomplete) is ALONE
 
 
 def test_one_process_is_alone():
@@ -100,11 +100,11 @@ def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
         match=r"another process .* has ended \(Connection .*peer\); .* --resume$",
     ):
         gloo.average([torch.zeros(1)])
-    for rank, kind in (
+    for rank, error_type in (
         (1, InferenceError),
         (2, PeerError),
     ):  # one of two lines at most is shown
-        with pytest.raises(kind):
+        with pytest.raises(error_type):
             replace(gloo, rank=rank).average([torch.zeros(1)])
 
 
@@ -121,9 +121,9 @@ class Threads(Team):
         boxes = self._meeting.boxes
         boxes[self.rank] = value
         self._meeting.wait(timeout=60)
-        found = list(boxes)
+        values = list(boxes)
         self._meeting.wait(timeout=60)
-        return found
+        return values
 
     def average(self, tensors):
         everyones = self._exchange([tensor.detach().clone() for tensor in tensors])
@@ -131,8 +131,10 @@ class Threads(Team):
             tensor.detach().copy_(torch.stack(parts).mean(0))
 
     def broadcast(self, tensors):
-        first = self._exchange([tensor.detach().clone() for tensor in tensors])[0]
-        for tensor, value in zip(tensors, first, strict=True):
+        of_rank_zero = self._exchange([tensor.detach().clone() for tensor in tensors])[
+            0
+        ]
+        for tensor, value in zip(tensors, of_rank_zero, strict=True):
             tensor.detach().copy_(value)
 
     def on_rank_zero(self, work):
@@ -144,10 +146,10 @@ class Threads(Team):
             result = work()
         except SrxError as caught:
             error = caught
-        found = self._exchange((result, error))
-        errors = [error for _, error in found if error]
+        outcomes = self._exchange((result, error))
+        errors = [error for _, error in outcomes if error]
         if not errors:
-            return [result for result, _ in found]
+            return [result for result, _ in outcomes]
         raise errors[0] if self.rank == 0 else PeerError
 
 
@@ -223,9 +225,10 @@ def test_several_processes_learn_what_one_with_the_whole_batch_does(
     tmp_path, monkeypatch, stages
 ):
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
-    of_all, of_last = Batches(), Batches()
-    whole = make(ALONE, tmp_path / "one", stages, batches=of_all)
-    whole.run()
+    of_all = Batches()
+    of_last = Batches()
+    alone = make(ALONE, tmp_path / "one", stages, batches=of_all)
+    alone.run()
 
     def prepare(team):
         of_last.team = team
@@ -236,12 +239,13 @@ def test_several_processes_learn_what_one_with_the_whole_batch_does(
     trainers, ended = in_processes(2, prepare)
     assert ended == [True] * 2
     assert of_last.sizes == [2] * len(of_all.sizes)
-    mine, theirs = curve(tmp_path / "one"), curve(tmp_path / "all")
+    mine = curve(tmp_path / "one")
+    theirs = curve(tmp_path / "all")
     assert len(mine) == len(of_all.sizes)
     for a, b in zip(mine, theirs, strict=True):
         assert a == pytest.approx(b, rel=1e-3, abs=1e-6)
     for trainer in trainers:
-        for name, average in whole.ema.averages.items():
+        for name, average in alone.ema.averages.items():
             torch.testing.assert_close(
                 trainer.ema.averages[name], average, rtol=1e-3, atol=1e-5
             )
@@ -287,7 +291,9 @@ def test_all_begin_from_the_weights_of_the_first(tmp_path):
 
 def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
     stages = (STAGE, replace(STAGE, adversarial=AE))
-    whole, _ = in_processes(2, lambda team: make(team, tmp_path / "whole", stages))
+    uninterrupted, _ = in_processes(
+        2, lambda team: make(team, tmp_path / "whole", stages)
+    )
 
     def stopping(team):
         asked = iter(range(100))
@@ -302,22 +308,22 @@ def test_all_stop_when_one_of_them_is_told_to_and_go_on_together(tmp_path):
     meeting = Meeting(2)
     # The folder may be on the disk of the first alone.
     folders = [tmp_path / "part", tmp_path / "none"]
-    rest = [make(Threads(rank, meeting), folders[rank], stages) for rank in range(2)]
+    resumed = [make(Threads(rank, meeting), folders[rank], stages) for rank in range(2)]
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(Trainer.resume, rest)) == [True, True]
-        assert list(pool.map(Trainer.run, rest)) == [True, True]
-    for name, value in whole[0].network.state_dict().items():
-        assert torch.equal(value, rest[1].network.state_dict()[name])
+        assert list(pool.map(Trainer.resume, resumed)) == [True, True]
+        assert list(pool.map(Trainer.run, resumed)) == [True, True]
+    for name, value in uninterrupted[0].network.state_dict().items():
+        assert torch.equal(value, resumed[1].network.state_dict()[name])
 
 
 def test_a_loss_that_is_lost_in_one_share_ends_all(tmp_path):
-    _, (first, second) = in_processes(
+    _, (of_first, second) = in_processes(
         2,
         lambda team: make(
             team, tmp_path, (STAGE,), batches=Batches(spoil=7, team=team)
         ),
     )
-    assert isinstance(first, InferenceError)
+    assert isinstance(of_first, InferenceError)
     assert isinstance(second, PeerError)
     assert not (tmp_path / "state.safetensors").exists()
 

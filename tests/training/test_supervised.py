@@ -64,7 +64,8 @@ def test_a_loss_that_takes_lr_is_told_the_input():
     stage = replace(
         STAGE, losses=(LossTerm(name="contrastive", options={"channels": (4, 4)}),)
     )
-    lr_image, hr_image = torch.rand(1, 3, 6, 6), torch.rand(1, 3, 12, 12)
+    lr_image = torch.rand(1, 3, 6, 6)
+    hr_image = torch.rand(1, 3, 12, 12)
     network = Gain()
     loss = step_of(network, stage).predict(lr_image, hr_image)[1]
     expected = ContrastiveLoss(channels=(4, 4))(network(lr_image), hr_image, lr_image)

@@ -48,7 +48,7 @@ judge."""
 
 MIB = 2**20
 LEAST_DIGITS = 2
-"""Of printed decibels, where those at hand happen to end on zeros."""
+"""Fewest digits of printed decibels, where those at hand happen to end on zeros."""
 
 
 @dataclass(kw_only=True)
@@ -82,17 +82,18 @@ class VariantResult:
     def measured(self, dataset: str) -> dict[int, Mapping[str, Any]]:
         """Return the scores on a set by seed, of the trainings that have them."""
         return {
-            each.seed: each.scores[dataset]
-            for each in self.seeds
-            if dataset in each.scores
+            result.seed: result.scores[dataset]
+            for result in self.seeds
+            if dataset in result.scores
         }
 
     def means(self, dataset: str, metric: str = "psnr") -> list[float]:
         """Return the mean over the pictures of a set for each training that has it."""
-        scores = self.measured(dataset).values()
-        return [
-            fmean(own[metric] for own in each["pictures"].values()) for each in scores
-        ]
+        means = []
+        for scores in self.measured(dataset).values():
+            pictures = scores["pictures"].values()
+            means.append(fmean(values[metric] for values in pictures))
+        return means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,54 +123,57 @@ class AblationResult:
 
     def of(self, name: str) -> VariantResult:
         """Return the result of a variant by its name."""
-        return next(each for each in self.variants if each.variant.name == name)
+        return next(result for result in self.variants if result.variant.name == name)
 
     def comparison(self, dataset: str, name: str) -> Mapping[str, Any]:
         """Return what ``judge`` found of a variant on a set."""
-        wanted = dataset, name
         return next(
-            own for own in self.comparisons if (own["set"], own["variant"]) == wanted
+            comparison
+            for comparison in self.comparisons
+            if (comparison["set"], comparison["variant"]) == (dataset, name)
         )
 
     def bicubic(self, dataset: str) -> float | None:
-        """Return the mean PSNR of bicubic interpolation on a set; None where none was measured."""
-        scores = (
-            own for each in self.variants for own in each.measured(dataset).values()
-        )
-        return next((own["bicubic"] for own in scores), None)
+        """Return the mean PSNR of bicubic on a set; None where none was measured."""
+        for result in self.variants:
+            for scores in result.measured(dataset).values():
+                bicubic: float = scores["bicubic"]
+                return bicubic
+        return None
 
     @property
     def missing(self) -> int:
-        """Number of trainings that are not finished and measured on all sets, or have failed."""
+        """Number of trainings that are not finished and measured on all sets."""
         sets = set(self.conditions["sets"])
-        return sum(
-            not sets <= own.scores.keys()
-            for each in self.variants
-            for own in each.seeds
-        )
+        missing = 0
+        for result in self.variants:
+            missing += sum(not sets <= seed.scores.keys() for seed in result.seeds)
+        return missing
 
     @property
     def failures(self) -> list[str]:
-        """A line for each failure."""
-        return [
-            f"{each.variant.name}, {what}: {why}"
-            for each in self.variants
-            for what, why in [
-                ("costs", each.cost_failure),
-                *((f"seed {own.seed}", own.failure) for own in each.seeds),
+        """Lines that tell the failures."""
+        lines = []
+        for result in self.variants:
+            name = result.variant.name
+            if result.cost_failure:
+                lines.append(f"{name}, costs: {result.cost_failure}")
+            lines += [
+                f"{name}, seed {seed.seed}: {seed.failure}"
+                for seed in result.seeds
+                if seed.failure
             ]
-            if why
-        ]
+        return lines
 
 
 def read_result(out: Path, name: str) -> AblationResult | None:
     """Return the result of an ablation in the folder of all; None if it was not run."""
     file = out / name / RESULT
     try:
-        found: AblationResult = convert(
+        result: AblationResult = convert(
             parse_text(file.read_text("utf-8")), AblationResult, "it"
         )
-        list(report(judge([found])))  # it has all that is shown of it
+        list(report(judge([result])))  # it has all that is shown of it
     except FileNotFoundError:
         return None
     except (
@@ -184,7 +188,7 @@ def read_result(out: Path, name: str) -> AblationResult | None:
             f"{file}: not a result of this version of srx ({error}); "
             "remove it: what is trained stays, and is measured again"
         ) from error
-    return found
+    return result
 
 
 def stored_names(out: Path) -> list[str]:
@@ -205,29 +209,41 @@ def difference(
     """
     if name == result.ablation.base:
         return None
-    base, other = result.base.measured(dataset), result.of(name).measured(dataset)
-    pairs = [
-        (base[seed]["pictures"], other[seed]["pictures"])
-        for seed in base
-        if seed in other
-    ]
-    pictures = [
-        picture
-        for picture in (pairs[0][0] if pairs else ())
-        if all(
-            picture in t and math.isfinite(t[picture]["psnr"])
-            for pair in pairs
-            for t in pair
-        )
-    ]
+    of_base = result.base.measured(dataset)
+    of_variant = result.of(name).measured(dataset)
+    seeds = [seed for seed in of_base if seed in of_variant]
+    if not seeds:
+        return None
+    pictures = list(of_base[seeds[0]]["pictures"])
+    for scores in (of_base, of_variant):
+        for seed in seeds:
+            pictures = _with_finite_psnr(pictures, scores[seed]["pictures"])
     if not pictures:
         return None
-    values = np.array(
-        [[b[p]["psnr"] - a[p]["psnr"] for p in pictures] for a, b in pairs]
-    )
+    values = np.empty((len(seeds), len(pictures)))
+    for row, seed in zip(values, seeds, strict=True):
+        base = of_base[seed]["pictures"]
+        variant = of_variant[seed]["pictures"]
+        row[:] = [variant[name]["psnr"] - base[name]["psnr"] for name in pictures]
     low, high, p = crossed_interval(values)
-    ends = {"mean": float(values.mean()), "low": low, "high": high, "p": p}
-    return {**ends, "seeds": len(pairs), "pictures": len(pictures)}
+    return {
+        "mean": float(values.mean()),
+        "low": low,
+        "high": high,
+        "p": p,
+        "seeds": len(seeds),
+        "pictures": len(pictures),
+    }
+
+
+def _with_finite_psnr(
+    pictures: Sequence[str], scores: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    return [
+        name
+        for name in pictures
+        if name in scores and math.isfinite(scores[name]["psnr"])
+    ]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -237,7 +253,8 @@ def holm(p_values: Sequence[float]) -> list[float]:
     below 5 %.
     """
     values = np.array(p_values, dtype=np.float64)
-    order, adjusted = np.argsort(values, kind="stable"), np.empty_like(values)
+    order = np.argsort(values, kind="stable")
+    adjusted = np.empty_like(values)
     factors = np.arange(len(values), 0, -1)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * values[order]))
     return [float(p) for p in adjusted]
@@ -250,83 +267,103 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     both are trained well above bicubic. ``results`` are everything that one report
     shows.
     """
-    compared = [
-        [
-            _compare(result, each, dataset)
-            for dataset in sets_of(result)
-            for each in result.variants
-        ]
-        for result in results
-    ]
-    tests = [each for own in compared for each in own if each["p"] is not None]
-    for each, p in zip(tests, holm([each["p"] for each in tests]), strict=True):
-        each["p"] = p
+    comparisons = []
+    tests = []
+    for result in results:
+        of_result = []
+        for dataset in sets_of(result):
+            of_result += [
+                _compare(result, variant, dataset) for variant in result.variants
+            ]
+        comparisons.append(of_result)
+        tests += [test for test in of_result if test["p"] is not None]
+    for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
+        test["p"] = p
         if p < LEVEL:
-            same = (each["found"]["mean"] > 0) == (each["printed"] > 0)
-            each["verdict"] = "same sign" if same else "opposite sign"
-    pairs = zip(results, compared, strict=True)
+            same = (test["found"]["mean"] > 0) == (test["printed"] > 0)
+            test["verdict"] = "same sign" if same else "opposite sign"
     return [
-        replace(result, comparisons=tuple(own), tests=len(tests))
-        for result, own in pairs
+        replace(result, comparisons=tuple(of_result), tests=len(tests))
+        for result, of_result in zip(results, comparisons, strict=True)
     ]
 
 
 def _compare(
-    result: AblationResult, each: VariantResult, dataset: str
+    result: AblationResult, variant: VariantResult, dataset: str
 ) -> dict[str, Any]:
     """Compare a variant with the base; "undecided" is a test, with its plain p."""
-    name = each.variant.name
-    found = difference(result, name, dataset)
+    name = variant.variant.name
+    measured = difference(result, name, dataset)
     printed = result.ablation.printed_difference(name, dataset)
-    failed = [seed.failure for seed in each.seeds if seed.failure]
+    failures = [seed.failure for seed in variant.seeds if seed.failure]
     p = None
     if name == result.ablation.base:
-        verdict = "failed" if failed and len(failed) == len(each.seeds) else "base"
-    elif found is None:
-        verdict = "failed" if failed and not each.measured(dataset) else NOTHING
+        verdict = "base"
+        if failures and len(failures) == len(variant.seeds):
+            verdict = "failed"
+    elif measured is None:
+        verdict = NOTHING
+        if failures and not variant.measured(dataset):
+            verdict = "failed"
     elif not printed:
         verdict = "none: no sign printed"
-    elif found["seeds"] == 1:  # its interval is over pictures alone
+    elif measured["seeds"] == 1:  # its interval is over pictures alone
         verdict = "none: one seed"
-    elif not all(_is_trained(result, own, dataset) for own in (result.base, each)):
+    elif not (
+        _is_trained(result, result.base, dataset)
+        and _is_trained(result, variant, dataset)
+    ):
         verdict = "none: too near bicubic"
     else:
-        verdict, p = "undecided", found["p"]
-    own = {"found": found, "printed": printed, "verdict": verdict, "p": p}
-    return {"set": dataset, "variant": name, **own}
+        verdict = "undecided"
+        p = measured["p"]
+    return {
+        "set": dataset,
+        "variant": name,
+        "found": measured,
+        "printed": printed,
+        "verdict": verdict,
+        "p": p,
+    }
 
 
-def _is_trained(result: AblationResult, each: VariantResult, dataset: str) -> bool:
+def _is_trained(result: AblationResult, variant: VariantResult, dataset: str) -> bool:
     """Return whether a variant is far enough above our bicubic on a set for a verdict.
 
     That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain over it that is printed.
     """
-    level = result.bicubic(dataset)
-    assert level is not None  # a difference was found
-    printed = result.ablation.printed(each.variant.name, dataset) or level
-    return fmean(each.means(dataset)) - level >= max(
-        LEAST_GAIN, PRINTED_SHARE * (printed - level)
-    )
+    bicubic = result.bicubic(dataset)
+    assert bicubic is not None  # a difference was found
+    gain = fmean(variant.means(dataset)) - bicubic
+    printed = result.ablation.printed(variant.variant.name, dataset) or bicubic
+    return gain >= max(LEAST_GAIN, PRINTED_SHARE * (printed - bicubic))
 
 
 def sets_of(result: AblationResult) -> list[str]:
     """Return the sets that were measured, then those that only the paper has."""
-    measured = list(result.conditions["sets"])
-    known = {name_key(name) for name in measured}
-    keys = [
-        key.split(".") for each in result.variants for key in each.variant.published
-    ]
+    sets = list(result.conditions["sets"])
+    measured = {name_key(name) for name in sets}
     costs = ("parameters", "gflops", "memory", "training")
-    printed = dict.fromkeys(name for name, *_ in keys if name not in costs)
-    return measured + [name for name in printed if name_key(name) not in known]
+    for result_of_variant in result.variants:
+        for key in result_of_variant.variant.published:
+            name = key.partition(".")[0]
+            if (
+                name not in costs
+                and name not in sets
+                and name_key(name) not in measured
+            ):
+                sets.append(name)
+    return sets
 
 
 def definition(ablation: Ablation) -> Iterator[Table | str]:
     """Yield the question of an ablation, its variants as changes of a recipe, and its origin."""
     rows = []
-    for each in ablation.variants:
-        name = each.name + " (base)" * (each.name == ablation.base)
-        rows.append((name, each.sentence, ", ".join(changes_text(each.changes))))
+    for variant in ablation.variants:
+        name = variant.name
+        if name == ablation.base:
+            name += " (base)"
+        rows.append((name, variant.sentence, ", ".join(changes_text(variant.changes))))
     labels = ("variant", "what it is", "changes")
     yield make_table(rows, labels, title=f"{ablation.name}: {ablation.question}")
     sizes = ", ".join(f"{height}x{width}" for height, width in ablation.memory_sizes)
@@ -339,223 +376,282 @@ def definition(ablation: Ablation) -> Iterator[Table | str]:
         "Memory": sizes and f"of LR inputs of {sizes}, {gradients} gradients recorded",
         "Note": ablation.note,
     }
-    yield from (f"{word}: {text}" for word, text in about.items() if text)
-    yield from (f"{each.name}: {each.note}." for each in ablation.variants if each.note)
+    for word, text in about.items():
+        if text:
+            yield f"{word}: {text}"
+    for variant in ablation.variants:
+        if variant.note:
+            yield f"{variant.name}: {variant.note}."
 
 
 def published_table(ablation: Ablation) -> Table:
-    """Return the printed figures by variant; variants go along the side that has more lines."""
-    lines = [["printed", *(each.name for each in ablation.variants)]]
-    for key in dict.fromkeys(
-        key for each in ablation.variants for key in each.published
-    ):
-        values = [each.published.get(key) for each in ablation.variants]
-        digits = decimals(
-            value for value in values if value is not None
-        )  # of the longest one
+    """Return the printed figures by variant; variants go along the side with more lines."""
+    lines = [["printed", *(variant.name for variant in ablation.variants)]]
+    keys: dict[str, None] = {}
+    for variant in ablation.variants:
+        keys |= dict.fromkeys(variant.published)
+    for key in keys:
+        values = [variant.published.get(key) for variant in ablation.variants]
+        digits = decimals(value for value in values if value is not None)
         sign = key.endswith(".difference")
         lines.append([key, *(number(value, digits, sign=sign) for value in values)])
-    (label, *others), *rows = (
-        zip(*lines, strict=True) if len(lines[0]) > len(lines) else lines
-    )
-    rows = rows if len(lines) > 1 else []
-    return make_table(rows, (label,), others, title=f"{ablation.name}: published")
+    if not keys:
+        lines = [["printed"]]
+    elif len(lines[0]) > len(lines):
+        lines = [list(line) for line in zip(*lines, strict=True)]
+    label, *headings = lines[0]
+    title = f"{ablation.name}: published"
+    return make_table(lines[1:], (label,), headings, title=title)
 
 
 def report(judged: Sequence[AblationResult]) -> Iterator[Table | str]:
     """Yield what was asked and found: tables, conditions and what they must be read with."""
-    for each in judged:
-        yield from definition(each.ablation)
-        yield from score_tables(each)
-        yield cost_table(each)
-        yield from (f"Failed: {line}" for line in each.failures)
-        yield from conditions(each)
-        yield from notes(each)
+    for result in judged:
+        yield from definition(result.ablation)
+        yield from score_tables(result)
+        yield cost_table(result)
+        for line in result.failures:
+            yield f"Failed: {line}"
+        yield from conditions(result)
+        yield from notes(result)
 
 
 def score_tables(result: AblationResult) -> list[Table]:
-    """Tabulate means over seeds on every set; then differences to the base, printed ones, verdicts.
+    """Tabulate mean scores over seeds on every set, then differences to the base.
 
     Bicubic stands below each set. Sets of the paper that were not measured have what
     was printed alone; without any training there are no rows.
     """
-    digits, wanted = METRICS["psnr"].digits, result.conditions["seeds"]
-    ablation, quality, differences = result.ablation, list[Row](), list[Row]()
-    for dataset in sets_of(result) if result.conditions["trained"] else ():
-        means = {each.variant.name: each.means(dataset) for each in result.variants}
-        complete = {
-            name: fmean(own) for name, own in means.items() if len(own) == wanted
-        }
-        best = best_of(complete, digits)
-        # Printed figures have the digits of the longest one of their set.
-        kinds = ("psnr", "psnr.difference")
-        printed = [
-            ablation.printed(name, dataset, kind) for name in means for kind in kinds
-        ]
-        longest = decimals(
-            (value for value in printed if value is not None), LEAST_DIGITS
-        )
-        for each in result.variants:
-            name, done = each.variant.name, len(means[each.variant.name])
-            count = str(done) if done == wanted else f"{done} of {wanted}"
-            scores = (
-                count if dataset in result.conditions["sets"] else None,
-                _mean_text(means[name], digits),
-                _mean_text(each.means(dataset, "ssim"), METRICS["ssim"].digits),
-                number(ablation.printed(name, dataset), longest),
-            )
-            bold = frozenset({"PSNR dB"} if name in best else ())
-            quality.append(Row((name, *scores), dataset, bold))
-            own, to_base = result.comparison(dataset, name), None
-            if found := own["found"]:
-                ends = ends_text(found["low"], found["high"], digits)
-                to_base = f"{number(found['mean'], digits, sign=True)} {ends}".strip()
-            printed_to_base = number(own["printed"], longest, sign=True)
-            differences.append(
-                Row((name, to_base, printed_to_base, own["verdict"]), dataset)
-            )
-        if (level := result.bicubic(dataset)) is not None:
-            quality.append(
-                Row(("bicubic", None, number(level, digits), None, None), dataset)
-            )
-    measured, compared = (
-        ("seeds", "PSNR dB", "SSIM", "printed dB"),
-        ("to base dB", "printed to base"),
-    )
-    about = f"{ablation.name}: difference to {ablation.base}"
+    quality: list[Row] = []
+    differences: list[Row] = []
+    if result.conditions["trained"]:
+        for dataset in sets_of(result):
+            quality += _quality_rows(result, dataset)
+            differences += _difference_rows(result, dataset)
+    name = result.ablation.name
     return [
         make_table(
             quality,
             ("variant",),
-            measured,
-            title=f"{ablation.name}: quality",
+            ("seeds", "PSNR dB", "SSIM", "printed dB"),
+            title=f"{name}: quality",
             group="set",
         ),
         make_table(
-            differences, ("variant",), compared, ("verdict",), title=about, group="set"
+            differences,
+            ("variant",),
+            ("to base dB", "printed to base"),
+            ("verdict",),
+            title=f"{name}: difference to {result.ablation.base}",
+            group="set",
         ),
     ]
+
+
+def _printed_digits(result: AblationResult, dataset: str) -> int:
+    """Return the digits of printed figures: those of the longest one of their set."""
+    printed = []
+    for variant in result.ablation.variants:
+        for figure in ("psnr", "psnr.difference"):
+            value = result.ablation.printed(variant.name, dataset, figure)
+            if value is not None:
+                printed.append(value)
+    return decimals(printed, LEAST_DIGITS)
+
+
+def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
+    """Yield a row of scores for each variant, and one of bicubic."""
+    seeds = result.conditions["seeds"]
+    digits = METRICS["psnr"].digits
+    printed_digits = _printed_digits(result, dataset)
+    means = {
+        variant.variant.name: variant.means(dataset) for variant in result.variants
+    }
+    complete = {
+        name: fmean(psnrs) for name, psnrs in means.items() if len(psnrs) == seeds
+    }
+    best = best_of(complete, digits)
+    for variant in result.variants:
+        name = variant.variant.name
+        count = str(len(means[name]))
+        if name not in complete:
+            count += f" of {seeds}"
+        cells = (
+            name,
+            count if dataset in result.conditions["sets"] else None,
+            _mean_text(means[name], digits),
+            _mean_text(variant.means(dataset, "ssim"), METRICS["ssim"].digits),
+            number(result.ablation.printed(name, dataset), printed_digits),
+        )
+        bold = frozenset({"PSNR dB"} if name in best else ())
+        yield Row(cells, dataset, bold)
+    bicubic = result.bicubic(dataset)
+    if bicubic is not None:
+        yield Row(("bicubic", None, number(bicubic, digits), None, None), dataset)
+
+
+def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
+    """Yield a row for each variant: its difference to the base, measured and printed."""
+    digits = METRICS["psnr"].digits
+    printed_digits = _printed_digits(result, dataset)
+    for variant in result.ablation.variants:
+        comparison = result.comparison(dataset, variant.name)
+        measured = comparison["found"]
+        to_base = None
+        if measured:
+            ends = ends_text(measured["low"], measured["high"], digits)
+            mean = number(measured["mean"], digits, sign=True)
+            to_base = f"{mean} {ends}".strip()
+        printed = number(comparison["printed"], printed_digits, sign=True)
+        yield Row((variant.name, to_base, printed, comparison["verdict"]), dataset)
 
 
 def _mean_text(means: Sequence[float], digits: int) -> str | None:
     """Return a mean over seeds with the standard deviation."""
     if not means:
         return None
-    deviation = number(stdev(means), digits) if len(means) > 1 else NOTHING
-    return number(fmean(means), digits) + (
-        "" if deviation == NOTHING else f" ± {deviation}"
-    )
+    text = number(fmean(means), digits)
+    if len(means) > 1:
+        deviation = number(stdev(means), digits)
+        if deviation != NOTHING:
+            text += f" ± {deviation}"
+    return text
 
 
 def cost_table(result: AblationResult) -> Table:
     """Tabulate parameters, work and peak memory of every variant, beside printed values."""
     variants = result.variants
-    costs = [each.cost or {} for each in variants]
     columns: dict[str, list[Cell]] = {}
 
     def add(heading: str, cells: list[Cell], printed_heading: str, key: str) -> None:
         """Add what was measured and, if the paper prints any, its values."""
         columns[heading] = cells
-        values = [each.variant.published.get(key) for each in variants]
+        values = [variant.variant.published.get(key) for variant in variants]
         if any(value is not None for value in values):
             columns[printed_heading] = [None if v is None else f"{v:g}" for v in values]
 
-    counts = [f"{own['parameters']:,}" if own else None for own in costs]
-    add("parameters", [*counts], "printed K", "parameters")
-    add(
-        "MACs",
-        [short(own["macs"]) if own else None for own in costs],
-        "printed GFLOPs",
-        "gflops",
-    )
-    for size in dict.fromkeys(size for own in costs for size in own.get("memory", ())):
-        peaks: list[Cell] = [_memory(each, size) for each in variants]
+    parameters: list[Cell] = []
+    macs: list[Cell] = []
+    sizes: dict[str, None] = {}
+    for variant in variants:
+        cost = variant.cost
+        parameters.append(f"{cost['parameters']:,}" if cost else None)
+        macs.append(short(cost["macs"]) if cost else None)
+        if cost:
+            sizes |= dict.fromkeys(cost["memory"])
+    add("parameters", parameters, "printed K", "parameters")
+    add("MACs", macs, "printed GFLOPs", "gflops")
+    for size in sizes:
+        peaks: list[Cell] = [_memory(variant, size) for variant in variants]
         add(f"MiB at {size}", peaks, f"printed MB at {size}", f"memory.{size}")
     if result.conditions["trained"]:
-        columns["iterations"] = [_iterations(each) for each in variants]
-    lines = zip(
-        (each.variant.name for each in variants), *columns.values(), strict=True
-    )
-    return make_table(
-        lines, ("variant",), columns, title=f"{result.ablation.name}: cost"
-    )
+        columns["iterations"] = [_iterations(variant) for variant in variants]
+    names = [variant.variant.name for variant in variants]
+    lines = zip(names, *columns.values(), strict=True)
+    title = f"{result.ablation.name}: cost"
+    return make_table(lines, ("variant",), columns, title=title)
 
 
-def _memory(each: VariantResult, size: str) -> str | None:
-    if peak := each.cost and each.cost["memory"][size]:
-        return f"{peak / MIB:.{0 if peak >= 100 * MIB else 1}f}"
-    return "failed" if each.cost_failure else None
+def _memory(variant: VariantResult, size: str) -> str | None:
+    """Return the peak memory in MiB, in three digits or more."""
+    peak = variant.cost and variant.cost["memory"][size]
+    if peak:
+        digits = 0 if peak >= 100 * MIB else 1
+        return number(peak / MIB, digits)
+    return "failed" if variant.cost_failure else None
 
 
-def _iterations(each: VariantResult) -> str | None:
-    counts = {seed.iterations for seed in each.seeds if seed.iterations is not None}
-    return "–".join(map(str, sorted({min(counts), max(counts)}))) if counts else None
+def _iterations(variant: VariantResult) -> str | None:
+    """Return the iterations of all seeds, or the fewest and the most of them."""
+    counts = [seed.iterations for seed in variant.seeds if seed.iterations is not None]
+    if not counts:
+        return None
+    if min(counts) == max(counts):
+        return str(counts[0])
+    return f"{min(counts)}–{max(counts)}"
 
 
 def conditions(result: AblationResult) -> list[str]:
     """Return how an ablation was run, in lines that begin with a word and a colon."""
-    own, protocol = result.conditions, PROTOCOLS[result.ablation.protocol]
-    machine = f"Machine: {own['machine']}"
-    if own["processes"] > 1:
-        machine += f"; {own['processes']} processes at once"
-    lines = (
-        [f"All variants with: {', '.join(own['overrides'])}"]
-        if own["overrides"]
-        else []
-    )
-    if own["trained"]:
-        budget = own["budget"] or "the recipe's"
-        budget = plural(int(budget), "iteration") if budget.isdigit() else budget
-        names = ", ".join(
-            Path(each).name for each in own["data"]
-        )  # no folders: they tell nobody
-        missing = (
-            f"; not at hand: {', '.join(own['missing'])}" if own["missing"] else ""
-        )
+    run = result.conditions
+    machine = f"Machine: {run['machine']}"
+    if run["processes"] > 1:
+        machine += f"; {run['processes']} processes at once"
+    lines = []
+    if run["overrides"]:
+        lines.append(f"All variants with: {', '.join(run['overrides'])}")
+    if run["trained"]:
+        budget = run["budget"] or "the recipe's"
+        if budget.isdigit():
+            budget = plural(int(budget), "iteration")
+        # no folders: they tell nobody
+        names = ", ".join(Path(path).name for path in run["data"])
+        missing = ""
+        if run["missing"]:
+            missing = f"; not at hand: {', '.join(run['missing'])}"
+        protocol = PROTOCOLS[result.ablation.protocol]
         lines += [
             f"Budget: {budget} for each variant and seed",
-            f"Seeds: {own['seeds']}: each variant has the same batches in the same order",
-            f"Trained on: {names}: {own['pictures']} pictures, {own['held_out'] or 'none'} held "
+            f"Seeds: {run['seeds']}: each variant has the same batches in the same order",
+            f"Trained on: {names}: {run['pictures']} pictures, {run['held_out'] or 'none'} held "
             "out; the last weights are measured",
-            f"Measured on: {', '.join(own['sets'])}{missing}; protocol {protocol.name}: "
+            f"Measured on: {', '.join(run['sets'])}{missing}; protocol {protocol.name}: "
             f"{protocol.description}",
         ]
-        machine += f"; trained in {own['precision']} precision, measured in fp32"
+        machine += f"; trained in {run['precision']} precision, measured in fp32"
     return [*lines, machine]
 
 
-def notes(result: AblationResult) -> list[str]:
-    """Return remarks that the tables must be read with, a sentence or two each."""
-    own, ablation = result.conditions, result.ablation
-    recorded = "with" if ablation.memory_gradients else "without"
-    timed = own["budget"] is not None and parse_budget(own["budget"]).timed
-    of_costs = [
+def notes(result: AblationResult) -> Iterator[str]:
+    """Yield remarks that the tables must be read with, a sentence or two each."""
+    recorded = "with" if result.ablation.memory_gradients else "without"
+    yield (
         "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
-        "convolutions for an LR picture of 256x256.",
+        "convolutions for an LR picture of 256x256."
+    )
+    yield (
         "Memory: the most that PyTorch held on a GPU for one forward pass in fp32 beside weights "
         f"and input, at LR height x width, {recorded} gradients recorded; none is told without a "
-        "GPU, or where it had too little.",
-    ]
-    of_trainings = {
+        "GPU, or where it had too little."
+    )
+    if result.conditions["trained"]:
+        yield from _notes_on_trainings(result)
+
+
+def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
+    """Yield remarks on scores and verdicts."""
+    ablation = result.ablation
+    seeds = result.conditions["seeds"]
+    budget = result.conditions["budget"]
+    yield (
         f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "
         "interval over seeds and pictures (two-way random effects, Student's t), which is not "
-        "corrected for the number of tests.": True,
-        "With one seed the interval is over pictures alone and decides nothing: another training "
-        "may differ more. Verdicts take two seeds or more.": own["seeds"] == 1,
-        "±: standard deviation over seeds.": own["seeds"] > 1,
-        "Two seeds tell little of how seeds differ: where they differ as much as pictures do, such "
-        "an interval misses the truth in about 10 % of cases instead of 5 %. Three or more are "
-        "better.": own["seeds"] == 2,
-        "Printed figures are of the paper's full training: verdicts compare the signs of "
-        "differences, not the figures. They are on printed differences alone, significant at the "
-        f"5 % level after Holm's correction over the {plural(result.tests, 'test')} of this "
-        f"report. There is none where base or variant is within {LEAST_GAIN:g} dB of bicubic or "
-        f"below {PRINTED_SHARE:.0%} of the printed gain over it.": any(
-            each.published for each in ablation.variants
-        ),
-        "The budget is a time, so that faster variants were trained for more iterations.": timed,
-        f"Trainings not yet run, or failed: {result.missing}.": result.missing,
-    }
-    return of_costs + [
-        text for text, told in of_trainings.items() if told and own["trained"]
-    ]
+        "corrected for the number of tests."
+    )
+    if seeds == 1:
+        yield (
+            "With one seed the interval is over pictures alone and decides nothing: another "
+            "training may differ more. Verdicts take two seeds or more."
+        )
+    else:
+        yield "±: standard deviation over seeds."
+    if seeds == 2:
+        yield (
+            "Two seeds tell little of how seeds differ: where they differ as much as pictures do, "
+            "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
+            "more are better."
+        )
+    if any(variant.published for variant in ablation.variants):
+        yield (
+            "Printed figures are of the paper's full training: verdicts compare the signs of "
+            "differences, not the figures. They are on printed differences alone, significant at "
+            f"the 5 % level after Holm's correction over the {plural(result.tests, 'test')} of "
+            f"this report. There is none where base or variant is within {LEAST_GAIN:g} dB of "
+            f"bicubic or below {PRINTED_SHARE:.0%} of the printed gain over it."
+        )
+    if budget is not None and parse_budget(budget).timed:
+        yield (
+            "The budget is a time, so that faster variants were trained for more iterations."
+        )
+    if result.missing:
+        yield f"Trainings not yet run, or failed: {result.missing}."

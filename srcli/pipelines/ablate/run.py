@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 
 from srcli import __version__
-from srcli.data.training_set import choose_split
+from srcli.data.training_set import Split, choose_split
 from srcli.errors import (
     CheckpointError,
     DataError,
@@ -56,7 +56,7 @@ from srcli.pipelines.train.network import (
     initial_weights,
     resolve_precision,
 )
-from srcli.pipelines.train.run import TrainOptions, train
+from srcli.pipelines.train.run import TrainOptions, TrainSettings, train
 from srcli.ports.progress import Progress
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe, write_json
@@ -70,15 +70,15 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateOptions(TrainOptions):
-    """Options of all trainings of a run, whose recipe, scale, name and seed are the variants'.
+class AblateOptions(TrainSettings):
+    """Options that all trainings of a run have in common.
 
     Data may be left out if none is trained; quality is measured in fp32, whatever the
     precision.
     """
 
-    recipe: str = ""
-    scale: int = 0
+    overrides: tuple[str, ...] = ()
+    """Changed fields of all recipes, ``path=value``."""
     out: Path = Path("ablations")
     """Folder of all ablations, each in a folder of its name."""
     seeds: int = 1
@@ -95,11 +95,11 @@ class AblateOptions(TrainOptions):
 
 @dataclass(frozen=True)
 class Unit:
-    """The training of a variant with one seed, and its scores; without a training, its cost."""
+    """A training of a variant with its scores or, without a training, the variant's cost."""
 
     ablation: Ablation
     recipe: TrainRecipe
-    found: VariantResult | SeedResult
+    target: VariantResult | SeedResult
     """Part of the result that it fills in; what former runs found and still holds."""
     label: str
     """Name for messages."""
@@ -130,19 +130,14 @@ def run_ablations(
     SrxError if options, data or a variant make no sense, or the folder holds trainings
     under other conditions.
     """
-    own, out = progress or Progress(), options.out
+    progress = progress or Progress()
+    out = options.out
     recipes = [
-        checked_recipes(each, options.overrides, options.budget) for each in ablations
+        checked_recipes(ablation, options.overrides, options.budget)
+        for ablation in ablations
     ]
     here = Place(device=options.device, threads=options.threads)
-    asked = options.precision if options.train else "auto"  # costs are measured in fp32
-    if isinstance(executor, RayExecutor):  # other machines do it
-        (described,) = executor.run(_describe_place, [asked], progress=Progress())
-        if described.result is None:
-            raise UsageError(f"--executor: {described.failure}")
-        machine = described.result
-    else:
-        machine = _describe_place(asked, here)
+    machine = _find_machine(options, here, executor)
     options = replace(options, precision=machine["precision"])
     shared = {
         **machine,
@@ -150,45 +145,77 @@ def run_ablations(
         "trained": options.train,
         "budget": options.budget,
         "seeds": options.seeds,
-        "overrides": [*options.overrides],
-        "data": [*map(str, options.data)],
+        "overrides": list(options.overrides),
+        "data": [str(path) for path in options.data],
     }
-    plans = [
-        _plan(*each, options, shared, own)
-        for each in zip(ablations, recipes, strict=True)
-    ]
-    results = {result.ablation.name: result for result, _ in plans}
-    units = [unit for _, of_one in plans for unit in of_one]
+    results: dict[str, AblationResult] = {}
+    units: list[Unit] = []
+    for ablation, variant_recipes in zip(ablations, recipes, strict=True):
+        result, new_units = _plan(ablation, variant_recipes, options, shared, progress)
+        results[ablation.name] = result
+        units += new_units
     units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
+    trainings = 0
+    for result in results.values():
+        trainings += sum(len(variant.seeds) for variant in result.variants)
+    to_do = 0
     for unit in units:
         if unit.training:
+            to_do += 1
             write_json(Path(unit.training.recipe), plain_recipe(unit.recipe))
-    wanted = sum(
-        len(each.seeds) for result in results.values() for each in result.variants
-    )
-    if done := wanted - sum(unit.training is not None for unit in units):
-        own.message(f"{done} of {wanted} trainings are there already")
+    if trainings > to_do:
+        progress.message(
+            f"{trainings - to_do} of {trainings} trainings are there already"
+        )
     for result in results.values():
         _write(result, out)
     if executor:
-        shared_files = (out, *options.data)
         finished = executor.run(
-            run_unit, units, progress=own, stop=stop, shared=shared_files
+            run_unit, units, progress=progress, stop=stop, shared=(out, *options.data)
         )
     else:
-        finished = _run_here(units, here, own, stop)
-    with closing(own.task("results", total=len(units), unit="results")) as task:
-        for unit, found, failed in finished:
-            why = "failure" if unit.training else "cost_failure"
-            outcome = found or {why: failed}
-            if failure := outcome[why]:
-                own.warn(f"{unit.label}: {failure}")
-            vars(unit.found).update(outcome)
-            _write(
-                results[unit.ablation.name], out
-            )  # now, so that it stays whatever happens
+        finished = _run_here(units, here, progress, stop)
+    with closing(progress.task("results", total=len(units), unit="results")) as task:
+        for unit, outcome, failure in finished:
+            reason = _fill_in(unit.target, outcome, str(failure))
+            if reason:
+                progress.warn(f"{unit.label}: {reason}")
+            # now, so that it stays whatever happens
+            _write(results[unit.ablation.name], out)
             task.advance(1)
-    return [*results.values()]
+    return list(results.values())
+
+
+def _find_machine(
+    options: AblateOptions, here: Place, executor: ProcessExecutor | None
+) -> JsonDict:
+    """Describe the machine that runs the units: this one, or one of a cluster."""
+    # costs are measured in fp32
+    precision = options.precision if options.train else "auto"
+    if not isinstance(executor, RayExecutor):
+        return _describe_place(precision, here)
+    (done,) = executor.run(_describe_place, [precision], progress=Progress())
+    if done.result is None:
+        raise UsageError(f"--executor: {done.failure}")
+    return done.result
+
+
+def _fill_in(
+    target: VariantResult | SeedResult, outcome: JsonDict | None, failure: str
+) -> str:
+    """Put what a unit gave into its part of the result; return why it failed, if so."""
+    if isinstance(target, VariantResult):
+        if outcome is not None:
+            target.cost = outcome["cost"]
+            failure = outcome["cost_failure"]
+        target.cost_failure = failure
+        return failure
+    if outcome is not None:
+        target.iterations = outcome["iterations"]
+        target.scores = outcome["scores"]
+        failure = outcome["failure"]
+    target.failure = failure
+    return failure
 
 
 def _run_here(
@@ -205,12 +232,13 @@ def _run_here(
 
 
 def _write(result: AblationResult, out: Path) -> None:
+    """Write a result; costs alone replace no trainings."""
     name = result.ablation.name
-    former = None if result.conditions["trained"] else read_result(out, name)
-    if not (
-        former and former.conditions["trained"]
-    ):  # costs alone replace no trainings
-        write_json(out / name / RESULT, asdict(result))
+    if not result.conditions["trained"]:
+        former = read_result(out, name)
+        if former and former.conditions["trained"]:
+            return
+    write_json(out / name / RESULT, asdict(result))
 
 
 def _plan(
@@ -220,60 +248,74 @@ def _plan(
     shared: JsonDict,
     progress: Progress,
 ) -> tuple[AblationResult, list[Unit]]:
-    """Return what is known of an ablation, and the units that fill it in: costs and trainings."""
+    """Return what is known of an ablation, and the units that fill it in."""
     conditions = {**shared, "pictures": 0, "held_out": 0, "data_digest": ""}
-    sets, missing = dict[str, tuple[str, str]](), list[str]()
+    sets: dict[str, tuple[str, str]] = {}
+    missing: list[str] = []
     if options.train:
         split = choose_split(find_pairs(options, ablation.scale), options)
-        parts = split.train, split.held_out
-        lines = [
-            f"{len(p)}/{ref.name} {ref.path.stat().st_size}" for p in parts for ref in p
-        ]
-        lines += [
-            f"{ref.lr} {ref.lr.stat().st_size}" for p in parts for ref in p if ref.lr
-        ]
-        conditions["pictures"], conditions["held_out"] = map(len, parts)
-        conditions["data_digest"] = _digest(lines)
+        conditions["pictures"] = len(split.train)
+        conditions["held_out"] = len(split.held_out)
+        conditions["data_digest"] = _data_digest(split)
         sets, missing = _find_sets(ablation, options, progress)
-    conditions |= {"sets": [*sets], "missing": missing}
-    variants = tuple(VariantResult(variant=each) for each in ablation.variants)
+    conditions |= {"sets": list(sets), "missing": missing}
+    variants = tuple(
+        VariantResult(variant=variant, seeds=()) for variant in ablation.variants
+    )
     result = AblationResult(ablation=ablation, conditions=conditions, variants=variants)
-    known = _former_trainings(result, recipes, options)
-    shared_options = {
-        each.name: getattr(options, each.name) for each in fields(TrainOptions)
+    former = _former_trainings(result, recipes, options)
+    settings = {
+        field.name: getattr(options, field.name) for field in fields(TrainSettings)
     }
     units = []
-    for each, recipe in zip(result.variants, recipes, strict=True):
-        name, folder = (
-            each.variant.name,
-            options.out / ablation.name / each.variant.name,
-        )
+    for variant, recipe in zip(variants, recipes, strict=True):
+        name = variant.variant.name
+        folder = options.out / ablation.name / name
         label = f"{ablation.name}, {name}"
-        units.append(Unit(ablation, recipe, each, label))
+        units.append(Unit(ablation, recipe, variant, label))
         for seed in range(options.seeds if options.train else 0):
-            own = {
-                "recipe": str(folder / RECIPE),
-                "scale": ablation.scale,
-                "name": label,
-            }
-            own |= {"out": folder / f"seed-{seed}", "seed": seed, "overrides": ()}
-            training = TrainOptions(**shared_options | own)
-            found = _what_holds(known.get((name, seed)), training, sets)
-            each.seeds += (found,)
-            if found.iterations is None or sets.keys() - found.scores.keys():
+            training = TrainOptions(
+                recipe=str(folder / RECIPE),
+                scale=ablation.scale,
+                name=label,
+                out=folder / f"seed-{seed}",
+                seed=seed,
+                **settings,
+            )
+            result_of_seed = _what_holds(former.get((name, seed)), training, sets)
+            variant.seeds += (result_of_seed,)
+            if result_of_seed.iterations is None or (
+                sets.keys() - result_of_seed.scores.keys()
+            ):
+                label_of_seed = f"{label}, seed {seed}"
                 units.append(
                     Unit(
-                        ablation, recipe, found, f"{label}, seed {seed}", training, sets
+                        ablation, recipe, result_of_seed, label_of_seed, training, sets
                     )
                 )
     return result, units
 
 
+def _data_digest(split: Split) -> str:
+    """Return a digest of the names and sizes of all pictures of a training."""
+    parts = split.train, split.held_out
+    lines = []
+    for refs in parts:
+        lines += [f"{len(refs)}/{ref.name} {ref.path.stat().st_size}" for ref in refs]
+    for refs in parts:
+        lines += [f"{ref.lr} {ref.lr.stat().st_size}" for ref in refs if ref.lr]
+    return _digest(lines)
+
+
 def _find_sets(
     ablation: Ablation, options: AblateOptions, progress: Progress
 ) -> tuple[dict[str, tuple[str, str]], list[str]]:
-    """Return the sets to measure on, or built-in pictures, and the names of the missing ones."""
-    sources, missing = [], list[str]()
+    """Return the sets to measure on, as ``Unit.sets`` has them, and those missing.
+
+    Without any set it is built-in pictures.
+    """
+    sources = []
+    missing = []
     for source in options.sets or ablation.sets:
         try:
             sources.append((source, find_set(source, ablation.scale)))
@@ -288,45 +330,52 @@ def _find_sets(
         progress.warn(f"{ablation.name}: {note}")
     elif missing:
         progress.message(f"{ablation.name}: not available: {names}")
-    found: dict[str, tuple[str, str]] = {}
-    for source, each in sources:
-        if each.name in found:
+    sets: dict[str, tuple[str, str]] = {}
+    for source, pictures in sources:
+        if pictures.name in sets:
             raise UsageError(f"--sets {source}: given twice")
-        files = [path for item in each.items for path in (item.path, item.lr) if path]
-        lines = (
-            f"{file} {file.exists() and file.stat().st_mtime_ns}" for file in files
-        )
-        found[each.name] = source, _digest((ablation.protocol, __version__, *lines))
-    return found, missing
+        lines = [ablation.protocol, __version__]
+        for item in pictures.items:
+            lines += [
+                f"{file} {file.exists() and file.stat().st_mtime_ns}"
+                for file in (item.path, item.lr)
+                if file
+            ]
+        sets[pictures.name] = source, _digest(lines)
+    return sets, missing
 
 
 def _former_trainings(
     result: AblationResult, recipes: Sequence[TrainRecipe], options: AblateOptions
 ) -> dict[tuple[str, int], SeedResult]:
     """Return what is stored by variant and seed; refuse trainings under other conditions."""
-    ablation, now = result.ablation, result.conditions
-    folder, former = (
-        options.out / ablation.name,
-        read_result(options.out, ablation.name),
-    )
-    if not (former and former.conditions["trained"] and now["trained"]):
+    ablation = result.ablation
+    conditions = result.conditions
+    folder = options.out / ablation.name
+    former = read_result(options.out, ablation.name)
+    if not (former and former.conditions["trained"] and conditions["trained"]):
         return {}
-    same = ("budget", "data_digest", "precision", "device")
-    was, new = (
-        {name: each[name] for name in same} for each in (former.conditions, now)
-    )
+    was = {}
+    now = {}
+    for name in ("budget", "data_digest", "precision", "device"):
+        was[name] = former.conditions[name]
+        now[name] = conditions[name]
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
-        if (file := folder / variant.name / RECIPE).is_file():
+        file = folder / variant.name / RECIPE
+        if file.is_file():
             name = f"recipe of {variant.name!r}"
-            was[name], new[name] = plain_recipe(read_recipe(file)), plain_recipe(recipe)
-    if difference := first_difference(was, new):
+            was[name] = plain_recipe(read_recipe(file))
+            now[name] = plain_recipe(recipe)
+    if difference := first_difference(was, now):
         raise UsageError(
             f"--out {options.out}: {ablation.name} was trained under other conditions "
             f"({difference}); give another --out, or remove {folder} to start over"
         )
-    return {
-        (v.variant.name, each.seed): each for v in former.variants for each in v.seeds
-    }
+    trainings = {}
+    for stored in former.variants:
+        for seed in stored.seeds:
+            trainings[stored.variant.name, seed.seed] = seed
+    return trainings
 
 
 def _what_holds(
@@ -334,23 +383,28 @@ def _what_holds(
     training: TrainOptions,
     sets: Mapping[str, tuple[str, str]],
 ) -> SeedResult:
-    """Drop what was found of a training that went on since, and scores of other pictures."""
+    """Return what still holds of a training's result.
+
+    Nothing does if it went on since; scores of other pictures do not.
+    """
     with suppress(CheckpointError):  # the training will tell
         if (
             former
             and read_position(RunFolder(training.out).state).total == former.iterations
         ):
-            wanted = {(name, key) for name, (_, key) in sets.items()}
-            scores = former.scores.items()
-            kept = {name: own for name, own in scores if (name, own["key"]) in wanted}
-            return replace(former, scores=kept, failure="")
+            scores = {
+                name: measured
+                for name, measured in former.scores.items()
+                if name in sets and sets[name][1] == measured["key"]
+            }
+            return replace(former, scores=scores, failure="")
     return SeedResult(seed=training.seed)
 
 
 def checked_recipes(
     ablation: Ablation, settings: Sequence[str] = (), budget: str | None = None
 ) -> list[TrainRecipe]:
-    """Return the recipes of all variants after building what a training builds before it begins."""
+    """Return the recipes of all variants, after building what their trainings begin with."""
     recipes = []
     EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     for variant in ablation.variants:
@@ -372,12 +426,12 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _describe_place(asked: Precision, place: Place, *_: object) -> JsonDict:
+def _describe_place(precision: Precision, place: Place, *_: object) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of a place where units are run."""
     device = choose_device(place.device)
     with threads(place.threads or None):
         machine = describe_machine(device)
-    precision = resolve_precision(asked, device)
+    precision = resolve_precision(precision, device)
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
@@ -390,30 +444,40 @@ def run_unit(
     stopped goes on from its checkpoint the next time.
     """
     with threads(place.threads or None):
-        if unit.training is None or isinstance(unit.found, VariantResult):
+        if unit.training is None or isinstance(unit.target, VariantResult):
             cost, failure = _attempt(
                 partial(measure_cost, unit, place.device), progress
             )
             return {"cost": cost, "cost_failure": failure}
-        own = replace(
+        options = replace(
             unit.training, device=place.device, threads=place.threads, resume=True
         )
-        iterations, scores, failures = unit.found.iterations, {**unit.found.scores}, []
+        iterations = unit.target.iterations
+        scores = dict(unit.target.scores)
+        failures = []
         if iterations is None:
             iterations, failure = _attempt(
-                partial(_train, own, progress, stop), progress
+                partial(_train, options, progress, stop), progress
             )
-            failures.append(failure)
-        for name in [each for each in unit.sets if each not in scores]:
+            if failure:
+                failures.append(failure)
+        for name in unit.sets:
+            if name in scores:
+                continue
             if iterations is None or stop():
                 break
             score, failure = _attempt(
-                partial(_score, unit, own, name, progress), progress
+                partial(_score, unit, options, name, progress), progress
             )
-            scores |= {name: score} if score else {}
-            failures.append(failure and f"{name}: {failure}")
-        failure = "; ".join(filter(None, failures))
-        return {"iterations": iterations, "scores": scores, "failure": failure}
+            if score:
+                scores[name] = score
+            if failure:
+                failures.append(f"{name}: {failure}")
+        return {
+            "iterations": iterations,
+            "scores": scores,
+            "failure": "; ".join(failures),
+        }
 
 
 def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
@@ -461,9 +525,12 @@ def _score(
         device=training.device,
     )
     source, key = unit.sets[dataset]
-    weights, scales = str(RunFolder(training.out).last), (training.scale,)
     evaluation = evaluate(
-        [weights], [source], scales=scales, options=options, progress=progress
+        [str(RunFolder(training.out).last)],
+        [source],
+        scales=(training.scale,),
+        options=options,
+        progress=progress,
     )
     for failure in evaluation.failures:
         raise DataError(f"every picture must be measured: {failure.reason}")
@@ -477,15 +544,19 @@ def _score(
 
 def measure_cost(unit: Unit, device: str) -> JsonDict:
     """Measure a network in the form that is deployed."""
-    target, own = choose_device(device), unit.ablation
+    ablation = unit.ablation
     with torch.random.fork_rng(devices=[]):
         network = build_network(
-            unit.recipe.model, scale=own.scale, options=unit.recipe.network
+            unit.recipe.model, scale=ablation.scale, options=unit.recipe.network
         )
     network = network.deploy()
     memory = {}
-    for size in own.memory_sizes or (CHALLENGE_SIZE,):
-        peak = forward_memory(network, size, target, gradients=own.memory_gradients)
-        memory["{}x{}".format(*size)] = peak
+    for size in ablation.memory_sizes or (CHALLENGE_SIZE,):
+        memory["{}x{}".format(*size)] = forward_memory(
+            network,
+            size,
+            choose_device(device),
+            gradients=ablation.memory_gradients,
+        )
     macs, _ = count_macs(network, *CHALLENGE_SIZE)
     return {"parameters": count_parameters(network), "macs": macs, "memory": memory}

@@ -1,4 +1,4 @@
-"""An evaluation for people: tables, SR pictures, crops where models differ, and a page with all.
+"""An evaluation for people: tables, SR pictures, crops, and a page with all of them.
 
 The page is one file that needs nothing else: no network and no second file.
 """
@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
@@ -51,7 +51,7 @@ LEAST_DIGITS = {"psnr": 2, "ssim": 3}
 
 
 def score_table(evaluation: Evaluation, scale: int) -> Table:
-    """Tabulate the means of every model on every set, published rows of the same set below them.
+    """Tabulate the means of every model on every set, and published rows below them.
 
     Published rows of another protocol are marked as not comparable. A model that no
     picture of a set was measured with has a row of dashes. Only means over all pictures
@@ -60,34 +60,25 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
     rows: list[Row] = []
     for dataset in evaluation.sets(scale):
         means = {mean["model"]: mean for mean in evaluation.means(scale, dataset)}
-        best = {
-            name: best_of(
-                {
-                    k: m["values"][name]
-                    for k, m in means.items()
-                    if m["pictures"] == m["of"]
-                },
-                METRICS[name].digits,
-                lowest=METRICS[name].lower_is_better,
+        complete = [mean for mean in means.values() if mean["pictures"] == mean["of"]]
+        best = {}
+        for name in evaluation.metrics:
+            metric = METRICS[name]
+            values = {mean["model"]: mean["values"][name] for mean in complete}
+            best[metric.heading] = best_of(
+                values, metric.digits, lowest=metric.lower_is_better
             )
-            for name in evaluation.metrics
-        }
         for model in evaluation.models:
             mean = means.get(model, {"values": {}, "pictures": 0, "seconds": None})
             count = f"{mean['pictures']} of {evaluation.sizes[scale, dataset]}"
-            texts, seconds = (
-                _texts(evaluation, mean["values"]),
-                number(mean["seconds"], 3),
-            )
-            cells = (model, count, *texts, seconds)
-            marked = frozenset(
-                METRICS[name].heading for name in best if model in best[name]
-            )
-            rows.append(Row(cells=cells, group=dataset, best=marked))
+            texts = _texts(evaluation, mean["values"])
+            cells = (model, count, *texts, number(mean["seconds"], 3))
+            marked = {heading for heading, names in best.items() if model in names}
+            rows.append(Row(cells=cells, group=dataset, best=frozenset(marked)))
         rows += [
-            _published_row(evaluation, row)
-            for row in evaluation.published
-            if (row.scale, row.dataset) == (scale, dataset)
+            _published_row(evaluation, printed)
+            for printed in evaluation.published
+            if (printed.scale, printed.dataset) == (scale, dataset)
         ]
     return make_table(
         rows,
@@ -95,28 +86,35 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
         ("pictures", *_headings(evaluation), "s/picture"),
         title=f"x{scale}",
         group="set",
-        notes=(
-            f"{mean['model']} is below bicubic interpolation on {mean['dataset']}, "
-            f"{psnr:.2f} dB against {mean['bicubic']:.2f}: a model for other pictures, "
-            "or one trained to look sharp, can be; else something is wrong, such as its weights, "
-            "its range of values, or a shift of its pictures."
-            for mean in evaluation.means(scale)
-            if (psnr := mean["values"].get("psnr", math.inf))
-            < (mean["bicubic"] or 0) - BELOW
-        ),
+        notes=_suspicions(evaluation, scale),
     )
 
 
+def _suspicions(evaluation: Evaluation, scale: int) -> Iterator[str]:
+    """Yield a sentence for each model that is below bicubic interpolation on a set."""
+    for mean in evaluation.means(scale):
+        psnr = mean["values"].get("psnr", math.inf)
+        if psnr < (mean["bicubic"] or 0) - BELOW:
+            yield (
+                f"{mean['model']} is below bicubic interpolation on {mean['dataset']}, "
+                f"{psnr:.2f} dB against {mean['bicubic']:.2f}: a model for other pictures, "
+                "or one trained to look sharp, can be; else something is wrong, such as its "
+                "weights, its range of values, or a shift of its pictures."
+            )
+
+
 def difference_table(evaluation: Evaluation, scale: int) -> Table:
-    """Tabulate differences to the first model with their intervals, a line for each metric."""
+    """Tabulate differences to the first model with their intervals, by metric."""
     rows = []
-    for each in evaluation.differences:
-        if each["scale"] == scale:
-            metric = METRICS[each["metric"]]
-            mean = number(each["mean"], metric.digits, sign=True)
-            ends = ends_text(each["low"], each["high"], metric.digits) or NOTHING
-            cells = (each["model"], metric.heading, each["pictures"], mean, ends)
-            rows.append(Row(cells=cells, group=each["dataset"]))
+    for difference in evaluation.differences:
+        if difference["scale"] != scale:
+            continue
+        metric = METRICS[difference["metric"]]
+        mean = number(difference["mean"], metric.digits, sign=True)
+        ends = ends_text(difference["low"], difference["high"], metric.digits)
+        pictures = difference["pictures"]
+        cells = (difference["model"], metric.heading, pictures, mean, ends or NOTHING)
+        rows.append(Row(cells=cells, group=difference["dataset"]))
     headings = ("metric", "pictures", "difference", "95 % interval")
     title = f"x{scale}, difference to {evaluation.models[0]}"
     return make_table(rows, ("model",), headings, title=title, group="set")
@@ -131,10 +129,15 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
 def picture_table(
     evaluation: Evaluation, scale: int, cards: Sequence[Comparison] = ()
 ) -> Table:
-    """Tabulate every picture under every model, linked to its card; below each set the medians."""
+    """Tabulate every picture under every model, and below each set the medians.
+
+    Pictures are linked to their cards.
+    """
     link = Markup('<a href="#crop-x{}-{}">{}</a>').format
-    names = [f"{card.dataset}/{card.picture}" for card in cards]
-    links = {name: link(scale, place, name) for place, name in enumerate(names)}
+    links = {}
+    for place, card in enumerate(cards):
+        name = f"{card.dataset}/{card.picture}"
+        links[name] = link(scale, place, name)
     rows: list[Row] = []
 
     def add(group: str, model: str, values: dict[str, float]) -> None:
@@ -142,13 +145,13 @@ def picture_table(
         rows.append(Row(cells=cells, group=links.get(group, group)))
 
     for dataset in evaluation.sets(scale):
-        for each in sorted(
-            evaluation.of(scale, dataset), key=lambda score: score.picture
-        ):
-            add(f"{dataset}/{each.picture}", each.model, each.values)
+        scores = evaluation.of(scale, dataset)
+        for score in sorted(scores, key=lambda score: score.picture):
+            add(f"{dataset}/{score.picture}", score.model, score.values)
         for mean in evaluation.means(scale, dataset):
             add(f"{dataset}, median", mean["model"], mean["medians"])
-    headings, title = _headings(evaluation), f"x{scale}, pictures"
+    headings = _headings(evaluation)
+    title = f"x{scale}, pictures"
     return make_table(rows, ("model",), headings, title=title, group="picture")
 
 
@@ -161,14 +164,15 @@ def failure_line(failure: Failure) -> str:
 def evaluation_report(
     evaluation: Evaluation, *, full: bool = True
 ) -> Iterator[Table | str]:
-    """Yield the tables of every scale, then the protocol; in full also pictures and failures."""
+    """Yield the tables of every scale and the protocol; in full, pictures and failures too."""
     for scale in evaluation.scales:
         yield from scale_tables(evaluation, scale)
         if full:
             yield picture_table(evaluation, scale)
     yield evaluation.chain
-    for failure in evaluation.failures if full else ():
-        yield f"Not measured: {failure_line(failure)}: {failure.reason}"
+    if full:
+        for failure in evaluation.failures:
+            yield f"Not measured: {failure_line(failure)}: {failure.reason}"
 
 
 def _headings(evaluation: Evaluation) -> list[str]:
@@ -183,30 +187,35 @@ def _texts(evaluation: Evaluation, values: Mapping[str, float]) -> list[str]:
 
 
 def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
+    """Return a printed row, with what keeps it from being compared."""
     metrics = []
     for name in evaluation.metrics:
         # 32.2 was printed 32.20: a source has the digits of its longest value.
-        values = [
-            other.values[name]
-            for other in evaluation.published
-            if other.source == row.source and name in other.values
+        printed = [
+            neighbour.values[name]
+            for neighbour in evaluation.published
+            if neighbour.source == row.source and name in neighbour.values
         ]
-        digits = decimals(values, LEAST_DIGITS.get(name, 0))
+        digits = decimals(printed, LEAST_DIGITS.get(name, 0))
         metrics.append(number(row.values.get(name), digits))
+    method = row.method
     # "G-IDRN" is our "g-idrn": naming both would only be longer.
-    same = (
-        row.model if row.model and name_key(row.model) != name_key(row.method) else None
-    )
-    protocol = f"protocol: {row.protocol}" if row.protocol else ""
-    kind, hint = "printed", ""
+    if row.model and name_key(row.model) != name_key(method):
+        method += f" ({row.model})"
+    kind = "printed"
+    remarks = [row.source]
+    if row.protocol:
+        remarks.append(f"protocol: {row.protocol}")
     if row.preset != evaluation.protocol.name:
         kind = "not comparable"
-        option = "chain" if row.preset == LUMA_FLOAT.name else "protocol"
-        hint = f"comparable by --{option} {row.preset}" if row.preset else ""
+        if row.preset:
+            option = "chain" if row.preset == LUMA_FLOAT.name else "protocol"
+            remarks.append(f"comparable by --{option} {row.preset}")
+    remarks.append(row.note)
     return Row(
-        cells=(f"{row.method} ({same})" if same else row.method, kind, *metrics, None),
+        cells=(method, kind, *metrics, None),
         group=row.dataset,
-        source="; ".join(filter(None, (row.source, protocol, hint, row.note))),
+        source="; ".join(filter(None, remarks)),
     )
 
 
@@ -219,17 +228,20 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
 
     The crops are shown as they are, of as many pictures as are given.
     """
-    sizes: dict[str, dict[int, None]] = {}
+    sizes: dict[str, list[str]] = {}
     for (_, dataset), size in evaluation.sizes.items():
-        sizes.setdefault(dataset, {})[size] = None
+        counts = sizes.setdefault(dataset, [])
+        if str(size) not in counts:
+            counts.append(str(size))
+    pictures = [
+        f"{dataset} ({' or '.join(counts)})" for dataset, counts in sizes.items()
+    ]
     return render_page(
         "srcli.pipelines.evaluate",
         title="Super-resolution side by side",
         script="page.js",
         evaluation=evaluation,
-        pictures=", ".join(
-            f"{n} ({' or '.join(map(str, own))})" for n, own in sizes.items()
-        ),
+        pictures=", ".join(pictures),
         comparisons=comparisons,
         psnr_digits=METRICS["psnr"].digits,
         scale_tables=scale_tables,
@@ -237,10 +249,13 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
         best_of=best_of,
         number=number,
         image_uri=image_uri,
-        failures=[(failure_line(each), each.reason) for each in evaluation.failures],
+        failures=[
+            (failure_line(failure), failure.reason) for failure in evaluation.failures
+        ],
         metrics=[METRICS[name] for name in evaluation.metrics],
         intervals=any(
-            ends_text(each["low"], each["high"], 0) for each in evaluation.differences
+            math.isfinite(difference["low"] + difference["high"])
+            for difference in evaluation.differences
         ),
     )
 
@@ -250,23 +265,39 @@ def save_pictures(folder: Path, result: ScoredPicture) -> None:
     on_luma = result.pair is not None and result.pair.luma
     for model, pixels in result.sr.items():
         name = model.translate({47: "_", 58: "_"})  # / and :, which Windows refuses
-        place = folder / f"x{result.scale}" / result.dataset / name
-        place.mkdir(parents=True, exist_ok=True)
+        target = folder / f"x{result.scale}" / result.dataset / name
+        target.mkdir(parents=True, exist_ok=True)
         photograph = Photograph(pixels=pixels[..., :1] if on_luma else pixels)
-        write_photograph(place / f"{result.picture}.png", photograph, fmt="png")
+        write_photograph(target / f"{result.picture}.png", photograph, fmt="png")
+
+
+class Window(NamedTuple):
+    """A part of a picture, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, picture: Array, factor: int = 1) -> Array:
+        """Return a copy of the part; the picture is ``factor`` times smaller."""
+        bottom = (self.top + self.height) // factor
+        right = (self.left + self.width) // factor
+        rows = slice(self.top // factor, bottom)
+        return picture[rows, self.left // factor : right].copy()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The same place of a picture in HR, in LR and made by each model: (h, w, 3) uint8."""
+    """The same part of a picture in HR, in LR and by each model: (h, w, 3) uint8."""
 
     scale: int
     dataset: str
     picture: str
     size: tuple[int, int]
     """(height, width) of the whole HR picture."""
-    window: tuple[int, int, int, int]
-    """Top, left, height, width of the crop in HR pixels; multiples of the scale."""
+    window: Window
+    """The part of the HR picture; multiples of the scale."""
     overview: Array
     """The whole HR picture made small, to show where the crop lies."""
     hr: Array
@@ -280,73 +311,70 @@ class Comparison:
 def cut_crops(result: ScoredPicture) -> Comparison:
     """Cut crops of a picture where the models differ most."""
     assert result.pair is not None  # it was enlarged
-    lr, scale = result.pair.lr, result.scale
-    hr, lr = map(round_levels, (result.pair.hr, lr * 255 if result.pair.luma else lr))
+    lr = result.pair.lr
+    if result.pair.luma:
+        lr = lr * 255
+    hr = round_levels(result.pair.hr)
     sr = {model: round_levels(pixels) for model, pixels in result.sr.items()}
-    window = find_window(hr, sr, scale=scale)
-    top, left, height, width = window
-
-    def crop(picture: Array, factor: int = 1) -> Array:
-        rows = slice(top // factor, (top + height) // factor)
-        return picture[rows, left // factor : (left + width) // factor].copy()
-
+    window = find_window(hr, sr, scale=result.scale)
     overview = Image.fromarray(np.ascontiguousarray(hr))
     overview.thumbnail((OVERVIEW, OVERVIEW), Image.Resampling.LANCZOS)
     return Comparison(
-        scale=scale,
+        scale=result.scale,
         dataset=result.dataset,
         picture=result.picture,
         size=(hr.shape[0], hr.shape[1]),
         window=window,
         overview=np.asarray(overview),
-        hr=crop(hr),
-        lr=crop(lr, scale),
-        sr={model: crop(picture) for model, picture in sr.items()},
-        psnr={each.model: each.values.get("psnr", math.nan) for each in result.scores},
+        hr=window.cut(hr),
+        lr=window.cut(round_levels(lr), result.scale),
+        sr={model: window.cut(picture) for model, picture in sr.items()},
+        psnr={
+            score.model: score.values.get("psnr", math.nan) for score in result.scores
+        },
     )
 
 
-def find_window(
-    hr: Array, sr: Mapping[str, Array], *, scale: int
-) -> tuple[int, int, int, int]:
+def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> Window:
     """Find the window in which the models differ most from each other.
 
     With one model, or several that agree in every pixel, it is the window where they
     are farthest from HR. Pictures are (H, W, 3) uint8; place and size of the window are
-    multiples of the scale, and its edge is less where the picture is smaller. Returned
-    are top, left, height, width.
+    multiples of the scale, and its edge is less where the picture is smaller.
     """
     from scipy.ndimage import uniform_filter
 
-    layers = [each.astype(np.float32).mean(axis=2) for each in sr.values()]
-    if all(np.array_equal(layers[0], each) for each in layers[1:]):
+    layers = [picture.astype(np.float32).mean(axis=2) for picture in sr.values()]
+    if all(np.array_equal(layers[0], layer) for layer in layers[1:]):
         layers.append(hr.astype(np.float32).mean(axis=2))
     spread = np.stack(layers).std(axis=0)
     height, width = (min(CROP, side) // scale * scale for side in spread.shape)
     origin = -(height // 2), -(width // 2)
     means = uniform_filter(spread.astype(np.float64), (height, width), origin=origin)
-    inside = means[
-        : spread.shape[0] - height + 1 : scale, : spread.shape[1] - width + 1 : scale
-    ]
+    tops = slice(0, spread.shape[0] - height + 1, scale)
+    inside = means[tops, : spread.shape[1] - width + 1 : scale]
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    return int(row) * scale, int(column) * scale, height, width
+    return Window(int(row) * scale, int(column) * scale, height, width)
 
 
 def draw_figure(crops: Sequence[Comparison]) -> Array:
-    """Draw a row for each picture: LR, the models and HR, with the PSNR of the whole picture.
+    """Draw a row for each picture: LR, the models, HR; with the whole picture's PSNR.
 
     Pixels are enlarged as they are.
     """
-    models = dict.fromkeys(model for each in crops for model in each.sr)
-    digits, rows = METRICS["psnr"].digits - 1, []
-    for each in crops:
-        lr = _larger(each.lr, each.scale)
-        shown = {f"{each.picture}, LR x{each.scale}": lr}
+    models: dict[str, None] = {}
+    for crop in crops:
+        models |= dict.fromkeys(crop.sr)
+    digits = METRICS["psnr"].digits - 1
+    rows = []
+    for crop in crops:
+        row = {f"{crop.picture}, LR x{crop.scale}": _larger(crop.lr, crop.scale * ZOOM)}
         for model in models:
-            caption = f"{model}, {number(each.psnr.get(model), digits)} dB"
-            shown[caption] = each.sr.get(model, np.full_like(each.hr, 255))
-        shown["HR"] = each.hr
-        rows.append({name: _larger(pixels, ZOOM) for name, pixels in shown.items()})
+            caption = f"{model}, {number(crop.psnr.get(model), digits)} dB"
+            missing = np.full_like(crop.hr, 255)
+            row[caption] = _larger(crop.sr.get(model, missing), ZOOM)
+        row["HR"] = _larger(crop.hr, ZOOM)
+        rows.append(row)
     return draw_sheet(rows, CROP * ZOOM)
 
 

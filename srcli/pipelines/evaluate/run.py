@@ -104,8 +104,6 @@ class EvalOptions(EngineOptions):
 
     def __post_init__(self) -> None:
         """Refuse unknown names and options that contradict each other."""
-        if self.precision == "auto":
-            object.__setattr__(self, "precision", "fp32")
         for option, names, table in (
             ("--protocol", (self.protocol or "y",), PROTOCOLS),
             ("--chain", (self.chain,), CHAINS),
@@ -121,12 +119,15 @@ class EvalOptions(EngineOptions):
         if not self.metrics:
             raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
         if self.on_luma:  # it makes LR by bicubic and does not round it
-            given = {"protocol": self.protocol, "jpeg": self.jpeg}
-            given |= {"kernel": self.kernel != "bicubic" or None}
-            for name in (name for name, value in given.items() if value is not None):
-                raise UsageError(
-                    f"--chain luma-float has a {name} of its own; drop --{name}"
-                )
+            for name, default in (
+                ("protocol", None),
+                ("jpeg", None),
+                ("kernel", "bicubic"),
+            ):
+                if getattr(self, name) != default:
+                    raise UsageError(
+                        f"--chain luma-float has a {name} of its own; drop --{name}"
+                    )
         require_perceptual(
             name for name in self.metrics if METRICS[name].lower_is_better
         )
@@ -148,11 +149,9 @@ class EvalOptions(EngineOptions):
     def describe(self, lr: str) -> str:
         """Describe everything that decides the numbers, with LR's origin."""
         border = "scale" if self.shave is None else str(self.shave)
-        jpeg = (
-            ""
-            if self.jpeg is None
-            else f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
-        )
+        jpeg = ""
+        if self.jpeg is not None:
+            jpeg = f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
         run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
         if self.tta:
             run += ", mean over 8 flips and rotations"
@@ -175,23 +174,23 @@ def load_candidate(
     model: str, label: str, scale: int, options: EvalOptions
 ) -> tuple[Network, Enlarge]:
     """Load a model, by its name or weights file, at one scale."""
-    network, tile = (
-        load_model(model, scale, value_range=options.value_range),
-        options.tile,
-    )
+    network = load_model(model, scale, value_range=options.value_range)
     learns = network.opaque or next(network.parameters(), None) is not None
     if options.on_luma and learns and network.colour != "y":
         raise UsageError(
             f"--chain luma-float feeds Y alone, and {label} takes RGB; "
             "it is for bicubic and for networks on Y"
         )
-    tiling = None if tile is None else choose_tiling(model, network, tile)
+    tiling = None
+    if options.tile is not None:
+        tiling = choose_tiling(model, network, options.tile)
     form = as_gray_network(network) if options.on_luma else network
-    engine = make_engine(form, options, whole_pictures=tile is None)
+    engine = make_engine(form, options, whole_pictures=tiling is None)
 
     def enlarge(pair: Pair) -> tuple[Array, float]:
         grid = tiling.grid(*pair.lr.shape[:2]) if tiling else None
-        name, start = f"{pair.name}, {label}", time.perf_counter()
+        name = f"{pair.name}, {label}"
+        start = time.perf_counter()
         sr = pair.enlarged(
             lambda pixels: enlarge_array(engine, pixels, grid, name=name)
         )
@@ -201,15 +200,18 @@ def load_candidate(
 
 
 def read_sr(matched: Match, pair: Pair) -> tuple[Array, None]:
-    """Read the SR picture of another program, crop it as HR was, and return it, and no time."""
+    """Return the SR picture of another program, cropped as HR was, and no time."""
     if pair.name not in matched.files:
         raise DataError(matched.missing[pair.name])
     path = matched.files[pair.name]
     pixels, _ = read_picture(path, on_luma=pair.luma)
-    (height, width), full = pair.hr.shape[:2], pair.full_size
+    height, width = pair.hr.shape[:2]
+    full = pair.full_size
     if pixels.shape[:2] in {(height, width), full}:
         sr = pixels[:height, :width]
-        return (to_luma(sr, gray=pair.gray) if pair.luma else sr), None
+        if pair.luma:
+            sr = to_luma(sr, gray=pair.gray)
+        return sr, None
     raise DataError(
         f"{path}: {pixels.shape[1]}x{pixels.shape[0]} does not fit its HR picture "
         f"{pair.name}, {full[1]}x{full[0]} (cropped {width}x{height})"
@@ -235,65 +237,82 @@ def evaluate(
     with the first. Sets are as ``find_set`` takes them. ``on_picture`` are called with
     every picture after all models have enlarged it.
     """
-    own = options or EvalOptions()
-    labels, progress = label_models(models), progress or Progress()
-    of_others = {m: labels[m] for m in labels if m not in MODELS and Path(m).is_dir()}
-    named = {m: labels[m] for m in labels if m not in of_others}
-    sets = _find_sets(datasets, scales, own)
-    for note in dict.fromkeys(note for _, each in sets for note in each.notes):
-        progress.warn(note)
+    options = options or EvalOptions()
+    if options.precision == "auto":
+        options = replace(options, precision="fp32")
+    progress = progress or Progress()
+    labels = label_models(models)
+    folders = {
+        model: label
+        for model, label in labels.items()
+        if model not in MODELS and Path(model).is_dir()
+    }
+    sets = _find_sets(datasets, scales, options, progress)
     result = Evaluation(
         scales=tuple(scales),
         models=tuple(labels.values()),
-        protocol=own.rules,
-        metrics=own.metrics,
-        chain=own.describe(_lr_origins(sets, own)),
+        protocol=options.rules,
+        metrics=options.metrics,
+        chain=options.describe(_lr_origins(sets, options)),
     )
-    device = choose_device(own.device)  # refuse a wrong one before anything is read
-    ahead = 0 if device.type == "cpu" else GPU_DEPTH
+    device = choose_device(options.device)  # refuse a wrong one before anything is read
     network_names: set[str] = set()
-    total = sum(each.size for _, each in sets)
+    total = sum(pictures.size for _, pictures in sets)
+    alone = len(labels) == len(scales) == 1
+    for model in folders:
+        del labels[model]
     with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
-            alone = len(labels) == len(scales) == 1
-            networks = _networks(named, scale, own, result.failures, alone=alone)
+            networks = _networks(labels, scale, options, result.failures, alone=alone)
             for network, _ in networks.values():
                 network_names.add(name_of(network))
                 for note in network.notes:
                     progress.message(note)
-            for each in (found for at, found in sets if at == scale):
-                result.sizes[scale, each.name] = each.size
+            for pictures in [pictures for at, pictures in sets if at == scale]:
                 candidates = {
                     label: enlarge for label, (_, enlarge) in networks.items()
                 }
-                lost: list[tuple[str, str | None, str]] = [
-                    (name, None, why)
-                    for name, why in (*each.missing.items(), *each.orphans.items())
-                ]
-                for label, matched in _match_folders(of_others, scale, each).items():
-                    candidates[label] = partial(read_sr, matched)
-                    lost += [
-                        (name, label, why) for name, why in matched.orphans.items()
-                    ]
-                result.failures += [
-                    Failure(scale, each.name, *reasons) for reasons in lost
-                ]
-                task.advance(len(each.missing))
+                candidates |= _begin_set(result, pictures, scale, folders)
+                task.advance(len(pictures.missing))
                 for scored in score_set(
-                    each, scale, own, candidates, progress, task, ahead
+                    pictures, scale, options, candidates, progress, task
                 ):
-                    for call in on_picture if scored.sr else ():
-                        scored.attempt(partial(call, scored), None, progress)
+                    if scored.sr:
+                        for call in on_picture:
+                            scored.attempt(partial(call, scored), None, progress)
                     result.scores += scored.scores
                     result.failures += scored.failures
                     task.advance(1)
-            if own.costs:
-                result.costs += [
-                    model_cost(network, model=label, device=device)
-                    for label, (network, _) in networks.items()
-                ]
-    _complete(result, own, network_names)
+            if options.costs:
+                for label, (network, _) in networks.items():
+                    cost = model_cost(network, model=label, device=device)
+                    result.costs.append(cost)
+    _complete(result, options, network_names)
     return result
+
+
+def _begin_set(
+    result: Evaluation, pictures: PictureSet, scale: int, folders: Mapping[str, str]
+) -> dict[str, Enlarge]:
+    """Note a set and the files in it that match nothing; return who reads SR pictures.
+
+    ``folders`` of SR pictures are given with their labels; they are matched with the
+    set, or those in them of the set's name.
+    """
+    dataset = pictures.name
+    result.sizes[scale, dataset] = pictures.size
+    for name, reason in (*pictures.missing.items(), *pictures.orphans.items()):
+        result.failures.append(Failure(scale, dataset, name, None, reason))
+    names = [picture.name for picture in pictures.items]
+    readers: dict[str, Enlarge] = {}
+    for folder, label in folders.items():
+        inner = Path(folder) / dataset
+        files = list_pictures(inner if inner.is_dir() else Path(folder))
+        match = match_files(names, files, scale, kind="SR")
+        for name, reason in match.orphans.items():
+            result.failures.append(Failure(scale, dataset, name, label, reason))
+        readers[label] = partial(read_sr, match)
+    return readers
 
 
 def _complete(
@@ -302,50 +321,65 @@ def _complete(
     """Add differences and printed rows to the scores."""
     if not result.scores:
         reasons = list(dict.fromkeys(failure.reason for failure in result.failures))
-        rest = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        raise DataError(
-            f"nothing could be measured: {(reasons or ['no pictures'])[0]}{rest}"
-        )
+        reason = reasons[0] if reasons else "no pictures"
+        if len(reasons) > 1:
+            reason += f" (and {len(reasons) - 1} more)"
+        raise DataError(f"nothing could be measured: {reason}")
     result.add_differences()
     if options.published:
-        wanted = None if options.published == "all" else network_names
+        models = None if options.published == "all" else network_names
         for scale, dataset in result.sizes:
-            result.published.extend(published_rows(scale, dataset, wanted))
-        for scale in result.scales if options.costs else ():
-            result.published_costs.extend(published_costs(scale, wanted))
+            result.published.extend(published_rows(scale, dataset, models))
+        if options.costs:
+            for scale in result.scales:
+                result.published_costs.extend(published_costs(scale, models))
 
 
 def _find_sets(
-    datasets: Sequence[str], scales: Sequence[int], options: EvalOptions
+    datasets: Sequence[str],
+    scales: Sequence[int],
+    options: EvalOptions,
+    progress: Progress,
 ) -> list[tuple[int, PictureSet]]:
+    """Return every set once at each scale, with names that tell them apart."""
     if options.lr_folder is not None and (len(datasets) > 1 or len(scales) > 1):
         raise UsageError(
             "--lr belongs to one set at one scale; give one --data and one -s"
         )
-    found = []
+    sets = []
     for scale in scales:
-        sets: dict[Path, tuple[str, PictureSet]] = {}
-        for name in datasets:
-            each = find_set(name, scale, lr_folder=options.lr_folder)
-            sets.setdefault(each.place, (name, each))
-        names = Counter(each.name for _, each in sets.values())
-        for name, each in sets.values():  # two folders of one name show their paths
-            shown = each.name if names[each.name] == 1 else str(Path(name))
-            found.append((scale, replace(each, name=shown)))
-    return found
+        by_place: dict[Path, tuple[str, PictureSet]] = {}
+        for given_name in datasets:
+            pictures = find_set(given_name, scale, lr_folder=options.lr_folder)
+            by_place.setdefault(pictures.place, (given_name, pictures))
+        counts = Counter(pictures.name for _, pictures in by_place.values())
+        for given_name, pictures in by_place.values():
+            if counts[pictures.name] > 1:  # folders of one name show their paths
+                pictures = replace(pictures, name=str(Path(given_name)))
+            sets.append((scale, pictures))
+    notes: dict[str, None] = {}
+    for _, pictures in sets:
+        notes |= dict.fromkeys(pictures.notes)
+    for note in notes:
+        progress.warn(note)
+    return sets
 
 
 def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> str:
     """Return the origins of LR in words."""
     from_files = [
-        f"{each.name} x{scale}" for scale, each in sets if each.lr_folder is not None
+        f"{pictures.name} x{scale}"
+        for scale, pictures in sets
+        if pictures.lr_folder is not None
     ]
     kernel = KERNELS[options.kernel]
+    if not from_files:
+        return f"{kernel.description} of the mod-cropped HR"
     if len(from_files) < len(sets):
-        others = (
-            f", but read from files for {', '.join(from_files)}" if from_files else ""
+        return (
+            f"{kernel.description} of the mod-cropped HR, but read from files for "
+            f"{', '.join(from_files)}"
         )
-        return f"{kernel.description} of the mod-cropped HR{others}"
     if "consistency" in options.metrics:
         return f"read from files; consistency by {kernel.description}"
     if options.kernel != "bicubic":
@@ -364,29 +398,16 @@ def _networks(
     alone: bool,
 ) -> dict[str, tuple[Network, Enlarge]]:
     """Load the models that are networks; those that cannot be used at this scale are failures."""
-    found = {}
+    networks = {}
     for model, label in labels.items():
         try:
             with one_file(model):
-                found[label] = load_candidate(model, label, scale, options)
+                networks[label] = load_candidate(model, label, scale, options)
         except (ModelError, DefectError) as error:
             if alone or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
             failures.append(Failure(scale, "", "", label, str(error)))
-    return found
-
-
-def _match_folders(
-    folders: Mapping[str, str], scale: int, pictures: PictureSet
-) -> dict[str, Match]:
-    """Match the folders of SR pictures, or those in them of the set's name, with a set."""
-    names = [picture.name for picture in pictures.items]
-    found = {}
-    for folder, label in folders.items():
-        inner = Path(folder) / pictures.name
-        files = list_pictures(inner if inner.is_dir() else Path(folder))
-        found[label] = match_files(names, files, scale, kind="SR")
-    return found
+    return networks
 
 
 def measure(
@@ -399,19 +420,28 @@ def measure(
     border = options.border(scale)
     planes = partial(options.rules.planes, gray=pair.gray, luma=metric == "ifc")
     if metric == "consistency":
-        both = pair.shrunk(sr, scale, KERNELS[options.kernel]), pair.lr
+        small = pair.shrunk(sr, scale, KERNELS[options.kernel])
         if pair.luma:
-            return fidelity.psnr(*(each.astype(np.float64) * 255 for each in both))
-        return fidelity.psnr(*(planes(each, 0) for each in both))
+            return fidelity.psnr(
+                small.astype(np.float64) * 255, pair.lr.astype(np.float64) * 255
+            )
+        return fidelity.psnr(planes(small, 0), planes(pair.lr, 0))
     if metric in fidelity.WEIGHTS:  # all three channels, whatever the protocol compares
         inside = tuple(slice(border, side - border) for side in sr.shape[:2])
         return fidelity.perceptual_distance(metric, sr[inside], pair.hr[inside])
     if metric == "bicubic":
-        sr, metric = pair.enlarged(partial(resize, scale=scale)), "psnr"
-    both = planes(sr, border), planes(pair.hr, border)
-    if metric in ("low", "high"):
-        return fidelity.split_psnr(*both)[metric == "high"]
-    return {"psnr": fidelity.psnr, "ssim": fidelity.ssim, "ifc": ifc.ifc}[metric](*both)
+        sr = pair.enlarged(partial(resize, scale=scale))
+    sr_planes = planes(sr, border)
+    hr_planes = planes(pair.hr, border)
+    if metric == "low":
+        return fidelity.split_psnr(sr_planes, hr_planes).low
+    if metric == "high":
+        return fidelity.split_psnr(sr_planes, hr_planes).high
+    if metric == "ssim":
+        return fidelity.ssim(sr_planes, hr_planes)
+    if metric == "ifc":
+        return ifc.ifc(sr_planes, hr_planes)
+    return fidelity.psnr(sr_planes, hr_planes)
 
 
 @dataclass
@@ -458,62 +488,77 @@ def score_set(
     candidates: Mapping[str, Enlarge],
     progress: Progress,
     task: Task,
-    ahead: int,
 ) -> Iterator[ScoredPicture]:
-    """Yield every picture of a set, in their order, enlarged by all candidates and scored.
+    """Yield every picture of a set, in order, enlarged by all candidates and scored.
 
-    So many pictures may wait for their scores while the next ones are enlarged: none on
-    a CPU, where nothing else may slow a network while it is timed.
+    A few pictures may wait for their scores while a GPU enlarges the next; none on a
+    CPU, where nothing else may slow a network while it is timed.
     """
-    names = [*options.metrics, *["bicubic"] * ("psnr" in options.metrics)]
+    names = list(options.metrics)
+    if "psnr" in names:
+        names.append("bicubic")
+    ahead = 0 if choose_device(options.device).type == "cpu" else GPU_DEPTH
 
     def enlarged() -> Iterator[ScoredPicture]:
         for picture in pictures.items:
-            own = ScoredPicture(scale, pictures.name, picture.name)
-            task.describe(f"{own.dataset}/{own.picture} x{scale}")
+            result = ScoredPicture(scale, pictures.name, picture.name)
+            task.describe(f"{result.dataset}/{result.picture} x{scale}")
             read = partial(_read, picture, scale, options)
-            if pair := own.attempt(read, None, progress, place=str(picture)):
-                own.pair = pair
+            pair = result.pair = result.attempt(
+                read, None, progress, place=str(picture)
+            )
+            if pair:
                 for label, enlarge in candidates.items():
-                    if found := own.attempt(partial(enlarge, pair), label, progress):
-                        own.sr[label], own.seconds[label] = found
-            yield own
+                    outcome = result.attempt(partial(enlarge, pair), label, progress)
+                    if outcome:
+                        result.sr[label], result.seconds[label] = outcome
+            yield result
 
-    def score(own: ScoredPicture) -> ScoredPicture:
-        for model, sr in [*own.sr.items()]:
-            assert own.pair is not None  # it was enlarged
-            found = pool.map(partial(measure, own.pair, options, scale, sr), names)
-            scores: list[float] | None = own.attempt(
-                partial(list, found), model, progress
+    def score(result: ScoredPicture) -> ScoredPicture:
+        for model, sr in list(result.sr.items()):
+            assert result.pair is not None  # it was enlarged
+            call = partial(measure, result.pair, options, scale, sr)
+            scores: list[float] | None = result.attempt(
+                partial(list, pool.map(call, names)), model, progress
             )
             if scores is None:
-                del own.sr[model]
+                del result.sr[model]
                 continue
             values = dict(zip(names, scores, strict=True))
-            place, bicubic = (
-                (scale, own.dataset, own.picture, model),
-                values.pop("bicubic", None),
+            bicubic = values.pop("bicubic", None)
+            result.scores.append(
+                PictureScore(
+                    scale,
+                    result.dataset,
+                    result.picture,
+                    model,
+                    values,
+                    result.seconds[model],
+                    bicubic,
+                )
             )
-            own.scores.append(PictureScore(*place, values, own.seconds[model], bicubic))
-        return own
+        return result
 
     with (
         ThreadPoolExecutor(WORKERS) as pool,
-        read_ahead(score, enlarged(), ahead=ahead, workers=GPU_DEPTH) as scored,
+        read_ahead(score, enlarged(), ahead=ahead, workers=GPU_DEPTH) as scorings,
     ):
-        for _, each in scored:
-            yield each.result()
+        for _, scoring in scorings:
+            yield scoring.result()
 
 
 def _read(picture: PictureRef, scale: int, options: EvalOptions) -> Pair:
     """Read a picture; one that is too small for a metric is refused."""
-    kernel, on_luma = KERNELS[options.kernel], options.on_luma
-    pair = read_pair(picture, scale, kernel, on_luma=on_luma, jpeg=options.jpeg)
-    border, needs = options.border(scale), {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
+    kernel = KERNELS[options.kernel]
+    pair = read_pair(picture, scale, kernel, on_luma=options.on_luma, jpeg=options.jpeg)
+    border = options.border(scale)
+    needs = {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
     least = max(needs.get(name, 1) for name in options.metrics) + 2 * border
     height, width = pair.hr.shape[:2]
     if min(height, width) < least:
-        remedy = "; --metrics psnr,ssim need less" if "ifc" in options.metrics else ""
+        remedy = ""
+        if "ifc" in options.metrics:
+            remedy = "; --metrics psnr,ssim need less"
         raise DataError(
             f"{picture}: {width}x{height} is too small to be measured; "
             f"{', '.join(options.metrics)} with a border of {border} left out need "

@@ -38,13 +38,14 @@ from srcli.data.training_set import (
 from srcli.errors import DataError, SrxError, UsageError, one_file
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
-from srcli.metrics.fidelity import PROTOCOLS, psnr
+from srcli.metrics.fidelity import PROTOCOLS
 from srcli.metrics.machine import free_memory, processors
 from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
+    from srcli.data.pictures import Picture
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
@@ -82,23 +83,22 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
     refs: list[PictureRef] = []
     lr = selection.lr
     for path in selection.data:
-        found = None
+        pictures = None
         if path.is_dir() or lr is not None:
             with suppress(DataError) if lr is None else nullcontext():
-                found = find_set(str(path), scale, lr_folder=lr)
-        if found is None or found.lr_folder is None:
+                pictures = find_set(str(path), scale, lr_folder=lr)
+        if pictures is None or pictures.lr_folder is None:
             refs += find_pictures([path])
             continue
-        if found.missing:
-            more = (
-                f"; {len(found.missing) - 1} more have none"
-                if len(found.missing) > 1
-                else ""
-            )
-            raise DataError(f"--data {next(iter(found.missing.values()))}{more}")
+        if pictures.missing:
+            reasons = list(pictures.missing.values())
+            message = f"--data {reasons[0]}"
+            if len(reasons) > 1:
+                message += f"; {len(reasons) - 1} more have none"
+            raise DataError(message)
         # by their files' names: Canon_001_HR and Canon_002_HR are not crops of one
         # photograph
-        refs += [replace(each, label="") for each in found.items]
+        refs += [replace(ref, label="") for ref in pictures.items]
     refuse_lr(selection.data, refs)
     return refs
 
@@ -112,7 +112,7 @@ def load_data(
     folder: Path | None = None,
     processes: int = 1,
 ) -> TrainingSet:
-    """Find, split, decode and pair all pictures, degrade the LR of validation, and report on them.
+    """Find, split, decode and pair all pictures, and degrade the LR of validation.
 
     Broken and tiny pictures are left out with a warning. If none of the pictures held
     out by rule can be used, the next ones are held out. Half of the free memory,
@@ -128,29 +128,15 @@ def load_data(
         )
     free = free_memory()
     store = PictureStore(None if free is None else free // 2 // processes, folder)
-    workers = max(1, processors() // processes)
     problems: list[SrxError] = []
-
-    def read(refs: Sequence[PictureRef]) -> Pairs:
-        pairs = Pairs(scale=scale, hr=[], lr=[], digest="")
-        make = partial(pair_up, scale=scale)
-        found = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
-        with closing(
-            progress.task("reading", total=len(refs), unit="pictures")
-        ) as task:
-            for each in found:
-                task.advance()
-                if not isinstance(each, SrxError):
-                    pairs.hr.append(store.keep(each[0]))
-                    pairs.lr.append(store.keep(each[1]))
-                    continue
-                problems.append(each)
-                if len(problems) <= WARNINGS:
-                    progress.warn(f"left out: {each}")
-                    progress.detail(*each.details)
-        read_lr = pairs.lr if any(ref.lr for ref in refs) else []
-        return replace(pairs, digest=digest([*pairs.hr, *read_lr]))
-
+    read = partial(
+        _read_pairs,
+        scale=scale,
+        store=store,
+        workers=max(1, processors() // processes),
+        progress=progress,
+        problems=problems,
+    )
     held_out = read(split.held_out)
     while not held_out.hr and split.by_rule:
         split = split_by_rule(split.train, fewest=2)
@@ -180,9 +166,40 @@ def load_data(
             f"validation once (seed {VALIDATION_SEED})"
         )
         held_out = degrade_pairs(held_out, degradation)
-    parts = f"{train.digest}/{held_out.digest if held_out.hr else ''}"
-    whole = hashlib.sha256(parts.encode()).hexdigest()[:32]
-    return TrainingSet(train, held_out if held_out.hr else None, whole)
+    validation = held_out if held_out.hr else None
+    parts = f"{train.digest}/{validation.digest if validation else ''}"
+    data_digest = hashlib.sha256(parts.encode()).hexdigest()[:32]
+    return TrainingSet(train, validation, data_digest)
+
+
+def _read_pairs(
+    refs: Sequence[PictureRef],
+    scale: int,
+    store: PictureStore,
+    workers: int,
+    progress: Progress,
+    problems: list[SrxError],
+) -> Pairs:
+    """Read pictures into a store; what cannot be used is added to the problems."""
+    hr: list[Picture] = []
+    lr: list[Picture] = []
+    make = partial(pair_up, scale=scale)
+    pairs = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
+    with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
+        for pair in pairs:
+            task.advance()
+            if not isinstance(pair, SrxError):
+                hr.append(store.keep(pair[0]))
+                lr.append(store.keep(pair[1]))
+                continue
+            problems.append(pair)
+            if len(problems) <= WARNINGS:
+                progress.warn(f"left out: {pair}")
+                progress.detail(*pair.details)
+    pictures = list(hr)
+    if any(ref.lr for ref in refs):
+        pictures += lr
+    return Pairs(scale=scale, hr=hr, lr=lr, digest=digest(pictures))
 
 
 def make_sampler(
@@ -194,8 +211,12 @@ def make_sampler(
     training on the processor makes each batch in its own iteration (a few percent of
     it).
     """
-    team, device = context.team, context.numerics.device
-    ahead = device.type != "cpu" and sys.platform == "linux"
+    team = context.team
+    device = context.numerics.device
+    workers = 0
+    if device.type != "cpu" and sys.platform == "linux":
+        # One processor is the training's own.
+        workers = max(processors() // team.local_size - 1, 1)
     sampler = PatchSampler(
         pairs,
         seed=context.seed,
@@ -203,13 +224,13 @@ def make_sampler(
         degradation=None if recipe.degradation.is_clean else recipe.degradation,
         share=(team.rank, team.size),
         device=device,
-        # One processor is the training's own.
-        workers=max(processors() // team.local_size - 1, 1) if ahead else 0,
+        workers=workers,
     )
     total = len(sampler.shapes)
     edges = [stage.edge(pairs.scale) for stage in recipe.stages]
-    for patch in sorted({*edges}):
-        if (usable := len(sampler.usable(patch, edges.index(patch)))) < total:
+    for patch in sorted(set(edges)):
+        usable = len(sampler.usable(patch, edges.index(patch)))
+        if usable < total:
             progress.warn(
                 f"{total - usable} of {total} pictures are smaller than a patch of "
                 f"{patch}x{patch} LR pixels and not used"
@@ -220,43 +241,45 @@ def make_sampler(
 def validation_sets(
     held_out: Pairs | None, names: Sequence[str], scale: int, progress: Progress
 ) -> dict[str, Pairs]:
-    """Return all sets to validate on: the held-out pictures first, then those that are named.
+    """Return all sets to validate on: the held-out pictures, then those that are named.
 
     Named sets are read as ``srx eval`` reads them: LR of the set if it has any, else
     MATLAB bicubic of HR, independent of the training's degradation.
     """
     sets = {} if held_out is None else {HELD_OUT: held_out}
-    for given in names:
+    for name in names:
         try:
-            found = find_set(given, scale)
+            pictures = find_set(name, scale)
         except DataError as error:
             raise DataError(f"--validate {error}") from error
-        left_out = (f"{given}: left out: {reason}" for reason in found.missing.values())
-        for note in (*found.notes, *left_out):
+        for note in pictures.notes:
             progress.warn(f"--validate {note}")
-        read = []
-        for item in found.items:
+        for reason in pictures.missing.values():
+            progress.warn(f"--validate {name}: left out: {reason}")
+        pairs = []
+        for item in pictures.items:
             with one_file(item):
-                read.append(read_pair(item, scale))
-        if not read:
-            raise DataError(f"--validate {given}: no picture has a partner in LR")
-        progress.message(f"{len(read)} pictures of {found.name} to validate on")
+                pairs.append(read_pair(item, scale))
+        if not pairs:
+            raise DataError(f"--validate {name}: no picture has a partner in LR")
+        progress.message(f"{len(pairs)} pictures of {pictures.name} to validate on")
+        digests = "/".join(pair.digest for pair in pairs)
         # Two folders HR in different places keep apart.
-        sets[given if found.name in sets else found.name] = Pairs(
+        sets[name if pictures.name in sets else pictures.name] = Pairs(
             scale=scale,
-            hr=[pair.hr for pair in read],
-            lr=[pair.lr for pair in read],
-            digest=hashlib.sha256(
-                "/".join(pair.digest for pair in read).encode()
-            ).hexdigest(),
+            hr=[pair.hr for pair in pairs],
+            lr=[pair.lr for pair in pairs],
+            digest=hashlib.sha256(digests.encode()).hexdigest(),
         )
     return sets
 
 
 def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
-    """Name the set that decides which weights are the best; None if it is part of the data."""
+    """Return the set that decides which weights are the best; None for one of the data."""
     name = next(iter(sets), HELD_OUT)
-    return None if name == HELD_OUT else f"{name} ({sets[name].digest[:8]})"
+    if name == HELD_OUT:
+        return None
+    return f"{name} ({sets[name].digest[:8]})"
 
 
 def validator(
@@ -265,44 +288,48 @@ def validator(
     progress: Progress | None = None,
     team: Team = ALONE,
 ) -> Callable[[Network], dict[str, list[float]]] | None:
-    """Return a function that gives the PSNR-Y of a network on each picture of each set, in dB."""
-    reports, protocol = progress or Progress(), PROTOCOLS["y"]
+    """Return a function that measures a network: PSNR-Y in dB by set and picture.
+
+    Without sets it is None.
+    """
+    if not sets:
+        return None
+    reporter = progress or Progress()
 
     @torch.inference_mode()
     def measure(network: Network, pairs: Pairs) -> list[float]:
         """Upscale the LR pictures of a rank whole and compare them with HR."""
-        own = range(team.rank, len(pairs.hr), team.size)
+        numbers = range(team.rank, len(pairs.hr), team.size)
         values: list[float] = []
         with closing(
-            reports.task("validation", total=len(own), unit="pictures")
+            reporter.task("validation", total=len(numbers), unit="pictures")
         ) as task:
-            for number in own:
-                lr, hr = pairs.lr[number], pairs.hr[number]
-                beyond = [(0, network.padded(side) - side) for side in lr.shape[:2]]
-                padded = np.pad(
-                    lr, [*beyond, (0, 0)], mode="edge"
-                )  # as the engine does
-                x, top = (
-                    to_tensor(padded[None], numerics.device),
-                    float(np.iinfo(lr.dtype).max),
-                )
-                with numerics.autocasting():
-                    out: Tensor = network(x.contiguous(memory_format=numerics.layout))
-                inside = out[0, :, : hr.shape[0], : hr.shape[1]].float().clamp(0, 1)
-                levels = inside.mul(top).round().int().permute(1, 2, 0)
-                sr = levels.cpu().numpy().astype(lr.dtype)
-                values.append(
-                    psnr(*(protocol.planes(each, pairs.scale) for each in (sr, hr)))
-                )
+            for number in numbers:
+                hr = pairs.hr[number]
+                sr = _enlarge(network, pairs.lr[number], numerics)
+                sr = sr[: hr.shape[0], : hr.shape[1]]
+                values.append(PROTOCOLS["y"].psnr(sr, hr, pairs.scale))
                 task.advance()
         return values
 
     def validate(network: Network) -> dict[str, list[float]]:
-        found = {name: [0.0] * len(pairs.hr) for name, pairs in sets.items()}
+        scores = {}
         for name, pairs in sets.items():
+            scores[name] = [0.0] * len(pairs.hr)
             shares = team.gather(partial(measure, as_rgb_network(network), pairs))
             for rank, psnrs in enumerate(shares):
-                found[name][rank :: team.size] = psnrs
-        return found
+                scores[name][rank :: team.size] = psnrs
+        return scores
 
-    return validate if sets else None
+    return validate
+
+
+def _enlarge(network: Network, lr: Picture, numerics: Numerics) -> Picture:
+    """Enlarge a picture whole, padded at the far ends as the engine does it."""
+    pads = [(0, network.padded(side) - side) for side in lr.shape[:2]]
+    x = to_tensor(np.pad(lr, [*pads, (0, 0)], mode="edge")[None], numerics.device)
+    with numerics.autocasting():
+        out: Tensor = network(x.contiguous(memory_format=numerics.layout))
+    white = float(np.iinfo(lr.dtype).max)
+    levels = out[0].float().clamp(0, 1).mul(white).round().int().permute(1, 2, 0)
+    return levels.cpu().numpy().astype(lr.dtype)

@@ -29,6 +29,7 @@ from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
 from srcli.recipes.code import short_code
+from srcli.report.table import plural
 from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics, StepContext, make_step
 
@@ -52,7 +53,8 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
     outline = outline_network(
         recipe.model, scale=scale, options=recipe.network, most=_MOST_TENSORS
     )
-    count, free = count_parameters(outline), free_memory()
+    count = count_parameters(outline)
+    free = free_memory()
     if free is not None and _BYTES_A_PARAMETER * count > free:
         raise ModelError(
             f"model {recipe.model}: training {count:,} parameters takes "
@@ -62,7 +64,7 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = build_network(recipe.model, scale=scale, options=recipe.network)
-        if not any(True for _ in network.parameters()):
+        if next(network.parameters(), None) is None:
             raise ModelError(f"model {recipe.model} has nothing to train")
         if recipe.start_from_bicubic:
             try:
@@ -101,13 +103,14 @@ def initial_weights(
     """
     if init is None and not recipe.start_from:
         return None
-    given = init or Path(recipe.start_from)
-    known = str(given) in MODELS and not given.is_file()
-    file = weights_path(str(given), scale) if known else given
+    source = init or Path(recipe.start_from)
+    file = source
+    if str(source) in MODELS and not source.is_file():
+        file = weights_path(str(source), scale)
     if not file.is_file():
         option = "--init" if init else "start_from"
         raise ModelError(
-            f"{option} {given}: there are no weights {file}; give a file of any scale"
+            f"{option} {source}: there are no weights {file}; give a file of any scale"
         )
     return file
 
@@ -119,17 +122,17 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
         progress.message(f"{file}: {note}")
     if info is None and (matches := find_matches(stored)):
         # of the scale trained, if the file does not tell its own
-        stored, _ = min(matches, key=lambda each: each[1].scale != network.scale)
-    taken, total = warm_start(network, stored)
-    if taken == 0:
+        stored, _ = min(matches, key=lambda match: match[1].scale != network.scale)
+    fitting, total = warm_start(network, stored)
+    if fitting == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
-    progress.message(f"began from {file}: {taken} of {total} tensors")
-    if 2 * taken < total:
+    progress.message(f"began from {file}: {fitting} of {total} tensors")
+    if 2 * fitting < total:
         progress.warn(f"--init {file}: most tensors do not fit this network")
 
 
 def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Take over every tensor of a stored state, of this or another scale, that fits.
+    """Copy every tensor of a stored state, of this or another scale, that fits.
 
     A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel
     for each position within an enlarged pixel; those of another scale are interpolated
@@ -138,34 +141,36 @@ def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, in
 
     Returns how many of the network's tensors were taken over, and how many it has.
     """
-    own, given = network.state_dict(), network.training_state(tensors)
+    new_state = network.state_dict()
+    stored_state = network.training_state(tensors)
     fitting = {}
-    for key in own.keys() & given.keys():
-        value, former = own[key], given[key]
-        if former.ndim == value.ndim > 0 and former.shape[1:] == value.shape[1:]:
-            colours, rest = divmod(len(value), network.scale**2)
-            for before in {2, 3, 4, 8} - {network.scale}:
-                if colours and not rest and len(former) == colours * before**2:
-                    former = _spread(former, before, network.scale)
-        if former.shape == value.shape:
-            fitting[key] = former.to(value.dtype)
+    for key in new_state.keys() & stored_state.keys():
+        value = new_state[key]
+        stored = stored_state[key]
+        if stored.ndim == value.ndim > 0 and stored.shape[1:] == value.shape[1:]:
+            colours, remainder = divmod(len(value), network.scale**2)
+            for scale in {2, 3, 4, 8} - {network.scale}:
+                if colours and not remainder and len(stored) == colours * scale**2:
+                    stored = _spread(stored, scale, network.scale)
+        if stored.shape == value.shape:
+            fitting[key] = stored.to(value.dtype)
     network.load_state_dict(fitting, strict=False)
-    return len(fitting), len(own)
+    return len(fitting), len(new_state)
 
 
 def _spread(tensor: Tensor, before: int, after: int) -> Tensor:
-    """Interpolate between the positions (colours x before^2, ...), linearly along each axis."""
-    own = (
-        tensor.float()
-        .reshape(-1, before, before, *tensor.shape[1:])
-        .movedim((1, 2), (-2, -1))
-    )
-    planes = own.reshape(1, -1, before, before)
+    """Interpolate linearly between the positions of (colours x before^2, ...)."""
+    positions = tensor.float().reshape(-1, before, before, *tensor.shape[1:])
+    grids = positions.movedim((1, 2), (-2, -1))
     spread = interpolate(
-        planes, size=(after, after), mode="bilinear", align_corners=False
+        grids.reshape(1, -1, before, before),
+        size=(after, after),
+        mode="bilinear",
+        align_corners=False,
     )
-    own = spread.reshape(*own.shape[:-2], after, after).movedim((-2, -1), (1, 2))
-    return own.flatten(0, 2).to(tensor.dtype).contiguous()
+    spread = spread.reshape(*grids.shape[:-2], after, after)
+    positions = spread.movedim((-2, -1), (1, 2))
+    return positions.flatten(0, 2).to(tensor.dtype).contiguous()
 
 
 def write_weights(
@@ -204,9 +209,8 @@ def to_deployed(
     They are those of the deployed form, where it has another; else what was given: a
     state of the network as it is trained, and the options that it was built with.
     """
-    if (
-        network.reference
-    ):  # code of users has one form, and may not be copied while it is trained
+    # code of users has one form, and may not be copied while it is trained
+    if network.reference:
         return dict(tensors), dict(options)
     twin = copy.deepcopy(network)
     twin.load_state_dict(tensors)
@@ -237,9 +241,8 @@ def choose_numerics(
     keep_freed_memory()  # also for the processes that make a GPU's batches
     half = resolve_precision(precision, chosen) == "bf16"
     if chosen.type == "cuda" and chosen.index is not None:
-        torch.cuda.set_device(
-            chosen
-        )  # else every process would take memory of the first GPU too
+        # else every process would take memory of the first GPU too
+        torch.cuda.set_device(chosen)
     return Numerics(
         device=chosen,
         autocast=torch.bfloat16 if half else None,
@@ -251,7 +254,7 @@ def choose_numerics(
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """Return the number format of a training: ``auto`` is bf16 where it is native, else fp32."""
+    """Return the number format of a training: ``auto`` is bf16 where native, else fp32."""
     if precision == "fp16":
         raise UsageError(
             "--precision fp16: gradients would vanish; train in bf16 or fp32"
@@ -273,9 +276,10 @@ def device_for(team: Team, name: str) -> str:
         raise UsageError(f"--device {name}: several processes train on cpu or cuda")
     if name == "auto" and not torch.cuda.is_available():
         return "cpu"
-    if 0 < (gpus := torch.cuda.device_count()) < team.local_size:
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < team.local_size:
         raise UsageError(
-            f"{team.local_size} processes were started on a machine with {gpus} "
-            f"GPU{'' if gpus == 1 else 's'}; give torchrun --nproc-per-node {gpus}, or --device cpu"
+            f"{team.local_size} processes were started on a machine with "
+            f"{plural(gpus, 'GPU')}; give torchrun --nproc-per-node {gpus}, or --device cpu"
         )
     return f"cuda:{team.local_rank}"

@@ -18,6 +18,7 @@ from srcli.quantities import format_duration
 from srcli.report.page import draw_chart, render_page
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
     from matplotlib.axes import Axes
     from torch.utils.tensorboard import SummaryWriter
 
@@ -48,17 +49,17 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def event_files(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """Yield what writes an entry of the log as scalars of TensorBoard."""
+    """Yield a function that writes an entry of the log as scalars of TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UsageError(
             "--tensorboard needs TensorBoard, which is not installed: pip install tensorboard"
         ) from error
-    there = next(each for each in (folder, *folder.parents) if each.exists())
-    if not there.is_dir():  # which the writer finds out at the first entry
-        raise UsageError(f"--tensorboard {folder}: {there} is a file; give a folder")
-    with ExitStack() as held:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():  # which the writer finds out at the first entry
+        raise UsageError(f"--tensorboard {folder}: {existing} is a file; give a folder")
+    with ExitStack() as resources:
         writer: SummaryWriter | None = None
 
         def write(entry: Mapping[str, Any]) -> None:
@@ -70,7 +71,7 @@ def event_files(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
                 writer = SummaryWriter(
                     str(folder), purge_step=total, flush_secs=FLUSH_SECONDS
                 )
-                held.callback(writer.close)
+                resources.callback(writer.close)
             for name, value in scalars(entry).items():
                 writer.add_scalar(name, value, entry["total"])
 
@@ -78,7 +79,7 @@ def event_files(folder: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
 
 def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
-    """Return the measurements of an entry by name: ``train/loss``, ``validation/Set5``, ..."""
+    """Return the measurements of an entry: ``train/loss``, ``validation/Set5``, ..."""
     return {
         f"{entry['event']}/{name}": float(value)
         for name, value in entry.get("sets", entry).items()
@@ -88,11 +89,11 @@ def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
 
 @contextmanager
 def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], None]]:
-    """Yield what keeps ``report.html`` up to date when the log has a new entry.
+    """Yield a function that writes ``report.html`` anew, to call at new entries.
 
     What cannot be written is a warning: the training counts for more.
     """
-    first = due = time.monotonic() + LEAST_SECONDS
+    earliest = due = time.monotonic() + LEAST_SECONDS
 
     def write(_: object = None, reload: int = RELOAD) -> None:
         nonlocal due
@@ -101,7 +102,7 @@ def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], No
             return
         try:
             entries = _read_entries(folder)
-            if start < first and trained_seconds(entries) < LEAST_SECONDS:
+            if start < earliest and trained_seconds(entries) < LEAST_SECONDS:
                 return
             html = _page(folder, entries, about, reload)
             write_whole(folder.path / "report.html", html.encode())
@@ -140,39 +141,47 @@ def _page(
 ) -> str:
     """Return the page, which with ``reload`` loads itself again after so many seconds."""
     curves: dict[str, Points] = {}
+    best = None
     for entry in entries:
         for name, value in scalars(entry).items():
             curves.setdefault(name, []).append((int(entry["total"]), value))
+        if entry.get("best") and entry["psnr"] is not None:
+            best = entry
     curves.pop("train/per_second", None)
-    charts = []
-    for name in sorted(
-        curves, key=lambda name: (name.startswith("train/"), name == "train/rate")
-    ):
-        event, _, what = name.partition("/")
-        heading, digits = f"Loss: {what}".removesuffix(": loss"), ".4g"
-        if event == "validation":
-            heading, digits = f"Validation: {what}, PSNR-Y in dB", ".3f"
-        elif what == "rate":
-            heading = "Learning rate"
-        draw = partial(_draw, points=curves[name], falling=heading.startswith("Loss"))
-        charts.append(
-            (heading, f"{curves[name][-1][1]:{digits}}", draw_chart(draw, heading))
-        )
+    names = sorted(curves)
+    # validation first, the rate last
+    names.sort(key=lambda name: (name.startswith("train/"), name == "train/rate"))
     facts = [("Training", about)]
     if entries:
         duration = format_duration(trained_seconds(entries))
         facts.append(("So far", f"{entries[-1]['total']:,} iterations, {duration}"))
-    if best := [
-        entry for entry in entries if entry.get("best") and entry["psnr"] is not None
-    ]:
-        sets = ", ".join(
-            f"{name} {psnr:.3f} dB" for name, psnr in best[-1]["sets"].items()
-        )
-        facts.append(("Best weights", f"iteration {best[-1]['total']:,}: {sets}"))
-    title = folder.path.absolute().name
+    if best:
+        sets = ", ".join(f"{name} {psnr:.3f} dB" for name, psnr in best["sets"].items())
+        facts.append(("Best weights", f"iteration {best['total']:,}: {sets}"))
     return render_page(
-        __package__, title=title, reload=reload, facts=facts, charts=charts
+        __package__,
+        title=folder.path.absolute().name,
+        reload=reload,
+        facts=facts,
+        charts=[_chart(name, curves[name]) for name in names],
     )
+
+
+def _chart(name: str, points: Points) -> tuple[str, str, Markup]:
+    """Return the heading, the newest value and the curve of a measurement."""
+    event, _, measure = name.partition("/")
+    digits = ".4g"
+    falling = False
+    if event == "validation":
+        heading = f"Validation: {measure}, PSNR-Y in dB"
+        digits = ".3f"
+    elif measure == "rate":
+        heading = "Learning rate"
+    else:
+        heading = f"Loss: {measure}".removesuffix(": loss")
+        falling = True
+    draw = partial(_draw, points=points, falling=falling)
+    return heading, f"{points[-1][1]:{digits}}", draw_chart(draw, heading)
 
 
 def _draw(axes: Axes, *, points: Points, falling: bool) -> None:
@@ -182,11 +191,19 @@ def _draw(axes: Axes, *, points: Points, falling: bool) -> None:
     axis to where values begin: every training begins badly.
     """
     size = -(-len(points) // POINTS)
-    groups = (points[start : start + size] for start in range(0, len(points), size))
-    points = [(own[-1][0], fmean(value for _, value in own)) for own in groups]
-    axes.plot(*zip(*points, strict=True), marker="." if len(points) == 1 else "")
-    late = [value for at, value in points if at >= EARLY * points[-1][0]]
-    values = [value for _, value in points]
-    low, high = (min(values), max(late)) if falling else (min(late), max(values))
+    totals = []
+    values = []
+    for start in range(0, len(points), size):
+        group = points[start : start + size]
+        totals.append(group[-1][0])
+        values.append(fmean(value for _, value in group))
+    axes.plot(totals, values, marker="." if len(values) == 1 else "")
+    late = [
+        value
+        for total, value in zip(totals, values, strict=True)
+        if total >= EARLY * totals[-1]
+    ]
+    low = min(values if falling else late)
+    high = max(late if falling else values)
     space = 0.06 * (high - low or min(abs(high), 1.0) or 1.0)
-    axes.set(xlim=(0, 1.03 * points[-1][0]), ylim=(low - space, high + space))
+    axes.set(xlim=(0, 1.03 * totals[-1]), ylim=(low - space, high + space))

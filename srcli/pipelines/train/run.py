@@ -43,7 +43,19 @@ from srcli.training.steps import StepContext
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(DataSelection):
+class TrainSettings(DataSelection):
+    """Data and settings that trainings by several recipes can share."""
+
+    budget: str | None = None
+    """Iterations or time; None for the recipe's iterations."""
+    device: str = "auto"
+    precision: Precision = "auto"
+    threads: int = 0
+    """Threads of the processor; 0 leaves PyTorch's choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(TrainSettings):
     """Recipe, data and settings of a training."""
 
     recipe: str
@@ -56,8 +68,6 @@ class TrainOptions(DataSelection):
     overrides: tuple[str, ...] = ()
     """Changed fields of the recipe, ``path=value``."""
     seed: int = 0
-    budget: str | None = None
-    """Iterations or time; None for the recipe's iterations."""
     resume: bool = False
     init: Path | None = None
     """Weights to start from, of any scale."""
@@ -66,18 +76,14 @@ class TrainOptions(DataSelection):
     tensorboard: Path | None = None
     """Folder for event files of TensorBoard."""
     checkpoint_every: str = "5m"
-    device: str = "auto"
-    precision: Precision = "auto"
     compile: bool = False
-    threads: int = 0
-    """Threads of the processor; 0 leaves PyTorch's choice."""
 
     @property
     def recipe_name(self) -> str:
         """Name of the recipe in the metadata of weights."""
-        return self.name or (
-            self.recipe if self.recipe in RECIPES else Path(self.recipe).stem
-        )
+        if self.name:
+            return self.name
+        return self.recipe if self.recipe in RECIPES else Path(self.recipe).stem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +129,7 @@ def resume_training(
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> TrainResult:
-    """Go on with the training in a folder, by the recipe and the options that are stored there.
+    """Go on with the training in a folder, by the recipe and options stored there.
 
     Args:
         folder: Of the training; with several processes, only rank 0 needs it.
@@ -140,26 +146,30 @@ def _train(
     options: TrainOptions, progress: Progress, stop: Callable[[], bool], team: Team
 ) -> TrainResult:
     """Take the steps of a training: all ranks take them, rank 0 alone writes."""
-    progress = Progress() if team.rank else progress
+    if team.rank:
+        progress = Progress()
     folder = RunFolder(options.out)
     allow_code(options.recipe, *options.overrides)
     recipe = team.on_rank_zero(
         lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
     )
-    with ExitStack() as held:
+    with ExitStack() as resources:
         writers: list[Callable[[Mapping[str, Any]], None]] = []
 
         def check() -> Path | None:
-            """Refuse wrong options before anything takes long; return the file to start from."""
+            """Refuse wrong options before anything takes long; return initial weights."""
             parse_seconds(options.checkpoint_every)
             stage_budgets(recipe, options.budget)
             if team.rank == 0 and options.tensorboard is not None:
-                writers.append(held.enter_context(event_files(options.tensorboard)))
+                writers.append(
+                    resources.enter_context(event_files(options.tensorboard))
+                )
             return initial_weights(recipe, options.scale, options.init)
 
-        given, options = options.init, replace(options, init=team.on_all_ranks(check))
+        init_is_given = options.init is not None
+        options = replace(options, init=team.on_all_ranks(check))
         # The folder is looked at while it is locked: nobody changes it any more.
-        team.on_rank_zero(lambda: held.enter_context(folder.locked()))
+        team.on_rank_zero(lambda: resources.enter_context(folder.locked()))
         resumes = team.on_rank_zero(lambda: folder.check(resume=options.resume))
         load = partial(_load, options, recipe, progress, team, resumes=resumes)
         context, data, sets = team.on_all_ranks(load)
@@ -168,16 +178,17 @@ def _train(
         require_same(
             team, "--validate", "/".join(pairs.digest for pairs in sets.values())
         )
+        init = None
+        # a training that goes on need not tell what it began from, nor may its recipe
+        # for it
+        if options.init and (init_is_given or not resumes):
+            init = file_digest(options.init)
         record = RunRecord(
             recipe_name=options.recipe_name,
             scale=options.scale,
             seed=options.seed,
             data=data.digest,
-            # one that goes on need not tell what it began from, nor may its recipe for
-            # it
-            init=file_digest(options.init)
-            if options.init and (given or not resumes)
-            else None,
+            init=init,
             budget=options.budget,
             precision=numerics.precision,
             threads=numerics.threads,
@@ -186,7 +197,10 @@ def _train(
         )
 
         def store() -> str | None:
-            used = record if not resumes else folder.resume(recipe, record, progress)
+            """Store the settings, and return the budget."""
+            used = record
+            if resumes:
+                used = folder.resume(recipe, record, progress)
             folder.store(
                 recipe, used, plain_options(replace(options, budget=used.budget))
             )
@@ -198,7 +212,7 @@ def _train(
                 f"{options.recipe_name} ×{options.scale}, {budget or 'the budget of the recipe'}, "
                 f"{numerics.precision}, seed {options.seed}"
             )
-            writers.append(held.enter_context(report_page(folder, about)))
+            writers.append(resources.enter_context(report_page(folder, about)))
         notes = {
             "recipe": options.recipe_name,
             "seed": str(options.seed),
@@ -220,12 +234,10 @@ def _train(
             )
         )
         if options.resume:
-            resumed = trainer.resume()
-            progress.message(
-                f"resumed at iteration {trainer.position.total}"
-                if resumed
-                else "nothing to resume: training from the start"
-            )
+            message = "nothing to resume: training from the start"
+            if trainer.resume():
+                message = f"resumed at iteration {trainer.position.total}"
+            progress.message(message)
         began = trainer.position.total
         finished = trainer.run()
     position = trainer.position
@@ -276,15 +288,14 @@ def _load(
 
 
 def plain_options(options: TrainOptions) -> dict[str, Any]:
-    """Return the options that ``stored_options`` reads, as values of JSON; paths are absolute."""
-    plain = vars(options) | {
-        "name": options.recipe_name,
-        "validate": [
-            str(Path(n).absolute()) if Path(n).exists() else n for n in options.validate
-        ],
-    }
+    """Return the options that ``stored_options`` reads as JSON, with absolute paths."""
+    plain = dict(vars(options))
     for name in ("recipe", "overrides", "out", "resume"):
         del plain[name]
+    plain["name"] = options.recipe_name
+    plain["validate"] = [
+        Path(name) if Path(name).exists() else name for name in options.validate
+    ]
     return dict(
         json.loads(json.dumps(plain, default=lambda path: str(path.absolute())))
     )
@@ -295,25 +306,25 @@ def stored_options(folder: Path, changes: Mapping[str, Any]) -> TrainOptions:
 
     Changes of what decides the outcome, other than the budget, are refused later.
     """
-    own = RunFolder(folder)
-    if not own.options.is_file():
+    run = RunFolder(folder)
+    if not run.options.is_file():
         raise UsageError(
-            f"--resume {folder}: holds no training (no {own.options.name}); give RECIPE, --scale, "
+            f"--resume {folder}: holds no training (no {run.options.name}); give RECIPE, --scale, "
             "--data and --out to begin one"
         )
     try:
-        stored = parse_text(own.options.read_text(encoding="utf-8"))
-        if own.state.is_file():
+        stored = parse_text(run.options.read_text(encoding="utf-8"))
+        if run.state.is_file():
             stored["init"] = None  # the state came from there; the file may be gone
         fixed = {
-            "recipe": str(own.recipe),
+            "recipe": str(run.recipe),
             "out": str(folder),
             "resume": True,
             "overrides": [],
         }
-        options: TrainOptions = convert(stored | fixed, TrainOptions, str(own.options))
+        options: TrainOptions = convert(stored | fixed, TrainOptions, str(run.options))
     except (OSError, ValueError, TypeError, RecipeError) as error:
         raise CheckpointError(
-            f"{own.options}: cannot be read ({error}); repeat all options with --resume"
+            f"{run.options}: cannot be read ({error}); repeat all options with --resume"
         ) from error
     return replace(options, **changes)

@@ -45,7 +45,8 @@ def faces(tmp_path_factory):
 
 def _crops(folder, image, count, *, size):
     for i in range(count):
-        top, left = 20 + 37 * i, 100 + 41 * i
+        top = 20 + 37 * i
+        left = 100 + 41 * i
         crop = np.ascontiguousarray(image[top : top + size, left : left + size])
         Image.fromarray(crop).save(folder / f"{'abcdefg'[i] * 3}.png")
     return folder
@@ -87,8 +88,8 @@ def tiny(faces):
 @pytest.fixture(scope="session")
 def settings(pictures):
     """Options of six iterations on one thread of the processor, but for the folder."""
-    given = {"data": (pictures,), "budget": "6"}
-    return {**given, "device": "cpu", "precision": "fp32", "threads": 1}
+    options = {"data": (pictures,), "budget": "6"}
+    return {**options, "device": "cpu", "precision": "fp32", "threads": 1}
 
 
 @pytest.fixture

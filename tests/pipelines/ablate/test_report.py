@@ -48,15 +48,18 @@ def cells(tables, label, group=""):
 @pytest.fixture
 def bare(written):
     """An ablation without training."""
-    own = replace(written.ablation, name="net/costs", changes={"network.a": 1})
-    without = with_seeds(replace(written, ablation=own), lambda each: ())
+    ablation = replace(written.ablation, name="net/costs", changes={"network.a": 1})
+    without = with_seeds(replace(written, ablation=ablation), lambda _: ())
     return with_conditions(without, trained=False, sets=())
 
 
 def test_scores_stand_beside_what_was_printed(written):
     table = scores_of(written)
-    for each in table:
-        assert list(dict.fromkeys(row.group for row in each.rows)) == ["Set5", "BSD100"]
+    for row_table in table:
+        assert list(dict.fromkeys(row.group for row in row_table.rows)) == [
+            "Set5",
+            "BSD100",
+        ]
     small = cells(table, "small", "Set5")
     means = written.of("small").means("Set5")
     assert small["PSNR dB"] == f"{sum(means) / 3:.3f} ± {np.std(means, ddof=1):.3f}"
@@ -71,9 +74,9 @@ def test_scores_stand_beside_what_was_printed(written):
     assert (base["to base dB"], base["printed to base"]) == (NOTHING, NOTHING)
     assert (base["printed dB"], base["verdict"]) == ("30.62", "base")
     # The paper calls the set B100, and prints it for this variant only: no difference.
-    other = cells(table, "small", "BSD100")
-    assert (other["printed dB"], other["printed to base"]) == ("27.10", NOTHING)
-    assert other["verdict"] == "none: no sign printed"
+    small = cells(table, "small", "BSD100")
+    assert (small["printed dB"], small["printed to base"]) == ("27.10", NOTHING)
+    assert small["verdict"] == "none: no sign printed"
     for dataset in ("Set5", "BSD100"):
         row = cells(table, "bicubic", dataset)
         assert (row["PSNR dB"], row["printed dB"]) == ("27.000", NOTHING)
@@ -83,9 +86,9 @@ def test_scores_stand_beside_what_was_printed(written):
 
 
 def test_a_failed_training_is_counted_and_all_of_them_are_a_failure(written):
-    other = cells(scores_of(written), "other", "Set5")
-    assert (other["seeds"], other["verdict"]) == ("2 of 3", "undecided")
-    failed = with_seeds(written, lambda each: [written.of("other").seeds[2]] * 3)
+    row = cells(scores_of(written), "other", "Set5")
+    assert (row["seeds"], row["verdict"]) == ("2 of 3", "undecided")
+    failed = with_seeds(written, lambda _: [written.of("other").seeds[2]] * 3)
     row = cells(scores_of(failed), "other", "Set5")
     assert (row["seeds"], row["PSNR dB"], row["verdict"]) == (
         "0 of 3",
@@ -95,14 +98,14 @@ def test_a_failed_training_is_counted_and_all_of_them_are_a_failure(written):
 
 
 def test_sets_that_only_the_paper_has_show_what_it_printed(written):
-    def without(each):
+    def without(variant):
         return [
             replace(s, scores={"BSD100": s.scores["BSD100"]} if s.scores else {})
-            for s in each.seeds
+            for s in variant.seeds
         ]
 
-    own = with_conditions(with_seeds(written, without), sets=("BSD100",))
-    row = cells(scores_of(own), "large", "Set5")
+    unmeasured = with_conditions(with_seeds(written, without), sets=("BSD100",))
+    row = cells(scores_of(unmeasured), "large", "Set5")
     assert row["printed dB"] == "30.70"
     assert (row["seeds"], row["PSNR dB"], row["verdict"]) == (NOTHING,) * 3
 
@@ -124,12 +127,14 @@ def test_costs_stand_beside_what_was_printed(written, bare):
         written, lambda v: [replace(s, iterations=next(counts)) for s in v.seeds]
     )
     assert cells([cost_table(unequal)], "middle")["iterations"] == "900–1000"
-    assert [each.rows for each in scores_of(bare)] == [(), ()]
+    assert [table.rows for table in scores_of(bare)] == [(), ()]
     assert "iterations" not in dict(cost_table(bare).columns)
 
 
 def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
-    single = with_conditions(with_seeds(written, lambda each: each.seeds[:1]), seeds=1)
+    single = with_conditions(
+        with_seeds(written, lambda variant: variant.seeds[:1]), seeds=1
+    )
     small = cells(scores_of(single), "small", "Set5")
     assert small["verdict"] == "none: one seed"
     assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
@@ -141,7 +146,8 @@ def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
 def test_markdown_has_every_table_and_text_stays_text(written, bare):
     text = markdown(report(judge([written])))
     assert text == markdown(report(judge([written])))
-    (scores, differences), costs = scores_of(written), cost_table(written)
+    (scores, differences) = scores_of(written)
+    costs = cost_table(written)
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert len(rows) == 2 * 4 + len(written.variants) + len(
         (*scores.rows, *differences.rows, *costs.rows)
@@ -152,11 +158,11 @@ def test_markdown_has_every_table_and_text_stays_text(written, bare):
     assert "<script>" not in text
     assert r"Nobody \| et al., Table \<2\>" in text
     assert r"Failed: other, seed 2: the training \<has\> diverged" in text
-    both = markdown(report(judge([written, bare])))
-    assert both.index("### net/size: ") < both.index("### net/costs: ")
-    assert "### net/costs: quality" not in both
-    assert "| small | small " in both
-    assert "All variants change: network.a=1" in both
+    text_of_both = markdown(report(judge([written, bare])))
+    assert text_of_both.index("### net/size: ") < text_of_both.index("### net/costs: ")
+    assert "### net/costs: quality" not in text_of_both
+    assert "| small | small " in text_of_both
+    assert "All variants change: network.a=1" in text_of_both
 
 
 def test_conditions_name_data_sets_and_machine_but_no_folders(written, bare):
@@ -176,7 +182,8 @@ def test_conditions_name_data_sets_and_machine_but_no_folders(written, bare):
     assert [line.partition(":")[0] for line in conditions(bare)] == ["Machine"]
 
 
-ONE, TWO = "With one seed the interval is over pictures alone", "Two seeds tell little"
+ONE = "With one seed the interval is over pictures alone"
+TWO = "Two seeds tell little"
 FASTER = "faster variants were trained for more iterations"
 
 

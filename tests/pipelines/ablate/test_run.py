@@ -66,15 +66,15 @@ def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
         budget="6", device="cpu", precision="fp32", threads=1,
     )  # fmt: skip
     train(alone)
-    own = (tmp_path / "alone/last.safetensors").read_bytes()
-    assert tensors(own) == tensors(weights_of(options, "without"))
+    weights = (tmp_path / "alone/last.safetensors").read_bytes()
+    assert tensors(weights) == tensors(weights_of(options, "without"))
     scores = ran.of("without").measured("Faces")[0]
     plain = EvalOptions(metrics=METRICS, costs=False)
-    found = evaluate(
+    evaluation = evaluate(
         [str(tmp_path / "alone/last.safetensors")], [str(faces)], scales=(2,),
         options=plain,
     )  # fmt: skip
-    assert {s.picture: s.values for s in found.scores} == scores["pictures"]
+    assert {s.picture: s.values for s in evaluation.scores} == scores["pictures"]
     bicubic = evaluate(["bicubic"], [str(faces)], scales=(2,), options=plain)
     assert scores["bicubic"] == pytest.approx(
         bicubic.means()[0]["values"]["psnr"], abs=1e-3
@@ -100,16 +100,16 @@ def test_the_folder_can_be_resumed_by_srx_train_and_is_measured_again(
 def test_more_seeds_do_only_what_is_missing(ran, pair, options, notes, monkeypatch):
     begun = []
 
-    def watched(own, *more):
-        begun.append(own.out.name)
-        return train(own, *more)
+    def watched(training, *arguments):
+        begun.append(training.out.name)
+        return train(training, *arguments)
 
     monkeypatch.setattr(runs, "train", watched)
-    (more,) = run_ablations([pair], replace(options, seeds=2), progress=notes)
+    (extended,) = run_ablations([pair], replace(options, seeds=2), progress=notes)
     assert begun == ["seed-1", "seed-1"]
     assert "2 of 4 trainings are there already" in notes.messages
-    assert [s.seed for s in more.base.seeds] == [0, 1]
-    assert more.base.seeds[0] == ran.base.seeds[0]
+    assert [s.seed for s in extended.base.seeds] == [0, 1]
+    assert extended.base.seeds[0] == ran.base.seeds[0]
     assert tensors(weights_of(options, "with", 0)) != tensors(
         weights_of(options, "with", 1)
     )
@@ -119,15 +119,15 @@ def test_other_sets_and_other_pictures_of_a_set_are_measured_without_training(
     ran, pair, options, faces, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(runs, "train", None)
-    other = tmp_path / "Faces"
-    other.mkdir()
-    (other / "one.png").write_bytes((faces / "aaa.png").read_bytes())
-    own = replace(options, sets=(str(other),))
-    (first,) = run_ablations([pair], own)
-    assert list(first.base.measured("Faces")[0]["pictures"]) == ["one"]
-    (other / "one.png").write_bytes((faces / "bbb.png").read_bytes())
-    (second,) = run_ablations([pair], own)
-    assert first.base.means("Faces") != second.base.means("Faces")
+    new_set = tmp_path / "Faces"
+    new_set.mkdir()
+    (new_set / "one.png").write_bytes((faces / "aaa.png").read_bytes())
+    changed = replace(options, sets=(str(new_set),))
+    (result,) = run_ablations([pair], changed)
+    assert list(result.base.measured("Faces")[0]["pictures"]) == ["one"]
+    (new_set / "one.png").write_bytes((faces / "bbb.png").read_bytes())
+    (second,) = run_ablations([pair], changed)
+    assert result.base.means("Faces") != second.base.means("Faces")
     (third,) = run_ablations([pair], options)
     assert third.base.means("Faces") == ran.base.means("Faces")
 
@@ -135,20 +135,20 @@ def test_other_sets_and_other_pictures_of_a_set_are_measured_without_training(
 def test_a_stopped_run_goes_on_from_its_checkpoint(
     ran, pair, options, tmp_path, monkeypatch
 ):
-    own = replace(options, out=tmp_path / "stopped")
+    stopping = replace(options, out=tmp_path / "stopped")
     asked: list[None] = []
 
     def stop():
         asked.append(None)
         return len(asked) > 6
 
-    (stopped,) = run_ablations([pair], own, stop=stop)
+    (stopped,) = run_ablations([pair], stopping, stop=stop)
     assert stopped.missing == 2
-    assert read_result(own.out, "tiny/parts") == stopped
-    (whole,) = run_ablations([pair], own)
-    assert whole.missing == 0
+    assert read_result(stopping.out, "tiny/parts") == stopped
+    (finished,) = run_ablations([pair], stopping)
+    assert finished.missing == 0
     for name in ("with", "without"):
-        assert weights_of(own, name) == weights_of(options, name)
+        assert weights_of(stopping, name) == weights_of(options, name)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,9 @@ def test_a_failed_variant_stops_no_other(tiny, options, notes):
         f"too fast, seed 0: {result.of('too fast').seeds[0].failure}"
     ]
     assert "diverged" in result.failures[0]
-    assert [seed.iterations for each in result.variants for seed in each.seeds] == [
+    assert [
+        seed.iterations for variant in result.variants for seed in variant.seeds
+    ] == [
         6,
         6,
         None,
@@ -212,9 +214,9 @@ def test_a_process_that_dies_fails_its_unit_and_keeps_what_is_stored(
 ):
     (faces.parent / "More").mkdir()
     (faces.parent / "More" / "one.png").write_bytes((faces / "aaa.png").read_bytes())
-    own = replace(options, sets=(str(faces), str(faces.parent / "More")))
+    both_sets = replace(options, sets=(str(faces), str(faces.parent / "More")))
     (result,) = run_ablations(
-        [pair], own, executor=SimulatedExecutor(1, lambda unit: True)
+        [pair], both_sets, executor=SimulatedExecutor(1, lambda unit: True)
     )
     seed = result.base.seeds[0]
     assert (seed.iterations, seed.failure, list(seed.scores)) == (
@@ -229,8 +231,8 @@ def test_pairs_in_their_folders_are_trained_on(pair, options, pictures, tmp_path
         for file in pictures.iterdir():
             with Image.open(file) as picture:
                 picture.resize((size, size)).save(tmp_path / "set" / folder / file.name)
-    own = replace(options, data=(tmp_path / "set",), hold_out=())
-    (result,) = run_ablations([pair], own, stop=lambda: True)
+    paired = replace(options, data=(tmp_path / "set",), hold_out=())
+    (result,) = run_ablations([pair], paired, stop=lambda: True)
     assert (result.conditions["pictures"], result.failures) == (7, [])
 
 
@@ -238,15 +240,17 @@ def test_costs_alone_leave_the_trainings_that_are_there(ran, pair, options):
     (bare,) = run_ablations(
         [pair], replace(options, train=False, data=(), precision="fp16")
     )
-    assert [each.seeds for each in bare.variants] == [(), ()]
-    assert [each.cost for each in bare.variants] == [each.cost for each in ran.variants]
+    assert [variant.seeds for variant in bare.variants] == [(), ()]
+    assert [variant.cost for variant in bare.variants] == [
+        variant.cost for variant in ran.variants
+    ]
     assert read_result(options.out, "tiny/parts") == ran
 
 
 def test_a_set_that_is_not_there_is_told_and_none_takes_the_built_in_pictures(
     pair, options, notes, monkeypatch
 ):
-    monkeypatch.setattr(runs, "train", lambda *given: pytest.fail("not to be trained"))
+    monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("not to be trained"))
     lost = replace(pair, sets=("nowhere",))
     (result,) = run_ablations([lost], options, progress=notes, stop=lambda: True)
     assert [result.conditions[name] for name in ("sets", "missing")] == [
@@ -278,10 +282,10 @@ def test_a_network_with_two_forms_counts_as_it_is_deployed():
 @pytest.mark.gpu
 def test_memory_is_that_of_one_pass_as_the_paper_measured_it():
     small = ("network.channels=8", "network.num_blocks=3", "network.num_groups=1")
-    plain, kept = (
-        cost(*small, device="cuda", memory_sizes=((24, 32),), memory_gradients=own)[
-            "memory"
-        ]["24x32"]
-        for own in (False, True)
+    plain, with_gradients = (
+        cost(
+            *small, device="cuda", memory_sizes=((24, 32),), memory_gradients=gradients
+        )["memory"]["24x32"]
+        for gradients in (False, True)
     )
-    assert kept > 2 * plain > 0
+    assert with_gradients > 2 * plain > 0

@@ -17,10 +17,8 @@ from srcli.pipelines.ablate.results import difference, holm, judge
 def test_one_seed_or_one_picture_is_the_plain_paired_interval(turned):
     values = np.array([[0.1, 0.3, -0.2, 0.25, 0.4]])
     half = 2.776445 * values.std(ddof=1) / math.sqrt(5)
-    *found, p = crossed_interval(values.T if turned else values)
-    assert found == pytest.approx(
-        (values.mean() - half, values.mean() + half), abs=1e-5
-    )
+    *ends, p = crossed_interval(values.T if turned else values)
+    assert ends == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-5)
     assert p == pytest.approx(ttest_1samp(values[0], 0).pvalue)
 
 
@@ -41,7 +39,7 @@ def test_special_cases_of_intervals():
 def test_intervals_hold_the_truth_as_often_as_they_say(shape, parts, lowest, highest):
     generator = np.random.default_rng(5)
     seeds, pictures = shape
-    held = 0
+    hits = 0
     for _ in range(400):
         values = (
             parts[0] * generator.normal(size=(seeds, 1))
@@ -49,38 +47,38 @@ def test_intervals_hold_the_truth_as_often_as_they_say(shape, parts, lowest, hig
             + parts[2] * generator.normal(size=shape)
         )
         low, high, _ = crossed_interval(values)
-        held += low <= 0 <= high
-    assert lowest <= held / 400 <= highest
+        hits += low <= 0 <= high
+    assert lowest <= hits / 400 <= highest
 
 
 def test_a_difference_is_paired_by_seed_and_picture(written):
-    found = difference(written, "small", "Set5")
-    assert found is not None
-    assert found["mean"] == pytest.approx(-0.5, abs=0.03)
-    assert (found["seeds"], found["pictures"]) == (3, 5)
+    measured = difference(written, "small", "Set5")
+    assert measured is not None
+    assert measured["mean"] == pytest.approx(-0.5, abs=0.03)
+    assert (measured["seeds"], measured["pictures"]) == (3, 5)
     # Pictures differ by decibels, and seeds together: none of that is in the interval.
-    assert found["high"] - found["low"] < 0.2
-    base, other = (written.of(name).means("Set5") for name in ("middle", "small"))
-    assert found["mean"] == pytest.approx(np.mean(other) - np.mean(base))
+    assert measured["high"] - measured["low"] < 0.2
+    base, small = (written.of(name).means("Set5") for name in ("middle", "small"))
+    assert measured["mean"] == pytest.approx(np.mean(small) - np.mean(base))
 
 
 def test_only_what_both_have_is_compared(written):
-    found = difference(written, "other", "Set5")
-    assert found is not None
-    assert found["seeds"] == 2
+    measured = difference(written, "other", "Set5")
+    assert measured is not None
+    assert measured["seeds"] == 2
     assert difference(written, "small", "Urban100") is None
     base = written.base.seeds[0]
     few = {k: v for k, v in base.scores["Set5"]["pictures"].items() if k != "p1"}
     few["p2"] = {"psnr": math.inf, "ssim": 1.0}
     fewer = replace(base, scores={"Set5": {"pictures": few, "bicubic": 27.0}})
     changed = replace(written.base, seeds=(fewer,))
-    own = replace(
+    shortened = replace(
         written,
         variants=tuple(changed if v is written.base else v for v in written.variants),
     )
-    found = difference(own, "small", "Set5")
-    assert found is not None
-    assert (found["seeds"], found["pictures"]) == (1, 3)
+    measured = difference(shortened, "small", "Set5")
+    assert measured is not None
+    assert (measured["seeds"], measured["pictures"]) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -101,30 +99,39 @@ def test_holms_correction_by_hand(plain, adjusted):
 def verdicts(result, dataset="Set5"):
     (judged,) = judge([result])
     return {
-        own["variant"]: own["verdict"]
-        for own in judged.comparisons
-        if own["set"] == dataset
+        comparison["variant"]: comparison["verdict"]
+        for comparison in judged.comparisons
+        if comparison["set"] == dataset
     }
 
 
 def printing(result, **printed):
     """The same with other printed figures on Set5; None for none."""
     variants = []
-    for each in result.variants:
-        value = printed.get(each.variant.name, each.variant.published.get("Set5.psnr"))
+    for variant in result.variants:
+        value = printed.get(
+            variant.variant.name, variant.variant.published.get("Set5.psnr")
+        )
         figures = {"Set5.psnr": value} if value is not None else {}
-        variants.append(replace(each, variant=replace(each.variant, published=figures)))
-    own = replace(result.ablation, variants=tuple(each.variant for each in variants))
-    return replace(result, ablation=own, variants=tuple(variants))
+        variants.append(
+            replace(variant, variant=replace(variant.variant, published=figures))
+        )
+    ablation = replace(
+        result.ablation, variants=tuple(variant.variant for variant in variants)
+    )
+    return replace(result, ablation=ablation, variants=tuple(variants))
 
 
 def above(result, gain):
     """The same with a bicubic so many decibels below the base on Set5."""
     level = result.base.means("Set5")[0] - gain
 
-    def lower(each):
-        scores = {name: {**own, "bicubic": level} for name, own in each.scores.items()}
-        return replace(each, scores=scores)
+    def lower(variant):
+        scores = {
+            name: {**scores_of_set, "bicubic": level}
+            for name, scores_of_set in variant.scores.items()
+        }
+        return replace(variant, scores=scores)
 
     variants = tuple(
         replace(v, seeds=tuple(map(lower, v.seeds))) for v in result.variants
@@ -141,34 +148,39 @@ def test_signs_are_compared_with_the_printed_ones(written):
     }
     (judged,) = judge([written])
     assert judged.tests == 3
-    plain = [each["found"]["p"] for each in judged.comparisons if each["p"]]
-    adjusted = [each["p"] for each in judged.comparisons if each["p"]]
+    plain = [
+        comparison["found"]["p"] for comparison in judged.comparisons if comparison["p"]
+    ]
+    adjusted = [comparison["p"] for comparison in judged.comparisons if comparison["p"]]
     assert min(adjusted) == pytest.approx(3 * min(plain))
 
 
 @pytest.mark.parametrize("printed", [None, 30.62])
 def test_nothing_is_said_where_no_sign_was_printed(written, printed):
-    own = printing(written, small=printed)
-    assert verdicts(own)["small"] == "none: no sign printed"
-    assert judge([own])[0].tests == 2
+    reprinted = printing(written, small=printed)
+    assert verdicts(reprinted)["small"] == "none: no sign printed"
+    assert judge([reprinted])[0].tests == 2
 
 
 @pytest.mark.parametrize(("gain", "judged"), [(3.0, True), (0.9, False), (-4.0, False)])
 def test_networks_near_bicubic_are_not_judged(written, gain, judged):
-    own = above(written, gain)
-    assert (verdicts(own)["small"] == "same sign") == judged
-    assert (verdicts(own)["large"] == "none: too near bicubic") != judged
+    lowered = above(written, gain)
+    assert (verdicts(lowered)["small"] == "same sign") == judged
+    assert (verdicts(lowered)["large"] == "none: too near bicubic") != judged
 
 
 def test_half_of_the_printed_gain_is_needed(written):
-    own = printing(
+    reprinted = printing(
         above(written, 3.0), middle=40.0
     )  # 13 dB above bicubic, of which 3 are there
-    assert verdicts(own)["small"] == "none: too near bicubic"
+    assert verdicts(reprinted)["small"] == "none: too near bicubic"
 
 
 def test_more_tests_make_it_harder(written):
-    (alone,), (more, _) = judge([written]), judge([written, written])
-    assert (alone.tests, more.tests) == (3, 6)
-    before, after = (each.comparison("Set5", "small")["p"] for each in (alone, more))
+    (alone,) = judge([written])
+    (doubled, _) = judge([written, written])
+    assert (alone.tests, doubled.tests) == (3, 6)
+    before, after = (
+        result.comparison("Set5", "small")["p"] for result in (alone, doubled)
+    )
     assert (after or 0) == pytest.approx(2 * (before or 1))

@@ -61,15 +61,15 @@ def test_everything_of_a_run_is_in_its_result(found):
 
 
 def test_tables_and_markdown_tell_it(found):
-    first, second, costs = (
-        each for each in bench_report(found) if isinstance(each, Table)
+    large, small, costs = (
+        block for block in bench_report(found) if isinstance(block, Table)
     )
-    assert (first.title, second.title) == (
+    assert (large.title, small.title) == (
         "x2, 32x24 to 64x48, 2 rounds",
         "x2, 16x20 to 32x40, 2 rounds",
     )
-    cells = first.rows[1].cells
-    assert (cells[:2], cells[-1], first.columns[-1].heading) == (
+    cells = large.rows[1].cells
+    assert (cells[:2], cells[-1], large.columns[-1].heading) == (
         ("bicubic", "plain"),
         None,
         "x plain",
@@ -101,8 +101,8 @@ def prepared(
 @pytest.mark.parametrize("native", [True, False])
 def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
     monkeypatch.setattr(device_module, "cpu_has_bf16", lambda: native)
-    found = prepared("bicubic", 2, ("auto", "fp32", "bf16", "fp32"))
-    assert [each.format for each in found] == (
+    cases = prepared("bicubic", 2, ("auto", "fp32", "bf16", "fp32"))
+    assert [case.format for case in cases] == (
         ["bf16", "fp32"] if native else ["fp32", "bf16"]
     )
     (only, plain) = prepared("bicubic", 2, plain=True)
@@ -112,17 +112,17 @@ def test_number_formats_that_come_to_the_same_run_once(monkeypatch, native):
 
 
 def test_what_is_timed_is_what_users_get(monkeypatch):
-    made = []
+    engines = []
 
-    def watched(*given):
-        made.append(enlarge_array(*given))
+    def watched(*arguments):
+        engines.append(enlarge_array(*arguments))
 
     monkeypatch.setattr("srcli.pipelines.bench.enlarge_array", watched)
     (case,) = prepared("rrlfn", 4, tile=32, size=(30, 44))
     case.run()
     assert case.grid.count > 1
     expected = upscale(case.picture, "rrlfn", 4, tile=32, device="cpu")
-    np.testing.assert_array_equal(made[-1], expected)
+    np.testing.assert_array_equal(engines[-1], expected)
 
 
 @pytest.mark.parametrize(

@@ -25,22 +25,24 @@ def test_crops_are_of_one_place(photograph, scale):
     lr = resize(hr, 1 / scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
     pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2])
-    found = cut_crops(ScoredPicture(scale, "set", "a", pair=pair, sr=sr))
-    top, left, high, wide = found.window
-    assert np.array_equal(found.hr, hr[top : top + high, left : left + wide])
-    assert np.array_equal(found.sr["b"], sr["b"][top : top + high, left : left + wide])
-    assert found.lr.shape == (high // scale, wide // scale, 3)
-    assert np.array_equal(found.lr[0, 0], lr[top // scale, left // scale])
-    assert not np.shares_memory(found.hr, hr)
-    assert list(found.sr) == ["a", "b"]
-    assert max(found.overview.shape) == 160
+    comparison = cut_crops(ScoredPicture(scale, "set", "a", pair=pair, sr=sr))
+    top, left, high, wide = comparison.window
+    assert np.array_equal(comparison.hr, hr[top : top + high, left : left + wide])
+    assert np.array_equal(
+        comparison.sr["b"], sr["b"][top : top + high, left : left + wide]
+    )
+    assert comparison.lr.shape == (high // scale, wide // scale, 3)
+    assert np.array_equal(comparison.lr[0, 0], lr[top // scale, left // scale])
+    assert not np.shares_memory(comparison.hr, hr)
+    assert list(comparison.sr) == ["a", "b"]
+    assert max(comparison.overview.shape) == 160
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_window_covers_a_planted_difference(photograph, scale):
     hr = mod_crop(photograph, scale)
-    other = shifted(hr, slice(171, 251), slice(43, 143))
-    top, left, high, wide = find_window(hr, {"a": hr, "b": other}, scale=scale)
+    changed = shifted(hr, slice(171, 251), slice(43, 143))
+    top, left, high, wide = find_window(hr, {"a": hr, "b": changed}, scale=scale)
     assert (high, wide) == (CROP, CROP)
     assert top <= 171
     assert top + high >= 251
@@ -50,15 +52,15 @@ def test_the_window_covers_a_planted_difference(photograph, scale):
 
 
 def test_one_model_is_compared_with_hr(photograph):
-    other = shifted(photograph, slice(0, 60), slice(330, 400))
-    top, left, high, wide = find_window(photograph, {"a": other}, scale=4)
+    changed = shifted(photograph, slice(0, 60), slice(330, 400))
+    top, left, high, wide = find_window(photograph, {"a": changed}, scale=4)
     assert (top, left, high, wide) == (0, 280, 120, 120)
 
 
 def test_what_is_wrong_in_every_model_alike_does_not_count(photograph):
     wrong = shifted(photograph, slice(0, 100), slice(0, 100))
-    other = shifted(wrong, slice(220, 300), slice(300, 380))
-    top, left, *_ = find_window(photograph, {"a": wrong, "b": other}, scale=4)
+    changed = shifted(wrong, slice(220, 300), slice(300, 380))
+    top, left, *_ = find_window(photograph, {"a": wrong, "b": changed}, scale=4)
     assert top > 100
     assert left > 100
 

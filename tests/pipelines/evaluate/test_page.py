@@ -29,14 +29,14 @@ def tree(page, parse):
 
 def section(tree, name):
     """The part of the page with an id."""
-    (found,) = [node for node in tree.all() if node.attributes.get("id") == name]
-    return found
+    (node_of_id,) = [node for node in tree.all() if node.attributes.get("id") == name]
+    return node_of_id
 
 
 def decode(image):
     """Pixels of an ``img``."""
-    kind, _, data = image.attributes["src"].partition(";base64,")
-    assert kind in ("data:image/png", "data:image/jpeg")
+    scheme, _, data = image.attributes["src"].partition(";base64,")
+    assert scheme in ("data:image/png", "data:image/jpeg")
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
 
 
@@ -116,10 +116,10 @@ def test_crops_are_the_very_pixels(crops, tree):
     assert len(cards) == len(crops)
     for card, crop in zip(cards, crops, strict=True):
         (figures,) = card.all("div", "crops")
-        found = [decode(image) for image in figures.all("img")]
-        wanted = [crop.hr, crop.lr, *crop.sr.values()]
-        assert len(found) == len(wanted)
-        for pixels, expected in zip(found, wanted, strict=True):
+        shown = [decode(image) for image in figures.all("img")]
+        sources = [crop.hr, crop.lr, *crop.sr.values()]
+        assert len(shown) == len(sources)
+        for pixels, expected in zip(shown, sources, strict=True):
             assert np.array_equal(pixels, expected)
         (overview,) = card.all("span", "overview")[0].all("img")
         assert decode(overview).shape == crop.overview.shape
@@ -135,10 +135,10 @@ def test_the_overview_outlines_the_crop(crops, tree):
             crop.window[3] / columns,
             crop.window[2] / rows,
         )
-        found = [
+        outline = [
             float(outline[k].rstrip("%")) / 100 for k in ("x", "y", "width", "height")
         ]
-        assert found == pytest.approx(expected, abs=1e-4)
+        assert outline == pytest.approx(expected, abs=1e-4)
 
 
 def test_crops_carry_the_psnr_and_the_best_is_marked(crops, tree):
@@ -158,10 +158,13 @@ def test_scores_differences_costs_and_failures_are_told(written, tree):
     assert len(printed) == 2
     assert "28.20" in printed[0].text
     assert "Nobody | et al., Table <2>" in printed[0].text
-    part, first = section(tree, "differences-x4"), written.differences[0]
-    interval = f"[{first['low']:+.3f}, {first['high']:+.3f}]"
-    assert interval in part.text
-    assert len(part.all("tr")) == 1 + len(written.sizes) + len(written.differences)
+    section_text = section(tree, "differences-x4")
+    difference = written.differences[0]
+    interval = f"[{difference['low']:+.3f}, {difference['high']:+.3f}]"
+    assert interval in section_text.text
+    assert len(section_text.all("tr")) == 1 + len(written.sizes) + len(
+        written.differences
+    )
     links = {
         link.text: link.attributes["href"]
         for link in section(tree, "pictures-x4").all("a")
@@ -209,13 +212,13 @@ PROBE = """
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_it_without_complaint(browse, page, crops, width, dark):
-    found, shot, complaints = browse(page, PROBE, width=width, dark=dark)
+    facts, shot, complaints = browse(page, PROBE, width=width, dark=dark)
     assert complaints == []
-    assert (found["width"], found["dark"]) == (width, dark)
-    assert found["overflow"] == 0
-    assert len(found["images"]) == sum(3 + len(c.sr) for c in crops) + 1  # the viewer's
-    assert found["images"].count(False) == 1  # the viewer is empty until it opens
-    assert [name for name in found["requests"] if not name.startswith("data:")] == []
+    assert (facts["width"], facts["dark"]) == (width, dark)
+    assert facts["overflow"] == 0
+    assert len(facts["images"]) == sum(3 + len(c.sr) for c in crops) + 1  # the viewer's
+    assert facts["images"].count(False) == 1  # the viewer is empty until it opens
+    assert [name for name in facts["requests"] if not name.startswith("data:")] == []
     assert shot.shape == (900, width, 3)
     assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 50
     assert (shot[2, 2].mean() < 60) == dark
@@ -224,13 +227,14 @@ def test_a_browser_shows_it_without_complaint(browse, page, crops, width, dark):
 @pytest.mark.browser
 def test_pixels_are_shown_as_they_are(browse, page, crops):
     height = 4000
-    found, shot, _ = browse(page, PROBE, width=1280, height=height)
+    facts, shot, _ = browse(page, PROBE, width=1280, height=height)
     for (left, top), pixels in zip(
-        found["crops"], (crops[0].hr, crops[0].lr), strict=True
+        facts["crops"], (crops[0].hr, crops[0].lr), strict=True
     ):
         zoom = 240 // pixels.shape[1]
         expected = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
-        x, y = round(left), round(top)
+        x = round(left)
+        y = round(top)
         assert y + expected.shape[0] < height
         area = shot[y : y + expected.shape[0], x : x + expected.shape[1]]
         assert np.array_equal(area, expected)
@@ -247,10 +251,10 @@ def test_keys_flip_between_crops_at_one_place(browse, page):
       for (const key of ["ArrowRight", "ArrowRight", "h", "ArrowLeft"]) { press(key); note(); }
       view.querySelector("[aria-label=close]").click(); note();
     """
-    found, _, complaints = browse(page, PROBE + script)
+    facts, _, complaints = browse(page, PROBE + script)
     assert complaints == []
-    assert found["hint"]
-    before, *during, after = found["shown"]
+    assert facts["hint"]
+    before, *during, after = facts["shown"]
     assert (before[0], after[0]) == (False, False)
     assert [state[:2] for state in during] == [[True, i] for i in (3, 4, 0, 0, 4)]
     assert len({tuple(state[2:]) for state in during}) == 1

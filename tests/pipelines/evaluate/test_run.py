@@ -19,21 +19,23 @@ QUICK = EvalOptions(metrics=("psnr",), costs=False)
 
 @pytest.fixture
 def folder(tmp_path, astronaut):
-    place = tmp_path / "set"
-    place.mkdir()
-    Image.fromarray(astronaut).save(place / "a.png")
-    Image.fromarray(astronaut[..., 0]).save(place / "grau-höhe.png")
-    return place
+    set_folder = tmp_path / "set"
+    set_folder.mkdir()
+    Image.fromarray(astronaut).save(set_folder / "a.png")
+    Image.fromarray(astronaut[..., 0]).save(set_folder / "grau-höhe.png")
+    return set_folder
 
 
 def test_two_sets_of_one_name_stay_apart(folder, tmp_path, astronaut):
-    other = tmp_path / "elsewhere" / "set"
-    other.mkdir(parents=True)
-    Image.fromarray(astronaut[:100]).save(other / "a.png")
-    result = evaluate(["bicubic"], [str(folder), str(other)], scales=[2], options=QUICK)
+    namesake = tmp_path / "elsewhere" / "set"
+    namesake.mkdir(parents=True)
+    Image.fromarray(astronaut[:100]).save(namesake / "a.png")
+    result = evaluate(
+        ["bicubic"], [str(folder), str(namesake)], scales=[2], options=QUICK
+    )
     assert [(mean["dataset"], mean["pictures"]) for mean in result.means()] == [
         (str(folder), 2),
-        (str(other), 1),
+        (str(namesake), 1),
     ]
 
 
@@ -66,8 +68,10 @@ def test_a_bicubic_network_on_y_gives_what_bicubic_gives(tmp_path, astronaut, ch
         options=EvalOptions(metrics=("psnr",), costs=False, chain=chain),
         on_picture=[pictures.append],
     )  # fmt: skip
-    found, expected = (sr[8:-8, 8:-8].astype(int) for sr in pictures[0].sr.values())
-    apart = np.abs(found - expected)
+    by_network, expected = (
+        sr[8:-8, 8:-8].astype(int) for sr in pictures[0].sr.values()
+    )
+    apart = np.abs(by_network - expected)
     # Bicubic of 8-bit RGB rounds and clips after each of its passes, the network on Y
     # does not.
     assert apart.max() <= (3 if chain == "rgb8" else 1)
@@ -78,10 +82,12 @@ def test_a_bicubic_network_on_y_gives_what_bicubic_gives(tmp_path, astronaut, ch
 def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(folder):
     """Black of a gray picture taken as luma is 0, and networks on Y learnt from 16 to 235."""
     options = EvalOptions(metrics=("psnr",), costs=False, chain="luma-float")
-    found = evaluate(["ddsr", "bicubic"], [str(folder)], scales=[2], options=options)
+    evaluation = evaluate(
+        ["ddsr", "bicubic"], [str(folder)], scales=[2], options=options
+    )
     psnr = {
         score.model: score.values["psnr"]
-        for score in found.scores
+        for score in evaluation.scores
         if score.picture != "a"
     }
     assert psnr["ddsr"] > psnr["bicubic"] + 0.5

@@ -33,12 +33,14 @@ def read(text):
 
 
 def test_a_scale_shows_its_own_rows_only(written):
-    other = replace(written, scales=(2, 4), sizes={**written.sizes, (2, "Photos"): 1})
-    assert [row.cells[0] for row in tables.score_table(other, 2).rows][
+    two_scales = replace(
+        written, scales=(2, 4), sizes={**written.sizes, (2, "Photos"): 1}
+    )
+    assert [row.cells[0] for row in tables.score_table(two_scales, 2).rows][
         -1
     ] == "ELSEWHERE"
-    assert tables.difference_table(other, 2).rows == ()
-    assert [table.rows for table in tables.scale_tables(other, 2)[2:]] == [(), ()]
+    assert tables.difference_table(two_scales, 2).rows == ()
+    assert [table.rows for table in tables.scale_tables(two_scales, 2)[2:]] == [(), ()]
 
 
 def test_rows_of_another_protocol_are_not_comparable(written):
@@ -90,11 +92,15 @@ def test_published_rows_name_their_source_and_keep_their_digits(found):
 def test_differences_stand_with_their_intervals(written, found):
     head, *rows = found[1]
     assert head == ["set", "model", "metric", "pictures", "difference", "95 % interval"]
-    for each, row in zip(written.differences, rows, strict=True):
-        assert (plain(row[0]), plain(row[1])) == (each["dataset"], each["model"])
-        digits, count = 3 if each["metric"] == "psnr" else 4, each["pictures"]
+    for difference, row in zip(written.differences, rows, strict=True):
+        assert (plain(row[0]), plain(row[1])) == (
+            difference["dataset"],
+            difference["model"],
+        )
+        digits = 3 if difference["metric"] == "psnr" else 4
+        count = difference["pictures"]
         low, mean, high = (
-            f"{each[key]:+.{digits}f}" for key in ("low", "mean", "high")
+            f"{difference[key]:+.{digits}f}" for key in ("low", "mean", "high")
         )
         assert row[3:] == [str(count), mean, f"[{low}, {high}]" if count > 1 else "–"]
 

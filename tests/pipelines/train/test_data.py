@@ -24,7 +24,8 @@ from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.progress import Notes
 from tests.fixtures.trainings import Net
 
-AERIAL, PHOTO = DEGRADATIONS["aerial"], DEGRADATIONS["photo"]
+AERIAL = DEGRADATIONS["aerial"]
+PHOTO = DEGRADATIONS["photo"]
 
 RECIPE = TrainRecipe(
     model="g-idrn", stages=(Stage(patch=16, batch=2), Stage(patch=24, batch=2))
@@ -44,32 +45,31 @@ def options(tmp_path, astronaut):
 
 def test_held_out_pictures_are_degraded_once_and_for_all(options):
     notes = Notes()
-    plain, made = (
-        load_data(options, 2, BICUBIC, Notes()),
-        load_data(options, 2, AERIAL, notes),
-    )
+    plain = load_data(options, 2, BICUBIC, Notes())
+    degraded = load_data(options, 2, AERIAL, notes)
     assert "LR by degradation aerial" in notes.messages[-1]
     assert "validation once (seed 20)" in notes.messages[-1]
     assert plain.held_out is not None
-    assert made.held_out is not None
+    assert degraded.held_out is not None
     expected = degrade_pairs(plain.held_out, AERIAL)
-    assert np.array_equal(made.held_out.lr[0], expected.lr[0])
-    assert np.array_equal(made.held_out.hr[0], plain.held_out.hr[0])
+    assert np.array_equal(degraded.held_out.lr[0], expected.lr[0])
+    assert np.array_equal(degraded.held_out.hr[0], plain.held_out.hr[0])
     assert (
-        made.digest == plain.digest
+        degraded.digest == plain.digest
     )  # the HR pixels are the data, the recipe says the rest
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_batches_are_read_ahead_for_another_device(options, device):
     recipe = replace(RECIPE, degradation=PHOTO)
-    data, notes = load_data(options, 2, PHOTO, Notes()), Notes()
+    data = load_data(options, 2, PHOTO, Notes())
+    notes = Notes()
     numerics = Numerics(device=torch.device(device))
-    made = make_sampler(
+    sampler = make_sampler(
         data.train, recipe, StepContext(network=Net(), numerics=numerics), notes
     )
-    assert made.degradation == PHOTO
-    lr, hr = made.batch(0, Stage(batch=2, patch=16))
+    assert sampler.degradation == PHOTO
+    lr, hr = sampler.batch(0, Stage(batch=2, patch=16))
     ahead = device != "cpu" and sys.platform == "linux"  # elsewhere forking is not safe
     assert bool(multiprocessing.active_children()) is ahead
     assert (lr.device.type, hr.device.type) == (device, device)
@@ -84,12 +84,13 @@ def samplers(astronaut):
     """The same batches, made in the call and made ahead by two processes."""
     pairs = make_pairs([astronaut], 2)
     return [
-        PatchSampler(pairs, seed=1, degradation=AERIAL, workers=each) for each in (0, 2)
+        PatchSampler(pairs, seed=1, degradation=AERIAL, workers=workers)
+        for workers in (0, 2)
     ]
 
 
-def same(left, right):
-    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+def same(a, b):
+    return all(torch.equal(a, b) for a, b in zip(a, b, strict=True))
 
 
 @pytest.mark.posix
@@ -102,9 +103,11 @@ def test_batches_are_the_same_in_and_out_of_order(samplers):
         (9, 4, 16),
         (3, 4, 16),
     ]:
-        made = ahead.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True))
+        batch_ahead = ahead.batch(
+            step, Stage(batch=batch, patch=patch, prefer_detail=True)
+        )
         assert same(
-            made,
+            batch_ahead,
             sampler.batch(step, Stage(batch=batch, patch=patch, prefer_detail=True)),
         )
     # A new stage: other settings at the step that was made with the old ones.
@@ -125,12 +128,12 @@ def test_batches_are_made_in_other_processes_and_ctrl_c_leaves_them_alone(sample
     ahead.batch(0, stage)
     workers = multiprocessing.active_children()
     assert len(workers) == 2
-    for each in workers:
-        assert each.pid is not None
-        os.kill(each.pid, signal.SIGINT)
+    for worker in workers:
+        assert worker.pid is not None
+        os.kill(worker.pid, signal.SIGINT)
     for step in range(1, 8):
         assert same(ahead.batch(step, stage), sampler.batch(step, stage))
-    assert all(each.is_alive() for each in workers)
+    assert all(worker.is_alive() for worker in workers)
 
 
 @pytest.mark.posix
@@ -167,9 +170,9 @@ def test_pairs_are_read_as_they_lie_in_their_folders(pairs, given):
     data = load_data(selection, 2, BICUBIC, notes)
     assert "LR pictures are read from files" in notes.messages
     assert data.held_out is not None
-    for part, count in ((data.train, 2), (data.held_out, 1)):
-        assert len(part.hr) == count
-        for hr, lr_image in zip(part.hr, part.lr, strict=True):
+    for pairs_of_part, count in ((data.train, 2), (data.held_out, 1)):
+        assert len(pairs_of_part.hr) == count
+        for hr, lr_image in zip(pairs_of_part.hr, pairs_of_part.lr, strict=True):
             np.testing.assert_array_equal(hr[::2, ::2], lr_image)
     sampler = PatchSampler(data.train)
     lr_batch, hr_batch = sampler.batch(0, Stage(batch=8, patch=16, augmentation="none"))
@@ -178,8 +181,8 @@ def test_pairs_are_read_as_they_lie_in_their_folders(pairs, given):
 
 def test_pairs_of_one_camera_are_several_photographs(tmp_path, astronaut):
     for i in range(6):
-        for kind, pixels in (("HR", astronaut), ("LR2", astronaut[::2, ::2])):
-            Image.fromarray(pixels).save(tmp_path / f"Canon_00{i}_{kind}.png")
+        for suffix, pixels in (("HR", astronaut), ("LR2", astronaut[::2, ::2])):
+            Image.fromarray(pixels).save(tmp_path / f"Canon_00{i}_{suffix}.png")
     selection = DataSelection(data=(tmp_path,))
     split = choose_split(find_pairs(selection, 2), selection)
     assert [ref.name for ref in split.held_out] == ["Canon_000_HR"]
@@ -220,10 +223,12 @@ def load(folder, notes=None, **selection):
 
 
 def test_the_digest_follows_both_parts_and_not_the_place(folder):
-    first = load(folder).digest
-    assert load(folder).digest == first
+    former = load(folder).digest
+    assert load(folder).digest == former
     assert (
-        len({first, *(load(folder, hold_out=names).digest for names in ((), ("c-3",)))})
+        len(
+            {former, *(load(folder, hold_out=names).digest for names in ((), ("c-3",)))}
+        )
         == 3
     )
 
@@ -266,4 +271,4 @@ def test_every_picture_that_is_read_is_told_of_also_a_broken_one(folder):
     load(folder, notes)
     totals = [("reading", 2), ("reading", 5)]
     assert [(label, total) for label, total, _ in notes.tasks] == totals
-    assert [(label, done) for label, done, _ in notes.closed] == totals
+    assert [(label, advanced) for label, advanced, _ in notes.closed] == totals

@@ -37,25 +37,28 @@ RECIPE = TrainRecipe(
 
 def test_the_seed_decides_and_other_random_numbers_stay():
     before = torch.get_rng_state()
-    one, same, other = (first_network(RECIPE, scale=2, seed=seed) for seed in (1, 1, 2))
+    network, same, changed = (
+        first_network(RECIPE, scale=2, seed=seed) for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(
-        one.state_dict()["head.weight"], same.state_dict()["head.weight"]
+        network.state_dict()["head.weight"], same.state_dict()["head.weight"]
     )
     assert not torch.equal(
-        one.state_dict()["head.weight"], other.state_dict()["head.weight"]
+        network.state_dict()["head.weight"], changed.state_dict()["head.weight"]
     )
 
 
 def test_a_network_may_begin_as_an_interpolation(astronaut):
     picture = torch.from_numpy(astronaut[:32, :32].copy()).permute(2, 0, 1)[None] / 255
-    wanted, errors = bicubic_resize(picture, 2), []
+    interpolated = bicubic_resize(picture, 2)
+    errors = []
     for begins in (False, True):
         recipe = replace(RECIPE, start_from_bicubic=begins)
         network = first_network(recipe, scale=2, seed=0).eval()
         with torch.inference_mode():
             errors.append(
-                float((network(picture) - wanted)[..., 8:-8, 8:-8].abs().mean())
+                float((network(picture) - interpolated)[..., 8:-8, 8:-8].abs().mean())
             )
     assert errors[1] < errors[0] / 3
 
@@ -87,7 +90,8 @@ SMALL_SRCNN = TrainRecipe(model="srcnn", network={"channels": 8})
 
 
 def test_a_training_may_begin_from_a_model_or_a_file(tmp_path):
-    named, file = replace(RECIPE, start_from="rrlfn"), tmp_path / "mine.pth"
+    named = replace(RECIPE, start_from="rrlfn")
+    file = tmp_path / "mine.pth"
     assert initial_weights(RECIPE, 4) is None
     for recipe, init in ((named, None), (RECIPE, Path("rrlfn"))):
         assert initial_weights(recipe, 4, init) == weights.weights_path("rrlfn", 4)
@@ -104,7 +108,8 @@ def test_weights_of_another_scale_give_the_body_and_it_is_told(tmp_path):
     file = tmp_path / "x2.safetensors"
     info = WeightsInfo(model="g-idrn", scale=2, network=dict(RECIPE.network), notes={})
     save_weights(file, smaller.state_dict(), info)
-    larger, notes = first_network(RECIPE, scale=4, seed=2), Notes()
+    larger = first_network(RECIPE, scale=4, seed=2)
+    notes = Notes()
     load_initial_weights(larger, file, notes)
     assert torch.equal(
         larger.state_dict()["head.weight"], smaller.state_dict()["head.weight"]
@@ -125,7 +130,8 @@ def test_published_weights_are_a_start(tmp_path):
     tensors |= {"conv3.weight": torch.rand(1, 4, 5, 5), "conv1.bias": torch.rand(8)}
     tensors |= {"conv2.bias": torch.rand(4), "conv3.bias": torch.rand(1)}
     torch.save(tensors, tmp_path / "srcnn.pth")
-    network, notes = first_network(SMALL_SRCNN, scale=3, seed=1), Notes()
+    network = first_network(SMALL_SRCNN, scale=3, seed=1)
+    notes = Notes()
     load_initial_weights(network, tmp_path / "srcnn.pth", notes)
     assert torch.equal(network.state_dict()["layers.2.weight"], tensors["conv3.weight"])
     assert notes.messages == [f"began from {tmp_path / 'srcnn.pth'}: 6 of 6 tensors"]
@@ -150,13 +156,13 @@ def test_weights_are_stored_deployed_with_their_notes(tmp_path):
 
     info = written()
     assert info.network == {"num_blocks": 1, "deployed": True}
-    own = {
+    own_notes = {
         "seed": "7",
         "degradation": "photo",
         "iterations": "40",
         "validation_psnr_y": "31.2500",
     }
-    assert info.notes.items() > own.items()
+    assert info.notes.items() > own_notes.items()
     assert {"srx", "torch", "python"} < set(info.notes)
     x = torch.rand(1, 3, 20, 20)
     with torch.inference_mode():
@@ -176,8 +182,10 @@ def test_a_processor_gets_half_precision_only_where_it_is_native_or_asked_for(
     assert chosen.autocast == (torch.bfloat16 if native else None)
     assert chosen.channels_last is native
     device = torch.device("cpu")
-    found = [resolve_precision(each, device) for each in ("auto", "bf16", "fp32")]
-    assert found == ["bf16" if native else "fp32", "bf16", "fp32"]
+    formats = [
+        resolve_precision(precision, device) for precision in ("auto", "bf16", "fp32")
+    ]
+    assert formats == ["bf16" if native else "fp32", "bf16", "fp32"]
 
 
 def test_what_cannot_train_is_refused():
@@ -199,8 +207,10 @@ def test_each_of_several_processes_gets_a_gpu_of_its_own(monkeypatch):
     assert device_for(ALONE, "cuda:3") == "cuda:3"
     assert device_for(second, "cpu") == "cpu"
     assert device_for(second, "cuda") == "cuda:1"
-    for there, device in ((True, "cuda:1"), (False, "cpu")):
-        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+    for available, device in ((True, "cuda:1"), (False, "cpu")):
+        monkeypatch.setattr(
+            "torch.cuda.is_available", lambda available=available: available
+        )
         assert device_for(second, "auto") == device
     monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
     with pytest.raises(

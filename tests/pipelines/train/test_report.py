@@ -46,13 +46,13 @@ def test_the_page_has_a_curve_for_loss_rate_and_each_set_and_grows(
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     headings = ("Validation: held-out, PSNR-Y in dB", "Loss", "Learning rate")
     assert sorted(headings, key=text.index) == [*headings]
-    for part in (
+    for fragment in (
         "tiny ×2",
         "200 iterations, 1 min",
         "iteration 100: held-out 31.000 dB",
         "Set5",
     ):
-        assert part in text
+        assert fragment in text
     assert "refresh" not in text
     assert "Set5>" not in text.replace("&lt;Set5&gt;", "")
     assert "per_second" not in text
@@ -96,11 +96,11 @@ def test_a_training_that_is_stopped_before_its_first_entry_has_a_page(
 
 def values(folder):
     """Values by tag of TensorBoard: pairs of iteration and value."""
-    found = EventAccumulator(str(folder))
-    found.Reload()
+    events = EventAccumulator(str(folder))
+    events.Reload()
     return {
-        tag: [(event.step, event.value) for event in found.Scalars(tag)]
-        for tag in found.Tags()["scalars"]
+        tag: [(event.step, event.value) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
     }
 
 

@@ -49,7 +49,8 @@ def pictures(tmp_path_factory):
     from skimage import data
 
     folder = tmp_path_factory.mktemp("pictures")
-    coffee, astronaut = data.coffee(), data.astronaut()
+    coffee = data.coffee()
+    astronaut = data.astronaut()
     for name, image, top, left in [
         ("cup", coffee, 100, 180),
         ("spoon", coffee, 250, 350),
@@ -114,7 +115,7 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     assert any("held out by rule" in text for text in notes.messages)
 
 
-def start(options, *more, command=()):
+def start(options, *arguments, command=()):
     """Start the command line in a process of its own, or in several by another command."""
     words = [
         sys.executable,
@@ -126,8 +127,8 @@ def start(options, *more, command=()):
     ]
     words += [options.recipe, "-s", str(options.scale), "--data", str(options.data[0])]
     words += ["--out", str(options.out), "--threads", "1", "--precision", "fp32"]
-    words += ["--device", "cpu", "--budget", str(options.budget), *more]
-    words += [part for setting in options.overrides for part in ("--set", setting)]
+    words += ["--device", "cpu", "--budget", str(options.budget), *arguments]
+    words += [word for setting in options.overrides for word in ("--set", setting)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -162,9 +163,10 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     assert process.returncode == -signal.SIGKILL
     position = read_position(killed.out / "state.safetensors")
     assert 0 < position.total < 60
-    resumed, whole = train(replace(killed, resume=True)), train(options)
+    resumed = train(replace(killed, resume=True))
+    uninterrupted = train(options)
     assert resumed.new_iterations == 60 - position.total
-    assert resumed.position.best == whole.position.best
+    assert resumed.position.best == uninterrupted.position.best
     for name in ("best", "last", "state"):
         assert same_tensors(
             *(run.out / f"{name}.safetensors" for run in (killed, options))
@@ -178,24 +180,24 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(
 ):
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
     degraded = (*TINY, "degradation=aerial")
-    whole = replace(options, budget="12", precision="bf16", overrides=degraded)
-    halves = replace(whole, out=options.out.with_name("halves"))
+    uninterrupted = replace(options, budget="12", precision="bf16", overrides=degraded)
+    halves = replace(uninterrupted, out=options.out.with_name("halves"))
     notes = Notes()
-    train(whole, notes)
+    train(uninterrupted, notes)
     assert any("LR by degradation aerial" in text for text in notes.messages)
     assert train(halves, stop=stop_after(5)).position.total == 5
     message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
     resume_training(halves.out)
     assert same_tensors(
-        whole.out / "state.safetensors", halves.out / "state.safetensors"
+        uninterrupted.out / "state.safetensors", halves.out / "state.safetensors"
     )
-    assert curve(whole.out) == curve(halves.out)
+    assert curve(uninterrupted.out) == curve(halves.out)
     validations = [
-        entry for entry in entries(whole.out) if entry["event"] == "validation"
+        entry for entry in entries(uninterrupted.out) if entry["event"] == "validation"
     ]
     assert {entry["degradation"] for entry in validations} == {"aerial"}
-    info = read_weights(whole.out / "last.safetensors").info
+    info = read_weights(uninterrupted.out / "last.safetensors").info
     assert info is not None
     assert info.notes["degradation"] == "aerial"
 
@@ -214,11 +216,11 @@ def test_without_validation_the_last_weights_are_the_best(options):
     )
 
 
-def refusal(options, kind):
+def refusal(options, error_type):
     """The one line with which a training is refused."""
     with pytest.raises(SrxError) as caught:
         train(options)
-    assert type(caught.value) is kind
+    assert type(caught.value) is error_type
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -318,7 +320,8 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     ]
     assert len(points) == 3
     assert max(float(value.abs().max()) for value in points) < 1e-6
-    before, after = load_file(best), load_file(second.out / "last.safetensors")
+    before = load_file(best)
+    after = load_file(second.out / "last.safetensors")
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
@@ -334,8 +337,8 @@ def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_el
     wild = replace(options, overrides=(*TINY, *leap))
     message = refusal(wild, InferenceError)
     assert "what was saved before is kept" in message
-    kept = read_position(wild.out / "state.safetensors")
-    assert 0 < kept.total == kept.best_total <= 15
+    position = read_position(wild.out / "state.safetensors")
+    assert 0 < position.total == position.best_total <= 15
     best = wild.out / "best.safetensors"
     before = read_weights(best)[1]
     assert before is not None
@@ -383,19 +386,19 @@ def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pict
 
 
 def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
-    said = []
+    errors = []
 
     def start_another():
         for resume in (False, True):
             second = replace(
                 options, seed=2, resume=resume, data=(options.out / "missing",)
             )
-            said.append(refusal(second, UsageError))
+            errors.append(refusal(second, UsageError))
         return False
 
-    train(options, stop=lambda: bool(said) or start_another())
-    wanted = f"--out {options.out}: another training writes there; "
-    assert said == [f"{wanted}wait for it, or give another --out"] * 2
+    train(options, stop=lambda: bool(errors) or start_another())
+    expected = f"--out {options.out}: another training writes there; "
+    assert errors == [f"{expected}wait for it, or give another --out"] * 2
     assert train(
         replace(options, resume=True)
     ).finished  # free again; the first went on unharmed
@@ -404,51 +407,52 @@ def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
 PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
 
 
-def start_two(options, *more, place=("--standalone", "--nproc-per-node=2")):
+def start_two(options, *arguments, place=("--standalone", "--nproc-per-node=2")):
     """Run the command line under torchrun, two processes that talk by gloo."""
-    return start(options, *more, command=("torch.distributed.run", *place))
+    return start(options, *arguments, command=("torch.distributed.run", *place))
 
 
 def finish(process, seconds=300):
     """Wait for its end; return what was said."""
-    _, said = process.communicate(timeout=seconds)
-    assert process.returncode == 0, said
-    return said
+    _, output = process.communicate(timeout=seconds)
+    assert process.returncode == 0, output
+    return output
 
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_with_the_whole_batch(options):
-    one = replace(options, overrides=PARALLEL, budget="100")
-    train(one)
-    two = replace(one, out=one.out.with_name("two"))
-    said = finish(start_two(two))
-    assert said.count("trained 100 iterations") == 1  # the first process alone talks
+    alone = replace(options, overrides=PARALLEL, budget="100")
+    train(alone)
+    two = replace(alone, out=alone.out.with_name("two"))
+    output = finish(start_two(two))
+    assert output.count("trained 100 iterations") == 1  # the first process alone talks
     assert json.loads((two.out / "run.json").read_text())["processes"] == 2
-    mine, theirs = curve(one.out), curve(two.out)
+    mine = curve(alone.out)
+    theirs = curve(two.out)
     assert len(mine) == 7
     for a, b in zip(mine, theirs, strict=True):
         assert a[:2] == b[:2]
         assert a[2] == pytest.approx(b[2], rel=1e-3)
-    left, right = (load_file(run.out / "best.safetensors") for run in (one, two))
-    for name, value in left.items():
-        torch.testing.assert_close(right[name], value, rtol=1e-2, atol=1e-3)
+    by_one, by_two = (load_file(run.out / "best.safetensors") for run in (alone, two))
+    for name, value in by_one.items():
+        torch.testing.assert_close(by_two[name], value, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.slow
 def test_two_stopped_processes_go_on_bit_for_bit(options):
-    whole = replace(options, overrides=PARALLEL, budget="60")
-    stopped = replace(whole, out=whole.out.with_name("stopped"))
-    finish(start_two(whole))
+    uninterrupted = replace(options, overrides=PARALLEL, budget="60")
+    stopped = replace(uninterrupted, out=uninterrupted.out.with_name("stopped"))
+    finish(start_two(uninterrupted))
     process = start_two(stopped, *OFTEN)
     wait_for_checkpoint(stopped, process)
     process.terminate()  # torchrun passes it on; the training ends in order
-    _, said = process.communicate(timeout=120)
-    assert "go on with --resume" in said
+    _, output = process.communicate(timeout=120)
+    assert "go on with --resume" in output
     assert 0 < read_position(stopped.out / "state.safetensors").total < 60
-    said = finish(start_two(stopped, "--resume"))
-    assert said.count("resumed at iteration") == 1
+    output = finish(start_two(stopped, "--resume"))
+    assert output.count("resumed at iteration") == 1
     assert same_tensors(
-        stopped.out / "state.safetensors", whole.out / "state.safetensors"
+        stopped.out / "state.safetensors", uninterrupted.out / "state.safetensors"
     )
 
 
@@ -456,18 +460,18 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
 def test_two_nodes_train_as_two_processes_of_one_do(options):
     options = replace(options, overrides=PARALLEL, budget="40", hold_out=None)
     nodes = replace(options, out=options.out.with_name("nodes"))
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        port = found.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
     meet = (
         f"--rdzv-endpoint=localhost:{port}",
         "--rdzv-backend=c10d",
         "--rdzv-id=test",
     )
     place = ("--nnodes=2", "--nproc-per-node=1", *meet)
-    both = [start_two(nodes, place=place) for _ in range(2)]
-    said = [finish(process) for process in both]
-    assert sum(text.count("trained 40 iterations") for text in said) == 1
+    processes = [start_two(nodes, place=place) for _ in range(2)]
+    outputs = [finish(process) for process in processes]
+    assert sum(text.count("trained 40 iterations") for text in outputs) == 1
     finish(start_two(options))
     assert same_tensors(
         nodes.out / "state.safetensors", options.out / "state.safetensors"
@@ -477,21 +481,23 @@ def test_two_nodes_train_as_two_processes_of_one_do(options):
 
 @pytest.mark.slow
 def test_training_goes_on_in_another_number_of_processes(options):
-    whole = replace(options, overrides=PARALLEL, budget="60")
-    moved = replace(whole, out=whole.out.with_name("moved"))
-    train(whole)
+    uninterrupted = replace(options, overrides=PARALLEL, budget="60")
+    moved = replace(uninterrupted, out=uninterrupted.out.with_name("moved"))
+    train(uninterrupted)
     train(moved, stop=stop_after(20))
     process = start_two(moved, "--resume", *OFTEN)
     wait_for_checkpoint(moved, process, total=25)
     process.terminate()
-    _, said = process.communicate(timeout=120)
-    assert "processes was 1 and is 2 now" in said
+    _, output = process.communicate(timeout=120)
+    assert "processes was 1 and is 2 now" in output
     notes = Notes()
     assert train(replace(moved, resume=True), notes).finished
     assert any("processes was 2 and is 1 now" in text for text in notes.warnings)
-    left, right = (load_file(run.out / "last.safetensors") for run in (whole, moved))
-    for name, value in left.items():
-        torch.testing.assert_close(right[name], value, rtol=1e-2, atol=1e-3)
+    expected, resumed = (
+        load_file(run.out / "last.safetensors") for run in (uninterrupted, moved)
+    )
+    for name, value in expected.items():
+        torch.testing.assert_close(resumed[name], value, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -509,13 +515,15 @@ def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost
             killed = int(child)
     assert (killed == process.pid) is (lost == "torchrun")
     os.kill(killed, signal.SIGKILL)
-    _, said = process.communicate(timeout=120)  # ends when nobody holds stderr any more
+    _, output = process.communicate(
+        timeout=120
+    )  # ends when nobody holds stderr any more
     assert process.returncode != 0
     if lost == "torchrun":
-        assert said.count("go on with --resume") == 1
+        assert output.count("go on with --resume") == 1
     else:
-        assert said.count("srx: error:") == 1
-        assert "srx: error: another process of the training has ended" in said
+        assert output.count("srx: error:") == 1
+        assert "srx: error: another process of the training has ended" in output
     before = read_position(options.out / "state.safetensors").total
     assert (
         train(replace(options, resume=True), stop=stop_after(1)).position.total

@@ -20,7 +20,8 @@ SMALL = {
     "attentive-gan": ("channels=16", "steps=2", "num_rdb=1", "mapping_depth=2"),
     "nested-attn": ("channels=16", "levels=2"),
 }
-TURNED, AVERAGED = "stages.0.augmentation=d8", "ema_decay=0.999"
+TURNED = "stages.0.augmentation=d8"
+AVERAGED = "ema_decay=0.999"
 CASES = {
     "g-idrn-short": ("x2",),
     "g-idrn-muon": ("x3",),
@@ -57,15 +58,16 @@ STORED = {  # losses by stage, best PSNR, then mean, deviation and one value of 
 @pytest.mark.parametrize("name", list(CASES))
 def test_trainings_give_the_stored_numbers(name, tmp_path):
     scale, *settings = CASES[name]
-    model, stages = RECIPES[name].model, range(len(RECIPES[name].stages))
+    model = RECIPES[name].model
+    stages = range(len(RECIPES[name].stages))
     settings += [f"network.{option}" for option in SMALL[model]]
     settings += [
         f"stages.{i}.{size}" for i in stages for size in ("batch=2", "patch=12")
     ]
-    found = numbers_of_training(
+    numbers = numbers_of_training(
         apply_overrides(RECIPES[name], settings), int(scale[1:]), tmp_path
     )
-    assert found == pytest.approx(STORED[name], rel=2e-4, abs=2e-5), (
+    assert numbers == pytest.approx(STORED[name], rel=2e-4, abs=2e-5), (
         "trainings give other numbers: if that is meant, store the new ones here and tell users "
         "in the change log that older trainings resume differently"
     )

@@ -64,12 +64,12 @@ def test_a_set_scores_what_the_evaluation_says(folder, tmp_path, model, scale):
     write_photograph(folder / "deep.png", Photograph(pixels=deep), fmt="png")
     validate = validator(validation_sets(None, [str(folder)], scale, Progress()), FP32)
     assert validate is not None
-    found = {
+    evaluated = {
         name: fmean(psnrs) for name, psnrs in validate(load_model(str(file))).items()
     }
     how = EvalOptions(metrics=("psnr",), costs=False)
     (mean,) = evaluate([str(file)], [str(folder)], scales=[scale], options=how).means()
-    assert found == {"small": pytest.approx(mean["values"]["psnr"], abs=1e-3)}
+    assert evaluated == {"small": pytest.approx(mean["values"]["psnr"], abs=1e-3)}
 
 
 def test_the_held_out_pictures_come_first_and_decide(folder, astronaut):
@@ -131,15 +131,15 @@ def test_several_processes_get_the_figures_of_one_bit_for_bit(
     team = SimpleNamespace(size=size, rank=0)
 
     def gather(work):
-        found = []
+        shares = []
         for team.rank in range(size):
-            found.append(work())
-        return found
+            shares.append(work())
+        return shares
 
     team.gather = gather
     network = build_network("bicubic", scale=2)
-    one = validator(sets, FP32)
+    single = validator(sets, FP32)
     several = validator(sets, FP32, None, team)  # type: ignore[arg-type]
-    assert one is not None
+    assert single is not None
     assert several is not None
-    assert several(network) == one(network)
+    assert several(network) == single(network)
