@@ -26,7 +26,7 @@ from PIL import Image, UnidentifiedImageError
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
 from srcli.imaging import exif, tiff, vips
-from srcli.imaging.fitting import xmp_orientation
+from srcli.imaging.metadata.fitting import xmp_orientation
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
