@@ -25,8 +25,9 @@ from PIL import Image, UnidentifiedImageError
 
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
-from srcli.imaging import exif, tiff, vips
-from srcli.imaging.metadata.fitting import xmp_orientation
+from srcli.imaging import tiff, vips
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
