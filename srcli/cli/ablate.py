@@ -127,12 +127,8 @@ def show_command(**given: Any) -> None:
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a
     TOML file. Without any, all results in --out are shown.
     """
-    from srcli.pipelines.ablate.results import (
-        definition,
-        published_table,
-        read_result,
-        stored_names,
-    )
+    from srcli.pipelines.ablate.report import definition, published_table, read_result
+    from srcli.pipelines.ablate.results import stored_names
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
     targets, stored = result_targets(given), stored_names(given["out"])
@@ -217,7 +213,8 @@ def _report(
 
     JSON has ``others``, too: ablations that were not run.
     """
-    from srcli.pipelines.ablate.results import judge, report
+    from srcli.pipelines.ablate.report import report
+    from srcli.pipelines.ablate.results import judge
 
     judged = judge(results)
     blocks = [*report(judged)]

@@ -34,12 +34,12 @@ from srcli.metrics.efficiency import (
 )
 from srcli.metrics.machine import describe_machine, threads
 from srcli.models import build_network
+from srcli.pipelines.ablate.report import read_result
 from srcli.pipelines.ablate.results import (
     RESULT,
     AblationResult,
     SeedResult,
     VariantResult,
-    read_result,
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor

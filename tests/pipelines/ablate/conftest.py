@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.pipelines.ablate.results import (
-    AblationResult,
-    SeedResult,
-    VariantResult,
-)
+from srcli.pipelines.ablate.results import AblationResult, SeedResult, VariantResult
 from srcli.pipelines.ablate.run import AblateOptions
 from srcli.recipes.ablations import Ablation, Variant
 

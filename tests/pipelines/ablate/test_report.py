@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from srcli.pipelines.ablate.results import (
+from srcli.pipelines.ablate.report import (
     conditions,
     cost_table,
-    judge,
     notes,
     report,
     score_tables,
 )
+from srcli.pipelines.ablate.results import judge
 from srcli.report.table import NOTHING, markdown, number
 
 
