@@ -59,7 +59,11 @@ class MarkdownFormatter(click.HelpFormatter):
             lines = paragraph.splitlines()[1:]
             for is_code, block in groupby(lines, lambda line: line.startswith(" ")):
                 body = textwrap.dedent("\n".join(block))
-                self.write(f"```text\n{body}\n```\n\n" if is_code else f"{mark_commands(body)}\n\n")
+                self.write(
+                    f"```text\n{body}\n```\n\n"
+                    if is_code
+                    else f"{mark_commands(body)}\n\n"
+                )
 
 
 def mark_commands(text: str) -> str:
@@ -87,7 +91,9 @@ def command_page(context: click.Context, level: int = 1) -> str:
 def table(columns: list[str], rows: list[list[str]]) -> str:
     """Return a table in Markdown."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in x)} |\n" for x in lines)
+    return "".join(
+        f"| {' | '.join(c.replace('|', chr(92) + '|') for c in x)} |\n" for x in lines
+    )
 
 
 def log_page() -> str:
@@ -104,7 +110,10 @@ def log_page() -> str:
                 page += [table(x["columns"], x["rows"]) for x in group]
             else:
                 names = list(dict.fromkeys(name for x in group for name in x))
-                cells = [[" ".join(str(x.get(name, "–")).split()) for name in names] for x in group]
+                cells = [
+                    [" ".join(str(x.get(name, "–")).split()) for name in names]
+                    for x in group
+                ]
                 page.append(table(names, cells))
     return "\n".join(page)
 
