@@ -87,7 +87,7 @@ def test_the_kernel_may_be_left_out(srx, tmp_path):
         common = ["upscale", "-m", "rrlfn", "-s", 2]
         srx(*common, *words, tmp_path / "a.png", out, code=0)
         made.append(np.asarray(Image.open(out)))
-    assert np.array_equal(*made)
+    assert np.array_equal(made[0], made[1])
 
 
 def test_other_kernels_are_refused():
