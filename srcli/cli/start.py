@@ -19,7 +19,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from srcli import holding
 from srcli.holding import History, Readings
@@ -82,7 +82,11 @@ class Worker:
     def receive(self, data: bytes) -> list[list[Any]]:
         """Return the events that are complete with this piece."""
         *lines, self.received = (self.received + data).split(b"\n")
-        return [json.loads(line) for line in lines]
+        events = []
+        for line in lines:
+            with suppress(ValueError):  # a signal may have broken one off
+                events.append(json.loads(line))
+        return events
 
     def held(self) -> set[str]:
         """Return the files that it works on."""
@@ -146,11 +150,21 @@ class Watcher:
             signal.signal(signal.SIGUSR1, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
             holding.announce_to(_Announcer(far_end), self.history)
-            _run_here()
+            self._work()
         os.close(far_end)
         self.worker = Worker(pid, pipe)
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         return self.worker
+
+    def _work(self) -> NoReturn:
+        """Run the command in the worker."""
+        try:
+            _run_here()
+        except KeyboardInterrupt:  # while it still imported
+            from srcli.cli.main import tell_of_interruption
+
+            sys.exit(tell_of_interruption(self.words))
+        sys.exit()
 
     def _take_signal(self, number: int, frame: object) -> None:
         """Ask the worker to stop; end it at once at the second signal."""
