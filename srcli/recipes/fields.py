@@ -29,11 +29,6 @@ ROOT = "the recipe"
 """Name of the whole recipe in messages."""
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
-_GONE: Mapping[str, object] = {
-    "attention_weight": 0.0, "distillation": None, "exclude": [], "excluded": 0,
-    "hold_out_listed": [], "vary_levels": 0.0,
-}  # fmt: skip
-"""Fields in files of former versions, with the values that left them out."""
 _PLAIN: Mapping[Any, tuple[type | tuple[type, ...], str]] = {
     bool: (bool, "true or false"), int: (int, "a whole number"), float: ((int, float), "a number"),
     str: (str, "a text"), Path: (str, "a path"),
@@ -168,7 +163,7 @@ def _record(value: Any, cls: Any, where: str) -> Any:  # noqa: ANN401
     for name, item in value.items():
         if name in types:
             values[name] = convert(item, types[name], f"{prefix}{name}")
-        elif (name, item) not in _GONE.items():
+        else:
             raise unknown("field", str(name), where, _paths(cls))
     missing = [
         repr(field.name)

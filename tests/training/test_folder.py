@@ -99,8 +99,6 @@ def test_a_recipe_stored_before_a_field_existed_is_still_the_same(tmp_path):
     folder = begun(tmp_path)
     stored = json.loads(folder.recipe.read_text())
     del stored["stages"][0]["optimizer"]["nesterov"]
-    former = {"attention_weight": 0.0, "distillation": None, "vary_levels": 0.0}
-    stored["stages"][0] |= former
     folder.recipe.write_text(json.dumps(stored))
     assert joined(folder)[1] == []
     stored["stages"][0]["optimizer"]["gone"] = 1
