@@ -111,7 +111,7 @@ def test_a_mosaic_of_mosaics_names_all_files_once(tmp_path):
         ((6, 7), "float64", NOWHERE, "64-bit"),
         ((6, 7), "uint8", NOWHERE, None),
         ((6, 7), "uint16", NOWHERE, None),
-        ((6, 7), "float32", NOWHERE, None),
+        ((6, 7), "float32", NOWHERE, "one band of floats"),
         ((6, 7, 3), "uint16", {**NOWHERE, "photometric": "rgb"}, None),
         ((6, 7, 4), "uint8", {**NOWHERE, "photometric": "rgb"}, None),
         ((6, 7, 4), "uint8", {**NOWHERE, "photometric": "rgb", "alpha": "yes"}, None),
