@@ -73,9 +73,11 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        attention = self[-1]
+        *layers, attention = self
         if x.is_cuda and isinstance(attention, GatedChannels):
-            out = self[:-1](x)
+            out = x
+            for layer in layers:  # a slice of this class would add the input again
+                out = layer(out)
             return torch.addcmul(x, out, attention.gate(out), value=self.share)
         out = super().forward(x)  # type: ignore[no-untyped-call]
         return torch.add(x, out, alpha=self.share)
