@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -174,10 +175,15 @@ def begin(path: Path) -> None:
 def _most_seconds(path: Path, pixels: int | None) -> float | None:
     if not _watch.seconds or pixels is None:
         return None
-    try:
-        size = os.stat(path).st_size  # noqa: PTH116 - names of GDAL are no paths
-    except (OSError, ValueError):  # on the network, or a part of a file
-        size = 0
-    by_bytes = min(size, LARGEST_COUNT) / BYTES_PER_SECOND
+    by_bytes = min(_size_of(str(path)), LARGEST_COUNT) / BYTES_PER_SECOND
     by_pixels = min(pixels, LARGEST_COUNT) / PIXELS_PER_SECOND
     return _watch.seconds + by_bytes + by_pixels
+
+
+@lru_cache(maxsize=256)
+def _size_of(name: str) -> int:
+    """Return the bytes of a file, looked at once: windows of a raster are many."""
+    try:
+        return os.stat(name).st_size  # noqa: PTH116 - names of GDAL are no paths
+    except (OSError, ValueError):  # on the network, or a part of a file
+        return 0

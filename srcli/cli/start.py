@@ -7,7 +7,6 @@ which has no fork, runs all in one process.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import select
@@ -62,7 +61,7 @@ def _ending_signals() -> list[signal.Signals]:
 
 
 @dataclass
-class Worker:
+class WatchedWorker:
     """A worker as the watching process sees it: what it has told."""
 
     pid: int
@@ -104,7 +103,7 @@ class Watcher:
     def __init__(self, words: list[str]) -> None:
         self.words = words
         self.history = History()
-        self.worker: Worker | None = None
+        self.worker: WatchedWorker | None = None
         self.stopping_since: float | None = None
         """When a signal came."""
 
@@ -127,12 +126,12 @@ class Watcher:
 
                 return tell_of_interruption(self.words)
             reason = worker.killed_for or _describe_crash(worker, os.WTERMSIG(status))
-            if not self._learn(worker, reason):
+            if not self.learn(worker, reason):
                 from srcli.cli.main import tell_of_crash
 
                 return tell_of_crash(worker.held(), reason)
 
-    def _start(self, signals: list[signal.Signals]) -> Worker:
+    def _start(self, signals: list[signal.Signals]) -> WatchedWorker:
         """Fork a worker; only the watching process returns from here."""
         watcher = os.getpid()
         pipe, far_end = os.pipe()
@@ -152,7 +151,7 @@ class Watcher:
             holding.announce_to(_Announcer(far_end), self.history)
             self._work()
         os.close(far_end)
-        self.worker = Worker(pid, pipe)
+        self.worker = WatchedWorker(pid, pipe)
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         return self.worker
 
@@ -177,7 +176,7 @@ class Watcher:
             # not one that came to the process and to its group
             self.worker.send_signal(signal.SIGKILL)
 
-    def _hear(self, worker: Worker) -> bool:
+    def _hear(self, worker: WatchedWorker) -> bool:
         """Wait a moment for events; return False once the worker has ended."""
         seconds = LOOK_SECONDS
         if self.stopping_since is not None:
@@ -189,7 +188,7 @@ class Watcher:
             self._take_event(worker, name, *values)
         return bool(data)
 
-    def _take_event(self, worker: Worker, name: str, *values: Any) -> None:
+    def _take_event(self, worker: WatchedWorker, name: str, *values: Any) -> None:
         """Note what a worker announces; see ``srcli.holding``."""
         self.history.started = self.history.started or time.monotonic()
         worker.readings.take(name, *values)
@@ -209,7 +208,7 @@ class Watcher:
         elif name == "consume":
             worker.can_start_again = False
 
-    def _check_time(self, worker: Worker) -> None:
+    def _check_time(self, worker: WatchedWorker) -> None:
         """End a worker that reads for too long, or that goes on after a signal."""
         if self.stopping_since is not None:
             if time.monotonic() - self.stopping_since > GRACE_SECONDS:
@@ -220,7 +219,7 @@ class Watcher:
             if worker.killed_for:
                 worker.send_signal(signal.SIGKILL)
 
-    def _learn(self, worker: Worker, reason: str) -> bool:
+    def learn(self, worker: WatchedWorker, reason: str) -> bool:
         """Note which file ended a worker; return False if another one would fare alike.
 
         Of several files in its hands, any may have held Python's lock: the next worker
@@ -229,8 +228,8 @@ class Watcher:
         held = worker.held()
         if not held or not worker.can_start_again:
             return False
-        if len(held) > 1 and not self.history.suspects:
-            self.history.suspects = held
+        if len(held) > 1 and not held <= self.history.suspects:
+            self.history.suspects |= held
             return True
         for path in held:
             self.history.refused[path] = reason
@@ -241,6 +240,8 @@ class Watcher:
 def _end_with(watcher: int) -> None:
     """Let Linux kill this process when the watching one ends; elsewhere an event fails."""
     if sys.platform == "linux":
+        import ctypes  # here: help needs none
+
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != watcher:
             os._exit(1)
@@ -267,7 +268,7 @@ class _Announcer:
                 signal.pthread_kill(main_thread, signal.SIGUSR1)
 
 
-def _describe_crash(worker: Worker, number: int) -> str:
+def _describe_crash(worker: WatchedWorker, number: int) -> str:
     """Say in words that follow a file's name what has ended a worker, and what helps."""
     if number == signal.SIGKILL:
         return (
@@ -283,7 +284,7 @@ def _describe_crash(worker: Worker, number: int) -> str:
     return f"its process crashed ({name}); 'srx doctor' says what a report should hold"
 
 
-def _clear_up(worker: Worker) -> None:
+def _clear_up(worker: WatchedWorker) -> None:
     """Remove what a killed worker has left, and show the cursor that its bar has hidden."""
     for name in worker.temporary:
         path = Path(name)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 BICUBIC_ROUNDS = (1.0, 1.0)
 """Share of the error that each round of back-projection takes away."""
-AREA_ROUNDS = (1.0,) * 8
-"""Of means over a pixel, which come closer more slowly: below 0.1 % of the deviation."""
+AREA_ROUNDS = 8
+"""Rounds for means over a pixel, which come closer more slowly: below 0.1 % of the
+deviation."""
 COLOUR_RADIUS = 3
 """LR pixels beyond which colours are those of the input."""
 
@@ -81,9 +82,9 @@ def projected_by_area(sr_image: Tensor, lr_image: Tensor) -> Tensor:
     As ``back_projected``, with the kernel of sensors and of GDAL's ``average``.
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
-    for share in AREA_ROUNDS:
+    for _ in range(AREA_ROUNDS):
         error = lr_image - F.avg_pool2d(sr_image, scale)
-        sr_image = sr_image + share * bicubic_resize(error, scale)
+        sr_image = sr_image + bicubic_resize(error, scale)
     return sr_image
 
 

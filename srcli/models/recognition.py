@@ -43,7 +43,7 @@ from srcli.models.storage import WeightsInfo, read_weights
 Tensors = Mapping[str, Tensor]
 
 
-class Match(NamedTuple):
+class KnownNetwork(NamedTuple):
     """A network that tensors belong to."""
 
     tensors: Tensors
@@ -55,7 +55,7 @@ class Match(NamedTuple):
 class Candidate(NamedTuple):
     """A network that tensors might belong to."""
 
-    match: Match
+    match: KnownNetwork
     misfits: list[str]
     """What keeps the tensors from fitting, in words."""
 
@@ -100,7 +100,7 @@ def load_network(
     """
     if exported := load_exported(path):
         info = WeightsInfo(model=exported.reference, scale=exported.scale)
-        choose_scale(path, [Match({}, info)], scale)
+        choose_scale(path, [KnownNetwork({}, info)], scale)
         return exported, info
     stored = read_weights(path)
     stated = stored.info
@@ -111,7 +111,7 @@ def load_network(
     notes = [stored.note]
     if stated:
         info = replace(stated, model=code or stated.model)
-        match = choose_scale(path, [Match(stored.tensors, info)], scale)
+        match = choose_scale(path, [KnownNetwork(stored.tensors, info)], scale)
         network = build(path, *match)
     else:
         network, info, note = _build_foreign(path, stored.tensors, scale, value_range)
@@ -124,7 +124,9 @@ def load_network(
     return network, info
 
 
-def choose_scale(path: Path, matches: Sequence[Match], scale: int | None) -> Match:
+def choose_scale(
+    path: Path, matches: Sequence[KnownNetwork], scale: int | None
+) -> KnownNetwork:
     """Return the match of a scale; None stands for the only one, else ModelError."""
     scales = ", ".join(str(match.info.scale) for match in matches)
     fitting = [match for match in matches if scale in (None, match.info.scale)]
@@ -234,7 +236,7 @@ def _build_by_spandrel(
     network = SpandrelNetwork(descriptor)
     notes = {"recognised by": f"spandrel, as {name}"}
     info = WeightsInfo(model="spandrel", scale=network.scale, notes=notes)
-    choose_scale(path, [Match(tensors, info)], scale)
+    choose_scale(path, [KnownNetwork(tensors, info)], scale)
     return network, info
 
 
@@ -309,7 +311,7 @@ def _test_picture(side: int) -> Tensor:
     return bicubic_resize(picture, Fraction(1, 4)).clamp(0, 1)
 
 
-def find_matches(tensors: Tensors) -> list[Match]:
+def find_matches(tensors: Tensors) -> list[KnownNetwork]:
     """Return the network that tensors belong to, once for each scale it may be of.
 
     Tensors go by the names that the network's authors published them under.
@@ -349,7 +351,7 @@ def _candidates_of(
         info = WeightsInfo(model=name, scale=scale, network=options, notes=notes)
         with suppress(ModelError):  # there is no network of these options
             misfits, _ = differences(renamed, info)
-            candidates.append(Candidate(Match(renamed, info), misfits))
+            candidates.append(Candidate(KnownNetwork(renamed, info), misfits))
     return candidates
 
 

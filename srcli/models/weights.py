@@ -171,14 +171,18 @@ def default_scale(models: Iterable[str]) -> int:
             allow_code(code)
             return build_network(code, scale=None).scale
         if file and file.is_file():
-            from srcli.models.recognition import Match, choose_scale, find_matches
+            from srcli.models.recognition import (
+                KnownNetwork,
+                choose_scale,
+                find_matches,
+            )
 
             # Of damaged and exported files what follows knows more.
             with suppress(ModelError):
                 stored = read_weights(file)
                 matches = find_matches(stored.tensors)
                 if stored.info:
-                    matches = [Match({}, stored.info)]
+                    matches = [KnownNetwork({}, stored.info)]
                 if matches and not code:  # the network is built later, once
                     return choose_scale(file, matches, None).info.scale
             return load_model(model, value_range=1).scale  # none is sought here

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srcli.cli.start import WatchedWorker, Watcher
+
 pytestmark = pytest.mark.posix
 
 FAULTY = textwrap.dedent(
@@ -188,6 +190,20 @@ def test_signals_end_what_hangs_within_two_seconds(faulty, tmp_path, number):
     assert time.monotonic() - sent < 2
     assert code == 130
     assert err.strip() == "srx: interrupted"
+
+
+def test_new_suspects_go_alone_after_others_were_found():
+    """A file beside the one that crashes is never refused untried."""
+    watcher = Watcher([])
+    worker = WatchedWorker(pid=0, pipe=0, begun={"a.png", "b.png"})
+    assert watcher.learn(worker, "crashed")
+    assert watcher.history.refused == {}
+    worker.begun = {"c.png", "d.png"}
+    assert watcher.learn(worker, "crashed")
+    assert watcher.history.refused == {}
+    worker.begun = {"c.png"}
+    assert watcher.learn(worker, "crashed")
+    assert watcher.history.refused == {"c.png": "crashed"}
 
 
 def test_workers_end_with_the_watching_process(faulty, tmp_path):

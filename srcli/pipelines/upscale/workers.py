@@ -119,10 +119,7 @@ def upscale_unit(
     """
     if isinstance(unit, UpscaleShare):
         return _do_share(unit, place, progress)
-    options = replace(
-        unit.plan.options, engine=replace(unit.plan.options.engine, device=place.device)
-    )
-    with _working(options, place) as pool:
+    with _working(_on_device(unit.plan.options, place), place) as pool:
         try:
             with one_file(unit.plan.item.source):
                 return {"measurement": unit.do(pool, progress.task("tiles"))}
@@ -131,9 +128,7 @@ def upscale_unit(
 
 
 def _do_share(unit: UpscaleShare, place: Place, progress: Progress) -> JsonDict:
-    options = replace(
-        unit.options, engine=replace(unit.options.engine, device=place.device)
-    )
+    options = _on_device(unit.options, place)
     reporter = Reporter(progress, model=options.model)
     reporter.open(0)
     sharing = 1
@@ -149,6 +144,10 @@ def _do_share(unit: UpscaleShare, place: Place, progress: Progress) -> JsonDict:
                 else:
                     upscale_raster(item, options, reporter, do)
     return {"files": reporter.files, "large": large}
+
+
+def _on_device(options: UpscaleOptions, place: Place) -> UpscaleOptions:
+    return replace(options, engine=replace(options.engine, device=place.device))
 
 
 @contextmanager
