@@ -107,9 +107,8 @@ def one_file(name: object) -> Iterator[None]:
         yield
     except SrxError:
         raise
-    except (
-        ImportError
-    ) as error:  # in a small container rasterio lacks a library of the system
+    except ImportError as error:
+        # in a small container rasterio lacks a library of the system
         raise PictureError(
             f"{name}: {error}; install that first: srx needs it"
         ) from error
@@ -121,6 +120,7 @@ def one_file(name: object) -> Iterator[None]:
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `` (did you mean NAME?)`` with the known name nearest to a wrong one, if any is."""
-    names = {each.casefold(): each for each in known}
-    near = get_close_matches(name.casefold(), names, n=1)
-    return f" (did you mean {names[near[0]]}?)" if near else ""
+    names = {known_name.casefold(): known_name for known_name in known}
+    for near in get_close_matches(name.casefold(), names, n=1):
+        return f" (did you mean {names[near]}?)"
+    return ""

@@ -13,7 +13,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib import resources
@@ -38,7 +38,8 @@ _NO_LOCKS = frozenset({errno.ENOTSUP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL})
 def cache_folder() -> Path:
     """Return the folder of what can be made again: ``$SRX_CACHE``, else below the user's cache."""
     home = os.path.expanduser("~")  # noqa: PTH111 - stays "~" where a container's user has none
-    home = gettempdir() if home == "~" else home
+    if home == "~":
+        home = gettempdir()
     users = os.environ.get("XDG_CACHE_HOME") or Path(home, ".cache")
     return Path(os.environ.get("SRX_CACHE") or Path(users, "srx"))
 
@@ -75,7 +76,8 @@ def attributes_for(
     times; those in the future always, or the output would be older than its input
     whenever it is made.
     """
-    mode, times = 0o666, None
+    mode = 0o666
+    times = None
     for path in (target, source):
         with suppress(OSError):
             state = path.stat()
@@ -101,13 +103,11 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            if (
-                sys.platform != "win32"
-            ):  # while it is locked, so that no process removes it
+            # while it is locked, so that no process removes it
+            if sys.platform != "win32":
                 _finish(part, path, attributes)
-        if (
-            sys.platform == "win32"
-        ):  # open files cannot be renamed, and closing sets their time
+        # where open files cannot be renamed, and closing sets their time
+        if sys.platform == "win32":
             _finish(part, path, attributes)
     finally:
         part.unlink(missing_ok=True)
@@ -169,31 +169,29 @@ def _remove_abandoned(folder: Path) -> None:
     """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            found = _TEMPORARY.fullmatch(entry.name)
-            if (
-                found
-                and found[1] == _machine()
-                and entry.is_file(follow_symlinks=False)
-            ):
-                part = Path(entry.path)
-                windows = (
-                    sys.platform == "win32"
-                )  # where no file can be removed that is open
-                with (
-                    suppress(OSError),
-                    nullcontext() if windows else part.open("r+b") as stream,
-                ):
-                    if stream is None or lock_stream(part, stream):
-                        part.unlink()
+            name = _TEMPORARY.fullmatch(entry.name)
+            is_ours = name is not None and name[1] == _machine()
+            if is_ours and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _remove_unlocked(Path(entry.path))
+
+
+def _remove_unlocked(part: Path) -> None:
+    """Remove a temporary file that no process has locked, or has open on Windows."""
+    if sys.platform == "win32":
+        part.unlink()
+        return
+    with part.open("r+b") as stream:
+        if lock_stream(part, stream):
+            part.unlink()
 
 
 def open_input(path: Path) -> BufferedReader:
     """Open a file for reading, but no pipe or device: reading one may never end."""
-    if stat.S_ISDIR(
-        kind := path.stat().st_mode
-    ):  # Windows says that permission is denied
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):  # Windows would say that permission is denied
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(kind):
+    if not stat.S_ISREG(mode):
         raise OSError(
             errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path)
         )
@@ -247,13 +245,11 @@ def lock_stream(path: Path, stream: IO[bytes]) -> bool | None:
         if error.errno not in _NO_LOCKS:
             raise
     try:
-        return (
-            locked
-            if os.path.samestat(os.fstat(stream.fileno()), path.stat())
-            else False
-        )
+        if not os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+            return False
     except OSError:
         return False
+    return locked
 
 
 @contextmanager
@@ -265,7 +261,7 @@ def lock_file(path: Path) -> Iterator[bool]:
     the lock. Folders that are made for it are removed at the end if they are empty
     then.
     """
-    made = [folder for folder in path.parents if not folder.exists()]
+    new_folders = [folder for folder in path.parents if not folder.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("ab")
@@ -276,12 +272,11 @@ def lock_file(path: Path) -> Iterator[bool]:
             yield lock_stream(path, stream) is not False
     finally:
         with suppress(OSError):  # of the first that is not empty, or in use
-            if (
-                sys.platform == "win32"
-            ):  # where it could not be removed while it was open
+            # where it could not be removed while it was open
+            if sys.platform == "win32":
                 path.unlink()
-                made = made or [path.parent]
-            for folder in made:
+                new_folders = new_folders or [path.parent]
+            for folder in new_folders:
                 folder.rmdir()
 
 
@@ -289,13 +284,12 @@ def lock_file(path: Path) -> Iterator[bool]:
 # for a part of the new one, smaller copies of the old picture included.
 _STALE = (".aux.xml", ".ovr", ".msk")
 _LONGEST_NAME = 255  # bytes, on nearly every file system
-_LONGEST_HIDDEN = _LONGEST_NAME - max(
-    map(len, _STALE)
-)  # GDAL appends such a suffix to them
+_LONGEST_HIDDEN = _LONGEST_NAME - max(map(len, _STALE))  # which GDAL appends
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Errors of a full disk."""
 _DENIED = "no permission to write here; take another folder"
-_DENIED = "another program has it open, or " * (sys.platform == "win32") + _DENIED
+if sys.platform == "win32":
+    _DENIED = f"another program has it open, or {_DENIED}"
 _REASONS = {
     errno.EACCES: _DENIED,
     errno.EPERM: _DENIED,
@@ -346,13 +340,12 @@ def explain_os_error(
 
     ``full`` is appended to the line for a full disk.
     """
-    number = error.errno if isinstance(error, OSError) else None
+    number = getattr(error, "errno", None)
     if number in NO_SPACE:
         return f"{target}: the disk is full; make room and run again{full}"
-    known = _REASONS.get(number or 0)
-    if (
-        number == errno.ENOENT and target.parent.is_dir()
-    ):  # Windows says so of long paths
+    reason = _REASONS.get(number or 0)
+    # as Windows says of long paths
+    if number == errno.ENOENT and target.parent.is_dir():
         length = len(str(target.absolute()))
-        known = f"the path is too long ({length} characters); take a shorter one"
-    return f"{target}: {known or other or f'cannot be written ({error})'}"
+        reason = f"the path is too long ({length} characters); take a shorter one"
+    return f"{target}: {reason or other or f'cannot be written ({error})'}"

@@ -11,13 +11,18 @@ def format_duration(seconds: float) -> str:
         return f"{1000 * seconds:.0f} ms"
     if seconds < 59.5:
         return f"{seconds:.2g} s"
-    unit, size, smaller_unit, smaller = next(
-        each for each in _UNITS if round(seconds) >= each[1]
+    unit, size, smaller_unit, smaller_size = next(
+        units for units in _UNITS if round(seconds) >= units[1]
     )
-    whole, rest = divmod(round(seconds / smaller), size // smaller)
-    return f"{whole} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
+    count, remainder = divmod(round(seconds / smaller_size), size // smaller_size)
+    text = f"{count} {unit}"
+    if remainder:
+        text += f" {remainder} {smaller_unit}"
+    return text
 
 
 def format_bytes(count: int) -> str:
     """Return a number of bytes as ``170 MiB`` or ``2.6 GiB``."""
-    return f"{count / 2**20:,.0f} MiB" if count < 2**30 else f"{count / 2**30:,.1f} GiB"
+    if count < 2**30:
+        return f"{count / 2**20:,.0f} MiB"
+    return f"{count / 2**30:,.1f} GiB"

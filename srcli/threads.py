@@ -37,9 +37,9 @@ def read_ahead(
     pending: deque[tuple[T, Future[R]]] = deque()
 
     def results() -> Iterator[tuple[T, Future[R]]]:
-        left = iter(items)
+        waiting = iter(items)
         while True:
-            for item in islice(left, max(ahead, 1) - len(pending)):
+            for item in islice(waiting, max(ahead, 1) - len(pending)):
                 pending.append((item, pool.submit(function, item)))
             if not pending:
                 return
@@ -79,7 +79,9 @@ def write_behind(write: Write, limit_bytes: int) -> Iterator[Write]:
 
     def take(top: int, rows: NDArray[Any]) -> None:
         settle(limit_bytes - rows.nbytes)
-        above = pending[-1][1] if pending else None
+        above = None
+        if pending:
+            _, above = pending[-1]
         pending.append((rows.nbytes, pool.submit(write_after, above, top, rows)))
 
     try:

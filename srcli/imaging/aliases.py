@@ -33,10 +33,12 @@ def is_utf8(name: str) -> bool:
 
 def readable_name(name: str) -> str:
     """Return a name with the bytes that are no UTF-8 as ``%fc``."""
-    text = "".join(
-        f"%{ord(sign) - 0xDC00:02x}" if is_bare(sign) else sign for sign in name
-    )
-    return text if len(text.encode()) <= _LONGEST_NAME else text[-_LONGEST_NAME // 4 :]
+    text = ""
+    for sign in name:
+        text += f"%{ord(sign) - 0xDC00:02x}" if is_bare(sign) else sign
+    if len(text.encode()) > _LONGEST_NAME:
+        return text[-_LONGEST_NAME // 4 :]
+    return text
 
 
 def is_bare(sign: str) -> bool:

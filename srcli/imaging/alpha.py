@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.photograph import Array
-from srcli.imaging.resize import to_dtype
+from srcli.imaging.resize import to_dtype, white_of
 
 Floats = NDArray[np.float32]
 
@@ -106,8 +106,7 @@ def _fill_faint(pixels: Array, alpha: Array) -> Array:
 def _weighted(pixels: Array, alpha: Array) -> Floats:
     """Return colours times alpha, and alpha (0 where a colour is not finite) as a last channel."""
     height, width, channels = pixels.shape
-    peak = 1 if alpha.dtype.kind == "f" else np.iinfo(alpha.dtype).max
-    weights = alpha.astype(np.float32) / np.float32(peak)
+    weights = alpha.astype(np.float32) / np.float32(white_of(alpha.dtype))
     if pixels.dtype.kind == "f":
         weights[~np.isfinite(pixels).all(axis=2)] = 0
         pixels = np.nan_to_num(pixels, posinf=0.0, neginf=0.0)

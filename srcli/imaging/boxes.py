@@ -50,7 +50,8 @@ def read_item_kind(stream: IO[bytes]) -> str:
     meta = _find(stream, b"meta")
     number = _item_of(meta)
     items = _find(io.BytesIO(meta[4:]), b"iinf")
-    for kind, content in _boxes(items[6 if items[:1] == b"\0" else 8 :]):
+    start = 6 if items[:1] == b"\0" else 8
+    for kind, content in _boxes(items[start:]):
         size = 2 if content[:1] == b"\2" else 4
         if kind == b"infe" and int.from_bytes(content[4 : 4 + size]) == number:
             return content[6 + size : 10 + size].decode("latin-1")
@@ -69,14 +70,16 @@ def _area(clap: bytes, width: int, height: int) -> Box | None:
     box = (left, top, left + across, top + down)
     if any(side.denominator > 1 for side in box):
         return None
-    is_inside = 0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height
-    return (int(box[0]), int(box[1]), int(box[2]), int(box[3])) if is_inside else None
+    if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
+        return None
+    return int(box[0]), int(box[1]), int(box[2]), int(box[3])
 
 
 def _item_of(meta: bytes) -> int:
     """Return the number of the item that is the picture."""
     item = _find(io.BytesIO(meta[4:]), b"pitm")
-    return int.from_bytes(item[4:6] if item[:1] == b"\0" else item[4:8])
+    size = 2 if item[:1] == b"\0" else 4
+    return int.from_bytes(item[4 : 4 + size])
 
 
 def _associated(table: bytes, item: int) -> list[int]:
@@ -106,8 +109,10 @@ def _find(stream: IO[bytes], box_type: bytes) -> bytes:
         if length == 1:
             length = int.from_bytes(stream.read(8)) - 8
         if kind == box_type:
-            size = length - 8 if length else _LARGEST_META
-            return stream.read(min(size, _LARGEST_META))
+            size = length - 8  # a length of 0 is that of the last box
+            if not 0 <= size <= _LARGEST_META:
+                size = _LARGEST_META
+            return stream.read(size)
         if length < 8:
             break
         stream.seek(length - 8, io.SEEK_CUR)

@@ -179,7 +179,9 @@ class Provenance:
             if value:
                 words.append(f"{name} {value}")
         entry = f"{NAME} {self.version} ({', '.join(words)})"
-        return f"{earlier}; {entry}" if earlier else entry
+        if earlier:
+            return f"{earlier}; {entry}"
+        return entry
 
     @property
     def tags(self) -> dict[str, str]:
@@ -373,8 +375,9 @@ def _unread_kind(path: Path, reason: str) -> str:
         if format_of_content(stream.read(64)) in ("avif", "heic"):
             kind = read_item_kind(stream)
             # pictures made of others are read, but for some of them
-            composed = (
-                kind in ("grid", "iden", "iovl") and "Not implemented" not in reason
-            )
-            return "" if composed or kind in ("av01", "hvc1") else kind
+            is_composed = kind in ("grid", "iden", "iovl")
+            if is_composed and "Not implemented" not in reason:
+                return ""
+            if kind not in ("av01", "hvc1"):
+                return kind
     return ""

@@ -138,8 +138,11 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
 def cropped(image: Image.Image, stream: IO[bytes]) -> Image.Image:
     """Decode the part of an AVIF picture that is to be shown; others come as they are."""
-    box = boxes.read_crop(stream, *image.size) if image.format == "AVIF" else None
-    return image if box is None else image.crop(box)
+    if image.format == "AVIF":
+        box = boxes.read_crop(stream, *image.size)
+        if box is not None:
+            return image.crop(box)
+    return image
 
 
 def _open_mended(stream: IO[bytes], reader: _Reader) -> Image.Image:
@@ -326,8 +329,9 @@ def _colours_of_bmp(
         start, length = struct.unpack_from("<II", header, 112)
         stream.seek(_BMP_FILE_HEADER + start)
         icc = stream.read(min(length, _LARGEST_PROFILE))
-        is_profile = len(icc) == length and icc[36:40] == b"acsp"
-        return icc if is_profile else None, None
+        if len(icc) == length and icc[36:40] == b"acsp":
+            return icc, None
+        return None, None
     ends = np.frombuffer(header, "<i4", 9, 60).reshape(3, 3)
     gammas = np.frombuffer(header, "<u4", 3, 96) / 2**16
     sums = ends.sum(axis=1, keepdims=True)
@@ -420,7 +424,9 @@ def _has_samsung_video(stream: IO[bytes]) -> bool:
 def video_behind(stream: IO[bytes]) -> list[str]:
     """Note a film behind the end of a JPEG, as phones append it to a motion photo."""
     stream.seek(0)
-    return [VIDEO_LEFT_OUT] if _VIDEO.search(stream.read()) else []
+    if _VIDEO.search(stream.read()):
+        return [VIDEO_LEFT_OUT]
+    return []
 
 
 def pixels_of(
@@ -446,7 +452,9 @@ def pixels_of(
     channels = len(mode)
     colours = 1 if channels < 3 else 3
     pixels = np.empty((height, width, colours), np.uint8)
-    alpha = np.empty((height, width), np.uint8) if channels > colours else None
+    alpha = None
+    if channels > colours:
+        alpha = np.empty((height, width), np.uint8)
     # Pillow makes two copies more of what is copied at once
     step = _COPIED_PIXELS // width or height
     for top in range(0, height, step):
@@ -461,7 +469,9 @@ def pixels_of(
 
 def as_image(values: Array) -> Image.Image:
     """Return pixels, (H, W, C) uint8 with C = 1, 3 or 4, as an image."""
-    return Image.fromarray(values[:, :, 0] if values.shape[2] == 1 else values)
+    if values.shape[2] == 1:
+        values = values[:, :, 0]
+    return Image.fromarray(values)
 
 
 def to_srgb(values: Array, icc: bytes | None, mode: str | None = None) -> Array:

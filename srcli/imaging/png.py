@@ -192,7 +192,8 @@ def _read_colours(
             icc = texts.inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
         except (IndexError, zlib.error, ValueError):
             notes.append("damaged colour profile left out")
-    icc = icc or (None if b"sRGB" in chunks else raw_icc)
+    if not icc and b"sRGB" not in chunks:
+        icc = raw_icc
     described = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
     if chunks.get(b"cICP"):
         with_profile = described
@@ -203,11 +204,14 @@ def _read_colours(
         if label:
             return None, label
     if icc is not None or b"sRGB" in chunks:
-        return icc, ColourLabel(None, None, described) if described else None
+        if described:
+            return icc, ColourLabel(None, None, described)
+        return icc, None
     gamma = chunks.get(b"gAMA", b"")
     points = chunks.get(b"cHRM", b"")
-    exponent = int.from_bytes(gamma) if len(gamma) == 4 else 0
-    curve = (_COLOUR_UNIT / exponent,) if exponent else labels.SRGB_CURVE
+    curve: labels.Curve = labels.SRGB_CURVE
+    if len(gamma) == 4 and any(gamma):
+        curve = (_COLOUR_UNIT / int.from_bytes(gamma),)
     xy = None
     if len(points) == 32:
         xy = [value / _COLOUR_UNIT for value in struct.unpack(">8I", points)]

@@ -115,6 +115,13 @@ def _weighted(
     return out
 
 
+def white_of(dtype: np.dtype[Any]) -> float:
+    """Return the value of white, and of full opacity: 1 in floats, else the highest."""
+    if dtype.kind == "f":
+        return 1.0
+    return float(np.iinfo(dtype).max)
+
+
 def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
     """Convert floats to ``dtype``; integers are rounded half away from zero and clipped."""
     if not np.issubdtype(dtype, np.integer):

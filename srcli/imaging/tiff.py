@@ -25,7 +25,7 @@ from srcli.imaging.aliases import alias_of_file
 from srcli.imaging.metadata import exif, labels
 from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
-from srcli.imaging.resize import to_dtype
+from srcli.imaging.resize import to_dtype, white_of
 
 # Tags of the main directory.
 _KIND = 254
@@ -207,10 +207,12 @@ class _Pixels:
         """Return what reading them as a photograph loses, in words for the user."""
         losses = []
         bits = self.bits[0]
+        rounding = ""
         if self.spare and not has_alpha:
             losses.append("a band of unknown meaning is left out")
         if self.is_converted:
-            rounding = " and rounded to 8 bits" if self.depth > 8 else ""
+            if self.depth > 8:
+                rounding = " and rounded to 8 bits"
             losses.append(f"{self.model} converted to RGB{rounding}")
         if self.depth == 16 and bits < 16 and self.model != "palette":
             losses.append(f"values of {bits} bits stretched to 16")
@@ -254,10 +256,10 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     if not obstacle and not stored.is_converted and _ICC not in tags:
         label = _label(tags, stored.bits[0], stored.channels, notes)
     metadata = Metadata(
-        icc=tags[_ICC].value if _ICC in tags else None,
+        icc=_value(tags, _ICC),
         colours=label,
         exif=_exif(stream, page, notes),
-        xmp=tags[_XMP].value if _XMP in tags else None,
+        xmp=_value(tags, _XMP),
         iptc=_iptc(page),
         dpi=_resolution(tags),
     )
@@ -456,7 +458,16 @@ def _palette(tags: exif.Tags) -> Array:
 
 def _numbers(tags: exif.Tags, tag: int, *usual: int) -> list[int]:
     """Return the numbers of a tag; the usual ones where it is left out."""
-    return list(map(int, tags[tag].numbers)) if tag in tags else list(usual)
+    if tag not in tags:
+        return list(usual)
+    return list(map(int, tags[tag].numbers))
+
+
+def _value(tags: exif.Tags, tag: int) -> bytes | None:
+    """Return the bytes of a tag; None where it is left out."""
+    if tag in tags:
+        return tags[tag].value
+    return None
 
 
 def _label(
@@ -492,7 +503,7 @@ def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:
             tags, offset = read_directory(stream, offset, layout, only=_KIND)
         except ValueError:
             break
-        kinds.append(int(tags[_KIND].numbers[0]) if tags else 0)
+        kinds += _numbers(tags, _KIND, 0)[:1]
     return kinds
 
 
@@ -511,7 +522,9 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
 def _iptc(page: _Page) -> bytes | None:
     """Return the records of IPTC, which are bytes whatever type they are said to have."""
     entry = page.tags.get(_IPTC)
-    return None if entry is None else page.layout.turned(entry.value, entry.kind)
+    if entry is None:
+        return None
+    return page.layout.turned(entry.value, entry.kind)
 
 
 def _exif(stream: IO[bytes], page: _Page, notes: list[str]) -> bytes | None:
@@ -532,7 +545,7 @@ def _exif(stream: IO[bytes], page: _Page, notes: list[str]) -> bytes | None:
 
 def unmultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide colours by the alpha that they were stored multiplied by."""
-    peak = 1.0 if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
+    peak = white_of(alpha.dtype)
     share = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
     values = pixels / share
     if alpha.dtype.kind == "f":

@@ -61,13 +61,13 @@ def encode(
     """
     vips = _import_pyvips()
     height, width, channels = values.shape[-3:]
-    if (
-        repeated := channels > 1 and values.strides[-1] == 0
-    ):  # as of gray that goes into RGB
+    # as of gray that goes into RGB
+    is_repeated = channels > 1 and values.strides[-1] == 0
+    if is_repeated:
         values = values[..., :1]
     rows = np.ascontiguousarray(values).reshape(-1, width, values.shape[-1])
     image = vips.Image.new_from_array(rows, interpretation="auto")
-    if repeated:  # row by row: three times the memory is not taken
+    if is_repeated:  # row by row: three times the memory is not taken
         kind = "rgb16" if values.dtype == np.uint16 else "srgb"
         image = image.bandjoin([image] * (channels - 1)).copy(interpretation=kind)
     if milliseconds:

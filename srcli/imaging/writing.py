@@ -36,7 +36,7 @@ from srcli.imaging.photograph import (
     Photograph,
     Picture,
 )
-from srcli.imaging.resize import to_dtype
+from srcli.imaging.resize import to_dtype, white_of
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,9 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     for name, text in words.items():
         if getattr(metadata, name) and name not in target.metadata:
             lost.append(text)
-    notes = [f"{fmt} holds no {' or '.join(lost)}: left out"] if lost else []
+    notes = []
+    if lost:
+        notes.append(f"{fmt} holds no {' or '.join(lost)}: left out")
     profile = metadata.profile
     label = metadata.colours
     hdr = hdr_of(label, metadata.icc)
@@ -168,7 +170,7 @@ def _convert(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
     if alpha is not None:
         alpha = _to_bits(alpha, bits)
         if not target.alpha:  # on white
-            peak = float(np.iinfo(pixels.dtype).max)
+            peak = white_of(pixels.dtype)
             share = alpha[:, :, None] / peak
             pixels = to_dtype(pixels * share + peak * (1 - share), pixels.dtype)
             alpha = None
@@ -181,8 +183,8 @@ def _to_bits(values: Array, bits: int) -> Array:
     dtype = np.dtype(_DTYPES[bits])
     if values.dtype == dtype:
         return values
-    peak = 1.0 if values.dtype.kind == "f" else float(np.iinfo(values.dtype).max)
-    floats = np.nan_to_num(values.astype(np.float64) / peak, posinf=1.0, neginf=0.0)
+    floats = values.astype(np.float64) / white_of(values.dtype)
+    floats = np.nan_to_num(floats, posinf=1.0, neginf=0.0)
     return to_dtype(floats * (2.0**bits - 1), dtype)
 
 
@@ -222,8 +224,11 @@ def _encode(
     if fmt == "gif":
         vips.encode(stream, values, ".gif")
         return
-    if fmt in ("png", "tif"):
-        (png if fmt == "png" else tiff).write(stream, values, metadata)
+    if fmt == "png":
+        png.write(stream, values, metadata)
+        return
+    if fmt == "tif":
+        tiff.write(stream, values, metadata)
         return
     quality = quality or FORMATS[fmt].default_quality or LOSSLESS
     if fmt == "jpg":

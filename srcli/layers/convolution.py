@@ -62,7 +62,9 @@ def _activate(out: Tensor, slope: float | None) -> Tensor:
     # In place: nothing else needs what a convolution or a sum gave.
     if slope is None:
         return out
-    return F.leaky_relu_(out, slope) if slope else F.relu_(out)
+    if slope == 0:
+        return F.relu_(out)
+    return F.leaky_relu_(out, slope)
 
 
 class PackedConv2d(nn.Conv2d):

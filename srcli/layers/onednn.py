@@ -101,7 +101,9 @@ def find_fault(dtype: torch.dtype) -> str:
 def describe_convolutions() -> str:
     """Say in words how networks convolve on this processor."""
     fault = find_fault(torch.float32)
-    return f"plain layers ({fault})" if fault else "fused by oneDNN"
+    if fault:
+        return f"plain layers ({fault})"
+    return "fused by oneDNN"
 
 
 def _errors(dtype: torch.dtype) -> dict[str, float]:

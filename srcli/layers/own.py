@@ -55,7 +55,9 @@ class OwnNetwork(Network):
         out = self.network(x)
         if isinstance(out, Tensor):
             return out
-        when = " in training" if self.network.training else ""
+        when = ""
+        if self.network.training:
+            when = " in training"
         raise ModelError(
             f"{self.reference}: gives {type(out).__name__}{when}, not one tensor"
         )
@@ -84,7 +86,9 @@ class OwnNetwork(Network):
             factor = _enlargement(x, out)
             if factor and scale in (None, factor):
                 break
-            expected = f", not {scale} times as high and wide" if scale else ""
+            expected = ""
+            if scale:
+                expected = f", not {scale} times as high and wide"
             wrong_shapes.append(
                 f"{self.reference}: gives {tuple(out.shape)} "
                 f"for a picture {tuple(x.shape)}{expected}"
@@ -119,4 +123,6 @@ def _enlargement(x: Tensor, out: Tensor) -> int:
     count, channels, height, width = x.shape
     factor = out.shape[2] // height
     enlarged = (count, channels, factor * height, factor * width)
-    return factor if tuple(out.shape) == enlarged else 0
+    if tuple(out.shape) != enlarged:
+        return 0
+    return factor

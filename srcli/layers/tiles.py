@@ -335,11 +335,15 @@ def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
     """Mirror (N, C, H, W) left to right if asked for, then turn anticlockwise."""
     if mirrored:
         x = x.flip(3)
-    return torch.rot90(x, turns, (2, 3)) if turns else x
+    if turns:
+        x = torch.rot90(x, turns, (2, 3))
+    return x
 
 
 def undo_orientation(x: Tensor, turns: int, mirrored: bool) -> Tensor:
     """Undo ``orient`` for pictures of any size."""
     if turns:
         x = torch.rot90(x, -turns, (2, 3))
-    return x.flip(3) if mirrored else x
+    if mirrored:
+        x = x.flip(3)
+    return x

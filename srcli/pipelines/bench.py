@@ -108,7 +108,9 @@ class BenchCase:
     @property
     def format(self) -> str:
         """Number format, or ``plain``."""
-        return "plain" if self.plain else PRECISIONS[self.engine.half]
+        if self.plain:
+            return "plain"
+        return PRECISIONS[self.engine.half]
 
     def run(self) -> float:
         """Enlarge the picture, wait for the device, and return the seconds that it took."""
@@ -261,7 +263,8 @@ def time_rounds(
             if time.perf_counter() - began >= seconds:
                 break
             task.grow(len(cases))
-        for case in cases if number % 2 == 0 else reversed(cases):
+        in_turn = reversed(cases) if number % 2 else cases
+        for case in in_turn:
             case.seconds.append(case.run())
             task.advance(1)
 

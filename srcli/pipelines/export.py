@@ -155,7 +155,8 @@ def _check_pictures(
 ) -> list[NDArray[np.float32]]:
     """Return pictures (1, 3, H, W) to check a file with; None stands for any size."""
     pictures = []
-    for height, width in CHECKED_SIZES if size is None else [size]:
+    sizes = CHECKED_SIZES if size is None else [size]
+    for height, width in sizes:
         picture = real_picture(network.padded(height), network.padded(width))
         planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
         pictures.append(planes / np.float32(255))
@@ -174,6 +175,15 @@ def describe(
         if card.is_file():
             facts = tomllib.loads(card.read_text(encoding="utf-8"))
             licence = facts.get("licence", "")
+    tile = f"{tiling.tile}"
+    overlap = f"{tiling.overlap}"
+    if network.pools_globally:
+        tile = "none: whole pictures"
+        overlap = "0"
+    sides = "any"
+    if size:
+        height, width = size
+        sides = f"{height}x{width} (height x width)"
     description = {
         "model": Path(model).name,
         "scale": network.scale,
@@ -181,13 +191,13 @@ def describe(
         "layout": "NCHW, float32",
         "input_range": "0..1",
         "output_range": "0..1",
-        "size": f"{size[0]}x{size[1]} (height x width)" if size else "any",
+        "size": sides,
         "multiple_of": network.multiple_of,
         "minimum": network.minimum,
         "edge": network.edge,
         "tile_step": network.tile_step,
-        "tile": "none: whole pictures" if network.pools_globally else tiling.tile,
-        "overlap": 0 if network.pools_globally else tiling.overlap,
+        "tile": tile,
+        "overlap": overlap,
         "notes": " ".join(f"{line}." for line in needs(network)),
         "weights": network_digest(network),
         "licence": licence,

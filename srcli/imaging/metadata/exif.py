@@ -69,7 +69,10 @@ class Entry:
             return values
         quotients = []
         for numerator, denominator in zip(values[::2], values[1::2], strict=True):
-            quotients.append(numerator / denominator if denominator else 0.0)
+            quotient = 0.0
+            if denominator:
+                quotient = numerator / denominator
+            quotients.append(quotient)
         return quotients
 
     def with_numbers(self, values: Sequence[float]) -> Entry | None:
@@ -99,11 +102,12 @@ class Layout:
     def __init__(self, order: str, *, big: bool = False) -> None:
         self.order = order
         self.big = big
-        self.count = struct.Struct(order + ("Q" if big else "H"))  # number of entries
-        self.offset = struct.Struct(order + ("Q" if big else "I"))
+        count, offset, entry = ("Q", "Q", "HHQ8s") if big else ("H", "I", "HHI4s")
+        self.count = struct.Struct(order + count)  # number of entries
+        self.offset = struct.Struct(order + offset)
         # tag, type, number of values, and the value itself where it fits, else its
         # offset
-        self.entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
+        self.entry = struct.Struct(order + entry)
         self.inline = self.offset.size
 
     def start(self, first: int) -> bytes:
@@ -180,7 +184,9 @@ def read_directory(
 
 def _unpacked(form: struct.Struct, data: bytes) -> int | None:
     """Return a number that was read; None where the file ends before it."""
-    return int(form.unpack(data)[0]) if len(data) == form.size else None
+    if len(data) != form.size:
+        return None
+    return int(form.unpack(data)[0])
 
 
 def _piece(source: Source, at: int, length: int) -> bytes:

@@ -36,6 +36,7 @@ _HDR = {16: "PQ", 18: "HLG"}
 # Code points of ITU-T H.273, but for those of film and of televisions before HDTV.
 _PRIMARIES = {
     1: SRGB,
+    _UNSAID: SRGB,
     5: (*_D65, 0.64, 0.33, 0.29, 0.6, 0.15, 0.06),
     6: _SMPTE_170M,
     7: _SMPTE_170M,
@@ -45,6 +46,7 @@ _PRIMARIES = {
 }
 _CURVES: Mapping[int, Curve] = dict.fromkeys((1, 6, 11, 12, 14, 15), _VIDEO) | {
     4: (2.2,),
+    _UNSAID: SRGB_CURVE,
     8: (1.0,),
     13: SRGB_CURVE,
     17: (2.6,),
@@ -86,7 +88,9 @@ def hdr_of(label: ColourLabel | None, icc: bytes | None) -> str | None:
     if label is not None and label.cicp is not None and label.cicp[1] in _HDR:
         return _HDR[label.cicp[1]]
     match = _CICP_OF_PROFILE.search(icc or b"")
-    return _HDR.get(match[1][1]) if match else None
+    if match is None:
+        return None
+    return _HDR.get(match[1][1])
 
 
 def from_cicp(
@@ -101,8 +105,8 @@ def from_cicp(
     pictures that are sRGB, and programs show them so.
     """
     primaries, transfer = cicp[:2].ljust(2, b"\0")
-    xy = _PRIMARIES.get(1 if primaries == _UNSAID else primaries)
-    curve = _curve(13 if transfer == _UNSAID else transfer)
+    xy = _PRIMARIES.get(primaries)
+    curve = _curve(transfer)
     if xy is None or curve is None or cicp[2:] != RGB_FULL_RANGE:
         points = "/".join(map(str, cicp.removesuffix(RGB_FULL_RANGE)))
         notes.append(
@@ -129,8 +133,11 @@ def from_primaries(
     for all channels, or one for each. The notes get a line for values that are
     impossible.
     """
-    plain = ColourLabel(None, None, chunks) if chunks else None
-    xy = SRGB if xy is None else xy
+    plain = None
+    if chunks:
+        plain = ColourLabel(None, None, chunks)
+    if xy is None:
+        xy = SRGB
     try:
         has_srgb_points = channels == 1 or np.allclose(xy, SRGB, rtol=0, atol=_CLOSE)
         if has_srgb_points and all(map(_is_srgb, curves)):

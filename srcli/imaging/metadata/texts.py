@@ -134,9 +134,13 @@ def _unpack(
     """Return keyword and text of a chunk, which may be packed; a longer text is a ValueError."""
     keyword, rest = content.split(b"\0", 1)
     packed = kind == b"zTXt" or (kind == b"iTXt" and bool(rest[0]))
-    if kind != b"tEXt":
-        rest = rest[1:] if kind == b"zTXt" else rest[2:].split(b"\0", 2)[2]
-    text = inflate(rest, limit) if packed else rest
+    text = rest
+    if kind == b"zTXt":
+        text = rest[1:]
+    elif kind == b"iTXt":
+        text = rest[2:].split(b"\0", 2)[2]
+    if packed:
+        text = inflate(text, limit)
     if len(text) > limit:
         raise ValueError("a text is too long")
     return keyword.decode("latin-1"), text

@@ -101,7 +101,9 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
         edited = _text_of(document)
     except (ExpatError, ValueError, RecursionError):
         return xmp, ()
-    return (xmp if edited == before else edited.encode()), notes
+    if edited == before:
+        return xmp, notes
+    return edited.encode(), notes
 
 
 def _text_of(document: minidom.Document) -> str:
@@ -254,8 +256,9 @@ def _texts(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # no
     texts: dict[str, list[Any]] = {name: [] for name in names}
     for node in _nodes(scope):
         if node.namespaceURI == uri and node.localName in texts:
-            is_attribute = node.nodeType == node.ATTRIBUTE_NODE
-            text = node if is_attribute else node.firstChild or node
+            text = node
+            if node.nodeType != node.ATTRIBUTE_NODE:
+                text = node.firstChild or node
             texts[node.localName].append(text)
     return list(texts.values())
 

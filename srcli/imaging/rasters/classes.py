@@ -90,14 +90,17 @@ def choose_bands(
         for number, band in enumerate(info.bands, start=1)
         if band.interpretation != "alpha" and (bands is None or number in bands)
     ]
-    if mode != "auto":
-        classes = candidates if mode == "yes" else ()
-        return choose_layout(info, bands=bands, rgb=rgb, classes=classes)
+    if mode == "no":
+        return choose_layout(info, bands=bands, rgb=rgb)
+    if mode == "yes":
+        return choose_layout(info, bands=bands, rgb=rgb, classes=candidates)
     signs = _sure_signs(info, window, sorted(set(candidates) - set(rgb or ())))
     findings = _Findings(signs)
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
     # a word in the name of a file of several bands is about one of them
-    word = _class_word(info.path.stem) if len(candidates) == 1 else ""
+    word = ""
+    if len(candidates) == 1:
+        word = _class_word(info.path.stem)
     if layout.palette is None:  # one stands for colours
         for group in layout.groups:
             looks: dict[int, _Look] = {}
@@ -179,8 +182,10 @@ def _are_class_bands(info: RasterInfo, looks: Mapping[int, _Look]) -> bool:
     values_of_bands = [look.values for look in looks.values()]
     every = frozenset[float]().union(*values_of_bands)
     shared = every.intersection(*values_of_bands)
-    white = 255 if all(band.dtype == "uint8" for band in bands) else 65535
-    return len(shared) > 4 and len(shared) >= 0.75 * len(every) and white not in every
+    is_8_bit = all(band.dtype == "uint8" for band in bands)
+    white = 255 if is_8_bit else 65535
+    is_shared = len(shared) >= max(5, 0.75 * len(every))
+    return is_shared and white not in every
 
 
 def _class_sign(info: RasterInfo, number: int) -> str:
@@ -226,8 +231,10 @@ def _class_word(name: str) -> str:
 
 def _tell(signs: Mapping[int, str], treatment: str) -> list[str]:
     """Say what is done with bands, by number, and the sign for it; nothing without any."""
+    if not signs:
+        return []
     text = "; ".join(f"band {band} {sign}" for band, sign in sorted(signs.items()))
-    return [f"{text}: {treatment}"] if text else []
+    return [f"{text}: {treatment}"]
 
 
 class _Look(NamedTuple):

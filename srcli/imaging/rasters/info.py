@@ -254,8 +254,9 @@ def _cast_nodata(dtype: str, value: float) -> float | None:
     if not float(value).is_integer() or not limits.min <= value <= limits.max:
         return None
     # GDAL and rasterio hand it over as a float, which may be another number
-    is_exact = number_type.itemsize < 8 or abs(value) <= _EXACT
-    return float(value) if is_exact else None
+    if number_type.itemsize == 8 and abs(value) > _EXACT:
+        return None
+    return float(value)
 
 
 def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
@@ -333,9 +334,13 @@ def _bands(
         strict=True,
     )
     for band, dtype, stated, interpretation in values:
-        if option != "file":
-            stated = None if option == "none" else float(option)
-        nodata = None if stated is None else _cast_nodata(dtype, stated)
+        if option == "none":
+            stated = None
+        elif option != "file":
+            stated = float(option)
+        nodata = None
+        if stated is not None:
+            nodata = _cast_nodata(dtype, stated)
         if nodata is None and stated is not None:
             if option != "file":
                 raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
@@ -343,14 +348,16 @@ def _bands(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
             )
         text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
-        bits = int(text) if text.isdecimal() else 0
+        bits = None
+        if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
+            bits = int(text)
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
             interpretation=interpretation.name,
             about=described.get(band, {}),
             tags=_tags(dataset, band),
-            bits=bits if 0 < bits < np.dtype(dtype).itemsize * 8 else None,
+            bits=bits,
         )
 
 
@@ -401,4 +408,6 @@ def _mask(
     if not all(dataset.mask_flag_enums):
         return "band"  # no flag at all means a mask of that band alone
     # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
-    return "dataset" if MaskFlags.per_dataset in flags else None
+    if MaskFlags.per_dataset in flags:
+        return "dataset"
+    return None

@@ -220,8 +220,13 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
 def _add_source(element: ET.Element, piece: Piece, number: int) -> None:
     """Add a file to a band of a VRT, or to its mask, counted from 0."""
     size = {"xSize": f"{piece.width}", "ySize": f"{piece.height}"}
-    more = piece.more[number] if piece.more else {}
-    source = ET.SubElement(element, "ComplexSource" if more else "SimpleSource")
+    more: Mapping[str, str] = {}
+    source_type = "SimpleSource"
+    if piece.more:
+        more = piece.more[number]
+    if more:
+        source_type = "ComplexSource"
+    source = ET.SubElement(element, source_type)
     is_beside = f"{not piece.file.is_absolute():d}"
     file = ET.SubElement(source, "SourceFilename", relativeToVRT=is_beside)
     file.text = str(alias_of_file(piece.file))

@@ -198,7 +198,9 @@ def is_remote(name: str) -> bool:
 
 def for_shell(names: Sequence[str]) -> str:
     """List names on one line, quoted for a shell, so that one can be copied from there."""
-    more = f" ... ({len(names) - 30} more)" if len(names) > 30 else ""
+    more = ""
+    if len(names) > 30:
+        more = f" ... ({len(names) - 30} more)"
     quote = shlex.join if os.name != "nt" else subprocess.list2cmdline
     return quote(names[:30]) + more
 
@@ -317,7 +319,9 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
 
 
 def _refused_drivers() -> frozenset[str]:
-    return frozenset() if _online else _NETWORK_DRIVERS
+    if _online:
+        return frozenset()
+    return _NETWORK_DRIVERS
 
 
 def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
@@ -354,7 +358,9 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
         return tuple(earlier)
     mosaic = _as_mosaic(path)
     real_path = os.path.realpath(path)
-    folder = "" if isinstance(path, DatasetName) else str(Path(real_path).parent)
+    folder = ""
+    if not isinstance(path, DatasetName):
+        folder = str(Path(real_path).parent)
     mosaic.follow(dataset, folder, (real_path,))
     if len(_followed) >= _MOST_FOLLOWED:
         _followed.clear()
@@ -535,7 +541,9 @@ def _split(name: str) -> tuple[str, str]:
         if _local_file(file) is not None:
             return file, " ".join(pieces[:start] + pieces[stop:])
     file, _, raster = words.rpartition(":")
-    return (file, raster) if file else (raster, "")
+    if not file:
+        return raster, ""
+    return file, raster
 
 
 def _local_file(file: str) -> Path | None:
@@ -543,7 +551,9 @@ def _local_file(file: str) -> Path | None:
     archive = _IN_ARCHIVE.match(file)
     try:
         if archive is None:
-            return Path(file) if file and Path(file).exists() else None
+            if file and Path(file).exists():
+                return Path(file)
+            return None
         inner = Path(file[archive.end() :].partition("}")[0])
         for path in (inner, *inner.parents):
             if path.is_file():

@@ -313,8 +313,9 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
     if fmt not in DRIVERS:
         problem = f"rasters are written as tif, png or jpg, not as {fmt}"
     elif out.classes and is_lossy(options, out.dtype):
-        compression = "jpg" if fmt == "jpg" else "lossy compression"
-        problem = f"{compression} would change its classes"
+        problem = "lossy compression would change its classes"
+        if fmt == "jpg":
+            problem = "jpg would change its classes"
         advice += " without lossy compression, or --classes no"
     elif fmt == "png" and out.palette and out.mask:
         problem = "png holds no palette beside a mask of valid pixels"
@@ -408,7 +409,9 @@ def _photometric(out: OutputProfile) -> str:
         return "RGB"
     if out.palette:
         return "PALETTE"
-    return "MINISWHITE" if out.inverted else "MINISBLACK"
+    if out.inverted:
+        return "MINISWHITE"
+    return "MINISBLACK"
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:

@@ -134,11 +134,12 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         layout = self.layout
         values, masks = self._read_bands(window, shape or (window.height, window.width))
         pixels = values[:, :, : layout.channels]
-        alpha = values[:, :, -1] if layout.alpha else None
+        alpha = None
         if layout.palette is not None:
-            colours = layout.palette[values[:, :, 0]]
-            pixels = colours[:, :, : layout.channels]
-            alpha = None if layout.alpha is None else colours[:, :, 3]
+            values = layout.palette[values[:, :, 0]]
+            pixels = values[:, :, : layout.channels]
+        if layout.alpha is not None:
+            alpha = values[:, :, -1]
         valid = np.isfinite(pixels) & masks
         for index, nodata_values in enumerate(self._nodata):
             for nodata in nodata_values:
@@ -188,7 +189,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         valid = decoded.valid[:, :, self.interpolated]
         if valid.all():
             return pixels
-        return fill_nearest(pixels, valid) if valid.any() else None
+        if not valid.any():
+            return None
+        return fill_nearest(pixels, valid)
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -105,9 +105,9 @@ def choose_layout(
     takes those that the file interprets so, else the first three of three or four
     bands, else none. See ``choose_bands`` for ``classes``.
     """
-    selected = tuple(range(1, len(info.bands) + 1)) if bands is None else tuple(bands)
+    selected = range(1, len(info.bands) + 1) if bands is None else bands
     _check_numbers(info, "--bidx", selected)
-    is_palette = info.palette is not None and selected == (1,) and 1 not in classes
+    is_palette = info.palette is not None and list(selected) == [1] and 1 not in classes
     if is_palette and rgb is None:
         return _palette_layout(info)
     alpha = None
@@ -128,12 +128,13 @@ def choose_layout(
         shown_as = dict(zip(composite, COLOURS, strict=True))
     outputs = []
     for number in colour_bands:
-        band = info.band(number)
-        if number in shown_as:
-            band = replace(band, interpretation=shown_as[number])
-        elif shown_as and band.interpretation in COLOURS:
-            band = replace(band, interpretation="undefined")
-        outputs.append(_interpolated(band) if number in smooth else band)
+        band = _shown_band(info.band(number), number, shown_as)
+        if number in smooth:
+            band = _interpolated(band)
+        outputs.append(band)
+    declared_nodata = _declared_nodata(outputs)
+    if alpha is not None:
+        outputs.append(info.band(alpha))
     if bands is not None and len(colour_bands) == 3:
         note = ""  # the user has said which three, in this order
     return BandLayout(
@@ -144,11 +145,20 @@ def choose_layout(
         groups=_groups(smooth, composite),
         alpha=alpha,
         alpha_place=None if alpha is None else selected.index(alpha),
-        outputs=tuple(outputs if alpha is None else [*outputs, info.band(alpha)]),
+        outputs=tuple(outputs),
         notes=(note,) if note else (),
         dtype=_output_dtype(info, colour_bands, smooth, alpha),
-        nodata=_declared_nodata(outputs),
+        nodata=declared_nodata,
     )
+
+
+def _shown_band(band: BandInfo, number: int, shown_as: Mapping[int, str]) -> BandInfo:
+    """Return a band as the colour it is shown as; as none where others are shown."""
+    if number in shown_as:
+        return replace(band, interpretation=shown_as[number])
+    if shown_as and band.interpretation in COLOURS:
+        return replace(band, interpretation="undefined")
+    return band
 
 
 def _interpolated(band: BandInfo) -> BandInfo:
@@ -156,9 +166,10 @@ def _interpolated(band: BandInfo) -> BandInfo:
     about = {key: text for key, text in band.about.items() if key not in LEGEND}
     if band.interpretation == "palette":
         # what interpolation makes of indices is gray, and needs all values of the dtype
-        return replace(band, interpretation="gray", bits=None, about=about)
-    bits = None if band.dtype.startswith("float") else band.bits
-    return replace(band, bits=bits, about=about)
+        band = replace(band, interpretation="gray", bits=None)
+    elif band.dtype.startswith("float"):
+        band = replace(band, bits=None)
+    return replace(band, about=about)
 
 
 def _groups(
@@ -195,9 +206,12 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
     has_alpha = band.nodata is not None or bool((table[values, 3] < 255).any())
     if band.nodata is not None:
         table[int(band.nodata), 3] = 0
-    names = ["gray"] if is_gray else list(COLOURS)
+    names = list(COLOURS)
+    note = "palette turned into RGB"
+    if is_gray:
+        names = ["gray"]
+        note = "palette turned into gray"
     smooth = tuple(range(len(names)))
-    note = f"palette turned into {'gray' if is_gray else 'RGB'}"
     if has_alpha:
         names.append("alpha")
         note += " and alpha"

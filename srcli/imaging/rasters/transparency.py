@@ -79,8 +79,10 @@ def settle_alpha(
         f"band {','.join(data)} is called alpha, but has the values of data, such as near "
         "infrared: enlarged as data; --alpha yes if it is transparency"
     )
-    notes = (note,) if mode == "auto" else ()
-    return Transparency(replace(info, bands=tuple(bands)), notes, soft)
+    transparency = Transparency(replace(info, bands=tuple(bands)), soft=soft)
+    if mode == "auto":
+        return replace(transparency, notes=(note,))
+    return transparency
 
 
 def _sample(info: RasterInfo, window: Window, band: int) -> Array:
@@ -94,7 +96,9 @@ def _sample(info: RasterInfo, window: Window, band: int) -> Array:
             return np.empty((0, 0, 0), layout.dtype)
         areas = spread_windows(source, side=512, along=4)
         pixels = np.stack([source.decode(area).pixels[:, :, 0] for area in areas])
-    return np.nan_to_num(pixels) if pixels.dtype.kind == "f" else pixels
+    if pixels.dtype.kind == "f":
+        pixels = np.nan_to_num(pixels)
+    return pixels
 
 
 def _is_data(pixels: Array, bits: int | None) -> bool:
@@ -105,7 +109,7 @@ def _is_data(pixels: Array, bits: int | None) -> bool:
         return False
     highest = float(values[-1])
     if pixels.dtype.kind != "f" and len(values) > 1 and highest != _OPAQUE:
-        most = 2**bits - 1 if bits else np.iinfo(pixels.dtype).max
+        most = 2 ** (bits or pixels.dtype.itemsize * 8) - 1
         if highest < _FAINT * most:
             return True
     if len(values) <= _FEW or 2 * counts.max() > counts.sum():

@@ -224,7 +224,9 @@ def _robust_range(samples: Array) -> tuple[float, float]:
         high = top
     if not low < high:  # all are
         # narrow, so that whatever the network adds to a constant picture vanishes
-        width = max(abs(low), 1.0) * 1e-6 if is_float else 1.0
+        width = 1.0
+        if is_float:
+            width = max(abs(low), 1.0) * 1e-6
         return float(low), float(low + width)
     if is_whole:
         return float(math.floor(low)), float(math.ceil(high))
@@ -238,4 +240,6 @@ def _range_text(low: float, high: float) -> str:
 
 def _number_text(number: float, digits: int) -> str:
     """Return a number with so many digits, a whole one with all."""
-    return f"{number:.16g}" if number == int(number) else f"{number:.{digits}g}"
+    if number == int(number):
+        digits = 16
+    return f"{number:.{digits}g}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.parts import Parts, writing_errors
 from srcli.imaging.rasters.reading import DecodedWindow, RasterSource
-from srcli.imaging.resize import resize
+from srcli.imaging.resize import resize, white_of
 from srcli.ports.image import Window
 
 Array = NDArray[Any]
@@ -69,8 +69,7 @@ class PartWriter:
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # made by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
-        opaque = 1 if source.dtype.kind == "f" else np.iinfo(source.dtype).max
-        opacity = np.array(opaque, source.dtype)
+        opacity = np.array(white_of(source.dtype), source.dtype)
         if rows is None or layout.classes or source.has_holes:
             rows, opacity = self._complete(self._parts.span(number), rows, opacity)
         self._store(number, rows, opacity)
@@ -173,9 +172,13 @@ class PartWriter:
         Infinite values stay what they are, and under an alpha of 0 floats stay finite.
         """
         nodata = self._source.layout.nodata
+        empty: float = 0
+        if self._source.dtype.kind == "f":
+            empty = np.nan
+        if nodata is not None:
+            empty = nodata
         if self._source.dtype.kind != "f":
-            return 0 if nodata is None else nodata
-        empty = np.nan if nodata is None else nodata
+            return empty
         pixels = decoded.pixels[:, :, self._source.interpolated]
         infinite = np.isinf(pixels)
         has_hidden = nodata is None and decoded.alpha is not None

@@ -248,10 +248,13 @@ def cost_table(result: AblationResult) -> Table:
     sizes: dict[str, None] = {}
     for variant in variants:
         cost = variant.cost
-        parameters.append(f"{cost['parameters']:,}" if cost else None)
-        macs.append(short(cost["macs"]) if cost else None)
         if cost:
+            parameters.append(f"{cost['parameters']:,}")
+            macs.append(short(cost["macs"]))
             sizes |= dict.fromkeys(cost["memory"])
+        else:
+            parameters.append(None)
+            macs.append(None)
     add("parameters", parameters, "printed K", "parameters")
     add("MACs", macs, "printed GFLOPs", "gflops")
     for size in sizes:
@@ -271,7 +274,9 @@ def _memory(variant: VariantResult, size: str) -> str | None:
     if peak:
         digits = 0 if peak >= 100 * MIB else 1
         return number(peak / MIB, digits)
-    return "failed" if variant.cost_failure else None
+    if variant.cost_failure:
+        return "failed"
+    return None
 
 
 def _iterations(variant: VariantResult) -> str | None:

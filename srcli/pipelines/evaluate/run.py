@@ -140,11 +140,15 @@ class EvalOptions(EngineOptions):
     @property
     def rules(self) -> EvaluationProtocol:
         """The protocol by which pictures are compared."""
-        return LUMA_FLOAT if self.on_luma else PROTOCOLS[self.protocol or "y"]
+        if self.on_luma:
+            return LUMA_FLOAT
+        return PROTOCOLS[self.protocol or "y"]
 
     def border(self, scale: int) -> int:
         """Return the pixels of HR that are left out on each side."""
-        return scale if self.shave is None else self.shave
+        if self.shave is None:
+            return scale
+        return self.shave
 
     def describe(self, lr: str) -> str:
         """Describe everything that decides the numbers, with LR's origin."""
@@ -152,7 +156,9 @@ class EvalOptions(EngineOptions):
         jpeg = ""
         if self.jpeg is not None:
             jpeg = f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
-        run = "whole pictures" if self.tile is None else f"tiles of {self.tile}"
+        run = "whole pictures"
+        if self.tile is not None:
+            run = f"tiles of {self.tile}"
         if self.tta:
             run += ", mean over 8 flips and rotations"
         if self.back_project:
@@ -188,7 +194,9 @@ def load_candidate(
     engine = make_engine(form, options, whole_pictures=tiling is None)
 
     def enlarge(pair: Pair) -> tuple[Array, float]:
-        grid = tiling.grid(*pair.lr.shape[:2]) if tiling else None
+        grid = None
+        if tiling is not None:
+            grid = tiling.grid(*pair.lr.shape[:2])
         name = f"{pair.name}, {label}"
         start = time.perf_counter()
         sr = pair.enlarged(
@@ -306,8 +314,10 @@ def _begin_set(
     names = [picture.name for picture in pictures.items]
     readers: dict[str, Enlarge] = {}
     for folder, label in folders.items():
-        inner = Path(folder) / dataset
-        files = list_pictures(inner if inner.is_dir() else Path(folder))
+        folder_of_set = Path(folder, dataset)
+        if not folder_of_set.is_dir():
+            folder_of_set = Path(folder)
+        files = list_pictures(folder_of_set)
         match = match_files(names, files, scale, kind="SR")
         for name, reason in match.orphans.items():
             result.failures.append(Failure(scale, dataset, name, label, reason))

@@ -127,7 +127,9 @@ def load_data(
             "out, or give the HR pictures alone"
         )
     free = free_memory()
-    store = PictureStore(None if free is None else free // 2 // processes, folder)
+    if free is not None:
+        free = free // 2 // processes
+    store = PictureStore(free, folder)
     problems: list[SrxError] = []
     read = partial(
         _read_pairs,
@@ -166,8 +168,11 @@ def load_data(
             f"validation once (seed {VALIDATION_SEED})"
         )
         held_out = degrade_pairs(held_out, degradation)
-    validation = held_out if held_out.hr else None
-    parts = f"{train.digest}/{validation.digest if validation else ''}"
+    parts = f"{train.digest}/"
+    validation = None
+    if held_out.hr:
+        validation = held_out
+        parts += held_out.digest
     data_digest = hashlib.sha256(parts.encode()).hexdigest()[:32]
     return TrainingSet(train, validation, data_digest)
 

@@ -265,7 +265,9 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
         native = torch.cuda.get_device_capability(device) >= (8, 0)
     else:
         native = device.type == "cpu" and cpu_has_bf16()
-    return "bf16" if native else "fp32"
+    if native:
+        return "bf16"
+    return "fp32"
 
 
 def device_for(team: Team, name: str) -> str:
