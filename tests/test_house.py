@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "srcli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-TOKEN_BARS = {"srcli": 226_000, "tests": 268_000}
+TOKEN_BARS = {"srcli": 227_500, "tests": 268_000}
 """Most tokens of code that a newcomer can be asked to read; layout and comments are
 free."""
 NO_CODE = {

@@ -56,12 +56,11 @@ VALIDATION_SEED = 20
 
 def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.float32]:
     """Resize (H, W, C) of any real dtype to (height, width) by a filter of Pillow, not rounded."""
-    planes = [
-        np.asarray(
-            Image.fromarray(plane).resize(size[::-1], Image.Resampling[name.upper()])
-        )
-        for plane in picture.transpose(2, 0, 1).astype(np.float32, order="C")
-    ]
+    planes = []
+    for plane in picture.transpose(2, 0, 1).astype(np.float32, order="C"):
+        image = Image.fromarray(plane)
+        image = image.resize(size[::-1], Image.Resampling[name.upper()])
+        planes.append(np.asarray(image))
     return np.stack(planes, axis=2)
 
 

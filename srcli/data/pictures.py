@@ -137,11 +137,11 @@ def _members(path: Path) -> list[PictureRef]:
             raise DataError(
                 f"{path}: not a readable zip file; copy it again"
             ) from error
-    return [
-        PictureRef(path=path, member=name)
-        for name in sorted(names)
-        if _is_picture(Path(name))
-    ]
+    pictures = []
+    for name in sorted(names):
+        if _is_picture(Path(name)):
+            pictures.append(PictureRef(path=path, member=name))
+    return pictures
 
 
 _FOLDER = re.compile(

@@ -126,12 +126,12 @@ class Evaluation:
         self, scale: int, dataset: str, model: str | None = None
     ) -> list[PictureScore]:
         """Return the scores of one set at one scale, of all models or one."""
-        return [
-            score
-            for score in self.scores
-            if (score.scale, score.dataset) == (scale, dataset)
-            and model in (None, score.model)
-        ]
+        scores = []
+        for score in self.scores:
+            is_of_set = (score.scale, score.dataset) == (scale, dataset)
+            if is_of_set and model in (None, score.model):
+                scores.append(score)
+        return scores
 
     def means(
         self, scale: int | None = None, dataset: str | None = None
@@ -176,15 +176,13 @@ class Evaluation:
         for (scale, dataset), model, metric in product(
             self.sizes, self.models[1:], self.metrics
         ):
-            base = {
-                score.picture: score.values[metric]
-                for score in self.of(scale, dataset, against)
-            }
-            differences = [
-                score.values[metric] - base[score.picture]
-                for score in self.of(scale, dataset, model)
-                if score.picture in base
-            ]
+            base = {}
+            for score in self.of(scale, dataset, against):
+                base[score.picture] = score.values[metric]
+            differences = []
+            for score in self.of(scale, dataset, model):
+                if score.picture in base:
+                    differences.append(score.values[metric] - base[score.picture])
             finite = list(filter(math.isfinite, differences))
             if not finite:
                 continue

@@ -110,12 +110,13 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     lr = Match({}, {}, {})
     if lr_folder:
         lr = match_files(list(hr), list_pictures(lr_folder), scale, kind="LR")
-    items = tuple(
-        PictureRef(path=path, lr=lr.files.get(key), label=key)
-        for key, path in hr.items()
-        if key not in lr.missing
+    items = []
+    for key, path in hr.items():
+        if key not in lr.missing:
+            items.append(PictureRef(path=path, lr=lr.files.get(key), label=key))
+    return PictureSet(
+        label, place, tuple(items), lr.missing, lr.orphans, lr_folder, notes
     )
-    return PictureSet(label, place, items, lr.missing, lr.orphans, lr_folder, notes)
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -174,13 +175,12 @@ def _owner(stem: str, names: list[str]) -> str | None:
         ending = _ENDING.search(base)
     if base.casefold() in name_of:
         return name_of[base.casefold()]
-    begun = [
-        name
-        for folded, name in name_of.items()
-        if stem.casefold().startswith(folded)
-        and not stem[len(name) : len(name) + 1].isalnum()
-    ]
-    return max(begun, key=len, default=None)
+    beginnings = []
+    for folded, name in name_of.items():
+        following = stem[len(name) : len(name) + 1]
+        if stem.casefold().startswith(folded) and not following.isalnum():
+            beginnings.append(name)
+    return max(beginnings, key=len, default=None)
 
 
 def _find_folder(name: str) -> Path:
@@ -219,11 +219,12 @@ def _pictures(folder: Path) -> list[Path]:
     """Return the pictures of a folder, sorted; none where there is no such folder."""
     if not folder.is_dir():
         return []
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith(".")
-    )
+    pictures = []
+    for path in folder.iterdir():
+        is_hidden = path.name.startswith(".")
+        if path.suffix.lower() in READABLE_SUFFIXES and not is_hidden:
+            pictures.append(path)
+    return sorted(pictures)
 
 
 def _only(folders: list[Path], parent: Path, kind: str, remedy: str) -> Path | None:
@@ -250,11 +251,10 @@ def _lr_folder(
     of_scale = f"{prefix}(lr(bic|bicubic)?)?x{scale}"
     with_pictures = filter(_pictures, below)
     for pattern, paths in ((of_scale, deep), (of_any_scale, with_pictures)):
-        matches = [
-            path
-            for path in paths
-            if re.fullmatch(pattern, _plain(str(path.relative_to(folder))))
-        ]
+        matches = []
+        for path in paths:
+            if re.fullmatch(pattern, _plain(str(path.relative_to(folder)))):
+                matches.append(path)
         if lr_folder := _only(matches, folder, f"x{scale} LR", "use --lr"):
             return lr_folder, ()
     similar = [

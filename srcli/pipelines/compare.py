@@ -67,11 +67,10 @@ def compare(
                 f"--crop: ends outside {photo}, which has {width}x{height} pixels"
             )
     if not models:
-        models = [
-            name
-            for name, entry in MODELS.items()
-            if not entry.compared and scale in shipped_scales(name)
-        ]
+        models = []
+        for name, entry in MODELS.items():
+            if not entry.compared and scale in shipped_scales(name):
+                models.append(name)
     rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
     regions = []
     for (left, top, width, height), row in rows.items():

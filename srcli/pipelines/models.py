@@ -45,11 +45,11 @@ pictures."""
 
 def without_weights() -> list[str]:
     """Return the names of compared networks of which there are no weights here."""
-    return [
-        name
-        for name, entry in MODELS.items()
-        if entry.compared and not shipped_scales(name)
-    ]
+    names = []
+    for name, entry in MODELS.items():
+        if entry.compared and not shipped_scales(name):
+            names.append(name)
+    return names
 
 
 def list_models(
@@ -116,11 +116,10 @@ def _describe(model: str, forms: Sequence[Form], *, tried: bool) -> Facts:
     paper = PAPERS.get(entry.paper)
     recipes = [name]
     if entry.target or outside:
-        recipes = [
-            recipe_name
-            for recipe_name, recipe in RECIPES.items()
-            if find_entry(recipe.model).target == entry.target
-        ]
+        recipes = []
+        for recipe_name, recipe in RECIPES.items():
+            if find_entry(recipe.model).target == entry.target:
+                recipes.append(recipe_name)
     printed_in = []
     if entry.paper:
         printed_in = [row.source for row in load_published() if row.model == name]

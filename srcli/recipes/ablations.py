@@ -169,11 +169,10 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
         if Path(name).suffix.lower() == ".toml":
             ablations = load_ablations(Path(name))
         else:
-            ablations = [
-                ablation
-                for key, ablation in ABLATIONS.items()
-                if f"{key}/".startswith(f"{name}/")
-            ]
+            ablations = []
+            for key, ablation in ABLATIONS.items():
+                if f"{key}/".startswith(f"{name}/"):
+                    ablations.append(ablation)
         if not ablations:
             raise unknown("ablation", name, "the table", ABLATIONS)
         for ablation in ablations:

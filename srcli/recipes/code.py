@@ -82,11 +82,10 @@ def require_named(code: str) -> str:
     called so.
     """
     absolute = _absolute(code)
-    alike = [
-        named
-        for named in reversed(_named_code())
-        if short_code(named) == short_code(code)
-    ]
+    alike = []
+    for named in reversed(_named_code()):
+        if short_code(named) == short_code(code):
+            alike.append(named)
     if not alike:
         raise ModelError(
             f"{code} is code that only a file names, so it is not run; where you trust it, name it "

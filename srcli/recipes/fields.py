@@ -126,10 +126,10 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
             raise RecipeError(
                 f"{where} must be a table of names and values, got {value!r}"
             )
-        return {
-            str(name): convert(item, inner[1], f"{where}.{name}")
-            for name, item in value.items()
-        }
+        table = {}
+        for name, item in value.items():
+            table[str(name)] = convert(item, inner[1], f"{where}.{name}")
+        return table
     return _plain(value, hint, where)
 
 
@@ -165,12 +165,11 @@ def _record(value: Any, cls: Any, where: str) -> Any:  # noqa: ANN401
             values[name] = convert(item, types[name], f"{prefix}{name}")
         else:
             raise unknown("field", str(name), where, _paths(cls))
-    missing = [
-        repr(field.name)
-        for field in fields(cls)
-        if field.name not in values
-        and field.default is field.default_factory is MISSING
-    ]
+    missing = []
+    for field in fields(cls):
+        is_needed = field.default is field.default_factory is MISSING
+        if is_needed and field.name not in values:
+            missing.append(repr(field.name))
     if missing:
         raise RecipeError(f"{where}: missing {', '.join(missing)}")
     return cls(**values)
@@ -188,10 +187,10 @@ def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]
         raise RecipeError(
             f"{where} must be a list of {len(items)} values, got {value!r}"
         )
-    return tuple(
-        convert(item, items[number], f"{where}.{number}")
-        for number, item in enumerate(value)
-    )
+    items_of_type = []
+    for number, item in enumerate(value):
+        items_of_type.append(convert(item, items[number], f"{where}.{number}"))
+    return tuple(items_of_type)
 
 
 def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: ANN401
@@ -226,11 +225,10 @@ def construct(
     messages. RecipeError says which option does not exist, has another type, or cannot
     be used.
     """
-    names = [
-        parameter.name
-        for parameter in inspect.signature(constructor).parameters.values()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    ]
+    names = []
+    for parameter in inspect.signature(constructor).parameters.values():
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            names.append(parameter.name)
     hints = get_type_hints(vars(constructor).get("__init__", constructor))
     arguments = {}
     for name, value in options.items():

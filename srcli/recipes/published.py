@@ -76,12 +76,11 @@ def _rows(table: Mapping[str, Any]) -> Iterator[PublishedRow]:
         for dataset, values in zip(table["sets"], line["values"], strict=True):
             if not values:
                 continue
-            remarks = [
-                note["text"]
-                for note in table.get("notes", ())
-                if note["method"] == line["method"]
-                and dataset in note.get("sets", (dataset,))
-            ]
+            remarks = []
+            for note in table.get("notes", ()):
+                sets = note.get("sets", (dataset,))
+                if note["method"] == line["method"] and dataset in sets:
+                    remarks.append(note["text"])
             plain["dataset"] = dataset
             plain["note"] = "; ".join(remarks)
             plain["values"] = dict(zip(table["metrics"], values, strict=False))
@@ -99,13 +98,12 @@ def published_rows(
     method may occur several times, from several sources. Those of some models are
     without repeated rows, and without rows of bicubic from papers of other models.
     """
-    rows = [
-        replace(row, dataset=dataset)
-        for row in sorted(load_published(), key=lambda row: row.values["psnr"])
-        if row.scale == scale
-        and name_key(row.dataset) == name_key(dataset)
-        and (models is None or is_of(row, models))
-    ]
+    rows = []
+    for row in sorted(load_published(), key=lambda row: row.values["psnr"]):
+        is_of_set = name_key(row.dataset) == name_key(dataset)
+        is_of_models = models is None or is_of(row, models)
+        if row.scale == scale and is_of_set and is_of_models:
+            rows.append(replace(row, dataset=dataset))
     if models is None:
         return rows
     with_model = {

@@ -165,28 +165,29 @@ def cost_tables(
 
     ``costs`` are as JSON has them (``model_cost``).
     """
-    measured_rows = [
-        (
-            cost["model"],
-            cost["parameters"] and short(cost["parameters"]),
-            f"{cost['size'][1]}×{cost['size'][0]}",
-            *(cost[work] and short(cost[work]) for work in WORK),
-            cost["peak_memory"] and f"{cost['peak_memory'] / 2**20:.0f} MiB",
-        )
-        for cost in costs
-        if cost["scale"] == scale
-    ]
-    printed_rows = [
-        (
-            row.method,
-            row.parameters and f"{row.parameters:,.0f}",
-            row.gflops and f"{row.gflops:.2f}",
-            row.milliseconds and f"{row.milliseconds:g}",
-            "; ".join(filter(None, (row.source, row.timed_on, row.note))),
-        )
-        for row in printed
-        if row.scale == scale
-    ]
+    measured_rows = []
+    for cost in costs:
+        if cost["scale"] == scale:
+            cells = (
+                cost["model"],
+                cost["parameters"] and short(cost["parameters"]),
+                f"{cost['size'][1]}×{cost['size'][0]}",
+                *(cost[work] and short(cost[work]) for work in WORK),
+                cost["peak_memory"] and f"{cost['peak_memory'] / 2**20:.0f} MiB",
+            )
+            measured_rows.append(cells)
+    printed_rows = []
+    for row in printed:
+        if row.scale == scale:
+            remarks = "; ".join(filter(None, (row.source, row.timed_on, row.note)))
+            printed_cells = (
+                row.method,
+                row.parameters and f"{row.parameters:,.0f}",
+                row.gflops and f"{row.gflops:.2f}",
+                row.milliseconds and f"{row.milliseconds:g}",
+                remarks,
+            )
+            printed_rows.append(printed_cells)
     headings = (
         "parameters",
         "LR size",

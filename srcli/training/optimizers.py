@@ -153,11 +153,11 @@ def restore_optimizer(
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with ``prefix``, without it."""
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
+    named = {}
+    for name, tensor in tensors.items():
+        if name.startswith(prefix):
+            named[name.removeprefix(prefix)] = tensor
+    return named
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

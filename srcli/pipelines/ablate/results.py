@@ -62,11 +62,11 @@ class VariantResult:
 
     def measured(self, dataset: str) -> dict[int, Mapping[str, Any]]:
         """Return the scores on a set by seed, of the trainings that have them."""
-        return {
-            result.seed: result.scores[dataset]
-            for result in self.seeds
-            if dataset in result.scores
-        }
+        scores = {}
+        for result in self.seeds:
+            if dataset in result.scores:
+                scores[result.seed] = result.scores[dataset]
+        return scores
 
     def means(self, dataset: str, metric: str = "psnr") -> list[float]:
         """Return the mean over the pictures of a set for each training that has it."""
@@ -139,11 +139,9 @@ class AblationResult:
             name = result.variant.name
             if result.cost_failure:
                 lines.append(f"{name}, costs: {result.cost_failure}")
-            lines += [
-                f"{name}, seed {seed.seed}: {seed.failure}"
-                for seed in result.seeds
-                if seed.failure
-            ]
+            for seed in result.seeds:
+                if seed.failure:
+                    lines.append(f"{name}, seed {seed.seed}: {seed.failure}")
         return lines
 
 
@@ -195,11 +193,11 @@ def difference(
 def _with_finite_psnr(
     pictures: Sequence[str], scores: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
-    return [
-        name
-        for name in pictures
-        if name in scores and math.isfinite(scores[name]["psnr"])
-    ]
+    names = []
+    for name in pictures:
+        if name in scores and math.isfinite(scores[name]["psnr"]):
+            names.append(name)
+    return names
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -228,9 +226,8 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     for result in results:
         of_result = []
         for dataset in sets_of(result):
-            of_result += [
-                _compare(result, variant, dataset) for variant in result.variants
-            ]
+            for variant in result.variants:
+                of_result.append(_compare(result, variant, dataset))
         comparisons.append(of_result)
         tests += [test for test in of_result if test["p"] is not None]
     for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
@@ -238,10 +235,10 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
         if p < LEVEL:
             same = (test["found"]["mean"] > 0) == (test["printed"] > 0)
             test["verdict"] = "same sign" if same else "opposite sign"
-    return [
-        replace(result, comparisons=tuple(of_result), tests=len(tests))
-        for result, of_result in zip(results, comparisons, strict=True)
-    ]
+    judged = []
+    for result, of_result in zip(results, comparisons, strict=True):
+        judged.append(replace(result, comparisons=tuple(of_result), tests=len(tests)))
+    return judged
 
 
 def _compare(

@@ -132,10 +132,9 @@ def run_ablations(
     """
     progress = progress or Progress()
     out = options.out
-    recipes = [
-        checked_recipes(ablation, options.overrides, options.budget)
-        for ablation in ablations
-    ]
+    recipes = []
+    for ablation in ablations:
+        recipes.append(checked_recipes(ablation, options.overrides, options.budget))
     here = Place(device=options.device, threads=options.threads)
     machine = _find_machine(options, here, executor)
     options = replace(options, precision=machine["precision"])
@@ -336,11 +335,8 @@ def _find_sets(
             raise UsageError(f"--sets {source}: given twice")
         lines = [ablation.protocol, __version__]
         for item in pictures.items:
-            lines += [
-                f"{file} {file.exists() and file.stat().st_mtime_ns}"
-                for file in (item.path, item.lr)
-                if file
-            ]
+            for file in filter(None, (item.path, item.lr)):
+                lines.append(f"{file} {file.exists() and file.stat().st_mtime_ns}")
         sets[pictures.name] = source, _digest(lines)
     return sets, missing
 
@@ -392,11 +388,10 @@ def _what_holds(
             former
             and read_position(RunFolder(training.out).state).total == former.iterations
         ):
-            scores = {
-                name: measured
-                for name, measured in former.scores.items()
-                if name in sets and sets[name][1] == measured["key"]
-            }
+            scores = {}
+            for name, measured in former.scores.items():
+                if name in sets and sets[name][1] == measured["key"]:
+                    scores[name] = measured
             return replace(former, scores=scores, failure="")
     return SeedResult(seed=training.seed)
 

@@ -75,11 +75,9 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
             cells = (model, count, *texts, number(mean["seconds"], 3))
             marked = {heading for heading, names in best.items() if model in names}
             rows.append(Row(cells=cells, group=dataset, best=frozenset(marked)))
-        rows += [
-            _published_row(evaluation, printed)
-            for printed in evaluation.published
-            if (printed.scale, printed.dataset) == (scale, dataset)
-        ]
+        for printed in evaluation.published:
+            if (printed.scale, printed.dataset) == (scale, dataset):
+                rows.append(_published_row(evaluation, printed))
     return make_table(
         rows,
         ("model",),
@@ -191,11 +189,10 @@ def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
     metrics = []
     for name in evaluation.metrics:
         # 32.2 was printed 32.20: a source has the digits of its longest value.
-        printed = [
-            neighbour.values[name]
-            for neighbour in evaluation.published
-            if neighbour.source == row.source and name in neighbour.values
-        ]
+        printed = []
+        for neighbour in evaluation.published:
+            if neighbour.source == row.source and name in neighbour.values:
+                printed.append(neighbour.values[name])
         digits = decimals(printed, LEAST_DIGITS.get(name, 0))
         metrics.append(number(row.values.get(name), digits))
     method = row.method

@@ -377,11 +377,10 @@ def _find_sets(
 
 def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> str:
     """Return the origins of LR in words."""
-    from_files = [
-        f"{pictures.name} x{scale}"
-        for scale, pictures in sets
-        if pictures.lr_folder is not None
-    ]
+    from_files = []
+    for scale, pictures in sets:
+        if pictures.lr_folder is not None:
+            from_files.append(f"{pictures.name} x{scale}")
     kernel = KERNELS[options.kernel]
     if not from_files:
         return f"{kernel.description} of the mod-cropped HR"
