@@ -106,12 +106,6 @@ def build_network(
     where = f"model {name}"
     kind = network_class(name, scale)
     options = dict(options or {})
-    if name.startswith("g-idrn") and (
-        options.get("deployed") or not options.get("edge_branches")
-    ):
-        # Files of former versions name branches for edges that were off, or are folded.
-        options.pop("deployed", None)
-        options.pop("edge_branches", None)
     if "scale" in options:
         raise ModelError(
             f"{where}: the scale is no option of the network; give it by --scale"

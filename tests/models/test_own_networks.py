@@ -10,7 +10,6 @@ from torch import nn
 
 from srcli.errors import ModelError
 from srcli.metrics.efficiency import count_parameters
-from srcli.models import build_network
 from srcli.models.g_idrn import GIDRN
 from srcli.models.nested_attn import NestedAttention
 from tests.fixtures.cases import small, without_gradient
@@ -29,16 +28,6 @@ def test_the_non_local_block_begins_as_nothing_and_learns():
         optimizer.step()
     # A softmax does not feel a constant added to all its scores.
     assert without_gradient(network.non_local) <= {"key.bias"}
-
-
-def test_files_that_name_folded_branches_load():
-    for options in (
-        {"edge_branches": False},
-        {"edge_branches": True, "deployed": True},
-    ):
-        assert build_network("g-idrn", scale=2, options=options).scale == 2
-    with pytest.raises(ModelError, match="no option 'edge_branches'"):
-        build_network("g-idrn", scale=2, options={"edge_branches": True})
 
 
 @pytest.mark.parametrize(
