@@ -43,7 +43,11 @@ class ChannelAttention(GatedChannels):
 
     def gate(self, x: Tensor) -> Tensor:
         """Return a gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        return sigmoid(self.expand(F.relu(self.squeeze(self.pool(x)))))
+        return self.gate_of(self.pool(x))
+
+    def gate_of(self, pooled: Tensor) -> Tensor:
+        """Return the gate of what the pool gives, (1 or N, C, 1, 1)."""
+        return sigmoid(self.expand(F.relu(self.squeeze(pooled))))
 
 
 class ContrastChannelAttention(ChannelAttention):

@@ -205,15 +205,17 @@ class GroupDistillationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
+        fused = self.distil(x)
+        # The share joins the small gate, not the large map, which saves a pass over it.
+        gate = self.attention.gate(fused) * self.share.to(fused.dtype)
+        return torch.addcmul(x, fused, gate.to(fused.dtype))
+
+    def distil(self, x: Tensor) -> Tensor:
+        """Return what is gated and added to the input, of the same shape."""
         distilled: list[Tensor] = []
         step = x
         for pointwise, grouped in zip(self.pointwise, self.grouped[:3], strict=True):
             distilled.append(pointwise(step))
             step = convolve(grouped, distilled[-1], plus=step, slope=self.slope)
         distilled.append(self.grouped[3](step))
-        fused = convolve_joined(self.fuse, distilled)
-        # Memory is freed before attention takes more.
-        del distilled, step
-        # The share joins the small gate, not the large map, which saves a pass over it.
-        gate = self.attention.gate(fused) * self.share.to(fused.dtype)
-        return torch.addcmul(x, fused, gate.to(fused.dtype))
+        return convolve_joined(self.fuse, distilled)
