@@ -2,8 +2,8 @@
 
 Values of pictures stay floats of 0 to 255 between the steps and are rounded once, to 8
 or 16 bits as the picture has; a JPEG has 8. A picture that is only downscaled is
-rounded as MATLAB rounds it. All works on encoded (not linear) values, as the field
-does.
+rounded as MATLAB rounds it. All works on encoded (not linear) values, as the
+literature does.
 
 Any kernel is a sum of few products of a column and a row, its singular vectors: one for
 a round Gaussian, three or four for a drawn-out one (Treitel and Shanks 1971). Each
@@ -117,7 +117,7 @@ def factors(
 def _products(
     lines: NDArray[np.float32], weights: NDArray[np.float64], stride: int
 ) -> NDArray[np.float32]:
-    """Return weighted sums of lines (N, W), ``stride`` apart, in blocks of ``BLOCK``."""
+    """Filter lines (N, W) along their first axis with a stride, by products of matrices."""
     band = np.zeros((BLOCK, stride * (BLOCK - 1) + len(weights)), np.float32)
     for i in range(BLOCK):
         band[i, stride * i : stride * i + len(weights)] = weights
@@ -152,9 +152,10 @@ def gaussian(
     return np.fft.fftshift(np.fft.ifft2(contrast).real)
 
 
-# Steps of a degradation take (H, W, 3) of 0 to 255 and a source of random numbers, and
-# return the picture of that size, which is rounded by a JPEG alone. Other numbers are
-# those of the pieces of ``srcli.recipes.degradation``, drawn.
+# Steps of a degradation take a picture (H, W, 3) of 0 to 255 and a source of random
+# numbers, and return one of that size; only a JPEG rounds. A new step needs a piece in
+# ``srcli.recipes.degradation``, a function here and a branch in ``_draw_piece``; one
+# that reaches farther than ``HALO`` LR pixels needs a larger ``HALO``.
 
 
 def blur(
@@ -179,7 +180,11 @@ def add_noise(
     colour: bool = False,
     size: float = 1.0,
 ) -> NDArray[np.float32]:
-    """Add the Gaussian noise of a sensor."""
+    """Add the Gaussian noise of a sensor, of standard deviation ``sigma`` in levels of 255.
+
+    ``shot`` is the share of its variance that grows with light, ``gray`` one noise for
+    all channels, ``colour`` none in their mean, ``size`` the pixels of a grain.
+    """
     values = picture.astype(np.float32)
     height, width, channels = values.shape
     shape = [max(round(side / size), 1) for side in (height, width)]
@@ -359,7 +364,7 @@ def degrade(
     degradation: str | Degradation = "aerial",
     seed: int | tuple[int, int] = 0,
 ) -> Array:
-    """Make the LR picture of a test set: one draw from a degradation's ranges.
+    """Degrade one HR picture to LR, by one draw from a degradation's ranges.
 
     Args:
         picture: HR, (H, W, 3) RGB, uint8 or uint16, both sides at least ``scale``; rows

@@ -42,7 +42,7 @@ class Patches(NamedTuple):
     hr: Picture
     """(N, sP, sP, 3)"""
     orders: Numbers | None = None
-    """The channel that each channel becomes, (N, 3)."""
+    """Channel of the picture that each channel is taken from, (N, 3)."""
     colours: NDArray[np.float64] | None = None
     """What ``draw_colours`` returned, (N, 4)."""
 
@@ -232,18 +232,18 @@ def _stacked(patches: list[Picture]) -> Picture:
 
 
 def measure_detail(image: Picture) -> NDArray[np.float32]:
-    """Sum the gradient energy of an LR picture in cells of ``CELL`` pixels."""
+    """Sum the differences of neighbouring pixels of an LR picture in cells of ``CELL``."""
     gray = image.astype(np.float32).mean(axis=2) * np.float32(
         255 / np.iinfo(image.dtype).max
     )
-    energy: NDArray[np.float32] = np.zeros_like(gray)
-    energy[:, 1:] += np.abs(np.diff(gray, axis=1))
-    energy[1:] += np.abs(np.diff(gray, axis=0))
+    changes: NDArray[np.float32] = np.zeros_like(gray)
+    changes[:, 1:] += np.abs(np.diff(gray, axis=1))
+    changes[1:] += np.abs(np.diff(gray, axis=0))
     for axis, side in enumerate(gray.shape):
         starts = np.arange(0, max(side // CELL, 1) * CELL, CELL)
-        whole_cells = energy.take(range(min(starts[-1] + CELL, side)), axis)
-        energy = np.add.reduceat(whole_cells, starts, axis=axis)
-    return energy
+        whole_cells = changes.take(range(min(starts[-1] + CELL, side)), axis)
+        changes = np.add.reduceat(whole_cells, starts, axis=axis)
+    return changes
 
 
 def draw_colours(

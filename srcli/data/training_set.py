@@ -59,7 +59,7 @@ def pair_up(
     shrink: Callable[[Picture, int], Picture] = downscale,
     read: Callable[[Path], Picture] = lambda path: decode(PictureRef(path=path)),
 ) -> tuple[Picture, Picture]:
-    """Return HR and LR of one size; LR is read, or made from HR where there is no file of it.
+    """Return HR and LR of the same area; LR is read, or made from HR where it has no file.
 
     Sets cropped to a multiple of 12 serve all scales: up to 11 pixels of HR may be left
     out.
@@ -132,7 +132,7 @@ class PictureStore:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSelection:
-    """Pictures to train on, to validate on and to leave out."""
+    """What the user gave: training data, photographs to hold out of it, and LR pictures."""
 
     data: tuple[Path, ...] = ()
     """Folders, zips, pictures."""

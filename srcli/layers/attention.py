@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from srcli.layers.network import full_precision, is_processor_inference
 from srcli.layers.reproducible import apply_to_each, sigmoid
-from srcli.layers.tiles import GlobalPool, StretchedMap
+from srcli.layers.tiles import GlobalPool, PoolKind, StretchedMap
 
 
 class GatedChannels(nn.Module):
@@ -33,7 +33,7 @@ class ChannelAttention(GatedChannels):
     The bottleneck of the gate is ``reduction`` times narrower.
     """
 
-    POOL: Literal["mean", "contrast"] = "mean"
+    POOL: PoolKind = "mean"
 
     def __init__(self, *, channels: int, reduction: int = 16) -> None:
         super().__init__()
@@ -147,14 +147,14 @@ class EnhancedSpatialAttention(nn.Module):
 class AsymmetricNonLocal(nn.Module):
     """ANRB: every pixel attends to a pyramid of pooled regions (G-IDRN; Zhu et al. 2019).
 
-    The pyramid pools the WHOLE input, so that a tile has other statistics than its
-    picture.
+    The pyramid pools the whole input, of a tile too: nothing is held for it, so that a
+    tile attends to itself and not to its picture.
 
     Args:
         bins: Edge lengths of the pooled grids; empty means no pooling, attention over
             all pixels.
-        scores: How many queries times keys of a picture are held at once. With
-            gradients recorded all of them are: autograd would keep every part anyway.
+        scores: Most attention scores (queries times keys) of a picture in memory at
+            once; all of them with gradients, as autograd would keep every part anyway.
     """
 
     def __init__(

@@ -203,7 +203,7 @@ class ShuffleUpsampling(nn.Sequential):
 
 
 class LongSkip(SkiplessNetwork):
-    """The frame of many networks: body and tail beside a long skip, then the enlargement.
+    """The frame of many networks: body and tail beside a skip of features, then enlargement.
 
     The enlargement doubles step by step at full width, or with ``shuffled`` is one
     sub-pixel shuffle.

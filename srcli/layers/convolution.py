@@ -1,4 +1,4 @@
-"""Convolutions with what follows them, which processors infer by single operations of oneDNN.
+"""Convolutions fused with the sums and activations after them, by oneDNN on processors.
 
 ``convolve`` and ``convolve_joined`` are the plain layers wherever gradients are
 recorded and on GPUs. ``pack_convolutions`` makes a network ready for inference on the
@@ -77,11 +77,11 @@ class PackedConv2d(nn.Conv2d):
     channels."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy takes; packed weights cannot be copied."""
+        """Return the state to copy, without packed weights, which cannot be copied."""
         return self.__dict__ | {"packed": {}}
 
     def is_ready(self, x: Tensor) -> bool:
-        """Return True if its operation can run; else PyTorch's must."""
+        """Return True if oneDNN's packed operation can run on an input."""
         if x.device.type != "cpu" or torch.is_grad_enabled():
             return False
         return not onednn.find_fault(self._dtype())
@@ -138,7 +138,7 @@ class HalfConv2d(nn.Conv2d):
 
     One of single pixels is a product of matrices, which adds the bias by itself, where
     cuDNN leaves that to another kernel. Outside autocast, as in the image path of
-    networks and in second tries, it computes in fp32.
+    networks and in repeats of what failed in half precision, it computes in fp32.
     """
 
     half_weight: Tensor

@@ -96,7 +96,7 @@ class Network(nn.Module):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         raise NotImplementedError(
-            f"{type(self).__name__} neither has forward nor _enlarge"
+            f"{type(self).__name__} has neither forward nor _enlarge"
         )
 
     @property
@@ -202,7 +202,7 @@ _DEFAULTS = _Defaults()
 
 @contextmanager
 def undisturbed(device: str = "cpu") -> Iterator[None]:
-    """Work as in a fresh process, and leave the program's random numbers."""
+    """Run a block under PyTorch's default settings, and keep the random state as it was."""
     cpu: AbstractContextManager[object] = nullcontext()
     if torch.get_default_device().type != "cpu":  # a context slows every call
         cpu = torch.device("cpu")
@@ -217,7 +217,7 @@ def undisturbed(device: str = "cpu") -> Iterator[None]:
 
 
 class SkiplessNetwork(Network):
-    """A network that pads by zeros, all of whose layers the picture itself goes through."""
+    """A network without a skip for the picture, which goes through all layers; zero padding."""
 
     edge = 4
     bf16 = False

@@ -74,7 +74,8 @@ class OwnNetwork(Network):
         wrong_shapes: list[str] = []
         errors: list[str] = []
         for colour, multiple, side in product(colours, multiples, SIDES):
-            # An odd number of times, so that no larger multiple is needed by accident.
+            # An odd number of times, so that the side does not happen to divide by a
+            # larger multiple, too.
             height = multiple * (math.ceil(max(side, self.minimum) / multiple) | 1)
             x = torch.full((1, COLOURS[colour], height, height + 2 * multiple), 0.5)
             try:

@@ -44,7 +44,7 @@ def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
 
 
 def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
-    """Return the kernel of a convolution before a normalisation in evaluation mode.
+    """Return one kernel for a convolution and the normalisation after it, in evaluation.
 
     ``W' = gain W / sqrt(var + eps)``,
     ``b' = gain (b - mean) / sqrt(var + eps) + shift``.
@@ -61,7 +61,7 @@ def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
 
 
 def behind(first: FoldedKernel, second: FoldedKernel) -> FoldedKernel:
-    """Return two convolutions in a row, one of which is 1x1, as one kernel.
+    """Return one kernel equal to two convolutions in a row, one of which is 1x1.
 
     A wide one behind a 1x1 pads by the bias of that, as if that had padded by zeros.
     """
@@ -223,7 +223,7 @@ class TrainedWithBranches(Network):
         return plain
 
     def for_inference(self) -> Self:
-        """Return the deployed form, in which convolutions stand by themselves."""
+        """Return the deployed form, with plain convolutions in place of their wrappers."""
         plain = super().for_inference()
         _replace(plain, ReparameterisedConv, lambda unit: unit.conv)
         return plain
@@ -231,8 +231,9 @@ class TrainedWithBranches(Network):
     def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn a deployed form's state into one with branches, the extra ones zero.
 
-        It may be of another scale, in whole or in part, of bare units or not; units in
-        training form already stay as they are.
+        It may be of another scale, in whole or in part, with wrapped convolutions
+        (``NAME.conv.weight``) or plain ones (``NAME.weight``); units in training form
+        already stay as they are.
         """
         state = dict(tensors)
         for name, unit in self.named_modules():

@@ -90,9 +90,9 @@ def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
 def _phased_axis(
     x: Tensor, axis: int, phases: list[list[float]], shrink: int = 1
 ) -> Tensor:
-    """Resize an axis: whole rows at once for each weight of each sub-pixel position.
+    """Resize an axis by kernels that repeat: one per sub-pixel, or one with a stride.
 
-    There are several positions, or one whose rows are so many pixels apart.
+    Each weight is applied to whole rows at once.
     """
     length = x.shape[axis]
     beyond = (len(phases[0]) - shrink) // 2
@@ -116,7 +116,7 @@ def _phased_axis(
 
 
 def bicubic_phases(scale: int) -> Tensor:
-    """Return kernels (scale * scale, 5, 5) of enlarging by 2, 3 or 4, one a sub-pixel.
+    """Return kernels (scale * scale, 5, 5) of enlarging by 2, 3 or 4, one per sub-pixel.
 
     Kernel r * scale + c gives output pixel (s*i + r, s*j + c) as a correlation of the
     5x5 neighbourhood of input pixel (i, j), away from the borders.

@@ -1,4 +1,4 @@
-"""What a whole picture gives to its tiles: statistics of global pools, places of stretched maps.
+"""Tiles as parts of their picture: statistics of global pools, places of stretched maps.
 
 A network that pools globally gets other statistics from a tile than from the picture.
 Its pools record them on a sample of the picture (``record_calibration``) and hold them
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
 
 Mode = Literal["bilinear", "nearest"]
+PoolKind = Literal["mean", "maximum", "contrast"]
 Kind = TypeVar("Kind", bound=nn.Module)
 MARGIN = 4
 """Outermost pixels of windows left out of mean and variance: padding by zeros spoils
@@ -40,11 +41,14 @@ STRIP = 1 << 20
 
 
 class GlobalPool(nn.Module):
-    """Pool every channel over the input, or give what is held of a larger picture."""
+    """Pool every channel over the input, or give what is held of a larger picture.
+
+    A new kind needs a branch in ``forward`` and one in ``_record``.
+    """
 
     held: Tensor | None
 
-    def __init__(self, kind: Literal["mean", "maximum", "contrast"]) -> None:
+    def __init__(self, kind: PoolKind) -> None:
         super().__init__()
         self.kind = kind
         self.recording = False
@@ -160,9 +164,9 @@ class _Contrast(torch.autograd.Function):
 
 
 Calibration = Mapping[str, Tensor]
-"""What a network's global pools hold, by their names: (P, N, C, 1, 1) for each of the P
-passes that one picture takes (8 in a self-ensemble, else 1) and each of a raster's N
-groups of bands."""
+"""What global pools recorded on one picture, by the pools' names: (P, N, C, 1, 1) for
+each of the P passes that one picture takes (8 in a self-ensemble, else 1) and each of a
+raster's N groups of bands."""
 
 
 def are_finite(calibration: Calibration) -> bool:
@@ -202,7 +206,7 @@ def record_calibration(network: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 class StretchedMap(nn.Module):
-    """Resize maps with one value for every ``step`` pixels to the size they were made of.
+    """Resize coarse maps, one value for every ``step`` pixels, to the size of their input.
 
     The first value needs ``minimum`` pixels; ``mode`` is as ``F.interpolate`` takes it.
     """
@@ -234,10 +238,11 @@ def hold(
     positions: Tensor | None = None,
     size: tuple[int, int] = (0, 0),
 ) -> Iterator[None]:
-    """Let a network hold what whole pictures give to their tiles, until the block ends.
+    """Let tiles be enlarged as parts of their pictures, until the block ends.
 
-    ``values`` are from ``record_calibration`` of this network (KeyError for those of
-    another), ``positions`` of a batch of a ``size``. None stands for whole pictures.
+    A network's pools hold ``values``, one pass of a ``Calibration`` of this network
+    (KeyError for those of another); its stretched maps know the ``positions`` of a
+    batch of tiles of a ``size`` (height, width). None stands for whole pictures.
     """
     pools: dict[str, GlobalPool] = {}
     maps: Iterable[StretchedMap] = ()

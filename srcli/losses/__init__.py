@@ -34,7 +34,7 @@ class CharbonnierLoss(nn.Module):
 
 
 class AmplitudeLoss(nn.Module):
-    """Mean absolute difference of the amplitudes of the Fourier transforms, of unit norm."""
+    """Mean absolute difference of the amplitudes of orthonormal Fourier transforms."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, C, H, W) with the same shape; a scalar."""
@@ -66,7 +66,7 @@ def high_pass(images: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _Blur(torch.autograd.Function):
-    """``blur`` with a gradient that is a blur, too; autograd would fill many pictures."""
+    """``blur`` with a gradient that is a blur, too; autograd would keep many copies."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, images: Tensor, kernel: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ def texture(images: Tensor) -> Tensor:
 
 
 class FlatLoss(nn.Module):
-    """L1 where HR has no ``texture``, so that a discriminator does not make any there."""
+    """L1 only where HR is flat (no ``texture``), so that a discriminator invents none there."""
 
     def forward(self, sr: Tensor, hr: Tensor) -> Tensor:
         """Compare (N, C, H, W) with the same shape, sides of 7 and more; a scalar."""
@@ -166,6 +166,9 @@ LOSSES: dict[str, type[nn.Module]] = {
     "contrastive": ContrastiveLoss,
     "features": FeatureLoss,
 }
+"""Losses by their names in recipes. ``forward`` takes ``sr`` and ``hr``, and the LR
+pictures if it has a parameter ``lr``, and returns a scalar. A loss that starts late
+stands in a further stage of the recipe."""
 
 
 class WeightedLoss(nn.Module):

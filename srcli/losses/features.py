@@ -20,9 +20,9 @@ class ContrastiveLoss(nn.Module):
 
     The maps are those of a random, frozen network: 3x3 convolution, tanh, 3x3
     convolution, with weights from He's normal distribution and without biases. The
-    paper gives the form of the loss and of the features; RLFN (Kong et al. 2022) has
-    the bicubic picture as the one to be unlike. All other values are inferred. It is
-    very large where SR is still nearly bicubic: for networks that have been trained.
+    paper gives the form of the loss and of the features; RLFN (Kong et al. 2022) uses
+    the bicubic picture as the negative. All other values are inferred. It is very
+    large where SR is still nearly bicubic: use it on trained networks.
     ``channels`` are those of the feature network's two convolutions.
     """
 
@@ -71,9 +71,9 @@ class FeatureLoss(nn.Module):
 
     The features are those of ``PhotoFeatures`` after the last blocks that work at a
     half, a quarter, an eighth and a sixteenth of the size. Their first convolution
-    steps by two pixels, so that a network could please it with dots in one of four
-    places: the pictures of a batch are cut at all four in turn. ``blocks`` are numbers
-    from 0 to 15.
+    has a stride of two, so that a network could exploit it by dots in one of four
+    places: the pictures of a batch are cropped at each of four corners in turn.
+    ``blocks`` are numbers from 0 to 15.
     """
 
     def __init__(self, *, blocks: tuple[int, ...] = (0, 2, 4, 10)) -> None:

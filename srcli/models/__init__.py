@@ -83,7 +83,7 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
 
 
 def name_of(network: Network) -> str:
-    """Return the name of a network in the table, or else of its class."""
+    """Return the first name in the table of a network's class, or else the class's own."""
     if network.reference:
         return network.reference
     kind = type(network)
@@ -131,7 +131,7 @@ def outline_network(
 ) -> Network:
     """Build a network as ``build_network`` does, but without memory for its tensors.
 
-    With more than ``most`` parameters it is given up by a ModelError.
+    With more than ``most`` parameter tensors a ModelError gives it up.
     """
     import torch
     from torch.nn.modules.module import register_module_parameter_registration_hook

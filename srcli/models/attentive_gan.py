@@ -16,7 +16,7 @@ from srcli.layers.resize import CORNERS, carry_by_corners
 
 
 class AttentiveGenerator(Network):
-    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the published model, for x4.
+    """Generator of the attentive GAN: enlarge RGB in [0, 1]; by default as published, x4.
 
     Args:
         channels: Channels C of all feature maps.

@@ -141,7 +141,7 @@ def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
 
 
 def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
-    """Return kernels on shifted copies that interpolate bicubically along an axis.
+    """Return kernels on shifted copies that together interpolate one axis bicubically.
 
     The copies show the picture at full size: LR pixel i at HR pixel
     ``scale * i + offset``, zeros elsewhere. Kernels (3,), to be correlated, go by the

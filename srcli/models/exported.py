@@ -22,8 +22,8 @@ _OPERATORS = re.compile(
     r"aten::(?!(save|from_file)$)\w+|"
     r"prim::(Constant|GetAttr|NumToTensor|If|Loop|device|dtype|(List|Tuple)(Construct|Unpack))"
 )
-"""Those of networks: the others reach files and objects, or call what is not looked
-at."""
+"""Operators that networks consist of; a file with any other is refused, as those reach
+files or hidden code."""
 _SPECIAL = re.compile(r"\b__(?!(?:torch|parameters|buffers|annotations)__)[a-z_]+?__\b")
 """Names of code that runs when a file is read, or before a network."""
 

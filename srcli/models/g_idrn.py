@@ -24,7 +24,7 @@ from srcli.layers.resize import bicubic_phases
 
 
 class GIDRN(Network):
-    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's final model.
+    """G-IDRN: enlarge RGB in [0, 1] by ``scale``; the defaults are the final model.
 
     With ``dense_shortcut`` the blocks stand in groups (3 groups of 3 by default),
     joined inside and among each other by dense shortcuts; without it they stand in the

@@ -24,7 +24,7 @@ from srcli.layers.resize import BicubicEnlargement
 
 
 class NestedAttention(Network):
-    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the model as it was published.
+    """Nested attention network: enlarge RGB in [0, 1] by ``scale``, as it was published.
 
     Args:
         levels: Depth of the nesting, attention blocks counted: 1 is a single block.

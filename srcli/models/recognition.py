@@ -61,7 +61,7 @@ class Candidate(NamedTuple):
 
 
 _MOST_BUILT = 100
-"""Parameters that a network's constructor makes for each tensor of its file."""
+"""Most parameter tensors that a constructor may make for each tensor of the file."""
 
 FIXED = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
@@ -70,11 +70,11 @@ PUBLISHED: Mapping[str, Any] = tomllib.loads(
 )
 """The files of authors that are known, by the names of their tensors."""
 FAITHFUL = 20.0
-"""Least PSNR in dB, of the test picture and its enlargement made small again, of a
-network that enlarges. All shipped weights, those trained against a discriminator and on
-degraded photographs included, bicubic interpolation, and 16 published files of six
-networks have 37 and more; files of relatives with another skip, and networks without
-training or skip, 18 and less (benchmarks/value_ranges.py)."""
+"""Least PSNR in dB, of the test picture and its enlargement made small again
+(``consistency``), of a network that enlarges. All shipped weights, those trained
+against a discriminator and on degraded photographs included, bicubic interpolation, and
+16 published files of six networks have 37 and more; files of relatives with another
+skip, and networks without training or skip, 18 and less (benchmarks/value_ranges.py)."""
 CLEARLY = 10.0
 """PSNR in dB by which another range of values must be better to be the right one. The
 right one was better by 21 and more in every published file, and in no trained network
@@ -243,7 +243,7 @@ def _build_by_spandrel(
 def _describe_unknown(tensors: Tensors, error: Exception) -> str:
     """Say what tensors are that no network has, and how spandrel failed with them."""
     reason = str(error).partition("\n")[0]
-    hint = f"spandrel knows none, either ({reason})".removesuffix(" ()")
+    hint = f"spandrel does not know them either ({reason})".removesuffix(" ()")
     if isinstance(error, ImportError):
         hint = "pip install 'spandrel' reads some forty more networks"
     elif "torchvision" in reason:

@@ -15,7 +15,7 @@ from srcli.layers.resize import carry_by_corners
 
 
 class RRLFN(TrainedWithBranches):
-    """Enlarge RGB in [0, 1] by ``scale``; the defaults are the paper's training form.
+    """RRLFN: enlarge RGB in [0, 1] by ``scale``; the defaults are the training form.
 
     The deployed form has one 3x3 kernel where the training form adds branches: RLFN-S
     (Kong et al. 2022) with ReLU. Its state lacks only what the extra branches add.

@@ -1,6 +1,6 @@
 """Read and write weights files: safetensors that name their network, and checkpoints of others.
 
-Those are read safely: plain tensors alone, and no code of theirs is run.
+Checkpoints are read safely: plain tensors alone, and no code of theirs is run.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ _ONNX_START = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a]")
 _DEEPEST = 4
 """Tables within tables that are looked into."""
 _MOST_UNPACKED = 16
-"""Times the size of a file that its content may take, such as tensors stored once."""
+"""Most times its own size that a file may unpack to, as shared tensors are stored
+once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +266,7 @@ def _is_average(averaged: Tensors, plain: Tensors) -> bool:
 def _below(
     tensors: Tensors, names: Iterable[str], *, only_wrappers: bool = False
 ) -> tuple[str, Tensors] | None:
-    """Return the first of some networks there is, without its name before its tensors.
+    """Return the first name that stands before tensors, and these tensors without it.
 
     With ``only_wrappers``, only a name before all tensors counts, if it leaves no
     number, as of a layer.

@@ -19,8 +19,9 @@ from srcli.recipes.code import allow_code, split_code
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-PHOTO_MODEL, CRISP_MODEL = "g-idrn-photo", "g-idrn-photo-crisp"
 AERIAL_MODEL = "g-idrn-aerial"
+PHOTO_MODEL = "g-idrn-photo"
+CRISP_MODEL = "g-idrn-photo-crisp"
 """Models for photographs as people have them, between which ``make_crisper`` goes."""
 
 

@@ -115,7 +115,10 @@ class RunFolder:
                         self.lock.unlink()
 
     def check(self, *, resume: bool) -> bool:
-        """Return true if a training is to be resumed and there is a checkpoint."""
+        """Refuse a folder that holds a training, unless it is resumed.
+
+        Return true if there is a checkpoint to resume from.
+        """
         if resume:
             return self.state.is_file()
         for file in (self.state, self.best, self.last):
@@ -129,7 +132,7 @@ class RunFolder:
     def store(
         self, recipe: TrainRecipe, record: RunRecord, options: Mapping[str, object]
     ) -> None:
-        """Store what a training goes on with; a log without a checkpoint is removed."""
+        """Write recipe, record and options for a later resume; remove a log without checkpoint."""
         if not self.state.is_file():
             write_json(self.recipe, plain_recipe(recipe))
             self.log.unlink(missing_ok=True)
@@ -139,7 +142,7 @@ class RunFolder:
     def resume(
         self, recipe: TrainRecipe, record: RunRecord, progress: Progress
     ) -> RunRecord:
-        """Check that the checkpoint has these settings, and return those to go on with.
+        """Refuse settings that differ from the checkpoint's; return those to go on with.
 
         A budget or init that is None is taken from the stored ones. What changes is
         warned of.

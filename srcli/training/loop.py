@@ -34,13 +34,13 @@ from srcli.training.steps import StepContext, SupervisedStep, make_step
 LOG_STEPS = 50
 """Iterations between two entries of the log."""
 LEAST_VALIDATIONS = 5
-"""Short budgets are validated this often, whatever ``validate_every`` says."""
+"""Each stage is validated at least so often, whatever ``validate_every`` says."""
 TRIM = 0.2
 """Share of the pictures at either end that does not count in ``paired_gain``."""
 
 
 class Ema:
-    """Averages of all floating-point parameters and buffers; integers are copied.
+    """Exponential moving averages of a network's floats; integers are copied.
 
     ``decay`` is the share of the old average that is kept at each step; 0 follows the
     weights.
@@ -112,7 +112,8 @@ class Trainer:
     log: Callable[[Mapping[str, object]], object] = lambda _: None
     """Called with every entry of the log."""
     stop: Callable[[], bool] = lambda: False
-    """Called after every iteration; true ends the training with a checkpoint."""
+    """Called after every iteration; true ends this run with a checkpoint, from which it
+    is resumed with the same schedule. A time in ``budget`` stretches the schedule."""
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:

@@ -94,10 +94,11 @@ class Team:
         return results[0]
 
     def gather(self, work: Callable[[], Result]) -> list[Result]:
-        """Call a function on every rank; where it fails on one, it fails on all.
+        """Call a function on every rank, and return the results of all ranks in order.
 
-        It returns what can be pickled, and must not use the team. Rank 0 raises the
-        reason, the others a PeerError.
+        Where it fails on one rank, it fails on all: rank 0 raises the reason, the
+        others a PeerError. ``work`` must return what can be pickled, and must not use
+        the team.
         """
         if not self.connected:
             return [work()]
@@ -123,7 +124,7 @@ class Team:
 
     @contextmanager
     def _lost_peers(self) -> Iterator[None]:
-        """Turn errors of ``torch.distributed`` into one line, told by rank 0 or 1."""
+        """Turn errors of ``torch.distributed`` into one line, told in full by ranks 0 and 1."""
         try:
             yield
         except RuntimeError as error:  # gloo's and NCCL's own kinds derive from it

@@ -125,7 +125,7 @@ class StepContext:
 
 
 def graphed(network: Network) -> Callable[[Tensor], Tensor]:
-    """Return passes of a network, with gradients, as CUDA graphs: one a shape of input.
+    """Return passes of a network, with gradients, as CUDA graphs, one per input shape.
 
     Small networks start so many short kernels that a GPU waits for Python three
     quarters of the time. The output lies in memory that the next call overwrites.
@@ -169,10 +169,10 @@ class SupervisedStep:
     ) -> dict[str, Tensor]:
         """Change the weights by one batch.
 
-        It is LR (N, 3, P, P) and HR (N, 3, sP, sP) in [0, 1]; of several processes,
-        each has its share. ``done`` is the fraction of the stage that is done, for the
-        learning rate. Returned are scalars for log and progress, ``loss`` first; on a
-        GPU they may not be computed yet.
+        It is LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little beyond; of
+        several processes, each has its share. ``done`` is the fraction of the stage
+        that is done, for the learning rate. Returned are scalars for log and progress,
+        ``loss`` first; on a GPU they may not be computed yet.
         """
         _, loss = self.predict(lr_image, hr_image)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -180,7 +180,7 @@ class SupervisedStep:
         return average_values(self.team, {"loss": loss.detach()})
 
     def predict(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return SR (N, 3, sP, sP) in fp32 and its loss, a scalar; both carry gradients."""
+        """Return SR (N, C, sP, sP) in fp32 and its loss, a scalar; both carry gradients."""
         with self.numerics.autocasting():
             sr_image = self._forward(lr_image)
         sr_image = sr_image.float()
@@ -211,11 +211,10 @@ class AdversarialStep(SupervisedStep):
     network's output only once. Every stage begins with a new discriminator.
 
     An auto-encoder has BEGAN's losses: l(v) is mean |D(v) - v|, and k_t holds both
-    networks in
-    balance: L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the
+    networks in balance: L_D = l(HR) - k_t l(SR), with k_{t+1} = clip(k_t + rate * s, 0, 1) for the
     surplus s = gamma l(HR) - L_G. The measure M = l(HR) + |s| falls while both networks
-    get better. Instead of the generator's whole loss L_G, as in the text of the
-    attentive GAN, BEGAN itself has l(SR). Other discriminators have binary
+    get better. L_G, the generator's whole loss, is what the text of the attentive GAN
+    has; BEGAN itself has l(SR) there. Other discriminators have binary
     cross-entropy of logits.
     """
 
