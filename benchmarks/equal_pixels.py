@@ -22,8 +22,8 @@ from skimage.data import chelsea
 
 import srcli.layers.attention
 import srcli.layers.reproducible
+from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import make_engine
 from srcli.models.weights import load_model
 
 SYSTEMS = (

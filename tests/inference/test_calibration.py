@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from srcli.errors import DataError
+from srcli.inference.building import EnginePool, enlarge_array
 from srcli.inference.calibration import (
     CANDIDATE_WINDOWS,
     MAX_SHARE,
@@ -18,8 +19,8 @@ from srcli.inference.calibration import (
     sample,
 )
 from srcli.inference.device import EngineOptions
-from srcli.inference.engine import RasterEngine, TorchEngine
-from srcli.inference.engines import EnginePool, enlarge_array
+from srcli.inference.engine import TorchEngine
+from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import ArraySource
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network

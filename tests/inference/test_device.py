@@ -13,7 +13,8 @@ import torch
 from srcli.errors import UsageError
 from srcli.inference import device as module
 from srcli.inference.device import choose_device, half_type
-from srcli.layers.network import full_precision, upload
+from srcli.layers.network import full_precision
+from srcli.layers.transfer import upload
 
 CPU = torch.device("cpu")
 
@@ -47,7 +48,7 @@ def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(
 
 FAULTS = """
 import resource, torch
-from srcli.inference.device import keep_freed_memory
+from srcli.inference.memory import keep_freed_memory
 def tile(size):
     return [torch.ones(size) for _ in range(10)]
 for size, whole in ((1_000_000, False), (9_000_000, True)):

@@ -18,9 +18,11 @@ from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
+from srcli.inference.building import enlarge_array
 from srcli.inference.device import EngineOptions
-from srcli.inference.engine import RasterEngine, TorchEngine, keep_half_weights
-from srcli.inference.engines import enlarge_array
+from srcli.inference.engine import TorchEngine
+from srcli.inference.fusing.convolutions import keep_half_weights
+from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap
@@ -209,7 +211,7 @@ def test_tiles_that_fail_in_half_precision_keep_their_places(noise, overlaps):
     half = TorchEngine(
         FragileWhereWhite(), EngineOptions(batch=5), device=CPU, half=torch.bfloat16
     )
-    half.overlaps = overlaps
+    half.runs_ahead = overlaps
     whole = enlarge_array(TorchEngine(Stretched(), device=CPU), noise)
     np.testing.assert_allclose(
         enlarge_array(half, noise, placed_grid()), whole, atol=0.01

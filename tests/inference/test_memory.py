@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.band import PixelEncoder
+from srcli.inference.building import enlarge_array
 from srcli.inference.device import EngineOptions
-from srcli.inference.engine import RasterEngine, TorchEngine, bytes_per_pixel
-from srcli.inference.engines import enlarge_array
+from srcli.inference.engine import TorchEngine
+from srcli.inference.memory import bytes_per_pixel
+from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
 from srcli.inference.tiling import Tiling
+from srcli.inference.values import PixelEncoder
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import Network
 from srcli.models import build_network
@@ -69,7 +71,7 @@ def test_nothing_of_a_failed_batch_is_alive_at_the_next_which_the_engine_remembe
 ):
     network = Limited(9, error)
     torch_engine = TorchEngine(network, EngineOptions(batch=16), device=CPU)
-    torch_engine.overlaps = overlaps
+    torch_engine.runs_ahead = overlaps
     engine: TorchEngine | RasterEngine = torch_engine
     if bands == 4:
         pixels = np.concatenate([pixels, pixels[:, :, :1]], axis=2)
@@ -109,7 +111,7 @@ class Filling(Network):
 def test_a_batch_that_does_not_fit_beside_another_is_tried_again_alone(pixels, most):
     network = Filling(most)
     engine = TorchEngine(network, EngineOptions(batch=4), device=CPU)
-    engine.overlaps = True
+    engine.runs_ahead = True
     out = enlarge_array(engine, pixels, GRID)
     np.testing.assert_array_equal(out, pixels.repeat(2, 0).repeat(2, 1))
     beside = [count for count, tiles in network.passes if tiles]

@@ -8,9 +8,10 @@ import torch
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
+from srcli.inference.building import choose_tiling, enlarge_array
 from srcli.inference.device import EngineOptions
-from srcli.inference.engine import RasterEngine, TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array
+from srcli.inference.engine import TorchEngine
+from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.layers.network import Network

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from srcli.inference.engine import TorchEngine
+from srcli.inference.engine import BatchResult, TorchEngine
 from srcli.inference.stream import ArraySource, ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling, read_mirrored
 from srcli.layers.network import Network
@@ -28,7 +28,7 @@ class Repeat(TorchEngine):
     scale = SCALE
 
     def __init__(self, batch=4, most=99, broken=None, calibrates=False, overlaps=False):
-        self.calibrates, self.overlaps, self.order = calibrates, overlaps, []
+        self.calibrates, self.runs_ahead, self.order = calibrates, overlaps, []
         self.calibrations = []
         self.positions = []
         self.batches = []
@@ -54,22 +54,28 @@ class Repeat(TorchEngine):
         number = len(self.batches)
         self.order.append(number)
 
-        def results():
-            self.order.append(-number)
-            return [
-                None
-                if tile.max() == self.broken
-                else tile.repeat(SCALE, 0).repeat(SCALE, 1)
-                for tile in tiles
-            ]
+        return Started(self, number, tiles)
 
-        return results
-
-    def beside(self):
+    def blending_stream(self):
         return nullcontext()
 
-    def band(self, grid, *, channels, dtype):
+    def blender(self, grid, *, channels, dtype):
         return Paste(grid)
+
+
+class Started:
+    """A batch of ``Repeat``."""
+
+    def __init__(self, engine, number, tiles):
+        self.engine = engine
+        self.number = number
+        self.tiles = tiles
+
+    def result(self):
+        self.engine.order.append(-self.number)
+        enlarged = self.tiles.repeat(SCALE, 1).repeat(SCALE, 2)
+        finite = self.tiles.max(axis=(1, 2, 3)) != self.engine.broken
+        return BatchResult(enlarged, finite)
 
 
 class Paste:

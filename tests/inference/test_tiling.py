@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from srcli.errors import UsageError
-from srcli.inference.tiling import Tiling, axis_weights, balanced, ramp, split_axis
+from srcli.inference.tiling import Tiling, balanced, columns_of, split_axis
 from tests.fixtures.tilings import tiled_lengths
 
 LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
@@ -82,17 +82,15 @@ def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(
     scale = 3
     for length, tile, overlap, step in GRIDS:
         grid = Tiling(tile=tile, overlap=overlap, step=step).grid(1, length)
-        starts, own = (
-            grid.lefts,
-            {"tile": grid.tile_width, "overlap": overlap, "scale": scale},
-        )
+        axis = columns_of(grid, scale)
+        starts = grid.lefts
         total, before = np.zeros(length * scale), (0, 0)
         for index, start in enumerate(starts):
             last = index + 1 == len(starts)
-            after = (length * scale,) * 2 if last else ramp(starts, index, **own)
+            after = (length * scale,) * 2 if last else axis.ramp(index)
             weights = np.zeros(length * scale)
             end = (start + grid.tile_width) * scale
-            weights[start * scale : end] = axis_weights(starts, index, **own)
+            weights[start * scale : end] = axis.weights(index)
             # Ramps are in order, apart, inside the tile; nothing lies beyond them.
             assert (
                 start * scale <= before[0] <= before[1] <= after[0] <= after[1] <= end

@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage import data
 
-from srcli.inference.engine import keep_half_weights
+from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.fusing.g_idrn import merge_layers
 from srcli.layers.tiles import GlobalPool, hold, modules_of, record_calibration
 from srcli.models.g_idrn import GIDRN

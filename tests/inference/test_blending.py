@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference import band as module
-from srcli.inference.band import GPU_TILES, PixelEncoder, TorchBand, is_full_range
-from srcli.inference.engine import normalise
-from srcli.inference.tiling import Tiling, axis_weights
+from srcli.inference import blending as module
+from srcli.inference.blending import GPU_TILES, Blender
+from srcli.inference.tiling import Tiling, columns_of, rows_of
+from srcli.inference.values import PixelEncoder, is_full_range, normalise
 from srcli.ports.image import Values
 
 CPU = torch.device("cpu")
@@ -45,9 +45,8 @@ def blended(grid, tiles, scale):
     channels = next(iter(tiles.values())).shape[0]
     total = np.zeros((channels, grid.height * scale, grid.width * scale))
     for row, column, window in grid.windows():
-        own = {"overlap": grid.overlap, "scale": scale}
-        down = axis_weights(grid.tops, row, tile=grid.tile_height, **own)
-        across = axis_weights(grid.lefts, column, tile=grid.tile_width, **own)
+        down = rows_of(grid, scale).weights(row)
+        across = columns_of(grid, scale).weights(column)
         top, left = window.top * scale, window.left * scale
         tile = tiles[row, column]
         target = total[:, top : top + tile.shape[1], left : left + tile.shape[2]]
@@ -74,7 +73,7 @@ def run(band, tiles, first_row=0):
 
 def make_band(grid, scale, channels=3, dtype="uint8", values=None):
     encoder = PixelEncoder(np.dtype(dtype), values, CPU)
-    return TorchBand(grid, scale=scale, channels=channels, encoder=encoder)
+    return Blender(grid, scale=scale, channels=channels, encoder=encoder)
 
 
 @pytest.mark.parametrize("numbers", GRIDS)
@@ -91,7 +90,7 @@ def test_blending_is_a_weighted_sum_of_all_tiles(numbers, scale, piece, monkeypa
     assert np.abs(got - expected.clip(0, 1) * 255).max() <= 0.5001
     for together in (2, 16):  # as on GPUs
         band = make_band(grid, scale)
-        band._together = together
+        band._tiles_at_once = together
         np.testing.assert_array_equal(run(band, tiles)[1], got)
 
 
@@ -160,17 +159,18 @@ def test_rows_of_a_gpu_come_back_with_the_next_ones(monkeypatch):
     grid = make((40, 61, 16, 0))
     tiles, band = make_tiles(grid, 2), make_band(grid, 2)
     expected = run(make_band(grid, 2), tiles)[1]
-    band._together = GPU_TILES
+    band._tiles_at_once = GPU_TILES
     waits: list[int] = []
 
-    def begin(piece):
-        def wait():
-            waits.append(len(piece))
-            return piece.numpy()
+    class Copy:
+        def __init__(self, piece):
+            self.piece = piece
 
-        return wait
+        def wait(self):
+            waits.append(len(self.piece))
+            return self.piece.numpy()
 
-    monkeypatch.setattr(module, "host_copy", begin)
+    monkeypatch.setattr(module, "HostCopy", Copy)
     per_row = []
     for (row, column), tile in tiles.items():
         per_row.append(band.add(torch.from_numpy(tile), row=row, column=column))
