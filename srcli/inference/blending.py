@@ -64,7 +64,6 @@ class Blender:
     def __init__(
         self, grid: TileGrid, *, scale: int, channels: int, encoder: PixelEncoder
     ) -> None:
-        self.grid = grid
         self.encoder = encoder
         self.device = encoder.device
         self._width = grid.width * scale
@@ -139,8 +138,8 @@ class Blender:
         assert row is not None
         leftmost = self._waiting[0][1]
         block = self._join_waiting()
-        left = leftmost.origin + leftmost.start
-        columns = slice(left, left + block.shape[2])
+        start = leftmost.origin + leftmost.start
+        columns = slice(start, start + block.shape[2])
         finished = block[:, row.core : row.end]
         if row.core > row.start:
             above = self._above[:, : row.core - row.start, columns]
@@ -203,34 +202,24 @@ class Blender:
         bottom = top + block.shape[1]
         pixels = self.encoder.encode(block).permute(1, 2, 0)
         for piece_top, piece in self._pieces:
-            first = max(top, piece_top)
+            start = max(top, piece_top)
             stop = min(bottom, piece_top + piece.shape[0])
-            if stop > first:
-                target = piece[first - piece_top : stop - piece_top, columns]
-                target.copy_(pixels[first - top : stop - top])
+            if stop > start:
+                target = piece[start - piece_top : stop - piece_top, columns]
+                target.copy_(pixels[start - top : stop - top])
 
     def _span(self, axis: TileAxis, index: int) -> TileSpan:
         """Return where a tile lies along an axis, and where it counts."""
         origin = axis.starts[index] * axis.scale
-        start = 0
-        core = 0
-        end = axis.tile * axis.scale
-        stop = end
-        if index > 0:
-            first, last = axis.ramp(index - 1)
-            start = first - origin
-            core = last - origin
-        if index + 1 < len(axis.starts):
-            first, last = axis.ramp(index)
-            end = first - origin
-            stop = last - origin
+        start, core = axis.ramp(index - 1)
+        end, stop = axis.ramp(index)
         weights = upload(axis.weights(index), self.device)
         return TileSpan(
             origin=origin,
-            start=start,
-            core=core,
-            end=end,
-            stop=stop,
-            rise=weights[start:core],
-            fall=weights[end:stop],
+            start=start - origin,
+            core=core - origin,
+            end=end - origin,
+            stop=stop - origin,
+            rise=weights[start - origin : core - origin],
+            fall=weights[end - origin : stop - origin],
         )

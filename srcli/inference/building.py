@@ -40,8 +40,8 @@ def make_engine(
     ``hold_colours`` is for networks that shift colours.
     """
     from srcli.inference.engine import TorchEngine
+    from srcli.inference.fusing.allocator import keep_freed_memory
     from srcli.inference.fusing.convolutions import fuse
-    from srcli.inference.memory import keep_freed_memory
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
@@ -78,7 +78,9 @@ class EnginePool:
     def __init__(
         self, model: str, scale: int, options: EngineOptions, changed: int = 0
     ) -> None:
-        self.model, self.scale, self.options = model, scale, options
+        self.model = model
+        self.scale = scale
+        self.options = options
         self._pools = {(model, scale): self}
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)
@@ -92,9 +94,8 @@ class EnginePool:
 
         from srcli.layers import onednn
 
-        if self._device.type != "cpu" or self.options.plain:
-            return ()
-        if not onednn.find_fault(torch.float32):
+        is_plain = self._device.type != "cpu" or self.options.plain
+        if is_plain or not onednn.find_fault(torch.float32):
             return ()
         return (f"convolutions: {onednn.describe_convolutions()}",)
 
@@ -146,12 +147,12 @@ def choose_tiling(
     """Return the tiling of a model or weights file: its own, or what the user asked for."""
     entry = MODELS.get(model) or MODELS.get(name_of(network))
     default_tile, default_overlap = network.tiling
-    whole = 0
+    whole_pixels = 0
     if entry:
         default_tile = entry.tile
         default_overlap = entry.overlap
         if tile is None:
-            whole = entry.whole
+            whole_pixels = entry.whole
     if not network.tiles:
         default_tile = WHOLE_TILE
     tile = tile or default_tile
@@ -162,7 +163,7 @@ def choose_tiling(
         overlap=overlap,
         edge=network.edge,
         step=network.tile_step,
-        whole=whole,
+        whole=whole_pixels,
     )
 
 

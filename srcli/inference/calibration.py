@@ -69,9 +69,7 @@ def sample(
     down = min(down, most, -(-height // side))
     across = min(most // down, -(-width // side))
     corners = product(_centred(height, side, down), _centred(width, side, across))
-    return [
-        Window(top=top, left=left, height=side, width=side) for top, left in corners
-    ]
+    return [Window(top=y, left=x, height=side, width=side) for y, x in corners]
 
 
 def _read_valid(

@@ -64,8 +64,9 @@ def choose_device(name: str) -> torch.device:
             f"--device {name}: give auto, cpu, cuda, cuda:N or mps"
         ) from error
     if (device.index or 0) >= count:
-        kind = device.type.upper()
-        raise UsageError(f"--device {name}: this machine has {count} {kind} devices")
+        raise UsageError(
+            f"--device {name}: this machine has {count} {device.type.upper()} devices"
+        )
     return device
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
-from srcli.inference.memory import bytes_per_pixel, free_gpu_bytes, within_memory
+from srcli.inference.memory import free_gpu_bytes, within_memory
 from srcli.inference.values import PixelEncoder
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import PackedConv2d
@@ -33,6 +33,7 @@ from srcli.layers.tiles import (
     ORIENTATIONS,
     Calibration,
     are_finite,
+    combine,
     hold,
     orient,
     orient_positions,
@@ -40,13 +41,17 @@ from srcli.layers.tiles import (
     undo_orientation,
 )
 from srcli.layers.transfer import HostCopy, upload, upload_stack
+from srcli.metrics.allocations import bytes_per_pixel
 from srcli.ports.image import TileGrid
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-    Position = tuple[int, int, int, int]  # see ``TileGrid.position``
+    Tiles = Sequence[NDArray[Any]]
+    """Pixels (H, W, C) of tiles of one size."""
+    Positions = Sequence[tuple[int, int, int, int]]
+    """Where each tile lies, see ``TileGrid.position``."""
 
 log = logging.getLogger(__name__)
 CPU_BATCH_PIXELS = 48 * 1024
@@ -91,7 +96,7 @@ class Engine(Protocol):
     def batch_size(self, height: int, width: int) -> int:
         """Return the tiles of a size to try at once, fewer after a batch that did not fit."""
 
-    def calibrate(self, windows: Sequence[NDArray[Any]]) -> Calibration | None:
+    def calibrate(self, windows: Tiles) -> Calibration | None:
         """Measure what the network's global pools see of a whole image, for ``start``.
 
         Windows are as ``start`` takes tiles; too many raise ``MemoryError``. None comes
@@ -100,9 +105,9 @@ class Engine(Protocol):
 
     def start(
         self,
-        tiles: Sequence[NDArray[Any]],
+        tiles: Tiles,
         calibration: Calibration | None = None,
-        positions: Sequence[Position] | None = None,
+        positions: Positions | None = None,
     ) -> InFlight:
         """Start to enlarge tiles (H, W, C) of one size; ``MemoryError`` for too many tiles.
 
@@ -127,9 +132,9 @@ class NetworkInput:
     """(N, 3, H, W) in [0, 1]."""
     white_level: int | None
     """See ``Network.white_level``."""
-    calibration: Calibration | None = None
+    calibration: Calibration | None
     """None for tiles that are whole images."""
-    positions: Tensor | None = None
+    positions: Tensor | None
     """(N, 4), see ``TileGrid.position``; None for tiles that are whole images."""
 
     def select(self, chosen: Tensor) -> NetworkInput:
@@ -233,7 +238,7 @@ class TorchEngine:
         return min(GPU_BATCH_PIXELS, int(free_gpu_bytes(self.device) / needed))
 
     @within_memory
-    def calibrate(self, windows: Sequence[NDArray[Any]]) -> Calibration | None:
+    def calibrate(self, windows: Tiles) -> Calibration | None:
         """Measure what the network's global pools see of a whole image."""
         with self._lock, torch.inference_mode():
             network_input = self._upload(windows)
@@ -243,9 +248,7 @@ class TorchEngine:
                     with record_calibration(self.network) as values:
                         self._pass(number, network_input, half)
                     passes.append(values)
-                calibration = {}
-                for name in passes[0]:
-                    calibration[name] = torch.stack([values[name] for values in passes])
+                calibration = combine(passes, torch.stack)
                 if are_finite(calibration):
                     return calibration
         return None
@@ -256,9 +259,9 @@ class TorchEngine:
 
     def start(
         self,
-        tiles: Sequence[NDArray[Any]],
+        tiles: Tiles,
         calibration: Calibration | None = None,
-        positions: Sequence[Position] | None = None,
+        positions: Positions | None = None,
     ) -> NetworkBatch:
         """Start to enlarge tiles of uint8, uint16, or float32 in [0, 1], to RGB.
 
@@ -274,17 +277,14 @@ class TorchEngine:
     @within_memory
     def _start(
         self,
-        tiles: Sequence[NDArray[Any]],
+        tiles: Tiles,
         calibration: Calibration | None,
-        positions: Sequence[Position] | None,
+        positions: Positions | None,
     ) -> NetworkBatch:
         """Give a batch to the device."""
         with self._lock, torch.inference_mode():
-            network_input = replace(self._upload(tiles), calibration=calibration)
-            if positions is not None and _are_parts(tiles, positions):
-                places = upload(np.array(positions), self.device)
-                network_input = replace(network_input, positions=places)
             half = self.half
+            network_input = self._upload(tiles, calibration, positions)
             enlarged = self._enlarge(network_input, half)
             if self._blending_stream is not None:
                 enlarged.record_stream(self._blending_stream)
@@ -314,8 +314,17 @@ class TorchEngine:
             encoder = PixelEncoder(dtype, None, self.device)
             return Blender(grid, scale=self.scale, channels=channels, encoder=encoder)
 
-    def _upload(self, tiles: Sequence[NDArray[Any]]) -> NetworkInput:
+    def _upload(
+        self,
+        tiles: Tiles,
+        calibration: Calibration | None = None,
+        positions: Positions | None = None,
+    ) -> NetworkInput:
         """Copy tiles to the device, as RGB in [0, 1]."""
+        size = tiles[0].shape[:2]
+        places = None
+        if positions and any(position[2:] != size for position in positions):
+            places = upload(np.array(positions), self.device)
         dtype = tiles[0].dtype
         if dtype == np.uint16:  # torch has few uint16 kernels: widen on the way
             tiles = [tile.astype(np.int32) for tile in tiles]
@@ -324,7 +333,8 @@ class TorchEngine:
         if dtype.kind == "u":
             white_level = int(np.iinfo(dtype).max)
             pixels = pixels / float(white_level)
-        return NetworkInput(pixels.expand(-1, 3, -1, -1), white_level)
+        pixels = pixels.expand(-1, 3, -1, -1)
+        return NetworkInput(pixels, white_level, calibration, places)
 
     def _enlarge(self, network_input: NetworkInput, half: torch.dtype | None) -> Tensor:
         """Enlarge a batch, each tile by the mean of its passes, and correct it."""
@@ -354,8 +364,9 @@ class TorchEngine:
         pixels = orient(pixels, turns, mirrored)
         height, width = pixels.shape[2:]
         size = (self.network.padded(height), self.network.padded(width))
-        margins = (0, size[1] - width, 0, size[0] - height)
-        pixels = F.pad(pixels, margins, mode="replicate")
+        pixels = F.pad(
+            pixels, (0, size[1] - width, 0, size[0] - height), mode="replicate"
+        )
         self.network.white_level = network_input.white_level
         with (
             hold(self.network, calibration, positions, size),
@@ -379,12 +390,6 @@ def without_tf32() -> AbstractContextManager[None]:
     if hasattr(cudnn, "conv"):
         return hold_setting(cudnn.conv, "fp32_precision", "ieee")
     return hold_setting(cudnn, "allow_tf32", False)
-
-
-def _are_parts(tiles: Sequence[NDArray[Any]], positions: Sequence[Position]) -> bool:
-    """Return True if a tile is smaller than its image."""
-    size = tiles[0].shape[:2]
-    return any(position[2:] != size for position in positions)
 
 
 def _are_tiles_finite(enlarged: Tensor) -> Tensor:

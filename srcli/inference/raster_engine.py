@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
 from srcli.inference.memory import within_memory
 from srcli.inference.values import PixelEncoder, is_full_range, normalise
 from srcli.layers.resize import bicubic_resize
+from srcli.layers.tiles import combine
 from srcli.layers.transfer import upload
 from srcli.ports.image import TileGrid, Values
 
 if TYPE_CHECKING:
-    from srcli.inference.engine import Position
+    from srcli.inference.engine import Positions, Tiles
     from srcli.layers.tiles import Calibration
 
 
@@ -88,6 +89,7 @@ class RasterEngine:
         self.scale = engine.scale
         self.calibrates = engine.calibrates
         self.runs_ahead = engine.runs_ahead
+        self.blending_stream = engine.blending_stream
         self.values = values
         self.gray = gray
         self.interpolated = sorted(interpolated)
@@ -108,7 +110,7 @@ class RasterEngine:
         count = self.engine.batch_size(height, width)
         return max(1, count * channels // max(channels, self.channels))
 
-    def calibrate(self, windows: Sequence[NDArray[Any]]) -> Calibration | None:
+    def calibrate(self, windows: Tiles) -> Calibration | None:
         """Measure a whole raster, one row of measurements for each group of bands."""
         if not self.groups:
             return None
@@ -121,21 +123,14 @@ class RasterEngine:
             if row is None:
                 return None
             rows.append(row)
-        calibration = {}
-        for name in rows[0]:
-            calibration[name] = torch.cat([row[name] for row in rows], dim=1)
-        return calibration
-
-    def blending_stream(self) -> AbstractContextManager[object]:
-        """Let a GPU do what is within beside its batches; elsewhere do nothing."""
-        return self.engine.blending_stream()
+        return combine(rows, partial(torch.cat, dim=1))
 
     @within_memory
     def start(
         self,
-        tiles: Sequence[NDArray[Any]],
+        tiles: Tiles,
         calibration: Calibration | None = None,
-        positions: Sequence[Position] | None = None,
+        positions: Positions | None = None,
     ) -> RasterBatch:
         """Start to enlarge tiles of the raster's dtype, all of its bands.
 
@@ -159,7 +154,7 @@ class RasterEngine:
         self,
         units: Iterable[NDArray[Any]],
         calibration: Calibration | None,
-        positions: Sequence[Position] | None,
+        positions: Positions | None,
     ) -> Iterator[NetworkBatch]:
         """Start each group of bands when it is asked for."""
         for row, columns in enumerate(self._columns):

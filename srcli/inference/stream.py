@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from srcli.inference.blending import Blender
     from srcli.inference.engine import BatchResult, Engine, InFlight
 
-    Place = tuple[int, int, Window]  # row, column; see ``TileGrid.windows``
-
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
 
@@ -105,16 +103,6 @@ class ArraySource:
         return view
 
 
-def write_into(pixels: NDArray[Any]) -> Write:
-    """Return what writes rows into an array (H, W, C)."""
-
-    def write(top: int, rows: NDArray[Any]) -> None:
-        pixels[top : top + len(rows)] = rows
-        release(pixels)
-
-    return write
-
-
 def array_job(
     pixels: NDArray[Any],
     grid: TileGrid,
@@ -127,8 +115,12 @@ def array_job(
     height, width, channels = pixels.shape
     size = (height * scale, width * scale, channels)
     enlarged = empty_array(size, pixels.dtype, folder)
-    source = ArraySource(pixels)
-    job = ImageJob(name=name, source=source, write=write_into(enlarged), grid=grid)
+
+    def write(top: int, rows: NDArray[Any]) -> None:
+        enlarged[top : top + len(rows)] = rows
+        release(enlarged)
+
+    job = ImageJob(name=name, source=ArraySource(pixels), write=write, grid=grid)
     return job, enlarged
 
 
@@ -154,6 +146,8 @@ def run_stream(
 
 @dataclass(frozen=True)
 class _Tile:
+    """One tile of an image: its place in the grid, and its pixels."""
+
     job: ImageJob
     row: int
     column: int
@@ -242,19 +236,19 @@ def _batches(
     yield _Batch(waiting)
 
 
-def _can_share_batch(first: _Tile, tile: _Tile) -> bool:
+def _can_share_batch(leader: _Tile, tile: _Tile) -> bool:
     """Return True if a tile may go through the engine together with the first of a batch."""
     if tile.pixels is None:
         return True
     if (
-        first.pixels.shape != tile.pixels.shape
-        or first.pixels.dtype != tile.pixels.dtype
-        or first.job.calibration is not tile.job.calibration
+        leader.pixels.shape != tile.pixels.shape
+        or leader.pixels.dtype != tile.pixels.dtype
+        or leader.job.calibration is not tile.job.calibration
     ):
         return False
     # Told where they lie, whole pictures would come out another way, if by rounding
     # alone.
-    grid = first.job.grid
+    grid = leader.job.grid
     return grid.step == 1 or (grid.count == 1) == (tile.job.grid.count == 1)
 
 
@@ -267,30 +261,30 @@ def _is_full(engine: Engine, batch: _Batch) -> bool:
 def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
     """Yield the tiles of an image until it fails; read ahead where it goes by rows."""
     grid = job.grid
-    places = (place for place in grid.windows() if place[0] in job.rows)
+    cells = (cell for cell in grid.windows() if cell[0] in job.rows)
 
-    def read(place: Place) -> NDArray[Any] | None:
-        return read_mirrored(job.source, place[2], grid.edge)
+    def read(cell: tuple[int, int, Window]) -> _Tile:
+        row, column, window = cell
+        return _Tile(job, row, column, read_mirrored(job.source, window, grid.edge))
 
     if job.error is not None:
         return
     if job.tile_rows is None:
         # A thread that is waited for at once would only take time.
-        yield from _read(job, ((place, partial(read, place)) for place in places))
+        yield from _until_failure(job, (partial(read, cell) for cell in cells))
         return
     ahead = BATCHES_AHEAD * engine.batch_size(grid.tile_height, grid.tile_width)
-    with read_ahead(read, places, ahead=ahead) as reader:
-        yield from _read(job, ((place, future.result) for place, future in reader))
+    with read_ahead(read, cells, ahead=ahead) as reader:
+        yield from _until_failure(job, (future.result for _, future in reader))
 
 
-def _read(
-    job: ImageJob,
-    readings: Iterable[tuple[Place, Callable[[], NDArray[Any] | None]]],
+def _until_failure(
+    job: ImageJob, readings: Iterable[Callable[[], _Tile]]
 ) -> Iterator[_Tile]:
-    """Yield tiles of places, each with what reads it, until their image fails."""
-    for (row, column, _), read in readings:
+    """Yield the tiles of an image that are read, until it fails."""
+    for read in readings:
         with _failing(job):
-            yield _Tile(job, row, column, read())
+            yield read()
         if job.error is not None:
             return
 
@@ -362,8 +356,10 @@ def _explain(engine: Engine, tile: _Tile, failure: SrxError | None) -> SrxError:
     """Return the error of a tile that fails alone; None stands for memory that is full."""
     if failure is None:
         height, width = tile.size
-        reason = f"a tile of {width}x{height} does not fit into memory"
-        return InferenceError(f"{tile.job.name}: {reason}; use a smaller --tile")
+        return InferenceError(
+            f"{tile.job.name}: a tile of {width}x{height} does not fit into memory; "
+            "use a smaller --tile"
+        )
     reference = engine.network.reference
     if isinstance(failure, DefectError) and failure.__cause__ and reference:
         return explanation(f"{tile.job.name}: {reference} fails", failure.__cause__)
@@ -379,8 +375,12 @@ def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) ->
         if result is not None and tile.pixels is not None:
             enlarged = result.tiles[number]
             if not result.finite[number]:
-                reason = "the network gave values that are not finite, in fp32 too"
-                tile.fail(InferenceError(f"{job.name}: {reason}; try another model"))
+                tile.fail(
+                    InferenceError(
+                        f"{job.name}: the network gave values that are not finite, in "
+                        "fp32 too; try another model"
+                    )
+                )
             number += 1
         if job.error is not None or job.blender is None:
             continue
@@ -414,5 +414,6 @@ def _failing(job: ImageJob) -> Iterator[None]:
     except SrxError as error:
         job.error = error
         if isinstance(error.__cause__, MemoryError):
-            reason = "out of memory; use a smaller --tile"
-            job.error = InferenceError(f"{job.name}: {reason}")
+            job.error = InferenceError(
+                f"{job.name}: out of memory; use a smaller --tile"
+            )

@@ -140,13 +140,19 @@ class TileAxis:
         """Return the output pixels in which a tile hands over to the next.
 
         These are the first in which both have a weight, and the first after it in which
-        only the next tile has one; equal where nothing is blended.
+        only the next tile has one; equal where nothing is blended, as at both ends of
+        the axis, for a tile of -1 and for the last one.
         """
-        first, last = self.joint(index)
+        if index < 0:
+            return 0, 0
+        if index + 1 == len(self.starts):
+            length = (self.starts[index] + self.tile) * self.scale
+            return length, length
+        begin, end = self.joint(index)
         # Pixel i has its centre at (i + 0.5) / scale. The places are quarters: nothing
         # is rounded here.
-        start = math.floor(first * self.scale - 0.5) + 1
-        return start, max(start, math.ceil(last * self.scale - 0.5))
+        start = math.floor(begin * self.scale - 0.5) + 1
+        return start, max(start, math.ceil(end * self.scale - 0.5))
 
     def weights(self, index: int) -> NDArray[np.float32]:
         """Return the weights of a tile's output pixels, (tile * scale,) in [0, 1].
@@ -176,11 +182,12 @@ def columns_of(grid: TileGrid, scale: int) -> TileAxis:
 
 
 def _rise(
-    centres: NDArray[np.float64], first: float, last: float
+    centres: NDArray[np.float64], begin: float, end: float
 ) -> NDArray[np.float64]:
-    if last <= first:
-        return (centres > first).astype(np.float64)
-    t = np.clip((centres - first) / (last - first), 0.0, 1.0)
+    """Return the weights of pixels, 0 before ``begin`` and 1 from ``end`` on."""
+    if end <= begin:
+        return (centres > begin).astype(np.float64)
+    t = np.clip((centres - begin) / (end - begin), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
@@ -189,44 +196,29 @@ def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | N
 
     None where it holds no valid pixel.
     """
-    down = _Stretch(window.top - edge, window.height, source.height)
-    across = _Stretch(window.left - edge, window.width, source.width)
+    rows = _mirrored(window.top - edge, window.height, source.height)
+    columns = _mirrored(window.left - edge, window.width, source.width)
     # what is mirrored is no more valid than the rest
-    pixels = source.read(
-        Window(
-            top=down.first,
-            left=across.first,
-            height=down.stop - down.first,
-            width=across.stop - across.first,
-        )
+    inside = Window(
+        top=int(rows.min()),
+        left=int(columns.min()),
+        height=int(np.ptp(rows)) + 1,
+        width=int(np.ptp(columns)) + 1,
     )
-    if pixels is None or not any((*down.mirrored, *across.mirrored)):
+    pixels = source.read(inside)
+    down = rows[-1] - rows[0] + 1
+    across = columns[-1] - columns[0] + 1
+    if pixels is None or (down, across) == (window.height, window.width):
         return pixels
-    mirrored = (down.mirrored, across.mirrored, (0, 0))
-    padded = np.pad(pixels, mirrored, mode="symmetric")
-    return padded[down.part_of_padded, across.part_of_padded]
+    mirrored: NDArray[Any]
+    mirrored = pixels[np.ix_(rows - inside.top, columns - inside.left)]
+    return mirrored
 
 
-class _Stretch:
-    """A stretch of an axis of pixels, which may begin before it and end behind it."""
-
-    def __init__(self, start: int, length: int, axis_length: int) -> None:
-        stop = start + length
-        before = max(-start, 0)
-        behind = max(stop - axis_length, 0)
-        self.mirrored = (before, behind)
-        """Pixels to be mirrored at both ends of what is read."""
-        self.first = 0
-        """First pixel that is read: all that is mirrored is needed as well."""
-        if not before:
-            self.first = max(min(start, axis_length - behind), 0)
-        self.stop = axis_length
-        """First pixel behind those that are read."""
-        if not behind:
-            self.stop = min(max(stop, before), axis_length)
-        offset = start + before - self.first
-        self.part_of_padded = slice(offset, offset + length)
-        """Where the stretch lies in what is read, with what is mirrored around it."""
+def _mirrored(start: int, length: int, axis_length: int) -> NDArray[np.intp]:
+    """Return the pixels of an axis that lie in a stretch of it and its mirror images."""
+    places = np.arange(start, start + length) % (2 * axis_length)
+    return np.minimum(places, 2 * axis_length - 1 - places)
 
 
 def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
@@ -238,14 +230,14 @@ def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
     axis = rows_of(grid, scale)
     top = output_rows.start + grid.edge * scale
     bottom = output_rows.stop - 1 + grid.edge * scale
-    first = 0
-    last = 0
+    start = 0
+    stop = 1
     for row in range(len(grid.tops) - 1):
         # Rows from ``end`` on wait for the next row of tiles, which is alone from
         # ``core`` on.
         end, core = axis.ramp(row)
         if core <= top:
-            first += 1
+            start += 1
         if end <= bottom:
-            last += 1
-    return range(first, last + 1)
+            stop += 1
+    return range(start, stop)

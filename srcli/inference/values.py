@@ -67,22 +67,20 @@ class PixelEncoder:
     def __init__(
         self, dtype: np.dtype[Any], values: Values | None, device: torch.device
     ) -> None:
-        if values is None and dtype not in (np.uint8, np.uint16, np.float32):
-            raise ValueError(f"expected values for pixels of {dtype}")
-        limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
-        ranges: Sequence[tuple[float, float]] = ((0.0, float(limits.max)),)
-        self._least = float(limits.min)
-        self._most = float(limits.max)
-        if values is not None:
-            if not is_full_range(values):
-                ranges = values.ranges
-            if values.most is not None:
-                self._most = values.most
         self.dtype = dtype
         self.storage: torch.dtype = getattr(torch, dtype.name)
         """Dtype of tensors of finished pixels."""
         self.copies = values is None and dtype.kind == "f"
         """True if pixels are the network's output, neither scaled nor clipped."""
+        limits = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        self._least = float(limits.min)
+        self._most = float(limits.max)
+        if values is None:
+            if dtype not in (np.uint8, np.uint16, np.float32):
+                raise ValueError(f"expected values for pixels of {dtype}")
+            values = Values(dtype=dtype, ranges=((0.0, self._most),))
+        if values.most is not None:
+            self._most = values.most
         self.blending = torch.float64
         """Dtype of sums of weighted tiles."""
         if self.copies or is_narrow(dtype):
@@ -96,8 +94,8 @@ class PixelEncoder:
         """Where to blend tiles of a network on ``device``: Metal has no float64."""
         if device.type == "mps" and torch.float64 in (self._rounding, self.blending):
             self.device = torch.device("cpu")
-        self._low = self._of_bands([low for low, _ in ranges])
-        self._range = self._of_bands([high - low for low, high in ranges])
+        self._low = self._of_bands([low for low, _ in values.ranges])
+        self._range = self._of_bands([high - low for low, high in values.ranges])
 
     def encode(self, block: Tensor) -> Tensor:
         """Scale, round and clip (C, h, w), as the network gave it in units of the range."""
