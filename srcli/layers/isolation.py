@@ -24,7 +24,7 @@ _DEFAULTS = _Defaults()
 
 @contextmanager
 def undisturbed(device: str = "cpu") -> Iterator[None]:
-    """Work as in a fresh process, and leave the program's random numbers."""
+    """Run a block under PyTorch's default settings, and keep the random state as it was."""
     cpu: AbstractContextManager[object] = nullcontext()
     if torch.get_default_device().type != "cpu":  # a context slows every call
         cpu = torch.device("cpu")
