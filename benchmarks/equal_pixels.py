@@ -22,8 +22,8 @@ from skimage.data import chelsea
 
 import srcli.layers.attention
 import srcli.layers.reproducible
+from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import make_engine
 from srcli.models.weights import load_model
 
 SYSTEMS = (
@@ -64,11 +64,11 @@ def measure(engine, tiles, rounds):
     reproducible, alone = [], []
 
     def in_a_batch():
-        engine.start(tiles)()
+        engine.start(tiles).result()
 
     def one_by_one():
         for tile in tiles:
-            engine.start([tile])()
+            engine.start([tile]).result()
 
     for number in range(rounds + 1):
         with pytorch_operations():

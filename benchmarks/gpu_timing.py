@@ -18,9 +18,9 @@ from skimage import data
 
 from srcli.data.training_set import Pairs
 from srcli.imaging.resize import downscale
+from srcli.inference.building import choose_tiling, make_engine, run_one
 from srcli.inference.device import EngineOptions
-from srcli.inference.engine import TorchEngine, keep_half_weights
-from srcli.inference.engines import choose_tiling, make_engine, run_one
+from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.stream import array_job
 from srcli.layers.colour import as_rgb_network
 from srcli.models import MODELS, build_network
@@ -34,6 +34,7 @@ from srcli.training.optimizers import Muon
 from srcli.training.steps import StepContext
 
 if TYPE_CHECKING:
+    from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
 
 SCALE = 4

@@ -28,7 +28,7 @@ import rasterio
 from PIL import Image
 from scale_model import Rates, in_words, measure_rates, predict, predictions, table
 
-from srcli.inference.engines import choose_tiling
+from srcli.inference.building import choose_tiling
 from srcli.models.weights import load_model
 from srcli.pipelines.upscale.options import UpscaleOptions
 

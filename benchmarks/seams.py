@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import UsageError
+from srcli.inference.building import EnginePool, choose_tiling, enlarge_array
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import EnginePool, choose_tiling, enlarge_array
-from srcli.inference.tiling import Tiling, joint
+from srcli.inference.tiling import TileAxis, Tiling
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 
@@ -102,7 +102,7 @@ def borders(starts: Sequence[int], tile: int, overlap: int, scale: int) -> set[i
     places = {
         place
         for i in range(len(starts) - 1)
-        for begin, end in [joint(starts, i, tile, overlap)]
+        for begin, end in [TileAxis(starts, tile, overlap).joint(i)]
         for place in (begin, (begin + end) / 2, end)
     }
     return {math.ceil(place * scale - 0.5) for place in places}

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from skimage import data
 
+from srcli.inference.building import choose_tiling, enlarge_array
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array
 from srcli.models import MODELS
 from srcli.models.weights import load_model, shipped_scales
 from srcli.pipelines.train.network import choose_numerics, first_network
@@ -101,11 +101,11 @@ def test_batches_that_overlap_give_what_one_at_a_time_gives():
     picture = np.tile(data.astronaut(), (2, 2, 1))
     grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 96).grid(1024, 1024)
     outs = []
-    for overlaps in (False, True):
+    for runs_ahead in (False, True):
         network, device = load_model("g-idrn", 4).deploy(), torch.device("cuda")
         options = EngineOptions(batch=8)
         engine = TorchEngine(network, options, device=device, half=torch.float16)
-        engine.overlaps = overlaps
+        engine.runs_ahead = runs_ahead
         outs.append(enlarge_array(engine, picture, grid).astype(int))
     assert outs[0].std() > 10
     assert np.abs(outs[0] - outs[1]).max() <= 1

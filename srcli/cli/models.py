@@ -104,7 +104,7 @@ def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
 
 def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, str]]]:
     """Return one model: its network, figures by scale, and weights."""
-    from srcli.inference.engines import WHOLE_TILE
+    from srcli.inference.building import WHOLE_TILE
     from srcli.recipes.code import split_code
     from srcli.recipes.published import Paper
 

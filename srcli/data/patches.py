@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from srcli.data.degrading import degraded_patch, draw
 from srcli.errors import DataError
 from srcli.layers.colour import luma
-from srcli.layers.network import upload
+from srcli.layers.transfer import upload
 from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:

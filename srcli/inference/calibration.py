@@ -8,6 +8,7 @@ maxima nearly so.
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -39,18 +40,22 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | N
     """
     if not engine.calibrates or grid.count == 1:
         return None
-    places = sample(grid.height, grid.width)
-    spread = _valid(source, grid.edge, places, len(places))
-    if 2 * len(spread) < len(places):
+    windows = sample(grid.height, grid.width)
+    most = len(windows)
+    pictures = _read_valid(source, grid.edge, windows, most)
+    if 2 * len(pictures) < most:
         # A flight along a road, a turned swath: look closer, there is little between
         # nodata.
-        closer = sample(grid.height, grid.width, most=CANDIDATE_WINDOWS, share=1.0)
-        spread = max(spread, _valid(source, grid.edge, closer, len(places)), key=len)
-    while spread:
+        windows = sample(grid.height, grid.width, most=CANDIDATE_WINDOWS, share=1.0)
+        closer = _read_valid(source, grid.edge, windows, most)
+        pictures = max(pictures, closer, key=len)
+    while pictures:
         try:
-            return engine.calibrate(spread)
+            return engine.calibrate(pictures)
         except MemoryError:
-            spread = spread[::2] if len(spread) > 1 else []
+            if len(pictures) == 1:
+                break
+            pictures = pictures[::2]
     return None
 
 
@@ -60,37 +65,39 @@ def sample(
     """Spread windows evenly over an image, from top to bottom."""
     side = min(WINDOW_SIDE, height, width)
     most = min(most, max(int(share * height * width / side**2), 1))
-    down = min(
-        max(round(math.sqrt(most * height / width)), 1), most, -(-height // side)
-    )
+    down = max(round(math.sqrt(most * height / width)), 1)
+    down = min(down, most, -(-height // side))
     across = min(most // down, -(-width // side))
-    return [
-        Window(top=top, left=left, height=side, width=side)
-        for top in _centred(height, side, down)
-        for left in _centred(width, side, across)
-    ]
+    corners = product(_centred(height, side, down), _centred(width, side, across))
+    return [Window(top=y, left=x, height=side, width=side) for y, x in corners]
 
 
-def _valid(
-    source: Source, edge: int, places: list[Window], most: int
+def _read_valid(
+    source: Source, edge: int, windows: list[Window], most: int
 ) -> list[NDArray[Any]]:
     """Read windows that hold a valid pixel: all of them, or so many spread evenly over them."""
-    found: list[NDArray[Any]] = []
-    seen, every = 0, 1
-    for each in places:
-        pixels = read_mirrored(source, each, edge)
+    pictures: list[NDArray[Any]] = []
+    seen = 0
+    stride = 1
+    for window in windows:
+        pixels = read_mirrored(source, window, edge)
         if pixels is None:
             continue
-        if seen % every == 0:
-            found.append(pixels)
+        if seen % stride == 0:
+            pictures.append(pixels)
         seen += 1
-        if len(found) > 2 * most:  # no more are ever held, however many are looked at
-            found, every = found[::2], 2 * every
-    count = min(most, len(found))
-    return [found[(2 * i + 1) * len(found) // (2 * count)] for i in range(count)]
+        # no more are ever in memory, however many are looked at
+        if len(pictures) > 2 * most:
+            pictures = pictures[::2]
+            stride *= 2
+    count = min(most, len(pictures))
+    return [pictures[(2 * i + 1) * len(pictures) // (2 * count)] for i in range(count)]
 
 
 def _centred(length: int, side: int, count: int) -> list[int]:
-    """First pixels of ``count`` windows, each in the middle of an equal part of an axis."""
-    starts = [round((i + 0.5) * length / count - side / 2) for i in range(count)]
-    return [min(max(start, 0), length - side) for start in starts]
+    """Return first pixels of windows, each in the middle of one of ``count`` parts of an axis."""
+    starts = []
+    for number in range(count):
+        start = round((number + 0.5) * length / count - side / 2)
+        starts.append(min(max(start, 0), length - side))
+    return starts

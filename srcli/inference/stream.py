@@ -9,9 +9,11 @@ often, or as the mirror's axis, it costs the edges of photographs a decibel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +29,8 @@ from srcli.recipes.code import explanation
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from srcli.inference.engine import Engine, Results
+    from srcli.inference.blending import Blender
+    from srcli.inference.engine import BatchResult, Engine, InFlight
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
@@ -51,21 +52,25 @@ class ImageJob:
     of tiles of this image only, so that a part of it makes the same batches as the
     whole, as far as they fit into memory. Tiles are read ahead. None for images that
     share batches with others."""
-    calibration: Any = None
+    calibration: Mapping[str, Any] | None = None
     """The engine's measurements of the whole image, for every tile of it; made if
     None."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written of it afterwards."""
     owner: Any = None
     """What the caller knows it by."""
-    tiles_done: int = field(init=False, default=0)
-    band: Any = field(init=False, default=None)
-    """A ``TorchBand`` while tiles are blended."""
+
+    def __post_init__(self) -> None:
+        """Begin without any tile."""
+        self.tiles_done = 0
+        self.blender: Blender | None = None
 
     @property
     def rows(self) -> range:
         """Rows of tiles to do."""
-        return range(len(self.grid.tops)) if self.tile_rows is None else self.tile_rows
+        if self.tile_rows is None:
+            return range(len(self.grid.tops))
+        return self.tile_rows
 
     @property
     def tiles(self) -> int:
@@ -92,19 +97,10 @@ class ArraySource:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return a view of the window."""
-        bottom, right = window.top + window.height, window.left + window.width
-        view: NDArray[Any] = self.pixels[window.top : bottom, window.left : right]
+        rows = slice(window.top, window.top + window.height)
+        columns = slice(window.left, window.left + window.width)
+        view: NDArray[Any] = self.pixels[rows, columns]
         return view
-
-
-def write_into(pixels: NDArray[Any]) -> Write:
-    """Return what writes rows into an array (H, W, C)."""
-
-    def write(top: int, rows: NDArray[Any]) -> None:
-        pixels[top : top + len(rows)] = rows
-        release(pixels)
-
-    return write
 
 
 def array_job(
@@ -117,10 +113,15 @@ def array_job(
 ) -> tuple[ImageJob, NDArray[Any]]:
     """Return the job of an array (H, W, C), and what it will write; see ``empty_array``."""
     height, width, channels = pixels.shape
-    out = empty_array((height * scale, width * scale, channels), pixels.dtype, folder)
-    return ImageJob(
-        name=name, source=ArraySource(pixels), write=write_into(out), grid=grid
-    ), out
+    size = (height * scale, width * scale, channels)
+    enlarged = empty_array(size, pixels.dtype, folder)
+
+    def write(top: int, rows: NDArray[Any]) -> None:
+        enlarged[top : top + len(rows)] = rows
+        release(enlarged)
+
+    job = ImageJob(name=name, source=ArraySource(pixels), write=write, grid=grid)
+    return job, enlarged
 
 
 def run_stream(
@@ -133,17 +134,20 @@ def run_stream(
     may load them lazily; the task is advanced by every finished tile.
     """
     active: list[ImageJob] = []
-    for batch, begun in _started(engine, _batches(engine, jobs, active)):
-        with engine.beside():
-            _finish(engine, batch, begun, task or Task())
-        for job in [each for each in active if each.error is not None or each.complete]:
-            job.band = None
-            active.remove(job)
-            yield job
+    for batch in _start_ahead(engine, _batches(engine, jobs, active)):
+        with engine.blending_stream():
+            _finish(engine, batch, task or Task())
+        for job in list(active):
+            if job.error is not None or job.complete:
+                job.blender = None
+                active.remove(job)
+                yield job
 
 
 @dataclass(frozen=True)
 class _Tile:
+    """One tile of an image: its place in the grid, and its pixels."""
+
     job: ImageJob
     row: int
     column: int
@@ -152,199 +156,264 @@ class _Tile:
 
     @property
     def size(self) -> tuple[int, int]:
+        """Height and width."""
         return self.job.grid.tile_height, self.job.grid.tile_width
 
+    def fail(self, error: SrxError) -> None:
+        """Let its image fail, unless it has failed before."""
+        self.job.error = self.job.error or error
 
-def _started(
-    engine: Engine, batches: Iterable[list[_Tile]]
-) -> Iterator[tuple[list[_Tile], list[Results]]]:
-    """Yield batches; start each before the one before comes, where the engine works beside."""
-    before: tuple[list[_Tile], list[Results]] = [], []
-    for batch in batches:
-        if (
-            before[0] and not before[1]
-        ):  # did not fit beside the one before it: goes alone
-            yield before
-            before = [], []
-        ready = [tile for tile in batch if tile.pixels is not None]
-        begun: list[Results] = []
-        if (
-            engine.overlaps
-            and ready
-            and len(ready) <= engine.batch_size(*ready[0].size)
-        ):
-            with suppress(
-                Exception
-            ):  # comes again, and is told, when no other is under way
-                begun.append(_start(engine, ready))
-        if engine.overlaps and batch:
-            before, (batch, begun) = (batch, begun), before
-        yield batch, begun
-    yield before
+
+class _Batch:
+    """Tiles that the engine enlarges together, in the order in which they are blended."""
+
+    def __init__(self, tiles: list[_Tile]) -> None:
+        self.tiles = tiles
+        self.in_flight: InFlight | None = None
+        """Set where the engine has started it."""
+
+    @property
+    def valid(self) -> list[_Tile]:
+        """Tiles for the engine; those without a valid pixel need no network."""
+        return [tile for tile in self.tiles if tile.pixels is not None]
+
+    def start(self, engine: Engine) -> InFlight:
+        """Start the valid tiles, of which there is one at least."""
+        tiles = self.valid
+        job = tiles[0].job
+        positions = None
+        if job.grid.step > 1:
+            positions = [
+                tile.job.grid.position(tile.row, tile.column) for tile in tiles
+            ]
+        return engine.start([tile.pixels for tile in tiles], job.calibration, positions)
+
+    def result(self, engine: Engine) -> BatchResult:
+        """Wait for the enlarged tiles, which are started here if they were not before."""
+        in_flight = self.in_flight or self.start(engine)
+        self.in_flight = None
+        return in_flight.result()
+
+    def split(self, count: int) -> tuple[_Batch, _Batch]:
+        """Split behind the first ``count`` valid tiles."""
+        for index, tile in enumerate(self.tiles):
+            if tile.pixels is not None:
+                count -= 1
+            if count < 0:
+                return _Batch(self.tiles[:index]), _Batch(self.tiles[index:])
+        return _Batch(self.tiles), _Batch([])
 
 
 def _batches(
     engine: Engine, jobs: Iterable[ImageJob], active: list[ImageJob]
-) -> Iterator[list[_Tile]]:
+) -> Iterator[_Batch]:
     """Begin jobs, which become active, and yield their tiles by batches; empty after each job."""
     waiting: list[_Tile] = []  # the first of them has pixels
     for job in jobs:
         by_rows = job.tile_rows is not None
         if by_rows:
-            yield waiting
+            yield _Batch(waiting)
             waiting = []
         active.append(job)
         with _failing(job):
-            job.band = engine.band(
+            job.blender = engine.blender(
                 job.grid, channels=job.source.channels, dtype=job.source.dtype
             )
             if job.tiles and job.calibration is None:
                 job.calibration = calibrate(engine, job.source, job.grid)
         for tile in _tiles(engine, job):
-            if (
-                tile.pixels is not None
-                and waiting
-                and not _can_share_batch(waiting[0], tile)
-            ):
-                yield waiting
+            if waiting and not _can_share_batch(waiting[0], tile):
+                yield _Batch(waiting)
                 waiting = []
             waiting.append(tile)
-            ready = [each for each in waiting if each.pixels is not None]
             ends_row = by_rows and tile.column + 1 == len(job.grid.lefts)
-            if (
-                ends_row
-                or not ready
-                or len(ready) >= engine.batch_size(*waiting[0].size)
-            ):
-                yield waiting
+            if ends_row or _is_full(engine, _Batch(waiting)):
+                yield _Batch(waiting)
                 waiting = []
         if job.error is not None:
             waiting = [tile for tile in waiting if tile.job is not job]
-        yield []
-    yield waiting
+        yield _Batch([])
+    yield _Batch(waiting)
+
+
+def _can_share_batch(leader: _Tile, tile: _Tile) -> bool:
+    """Return True if a tile may go through the engine together with the first of a batch."""
+    if tile.pixels is None:
+        return True
+    if (
+        leader.pixels.shape != tile.pixels.shape
+        or leader.pixels.dtype != tile.pixels.dtype
+        or leader.job.calibration is not tile.job.calibration
+    ):
+        return False
+    # Told where they lie, whole pictures would come out another way, if by rounding
+    # alone.
+    grid = leader.job.grid
+    return grid.step == 1 or (grid.count == 1) == (tile.job.grid.count == 1)
+
+
+def _is_full(engine: Engine, batch: _Batch) -> bool:
+    """Return True for as many tiles as the engine takes, or where it has nothing to do."""
+    count = len(batch.valid)
+    return count == 0 or count >= engine.batch_size(*batch.tiles[0].size)
 
 
 def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
     """Yield the tiles of an image until it fails; read ahead where it goes by rows."""
-    grid, ahead = job.grid, 0
-    if job.tile_rows is not None:
-        ahead = BATCHES_AHEAD * engine.batch_size(grid.tile_height, grid.tile_width)
-    places = (place for place in grid.windows() if place[0] in job.rows)
+    grid = job.grid
+    cells = (cell for cell in grid.windows() if cell[0] in job.rows)
 
-    def read(place: tuple[int, int, Window]) -> NDArray[Any] | None:
-        return read_mirrored(job.source, place[2], grid.edge)
+    def read(cell: tuple[int, int, Window]) -> _Tile:
+        row, column, window = cell
+        return _Tile(job, row, column, read_mirrored(job.source, window, grid.edge))
 
-    # a thread that is waited for at once would only take time
-    at_once = nullcontext((place, None) for place in places)
-    with read_ahead(read, places, ahead=ahead) if ahead else at_once as reader:
-        while job.error is None and (found := next(reader, None)):
-            place, reading = found
-            with _failing(job):
-                yield _Tile(
-                    job, *place[:2], reading.result() if reading else read(place)
+    if job.error is not None:
+        return
+    if job.tile_rows is None:
+        # A thread that is waited for at once would only take time.
+        yield from _until_failure(job, (partial(read, cell) for cell in cells))
+        return
+    ahead = BATCHES_AHEAD * engine.batch_size(grid.tile_height, grid.tile_width)
+    with read_ahead(read, cells, ahead=ahead) as reader:
+        yield from _until_failure(job, (future.result for _, future in reader))
+
+
+def _until_failure(
+    job: ImageJob, readings: Iterable[Callable[[], _Tile]]
+) -> Iterator[_Tile]:
+    """Yield the tiles of an image that are read, until it fails."""
+    for read in readings:
+        with _failing(job):
+            yield read()
+        if job.error is not None:
+            return
+
+
+def _start_ahead(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+    """Yield batches; start each before the one before comes, where the engine runs ahead."""
+    if not engine.runs_ahead:
+        yield from batches
+        return
+    previous: _Batch | None = None
+    for batch in batches:
+        # What did not fit beside the one before it goes alone.
+        if previous is not None and previous.in_flight is None:
+            yield previous
+            previous = None
+        if not batch.tiles:
+            yield batch
+            continue
+        tiles = batch.valid
+        if tiles and len(tiles) <= engine.batch_size(*tiles[0].size):
+            # It comes again, and is told, when no other is under way.
+            with suppress(Exception):
+                batch.in_flight = batch.start(engine)
+        if previous is not None:
+            yield previous
+        previous = batch
+    if previous is not None:
+        yield previous
+
+
+def _finish(engine: Engine, batch: _Batch, task: Task, most: int = sys.maxsize) -> None:
+    """Enlarge the tiles of a batch, blend them in, and write the rows that are done.
+
+    At most so many go through the engine at once, fewer if they do not fit; all at once
+    where the batch is started.
+    """
+    if batch.in_flight is not None:
+        _finish_at_once(engine, batch, task)
+        return
+    while batch.tiles:
+        count = min(most, engine.batch_size(*batch.tiles[0].size))
+        portion, batch = batch.split(count)
+        _finish_at_once(engine, portion, task)
+
+
+def _finish_at_once(engine: Engine, batch: _Batch, task: Task) -> None:
+    """Enlarge the tiles of a batch together; where that fails, by smaller batches."""
+    tiles = batch.valid
+    result: BatchResult | None = None
+    failure: SrxError | None = None
+    if tiles:
+        try:
+            with one_file(tiles[0].job.name), suppress(MemoryError):
+                result = batch.result(engine)
+        except SrxError as error:
+            failure = error
+    if tiles and result is None:
+        if len(tiles) > 1:
+            # Of tiles that fail otherwise, each goes alone: those of other pictures may
+            # be sound.
+            most = len(tiles) // 2 if failure is None else 1
+            _finish(engine, batch, task, most)
+            return
+        tiles[0].fail(_explain(engine, tiles[0], failure))
+    _blend(engine.scale, batch, result, task)
+
+
+def _explain(engine: Engine, tile: _Tile, failure: SrxError | None) -> SrxError:
+    """Return the error of a tile that fails alone; None stands for memory that is full."""
+    if failure is None:
+        height, width = tile.size
+        return InferenceError(
+            f"{tile.job.name}: a tile of {width}x{height} does not fit into memory; "
+            "use a smaller --tile"
+        )
+    reference = engine.network.reference
+    if isinstance(failure, DefectError) and failure.__cause__ and reference:
+        return explanation(f"{tile.job.name}: {reference} fails", failure.__cause__)
+    return failure
+
+
+def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) -> None:
+    """Blend in the tiles of a batch, those of failed images excepted, and write rows."""
+    number = 0
+    for tile in batch.tiles:
+        job = tile.job
+        enlarged = None
+        if result is not None and tile.pixels is not None:
+            enlarged = result.tiles[number]
+            if not result.finite[number]:
+                tile.fail(
+                    InferenceError(
+                        f"{job.name}: the network gave values that are not finite, in "
+                        "fp32 too; try another model"
+                    )
                 )
-
-
-def _finish(
-    engine: Engine, batch: list[_Tile], begun: list[Results], task: Task
-) -> None:
-    """Enlarge the tiles of a batch, blend them in, and write the rows that are done."""
-    enlarged = _enlarge(
-        engine, [tile for tile in batch if tile.pixels is not None], begun
-    )
-    for tile in batch:
-        job, out = tile.job, None if tile.pixels is None else next(enlarged)
-        if isinstance(out, SrxError):
-            job.error = job.error or out
-        if isinstance(out, SrxError) or job.error is not None or job.band is None:
+            number += 1
+        if job.error is not None or job.blender is None:
             continue
         with _failing(job):
-            done = job.band.add(out, row=tile.row, column=tile.column)
+            rows = job.blender.add(enlarged, row=tile.row, column=tile.column)
             job.tiles_done += 1
             if job.complete:
-                done += job.band.finish()
-            while done:  # rows that are written need not be kept until all are
-                _write_inner(job, engine.scale, *done.pop(0))
+                rows += job.blender.finish()
+            while rows:  # those that are written need not be kept until all are
+                _write_inner(job, scale, *rows.pop(0))
         if job.error is None:
             task.advance(1)
 
 
 def _write_inner(job: ImageJob, scale: int, top: int, rows: NDArray[Any]) -> None:
     """Write rows without the pixels that mirror the image."""
-    edge, last = job.grid.edge * scale, (job.grid.height - job.grid.edge) * scale
+    edge = job.grid.edge * scale
+    bottom = (job.grid.height - job.grid.edge) * scale
     if edge:
-        rows = rows[max(edge - top, 0) : max(last - top, 0), edge:-edge]
+        rows = rows[max(edge - top, 0) : max(bottom - top, 0), edge:-edge]
     if len(rows):
         job.write(max(top - edge, 0), rows)
 
 
-def _enlarge(
-    engine: Engine, tiles: list[_Tile], begun: list[Results], most: int | None = None
-) -> Iterator[Tensor | SrxError]:
-    """Yield each tile enlarged, or its error; at most so many at once, fewer if they do not fit.
-
-    All at once where they are ``begun``.
-    """
-    while tiles:
-        size = min(most or len(tiles), engine.batch_size(*tiles[0].size))
-        size = len(tiles) if begun else size
-        part, tiles = tiles[:size], tiles[size:]
-        yield from _run(engine, part, begun)
-
-
-def _start(engine: Engine, tiles: list[_Tile]) -> Results:
-    job, positions = tiles[0].job, None
-    if job.grid.step > 1:
-        positions = [tile.job.grid.position(tile.row, tile.column) for tile in tiles]
-    return engine.start([tile.pixels for tile in tiles], job.calibration, positions)
-
-
-def _run(
-    engine: Engine, tiles: list[_Tile], begun: list[Results]
-) -> Iterator[Tensor | SrxError]:
-    job = tiles[0].job
-    found: Sequence[Tensor | None] = ()
-    error: SrxError | None = None
-    try:
-        with one_file(job.name), suppress(MemoryError):
-            found = (begun.pop() if begun else _start(engine, tiles))()
-    except SrxError as failure:
-        error, reference = failure, engine.network.reference
-        if isinstance(failure, DefectError) and failure.__cause__ and reference:
-            error = explanation(f"{job.name}: {reference} fails", failure.__cause__)
-    if found:
-        infinite = "the network gave values that are not finite, in fp32 too"
-        for tile, out in zip(tiles, found, strict=True):
-            reason = f"{tile.job.name}: {infinite}; try another model"
-            yield InferenceError(reason) if out is None else out
-    elif len(tiles) > 1:
-        # Of tiles that fail otherwise, each goes alone: those of other pictures may be
-        # sound.
-        yield from _enlarge(engine, tiles, [], len(tiles) // 2 if error is None else 1)
-    else:
-        height, width = tiles[0].size
-        reason = f"{job.name}: a tile of {width}x{height} does not fit into memory"
-        yield error or InferenceError(f"{reason}; use a smaller --tile")
-
-
-def _can_share_batch(a: _Tile, b: _Tile) -> bool:
-    return (
-        a.pixels.shape == b.pixels.shape
-        and a.pixels.dtype == b.pixels.dtype
-        and a.job.calibration is b.job.calibration
-        # Told where they lie, whole pictures would come out another way, if by rounding
-        # alone.
-        and (a.job.grid.step == 1 or (a.job.grid.count == 1) == (b.job.grid.count == 1))
-    )
-
-
 @contextmanager
 def _failing(job: ImageJob) -> Iterator[None]:
+    """Let an image fail of whatever is raised within."""
     try:
         with one_file(job.name):
             yield
     except SrxError as error:
-        short = f"{job.name}: out of memory; use a smaller --tile"
-        job.error = (
-            InferenceError(short) if isinstance(error.__cause__, MemoryError) else error
-        )
+        job.error = error
+        if isinstance(error.__cause__, MemoryError):
+            job.error = InferenceError(
+                f"{job.name}: out of memory; use a smaller --tile"
+            )

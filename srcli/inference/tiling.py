@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from srcli.errors import UsageError
 from srcli.ports.image import Source, TileGrid, Window
 
+TRIM = 0.25
+"""Share of the overlap, at each of its ends, where the tile whose border is near gets
+no weight."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Tiling:
@@ -33,7 +37,9 @@ class Tiling:
 
     def grid(self, height: int, width: int) -> TileGrid:
         """Cut an image, counted with its edge, into tiles as short as their number allows."""
-        tile, overlap, step = self.tile, self.overlap, self.step
+        tile = self.tile
+        overlap = self.overlap
+        step = self.step
         if overlap < 0 or 2 * overlap >= tile:
             raise UsageError(
                 f"--overlap must be at least 0 and below half of --tile {tile}, got {overlap}"
@@ -60,7 +66,7 @@ class Tiling:
 
 
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
-    """Shortest tile that covers an axis with as many tiles as ``tile`` needs.
+    """Return the shortest tile that covers an axis with as many tiles as ``tile`` needs.
 
     Without it the last tile, shifted inwards, would compute most of its pixels a second
     time: 300 pixels in tiles of 192 are 384 computed, in tiles of 158 they are 316.
@@ -69,10 +75,10 @@ def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
     if length <= tile:
         return length
     longest = tile - (tile - length) % step
-    if (
-        longest <= overlap or _stride(longest, overlap, step) % step
-    ):  # too small for that
-        longest, step = tile, 1
+    # too small for that
+    if longest <= overlap or _stride(longest, overlap, step) % step:
+        longest = tile
+        step = 1
     count = 1 - (length - longest) // -_stride(longest, overlap, step)
     size = -(-(length + (count - 1) * overlap) // count)
     size += (length - size) % step
@@ -82,7 +88,7 @@ def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
 
 
 def _stride(tile: int, overlap: int, step: int) -> int:
-    """Pixels from one tile to the next: a multiple of ``step`` where tiles are large enough."""
+    """Return the pixels from one tile to the next, by ``step`` where tiles are large enough."""
     aligned = (tile - overlap) // step * step
     return aligned if aligned > overlap else tile - overlap
 
@@ -90,7 +96,7 @@ def _stride(tile: int, overlap: int, step: int) -> int:
 def split_axis(
     length: int, *, tile: int, overlap: int, step: int = 1
 ) -> tuple[int, ...]:
-    """First pixels of the tiles along one axis, increasing.
+    """Return the first pixels of the tiles along one axis, increasing.
 
     They are multiples of ``step`` where the last tile, which ends with the axis, can
     begin on one, and where tiles are large enough.
@@ -99,71 +105,89 @@ def split_axis(
         raise ValueError(f"expected a length of at least 1, got {length}")
     if length <= tile:
         return (0,)
-    stride = _stride(tile, overlap, step if (length - tile) % step == 0 else 1)
+    if (length - tile) % step:
+        step = 1
+    stride = _stride(tile, overlap, step)
     return (*range(0, length - tile, stride), length - tile)
 
 
-TRIM = 0.25
-"""Share of the overlap, at each of its ends, where the tile whose border is near gets
-no weight."""
+@dataclass(frozen=True)
+class TileAxis:
+    """The tiles along one axis of an image, and how neighbours hand over to each other."""
+
+    starts: Sequence[int]
+    """First input pixels of the tiles, increasing."""
+    tile: int
+    """Input pixels of a tile."""
+    overlap: int
+    scale: int = 1
+    """Output pixels per input pixel."""
+
+    def joint(self, index: int) -> tuple[float, float]:
+        """Return the first and last place where a tile hands over to the next, input pixels.
+
+        Both are equal where there is no overlap. The middles of two neighbouring joints
+        are as far apart as half of what lies between the first pixels of a tile and of
+        the next but one. A joint is half as wide as the overlap. As 2 * overlap < tile,
+        three tiles in a row never start within one overlap, so joints cannot touch; this
+        holds for balanced tiles and for a last tile that is shifted inwards too.
+        """
+        middle = (self.starts[index] + self.tile + self.starts[index + 1]) / 2
+        half = self.overlap * (1 - 2 * TRIM) / 2
+        return middle - half, middle + half
+
+    def ramp(self, index: int) -> tuple[int, int]:
+        """Return the output pixels in which a tile hands over to the next.
+
+        These are the first in which both have a weight, and the first after it in which
+        only the next tile has one; equal where nothing is blended, as at both ends of
+        the axis, for a tile of -1 and for the last one.
+        """
+        if index < 0:
+            return 0, 0
+        if index + 1 == len(self.starts):
+            length = (self.starts[index] + self.tile) * self.scale
+            return length, length
+        begin, end = self.joint(index)
+        # Pixel i has its centre at (i + 0.5) / scale. The places are quarters: nothing
+        # is rounded here.
+        start = math.floor(begin * self.scale - 0.5) + 1
+        return start, max(start, math.ceil(end * self.scale - 0.5))
+
+    def weights(self, index: int) -> NDArray[np.float32]:
+        """Return the weights of a tile's output pixels, (tile * scale,) in [0, 1].
+
+        Between neighbours the weight moves along a smoothstep curve in the middle of
+        what they share, no wider than ``overlap``; so a tile shifted inwards changes no
+        weight far from the border.
+        """
+        pixels = np.arange(self.tile * self.scale)
+        centres = self.starts[index] + (pixels + 0.5) / self.scale
+        weights = np.ones(len(pixels))
+        if index > 0:
+            weights *= _rise(centres, *self.joint(index - 1))
+        if index + 1 < len(self.starts):
+            weights *= 1.0 - _rise(centres, *self.joint(index))
+        return weights.astype(np.float32)
 
 
-def axis_weights(
-    starts: Sequence[int], index: int, *, tile: int, overlap: int, scale: int
-) -> NDArray[np.float32]:
-    """Return the weights of tile ``index`` along one axis, (tile * scale,) in [0, 1].
-
-    Between neighbours the weight moves along a smoothstep curve in the middle of what
-    they share, no wider than ``overlap``; so a tile shifted inwards changes no weight
-    far from the border. ``starts`` are the first input pixels of all tiles of the axis,
-    increasing.
-    """
-    centres = starts[index] + (np.arange(tile * scale) + 0.5) / scale
-    weights = np.ones(tile * scale)
-    if index > 0:
-        weights *= _rise(centres, *joint(starts, index - 1, tile, overlap))
-    if index + 1 < len(starts):
-        weights *= 1.0 - _rise(centres, *joint(starts, index, tile, overlap))
-    return weights.astype(np.float32)
+def rows_of(grid: TileGrid, scale: int) -> TileAxis:
+    """Return the axis along which rows of tiles follow each other, from top to bottom."""
+    return TileAxis(grid.tops, grid.tile_height, grid.overlap, scale)
 
 
-def ramp(
-    starts: Sequence[int], index: int, *, tile: int, overlap: int, scale: int
-) -> tuple[int, int]:
-    """Return the output pixels in which tile ``index`` hands over to the next.
-
-    These are the first in which both have a weight, and the first after it in which
-    only the next tile has one; equal where nothing is blended.
-    """
-    first, last = joint(starts, index, tile, overlap)
-    # Pixel i has its centre at (i + 0.5) / scale. The places are quarters: nothing is
-    # rounded here.
-    start = math.floor(first * scale - 0.5) + 1
-    return start, max(start, math.ceil(last * scale - 0.5))
-
-
-def joint(
-    starts: Sequence[int], index: int, tile: int, overlap: int
-) -> tuple[float, float]:
-    """Return the first and last place where tile ``index`` hands over to the next, input pixels.
-
-    Both are equal where there is no overlap. The middles of two neighbouring joints are
-    as far apart as half of what lies between the first pixels of a tile and of the next
-    but one. A joint is half as wide as the overlap. As 2 * overlap < tile, three tiles
-    in a row never start within one overlap, so joints cannot touch; this holds for
-    balanced tiles and for a last tile that is shifted inwards too.
-    """
-    middle = (starts[index] + tile + starts[index + 1]) / 2
-    half = overlap * (1 - 2 * TRIM) / 2
-    return middle - half, middle + half
+def columns_of(grid: TileGrid, scale: int) -> TileAxis:
+    """Return the axis along which columns of tiles follow each other, from left to right."""
+    return TileAxis(grid.lefts, grid.tile_width, grid.overlap, scale)
 
 
 def _rise(
-    centres: NDArray[np.float64], first: float, last: float
+    centres: NDArray[np.float64], begin: float, end: float
 ) -> NDArray[np.float64]:
-    if last <= first:
-        return (centres > first).astype(np.float64)
-    t = np.clip((centres - first) / (last - first), 0.0, 1.0)
+    """Return the weights of pixels, 0 before ``begin`` and 1 from ``end`` on."""
+    if end <= begin:
+        return (centres > begin).astype(np.float64)
+    t = np.clip((centres - begin) / (end - begin), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
@@ -172,27 +196,29 @@ def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | N
 
     None where it holds no valid pixel.
     """
-    top, height, above, below = _inside(window.top - edge, window.height, source.height)
-    left, width, before, behind = _inside(
-        window.left - edge, window.width, source.width
-    )
+    rows = _mirrored(window.top - edge, window.height, source.height)
+    columns = _mirrored(window.left - edge, window.width, source.width)
     # what is mirrored is no more valid than the rest
-    pixels = source.read(Window(top=top, left=left, height=height, width=width))
-    if pixels is None or not (above or below or before or behind):
-        return pixels
-    padded = np.pad(
-        pixels, ((above, below), (before, behind), (0, 0)), mode="symmetric"
+    inside = Window(
+        top=int(rows.min()),
+        left=int(columns.min()),
+        height=int(np.ptp(rows)) + 1,
+        width=int(np.ptp(columns)) + 1,
     )
-    top, left = window.top - edge + above - top, window.left - edge + before - left
-    return padded[top : top + window.height, left : left + window.width]
+    pixels = source.read(inside)
+    down = rows[-1] - rows[0] + 1
+    across = columns[-1] - columns[0] + 1
+    if pixels is None or (down, across) == (window.height, window.width):
+        return pixels
+    mirrored: NDArray[Any]
+    mirrored = pixels[np.ix_(rows - inside.top, columns - inside.left)]
+    return mirrored
 
 
-def _inside(start: int, length: int, whole: int) -> tuple[int, int, int, int]:
-    """First position and number of those to read on an axis, and of those mirrored at both ends."""
-    before, behind = max(-start, 0), max(start + length - whole, 0)
-    first = 0 if before else max(min(start, whole - behind), 0)
-    stop = whole if behind else min(max(start + length, before), whole)
-    return first, stop - first, before, behind
+def _mirrored(start: int, length: int, axis_length: int) -> NDArray[np.intp]:
+    """Return the pixels of an axis that lie in a stretch of it and its mirror images."""
+    places = np.arange(start, start + length) % (2 * axis_length)
+    return np.minimum(places, 2 * axis_length - 1 - places)
 
 
 def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
@@ -201,13 +227,17 @@ def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
     A row of tiles that comes first gives nothing of what it shares with the row above,
     so that rows which need that are computed from the row of tiles above.
     """
-    # ends[row]: first output row that waits for the next row of tiles; it is alone from
-    # cores[row]
-    ramps = [
-        ramp(grid.tops, row, tile=grid.tile_height, overlap=grid.overlap, scale=scale)
-        for row in range(len(grid.tops) - 1)
-    ]
-    edge = grid.edge * scale
-    top, last = output_rows.start + edge, output_rows.stop - 1 + edge
-    first = sum(core <= top for _, core in ramps)
-    return range(first, sum(end <= last for end, _ in ramps) + 1)
+    axis = rows_of(grid, scale)
+    top = output_rows.start + grid.edge * scale
+    bottom = output_rows.stop - 1 + grid.edge * scale
+    start = 0
+    stop = 1
+    for row in range(len(grid.tops) - 1):
+        # Rows from ``end`` on wait for the next row of tiles, which is alone from
+        # ``core`` on.
+        end, core = axis.ramp(row)
+        if core <= top:
+            start += 1
+        if end <= bottom:
+            stop += 1
+    return range(start, stop)

@@ -1,15 +1,14 @@
 """Convolutions fused with the sums and activations after them, by oneDNN on processors.
 
 ``convolve`` and ``convolve_joined`` are the plain layers wherever gradients are
-recorded and on GPUs. ``pack_convolutions`` makes a network ready for inference on the
-processor: weights are laid out once, and sums and activations are computed while values
-are still in registers.
+recorded and on GPUs. Packed layers (``PackedConv2d``, into which
+``srcli.inference.fusing`` turns those of a network) lay out their weights once, and
+compute sums and activations while values are still in registers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -175,39 +174,3 @@ class HalfConv2d(nn.Conv2d):
                 total.addmm_(rows.reshape(-1, width), matrix.T)
         assert out is not None
         return out.permute(0, 3, 1, 2)
-
-
-def pack_convolutions(network: nn.Module) -> bool:
-    """Let a network infer by ``PackedConv2d``; return False where that fails.
-
-    Activations that follow convolutions within ``nn.Sequential`` become a part of them,
-    but not in code of others, which may use the layers of one in other ways.
-    """
-    if onednn.find_fault(torch.float32):
-        return False
-    for module in list(network.modules()):
-        if type(module) is not nn.Conv2d or module.padding_mode != "zeros":
-            continue
-        if isinstance(module.padding, tuple):  # not "same"
-            module.__class__ = PackedConv2d
-            module.slope = None  # type: ignore[assignment]
-            module.packed = {}  # type: ignore[assignment]
-    if not getattr(network, "reference", ""):
-        for module in network.modules():
-            if isinstance(module, nn.Sequential):
-                _absorb_activations(module)
-    return True
-
-
-def _absorb_activations(row: nn.Sequential) -> None:
-    """Let packed convolutions compute the activations that follow them in a row."""
-    for (_, layer), (name, activation) in pairwise(list(row.named_children())):
-        if not isinstance(layer, PackedConv2d):
-            continue
-        if isinstance(activation, nn.LeakyReLU):
-            layer.slope = activation.negative_slope
-        elif isinstance(activation, nn.ReLU):
-            layer.slope = 0.0
-        else:
-            continue
-        setattr(row, name, nn.Identity())

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, Self
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-
-from srcli.threads import hold_setting
 
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean RGB of DIV2K's training pictures."""
@@ -189,60 +185,8 @@ def is_processor_inference(x: Tensor) -> bool:
     return x.is_cpu and not torch.is_grad_enabled() and not is_traced()
 
 
-class _Defaults:
-    """PyTorch's default dtype as an attribute, for ``hold_setting``."""
-
-    dtype = property(
-        lambda _: torch.get_default_dtype(), lambda _, to: torch.set_default_dtype(to)
-    )
-
-
-_DEFAULTS = _Defaults()
-
-
-@contextmanager
-def undisturbed(device: str = "cpu") -> Iterator[None]:
-    """Run a block under PyTorch's default settings, and keep the random state as it was."""
-    cpu: AbstractContextManager[object] = nullcontext()
-    if torch.get_default_device().type != "cpu":  # a context slows every call
-        cpu = torch.device("cpu")
-    with (
-        hold_setting(_DEFAULTS, "dtype", torch.float32),
-        cpu,
-        torch.inference_mode(mode=False),
-        full_precision(torch.device(device)),
-        torch.random.fork_rng(devices=()),
-    ):
-        yield
-
-
 class SkiplessNetwork(Network):
     """A network without a skip for the picture, which goes through all layers; zero padding."""
 
     edge = 4
     bf16 = False
-
-
-def upload(
-    values: NDArray[Any] | list[NDArray[Any]] | Tensor, device: torch.device
-) -> Tensor:
-    """Copy to a device; to a GPU through pinned memory, in the order of its other work.
-
-    A copy from ordinary memory would first wait until the GPU has done all that it was
-    given. A list of arrays is stacked. On a processor the tensor may share the memory
-    of an array; what lies on the device stays there.
-    """
-    if isinstance(values, list):
-        stacked: NDArray[Any] | None = None
-        if device.type == "cuda":  # into memory that PyTorch keeps
-            shape = (len(values), *values[0].shape)
-            dtype = getattr(torch, values[0].dtype.name)
-            with torch.cuda.device(device):
-                stacked = torch.empty(shape, dtype=dtype, pin_memory=True).numpy()
-        values = np.stack(values, out=stacked)
-    host = values if isinstance(values, Tensor) else torch.from_numpy(values)
-    if device.type != "cuda" or host.is_cuda:
-        return host.to(device)
-    # Else pinned memory would take room on the first GPU.
-    with torch.cuda.device(device):
-        return host.pin_memory().to(device, non_blocking=True)

@@ -177,6 +177,16 @@ def are_finite(calibration: Calibration) -> bool:
     return bool(torch.stack(finite).all())  # a single wait for the device
 
 
+def combine(
+    calibrations: Sequence[Calibration], join: Callable[[list[Tensor]], Tensor]
+) -> Calibration:
+    """Join what calibrations hold of each pool."""
+    return {
+        name: join([calibration[name] for calibration in calibrations])
+        for name in calibrations[0]
+    }
+
+
 def modules_of(network: nn.Module, kind: type[Kind]) -> dict[str, Kind]:
     """Return the modules of a kind in a network, by their names."""
     modules = network.named_modules()

@@ -86,7 +86,7 @@ def load_model(
     """
     if value_range not in (None, 1, 255):
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
-    from srcli.layers.network import undisturbed
+    from srcli.layers.isolation import undisturbed
     from srcli.models.recognition import load_network
 
     model = model_text(model)

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from srcli.errors import ModelError
 from srcli.evaluation.scores import label_models
 from srcli.evaluation.sets import real_picture
-from srcli.inference.device import EngineOptions, Precision, choose_device
-from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import (
+from srcli.inference.building import (
     choose_tiling,
     enlarge_array,
     make_engine,
     network_half,
 )
+from srcli.inference.device import EngineOptions, Precision, choose_device
+from srcli.inference.engine import TorchEngine
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.metrics.machine import describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry

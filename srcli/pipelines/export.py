@@ -24,7 +24,7 @@ from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.sets import real_picture
 from srcli.files import explain_os_error, write_whole
-from srcli.inference.engines import choose_tiling
+from srcli.inference.building import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.tiles import StretchedMap, modules_of
 from srcli.models.exported import ExportedNetwork

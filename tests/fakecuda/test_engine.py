@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.band import PixelEncoder, TorchBand
+from srcli.inference.blending import Blender
 from srcli.inference.device import EngineOptions
-from srcli.inference.engine import RasterEngine, TorchEngine
+from srcli.inference.engine import TorchEngine
+from srcli.inference.raster_engine import RasterEngine
 from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.inference.values import PixelEncoder
 from srcli.models import build_network
 from srcli.ports.image import Values
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda
@@ -28,18 +30,19 @@ def host_copies(monkeypatch):
     """Replace copies to the host, which need a GPU; (what, number) of each that began or ended."""
     found: list[tuple[str, int]] = []
 
-    def begin(tensor):
-        number = len(found)
-        found.append(("begun", number))
+    class FakeCopy:
+        def __init__(self, tensor):
+            self.number = len(found)
+            self.shape = tensor.shape
+            self.dtype = str(tensor.dtype)[6:]
+            found.append(("begun", self.number))
 
-        def wait():
-            found.append(("waited for", number))
-            return np.ones(tensor.shape, str(tensor.dtype)[6:])
+        def wait(self):
+            found.append(("waited for", self.number))
+            return np.ones(self.shape, self.dtype)
 
-        return wait
-
-    for module in ("band", "engine"):
-        monkeypatch.setattr(f"srcli.inference.{module}.host_copy", begin)
+    for module in ("blending", "engine"):
+        monkeypatch.setattr(f"srcli.inference.{module}.HostCopy", FakeCopy)
     return found
 
 
@@ -83,7 +86,7 @@ def test_blending_starts_few_kernels(dtype):
     grid = Tiling(tile=192, overlap=8).grid(192 * 4, 192 * 12)
     with fake_cuda():
         encoder = PixelEncoder(np.dtype(dtype), None, GPU)
-        band = TorchBand(grid, scale=4, channels=3, encoder=encoder)
+        band = Blender(grid, scale=4, channels=3, encoder=encoder)
         tile = torch.zeros(3, grid.tile_height * 4, grid.tile_width * 4, device=GPU)
         columns = range(len(grid.lefts))
         for column in columns:

@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from srcli.inference.engine import keep_half_weights
+from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.tiles import hold, record_calibration
 from srcli.models import MODELS, build_network

@@ -8,44 +8,57 @@ from __future__ import annotations
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from srcli.errors import InferenceError
 from srcli.imaging.resize import resize
-from srcli.inference.device import EngineOptions
-from srcli.inference.engine import RasterEngine, TorchEngine, keep_half_weights
-from srcli.inference.engines import enlarge_array
+from srcli.inference.building import enlarge_array
+from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap
 from srcli.models.g_idrn import GIDRN
 from srcli.models.weights import load_model
-from srcli.ports.image import Values
 from srcli.threads import hold_setting
+from tests.fixtures.engines import (
+    byte_engine,
+    cpu_engine,
+    grid_of,
+    random_floats,
+    random_levels,
+    repeated,
+)
 
-CPU = torch.device("cpu")
+
+def differences(enlarged, expected):
+    """Absolute differences of arrays of any dtype, in levels."""
+    return np.abs(enlarged.astype(float) - expected)
 
 
 class Convolutions(Network):
     """Nine random 3x3 convolutions after a nearest-neighbour enlargement's first step."""
 
-    def __init__(self, scale=2):
+    scale = 2
+
+    def __init__(self):
         super().__init__()
-        self.scale = scale
         torch.manual_seed(1)
-        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(9))
+        self.layers = nn.ModuleList()
+        for _ in range(9):
+            self.layers.append(nn.Conv2d(3, 3, 3, padding=1))
 
     def forward(self, x):
         for layer in self.layers:
             x = layer(x) + x * 0.7
-        x = x.sigmoid()
-        return x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        return repeated(x.sigmoid())
 
 
 @pytest.fixture(scope="module")
@@ -56,38 +69,38 @@ def photo():
 
 
 def test_tiled_equals_whole_once_the_overlap_covers_the_receptive_field(photo):
-    engine = TorchEngine(Convolutions(), device=CPU)
+    engine = cpu_engine(Convolutions())
     # A quarter of the overlap is context that gets no weight: 36 / 4 = 9 layers.
-    grid = Tiling(tile=80, overlap=36).grid(*photo.shape[:2])
+    grid = grid_of(photo, tile=80, overlap=36)
     assert len(grid.tops) >= 3
     assert len(grid.lefts) >= 4
-    whole = enlarge_array(engine, photo)
+    enlarged = enlarge_array(engine, photo)
     tiled = enlarge_array(engine, photo, grid)
-    assert whole.std() > 1  # a flat output would prove nothing
-    assert np.abs(whole.astype(int) - tiled).max() <= 1
+    assert enlarged.std() > 1  # a flat output would prove nothing
+    assert differences(tiled, enlarged).max() <= 1
     exact = photo.astype(np.float32) / 255
-    np.testing.assert_allclose(
-        enlarge_array(engine, exact), enlarge_array(engine, exact, grid), atol=1e-5
-    )
+    enlarged = enlarge_array(engine, exact)
+    tiled = enlarge_array(engine, exact, grid)
+    assert_allclose(tiled, enlarged, atol=1e-5)
 
 
 def test_sixteen_bits_agree_with_eight_and_are_finer(photo):
-    engine = TorchEngine(Convolutions(), device=CPU)
+    engine = cpu_engine(Convolutions())
     eight = enlarge_array(engine, photo)
     sixteen = enlarge_array(engine, photo.astype(np.uint16) * 257)
     assert sixteen.dtype == np.uint16
-    assert np.abs(sixteen / 257 - eight).max() <= 0.5001
+    assert differences(sixteen / 257, eight).max() <= 0.5001
     assert len(np.unique(sixteen)) > 2 * len(np.unique(eight))
 
 
 def test_gray_goes_in_and_out_as_one_channel(photo):
-    engine = TorchEngine(Convolutions(), device=CPU)
+    engine = cpu_engine(Convolutions())
     gray = photo[:, :, :1]
-    out = enlarge_array(engine, gray)
+    enlarged = enlarge_array(engine, gray)
     colour = enlarge_array(engine, gray.repeat(3, axis=2)).astype(float)
-    assert out.shape == (gray.shape[0] * 2, gray.shape[1] * 2, 1)
+    assert enlarged.shape == (gray.shape[0] * 2, gray.shape[1] * 2, 1)
     expected = colour @ [0.299, 0.587, 0.114]
-    assert np.abs(out[:, :, 0] - expected).max() <= 1.0
+    assert differences(enlarged[:, :, 0], expected).max() <= 1.0
 
 
 def test_self_ensemble_is_the_mean_over_flips_and_rotations():
@@ -99,12 +112,9 @@ def test_self_ensemble_is_the_mean_over_flips_and_rotations():
 
     picture = np.zeros((5, 5, 3), np.float32)
     picture[2, 2] = 1.0
-    out = enlarge_array(
-        TorchEngine(Shift(), EngineOptions(tta=True), device=CPU), picture
-    )
-    assert out[2, 2].max() == 0
-    for y, x in [(1, 2), (3, 2), (2, 1), (2, 3)]:
-        np.testing.assert_allclose(out[y, x], 0.25)
+    enlarged = enlarge_array(cpu_engine(Shift(), tta=True), picture)
+    assert enlarged[2, 2].max() == 0
+    assert_allclose(enlarged[[1, 3, 2, 2], [2, 2, 1, 3]], 0.25)
 
 
 class Fragile(Network):
@@ -115,29 +125,27 @@ class Fragile(Network):
     def __init__(self, always=False):
         super().__init__()
         self.always = always
+        self.halves: list[bool] = []
 
     def forward(self, x):
         half = torch.is_autocast_enabled(x.device.type)
-        return x / 0 if self.always or half else x
+        self.halves.append(half)
+        if self.always or half:
+            return x / 0
+        return x
 
 
 def test_a_card_that_cannot_do_fp16_is_given_it_twice(photo, caplog):
-    halves = []
-
-    class Watched(Fragile):
-        def forward(self, x):
-            halves.append(torch.is_autocast_enabled(x.device.type))
-            return super().forward(x)
-
-    engine = TorchEngine(Watched(), device=CPU, half=torch.float16)
+    network = Fragile()
+    engine = cpu_engine(network, torch.float16)
     for _ in range(4):
-        np.testing.assert_array_equal(enlarge_array(engine, photo), photo)
-    assert halves == [True, False, True, False, False, False]
+        assert_array_equal(enlarge_array(engine, photo), photo)
+    assert network.halves == [True, False, True, False, False, False]
     assert len(caplog.records) == 1
 
 
 def test_what_is_not_finite_in_fp32_fails_with_a_clear_line(photo):
-    engine = TorchEngine(Fragile(always=True), device=CPU, half=torch.bfloat16)
+    engine = cpu_engine(Fragile(always=True), torch.bfloat16)
     with pytest.raises(InferenceError, match="not finite"):
         enlarge_array(engine, photo)
 
@@ -145,17 +153,18 @@ def test_what_is_not_finite_in_fp32_fails_with_a_clear_line(photo):
 @pytest.mark.parametrize("chosen", ["tf32", "none", "ieee"])
 def test_networks_run_without_tf32_and_the_setting_is_put_back(photo, chosen):
     convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    network, seen = Convolutions(), []
+    network = Convolutions()
+    settings = []
     network.register_forward_pre_hook(
-        lambda *_: seen.append(convolutions.fp32_precision)
+        lambda *_: settings.append(convolutions.fp32_precision)
     )
     with hold_setting(convolutions, "fp32_precision", chosen):  # as other programs may
         before = convolutions.fp32_precision
+        engines = [cpu_engine(network) for _ in range(3)]
         with ThreadPoolExecutor(3) as pool:
-            engines = [TorchEngine(network, device=CPU) for _ in range(3)]
-            list(pool.map(lambda engine: enlarge_array(engine, photo), engines))
+            list(pool.map(partial(enlarge_array, pixels=photo), engines))
         assert convolutions.fp32_precision == before
-    assert seen == ["ieee"] * 3
+    assert settings == ["ieee"] * 3
 
 
 STEP = 4
@@ -176,9 +185,18 @@ class Stretched(Network):
         return self.stretch(means, (x.shape[2], x.shape[3]))
 
 
+class FragileWhereWhite(Stretched):
+    """Overflows in half precision where a picture is white."""
+
+    def forward(self, x):
+        if torch.is_autocast_enabled("cpu"):
+            x = x / (x < 1)
+        return super().forward(x)
+
+
 @pytest.fixture
 def noise():
-    return np.random.default_rng(0).random((200, 240, 3), dtype=np.float32)
+    return random_floats(200, 240, 3)
 
 
 def placed_grid(step=STEP):
@@ -187,52 +205,45 @@ def placed_grid(step=STEP):
 
 @pytest.mark.parametrize("tta", [False, True])
 def test_tiles_give_the_whole_picture(noise, tta):
-    engine = TorchEngine(Stretched(), EngineOptions(tta=tta), device=CPU)
-    whole = enlarge_array(engine, noise)
-    np.testing.assert_allclose(
-        enlarge_array(engine, noise, placed_grid()), whole, atol=1e-5
-    )
-    assert (
-        np.abs(enlarge_array(engine, noise, placed_grid(step=1)) - whole).mean() > 0.01
-    )
+    engine = cpu_engine(Stretched(), tta=tta)
+    enlarged = enlarge_array(engine, noise)
+    tiled = enlarge_array(engine, noise, placed_grid())
+    assert_allclose(tiled, enlarged, atol=1e-5)
+    misplaced = enlarge_array(engine, noise, placed_grid(step=1))
+    assert differences(misplaced, enlarged).mean() > 0.01
 
 
-@pytest.mark.parametrize("overlaps", [False, True])
-def test_tiles_that_fail_in_half_precision_keep_their_places(noise, overlaps):
-    class FragileWhereWhite(Stretched):
-        def forward(self, x):
-            return super().forward(
-                x / (x < 1) if torch.is_autocast_enabled("cpu") else x
-            )
-
+@pytest.mark.parametrize("runs_ahead", [False, True])
+def test_tiles_that_fail_in_half_precision_keep_their_places(noise, runs_ahead):
     noise[:40, :40] = 1
-    half = TorchEngine(
-        FragileWhereWhite(), EngineOptions(batch=5), device=CPU, half=torch.bfloat16
-    )
-    half.overlaps = overlaps
-    whole = enlarge_array(TorchEngine(Stretched(), device=CPU), noise)
-    np.testing.assert_allclose(
-        enlarge_array(half, noise, placed_grid()), whole, atol=0.01
-    )
+    engine = cpu_engine(FragileWhereWhite(), torch.bfloat16, batch=5)
+    engine.runs_ahead = runs_ahead
+    expected = enlarge_array(cpu_engine(Stretched()), noise)
+    tiled = enlarge_array(engine, noise, placed_grid())
+    assert_allclose(tiled, expected, atol=0.01)
 
 
-def test_every_group_of_bands_has_its_tile_s_place():
-    pixels = np.random.default_rng(0).integers(0, 256, (200, 240, 4), dtype=np.uint8)
-    values = Values(dtype=np.dtype(np.uint8), ranges=((0, 255),))
-    for groups in (((0, 1, 2), (3,)), ((3,), (1,), (2,), (0,))):
-        inner = TorchEngine(Stretched(), EngineOptions(batch=3), device=CPU)
-        engine = RasterEngine(inner, groups=groups, values=values)
-        whole = enlarge_array(engine, pixels).astype(int)
-        tiled = enlarge_array(engine, pixels, placed_grid()).astype(int)
-        assert np.abs(tiled - whole).max() <= 1  # gray is rounded
+@pytest.mark.parametrize(
+    "groups",
+    [
+        ((0, 1, 2), (3,)),
+        ((3,), (1,), (2,), (0,)),
+    ],
+)
+def test_every_group_of_bands_has_its_tile_s_place(groups):
+    pixels = random_levels(200, 240, 4)
+    engine = byte_engine(cpu_engine(Stretched(), batch=3), *groups)
+    enlarged = enlarge_array(engine, pixels)
+    tiled = enlarge_array(engine, pixels, placed_grid())
+    assert differences(tiled, enlarged).max() <= 1  # gray is rounded
 
 
 @pytest.fixture(scope="module")
 def edges():
-    """A photograph (96, 132, 3) with every kind of edge."""
+    """A photograph (45, 61, 3) with every kind of edge."""
     from skimage.data import coffee
 
-    return np.ascontiguousarray(coffee()[100:196, 200:332])
+    return np.ascontiguousarray(coffee()[100:145, 200:261])
 
 
 class Dark(Network):
@@ -240,39 +251,30 @@ class Dark(Network):
 
     multiple_of = 4
 
-    def __init__(self, scale):
-        super().__init__()
-        self.scale = scale
-
     def forward(self, x):
-        return x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3) * 0.9
+        return repeated(x, self.scale) * 0.9
 
 
 @pytest.mark.parametrize(
     ("tta", "half", "scale"),
-    [(False, None, 2), (False, None, 3), (False, None, 4), (True, torch.bfloat16, 2)],
+    [
+        (False, None, 2),
+        (False, None, 3),
+        (False, None, 4),
+        (True, torch.bfloat16, 2),
+    ],
 )
 def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half, scale):
-    picture, tiles = edges[:45, :61], Tiling(tile=24, overlap=8).grid(45, 61)
-    plain, engine = (
-        TorchEngine(
-            Dark(scale),
-            EngineOptions(tta=tta, back_project="bicubic" if back else ""),
-            device=CPU,
-            half=half,
-        )
-        for back in (False, True)
-    )
-    outs = [
-        enlarge_array(*each) for each in ((engine, picture), (engine, picture, tiles))
-    ]
-    for out in outs:
-        assert (
-            np.abs(resize(out, Fraction(1, scale)).astype(int) - picture).mean() < 0.5
-        )
-    assert np.abs(outs[0].astype(int) - outs[1]).max() <= 2
-    darker = resize(enlarge_array(plain, picture), Fraction(1, scale)).astype(int)
-    assert np.abs(darker - picture).mean() > 5
+    grid = grid_of(edges, tile=24, overlap=8)
+    smaller = partial(resize, scale=Fraction(1, scale))
+    plain = cpu_engine(Dark(scale), half, tta=tta)
+    engine = cpu_engine(Dark(scale), half, tta=tta, back_project="bicubic")
+    enlarged = enlarge_array(engine, edges)
+    tiled = enlarge_array(engine, edges, grid)
+    assert differences(smaller(enlarged), edges).mean() < 0.5
+    assert differences(smaller(tiled), edges).mean() < 0.5
+    assert differences(tiled, enlarged).max() <= 2
+    assert differences(smaller(enlarge_array(plain, edges)), edges).mean() > 5
 
 
 def tiny():
@@ -284,26 +286,25 @@ def tiny():
 @pytest.mark.parametrize(
     ("load", "options"),
     [
-        pytest.param(lambda: load_model("g-idrn", 2), EngineOptions(), id="plain"),
-        pytest.param(tiny, EngineOptions(tta=True, back_project="bicubic"), id="all"),
+        pytest.param(lambda: load_model("g-idrn", 2), {}, id="plain"),
+        pytest.param(tiny, {"tta": True, "back_project": "bicubic"}, id="all"),
     ],
 )
 def test_a_form_for_half_precision_gives_the_same_by_tiles_and_way_to_fp32(
     photo, load, options
 ):
     picture = photo[:26, :26]
-    tiles = Tiling(tile=16, overlap=6, edge=4).grid(26, 26)
-    assert len(tiles.tops) > 1
+    grid = grid_of(picture, tile=16, overlap=6)
+    assert len(grid.tops) > 1
     network = load().for_inference()
-    kept: Any = copy.deepcopy(network)
-    keep_half_weights(kept, torch.bfloat16)
-    exact = TorchEngine(network, options, device=CPU)
-    half = TorchEngine(kept, options, device=CPU, half=torch.bfloat16)
-    expected, found = (
-        enlarge_array(each, picture, tiles).astype(int) for each in (exact, half)
-    )
-    assert 0 < np.abs(found - expected).max() <= 4
-    for value in kept.merged.buffers():
+    fast: Any = copy.deepcopy(network)
+    keep_half_weights(fast, torch.bfloat16)
+    expected = enlarge_array(cpu_engine(network, **options), picture, grid)
+    half = cpu_engine(fast, torch.bfloat16, **options)
+    tiled = enlarge_array(half, picture, grid)
+    assert 0 < differences(tiled, expected).max() <= 4
+    for value in fast.merged.buffers():
         value.mul_(float("nan"))
-    half = TorchEngine(kept, options, device=CPU, half=torch.bfloat16)
-    assert np.abs(enlarge_array(half, picture, tiles).astype(int) - expected).max() <= 1
+    half = cpu_engine(fast, torch.bfloat16, **options)
+    tiled = enlarge_array(half, picture, grid)
+    assert differences(tiled, expected).max() <= 1

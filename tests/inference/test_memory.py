@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 
-from srcli.inference.band import PixelEncoder
-from srcli.inference.device import EngineOptions
-from srcli.inference.engine import RasterEngine, TorchEngine, bytes_per_pixel
-from srcli.inference.engines import enlarge_array
-from srcli.inference.stream import ArraySource, ImageJob, run_stream, write_into
+from srcli.inference.building import enlarge_array
+from srcli.inference.stream import array_job, run_stream
 from srcli.inference.tiling import Tiling
+from srcli.inference.values import PixelEncoder
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import Network
+from srcli.metrics.allocations import bytes_per_pixel
 from srcli.models import build_network
-from srcli.ports.image import Values
+from tests.fixtures.engines import (
+    byte_engine,
+    cpu_engine,
+    doubled,
+    random_levels,
+    repeated,
+)
 
-CPU = torch.device("cpu")
 ERRORS = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError("CUDA error: out of memory"),  # AcceleratorError is such
@@ -38,50 +43,53 @@ class Limited(Network):
 
     def __init__(self, most, error=ERRORS[0]):
         super().__init__()
-        self.most, self.error = most, error
+        self.most = most
+        self.error = error
         self.alive: weakref.WeakSet[torch.Tensor] = weakref.WeakSet()
-        self.passes: list[tuple[int, int]] = []
+        self.batches: list[int] = []
+        """Tiles of each pass."""
+        self.before: list[int] = []
+        """Maps that were alive before each pass."""
 
     def forward(self, x):
-        self.passes.append((len(x), len(self.alive)))
+        self.batches.append(len(x))
+        self.before.append(len(self.alive))
         maps = []
         for _ in range(2):
             if sum(map(len, self.alive)) + len(x) > self.most:
                 raise self.error
             maps.append(x.clone())
             self.alive.add(maps[-1])
-        return (sum(maps) / 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        return repeated(sum(maps) / 2)
 
 
 @pytest.fixture
 def pixels():
-    return np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    return random_levels(64, 64, 3)
 
 
 GRID = Tiling(tile=16, overlap=0).grid(64, 64)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error)[:20])
-@pytest.mark.parametrize("overlaps", [False, True])
+@pytest.mark.parametrize("runs_ahead", [False, True])
 @pytest.mark.parametrize("bands", [3, 4])
 def test_nothing_of_a_failed_batch_is_alive_at_the_next_which_the_engine_remembers(
-    pixels, error, bands, overlaps
+    pixels, error, bands, runs_ahead
 ):
     network = Limited(9, error)
-    torch_engine = TorchEngine(network, EngineOptions(batch=16), device=CPU)
-    torch_engine.overlaps = overlaps
-    engine: TorchEngine | RasterEngine = torch_engine
+    torch_engine = cpu_engine(network, batch=16)
+    torch_engine.runs_ahead = runs_ahead
+    engine: Any = torch_engine
     if bands == 4:
-        pixels = np.concatenate([pixels, pixels[:, :, :1]], axis=2)
-        values = Values(dtype=pixels.dtype, ranges=((0, 255),))
-        engine = RasterEngine(torch_engine, groups=((0, 1, 2), (3,)), values=values)
+        pixels = random_levels(64, 64, 4)
+        engine = byte_engine(torch_engine, (0, 1, 2), (3,))
     for _ in range(2):
-        out = enlarge_array(engine, pixels, GRID)
-        np.testing.assert_array_equal(out, pixels.repeat(2, 0).repeat(2, 1))
-    tried = [count for count, _ in network.passes]
-    assert tried[:3] == [16, 8, 4]
-    assert set(tried[3:]) == {4}
-    assert {alive for _, alive in network.passes} == {0}
+        enlarged = enlarge_array(engine, pixels, GRID)
+        assert_array_equal(enlarged, doubled(pixels))
+    assert network.batches[:3] == [16, 8, 4]
+    assert set(network.batches[3:]) == {4}
+    assert set(network.before) == {0}
     assert torch_engine.batch_size(8, 8) == 16  # of what fits, smaller tiles are more
 
 
@@ -92,35 +100,39 @@ class Filling(Network):
 
     def __init__(self, most):
         super().__init__()
-        self.most, self.passes = most, []
+        self.most = most
         self.alive: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+        self.batches = []
+        """Tiles of each pass."""
+        self.before = []
+        """Enlarged tiles that were alive before each pass."""
 
     def forward(self, x):
-        out = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-        tiles = sum(each.nbytes() for each in self.alive) // out[0].nbytes
-        self.passes.append((len(x), tiles))
-        if tiles + len(x) > self.most:
+        enlarged = repeated(x)
+        alive = sum(memory.nbytes() for memory in self.alive)
+        before = alive // enlarged[0].nbytes
+        self.batches.append(len(x))
+        self.before.append(before)
+        if before + len(x) > self.most:
             raise ERRORS[0]
-        self.alive.add(out.untyped_storage())
-        return out
+        self.alive.add(enlarged.untyped_storage())
+        return enlarged
 
 
 @pytest.mark.parametrize("most", [4, 5, 8, 11])
 def test_a_batch_that_does_not_fit_beside_another_is_tried_again_alone(pixels, most):
     network = Filling(most)
-    engine = TorchEngine(network, EngineOptions(batch=4), device=CPU)
-    engine.overlaps = True
-    out = enlarge_array(engine, pixels, GRID)
-    np.testing.assert_array_equal(out, pixels.repeat(2, 0).repeat(2, 1))
-    beside = [count for count, tiles in network.passes if tiles]
-    assert beside
-    assert max(tiles for _, tiles in network.passes) <= 4
-    tried_again = sum(count for count, _ in network.passes) > 16
-    assert tried_again is (most < 8)
+    engine = cpu_engine(network, batch=4)
+    engine.runs_ahead = True
+    enlarged = enlarge_array(engine, pixels, GRID)
+    assert_array_equal(enlarged, doubled(pixels))
+    assert 0 < max(network.before) <= 4
+    is_tried_again = sum(network.batches) > 16
+    assert is_tried_again is (most < 8)
 
 
 def test_other_errors_stay_what_they_are(pixels):
-    engine = TorchEngine(Limited(0, RuntimeError("CUDA error: misaligned")), device=CPU)
+    engine = cpu_engine(Limited(0, RuntimeError("CUDA error: misaligned")))
     with pytest.raises(RuntimeError, match="misaligned"):
         engine.start([pixels])
 
@@ -130,10 +142,9 @@ def test_blending_for_which_memory_is_short_asks_for_smaller_tiles(pixels, monke
         raise ERRORS[0]
 
     monkeypatch.setattr(PixelEncoder, "encode", full)
-    write = write_into(np.empty((128, 128, 3), pixels.dtype))
-    job = ImageJob(name="a.png", source=ArraySource(pixels), write=write, grid=GRID)
-    (done,) = run_stream(TorchEngine(Limited(99), device=CPU), [job])
-    assert "out of memory; use a smaller --tile" in str(done.error)
+    job, _ = array_job(pixels, GRID, name="a.png", scale=2)
+    (finished,) = run_stream(cpu_engine(Limited(99)), [job])
+    assert "out of memory; use a smaller --tile" in str(finished.error)
 
 
 GIB = 2**30
@@ -146,17 +157,16 @@ OF_OUTPUTS = 2 * 3 * 4**2 * 4
 @pytest.mark.parametrize("name", OF_64_TILES)
 def test_a_batch_on_a_gpu_is_what_fits_into_free_memory(name, monkeypatch):
     network = build_network(name, scale=4).for_inference()
-    each = bytes_per_pixel(as_rgb_network(network))
-    assert each * 64 * 192**2 / GIB == pytest.approx(OF_64_TILES[name], rel=0.02)
+    counted = bytes_per_pixel(as_rgb_network(network)) * 64 * 192**2 / GIB
+    assert counted == pytest.approx(OF_64_TILES[name], rel=0.02)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * GIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: GIB)
+    needed = OF_64_TILES[name] + 64 * 192**2 * OF_OUTPUTS / GIB
     for free in (8, 24, 140):
-        engine = TorchEngine(network, device=CPU)
+        information = (free * GIB, 0)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, i=information: i)
+        engine = cpu_engine(network)
         engine.device = torch.device("cuda", 0)
-        monkeypatch.setattr(
-            torch.cuda, "mem_get_info", lambda _, free=free: (free * GIB, 0)
-        )
-        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 2 * GIB)
-        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: GIB)
-        needed = OF_64_TILES[name] + 64 * 192**2 * OF_OUTPUTS / GIB
         expected = min(64, int(64 * 0.6 * (free + 1) / needed))
         assert abs(engine.batch_size(192, 192) - expected) <= 1
         assert engine.batch_size(96, 96) == 64 or expected < 17

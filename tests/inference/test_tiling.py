@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from hypothesis import given
 
 from srcli.errors import UsageError
-from srcli.inference.tiling import Tiling, axis_weights, balanced, ramp, split_axis
+from srcli.inference.tiling import Tiling, balanced, columns_of, split_axis
 from tests.fixtures.tilings import tiled_lengths
 
 LENGTHS = [1, 2, 5, 15, 16, 17, 30, 31, 32, 33, 47, 48, 97, 1001]
@@ -19,13 +19,21 @@ def test_small_images_are_one_tile_whatever_their_shape():
     tiling = Tiling(tile=32, overlap=8, whole=3000)
     for size in ((50, 60), (10, 300)):
         grid = tiling.grid(*size)
-        assert (grid.count, grid.tile_height, grid.tile_width) == (1, *size)
+        assert grid.count == 1
+        assert (grid.tile_height, grid.tile_width) == size
     assert tiling.grid(50, 61) == Tiling(tile=32, overlap=8).grid(50, 61)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize(
-    ("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)]
+    ("tile", "overlap"),
+    [
+        (16, 0),
+        (16, 4),
+        (16, 7),
+        (17, 3),
+        (1, 0),
+    ],
 )
 def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overlap):
     size = balanced(length, tile=tile, overlap=overlap)
@@ -37,73 +45,89 @@ def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overla
 
 
 @pytest.mark.parametrize("length", [1, 20, 192, 193, 250, 400, 608, 1001, 4096, 50_003])
-@pytest.mark.parametrize(("tile", "overlap"), [(192, 16), (64, 16), (48, 8), (29, 0)])
+@pytest.mark.parametrize(
+    ("tile", "overlap"),
+    [
+        (192, 16),
+        (64, 16),
+        (48, 8),
+        (29, 0),
+    ],
+)
 @pytest.mark.parametrize("step", [2, 6, 7])
 def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(
     length, tile, overlap, step
 ):
     plain = Tiling(tile=tile, overlap=overlap).grid(9, length)
     grid = Tiling(tile=tile, overlap=overlap, step=step).grid(9, length)
-    assert all(left % step == 0 for left in grid.lefts)
-    assert grid.lefts[-1] + grid.tile_width == length
+    starts = grid.lefts
+    assert not np.mod(starts, step).any()
+    assert starts[-1] + grid.tile_width == length
     assert grid.tile_width <= tile
-    for before, after in itertools.pairwise(grid.lefts):
+    for before, after in pairwise(starts):
         assert 0 < after - before <= grid.tile_width - overlap
     # a tile may lose up to two steps: by its length, and by what it moves on
-    assert len(grid.lefts) <= len(
-        Tiling(tile=tile - 2 * step, overlap=overlap).grid(9, length).lefts
-    )
-    assert len(grid.lefts) >= len(plain.lefts)
-    assert grid.position(0, len(grid.lefts) - 1) == (0, grid.lefts[-1], 9, length)
+    shorter = Tiling(tile=tile - 2 * step, overlap=overlap).grid(9, length)
+    assert len(plain.lefts) <= len(starts) <= len(shorter.lefts)
+    assert grid.position(0, len(starts) - 1) == (0, starts[-1], 9, length)
 
 
-@pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (16, -1), (16, 8), (16, 20)])
+@pytest.mark.parametrize(
+    ("tile", "overlap"),
+    [
+        (0, 0),
+        (16, -1),
+        (16, 8),
+        (16, 20),
+    ],
+)
 def test_impossible_tilings_are_refused(tile, overlap):
     with pytest.raises(UsageError, match=r"--tile|--overlap"):
         Tiling(tile=tile, overlap=overlap).grid(100, 100)
 
 
-GRIDS = [
-    (length, tile, overlap, step)
-    for tile, overlaps in [
-        (1, [0]),
-        (5, [0, 2]),
-        (9, [0, 1, 4]),
-        (16, [0, 3, 7]),
-        (17, [8]),
-    ]
-    for overlap in overlaps
-    for length in range(1, 61, 2)
-    for step in (1, 6)
+CUTS = [
+    (1, 0),
+    (5, 0),
+    (5, 2),
+    (9, 0),
+    (9, 1),
+    (9, 4),
+    (16, 0),
+    (16, 3),
+    (16, 7),
+    (17, 8),
 ]
+"""Tile and overlap."""
+SCALE = 3
 
 
-def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share():
-    scale = 3
-    for length, tile, overlap, step in GRIDS:
+@pytest.mark.parametrize(("tile", "overlap"), CUTS)
+def test_every_tile_has_a_core_of_weight_one_between_ramps_that_two_tiles_share(
+    tile, overlap
+):
+    for length, step in product(range(1, 61, 2), (1, 6)):
         grid = Tiling(tile=tile, overlap=overlap, step=step).grid(1, length)
-        starts, own = (
-            grid.lefts,
-            {"tile": grid.tile_width, "overlap": overlap, "scale": scale},
-        )
-        total, before = np.zeros(length * scale), (0, 0)
-        for index, start in enumerate(starts):
-            last = index + 1 == len(starts)
-            after = (length * scale,) * 2 if last else ramp(starts, index, **own)
-            weights = np.zeros(length * scale)
-            end = (start + grid.tile_width) * scale
-            weights[start * scale : end] = axis_weights(starts, index, **own)
+        axis = columns_of(grid, SCALE)
+        total = np.zeros(length * SCALE)
+        rise = (0, 0)
+        for index, column in enumerate(grid.lefts):
+            fall = axis.ramp(index)
+            start = column * SCALE
+            end = start + grid.tile_width * SCALE
+            weights = np.zeros(length * SCALE)
+            weights[start:end] = axis.weights(index)
             # Ramps are in order, apart, inside the tile; nothing lies beyond them.
-            assert (
-                start * scale <= before[0] <= before[1] <= after[0] <= after[1] <= end
-            )
-            assert (weights[before[1] : after[0]] == 1).all()
-            shared = np.r_[weights[slice(*before)], weights[slice(*after)]]
-            assert ((shared > 0) & (shared < 1)).all()
-            assert not weights[: before[0]].any()
-            assert not weights[after[1] :].any()
+            assert start <= rise[0] <= rise[1] <= fall[0] <= fall[1] <= end
+            assert (weights[rise[1] : fall[0]] == 1).all()
+            for start, stop in (rise, fall):
+                shared = weights[start:stop]
+                assert ((shared > 0) & (shared < 1)).all()
+            assert not weights[: rise[0]].any()
+            assert not weights[fall[1] :].any()
             total += weights
-            before = after
+            rise = fall
+        assert rise == (length * SCALE, length * SCALE)
         np.testing.assert_allclose(total, 1.0, atol=1e-6)
 
 
@@ -113,8 +137,9 @@ def test_any_tiles_have_one_size_lie_inside_the_image_and_cover_it(tiled):
     grid = tiling.grid(height, width)
     covered = np.zeros((height, width), np.bool_)
     for _, _, window in grid.windows():
+        bottom = window.top + window.height
+        right = window.left + window.width
         assert (window.height, window.width) == (grid.tile_height, grid.tile_width)
-        bottom, right = window.top + window.height, window.left + window.width
         assert 0 <= window.top < bottom <= height
         assert 0 <= window.left < right <= width
         covered[window.top : bottom, window.left : right] = True

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from srcli.inference.fusing.convolutions import pack_convolutions
 from srcli.layers.convolution import (
     PackedConv2d,
     convolve,
     convolve_joined,
-    pack_convolutions,
 )
 
 

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from srcli.inference.fusing.convolutions import pack_convolutions
 from srcli.layers import onednn
-from srcli.layers.convolution import PackedConv2d, pack_convolutions
+from srcli.layers.convolution import PackedConv2d
 
 pytestmark = pytest.mark.numbers
 

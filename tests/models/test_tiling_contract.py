@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from srcli.inference.building import choose_tiling, enlarge_array, run_one
 from srcli.inference.engine import TorchEngine
-from srcli.inference.engines import choose_tiling, enlarge_array, run_one
 from srcli.inference.stream import array_job
 from srcli.layers.tiles import GlobalPool, hold, record_calibration
 from srcli.models import MODELS

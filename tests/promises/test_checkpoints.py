@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from srcli import upscale
-from srcli.inference.engines import choose_tiling
+from srcli.inference.building import choose_tiling
 from srcli.models.recognition import FAITHFUL, best_range
 from srcli.models.weights import default_scale, load_model, weights_dir
 

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from skimage import data
 
+from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import make_engine
 from srcli.models.weights import load_model
 
 pytestmark = pytest.mark.numbers
@@ -56,7 +56,9 @@ def set_threads():
 
 def enlarge(engine, tiles, positions=None):
     """Enlarge tiles in one batch; return an array (N, 3, H, W)."""
-    return np.stack([tile.numpy() for tile in engine.start(tiles, None, positions)()])
+    return np.stack(
+        [tile.numpy() for tile in engine.start(tiles, None, positions).result().tiles]
+    )
 
 
 def test_a_tile_is_the_same_alone_and_in_batches(engine, tiles, monkeypatch):

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from srcli import upscale
-from srcli.inference.engines import WHOLE_TILE, choose_tiling
+from srcli.inference.building import WHOLE_TILE, choose_tiling
 from srcli.models import MODELS, build_network
 from srcli.models.exported import onnx_session
 from srcli.models.storage import WeightsInfo, save_weights

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from srcli.data.training_set import DataSelection
-from srcli.inference.engine import RasterEngine, TorchEngine
+from srcli.inference.engine import TorchEngine
+from srcli.inference.raster_engine import RasterEngine
 from srcli.pipelines.ablate import run as ablate_run
 from srcli.pipelines.train.data import load_data
 from srcli.pipelines.upscale.options import UpscaleOptions
@@ -282,7 +283,7 @@ def test_an_engine_that_cannot_be_made_is_told_for_each_file(
     def fail(*_, **__):
         raise OddError("no kernel")
 
-    monkeypatch.setattr("srcli.inference.engines.make_engine", fail)
+    monkeypatch.setattr("srcli.inference.building.make_engine", fail)
     done = srx(
         "upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, code=2
     )

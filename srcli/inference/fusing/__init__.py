@@ -1,1 +1,1 @@
-"""Forms of single networks that infer faster than their layers do."""
+"""What lets networks infer faster than their plain layers do."""

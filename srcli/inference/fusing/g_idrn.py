@@ -165,10 +165,10 @@ class MergedBlock(nn.Module):
             weights[number, :channels, :biased] = _behind(matrix, exact.grouped[number])
             weights[number, range(biased), range(biased), 1, 1] += 1
         identity = torch.eye(channels, biased).double()
-        last = weights[3, :channels]
-        last[:, :biased] = _behind(identity, exact.grouped[3])
-        last.copy_(torch.einsum("oi,ijkl->ojkl", fuse[3], last))
-        last[:, channels, 1, 1] += exact.fuse.bias
+        end = weights[3, :channels]
+        end[:, :biased] = _behind(identity, exact.grouped[3])
+        end.copy_(torch.einsum("oi,ijkl->ojkl", fuse[3], end))
+        end[:, channels, 1, 1] += exact.fuse.bias
         for number, weight in enumerate(weights):
             _keep(self, half, **{f"weight{number}": weight})
         _keep(self, half, joins=joins)
@@ -187,11 +187,11 @@ class MergedBlock(nn.Module):
         for weight in (self.weight0, self.weight1, self.weight2):
             step = _convolve(steps[-1], weight)
             steps.append(F.leaky_relu_(step, self.slope))
-        held = None if self.pool.recording else self.pool.held
+        pooled = None if self.pool.recording else self.pool.held
         # Input and gate in one weight, rounded to the 8 bits of bf16, cost a third more
         # error.
-        if held is not None and self.weight3.dtype != torch.bfloat16:
-            gated = self._gated_by(held)
+        if pooled is not None and self.weight3.dtype != torch.bfloat16:
+            gated = self._gated_by(pooled)
             return _fuse(steps, gated.weight, gated.joins)
         fused = _fuse(steps, self.weight3, self.joins)
         channels = self.squeeze.shape[1]

@@ -47,8 +47,8 @@ from srcli.evaluation.sets import (
 )
 from srcli.imaging.photograph import Array
 from srcli.imaging.resize import resize
+from srcli.inference.building import choose_tiling, enlarge_array, make_engine
 from srcli.inference.device import EngineOptions, choose_device
-from srcli.inference.engines import choose_tiling, enlarge_array, make_engine
 from srcli.layers.colour import as_gray_network
 from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost

@@ -19,8 +19,8 @@ from srcli.inference.device import (
     Precision,
     choose_device,
     cpu_has_bf16,
-    keep_freed_memory,
 )
+from srcli.inference.fusing.allocator import keep_freed_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import free_memory
 from srcli.models import MODELS, build_network, outline_network

@@ -21,10 +21,10 @@ from srcli.imaging.metadata.labels import profile_fits
 from srcli.imaging.photograph import Photograph, format_of_suffix
 from srcli.imaging.pillow import as_image, pixels_of, quiet_pillow
 from srcli.imaging.reading import open_picture, read_photograph
+from srcli.inference.building import cached_pool, choose_tiling, run_one
 from srcli.inference.device import EngineOptions, Precision, choose_device
-from srcli.inference.engines import cached_pool, choose_tiling, run_one
 from srcli.inference.stream import array_job
-from srcli.layers.network import undisturbed
+from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.photographs import choose_model, open_photograph, prepare

@@ -47,7 +47,7 @@ from srcli.imaging.writing import (
     write_animation,
     write_photograph,
 )
-from srcli.inference.engines import EnginePool, choose_tiling
+from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.options import UpscaleOptions

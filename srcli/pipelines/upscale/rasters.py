@@ -19,8 +19,8 @@ from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.values import is_gray_raster
 from srcli.imaging.rasters.writing import PartWriter
+from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
-from srcli.inference.engines import EnginePool, choose_tiling, run_one
 from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.models.weights import network_digest
@@ -30,7 +30,7 @@ from srcli.ports.progress import Task
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
-    from srcli.inference.engine import RasterEngine
+    from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -176,7 +176,7 @@ class MakingStep:
 
     def _calibration_on(self, engine: RasterEngine) -> dict[str, Any] | None:
         """Return the measurements as tensors of the engine's device."""
-        from srcli.layers.network import upload
+        from srcli.layers.transfer import upload
 
         assert self.measurement is not None
         calibration = self.measurement.calibration
@@ -228,7 +228,7 @@ def make_raster_engine(
     plan: RasterPlan, pool: EnginePool, *, gray: bool = False
 ) -> RasterEngine:
     """Return the engine for a raster's bands, with the network of the pool."""
-    from srcli.inference.engine import RasterEngine
+    from srcli.inference.raster_engine import RasterEngine
 
     engine = pool.engine(bits=8 if plan.layout.dtype == "uint8" else 32)
     return RasterEngine(

@@ -12,8 +12,8 @@ from srcli.holding import begin, history
 from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import is_kept, lost_metadata
+from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
-from srcli.inference.engines import EnginePool
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.inputs import find_due, is_folder

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.rasters.opening import network_access
-from srcli.inference.engines import EnginePool, cached_pool
+from srcli.inference.building import EnginePool, cached_pool
 from srcli.metrics.machine import processors, threads
 from srcli.pipelines.upscale.inputs import raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions

@@ -9,14 +9,21 @@ import pytest
 import torch
 from skimage import data
 
-from srcli.inference.engine import keep_half_weights
+from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.fusing.g_idrn import merge_layers
 from srcli.layers.tiles import GlobalPool, hold, modules_of, record_calibration
 from srcli.models.g_idrn import GIDRN
 from srcli.models.weights import load_model, network_digest
 from tests.fixtures.cases import small
 
-CORNERS = [(60, 170), (0, 0), (200, 200), (300, 100), (400, 380), (120, 240)]
+CORNERS = [
+    (60, 170),
+    (0, 0),
+    (200, 200),
+    (300, 100),
+    (400, 380),
+    (120, 240),
+]
 """Top and left of the pieces of a photograph that are enlarged."""
 HALVES = [
     ("g-idrn", torch.float16),
@@ -55,10 +62,14 @@ def test_merged_layers_give_the_same_up_to_the_rim(channels):
     pictures: list[Any] = [None]
     for _ in range(2):
         pools = modules_of(network, GlobalPool)
-        pictures.append({n: torch.rand(1, channels, 1, 1).double() for n in pools})
+        values = {}
+        for name in pools:
+            values[name] = torch.rand(1, channels, 1, 1).double()
+        pictures.append(values)
     for values in (*pictures, None):
         with torch.no_grad(), hold(network, values):
-            expected = network.up(network.non_local(network.body(network.head(x))))
+            features = network.body(network.head(x))
+            expected = network.up(network.non_local(features))
             out = network.merged(x)
         limit = rounding * expected.abs().max().item()
         torch.testing.assert_close(out, expected, atol=limit, rtol=0)
@@ -68,7 +79,7 @@ def test_merged_layers_give_the_same_up_to_the_rim(channels):
 def pieces():
     """Pieces of a photograph, (6, 3, 24, 28)."""
     photograph = torch.from_numpy(data.astronaut()).permute(2, 0, 1) / 255
-    cuts = [photograph[:, top : top + 24, left : left + 28] for top, left in CORNERS]
+    cuts = [photograph[:, y : y + 24, x : x + 28] for y, x in CORNERS]
     return torch.stack(cuts).contiguous(memory_format=torch.channels_last)
 
 
@@ -80,8 +91,8 @@ def test_in_half_precision_forms_are_as_near_as_layers(name, half, pieces):
     for x in pieces.split(1):
         with torch.no_grad(), record_calibration(network) as values:
             network(x)
-        for held in (None, values):  # gates of what is held are a part of weights
-            with torch.no_grad(), hold(network, held), hold(fast, held):
+        for pooled in (None, values):  # gates of what is held are a part of weights
+            with torch.no_grad(), hold(network, pooled), hold(fast, pooled):
                 exact = network(x)
                 with torch.autocast("cpu", dtype=half):
                     error = (fast(x) - exact).square().mean().sqrt()

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from srcli.inference.device import (
-    EngineOptions,
-    Precision,
-    choose_device,
-    half_type,
-    keep_freed_memory,
-)
+from srcli.inference.device import EngineOptions, Precision, choose_device, half_type
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
@@ -45,17 +39,14 @@ def make_engine(
     With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
     ``hold_colours`` is for networks that shift colours.
     """
-    from srcli.inference.engine import TorchEngine, keep_half_weights
-    from srcli.layers.convolution import pack_convolutions
+    from srcli.inference.engine import TorchEngine
+    from srcli.inference.fusing.allocator import keep_freed_memory
+    from srcli.inference.fusing.convolutions import fuse
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
     if not (options.plain or whole_pictures):
-        network = network.for_inference()
-        if half is not None and device.type == "cuda":
-            keep_half_weights(network, half)
-        elif device.type == "cpu":
-            pack_convolutions(network)
+        network = fuse(network, device, half)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
     return TorchEngine(
@@ -74,7 +65,8 @@ def network_half(
     import torch
 
     half = half_type(device, precision, bits=bits)
-    return half if (network.fp16 if half == torch.float16 else network.bf16) else None
+    is_allowed = network.fp16 if half == torch.float16 else network.bf16
+    return half if is_allowed else None
 
 
 class EnginePool:
@@ -86,7 +78,9 @@ class EnginePool:
     def __init__(
         self, model: str, scale: int, options: EngineOptions, changed: int = 0
     ) -> None:
-        self.model, self.scale, self.options = model, scale, options
+        self.model = model
+        self.scale = scale
+        self.options = options
         self._pools = {(model, scale): self}
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)
@@ -100,9 +94,8 @@ class EnginePool:
 
         from srcli.layers import onednn
 
-        if self._device.type != "cpu" or self.options.plain:
-            return ()
-        if not onednn.find_fault(torch.float32):
+        is_plain = self._device.type != "cpu" or self.options.plain
+        if is_plain or not onednn.find_fault(torch.float32):
             return ()
         return (f"convolutions: {onednn.describe_convolutions()}",)
 
@@ -127,11 +120,13 @@ class EnginePool:
         """Engine for pictures of this depth."""
         half = half_type(self._device, self.options.precision, bits=bits)
         if half not in self._engines:
-            # each has a layout of its own, and all but plain ones copy the network for
-            # it
-            own = copy.deepcopy(self.network) if self.options.plain else self.network
+            network = self.network
+            # Each has a layout of its own, and all but plain ones copy the network for
+            # it.
+            if self.options.plain:
+                network = copy.deepcopy(network)
             self._engines[half] = make_engine(
-                own, self.options, bits=bits, hold_colours=self._shifts_colours
+                network, self.options, bits=bits, hold_colours=self._shifts_colours
             )
         return self._engines[half]
 
@@ -151,24 +146,32 @@ def choose_tiling(
 ) -> Tiling:
     """Return the tiling of a model or weights file: its own, or what the user asked for."""
     entry = MODELS.get(model) or MODELS.get(name_of(network))
-    default, default_overlap = (entry.tile, entry.overlap) if entry else network.tiling
+    default_tile, default_overlap = network.tiling
+    whole_pixels = 0
+    if entry:
+        default_tile = entry.tile
+        default_overlap = entry.overlap
+        if tile is None:
+            whole_pixels = entry.whole
     if not network.tiles:
-        default = WHOLE_TILE
-    edge = tile or default
+        default_tile = WHOLE_TILE
+    tile = tile or default_tile
+    if overlap is None:
+        overlap = min(default_overlap, (tile - 1) // 2)
     return Tiling(
-        tile=edge,
-        overlap=min(default_overlap, (edge - 1) // 2) if overlap is None else overlap,
+        tile=tile,
+        overlap=overlap,
         edge=network.edge,
         step=network.tile_step,
-        whole=entry.whole if entry and tile is None else 0,
+        whole=whole_pixels,
     )
 
 
-def run_one(engine: Engine, work: ImageJob, *, task: Task | None = None) -> None:
-    """Enlarge one image."""
-    for done in run_stream(engine, [work], task=task):
-        if done.error is not None:
-            raise done.error
+def run_one(engine: Engine, job: ImageJob, *, task: Task | None = None) -> None:
+    """Enlarge one image; raise its error."""
+    for _ in run_stream(engine, [job], task=task):
+        if job.error is not None:
+            raise job.error
 
 
 def enlarge_array(
@@ -182,7 +185,9 @@ def enlarge_array(
 
     Errors name it by ``name``.
     """
-    whole = Tiling(tile=max(pixels.shape[:2]), overlap=0).grid(*pixels.shape[:2])
-    work, enlarged = array_job(pixels, grid or whole, name=name, scale=engine.scale)
-    run_one(engine, work)
+    if grid is None:
+        height, width = pixels.shape[:2]
+        grid = Tiling(tile=max(height, width), overlap=0).grid(height, width)
+    job, enlarged = array_job(pixels, grid, name=name, scale=engine.scale)
+    run_one(engine, job)
     return enlarged

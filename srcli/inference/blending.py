@@ -1,0 +1,225 @@
+"""Blend the enlarged tiles of an image; finished rows come out as pixels.
+
+Along each axis every tile has a core, where it alone counts, and ramps, each shared
+with one neighbour (see ``tiling``). Only ramps wait in floats for the tile that
+completes them; what is complete is turned into pixels at once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from srcli.imaging.colour import GRAY_SHARES
+from srcli.inference.memory import within_memory
+from srcli.inference.tiling import TRIM, TileAxis, columns_of, rows_of
+from srcli.layers.transfer import HostCopy, upload
+from srcli.ports.image import TileGrid
+
+if TYPE_CHECKING:
+    from srcli.inference.values import PixelEncoder
+
+    Rows = tuple[int, NDArray[Any]]
+
+PIECE_BYTES = 48 * 1024 * 1024
+"""Rows come in pieces of about this size, so that memory shrinks while they are
+written: blocks above 32 MiB go back to the system as soon as they are freed."""
+GPU_TILES = 16
+"""Tiles that a GPU blends at once: whatever their number, most steps start one kernel
+each."""
+
+
+@dataclass(frozen=True)
+class TileSpan:
+    """A tile along one axis, in output pixels from its own first one."""
+
+    origin: int
+    """Place of the tile's first pixel in the image."""
+    start: int
+    """From here on the tile shares pixels with the one before."""
+    core: int
+    """From here on they are its own alone."""
+    end: int
+    """From here on it shares them with the next."""
+    stop: int
+    """From here on it gives nothing."""
+    rise: Tensor
+    """Weights from ``start`` to ``core``."""
+    fall: Tensor
+    """Weights from ``end`` to ``stop``."""
+
+
+class Blender:
+    """Blend the enlarged tiles of one image; memory is one row of tiles, whatever the height.
+
+    That row is held as pixels. In floats there is only the ramp to the next row of
+    tiles. Where one channel is to come out, tiles of three are reduced to luma.
+    """
+
+    def __init__(
+        self, grid: TileGrid, *, scale: int, channels: int, encoder: PixelEncoder
+    ) -> None:
+        self.encoder = encoder
+        self.device = encoder.device
+        self._width = grid.width * scale
+        self._tile_shape = (
+            channels,
+            grid.tile_height * scale,
+            grid.tile_width * scale,
+        )
+        self._rows = rows_of(grid, scale)
+        columns = columns_of(grid, scale)
+        self._columns = [
+            self._span(columns, index) for index in range(len(columns.starts))
+        ]
+        self._shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
+        self._waiting: list[tuple[Tensor, TileSpan]] = []
+        """Tiles of a row, in floats, that are blended together."""
+        self._tiles_at_once = GPU_TILES if self.device.type == "cuda" else 1
+        self._row: TileSpan | None = None
+        self._pieces: list[tuple[int, Tensor]] = []
+        """Finished pixels (h, W, C) of the row of tiles, each with its first output
+        row."""
+        self._left: Tensor | None = None
+        """Ramp of the tile to the left."""
+        tallest = 0
+        if len(grid.tops) > 1:
+            tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * scale) + 1
+        self._above = torch.zeros(
+            (channels, tallest, self._width),
+            dtype=encoder.blending,
+            device=self.device,
+        )
+        """Ramp of the row of tiles above."""
+        self._copies: list[tuple[int, HostCopy]] = []
+        """Rows on their way from a GPU, each with its first output row."""
+
+    @within_memory
+    def add(self, tile: Tensor | None, *, row: int, column: int) -> list[Rows]:
+        """Blend one enlarged tile (C, sH, sW) of a grid place in, or zeros for None.
+
+        Tiles come row by row, from left to right. The first may begin any row of tiles:
+        rows then come out from where that one shares none with the row above.
+
+        Returned are rows that no later tile touches: (first output row, (h, W, C) in
+        the dtype of the encoder), from top to bottom, maybe in several pieces; they
+        belong to the caller. From a GPU they come with those of the next row of tiles.
+        """
+        if column == 0:
+            self._begin(row)
+        self._waiting.append((self._block(tile), self._columns[column]))
+        ends_row = column + 1 == len(self._columns)
+        if ends_row or len(self._waiting) == self._tiles_at_once:
+            self._blend()
+        if not ends_row:
+            return []
+        rows_above = self.finish()
+        self._copies = [(top, HostCopy(piece)) for top, piece in self._pieces]
+        self._pieces = []
+        self._left = None
+        if self._tiles_at_once > 1:
+            return rows_above
+        return self.finish()
+
+    def finish(self) -> list[Rows]:
+        """Return the rows, likewise, that are not back from a GPU after the last tile."""
+        copies = self._copies
+        self._copies = []
+        return [(top, copy.wait()) for top, copy in copies]
+
+    def _blend(self) -> None:
+        """Blend in the tiles that wait: beside each other, below the row above."""
+        row = self._row
+        assert row is not None
+        leftmost = self._waiting[0][1]
+        block = self._join_waiting()
+        start = leftmost.origin + leftmost.start
+        columns = slice(start, start + block.shape[2])
+        finished = block[:, row.core : row.end]
+        if row.core > row.start:
+            above = self._above[:, : row.core - row.start, columns]
+            joined = above + block[:, row.start : row.core] * row.rise[:, None]
+            finished = torch.cat([joined, finished], dim=1)
+        if row.stop > row.end:
+            # The same memory: of these columns, what was above is used by now.
+            below = self._above[:, : row.stop - row.end, columns]
+            below.copy_(block[:, row.end : row.stop] * row.fall[:, None])
+        self._put(finished, row.origin + row.start, columns)
+
+    def _join_waiting(self) -> Tensor:
+        """Blend the tiles that wait beside each other; return the columns that they complete."""
+        blocks: list[Tensor] = []
+        for tile, span in self._waiting:
+            if span.core > span.start:
+                assert self._left is not None
+                rising = tile[:, :, span.start : span.core] * span.rise
+                blocks.append(self._left + rising)
+            blocks.append(tile[:, :, span.core : span.end])
+            if span.stop > span.end:
+                self._left = tile[:, :, span.end : span.stop] * span.fall
+        self._waiting = []
+        if len(blocks) == 1:
+            return blocks[0]
+        return torch.cat(blocks, dim=2)
+
+    def _block(self, tile: Tensor | None) -> Tensor:
+        """Return a tile as it is blended, on the device and with the channels of the output."""
+        shape = self._tile_shape
+        if tile is None:
+            return torch.zeros((), device=self.device).expand(shape)
+        block = tile.to(self.device)
+        if shape[0] == 1 and block.shape[0] == 3:
+            block = (block * self._shares).sum(dim=0, keepdim=True)
+        if block.shape != shape:
+            raise ValueError(f"expected a tile of {shape}, got {tuple(block.shape)}")
+        return block
+
+    def _begin(self, row: int) -> None:
+        """Make room for the rows that a row of tiles completes."""
+        span = self._span(self._rows, row)
+        if self._row is None:  # what the row above would have to give is not there
+            span = replace(span, start=span.core, rise=span.rise[:0])
+        self._row = span
+        channels = self._tile_shape[0]
+        row_bytes = self._width * channels * self.encoder.dtype.itemsize
+        height = max(1, PIECE_BYTES // row_bytes)
+        bottom = span.origin + span.end
+        for top in range(span.origin + span.start, bottom, height):
+            piece = torch.empty(
+                (min(height, bottom - top), self._width, channels),
+                dtype=self.encoder.storage,
+                device=self.device,
+            )
+            self._pieces.append((top, piece))
+
+    def _put(self, block: Tensor, top: int, columns: slice) -> None:
+        """Write a block (C, h, w), of rows from ``top`` on, into the pieces as pixels."""
+        bottom = top + block.shape[1]
+        pixels = self.encoder.encode(block).permute(1, 2, 0)
+        for piece_top, piece in self._pieces:
+            start = max(top, piece_top)
+            stop = min(bottom, piece_top + piece.shape[0])
+            if stop > start:
+                target = piece[start - piece_top : stop - piece_top, columns]
+                target.copy_(pixels[start - top : stop - top])
+
+    def _span(self, axis: TileAxis, index: int) -> TileSpan:
+        """Return where a tile lies along an axis, and where it counts."""
+        origin = axis.starts[index] * axis.scale
+        start, core = axis.ramp(index - 1)
+        end, stop = axis.ramp(index)
+        weights = upload(axis.weights(index), self.device)
+        return TileSpan(
+            origin=origin,
+            start=start - origin,
+            core=core - origin,
+            end=end - origin,
+            stop=stop - origin,
+            rise=weights[start - origin : core - origin],
+            fall=weights[end - origin : stop - origin],
+        )

@@ -1,0 +1,42 @@
+"""The allocator of the C library, told to keep memory that the next tile takes again."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+
+# Parameters of glibc's mallopt(3).
+_TRIM_THRESHOLD = -1
+_TOP_PAD = -2
+_MMAP_THRESHOLD = -3
+_MMAP_MAX = -4
+_LARGEST_BLOCK = 32 << 20
+"""The largest threshold that glibc accepts; tensors of a tile are below it."""
+
+
+@cache
+def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
+    """Tell glibc not to give freed blocks back to the system; once a process, nothing elsewhere.
+
+    By default large tensors are mapped, zeroed page by page and unmapped again:
+    measured for g-idrn on one core, a tile then takes 1.4 to 1.6 times as long. The
+    process stays at its peak of memory instead of shrinking between tiles. With
+    ``whole_pictures`` tensors of these stay as well, which glibc maps whatever the
+    threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of all sizes then share one
+    heap, whose gaps take a quarter more memory with large rasters.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library, such as musl
+        return False
+    settings = {
+        _TRIM_THRESHOLD: 2**31 - 1,
+        _TOP_PAD: 64 << 20,
+        _MMAP_THRESHOLD: _LARGEST_BLOCK,
+    }
+    if whole_pictures:
+        settings[_MMAP_MAX] = 0
+    return all(mallopt(*setting) == 1 for setting in settings.items())

@@ -1,0 +1,80 @@
+"""The fastest form of a network on a device: merged layers, packed or half convolutions."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from srcli.inference.fusing.g_idrn import merge_layers
+from srcli.layers import onednn
+from srcli.layers.convolution import HalfConv2d, PackedConv2d
+from srcli.models.g_idrn import GIDRN
+
+if TYPE_CHECKING:
+    from srcli.layers.network import Network
+
+
+def fuse(network: Network, device: torch.device, half: torch.dtype | None) -> Network:
+    """Return a network's fastest form on a device, a new network for inference alone.
+
+    ``half`` is the type of its forward pass; None for fp32.
+    """
+    fused = network.for_inference()
+    if device.type == "cpu":
+        pack_convolutions(fused)
+    elif device.type == "cuda" and half is not None:
+        keep_half_weights(fused, half)
+    return fused
+
+
+def keep_half_weights(network: Network, half: torch.dtype) -> None:
+    """Let a network for inference keep rounded weights, its convolutions by ``HalfConv2d``."""
+    for module in network.modules():
+        if type(module) is nn.Conv2d:
+            module.__class__ = HalfConv2d
+            for name in ("weight", "bias"):
+                value = getattr(module, name)
+                if value is not None:
+                    value = value.detach().to(half)
+                module.register_buffer(f"half_{name}", value, persistent=False)
+    if isinstance(network, GIDRN):
+        merge_layers(network, half)
+
+
+def pack_convolutions(network: nn.Module) -> bool:
+    """Let a network infer by ``PackedConv2d``; return False where that fails.
+
+    Activations that follow convolutions within ``nn.Sequential`` become a part of them,
+    but not in code of others, which may use the layers of one in other ways.
+    """
+    if onednn.find_fault(torch.float32):
+        return False
+    for module in list(network.modules()):
+        if type(module) is not nn.Conv2d or module.padding_mode != "zeros":
+            continue
+        if isinstance(module.padding, tuple):  # not "same"
+            module.__class__ = PackedConv2d
+            module.slope = None  # type: ignore[assignment]
+            module.packed = {}  # type: ignore[assignment]
+    if not getattr(network, "reference", ""):
+        for module in network.modules():
+            if isinstance(module, nn.Sequential):
+                _absorb_activations(module)
+    return True
+
+
+def _absorb_activations(row: nn.Sequential) -> None:
+    """Let packed convolutions compute the activations that follow them in a row."""
+    for (_, layer), (name, activation) in pairwise(list(row.named_children())):
+        if not isinstance(layer, PackedConv2d):
+            continue
+        if isinstance(activation, nn.LeakyReLU):
+            layer.slope = activation.negative_slope
+        elif isinstance(activation, nn.ReLU):
+            layer.slope = 0.0
+        else:
+            continue
+        setattr(row, name, nn.Identity())
