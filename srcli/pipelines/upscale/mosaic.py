@@ -22,7 +22,7 @@ import numpy as np
 
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import attributes_for, hidden_name, write_whole
-from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture, mark_source
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
@@ -41,7 +41,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata, writing_options
-from srcli.pipelines.upscale.plans import read_kept_info
+from srcli.pipelines.upscale.plans import without_tags
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import Window
@@ -395,7 +395,9 @@ def _write_sheet(
     item: Item, whole: RasterSource, window: Window, options: UpscaleOptions
 ) -> None:
     """Write a window of the enlarged mosaic as it is, with the place and the tags of the sheet."""
-    own = read_kept_info(item, options)
+    own = read_info(item.source, options.raster.nodata)
+    if options.strip_metadata:
+        own = without_tags(own)
     size = Window(top=0, left=0, height=own.height, width=own.width)
     tops, stop = (
         range(window.top, window.top + window.height, 256),
@@ -423,7 +425,7 @@ def _write_sheet(
             outputs.append(replace(band, tags=mine.tags, about=about))
         layout = replace(layout, outputs=tuple(outputs))
     output = make_output(
-        named, layout, window, 1, options.output(item.format, item.source)
+        named, layout, window, 1, options.output(item.format, mark_source(item.source))
     )
     output.place = enlarge_place(own.place, size, options.scale)
     with (

@@ -15,7 +15,7 @@ from typing import Literal
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
-from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix, mark_source
+from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.transparency import AlphaMode
@@ -240,9 +240,9 @@ class UpscaleOptions:
             source=source,
         )
 
-    def output(self, format: str, source: Path) -> OutputOptions:
-        """Return the options of the raster that is made of a source."""
-        made_by = self.made_by(mark_source(source)) if self.records else None
+    def output(self, format: str, mark: str) -> OutputOptions:
+        """Return the options of the raster that is made of an input; see ``mark_source``."""
+        made_by = self.made_by(mark) if self.records else None
         return replace(
             self.raster, format=format, quality=self.quality, provenance=made_by
         )

@@ -12,7 +12,8 @@ import srcli
 from srcli.errors import PictureError
 from srcli.imaging.rasters.classes import choose_bands
 from srcli.imaging.rasters.fills import find_fills
-from srcli.imaging.rasters.info import RasterInfo, read_info
+from srcli.imaging.rasters.info import RasterInfo, info_of
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts
@@ -70,25 +71,25 @@ class RasterPlan:
         return bool(self.layout.groups)
 
 
-def read_kept_info(item: Item, options: UpscaleOptions) -> RasterInfo:
-    """Read a raster's header, without tags if they are to be stripped."""
-    info = read_info(item.source, options.raster.nodata)
-    if not options.strip_metadata:
-        return info
-    kept: dict[str, Mapping[str, str]] = {"": {}}
-    for domain, tags in info.tags.items():
-        if domain == "COLOR_PROFILE":
-            kept[domain] = tags
-        elif domain == "" and "AREA_OR_POINT" in tags:  # a part of the georeference
-            kept[domain] = {"AREA_OR_POINT": tags["AREA_OR_POINT"]}
+def without_tags(info: RasterInfo) -> RasterInfo:
+    """Return what a raster says of itself without its tags, but for profile and georeference."""
+    tags: dict[str, Mapping[str, str]] = {"": {}}
+    if "COLOR_PROFILE" in info.tags:
+        tags["COLOR_PROFILE"] = info.tags["COLOR_PROFILE"]
+    if "AREA_OR_POINT" in info.tags.get("", {}):  # a part of the georeference
+        tags[""] = {"AREA_OR_POINT": info.tags[""]["AREA_OR_POINT"]}
     bands = tuple(replace(band, tags={}) for band in info.bands)
-    return replace(info, tags=kept, bands=bands)
+    return replace(info, tags=tags, bands=bands)
 
 
-def plan_raster(item: Item, options: UpscaleOptions) -> RasterPlan:
-    """Read a raster's header and decide on bands, window, values and output."""
+def plan_raster(
+    item: Item, options: UpscaleOptions, opened: OpenedRaster
+) -> RasterPlan:
+    """Decide by a raster's header on bands, window, values and output."""
     asked = options.raster
-    info = read_kept_info(item, options)
+    info = info_of(opened, asked.nodata)
+    if options.strip_metadata:
+        info = without_tags(info)
     _check_output_is_no_part(item, info)
     window, notes_on_window = choose_window(
         info, srcwin=asked.srcwin, bounds=asked.bounds
@@ -115,8 +116,8 @@ def plan_raster(item: Item, options: UpscaleOptions) -> RasterPlan:
         options = replace(options, model=INTERPOLATION)
         remark_on_range = ""
 
-    wanted = options.output(item.format, item.source)
-    output = make_output(info, layout, window, options.scale, wanted)
+    output_options = options.output(item.format, opened.mark)
+    output = make_output(info, layout, window, options.scale, output_options)
     remarks = [*layout.remarks, remark_on_range, method.remark]
     remarks.append(_hint_at_overviews(item, info, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
@@ -174,7 +175,9 @@ def _hint_at_overviews(item: Item, info: RasterInfo, options: UpscaleOptions) ->
 
 def _fingerprint(plan: RasterPlan, values: Values) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""
-    info, layout, window = plan.info, plan.layout, plan.window
+    info = plan.info
+    layout = plan.layout
+    window = plan.window
     states: list[object] = [_file_state(path) for path in info.files]
     if isinstance(info.path, DatasetName):  # one of its file's
         states.insert(0, str(info.path))

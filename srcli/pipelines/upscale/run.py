@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from srcli.holding import begin, history
 from srcli.imaging.rasters.merging import try_creation_options
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import is_kept, lost_metadata
 from srcli.inference.device import EngineOptions
@@ -140,7 +141,8 @@ def _estimate(
 
 
 def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) -> None:
-    plan = plan_raster(item, options)
+    with OpenedRaster(item.source) as opened:
+        plan = plan_raster(item, options, opened)
     try_creation_options(item.target, plan.output)  # what GDAL refuses is refused here
     reporter.add(
         item,
