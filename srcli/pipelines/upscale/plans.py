@@ -23,6 +23,7 @@ from srcli.imaging.rasters.values import choose_value_range, judge_raster
 from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.methods import (
     INTERPOLATION,
+    EnlargingMethod,
     choose_method,
     interpolated_as_they_are,
 )
@@ -127,7 +128,7 @@ def plan_raster(
         notes.append(
             "--keep-hidden is for photographs: colours under alpha are not kept"
         )
-    plan = RasterPlan(
+    return RasterPlan(
         item=item,
         options=options,
         info=info,
@@ -139,9 +140,8 @@ def plan_raster(
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=condition,
-        fingerprint={},
+        fingerprint=_fingerprint(info, layout, window, values, method, options),
     )
-    return replace(plan, fingerprint=_fingerprint(plan, values))
 
 
 def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
@@ -173,22 +173,26 @@ def _hint_at_overviews(item: Item, info: RasterInfo, options: UpscaleOptions) ->
     return "the input has overviews: --overviews adds some to the result"
 
 
-def _fingerprint(plan: RasterPlan, values: Values) -> dict[str, object]:
+def _fingerprint(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    values: Values,
+    method: EnlargingMethod,
+    options: UpscaleOptions,
+) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""
-    info = plan.info
-    layout = plan.layout
-    window = plan.window
     states: list[object] = [_file_state(path) for path in info.files]
     if isinstance(info.path, DatasetName):  # one of its file's
         states.insert(0, str(info.path))
     return {
         "version": srcli.__version__,
         "input": states,
-        "scale": plan.options.scale,
+        "scale": options.scale,
         "classes": layout.classes,
         "bands": [*layout.bands, layout.alpha, layout.soft_alpha],
         "rgb": layout.groups,
-        "interpolated": plan.interpolated,
+        "interpolated": method.interpolated,
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.fills) for band in info.bands]),

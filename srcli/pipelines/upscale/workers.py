@@ -119,7 +119,7 @@ def upscale_unit(
     """
     if isinstance(unit, UpscaleShare):
         return _do_share(unit, place, progress)
-    with _working(_on_device(unit.plan.options, place), place) as pool:
+    with _working(unit.plan.options, place) as pool:
         try:
             with one_file(unit.plan.item.source):
                 return {"measurement": unit.do(pool, progress.task("tiles"))}
@@ -128,7 +128,7 @@ def upscale_unit(
 
 
 def _do_share(unit: UpscaleShare, place: Place, progress: Progress) -> JsonDict:
-    options = _on_device(unit.options, place)
+    options = unit.options
     reporter = Reporter(progress, model=options.model)
     reporter.open(0)
     sharing = 1
@@ -146,14 +146,11 @@ def _do_share(unit: UpscaleShare, place: Place, progress: Progress) -> JsonDict:
     return {"files": reporter.files, "large": large}
 
 
-def _on_device(options: UpscaleOptions, place: Place) -> UpscaleOptions:
-    return replace(options, engine=replace(options.engine, device=place.device))
-
-
 @contextmanager
 def _working(options: UpscaleOptions, place: Place) -> Iterator[EnginePool]:
-    """Yield the engines of a worker, which takes the threads of its place."""
-    pool = cached_pool(options.model, options.scale, options.engine)
+    """Yield the engines of a worker, which takes the device and threads of its place."""
+    engine_options = replace(options.engine, device=place.device)
+    pool = cached_pool(options.model, options.scale, engine_options)
     access = network_access(allowed=options.allow_remote)
     with threads(place.threads or None), access:
         yield pool
