@@ -35,6 +35,7 @@ from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.progress import Progress, Task
 
 log = logging.getLogger(__name__)
+ShowProgress = bool | Callable[[float], object]
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 
 
@@ -154,18 +155,18 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         return _as_image(
             enlarged, picture.info.get("icc_profile"), picture.info.get("dpi")
         )
-    kind = type(picture).__name__
+    name = type(picture).__name__
     if type(picture).__module__.partition(".")[0] == "torch":
-        kind = (
+        name = (
             "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
         )
     raise UsageError(
-        f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {kind}"
+        f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {name}"
     )
 
 
 def _enlarge_file(
-    path: Path, options: UpscaleOptions, progress: bool | Callable[[float], object]
+    path: Path, options: UpscaleOptions, progress: ShowProgress
 ) -> Image.Image:
     item = Item(source=path, target=path, format="tif")
     opened = open_photograph(item, options)
@@ -199,7 +200,7 @@ def _as_image(
 def _enlarge(
     array: NDArray[Any],
     options: UpscaleOptions,
-    progress: bool | Callable[[float], object],
+    progress: ShowProgress,
     file_format: str = "",
 ) -> NDArray[Any]:
     """Upscale an array by one pass, or the two that make a scale that the model lacks."""
@@ -239,13 +240,12 @@ def _enlarge(
 def enlarge_raster(
     path: Path,
     options: UpscaleOptions,
-    progress: bool | Callable[[float], object] = False,
+    progress: ShowProgress,
 ) -> Image.Image:
     """Upscale a raster as the command line does; PIL must have a mode for the result."""
-    model = options.model
-    scale = options.scale
-    pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
-    reporter = Reporter(_LoggedProgress(_FractionTask(progress, 0)))
+    _, changed = file_of_model(options.model, options.scale)
+    pool = cached_pool(options.model, options.scale, options.engine, changed)
+    reporter = Reporter(_LoggedProgress(progress, 0))
     reporter.open(1)
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
         item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
@@ -288,28 +288,10 @@ def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
     return image
 
 
-class _LoggedProgress(Progress):
-    """Gives the lines on a raster to Python's log, and its tiles to a task."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        return self._task
-
-    def message(self, text: str) -> None:
-        log.info("%s", text)
-
-    def warn(self, text: str) -> None:
-        log.warning("%s", text)
-
-
 class _FractionTask(Task):
     """Gives a function the fraction of the tiles that is done; True draws a bar."""
 
-    def __init__(
-        self, progress: bool | Callable[[float], object], tiles: float
-    ) -> None:
+    def __init__(self, progress: ShowProgress, tiles: float) -> None:
         self._show: Callable[[float], object] | None = None
         if progress is True:
             self._show = _draw_bar
@@ -325,6 +307,19 @@ class _FractionTask(Task):
         self._finished += amount
         if self._show is not None:
             self._show(self._finished / self._tiles)
+
+
+class _LoggedProgress(_FractionTask, Progress):
+    """Gives the lines on a raster to Python's log; its tiles are the only task."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        return self
+
+    def message(self, text: str) -> None:
+        log.info("%s", text)
+
+    def warn(self, text: str) -> None:
+        log.warning("%s", text)
 
 
 def _draw_bar(fraction: float) -> None:

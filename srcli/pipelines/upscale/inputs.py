@@ -215,9 +215,7 @@ def name_in_folder(
                 if open_picture(source, confined=True).frames > 1:
                     input_format = "gif"
         file_format = input_format or _choose_format(source)
-    extension = f".{file_format}"
-    if file_format == input_format:
-        extension = source.suffix
+    extension = source.suffix if file_format == input_format else f".{file_format}"
     target = folder / f"{source.stem}{options.suffix}{extension}"
     return Item(
         source=source, target=target, format=file_format, from_folder=from_folder
@@ -322,15 +320,15 @@ def find_due(
     with read_ahead(look, items, ahead=2 * threads, workers=threads) as looked:
         for item, future in looked:
             with reporter.guard(item):
-                kind, reason = future.result()
+                verdict, reason = future.result()
                 usual_name = item.target.name
                 new = named_by_extension(item, options.suffix)
                 target = real_path(new.target)
-                if in_folder and kind == "another" and target not in targets:
+                if in_folder and verdict == "another" and target not in targets:
                     targets.add(target)
                     item = new
-                    kind, reason = look(item)
-                if kind == "due":
+                    verdict, reason = look(item)
+                if verdict == "due":
                     if item.target.name != usual_name:
                         reporter.progress.message(
                             f"{item.source}: becomes {item.target.name}, as {usual_name} is "
@@ -338,7 +336,7 @@ def find_due(
                         )
                     due.append(item)
                     again[reason].append(item)
-                elif kind == "finished":
+                elif verdict == "finished":
                     finished.append(item)
                     if has_unfinished_parts(item.target):
                         reporter.progress.warn(f"{item.target}: {_LEFT}")
@@ -348,8 +346,10 @@ def find_due(
                     )
     again.pop("", None)  # these are new
     for reason, items in again.items():
-        more = f" and {len(items) - 1} more" if len(items) > 1 else ""
-        reporter.progress.message(f"{items[0].target}{more}: made again: {reason}")
+        text = f"{items[0].target}"
+        if len(items) > 1:
+            text += f" and {len(items) - 1} more"
+        reporter.progress.message(f"{text}: made again: {reason}")
     return due, finished
 
 
@@ -389,8 +389,8 @@ def _compare(
         if content and content_now:
             differs = content != content_now
         if differs and (is_moved or newer <= 0):  # what has changed is newer
-            kind = "kept" if extension == extension_now else "another"
-            return kind, f"was made from another picture than {item.source}"
+            verdict = "kept" if extension == extension_now else "another"
+            return verdict, f"was made from another picture than {item.source}"
     if reason := _made_otherwise(item, record, options, provenance):
         return "due", reason
     if differs or newer >= step:

@@ -67,7 +67,7 @@ def choose_method(
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
     measured = find_measurements(info, layout, window, values)
-    measured = [place for place in measured if place not in interpolated]
+    measured = [index for index in measured if index not in interpolated]
     if measured:
         remarks.append(
             f"band {_numbers(layout, measured)}: measurements with less detail than a network "
@@ -81,7 +81,7 @@ def choose_method(
 
 def _numbers(layout: BandLayout, places: Iterable[int]) -> str:
     """Return the numbers of bands with commas between them."""
-    return ",".join(str(layout.bands[layout.smooth[place]]) for place in places)
+    return ",".join(str(layout.bands[layout.smooth[index]]) for index in places)
 
 
 def interpolated_as_they_are(
@@ -93,6 +93,6 @@ def interpolated_as_they_are(
     ranges = list(values.ranges)
     if len(ranges) == 1:
         ranges *= bands
-    for place in method.interpolated:
-        ranges[place] = (0.0, 1.0)
+    for index in method.interpolated:
+        ranges[index] = (0.0, 1.0)
     return replace(values, ranges=tuple(ranges))

@@ -175,7 +175,7 @@ def _upscale_group(
     run = upscale_files(
         [vrt], result, raster_options, progress=progress, executor=executor
     )
-    (report,) = run.files
+    report = run.files[0]
     if report.state != "failed":
         _cut(tiles, result, options, reporter)
         shutil.rmtree(work, ignore_errors=True)
@@ -217,13 +217,12 @@ def _split_along(tiles: Sequence[Tile], start: str, size: str) -> list[list[Tile
 
 def _placed(tiles: Sequence[Tile]) -> list[Tile]:
     """Return tiles in the order of their names, placed from their upper left corner."""
-    top = min(tile.piece.top for tile in tiles)
-    left = min(tile.piece.left for tile in tiles)
+    y = min(tile.piece.top for tile in tiles)
+    x = min(tile.piece.left for tile in tiles)
     placed = []
     for tile in sorted(tiles, key=lambda tile: tile.item.source):
-        piece = tile.piece._replace(
-            top=round(tile.piece.top - top), left=round(tile.piece.left - left)
-        )
+        piece = tile.piece
+        piece = piece._replace(top=round(piece.top - y), left=round(piece.left - x))
         placed.append(replace(tile, piece=piece))
     return placed
 
@@ -252,13 +251,17 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
     ((usual, _),) = counts.most_common(1)
     alike = []
     for tile in tiles:
-        differing = [name for name, text in usual if tile.features[name] != text]
-        if not differing:
+        for name, text in usual:
+            if tile.features[name] != text:
+                reason = (
+                    f"its {name} is {tile.features[name]}, that of the others {text}"
+                )
+                reporter.fail(
+                    tile.item, f"{tile.item.source}: {reason}; it is left out"
+                )
+                break
+        else:
             alike.append(tile)
-            continue
-        name = differing[0]
-        reason = f"its {name} is {tile.features[name]}, that of the others {dict(usual)[name]}"
-        reporter.fail(tile.item, f"{tile.item.source}: {reason}; it is left out")
     return alike
 
 
@@ -278,13 +281,12 @@ def _read_map_tile(item: Item) -> Tile:
     if has_colours:
         bands = ["1", "2", "3"]
     bands.append("1" if has_palette else "mask,1")
-    elements: list[dict[str, str]] = [{}, {}, {}, {}]
+    element = {}
+    if bits < 8:  # such values are read as they are stored
+        element = {"ScaleRatio": f"{255 / (2**bits - 1)}"}
+    elements = [element] * 3
     if has_palette:
         elements = [{"ColorTableComponent": f"{number}"} for number in range(1, 5)]
-        elements.append({})
-    elif bits < 8:  # such values are read as they are stored
-        scaled = {"ScaleRatio": f"{255 / (2**bits - 1)}"}
-        elements = [scaled, scaled, scaled, {}]
     height = picture.height
     width = picture.width
     piece = Piece(
@@ -294,7 +296,7 @@ def _read_map_tile(item: Item) -> Tile:
         height=height,
         width=width,
         bands=bands,
-        more=elements,
+        more=[*elements, {}],
     )
     features = {"size": f"{width}x{height}"}
     return Tile(item=item, piece=piece, features=features, picture=picture)
@@ -321,9 +323,9 @@ def _read_sheet(item: Item) -> Tile:
                 f"{item.source}: has no place for --mosaic: no name z/x/y, and no georeference "
                 "along rows and columns"
             )
-        left = transform.c / transform.a
-        top = transform.f / transform.e
-        between = (round(left % 1, 2) % 1, round(top % 1, 2) % 1)
+        column = transform.c / transform.a
+        row = transform.f / transform.e
+        between = (round(column % 1, 2) % 1, round(row % 1, 2) % 1)
         names = [interpretation.name for interpretation in dataset.colorinterp]
         palette = "none"
         if names[0] == "palette" and (table := dataset.colormap(1)):
@@ -348,8 +350,8 @@ def _read_sheet(item: Item) -> Tile:
                 elements.append(element)
         piece = Piece(
             file=item.source.absolute(),
-            top=top,
-            left=left,
+            top=row,
+            left=column,
             height=dataset.height,
             width=dataset.width,
             bands=[*map(str, dataset.indexes), "mask,1"],
@@ -378,9 +380,8 @@ def _describe(tiles: Sequence[Tile]) -> bytes:
         bands = tuple(BandInfo(dtype="uint8", interpretation=name) for name in names)
         nodata = None
         has_mask = False
-    top = -int(pieces[0].top)
-    left = -int(pieces[0].left)
-    corner = Window(top=top, left=left, height=1, width=1)
+    piece = pieces[0]
+    corner = Window(top=-int(piece.top), left=-int(piece.left), height=1, width=1)
     output = OutputProfile(
         driver="VRT",
         height=max(int(piece.top) + piece.height for piece in pieces),

@@ -301,9 +301,7 @@ def file_of_model(model: str, scale: int) -> tuple[Path, int]:
     if file is None and code:
         file = Path(code.rpartition(":")[0])
     file = file or weights_path(model, scale)
-    if not file.is_file():
-        return file, 0
-    return file, file.stat().st_mtime_ns
+    return file, file.stat().st_mtime_ns if file.is_file() else 0
 
 
 @cache

@@ -273,8 +273,8 @@ class PhotographRun:
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
         prepared = self._prepare(replace(photograph, metadata=metadata))
         lost = lost_metadata(item.format, metadata)
-        scale, *more = self.options.steps(model, picture.height, picture.width)
-        passes = [(model, scale), *((self.options.model, scale) for scale in more)]
+        first_scale, *scales = self.options.steps(model, picture.height, picture.width)
+        passes = [(self.options.model, scale) for scale in scales]
         return PhotographJob(
             item=item,
             picture=picture,
@@ -282,7 +282,7 @@ class PhotographRun:
             model=model,
             condition=condition,
             warnings=(*prepared.warnings, *unwritable, *lost),
-            passes=tuple(passes),
+            passes=((model, first_scale), *passes),
             prepared=prepared,
         )
 
@@ -339,8 +339,8 @@ class PhotographRun:
         begin(item.source)
         started = time.monotonic()
         model = self.options.model
-        scale, *more = self.options.steps(model, picture.height, picture.width)
-        if more:
+        scale, *further = self.options.steps(model, picture.height, picture.width)
+        if further:
             raise PictureError(
                 f"{item.source}: is an animation; give a size up to -s {scale}"
             )
@@ -467,9 +467,7 @@ def portions(
     One may always be held; the processes divide the memory among them.
     """
     free = free_memory()
-    budget = sys.maxsize
-    if free is not None:
-        budget = free // 2 // processes
+    budget = sys.maxsize if free is None else free // 2 // processes
     number = 0
     taken_bytes = 0
 

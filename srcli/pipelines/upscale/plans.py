@@ -17,6 +17,7 @@ from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import choose_value_range, judge_raster
@@ -65,6 +66,15 @@ class RasterPlan:
     def parts(self) -> Parts:
         """The parts in which the output is made."""
         return Parts(self.item.target, self.output)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        return self.output.height, self.output.width
+
+    def open(self, rows: int) -> RasterSource:
+        """Open the window; no block is decoded twice for tiles of so many rows."""
+        return RasterSource(self.info, self.layout, self.window, rows)
 
     @property
     def has_network(self) -> bool:

@@ -55,9 +55,9 @@ class PreparedPhotograph:
         if self.holes is not None:
             holes = self.holes.repeat(scale, axis=0).repeat(scale, axis=1)
             enlarged[shrink_mask(holes, size)] = np.nan
-        alpha = None
-        if self.alpha is not None:
-            alpha = shrink(enlarge_alpha(self.alpha, scale), size)
+        alpha = self.alpha
+        if alpha is not None:
+            alpha = shrink(enlarge_alpha(alpha, scale), size)
         pixel_map = PixelMap(before=(height, width), after=size)
         metadata, _ = fit_metadata(self.metadata, pixel_map)
         if enlarged.shape[2] < self.channels:

@@ -5,6 +5,7 @@ Each step can be sent to another process; the parts of a large raster are made b
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,9 +73,7 @@ class MeasuringStep:
             plan.options.model, pool.network, plan.options.tile, plan.options.overlap
         )
         grid = tiling.padded_grid(plan.window.height, plan.window.width)
-        with RasterSource(
-            plan.info, plan.layout, plan.window, grid.tile_height
-        ) as source:
+        with plan.open(grid.tile_height) as source:
             tensors = calibrate(raster_engine, source, grid)
         calibration = None
         if tensors is not None:
@@ -141,7 +140,7 @@ class MakingStep:
         if self.measurement is not None:
             engine = make_raster_engine(plan, pool, gray=self.measurement.is_gray)
             rows_read = self.grid.tile_height
-        with RasterSource(plan.info, plan.layout, plan.window, rows_read) as source:
+        with plan.open(rows_read) as source:
             source.zero_is_black = all(low == 0 for low, _ in plan.values.ranges)
             # those that are there were made by a worker that was lost
             for run in self._write_blanks(source, task):
@@ -162,6 +161,14 @@ class MakingStep:
         task: Task,
     ) -> None:
         """Make a run of parts by the network."""
+        from srcli.layers.network import upload
+
+        assert self.measurement is not None
+        tensors = None
+        if self.measurement.calibration:
+            tensors = {}
+            for name, values in self.measurement.calibration.items():
+                tensors[name] = upload(values, engine.engine.device)
         with write_behind(writer.write, WAITING) as write:
             job = ImageJob(
                 name=str(self.plan.item.source),
@@ -169,20 +176,9 @@ class MakingStep:
                 write=write,
                 grid=self.grid,
                 tile_rows=self.tile_rows(run),
-                calibration=self._calibration_on(engine),
+                calibration=tensors,
             )
             run_one(engine, job, task=task)
-
-    def _calibration_on(self, engine: RasterEngine) -> dict[str, Any] | None:
-        """Return the measurements as tensors of the engine's device."""
-        from srcli.layers.network import upload
-
-        assert self.measurement is not None
-        calibration = self.measurement.calibration
-        if not calibration:
-            return None
-        device = engine.engine.device
-        return {name: upload(value, device) for name, value in calibration.items()}
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
         """Write the missing parts of which a sparse file holds nothing; return the others.
@@ -270,7 +266,7 @@ def upscale_raster(
             model=plan.options.model,
             condition=plan.condition,
             tiles=tiles,
-            size=(plan.output.height, plan.output.width),
+            size=plan.size,
             warnings=plan.notes,
         )
 
@@ -313,7 +309,7 @@ def _make(
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
         reporter.grow(tiles)
         do(steps)
-        if plan.output.height * plan.output.width >= LARGE:
+        if math.prod(plan.size) >= LARGE:
             tell(f"the tiles are done; writing {item.target.name}")
         opened.check_unchanged()
         opened.close()  # the output may replace it

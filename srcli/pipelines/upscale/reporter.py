@@ -205,9 +205,7 @@ class Reporter(Task):
         ``started`` is the start of its work by ``time.monotonic``; None if it never
         began.
         """
-        seconds = 0.0
-        if started is not None:
-            seconds = time.monotonic() - started
+        seconds = 0.0 if started is None else time.monotonic() - started
         if state == "done":
             values.setdefault("model", self.model)
         report = FileReport(item.source, item.target, state, seconds=seconds, **values)
@@ -257,21 +255,17 @@ class Reporter(Task):
         kept: bool = False,
     ) -> None:
         """Record that an item failed; for ``kept`` see ``FileReport``."""
-        details: tuple[str, ...] = ()
-        if isinstance(error, DefectError):
-            details = error.details
+        details = getattr(error, "details", ())  # of a defect
         self.add(item, "failed", started, error=str(error), details=details, kept=kept)
 
 
 def explained(error: SrxError, item: Item) -> SrxError:
     """Return a defect that is memory or a disk without room as what the user can do about it."""
-    cause = error.__cause__
-    if not isinstance(error, DefectError):
-        return error
+    cause = error.__cause__ if isinstance(error, DefectError) else None
     if isinstance(cause, MemoryError):
-        advice = "crop it, or use a smaller scale or --tile"
         return PictureError(
-            f"{item.source}: does not fit into memory when enlarged; {advice}"
+            f"{item.source}: does not fit into memory when enlarged; "
+            "crop it, or use a smaller scale or --tile"
         )
     if isinstance(cause, OSError):
         return PictureError(explain_os_error(item.target, cause))

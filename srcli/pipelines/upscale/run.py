@@ -111,13 +111,10 @@ def _upscale(
 def _one_suspect_each(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Yield each input that may have ended a former worker alone, then the others."""
     suspects = history().suspects
-    others = []
     for item in items:
         if str(item.source) in suspects:
             yield [item]
-        else:
-            others.append(item)
-    yield others
+    yield [item for item in items if str(item.source) not in suspects]
 
 
 def _estimate(
@@ -146,7 +143,7 @@ def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) ->
     try_creation_options(item.target, plan.output)  # what GDAL refuses is refused here
     reporter.add(
         item,
-        size=(plan.output.height, plan.output.width),
+        size=plan.size,
         bytes=round(disk_needed(plan.output) * plan.info.filled),
         warnings=plan.notes,
         details=plan.remarks,
