@@ -49,13 +49,13 @@ def _watched_gdal(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "place"),
+    ("name", "profile"),
     [("a.tif", PLACE), ("a.png", {}), ("a.jpg", {}), ("a.webp", {})],
 )
-def test_an_input_is_opened_at_most_three_times(srx, tmp_path, name, place):
+def test_an_input_is_opened_at_most_three_times(srx, tmp_path, name, profile):
     source = tmp_path / name
-    if place:
-        write_by_gdal(source, PIXELS, **place)
+    if profile:
+        write_by_gdal(source, PIXELS, **profile)
     else:
         Image.fromarray(PIXELS).save(source)
     OPENS.clear()
@@ -76,12 +76,12 @@ def test_a_change_of_an_open_raster_is_seen_though_its_size_stays(tmp_path):
 @pytest.mark.posix
 def test_an_open_raster_that_was_replaced_is_compared_with_its_successor(tmp_path):
     path = write_by_gdal(tmp_path / "a.tif", PIXELS, **PLACE)
-    other = write_by_gdal(tmp_path / "other.tif", PIXELS[::-1], **PLACE)
+    flipped = write_by_gdal(tmp_path / "other.tif", PIXELS[::-1], **PLACE)
     same = tmp_path / "same.tif"
     same.write_bytes(path.read_bytes())
     with OpenedRaster(path) as opened:
         same.replace(path)
         opened.check_unchanged()
-        other.replace(path)
+        flipped.replace(path)
         with pytest.raises(PictureError, match="has changed while it was enlarged"):
             opened.check_unchanged()

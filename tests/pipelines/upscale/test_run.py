@@ -25,15 +25,15 @@ from tests.fixtures.geotiffs import WITH_NODATA
 @pytest.fixture
 def folder(tmp_path, astronaut):
     """8- and 16-bit, gray and colour, mixed."""
-    place = tmp_path / "in"
-    place.mkdir()
-    Image.fromarray(astronaut[:70, :90]).save(place / "a.png")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(astronaut[:70, :90]).save(folder / "a.png")
     Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(
-        place / "b.png"
+        folder / "b.png"
     )
-    Image.fromarray(astronaut[:40, :30]).save(place / "c.png")
-    Image.fromarray(astronaut[:40, :30, 1]).save(place / "d.png")
-    return place
+    Image.fromarray(astronaut[:40, :30]).save(folder / "c.png")
+    Image.fromarray(astronaut[:40, :30, 1]).save(folder / "d.png")
+    return folder
 
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
@@ -55,8 +55,8 @@ def test_progress_and_reports_add_up(folder, tmp_path, notes):
     assert told == summary.files
     assert sum(f.tiles for f in summary.files) > 4
     assert [(label, unit) for label, _, unit in notes.tasks] == [("upscaling", "tiles")]
-    ((_, done, _),) = notes.closed
-    assert done == sum(f.tiles for f in summary.files)
+    ((_, tiles, _),) = notes.closed
+    assert tiles == sum(f.tiles for f in summary.files)
     assert summary.megapixels == pytest.approx(
         4 * (70 * 90 + 50 * 60 + 40 * 30 + 40 * 30) / 1e6
     )
@@ -71,8 +71,8 @@ def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(
     summary = upscale_files([folder], tmp_path / "out", asked, progress=notes)
     assert summary.exit_code == 0
     plain = upscale_files([folder], tmp_path / "plain", OPTIONS)
-    for one, other in zip(summary.files, plain.files, strict=True):
-        assert one.target.read_bytes() == other.target.read_bytes()
+    for report, expected in zip(summary.files, plain.files, strict=True):
+        assert report.target.read_bytes() == expected.target.read_bytes()
     (told,) = notes.warnings
     assert told.startswith("photographs are upscaled without --nodata, --overviews")
 
@@ -125,12 +125,13 @@ def test_a_folder_that_cannot_be_made_is_told_before_any_work(folder, tmp_path):
 def test_an_output_that_is_a_folder_is_no_finished_picture(folder, tmp_path):
     in_the_way = tmp_path / "out" / "a.png"
     in_the_way.mkdir(parents=True)
-    first, *others = upscale_files([folder], tmp_path / "out", OPTIONS).files
-    assert (first.state, first.error) == (
+    failed, *reports = upscale_files([folder], tmp_path / "out", OPTIONS).files
+    assert (failed.state, failed.error) == (
         "failed",
         f"{in_the_way}: is a folder; take another name",
     )
-    assert {other.state for other in others} == {"done"}
+    for report in reports:
+        assert report.state == "done"
 
 
 def is_raster(item, options):
