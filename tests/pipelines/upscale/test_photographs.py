@@ -78,10 +78,9 @@ def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
         (1, [[100, 200], [5000], [100, 100, 100, 400]]),
         (2, [[100, 200], [5000], [100, 100, 100], [400]]),
     ):
-        runs = []
-        for run in portions(pictures, OPTIONS, processes):
-            runs.append([picture.height for _, picture in run])
-        assert runs == expected
+        runs = portions(pictures, OPTIONS, processes)
+        for run, heights in zip(runs, expected, strict=True):
+            assert [picture.height for _, picture in run] == heights
 
 
 def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(
