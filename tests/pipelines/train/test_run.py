@@ -86,9 +86,14 @@ def options(pictures, tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def same_tensors(a, b):
-    """Whether two weights files hold the same numbers to the last bit."""
-    return equal(load_file(a), load_file(b))
+def beside(options, name, **changes):
+    """The same training into another folder."""
+    return replace(options, out=options.out.with_name(name), **changes)
+
+
+def weights(options, name="last"):
+    """Tensors of a file of a training: best, last or state."""
+    return load_file(options.out / f"{name}.safetensors")
 
 
 def validations(folder):
@@ -102,9 +107,7 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     scores = [entry["psnr"] for entry in validations(options.out)]
     assert len(scores) == 5
     rate = "stages.0.optimizer.learning_rate=1e-12"
-    idle = replace(
-        options, out=options.out.with_name("idle"), overrides=(*TINY, rate), budget="1"
-    )
+    idle = beside(options, "idle", overrides=(*TINY, rate), budget="1")
     untrained = train(idle).position.best
     assert scores[-1] > untrained + 0.5
     assert result.finished
@@ -157,7 +160,7 @@ def progress_of(folder):
 @pytest.mark.posix
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     options = replace(options, budget="60")
-    killed = replace(options, out=options.out.with_name("killed"))
+    killed = beside(options, "killed")
     process = start(killed, *OFTEN)
     wait_for_checkpoint(killed, process)
     process.kill()
@@ -170,9 +173,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     assert resumed.new_iterations == 60 - position.total
     assert resumed.position.best == uninterrupted.position.best
     for name in ("best", "last", "state"):
-        assert same_tensors(
-            killed.out / f"{name}.safetensors", options.out / f"{name}.safetensors"
-        )
+        assert equal(weights(killed, name), weights(options, name))
     assert progress_of(killed.out) == progress_of(options.out)
 
 
@@ -182,7 +183,7 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
     degraded = (*TINY, "degradation=aerial")
     uninterrupted = replace(options, budget="12", precision="bf16", overrides=degraded)
-    halves = replace(uninterrupted, out=options.out.with_name("halves"))
+    halves = beside(uninterrupted, "halves")
     notes = Notes()
     train(uninterrupted, notes)
     assert "LR by degradation aerial" in "\n".join(notes.messages)
@@ -190,9 +191,7 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(
     message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
     resume_training(halves.out)
-    assert same_tensors(
-        uninterrupted.out / "state.safetensors", halves.out / "state.safetensors"
-    )
+    assert equal(weights(uninterrupted, "state"), weights(halves, "state"))
     assert curve(uninterrupted.out) == curve(halves.out)
     for entry in validations(uninterrupted.out):
         assert entry["degradation"] == "aerial"
@@ -210,9 +209,7 @@ def test_resume_with_nothing_there_begins(options):
 def test_without_validation_the_last_weights_are_the_best(options):
     result = train(replace(options, hold_out=(), budget="3"))
     assert result.position.best == -math.inf
-    assert same_tensors(
-        options.out / "best.safetensors", options.out / "last.safetensors"
-    )
+    assert equal(weights(options, "best"), weights(options, "last"))
 
 
 def refusal(options, error_type):
@@ -264,9 +261,7 @@ def test_other_weights_than_those_of_the_recipe_need_not_be_told_again(options):
     train(options)
     best = options.out / "best.safetensors"
     ours = (*TINY, "start_from=g-idrn")
-    second = replace(
-        options, init=best, out=options.out.with_name("second"), overrides=ours
-    )
+    second = beside(options, "second", init=best, overrides=ours)
     assert train(replace(second, budget="1")).finished
     assert train(replace(second, resume=True, init=None, budget="2")).finished
 
@@ -299,27 +294,21 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     assert info is not None
     assert info.network["deployed"]
     assert "point" not in " ".join(load_file(best))
-    assert "point" in " ".join(load_file(options.out / "state.safetensors"))
+    assert "point" in " ".join(weights(options, "state"))
     assert load_model(str(best))(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
 
     notes = Notes()
     still = (*RRLFN, "stages.0.optimizer.learning_rate=1e-12")
-    second = replace(
-        options,
-        init=best,
-        out=options.out.with_name("second"),
-        overrides=still,
-        budget="1",
-    )
+    second = beside(options, "second", init=best, overrides=still, budget="1")
     train(second, notes)
     assert notes.warnings == []
-    state = load_file(second.out / "state.safetensors")
+    state = weights(second, "state")
     points = fnmatch.filter(state, "network.*point.weight*")
     assert len(points) == 3
     for name in points:
         assert state[name].abs().max() < 1e-6
     before = load_file(best)
-    after = load_file(second.out / "last.safetensors")
+    after = weights(second, "last")
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
@@ -340,7 +329,7 @@ def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_el
     best = wild.out / "best.safetensors"
     before = read_weights(best)[1]
     assert before is not None
-    tame = replace(options, out=options.out.with_name("tame"), init=best, budget="2")
+    tame = beside(options, "tame", init=best, budget="2")
     score = train(
         replace(tame, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9"))
     ).position.best
@@ -365,11 +354,9 @@ def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
     assert result.position.best == max(scores) == result.position.at_best["held-out"]
     assert any("others" in text and "iteration" in text for text in notes.messages)
     # What is validated on besides changes nothing.
-    plain = replace(options, budget="10", out=options.out.with_name("plain"))
+    plain = beside(options, "plain", budget="10")
     assert train(plain).position.best == result.position.best
-    assert same_tensors(
-        plain.out / "best.safetensors", options.out / "best.safetensors"
-    )
+    assert equal(weights(plain, "best"), weights(options, "best"))
 
 
 def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pictures):
@@ -419,7 +406,7 @@ def finish(process, seconds=300):
 def test_two_processes_train_as_one_does_with_the_whole_batch(options):
     alone = replace(options, overrides=PARALLEL, budget="100")
     train(alone)
-    two = replace(alone, out=alone.out.with_name("two"))
+    two = beside(alone, "two")
     output = finish(start_two(two))
     assert output.count("trained 100 iterations") == 1  # the first process alone talks
     assert json.loads((two.out / "run.json").read_text())["processes"] == 2
@@ -429,8 +416,8 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(options):
     for a, b in zip(mine, theirs, strict=True):
         assert a[:2] == b[:2]
         assert a[2] == pytest.approx(b[2], rel=1e-3)
-    by_one = load_file(alone.out / "best.safetensors")
-    by_two = load_file(two.out / "best.safetensors")
+    by_one = weights(alone, "best")
+    by_two = weights(two, "best")
     for name, value in by_one.items():
         torch.testing.assert_close(by_two[name], value, rtol=1e-2, atol=1e-3)
 
@@ -438,7 +425,7 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(options):
 @pytest.mark.slow
 def test_two_stopped_processes_go_on_bit_for_bit(options):
     uninterrupted = replace(options, overrides=PARALLEL, budget="60")
-    stopped = replace(uninterrupted, out=uninterrupted.out.with_name("stopped"))
+    stopped = beside(uninterrupted, "stopped")
     finish(start_two(uninterrupted))
     process = start_two(stopped, *OFTEN)
     wait_for_checkpoint(stopped, process)
@@ -448,15 +435,13 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
     assert 0 < read_position(stopped.out / "state.safetensors").total < 60
     output = finish(start_two(stopped, "--resume"))
     assert output.count("resumed at iteration") == 1
-    assert same_tensors(
-        stopped.out / "state.safetensors", uninterrupted.out / "state.safetensors"
-    )
+    assert equal(weights(stopped, "state"), weights(uninterrupted, "state"))
 
 
 @pytest.mark.slow
 def test_two_nodes_train_as_two_processes_of_one_do(options):
     options = replace(options, overrides=PARALLEL, budget="40", hold_out=None)
-    nodes = replace(options, out=options.out.with_name("nodes"))
+    nodes = beside(options, "nodes")
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -471,16 +456,14 @@ def test_two_nodes_train_as_two_processes_of_one_do(options):
     output = finish(one_node) + finish(other_node)
     assert output.count("trained 40 iterations") == 1
     finish(start_two(options))
-    assert same_tensors(
-        nodes.out / "state.safetensors", options.out / "state.safetensors"
-    )
+    assert equal(weights(nodes, "state"), weights(options, "state"))
     assert curve(nodes.out) == curve(options.out)
 
 
 @pytest.mark.slow
 def test_training_goes_on_in_another_number_of_processes(options):
     uninterrupted = replace(options, overrides=PARALLEL, budget="60")
-    moved = replace(uninterrupted, out=uninterrupted.out.with_name("moved"))
+    moved = beside(uninterrupted, "moved")
     train(uninterrupted)
     train(moved, stop=stop_after(20))
     process = start_two(moved, "--resume", *OFTEN)
@@ -491,8 +474,8 @@ def test_training_goes_on_in_another_number_of_processes(options):
     notes = Notes()
     assert train(replace(moved, resume=True), notes).finished
     assert "processes was 2 and is 1 now" in "\n".join(notes.warnings)
-    expected = load_file(uninterrupted.out / "last.safetensors")
-    resumed = load_file(moved.out / "last.safetensors")
+    expected = weights(uninterrupted, "last")
+    resumed = weights(moved, "last")
     for name, value in expected.items():
         torch.testing.assert_close(resumed[name], value, rtol=1e-2, atol=1e-3)
 

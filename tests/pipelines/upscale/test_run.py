@@ -134,12 +134,10 @@ def test_an_output_that_is_a_folder_is_no_finished_picture(folder, tmp_path):
         assert report.state == "done"
 
 
-def is_raster(item, options):
+def is_raster(path, options=BICUBIC, **changes):
+    target = path.with_suffix(".out")
+    item = Item(source=path, target=target, format="tif", **changes)
     return open_photograph(item, options) is None
-
-
-def item(path):
-    return Item(source=path, target=path.with_suffix(".out"), format="tif")
 
 
 def turned(picture, suffix=".jpg"):
@@ -160,46 +158,34 @@ def picture(tmp_path, astronaut):
 
 def test_what_goes_by_windows(geotiffs, picture, astronaut, monkeypatch):
     for path in geotiffs.iterdir():
-        assert is_raster(item(path), BICUBIC)
+        assert is_raster(path)
     tiff = picture.with_suffix(".tif")
     Image.fromarray(astronaut).save(tiff)
     for path in (picture, tiff):
-        assert not is_raster(item(path), BICUBIC)
+        assert not is_raster(path)
         assert is_raster(
-            item(path), replace(BICUBIC, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
+            path, replace(BICUBIC, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
         )
-        assert not is_raster(
-            item(path), replace(BICUBIC, raster=RasterOptions(resume=False))
-        )
+        assert not is_raster(path, replace(BICUBIC, raster=RasterOptions(resume=False)))
     pixels = 128 * 160 * 4
     monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", pixels)
-    assert not is_raster(item(picture), BICUBIC)
+    assert not is_raster(picture)
     monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", pixels - 1)
-    assert is_raster(item(picture), BICUBIC)
-    assert not is_raster(item(turned(picture)), BICUBIC)
+    assert is_raster(picture)
+    assert not is_raster(turned(picture))
 
 
 def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
     path = tmp_path / "huge.tif"
-    profile = {
-        "driver": "GTiff",
-        "width": 100_000,
-        "height": 60_000,
-        "count": 1,
-        "dtype": "uint8",
-    }
-    profile |= {
-        "tiled": True,
-        "sparse_ok": True,
-        "compress": "deflate",
-        "bigtiff": "yes",
-    }
     with (
         pytest.warns(rasterio.errors.NotGeoreferencedWarning),
-        rasterio.open(path, "w", **profile),
-    ):
+        rasterio.open(
+            path, "w", driver="GTiff", width=100_000, height=60_000, count=1, dtype="uint8",
+            tiled=True, sparse_ok=True, compress="deflate", bigtiff="yes",
+        ),
+    ):  # fmt: skip
         pass
-    assert is_raster(item(path), BICUBIC)
+    assert is_raster(path)
 
 
 def test_what_exif_turns_cannot_have_options_of_rasters(picture):
@@ -207,25 +193,23 @@ def test_what_exif_turns_cannot_have_options_of_rasters(picture):
     with pytest.raises(
         PictureError, match=r"turned\.jpg: EXIF rotates this photograph"
     ):
-        is_raster(item(turned(picture)), asked)
+        is_raster(turned(picture), asked)
     for suffix in (".jpg", ".tif"):  # of a folder
-        assert not is_raster(
-            replace(item(turned(picture, suffix)), from_folder=True), asked
-        )
+        assert not is_raster(turned(picture, suffix), asked, from_folder=True)
 
 
 def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture, monkeypatch):
     fitting = replace(BICUBIC, fit=Box(width=100))
-    assert not is_raster(item(picture), fitting)
+    assert not is_raster(picture, fitting)
     with pytest.raises(
         PictureError, match=r"with_nodata.*is a raster \(.+\), and --fit"
     ):
-        is_raster(item(geotiffs / WITH_NODATA), fitting)
+        is_raster(geotiffs / WITH_NODATA, fitting)
     monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", 1000)
     with pytest.raises(
         PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"
     ):
-        is_raster(item(picture), fitting)
+        is_raster(picture, fitting)
     with pytest.raises(
         UsageError, match="--fit is for photographs and --srcwin for rasters"
     ):
