@@ -206,7 +206,9 @@ def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
         suppress(OSError),
         nullcontext(stream) if stream else open_input(path) as opened,
     ):
-        size = os.fstat(opened.fileno()).st_size
+        size = opened.seek(
+            0, os.SEEK_END
+        )  # what it holds of an earlier read is dropped
         opened.seek(max(size - _PIECE, 0) // 2)
         content = _checksum(f"{size} ".encode() + opened.read(_PIECE))
     extension = re.sub(r"\W", "", path.suffix.lower(), flags=re.ASCII)
@@ -214,10 +216,10 @@ def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
     return f"{extension} {_checksum(os.fsencode(names))} {content}"
 
 
-def check_unchanged(path: Path, mark: str) -> None:
+def check_unchanged(path: Path, mark: str, stream: IO[bytes] | None = None) -> None:
     """Refuse an input whose content is another than when ``mark_source`` gave this mark."""
     before = mark.rpartition(" ")[2]
-    now = mark_source(path).rpartition(" ")[2]
+    now = mark_source(path, stream).rpartition(" ")[2]
     if before and now and before != now:  # what is no file any more was read to its end
         raise PictureError(f"{path}: has changed while it was enlarged; run again")
 

@@ -44,12 +44,17 @@ _LARGEST_MEMBER = 2**28
 """Bytes of a file in an archive that is unpacked to look at its directory."""
 
 
-def check_held(path: Path, dataset: DatasetReader) -> None:
-    """Refuse an open raster whose files hold less than it claims."""
+def check_held(
+    path: Path, dataset: DatasetReader, stream: IO[bytes] | None = None
+) -> None:
+    """Refuse an open raster whose files hold less than it claims.
+
+    ``stream`` is the file at the path, where that is open already.
+    """
     if not dataset.count:
         return
     if dataset.driver in ("GTiff", "COG"):
-        _check_tiff(path, dataset)
+        _check_tiff(path, dataset, stream)
     elif dataset.driver == "netCDF":
         _check_netcdf(path, dataset)
     elif dataset.driver in _RAW_DRIVERS:
@@ -80,15 +85,20 @@ class Blanks:
         return not self.filled[rows, columns].any()
 
 
-def find_blanks(dataset: DatasetReader) -> Blanks | None:
-    """Return the blocks that a TIFF on disk leaves out, by its directory; None if it has all."""
+def find_blanks(
+    dataset: DatasetReader, stream: IO[bytes] | None = None
+) -> Blanks | None:
+    """Return the blocks that a TIFF on disk leaves out, by its directory; None if it has all.
+
+    ``stream`` is its file, where that is open already.
+    """
     if dataset.driver not in ("GTiff", "COG"):
         return None
     with (
         suppress(OSError, ValueError, KeyError),
-        _stream_of(dataset.files[:1]) as stream,
+        _stream_of(dataset.files[:1], stream) as file,
     ):
-        blocks = claims.TiffBlocks.of(claims.read_page(stream, _page(dataset)))
+        blocks = claims.TiffBlocks.of(claims.read_page(file, _page(dataset)))
         if blocks is not None and not blocks.filled().all():
             return Blanks(blocks.filled(), blocks.height, blocks.width)
     return None
@@ -100,12 +110,12 @@ def _page(dataset: DatasetReader) -> int:
     return int(match[1]) - 1 if match else 0
 
 
-def _check_tiff(path: Path, dataset: DatasetReader) -> None:
+def _check_tiff(path: Path, dataset: DatasetReader, stream: IO[bytes] | None) -> None:
     with (
         suppress(OSError, ValueError, KeyError),
-        _stream_of(dataset.files[:1]) as stream,
+        _stream_of(dataset.files[:1], stream) as file,
     ):
-        claims.check_tiff(path, claims.read_page(stream, _page(dataset)), stream)
+        claims.check_tiff(path, claims.read_page(file, _page(dataset)), file)
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
@@ -261,8 +271,13 @@ class _NetcdfHeader:
 
 
 @contextmanager
-def _stream_of(names: list[str]) -> Iterator[IO[bytes]]:
+def _stream_of(
+    names: list[str], stream: IO[bytes] | None = None
+) -> Iterator[IO[bytes]]:
     """Open a file of a dataset; an OSError is raised for what is neither on disk nor in a zip."""
+    if stream is not None:
+        yield stream
+        return
     name = names[0] if names else ""
     member = _ZIPPED.fullmatch(name)
     if member is None:

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,13 +19,12 @@ from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
 from srcli.imaging.boxes import read_jp2_colours
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.held import find_blanks
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import (
     DatasetName,
     dataset_files,
     for_shell,
     gdal_errors,
-    open_raster,
     reading_errors,
 )
 from srcli.ports.image import Window
@@ -114,6 +113,8 @@ class RasterInfo:
     has_overviews: bool = False
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
+    opened: OpenedRaster | None = field(default=None, compare=False, repr=False)
+    """The file, while it is open; it is opened for each reading where this is None."""
 
     def band(self, number: int) -> BandInfo:
         """Return a band by its number, from 1."""
@@ -128,10 +129,17 @@ def read_info(
     ``nodata`` is the value of pixels without data, instead of what the file says of
     them.
     """
-    with (
-        open_raster(path) as dataset,
-        reading_errors(path, "its header cannot be read"),
-    ):
+    with OpenedRaster(path) as opened:
+        return replace(info_of(opened, nodata), opened=None)
+
+
+def info_of(
+    opened: OpenedRaster, nodata: float | Literal["file", "none"] = "file"
+) -> RasterInfo:
+    """Return the metadata of an open raster; see ``read_info``."""
+    path = opened.path
+    dataset = opened.dataset
+    with reading_errors(path, "its header cannot be read"):
         _check(path, dataset)
         notes = []
         if dataset.subdatasets:
@@ -144,8 +152,7 @@ def read_info(
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
-        blanks = find_blanks(dataset)
-        filled = 1.0 if blanks is None else blanks.share
+        filled = 1.0 if opened.blanks is None else opened.blanks.share
         palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
@@ -165,6 +172,7 @@ def read_info(
             filled=filled,
             has_overviews=bool(dataset.overviews(1)),
             notes=tuple(notes),
+            opened=opened,
         )
 
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -268,10 +268,13 @@ def keep_blocks(limit_bytes: int) -> None:
             set_gdal_config("GDAL_MAX_DATASET_POOL_SIZE", max((limit - 40) // 2, 2))
 
 
-def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
+def open_raster(
+    path: Path, *, confined: bool = False, stream: IO[bytes] | None = None
+) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread.
 
-    ``confined`` files lead to no other file.
+    ``confined`` files lead to no other file. ``stream`` is the file at the path, where
+    that is open already.
     """
     name = str(alias_of_file(path).absolute())
     advice = _DAMAGED
@@ -292,21 +295,16 @@ def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
         is_packed = name.startswith(("/vsitar/", "/vsigzip/"))
         if container not in (None, path) and not is_packed:
             advice = f"give {container} itself to see what it holds"
-    else:
+    elif stream is None:
         with decoding(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
             keep_blocks(BLOCK_CACHE)
             dataset = _open_by_gdal(name, refused)
-            check_held(path, dataset)
+            check_held(path, dataset, stream)
             _check_sources(path, dataset)
-            orientation = dataset.tags().get("EXIF_Orientation", "1")
-            if isinstance(path, DatasetName) and orientation != "1":
-                raise PictureError(
-                    f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
-                    "of its own"
-                )
+            _check_upright(path, dataset)
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
             # GDAL 3.12 refuses it itself
@@ -338,6 +336,16 @@ def _check_sources(path: Path, dataset: DatasetReader) -> None:
         _files_of_mosaic(path, dataset)
     elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
         _as_mosaic(path).follow_mrf(str(path))
+
+
+def _check_upright(path: Path, dataset: DatasetReader) -> None:
+    """Refuse a photograph in an archive that its EXIF rotates."""
+    orientation = dataset.tags().get("EXIF_Orientation", "1")
+    if isinstance(path, DatasetName) and orientation != "1":
+        raise PictureError(
+            f"{path}: EXIF rotates this photograph, and GDAL does not; copy it to a file "
+            "of its own"
+        )
 
 
 def _as_mosaic(path: Path) -> Mosaic:

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.rasters.held import find_blanks
 from srcli.imaging.rasters.nodata import fill_nearest, is_nodata
-from srcli.imaging.rasters.opening import (
-    BLOCK_CACHE,
-    keep_blocks,
-    open_raster,
-    reading_errors,
-)
+from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, reading_errors
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -86,9 +80,8 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if layout.smooth and layout.classes:
             self.interpolated = list(layout.smooth)
         # one handle, so that all threads share what GDAL keeps of blocks
-        self._lock = Lock()
-        self.dataset = open_raster(info.path)
-        self._blanks = find_blanks(self.dataset) if info.filled < 1 else None
+        self._opened = info.opened or OpenedRaster(info.path)
+        self.dataset = self._opened.dataset
         filler = self.dataset.nodata or 0.0
         blank = np.array(filler, self.dtype)
         self._blank_is_empty = bool(self._nodata)
@@ -108,12 +101,13 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
     def is_blank(self, window: Window) -> bool:
         """Tell if all of a window is left out of a sparse file, and known to stay as it is."""
-        if self._blanks is None or self.masked or self.layout.alpha is not None:
+        blanks = self._opened.blanks
+        if blanks is None or self.masked or self.layout.alpha is not None:
             return False
         stays_zero = self._blank_is_zero and self.zero_is_black
         if not (self._blank_is_empty or stays_zero):
             return False
-        return self._blanks.cover(self._in_file(window))
+        return blanks.cover(self._in_file(window))
 
     def _in_file(self, window: Window) -> Window:
         """Return a window as it is counted from the upper left corner of the file."""
@@ -161,7 +155,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         masks: Bools = np.ones((1, 1, 1), np.bool_)
         failure = f"rows {area.top} to {bottom} cannot be read"
         pixels = self.info.width * self.info.height
-        with self._lock, reading_errors(self.info.path, failure, pixels=pixels):
+        with self._opened.lock, reading_errors(self.info.path, failure, pixels=pixels):
             if self._one_type:
                 # at once: blocks may hold all bands, more than GDAL keeps
                 planes = values.transpose(2, 0, 1)
@@ -194,9 +188,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         return fill_nearest(pixels, valid)
 
     def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        with reading_errors(self.info.path, "it cannot be closed"):
-            self.dataset.close()
+        """Close the file, unless it was open before."""
+        if self.info.opened is None:
+            self._opened.close()
 
 
 def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 from srcli.errors import UsageError
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import Place, ProcessExecutor
@@ -9,7 +11,7 @@ from srcli.pipelines.executors.processes import Place, ProcessExecutor
 
 def choose_executor(
     devices: str,
-    kind: str = "local",
+    executor: str = "local",
     *,
     processes: int | None = None,
     threads: int | None = None,
@@ -20,22 +22,22 @@ def choose_executor(
 
     Args:
         devices: Devices with commas between them, as ``--device`` takes them.
-        kind: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
+        executor: ``local``, ``ray``, or ``ray://HOST:PORT`` for a cluster elsewhere.
         processes: Units at once; None for one on each device. Several share GPUs
             without a number.
         threads: Threads of each process; None divides the processors among them.
     """
-    if kind not in ("local", "ray") and not kind.startswith("ray://"):
-        raise UsageError(f"--executor {kind}: give local, ray or ray://HOST:PORT")
-    if kind != "local":
+    if executor not in ("local", "ray") and not executor.startswith("ray://"):
+        raise UsageError(f"--executor {executor}: give local, ray or ray://HOST:PORT")
+    if executor != "local":
         if processes:
             raise UsageError("--processes is for one machine; Ray fills its cluster")
-        return RayExecutor(kind, devices, threads or 1), "auto"
+        return RayExecutor(executor, devices, threads or 1), "auto"
     if devices != "all" and "," not in devices and not processes:
         return None, devices
-    from srcli.inference.device import (
-        choose_devices,
-    )  # here: workers without torch start fast
+
+    # here: workers without torch start fast
+    from srcli.inference.device import choose_devices
     from srcli.metrics.machine import processors
 
     names = choose_devices(devices)
@@ -44,6 +46,8 @@ def choose_executor(
     count = processes or len(names)
     if count == 1:
         return None, names[0]
-    own = threads or max(1, processors() // count)
-    places = [Place(device=names[i % len(names)], threads=own) for i in range(count)]
+    threads = threads or max(1, processors() // count)
+    places = []
+    for _, name in zip(range(count), cycle(names), strict=False):
+        places.append(Place(device=name, threads=threads))
     return ProcessExecutor(places), names[0]

@@ -41,7 +41,7 @@ class RayExecutor(ProcessExecutor):
     All nodes need the same srcli, and see inputs and outputs under the same names.
 
     Args:
-        kind: ``ray`` for the cluster that this machine belongs to, or a new one on it
+        cluster: ``ray`` for the cluster that this machine belongs to, or a new one on it
             alone; ``ray://HOST:PORT`` for another.
         device: ``cpu``, ``cuda``, or ``auto``: GPUs if the cluster has some.
         threads: Threads of each worker, for which Ray reserves processors.
@@ -49,34 +49,41 @@ class RayExecutor(ProcessExecutor):
 
     repeats = 3
 
-    def __init__(self, kind: str, device: str = "auto", threads: int = 1) -> None:
+    def __init__(self, cluster: str, device: str = "auto", threads: int = 1) -> None:
         if device not in ("auto", "cpu", "cuda", "all"):
             raise UsageError(
                 f"--device {device}: Ray chooses the GPU; give auto, cpu or cuda"
             )
         super().__init__(())
-        self.kind, self.device, self.threads = kind, device, threads
+        self.cluster = cluster
+        self.device = device
+        self.threads = threads
 
     @property
     def slots(self) -> int:
         """Units that the nodes of the cluster can run at once, at present."""
         total = self._connected().cluster_resources()
-        at_once = int(total.get("CPU", 0)) // self.threads
-        return min(at_once, int(total.get("GPU", 0))) if self._use_gpus() else at_once
+        slots = int(total.get("CPU", 0)) // self.threads
+        if self._use_gpus():
+            return min(slots, int(total.get("GPU", 0)))
+        return slots
 
-    def start(self, taken: Sequence[Place]) -> Worker:
+    def start(self, busy: Sequence[Place]) -> Worker:
         """Start a worker wherever Ray finds room for it, perhaps later."""
         gpus = int(self._use_gpus())
-        place = Place(device="cuda" if gpus else "cpu", threads=self.threads)
+        slot = Place(device="cuda" if gpus else "cpu", threads=self.threads)
         needs = {"num_cpus": self.threads, "num_gpus": gpus}
         return NodeWorker(
-            self._connected().remote(Worker).options(**needs).remote(place), place
+            self._connected().remote(Worker).options(**needs).remote(slot), slot
         )
 
     def wait(self, workers: Sequence[Worker]) -> list[Worker]:
         """Return workers that have events, after a moment if there are none."""
         ray = self._connected()
-        refs = {each.reports: each for each in workers if isinstance(each, NodeWorker)}
+        refs = {}
+        for worker in workers:
+            if isinstance(worker, NodeWorker):
+                refs[worker.reports] = worker
         ready, _ = ray.wait([*refs], timeout=WAIT_SECONDS)
         if len(ready) < len(refs):  # events of a moment come together
             ready, _ = ray.wait(
@@ -97,16 +104,24 @@ class RayExecutor(ProcessExecutor):
         ray = self._connected()
         if not self.slots:
             progress.message(
-                f"--executor {self.kind}: waiting for nodes of the cluster"
+                f"--executor {self.cluster}: waiting for nodes of the cluster"
             )
         try:
             with visible(shared) as paths:
                 environ = {
-                    k: text for k, text in os.environ.items() if k.startswith("SRX_")
+                    name: text
+                    for name, text in os.environ.items()
+                    if name.startswith("SRX_")
                 }
-                here = srcli.__version__, str(Path.cwd()), environ
-                own = partial(do_on_node, work, paths, *here)
-                yield from super().run(own, units, progress=progress, **context)
+                work = partial(
+                    do_on_node,
+                    work,
+                    paths,
+                    srcli.__version__,
+                    str(Path.cwd()),
+                    environ,
+                )
+                yield from super().run(work, units, progress=progress, **context)
         except ray.exceptions.RayError as error:
             reason = f"the Ray cluster is lost ({_first_line(error)})"
             raise PeerError(f"{reason}; the same command continues") from error
@@ -117,13 +132,13 @@ class RayExecutor(ProcessExecutor):
             import ray
         except ImportError as error:
             raise UsageError(
-                f"--executor {self.kind}: Ray is missing; pip install 'ray[client]'"
+                f"--executor {self.cluster}: Ray is missing; pip install 'ray[client]'"
             ) from error
         if not ray.is_initialized():
             former = signal.getsignal(signal.SIGTERM)
             try:
                 ray.init(
-                    None if self.kind == "ray" else self.kind,
+                    None if self.cluster == "ray" else self.cluster,
                     include_dashboard=False,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -131,15 +146,15 @@ class RayExecutor(ProcessExecutor):
             except (OSError, RuntimeError, ValueError) as error:
                 reason = str(error).strip().split("\n")[0]
                 raise UsageError(
-                    f"--executor {self.kind}: no Ray cluster ({reason})"
+                    f"--executor {self.cluster}: no Ray cluster ({reason})"
                 ) from error
             finally:
                 signal.signal(signal.SIGTERM, former)
         return ray
 
     def _use_gpus(self) -> bool:
-        there = "GPU" in self._connected().cluster_resources()
-        return self.device in ("cuda", "all") or (self.device == "auto" and there)
+        has_gpus = "GPU" in self._connected().cluster_resources()
+        return self.device in ("cuda", "all") or (self.device == "auto" and has_gpus)
 
 
 def _first_line(error: Exception) -> str:
@@ -178,19 +193,20 @@ def do_on_node(
     with suppress(OSError):  # names without a folder may be absolute
         os.chdir(folder)
     os.environ.update(environ)
-    if missing := [path for path in paths if not path.exists()]:
-        raise UsageError(
-            f"{missing[0].parent} is not the same on {node}; inputs and outputs need "
-            "storage that all nodes share"
-        )
+    for path in paths:
+        if not path.exists():
+            raise UsageError(
+                f"{path.parent} is not the same on {node}; inputs and outputs need "
+                "storage that all nodes share"
+            )
     return work(*unit)
 
 
 class NodeWorker(Worker):
     """A worker in the hands of an actor on a node, which is asked for its events all the time."""
 
-    def __init__(self, actor: Any, place: Place) -> None:  # noqa: ANN401 - of Ray
-        self.place = place
+    def __init__(self, actor: Any, slot: Place) -> None:  # noqa: ANN401 - of Ray
+        self.place = slot
         self._actor = actor
         self.reports: Any = None
 
@@ -204,11 +220,11 @@ class NodeWorker(Worker):
         import ray
 
         try:
-            found: list[Event] = ray.get(self.reports)
+            events: list[Event] = ray.get(self.reports)
         except ray.exceptions.RayError as error:
             return [("end", None, f"its worker failed: {_first_line(error)}")]
         self.reports = self._actor.events.remote(WAIT_SECONDS)
-        return found
+        return events
 
     def close(self) -> None:
         """End the process; Ray ends the actor once nothing refers to it, and its node is free."""

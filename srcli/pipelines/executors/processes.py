@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial, partialmethod
@@ -85,11 +85,11 @@ class ProcessExecutor:
         """Units that can run at once, at present."""
         return len(self.places)
 
-    def start(self, taken: Sequence[Place]) -> Worker:
+    def start(self, busy: Sequence[Place]) -> Worker:
         """Start a worker at a place that is free."""
         free = [*self.places]
-        for place in taken:
-            free.remove(place)
+        for slot in busy:
+            free.remove(slot)
         return Worker(free[0])
 
     def wait(self, workers: Sequence[Worker]) -> list[Worker]:
@@ -133,15 +133,8 @@ class ProcessExecutor:
 
         def begin(worker: Worker) -> None:
             unit, repeats = waiting.popleft()
-            jobs.append(
-                Job(
-                    unit,
-                    repeats,
-                    worker,
-                    UnitProgress(unit, progress, warned),
-                    task or Task(),
-                )
-            )
+            unit_progress = UnitProgress(unit, progress, warned)
+            jobs.append(Job(unit, repeats, worker, unit_progress, task or Task()))
             worker.send((work, unit, worker.place, task is not None))
 
         try:
@@ -153,20 +146,20 @@ class ProcessExecutor:
                     return
                 if stopped:
                     _ask_to_stop(jobs)
-                for job, done in self._ended(jobs):
+                for job, outcome in self._ended(jobs):
                     jobs.remove(job)
-                    # one that is not needed makes room for another, which may wait for
-                    # a node
-                    if done.failure or job.asked or stop() or not waiting:
+                    # a worker that is not needed makes room for another, which may wait
+                    # for a node
+                    if outcome.failure or job.asked or stop() or not waiting:
                         job.worker.close()
                     else:
                         begin(job.worker)
-                    if isinstance(done.failure, SrxError):
-                        raise done.failure
-                    again = [] if stop() else job.repeated(done)
-                    waiting += again
-                    if not again:
-                        yield done
+                    if isinstance(outcome.failure, SrxError):
+                        raise outcome.failure
+                    repeated = [] if stop() else list(job.repeated(outcome))
+                    waiting += repeated
+                    if not repeated:
+                        yield outcome
         finally:
             try:
                 self._wait_for_end(_ask_to_stop(jobs))
@@ -179,26 +172,28 @@ class ProcessExecutor:
         ready = self.wait([job.worker for job in jobs])
         ended = []
         for job in jobs:
-            done = job.relay() if job.worker in ready else job.check_time()
-            if done is not None:
-                ended.append((job, done))
+            outcome = job.relay() if job.worker in ready else job.check_time()
+            if outcome is not None:
+                ended.append((job, outcome))
         return ended
 
     def _wait_for_end(self, late: list[Job]) -> None:
         """Give jobs some seconds; not those that were asked before: the wish is urgent now."""
         until = time.monotonic() + STOP_SECONDS
         while late and time.monotonic() < until:
-            ended = [job for job, _ in self._ended(late)]
-            late = [job for job in late if job not in ended]
+            for job, _ in self._ended(late):
+                late.remove(job)
 
 
 def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
     """Ask jobs to stop, and return those that were not asked before."""
-    found = [job for job in jobs if not job.asked]
-    for job in found:
-        job.asked = True
-        job.worker.send(None)
-    return found
+    running = []
+    for job in jobs:
+        if not job.asked:
+            job.asked = True
+            job.worker.send(None)
+            running.append(job)
+    return running
 
 
 class Worker:
@@ -209,8 +204,8 @@ class Worker:
     does the end of the pipe.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, slot: Place) -> None:
+        self.place = slot
         self.pipe, far_end = SPAWN.Pipe()
         self.process = SPAWN.Process(
             target=_run_in_worker, args=(far_end, reading_limit())
@@ -235,8 +230,9 @@ class Worker:
             code = self.process.exitcode or 0
             reason = f"its process ended with code {code}"
             if code < 0:
-                memory = ", perhaps for want of memory" if code == -9 else ""
-                reason = f"its process was killed by signal {-code}{memory}"
+                reason = f"its process was killed by signal {-code}"
+            if code == -9:
+                reason += ", perhaps for want of memory"
             events.append(("end", None, reason))
         return events
 
@@ -265,10 +261,10 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
 
     with suppress(EOFError, OSError):  # the parent needs no more, or is dead
         while job := pipe.recv():
-            work, unit, place, interrupted = job
+            work, unit, slot, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else None)
             holding.announce_to(partial(_announce, progress))
-            progress.send("end", *attempt(work, unit, place, progress, stop))
+            progress.send("end", *attempt(work, unit, slot, progress, stop))
 
 
 def _announce(progress: RelayedProgress, event: str, *values: Any) -> None:
@@ -291,33 +287,34 @@ class Job:
     """It was asked to stop."""
     readings: Readings = field(default_factory=Readings)
 
-    def repeated(self, done: Done) -> list[tuple[Unit, int]]:
-        """Return what is to be done again, and how often then: ``items`` of the unit one by one."""
-        if not (done.failure and self.repeats):
-            return []
-        pieces = [
-            replace(self.unit, items=[item]) for item in getattr(self.unit, "items", ())
-        ]
-        return [(unit, self.repeats - 1) for unit in pieces or [self.unit]]
+    def repeated(self, outcome: Done) -> Iterator[tuple[Unit, int]]:
+        """Yield what is to be done again, and how often then: ``items`` of the unit one by one."""
+        if outcome.failure and self.repeats:
+            items = getattr(self.unit, "items", ())
+            for item in items:
+                yield replace(self.unit, items=[item]), self.repeats - 1
+            if not items:
+                yield self.unit, self.repeats - 1
 
     def relay(self) -> Done | None:
         """Show what the worker reports; return what came of the unit once it has ended."""
-        for name, *given in self.worker.events():
+        for name, *values in self.worker.events():
             if name == "hold":
-                self.readings.take(*given)
-                continue
-            if name == "end":
-                return Done(
-                    self.unit, *given
-                )  # a process that was asked to stop ends after it
-            shown = self.task if name in ("advance", "grow") else self.progress
-            getattr(shown, name)(*given)
+                self.readings.take(*values)
+            elif name == "end":  # after which a process that was asked to stop ends
+                return Done(self.unit, *values)
+            elif name in ("advance", "grow"):
+                getattr(self.task, name)(*values)
+            else:
+                getattr(self.progress, name)(*values)
         return self.check_time()
 
     def check_time(self) -> Done | None:
         """Return the failure of the unit if a library reads a file of it for too long."""
         reason = self.readings.find_late()
-        return Done(self.unit, None, reason) if reason else None
+        if reason:
+            return Done(self.unit, None, reason)
+        return None
 
 
 class UnitProgress(Progress):
@@ -328,9 +325,11 @@ class UnitProgress(Progress):
     """
 
     def __init__(self, unit: Unit, progress: Progress, warned: set[str]) -> None:
-        label = getattr(unit, "label", "")
-        self._prefix = f"{label}: " if label else ""
-        self._progress, self._warned = progress, warned
+        self._prefix = ""
+        if hasattr(unit, "label"):
+            self._prefix = f"{unit.label}: "
+        self._progress = progress
+        self._warned = warned
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Start a task."""
@@ -390,7 +389,7 @@ class RelayedProgress(Task, Progress):
 
 
 def attempt(
-    work: Work, unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]
+    work: Work, unit: Unit, slot: Place, progress: Progress, stop: Callable[[], bool]
 ) -> tuple[JsonDict | None, str | SrxError]:
     """Do a unit; return its result, or None and the failure.
 
@@ -399,7 +398,7 @@ def attempt(
     """
     try:
         with one_file("failed"):
-            return dict(work(unit, place, progress, stop)), ""
+            return dict(work(unit, slot, progress, stop)), ""
     except DefectError as error:
         progress.detail(*error.details)
         return None, str(error)

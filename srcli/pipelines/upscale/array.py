@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,19 +21,21 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.metadata.labels import profile_fits
 from srcli.imaging.photograph import Photograph, format_of_suffix
 from srcli.imaging.pillow import as_image, pixels_of, quiet_pillow
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.reading import read_photograph
 from srcli.inference.building import cached_pool, choose_tiling, run_one
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
-from srcli.pipelines.upscale.photographs import choose_model, open_photograph, prepare
+from srcli.pipelines.upscale.photographs import choose_model, open_photograph
+from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.rasters import do_here, upscale_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.progress import Progress, Task
 
 log = logging.getLogger(__name__)
+ShowProgress = bool | Callable[[float], object]
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 
 
@@ -118,9 +121,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             f"precision={precision!r}: give one of {', '.join(get_args(Precision))}"
         )
     model = model_text(model)
-    times = _whole("scale", scale, 1)
-    edge = _whole("tile", tile, 1)
-    shared = _whole("overlap", overlap, 0)
+    scale = _whole("scale", scale, 1)
+    tile = _whole("tile", tile, 1)
+    overlap = _whole("overlap", overlap, 0)
     # ``auto`` is resolved here, as its meaning may change while the process lives
     engine = EngineOptions(
         device=str(choose_device(device)),
@@ -135,46 +138,61 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         engine = replace(engine, strength=0.0)
     options = UpscaleOptions(
         model=model,
-        scale=times or 0,
-        tile=edge,
-        overlap=shared,
+        scale=scale or 0,
+        tile=tile,
+        overlap=overlap,
         keep_hidden=keep_hidden,
         engine=engine,
     )
-
     if isinstance(picture, np.ndarray):
         return _enlarge(picture, options, progress)
     if isinstance(picture, str | os.PathLike):
-        path = Path(picture)
-        if (
-            open_photograph(Item(source=path, target=path, format="tif"), options)
-            is None
-        ):
-            return enlarge_raster(path, options, progress)
-        photograph = read_photograph(opened := open_picture(path))
-        saved_as: str | None = opened.format
-        array, metadata = _join_alpha(photograph), photograph.metadata
-        known: dict[Any, Any] = {"icc_profile": metadata.profile, "dpi": metadata.dpi}
-        if array.dtype != np.uint8 and array.shape[2] > 1:
-            raise PictureError(
-                f"{picture}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give "
-                "an array, or use 'srx upscale'"
-            )
-    elif isinstance(picture, Image.Image):
-        array, known = _array_of(picture), picture.info
-        saved_as = format_of_suffix(picture.format or "")
-    else:
-        given = type(picture).__name__
-        if type(picture).__module__.partition(".")[0] == "torch":
-            given = "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
-        raise UsageError(
-            f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {given}"
+        return _enlarge_file(Path(picture), options, progress)
+    if isinstance(picture, Image.Image):
+        file_format = format_of_suffix(picture.format or "") or ""
+        array = _array_of(picture)
+        enlarged = _enlarge(array, options, progress, file_format)
+        return _as_image(
+            enlarged, picture.info.get("icc_profile"), picture.info.get("dpi")
         )
-    image = as_image(_enlarge(array, options, progress, saved_as or ""))
-    if known.get("dpi"):
-        image.info["dpi"] = known["dpi"]
-    profile = known.get("icc_profile")
-    if profile and profile_fits(profile, 1 if array.shape[2] < 3 else 3):
+    name = type(picture).__name__
+    if type(picture).__module__.partition(".")[0] == "torch":
+        name = (
+            "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
+        )
+    raise UsageError(
+        f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {name}"
+    )
+
+
+def _enlarge_file(
+    path: Path, options: UpscaleOptions, progress: ShowProgress
+) -> Image.Image:
+    item = Item(source=path, target=path, format="tif")
+    opened = open_photograph(item, options)
+    if opened is None:
+        return enlarge_raster(path, options, progress)
+    photograph = read_photograph(opened)
+    array = _join_alpha(photograph)
+    if array.dtype != np.uint8 and array.shape[2] > 1:
+        raise PictureError(
+            f"{path}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give "
+            "an array, or use 'srx upscale'"
+        )
+    enlarged = _enlarge(array, options, progress, opened.format)
+    metadata = photograph.metadata
+    return _as_image(enlarged, metadata.profile, metadata.dpi)
+
+
+def _as_image(
+    array: NDArray[Any], profile: bytes | None, dpi: tuple[float, float] | None
+) -> Image.Image:
+    """Return an array as an image with its resolution, and with its profile if that fits."""
+    image = as_image(array)
+    if dpi:
+        image.info["dpi"] = dpi
+    channels = 1 if array.shape[2] < 3 else 3
+    if profile and profile_fits(profile, channels):
         image.info["icc_profile"] = profile
     return image
 
@@ -182,46 +200,52 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 def _enlarge(
     array: NDArray[Any],
     options: UpscaleOptions,
-    progress: bool | Callable[[float], object],
+    progress: ShowProgress,
     file_format: str = "",
 ) -> NDArray[Any]:
     """Upscale an array by one pass, or the two that make a scale that the model lacks."""
     photograph = _as_photograph(array)
     model, _ = choose_model(photograph, options, file_format)
     height, width = array.shape[:2]
-    size, passes = options.final_size(height, width), []
+    size = options.final_size(height, width)
+    passes = []
+    tiles = 0
     for scale in options.steps(model, height, width):
         pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
-        passes.append((pool, tiling.padded_grid(height, width)))
-        height, width, model = height * scale, width * scale, options.model
-    show = _draw_bar if progress is True else progress
-    tiles = sum(len(grid.tops) * len(grid.lefts) for _, grid in passes)
-    task = _FractionTask(show, tiles) if show else None
+        grid = tiling.padded_grid(height, width)
+        passes.append((pool, grid))
+        tiles += len(grid.tops) * len(grid.lefts)
+        height *= scale
+        width *= scale
+        model = options.model
+    task = _FractionTask(progress, tiles)
+    final_size = None
     for number, (pool, grid) in enumerate(passes, 1):
-        pixels, _, finish = prepare(photograph, keep_hidden=options.keep_hidden)
+        if number == len(passes):
+            final_size = size
+        prepared = prepare(photograph, keep_hidden=options.keep_hidden)
+        pixels = prepared.pixels
         work, enlarged = array_job(
             pixels, grid, name="picture", scale=pool.network.scale
         )
         with undisturbed(options.engine.device):
             run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
-        photograph = finish(enlarged, size if number == len(passes) else None)
-    joined = np.require(
-        _join_alpha(photograph), array.dtype, ["C", "W"]
-    )  # equal channels are one
+        photograph = prepared.finish(enlarged, final_size)
+    # equal channels are one
+    joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])
     return joined[:, :, 0] if array.ndim == 2 else joined
 
 
 def enlarge_raster(
     path: Path,
     options: UpscaleOptions,
-    progress: bool | Callable[[float], object] = False,
+    progress: ShowProgress,
 ) -> Image.Image:
     """Upscale a raster as the command line does; PIL must have a mode for the result."""
-    show = _draw_bar if progress is True else progress
-    model, scale = options.model, options.scale
-    pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
-    reporter = Reporter(_LoggedProgress(_FractionTask(show, 0) if show else Task()))
+    _, changed = file_of_model(options.model, options.scale)
+    pool = cached_pool(options.model, options.scale, options.engine, changed)
+    reporter = Reporter(_LoggedProgress(progress, 0))
     reporter.open(1)
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
         item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
@@ -246,7 +270,8 @@ def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
         if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
             pixels = np.dstack([pixels, file.dataset_mask()])
             has_alpha = True
-    dtype, count = pixels.dtype, pixels.shape[2]
+    dtype = pixels.dtype
+    count = pixels.shape[2]
     is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
     if count == 1 and dtype in (np.int16, np.int32):
         image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
@@ -263,14 +288,32 @@ def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
     return image
 
 
-class _LoggedProgress(Progress):
-    """Gives the lines on a raster to Python's log, and its tiles to a task."""
+class _FractionTask(Task):
+    """Gives a function the fraction of the tiles that is done; True draws a bar."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, progress: ShowProgress, tiles: float) -> None:
+        self._show: Callable[[float], object] | None = None
+        if progress is True:
+            self._show = _draw_bar
+        elif progress:
+            self._show = progress
+        self._tiles = tiles
+        self._finished = 0.0
+
+    def grow(self, amount: float) -> None:
+        self._tiles += amount
+
+    def advance(self, amount: float = 1.0) -> None:
+        self._finished += amount
+        if self._show is not None:
+            self._show(self._finished / self._tiles)
+
+
+class _LoggedProgress(_FractionTask, Progress):
+    """Gives the lines on a raster to Python's log; its tiles are the only task."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        return self._task
+        return self
 
     def message(self, text: str) -> None:
         log.info("%s", text)
@@ -279,35 +322,21 @@ class _LoggedProgress(Progress):
         log.warning("%s", text)
 
 
-class _FractionTask(Task):
-    """Gives a function the fraction of the tiles that is done."""
-
-    def __init__(self, show: Callable[[float], object], tiles: float) -> None:
-        self._show, self._tiles, self._done = show, tiles, 0.0
-
-    def grow(self, amount: float) -> None:
-        self._tiles += amount
-
-    def advance(self, amount: float = 1.0) -> None:
-        self._done += amount
-        self._show(self._done / self._tiles)
-
-
-def _draw_bar(done: float) -> None:
-    end = "\n" if done >= 1 else ""
-    sys.stderr.write(f"\r[{'#' * round(40 * done):40}] {done:4.0%}{end}")
+def _draw_bar(fraction: float) -> None:
+    end = "\n" if fraction >= 1 else ""
+    sys.stderr.write(f"\r[{'#' * round(40 * fraction):40}] {fraction:4.0%}{end}")
     sys.stderr.flush()
 
 
 def _whole(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
     """Return an option as a whole number, of which 2.0 is one, or None."""
-    try:
-        number = value if value is None else int(value)
-    except (TypeError, ValueError, OverflowError):
-        number = None
-    if number != value or (number is not None and number < least):
-        raise UsageError(f"{name}={value!r}: give None or a whole number from {least}")
-    return number
+    if value is None:
+        return None
+    with suppress(TypeError, ValueError, OverflowError):
+        number = int(value)
+        if number == value and number >= least:
+            return number
+    raise UsageError(f"{name}={value!r}: give None or a whole number from {least}")
 
 
 def _as_photograph(picture: NDArray[Any]) -> Photograph:
@@ -327,26 +356,25 @@ def _as_photograph(picture: NDArray[Any]) -> Photograph:
     if native.kind == "f":
         native = np.dtype(np.float32)
         largest = np.abs(array).max(where=np.isfinite(array), initial=0)
-        if (
-            largest > np.finfo(np.float32).max / 2
-        ):  # so that differences are held as well
+        # differences are held as well
+        if largest > np.finfo(np.float32).max / 2:
             raise UsageError(
                 f"float values up to {largest:g} are beyond what 32-bit floats hold; scale them, "
                 "such as to [0, 1]"
             )
     array = array.astype(native, copy=False)
-    has_alpha = array.shape[2] % 2 == 0
-    pixels = np.ascontiguousarray(array[:, :, :-1] if has_alpha else array)
-    return Photograph(pixels=pixels, alpha=array[:, :, -1] if has_alpha else None)
+    alpha = None
+    if array.shape[2] % 2 == 0:
+        alpha = array[:, :, -1]
+        array = array[:, :, :-1]
+    return Photograph(pixels=np.ascontiguousarray(array), alpha=alpha)
 
 
 def _join_alpha(picture: Photograph) -> NDArray[Any]:
     """Return colours and alpha as one array (H, W, C)."""
-    return (
-        picture.pixels
-        if picture.alpha is None
-        else np.dstack([picture.pixels, picture.alpha])
-    )
+    if picture.alpha is None:
+        return picture.pixels
+    return np.dstack([picture.pixels, picture.alpha])
 
 
 def _array_of(image: Image.Image) -> NDArray[Any]:
@@ -372,7 +400,8 @@ def _array_of(image: Image.Image) -> NDArray[Any]:
             "with alpha; give an array (H, W, 2), or delete info['transparency']"
         )
     values = np.asarray(image)
-    low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
+    low = int(values.min())
+    high = int(values.max())
     if low < 0 or high > 65535:
         raise UsageError(
             f"PIL image of mode I with values {low} to {high}: only 0 to 65535 are taken, as 16 "

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -86,54 +86,55 @@ def pair(
     """
     forget_folders()
     _check_output(inputs, output, options)
-    to_folder = is_folder(output, options)
-    found: list[Path] = []
+    paths: list[Path] = []
     for path in map(as_input, inputs):
-        if reason := _obstacle(path, remote=options.allow_remote):
+        reason = _obstacle(path, remote=options.allow_remote)
+        if reason:
             reporter.fail(Item(source=path, target=output, format=""), reason)
         else:
-            found.append(path)
+            paths.append(path)
     items: list[Item] = []
-    if found and len(inputs) == 1 and not found[0].is_dir() and not to_folder:
-        fmt = format_of_suffix(output.suffix) or ""
-        if options.format not in ("auto", fmt):
-            raise UsageError(
-                f"{output}: its extension contradicts --format {options.format}"
-            )
-        target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
-        items = [Item(source=found[0], target=target, format=fmt)]
-    elif found and (not to_folder or os.path.isfile(output)):  # noqa: PTH113
+    to_folder = is_folder(output, options)
+    if paths and len(inputs) == 1 and not paths[0].is_dir() and not to_folder:
+        items = [_name_file(paths[0], output, options)]
+    elif paths and (not to_folder or os.path.isfile(output)):  # noqa: PTH113
         raise UsageError(
             f"{output}: names a file; folders or many inputs need a folder as output"
         )
     else:
-        for path in found:
-            named = [] if path.is_dir() else [name_in_folder(path, output, options)]
-            items += named or find_in_folder(path, output, options, reporter)
+        for path in paths:
+            if path.is_dir():
+                search = FolderSearch(path, output, options, reporter)
+                for file, folder in search.pictures():
+                    items.append(
+                        name_in_folder(file, folder, options, from_folder=True)
+                    )
+            else:
+                items.append(name_in_folder(path, output, options))
     if not items and not reporter.files:
-        where = ", ".join(map(str, found))
-        reason = f"no pictures found ({' '.join(sorted(SUFFIXES))})"
-        below = (
-            entry
-            for folder in found
-            for entry in folder.iterdir()
-            if entry.name[0] != "."
-        )
-        if not options.recursive and any(entry.is_dir() for entry in below):
-            reason = (
-                "add -r to search its subfolders; the folder itself holds no pictures"
-            )
-        raise UsageError(f"{where}: {reason}")
+        raise UsageError(_nothing_found(paths, options))
     return _settle_names(items, options, reporter)
 
 
-def find_in_folder(
-    folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
-) -> Iterator[Item]:
-    """Yield the pictures that a ``FolderSearch`` finds with outputs in the output folder."""
-    for file in FolderSearch(folder, output, options, reporter).pictures():
-        into = output / file.parent.relative_to(folder)
-        yield name_in_folder(file, into, options, from_folder=True)
+def _name_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
+    """Pair an input with an output that is named itself."""
+    file_format = format_of_suffix(output.suffix) or ""
+    if options.format not in ("auto", file_format):
+        raise UsageError(
+            f"{output}: its extension contradicts --format {options.format}"
+        )
+    target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
+    return Item(source=source, target=target, format=file_format)
+
+
+def _nothing_found(folders: Sequence[Path], options: UpscaleOptions) -> str:
+    """Say that folders hold no pictures, or where these may be."""
+    reason = f"no pictures found ({' '.join(sorted(SUFFIXES))})"
+    if not options.recursive:
+        for folder in folders:
+            if any(path.name[0] != "." and path.is_dir() for path in folder.iterdir()):
+                reason = "add -r to search its subfolders; the folder itself holds no pictures"
+    return f"{', '.join(map(str, folders))}: {reason}"
 
 
 def _settle_names(
@@ -144,25 +145,26 @@ def _settle_names(
     Items whose outputs would still replace an input or each other are failures.
     """
     # the same file named twice is one file
-    items = {(real_path(one.source), str(one.target)): one for one in items}.values()
-    groups = _by_output(items)
-    renamed = {
-        item: named_by_extension(item, options.suffix)
-        for group in groups.values()
-        if len({one.source.suffix.lower() for one in group}) > 1
-        for item in group
-    }
+    items = {
+        (real_path(item.source), str(item.target)): item for item in items
+    }.values()
+    renamed: dict[Item, Item] = {}
+    for group in _by_output(items).values():
+        if len({item.source.suffix.lower() for item in group}) > 1:
+            for item in group:
+                renamed[item] = named_by_extension(item, options.suffix)
+    groups = _by_output(renamed.get(item, item) for item in items)
     if renamed:
-        groups = _by_output(renamed.get(item, item) for item in items)
-        first = min(item.target for item in renamed.values()).name
+        example = min(item.target for item in renamed.values()).name
         reporter.progress.message(
             f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
-            f"{first}, as they would have the same names otherwise"
+            f"{example}, as they would have the same names otherwise"
         )
-    sources, replaced = {real_path(item.source) for item in items}, 0
+    sources = {real_path(item.source) for item in items}
+    replaced = 0
     settled: list[Item] = []
     for target, group in groups.items():
-        for item in group:
+        for index, item in enumerate(group):
             itself = options.overwrite and target == real_path(item.source)
             if target in sources and not itself:
                 reason = (
@@ -170,9 +172,9 @@ def _settle_names(
                     "give another output folder or --suffix _x4"
                 )
             elif len(group) > 1:
-                other = group[item is group[0]]
+                rival = group[1] if index == 0 else group[0]
                 reason = (
-                    f"{item.source} and {other.source} would both become {item.target}; "
+                    f"{item.source} and {rival.source} would both become {item.target}; "
                     "upscale them into different folders, or give another --format"
                 )
             else:
@@ -181,8 +183,9 @@ def _settle_names(
                 continue
             reporter.fail(item, reason)
     if replaced:
+        pictures = "1 picture is" if replaced == 1 else f"{replaced} pictures are"
         reporter.progress.message(
-            f"{_count(replaced)} replaced by the enlargement: run this once only, not again "
+            f"{pictures} replaced by the enlargement: run this once only, not again "
             "after an interruption"
         )
     return settled, {*groups}
@@ -200,22 +203,23 @@ def name_in_folder(
     source: Path, folder: Path, options: UpscaleOptions, *, from_folder: bool = False
 ) -> Item:
     """Pair an input with its output in a folder, of the same name."""
-    own = format_of_suffix(source.suffix)
-    if isinstance(source, DatasetName) and own not in ("tif", "png", "jpg"):
-        own = None  # photographs in archives are read by GDAL, as rasters
-    fmt = options.format
-    if fmt == "auto":
-        if own == "gif":
-            frames = 1
+    input_format = format_of_suffix(source.suffix)
+    if isinstance(source, DatasetName) and input_format not in ("tif", "png", "jpg"):
+        input_format = None  # photographs in archives are read by GDAL, as rasters
+    file_format = options.format
+    if file_format == "auto":
+        if input_format == "gif":
+            # of 256 colours, which the enlargement of a photograph has not
+            input_format = None
             with suppress(SrxError), one_file(source):  # reading it gives the reason
-                frames = open_picture(source, confined=True).frames
-            own = (
-                "gif" if frames > 1 else None
-            )  # of 256 colours, which an enlargement has not
-        fmt = own or _choose_format(source)
-    extension = source.suffix if fmt == own else f".{fmt}"
+                if open_picture(source, confined=True).frames > 1:
+                    input_format = "gif"
+        file_format = input_format or _choose_format(source)
+    extension = source.suffix if file_format == input_format else f".{file_format}"
     target = folder / f"{source.stem}{options.suffix}{extension}"
-    return Item(source=source, target=target, format=fmt, from_folder=from_folder)
+    return Item(
+        source=source, target=target, format=file_format, from_folder=from_folder
+    )
 
 
 def named_by_extension(item: Item, suffix: str) -> Item:
@@ -227,20 +231,16 @@ def named_by_extension(item: Item, suffix: str) -> Item:
 
 def _obstacle(path: Path, *, remote: bool) -> str:
     """Return the reason for which an input cannot be opened; empty if it is there."""
-    hint = ""
-    if isinstance(path, DatasetName):
-        there = path.container is not None
-        if is_remote(str(path)):
-            there, hint = (
-                remote,
-                "; it is on the network: download it, or give --allow-remote",
-            )
-    else:
+    reason = f"{path}: no such file or folder"
+    if not isinstance(path, DatasetName):
         try:
-            there = path.exists()
+            return "" if path.exists() else reason
         except OSError as error:
             return f"{path}: cannot be looked at ({error.strerror})"
-    return "" if there else f"{path}: no such file or folder{hint}"
+    if is_remote(str(path)):
+        advice = "it is on the network: download it, or give --allow-remote"
+        return "" if remote else f"{reason}; {advice}"
+    return "" if path.container else reason
 
 
 def _check_output(
@@ -251,9 +251,8 @@ def _check_output(
     Where a folder or several inputs need one, a name such as ``photos.new`` is that of
     a folder.
     """
-    if isinstance(named := as_input(output), DatasetName) and named.gdal.startswith(
-        "/vsi"
-    ):
+    name = as_input(output)
+    if isinstance(name, DatasetName) and name.gdal.startswith("/vsi"):
         raise UsageError(
             f"{output}: results are written to disk; give a file or a folder"
         )
@@ -273,10 +272,6 @@ def _check_output(
         f"{output}: {suffix} is not written here{hint}; give {', '.join(FORMATS)} (of rasters tif, "
         f"png or jpg), or a folder, whose name may end in {suffix}{os.sep}"
     )
-
-
-def _count(pictures: int) -> str:
-    return "1 picture is" if pictures == 1 else f"{pictures} pictures are"
 
 
 def _choose_format(source: Path) -> str:
@@ -319,30 +314,29 @@ def find_due(
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
-    look = partial(_compare, options=options, wanted=options.made_by())
+    look = partial(_compare, options=options, provenance=options.made_by())
     # what has ended a worker is looked at alone
     threads = 1 if history().suspects else _THREADS
     with read_ahead(look, items, ahead=2 * threads, workers=threads) as looked:
-        for first, found in looked:
-            with reporter.guard(first):
-                item, (kind, reason) = first, found.result()
-                new = named_by_extension(first, options.suffix)
-                if (
-                    in_folder
-                    and kind == "another"
-                    and real_path(new.target) not in targets
-                ):
-                    targets.add(real_path(new.target))
-                    item, (kind, reason) = new, look(new)
-                if kind == "due":
-                    if item is not first:
+        for item, future in looked:
+            with reporter.guard(item):
+                verdict, reason = future.result()
+                usual_name = item.target.name
+                new = named_by_extension(item, options.suffix)
+                target = real_path(new.target)
+                if in_folder and verdict == "another" and target not in targets:
+                    targets.add(target)
+                    item = new
+                    verdict, reason = look(item)
+                if verdict == "due":
+                    if item.target.name != usual_name:
                         reporter.progress.message(
-                            f"{item.source}: becomes {item.target.name}, as {first.target.name} is "
+                            f"{item.source}: becomes {item.target.name}, as {usual_name} is "
                             "not, or may not be, made from it"
                         )
                     due.append(item)
                     again[reason].append(item)
-                elif kind == "finished":
+                elif verdict == "finished":
                     finished.append(item)
                     if has_unfinished_parts(item.target):
                         reporter.progress.warn(f"{item.target}: {_LEFT}")
@@ -351,14 +345,16 @@ def find_due(
                         item, f"{item.target}: {reason}; {_ADVICE}", kept=True
                     )
     again.pop("", None)  # these are new
-    for reason, made in again.items():
-        more = f" and {len(made) - 1} more" if len(made) > 1 else ""
-        reporter.progress.message(f"{made[0].target}{more}: made again: {reason}")
+    for reason, items in again.items():
+        text = f"{items[0].target}"
+        if len(items) > 1:
+            text += f" and {len(items) - 1} more"
+        reporter.progress.message(f"{text}: made again: {reason}")
     return due, finished
 
 
 def _compare(
-    item: Item, options: UpscaleOptions, wanted: Provenance
+    item: Item, options: UpscaleOptions, provenance: Provenance
 ) -> tuple[str, str]:
     """Compare what an output records with what is asked for.
 
@@ -386,15 +382,16 @@ def _compare(
         return _judge_by_size(item, options, is_newer=newer >= step)
     differs = False
     if record.source:
-        extension, place, content = record.source.split(" ")
-        own_extension, own_place, own_content = mark_source(item.source).split(" ")
-        moved = differs = place != own_place
-        if content and own_content:
-            differs = content != own_content
-        if differs and (moved or newer <= 0):  # what has changed is newer
-            kind = "kept" if extension == own_extension else "another"
-            return kind, f"was made from another picture than {item.source}"
-    if reason := _made_otherwise(item, record, options, wanted):
+        extension, path, content = record.source.split(" ")
+        extension_now, path_now, content_now = mark_source(item.source).split(" ")
+        is_moved = path != path_now
+        differs = is_moved
+        if content and content_now:
+            differs = content != content_now
+        if differs and (is_moved or newer <= 0):  # what has changed is newer
+            verdict = "kept" if extension == extension_now else "another"
+            return verdict, f"was made from another picture than {item.source}"
+    if reason := _made_otherwise(item, record, options, provenance):
         return "due", reason
     if differs or newer >= step:
         return "due", "the input has changed since"
@@ -402,25 +399,24 @@ def _compare(
 
 
 def _made_otherwise(
-    item: Item, record: Provenance, options: UpscaleOptions, wanted: Provenance
+    item: Item, record: Provenance, options: UpscaleOptions, provenance: Provenance
 ) -> str:
     """Return in what an output was made otherwise than is asked for; empty for nothing."""
     if options.auto:  # looks at pixels, but not at those of its own choices
-        same = record.auto or record.model == look_for_model(item, options)
-    elif record.weights and record.weights == wanted.weights:
-        same = True  # maybe by another name
+        is_same = record.auto or record.model == look_for_model(item, options)
+    elif record.weights and record.weights == provenance.weights:
+        is_same = True  # maybe by another name
+    elif options.model in MODELS or not record.weights:
+        is_same = record.model == provenance.model
     else:
-        same = record.model == wanted.model and (
-            options.model in MODELS or not record.weights
-        )
-    if not same or record.scale != wanted.scale:
+        is_same = False
+    if not is_same or record.scale != provenance.scale:
         return f"was made with {record.model} x{record.scale}"
-    # options of rasters mean nothing for the photographs among the inputs
-    alike = record.options == options.checksum(record.model) or (
-        record.options == options.checksum(record.model, photograph=True)
-        and open_photograph(item, options) is not None
-    )
-    if not alike and record.source:
+    is_same = record.options == options.checksum(record.model)
+    if record.options == options.checksum(record.model, photograph=True):
+        # options of rasters mean nothing for the photographs among the inputs
+        is_same = is_same or open_photograph(item, options) is not None
+    if not is_same and record.source:
         return "was made with other options"
     return "" if options.records else "says what made it, which is to be left out now"
 
@@ -452,12 +448,12 @@ def _judge_by_size(
             height, width = options.final_size(picture.height, picture.width)
         else:
             height, width = raster_size(item, options)
-        found = open_picture(item.target)
+        output = open_picture(item.target)
     except SrxError as error:
         return "kept", f"exists and cannot be compared with {item.source} ({error})"
-    if (found.height, found.width) == (height, width):
+    if (output.height, output.width) == (height, width):
         return "finished", ""
-    sizes = f"has {found.width}x{found.height} pixels and not {width}x{height}"
+    sizes = f"has {output.width}x{output.height} pixels and not {width}x{height}"
     return "kept", f"{sizes}, and {unknown}"
 
 
@@ -472,16 +468,17 @@ def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
 
 def _has_rival(item: Item, options: UpscaleOptions) -> bool:
     """Return True if another picture beside an input has an output of the same name."""
-    source, target = item.source, item.target
+    source = item.source
+    target = item.target
     if isinstance(source, DatasetName):
         return False
-    names = [
-        source.with_suffix(suffix) for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES))
-    ]
-    return any(
-        path.is_file()
-        and not path.samefile(source)
-        and real_path(path) != real_path(target)
-        and name_in_folder(path, target.parent, options).target == target
-        for path in names
-    )
+    for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)):
+        path = source.with_suffix(suffix)
+        if (
+            path.is_file()
+            and not path.samefile(source)
+            and real_path(path) != real_path(target)
+            and name_in_folder(path, target.parent, options).target == target
+        ):
+            return True
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -43,41 +44,44 @@ def choose_method(
     A model that is named enlarges all bands; a note says where it cannot keep all
     digits.
     """
-    engine, every = options.engine, tuple(range(len(layout.smooth)))
+    engine = options.engine
     if engine.back_project or engine.denoise != 1:  # which correct a network's result
         return EnlargingMethod()
     if options.model == INTERPOLATION:
-        exact = layout.dtype != "uint8" and options.raster.values != "dtype"
-        return EnlargingMethod(every if exact else ())
+        if layout.dtype == "uint8" or options.raster.values == "dtype":
+            return EnlargingMethod()
+        return EnlargingMethod(tuple(range(len(layout.smooth))))
     wide = find_wide_bands(info, layout, values)
-    numbers = ",".join(str(layout.bands[layout.smooth[place]]) for place in wide)
+    numbers = _numbers(layout, wide)
     steps = f"band {numbers}: whole numbers over a range of more than 16,777,216"
     if not options.auto:
+        if not wide:
+            return EnlargingMethod()
         lost = f"{steps}: a network keeps 24 bits of them, -m {INTERPOLATION} all"
-        return EnlargingMethod(notes=(lost,) if wide else ())
+        return EnlargingMethod(notes=(lost,))
+    remarks = []
+    if wide:
+        remarks.append(f"{steps}: bicubic interpolation, which keeps all digits")
+    interpolated = set(wide)
     for group in layout.groups:  # which go together
-        if {*group} & {*wide}:
-            wide += [place for place in group if place not in wide]
-    measured = [
-        place
-        for place in find_measurements(info, layout, window, values)
-        if place not in wide
-    ]
-    remarks = (
-        [f"{steps}: bicubic interpolation, which keeps all digits"] if wide else []
-    )
+        if not interpolated.isdisjoint(group):
+            interpolated.update(group)
+    measured = find_measurements(info, layout, window, values)
+    measured = [index for index in measured if index not in interpolated]
     if measured:
-        numbers = ",".join(
-            str(layout.bands[layout.smooth[place]]) for place in measured
-        )
         remarks.append(
-            f"band {numbers}: measurements with less detail than a network needs, whose error is "
-            f"{NETWORK_ERROR:.2%} of their range: bicubic interpolation"
+            f"band {_numbers(layout, measured)}: measurements with less detail than a network "
+            f"needs, whose error is {NETWORK_ERROR:.2%} of their range: bicubic interpolation"
         )
-    remark = (
-        f"{'; '.join(remarks)}; -m {options.model} takes the network" if remarks else ""
-    )
-    return EnlargingMethod(tuple(sorted({*wide, *measured})), remark=remark)
+    remark = ""
+    if remarks:
+        remark = f"{'; '.join(remarks)}; -m {options.model} takes the network"
+    return EnlargingMethod(tuple(sorted(interpolated.union(measured))), remark=remark)
+
+
+def _numbers(layout: BandLayout, places: Iterable[int]) -> str:
+    """Return the numbers of bands with commas between them."""
+    return ",".join(str(layout.bands[layout.smooth[index]]) for index in places)
 
 
 def interpolated_as_they_are(
@@ -86,7 +90,9 @@ def interpolated_as_they_are(
     """Give the bands that are interpolated the range 0 to 1, which changes no value."""
     if not method.interpolated:
         return values
-    ranges = list(values.ranges) * (bands if len(values.ranges) == 1 else 1)
-    for place in method.interpolated:
-        ranges[place] = (0.0, 1.0)
+    ranges = list(values.ranges)
+    if len(ranges) == 1:
+        ranges *= bands
+    for index in method.interpolated:
+        ranges[index] = (0.0, 1.0)
     return replace(values, ranges=tuple(ranges))

@@ -8,13 +8,13 @@ borders.
 
 from __future__ import annotations
 
+import math
 import shutil
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,26 +22,28 @@ import numpy as np
 
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import attributes_for, hidden_name, write_whole
-from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture, mark_source
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
     BandInfo,
     enlarge_place,
+    info_of,
     read_info,
 )
 from srcli.imaging.rasters.merging import Piece, describe_mosaic, merge_parts
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputProfile, make_output
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.reading import RasterSource
+from srcli.imaging.rasters.reading import DecodedWindow, RasterSource
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.writing import PartWriter
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due
 from srcli.pipelines.upscale.photographs import kept_metadata, writing_options
-from srcli.pipelines.upscale.plans import read_kept_info
+from srcli.pipelines.upscale.plans import without_tags
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import Window
@@ -61,7 +63,7 @@ class Tile:
 
     item: Item
     piece: Piece
-    kind: dict[str, str]
+    features: dict[str, str]
     """What all tiles of a mosaic agree in, by names for the user."""
     picture: Picture | None = None
     """The header of a tile of a web map; None for georeferenced sheets."""
@@ -87,35 +89,34 @@ def upscale_mosaic(
     reporter = Reporter(progress, on_file, options.model)
     if len(inputs) != 1 or not inputs[0].is_dir():
         raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
-    new, finished = find_due(inputs, output, replace(options, recursive=True), reporter)
-    due, folder = {*new}, inputs[0]
+    due, finished = find_due(inputs, output, replace(options, recursive=True), reporter)
+    folder = inputs[0]
     mosaics: defaultdict[str, list[Item]] = defaultdict(list)
-    for item in (*new, *finished):
+    for item in (*due, *finished):
         mosaics[_level(item.source, folder)].append(item)
+    new = set(due)
     for level, items in mosaics.items():
-        groups = (
-            [] if due.isdisjoint(items) else _split(_read_tiles(items, level, reporter))
-        )
+        if new.isdisjoint(items):
+            continue
+        groups = _split(_read_tiles(items, level, reporter))
         if len(groups) > 1:
-            few = min(groups, key=len)[0].item.source
+            file = min(groups, key=len)[0].item.source
             progress.message(
                 f"{level or folder}: {len(groups)} groups of files lie far from each other, that "
-                f"of {few} among them; each is enlarged by itself"
+                f"of {file} among them; each is enlarged by itself"
             )
         for tiles in groups:
             # where one is new, its neighbours change as well
-            if not due.isdisjoint(tile.item for tile in tiles):
-                first = tiles[0].item.source
-                name = "_".join(first.relative_to(folder).with_suffix("").parts)
-                work = hidden_name(
-                    output / name, ".srx-mosaic"
-                )  # stays after an interruption
-                _upscale_group(
-                    tiles, work, level or str(folder), options, reporter, executor
-                )
-    known = {file.target for file in reporter.files}
+            if new.isdisjoint(tile.item for tile in tiles):
+                continue
+            path = tiles[0].item.source.relative_to(folder).with_suffix("")
+            # this folder stays after an interruption
+            work = hidden_name(output / "_".join(path.parts), ".srx-mosaic")
+            name = level or str(folder)
+            _upscale_group(tiles, work, name, options, reporter, executor)
+    targets = {report.target for report in reporter.files}
     for item in finished:
-        if item.target not in known:
+        if item.target not in targets:
             reporter.add(item, "skipped")
     return reporter
 
@@ -159,66 +160,77 @@ def _upscale_group(
     executor: ProcessExecutor | None,
 ) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    first = tiles[0].item.source
-    vrt, result, text = (
-        work / f"{first.stem}.vrt",
-        work / "enlarged.tif",
-        _describe(tiles),
-    )
+    first_source = tiles[0].item.source
+    vrt = work / f"{first_source.stem}.vrt"
+    result = work / "enlarged.tif"
+    text = _describe(tiles)
     if not vrt.is_file() or vrt.read_bytes() != text:  # or else an earlier run goes on
         write_whole(vrt, text)
-    own = replace(
+    # the result says which bands are classes
+    raster_options = replace(
         options, keep_dates=False, format="auto", suffix="", overwrite=False,
-        strip_metadata=False, strip_provenance=False,  # the result says which bands are classes
+        strip_metadata=False, strip_provenance=False,
     )  # fmt: skip
-    shown = _Renaming(reporter.progress, str(vrt), name)
-    (made,) = upscale_files([vrt], result, own, progress=shown, executor=executor).files
-    if made.state != "failed":
+    progress = _Renaming(reporter.progress, str(vrt), name)
+    run = upscale_files(
+        [vrt], result, raster_options, progress=progress, executor=executor
+    )
+    report = run.files[0]
+    if report.state != "failed":
         _cut(tiles, result, options, reporter)
         shutil.rmtree(work, ignore_errors=True)
         return
-    reason = shown.renamed(made.error.removeprefix(f"{vrt}: "))
+    reason = progress.renamed(report.error.removeprefix(f"{vrt}: "))
     for tile in tiles:
         reporter.fail(tile.item, f"{tile.item.source}: {reason}")
-        reason = f"is enlarged together with {first}"
+        reason = f"is enlarged together with {first_source}"
 
 
-def _split(
-    tiles: Sequence[Tile],
-    start: str = "top",
-    size: str = "height",
-    *,
-    last: bool = False,
-) -> list[list[Tile]]:
-    """Split tiles where ``_FAR`` rows or columns are empty; place each part from its corner."""
+def _split(tiles: Sequence[Tile]) -> list[list[Tile]]:
+    """Split tiles where ``_FAR`` rows or columns are empty, as often as there is such a gap."""
+    unsplit = [list(tiles)]
+    groups = []
+    while unsplit:
+        group = unsplit.pop()
+        pieces = _split_along(group, "top", "height")
+        if len(pieces) == 1:
+            pieces = _split_along(group, "left", "width")
+        if len(pieces) == 1:
+            groups.append(_placed(group))
+        else:
+            unsplit += reversed(pieces)
+    return groups
 
-    def at(tile: Tile) -> float:
-        return float(getattr(tile.piece, start))
 
-    ordered = sorted(tiles, key=at)
-    ends = accumulate((at(tile) + getattr(tile.piece, size) for tile in ordered), max)
-    pairs = enumerate(zip(ends, ordered[1:], strict=False), 1)
-    cuts = [0, *(n for n, (end, tile) in pairs if at(tile) > end + _FAR), len(tiles)]
-    if tiles and (not last or len(cuts) > 2):
-        other = ("left", "width") if start == "top" else ("top", "height")
-        parts = [ordered[a:b] for a, b in pairwise(cuts)]
-        return [
-            each for one in parts for each in _split(one, *other, last=len(cuts) == 2)
-        ]
-    top, left = (
-        min((getattr(t.piece, x) for t in tiles), default=0) for x in ("top", "left")
-    )
-    placed: list[Tile] = []
+def _split_along(tiles: Sequence[Tile], start: str, size: str) -> list[list[Tile]]:
+    """Split tiles between rows, or columns, where ``_FAR`` are empty."""
+    groups: list[list[Tile]] = []
+    end = -math.inf
+    for tile in sorted(tiles, key=lambda tile: float(getattr(tile.piece, start))):
+        begin = getattr(tile.piece, start)
+        if not groups or begin > end + _FAR:
+            groups.append([])
+        groups[-1].append(tile)
+        end = max(end, begin + getattr(tile.piece, size))
+    return groups
+
+
+def _placed(tiles: Sequence[Tile]) -> list[Tile]:
+    """Return tiles in the order of their names, placed from their upper left corner."""
+    y = min(tile.piece.top for tile in tiles)
+    x = min(tile.piece.left for tile in tiles)
+    placed = []
     for tile in sorted(tiles, key=lambda tile: tile.item.source):
-        down, right = round(tile.piece.top - top), round(tile.piece.left - left)
-        placed.append(replace(tile, piece=tile.piece._replace(top=down, left=right)))
-    return [placed] if placed else []
+        piece = tile.piece
+        piece = piece._replace(top=round(piece.top - y), left=round(piece.left - x))
+        placed.append(replace(tile, piece=piece))
+    return placed
 
 
 def _level(path: Path, folder: Path) -> str:
     """Return the folder of a zoom level, ``.`` for the folder itself; empty for other names."""
     parts = path.absolute().relative_to(folder.absolute().parent).with_suffix("").parts
-    if len(parts) < 3 or not all(one.isdecimal() for one in parts[-2:]):
+    if len(parts) < 3 or not (parts[-1].isdecimal() and parts[-2].isdecimal()):
         return ""
     if path.suffix.lower() in (".tif", ".tiff"):  # sheets may have numbers
         with suppress(SrxError), open_raster(path) as dataset:
@@ -229,21 +241,28 @@ def _level(path: Path, folder: Path) -> str:
 
 def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[Tile]:
     """Read and decode all tiles; those that are damaged, or unlike the most, are reported."""
-    found: list[Tile] = []
+    tiles: list[Tile] = []
     for item in items:
         with reporter.guard(item):
-            found.append(_read_map_tile(item) if level else _read_sheet(item))
-    if not found:
+            tiles.append(_read_map_tile(item) if level else _read_sheet(item))
+    if not tiles:
         return []
-    ((most, _),) = Counter(tuple(tile.kind.values()) for tile in found).most_common(1)
-    usual = dict(zip(found[0].kind, most, strict=True))
-    for tile in found:
-        for name in [name for name in usual if tile.kind[name] != usual[name]][:1]:
-            reason = (
-                f"its {name} is {tile.kind[name]}, that of the others {usual[name]}"
-            )
-            reporter.fail(tile.item, f"{tile.item.source}: {reason}; it is left out")
-    return [tile for tile in found if tile.kind == usual]
+    counts = Counter(tuple(tile.features.items()) for tile in tiles)
+    ((usual, _),) = counts.most_common(1)
+    alike = []
+    for tile in tiles:
+        for name, text in usual:
+            if tile.features[name] != text:
+                reason = (
+                    f"its {name} is {tile.features[name]}, that of the others {text}"
+                )
+                reporter.fail(
+                    tile.item, f"{tile.item.source}: {reason}; it is left out"
+                )
+                break
+        else:
+            alike.append(tile)
+    return alike
 
 
 def _read_map_tile(item: Item) -> Tile:
@@ -254,21 +273,33 @@ def _read_map_tile(item: Item) -> Tile:
             f"{item.source}: is no map tile (8 bits, one upright picture)"
         )
     with open_raster(item.source) as dataset:
-        palette = dataset.colorinterp[0].name == "palette"
-        colours = "123" if dataset.count > 2 else "111"
+        has_palette = dataset.colorinterp[0].name == "palette"
+        has_colours = dataset.count > 2
         bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8))
-    height, width = picture.height, picture.width
-    top, left = int(item.source.stem) * height, int(item.source.parent.name) * width
     # the mask is the alpha band of those that have one
-    bands = (*colours, "1" if palette else "mask,1")
-    # values of fewer bits are read as they are stored
-    more = [{"ScaleRatio": f"{255 / (2**bits - 1)}"}] * 3 * (bits < 8) or [{}] * 3
-    if palette:
-        more = [{"ColorTableComponent": f"{number}"} for number in range(1, 5)]
-    piece = Piece(item.source.absolute(), top, left, height, width, bands, [*more, {}])
-    return Tile(
-        item=item, piece=piece, kind={"size": f"{width}x{height}"}, picture=picture
+    bands = ["1", "1", "1"]
+    if has_colours:
+        bands = ["1", "2", "3"]
+    bands.append("1" if has_palette else "mask,1")
+    element = {}
+    if bits < 8:  # such values are read as they are stored
+        element = {"ScaleRatio": f"{255 / (2**bits - 1)}"}
+    elements = [element] * 3
+    if has_palette:
+        elements = [{"ColorTableComponent": f"{number}"} for number in range(1, 5)]
+    height = picture.height
+    width = picture.width
+    piece = Piece(
+        file=item.source.absolute(),
+        top=int(item.source.stem) * height,
+        left=int(item.source.parent.name) * width,
+        height=height,
+        width=width,
+        bands=bands,
+        more=[*elements, {}],
     )
+    features = {"size": f"{width}x{height}"}
+    return Tile(item=item, piece=piece, features=features, picture=picture)
 
 
 def _read_sheet(item: Item) -> Tile:
@@ -286,69 +317,80 @@ def _read_sheet(item: Item) -> Tile:
     ):
         for _, window in dataset.block_windows(1):
             dataset.read(window=window)
-        pixel = dataset.transform
-        if pixel.is_identity or pixel.b or pixel.d:
+        transform = dataset.transform
+        if transform.is_identity or transform.b or transform.d:
             raise PictureError(
                 f"{item.source}: has no place for --mosaic: no name z/x/y, and no georeference "
                 "along rows and columns"
             )
-        left, top = pixel.c / pixel.a, pixel.f / pixel.e
-        names = [one.name for one in dataset.colorinterp]
-        table = dataset.colormap(1) if names[0] == "palette" else {}
-        pairs = zip(names, dataset.dtypes, strict=True)
-        kind = {
-            "coordinate system": dataset.crs,
-            "pixel size": f"{pixel.a:.9g}, {pixel.e:.9g}",
-            "kind of bands": " ".join(
-                name if name == "alpha" else dtype for name, dtype in pairs
-            ),
-            "palette (checksum)": f"{zlib.crc32(repr(table).encode()):08x}"
-            if table
-            else "none",
-            "nodata value": dataset.nodata,
-            "place between whole pixels": tuple(
-                round(one % 1, 2) % 1 for one in (left, top)
-            ),
-        }
-        bands = [*map(str, dataset.indexes), "mask,1"]
+        column = transform.c / transform.a
+        row = transform.f / transform.e
+        between = (round(column % 1, 2) % 1, round(row % 1, 2) % 1)
+        names = [interpretation.name for interpretation in dataset.colorinterp]
+        palette = "none"
+        if names[0] == "palette" and (table := dataset.colormap(1)):
+            palette = f"{zlib.crc32(repr(table).encode()):08x}"
         # where a sheet is empty, what lies below it is seen
-        own = {"NODATA": "nan" if dataset.nodata is None else f"{dataset.nodata!r}"}
-        if dataset.nodata is None and dataset.dtypes[0][0] != "f":
-            own = {}
-        if any(
-            flag.name in ("per_dataset", "alpha") for flag in dataset.mask_flag_enums[0]
-        ):
-            own = {"UseMaskBand": "true"}
-        more = [{"NODATA": "0"} if name == "alpha" else own for name in names] + [
-            {"NODATA": "0"}
-        ]
-        size = dataset.height, dataset.width
-        piece = Piece(item.source.absolute(), top, left, *size, bands, more)
-        return Tile(
-            item=item, piece=piece, kind={name: str(kind[name]) for name in kind}
+        element = {}
+        flags = {flag.name for flag in dataset.mask_flag_enums[0]}
+        if flags & {"per_dataset", "alpha"}:
+            element = {"UseMaskBand": "true"}
+        elif dataset.nodata is not None:
+            element = {"NODATA": f"{dataset.nodata!r}"}
+        elif dataset.dtypes[0][0] == "f":
+            element = {"NODATA": "nan"}
+        kinds = []
+        elements = []
+        for name, dtype in zip(names, dataset.dtypes, strict=True):
+            if name == "alpha":
+                kinds.append(name)
+                elements.append({"NODATA": "0"})
+            else:
+                kinds.append(dtype)
+                elements.append(element)
+        piece = Piece(
+            file=item.source.absolute(),
+            top=row,
+            left=column,
+            height=dataset.height,
+            width=dataset.width,
+            bands=[*map(str, dataset.indexes), "mask,1"],
+            more=[*elements, {"NODATA": "0"}],
         )
+        features = {
+            "coordinate system": str(dataset.crs),
+            "pixel size": f"{transform.a:.9g}, {transform.e:.9g}",
+            "kind of bands": " ".join(kinds),
+            "palette (checksum)": palette,
+            "nodata value": str(dataset.nodata),
+            "place between whole pixels": str(between),
+        }
+        return Tile(item=item, piece=piece, features=features)
 
 
 def _describe(tiles: Sequence[Tile]) -> bytes:
     """Return the mosaic as a VRT."""
     pieces = [tile.piece for tile in tiles]
-    first, sheets = read_info(tiles[0].item.source), tiles[0].picture is None
-    bands, nodata = first.bands, first.bands[0].nodata if sheets else None
-    if not sheets:
+    info = read_info(tiles[0].item.source)
+    bands = info.bands
+    nodata = bands[0].nodata
+    has_mask = nodata is None
+    if tiles[0].picture is not None:
         names = (*COLOURS, "alpha")
         bands = tuple(BandInfo(dtype="uint8", interpretation=name) for name in names)
-    corner = Window(
-        top=-int(pieces[0].top), left=-int(pieces[0].left), height=1, width=1
-    )
+        nodata = None
+        has_mask = False
+    piece = pieces[0]
+    corner = Window(top=-int(piece.top), left=-int(piece.left), height=1, width=1)
     output = OutputProfile(
         driver="VRT",
         height=max(int(piece.top) + piece.height for piece in pieces),
         width=max(int(piece.left) + piece.width for piece in pieces),
         dtype=bands[0].dtype,
         bands=bands,
-        mask=sheets and nodata is None,
+        mask=has_mask,
         nodata=nodata,
-        place=enlarge_place(first.place, corner, 1),
+        place=enlarge_place(info.place, corner, 1),
     )
     return describe_mosaic(output, pieces)
 
@@ -357,82 +399,89 @@ def _cut(
     tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter: Reporter
 ) -> None:
     """Write each tile's window of the enlarged mosaic."""
-    scale, info = options.scale, read_info(result)
-    tags = info.tags[""]
-    repeated = [
-        int(band) for band in tags.get("SRX_NEAREST_BANDS", "").split(",") if band
-    ]
-    layout = choose_layout(
-        info, classes=[1] if info.palette else repeated
-    )  # no JPEG of classes
-    with RasterSource(info, layout, choose_window(info)[0]) as whole:
+    scale = options.scale
+    with OpenedRaster(result) as opened:
+        info = info_of(opened)
+        class_bands = [1]
+        if not info.palette:
+            numbers = info.tags[""].get("SRX_NEAREST_BANDS", "")
+            class_bands = [int(number) for number in numbers.split(",") if number]
+        layout = choose_layout(info, classes=class_bands)  # no JPEG of classes
+        mosaic = RasterSource(info, layout, choose_window(info)[0])
         for tile in tiles:
-            item, piece, picture = tile.item, tile.piece, tile.picture
-            height, width = piece.height * scale, piece.width * scale
-            top, left = int(piece.top) * scale, int(piece.left) * scale
-            window = Window(top=top, left=left, height=height, width=width)
-            with reporter.guard(item):
-                item.make_folder()
-                if picture is None:
-                    _write_sheet(item, whole, window, options)
+            piece = tile.piece
+            window = Window(
+                top=int(piece.top) * scale,
+                left=int(piece.left) * scale,
+                height=piece.height * scale,
+                width=piece.width * scale,
+            )
+            with reporter.guard(tile.item):
+                tile.item.make_folder()
+                if tile.picture is None:
+                    _write_sheet(tile.item, mosaic, window, options)
                 else:
-                    decoded = whole.decode(window)
-                    photograph = Photograph(
-                        pixels=np.ascontiguousarray(
-                            decoded.pixels[:, :, : picture.channels]
-                        ),
-                        alpha=decoded.alpha if picture.has_alpha else None,
-                        metadata=kept_metadata(
-                            picture.metadata, picture, options, options.model
-                        ),
+                    _write_map_tile(
+                        tile.item, tile.picture, mosaic.decode(window), options
                     )
-                    form = writing_options(item, picture, options)
-                    write_photograph(item.target, photograph, **form)
-                reporter.add(item, size=(height, width))
+                reporter.add(tile.item, size=(window.height, window.width))
+
+
+def _write_map_tile(
+    item: Item, picture: Picture, decoded: DecodedWindow, options: UpscaleOptions
+) -> None:
+    pixels = decoded.pixels[:, :, : picture.channels]
+    photograph = Photograph(
+        pixels=np.ascontiguousarray(pixels),
+        alpha=decoded.alpha if picture.has_alpha else None,
+        metadata=kept_metadata(picture.metadata, picture, options, options.model),
+    )
+    form = writing_options(item, picture, options)
+    write_photograph(item.target, photograph, **form)
 
 
 def _write_sheet(
-    item: Item, whole: RasterSource, window: Window, options: UpscaleOptions
+    item: Item, mosaic: RasterSource, window: Window, options: UpscaleOptions
 ) -> None:
     """Write a window of the enlarged mosaic as it is, with the place and the tags of the sheet."""
-    own = read_kept_info(item, options)
-    size = Window(top=0, left=0, height=own.height, width=own.width)
-    tops, stop = (
-        range(window.top, window.top + window.height, 256),
-        window.top + window.height,
-    )
-    strips = (replace(window, top=top, height=min(256, stop - top)) for top in tops)
-    is_full = all(whole.decode(strip).valid.all() for strip in strips)
-    tags = {
-        name: own.tags[name] for name in own.tags if name != "xml:XMP"
-    }  # which tells sizes
-    info = replace(whole.info, mask=None) if is_full else whole.info
+    sheet = read_info(item.source, options.raster.nodata)
+    if options.strip_metadata:
+        sheet = without_tags(sheet)
+    info = mosaic.info
+    if _is_full(mosaic, window):
+        info = replace(info, mask=None)
+    tags = dict(sheet.tags)
+    tags.pop("xml:XMP", None)  # which tells sizes
     named = replace(info, path=item.source, tags=tags)  # the path is for messages
-    kept = [
-        own.bands[band - 1]
-        for band in options.raster.bands or range(1, len(own.bands) + 1)
-    ]
-    layout, outputs = whole.layout, list[BandInfo]()
-    if len(kept) == len(layout.outputs):  # else a palette has become colours
-        for band, mine in zip(layout.outputs, kept, strict=True):
-            about = {
-                k: t
-                for k, t in mine.about.items()
-                if k not in LEGEND or k in band.about
-            }
-            outputs.append(replace(band, tags=mine.tags, about=about))
+    numbers = options.raster.bands or range(1, len(sheet.bands) + 1)
+    layout = mosaic.layout
+    if len(numbers) == len(layout.outputs):  # else a palette has become colours
+        outputs = []
+        for band, number in zip(layout.outputs, numbers, strict=True):
+            sheet_band = sheet.band(number)
+            about = dict(sheet_band.about)
+            for element in LEGEND - band.about.keys():
+                about.pop(element, None)
+            outputs.append(replace(band, tags=sheet_band.tags, about=about))
         layout = replace(layout, outputs=tuple(outputs))
-    output = make_output(
-        named, layout, window, 1, options.output(item.format, item.source)
-    )
-    output.place = enlarge_place(own.place, size, options.scale)
-    with (
-        RasterSource(info, layout, window) as sheet,
-        open_parts(item.target, output, {}, resume=False) as (parts, _),
-    ):
-        writer = PartWriter(parts, range(parts.count), sheet, 1)
+    output_options = options.output(item.format, mark_source(item.source))
+    output = make_output(named, layout, window, 1, output_options)
+    size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
+    output.place = enlarge_place(sheet.place, size, options.scale)
+    source = RasterSource(info, layout, window)
+    with open_parts(item.target, output, {}, resume=False) as (parts, _):
+        writer = PartWriter(parts, range(parts.count), source, 1)
         for number in range(parts.count):
             writer.write_part(number)
-        merge_parts(
-            parts, attributes_for(item.target, item.source, dates=options.keep_dates)
-        )
+        dates = options.keep_dates
+        merge_parts(parts, attributes_for(item.target, item.source, dates=dates))
+
+
+def _is_full(mosaic: RasterSource, window: Window) -> bool:
+    """Return True if all pixels of a window are valid."""
+    bottom = window.top + window.height
+    for top in range(window.top, bottom, 256):
+        strip = replace(window, top=top, height=min(256, bottom - top))
+        if not mosaic.decode(strip).valid.all():
+            return False
+    return True

@@ -15,7 +15,7 @@ from typing import Literal
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
-from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix, mark_source
+from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.transparency import AlphaMode
@@ -30,7 +30,8 @@ from srcli.models.weights import (
     weights_path,
 )
 
-AUTO, USUAL_MODEL = "auto", "g-idrn"
+AUTO = "auto"
+USUAL_MODEL = "g-idrn"
 AUTO_STRENGTH = 0.5
 """Of ``g-idrn-photo`` where ``auto`` chooses it: preferred to 0 on 21 of 25 real
 pictures, without the torn faces of 1 (``benchmarks/sheets.md``)."""
@@ -66,7 +67,7 @@ class RasterOptions(OutputOptions):
     @property
     def asked_for(self) -> list[str]:
         """Names of the given options that have a meaning for rasters only."""
-        given = {
+        conditions = {
             "--bidx": self.bands is not None,
             "--rgb": self.rgb is not None,
             "--range": self.values != "auto",
@@ -79,7 +80,7 @@ class RasterOptions(OutputOptions):
             "--overviews": self.overviews,
             "--cog": self.cog,
         }
-        return [name for name, there in given.items() if there]
+        return [name for name, is_asked in conditions.items() if is_asked]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,20 +148,22 @@ class UpscaleOptions:
         """Return the size (height, width) that a photograph of this size becomes."""
         if isinstance(self.size, Box):
             return self.size.filled(height, width)
-        return self.fit.fitted(
-            *times((height, width), self.size or Fraction(self.scale))
-        )
+        factor = self.size or Fraction(self.scale)
+        return self.fit.fitted(*times((height, width), factor))
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
         """Return the scales, one or two, that make a photograph so large, or as near as can be."""
         if self.size is None:
             return (self.scale,)
-        sizes = zip(self.final_size(height, width), (height, width), strict=True)
-        needed = max(Fraction(wanted, side) for wanted, side in sizes)
+        final_height, final_width = self.final_size(height, width)
+        needed = max(Fraction(final_height, height), Fraction(final_width, width))
         scales = self._scales(model) or (self.scale,)
         chains = [*product(scales), *product(scales, repeat=2)]
-        chains.sort(key=lambda each: (math.prod(each), len(each), -each[0]))
-        return next((each for each in chains if math.prod(each) >= needed), chains[-1])
+        chains.sort(key=lambda chain: (math.prod(chain), len(chain), -chain[0]))
+        for chain in chains:
+            if math.prod(chain) >= needed:
+                return chain
+        return chains[-1]
 
     def model_for(self, condition: str, worn: str = PHOTO_MODEL) -> str:
         """Return the model for what a picture has gone through; "" where nobody has looked."""
@@ -176,10 +179,8 @@ class UpscaleOptions:
             raise UsageError(f"scale={self.scale}: give 1 to 16")
         if self.scale not in (self._scales(self.model) or (2, 3, 4)):
             usual = default_scale([self.model])
-            if self.size is None and self.scale not in (
-                0,
-                usual,
-            ):  # 8 perhaps, of a file
+            # 8 perhaps, of a file
+            if self.size is None and self.scale not in (0, usual):
                 object.__setattr__(self, "size", Fraction(self.scale))
             object.__setattr__(self, "scale", usual)
 
@@ -189,8 +190,10 @@ class UpscaleOptions:
         Outputs record it: one that was made with others is not finished. For a
         ``photograph`` options of rasters do not count.
         """
-        raster, engine = RasterOptions() if photograph else self.raster, self.engine
-        given = {
+        raster = RasterOptions() if photograph else self.raster
+        engine = self.engine
+        creation = sorted(raster.creation.items())
+        values = {
             "fit": self.fit != UNBOUNDED and self.fit,
             "size": self.size,
             "quality": self.quality,
@@ -205,19 +208,15 @@ class UpscaleOptions:
             "window": raster.srcwin or raster.bounds,
             "cog": raster.cog,
             "overviews": raster.overviews and not raster.cog,  # which has some
-            "creation": [
-                (key, value)
-                for key, value in sorted(raster.creation.items())
-                if "THREADS" not in key
-            ],
+            "creation": [pair for pair in creation if "THREADS" not in pair[0]],
             "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,
             "strength": model == PHOTO_MODEL and engine.strength,
             "denoise": engine.denoise != 1 and str(engine.denoise),
         }
-        said = {name: value for name, value in given.items() if value}
-        return f"{zlib.crc32(repr(said).encode()):08x}" if said else ""
+        asked = {name: value for name, value in values.items() if value}
+        return f"{zlib.crc32(repr(asked).encode()):08x}" if asked else ""
 
     @property
     def records(self) -> bool:
@@ -240,9 +239,9 @@ class UpscaleOptions:
             source=source,
         )
 
-    def output(self, format: str, source: Path) -> OutputOptions:
-        """Return the options of the raster that is made of a source."""
-        made_by = self.made_by(mark_source(source)) if self.records else None
+    def output(self, format: str, mark: str) -> OutputOptions:
+        """Return the options of the raster that is made of an input; see ``mark_source``."""
+        made_by = self.made_by(mark) if self.records else None
         return replace(
             self.raster, format=format, quality=self.quality, provenance=made_by
         )
@@ -261,12 +260,13 @@ class UpscaleOptions:
                 f"--suffix {self.suffix}: is a part of a name, without folders"
             )
         if self.format != "auto":
-            known = format_of_suffix(self.format)
-            if known is None:
+            name = format_of_suffix(self.format)  # jpeg is jpg
+            if name is None:
                 hint = did_you_mean(self.format, FORMATS)
-                given = f"--format {self.format}{hint}"
-                raise UsageError(f"{given}: give auto or one of {', '.join(FORMATS)}")
-            object.__setattr__(self, "format", known)  # jpeg is jpg
+                raise UsageError(
+                    f"--format {self.format}{hint}: give auto or one of {', '.join(FORMATS)}"
+                )
+            object.__setattr__(self, "format", name)
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
             raise UsageError(f"--overlap must be below half of --tile {self.tile}")
         if self.engine.strength and not self.auto and self.model != PHOTO_MODEL:
@@ -275,14 +275,22 @@ class UpscaleOptions:
             )
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")
-        of_pixels = ("--bidx", "--rgb", "--range", "--classes", "--alpha")
-        others = [name for name in self.raster.asked_for if name not in of_pixels]
-        if self.mosaic and (self.of_photographs or others):
-            name = (*others, self.of_photographs)[0]
-            raise UsageError(f"--mosaic writes all tiles as they are cut; drop {name}")
-        if self.of_photographs and self.raster.asked_for:
+        self._check_kinds_of_inputs()
+
+    def _check_kinds_of_inputs(self) -> None:
+        """Refuse options of photographs, of rasters and of mosaics together."""
+        of_photographs = self.of_photographs
+        of_rasters = self.raster.asked_for
+        if self.mosaic:
+            of_pixels = ("--bidx", "--rgb", "--range", "--classes", "--alpha")
+            for name in (*of_rasters, of_photographs):
+                if name and name not in of_pixels:
+                    raise UsageError(
+                        f"--mosaic writes all tiles as they are cut; drop {name}"
+                    )
+        if of_photographs and of_rasters:
             raise UsageError(
-                f"{self.of_photographs} is for photographs and {self.raster.asked_for[0]} for "
+                f"{of_photographs} is for photographs and {of_rasters[0]} for "
                 "rasters; upscale them in two runs"
             )
 
@@ -290,9 +298,9 @@ class UpscaleOptions:
 def file_of_model(model: str, scale: int) -> tuple[Path, int]:
     """Return the file that a model is loaded from, and its time; 0 if it is not there."""
     code, file = split_model(model)
-    file = file or (
-        Path(code.rpartition(":")[0]) if code else weights_path(model, scale)
-    )
+    if file is None and code:
+        file = Path(code.rpartition(":")[0])
+    file = file or weights_path(model, scale)
     return file, file.stat().st_mtime_ns if file.is_file() else 0
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -19,12 +19,8 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
-from srcli.imaging.alpha import fill_transparent, hides_colours
-from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import judge
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
@@ -38,7 +34,6 @@ from srcli.imaging.photograph import (
     release,
 )
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
-from srcli.imaging.resize import resize, shrink, shrink_mask
 from srcli.imaging.writing import (
     LOSSLESS,
     check_writable,
@@ -51,8 +46,8 @@ from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.metrics.machine import free_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
-from srcli.ports.image import are_units
 from srcli.quantities import format_bytes
 from srcli.threads import read_ahead
 
@@ -60,12 +55,7 @@ if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
 
-Finish = Callable[..., Photograph]
-
-HIDDEN_COLOURS = (
-    "colours that alpha hides are replaced by those around them; --keep-hidden keeps them, where "
-    "alpha is data (gloss, height) and no transparency"
-)
+OpenedPhotograph = tuple[Item, Picture]
 LARGEST_PHOTOGRAPH = 400_000_000
 """Output pixels; larger pictures are read by windows. One number, so that results do
 not depend on the machine."""
@@ -82,38 +72,47 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster
     options, and with ``--fit`` for a file that is read by windows.
     """
-    asked, sized = bool(options.raster.asked_for), options.of_photographs
     try:
         picture = open_picture(item.source, confined=item.from_folder)
     except PictureError:
-        if asked and not item.from_folder:
+        if options.raster.asked_for and not item.from_folder:
             return None  # reading it fails with the reason
         raise
-    if picture.raster is None:
-        turned, pixels = picture.orientation != 1, picture.height * picture.width
-        steps = options.steps(options.model, picture.height, picture.width)
-        times = 0 if turned or picture.format == "gif" else math.prod(steps)
-        large = pixels > LARGEST_AREA or pixels * times**2 > LARGEST_PHOTOGRAPH
-        if item.from_folder:
-            asked = asked and picture.format == "tif" and not turned
-        if asked and turned and not large:
-            raise PictureError(
-                f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
-                "drop them, or rotate the pixels first"
-            )
-        if not (asked or large):
-            return picture
-    if not sized:
+    if picture.raster is None and not _needs_windows(item, picture, options):
+        return picture
+    option = options.of_photographs
+    if not option:
         return None
-    if picture.raster is not None:
+    if picture.raster is None:
         raise PictureError(
-            f"{item.source}: is a raster ({picture.raster}), and {sized} is for photographs; "
-            f"{'give -s 4, or another scale of the model' if options.size else f'drop {sized}'}"
+            f"{item.source}: is too large for {option} when it is enlarged (more than "
+            f"{LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
         )
+    advice = f"drop {option}"
+    if options.size:
+        advice = "give -s 4, or another scale of the model"
     raise PictureError(
-        f"{item.source}: is too large for {sized} when it is enlarged (more than "
-        f"{LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
+        f"{item.source}: is a raster ({picture.raster}), and {option} is for photographs; {advice}"
     )
+
+
+def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
+    """Return True for a photograph that raster options apply to, or that is too large."""
+    is_turned = picture.orientation != 1
+    pixels = picture.height * picture.width
+    is_large = pixels > LARGEST_AREA
+    if not is_turned and picture.format != "gif":
+        steps = options.steps(options.model, picture.height, picture.width)
+        is_large = is_large or pixels * math.prod(steps) ** 2 > LARGEST_PHOTOGRAPH
+    as_raster = bool(options.raster.asked_for)
+    if item.from_folder:
+        as_raster = as_raster and picture.format == "tif" and not is_turned
+    if as_raster and is_turned and not is_large:
+        raise PictureError(
+            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
+            "drop them, or rotate the pixels first"
+        )
+    return as_raster or is_large
 
 
 def choose_model(
@@ -140,75 +139,6 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
     return choose_model(read_photograph(picture), options, picture.format)[0]
 
 
-def prepare(
-    photograph: Photograph, *, keep_hidden: bool = False
-) -> tuple[Array, tuple[str, ...], Finish]:
-    """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen.
-
-    With ``keep_hidden`` the colours under alpha stay, whatever it is.
-
-    Equal red, green and blue are one channel to the network, which would give them a
-    tint, and three again in what is written.
-
-    Returns:
-        The pixels, and all warnings. And what takes the pixels enlarged, (sH, sW, C),
-        with the size (height, width) that is wanted, if it is another, and returns the
-        photograph to be written.
-    """
-    pixels, alpha, metadata = photograph.pixels, photograph.alpha, photograph.metadata
-    warnings, holes, low, high = [*photograph.warnings], None, 0.0, 1.0
-    if are_floats := pixels.dtype == np.float32:
-        finite = np.isfinite(pixels)
-        if not finite.all():
-            warnings.append("pixels that are not finite stay so")
-            holes = np.any(~finite, axis=2)
-        low = float(pixels.min(where=finite, initial=np.inf))
-        high = float(pixels.max(where=finite, initial=-np.inf))
-        if low > high or are_units(low, high):
-            low, high = 0.0, 1.0
-        else:
-            warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
-        span = (high - low) or 1.0
-        high = low + span
-        pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
-    if alpha is not None and not keep_hidden:
-        seen, pixels = pixels, fill_transparent(pixels, alpha)
-        if hides_colours(seen, pixels):
-            warnings.append(HIDDEN_COLOURS)
-    before, channels = pixels.shape[:2], pixels.shape[2]
-    if channels > 1 and are_gray(pixels):
-        pixels = np.ascontiguousarray(pixels[:, :, :1])
-
-    def finish(enlarged: Array, size: tuple[int, int] | None = None) -> Photograph:
-        scale = len(enlarged) // before[0]
-        size = size or (enlarged.shape[0], enlarged.shape[1])
-        enlarged = shrink(enlarged, size)
-        if are_floats:
-            enlarged = (enlarged * np.float32(high - low) + np.float32(low)).astype(
-                np.float32
-            )
-        if holes is not None:
-            larger = holes.repeat(scale, axis=0).repeat(scale, axis=1)
-            enlarged[shrink_mask(larger, size)] = np.nan
-        own = None if alpha is None else shrink(enlarge_alpha(alpha, scale), size)
-        fitted, _ = fit_metadata(metadata, PixelMap(before=before, after=size))
-        if enlarged.shape[2] < channels:
-            enlarged = np.broadcast_to(enlarged, (*size, channels))
-        return Photograph(pixels=enlarged, alpha=own, metadata=fitted)
-
-    return pixels, tuple(warnings), finish
-
-
-def enlarge_alpha(alpha: Array, scale: int) -> Array:
-    """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
-    if not alpha.size or alpha.min() == alpha.max():
-        return np.full(
-            (alpha.shape[0] * scale, alpha.shape[1] * scale), alpha.flat[0], alpha.dtype
-        )
-    # bicubic overshoots: opaque and clear areas must stay exactly so
-    return np.clip(resize(alpha, scale), alpha.min(), alpha.max())
-
-
 @dataclass(kw_only=True, eq=False)
 class PhotographJob:
     """One photograph between reading and writing."""
@@ -217,14 +147,15 @@ class PhotographJob:
     picture: Picture
     size: tuple[int, int]
     """Of the output: height, width."""
+    model: str
+    condition: str
+    """See ``FileReport``."""
+    warnings: tuple[str, ...]
     passes: tuple[tuple[str, int], ...]
     """Model and scale of the passes that are left; a later one has a clean picture
     before it."""
-    pixels: Array
-    """Prepared for the next pass."""
-    finish: Finish
-    known: dict[str, Any]
-    """Fields of its ``FileReport``: model, condition, warnings, size."""
+    prepared: PreparedPhotograph
+    """For the next pass."""
     enlarged: Array = field(init=False)
     started: float = 0.0
     tiles: int = 0
@@ -232,7 +163,7 @@ class PhotographJob:
     @property
     def key(self) -> tuple[str, int, int]:
         """Model, scale and depth of the next pass: that of the engine."""
-        return *self.passes[0], self.pixels.dtype.itemsize * 8
+        return *self.passes[0], self.prepared.pixels.dtype.itemsize * 8
 
 
 @dataclass(eq=False)
@@ -248,11 +179,12 @@ class PhotographRun:
 
     def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
         """Return the engine and tiles of a model."""
-        options, pool = self.options, self.pool.of(model, scale)
+        options = self.options
+        pool = self.pool.of(model, scale)
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
         return pool.engine(bits), tiling
 
-    def _prepare(self, photograph: Photograph) -> tuple[Array, tuple[str, ...], Finish]:
+    def _prepare(self, photograph: Photograph) -> PreparedPhotograph:
         return prepare(photograph, keep_hidden=self.options.keep_hidden)
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
@@ -260,55 +192,71 @@ class PhotographRun:
 
         They are opened one by one; one that fails leaves the others alone.
         """
-        animations: list[tuple[Item, Picture]] = []
+        animations: list[OpenedPhotograph] = []
         rasters: list[Item] = []
-        asked = self.options.raster.asked_for
-
-        def stills() -> Iterator[tuple[Item, Picture]]:
-            for item in items:
-                with self.reporter.guard(item):
-                    picture = open_photograph(item, self.options)
-                    if picture is None:
-                        rasters.append(item)
-                        continue
-                    if asked:
-                        self.reporter.progress.warn(
-                            f"photographs are upscaled without {', '.join(asked)}, which apply to "
-                            "rasters; a photograph that is named itself is upscaled as a raster"
-                        )
-                        asked.clear()
-                    if is_kept(picture, item.format):
-                        animations.append((item, picture))
-                    else:
-                        yield item, picture
-
-        workers = self.options.workers
-        for portion in portions(stills(), self.options, self.processes):
-            # after an interruption the pictures that are being written are finished
-            with (
-                read_ahead(
-                    self._load, portion, ahead=workers + 1, workers=workers
-                ) as reading,
-                read_ahead(
-                    self._save,
-                    self._enlarged(self._loaded(reading)),
-                    ahead=workers,
-                    workers=workers,
-                ) as saving,
-            ):
-                for job, future in saving:
-                    with self.reporter.guard(job.item, job.started):
-                        future.result()
-                        self.reporter.add(
-                            job.item, started=job.started, tiles=job.tiles, **job.known
-                        )
+        stills = self._open_stills(items, animations, rasters)
+        for portion in portions(stills, self.options, self.processes):
+            self._upscale_portion(portion)
         for item, picture in animations:
             with self.reporter.guard(item):
                 self._upscale_animation(item, picture)
         return rasters
 
+    def _open_stills(
+        self,
+        items: Sequence[Item],
+        animations: list[OpenedPhotograph],
+        rasters: list[Item],
+    ) -> Iterator[OpenedPhotograph]:
+        """Open inputs and yield still photographs; add the others to one of the lists."""
+        ignored = self.options.raster.asked_for
+        for item in items:
+            with self.reporter.guard(item):
+                picture = open_photograph(item, self.options)
+                if picture is None:
+                    rasters.append(item)
+                    continue
+                if ignored:
+                    self.reporter.progress.warn(
+                        f"photographs are upscaled without {', '.join(ignored)}, which apply to "
+                        "rasters; a photograph that is named itself is upscaled as a raster"
+                    )
+                    ignored = []  # it is told once
+                if is_kept(picture, item.format):
+                    animations.append((item, picture))
+                else:
+                    yield item, picture
+
+    def _upscale_portion(self, portion: Iterator[OpenedPhotograph]) -> None:
+        """Read, enlarge and write photographs that fit into memory together."""
+        workers = self.options.workers
+        # after an interruption the pictures that are being written are finished
+        with (
+            read_ahead(
+                self._load, portion, ahead=workers + 1, workers=workers
+            ) as reading,
+            read_ahead(
+                self._save,
+                self._enlarged(self._loaded(reading)),
+                ahead=workers,
+                workers=workers,
+            ) as saving,
+        ):
+            for job, future in saving:
+                with self.reporter.guard(job.item, job.started):
+                    future.result()
+                    self.reporter.add(
+                        job.item,
+                        started=job.started,
+                        model=job.model,
+                        condition=job.condition,
+                        tiles=job.tiles,
+                        size=job.size,
+                        warnings=job.warnings,
+                    )
+
     def _loaded(
-        self, reading: Iterable[tuple[tuple[Item, Picture], Future[PhotographJob]]]
+        self, reading: Iterable[tuple[OpenedPhotograph, Future[PhotographJob]]]
     ) -> Iterator[PhotographJob]:
         for (item, _), future in reading:
             with self.reporter.guard(item):
@@ -316,49 +264,47 @@ class PhotographRun:
                 self._engine(*job.key)  # here, where a picture may fail of it
                 yield job
 
-    def _load(self, opened: tuple[Item, Picture]) -> PhotographJob:
+    def _load(self, opened: OpenedPhotograph) -> PhotographJob:
         item, picture = opened
         begin(item.source)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture)
         model, condition = choose_model(photograph, self.options, picture.format)
-        first, *others = self.options.steps(model, picture.height, picture.width)
         metadata = kept_metadata(photograph.metadata, picture, self.options, model)
-        pixels, found, finish = self._prepare(replace(photograph, metadata=metadata))
-        warnings = (*found, *unwritable, *lost_metadata(item.format, metadata))
+        prepared = self._prepare(replace(photograph, metadata=metadata))
+        lost = lost_metadata(item.format, metadata)
+        first_scale, *scales = self.options.steps(model, picture.height, picture.width)
+        passes = [(self.options.model, scale) for scale in scales]
         return PhotographJob(
             item=item,
             picture=picture,
             size=size,
-            passes=((model, first), *((self.options.model, scale) for scale in others)),
-            pixels=pixels,
-            finish=finish,
-            known={
-                "model": model,
-                "condition": condition,
-                "warnings": warnings,
-                "size": size,
-            },
+            model=model,
+            condition=condition,
+            warnings=(*prepared.warnings, *unwritable, *lost),
+            passes=((model, first_scale), *passes),
+            prepared=prepared,
         )
 
     def _enlarged(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
         """Yield jobs after their last pass."""
         # neighbours of one model, scale and depth share an engine, and batches
-        for key, group in groupby(jobs, key=lambda each: each.key):
+        for key, group in groupby(jobs, key=lambda job: job.key):
             engine, tiling = self._engine(*key)
-            larger: list[PhotographJob] = []
+            unfinished: list[PhotographJob] = []
             works = self._works(group, tiling)
             for work in run_stream(engine, works, task=self.reporter):
                 job: PhotographJob = work.owner
                 if work.error is not None:
                     self.reporter.fail(job.item, work.error, job.started)
                 elif len(job.passes) > 1:
-                    job.pixels, _, job.finish = self._prepare(job.finish(job.enlarged))
+                    larger = job.prepared.finish(job.enlarged)
+                    job.prepared = self._prepare(larger)
                     job.passes = job.passes[1:]
-                    larger.append(job)
+                    unfinished.append(job)
                 else:
                     yield job
-            yield from self._enlarged(larger)
+            yield from self._enlarged(unfinished)
 
     def _works(
         self, jobs: Iterable[PhotographJob], tiling: Tiling
@@ -368,13 +314,14 @@ class PhotographRun:
             item = job.item
             with self.reporter.guard(item):
                 item.make_folder()
-                grid, scale = (
-                    tiling.padded_grid(*job.pixels.shape[:2]),
-                    job.passes[0][1],
-                )
-                folder = item.target.parent
+                pixels = job.prepared.pixels
+                _, scale = job.passes[0]
                 work, job.enlarged = array_job(
-                    job.pixels, grid, name=str(item.source), scale=scale, folder=folder
+                    pixels,
+                    tiling.padded_grid(*pixels.shape[:2]),
+                    name=str(item.source),
+                    scale=scale,
+                    folder=item.target.parent,
                 )
                 work.owner = job
                 job.started = job.started or time.monotonic()
@@ -383,64 +330,70 @@ class PhotographRun:
                 yield work
 
     def _save(self, job: PhotographJob) -> None:
-        photograph = job.finish(job.enlarged, job.size)
+        photograph = job.prepared.finish(job.enlarged, job.size)
         form = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **form)
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
         begin(item.source)
-        started, model = time.monotonic(), self.options.model
-        scale, *more = self.options.steps(model, picture.height, picture.width)
-        if more:
+        started = time.monotonic()
+        model = self.options.model
+        scale, *further = self.options.steps(model, picture.height, picture.width)
+        if further:
             raise PictureError(
                 f"{item.source}: is an animation; give a size up to -s {scale}"
             )
         size, unwritable = check_output(item, picture, self.options)
         metadata = kept_metadata(picture.metadata, picture, self.options, model)
-        warnings = (
-            *picture.warnings,
-            *unwritable,
-            *lost_metadata(item.format, metadata),
-        )
+        lost = lost_metadata(item.format, metadata)
         item.make_folder()
         engine, tiling = self._engine(model, scale, 8)
-        times: list[list[int]] = []
-        tiles, fitted = 0, metadata
+        timings: list[tuple[int, int]] = []
+        tiles = 0
+        fitted = metadata
         # beside the output, where there is room for it
         frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
 
         def works() -> Iterator[ImageJob]:
-            for photograph, *timing in read_frames(replace(picture, metadata=metadata)):
-                (pixels, _, finish), name = self._prepare(photograph), str(item.source)
-                grid = tiling.padded_grid(*pixels.shape[:2])
-                work, enlarged = array_job(pixels, grid, name=name, scale=scale)
-                if not times:
+            stored = read_frames(replace(picture, metadata=metadata))
+            for index, (photograph, duration, plays) in enumerate(stored):
+                prepared = self._prepare(photograph)
+                grid = tiling.padded_grid(*prepared.pixels.shape[:2])
+                work, enlarged = array_job(
+                    prepared.pixels, grid, name=str(item.source), scale=scale
+                )
+                if index == 0:
                     self.reporter.grow(work.tiles * picture.frames)
-                work.owner = len(times), finish, enlarged
-                times.append(timing)
+                work.owner = index, prepared, enlarged
+                timings.append((duration, plays))
                 yield work
 
         for work in run_stream(engine, works(), task=self.reporter):
             if work.error is not None:
                 raise work.error
-            index, finish, enlarged = work.owner
-            done = finish(enlarged, size)
-            assert done.alpha is not None  # frames have it
-            frames[index, :, :, :3], frames[index, :, :, 3] = done.pixels, done.alpha
+            index, prepared, enlarged = work.owner
+            frame = prepared.finish(enlarged, size)
+            assert frame.alpha is not None  # frames have it
+            frames[index, :, :, :3] = frame.pixels
+            frames[index, :, :, 3] = frame.alpha
             release(frames)
-            fitted = done.metadata
+            fitted = frame.metadata
             tiles += work.tiles
         write_animation(
             item.target,
             frames,
-            milliseconds=[each for each, _ in times],
-            plays=times[0][1],
+            milliseconds=[milliseconds for milliseconds, _ in timings],
+            plays=timings[0][1],
             metadata=fitted,
             **writing_options(item, picture, self.options),
         )
         self.reporter.add(
-            item, started=started, tiles=tiles, size=size, warnings=warnings
+            item,
+            started=started,
+            tiles=tiles,
+            size=size,
+            warnings=(*picture.warnings, *unwritable, *lost),
         )
 
 
@@ -484,68 +437,71 @@ def check_output(
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
-    needed, free = photograph_memory(item, picture, options), free_memory()
+    needed = photograph_memory(item, picture, options)
+    free = free_memory()
     if free is not None and needed > free:
         raise PictureError(
             f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
-    if is_kept(
-        picture, item.format
-    ):  # whose pictures wait on the disk for the last one
-        held, what = (
-            picture.frames * height * width * 4,
-            f"its {picture.frames} pictures take",
-        )
-        item.check_disk(what, held, held, "a smaller --scale")
+    # the pictures of an animation wait on the disk for the last one
+    if is_kept(picture, item.format):
+        frames_bytes = picture.frames * height * width * 4
+        frames = f"its {picture.frames} pictures take"
+        item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
         if picture.has_default:
-            warnings = (
-                *warnings,
-                "its picture for programs without animation is left out",
-            )
+            text = "its picture for programs without animation is left out"
+            warnings = (*warnings, text)
     if height < picture.height or width < picture.width:
-        own = f"{picture.width}x{picture.height}"
-        warnings = (
-            *warnings,
-            f"becomes {width}x{height}, smaller than the input ({own})",
-        )
+        before = f"{picture.width}x{picture.height}"
+        text = f"becomes {width}x{height}, smaller than the input ({before})"
+        warnings = (*warnings, text)
     return (height, width), warnings
 
 
 def portions(
-    opened: Iterable[tuple[Item, Picture]], options: UpscaleOptions, processes: int = 1
-) -> Iterator[Iterator[tuple[Item, Picture]]]:
+    opened: Iterable[OpenedPhotograph], options: UpscaleOptions, processes: int = 1
+) -> Iterator[Iterator[OpenedPhotograph]]:
     """Yield runs of neighbouring photographs that together take half of the free memory at most.
 
     One may always be held; the processes divide the memory among them.
     """
     free = free_memory()
     budget = sys.maxsize if free is None else free // 2 // processes
-    number = held = 0
+    number = 0
+    taken_bytes = 0
 
-    def portion(one: tuple[Item, Picture]) -> int:
-        nonlocal number, held
-        size = photograph_memory(*one, options)
-        if held and held + size > budget:
-            number, held = number + 1, 0
-        held += size
+    def portion_of(photograph: OpenedPhotograph) -> int:
+        nonlocal number, taken_bytes
+        size = photograph_memory(*photograph, options)
+        if taken_bytes and taken_bytes + size > budget:
+            number += 1
+            taken_bytes = 0
+        taken_bytes += size
         return number
 
-    for _, group in groupby(opened, key=portion):
+    for _, group in groupby(opened, key=portion_of):
         yield group
 
 
 def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> int:
     """Estimate the most bytes that a photograph takes, from reading to writing it."""
     channels = picture.channels + picture.has_alpha
-    given = picture.height * picture.width * channels * picture.bits // 8
-    times = math.prod(options.steps(options.model, picture.height, picture.width))
-    made = given * times**2
-    # what the network gives is encoded as it lies there
-    direct = (
-        item.format in ("png", "jpg", "tif")
-        and picture.bits in FORMATS[item.format].bits
+    input_bytes = picture.height * picture.width * channels * picture.bits // 8
+    steps = options.steps(options.model, picture.height, picture.width)
+    output_bytes = input_bytes * math.prod(steps) ** 2
+    is_converted = (
+        item.format not in ("png", "jpg", "tif")
+        or picture.bits not in FORMATS[item.format].bits
     )
-    if not direct or picture.has_alpha or picture.bits == 32 or options.of_photographs:
-        return 6 * given + 3 * made
-    return 3 * given + (made if made <= LARGEST_IN_MEMORY else 0)
+    if (
+        is_converted
+        or picture.has_alpha
+        or picture.bits == 32
+        or options.of_photographs
+    ):
+        return 6 * input_bytes + 3 * output_bytes
+    # what the network gives is encoded as it lies there
+    if output_bytes <= LARGEST_IN_MEMORY:
+        return 3 * input_bytes + output_bytes
+    return 3 * input_bytes

@@ -12,16 +12,19 @@ import srcli
 from srcli.errors import PictureError
 from srcli.imaging.rasters.classes import choose_bands
 from srcli.imaging.rasters.fills import find_fills
-from srcli.imaging.rasters.info import RasterInfo, read_info
+from srcli.imaging.rasters.info import RasterInfo, info_of
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import choose_value_range, judge_raster
 from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.methods import (
     INTERPOLATION,
+    EnlargingMethod,
     choose_method,
     interpolated_as_they_are,
 )
@@ -65,30 +68,39 @@ class RasterPlan:
         return Parts(self.item.target, self.output)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        return self.output.height, self.output.width
+
+    def open(self, rows: int) -> RasterSource:
+        """Open the window; no block is decoded twice for tiles of so many rows."""
+        return RasterSource(self.info, self.layout, self.window, rows)
+
+    @property
     def has_network(self) -> bool:
         """Some of its bands are enlarged by the network; others are classes alone."""
         return bool(self.layout.groups)
 
 
-def read_kept_info(item: Item, options: UpscaleOptions) -> RasterInfo:
-    """Read a raster's header, without tags if they are to be stripped."""
-    info = read_info(item.source, options.raster.nodata)
-    if not options.strip_metadata:
-        return info
-    kept: dict[str, Mapping[str, str]] = {"": {}}
-    for domain, tags in info.tags.items():
-        if domain == "COLOR_PROFILE":
-            kept[domain] = tags
-        elif domain == "" and "AREA_OR_POINT" in tags:  # a part of the georeference
-            kept[domain] = {"AREA_OR_POINT": tags["AREA_OR_POINT"]}
+def without_tags(info: RasterInfo) -> RasterInfo:
+    """Return what a raster says of itself without its tags, but for profile and georeference."""
+    tags: dict[str, Mapping[str, str]] = {"": {}}
+    if "COLOR_PROFILE" in info.tags:
+        tags["COLOR_PROFILE"] = info.tags["COLOR_PROFILE"]
+    if "AREA_OR_POINT" in info.tags.get("", {}):  # a part of the georeference
+        tags[""] = {"AREA_OR_POINT": info.tags[""]["AREA_OR_POINT"]}
     bands = tuple(replace(band, tags={}) for band in info.bands)
-    return replace(info, tags=kept, bands=bands)
+    return replace(info, tags=tags, bands=bands)
 
 
-def plan_raster(item: Item, options: UpscaleOptions) -> RasterPlan:
-    """Read a raster's header and decide on bands, window, values and output."""
+def plan_raster(
+    item: Item, options: UpscaleOptions, opened: OpenedRaster
+) -> RasterPlan:
+    """Decide by a raster's header on bands, window, values and output."""
     asked = options.raster
-    info = read_kept_info(item, options)
+    info = info_of(opened, asked.nodata)
+    if options.strip_metadata:
+        info = without_tags(info)
     _check_output_is_no_part(item, info)
     window, notes_on_window = choose_window(
         info, srcwin=asked.srcwin, bounds=asked.bounds
@@ -115,8 +127,8 @@ def plan_raster(item: Item, options: UpscaleOptions) -> RasterPlan:
         options = replace(options, model=INTERPOLATION)
         remark_on_range = ""
 
-    wanted = options.output(item.format, item.source)
-    output = make_output(info, layout, window, options.scale, wanted)
+    output_options = options.output(item.format, opened.mark)
+    output = make_output(info, layout, window, options.scale, output_options)
     remarks = [*layout.remarks, remark_on_range, method.remark]
     remarks.append(_hint_at_overviews(item, info, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
@@ -126,7 +138,7 @@ def plan_raster(item: Item, options: UpscaleOptions) -> RasterPlan:
         notes.append(
             "--keep-hidden is for photographs: colours under alpha are not kept"
         )
-    plan = RasterPlan(
+    return RasterPlan(
         item=item,
         options=options,
         info=info,
@@ -138,9 +150,8 @@ def plan_raster(item: Item, options: UpscaleOptions) -> RasterPlan:
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=condition,
-        fingerprint={},
+        fingerprint=_fingerprint(info, layout, window, values, method, options),
     )
-    return replace(plan, fingerprint=_fingerprint(plan, values))
 
 
 def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
@@ -172,20 +183,26 @@ def _hint_at_overviews(item: Item, info: RasterInfo, options: UpscaleOptions) ->
     return "the input has overviews: --overviews adds some to the result"
 
 
-def _fingerprint(plan: RasterPlan, values: Values) -> dict[str, object]:
+def _fingerprint(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    values: Values,
+    method: EnlargingMethod,
+    options: UpscaleOptions,
+) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""
-    info, layout, window = plan.info, plan.layout, plan.window
     states: list[object] = [_file_state(path) for path in info.files]
     if isinstance(info.path, DatasetName):  # one of its file's
         states.insert(0, str(info.path))
     return {
         "version": srcli.__version__,
         "input": states,
-        "scale": plan.options.scale,
+        "scale": options.scale,
         "classes": layout.classes,
         "bands": [*layout.bands, layout.alpha, layout.soft_alpha],
         "rgb": layout.groups,
-        "interpolated": plan.interpolated,
+        "interpolated": method.interpolated,
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.fills) for band in info.bands]),

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from srcli.files import attributes_for
 from srcli.holding import begin
-from srcli.imaging.photograph import check_unchanged, mark_source
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.values import is_gray_raster
@@ -73,9 +73,7 @@ class MeasuringStep:
             plan.options.model, pool.network, plan.options.tile, plan.options.overlap
         )
         grid = tiling.padded_grid(plan.window.height, plan.window.width)
-        with RasterSource(
-            plan.info, plan.layout, plan.window, grid.tile_height
-        ) as source:
+        with plan.open(grid.tile_height) as source:
             tensors = calibrate(raster_engine, source, grid)
         calibration = None
         if tensors is not None:
@@ -142,7 +140,7 @@ class MakingStep:
         if self.measurement is not None:
             engine = make_raster_engine(plan, pool, gray=self.measurement.is_gray)
             rows_read = self.grid.tile_height
-        with RasterSource(plan.info, plan.layout, plan.window, rows_read) as source:
+        with plan.open(rows_read) as source:
             source.zero_is_black = all(low == 0 for low, _ in plan.values.ranges)
             # those that are there were made by a worker that was lost
             for run in self._write_blanks(source, task):
@@ -163,6 +161,14 @@ class MakingStep:
         task: Task,
     ) -> None:
         """Make a run of parts by the network."""
+        from srcli.layers.transfer import upload
+
+        assert self.measurement is not None
+        tensors = None
+        if self.measurement.calibration:
+            tensors = {}
+            for name, values in self.measurement.calibration.items():
+                tensors[name] = upload(values, engine.engine.device)
         with write_behind(writer.write, WAITING) as write:
             job = ImageJob(
                 name=str(self.plan.item.source),
@@ -170,20 +176,9 @@ class MakingStep:
                 write=write,
                 grid=self.grid,
                 tile_rows=self.tile_rows(run),
-                calibration=self._calibration_on(engine),
+                calibration=tensors,
             )
             run_one(engine, job, task=task)
-
-    def _calibration_on(self, engine: RasterEngine) -> dict[str, Any] | None:
-        """Return the measurements as tensors of the engine's device."""
-        from srcli.layers.transfer import upload
-
-        assert self.measurement is not None
-        calibration = self.measurement.calibration
-        if not calibration:
-            return None
-        device = engine.engine.device
-        return {name: upload(value, device) for name, value in calibration.items()}
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
         """Write the missing parts of which a sparse file holds nothing; return the others.
@@ -198,11 +193,11 @@ class MakingStep:
             for number in run:
                 if source.is_blank(self._rows_of(number, source)):
                     plan.parts.add(number, b"")
-        others = plan.parts.missing(self.runs)
-        done = sum(len(self.tile_rows(run)) for run in missing)
-        done -= sum(len(self.tile_rows(run)) for run in others)
-        task.advance(done * self.tiles_across)
-        return others
+        still_missing = plan.parts.missing(self.runs)
+        blank_rows = replace(self, runs=missing).tile_row_count
+        blank_rows -= replace(self, runs=still_missing).tile_row_count
+        task.advance(blank_rows * self.tiles_across)
+        return still_missing
 
     def _rows_of(self, number: int, source: RasterSource) -> Window:
         """Return the rows of the input that a part depends on, by way of its tiles."""
@@ -214,8 +209,8 @@ class MakingStep:
             grid = self.grid
             rows = self.tile_rows(range(number, number + 1))
             top = max(grid.tops[rows.start] - grid.edge, 0)
-            last = grid.tops[rows.stop - 1] - grid.edge
-            bottom = min(last + grid.tile_height, source.height)
+            last_top = grid.tops[rows.stop - 1] - grid.edge
+            bottom = min(last_top + grid.tile_height, source.height)
         return Window(top=top, left=0, height=bottom - top, width=source.width)
 
 
@@ -260,57 +255,70 @@ def upscale_raster(
 ) -> None:
     """Upscale a raster and report it, a failure too; ``slots`` steps are done at once."""
     started = time.monotonic()
-
-    def tell(text: str) -> None:
-        reporter.progress.message(f"{item.source}: {text}")
-
     with reporter.guard(item, started):
         begin(item.source)
-        mark = mark_source(item.source)
-        plan = plan_raster(item, options)
-        for remark in plan.remarks:
-            tell(remark)
-        item.make_folder()
-        try_creation_options(item.target, plan.output)
-        fingerprint = plan.fingerprint
-        measurement = None
-        if plan.has_network:
-            (measurement,) = do([MeasuringStep(plan)])
-            assert measurement is not None
-            fingerprint = {**fingerprint, **measurement.fingerprint}
-        resume = options.raster.resume
-        with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
-            parts,
-            notes,
-        ):
-            for note in notes:
-                tell(note)
-            missing = parts.missing()
-            kept = parts.count - sum(map(len, missing))
-            if kept:
-                tell(f"{kept} of {parts.count} parts are kept from an earlier run")
-            steps = _share_out(MakingStep(plan, measurement, missing), slots)
-            tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
-            reporter.grow(tiles)
-            do(steps)
-            size = (plan.output.height, plan.output.width)
-            if math.prod(size) >= LARGE:
-                tell(f"the tiles are done; writing {item.target.name}")
-            check_unchanged(item.source, mark)
-            dates = options.keep_dates
-            merge_parts(parts, attributes_for(item.target, item.source, dates=dates))
+        with OpenedRaster(item.source) as opened:
+            plan = plan_raster(item, options, opened)
+            tiles = _make(plan, opened, reporter, do, slots)
         reporter.add(
             item,
             started=started,
             model=plan.options.model,
             condition=plan.condition,
             tiles=tiles,
-            size=size,
+            size=plan.size,
             warnings=plan.notes,
         )
 
 
-def _share_out(whole: MakingStep, slots: int) -> list[MakingStep]:
+def _make(
+    plan: RasterPlan,
+    opened: OpenedRaster,
+    reporter: Reporter,
+    do: DoSteps,
+    slots: int,
+) -> int:
+    """Make a raster by its plan, write it, and return the number of its tiles."""
+    item = plan.item
+
+    def tell(text: str) -> None:
+        reporter.progress.message(f"{item.source}: {text}")
+
+    for remark in plan.remarks:
+        tell(remark)
+    item.make_folder()
+    try_creation_options(item.target, plan.output)
+    fingerprint = plan.fingerprint
+    measurement = None
+    if plan.has_network:
+        (measurement,) = do([MeasuringStep(plan)])
+        assert measurement is not None
+        fingerprint = {**fingerprint, **measurement.fingerprint}
+    resume = plan.options.raster.resume
+    with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
+        parts,
+        notes,
+    ):
+        for note in notes:
+            tell(note)
+        missing = parts.missing()
+        earlier = parts.count - sum(map(len, missing))
+        if earlier:
+            tell(f"{earlier} of {parts.count} parts are kept from an earlier run")
+        steps = _share_out(MakingStep(plan, measurement, missing), slots)
+        tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
+        reporter.grow(tiles)
+        do(steps)
+        if math.prod(plan.size) >= LARGE:
+            tell(f"the tiles are done; writing {item.target.name}")
+        opened.check_unchanged()
+        opened.close()  # the output may replace it
+        dates = plan.options.keep_dates
+        merge_parts(parts, attributes_for(item.target, item.source, dates=dates))
+    return tiles
+
+
+def _share_out(step: MakingStep, slots: int) -> list[MakingStep]:
     """Cut the runs of a step into those that each worker makes.
 
     One worker makes all, so that no row of tiles is computed twice. Among several there
@@ -318,14 +326,14 @@ def _share_out(whole: MakingStep, slots: int) -> list[MakingStep]:
     that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
     """
     if slots == 1:
-        return [whole] if whole.runs else []
-    rows = whole.tile_row_count
-    wanted = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
-    count = max(min(wanted, rows // FEWEST_TILE_ROWS), 1)
-    length = max(-(-sum(map(len, whole.runs)) // count), 1)
+        return [step] if step.runs else []
+    rows = step.tile_row_count
+    longest = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
+    count = max(min(longest, rows // FEWEST_TILE_ROWS), 1)
+    length = max(-(-sum(map(len, step.runs)) // count), 1)
     steps = []
-    for run in whole.runs:
+    for run in step.runs:
         for start in range(run.start, run.stop, length):
-            piece = range(start, min(start + length, run.stop))
-            steps.append(MakingStep(whole.plan, whole.measurement, [piece]))
+            shorter = range(start, min(start + length, run.stop))
+            steps.append(replace(step, runs=[shorter]))
     return steps

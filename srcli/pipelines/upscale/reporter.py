@@ -51,16 +51,18 @@ class Item:
             ) from error
 
     def check_disk(
-        self, what: str, needed: int, least: int, advice: str
+        self, subject: str, needed: int, least: int, advice: str
     ) -> tuple[str, ...]:
         """Refuse an output where less than ``least`` bytes are free; warn where it may not fit."""
         free, folder = free_disk(self.target)
-        takes = f"{what} {format_bytes(needed)} when enlarged"
+        takes = f"{subject} {format_bytes(needed)} when enlarged"
         room = f"{format_bytes(free)} are free in {folder}"
         if free < least:
             advice = f"make room, take another folder or {advice}"
             raise PictureError(f"{self.source}: {takes}, and {room}; {advice}")
-        return (f"{takes}, before compression, and {room}",) if free < needed else ()
+        if free < needed:
+            return (f"{takes}, before compression, and {room}",)
+        return ()
 
     def check_folder(self) -> None:
         """Check that the output's folder can be made and written to, without making it."""
@@ -106,14 +108,14 @@ class FileReport:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FileReport:
         """Make a report of what ``as_json`` gave, after its way through JSON."""
-        size = values["size"]
         restored = {
             "source": as_input(values["source"]),
             "target": Path(values["target"]),
-            "size": None if size is None else tuple(size),
             "warnings": tuple(values["warnings"]),
             "details": tuple(values["details"]),
         }
+        if values["size"] is not None:
+            restored["size"] = tuple(values["size"])
         return cls(**values | restored)
 
 
@@ -138,8 +140,11 @@ class Reporter(Task):
     )
 
     def __post_init__(self) -> None:
-        self._task, self._expected = Task(), 0
-        self._begun, self._known, self._total = 0, 0.0, 0.0
+        self._task = Task()
+        self._expected = 0
+        self._begun = 0
+        self._tiles = 0.0
+        self._total = 0.0
         self._earlier: set[Path] = set()
         for values in history().reports:  # of a worker that a file ended
             report = FileReport.from_json(values)
@@ -161,8 +166,9 @@ class Reporter(Task):
         failed = self.counts["failed"]
         if not failed:
             return ExitCode.OK
-        some = failed < len(self.files) or any(file.kept for file in self.files)
-        return ExitCode.PARTIAL if some else ExitCode.USAGE
+        if failed == len(self.files) and not any(file.kept for file in self.files):
+            return ExitCode.USAGE
+        return ExitCode.PARTIAL
 
     def open(self, files: int) -> None:
         """Start the progress display for so many files; 0 where others know how many there are."""
@@ -179,10 +185,11 @@ class Reporter(Task):
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture that begins."""
-        self._known += amount
-        self._begun += amount > 0
+        self._tiles += amount
+        if amount > 0:
+            self._begun += 1
         files = self._expected - self.counts["failed"]
-        total = self._known * max(files / max(self._begun, 1), 1)
+        total = self._tiles * max(files / max(self._begun, 1), 1)
         self._task.grow(total - self._total)
         self._total = total
 
@@ -191,7 +198,7 @@ class Reporter(Task):
         item: Item,
         state: State = "done",
         started: float | None = None,
-        **known: Any,
+        **values: Any,
     ) -> None:
         """Show the warnings of a file and record its report.
 
@@ -200,8 +207,8 @@ class Reporter(Task):
         """
         seconds = 0.0 if started is None else time.monotonic() - started
         if state == "done":
-            known = {"model": self.model} | known
-        report = FileReport(item.source, item.target, state, seconds=seconds, **known)
+            values.setdefault("model", self.model)
+        report = FileReport(item.source, item.target, state, seconds=seconds, **values)
         for warning in report.warnings:
             self.progress.warn(f"{report.source}: {warning}")
         self.record(report)
@@ -248,7 +255,7 @@ class Reporter(Task):
         kept: bool = False,
     ) -> None:
         """Record that an item failed; for ``kept`` see ``FileReport``."""
-        details = error.details if isinstance(error, DefectError) else ()
+        details = getattr(error, "details", ())  # of a defect
         self.add(item, "failed", started, error=str(error), details=details, kept=kept)
 
 
@@ -256,8 +263,10 @@ def explained(error: SrxError, item: Item) -> SrxError:
     """Return a defect that is memory or a disk without room as what the user can do about it."""
     cause = error.__cause__ if isinstance(error, DefectError) else None
     if isinstance(cause, MemoryError):
-        short = "does not fit into memory when enlarged; crop it, or use a smaller scale or --tile"
-        return PictureError(f"{item.source}: {short}")
+        return PictureError(
+            f"{item.source}: does not fit into memory when enlarged; "
+            "crop it, or use a smaller scale or --tile"
+        )
     if isinstance(cause, OSError):
         return PictureError(explain_os_error(item.target, cause))
     return error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from srcli.holding import begin, history
 from srcli.imaging.rasters.merging import try_creation_options
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import is_kept, lost_metadata
 from srcli.inference.building import EnginePool
@@ -110,13 +111,10 @@ def _upscale(
 def _one_suspect_each(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """Yield each input that may have ended a former worker alone, then the others."""
     suspects = history().suspects
-    others = []
     for item in items:
         if str(item.source) in suspects:
             yield [item]
-        else:
-            others.append(item)
-    yield others
+    yield [item for item in items if str(item.source) not in suspects]
 
 
 def _estimate(
@@ -140,11 +138,12 @@ def _estimate(
 
 
 def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) -> None:
-    plan = plan_raster(item, options)
+    with OpenedRaster(item.source) as opened:
+        plan = plan_raster(item, options, opened)
     try_creation_options(item.target, plan.output)  # what GDAL refuses is refused here
     reporter.add(
         item,
-        size=(plan.output.height, plan.output.width),
+        size=plan.size,
         bytes=round(disk_needed(plan.output) * plan.info.filled),
         warnings=plan.notes,
         details=plan.remarks,

@@ -27,22 +27,23 @@ if TYPE_CHECKING:
 
 SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
-UNREAD = frozenset({
-    ".psd", ".psb", ".xcf", ".kra", ".ai", ".eps", ".exr", ".pcx",
-    ".pfm", ".qoi", ".dds", ".ktx", ".ico", ".icns", ".cur", ".svg", ".svgz", ".emf",
-    ".wmf", ".pdf", ".djvu", ".cbz", ".cbr", ".jxr", ".wdp", ".fli", ".flc",
-    ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf",
-    ".pef", ".srw", ".rwl", ".3fr", ".iiq", ".x3f", ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm",
-    ".mts", ".m2ts", ".3gp", ".wmv", ".mpg", ".mpeg", ".insv", ".insp", ".dcm", ".fits", ".fit",
-    ".fts", ".nii", ".ecw", ".sid",
-})  # fmt: skip
+UNREAD = frozenset(
+    """
+    .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .dds .ktx .ico .icns .cur
+    .svg .svgz .emf .wmf .pdf .djvu .cbz .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
+    .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
+    .mp4 .m4v .mov .avi .mkv .webm .mts .m2ts .3gp .wmv .mpg .mpeg .insv .insp
+    .dcm .fits .fit .fts .nii .ecw .sid
+    """.split()  # noqa: SIM905 - as a list it fills a page
+)
 """Lower-case suffixes of pictures, films and rasters that a search of a folder passes
 over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of rasters more
 often."""
-NAMED_ONLY = frozenset({
-    ".tga", ".ppm", ".pgm", ".pnm", ".asc", ".grd", ".dem", ".nc", ".h5", ".hdf", ".gpkg",
-    ".mbtiles", ".kmz",
-})  # fmt: skip
+NAMED_ONLY = frozenset(
+    """
+    .tga .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz
+    """.split()  # noqa: SIM905 - as a list it fills a page
+)
 """Those that GDAL reads, and that hold other things as well."""
 _LOOKED_AT = SUFFIXES | INDIRECT_SUFFIXES | UNREAD | NAMED_ONLY
 _OF_OTHERS = (
@@ -65,8 +66,10 @@ class FolderSearch:
     def __init__(
         self, folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
     ) -> None:
-        self.folder, self.output = folder, output
-        self.options, self.reporter = options, reporter
+        self.folder = folder
+        self.output = output
+        self.options = options
+        self.reporter = reporter
         self._tell = reporter.progress.message
         self._inside = real_path(output)
         if is_within(real_path(folder), self._inside):
@@ -77,24 +80,25 @@ class FolderSearch:
         self._named_only = Counter[str]()
         self._of_others = Counter[str]()
 
-    def pictures(self) -> Iterator[Path]:
-        """Yield the pictures; tell at the end what was passed over."""
-        for place, folders, files in os.walk(self.folder, onerror=self._cannot_enter):
-            below = [Path(place, name) for name in sorted(folders)]
-            entered = filter(self._is_entered, below if self.options.recursive else [])
-            folders[:] = [path.name for path in entered]
-            into = self.output / Path(place).relative_to(self.folder)
-            has_results = bool(self.options.suffix) and real_path(into) == real_path(
-                place
-            )
+    def pictures(self) -> Iterator[tuple[Path, Path]]:
+        """Yield the pictures, each with the folder of its output; tell what was passed over."""
+        suffix = self.options.suffix
+        for parent, folders, files in os.walk(self.folder, onerror=self._cannot_enter):
+            names = sorted(folders)
+            folders.clear()
+            for name in names:
+                if self.options.recursive and self._is_entered(Path(parent, name)):
+                    folders.append(name)
+            target = self.output / Path(parent).relative_to(self.folder)
+            has_results = suffix and real_path(target) == real_path(parent)
             for name in sorted(files):
-                file = Path(place, name)
+                file = Path(parent, name)
                 if name[0] == "." or not self._is_picture(file):
                     continue
-                if has_results and file.stem.endswith(self.options.suffix):
+                if has_results and file.stem.endswith(suffix):
                     self._results += 1
                 else:
-                    yield file
+                    yield file, target
         self._tell_of_others()
 
     def _cannot_enter(self, error: OSError) -> None:
@@ -142,13 +146,13 @@ class FolderSearch:
         return False
 
     def _tell_of_others(self) -> None:
-        suffix, excluded = self.options.suffix, self._excluded
         if self._results:
+            suffix = self.options.suffix
             self._tell(
                 f"{self._results} pictures whose names end in {suffix!r} left out as results"
             )
-        if excluded:
-            self._tell(f"{excluded} files and folders left out by --exclude")
+        if self._excluded:
+            self._tell(f"{self._excluded} files and folders left out by --exclude")
         if number := self._of_others.total():
             folders = "1 folder" if number == 1 else f"{number} folders"
             names = ", ".join(sorted(self._of_others))
@@ -156,11 +160,9 @@ class FolderSearch:
                 f"{folders} of other programs left out ({names}); name one itself"
             )
         if number := self._unread.total():
-            files = (
-                "1 file is no picture"
-                if number == 1
-                else f"{number} files are no pictures"
-            )
+            files = f"{number} files are no pictures"
+            if number == 1:
+                files = "1 file is no picture"
             self._tell(f"{files} that srx reads: {_listed(self._unread)}")
         if number := self._named_only.total():
             files = "1 file is" if number == 1 else f"{number} files are"
@@ -201,16 +203,17 @@ def real_path(path: Path | str) -> str:
     accent; ß and ss are one name on macOS alone. A link that leads in a circle stays as
     it is.
     """
-    folder, name = os.path.split(
-        path
-    )  # one look at the file, as there may be very many
+    # one look at the file, as there may be very many
+    folder, name = os.path.split(path)
     if name in ("", ".", "..") or os.path.islink(path):  # noqa: PTH114
         real = os.path.realpath(path)
     else:
         real = os.path.join(_real_folder(folder), name)  # noqa: PTH118
     if sys.platform == "darwin":
         return unicodedata.normalize("NFD", real).casefold()
-    return real.lower() if sys.platform == "win32" else real
+    if sys.platform == "win32":
+        return real.lower()
+    return real
 
 
 def is_within(path: str, folder: str) -> bool:

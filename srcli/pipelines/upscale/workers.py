@@ -67,25 +67,24 @@ def upscale_by_workers(
         shared=shared,
     )
     large: list[Item] = []
-    for done in run(_share_out(items, options, slots)):
-        if done.result is None:
-            (item,) = done.unit.items
-            reporter.fail(item, f"{item.source}: {done.failure}")
+    for share in run(_share_out(items, options, slots)):
+        if share.result is None:
+            (item,) = share.unit.items
+            reporter.fail(item, f"{item.source}: {share.failure}")
             continue
-        for report in done.result["files"]:
+        for report in share.result["files"]:
             reporter.record(report)
-        large += done.result["large"]
+        large += share.result["large"]
 
     def do(steps: Sequence[RasterStep]) -> Sequence[Measurement | None]:
-        results = list(run(steps))  # others end before the error of one is raised
         measurements = []
-        for done in results:
-            if done.result is None:
-                source = done.unit.plan.item.source
-                raise PictureError(f"{source}: {done.failure}")
-            if "error" in done.result:
-                raise done.result["error"]
-            measurements.append(done.result["measurement"])
+        for step in list(run(steps)):  # others end before the error of one is raised
+            if step.result is None:
+                source = step.unit.plan.item.source
+                raise PictureError(f"{source}: {step.failure}")
+            if "error" in step.result:
+                raise step.result["error"]
+            measurements.append(step.result["measurement"])
         return measurements
 
     for item in large:
@@ -97,17 +96,16 @@ def _share_out(
 ) -> list[UpscaleShare]:
     """Cut inputs into shares that become smaller, so that all workers end at the same time."""
     shares = []
-    left = items
-    while left:
-        size = max(1, min(LARGEST_SHARE, len(left) // (2 * slots)))
-        shares.append(UpscaleShare(left[:size], options))
-        left = left[size:]
+    while items:
+        size = max(1, min(LARGEST_SHARE, len(items) // (2 * slots)))
+        shares.append(UpscaleShare(items[:size], options))
+        items = items[size:]
     return shares
 
 
 def upscale_unit(
     unit: UpscaleShare | RasterStep,
-    place: Place,
+    slot: Place,
     progress: Progress,
     stop: Callable[[], bool],
 ) -> JsonDict:
@@ -118,8 +116,8 @@ def upscale_unit(
     maybe None, or the ``error`` of which it failed.
     """
     if isinstance(unit, UpscaleShare):
-        return _do_share(unit, place, progress)
-    with _working(_on_device(unit.plan.options, place), place) as pool:
+        return _do_share(unit, slot, progress)
+    with _working(unit.plan.options, slot) as pool:
         try:
             with one_file(unit.plan.item.source):
                 return {"measurement": unit.do(pool, progress.task("tiles"))}
@@ -127,15 +125,15 @@ def upscale_unit(
             return {"error": explained(error, unit.plan.item)}
 
 
-def _do_share(unit: UpscaleShare, place: Place, progress: Progress) -> JsonDict:
-    options = _on_device(unit.options, place)
+def _do_share(unit: UpscaleShare, slot: Place, progress: Progress) -> JsonDict:
+    options = unit.options
     reporter = Reporter(progress, model=options.model)
     reporter.open(0)
     sharing = 1
-    if place.threads:
-        sharing = max(processors() // place.threads, 1)
+    if slot.threads:
+        sharing = max(processors() // slot.threads, 1)
     large: list[Item] = []
-    with _working(options, place) as pool:
+    with _working(options, slot) as pool:
         do = partial(do_here, pool, reporter)
         for item in PhotographRun(pool, options, reporter, sharing).upscale(unit.items):
             with reporter.guard(item):
@@ -146,14 +144,11 @@ def _do_share(unit: UpscaleShare, place: Place, progress: Progress) -> JsonDict:
     return {"files": reporter.files, "large": large}
 
 
-def _on_device(options: UpscaleOptions, place: Place) -> UpscaleOptions:
-    return replace(options, engine=replace(options.engine, device=place.device))
-
-
 @contextmanager
-def _working(options: UpscaleOptions, place: Place) -> Iterator[EnginePool]:
-    """Yield the engines of a worker, which takes the threads of its place."""
-    pool = cached_pool(options.model, options.scale, options.engine)
+def _working(options: UpscaleOptions, slot: Place) -> Iterator[EnginePool]:
+    """Yield the engines of a worker, which takes the device and threads of its place."""
+    engine_options = replace(options.engine, device=slot.device)
+    pool = cached_pool(options.model, options.scale, engine_options)
     access = network_access(allowed=options.allow_remote)
-    with threads(place.threads or None), access:
+    with threads(slot.threads or None), access:
         yield pool

@@ -111,22 +111,25 @@ OFFSETS = {"small": -0.5, "middle": 0.0, "large": -0.2, "other": 0.001}
 @pytest.fixture
 def written():
     """Four variants on two sets with three seeds, one training failed; names no format likes."""
-    variants = tuple(
-        Variant(
+    variants = []
+    results = []
+    for index, (name, published) in enumerate(PRINTED.items()):
+        variant = Variant(
             name=name,
             sentence=f"{name} {HOSTILE}",
-            published=PRINTED[name],
+            published=published,
             note="a | note",
         )
-        for name in PRINTED
-    )
+        variants.append(variant)
+        seeds = tuple(_seed(index, name, seed) for seed in range(3))
+        results.append(VariantResult(variant=variant, cost=_cost(index), seeds=seeds))
     ablation = Ablation(
         name="net/size",
         question=f"How large {HOSTILE}?",
         recipe="nested-attn-short",
         scale=4,
         base="middle",
-        variants=variants,
+        variants=tuple(variants),
         sets=("Set5", "BSD100"),
         source="Nobody | et al., Table <2>",
         memory_sizes=((64, 48),),
@@ -149,15 +152,9 @@ def written():
         "machine": "cpu (a processor), 2 threads, torch 2",
         "processes": 2,
     }
-    results = tuple(
-        VariantResult(
-            variant=variant,
-            cost=_cost(i),
-            seeds=tuple(_seed(i, variant.name, seed) for seed in range(3)),
-        )
-        for i, variant in enumerate(variants)
+    return AblationResult(
+        ablation=ablation, conditions=conditions, variants=tuple(results)
     )
-    return AblationResult(ablation=ablation, conditions=conditions, variants=results)
 
 
 COUNTS = {"Set5": 5, "BSD100": 9}

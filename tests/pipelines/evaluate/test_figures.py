@@ -43,7 +43,7 @@ CHANGED = "behaviour changed: figures of before cannot be compared with new ones
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory, astronaut):
+def folder(tmp_path_factory, astronaut):
     """A folder with a set of one colour and one gray photograph."""
     folder = tmp_path_factory.mktemp("version")
     (folder / "set").mkdir()
@@ -65,15 +65,14 @@ def with_fixed_weights(model, folder):
     return str(file)
 
 
-@pytest.mark.parametrize(("model", "given", "stored"), CASES)
-def test_scores_are_those_of_before(place, model, given, stored):
-    name = model if model == "bicubic" else with_fixed_weights(model, place)
-    own = {"device": "cpu", "costs": False, **given}
-    result = evaluate(
-        [name], [str(place / "set")], scales=[4], options=EvalOptions(**own)
-    )
-    (mean,) = result.means()
+@pytest.mark.parametrize(("model", "options", "stored"), CASES)
+def test_scores_are_those_of_before(folder, model, options, stored):
+    name = model if model == "bicubic" else with_fixed_weights(model, folder)
+    eval_options = EvalOptions(device="cpu", costs=False, **options)
+    result = evaluate([name], [str(folder / "set")], scales=[4], options=eval_options)
+    values = result.means()[0]["values"]
     for metric, expected in zip(TOLERANCE, stored, strict=True):
-        assert mean["values"][metric] == pytest.approx(
-            expected, abs=TOLERANCE[metric]
-        ), f"{CHANGED}: {[round(value, 6) for value in mean['values'].values()]}"
+        tolerance = TOLERANCE[metric]
+        assert values[metric] == pytest.approx(expected, abs=tolerance), (
+            f"{CHANGED}: {values}"
+        )

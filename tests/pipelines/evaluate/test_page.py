@@ -7,7 +7,6 @@ import hashlib
 import io
 import re
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,6 +24,13 @@ def page(written, crops):
 @pytest.fixture(scope="module")
 def tree(page, parse):
     return parse(page)
+
+
+def values(nodes, attribute):
+    """What an attribute says, of the nodes that have it."""
+    return [
+        node.attributes[attribute] for node in nodes if attribute in node.attributes
+    ]
 
 
 def section(tree, name):
@@ -45,49 +51,42 @@ def test_nothing_is_loaded_from_elsewhere_and_the_same_gives_the_same(
 ):
     assert evaluation_page(written, crops) == page
     assert not re.search(r"https?:|@import|url\(", page)
-    links = [
-        n.attributes[k]
-        for n in tree.all()
-        for k in ("src", "href")
-        if k in n.attributes
-    ]
+    links = values(tree.all(), "src") + values(tree.all(), "href")
     assert len(links) > 20
-    assert all(link.startswith(("data:image/", "#")) for link in links)
-    assert not [
-        node.tag
-        for node in tree.all()
-        if node.tag in ("link", "iframe", "object", "base")
-    ]
+    for link in links:
+        assert link.startswith(("data:image/", "#"))
+    for tag in ("link", "iframe", "object", "base"):
+        assert tree.all(tag) == []
 
 
 def test_the_policy_lets_its_own_script_run_and_no_other(tree):
     (script,) = tree.all("script")
     digest = base64.b64encode(hashlib.sha256(script.text.encode()).digest()).decode()
-    (policy,) = [
-        node.attributes["content"]
-        for node in tree.all("meta")
-        if node.attributes.get("http-equiv") == "Content-Security-Policy"
-    ]
+    assert values(tree.all("meta"), "http-equiv") == ["Content-Security-Policy"]
+    policy = " ".join(values(tree.all("meta"), "content"))
     assert "default-src 'none'" in policy
     assert f"script-src 'sha256-{digest}'" in policy
 
 
 def test_names_stay_text(written, tree):
     text = tree.text
-    for name in (*written.models, *dict.fromkeys(s.picture for s in written.scores)):
+    for name in written.models:
         assert name in text
-    for name in [name for _, name in written.sizes] + [
-        f.reason for f in written.failures
-    ]:
+    for score in written.scores:
+        assert score.picture in text
+    for _, name in written.sizes:
         assert name in text
+    for failure in written.failures:
+        assert failure.reason in text
     assert len(tree.all("script")) == 1
-    assert not [k for node in tree.all() for k in node.attributes if k.startswith("on")]
+    for node in tree.all():
+        assert " on" not in " ".join(["", *node.attributes])
 
 
 def test_links_lead_somewhere_and_ids_are_unique(tree):
-    ids = [node.attributes["id"] for node in tree.all() if "id" in node.attributes]
+    ids = values(tree.all(), "id")
     assert len(ids) == len(set(ids))
-    targets = {n.attributes["href"][1:] for n in tree.all("a")}
+    targets = {link.removeprefix("#") for link in values(tree.all("a"), "href")}
     assert targets <= set(ids)
     assert {"scores-x4", "crop-x4-0", "crop-x4-1", "crop-x4-2"} <= targets
 
@@ -96,13 +95,11 @@ def test_headings_pictures_and_tables_can_be_heard(tree):
     levels = [int(n.tag[1]) for n in tree.all() if re.fullmatch("h[1-6]", n.tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
-    assert all(node.attributes.get("alt") for node in tree.all("img"))
-    assert {n.attributes.get("scope") for n in tree.all("th")} == {
-        "col",
-        "row",
-        "rowgroup",
-    }
+    assert max(np.diff(levels)) <= 1
+    for node in tree.all("img"):
+        assert node.attributes.get("alt")
+    for node in tree.all("th"):
+        assert node.attributes.get("scope") in ("col", "row", "rowgroup")
     for node in tree.all("svg"):
         assert (
             node.attributes.get("aria-label")
@@ -116,11 +113,9 @@ def test_crops_are_the_very_pixels(crops, tree):
     assert len(cards) == len(crops)
     for card, crop in zip(cards, crops, strict=True):
         (figures,) = card.all("div", "crops")
-        shown = [decode(image) for image in figures.all("img")]
         sources = [crop.hr, crop.lr, *crop.sr.values()]
-        assert len(shown) == len(sources)
-        for pixels, expected in zip(shown, sources, strict=True):
-            assert np.array_equal(pixels, expected)
+        for image, expected in zip(figures.all("img"), sources, strict=True):
+            assert np.array_equal(decode(image), expected)
         (overview,) = card.all("span", "overview")[0].all("img")
         assert decode(overview).shape == crop.overview.shape
 
@@ -129,16 +124,16 @@ def test_the_overview_outlines_the_crop(crops, tree):
     for card, crop in zip(tree.all("article"), crops, strict=True):
         outline = card.all("rect", "outline")[0].attributes
         rows, columns = crop.size
-        expected = (
-            crop.window[1] / columns,
-            crop.window[0] / rows,
-            crop.window[3] / columns,
-            crop.window[2] / rows,
-        )
-        outline = [
-            float(outline[k].rstrip("%")) / 100 for k in ("x", "y", "width", "height")
-        ]
-        assert outline == pytest.approx(expected, abs=1e-4)
+        top, left, height, width = crop.window
+        expected = {
+            "x": left / columns,
+            "y": top / rows,
+            "width": width / columns,
+            "height": height / rows,
+        }
+        for name, fraction in expected.items():
+            percent = float(outline[name].rstrip("%"))
+            assert percent / 100 == pytest.approx(fraction, abs=1e-4)
 
 
 def test_crops_carry_the_psnr_and_the_best_is_marked(crops, tree):
@@ -165,11 +160,9 @@ def test_scores_differences_costs_and_failures_are_told(written, tree):
     assert len(section_text.all("tr")) == 1 + len(written.sizes) + len(
         written.differences
     )
-    links = {
-        link.text: link.attributes["href"]
-        for link in section(tree, "pictures-x4").all("a")
-    }
-    assert links["Photos/coffee"] == "#crop-x4-1"
+    links = section(tree, "pictures-x4").all("a")
+    (coffee,) = [link for link in links if link.text == "Photos/coffee"]
+    assert coffee.attributes["href"] == "#crop-x4-1"
     assert "579.7 K" in section(tree, "costs-x4").text
     assert len(tree.all("section", "failures")[0].all("li")) == 2
     for text in (written.chain, written.protocol.description):
@@ -190,7 +183,7 @@ def test_what_is_not_there_leaves_no_trace(written, parse):
         == tree.all("h1")[0].text
         == "Super-resolution side by side"
     )
-    assert not [n for n in tree.all() if n.attributes.get("id") == "differences-x4"]
+    assert "differences-x4" not in values(tree.all(), "id")
     assert tree.all("strong") == tree.all("em") == tree.all("section", "failures") == []
     assert tree.all("article") == []
     assert "0 of 9" in tree.text
@@ -216,9 +209,13 @@ def test_a_browser_shows_it_without_complaint(browse, page, crops, width, dark):
     assert complaints == []
     assert (facts["width"], facts["dark"]) == (width, dark)
     assert facts["overflow"] == 0
-    assert len(facts["images"]) == sum(3 + len(c.sr) for c in crops) + 1  # the viewer's
+    images = 1  # the viewer's
+    for crop in crops:
+        images += 3 + len(crop.sr)
+    assert len(facts["images"]) == images
     assert facts["images"].count(False) == 1  # the viewer is empty until it opens
-    assert [name for name in facts["requests"] if not name.startswith("data:")] == []
+    for name in facts["requests"]:
+        assert name.startswith("data:")
     assert shot.shape == (900, width, 3)
     assert len(np.unique(shot.reshape(-1, 3), axis=0)) > 50
     assert (shot[2, 2].mean() < 60) == dark
@@ -256,6 +253,6 @@ def test_keys_flip_between_crops_at_one_place(browse, page):
     assert facts["hint"]
     before, *during, after = facts["shown"]
     assert (before[0], after[0]) == (False, False)
-    assert [state[:2] for state in during] == [[True, i] for i in (3, 4, 0, 0, 4)]
-    assert len({tuple(state[2:]) for state in during}) == 1
+    for state, index in zip(during, (3, 4, 0, 0, 4), strict=True):
+        assert state == [True, index, *during[0][2:]]
     assert during[0][2] % 120 == 0

@@ -20,6 +20,7 @@ from srcli.pipelines.executors.cluster import QUIET, RayExecutor, do_on_node, vi
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
+from tests.pipelines.executors.units import column, have_met, make_units, run_units
 
 
 @pytest.fixture(scope="module")
@@ -31,30 +32,24 @@ def nodes(work, tmp_path_factory):
         import ray
         from ray.cluster_utils import Cluster
 
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        made.add_node(num_cpus=1)
-        patch.setenv("RAY_ADDRESS", made.address)
-        yield made
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        cluster.add_node(num_cpus=1)
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        yield cluster
         ray.shutdown()
-        made.shutdown()
-
-
-def ended(units, work, notes, stop=lambda: False, **settings):
-    found = RayExecutor("ray", **settings).run(work, units, progress=notes, stop=stop)
-    return {units.index(each.unit): each for each in found}
+        cluster.shutdown()
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_units_run_on_all_nodes_and_report(nodes, work, notes, tmp_path):
-    units = [Unit(label="", value=i, folder=str(tmp_path)) for i in range(2)]
-    found = ended(units, work.meet, notes)
-    assert [found[i].result for i in range(2)] == [{"met": 2}] * 2
-    units = [Unit(label=f"unit {i}", value=i) for i in range(5)]
-    found = ended(units, work.double, notes)
-    assert [found[i].result["value"] for i in range(5)] == [0, 2, 4, 6, 8]
-    assert {each.result["place"] for each in found.values()} == {"cpu"}
-    assert len({each.result["pid"] for each in found.values()} - {os.getpid()}) <= 3
+    units = make_units(2, label="", folder=str(tmp_path))
+    outcomes = run_units(RayExecutor("ray"), units, work.meet, notes)
+    assert column(outcomes, "met") == [2, 2]
+    outcomes = run_units(RayExecutor("ray"), make_units(5), work.double, notes)
+    assert column(outcomes, "value") == [0, 2, 4, 6, 8]
+    assert set(column(outcomes, "place")) == {"cpu"}
+    assert len({*column(outcomes, "pid")} - {os.getpid()}) <= 3
     # each once, of whichever unit was the first to tell
     assert sorted(text.partition(": ")[2] for text in notes.warnings) == ["even", "odd"]
 
@@ -62,21 +57,19 @@ def test_units_run_on_all_nodes_and_report(nodes, work, notes, tmp_path):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_failures_are_told_and_stopping_ends_what_runs(nodes, work, notes, tmp_path):
-    units = [Unit(label=how, how=how) for how in ("exit", "raise", "not at all")]
-    found = ended(units, work.die, notes)
-    assert found[0].failure == "its process ended with code 3"
-    assert found[1].failure.startswith(
-        "failed: ValueError: no such luck; this is a defect"
-    )
-    assert found[2].result == {"alive": True}
+    executor = RayExecutor("ray")
+    units = [Unit(label=ending, how=ending) for ending in ("exit", "raise", "no")]
+    ended, raised, alive = run_units(executor, units, work.die, notes)
+    assert ended.failure == "its process ended with code 3"
+    reason = "failed: ValueError: no such luck; this is a defect"
+    assert raised.failure.startswith(reason)
+    assert alive.result == {"alive": True}
     with pytest.raises(DataError, match="the store is full; make room"):
-        ended([Unit(label="", how="error")], work.die, notes)
-    units = [Unit(label=str(i), folder=str(tmp_path)) for i in range(6)]
-    found = ended(
-        units, work.wait, notes, stop=lambda: len(list(tmp_path.iterdir())) >= 2
-    )
-    assert {each.result["ended"] for each in found.values()} == {"stopped"}
-    assert len(found) < 6
+        run_units(executor, [Unit(label="", how="error")], work.die, notes)
+    units = make_units(6, folder=str(tmp_path))
+    outcomes = run_units(executor, units, work.wait, notes, have_met(tmp_path))
+    assert set(column(outcomes, "ended")) == {"stopped"}
+    assert len(outcomes) < 6
 
 
 @pytest.mark.slow
@@ -90,12 +83,12 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     write_by_gdal(tmp_path / "in/map.tif", np.tile(astronaut, (10, 1, 1)), **PLACE)
     options = UpscaleOptions(model="g-idrn", scale=2)
     upscale_files([tmp_path / "in"], tmp_path / "alone", options)
-    lost = nodes.add_node(num_cpus=1)
+    node = nodes.add_node(num_cpus=1)
     timers: list[threading.Thread] = []
 
     def lose_node(report):
         if not timers:
-            timers.append(threading.Thread(target=nodes.remove_node, args=(lost,)))
+            timers.append(threading.Thread(target=nodes.remove_node, args=(node,)))
             timers[0].start()
 
     executor = RayExecutor("ray")
@@ -106,11 +99,9 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
     timers[0].join()
     assert summary.counts["done"] == 25
     for path in (tmp_path / "alone").iterdir():
-        alone, shared = (
-            read_by_gdal(each) for each in (path, tmp_path / "shared" / path.name)
-        )
+        shared = read_by_gdal(tmp_path / "shared" / path.name)
         # some processors round otherwise where other pictures share a batch
-        apart = np.abs(alone.astype(int) - shared)
+        apart = np.abs(read_by_gdal(path).astype(int) - shared)
         assert apart.max() <= 1
         assert apart.mean() < 1e-3
     assert not list((tmp_path / "shared").glob(".srx-*"))
@@ -132,16 +123,16 @@ def test_a_node_without_the_files_or_with_another_version_is_refused(
     monkeypatch.chdir(tmp_path)
     with visible((tmp_path, tmp_path / "no such model")) as paths:
         (probe,) = paths
-        own = partial(
+        do_nothing = partial(
             do_on_node, lambda *unit: {}, paths, __version__, str(tmp_path), {}
         )
-        assert own() == {}
+        assert do_nothing() == {}
         probe.unlink()
         with pytest.raises(UsageError, match=f"{tmp_path} is not the same on node "):
-            own()
+            do_nothing()
         monkeypatch.setattr("srcli.__version__", "0.0")
         with pytest.raises(UsageError, match=r"has srcli 0\.0, not "):
-            own()
+            do_nothing()
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
@@ -150,6 +141,6 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
         "with visible([pathlib.Path.cwd()]): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
-    (left,) = tmp_path.iterdir()
+    (probe,) = tmp_path.iterdir()
     write_whole(tmp_path / "picture", b"done")
-    assert not left.exists()
+    assert not probe.exists()

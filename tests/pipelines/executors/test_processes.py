@@ -14,19 +14,16 @@ import pytest
 import torch
 
 from srcli.errors import DataError, UsageError
+from srcli.metrics.machine import processors
 from srcli.pipelines.executors import choose_executor
 from srcli.pipelines.executors.processes import Place, ProcessExecutor
+from tests.pipelines.executors.units import column, have_met, make_units, run_units
 
 HERE = Place(device="cpu", threads=1)
 DEFECT = "this is a defect of srx: please report it"
 
 
-def ended_by_index(executor, work, units, progress, stop=lambda: False):
-    found = list(executor.run(work, units, progress=progress, stop=stop))
-    return {units.index(each.unit): each for each in found}
-
-
-def gone(pid):
+def is_gone(pid):
     """Whether a process is no more, within a few seconds."""
     for _ in range(200):
         try:
@@ -38,70 +35,64 @@ def gone(pid):
 
 
 def test_units_share_a_process(work, notes, capfd):
-    units = [Unit(label=f"unit {i}", value=i) for i in range(3)]
     executor = ProcessExecutor([Place(device="only", threads=1)])
-    found = ended_by_index(executor, work.double, units, notes)
-    assert [found[i].result["value"] for i in range(3)] == [0, 2, 4]
-    assert {each.result["place"] for each in found.values()} == {"only"}
-    assert len({each.result["pid"] for each in found.values()} - {os.getpid()}) == 1
+    outcomes = run_units(executor, make_units(3), work.double, notes)
+    assert column(outcomes, "value") == [0, 2, 4]
+    assert set(column(outcomes, "place")) == {"only"}
+    assert len({*column(outcomes, "pid"), os.getpid()}) == 2
     assert notes.warnings == ["unit 0: even", "unit 1: odd"]
     assert capfd.readouterr() == ("", "")
 
 
 def test_places_work_at_the_same_time(work, notes, tmp_path):
-    units = [Unit(label="", value=i, folder=str(tmp_path)) for i in range(2)]
-    found = ended_by_index(ProcessExecutor([HERE, HERE]), work.meet, units, notes)
-    assert [found[i].result for i in range(2)] == [{"met": 2}] * 2
+    units = make_units(2, label="", folder=str(tmp_path))
+    outcomes = run_units(ProcessExecutor([HERE, HERE]), units, work.meet, notes)
+    assert column(outcomes, "met") == [2, 2]
 
 
 def test_a_death_is_told_and_takes_no_other_with_it(work, notes):
-    hows = ("kill", "exit", "raise", "not at all")
-    units = [Unit(label=how, how=how) for how in hows]
-    found = ended_by_index(ProcessExecutor([HERE]), work.die, units, notes)
-    assert (
-        found[0].failure
-        == "its process was killed by signal 9, perhaps for want of memory"
+    endings = ("kill", "exit", "raise", "not at all")
+    units = [Unit(label=ending, how=ending) for ending in endings]
+    killed, ended, raised, alive = run_units(
+        ProcessExecutor([HERE]), units, work.die, notes
     )
-    assert found[1].failure == "its process ended with code 3"
-    assert found[2].failure == f"failed: ValueError: no such luck; {DEFECT}"
+    reason = "its process was killed by signal 9, perhaps for want of memory"
+    assert killed.failure == reason
+    assert ended.failure == "its process ended with code 3"
+    assert raised.failure == f"failed: ValueError: no such luck; {DEFECT}"
     assert '    raise ValueError("no such luck")' in notes.details
-    assert [found[i].result for i in range(4)] == [None, None, None, {"alive": True}]
+    assert (killed.result, ended.result, raised.result) == (None, None, None)
+    assert alive.result == {"alive": True}
 
 
 def test_an_error_for_the_user_is_raised(work, notes):
     units = [Unit(label="", how="error")]
     with pytest.raises(DataError, match="the store is full; make room"):
-        list(
-            ProcessExecutor([HERE]).run(
-                work.die, units, progress=notes, stop=lambda: False
-            )
-        )
+        run_units(ProcessExecutor([HERE]), units, work.die, notes)
 
 
 def test_stopping_ends_what_runs_in_order_and_begins_nothing(work, notes, tmp_path):
-    units = [Unit(label=str(i), folder=str(tmp_path)) for i in range(4)]
-    stop = lambda: len(list(tmp_path.iterdir())) >= 2  # noqa: E731 - when both run
-    found = ended_by_index(ProcessExecutor([HERE, HERE]), work.wait, units, notes, stop)
-    assert sorted(found) == [0, 1]
-    assert {each.result["ended"] for each in found.values()} == {"stopped"}
+    units = make_units(4, folder=str(tmp_path))
+    executor = ProcessExecutor([HERE, HERE])
+    outcomes = run_units(executor, units, work.wait, notes, have_met(tmp_path))
+    assert column(outcomes, "ended") == ["stopped", "stopped"]
+    assert (outcomes[0].unit, outcomes[1].unit) == (units[0], units[1])
 
 
 @pytest.mark.posix
 def test_no_process_stays_behind(work, notes, tmp_path):
     # The first unit ends at once, the second would wait for ever; nobody asks for its
     # result.
-    units = [Unit(label="", folder=str(tmp_path)) for _ in range(2)]
+    units = make_units(2, label="", folder=str(tmp_path))
     running = ProcessExecutor([HERE, HERE]).run(
-        work.wait,
-        units,
-        progress=notes,
-        stop=lambda: len(list(tmp_path.iterdir())) >= 2,
+        work.wait, units, progress=notes, stop=have_met(tmp_path)
     )
     with closing(running):
         next(running)
-    pids = [int(file.name) for file in tmp_path.iterdir()]
-    assert len(pids) == 2
-    assert all(gone(pid) for pid in pids)
+    files = list(tmp_path.iterdir())
+    assert len(files) == 2
+    for file in files:
+        assert is_gone(int(file.name))
 
 
 PARENT = """
@@ -129,8 +120,8 @@ def test_a_process_ends_with_its_parent(work, tmp_path):
         while not (children := list(folder.iterdir())) and time.monotonic() < until:
             time.sleep(0.01)
         parent.send_signal(signal.SIGKILL)
-    (child,) = (int(file.name) for file in children)
-    assert gone(child)
+    (child,) = children
+    assert is_gone(int(child.name))
 
 
 def test_everything_arrives_in_the_parent(work, notes):
@@ -155,12 +146,8 @@ def _two_gpus(monkeypatch):
 def test_one_device_needs_no_executor_and_several_processes_share_the_processor():
     assert choose_executor("auto") == (None, "auto")
     assert choose_executor("cpu", processes=1, threads=2) == (None, "cpu")
-    whole = (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
-    both = [Place(device="cpu", threads=max(1, whole // 2))] * 2
+    half = Place(device="cpu", threads=max(1, processors() // 2))
+    both = [half, half]
     assert choose_executor("cpu", processes=2) == (ProcessExecutor(both), "cpu")
     three = ProcessExecutor([Place(device="cpu", threads=4)] * 3)
     assert choose_executor("cpu, cpu,cpu", threads=4) == (three, "cpu")
@@ -178,9 +165,9 @@ def test_one_device_needs_no_executor_and_several_processes_share_the_processor(
     ],
 )
 def test_processes_take_gpus_in_turn(devices, processes, places):
-    made, first = choose_executor(devices, processes=processes, threads=1)
-    assert made is not None
-    assert [place.device for place in made.places] == places
-    assert first == places[0]
+    executor, device = choose_executor(devices, processes=processes, threads=1)
+    assert executor is not None
+    assert executor.places == [Place(device=name, threads=1) for name in places]
+    assert device == places[0]
     with pytest.raises(UsageError, match="this machine has 2 CUDA devices"):
         choose_executor("cuda:2", processes=2)

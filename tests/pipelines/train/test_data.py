@@ -197,7 +197,7 @@ def test_pairs_that_do_not_fit_are_named(pairs):
         DataSelection(data=(pairs,), hold_out=("0801",)), 2, BICUBIC, notes
     )
     assert len(data.train.hr) == 1
-    assert any("0800x2.png: 20x20 is not 1/2 of" in text for text in notes.warnings)
+    assert "0800x2.png: 20x20 is not 1/2 of" in "\n".join(notes.warnings)
     with pytest.raises(UsageError, match="LR of their own"):
         load_data(DataSelection(data=(pairs,)), 2, AERIAL, Notes())
     (small / "0802x2.png").unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import math
 import os
@@ -85,21 +86,28 @@ def options(pictures, tmp_path, monkeypatch):
     torch.set_num_threads(threads)
 
 
-def same_tensors(a, b):
-    """Whether two weights files hold the same numbers to the last bit."""
-    return equal(load_file(a), load_file(b))
+def beside(options, name, **changes):
+    """The same training into another folder."""
+    return replace(options, out=options.out.with_name(name), **changes)
+
+
+def weights(options, name="last"):
+    """Tensors of a file of a training: best, last or state."""
+    return load_file(options.out / f"{name}.safetensors")
+
+
+def validations(folder):
+    """Entries of the log on validations."""
+    return [entry for entry in entries(folder) if entry["event"] == "validation"]
 
 
 def test_a_training_improves_and_its_weights_can_be_loaded(options):
     notes = Notes()
     result = train(replace(options, budget="200"), notes)
-    log = entries(options.out)
-    scores = [entry["psnr"] for entry in log if entry["event"] == "validation"]
+    scores = [entry["psnr"] for entry in validations(options.out)]
     assert len(scores) == 5
     rate = "stages.0.optimizer.learning_rate=1e-12"
-    idle = replace(
-        options, out=options.out.with_name("idle"), overrides=(*TINY, rate), budget="1"
-    )
+    idle = beside(options, "idle", overrides=(*TINY, rate), budget="1")
     untrained = train(idle).position.best
     assert scores[-1] > untrained + 0.5
     assert result.finished
@@ -112,25 +120,17 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     assert (info.model, info.scale, info.network["channels"]) == ("g-idrn", 2, 16)
     assert info.notes["recipe"] == "g-idrn-short"
     assert info.notes["iterations"] == "200"
-    assert any("held out by rule" in text for text in notes.messages)
+    assert "held out by rule" in "\n".join(notes.messages)
 
 
 def start(options, *arguments, command=()):
     """Start the command line in a process of its own, or in several by another command."""
-    words = [
-        sys.executable,
-        "-m",
-        *command,
-        *(["-m"] if command else ()),
-        "srcli",
-        "train",
-    ]
-    words += [options.recipe, "-s", str(options.scale), "--data", str(options.data[0])]
-    words += ["--out", str(options.out), "--threads", "1", "--precision", "fp32"]
-    words += ["--device", "cpu", "--budget", str(options.budget), *arguments]
-    words += [word for setting in options.overrides for word in ("--set", setting)]
+    words = f"srcli train {options.recipe} -s {options.scale} --data {options.data[0]}"
+    words += f" --out {options.out} --threads 1 --precision fp32 --device cpu"
+    words += f" --budget {options.budget} --set {' --set '.join(options.overrides)}"
+    command = [sys.executable, *command, "-m", *words.split(), *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
 
 OFTEN = ("--checkpoint-every", "0.001s")
@@ -152,10 +152,15 @@ def curve(folder):
     ]
 
 
+def progress_of(folder):
+    """Event and iteration of every entry of the log."""
+    return [entry[:2] for entry in curve(folder)]
+
+
 @pytest.mark.posix
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     options = replace(options, budget="60")
-    killed = replace(options, out=options.out.with_name("killed"))
+    killed = beside(options, "killed")
     process = start(killed, *OFTEN)
     wait_for_checkpoint(killed, process)
     process.kill()
@@ -168,11 +173,8 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
     assert resumed.new_iterations == 60 - position.total
     assert resumed.position.best == uninterrupted.position.best
     for name in ("best", "last", "state"):
-        assert same_tensors(
-            *(run.out / f"{name}.safetensors" for run in (killed, options))
-        )
-    logs = [[entry[:2] for entry in curve(run.out)] for run in (killed, options)]
-    assert logs[0] == logs[1]
+        assert equal(weights(killed, name), weights(options, name))
+    assert progress_of(killed.out) == progress_of(options.out)
 
 
 def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(
@@ -181,22 +183,18 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(
     monkeypatch.setattr("srcli.training.loop.LOG_STEPS", 1)
     degraded = (*TINY, "degradation=aerial")
     uninterrupted = replace(options, budget="12", precision="bf16", overrides=degraded)
-    halves = replace(uninterrupted, out=options.out.with_name("halves"))
+    halves = beside(uninterrupted, "halves")
     notes = Notes()
     train(uninterrupted, notes)
-    assert any("LR by degradation aerial" in text for text in notes.messages)
+    assert "LR by degradation aerial" in "\n".join(notes.messages)
     assert train(halves, stop=stop_after(5)).position.total == 5
     message = refusal(replace(halves, overrides=TINY, resume=True), CheckpointError)
     assert "degradation.before" in message
     resume_training(halves.out)
-    assert same_tensors(
-        uninterrupted.out / "state.safetensors", halves.out / "state.safetensors"
-    )
+    assert equal(weights(uninterrupted, "state"), weights(halves, "state"))
     assert curve(uninterrupted.out) == curve(halves.out)
-    validations = [
-        entry for entry in entries(uninterrupted.out) if entry["event"] == "validation"
-    ]
-    assert {entry["degradation"] for entry in validations} == {"aerial"}
+    for entry in validations(uninterrupted.out):
+        assert entry["degradation"] == "aerial"
     info = read_weights(uninterrupted.out / "last.safetensors").info
     assert info is not None
     assert info.notes["degradation"] == "aerial"
@@ -205,15 +203,13 @@ def test_a_degraded_training_in_half_precision_resumes_bit_for_bit_too(
 def test_resume_with_nothing_there_begins(options):
     notes = Notes()
     assert train(replace(options, budget="3", resume=True), notes).position.total == 3
-    assert any("nothing to resume" in text for text in notes.messages)
+    assert "nothing to resume" in "\n".join(notes.messages)
 
 
 def test_without_validation_the_last_weights_are_the_best(options):
     result = train(replace(options, hold_out=(), budget="3"))
     assert result.position.best == -math.inf
-    assert same_tensors(
-        options.out / "best.safetensors", options.out / "last.safetensors"
-    )
+    assert equal(weights(options, "best"), weights(options, "last"))
 
 
 def refusal(options, error_type):
@@ -265,9 +261,7 @@ def test_other_weights_than_those_of_the_recipe_need_not_be_told_again(options):
     train(options)
     best = options.out / "best.safetensors"
     ours = (*TINY, "start_from=g-idrn")
-    second = replace(
-        options, init=best, out=options.out.with_name("second"), overrides=ours
-    )
+    second = beside(options, "second", init=best, overrides=ours)
     assert train(replace(second, budget="1")).finished
     assert train(replace(second, resume=True, init=None, budget="2")).finished
 
@@ -299,29 +293,22 @@ def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_for
     info = read_weights(best).info
     assert info is not None
     assert info.network["deployed"]
-    assert not any("point" in name for name in load_file(best))
-    assert any("point" in name for name in load_file(options.out / "state.safetensors"))
+    assert "point" not in " ".join(load_file(best))
+    assert "point" in " ".join(weights(options, "state"))
     assert load_model(str(best))(torch.rand(1, 3, 5, 7)).shape == (1, 3, 10, 14)
 
     notes = Notes()
     still = (*RRLFN, "stages.0.optimizer.learning_rate=1e-12")
-    second = replace(
-        options,
-        init=best,
-        out=options.out.with_name("second"),
-        overrides=still,
-        budget="1",
-    )
+    second = beside(options, "second", init=best, overrides=still, budget="1")
     train(second, notes)
     assert notes.warnings == []
-    state = load_file(second.out / "state.safetensors")
-    points = [
-        v for k, v in state.items() if k.startswith("network.") and "point.weight" in k
-    ]
+    state = weights(second, "state")
+    points = fnmatch.filter(state, "network.*point.weight*")
     assert len(points) == 3
-    assert max(float(value.abs().max()) for value in points) < 1e-6
+    for name in points:
+        assert state[name].abs().max() < 1e-6
     before = load_file(best)
-    after = load_file(second.out / "last.safetensors")
+    after = weights(second, "last")
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
@@ -342,7 +329,7 @@ def test_a_training_that_diverges_on_the_way_keeps_what_was_saved_and_goes_on_el
     best = wild.out / "best.safetensors"
     before = read_weights(best)[1]
     assert before is not None
-    tame = replace(options, out=options.out.with_name("tame"), init=best, budget="2")
+    tame = beside(options, "tame", init=best, budget="2")
     score = train(
         replace(tame, overrides=(*TINY, "stages.0.optimizer.learning_rate=1e-9"))
     ).position.best
@@ -359,21 +346,17 @@ def test_other_sets_are_validated_by_name_and_the_held_out_pictures_decide(
     with_set = replace(options, budget="10", validate=(str(folder),))
     notes = Notes()
     result = train(with_set, notes)
-    log = [entry for entry in entries(options.out) if entry["event"] == "validation"]
-    assert {tuple(entry["sets"]) for entry in log} == {("held-out", "others")}
-    assert all(entry["psnr"] == entry["sets"]["held-out"] for entry in log)
-    assert (
-        result.position.best
-        == max(entry["psnr"] for entry in log)
-        == result.position.at_best["held-out"]
-    )
+    scores = []
+    for entry in validations(options.out):
+        assert list(entry["sets"]) == ["held-out", "others"]
+        assert entry["psnr"] == entry["sets"]["held-out"]
+        scores.append(entry["psnr"])
+    assert result.position.best == max(scores) == result.position.at_best["held-out"]
     assert any("others" in text and "iteration" in text for text in notes.messages)
     # What is validated on besides changes nothing.
-    plain = replace(options, budget="10", out=options.out.with_name("plain"))
+    plain = beside(options, "plain", budget="10")
     assert train(plain).position.best == result.position.best
-    assert same_tensors(
-        plain.out / "best.safetensors", options.out / "best.safetensors"
-    )
+    assert equal(weights(plain, "best"), weights(options, "best"))
 
 
 def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pictures):
@@ -409,7 +392,7 @@ PARALLEL = (*TINY, "stages.0.batch=4", "stages.0.shuffle_channels=true")
 
 def start_two(options, *arguments, place=("--standalone", "--nproc-per-node=2")):
     """Run the command line under torchrun, two processes that talk by gloo."""
-    return start(options, *arguments, command=("torch.distributed.run", *place))
+    return start(options, *arguments, command=("-m", "torch.distributed.run", *place))
 
 
 def finish(process, seconds=300):
@@ -423,7 +406,7 @@ def finish(process, seconds=300):
 def test_two_processes_train_as_one_does_with_the_whole_batch(options):
     alone = replace(options, overrides=PARALLEL, budget="100")
     train(alone)
-    two = replace(alone, out=alone.out.with_name("two"))
+    two = beside(alone, "two")
     output = finish(start_two(two))
     assert output.count("trained 100 iterations") == 1  # the first process alone talks
     assert json.loads((two.out / "run.json").read_text())["processes"] == 2
@@ -433,7 +416,8 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(options):
     for a, b in zip(mine, theirs, strict=True):
         assert a[:2] == b[:2]
         assert a[2] == pytest.approx(b[2], rel=1e-3)
-    by_one, by_two = (load_file(run.out / "best.safetensors") for run in (alone, two))
+    by_one = weights(alone, "best")
+    by_two = weights(two, "best")
     for name, value in by_one.items():
         torch.testing.assert_close(by_two[name], value, rtol=1e-2, atol=1e-3)
 
@@ -441,7 +425,7 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(options):
 @pytest.mark.slow
 def test_two_stopped_processes_go_on_bit_for_bit(options):
     uninterrupted = replace(options, overrides=PARALLEL, budget="60")
-    stopped = replace(uninterrupted, out=uninterrupted.out.with_name("stopped"))
+    stopped = beside(uninterrupted, "stopped")
     finish(start_two(uninterrupted))
     process = start_two(stopped, *OFTEN)
     wait_for_checkpoint(stopped, process)
@@ -451,15 +435,13 @@ def test_two_stopped_processes_go_on_bit_for_bit(options):
     assert 0 < read_position(stopped.out / "state.safetensors").total < 60
     output = finish(start_two(stopped, "--resume"))
     assert output.count("resumed at iteration") == 1
-    assert same_tensors(
-        stopped.out / "state.safetensors", uninterrupted.out / "state.safetensors"
-    )
+    assert equal(weights(stopped, "state"), weights(uninterrupted, "state"))
 
 
 @pytest.mark.slow
 def test_two_nodes_train_as_two_processes_of_one_do(options):
     options = replace(options, overrides=PARALLEL, budget="40", hold_out=None)
-    nodes = replace(options, out=options.out.with_name("nodes"))
+    nodes = beside(options, "nodes")
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -469,20 +451,19 @@ def test_two_nodes_train_as_two_processes_of_one_do(options):
         "--rdzv-id=test",
     )
     place = ("--nnodes=2", "--nproc-per-node=1", *meet)
-    processes = [start_two(nodes, place=place) for _ in range(2)]
-    outputs = [finish(process) for process in processes]
-    assert sum(text.count("trained 40 iterations") for text in outputs) == 1
+    one_node = start_two(nodes, place=place)
+    other_node = start_two(nodes, place=place)
+    output = finish(one_node) + finish(other_node)
+    assert output.count("trained 40 iterations") == 1
     finish(start_two(options))
-    assert same_tensors(
-        nodes.out / "state.safetensors", options.out / "state.safetensors"
-    )
+    assert equal(weights(nodes, "state"), weights(options, "state"))
     assert curve(nodes.out) == curve(options.out)
 
 
 @pytest.mark.slow
 def test_training_goes_on_in_another_number_of_processes(options):
     uninterrupted = replace(options, overrides=PARALLEL, budget="60")
-    moved = replace(uninterrupted, out=uninterrupted.out.with_name("moved"))
+    moved = beside(uninterrupted, "moved")
     train(uninterrupted)
     train(moved, stop=stop_after(20))
     process = start_two(moved, "--resume", *OFTEN)
@@ -492,10 +473,9 @@ def test_training_goes_on_in_another_number_of_processes(options):
     assert "processes was 1 and is 2 now" in output
     notes = Notes()
     assert train(replace(moved, resume=True), notes).finished
-    assert any("processes was 2 and is 1 now" in text for text in notes.warnings)
-    expected, resumed = (
-        load_file(run.out / "last.safetensors") for run in (uninterrupted, moved)
-    )
+    assert "processes was 2 and is 1 now" in "\n".join(notes.warnings)
+    expected = weights(uninterrupted, "last")
+    resumed = weights(moved, "last")
     for name, value in expected.items():
         torch.testing.assert_close(resumed[name], value, rtol=1e-2, atol=1e-3)
 

@@ -61,9 +61,8 @@ def test_trainings_give_the_stored_numbers(name, tmp_path):
     model = RECIPES[name].model
     stages = range(len(RECIPES[name].stages))
     settings += [f"network.{option}" for option in SMALL[model]]
-    settings += [
-        f"stages.{i}.{size}" for i in stages for size in ("batch=2", "patch=12")
-    ]
+    for stage in stages:
+        settings += [f"stages.{stage}.batch=2", f"stages.{stage}.patch=12"]
     numbers = numbers_of_training(
         apply_overrides(RECIPES[name], settings), int(scale[1:]), tmp_path
     )

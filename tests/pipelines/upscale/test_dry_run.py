@@ -38,11 +38,11 @@ def test_sizes_that_a_format_cannot_hold_are_refused(wide, tmp_path):
 
 def test_what_is_made_smaller_again_needs_less_disk(wide, tmp_path):
     out = tmp_path / "out.png"
-    found = estimate(wide, out, replace(OPTIONS, scale=4, fit=Box(width=2000)))
-    assert (found.size, found.bytes) == ((1, 2000), 2000 * 3)
-    assert found.warnings == ("becomes 2000x1, smaller than the input (5000x2)",)
-    whole = estimate(wide, out, replace(OPTIONS, fit=Box(height=4)))
-    assert (whole.size, whole.bytes, whole.warnings) == (
+    narrow = estimate(wide, out, replace(OPTIONS, scale=4, fit=Box(width=2000)))
+    assert (narrow.size, narrow.bytes) == ((1, 2000), 2000 * 3)
+    assert narrow.warnings == ("becomes 2000x1, smaller than the input (5000x2)",)
+    usual = estimate(wide, out, replace(OPTIONS, fit=Box(height=4)))
+    assert (usual.size, usual.bytes, usual.warnings) == (
         (4, 10_000),
         4 * 10_000 * 3,
         (),
@@ -54,14 +54,17 @@ def test_sizes_come_true(geotiffs, tmp_path, astronaut):
     sources = [tmp_path / "a.png", geotiffs / WITH_NODATA]
     planned = upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True)
     assert not (tmp_path / "out").exists()
-    done = upscale_files(sources, tmp_path / "out", OPTIONS)
-    assert [file.size for file in planned.files] == [file.size for file in done.files]
+    summary = upscale_files(sources, tmp_path / "out", OPTIONS)
+    for plan, report in zip(planned.files, summary.files, strict=True):
+        assert plan.size == report.size
     photograph, raster = planned.files
     assert photograph.bytes == 256 * 320 * 3
     # tiles at the edges are as large as all others, and directories need room
     assert raster.size is not None
-    whole = -(-raster.size[0] // 512) * -(-raster.size[1] // 512) * 512**2 * 3
-    assert 0 < raster.bytes - 2**20 - 2 * whole < 0.004 * whole  # parts and result
+    pixel_bytes = -(-raster.size[0] // 512) * -(-raster.size[1] // 512) * 512**2 * 3
+    assert (
+        0 < raster.bytes - 2**20 - 2 * pixel_bytes < 0.004 * pixel_bytes
+    )  # parts and result
     assert (
         upscale_files(sources, tmp_path / "out", OPTIONS, dry_run=True).counts[
             "skipped"
@@ -75,10 +78,8 @@ def test_a_part_of_a_raster_counts_as_such(geotiffs, tmp_path):
     options = replace(
         OPTIONS, raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,))
     )
-    part = estimate(source, tmp_path / "out", options)
-    assert part.size == (80, 60)
-    assert 80 * 60 * 2 * 2 < part.bytes < 80 * 80 * 2 * 2 + 2**20 + 100
-    assert "are black to white" in part.details[0]
-    assert any(
-        "--rgb" in one for one in estimate(source, tmp_path / "out", OPTIONS).warnings
-    )
+    report = estimate(source, tmp_path / "out", options)
+    assert report.size == (80, 60)
+    assert 80 * 60 * 2 * 2 < report.bytes < 80 * 80 * 2 * 2 + 2**20 + 100
+    assert "are black to white" in report.details[0]
+    assert "--rgb" in " ".join(estimate(source, tmp_path / "out", OPTIONS).warnings)

@@ -24,24 +24,24 @@ OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
 @pytest.fixture
 def folder(tmp_path, astronaut):
     """Pictures of all kinds that differ in how they are held."""
-    place = tmp_path / "in"
-    place.mkdir()
+    folder = tmp_path / "in"
+    folder.mkdir()
     image = Image.fromarray(astronaut[:70, :91])
     for orientation in (1, 6):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        image.save(place / f"{orientation}.jpg", exif=exif)
-    image.convert("L").save(place / "gray.jpg")
+        image.save(folder / f"{orientation}.jpg", exif=exif)
+    image.convert("L").save(folder / "gray.jpg")
     for name in ("a.png", "a.tif", "a.webp", "a.bmp"):
-        image.save(place / name)
+        image.save(folder / name)
     image.putalpha(image.getchannel(0))
-    image.save(place / "alpha.png")
+    image.save(folder / "alpha.png")
     Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(
-        place / "deep.png"
+        folder / "deep.png"
     )
     frames = [Image.new("RGB", (30, 20), colour) for colour in ("red", "blue")]
-    frames[0].save(place / "moving.gif", save_all=True, append_images=frames[1:])
-    return place
+    frames[0].save(folder / "moving.gif", save_all=True, append_images=frames[1:])
+    return folder
 
 
 @pytest.mark.parametrize("fmt", ["auto", "jpg"])
@@ -65,24 +65,22 @@ def opened(path, pixels, fmt="jpg", **changes):
     return Item(source=path, target=path, format=fmt), picture
 
 
-def needed(*given, **changes):
-    item, picture = opened(*given, **changes)
+def needed(*arguments, **changes):
+    item, picture = opened(*arguments, **changes)
     return photograph_memory(item, picture, OPTIONS)
 
 
 def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
-    each = needed(tmp_path, 100)
-    monkeypatch.setattr(photographs, "free_memory", lambda: 16 * each)
+    memory = needed(tmp_path, 100)
+    monkeypatch.setattr(photographs, "free_memory", lambda: 16 * memory)
     pictures = [opened(tmp_path, size) for size in (100, 200, 5000, 100, 100, 100, 400)]
     for processes, expected in (
         (1, [[100, 200], [5000], [100, 100, 100, 400]]),
         (2, [[100, 200], [5000], [100, 100, 100], [400]]),
     ):
-        runs = [
-            [one.height for _, one in run]
-            for run in portions(pictures, OPTIONS, processes)
-        ]
-        assert runs == expected
+        runs = portions(pictures, OPTIONS, processes)
+        for run, heights in zip(runs, expected, strict=True):
+            assert [picture.height for _, picture in run] == heights
 
 
 def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(
@@ -92,9 +90,9 @@ def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(
     summary = upscale_files(
         [folder / "a.png", folder / "deep.png"], tmp_path / "out", OPTIONS
     )
-    failed = [file for file in summary.files if file.state == "failed"]
-    assert [file.source.name for file in failed] == ["a.png"]
-    assert "of memory when enlarged, and 0 MiB are free; crop it" in failed[0].error
+    failed, finished = summary.files
+    assert (failed.source.name, finished.state) == ("a.png", "done")
+    assert "of memory when enlarged, and 0 MiB are free; crop it" in failed.error
 
 
 def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
@@ -132,8 +130,8 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
         engine = EngineOptions(strength=strength)
         options = UpscaleOptions(model=file.model, scale=2, engine=engine)
         (alone,) = upscale_files([file.source], tmp_path / "alone", options).files
-        first, second = (np.asarray(Image.open(each.target)) for each in (file, alone))
-        np.testing.assert_array_equal(first, second)
+        pixels = np.asarray(Image.open(file.target))
+        np.testing.assert_array_equal(pixels, np.asarray(Image.open(alone.target)))
 
 
 @pytest.mark.parametrize("scale", [3, 4])

@@ -38,7 +38,8 @@ class Plan:
         self.notes, self.failures = progress.messages, reporter.files
         plain = ((str(item.source), str(item.target)) for item in self.items)
         self.names = {
-            os.path.relpath(one, root): os.path.relpath(out, root) for one, out in plain
+            os.path.relpath(source, root): os.path.relpath(out, root)
+            for source, out in plain
         }
 
 
@@ -56,14 +57,16 @@ def test_a_folder_keeps_names_and_formats(tree, tmp_path):
     (tmp_path / "in/album.png").mkdir()
     os.mkfifo(tmp_path / "in/pipe.png")  # reading it would wait for ever
     names = ("a.PNG", "b.jpg", "ümläut 写真.webp")
-    found = {f"in/{name}": f"out/{name}" for name in names} | {"in/m.jp2": "out/m.tif"}
+    expected = {f"in/{name}": f"out/{name}" for name in names} | {
+        "in/m.jp2": "out/m.tif"
+    }
     plan = Plan(tmp_path)
-    assert plan.names == found
+    assert plan.names == expected
     assert plan.notes == [
         f"{tmp_path}/in/v.vrt: made of other files, left out; name it itself"
     ]
-    found["in/sub/c.png"] = "out/sub/c.png"
-    assert Plan(tmp_path, recursive=True).names == found
+    expected["in/sub/c.png"] = "out/sub/c.png"
+    assert Plan(tmp_path, recursive=True).names == expected
 
 
 def test_results_inside_are_left_out(tree, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 from types import SimpleNamespace
 
 import numpy as np
@@ -27,9 +28,8 @@ BLOCKS = {"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"}
 
 def enlarge(source, target, options=BICUBIC, **raster):
     """Run one raster; returns its report."""
-    given = replace(options, raster=replace(options.raster, **raster))
-    (report,) = upscale_files([source], target, given).files
-    return report
+    options = replace(options, raster=replace(options.raster, **raster))
+    return upscale_files([source], target, options).files[0]
 
 
 def pixels_of(path):
@@ -42,7 +42,23 @@ def leftovers(folder):
 
 
 @pytest.fixture
-def part(geotiffs, tmp_path):
+def interrupt(monkeypatch):
+    """Interrupt a run when all parts of its output are made."""
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    def run(source, target, options=BICUBIC):
+        with monkeypatch.context() as patch:
+            patch.setattr(MERGE, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                enlarge(source, target, options)
+
+    return run
+
+
+@pytest.fixture
+def crop(geotiffs, tmp_path):
     """Cut a window out of a GeoTIFF."""
 
     def cut(name: str, col: int, row: int, width: int, height: int):
@@ -60,8 +76,8 @@ def part(geotiffs, tmp_path):
     return cut
 
 
-def test_a_geotiff_keeps_its_place_and_its_nodata(part, tmp_path):
-    source = part(WITH_NODATA, 360, 0, 120, 100)
+def test_a_geotiff_keeps_its_place_and_its_nodata(crop, tmp_path):
+    source = crop(WITH_NODATA, 360, 0, 120, 100)
     report = enlarge(source, tmp_path / "out")
     assert report.state == "done", report.error
     with rasterio.open(source) as before, rasterio.open(report.target) as after:
@@ -80,9 +96,10 @@ def test_a_geotiff_keeps_its_place_and_its_nodata(part, tmp_path):
     assert leftovers(report.target.parent) == []
 
 
-def test_a_height_does_not_spoil_the_index_beside_it(part, tmp_path):
-    colours = pixels_of(part(FOUR_BANDS, 100, 100, 60, 50)).astype(np.float32)
-    height, index = colours[0] * 10, colours[3] / 128 - 1
+def test_a_height_does_not_spoil_the_index_beside_it(crop, tmp_path):
+    colours = pixels_of(crop(FOUR_BANDS, 100, 100, 60, 50)).astype(np.float32)
+    height = colours[0] * 10
+    index = colours[3] / 128 - 1
     source = write_by_gdal(
         tmp_path / "terrain.tif", np.dstack([height, index]), **PLACE
     )
@@ -98,9 +115,9 @@ def test_a_height_does_not_spoil_the_index_beside_it(part, tmp_path):
 
 
 def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(
-    part, tmp_path
+    crop, tmp_path
 ):
-    gray = pixels_of(part(FOUR_BANDS, 100, 100, 90, 70))[0]
+    gray = pixels_of(crop(FOUR_BANDS, 100, 100, 90, 70))[0]
     source = write_by_gdal(
         tmp_path / "scan.tif", gray, photometric="MINISWHITE", **PLACE
     )
@@ -111,30 +128,30 @@ def test_a_picture_whose_least_value_is_white_does_not_become_its_negative(
         assert np.array_equal(after.read(1), srcli.upscale(gray, "bicubic", 2, tile=64))
 
 
-def test_pixels_equal_those_of_the_picture_in_memory(part, tmp_path):
-    source = part(FOUR_BANDS, 100, 100, 150, 130)
+def test_pixels_equal_those_of_the_picture_in_memory(crop, tmp_path):
+    source = crop(FOUR_BANDS, 100, 100, 150, 130)
     report = enlarge(source, tmp_path / "out", rgb=(1, 2, 3))
     picture = pixels_of(source).transpose(1, 2, 0)
     expected = srcli.upscale(
         np.ascontiguousarray(picture[:, :, :3]), "bicubic", 2, tile=64
     )
     infrared = srcli.upscale(picture[:, :, 3], "bicubic", 2, tile=64)
-    found = pixels_of(report.target)
-    assert np.abs(found[:3].transpose(1, 2, 0).astype(int) - expected).max() <= 1
-    assert np.abs(found[3].astype(int) - infrared).max() <= 1
+    after = pixels_of(report.target).astype(int)
+    assert np.abs(after[:3].transpose(1, 2, 0) - expected).max() <= 1
+    assert np.abs(after[3] - infrared).max() <= 1
 
 
-def test_a_band_order_is_kept_and_a_wrong_one_refused(part, tmp_path):
-    source = part(FOUR_BANDS, 100, 100, 70, 70)
-    whole = pixels_of(enlarge(source, tmp_path / "a").target)
+def test_a_band_order_is_kept_and_a_wrong_one_refused(crop, tmp_path):
+    source = crop(FOUR_BANDS, 100, 100, 70, 70)
+    bands = pixels_of(enlarge(source, tmp_path / "a").target)
     report = enlarge(source, tmp_path / "b", bands=(4, 2))
-    assert np.abs(pixels_of(report.target).astype(int) - whole[[3, 1]]).max() <= 1
+    assert np.abs(pixels_of(report.target).astype(int) - bands[[3, 1]]).max() <= 1
     assert "5" in enlarge(source, tmp_path / "c", bands=(5,)).error
     assert not (tmp_path / "c" / source.name).exists()
 
 
-def test_16_bit_values_keep_their_levels(part, tmp_path):
-    source = part(SIXTEEN_BITS, 250, 240, 96, 96)
+def test_16_bit_values_keep_their_levels(crop, tmp_path):
+    source = crop(SIXTEEN_BITS, 250, 240, 96, 96)
     before = read_by_gdal(source)
     assert before.min() >= 200
     # over the whole range the network rounds after both passes, as MATLAB does for
@@ -153,14 +170,13 @@ def test_nan_is_filled_for_the_network_and_put_back(tmp_path, astronaut):
     turned = PLACE | {"transform": Affine(0.5, 0.1, 5e5, 0.1, -0.5, 5e6)}
     source = write_by_gdal(tmp_path / "heights.tif", values, nodata=np.nan, **turned)
     report = enlarge(source, tmp_path / "out")
-    (found,) = pixels_of(report.target)
-    assert np.array_equal(
-        np.isnan(found), np.isnan(values).repeat(2, axis=0).repeat(2, axis=1)
-    )
-    low, high = np.nanmin(values), np.nanmax(values)
-    around = found[36:84, 56:104]
-    assert np.nanmin(around) > low - 0.2 * (high - low)
-    assert np.nanmax(around) < high + 0.2 * (high - low)
+    (after,) = pixels_of(report.target)
+    holes = np.isnan(values).repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(np.isnan(after), holes)
+    around = after[36:84, 56:104]
+    overshoot = 0.2 * (np.nanmax(values) - np.nanmin(values))
+    assert np.nanmin(around) > np.nanmin(values) - overshoot
+    assert np.nanmax(around) < np.nanmax(values) + overshoot
 
 
 @pytest.fixture
@@ -174,17 +190,17 @@ def _low_parts(monkeypatch):
     "stop", [KeyboardInterrupt, OSError(28, "No space left on device")]
 )
 def test_an_interrupted_run_goes_on_where_it_stopped(
-    part, tmp_path, monkeypatch, stop, notes
+    crop, tmp_path, monkeypatch, stop, notes
 ):
-    source = part(SIXTEEN_BITS, 200, 0, 128, 512)
-    whole = enlarge(source, tmp_path / "whole", creation=BLOCKS)
-    add, left = Parts.add, [3]
+    source = crop(SIXTEEN_BITS, 200, 0, 128, 512)
+    expected = enlarge(source, tmp_path / "whole", creation=BLOCKS)
+    add = Parts.add
+    calls = count(1)
 
-    def interrupted(self, *part):
-        left[0] -= 1
-        if not left[0]:
+    def interrupted(self, *arguments):
+        if next(calls) == 3:
             raise stop
-        add(self, *part)
+        add(self, *arguments)
 
     monkeypatch.setattr(Parts, "add", interrupted)
     out = tmp_path / "out"
@@ -196,44 +212,35 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     monkeypatch.setattr(Parts, "add", add)
     assert not (out / source.name).exists()
     assert leftovers(out) != []
-    given = replace(BICUBIC, raster=RasterOptions(creation=BLOCKS))
-    (report,) = upscale_files([source], out, given, progress=notes).files
-    assert report.tiles < whole.tiles
-    kept = ": 2 of 4 parts are kept from an earlier run"
-    assert any(kept in text for text in notes.messages)
-    assert np.array_equal(pixels_of(report.target), pixels_of(whole.target))
+    options = replace(BICUBIC, raster=RasterOptions(creation=BLOCKS))
+    (report,) = upscale_files([source], out, options, progress=notes).files
+    assert report.tiles < expected.tiles
+    message = ": 2 of 4 parts are kept from an earlier run"
+    assert message in "\n".join(notes.messages)
+    assert np.array_equal(pixels_of(report.target), pixels_of(expected.target))
     assert leftovers(out) == []
 
 
 @pytest.mark.usefixtures("_low_parts")
-def test_any_missing_parts_are_made_again(part, tmp_path, monkeypatch):
+def test_any_missing_parts_are_made_again(crop, tmp_path, monkeypatch, interrupt):
     """Also of a network that measures the whole picture."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 64)
-    source = part(FOUR_BANDS, 0, 0, 20, 150)
+    source = crop(FOUR_BANDS, 0, 0, 20, 150)
     options = replace(BICUBIC, model="g-idrn", tile=48)
-    whole = enlarge(source, tmp_path / "whole", options)
-    with monkeypatch.context() as patch:
-        patch.setattr(MERGE, _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            enlarge(source, tmp_path / "out", options)
+    expected = enlarge(source, tmp_path / "whole", options)
+    interrupt(source, tmp_path / "out", options)
     (folder,) = (tmp_path / "out").glob(".*.parts")
     parts = sorted(folder.glob("part-*"))
     assert len(parts) == 5
-    for lost in parts[0], parts[4]:
-        lost.unlink()
+    parts[0].unlink()
+    parts[4].unlink()
     report = enlarge(source, tmp_path / "out", options)
-    assert 0 < report.tiles < whole.tiles
-    np.testing.assert_array_equal(pixels_of(report.target), pixels_of(whole.target))
-
-
-def _interrupt(*_):
-    raise KeyboardInterrupt
+    assert 0 < report.tiles < expected.tiles
+    np.testing.assert_array_equal(pixels_of(report.target), pixels_of(expected.target))
 
 
 def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
     source = tmp_path / "a.png"
-    from PIL import Image
-
     Image.fromarray(astronaut).save(source)
     source.with_suffix(".pgw").write_text("0.5\n0\n0\n-0.5\n1000.25\n2000.75\n")
     report = enlarge(source, tmp_path / "out")
@@ -242,15 +249,11 @@ def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
         assert dataset.transform.almost_equals(
             Affine(0.25, 0, 1000, 0, -0.25, 2001), 1e-9
         )
-    world = [
-        float(line) for line in report.target.with_suffix(".pgw").read_text().split()
-    ]
+    world = np.loadtxt(report.target.with_suffix(".pgw"))
     assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
 
 
 def test_huge_photographs_go_by_windows(tmp_path, astronaut, monkeypatch):
-    from PIL import Image
-
     source = tmp_path / "huge.png"
     Image.fromarray(astronaut).save(source)
     usual = enlarge(source, tmp_path / "usual")
@@ -261,8 +264,8 @@ def test_huge_photographs_go_by_windows(tmp_path, astronaut, monkeypatch):
     assert np.abs(a - np.asarray(Image.open(report.target))).max() <= 1
 
 
-def test_too_little_disk_is_said_before_work(part, tmp_path, monkeypatch):
-    source = part(FOUR_BANDS, 0, 0, 100, 90)
+def test_too_little_disk_is_said_before_work(crop, tmp_path, monkeypatch):
+    source = crop(FOUR_BANDS, 0, 0, 100, 90)
     (foreseen,) = upscale_files([source], tmp_path / "out", BICUBIC, dry_run=True).files
     disk = SimpleNamespace(free=foreseen.bytes // 10)
     monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
@@ -275,16 +278,16 @@ def test_too_little_disk_is_said_before_work(part, tmp_path, monkeypatch):
     disk.free = foreseen.bytes // 2  # may do, as files are compressed
     report = enlarge(source, tmp_path / "out")
     assert report.state == "done", report.error
-    assert any("before compression, and" in text for text in report.warnings)
+    assert "before compression, and" in "\n".join(report.warnings)
 
 
-def test_nodata_can_be_given_and_taken_away(part, tmp_path):
-    source = part(WITH_NODATA, 0, 0, 120, 120)
+def test_nodata_can_be_given_and_taken_away(crop, tmp_path):
+    source = crop(WITH_NODATA, 0, 0, 120, 120)
     report = enlarge(source, tmp_path / "none", nodata="none")
     with rasterio.open(report.target) as dataset:
         assert dataset.nodata is None
         assert dataset.read_masks().min() == 255
-    report = enlarge(part(FOUR_BANDS, 0, 0, 64, 64), tmp_path / "given", nodata=7.0)
+    report = enlarge(crop(FOUR_BANDS, 0, 0, 64, 64), tmp_path / "given", nodata=7.0)
     with rasterio.open(report.target) as dataset:
         assert dataset.nodata == 7
     assert (
@@ -292,8 +295,8 @@ def test_nodata_can_be_given_and_taken_away(part, tmp_path):
     )
 
 
-def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
-    source = part(FOUR_BANDS, 0, 0, 60, 50)
+def test_a_mosaic_does_not_replace_what_it_is_made_of(crop, tmp_path):
+    source = crop(FOUR_BANDS, 0, 0, 60, 50)
     before = source.read_bytes()
     mosaic = source.with_suffix(".vrt")
     rasterio.shutil.copy(source, mosaic, driver="VRT")
@@ -305,20 +308,18 @@ def test_a_mosaic_does_not_replace_what_it_is_made_of(part, tmp_path):
 
 
 def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(
-    part, tmp_path, monkeypatch, notes
+    crop, tmp_path, interrupt, notes
 ):
-    source = part(FOUR_BANDS, 0, 0, 120, 140)
-    middle, top = tmp_path / "middle.vrt", tmp_path / "top.vrt"
+    source = crop(FOUR_BANDS, 0, 0, 120, 140)
+    middle = tmp_path / "middle.vrt"
+    top = tmp_path / "top.vrt"
     rasterio.shutil.copy(source, middle, driver="VRT")
     rasterio.shutil.copy(middle, top, driver="VRT")
-    with monkeypatch.context() as patch:
-        patch.setattr(MERGE, _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            enlarge(top, tmp_path / "out")
+    interrupt(top, tmp_path / "out")
     with rasterio.open(source, "r+") as file:
         file.write(255 - file.read())
     upscale_files([top], tmp_path / "out", BICUBIC, progress=notes)
-    assert any("changed: input" in message for message in notes.messages)
+    assert "changed: input" in "\n".join(notes.messages)
     enlarge(top, tmp_path / "again")
     np.testing.assert_array_equal(
         pixels_of(tmp_path / "out" / "top.tif"),
@@ -327,26 +328,20 @@ def test_a_changed_part_of_a_mosaic_of_a_mosaic_starts_over(
 
 
 def test_work_left_by_an_interrupted_overwrite_is_told(
-    part, tmp_path, monkeypatch, notes
+    crop, tmp_path, interrupt, notes
 ):
-    source = part(FOUR_BANDS, 0, 0, 120, 140)
+    source = crop(FOUR_BANDS, 0, 0, 120, 140)
     assert enlarge(source, tmp_path / "out").state == "done"
-    with monkeypatch.context() as patch:
-        patch.setattr(MERGE, _interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
+    interrupt(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
     (report,) = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes).files
     assert report.state == "skipped"
-    assert any(
-        "has left work beside it; --overwrite goes on" in text
-        for text in notes.warnings
-    )
+    assert "has left work beside it; --overwrite goes on" in "\n".join(notes.warnings)
     assert enlarge(source, tmp_path / "out", replace(BICUBIC, overwrite=True))
     assert leftovers(tmp_path / "out") == []
 
 
-def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
-    source = part(WITH_NODATA, 360, 0, 120, 100)
+def test_holes_stay_holes_in_a_jpeg(crop, tmp_path):
+    source = crop(WITH_NODATA, 360, 0, 120, 100)
     with rasterio.open(source) as file:
         holes = file.dataset_mask() == 0
     assert 0 < holes.sum() < holes.size
@@ -358,45 +353,38 @@ def test_holes_stay_holes_in_a_jpeg(part, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kept", "scale", "found"),
+    ("picture", "scale", "expected"),
     [
         ({"quality": 30}, 4, ("blocks", "g-idrn-aerial")),
         ({"quality": 30}, 3, ("blocks", "g-idrn-aerial")),
         ({"quality": 98}, 2, ("clean", "g-idrn")),
-        (
-            {"quality": 30, "dtype": "uint16"},
-            2,
-            ("", "g-idrn"),
-        ),  # measurements, not a picture
+        # measurements, not a picture
+        ({"quality": 30, "dtype": "uint16"}, 2, ("", "g-idrn")),
         ({"quality": 30, "bands": [1]}, 2, ("", "g-idrn")),
     ],
 )
 def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
-    tmp_path, astronaut, kept, scale, found
+    tmp_path, astronaut, picture, scale, expected
 ):
-    Image.fromarray(astronaut[:96, :96]).save(
-        tmp_path / "a.jpg", quality=kept["quality"]
-    )
+    bands = picture.get("bands")
+    photograph = Image.fromarray(astronaut[:96, :96])
+    photograph.save(tmp_path / "a.jpg", quality=picture["quality"])
     pixels = np.asarray(Image.open(tmp_path / "a.jpg")).transpose(2, 0, 1)
     with rasterio.open(
         tmp_path / "a.tif", "w", driver="GTiff", height=pixels.shape[1], width=pixels.shape[2],
-        count=3, dtype=kept.get("dtype", "uint8"), photometric="RGB", crs=32618,
+        count=3, dtype=picture.get("dtype", "uint8"), photometric="RGB", crs=32618,
         transform=Affine(0.1, 0, 5e5, 0, -0.1, 4e6),
     ) as file:  # fmt: skip
         file.write(pixels)
     options = UpscaleOptions(model="auto", scale=scale)
-    report = enlarge(
-        tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands")
-    )
-    assert (report.condition, report.model) == found
+    report = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=bands)
+    assert (report.condition, report.model) == expected
     with rasterio.open(tmp_path / "b.tif") as file:
-        assert file.tags()["SRX_MODEL"] == found[1]
-    again = enlarge(
-        tmp_path / "a.tif", tmp_path / "b.tif", options, bands=kept.get("bands")
-    )
+        assert file.tags()["SRX_MODEL"] == report.model
+    again = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=bands)
     assert again.state == "skipped"
-    alone = UpscaleOptions(model=found[1], scale=scale)
-    enlarge(tmp_path / "a.tif", tmp_path / "c.tif", alone, bands=kept.get("bands"))
+    options = UpscaleOptions(model=report.model, scale=scale)
+    enlarge(tmp_path / "a.tif", tmp_path / "c.tif", options, bands=bands)
     np.testing.assert_array_equal(
         pixels_of(tmp_path / "b.tif"), pixels_of(tmp_path / "c.tif")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -27,47 +28,49 @@ HERE = Place(device="cpu", threads=1)
 
 
 def parts_of(*units):
-    return [part for unit in units for run in getattr(unit, "runs", ()) for part in run]
+    parts: list[int] = []
+    for unit in units:
+        parts += chain(*getattr(unit, "runs", ()))
+    return parts
 
 
 @pytest.fixture
 def folder(tmp_path, astronaut):
     """Photographs of several depths, a raster, and a file that is no picture."""
-    place = tmp_path / "in"
-    place.mkdir()
+    folder = tmp_path / "in"
+    folder.mkdir()
     for i, name in enumerate("abcdefgh"):
-        Image.fromarray(astronaut[i : 40 + i, : 40 + 3 * i]).save(place / f"{name}.png")
+        Image.fromarray(astronaut[i : 40 + i, : 40 + 3 * i]).save(
+            folder / f"{name}.png"
+        )
     Image.fromarray(astronaut[:50, :60, 0].astype(np.uint16) * 257).save(
-        place / "deep.png"
+        folder / "deep.png"
     )
-    (place / "broken.png").write_text("no picture")
-    write_by_gdal(place / "map.tif", astronaut[:50, :60], **PLACE)
-    return place
+    (folder / "broken.png").write_text("no picture")
+    write_by_gdal(folder / "map.tif", astronaut[:50, :60], **PLACE)
+    return folder
 
 
 def test_shares_give_the_files_and_reports_of_one_process(folder, tmp_path, notes):
     alone = upscale_files([folder], tmp_path / "alone", OPTIONS)
-    told: list[Any] = []
+    reports: list[Any] = []
     shared = upscale_files(
-        [folder], tmp_path / "shared", OPTIONS, progress=notes, on_file=told.append,
+        [folder], tmp_path / "shared", OPTIONS, progress=notes, on_file=reports.append,
         executor=SimulatedExecutor(2),
     )  # fmt: skip
-    assert shared.files == told
-    plain = [
-        sorted(
-            (f.source, f.state, f.tiles, f.size, f.warnings, f.error)
-            for f in summary.files
+    assert shared.files == reports
+    expected = {report.source: report for report in alone.files}
+    assert len(reports) == len(expected) == 11
+    for report in reports:
+        target = expected[report.source].target
+        seconds = expected[report.source].seconds
+        assert (
+            replace(report, target=target, seconds=seconds) == expected[report.source]
         )
-        for summary in (alone, shared)
-    ]
-    assert plain[0] == plain[1]
-    names = sorted(path.name for path in (tmp_path / "alone").iterdir())
-    assert len(names) == 10
-    for name in names:
-        assert (tmp_path / "alone" / name).read_bytes() == (
-            tmp_path / "shared" / name
-        ).read_bytes()
-    assert [label for label, _, _ in notes.tasks] == ["upscaling"]
+        if report.state == "done":
+            assert report.target.read_bytes() == target.read_bytes()
+    (task,) = notes.tasks
+    assert task[0] == "upscaling"
     assert notes.closed[0][1] == sum(file.tiles for file in shared.files)
     again = upscale_files(
         [folder], tmp_path / "shared", OPTIONS, executor=SimulatedExecutor(2)
@@ -82,12 +85,10 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
     summary = upscale_files(
         [folder], tmp_path / "out", OPTIONS, executor=SimulatedExecutor(2, holds_b)
     )
-    failed = {
-        file.source.name: file.error for file in summary.files if file.state == "failed"
-    }
-    assert sorted(failed) == ["b.png", "broken.png"]
-    assert failed["b.png"].endswith("b.png: its process was killed")
-    assert summary.counts["done"] == 9
+    errors = {report.source.name: report.error for report in summary.files}
+    assert errors["b.png"].endswith("b.png: its process was killed")
+    assert errors["broken.png"]
+    assert (summary.counts["done"], summary.counts["failed"]) == (9, 2)
 
 
 def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
@@ -99,25 +100,22 @@ def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
 
 
 def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path):
-    items = [
-        Item(
-            source=folder / f"{name}.png", target=tmp_path / f"{name}.png", format="png"
-        )
-        for name in "ab"
-    ]
+    items = []
+    for name in ("a.png", "b.png"):
+        items += [Item(source=folder / name, target=tmp_path / name, format="png")]
     share = UpscaleShare(items, OPTIONS)
     progress = RelayedProgress(lambda event: None, lambda: True)
     ended = attempt(upscale_unit, share, HERE, progress, lambda: True)
     assert ended == (None, "interrupted")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.slow
 def test_processes_give_the_files_of_one(srx, folder, tmp_path):
     for name, devices in (("one", "cpu"), ("two", "cpu,cpu")):
-        words = ("-m", "g-idrn", "--device", devices)
-        done = srx("upscale", folder, tmp_path / name, *words)
-        assert (done.code, done.out.split(";")[0]) == (1, "10 done, 1 failed")
+        words = f"-m g-idrn --device {devices}".split()
+        result = srx("upscale", folder, tmp_path / name, *words)
+        assert (result.code, result.out.split(";")[0]) == (1, "10 done, 1 failed")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
@@ -158,17 +156,13 @@ def test_runs_of_parts_give_the_file_of_one_process(
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "shared/scene.tif")
     assert sorted(set(parts_of(*executor.units))) == list(range(20))
     assert (len(parts_of(*executor.units)) == 20) == (lost is None)
-    (first,), (second,) = alone.files, shared.files
-    assert (second.state, second.size, second.warnings) == (
-        "done",
-        first.size,
-        first.warnings,
-    )
-    assert first.tiles < second.tiles <= first.tiles * 1.25
-    assert notes.closed[0][1] >= second.tiles
-    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == [
-        "scene.tif"
-    ]
+    expected = alone.files[0]
+    (report,) = shared.files
+    assert (report.state, report.size) == ("done", expected.size)
+    assert report.warnings == expected.warnings
+    assert expected.tiles < report.tiles <= expected.tiles * 1.25
+    assert notes.closed[0][1] >= report.tiles
+    assert list((tmp_path / "shared").iterdir()) == [report.target]
 
 
 def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, notes):
@@ -178,9 +172,8 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
         OPTIONS,
         executor=SimulatedExecutor(3, lambda unit: 15 in parts_of(unit)),
     )
-    assert [file.error for file in summary.files] == [
-        f"{scene}: its process was killed"
-    ]
+    (report,) = summary.files
+    assert report.error == f"{scene}: its process was killed"
     assert hidden_name(tmp_path / "out/scene.tif", ".parts").is_dir()
     again = SimulatedExecutor(3)
     summary = upscale_files(
@@ -189,7 +182,7 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
     assert summary.exit_code == 0
     assert 15 in parts_of(*again.units)
     assert len(parts_of(*again.units)) < 12
-    assert any("parts are kept from an earlier run" in text for text in notes.messages)
+    assert "parts are kept from an earlier run" in "\n".join(notes.messages)
     upscale_files([scene], tmp_path / "alone", OPTIONS)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "out/scene.tif")
 
@@ -201,6 +194,6 @@ def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
         [scene, tmp_path / "broken.tif", tmp_path / "scene.tif"], tmp_path / "out", asked,
         executor=SimulatedExecutor(0),
     )  # fmt: skip
-    states = {file.source.name: file.state for file in summary.files}
-    assert states == {"scene.tif": "done", "broken.tif": "failed"}
+    states = {(report.source.name, report.state) for report in summary.files}
+    assert states == {("scene.tif", "done"), ("broken.tif", "failed")}
     assert len(summary.files) == 2

@@ -1,0 +1,118 @@
+"""Prepare photographs for a network, and make photographs of what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from srcli.imaging.alpha import fill_transparent, hides_colours
+from srcli.imaging.colour import are_gray
+from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.photograph import Array, Metadata, Photograph
+from srcli.imaging.resize import resize, shrink, shrink_mask
+from srcli.ports.image import are_units
+
+HIDDEN_COLOURS = (
+    "colours that alpha hides are replaced by those around them; --keep-hidden keeps them, where "
+    "alpha is data (gloss, height) and no transparency"
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PreparedPhotograph:
+    """Pixels of a photograph for a network, and everything else that its enlargement needs."""
+
+    pixels: Array
+    """(H, W, C); one channel where red, green and blue are equal, as a network would
+    give these a tint."""
+    channels: int
+    """Of the photograph: 1 or 3."""
+    alpha: Array | None
+    metadata: Metadata
+    warnings: tuple[str, ...]
+    value_range: tuple[float, float] | None
+    """Values of a photograph in floats that are 0 and 1 in ``pixels``; None of others."""
+    holes: Array | None
+    """(H, W): True for pixels that are not finite; None where all are."""
+
+    def finish(
+        self, enlarged: Array, size: tuple[int, int] | None = None
+    ) -> Photograph:
+        """Make a photograph of the enlarged pixels, (sH, sW, C), which may be changed.
+
+        The size (height, width) is that of the pixels unless another is given.
+        """
+        height, width = self.pixels.shape[:2]
+        scale = len(enlarged) // height
+        size = size or (enlarged.shape[0], enlarged.shape[1])
+        enlarged = shrink(enlarged, size)
+        if self.value_range is not None:
+            low, high = self.value_range
+            enlarged = enlarged * np.float32(high - low) + np.float32(low)
+            enlarged = enlarged.astype(np.float32)
+        if self.holes is not None:
+            holes = self.holes.repeat(scale, axis=0).repeat(scale, axis=1)
+            enlarged[shrink_mask(holes, size)] = np.nan
+        alpha = self.alpha
+        if alpha is not None:
+            alpha = shrink(enlarge_alpha(alpha, scale), size)
+        pixel_map = PixelMap(before=(height, width), after=size)
+        metadata, _ = fit_metadata(self.metadata, pixel_map)
+        if enlarged.shape[2] < self.channels:
+            enlarged = np.broadcast_to(enlarged, (*size, self.channels))
+        return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
+
+
+def prepare(photograph: Photograph, *, keep_hidden: bool = False) -> PreparedPhotograph:
+    """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen.
+
+    With ``keep_hidden`` the colours under alpha stay, whatever it is.
+    """
+    pixels = photograph.pixels
+    alpha = photograph.alpha
+    warnings = list(photograph.warnings)
+    value_range = None
+    holes = None
+    if pixels.dtype == np.float32:
+        finite = np.isfinite(pixels)
+        if not finite.all():
+            warnings.append("pixels that are not finite stay so")
+            holes = np.any(~finite, axis=2)
+        low = float(pixels.min(where=finite, initial=np.inf))
+        high = float(pixels.max(where=finite, initial=-np.inf))
+        if low > high or are_units(low, high):
+            low = 0.0
+            high = 1.0
+        else:
+            warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
+        span = (high - low) or 1.0
+        value_range = (low, low + span)
+        pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
+    if alpha is not None and not keep_hidden:
+        visible = fill_transparent(pixels, alpha)
+        if hides_colours(pixels, visible):
+            warnings.append(HIDDEN_COLOURS)
+        pixels = visible
+    channels = pixels.shape[2]
+    if channels > 1 and are_gray(pixels):
+        pixels = np.ascontiguousarray(pixels[:, :, :1])
+    return PreparedPhotograph(
+        pixels=pixels,
+        channels=channels,
+        alpha=alpha,
+        metadata=photograph.metadata,
+        warnings=tuple(warnings),
+        value_range=value_range,
+        holes=holes,
+    )
+
+
+def enlarge_alpha(alpha: Array, scale: int) -> Array:
+    """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
+    if not alpha.size or alpha.min() == alpha.max():
+        height, width = alpha.shape
+        return np.full((height * scale, width * scale), alpha.flat[0], alpha.dtype)
+    # bicubic overshoots: opaque and clear areas must stay exactly so
+    return np.clip(resize(alpha, scale), alpha.min(), alpha.max())
