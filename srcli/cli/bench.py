@@ -7,7 +7,10 @@ from typing import Any
 import click
 
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import GroupedCommand, parse_size, pick, result_targets
+from srcli.cli.options import GroupedCommand, result_targets
+from srcli.cli.values import (
+    parse_size,
+)
 
 EXAMPLES = """
 \b
@@ -55,7 +58,16 @@ KINDS = {
 @click.command(
     "bench", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
 )
-def command(**options: Any) -> None:
+def command(
+    models: tuple[str, ...],
+    scales: tuple[int, ...],
+    compare: str | None,
+    json_file: str | None,
+    markdown_file: str | None,
+    quiet: bool,
+    verbose: bool,
+    **engine_options: Any,
+) -> None:
     """Measure speed, memory and work of models, side by side.
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
@@ -63,23 +75,13 @@ def command(**options: Any) -> None:
     from srcli.models.weights import default_scale
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
 
-    targets = result_targets(options)
-    names = (
-        "sizes",
-        "precisions",
-        "tile",
-        "overlap",
-        "rounds",
-        "seconds",
-        "threads",
-        "published",
-    )
+    targets = result_targets(json=json_file, markdown=markdown_file)
     settings = BenchOptions(
-        scales=options["scales"] or (default_scale(options["models"]),),
-        compare_plain=options["compare"] == "plain",
-        **pick(options, *names, "device", "value_range"),
+        scales=scales or (default_scale(models),),
+        compare_plain=compare == "plain",
+        **engine_options,
     )
-    with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
-        result = bench(options["models"] or ("g-idrn",), settings, progress=console)
+    with Console(quiet=quiet, verbose=verbose) as console:
+        result = bench(models or ("g-idrn",), settings, progress=console)
     report = bench_report(result)
-    show_results(report, result, targets, quiet=options["quiet"], full=report)
+    show_results(report, result, targets, quiet=quiet, full=report)

@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from srcli.cli.console import Console
-from srcli.cli.options import GroupedCommand, check_targets, parse_area
+from srcli.cli.options import GroupedCommand, check_targets
+from srcli.cli.values import FILE, PATH, parse_area
 from srcli.errors import UsageError
 
-Area = tuple[int, int, int, int]
 EXAMPLES = """
 \b
 Examples:
@@ -28,23 +28,20 @@ Parts:
 Messages:
   quiet
 """
+KINDS = {"crop": parse_area}
 
 
 @click.command(
-    "compare",
-    cls=GroupedCommand,
-    options=OPTIONS,
-    kinds={"crop": parse_area},
-    epilog=EXAMPLES,
+    "compare", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
 )
-@click.argument("photo", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("photo", type=PATH)
+@click.argument("out", type=FILE)
 def command(
     photo: Path,
     out: Path,
     models: tuple[str, ...],
     scale: int,
-    crop: tuple[Area, ...],
+    crop: tuple[tuple[int, int, int, int], ...],
     quiet: bool,
 ) -> None:
     """Put all models side by side on a photograph.

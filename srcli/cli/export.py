@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from srcli.cli.console import echo, json_text, write_text
-from srcli.cli.options import GroupedCommand, check_targets, parse_size, pick
+from srcli.cli.options import GroupedCommand, check_targets
+from srcli.cli.values import FILE, parse_size
 from srcli.quantities import format_bytes
 
 EXAMPLES = """
@@ -42,30 +43,38 @@ KINDS = {"size": parse_size}
 @click.command(
     "export", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
 )
-@click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-def command(file: Path, **given: Any) -> None:
+@click.argument("file", metavar="OUT", type=FILE)
+def command(
+    file: Path,
+    model: str,
+    scale: int | None,
+    json_file: str | None,
+    quiet: bool,
+    verbose: bool,
+    **export_options: Any,
+) -> None:
     """Write a model for ONNX, TorchScript or ncnn.
 
     The name of OUT says which: .onnx, .pt or .param, which gets a .bin beside it.
     """
-    check_targets({"OUT": file, "--json": given["json_file"]})
+    check_targets({"OUT": file, "--json": json_file})
     from srcli.pipelines.export import export_model
 
-    options = pick(given, "size", "value_range", "overwrite")
-    result = export_model(given["model"], given["scale"], file, **options)
-    facts, size = result["metadata"], format_bytes(result["bytes"])
+    result = export_model(model, scale, file, **export_options)
+    facts = result["metadata"]
+    size = format_bytes(result["bytes"])
     lines = [
         f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}"
     ]
     lines += [
-        f"  picture of {each['width']}x{each['height']}: differs from PyTorch by "
-        f"{each['largest']:.4f} levels of 255 at most, {each['mean']:.5f} on average"
-        for each in result["parities"]
+        f"  picture of {parity['width']}x{parity['height']}: differs from PyTorch by "
+        f"{parity['largest']:.4f} levels of 255 at most, {parity['mean']:.5f} on average"
+        for parity in result["parities"]
     ]
-    lines += [f"  {line}." for line in result["notes"]]
-    if given["verbose"]:
+    lines += [f"  {note}." for note in result["notes"]]
+    if verbose:
         lines += [f"  {key}: {value}" for key, value in facts.items()]
-    if not given["quiet"]:
-        echo(*lines, err=given["json_file"] == "-")
-    if given["json_file"]:
-        write_text(given["json_file"], json_text(result))
+    if not quiet:
+        echo(*lines, err=json_file == "-")
+    if json_file:
+        write_text(json_file, json_text(result))

@@ -1,4 +1,4 @@
-"""Options that several commands share, devices among them; help that shows options in groups."""
+"""Options that several commands share, and help that shows options in groups."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from srcli.cli.console import is_replaceable
+from srcli.cli.values import PATH
 from srcli.errors import UsageError
-
-if TYPE_CHECKING:
-    from srcli.imaging.resize import Box
 
 Kinds = Mapping[str, click.ParamType[Any] | Callable[[str], Any]]
 
-LONGEST_SIDE = 8192
-PATH = click.Path(path_type=Path)
 SHARED = """
   -m, --model NAME|FILE... -> models
       Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]
@@ -72,41 +68,46 @@ def read_options(text: str, kinds: Kinds) -> Iterator[tuple[str, click.Option]]:
     """
     text = re.sub(
         r"^ {2}(\w+(?: \w+)*)\n",
-        lambda line: "".join(_SHARED[name] for name in line[1].split()),
+        lambda line: "".join(map(_SHARED.__getitem__, line[1].split())),
         text,
         flags=re.MULTILINE,
     )
-    assert not _ENTRY.sub("", text).strip(), (
-        text
-    )  # a line that says nothing would be lost
+    assert not _ENTRY.sub("", text).strip(), text  # such lines would be lost
     heading = ""
     for entry in _ENTRY.finditer(text):
         heading = entry["heading"] or heading
-        if not entry["names"]:
-            continue
-        names, value, more = entry["names"].split(", "), entry["value"], entry["more"]
-        settings: dict[str, Any] = {"help": " ".join(entry["help"].split())}
-        kind = kinds.get(names[-1].lstrip("-")) or kinds.get(value or "", str)
-        empty: str | int = ""
-        if value is None:
-            settings["is_flag"] = True
-        elif value.startswith("[") and kind is str:
-            words = [int(w) if w.isdigit() else w for w in value[1:-1].split("|")]
-            empty, settings["type"] = words[0], click.Choice(words)
-        else:
-            shown = f"[{value}]" if more == "?" else value
-            settings |= {"type": kind, "metavar": shown, "nargs": len(value.split())}
-        if more == "?":
-            settings |= {"is_flag": False, "flag_value": empty}
-        if entry["default"]:
-            settings["default"] = (
-                (entry["default"],) if more == "..." else entry["default"]
-            )
-        settings["multiple"] = more == "..."
-        yield (
-            heading,
-            click.Option([*names, *filter(None, [entry["parameter"]])], **settings),
-        )
+        if entry["names"]:
+            yield heading, _make_option(entry, kinds)
+
+
+def _make_option(entry: re.Match[str], kinds: Kinds) -> click.Option:
+    """Return an option that ``_ENTRY`` has found."""
+    names = entry["names"].split(", ")
+    value: Any = entry["value"]
+    is_optional = entry["more"] == "?"
+    is_repeated = entry["more"] == "..."
+    kind = kinds.get(names[-1].lstrip("-")) or kinds.get(value or "", str)
+    settings: dict[str, Any] = {"help": " ".join(entry["help"].split())}
+    flag_value: str | int = ""
+    if value is None:
+        settings["is_flag"] = True
+    elif value.startswith("[") and kind is str:
+        choices = value[1:-1].split("|")
+        if value[1].isdigit():
+            choices = list(map(int, choices))
+        settings["type"] = click.Choice(choices)
+        flag_value = choices[0]
+    else:
+        settings |= {"type": kind, "nargs": len(value.split())}
+        settings["metavar"] = f"[{value}]" if is_optional else value
+    if is_optional:
+        settings |= {"is_flag": False, "flag_value": flag_value}
+    default = entry["default"]
+    if default:
+        settings["default"] = [default] if is_repeated else default
+    if entry["parameter"]:
+        names.append(entry["parameter"])
+    return click.Option(names, multiple=is_repeated, **settings)
 
 
 class GroupedCommand(click.Command):
@@ -114,88 +115,36 @@ class GroupedCommand(click.Command):
 
     def __init__(
         self,
-        *others: Any,
+        *arguments: Any,
         options: str = "",
         kinds: Kinds = MappingProxyType({}),
-        **named: Any,
+        **settings: Any,
     ) -> None:
-        super().__init__(*others, **named)
-        self.groups: dict[str, list[click.Option]] = {}
+        super().__init__(*arguments, **settings)
+        self.headings: dict[str | None, str] = {}
         for heading, option in read_options(options, {"PATH": PATH, **kinds}):
             self.params.append(option)
-            self.groups.setdefault(heading, []).append(option)
+            self.headings[option.name] = heading
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
     ) -> None:
-        """Write the options of each group below its heading."""
-        last = [
-            *self.groups.get("Messages", ()),
-            *filter(None, [self.get_help_option(ctx)]),
-        ]
-        for heading, options in (self.groups | {"Messages": last}).items():
-            records = filter(None, (option.get_help_record(ctx) for option in options))
+        """Write the options of each group below its heading; ``--help`` is a message."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for option in self.get_params(ctx):
+            record = option.get_help_record(ctx)
+            if record and isinstance(option, click.Option):
+                name = re.sub("INTEGER( RANGE)?", "N", record[0])
+                heading = self.headings.get(option.name, "Messages")
+                groups.setdefault(heading, []).append((name, record[1]))
+        for heading, rows in groups.items():
             with formatter.section(heading):
-                formatter.write_dl(
-                    [
-                        (re.sub("INTEGER( RANGE)?", "N", name), text)
-                        for name, text in records
-                    ],
-                    col_max=min(30, formatter.width // 3),
-                )
+                formatter.write_dl(rows, col_max=min(30, formatter.width // 3))
 
 
-def parse_box(text: str) -> Box:
-    """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``."""
-    from srcli.imaging.resize import Box
-
-    found = re.fullmatch(r"([1-9]\d*)?[xX×]([1-9]\d*)?", text.strip())
-    if found is None or not any(found.groups()):
-        raise ValueError(f"{text!r} is no size such as 3840x2160, 3840x or x2160")
-    width, height = (int(side) if side else None for side in found.groups())
-    return Box(width=width, height=height)
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Parse WIDTHxHEIGHT in pixels to (height, width)."""
-    found = re.fullmatch(r"([0-9]{1,4})[xX]([0-9]{1,4})", text)
-    width, height = map(int, found.groups() if found else (0, 0))
-    if not (1 <= width <= LONGEST_SIDE and 1 <= height <= LONGEST_SIDE):
-        of = f"of an LR picture, such as 256x256, with sides from 1 to {LONGEST_SIDE}"
-        raise ValueError(f"{text!r} is not WIDTHxHEIGHT {of}")
-    return height, width
-
-
-def parse_area(text: str) -> tuple[int, int, int, int]:
-    """Parse X,Y,W,H: left, top, width and height in pixels."""
-    found = re.fullmatch(r"([0-9]+),([0-9]+),([0-9]+),([0-9]+)", text)
-    left, top, width, height = map(int, found.groups() if found else (0, 0, 0, 0))
-    if not width * height:
-        example = "such as 1200,340,120,120; width and height must be above 0"
-        raise ValueError(f"{text!r} is not X,Y,W,H, {example}")
-    return left, top, width, height
-
-
-class AutoOrInt(click.IntRange):
-    """A whole number of a range, or ``auto``, which is None."""
-
-    def convert(self, value: Any, *where: Any) -> Any:  # noqa: ANN401 - as click has it
-        """Return the number, or None."""
-        return None if value == "auto" else super().convert(value, *where)
-
-
-def pick(given: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """Return the options of these names."""
-    return {name: given[name] for name in names}
-
-
-def result_targets(given: Mapping[str, Any]) -> dict[str, str]:
+def result_targets(**files: object) -> dict[str, str]:
     """Return the files of a command's results by option, after ``check_targets``."""
-    names = ("json", "markdown", "html", "figure")
-    values = {
-        f"--{name}": given.get(f"{name}_file") or given.get(name) for name in names
-    }
-    targets = {option: str(value) for option, value in values.items() if value}
+    targets = {f"--{name}": str(file) for name, file in files.items() if file}
     check_targets(targets)
     return targets
 
@@ -203,18 +152,16 @@ def result_targets(given: Mapping[str, Any]) -> dict[str, str]:
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:
     """Refuse output files that cannot be written, or are the same, before anything is computed."""
     owners: dict[str, str] = {}
-    for option, target in targets.items():
+    for name, target in targets.items():
         if not target:
             continue
         to_stdout = str(target) == "-"
         if not to_stdout and (reason := _obstacle(Path(target))):
-            raise UsageError(f"{option} {target}: cannot be written, {reason}")
-        other = owners.setdefault(
-            "-" if to_stdout else os.path.realpath(target), option
-        )
+            raise UsageError(f"{name} {target}: cannot be written, {reason}")
+        owner = owners.setdefault("-" if to_stdout else os.path.realpath(target), name)
         # pipes and devices may take one text after the other
-        if other != option and (to_stdout or is_replaceable(Path(target))):
-            raise UsageError(f"{other} and {option} are both {target}; give two files")
+        if owner != name and (to_stdout or is_replaceable(Path(target))):
+            raise UsageError(f"{owner} and {name} are both {target}; give two files")
 
 
 def _obstacle(file: Path) -> str:
@@ -223,7 +170,9 @@ def _obstacle(file: Path) -> str:
         if file.is_dir():
             return "is a folder"
         if is_replaceable(file):
-            file = (file.resolve() if file.is_symlink() else file).parent
+            if file.is_symlink():
+                file = file.resolve()
+            file = file.parent
             if not file.is_dir():
                 return f"there is no folder {file}"
         # pipes and devices are not opened: that would wait for the reader, or end its

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click import FLOAT, INT, FloatRange, IntRange
 
 from srcli.cli.console import Console, echo
-from srcli.cli.options import AutoOrInt, GroupedCommand, parse_box
-from srcli.cli.streams import STREAM, open_streams, report_lines
+from srcli.cli.gdal import GdalCommand
+from srcli.cli.streams import STREAM, ReportLines, open_streams
+from srcli.cli.values import (
+    FILE,
+    AutoOrInt,
+    parse_bands,
+    parse_box,
+    parse_creation,
+    parse_nodata,
+    parse_range,
+    parse_rgb,
+)
 from srcli.errors import ExitCode, UsageError
 from srcli.holding import limit_reading
 
@@ -113,149 +123,24 @@ Results:
 Messages:
   verbose quiet
 """
-
-_WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
-
-
-def parse_bands(text: str, count: int = 0) -> tuple[int, ...]:
-    """Read band numbers such as ``4,3,2``, so many if a count is given."""
-    parts = re.split(r"[,\s]+", text.strip())
-    numbers = tuple(
-        int(part) if part.isascii() and part.isdigit() else 0 for part in parts
-    )
-    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise ValueError(
-            f"{text!r} is no list of different bands from 1, such as 4,3,2"
-        )
-    if count and len(numbers) != count:
-        raise ValueError(f"{text!r}: give {count} bands, such as 1,2,3")
-    return numbers
-
-
-def parse_range(text: str) -> str | tuple[float, float]:
-    """Read ``auto``, ``dtype`` or two numbers."""
-    word = text.strip()
-    if word in ("auto", "dtype"):
-        return word
-    try:
-        low, high = map(float, word.split(","))
-    except ValueError:
-        low = high = math.nan
-    if not (low < high and math.isfinite(high - low)):
-        raise ValueError(f"{text!r} is not auto, dtype or LO,HI with LO below HI")
-    return low, high
-
-
-def parse_nodata(text: str) -> float | str:
-    """Read a number (also ``nan``), ``none`` or ``file``."""
-    if text in ("none", "file"):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is neither a number nor 'none'") from None
-
-
-def parse_creation(text: str) -> tuple[str, str]:
-    """Read a creation option, ``KEY=VALUE``."""
-    key, _, value = (part.strip() for part in text.partition("="))
-    if not key or not value:
-        raise ValueError(f"{text!r} is not KEY=VALUE, such as COMPRESS=ZSTD")
-    return key.upper(), value
-
-
-_ELSEWHERE = {
-    "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
-    "-ts": "-s 2 says how many times larger",
-    "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
-    "-tap": "the corners stay; gdalwarp -tap moves them",
-    "-scale": "-s 2 says how many times larger; values keep their range (--range LO,HI names it)",
-    "-unscale": "values keep their offset and scale, as tags; gdal_translate -unscale applies them",
-    "-exponent": "values keep their range; --range LO,HI says which are black and white",
-    "-stats": "run gdalinfo -stats on the result",
-    "-mask": "masks are enlarged with the picture; --nodata VALUE marks pixels without data",
-    "-expand": "palettes become RGB, but for those of classes (--classes no)",
-    "-mo": "tags are kept; gdal_edit -mo adds some to the result",
-    "-a_srs": "the coordinate system is kept; gdal_edit -a_srs changes it",
-    "-a_ullr": "the place on the map is kept; gdal_edit -a_ullr changes it",
-    "-a_nodata": "--nodata VALUE says which pixels are without data",
-    "-srcnodata": "--nodata VALUE says which pixels are without data",
-    "-dstnodata": "--nodata VALUE says which pixels are without data",
-    "-vrtnodata": "--nodata VALUE says which pixels are without data",
-    "-s_srs": "nothing is warped; use gdalwarp before",
-    "-t_srs": "nothing is warped; use gdalwarp before",
-    "-te_srs": "windows are in the file's coordinates; convert them first",
-    "-projwin_srs": "windows are in the file's coordinates; convert them first",
-    "-strict": "losses are told in warnings",
-    "-sds": "name each picture of the file, such as NETCDF:a.nc:band",
-    "-separate": "--bidx chooses bands; gdalbuildvrt -separate puts files together",
-    "-multi": "--workers says how many threads read and write",
-    "-resolution": "-s 2 says how many times larger",
-    "-rb": "each model has its own way of resampling: -m bicubic is one",
-    "-oo": "open options of GDAL are not taken",
-}
-"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to
-use."""
-
-
-class GdalCommand(GroupedCommand):
-    """A command whose options of one dash and several letters are GDAL's."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take windows apart that are given in quotes; refuse words that mean something else."""
-        for word in args[: args.index("--")] if "--" in args else args:
-            if word in _ELSEWHERE:
-                ctx.fail(f"{word}: {_ELSEWHERE[word]}")
-            if word.startswith("-o") and word not in (
-                "-o",
-                "-of",
-            ):  # -overwrite, -ot, -ofCOG
-                ctx.fail(
-                    f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
-                )
-        args = list(_split_windows(args))
-        for place, word in enumerate(args):
-            # a kernel may follow, but click would take any word for one
-            if word == "--back-project":
-                follows = args[place + 1 : place + 2]
-                if follows not in (["bicubic"], ["area"]):
-                    args[place] = "--back-project=bicubic"
-        return super().parse_args(ctx, args)
-
-
-def _split_windows(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words, the four numbers of a window apart: ``--bounds "1 2 3 4"``."""
-    after_window = False
-    for word in words:
-        name, sign, value = word.partition("=")
-        parts = [name, value] if sign and name in _WINDOWS else [word]
-        if after_window or len(parts) == 2:
-            numbers = re.split(r"[,\s]+", parts[-1].strip(" []()"))
-            parts[-1:] = numbers if len(numbers) == 4 else parts[-1:]
-        yield from parts
-        after_window = word in _WINDOWS
-
-
 KINDS = {
     "bidx": parse_bands,
-    "rgb": lambda text: parse_bands(text, 3),
+    "rgb": parse_rgb,
     "range": parse_range,
     "nodata": parse_nodata,
-    "srcwin": click.INT,
-    "bounds": click.FLOAT,
-    "projwin": click.FLOAT,
+    "srcwin": INT,
+    "bounds": FLOAT,
+    "projwin": FLOAT,
     "co": parse_creation,
     "output": click.Path(),
-    "report": click.Path(path_type=Path, dir_okay=False),
-    "quality": click.IntRange(1, 100),
-    "workers": click.IntRange(1, 64),
-    "strength": click.FloatRange(0, 1),
-    "denoise": click.FloatRange(0, 1),
-    "read-timeout": click.FloatRange(0),
-    "scale": click.FloatRange(1, 16),  # two passes by 4
-    "fit": parse_box,
-    "size": parse_box,
-    "long-edge": click.IntRange(1),
+    "report": FILE,
+    "quality": IntRange(1, 100),
+    "workers": IntRange(1, 64),
+    "X": FloatRange(0, 1),
+    "read-timeout": FloatRange(0),
+    "scale": FloatRange(1, 16),  # two passes by 4
+    "WxH": parse_box,
+    "long-edge": IntRange(1),
     "tile": AutoOrInt(16),
     "overlap": AutoOrInt(0),
     "batch": AutoOrInt(1),
@@ -266,7 +151,17 @@ KINDS = {
     "upscale", cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
 )
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
-def command(**options: Any) -> int:
+def command(
+    paths: tuple[str, ...],
+    output: str | None,
+    executor: str,
+    read_timeout: float,
+    dry_run: bool,
+    report: Path | None,
+    quiet: bool,
+    verbose: bool,
+    **named: Any,
+) -> int:
     """Upscale pictures and rasters with a trained network.
 
     IN are pictures, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads) and folders;
@@ -278,52 +173,50 @@ def command(**options: Any) -> int:
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
 
-    limit_reading(options["read_timeout"])
-    dry_run, quiet = options["dry_run"], options["quiet"]
-    paths = [
-        as_input(word) for word in options["paths"]
-    ]  # by a path GDAL's names lose slashes
-    inputs, output = split_paths(paths, options["output"], options["overwrite"])
-    named_last = options["output"] or options["paths"][-1]
-    options["into_folder"] = named_last.endswith(("/", os.sep))
-    output = Path(output)  # no name of GDAL's
-    executor, options["device"] = choose_executor(
-        options["device"], options["executor"]
+    limit_reading(read_timeout)
+    # by a path GDAL's names lose slashes
+    inputs, target = split_paths(
+        [as_input(word) for word in paths], output, named["overwrite"]
     )
-    if to_stdout := output == STREAM:  # all else that is printed goes to standard error
-        options["suffix"] = ""
-    settings = read_settings(options)
+    named["into_folder"] = (output or paths[-1]).endswith(("/", os.sep))
+    target = Path(target)  # no name of GDAL's
+    runner, named["device"] = choose_executor(named["device"], executor)
+    to_stdout = target == STREAM
+    if to_stdout:  # all else that is printed goes to standard error
+        named["suffix"] = ""
+    settings = read_settings(named)
     with (
-        network_access(allowed=options["allow_remote"]),
-        open_streams(inputs, output, settings) as (sources, target, named),
-        report_lines(None if dry_run else options["report"]) as report,
+        network_access(allowed=named["allow_remote"]),
+        open_streams(inputs, target, settings) as (sources, target, shown_name),
+        closing(ReportLines(None if dry_run else report)) as lines,
         Console(
             quiet=quiet and not dry_run,
-            verbose=options["verbose"],
-            named=named,
+            verbose=verbose,
+            named=shown_name,
             to_stdout=dry_run and not to_stdout,
         ) as console,
     ):
 
         def show(file: FileReport) -> None:
-            report.write(file, named)
+            lines.write(file, shown_name)
             _show(console, file, planned=dry_run)
 
-        summary = (upscale_mosaic if settings.mosaic else upscale_files)(
+        upscale = upscale_mosaic if settings.mosaic else upscale_files
+        summary = upscale(
             sources,
             target,
             settings,
             progress=console,
             on_file=show,
-            executor=executor,
+            executor=runner,
             dry_run=dry_run,
         )
     if dry_run or not quiet:
-        auto = options["model"] == "auto"
-        echo(_closing(summary, planned=dry_run, auto=auto), err=to_stdout)
-    if report.failed:
-        return int(summary.exit_code) or int(ExitCode.PARTIAL)
-    return int(summary.exit_code)
+        text = _summary_of(summary, planned=dry_run, auto=named["model"] == "auto")
+        echo(text, err=to_stdout)
+    if lines.failed:
+        return summary.exit_code or ExitCode.PARTIAL
+    return summary.exit_code
 
 
 def split_paths(
@@ -333,113 +226,126 @@ def split_paths(
 
     A file that exists is refused where it may be meant as an input.
     """
-    *inputs, last = paths if output is None else [*paths, Path(output)]
+    inputs = list(paths)
+    target = Path(output) if output is not None else inputs.pop()
     if not inputs:
-        raise UsageError(f"no output given; say where to: srx upscale {last} OUT")
-    same = os.path.realpath(last) == os.path.realpath(inputs[0])
-    if not os.path.isfile(last) or last == STREAM:  # noqa: PTH113 - pathlib may raise
-        return inputs, last
-    if output is None and (same or len(inputs) > 1):
+        raise UsageError(f"no output given; say where to: srx upscale {target} OUT")
+    if not os.path.isfile(target) or target == STREAM:  # noqa: PTH113 - pathlib may raise
+        return inputs, target
+    is_input = os.path.realpath(target) == os.path.realpath(inputs[0])
+    if output is None and (is_input or len(inputs) > 1):
         raise UsageError(
-            f"{last}: the last argument is the output, and this file exists; "
-            f"give an output folder, or -o {last} --overwrite to replace it"
+            f"{target}: the last argument is the output, and this file exists; "
+            f"give an output folder, or -o {target} --overwrite to replace it"
         )
-    if same and len(inputs) == 1 and not overwrite:
+    if is_input and len(inputs) == 1 and not overwrite:
         raise UsageError(
-            f"{last}: is the input; --overwrite replaces it by its enlargement"
+            f"{target}: is the input; --overwrite replaces it by its enlargement"
         )
-    return inputs, last
+    return inputs, target
 
 
-def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
+def read_settings(named: Mapping[str, Any]) -> UpscaleOptions:
     """Return the options of a command line, most of which have the names of fields."""
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.device import EngineOptions
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 
-    def chosen(kind: type[T], **known: Any) -> T:
-        names = (each.name for each in fields(kind) if each.name in options)
-        return kind(**{name: options[name] for name in names} | known)
+    def fill(options_type: type[T], **settings: Any) -> T:
+        for field in fields(options_type):
+            if field.name in named:
+                settings.setdefault(field.name, named[field.name])
+        return options_type(**settings)
 
-    fmt = options["format"].lower().lstrip(".")
-    scale = Fraction(options["scale"] or 0).limit_denominator(1000)
-    longest, window = options["long_edge"], options["projwin"]
     _refuse_several(
-        options, "say how large results are", "--scale", "--size", "--long-edge"
+        named, "say how large results are", "--scale", "--size", "--long-edge"
     )
-    _refuse_several(options, "name a window", "--srcwin", "--bounds", "-projwin")
-    size = options["size"] or (Box(longest=longest) if longest else None)
+    _refuse_several(named, "name a window", "--srcwin", "--bounds", "-projwin")
+    output_format = named["format"].lower().lstrip(".")
+    scale = Fraction(named["scale"] or 0).limit_denominator(1000)
+    size = named["size"]
+    if named["long_edge"]:
+        size = Box(longest=named["long_edge"])
     if scale.denominator > 1:
-        scale, size = Fraction(0), scale
-    raster = chosen(
+        size = scale
+        scale = Fraction(0)
+    bounds = named["bounds"]
+    if named["projwin"]:
+        west, north, east, south = named["projwin"]
+        bounds = (west, south, east, north)
+    raster = fill(
         RasterOptions,
-        bands=sum(options["bands"], ()) or None,
-        bounds=(window[0], window[3], window[2], window[1])
-        if window
-        else options["bounds"],
-        creation=dict(options["creation"]),
-        cog=options["cog"] or fmt == "cog",
-        resume=not options["no_resume"],
+        bands=sum(named["bands"], ()) or None,
+        bounds=bounds,
+        creation=dict(named["creation"]),
+        cog=named["cog"] or output_format == "cog",
+        resume=not named["no_resume"],
     )
-    return chosen(
+    if output_format in ("gtiff", "cog"):
+        output_format = "tif"
+    return fill(
         UpscaleOptions,
         scale=int(scale),
         size=size,
-        fit=options["fit"] or UNBOUNDED,
-        format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
-        suffix=options["suffix"] or "",
+        fit=named["fit"] or UNBOUNDED,
+        format=output_format,
+        suffix=named["suffix"] or "",
         raster=raster,
-        engine=chosen(EngineOptions, back_project=options["back_project"] or ""),
+        engine=fill(EngineOptions, back_project=named["back_project"] or ""),
     )
 
 
-def _refuse_several(options: Mapping[str, Any], what: str, *names: str) -> None:
-    given = [name for name in names if options[name.lstrip("-").replace("-", "_")]]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} each {what}; give one of them")
+def _refuse_several(named: Mapping[str, Any], action: str, *names: str) -> None:
+    """Refuse several options that would do the same."""
+    used = [name for name in names if named[name.lstrip("-").replace("-", "_")]]
+    if len(used) > 1:
+        raise UsageError(f"{' and '.join(used)} each {action}; give one of them")
 
 
 def _show(console: Console, file: FileReport, *, planned: bool) -> None:
     """Show what became of a file, or in a dry run what would."""
-    failed, say = file.state == "failed", console.message if planned else console.detail
+    say = console.message if planned else console.detail
     if file.state == "left out":
         say(f"{file.source}: {file.error}")
-    elif failed and planned:
-        say(f"would fail: {file.error}")
-    elif failed:
-        console.error(file.error)
+    elif file.state == "failed":
+        if planned:
+            say(f"would fail: {file.error}")
+        else:
+            console.error(file.error)
+        say = console.detail
     elif planned:
-        size = f"{file.size[1]}x{file.size[0]} " if file.size else ""
-        what = (
-            f"{size}{file.target.suffix.lstrip('.')}".strip()
-            if size
-            else "skip, exists"
-        )
-        say(f"{file.source} -> {file.target} ({what})")
+        result = "skip, exists"
+        if file.size:
+            height, width = file.size
+            result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
+        say(f"{file.source} -> {file.target} ({result})")
     elif file.state == "done":
-        why = f" as {file.condition}" if file.condition else ""
-        say(f"{file.source} -> {file.target} ({file.model}{why}, {file.seconds:.1f} s)")
+        model = file.model
+        if file.condition:
+            model += f" as {file.condition}"
+        say(f"{file.source} -> {file.target} ({model}, {file.seconds:.1f} s)")
     else:
         say(f"{file.target}: exists, skipped")
-    (console.detail if failed else say)(*(f"  {line}" for line in file.details))
+    say(*(f"  {line}" for line in file.details))
 
 
-def _closing(summary: Reporter, *, planned: bool, auto: bool) -> str:
-    done, skipped, failed = (summary.counts[s] for s in ("done", "skipped", "failed"))
+def _summary_of(summary: Reporter, *, planned: bool, auto: bool) -> str:
+    counts = summary.counts
     if planned:
         disk = sum(file.bytes for file in summary.files)
         return (
-            f"{summary.megapixels:.1f} megapixels to write, {failed} problems; at most "
-            f"{disk / 1e6:.0f} MB on disk before compression; nothing was done"
+            f"{summary.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
+            f"at most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
         )
+    text = f"{counts['done']} done"
     models = Counter(file.model for file in summary.files if file.condition)
-    parts = [f"{done} done"]
     if auto and models:
-        parts[0] += (
-            f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"
+        shares = [f"{count} by {model}" for model, count in models.most_common()]
+        text += f" ({', '.join(shares)})"
+    if counts["skipped"]:
+        text += (
+            f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"
         )
-    if skipped:
-        parts.append(f"{skipped} skipped (they exist; --overwrite writes them again)")
-    if failed:
-        parts.append(f"{failed} failed")
-    return f"{', '.join(parts)}; {summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"
+    if counts["failed"]:
+        text += f", {counts['failed']} failed"
+    return f"{text}; {summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"
