@@ -51,7 +51,7 @@ def test_json_on_stdout_sends_the_rest_to_stderr(srx):
 
 def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
     targets = {name: tmp_path / f"out.{name}" for name in ("json", "markdown")}
-    files = [part for name, path in targets.items() for part in (f"--{name}", path)]
+    files = [word for name, path in targets.items() for word in (f"--{name}", path)]
     result = srx("bench", *QUICK, *files, "-q")
     assert (result.code, result.out, result.err) == (0, "", "")
     assert json.loads(targets["json"].read_text())["machine"].startswith("cpu (")
@@ -73,20 +73,20 @@ def test_wrong_sizes_are_refused_in_one_line(srx, size):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (("-m", "gidrn"), "g-idrn"),
-        (("-m", "bicubic", "--json", "nowhere/out.json"), "nowhere"),
-        (("-m", "bicubic", "--json", "-", "--markdown", "-"), "are both -"),
-        (("-m", "bicubic", "--tile", 20, "--overlap", 10), "--overlap"),
-        (("-m", "bicubic", "--device", "tpu"), "--device"),
-        (("-m", "bicubic", "--compare", "fancy"), "plain"),
+        ("-m gidrn", "g-idrn"),
+        ("-m bicubic --json nowhere/out.json", "nowhere"),
+        ("-m bicubic --json - --markdown -", "are both -"),
+        ("-m bicubic --tile 20 --overlap 10", "--overlap"),
+        ("-m bicubic --device tpu", "--device"),
+        ("-m bicubic --compare fancy", "plain"),
     ],
 )
-def test_wrong_usage_ends_with_code_2(srx, tmp_path, monkeypatch, arguments, said):
+def test_wrong_usage_ends_with_code_2(srx, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
-    result = srx("bench", *arguments, code=2)
-    assert said in result.err
+    result = srx("bench", *arguments.split(), code=2)
+    assert message in result.err
     assert "Traceback" not in result.err
 
 

@@ -128,12 +128,14 @@ def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(os, "isatty", lambda number: False)
     options = ["-s", "4", "--data", folder, "--no-cost", "-v"]
-    done = srx("eval", "-m", "bicubic", "-m", "g-idrn-aerial", *options, code=0)
-    (line,) = [x for x in done.out.splitlines() if "smile" in x and "bicubic" not in x]
+    result = srx("eval", "-m", "bicubic", "-m", "g-idrn-aerial", *options, code=0)
+    (line,) = [
+        x for x in result.out.splitlines() if "smile" in x and "bicubic" not in x
+    ]
     assert "aerial_pictures_of_a_long_name/a_town_from_low_above[bold]:smile:" in line
     assert "g-idrn-aerial" in line
     assert all(
-        len(line) <= 200 for line in done.out.splitlines() if folder.name in line
+        len(line) <= 200 for line in result.out.splitlines() if folder.name in line
     )
 
 
@@ -141,13 +143,13 @@ def test_the_doctor_shows_what_a_bug_report_needs(srx, tmp_path, monkeypatch):
     (tmp_path / "benchmarks" / "Mine").mkdir(parents=True)
     monkeypatch.setenv("SRX_DATA", str(tmp_path))
     result = srx("doctor", code=0)
-    for part in (
+    for heading in (
         srcli.__version__,
         f"torch {torch.__version__}",
         "g-idrn x2 x3 x4",
         "cpu",
     ):
-        assert part in result.out
-    found = json.loads(srx("doctor", "--json", "-").out)
-    assert found["SRX_DATA"].endswith("sets: Mine")
-    assert "png" in found["formats"]
+        assert heading in result.out
+    facts = json.loads(srx("doctor", "--json", "-").out)
+    assert facts["SRX_DATA"].endswith("sets: Mine")
+    assert "png" in facts["formats"]

@@ -76,8 +76,8 @@ def test_models_that_share_a_network_have_its_costs(listed):
         ("nested-attn", 3),
     ):
         (card,) = (card for card in listed[name]["cards"] if card["scale"] == scale)
-        own = model_cost(load_model(name, scale), model=card["efficiency"]["model"])
-        assert card["efficiency"] == own
+        cost = model_cost(load_model(name, scale), model=card["efficiency"]["model"])
+        assert card["efficiency"] == cost
 
 
 @pytest.mark.usefixtures("counted")
@@ -89,16 +89,16 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
     starts = [line.split()[0] if line.split() else "" for line in lines]
     shown = {name: entry for name, entry in MODELS.items() if not entry.compared}
     text = " ".join(result.out.split())
-    others = ", ".join(name for name in MODELS if name not in shown)
-    assert f"without weights here: {others}. 'srx models --all' shows" in text
+    unavailable = ", ".join(name for name in MODELS if name not in shown)
+    assert f"without weights here: {unavailable}. 'srx models --all' shows" in text
     for name, entry in shown.items():
-        first = starts.index(name)
-        block = lines[first : first + len(entry.scales)]
+        start = starts.index(name)
+        block = lines[start : start + len(entry.scales)]
         for scale, line in zip(entry.scales, block, strict=True):
             assert f" x{scale} " in line
             ready = scale in shipped_scales(name)
             assert ("untrained" in line) != ready
-        assert entry.source in lines[first + 1]
+        assert entry.source in lines[start + 1]
     measured = tomllib.loads(card_of("g-idrn", 2).read_text("utf-8"))["measured"][
         "sets"
     ]["Set5"]
@@ -121,7 +121,8 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
 def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(
     listed, name
 ):
-    model, entry = listed[name], MODELS[name]
+    model = listed[name]
+    entry = MODELS[name]
     assert tuple(card["scale"] for card in model["cards"]) == entry.scales
     assert tuple(model["scales"]) == shipped_scales(name)
     assert sorted(model["scales"] + model["untrained"]) == list(entry.scales)

@@ -99,7 +99,7 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(tmp_path):
             check_targets(targets)
 
     check_targets({"--json": "-", "--csv": os.devnull, "--html": tmp_path / "c.html"})
-    assert [each.name for each in tmp_path.iterdir()] == ["b.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["b.json"]
 
 
 def test_names_to_hold_out():
