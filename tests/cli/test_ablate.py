@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+from operator import itemgetter
 
 import pytest
 from PIL import Image
@@ -79,7 +80,7 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
         ]
     assert starts["g-idrn/hp-sigma"].split()[-4:-2] == ["our", "own"]
     plain = json.loads(srx("ablate", "list", "--json", "-").out)
-    assert [entry["name"] for entry in plain] == list(ABLATIONS)
+    assert list(map(itemgetter("name"), plain)) == list(ABLATIONS)
     assert plain[0]["variants"][0]["published"] == {
         "parameters": 534.0,
         "Set5.psnr": 37.893,
@@ -122,7 +123,7 @@ def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
 
 
 def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
-    files = [tmp_path / name for name in ("a.md", "a.json")]
+    files = [tmp_path / "a.md", tmp_path / "a.json"]
     targets = ["--markdown", files[0], "--json", files[1]]
     other_file = mine.with_name("other.toml")
     other_file.write_text(MINE.replace('"mine"', '"yours/own"'))
@@ -150,8 +151,9 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     )
     counts = [n * block + 16 * 16 * (n + 1) + 16 + fixed_bytes for n in (1, 2)]
     plain, _ = json.loads(files[1].read_text())
-    assert [entry["cost"]["parameters"] for entry in plain["variants"]] == counts
-    assert all("16x24" in entry["cost"]["memory"] for entry in plain["variants"])
+    for entry, count in zip(plain["variants"], counts, strict=True):
+        assert entry["cost"]["parameters"] == count
+        assert "16x24" in entry["cost"]["memory"]
     for count in counts:
         assert f"{count:,}" in result.out
         assert f"{count:,}" in files[0].read_text(encoding="utf-8")
@@ -161,9 +163,9 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     run = [*command_of(mine, pictures), "--set", "ema_decay=0.5"]
     first_run = srx(*run, "--json", "-", code=0)
     (plain,) = json.loads(first_run.out)
-    base_scores, variant_scores = (
-        entry["seeds"][0]["scores"]["small"]["pictures"] for entry in plain["variants"]
-    )
+    base, variant = plain["variants"]
+    base_scores = base["seeds"][0]["scores"]["small"]["pictures"]
+    variant_scores = variant["seeds"][0]["scores"]["small"]["pictures"]
     assert set(base_scores) == set(variant_scores)
     assert len(base_scores) == 2
     difference = (
@@ -255,10 +257,8 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     (line,) = shown.err.splitlines()
     assert "warning: left out: " in line
     assert "remove it: what is trained stays" in line
-    result, weights = (
-        pictures / "out/mine" / n
-        for n in ("ablation.json", "one/seed-0/last.safetensors")
-    )
+    result = pictures / "out/mine/ablation.json"
+    weights = pictures / "out/mine/one/seed-0/last.safetensors"
     before = result.read_bytes()
     trained = weights.stat().st_mtime_ns
     for damaged in ('{"x": 1}', json.dumps(json.loads(before) | {"conditions": {}})):
