@@ -7,14 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
+from srcli.cli import options
 from srcli.cli.console import Console, print_blocks, show_results, stop_signals
 from srcli.cli.options import (
     GroupedCommand,
+    flag,
+    heading,
     held_out_names,
     result_targets,
 )
-from srcli.cli.values import DIRECTORY
+from srcli.cli.values import DIRECTORY, POSITIVE, PRECISION
 from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import make_table
 
@@ -61,43 +65,6 @@ A file holds one or more ablations; changes are fields as in 'srx train --set':
   sentence = "a third of the layers"
   changes = { "network.depth" = 6 }
 """
-RESULTS = """
-Results:
-  --out DIR = ablations
-      Folder of the trainings, NAME/VARIANT/seed-N, and of their results.
-  --markdown FILE               Write Markdown; '-' is standard output.
-  json_file
-"""
-SHOW_OPTIONS = f"""{RESULTS}
-Messages:
-  -q, --quiet                   Print no tables.
-"""
-RUN_OPTIONS = f"""
-Training:
-  data hold_out
-  --budget 5000|20m
-      Iterations or time (s, m, h, d) of each training. [default: the recipe's]
-  --seeds N = 1                 Trainings of each variant; verdicts need two or more.
-  --set FIELD=VALUE... -> overrides
-      Change a field for all variants: stages.0.batch=4; repeatable.
-  --no-train                    Count parameters, MACs and memory only.
-Measurement:
-  --sets NAME|DIR...
-      Set to measure on, as 'srx eval --data'; repeatable. [default: the paper's]
-{RESULTS}
-Device and speed:
-  --processes N                 Trainings at once. [default: one for each device]
-  device executor
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format of trainings; quality is measured in fp32.
-  --threads N                   Threads of each training. [default: its share]
-Messages:
-  verbose quiet
-"""
-KINDS = {
-    "N": click.IntRange(1),
-    "out": DIRECTORY,
-}
 
 
 @click.group("ablate", epilog=EXAMPLES)
@@ -109,7 +76,21 @@ def command() -> None:
     """
 
 
-@command.command("list", cls=GroupedCommand, options="Results:\n  json_file\n")
+out = option(
+    "--out",
+    type=DIRECTORY,
+    metavar="DIR",
+    default="ablations",
+    help="Folder of the trainings, NAME/VARIANT/seed-N, and of their results.",
+)
+markdown = option(
+    "--markdown", metavar="FILE", help="Write Markdown; '-' is standard output."
+)
+
+
+@command.command("list", cls=GroupedCommand)
+@heading("Results")
+@options.json_file
 def list_command(json_file: str | None) -> None:
     """List the ablations with their questions and sources."""
     from srcli.recipes.ablations import ABLATIONS
@@ -128,7 +109,13 @@ def list_command(json_file: str | None) -> None:
     show_results([table, advice], ablations, targets, quiet=json_file == "-")
 
 
-@command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)
+@command.command("show", cls=GroupedCommand)
+@heading("Results")
+@out
+@markdown
+@options.json_file
+@heading("Messages")
+@flag("-q", "--quiet", help="Print no tables.")
 @click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
 def show_command(
     names: tuple[str, ...],
@@ -175,9 +162,60 @@ def show_command(
     _report(results, targets, quiet=quiet, not_run=not_run)
 
 
-@command.command(
-    "run", cls=GroupedCommand, options=RUN_OPTIONS, kinds=KINDS, epilog=RUN_EXAMPLES
+@command.command("run", cls=GroupedCommand, epilog=RUN_EXAMPLES)
+@heading("Training")
+@options.data
+@options.hold_out
+@option(
+    "--budget",
+    metavar="5000|20m",
+    help="Iterations or time (s, m, h, d) of each training. [default: the recipe's]",
 )
+@option(
+    "--seeds",
+    type=POSITIVE,
+    default="1",
+    help="Trainings of each variant; verdicts need two or more.",
+)
+@option(
+    "--set",
+    "overrides",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Change a field for all variants: stages.0.batch=4; repeatable.",
+)
+@flag("--no-train", help="Count parameters, MACs and memory only.")
+@heading("Measurement")
+@option(
+    "--sets",
+    metavar="NAME|DIR",
+    multiple=True,
+    help="Set to measure on, as 'srx eval --data'; repeatable. [default: the paper's]",
+)
+@heading("Results")
+@out
+@markdown
+@options.json_file
+@heading("Device and speed")
+@option(
+    "--processes",
+    type=POSITIVE,
+    help="Trainings at once. [default: one for each device]",
+)
+@options.devices
+@options.executor
+@option(
+    "--precision",
+    type=PRECISION,
+    default="auto",
+    help="Number format of trainings; quality is measured in fp32.",
+)
+@option(
+    "--threads",
+    type=POSITIVE,
+    help="Threads of each training. [default: its share]",
+)
+@options.messages
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
 def run_command(
     names: tuple[str, ...],

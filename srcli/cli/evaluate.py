@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
+from srcli.cli import options
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import GroupedCommand, result_targets
+from srcli.cli.options import GroupedCommand, flag, heading, result_targets
 from srcli.cli.values import (
     DIRECTORY,
     FILE,
+    NOT_NEGATIVE,
+    PRECISION,
+    QUALITY,
+    TILE,
     parse_names,
 )
 from srcli.errors import ExitCode, UsageError
@@ -36,52 +42,106 @@ Examples:
 A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X4/ as in DIV2K, EDSR
 and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
 """
-OPTIONS = """
-Models and pictures:
-  models value_range scales
-  --data, --hr NAME|DIR... -> datasets
-      Set of pictures; repeatable. [default: photographs of scikit-image]
-  --lr DIRECTORY -> lr_folder   Folder of LR pictures, where --data has none of its own.
-  --sr DIRECTORY... -> sr_folders  Folder of SR pictures by another program; repeatable.
-  -t, --tile N                  Size of the tiles in input pixels. [default: whole pictures]
-  --tta                         Average over the 8 flips and rotations.
-  --back-project                Make results agree with LR when shrunk by bicubic interpolation.
-Measurement:
-  --metrics NAMES = psnr,ssim,ifc,consistency
-      Also: low, high (frequencies), lpips, dists (which need piq).
-  --protocol NAME               y (as papers since 2018; default), y-classic (2014-2017), rgb.
-  --shave N                     Border left out, in HR pixels. [default: the scale]
-  --kernel NAME = bicubic       Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.
-  --jpeg QUALITY                Save LR as a JPEG of this quality first.
-  --chain NAME = rgb8           rgb8: rounded, as files are; luma-float: Y that is not rounded.
-  published
-  --no-cost                     Do not measure MACs and memory.
-Results:
-  json_file markdown_file
-  --html FILE                   Write a page with tables, charts and crops, to open offline.
-  --figure FILE                 Write a PNG of crops side by side: LR, the models, HR.
-  --save-images DIRECTORY       Write every SR picture as PNG.
-Device and speed:
-  --device auto|cpu|cuda|cuda:N|mps = auto
-      Device to compute on.
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format; auto is fp32, as hundredths of a dB matter.
-Messages:
-  verbose quiet
-"""
-KINDS = {
-    "tile": click.IntRange(min=16),
-    "shave": click.IntRange(min=0),
-    "jpeg": click.IntRange(1, 100),
-    "NAMES": parse_names,
-    "FILE": FILE,
-    "DIRECTORY": DIRECTORY,
-}
 
 
-@click.command(
-    "eval", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("eval", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Models and pictures")
+@options.models
+@options.value_range
+@options.scales
+@option(
+    "--data",
+    "--hr",
+    "datasets",
+    metavar="NAME|DIR",
+    multiple=True,
+    help="Set of pictures; repeatable. [default: photographs of scikit-image]",
 )
+@option(
+    "--lr",
+    "lr_folder",
+    type=DIRECTORY,
+    help="Folder of LR pictures, where --data has none of its own.",
+)
+@option(
+    "--sr",
+    "sr_folders",
+    type=DIRECTORY,
+    multiple=True,
+    help="Folder of SR pictures by another program; repeatable.",
+)
+@option(
+    "-t",
+    "--tile",
+    type=TILE,
+    help="Size of the tiles in input pixels. [default: whole pictures]",
+)
+@flag("--tta", help="Average over the 8 flips and rotations.")
+@flag(
+    "--back-project",
+    help="Make results agree with LR when shrunk by bicubic interpolation.",
+)
+@heading("Measurement")
+@option(
+    "--metrics",
+    type=parse_names,
+    metavar="NAMES",
+    default="psnr,ssim,ifc,consistency",
+    help="Also: low, high (frequencies), lpips, dists (which need piq).",
+)
+@option(
+    "--protocol",
+    metavar="NAME",
+    help="y (as papers since 2018; default), y-classic (2014-2017), rgb.",
+)
+@option(
+    "--shave",
+    type=NOT_NEGATIVE,
+    help="Border left out, in HR pixels. [default: the scale]",
+)
+@option(
+    "--kernel",
+    metavar="NAME",
+    default="bicubic",
+    help="Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.",
+)
+@option(
+    "--jpeg",
+    type=QUALITY,
+    metavar="QUALITY",
+    help="Save LR as a JPEG of this quality first.",
+)
+@option(
+    "--chain",
+    metavar="NAME",
+    default="rgb8",
+    help="rgb8: rounded, as files are; luma-float: Y that is not rounded.",
+)
+@options.published
+@flag("--no-cost", help="Do not measure MACs and memory.")
+@heading("Results")
+@options.json_file
+@options.markdown_file
+@option(
+    "--html",
+    type=FILE,
+    help="Write a page with tables, charts and crops, to open offline.",
+)
+@option(
+    "--figure",
+    type=FILE,
+    help="Write a PNG of crops side by side: LR, the models, HR.",
+)
+@option("--save-images", type=DIRECTORY, help="Write every SR picture as PNG.")
+@heading("Device and speed")
+@options.device
+@option(
+    "--precision",
+    type=PRECISION,
+    default="auto",
+    help="Number format; auto is fp32, as hundredths of a dB matter.",
+)
+@options.messages
 def command(
     models: tuple[str, ...],
     datasets: tuple[str, ...],
@@ -90,8 +150,8 @@ def command(
     save_images: Path | None,
     html: Path | None,
     figure: Path | None,
-    json_file: Path | None,
-    markdown_file: Path | None,
+    json_file: str | None,
+    markdown_file: str | None,
     back_project: bool,
     no_cost: bool,
     quiet: bool,

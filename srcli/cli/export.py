@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import Choice, option
 
+from srcli.cli import options
 from srcli.cli.console import echo, json_text, write_text
-from srcli.cli.options import GroupedCommand, check_targets
+from srcli.cli.options import GroupedCommand, check_targets, flag, heading
 from srcli.cli.values import FILE, parse_size
 from srcli.quantities import format_bytes
 
@@ -23,26 +25,35 @@ Examples:
 The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
 photograph; where they differ, no file is written and the exit code is 1.
 """
-OPTIONS = """
-Model:
-  -m, --model NAME|FILE = g-idrn
-      Name from 'srx models', weights file, or FILE.py:CLASS@FILE.
-  value_range
-  -s, --scale [2|3|4]           Scale factor. [default: 4, or that of a weights file]
-Output:
-  --size WIDTHxHEIGHT           Fix the size of the inputs, in pixels. [default: any size]
-  --overwrite                   Replace a file that exists.
-Results:
-  json_file
-Messages:
-  verbose quiet
-"""
-KINDS = {"size": parse_size}
 
 
-@click.command(
-    "export", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("export", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Model")
+@option(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    default="g-idrn",
+    help="Name from 'srx models', weights file, or FILE.py:CLASS@FILE.",
 )
+@options.value_range
+@option(
+    "-s",
+    "--scale",
+    type=Choice([2, 3, 4]),
+    help="Scale factor. [default: 4, or that of a weights file]",
+)
+@heading("Output")
+@option(
+    "--size",
+    type=parse_size,
+    metavar="WIDTHxHEIGHT",
+    help="Fix the size of the inputs, in pixels. [default: any size]",
+)
+@flag("--overwrite", help="Replace a file that exists.")
+@heading("Results")
+@options.json_file
+@options.messages
 @click.argument("file", metavar="OUT", type=FILE)
 def command(
     file: Path,

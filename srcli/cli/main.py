@@ -19,7 +19,7 @@ import click
 from srcli import __version__
 from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
 from srcli.cli.console import ENDING_SIGNALS, echo, escape_names, show_results
-from srcli.cli.options import GroupedCommand, result_targets
+from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.files import NO_SPACE
 
@@ -67,13 +67,14 @@ def group() -> None:
 
 @group.command(
     cls=GroupedCommand,
-    options="Results:\n  json_file\n",
     epilog="""\b
 Examples:
   srx doctor                    paste this into a bug report
   srx doctor --json doctor.json
 """,
 )
+@heading("Results")
+@json_file
 def doctor(json_file: str | None) -> None:
     """Show versions, devices, weights and data, for bug reports."""
     from srcli.pipelines.doctor import describe_installation

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import Choice, option
 
+from srcli.cli import options
 from srcli.cli.console import Block, show_results
-from srcli.cli.options import GroupedCommand, result_targets
+from srcli.cli.options import GroupedCommand, flag, heading, result_targets
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
@@ -36,18 +38,21 @@ WORK = {
     "challenge GFLOPs, 256x256 LR": "challenge_flops",
     "conv GMACs, 1280x720 SR": "hd_conv_macs",
 }
-OPTIONS = """
-Model:
-  value_range
-  -s, --scale [2|3|4|8]         Show this scale alone. [default: all]
-Results:
-  -v, --verbose                 Try weights on a test picture, too.
-  --all -> every                Also list networks that have no weights here.
-  json_file
-"""
 
 
-@click.command("models", cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
+@click.command("models", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Model")
+@options.value_range
+@option(
+    "-s",
+    "--scale",
+    type=Choice([2, 3, 4, 8]),
+    help="Show this scale alone. [default: all]",
+)
+@heading("Results")
+@flag("-v", "--verbose", help="Try weights on a test picture, too.")
+@flag("--all", "every", help="Also list networks that have no weights here.")
+@options.json_file
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 def command(
     name: str | None,

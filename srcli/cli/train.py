@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import Choice, option
 from click.core import ParameterSource
 
+from srcli.cli import options
 from srcli.cli.console import Console, stop_signals
-from srcli.cli.options import GroupedCommand, held_out_names
-from srcli.cli.values import PATH
+from srcli.cli.options import GroupedCommand, flag, heading, held_out_names
+from srcli.cli.values import NOT_NEGATIVE, PATH, POSITIVE
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.report.table import plural
 
@@ -34,51 +36,88 @@ Examples:
   torchrun --standalone --nproc-per-node 2 -m srcli \\
       train g-idrn -s 2 --data photos/ --out runs/x2
 """
-OPTIONS = """
-Recipe:
-  -s, --scale [2|3|4|8]         Scale factor; required but for --resume.
-  --budget 40000|25m            Iterations or time (s, m, h, d); the schedule is fitted to it.
-  --init NAME|FILE              Start from these weights, as far as they fit the network.
-  --set FIELD=VALUE... -> overrides
-      Change a field of the recipe: stages.0.batch=8; repeatable.
-  --degradation NAME
-      How LR is made: bicubic; photo, aerial (blur, noise, JPEG); restore (worn).
-  --seed N = 0                  Seed of all randomness.
-Data:
-  data
-  --lr FOLDER                   LR pictures of --data, by name. [default: beside them, or made]
-  hold_out
-  --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
-Run:
-  --out FOLDER
-      Folder for weights, checkpoint, recipe and log; required but for --resume.
-  --resume FOLDER?              Continue the training in FOLDER as stored, or that in --out.
-  --checkpoint-every TIME = 5m  Time between checkpoints.
-  --tensorboard FOLDER          Also log for TensorBoard (pip install tensorboard).
-  --show                        Print the complete recipe as JSON; do not train.
-Device and speed:
-  --device auto|cpu|cuda|cuda:N|mps = auto
-      Device to compute on.
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format; auto: half precision where that is fast.
-  --threads N                   Processor threads. [default: all]
-  --compile                     Compile the network: starts slowly, then faster on GPUs.
-Messages:
-  verbose quiet
-"""
-KINDS = {
-    "FILE": PATH,
-    "FOLDER": PATH,
-    "init": PATH,
-    "resume": click.STRING,
-    "seed": click.IntRange(0),
-    "threads": click.IntRange(1),
-}
 
 
-@click.command(
-    "train", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("train", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Recipe")
+@option(
+    "-s",
+    "--scale",
+    type=Choice([2, 3, 4, 8]),
+    help="Scale factor; required but for --resume.",
 )
+@option(
+    "--budget",
+    metavar="40000|25m",
+    help="Iterations or time (s, m, h, d); the schedule is fitted to it.",
+)
+@option(
+    "--init",
+    type=PATH,
+    metavar="NAME|FILE",
+    help="Start from these weights, as far as they fit the network.",
+)
+@option(
+    "--set",
+    "overrides",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Change a field of the recipe: stages.0.batch=8; repeatable.",
+)
+@option(
+    "--degradation",
+    metavar="NAME",
+    help="How LR is made: bicubic; photo, aerial (blur, noise, JPEG); restore (worn).",
+)
+@option("--seed", type=NOT_NEGATIVE, default="0", help="Seed of all randomness.")
+@heading("Data")
+@options.data
+@option(
+    "--lr",
+    type=PATH,
+    metavar="FOLDER",
+    help="LR pictures of --data, by name. [default: beside them, or made]",
+)
+@options.hold_out
+@option(
+    "--validate",
+    metavar="FOLDER|NAME",
+    multiple=True,
+    help="Validate on this set too, as 'srx eval --data'; repeatable.",
+)
+@heading("Run")
+@option(
+    "--out",
+    type=PATH,
+    metavar="FOLDER",
+    help="Folder for weights, checkpoint, recipe and log; required but for --resume.",
+)
+@option(
+    "--resume",
+    metavar="[FOLDER]",
+    is_flag=False,
+    flag_value="",
+    help="Continue the training in FOLDER as stored, or that in --out.",
+)
+@option(
+    "--checkpoint-every",
+    metavar="TIME",
+    default="5m",
+    help="Time between checkpoints.",
+)
+@option(
+    "--tensorboard",
+    type=PATH,
+    metavar="FOLDER",
+    help="Also log for TensorBoard (pip install tensorboard).",
+)
+@flag("--show", help="Print the complete recipe as JSON; do not train.")
+@heading("Device and speed")
+@options.device
+@options.precision
+@option("--threads", type=POSITIVE, help="Processor threads. [default: all]")
+@flag("--compile", help="Compile the network: starts slowly, then faster on GPUs.")
+@options.messages
 @click.argument("recipe", required=False)
 def command(
     overrides: tuple[str, ...],

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click import FLOAT, INT, FloatRange, IntRange
+from click import Choice, option
 
+from srcli.cli import options
 from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
+from srcli.cli.options import flag, heading
 from srcli.cli.streams import STREAM, ReportLines, open_streams
 from srcli.cli.values import (
     FILE,
+    MODE,
+    POSITIVE,
+    QUALITY,
+    SECONDS,
+    SHARE,
     AutoOrInt,
     parse_bands,
     parse_box,
@@ -59,97 +66,232 @@ with another model, scale or options, or from an input that has changed since, i
 for a newer version, or newer weights, of the same model). A file that is not known to be srx's own
 is never replaced without --overwrite.
 """
-OPTIONS = """
-Model:
-  -m, --model NAME|FILE = auto
-      Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.
-  value_range
-  -s, --scale N
-      Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]
-  --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
-  --long-edge N                 Enlarge photographs to so many pixels on the longer side.
-  --strength X
-      How crisp soft and saved photographs become. [default: 0.5 by auto, else 0]
-  --denoise X = 1               How much grain and noise is removed; 0.5 keeps half of it.
-  --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
-  --back-project [bicubic|area]
-      Make results, shrunk by this kernel, agree with inputs; not for JPEGs.
-Input and output:
-  -o, --output PATH             Output folder or file, instead of the last argument.
-  -r, --recursive               Include subfolders and mirror them.
-  --exclude GLOB...             Leave out files and folders of this name or path; repeatable.
-  -f, -of, --format TEXT = auto
-      png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.
-  --quality N                   Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]
-  --fit WxH                     Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.
-  --suffix TEXT                 Append this to output names, such as _x4.
-  --overwrite                   Replace outputs that exist, whoever made them.
-  --keep-dates                  Give outputs the file times of their inputs.
-  --keep-hidden                 Keep colours that alpha hides: it is data, such as gloss or height.
-  --strip-metadata              Leave out EXIF, XMP and tags; colours and georeference stay.
-  --strip-provenance            Do not record srx, its version and model in the outputs.
-Rasters (GeoTIFF and all that GDAL reads):
-  -b, --bidx BANDS... -> bands  Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.
-  --rgb R,G,B                   Red, green and blue band, where the file does not name them.
-  --range auto|LO,HI|dtype = auto -> values
-      Values that count as black and white: LO,HI, or found in the file.
-  --classes [auto|yes|no] = auto
-      Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.
-  --alpha [auto|yes|no] = auto  The band called alpha is transparency, or data (near infrared).
-  --nodata VALUE|none = file    Value of pixels without data; none: there is no such value.
-  -srcwin, --srcwin COL ROW W H
-      Upscale this window only, in pixels of the input.
-  -te, --bounds L B R T         Upscale this window only, in coordinates of the file.
-  -projwin L T R B              The same by its upper left and lower right corner.
-  --mosaic                      Upscale a folder of map tiles (z/x/y, or sheets) as one raster.
-  -co, --co KEY=VALUE... -> creation
-      Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.
-  --overviews                   Add overviews (pyramids).
-  --cog                         Write a cloud-optimised GeoTIFF.
-  --no-resume                   Start over instead of continuing an interrupted run.
-  --allow-remote                Read from the network: URLs, and mosaics with remote parts.
-Device and speed:
-  -t, --tile auto|N = auto      Size of the tiles that pictures are cut into, in input pixels.
-  --overlap auto|N = auto       Strip that neighbouring tiles share, in input pixels.
-  --batch auto|N = auto         Tiles computed at once.
-  -j, --workers N = 2           Threads that read and write files.
-  --read-timeout SECONDS = 30   Seconds to read a file, beyond what its size asks for; 0: no limit.
-  device executor
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format; auto: half precision where that is fast.
-Results:
-  --dry-run                     Only print names, sizes, disk and problems.
-  --report FILE                 Write a JSON line for every file.
-Messages:
-  verbose quiet
-"""
-KINDS = {
-    "bidx": parse_bands,
-    "rgb": parse_rgb,
-    "range": parse_range,
-    "nodata": parse_nodata,
-    "srcwin": INT,
-    "bounds": FLOAT,
-    "projwin": FLOAT,
-    "co": parse_creation,
-    "output": click.Path(),
-    "report": FILE,
-    "quality": IntRange(1, 100),
-    "workers": IntRange(1, 64),
-    "X": FloatRange(0, 1),
-    "read-timeout": FloatRange(0),
-    "scale": FloatRange(1, 16),  # two passes by 4
-    "WxH": parse_box,
-    "long-edge": IntRange(1),
-    "tile": AutoOrInt(16),
-    "overlap": AutoOrInt(0),
-    "batch": AutoOrInt(1),
-}
 
 
-@click.command(
-    "upscale", cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("upscale", cls=GdalCommand, epilog=EXAMPLES)
+@heading("Model")
+@option(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    default="auto",
+    help="Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.",
 )
+@options.value_range
+@option(
+    "-s",
+    "--scale",
+    type=click.FloatRange(1, 16),  # two passes by 4
+    metavar="N",
+    help="Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]",
+)
+@option(
+    "--size",
+    type=parse_box,
+    metavar="WxH",
+    help="Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.",
+)
+@option(
+    "--long-edge",
+    type=POSITIVE,
+    help="Enlarge photographs to so many pixels on the longer side.",
+)
+@option(
+    "--strength",
+    type=SHARE,
+    metavar="X",
+    help="How crisp soft and saved photographs become. [default: 0.5 by auto, else 0]",
+)
+@option(
+    "--denoise",
+    type=SHARE,
+    metavar="X",
+    default="1",
+    help="How much grain and noise is removed; 0.5 keeps half of it.",
+)
+@flag(
+    "--tta", help="Average over 8 flips and rotations: a little better, 8 times slower."
+)
+@option(
+    "--back-project",
+    type=Choice(["bicubic", "area"]),
+    help="Make results, shrunk by this kernel, agree with inputs; not for JPEGs.",
+)
+@heading("Input and output")
+@option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="Output folder or file, instead of the last argument.",
+)
+@flag("-r", "--recursive", help="Include subfolders and mirror them.")
+@option(
+    "--exclude",
+    metavar="GLOB",
+    multiple=True,
+    help="Leave out files and folders of this name or path; repeatable.",
+)
+@option(
+    "-f",
+    "-of",
+    "--format",
+    default="auto",
+    help="png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.",
+)
+@option(
+    "--quality",
+    type=QUALITY,
+    help="Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]",
+)
+@option(
+    "--fit",
+    type=parse_box,
+    metavar="WxH",
+    help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
+)
+@option("--suffix", help="Append this to output names, such as _x4.")
+@flag("--overwrite", help="Replace outputs that exist, whoever made them.")
+@flag("--keep-dates", help="Give outputs the file times of their inputs.")
+@flag(
+    "--keep-hidden",
+    help="Keep colours that alpha hides: it is data, such as gloss or height.",
+)
+@flag(
+    "--strip-metadata",
+    help="Leave out EXIF, XMP and tags; colours and georeference stay.",
+)
+@flag(
+    "--strip-provenance",
+    help="Do not record srx, its version and model in the outputs.",
+)
+@heading("Rasters (GeoTIFF and all that GDAL reads)")
+@option(
+    "-b",
+    "--bidx",
+    "bands",
+    type=parse_bands,
+    metavar="BANDS",
+    multiple=True,
+    help="Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.",
+)
+@option(
+    "--rgb",
+    type=parse_rgb,
+    metavar="R,G,B",
+    help="Red, green and blue band, where the file does not name them.",
+)
+@option(
+    "--range",
+    "values",
+    type=parse_range,
+    metavar="auto|LO,HI|dtype",
+    default="auto",
+    help="Values that count as black and white: LO,HI, or found in the file.",
+)
+@option(
+    "--classes",
+    type=MODE,
+    default="auto",
+    help="Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.",
+)
+@option(
+    "--alpha",
+    type=MODE,
+    default="auto",
+    help="The band called alpha is transparency, or data (near infrared).",
+)
+@option(
+    "--nodata",
+    type=parse_nodata,
+    metavar="VALUE|none",
+    default="file",
+    help="Value of pixels without data; none: there is no such value.",
+)
+@option(
+    "-srcwin",
+    "--srcwin",
+    type=click.INT,
+    metavar="COL ROW W H",
+    nargs=4,
+    help="Upscale this window only, in pixels of the input.",
+)
+@option(
+    "-te",
+    "--bounds",
+    type=click.FLOAT,
+    metavar="L B R T",
+    nargs=4,
+    help="Upscale this window only, in coordinates of the file.",
+)
+@option(
+    "-projwin",
+    type=click.FLOAT,
+    metavar="L T R B",
+    nargs=4,
+    help="The same by its upper left and lower right corner.",
+)
+@flag(
+    "--mosaic", help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster."
+)
+@option(
+    "-co",
+    "--co",
+    "creation",
+    type=parse_creation,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.",
+)
+@flag("--overviews", help="Add overviews (pyramids).")
+@flag("--cog", help="Write a cloud-optimised GeoTIFF.")
+@flag("--no-resume", help="Start over instead of continuing an interrupted run.")
+@flag(
+    "--allow-remote", help="Read from the network: URLs, and mosaics with remote parts."
+)
+@heading("Device and speed")
+@option(
+    "-t",
+    "--tile",
+    type=AutoOrInt(16),
+    metavar="auto|N",
+    default="auto",
+    help="Size of the tiles that pictures are cut into, in input pixels.",
+)
+@option(
+    "--overlap",
+    type=AutoOrInt(0),
+    metavar="auto|N",
+    default="auto",
+    help="Strip that neighbouring tiles share, in input pixels.",
+)
+@option(
+    "--batch",
+    type=AutoOrInt(1),
+    metavar="auto|N",
+    default="auto",
+    help="Tiles computed at once.",
+)
+@option(
+    "-j",
+    "--workers",
+    type=click.IntRange(1, 64),
+    default="2",
+    help="Threads that read and write files.",
+)
+@option(
+    "--read-timeout",
+    type=SECONDS,
+    metavar="SECONDS",
+    default="30",
+    help="Seconds to read a file, beyond what its size asks for; 0: no limit.",
+)
+@options.devices
+@options.executor
+@options.precision
+@heading("Results")
+@flag("--dry-run", help="Only print names, sizes, disk and problems.")
+@option("--report", type=FILE, help="Write a JSON line for every file.")
+@options.messages
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
 def command(
     paths: tuple[str, ...],

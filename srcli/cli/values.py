@@ -16,6 +16,14 @@ LONGEST_SIDE = 8192
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
+SHARE = click.FloatRange(0, 1)
+POSITIVE = click.IntRange(1)
+NOT_NEGATIVE = click.IntRange(0)
+SECONDS = click.FloatRange(0)
+QUALITY = click.IntRange(1, 100)
+TILE = click.IntRange(16)
+PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
+MODE = click.Choice(["auto", "yes", "no"])
 
 
 class AutoOrInt(click.IntRange):
