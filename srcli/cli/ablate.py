@@ -7,9 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
+from srcli.cli import options
 from srcli.cli.console import Console, print_blocks, show_results, stop_signals
-from srcli.cli.options import GroupedCommand, held_out_names, pick, result_targets
+from srcli.cli.options import (
+    GroupedCommand,
+    flag,
+    heading,
+    held_out_names,
+    result_targets,
+)
+from srcli.cli.values import DIRECTORY, POSITIVE, PRECISION
 from srcli.errors import DataError, ExitCode, UsageError
 from srcli.report.table import make_table
 
@@ -56,40 +65,6 @@ A file holds one or more ablations; changes are fields as in 'srx train --set':
   sentence = "a third of the layers"
   changes = { "network.depth" = 6 }
 """
-RESULTS = """
-Results:
-  --out DIR = ablations
-      Folder of the trainings, NAME/VARIANT/seed-N, and of their results.
-  --markdown FILE               Write Markdown; '-' is standard output.
-  json_file
-"""
-SHOW_OPTIONS = f"""{RESULTS}
-Messages:
-  -q, --quiet                   Print no tables.
-"""
-RUN_OPTIONS = f"""
-Training:
-  data hold_out
-  --budget 5000|20m
-      Iterations or time (s, m, h, d) of each training. [default: the recipe's]
-  --seeds N = 1                 Trainings of each variant; verdicts need two or more.
-  --set FIELD=VALUE... -> overrides
-      Change a field for all variants: stages.0.batch=4; repeatable.
-  --no-train                    Count parameters, MACs and memory only.
-Measurement:
-  --sets NAME|DIR...
-      Set to measure on, as 'srx eval --data'; repeatable. [default: the paper's]
-{RESULTS}
-Device and speed:
-  --processes N                 Trainings at once. [default: one for each device]
-  device executor
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format of trainings; quality is measured in fp32.
-  --threads N                   Threads of each training. [default: its share]
-Messages:
-  verbose quiet
-"""
-KINDS = {"N": click.IntRange(min=1), "out": click.Path(path_type=Path, file_okay=False)}
 
 
 @click.group("ablate", epilog=EXAMPLES)
@@ -101,12 +76,27 @@ def command() -> None:
     """
 
 
-@command.command("list", cls=GroupedCommand, options="Results:\n  json_file\n")
+out = option(
+    "--out",
+    type=DIRECTORY,
+    metavar="DIR",
+    default="ablations",
+    help="Folder of the trainings, NAME/VARIANT/seed-N, and of their results.",
+)
+markdown = option(
+    "--markdown", metavar="FILE", help="Write Markdown; '-' is standard output."
+)
+
+
+@command.command("list", cls=GroupedCommand)
+@heading("Results")
+@options.json_file
 def list_command(json_file: str | None) -> None:
     """List the ablations with their questions and sources."""
     from srcli.recipes.ablations import ABLATIONS
 
-    targets, ablations = result_targets({"json": json_file}), [*ABLATIONS.values()]
+    targets = result_targets(json=json_file)
+    ablations = list(ABLATIONS.values())
     rows = [
         (a.name, a.question, a.source or "our own", f"x{a.scale}", len(a.variants))
         for a in ablations
@@ -119,9 +109,21 @@ def list_command(json_file: str | None) -> None:
     show_results([table, advice], ablations, targets, quiet=json_file == "-")
 
 
-@command.command("show", cls=GroupedCommand, options=SHOW_OPTIONS, kinds=KINDS)
+@command.command("show", cls=GroupedCommand)
+@heading("Results")
+@out
+@markdown
+@options.json_file
+@heading("Messages")
+@flag("-q", "--quiet", help="Print no tables.")
 @click.argument("names", nargs=-1, metavar="[NAME|FILE...]")
-def show_command(**given: Any) -> None:
+def show_command(
+    names: tuple[str, ...],
+    out: Path,
+    markdown: str | None,
+    json_file: str | None,
+    quiet: bool,
+) -> None:
     """Show variants, printed figures and results; train nothing.
 
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a
@@ -131,36 +133,105 @@ def show_command(**given: Any) -> None:
     from srcli.pipelines.ablate.results import stored_names
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
-    targets, stored = result_targets(given), stored_names(given["out"])
-    known = [
-        name for name in given["names"] if name in stored
-    ]  # perhaps once from a file
-    ablations = select_ablations([name for name in given["names"] if name not in known])
-    wanted = [*known, *(each.name for each in ablations)] if given["names"] else stored
+    targets = result_targets(json=json_file, markdown=markdown)
+    stored = stored_names(out)
+    # a name that has results may be that of a file, perhaps gone
+    ablations = select_ablations([name for name in names if name not in stored])
+    shown = stored
+    if names:
+        shown = [name for name in names if name in stored]
+        shown += [ablation.name for ablation in ablations]
     results: list[AblationResult] = []
-    for name in wanted:
+    for name in shown:
         try:
-            results += filter(None, [read_result(given["out"], name)])
+            result = read_result(out, name)
         except DataError as error:
             Console().warn(f"left out: {error}")
+        else:
+            if result:
+                results.append(result)
     if not results and not ablations:
-        raise UsageError(f"no results in {given['out']}; 'srx ablate run' makes them")
-    done = [each.ablation.name for each in results]
-    others = [each for each in ablations if each.name not in done]
-    for ablation in (
-        others if not given["quiet"] and "-" not in targets.values() else ()
-    ):
-        name = ablation.name if ablation.name in ABLATIONS else "FILE"
-        run = f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m"
-        print_blocks([*definition(ablation), published_table(ablation), run])
-    _report(results, targets, quiet=given["quiet"], others=others)
+        raise UsageError(f"no results in {out}; 'srx ablate run' makes them")
+    run_names = {result.ablation.name for result in results}
+    not_run = [ablation for ablation in ablations if ablation.name not in run_names]
+    if not quiet and "-" not in targets.values():
+        for ablation in not_run:
+            name = ablation.name if ablation.name in ABLATIONS else "FILE"
+            advice = f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m"
+            print_blocks([*definition(ablation), published_table(ablation), advice])
+    _report(results, targets, quiet=quiet, not_run=not_run)
 
 
-@command.command(
-    "run", cls=GroupedCommand, options=RUN_OPTIONS, kinds=KINDS, epilog=RUN_EXAMPLES
+@command.command("run", cls=GroupedCommand, epilog=RUN_EXAMPLES)
+@heading("Training")
+@options.data
+@options.hold_out
+@option(
+    "--budget",
+    metavar="5000|20m",
+    help="Iterations or time (s, m, h, d) of each training. [default: the recipe's]",
 )
+@option(
+    "--seeds",
+    type=POSITIVE,
+    default="1",
+    help="Trainings of each variant; verdicts need two or more.",
+)
+@option(
+    "--set",
+    "overrides",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Change a field for all variants: stages.0.batch=4; repeatable.",
+)
+@flag("--no-train", help="Count parameters, MACs and memory only.")
+@heading("Measurement")
+@option(
+    "--sets",
+    metavar="NAME|DIR",
+    multiple=True,
+    help="Set to measure on, as 'srx eval --data'; repeatable. [default: the paper's]",
+)
+@heading("Results")
+@out
+@markdown
+@options.json_file
+@heading("Device and speed")
+@option(
+    "--processes",
+    type=POSITIVE,
+    help="Trainings at once. [default: one for each device]",
+)
+@options.devices
+@options.executor
+@option(
+    "--precision",
+    type=PRECISION,
+    default="auto",
+    help="Number format of trainings; quality is measured in fp32.",
+)
+@option(
+    "--threads",
+    type=POSITIVE,
+    help="Threads of each training. [default: its share]",
+)
+@options.messages
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
-def run_command(**given: Any) -> int:
+def run_command(
+    names: tuple[str, ...],
+    device: str,
+    executor: str,
+    processes: int | None,
+    threads: int | None,
+    hold_out: tuple[str, ...],
+    no_train: bool,
+    sets: tuple[str, ...],
+    json_file: str | None,
+    markdown: str | None,
+    quiet: bool,
+    verbose: bool,
+    **training: Any,
+) -> int:
     """Train and measure all variants alike, and print the differences.
 
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a
@@ -170,36 +241,36 @@ def run_command(**given: Any) -> int:
     from srcli.pipelines.executors import choose_executor
     from srcli.recipes.ablations import select_ablations
 
-    targets = result_targets(given)
-    ablations = select_ablations(given["names"])
-    workers = pick(given, "processes", "threads")
-    executor, device = choose_executor(given["device"], given["executor"], **workers)
-    options = AblateOptions(
-        **pick(given, "data", "budget", "overrides", "seeds", "precision", "out"),
-        hold_out=held_out_names(given["hold_out"]),
-        train=not given["no_train"],
-        sets=given["sets"] or None,
-        threads=given["threads"] or 0,
-        device=device,
+    targets = result_targets(json=json_file, markdown=markdown)
+    ablations = select_ablations(names)
+    runner, device = choose_executor(
+        device, executor, processes=processes, threads=threads
     )
+    settings = AblateOptions(
+        hold_out=held_out_names(hold_out),
+        train=not no_train,
+        sets=sets or None,
+        threads=threads or 0,
+        device=device,
+        **training,
+    )
+    exit_code = ExitCode.OK
     with (
         stop_signals() as stop,
-        Console(quiet=given["quiet"], verbose=given["verbose"]) as console,
+        Console(quiet=quiet, verbose=verbose) as console,
     ):
         results = run_ablations(
-            ablations, options, progress=console, stop=stop, executor=executor
+            ablations, settings, progress=console, stop=stop, executor=runner
         )
         for result in results:
-            for line in result.failures:
-                console.error(f"{result.ablation.name}: {line}")
-        if stopped := stop():
+            for failure in result.failures:
+                console.error(f"{result.ablation.name}: {failure}")
+                exit_code = ExitCode.PARTIAL
+        if stop():
             console.message("stopped; the same command does what is missing")
-    _report(results, targets, quiet=given["quiet"])
-    if stopped:
-        return int(ExitCode.INTERRUPTED)
-    return int(
-        ExitCode.PARTIAL if any(each.failures for each in results) else ExitCode.OK
-    )
+            exit_code = ExitCode.INTERRUPTED
+    _report(results, targets, quiet=quiet)
+    return exit_code
 
 
 def _report(
@@ -207,18 +278,18 @@ def _report(
     targets: Mapping[str, str],
     *,
     quiet: bool,
-    others: Sequence[Ablation] = (),
+    not_run: Sequence[Ablation] = (),
 ) -> None:
     """Print results, unless quiet, and write the files of ``--json`` and ``--markdown``.
 
-    JSON has ``others``, too: ablations that were not run.
+    JSON has the ablations that were not run, too.
     """
     from srcli.pipelines.ablate.report import report
     from srcli.pipelines.ablate.results import judge
 
     judged = judge(results)
     blocks = [*report(judged)]
-    plain = [*judged, *({"ablation": own} for own in others)]
+    plain = [*judged, *({"ablation": ablation} for ablation in not_run)]
     show_results(
         blocks, plain, targets, quiet=quiet, full=["Made by srx ablate.", *blocks]
     )

@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click import Choice, option
 
+from srcli.cli import options
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import GroupedCommand, parse_size, pick, result_targets
+from srcli.cli.options import GroupedCommand, heading, result_targets
+from srcli.cli.values import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    PRECISION,
+    SECONDS,
+    TILE,
+    parse_size,
+)
 
 EXAMPLES = """
 \b
@@ -20,42 +30,81 @@ Examples:
 Let nothing else run meanwhile; a note tells you if the load or the spread of the rounds shows that
 something did.
 """
-OPTIONS = """
-Models:
-  models value_range scales
-  --size WIDTHxHEIGHT... = 256x256 -> sizes
-      Width and height of the LR picture in pixels; repeatable.
-  -t, --tile N                  Size of the tiles in input pixels. [default: the model's]
-  --overlap N                   Strip that neighbouring tiles share. [default: the model's]
-Measurement:
-  --rounds N                    Rounds to measure. [default: as many as --seconds allows]
-  --seconds SECONDS = 5.0       Time for each scale and size; at least 3 rounds are run.
-  --compare [plain]             Also time plain PyTorch: fp32, one tile after the other.
-  published
-Device and speed:
-  --device auto|cpu|cuda|cuda:N|mps = auto
-      Device to compute on.
-  --precision [auto|fp32|bf16|fp16]... = auto -> precisions
-      Number format; auto: as 'srx upscale' does; repeatable.
-  --threads N                   Processor threads. [default: PyTorch's choice]
-Results:
-  json_file markdown_file
-Messages:
-  verbose quiet
-"""
-KINDS = {
-    "size": parse_size,
-    "tile": click.IntRange(min=16),
-    "overlap": click.IntRange(min=0),
-    "seconds": click.FloatRange(min=0),
-    "N": click.IntRange(min=1),
-}
 
 
-@click.command(
-    "bench", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("bench", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Models")
+@options.models
+@options.value_range
+@options.scales
+@option(
+    "--size",
+    "sizes",
+    type=parse_size,
+    metavar="WIDTHxHEIGHT",
+    multiple=True,
+    default=["256x256"],
+    help="Width and height of the LR picture in pixels; repeatable.",
 )
-def command(**options: Any) -> None:
+@option(
+    "-t",
+    "--tile",
+    type=TILE,
+    help="Size of the tiles in input pixels. [default: the model's]",
+)
+@option(
+    "--overlap",
+    type=NOT_NEGATIVE,
+    help="Strip that neighbouring tiles share. [default: the model's]",
+)
+@heading("Measurement")
+@option(
+    "--rounds",
+    type=POSITIVE,
+    help="Rounds to measure. [default: as many as --seconds allows]",
+)
+@option(
+    "--seconds",
+    type=SECONDS,
+    metavar="SECONDS",
+    default="5.0",
+    help="Time for each scale and size; at least 3 rounds are run.",
+)
+@option(
+    "--compare",
+    type=Choice(["plain"]),
+    help="Also time plain PyTorch: fp32, one tile after the other.",
+)
+@options.published
+@heading("Device and speed")
+@options.device
+@option(
+    "--precision",
+    "precisions",
+    type=PRECISION,
+    multiple=True,
+    default=["auto"],
+    help="Number format; auto: as 'srx upscale' does; repeatable.",
+)
+@option(
+    "--threads",
+    type=POSITIVE,
+    help="Processor threads. [default: PyTorch's choice]",
+)
+@heading("Results")
+@options.json_file
+@options.markdown_file
+@options.messages
+def command(
+    models: tuple[str, ...],
+    scales: tuple[int, ...],
+    compare: str | None,
+    json_file: str | None,
+    markdown_file: str | None,
+    quiet: bool,
+    verbose: bool,
+    **engine_options: Any,
+) -> None:
     """Measure speed, memory and work of models, side by side.
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
@@ -63,23 +112,13 @@ def command(**options: Any) -> None:
     from srcli.models.weights import default_scale
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
 
-    targets = result_targets(options)
-    names = (
-        "sizes",
-        "precisions",
-        "tile",
-        "overlap",
-        "rounds",
-        "seconds",
-        "threads",
-        "published",
-    )
+    targets = result_targets(json=json_file, markdown=markdown_file)
     settings = BenchOptions(
-        scales=options["scales"] or (default_scale(options["models"]),),
-        compare_plain=options["compare"] == "plain",
-        **pick(options, *names, "device", "value_range"),
+        scales=scales or (default_scale(models),),
+        compare_plain=compare == "plain",
+        **engine_options,
     )
-    with Console(quiet=options["quiet"], verbose=options["verbose"]) as console:
-        result = bench(options["models"] or ("g-idrn",), settings, progress=console)
+    with Console(quiet=quiet, verbose=verbose) as console:
+        result = bench(models or ("g-idrn",), settings, progress=console)
     report = bench_report(result)
-    show_results(report, result, targets, quiet=options["quiet"], full=report)
+    show_results(report, result, targets, quiet=quiet, full=report)

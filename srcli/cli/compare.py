@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click import Choice, option
 
+from srcli.cli import options
 from srcli.cli.console import Console
-from srcli.cli.options import GroupedCommand, check_targets, parse_area
+from srcli.cli.options import GroupedCommand, check_targets, heading
+from srcli.cli.values import FILE, PATH, parse_area
 from srcli.errors import UsageError
 
 Area = tuple[int, int, int, int]
@@ -18,27 +21,37 @@ Examples:
   srx compare photo.jpg sheet.png -m g-idrn -m mine.safetensors -s 2
   srx compare photo.jpg face.png --crop 1200,340,120,120
 """
-OPTIONS = """
-Models:
-  -m, --model NAME|FILE... -> models
-      Name, weights file, FILE.py:CLASS@FILE or auto; repeatable. [default: all]
-  -s, --scale [2|3|4] = 4       How many times larger.
-Parts:
-  --crop X,Y,W,H...             Show this part, in pixels of the photograph; repeatable.
-Messages:
-  quiet
-"""
 
 
-@click.command(
-    "compare",
-    cls=GroupedCommand,
-    options=OPTIONS,
-    kinds={"crop": parse_area},
-    epilog=EXAMPLES,
+@click.command("compare", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Models")
+@option(
+    "-m",
+    "--model",
+    "models",
+    metavar="NAME|FILE",
+    multiple=True,
+    help="Name, weights file, FILE.py:CLASS@FILE or auto; repeatable. [default: all]",
 )
-@click.argument("photo", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@option(
+    "-s",
+    "--scale",
+    type=Choice([2, 3, 4]),
+    default="4",
+    help="How many times larger.",
+)
+@heading("Parts")
+@option(
+    "--crop",
+    type=parse_area,
+    metavar="X,Y,W,H",
+    multiple=True,
+    help="Show this part, in pixels of the photograph; repeatable.",
+)
+@heading("Messages")
+@options.quiet
+@click.argument("photo", type=PATH)
+@click.argument("out", type=FILE)
 def command(
     photo: Path,
     out: Path,

@@ -40,16 +40,15 @@ Block = Table | str | Iterable[tuple[str, str]]
 
 LINE_SECONDS = 10.0
 """Least time between progress lines without a terminal, of all tasks together."""
-ENDING_SIGNALS = tuple(
-    number
-    for name in ("SIGTERM", "SIGHUP", "SIGBREAK")
-    if (number := getattr(signal, name, None))
-    and signal.getsignal(number) != signal.SIG_IGN
-)
+ENDING_SIGNALS: list[signal.Signals] = []
 """Signals by which systems end a process; not SIGHUP under ``nohup``.
 
 SIGBREAK is what Windows sends when its console is closed, or for Ctrl-Break.
 """
+for _name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
+    _number = getattr(signal, _name, None)
+    if _number and signal.getsignal(_number) != signal.SIG_IGN:
+        ENDING_SIGNALS.append(_number)
 
 
 def _rich(*, to_stderr: bool = False) -> rich.console.Console:
@@ -75,7 +74,9 @@ def echo(
     )
     for line in map(visible, lines):
         wrap.subsequent_indent = " " * (len(line) - len(line.lstrip()))
-        out.print(wrap.fill(line) if out.file.isatty() else line, soft_wrap=True)
+        if out.file.isatty():
+            line = wrap.fill(line)
+        out.print(line, soft_wrap=True)
 
 
 class Console(Progress):
@@ -140,16 +141,18 @@ class Console(Progress):
         """Show lines of a level: messages and warnings unless quiet, details if verbose."""
         if not self._shown[level]:
             return
-        before = f"{level}: " if level in ("warning", "error") else ""
         for line in lines:
-            text = before + self._named(line)
+            text = self._named(line)
+            if level in ("warning", "error"):
+                text = f"{level}: {text}"
             # the worker before, which a file ended, may have said the same
             if text not in holding.history().lines:
                 echo(text, out=self._out)
             holding.announce("print", text)
 
     def _tidy(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = visible(self._named(record.getMessage())), None
+        record.msg = visible(self._named(record.getMessage()))
+        record.args = None
         return True
 
     message = partialmethod(show, "message")
@@ -164,30 +167,32 @@ class _Task(Task):
     def __init__(
         self, console: Console, label: str, total: float | None, unit: str
     ) -> None:
-        self._console, self._bars = console, console.bars
-        bar = self._bars.add_task(
-            visible(label), total=total or None, unit=unit, text=""
-        )
-        (self._bar,) = (each for each in self._bars.tasks if each.id == bar)
+        self._console = console
+        self._bars = console.bars
+        self._bars.add_task(visible(label), total=total or None, unit=unit, text="")
+        self._bar = self._bars.tasks[-1]
 
     def advance(self, amount: float = 1.0) -> None:
-        bar, now = self._bar, time.monotonic()
+        bar = self._bar
+        now = time.monotonic()
         self._bars.advance(bar.id, amount)
         if self._bars.disable and now - self._console.shown >= LINE_SECONDS:
             self._console.shown = now
-            of = f"of {bar.total:.0f}" if bar.total else ""
-            left = (
-                f"({format_duration(bar.time_remaining)} left)"
-                if bar.time_remaining
-                else ""
-            )
-            texts = bar.fields["unit"], left, bar.fields["text"]
-            done = f"{bar.description}: {bar.completed:.0f}"
-            echo(" ".join(filter(None, (done, of, *texts))), err=True)
+            line = f"{bar.description}: {bar.completed:.0f}"
+            if bar.total:
+                line += f" of {bar.total:.0f}"
+            if bar.fields["unit"]:
+                line += f" {bar.fields['unit']}"
+            if bar.time_remaining:
+                line += f" ({format_duration(bar.time_remaining)} left)"
+            if bar.fields["text"]:
+                line += f" {bar.fields['text']}"
+            echo(line, err=True)
 
     def grow(self, amount: float) -> None:
         # rich's update would forget the speed
-        self._bar.total, self._bar.finished_time = (self._bar.total or 0) + amount, None
+        self._bar.total = (self._bar.total or 0) + amount
+        self._bar.finished_time = None
 
     def describe(self, text: str) -> None:
         self._bars.update(self._bar.id, text=visible(text))
@@ -214,15 +219,16 @@ def stop_signals(
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal stopped
-        again, stopped = stopped, True
-        if again and once:
+        if stopped and once:
             return
-        if again or not asked:
+        if stopped or not asked:
+            stopped = True
             raise KeyboardInterrupt
+        stopped = True
         if not silent:
             # written directly: the interrupted code may be using the buffered stream
-            more = b"" if once else b"; once more aborts"
-            os.write(2, b"\nsrx: stopping after this iteration" + more + b"\n")
+            os.write(2, b"\nsrx: stopping after this iteration")
+            os.write(2, b"\n" if once else b"; once more aborts\n")
 
     def stop() -> bool:
         nonlocal asked
@@ -272,27 +278,30 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
     from rich.table import Table as RichTable
 
     drawn = RichTable(box=SIMPLE, collapse_padding=True)
-    groups = [Column(table.group_heading, "text")] if table.group_heading else []
-    for place, column in enumerate([*groups, *table.columns]):
-        whole = place == 0 or column.kind == "number"  # names, numbers
-        drawn.add_column(
-            visible(column.heading),
-            justify="right" if column.kind == "number" else "left",
-            no_wrap=whole,
-            overflow="ellipsis" if whole else "fold",
-        )
+    columns = list(table.columns)
+    if table.group_heading:
+        columns.insert(0, Column(table.group_heading, "text"))
+    for column in columns:
+        heading = visible(column.heading)
+        if column.kind == "number":
+            drawn.add_column(heading, justify="right", no_wrap=True)
+        elif column is columns[0]:
+            drawn.add_column(heading, no_wrap=True)
+        else:
+            drawn.add_column(heading, overflow="fold")
+    notes: list[str] = []
+    sources: dict[str, None] = {}
     for row in table.rows:
-        cells = (
-            "*" * (each.heading in row.best) + text for each, text in table.cells(row)
-        )
-        drawn.add_row(*map(visible, [*[row.group] * len(groups), *cells]))
-    sources = dict.fromkeys(
-        part for r in table.rows for part in r.source.split("; ") if part
-    )
-    notes = [f"*: best of a {table.group_heading}."] * any(
-        row.best for row in table.rows
-    )
-    notes += [f"Printed rows: {'; '.join(sources)}."] if sources else []
+        cells = [row.group] if table.group_heading else []
+        for column, text in table.cells(row):
+            if column.heading in row.best:
+                text = f"*{text}"
+                notes = [f"*: best of a {table.group_heading}."]
+            cells.append(text)
+        drawn.add_row(*map(visible, cells))
+        sources |= dict.fromkeys(filter(None, row.source.split("; ")))
+    if sources:
+        notes.append(f"Printed rows: {'; '.join(sources)}.")
     out.print(visible(table.title), style="bold")
     out.print(drawn)
     for note in (*notes, *table.notes):
@@ -314,14 +323,12 @@ def show_results(
     """
     if not quiet:
         print_blocks(blocks, to_stderr="-" in targets.values())
-    texts = {
-        "--json": lambda: json_text(plain),
-        "--markdown": lambda: markdown(full),
-        "--html": page,
-    }
-    for option, text in texts.items():
-        if option in targets:
-            write_text(targets[option], text())
+    if "--json" in targets:
+        write_text(targets["--json"], json_text(plain))
+    if "--markdown" in targets:
+        write_text(targets["--markdown"], markdown(full))
+    if "--html" in targets:
+        write_text(targets["--html"], page())
 
 
 def json_text(value: object) -> str:
@@ -342,7 +349,8 @@ def write_text(target: str, text: str) -> None:
         escape_names()
         click.echo(text, nl=False)
         return
-    file, data = Path(target), text.encode("utf-8", "backslashreplace")
+    file = Path(target)
+    data = text.encode("utf-8", "backslashreplace")
     try:
         if not is_replaceable(file):
             file.write_bytes(data)

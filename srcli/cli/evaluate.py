@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import option
 
+from srcli.cli import options
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import GroupedCommand, pick, result_targets
+from srcli.cli.options import GroupedCommand, flag, heading, result_targets
+from srcli.cli.values import (
+    DIRECTORY,
+    FILE,
+    NOT_NEGATIVE,
+    PRECISION,
+    QUALITY,
+    TILE,
+    parse_names,
+)
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -32,54 +43,121 @@ A set is a folder of HR pictures (LR is made from them), HR/ beside LR_bicubic/X
 and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/benchmarks.
 """
 
-OPTIONS = """
-Models and pictures:
-  models value_range scales
-  --data, --hr NAME|DIR... -> datasets
-      Set of pictures; repeatable. [default: photographs of scikit-image]
-  --lr DIRECTORY                Folder of LR pictures, where --data has none of its own.
-  --sr DIRECTORY...             Folder of SR pictures by another program; repeatable.
-  -t, --tile N                  Size of the tiles in input pixels. [default: whole pictures]
-  --tta                         Average over the 8 flips and rotations.
-  --back-project                Make results agree with LR when shrunk by bicubic interpolation.
-Measurement:
-  --metrics NAMES = psnr,ssim,ifc,consistency
-      Also: low, high (frequencies), lpips, dists (which need piq).
-  --protocol NAME               y (as papers since 2018; default), y-classic (2014-2017), rgb.
-  --shave N                     Border left out, in HR pixels. [default: the scale]
-  --kernel NAME = bicubic       Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.
-  --jpeg QUALITY                Save LR as a JPEG of this quality first.
-  --chain NAME = rgb8           rgb8: rounded, as files are; luma-float: Y that is not rounded.
-  published
-  --no-cost                     Do not measure MACs and memory.
-Results:
-  json_file markdown_file
-  --html FILE                   Write a page with tables, charts and crops, to open offline.
-  --figure FILE                 Write a PNG of crops side by side: LR, the models, HR.
-  --save-images DIRECTORY       Write every SR picture as PNG.
-Device and speed:
-  --device auto|cpu|cuda|cuda:N|mps = auto
-      Device to compute on.
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format; auto is fp32, as hundredths of a dB matter.
-Messages:
-  verbose quiet
-"""
 
-KINDS = {
-    "N": click.INT,
-    "tile": click.IntRange(min=16),
-    "shave": click.IntRange(min=0),
-    "jpeg": click.IntRange(1, 100),
-    "FILE": click.Path(path_type=Path, dir_okay=False),
-    "DIRECTORY": click.Path(path_type=Path, file_okay=False),
-}
-
-
-@click.command(
-    "eval", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("eval", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Models and pictures")
+@options.models
+@options.value_range
+@options.scales
+@option(
+    "--data",
+    "--hr",
+    "datasets",
+    metavar="NAME|DIR",
+    multiple=True,
+    help="Set of pictures; repeatable. [default: photographs of scikit-image]",
 )
-def command(**given: Any) -> int:
+@option(
+    "--lr",
+    "lr_folder",
+    type=DIRECTORY,
+    help="Folder of LR pictures, where --data has none of its own.",
+)
+@option(
+    "--sr",
+    "sr_folders",
+    type=DIRECTORY,
+    multiple=True,
+    help="Folder of SR pictures by another program; repeatable.",
+)
+@option(
+    "-t",
+    "--tile",
+    type=TILE,
+    help="Size of the tiles in input pixels. [default: whole pictures]",
+)
+@flag("--tta", help="Average over the 8 flips and rotations.")
+@flag(
+    "--back-project",
+    help="Make results agree with LR when shrunk by bicubic interpolation.",
+)
+@heading("Measurement")
+@option(
+    "--metrics",
+    type=parse_names,
+    metavar="NAMES",
+    default="psnr,ssim,ifc,consistency",
+    help="Also: low, high (frequencies), lpips, dists (which need piq).",
+)
+@option(
+    "--protocol",
+    metavar="NAME",
+    help="y (as papers since 2018; default), y-classic (2014-2017), rgb.",
+)
+@option(
+    "--shave",
+    type=NOT_NEGATIVE,
+    help="Border left out, in HR pixels. [default: the scale]",
+)
+@option(
+    "--kernel",
+    metavar="NAME",
+    default="bicubic",
+    help="Makes LR: bicubic, bicubic-pillow, lanczos, box, blur-down.",
+)
+@option(
+    "--jpeg",
+    type=QUALITY,
+    metavar="QUALITY",
+    help="Save LR as a JPEG of this quality first.",
+)
+@option(
+    "--chain",
+    metavar="NAME",
+    default="rgb8",
+    help="rgb8: rounded, as files are; luma-float: Y that is not rounded.",
+)
+@options.published
+@flag("--no-cost", help="Do not measure MACs and memory.")
+@heading("Results")
+@options.json_file
+@options.markdown_file
+@option(
+    "--html",
+    type=FILE,
+    help="Write a page with tables, charts and crops, to open offline.",
+)
+@option(
+    "--figure",
+    type=FILE,
+    help="Write a PNG of crops side by side: LR, the models, HR.",
+)
+@option("--save-images", type=DIRECTORY, help="Write every SR picture as PNG.")
+@heading("Device and speed")
+@options.device
+@option(
+    "--precision",
+    type=PRECISION,
+    default="auto",
+    help="Number format; auto is fp32, as hundredths of a dB matter.",
+)
+@options.messages
+def command(
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    scales: tuple[int, ...],
+    sr_folders: tuple[Path, ...],
+    save_images: Path | None,
+    html: Path | None,
+    figure: Path | None,
+    json_file: str | None,
+    markdown_file: str | None,
+    back_project: bool,
+    no_cost: bool,
+    quiet: bool,
+    verbose: bool,
+    **measurement: Any,
+) -> int:
     """Evaluate models on sets of pictures, by the papers' protocols.
 
     Pictures of high resolution (HR) are made small (LR), enlarged by each model (SR)
@@ -91,61 +169,59 @@ def command(**given: Any) -> int:
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
-    targets = result_targets(given)
-    names = "protocol", "chain", "kernel", "jpeg", "shave", "tile", "published"
-    options = EvalOptions(
-        **pick(given, *names, "device", "precision", "tta", "value_range"),
-        back_project="bicubic" if given["back_project"] else "",
-        metrics=tuple(
-            dict.fromkeys(m.strip() for m in given["metrics"].split(",") if m.strip())
-        ),
-        costs=not given["no_cost"],
-        lr_folder=given["lr"],
+    targets = result_targets(
+        json=json_file, markdown=markdown_file, html=html, figure=figure
     )
-    models = _models(given)
+    settings = EvalOptions(
+        back_project="bicubic" if back_project else "",
+        costs=not no_cost,
+        **measurement,
+    )
+    names = [*models, *_sr_models(sr_folders, datasets)] or ["g-idrn"]
     crops: list[Comparison] = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
-    if given["save_images"]:
-        on_picture.append(partial(report.save_pictures, given["save_images"]))
-    if given["figure"] or given["html"]:
+    if save_images:
+        on_picture.append(partial(report.save_pictures, save_images))
+    if figure or html:
         on_picture.append(lambda picture: crops.append(report.cut_crops(picture)))
-    with Console(quiet=given["quiet"], verbose=given["verbose"]) as console:
+    with Console(quiet=quiet, verbose=verbose) as console:
         result = evaluate(
-            models,
-            given["datasets"] or ("built-in",),
-            scales=list(dict.fromkeys(given["scales"])) or [default_scale(models)],
-            options=options,
+            names,
+            datasets or ("built-in",),
+            scales=list(dict.fromkeys(scales)) or [default_scale(names)],
+            options=settings,
             on_picture=on_picture,
             progress=console,
         )
         for reason in dict.fromkeys(failure.reason for failure in result.failures):
             console.error(reason)
-        if given["published"] and not result.published:
+        if settings.published and not result.published:
             console.message(
                 "--published: no paper's figures for these sets and scales are known"
             )
-    if given["figure"] and crops:
-        figure = Photograph(pixels=report.draw_figure(crops))
-        write_photograph(given["figure"], figure, fmt="png")
+    if figure and crops:
+        sheet = Photograph(pixels=report.draw_figure(crops))
+        write_photograph(figure, sheet, fmt="png")
     show_results(
-        report.evaluation_report(result, full=given["verbose"]),
+        report.evaluation_report(result, full=verbose),
         result.as_json(),
         targets,
-        quiet=given["quiet"],
+        quiet=quiet,
         full=report.evaluation_report(result),
         page=lambda: report.evaluation_page(result, crops),
     )
-    return int(ExitCode.PARTIAL if result.failures else ExitCode.OK)
+    return ExitCode.PARTIAL if result.failures else ExitCode.OK
 
 
-def _models(given: dict[str, Any]) -> list[str]:
-    missing = [folder for folder in given["sr"] if not folder.is_dir()]
-    if missing:
-        raise UsageError(f"--sr {missing[0]}: no such folder")
-    if given["sr"] and not given["datasets"]:
-        raise UsageError("--sr: give the HR pictures too, by --hr DIR or --data NAME")
+def _sr_models(folders: tuple[Path, ...], datasets: tuple[str, ...]) -> Iterator[str]:
+    """Yield folders of SR pictures as the models that they stand for."""
     from srcli.models import MODELS
 
-    # a folder with the name of a model stays a folder
-    folders = [str(f.resolve() if str(f) in MODELS else f) for f in given["sr"]]
-    return [*given["models"], *folders] or ["g-idrn"]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"--sr {folder}: no such folder")
+        if str(folder) in MODELS:  # it stays a folder
+            folder = folder.resolve()
+        yield str(folder)
+    if folders and not datasets:
+        raise UsageError("--sr: give the HR pictures too, by --hr DIR or --data NAME")

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click import Choice, option
 
+from srcli.cli import options
 from srcli.cli.console import echo, json_text, write_text
-from srcli.cli.options import GroupedCommand, check_targets, parse_size, pick
+from srcli.cli.options import GroupedCommand, check_targets, flag, heading
+from srcli.cli.values import FILE, parse_size
 from srcli.quantities import format_bytes
 
 EXAMPLES = """
@@ -22,50 +25,67 @@ Examples:
 The file takes and gives RGB in [0, 1], NCHW, float32. Its output is compared with PyTorch's on a
 photograph; where they differ, no file is written and the exit code is 1.
 """
-OPTIONS = """
-Model:
-  -m, --model NAME|FILE = g-idrn
-      Name from 'srx models', weights file, or FILE.py:CLASS@FILE.
-  value_range
-  -s, --scale [2|3|4]           Scale factor. [default: 4, or that of a weights file]
-Output:
-  --size WIDTHxHEIGHT           Fix the size of the inputs, in pixels. [default: any size]
-  --overwrite                   Replace a file that exists.
-Results:
-  json_file
-Messages:
-  verbose quiet
-"""
-KINDS = {"size": parse_size}
 
 
-@click.command(
-    "export", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("export", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Model")
+@option(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    default="g-idrn",
+    help="Name from 'srx models', weights file, or FILE.py:CLASS@FILE.",
 )
-@click.argument("file", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
-def command(file: Path, **given: Any) -> None:
+@options.value_range
+@option(
+    "-s",
+    "--scale",
+    type=Choice([2, 3, 4]),
+    help="Scale factor. [default: 4, or that of a weights file]",
+)
+@heading("Output")
+@option(
+    "--size",
+    type=parse_size,
+    metavar="WIDTHxHEIGHT",
+    help="Fix the size of the inputs, in pixels. [default: any size]",
+)
+@flag("--overwrite", help="Replace a file that exists.")
+@heading("Results")
+@options.json_file
+@options.messages
+@click.argument("file", metavar="OUT", type=FILE)
+def command(
+    file: Path,
+    model: str,
+    scale: int | None,
+    json_file: str | None,
+    quiet: bool,
+    verbose: bool,
+    **export_options: Any,
+) -> None:
     """Write a model for ONNX, TorchScript or ncnn.
 
     The name of OUT says which: .onnx, .pt or .param, which gets a .bin beside it.
     """
-    check_targets({"OUT": file, "--json": given["json_file"]})
+    check_targets({"OUT": file, "--json": json_file})
     from srcli.pipelines.export import export_model
 
-    options = pick(given, "size", "value_range", "overwrite")
-    result = export_model(given["model"], given["scale"], file, **options)
-    facts, size = result["metadata"], format_bytes(result["bytes"])
+    result = export_model(model, scale, file, **export_options)
+    facts = result["metadata"]
+    size = format_bytes(result["bytes"])
     lines = [
         f"{file}: {facts['model']} x{facts['scale']}, {size}, inputs of size {facts['size']}"
     ]
     lines += [
-        f"  picture of {each['width']}x{each['height']}: differs from PyTorch by "
-        f"{each['largest']:.4f} levels of 255 at most, {each['mean']:.5f} on average"
-        for each in result["parities"]
+        f"  picture of {parity['width']}x{parity['height']}: differs from PyTorch by "
+        f"{parity['largest']:.4f} levels of 255 at most, {parity['mean']:.5f} on average"
+        for parity in result["parities"]
     ]
-    lines += [f"  {line}." for line in result["notes"]]
-    if given["verbose"]:
+    lines += [f"  {note}." for note in result["notes"]]
+    if verbose:
         lines += [f"  {key}: {value}" for key, value in facts.items()]
-    if not given["quiet"]:
-        echo(*lines, err=given["json_file"] == "-")
-    if given["json_file"]:
-        write_text(given["json_file"], json_text(result))
+    if not quiet:
+        echo(*lines, err=json_file == "-")
+    if json_file:
+        write_text(json_file, json_text(result))

@@ -19,7 +19,7 @@ import click
 from srcli import __version__
 from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
 from srcli.cli.console import ENDING_SIGNALS, echo, escape_names, show_results
-from srcli.cli.options import GroupedCommand, result_targets
+from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.files import NO_SPACE
 
@@ -51,8 +51,8 @@ class Commands(click.Group):
 @click.group(
     cls=Commands,
     commands=[
-        each.command
-        for each in (upscale, compare, evaluate, train, ablate, bench, export, models)
+        module.command
+        for module in (upscale, compare, evaluate, train, ablate, bench, export, models)
     ],
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""Begin with: srx upscale photos/ larger/ -s 4
@@ -67,20 +67,21 @@ def group() -> None:
 
 @group.command(
     cls=GroupedCommand,
-    options="Results:\n  json_file\n",
     epilog="""\b
 Examples:
   srx doctor                    paste this into a bug report
   srx doctor --json doctor.json
 """,
 )
+@heading("Results")
+@json_file
 def doctor(json_file: str | None) -> None:
     """Show versions, devices, weights and data, for bug reports."""
     from srcli.pipelines.doctor import describe_installation
 
-    targets = result_targets({"json": json_file})
-    found = describe_installation()
-    show_results([found.items()], found, targets, quiet=json_file == "-")
+    targets = result_targets(json=json_file)
+    facts = describe_installation()
+    show_results([facts.items()], facts, targets, quiet=json_file == "-")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -114,7 +115,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             "srx: error: the folder that you are in was removed; cd to another",
             err=True,
         )
-        return int(ExitCode.USAGE)
+        return ExitCode.USAGE
     words = sys.argv[1:] if arguments is None else arguments
     try:
         _try_thread()
@@ -128,30 +129,31 @@ def run(arguments: Sequence[str] | None = None) -> int:
         echo(f"srx: error: {error}", err=True)
         if {"-v", "--verbose"} & {*words}:
             echo(*error.details, err=True)
-        return int(error.exit_code)
+        return error.exit_code
     except click.ClickException as error:
         text = io.StringIO()
         error.show(file=text)
         echo(*text.getvalue().split("\n")[:-1], err=True)
-        return int(ExitCode.USAGE)
+        return ExitCode.USAGE
     except OSError as error:
         if error.errno not in (*NO_SPACE, errno.EFBIG):
             raise
         sys.stdout = (
             io.StringIO()
         )  # what the disk does not take is not tried again at the end
-        full = "the disk is full; make room and run again"
-        large = "a file may not become so large here; see 'ulimit -f'"
-        echo(f"srx: error: {full if error.errno in NO_SPACE else large}", err=True)
-        return int(ExitCode.USAGE)
+        reason = "the disk is full; make room and run again"
+        if error.errno == errno.EFBIG:
+            reason = "a file may not become so large here; see 'ulimit -f'"
+        echo(f"srx: error: {reason}", err=True)
+        return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return tell_of_interruption(words)
     except RuntimeError as error:
         if not lacks_threads(error):
             raise
         echo(f"srx: error: {NO_THREADS}", err=True)
-        return int(ExitCode.USAGE)
-    return result if isinstance(result, int) else int(ExitCode.OK)
+        return ExitCode.USAGE
+    return int(result or ExitCode.OK)
 
 
 def tell_of_interruption(words: Sequence[str]) -> int:
@@ -163,14 +165,14 @@ def tell_of_interruption(words: Sequence[str]) -> int:
         continued = CONTINUED.get(command, "")
     with suppress(OSError):  # the terminal may be gone
         echo(f"srx: interrupted{continued}", err=True)
-    return int(ExitCode.INTERRUPTED)
+    return ExitCode.INTERRUPTED
 
 
 def tell_of_crash(files: Collection[str], reason: str) -> int:
     """Say that the process crashed, and with which files; return the exit code."""
     names = ", ".join(sorted(files)) or "srx"
     echo(f"srx: error: {names}: {reason}", err=True)
-    return int(ExitCode.USAGE)
+    return ExitCode.USAGE
 
 
 def _try_thread() -> None:

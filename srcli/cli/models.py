@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import Choice, option
 
-from srcli.cli.console import show_results
-from srcli.cli.options import GroupedCommand, pick, result_targets
+from srcli.cli import options
+from srcli.cli.console import Block, show_results
+from srcli.cli.options import GroupedCommand, flag, heading, result_targets
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
@@ -36,82 +38,101 @@ WORK = {
     "challenge GFLOPs, 256x256 LR": "challenge_flops",
     "conv GMACs, 1280x720 SR": "hd_conv_macs",
 }
-OPTIONS = """
-Model:
-  value_range
-  -s, --scale [2|3|4|8]         Show this scale alone. [default: all]
-Results:
-  -v, --verbose                 Try weights on a test picture, too.
-  --all -> every                Also list networks that have no weights here.
-  json_file
-"""
 
 
-@click.command("models", cls=GroupedCommand, options=OPTIONS, epilog=EXAMPLES)
+@click.command("models", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Model")
+@options.value_range
+@option(
+    "-s",
+    "--scale",
+    type=Choice([2, 3, 4, 8]),
+    help="Show this scale alone. [default: all]",
+)
+@heading("Results")
+@flag("-v", "--verbose", help="Try weights on a test picture, too.")
+@flag("--all", "every", help="Also list networks that have no weights here.")
+@options.json_file
 @click.argument("name", required=False, metavar="[NAME|FILE]")
-def command(name: str | None, **given: Any) -> None:
+def command(
+    name: str | None,
+    scale: int | None,
+    value_range: int | None,
+    every: bool,
+    verbose: bool,
+    json_file: str | None,
+) -> None:
     """List the models, or show how one was trained and measured.
 
     NAME is a model of the list, FILE a weights file (.safetensors, .pth).
     """
-    from srcli.pipelines.models import list_models, without_weights
+    from srcli.pipelines.models import list_models
 
-    targets, every = result_targets(given), given["every"]
-    options = pick(given, "every", "scale", "value_range")
-    models = list_models(name, tried=given["verbose"], **options)
-    blocks = (
-        _cards(models[0], name)
-        if name
-        else _list(models, [] if every else without_weights())
+    targets = result_targets(json=json_file)
+    models = list_models(
+        name, tried=verbose, every=every, scale=scale, value_range=value_range
     )
-    show_results(blocks, models, targets, quiet=given["json_file"] == "-")
+    blocks = _cards(models[0], name) if name else _list(models, every=every)
+    show_results(blocks, models, targets, quiet=json_file == "-")
 
 
-def _list(models: Sequence[Facts], others: Sequence[str]) -> list[Table | str]:
+def _list(models: Sequence[Facts], *, every: bool) -> list[Block]:
     """Return a line for every model and scale, and names of further networks."""
     from srcli.models import MODELS
+    from srcli.pipelines.models import without_weights
 
     rows = []
     for model in models:
         labels = [(model["name"], model["channel"]), (model["source"], "")]
-        figures = []
-        for card in model["cards"]:
-            shown = number(card["sets"].get(LISTED_SET, {}).get("psnr"), 2)
-            shown = "untrained" if card["scale"] in model["untrained"] else shown
-            cost = card["efficiency"]
-            macs = f"{cost['conv_macs'] / 1e9:.1f}"
-            figures.append(
-                (f"x{card['scale']}", f"{cost['parameters']:,}", macs, shown)
-            )
+        figures = [_line_of(card, model["untrained"]) for card in model["cards"]]
         for label, cells in zip_longest(labels, figures):
             cells = (*(label or ("", "")), *(cells or ("",) * 4))
             rows.append(Row(cells=cells, group=model["name"]))
     headings = ("scale", "parameters", "GMACs", "PSNR dB")
     title = f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}"
     table = make_table(rows, ("model and source", "channel"), headings, title=title)
-    blocks: list[Table | str] = [table, LEGEND]
-    if others:
+    blocks: list[Block] = [table, LEGEND]
+    unavailable = [] if every else without_weights()
+    if unavailable:
         blocks.append(
-            f"Networks to compare with, without weights here: {', '.join(others)}. 'srx models "
-            "--all' shows their costs; -m FILE takes published files."
+            "Networks to compare with, without weights here: "
+            f"{', '.join(unavailable)}. 'srx models --all' shows their costs; "
+            "-m FILE takes published files."
         )
-    if packaged := [
-        f"{n} ({own.source})" for n, own in MODELS.items() if not own.target
-    ]:
+    packaged = [
+        f"{name} ({entry.source})" for name, entry in MODELS.items() if not entry.target
+    ]
+    if packaged:
         blocks.append(f"Networks of installed packages: {', '.join(packaged)}.")
     return blocks
 
 
-def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, str]]]:
+def _line_of(card: Facts, untrained: Sequence[int]) -> list[str]:
+    """Return scale, parameters, GMACs and PSNR of a model in the list."""
+    costs = card["efficiency"]
+    psnr = number(card["sets"].get(LISTED_SET, {}).get("psnr"), 2)
+    if card["scale"] in untrained:
+        psnr = "untrained"
+    macs = f"{costs['conv_macs'] / 1e9:.1f}"
+    return [f"x{card['scale']}", f"{costs['parameters']:,}", macs, psnr]
+
+
+def _cards(model: Facts, asked: str) -> list[Block]:
     """Return one model: its network, figures by scale, and weights."""
     from srcli.inference.building import WHOLE_TILE
     from srcli.recipes.code import split_code
     from srcli.recipes.published import Paper
 
-    name, cards, network = model["name"], model["cards"], model["network"]
-    weights = f"weights of {name} x{cards[0]['scale']}"
+    name = model["name"]
+    cards = model["cards"]
+    network = model["network"]
+    untrained = model["untrained"]
+    title = f"{asked}: weights of {name} x{cards[0]['scale']}"
+    if asked == name:
+        title = f"{name}: {model['summary']}"
     tiles = "none: pictures are enlarged whole"
-    if (side := model["tile"]) != WHOLE_TILE:
+    side = model["tile"]
+    if side != WHOLE_TILE:
         tiles = f"{side}x{side} input pixels, neighbours share {model['overlap']}"
     about = {
         "source": model["source"],
@@ -122,92 +143,89 @@ def _cards(model: Facts, given: str) -> list[Table | str | Iterable[tuple[str, s
         "tiles": tiles,
         "recipes": ", ".join(model["recipes"]) or "none",
     }
-    blocks = [
-        f"{name}: {model['summary']}" if given == name else f"{given}: {weights}",
-        [(label, value) for label, value in about.items() if value],
-        *model["remarks"],
-        "",
-        _figures(model),
-    ]
+    facts = [(label, text) for label, text in about.items() if text]
+    blocks = [title, facts, *model["remarks"], "", _figures(model)]
     for card in cards:
         if card["file"]:
             blocks += [f"x{card['scale']}", _weights(card), ""]
-    if model["untrained"]:
-        scale, scales = (
-            model["untrained"][0],
-            ", ".join(f"x{s}" for s in model["untrained"]),
-        )
+    if untrained:
         # Fine-tuned weights have no recipe of their own name: their network's.
         recipe = name if name in model["recipes"] else model["recipes"][0]
-        own = f"{name}@" if split_code(name)[0] else ""
+        code = f"{name}@" if split_code(name)[0] else ""
+        scale = untrained[0]
         blocks += [
-            f"{scales}: no weights yet; to train some:",
+            f"{', '.join(map('x{}'.format, untrained))}: no weights yet; to train some:",
             f"  srx train {recipe} -s {scale} --data PHOTOS --out RUN",
-            f"  srx upscale PHOTO OUT -m {own}RUN/best.safetensors -s {scale}",
+            f"  srx upscale PHOTO OUT -m {code}RUN/best.safetensors -s {scale}",
         ]
     return blocks
 
 
 def _figures(model: Facts) -> Table:
+    """Return the table of a model's figures, a column for each scale."""
+    columns = [_figures_of(card) for card in model["cards"]]
+    untrained = model["untrained"]
+    rows = []
+    for label in dict.fromkeys(chain.from_iterable(columns)):
+        cells = [column.get(label, NOTHING) for column in columns]
+        rows.append([label, *cells])
+    scales = [card["scale"] for card in model["cards"]]
+    if untrained:
+        states = ("untrained" if scale in untrained else "yes" for scale in scales)
+        rows.append(["weights", *states])
+    headings = map("x{}".format, scales)
+    return make_table(rows, ("",), headings, title="Figures of the form that runs")
+
+
+def _figures_of(card: Facts) -> dict[str, str]:
+    """Return costs and scores of a scale by the labels of their rows."""
     from srcli.evaluation.scores import METRICS
 
-    cards = model["cards"]
-    # None where it cannot be counted
-    parameters = [card["efficiency"]["parameters"] for card in cards]
-    rows = {
-        "parameters": [NOTHING if each is None else f"{each:,}" for each in parameters]
-    }
-    for label, work in WORK.items():
-        counted = [card["efficiency"][work] for card in cards]
-        rows[label] = [number(value and value / 1e9, 3) for value in counted]
-    keys = [
-        (name, key)
-        for card in cards
-        for name, row in card["sets"].items()
-        for key in row
-    ]
-    for name, key in (each for each in dict.fromkeys(keys) if each[1] in METRICS):
-        metric = METRICS[key]
-        values = [card["sets"].get(name, {}).get(key) for card in cards]
-        rows[f"{name} {metric.heading}"] = [
-            number(value, metric.digits) for value in values
-        ]
-    if untrained := model["untrained"]:
-        rows["weights"] = [
-            "untrained" if c["scale"] in untrained else "yes" for c in cards
-        ]
-    lines = ((label, *own) for label, own in rows.items())
-    scales = [f"x{card['scale']}" for card in cards]
-    return make_table(lines, ("",), scales, title="Figures of the form that runs")
+    costs = card["efficiency"]
+    figures = {"parameters": NOTHING}
+    if costs["parameters"] is not None:  # None where it cannot be counted
+        figures["parameters"] = f"{costs['parameters']:,}"
+    for label, name in WORK.items():
+        figures[label] = number(costs[name] and costs[name] / 1e9, 3)
+    for dataset, scores in card["sets"].items():
+        for key in filter(METRICS.get, scores):
+            metric = METRICS[key]
+            figures[f"{dataset} {metric.heading}"] = number(scores[key], metric.digits)
+    return figures
 
 
 def _weights(card: Facts) -> list[tuple[str, str]]:
+    """Return what a weights file and its card tell."""
     megabytes = Path(card["file"]).stat().st_size / 1e6
-    pairs = {"file": f"{card['file']} ({megabytes:.2f} MB)", "sha256": card["sha256"]}
-    training, measured = card.get("training", {}), card.get("measured", {})
-    pairs["options"] = _arguments(card["options"])
-    if card["test_picture"] or not training:
+    training = card.get("training", {})
+    measured = card.get("measured", {})
+    test_picture = card["test_picture"]
+    pairs = {
+        "file": f"{card['file']} ({megabytes:.2f} MB)",
+        "sha256": card["sha256"],
+        "options": _arguments(card["options"]),
+    }
+    if test_picture or not training:
         pairs |= dict(sorted(card["notes"].items()))
-    if tried := card["test_picture"]:
+    if test_picture:
         pairs["values"] = f"0 to {card['white']:g} in the network"
         figures = ", ".join(
-            f"{psnr:.1f} dB with values to {top}" for top, psnr in tried.items()
+            f"{psnr:.1f} dB with values to {top}" for top, psnr in test_picture.items()
         )
         pairs["test picture"] = f"{figures} (enlarged, made small again; 20 are needed)"
     if card["stale"]:
         pairs["card"] = "describes other weights, with another sha256"
     else:
-        pairs |= {key: card.get(key, "") for key in ("dtype", "licence")} | training
-        named = {
-            "command": "measured by",
-            "chain": "chain",
-            "as_printed": "as the paper",
-        }
-        pairs |= {label: measured.get(key, "") for key, label in named.items()}
-        if shift := measured.get("flat_colours"):
+        pairs |= {"dtype": card.get("dtype", ""), "licence": card.get("licence", "")}
+        pairs |= training
+        pairs["measured by"] = measured.get("command", "")
+        pairs["chain"] = measured.get("chain", "")
+        pairs["as the paper"] = measured.get("as_printed", "")
+        shift = measured.get("flat_colours")
+        if shift:
             pairs["flat colours"] = f"come out up to {shift} of 255 levels wrong"
-    return [(label, str(value)) for label, value in pairs.items() if value != ""]
+    return [(label, str(text)) for label, text in pairs.items() if text != ""]
 
 
-def _arguments(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key}={value}" for key, value in options.items())
+def _arguments(network_options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in network_options.items())

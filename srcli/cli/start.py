@@ -225,15 +225,15 @@ class Watcher:
         Of several files in its hands, any may have held Python's lock: the next worker
         takes them one by one.
         """
-        held = worker.held()
-        if not held or not worker.can_start_again:
+        files = worker.held()
+        if not files or not worker.can_start_again:
             return False
-        if len(held) > 1 and not held <= self.history.suspects:
-            self.history.suspects |= held
+        if len(files) > 1 and not files <= self.history.suspects:
+            self.history.suspects |= files
             return True
-        for path in held:
+        for path in files:
             self.history.refused[path] = reason
-        self.history.suspects -= held
+        self.history.suspects -= files
         return True
 
 

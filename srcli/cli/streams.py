@@ -43,7 +43,9 @@ def open_streams(
     _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
         announce("make", name)
-        folder, source, target = Path(name), inputs[0], output
+        folder = Path(name)
+        source = inputs[0]
+        target = output
         if source == STREAM:
             source = _receive(folder)
         if output == STREAM:
@@ -116,8 +118,10 @@ def _receive(folder: Path) -> Path:
     announce("consume")
     stdin = sys.stdin.buffer
     head = stdin.read(64)
+    path = folder / "standard input"
     name = format_of_content(head)
-    path = folder / f"standard input{f'.{name}' if name else ''}"
+    if name:
+        path = path.with_suffix(f".{name}")
     with path.open("xb") as file:
         file.write(head)
         shutil.copyfileobj(stdin, file)
@@ -169,26 +173,14 @@ class ReportLines:
 
     def _append(self, line: bytes) -> None:
         assert self._stream is not None
-        left = line
-        while left:  # a disk that becomes full takes a part
-            left = left[self._stream.write(left) or 0 :]
+        written = 0
+        while written < len(line):  # a disk that becomes full takes a part
+            written += self._stream.write(line[written:]) or 0
         self._length += len(line)
 
 
-@contextmanager
-def report_lines(path: Path | None) -> Iterator[ReportLines]:
-    """Yield the writer of a report.
-
-    A file that is no report is refused, as opening the report empties it.
-    """
-    lines = ReportLines(path)
-    try:
-        yield lines
-    finally:
-        lines.close()
-
-
 def _open_report(path: Path) -> IO[bytes]:
+    """Open a new or former report; refuse other files, as opening empties them."""
     if path == STREAM:
         raise UsageError("--report -: give the name of a file, such as report.jsonl")
     try:
@@ -223,4 +215,6 @@ def _line_of(file: FileReport, named: Callable[[str], str]) -> str:
     line = json.dumps(plain, ensure_ascii=False)
     # bytes that are not UTF-8 stand as \udcXX, which os.fsencode turns into the same
     # name again
-    return (line if line.isprintable() else json.dumps(plain)) + "\n"
+    if not line.isprintable():
+        line = json.dumps(plain)
+    return line + "\n"

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click import Choice, option
 from click.core import ParameterSource
 
+from srcli.cli import options
 from srcli.cli.console import Console, stop_signals
-from srcli.cli.options import PATH, GroupedCommand, held_out_names
+from srcli.cli.options import GroupedCommand, flag, heading, held_out_names
+from srcli.cli.values import NOT_NEGATIVE, PATH, POSITIVE
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.report.table import plural
 
@@ -33,53 +36,97 @@ Examples:
   torchrun --standalone --nproc-per-node 2 -m srcli \\
       train g-idrn -s 2 --data photos/ --out runs/x2
 """
-OPTIONS = """
-Recipe:
-  -s, --scale [2|3|4|8]         Scale factor; required but for --resume.
-  --budget 40000|25m            Iterations or time (s, m, h, d); the schedule is fitted to it.
-  --init NAME|FILE              Start from these weights, as far as they fit the network.
-  --set FIELD=VALUE... -> overrides
-      Change a field of the recipe: stages.0.batch=8; repeatable.
-  --degradation NAME
-      How LR is made: bicubic; photo, aerial (blur, noise, JPEG); restore (worn).
-  --seed N = 0                  Seed of all randomness.
-Data:
-  data
-  --lr FOLDER                   LR pictures of --data, by name. [default: beside them, or made]
-  hold_out
-  --validate FOLDER|NAME...     Validate on this set too, as 'srx eval --data'; repeatable.
-Run:
-  --out FOLDER
-      Folder for weights, checkpoint, recipe and log; required but for --resume.
-  --resume FOLDER?              Continue the training in FOLDER as stored, or that in --out.
-  --checkpoint-every TIME = 5m  Time between checkpoints.
-  --tensorboard FOLDER          Also log for TensorBoard (pip install tensorboard).
-  --show                        Print the complete recipe as JSON; do not train.
-Device and speed:
-  --device auto|cpu|cuda|cuda:N|mps = auto
-      Device to compute on.
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format; auto: half precision where that is fast.
-  --threads N                   Processor threads. [default: all]
-  --compile                     Compile the network: starts slowly, then faster on GPUs.
-Messages:
-  verbose quiet
-"""
-KINDS = {
-    "FILE": PATH,
-    "FOLDER": PATH,
-    "init": PATH,
-    "resume": click.STRING,
-    "seed": click.IntRange(min=0),
-    "threads": click.IntRange(min=1),
-}
 
 
-@click.command(
-    "train", cls=GroupedCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("train", cls=GroupedCommand, epilog=EXAMPLES)
+@heading("Recipe")
+@option(
+    "-s",
+    "--scale",
+    type=Choice([2, 3, 4, 8]),
+    help="Scale factor; required but for --resume.",
 )
+@option(
+    "--budget",
+    metavar="40000|25m",
+    help="Iterations or time (s, m, h, d); the schedule is fitted to it.",
+)
+@option(
+    "--init",
+    type=PATH,
+    metavar="NAME|FILE",
+    help="Start from these weights, as far as they fit the network.",
+)
+@option(
+    "--set",
+    "overrides",
+    metavar="FIELD=VALUE",
+    multiple=True,
+    help="Change a field of the recipe: stages.0.batch=8; repeatable.",
+)
+@option(
+    "--degradation",
+    metavar="NAME",
+    help="How LR is made: bicubic; photo, aerial (blur, noise, JPEG); restore (worn).",
+)
+@option("--seed", type=NOT_NEGATIVE, default="0", help="Seed of all randomness.")
+@heading("Data")
+@options.data
+@option(
+    "--lr",
+    type=PATH,
+    metavar="FOLDER",
+    help="LR pictures of --data, by name. [default: beside them, or made]",
+)
+@options.hold_out
+@option(
+    "--validate",
+    metavar="FOLDER|NAME",
+    multiple=True,
+    help="Validate on this set too, as 'srx eval --data'; repeatable.",
+)
+@heading("Run")
+@option(
+    "--out",
+    type=PATH,
+    metavar="FOLDER",
+    help="Folder for weights, checkpoint, recipe and log; required but for --resume.",
+)
+@option(
+    "--resume",
+    metavar="[FOLDER]",
+    is_flag=False,
+    flag_value="",
+    help="Continue the training in FOLDER as stored, or that in --out.",
+)
+@option(
+    "--checkpoint-every",
+    metavar="TIME",
+    default="5m",
+    help="Time between checkpoints.",
+)
+@option(
+    "--tensorboard",
+    type=PATH,
+    metavar="FOLDER",
+    help="Also log for TensorBoard (pip install tensorboard).",
+)
+@flag("--show", help="Print the complete recipe as JSON; do not train.")
+@heading("Device and speed")
+@options.device
+@options.precision
+@option("--threads", type=POSITIVE, help="Processor threads. [default: all]")
+@flag("--compile", help="Compile the network: starts slowly, then faster on GPUs.")
+@options.messages
 @click.argument("recipe", required=False)
-def command(**given: Any) -> int:
+def command(
+    overrides: tuple[str, ...],
+    degradation: str | None,
+    show: bool,
+    quiet: bool,
+    verbose: bool,
+    **training: Any,
+) -> int:
     """Train a network by a recipe.
 
     RECIPE is a name such as g-idrn-muon, a recipe file, or your own network:
@@ -99,70 +146,67 @@ def command(**given: Any) -> int:
     """
     from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
-    degradation = given.pop("degradation")
-    changes = (
-        *((f"degradation={degradation}",) if degradation else ()),
-        *given.pop("overrides"),
-    )
-    if given["recipe"] == "init":
+    if degradation:
+        overrides = (f"degradation={degradation}", *overrides)
+    if training["recipe"] == "init":
         click.echo(EXAMPLE, nl=False)
-        return int(ExitCode.OK)
-    show, quiet, verbose = map(given.pop, ("show", "quiet", "verbose"))
-    folder = _resumed_folder(given)
-    names = ("recipe",) if show else ("recipe", "scale", "data", "out")
-    if missing := [name for name in names if not (folder or given[name])]:
-        shown = ", ".join(
-            "RECIPE" if name == "recipe" else f"--{name}" for name in missing
-        )
-        raise UsageError(f"srx train needs {shown}; see srx train --help")
+        return ExitCode.OK
+    folder = _resumed_folder(training)
+    needed = {"RECIPE": "recipe"}
+    if not show:
+        needed |= {"--scale": "scale", "--data": "data", "--out": "out"}
+    missing = [option for option, name in needed.items() if not training[name]]
+    if missing and not folder:
+        raise UsageError(f"srx train needs {', '.join(missing)}; see srx train --help")
     if show:  # as a file that gives the same recipe again
-        recipe = apply_overrides(
-            load_recipe(given["recipe"] or f"{folder}/recipe.json"), changes
-        )
-        click.echo(json.dumps(plain_recipe(recipe), indent=2))
-        return int(ExitCode.OK)
-    given["scale"], given["threads"] = given["scale"] or 0, given["threads"] or 0
-    given["hold_out"] = held_out_names(given["hold_out"])
-    given["overrides"] = changes
+        recipe = load_recipe(training["recipe"] or f"{folder}/recipe.json")
+        plain = plain_recipe(apply_overrides(recipe, overrides))
+        click.echo(json.dumps(plain, indent=2))
+        return ExitCode.OK
+    training["scale"] = training["scale"] or 0
+    training["threads"] = training["threads"] or 0
+    training["hold_out"] = held_out_names(training["hold_out"])
+    training["overrides"] = overrides
 
     from srcli.pipelines.train import run
 
     if folder:
-        work = partial(run.resume_training, folder, _changes(given))
+        work = partial(run.resume_training, folder, _changes(training))
     else:
-        work = partial(run.train, run.TrainOptions(**given))
+        work = partial(run.train, run.TrainOptions(**training))
     return _train(work, quiet=quiet, verbose=verbose)
 
 
-def _resumed_folder(given: dict[str, Any]) -> Path | None:
+def _resumed_folder(training: dict[str, Any]) -> Path | None:
     """Return the folder of ``--resume FOLDER``; None for ``--resume`` with all options."""
-    value, given["resume"] = given["resume"], given["resume"] is not None
-    if not value:
+    folder = training["resume"]
+    training["resume"] = folder is not None
+    if not folder:
         return None
-    if given["out"] is None:
-        return Path(value)
-    if given["recipe"] is not None:
+    if training["out"] is None:
+        return Path(folder)
+    if training["recipe"] is not None:
         raise UsageError(
-            f"--resume {value} --out {given['out']}: give one of the two folders"
+            f"--resume {folder} --out {training['out']}: give one of the two folders"
         )
-    given["recipe"] = value  # --resume RECIPE ... --out FOLDER
+    training["recipe"] = folder  # --resume RECIPE ... --out FOLDER
     return None
 
 
-def _changes(given: Mapping[str, Any]) -> dict[str, Any]:
+def _changes(training: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given beside ``--resume FOLDER``."""
     from srcli.recipes.code import allow_code, split_code
 
     source = click.get_current_context().get_parameter_source
     names = {
-        name for name in given if source(name) not in (None, ParameterSource.DEFAULT)
+        name for name in training if source(name) not in (None, ParameterSource.DEFAULT)
     }
-    if split_code(given["recipe"] or "")[0]:  # code that the stored recipe names, too
-        allow_code(given["recipe"])
+    if split_code(training["recipe"] or "")[0]:  # code that the stored recipe names
+        allow_code(training["recipe"])
         names.discard("recipe")
-    if given["overrides"]:
+    if training["overrides"]:
         names.add("overrides")
-    return {name: given[name] for name in names - {"resume"}}
+    return {name: training[name] for name in names - {"resume"}}
 
 
 def _train(
@@ -183,23 +227,24 @@ def _train(
             result = work(console, stop)
             console.message(summary(result))
     except PeerError as error:
-        return int(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         if not follows:
             raise
-        return int(ExitCode.INTERRUPTED)
-    return int(ExitCode.OK if result.finished else ExitCode.INTERRUPTED)
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if result.finished else ExitCode.INTERRUPTED
 
 
 def summary(result: TrainResult) -> str:
     """Return one line on the end of a training."""
-    position, best = result.position, ""
+    position = result.position
+    best = ""
     if position.at_best:
-        (_, first), *others = position.at_best.items()
-        sets = "".join(f", {name} {psnr:.3f} dB" for name, psnr in others)
-        best = (
-            f"; best validation {first:.3f} dB{sets} (iteration {position.best_total})"
-        )
+        main_psnr, *_ = position.at_best.values()
+        best = f"; best validation {main_psnr:.3f} dB"
+        for name, psnr in list(position.at_best.items())[1:]:
+            best += f", {name} {psnr:.3f} dB"
+        best += f" (iteration {position.best_total})"
     iterations = plural(position.total, "iteration")
     head = f"trained {iterations}"
     if not result.finished:

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click import Choice, option
 
+from srcli.cli import options
 from srcli.cli.console import Console, echo
-from srcli.cli.options import AutoOrInt, GroupedCommand, parse_box
-from srcli.cli.streams import STREAM, open_streams, report_lines
+from srcli.cli.gdal import GdalCommand
+from srcli.cli.options import flag, heading
+from srcli.cli.streams import STREAM, ReportLines, open_streams
+from srcli.cli.values import (
+    FILE,
+    MODE,
+    POSITIVE,
+    QUALITY,
+    SECONDS,
+    SHARE,
+    AutoOrInt,
+    parse_bands,
+    parse_box,
+    parse_creation,
+    parse_nodata,
+    parse_range,
+    parse_rgb,
+)
 from srcli.errors import ExitCode, UsageError
 from srcli.holding import limit_reading
 
@@ -49,224 +66,244 @@ with another model, scale or options, or from an input that has changed since, i
 for a newer version, or newer weights, of the same model). A file that is not known to be srx's own
 is never replaced without --overwrite.
 """
-OPTIONS = """
-Model:
-  -m, --model NAME|FILE = auto
-      Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.
-  value_range
-  -s, --scale N
-      Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]
-  --size WxH                    Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.
-  --long-edge N                 Enlarge photographs to so many pixels on the longer side.
-  --strength X
-      How crisp soft and saved photographs become. [default: 0.5 by auto, else 0]
-  --denoise X = 1               How much grain and noise is removed; 0.5 keeps half of it.
-  --tta                         Average over 8 flips and rotations: a little better, 8 times slower.
-  --back-project [bicubic|area]
-      Make results, shrunk by this kernel, agree with inputs; not for JPEGs.
-Input and output:
-  -o, --output PATH             Output folder or file, instead of the last argument.
-  -r, --recursive               Include subfolders and mirror them.
-  --exclude GLOB...             Leave out files and folders of this name or path; repeatable.
-  -f, -of, --format TEXT = auto
-      png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.
-  --quality N                   Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]
-  --fit WxH                     Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.
-  --suffix TEXT                 Append this to output names, such as _x4.
-  --overwrite                   Replace outputs that exist, whoever made them.
-  --keep-dates                  Give outputs the file times of their inputs.
-  --keep-hidden                 Keep colours that alpha hides: it is data, such as gloss or height.
-  --strip-metadata              Leave out EXIF, XMP and tags; colours and georeference stay.
-  --strip-provenance            Do not record srx, its version and model in the outputs.
-Rasters (GeoTIFF and all that GDAL reads):
-  -b, --bidx BANDS... -> bands  Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.
-  --rgb R,G,B                   Red, green and blue band, where the file does not name them.
-  --range auto|LO,HI|dtype = auto -> values
-      Values that count as black and white: LO,HI, or found in the file.
-  --classes [auto|yes|no] = auto
-      Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.
-  --alpha [auto|yes|no] = auto  The band called alpha is transparency, or data (near infrared).
-  --nodata VALUE|none = file    Value of pixels without data; none: there is no such value.
-  -srcwin, --srcwin COL ROW W H
-      Upscale this window only, in pixels of the input.
-  -te, --bounds L B R T         Upscale this window only, in coordinates of the file.
-  -projwin L T R B              The same by its upper left and lower right corner.
-  --mosaic                      Upscale a folder of map tiles (z/x/y, or sheets) as one raster.
-  -co, --co KEY=VALUE... -> creation
-      Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.
-  --overviews                   Add overviews (pyramids).
-  --cog                         Write a cloud-optimised GeoTIFF.
-  --no-resume                   Start over instead of continuing an interrupted run.
-  --allow-remote                Read from the network: URLs, and mosaics with remote parts.
-Device and speed:
-  -t, --tile auto|N = auto      Size of the tiles that pictures are cut into, in input pixels.
-  --overlap auto|N = auto       Strip that neighbouring tiles share, in input pixels.
-  --batch auto|N = auto         Tiles computed at once.
-  -j, --workers N = 2           Threads that read and write files.
-  --read-timeout SECONDS = 30   Seconds to read a file, beyond what its size asks for; 0: no limit.
-  device executor
-  --precision [auto|fp32|bf16|fp16] = auto
-      Number format; auto: half precision where that is fast.
-Results:
-  --dry-run                     Only print names, sizes, disk and problems.
-  --report FILE                 Write a JSON line for every file.
-Messages:
-  verbose quiet
-"""
-
-_WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
 
 
-def parse_bands(text: str, count: int = 0) -> tuple[int, ...]:
-    """Read band numbers such as ``4,3,2``, so many if a count is given."""
-    parts = re.split(r"[,\s]+", text.strip())
-    numbers = tuple(
-        int(part) if part.isascii() and part.isdigit() else 0 for part in parts
-    )
-    if min(numbers) < 1 or len(set(numbers)) < len(numbers):
-        raise ValueError(
-            f"{text!r} is no list of different bands from 1, such as 4,3,2"
-        )
-    if count and len(numbers) != count:
-        raise ValueError(f"{text!r}: give {count} bands, such as 1,2,3")
-    return numbers
-
-
-def parse_range(text: str) -> str | tuple[float, float]:
-    """Read ``auto``, ``dtype`` or two numbers."""
-    word = text.strip()
-    if word in ("auto", "dtype"):
-        return word
-    try:
-        low, high = map(float, word.split(","))
-    except ValueError:
-        low = high = math.nan
-    if not (low < high and math.isfinite(high - low)):
-        raise ValueError(f"{text!r} is not auto, dtype or LO,HI with LO below HI")
-    return low, high
-
-
-def parse_nodata(text: str) -> float | str:
-    """Read a number (also ``nan``), ``none`` or ``file``."""
-    if text in ("none", "file"):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is neither a number nor 'none'") from None
-
-
-def parse_creation(text: str) -> tuple[str, str]:
-    """Read a creation option, ``KEY=VALUE``."""
-    key, _, value = (part.strip() for part in text.partition("="))
-    if not key or not value:
-        raise ValueError(f"{text!r} is not KEY=VALUE, such as COMPRESS=ZSTD")
-    return key.upper(), value
-
-
-_ELSEWHERE = {
-    "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
-    "-ts": "-s 2 says how many times larger",
-    "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
-    "-tap": "the corners stay; gdalwarp -tap moves them",
-    "-scale": "-s 2 says how many times larger; values keep their range (--range LO,HI names it)",
-    "-unscale": "values keep their offset and scale, as tags; gdal_translate -unscale applies them",
-    "-exponent": "values keep their range; --range LO,HI says which are black and white",
-    "-stats": "run gdalinfo -stats on the result",
-    "-mask": "masks are enlarged with the picture; --nodata VALUE marks pixels without data",
-    "-expand": "palettes become RGB, but for those of classes (--classes no)",
-    "-mo": "tags are kept; gdal_edit -mo adds some to the result",
-    "-a_srs": "the coordinate system is kept; gdal_edit -a_srs changes it",
-    "-a_ullr": "the place on the map is kept; gdal_edit -a_ullr changes it",
-    "-a_nodata": "--nodata VALUE says which pixels are without data",
-    "-srcnodata": "--nodata VALUE says which pixels are without data",
-    "-dstnodata": "--nodata VALUE says which pixels are without data",
-    "-vrtnodata": "--nodata VALUE says which pixels are without data",
-    "-s_srs": "nothing is warped; use gdalwarp before",
-    "-t_srs": "nothing is warped; use gdalwarp before",
-    "-te_srs": "windows are in the file's coordinates; convert them first",
-    "-projwin_srs": "windows are in the file's coordinates; convert them first",
-    "-strict": "losses are told in warnings",
-    "-sds": "name each picture of the file, such as NETCDF:a.nc:band",
-    "-separate": "--bidx chooses bands; gdalbuildvrt -separate puts files together",
-    "-multi": "--workers says how many threads read and write",
-    "-resolution": "-s 2 says how many times larger",
-    "-rb": "each model has its own way of resampling: -m bicubic is one",
-    "-oo": "open options of GDAL are not taken",
-}
-"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to
-use."""
-
-
-class GdalCommand(GroupedCommand):
-    """A command whose options of one dash and several letters are GDAL's."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take windows apart that are given in quotes; refuse words that mean something else."""
-        for word in args[: args.index("--")] if "--" in args else args:
-            if word in _ELSEWHERE:
-                ctx.fail(f"{word}: {_ELSEWHERE[word]}")
-            if word.startswith("-o") and word not in (
-                "-o",
-                "-of",
-            ):  # -overwrite, -ot, -ofCOG
-                ctx.fail(
-                    f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
-                )
-        args = list(_split_windows(args))
-        for place, word in enumerate(args):
-            # a kernel may follow, but click would take any word for one
-            if word == "--back-project":
-                follows = args[place + 1 : place + 2]
-                if follows not in (["bicubic"], ["area"]):
-                    args[place] = "--back-project=bicubic"
-        return super().parse_args(ctx, args)
-
-
-def _split_windows(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words, the four numbers of a window apart: ``--bounds "1 2 3 4"``."""
-    after_window = False
-    for word in words:
-        name, sign, value = word.partition("=")
-        parts = [name, value] if sign and name in _WINDOWS else [word]
-        if after_window or len(parts) == 2:
-            numbers = re.split(r"[,\s]+", parts[-1].strip(" []()"))
-            parts[-1:] = numbers if len(numbers) == 4 else parts[-1:]
-        yield from parts
-        after_window = word in _WINDOWS
-
-
-KINDS = {
-    "bidx": parse_bands,
-    "rgb": lambda text: parse_bands(text, 3),
-    "range": parse_range,
-    "nodata": parse_nodata,
-    "srcwin": click.INT,
-    "bounds": click.FLOAT,
-    "projwin": click.FLOAT,
-    "co": parse_creation,
-    "output": click.Path(),
-    "report": click.Path(path_type=Path, dir_okay=False),
-    "quality": click.IntRange(1, 100),
-    "workers": click.IntRange(1, 64),
-    "strength": click.FloatRange(0, 1),
-    "denoise": click.FloatRange(0, 1),
-    "read-timeout": click.FloatRange(0),
-    "scale": click.FloatRange(1, 16),  # two passes by 4
-    "fit": parse_box,
-    "size": parse_box,
-    "long-edge": click.IntRange(1),
-    "tile": AutoOrInt(16),
-    "overlap": AutoOrInt(0),
-    "batch": AutoOrInt(1),
-}
-
-
-@click.command(
-    "upscale", cls=GdalCommand, options=OPTIONS, kinds=KINDS, epilog=EXAMPLES
+@click.command("upscale", cls=GdalCommand, epilog=EXAMPLES)
+@heading("Model")
+@option(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    default="auto",
+    help="Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.",
 )
+@options.value_range
+@option(
+    "-s",
+    "--scale",
+    type=click.FloatRange(1, 16),  # two passes by 4
+    metavar="N",
+    help="Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]",
+)
+@option(
+    "--size",
+    type=parse_box,
+    metavar="WxH",
+    help="Enlarge photographs to 3840x2160 at most, 3840x or x2160 exactly.",
+)
+@option(
+    "--long-edge",
+    type=POSITIVE,
+    help="Enlarge photographs to so many pixels on the longer side.",
+)
+@option(
+    "--strength",
+    type=SHARE,
+    metavar="X",
+    help="How crisp soft and saved photographs become. [default: 0.5 by auto, else 0]",
+)
+@option(
+    "--denoise",
+    type=SHARE,
+    metavar="X",
+    default="1",
+    help="How much grain and noise is removed; 0.5 keeps half of it.",
+)
+@flag(
+    "--tta", help="Average over 8 flips and rotations: a little better, 8 times slower."
+)
+@option(
+    "--back-project",
+    type=Choice(["bicubic", "area"]),
+    help="Make results, shrunk by this kernel, agree with inputs; not for JPEGs.",
+)
+@heading("Input and output")
+@option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    help="Output folder or file, instead of the last argument.",
+)
+@flag("-r", "--recursive", help="Include subfolders and mirror them.")
+@option(
+    "--exclude",
+    metavar="GLOB",
+    multiple=True,
+    help="Leave out files and folders of this name or path; repeatable.",
+)
+@option(
+    "-f",
+    "-of",
+    "--format",
+    default="auto",
+    help="png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.",
+)
+@option(
+    "--quality",
+    type=QUALITY,
+    help="Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]",
+)
+@option(
+    "--fit",
+    type=parse_box,
+    metavar="WxH",
+    help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
+)
+@option("--suffix", help="Append this to output names, such as _x4.")
+@flag("--overwrite", help="Replace outputs that exist, whoever made them.")
+@flag("--keep-dates", help="Give outputs the file times of their inputs.")
+@flag(
+    "--keep-hidden",
+    help="Keep colours that alpha hides: it is data, such as gloss or height.",
+)
+@flag(
+    "--strip-metadata",
+    help="Leave out EXIF, XMP and tags; colours and georeference stay.",
+)
+@flag(
+    "--strip-provenance",
+    help="Do not record srx, its version and model in the outputs.",
+)
+@heading("Rasters (GeoTIFF and all that GDAL reads)")
+@option(
+    "-b",
+    "--bidx",
+    "bands",
+    type=parse_bands,
+    metavar="BANDS",
+    multiple=True,
+    help="Bands to upscale, in this order: 4,3,2, or -b 4 -b 3 -b 2.",
+)
+@option(
+    "--rgb",
+    type=parse_rgb,
+    metavar="R,G,B",
+    help="Red, green and blue band, where the file does not name them.",
+)
+@option(
+    "--range",
+    "values",
+    type=parse_range,
+    metavar="auto|LO,HI|dtype",
+    default="auto",
+    help="Values that count as black and white: LO,HI, or found in the file.",
+)
+@option(
+    "--classes",
+    type=MODE,
+    default="auto",
+    help="Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.",
+)
+@option(
+    "--alpha",
+    type=MODE,
+    default="auto",
+    help="The band called alpha is transparency, or data (near infrared).",
+)
+@option(
+    "--nodata",
+    type=parse_nodata,
+    metavar="VALUE|none",
+    default="file",
+    help="Value of pixels without data; none: there is no such value.",
+)
+@option(
+    "-srcwin",
+    "--srcwin",
+    type=click.INT,
+    metavar="COL ROW W H",
+    nargs=4,
+    help="Upscale this window only, in pixels of the input.",
+)
+@option(
+    "-te",
+    "--bounds",
+    type=click.FLOAT,
+    metavar="L B R T",
+    nargs=4,
+    help="Upscale this window only, in coordinates of the file.",
+)
+@option(
+    "-projwin",
+    type=click.FLOAT,
+    metavar="L T R B",
+    nargs=4,
+    help="The same by its upper left and lower right corner.",
+)
+@flag(
+    "--mosaic", help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster."
+)
+@option(
+    "-co",
+    "--co",
+    "creation",
+    type=parse_creation,
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.",
+)
+@flag("--overviews", help="Add overviews (pyramids).")
+@flag("--cog", help="Write a cloud-optimised GeoTIFF.")
+@flag("--no-resume", help="Start over instead of continuing an interrupted run.")
+@flag(
+    "--allow-remote", help="Read from the network: URLs, and mosaics with remote parts."
+)
+@heading("Device and speed")
+@option(
+    "-t",
+    "--tile",
+    type=AutoOrInt(16),
+    metavar="auto|N",
+    default="auto",
+    help="Size of the tiles that pictures are cut into, in input pixels.",
+)
+@option(
+    "--overlap",
+    type=AutoOrInt(0),
+    metavar="auto|N",
+    default="auto",
+    help="Strip that neighbouring tiles share, in input pixels.",
+)
+@option(
+    "--batch",
+    type=AutoOrInt(1),
+    metavar="auto|N",
+    default="auto",
+    help="Tiles computed at once.",
+)
+@option(
+    "-j",
+    "--workers",
+    type=click.IntRange(1, 64),
+    default="2",
+    help="Threads that read and write files.",
+)
+@option(
+    "--read-timeout",
+    type=SECONDS,
+    metavar="SECONDS",
+    default="30",
+    help="Seconds to read a file, beyond what its size asks for; 0: no limit.",
+)
+@options.devices
+@options.executor
+@options.precision
+@heading("Results")
+@flag("--dry-run", help="Only print names, sizes, disk and problems.")
+@option("--report", type=FILE, help="Write a JSON line for every file.")
+@options.messages
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
-def command(**options: Any) -> int:
+def command(
+    paths: tuple[str, ...],
+    output: str | None,
+    executor: str,
+    read_timeout: float,
+    dry_run: bool,
+    report: Path | None,
+    quiet: bool,
+    verbose: bool,
+    **named: Any,
+) -> int:
     """Upscale pictures and rasters with a trained network.
 
     IN are pictures, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads) and folders;
@@ -278,52 +315,50 @@ def command(**options: Any) -> int:
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
 
-    limit_reading(options["read_timeout"])
-    dry_run, quiet = options["dry_run"], options["quiet"]
-    paths = [
-        as_input(word) for word in options["paths"]
-    ]  # by a path GDAL's names lose slashes
-    inputs, output = split_paths(paths, options["output"], options["overwrite"])
-    named_last = options["output"] or options["paths"][-1]
-    options["into_folder"] = named_last.endswith(("/", os.sep))
-    output = Path(output)  # no name of GDAL's
-    executor, options["device"] = choose_executor(
-        options["device"], options["executor"]
+    limit_reading(read_timeout)
+    # by a path GDAL's names lose slashes
+    inputs, target = split_paths(
+        [as_input(word) for word in paths], output, named["overwrite"]
     )
-    if to_stdout := output == STREAM:  # all else that is printed goes to standard error
-        options["suffix"] = ""
-    settings = read_settings(options)
+    named["into_folder"] = (output or paths[-1]).endswith(("/", os.sep))
+    target = Path(target)  # no name of GDAL's
+    runner, named["device"] = choose_executor(named["device"], executor)
+    to_stdout = target == STREAM
+    if to_stdout:  # all else that is printed goes to standard error
+        named["suffix"] = ""
+    settings = read_settings(named)
     with (
-        network_access(allowed=options["allow_remote"]),
-        open_streams(inputs, output, settings) as (sources, target, named),
-        report_lines(None if dry_run else options["report"]) as report,
+        network_access(allowed=named["allow_remote"]),
+        open_streams(inputs, target, settings) as (sources, target, shown_name),
+        closing(ReportLines(None if dry_run else report)) as lines,
         Console(
             quiet=quiet and not dry_run,
-            verbose=options["verbose"],
-            named=named,
+            verbose=verbose,
+            named=shown_name,
             to_stdout=dry_run and not to_stdout,
         ) as console,
     ):
 
         def show(file: FileReport) -> None:
-            report.write(file, named)
+            lines.write(file, shown_name)
             _show(console, file, planned=dry_run)
 
-        summary = (upscale_mosaic if settings.mosaic else upscale_files)(
+        upscale = upscale_mosaic if settings.mosaic else upscale_files
+        summary = upscale(
             sources,
             target,
             settings,
             progress=console,
             on_file=show,
-            executor=executor,
+            executor=runner,
             dry_run=dry_run,
         )
     if dry_run or not quiet:
-        auto = options["model"] == "auto"
-        echo(_closing(summary, planned=dry_run, auto=auto), err=to_stdout)
-    if report.failed:
-        return int(summary.exit_code) or int(ExitCode.PARTIAL)
-    return int(summary.exit_code)
+        text = _summary_of(summary, planned=dry_run, auto=named["model"] == "auto")
+        echo(text, err=to_stdout)
+    if lines.failed:
+        return summary.exit_code or ExitCode.PARTIAL
+    return summary.exit_code
 
 
 def split_paths(
@@ -333,113 +368,126 @@ def split_paths(
 
     A file that exists is refused where it may be meant as an input.
     """
-    *inputs, last = paths if output is None else [*paths, Path(output)]
+    inputs = list(paths)
+    target = Path(output) if output is not None else inputs.pop()
     if not inputs:
-        raise UsageError(f"no output given; say where to: srx upscale {last} OUT")
-    same = os.path.realpath(last) == os.path.realpath(inputs[0])
-    if not os.path.isfile(last) or last == STREAM:  # noqa: PTH113 - pathlib may raise
-        return inputs, last
-    if output is None and (same or len(inputs) > 1):
+        raise UsageError(f"no output given; say where to: srx upscale {target} OUT")
+    if not os.path.isfile(target) or target == STREAM:  # noqa: PTH113 - pathlib may raise
+        return inputs, target
+    is_input = os.path.realpath(target) == os.path.realpath(inputs[0])
+    if output is None and (is_input or len(inputs) > 1):
         raise UsageError(
-            f"{last}: the last argument is the output, and this file exists; "
-            f"give an output folder, or -o {last} --overwrite to replace it"
+            f"{target}: the last argument is the output, and this file exists; "
+            f"give an output folder, or -o {target} --overwrite to replace it"
         )
-    if same and len(inputs) == 1 and not overwrite:
+    if is_input and len(inputs) == 1 and not overwrite:
         raise UsageError(
-            f"{last}: is the input; --overwrite replaces it by its enlargement"
+            f"{target}: is the input; --overwrite replaces it by its enlargement"
         )
-    return inputs, last
+    return inputs, target
 
 
-def read_settings(options: Mapping[str, Any]) -> UpscaleOptions:
+def read_settings(named: Mapping[str, Any]) -> UpscaleOptions:
     """Return the options of a command line, most of which have the names of fields."""
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.device import EngineOptions
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 
-    def chosen(kind: type[T], **known: Any) -> T:
-        names = (each.name for each in fields(kind) if each.name in options)
-        return kind(**{name: options[name] for name in names} | known)
+    def fill(options_type: type[T], **settings: Any) -> T:
+        for field in fields(options_type):
+            if field.name in named:
+                settings.setdefault(field.name, named[field.name])
+        return options_type(**settings)
 
-    fmt = options["format"].lower().lstrip(".")
-    scale = Fraction(options["scale"] or 0).limit_denominator(1000)
-    longest, window = options["long_edge"], options["projwin"]
     _refuse_several(
-        options, "say how large results are", "--scale", "--size", "--long-edge"
+        named, "say how large results are", "--scale", "--size", "--long-edge"
     )
-    _refuse_several(options, "name a window", "--srcwin", "--bounds", "-projwin")
-    size = options["size"] or (Box(longest=longest) if longest else None)
+    _refuse_several(named, "name a window", "--srcwin", "--bounds", "-projwin")
+    output_format = named["format"].lower().lstrip(".")
+    scale = Fraction(named["scale"] or 0).limit_denominator(1000)
+    size = named["size"]
+    if named["long_edge"]:
+        size = Box(longest=named["long_edge"])
     if scale.denominator > 1:
-        scale, size = Fraction(0), scale
-    raster = chosen(
+        size = scale
+        scale = Fraction(0)
+    bounds = named["bounds"]
+    if named["projwin"]:
+        west, north, east, south = named["projwin"]
+        bounds = (west, south, east, north)
+    raster = fill(
         RasterOptions,
-        bands=sum(options["bands"], ()) or None,
-        bounds=(window[0], window[3], window[2], window[1])
-        if window
-        else options["bounds"],
-        creation=dict(options["creation"]),
-        cog=options["cog"] or fmt == "cog",
-        resume=not options["no_resume"],
+        bands=sum(named["bands"], ()) or None,
+        bounds=bounds,
+        creation=dict(named["creation"]),
+        cog=named["cog"] or output_format == "cog",
+        resume=not named["no_resume"],
     )
-    return chosen(
+    if output_format in ("gtiff", "cog"):
+        output_format = "tif"
+    return fill(
         UpscaleOptions,
         scale=int(scale),
         size=size,
-        fit=options["fit"] or UNBOUNDED,
-        format={"gtiff": "tif", "cog": "tif"}.get(fmt, fmt),
-        suffix=options["suffix"] or "",
+        fit=named["fit"] or UNBOUNDED,
+        format=output_format,
+        suffix=named["suffix"] or "",
         raster=raster,
-        engine=chosen(EngineOptions, back_project=options["back_project"] or ""),
+        engine=fill(EngineOptions, back_project=named["back_project"] or ""),
     )
 
 
-def _refuse_several(options: Mapping[str, Any], what: str, *names: str) -> None:
-    given = [name for name in names if options[name.lstrip("-").replace("-", "_")]]
-    if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} each {what}; give one of them")
+def _refuse_several(named: Mapping[str, Any], action: str, *names: str) -> None:
+    """Refuse several options that would do the same."""
+    used = [name for name in names if named[name.lstrip("-").replace("-", "_")]]
+    if len(used) > 1:
+        raise UsageError(f"{' and '.join(used)} each {action}; give one of them")
 
 
 def _show(console: Console, file: FileReport, *, planned: bool) -> None:
     """Show what became of a file, or in a dry run what would."""
-    failed, say = file.state == "failed", console.message if planned else console.detail
+    say = console.message if planned else console.detail
     if file.state == "left out":
         say(f"{file.source}: {file.error}")
-    elif failed and planned:
-        say(f"would fail: {file.error}")
-    elif failed:
-        console.error(file.error)
+    elif file.state == "failed":
+        if planned:
+            say(f"would fail: {file.error}")
+        else:
+            console.error(file.error)
+        say = console.detail
     elif planned:
-        size = f"{file.size[1]}x{file.size[0]} " if file.size else ""
-        what = (
-            f"{size}{file.target.suffix.lstrip('.')}".strip()
-            if size
-            else "skip, exists"
-        )
-        say(f"{file.source} -> {file.target} ({what})")
+        result = "skip, exists"
+        if file.size:
+            height, width = file.size
+            result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
+        say(f"{file.source} -> {file.target} ({result})")
     elif file.state == "done":
-        why = f" as {file.condition}" if file.condition else ""
-        say(f"{file.source} -> {file.target} ({file.model}{why}, {file.seconds:.1f} s)")
+        model = file.model
+        if file.condition:
+            model += f" as {file.condition}"
+        say(f"{file.source} -> {file.target} ({model}, {file.seconds:.1f} s)")
     else:
         say(f"{file.target}: exists, skipped")
-    (console.detail if failed else say)(*(f"  {line}" for line in file.details))
+    say(*(f"  {line}" for line in file.details))
 
 
-def _closing(summary: Reporter, *, planned: bool, auto: bool) -> str:
-    done, skipped, failed = (summary.counts[s] for s in ("done", "skipped", "failed"))
+def _summary_of(summary: Reporter, *, planned: bool, auto: bool) -> str:
+    counts = summary.counts
     if planned:
         disk = sum(file.bytes for file in summary.files)
         return (
-            f"{summary.megapixels:.1f} megapixels to write, {failed} problems; at most "
-            f"{disk / 1e6:.0f} MB on disk before compression; nothing was done"
+            f"{summary.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
+            f"at most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
         )
+    text = f"{counts['done']} done"
     models = Counter(file.model for file in summary.files if file.condition)
-    parts = [f"{done} done"]
     if auto and models:
-        parts[0] += (
-            f" ({', '.join(f'{n} by {model}' for model, n in models.most_common())})"
+        shares = [f"{count} by {model}" for model, count in models.most_common()]
+        text += f" ({', '.join(shares)})"
+    if counts["skipped"]:
+        text += (
+            f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"
         )
-    if skipped:
-        parts.append(f"{skipped} skipped (they exist; --overwrite writes them again)")
-    if failed:
-        parts.append(f"{failed} failed")
-    return f"{', '.join(parts)}; {summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"
+    if counts["failed"]:
+        text += f", {counts['failed']} failed"
+    return f"{text}; {summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
+from operator import itemgetter
 
 import pytest
 from PIL import Image
@@ -71,11 +73,14 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
     lines = srx("ablate", "list", code=0).out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = {line.split()[0]: line for line in lines if line.split()}
-    for name, each in ABLATIONS.items():
-        assert starts[name].split()[-2:] == [f"x{each.scale}", str(len(each.variants))]
+    for name, entry in ABLATIONS.items():
+        assert starts[name].split()[-2:] == [
+            f"x{entry.scale}",
+            str(len(entry.variants)),
+        ]
     assert starts["g-idrn/hp-sigma"].split()[-4:-2] == ["our", "own"]
     plain = json.loads(srx("ablate", "list", "--json", "-").out)
-    assert [each["name"] for each in plain] == list(ABLATIONS)
+    assert list(map(itemgetter("name"), plain)) == list(ABLATIONS)
     assert plain[0]["variants"][0]["published"] == {
         "parameters": 534.0,
         "Set5.psnr": 37.893,
@@ -118,12 +123,19 @@ def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
 
 
 def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
-    files = [tmp_path / name for name in ("a.md", "a.json")]
+    files = [tmp_path / "a.md", tmp_path / "a.json"]
     targets = ["--markdown", files[0], "--json", files[1]]
-    other = mine.with_name("other.toml")
-    other.write_text(MINE.replace('"mine"', '"yours/own"'))
+    other_file = mine.with_name("other.toml")
+    other_file.write_text(MINE.replace('"mine"', '"yours/own"'))
     result = srx(
-        "ablate", "run", mine, other, "--no-train", "--out", tmp_path / "out", *targets
+        "ablate",
+        "run",
+        mine,
+        other_file,
+        "--no-train",
+        "--out",
+        tmp_path / "out",
+        *targets,
     )
     assert result.code == 0, result.err
     assert "yours/own: cost" in result.out
@@ -131,16 +143,17 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     # head, 1 or 2 blocks, the loop's two convolutions, two steps up, the last: by hand,
     # 16 channels
     block = 2 * (16 * 16 * 9 + 16) + (2 * 3 + 1) + (16 + 1) + (16 + 16)
-    rest = (
+    fixed_bytes = (
         (3 * 16 * 9 + 16)
         + 2 * (16 * 64 * 9 + 64)
         + (16 * 3 * 9 + 3)
         + (16 * 16 * 9 + 16)
     )
-    counts = [n * block + 16 * 16 * (n + 1) + 16 + rest for n in (1, 2)]
+    counts = [n * block + 16 * 16 * (n + 1) + 16 + fixed_bytes for n in (1, 2)]
     plain, _ = json.loads(files[1].read_text())
-    assert [each["cost"]["parameters"] for each in plain["variants"]] == counts
-    assert all("16x24" in each["cost"]["memory"] for each in plain["variants"])
+    for entry, count in zip(plain["variants"], counts, strict=True):
+        assert entry["cost"]["parameters"] == count
+        assert "16x24" in entry["cost"]["memory"]
     for count in counts:
         assert f"{count:,}" in result.out
         assert f"{count:,}" in files[0].read_text(encoding="utf-8")
@@ -148,25 +161,32 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
 
 def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     run = [*command_of(mine, pictures), "--set", "ema_decay=0.5"]
-    first = srx(*run, "--json", "-", code=0)
-    (plain,) = json.loads(first.out)
-    one, two = (
-        each["seeds"][0]["scores"]["small"]["pictures"] for each in plain["variants"]
+    first_run = srx(*run, "--json", "-", code=0)
+    (plain,) = json.loads(first_run.out)
+    base, variant = plain["variants"]
+    base_scores = base["seeds"][0]["scores"]["small"]["pictures"]
+    variant_scores = variant["seeds"][0]["scores"]["small"]["pictures"]
+    assert set(base_scores) == set(variant_scores)
+    assert len(base_scores) == 2
+    difference = (
+        sum(
+            base_scores[name]["psnr"] - variant_scores[name]["psnr"]
+            for name in base_scores
+        )
+        / 2
     )
-    assert set(one) == set(two)
-    assert len(one) == 2
-    difference = sum(one[name]["psnr"] - two[name]["psnr"] for name in one) / 2
-    compared = {each["variant"]: each for each in plain["comparisons"]}
+    compared = {entry["variant"]: entry for entry in plain["comparisons"]}
     assert compared["one"]["found"]["mean"] == pytest.approx(difference)
     assert compared["one"]["printed"] == -0.5
     assert compared["two"]["verdict"] == "base"
     assert compared["one"]["verdict"] == "none: one seed"
     assert compared["one"]["found"]["seeds"] == 1
-    assert "mine: difference to two" in first.err
+    assert "mine: difference to two" in first_run.err
 
     assert plain["conditions"]["overrides"] == ["ema_decay=0.5"]
 
-    out, file = ["--out", pictures / "out"], pictures / "a.md"
+    out = ["--out", pictures / "out"]
+    file = pictures / "a.md"
     for name in ([], ["mine"], [mine]):  # all there are, by name, by file
         again = srx("ablate", "show", *name, *out, "--json", "-")
         assert json.loads(again.out) == [plain]
@@ -181,34 +201,34 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "ddsr/dept", "--no-train"], "did you mean 'ddsr/depth'"),
-        (["show", "none.toml"], "none.toml: cannot be read"),
+        ("run ddsr/dept --no-train", "did you mean 'ddsr/depth'"),
+        ("show none.toml", "none.toml: cannot be read"),
         (
-            ["run", "ddsr/depth", "--no-train", "--set", "network.depth=9"],
+            "run ddsr/depth --no-train --set network.depth=9",
             "changes network.depth",
         ),
-        (["run", "ddsr/depth"], "--data: give pictures to train on, or --no-train"),
-        (["run", "ddsr/depth", "--data", "nowhere"], "nowhere"),
-        (["run", "ddsr/depth", "--no-train", "--json", "no/a"], "--json no/a: cannot"),
-        (["run", "ddsr/depth", "--no-train", "--budget", "5 miles"], "5 miles"),
+        ("run ddsr/depth", "--data: give pictures to train on, or --no-train"),
+        ("run ddsr/depth --data nowhere", "nowhere"),
+        ("run ddsr/depth --no-train --json no/a", "--json no/a: cannot"),
+        ("run ddsr/depth --no-train --budget '5 miles'", "5 miles"),
         (
-            ["run", "ddsr/depth", "--no-train", "--set", "stages.0.bach=4"],
+            "run ddsr/depth --no-train --set stages.0.bach=4",
             "did you mean 'batch'",
         ),
         (
-            ["run", "ddsr/depth", "--data", "..", "--device", "abacus"],
+            "run ddsr/depth --data .. --device abacus",
             "--device abacus",
         ),
         (
-            ["run", "ddsr/depth", "--data", "..", "--precision", "fp16"],
+            "run ddsr/depth --data .. --precision fp16",
             "--precision fp16",
         ),
-        (["show"], "no results in ablations; 'srx ablate run' makes them"),
+        ("show", "no results in ablations; 'srx ablate run' makes them"),
     ],
 )
 def test_mistakes_are_told_in_a_line(srx, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
-    result = srx("ablate", *arguments, code=2)
+    result = srx("ablate", *shlex.split(arguments), code=2)
     assert message in result.err
     assert result.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
@@ -216,7 +236,7 @@ def test_mistakes_are_told_in_a_line(srx, monkeypatch, tmp_path, arguments, mess
 
 def command_of(file, pictures):
     """The command that runs the ablation of a file with a tiny budget."""
-    given = [
+    training = [
         "--data",
         pictures / "photos",
         "--hold-out",
@@ -224,7 +244,7 @@ def command_of(file, pictures):
         "--sets",
         pictures / "small",
     ]
-    return ["ablate", "run", file, *given, "--budget", 2, "--out", pictures / "out"]
+    return ["ablate", "run", file, *training, "--budget", 2, "--out", pictures / "out"]
 
 
 def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
@@ -237,11 +257,10 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     (line,) = shown.err.splitlines()
     assert "warning: left out: " in line
     assert "remove it: what is trained stays" in line
-    result, weights = (
-        pictures / "out/mine" / n
-        for n in ("ablation.json", "one/seed-0/last.safetensors")
-    )
-    before, trained = result.read_bytes(), weights.stat().st_mtime_ns
+    result = pictures / "out/mine/ablation.json"
+    weights = pictures / "out/mine/one/seed-0/last.safetensors"
+    before = result.read_bytes()
+    trained = weights.stat().st_mtime_ns
     for damaged in ('{"x": 1}', json.dumps(json.loads(before) | {"conditions": {}})):
         result.write_text(damaged)
         refused = srx(*command_of(mine, pictures), code=2)
@@ -299,9 +318,9 @@ def test_a_variant_that_cannot_be_trained_is_named_at_once(
 
 def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):
     text = text_of(srx("ablate", "show", "ddsr", "--out", tmp_path / "out"))
-    own = [name for name in ABLATIONS if name.startswith("ddsr/")]
-    assert len(own) > 1
-    for name in own:
+    names = [name for name in ABLATIONS if name.startswith("ddsr/")]
+    assert len(names) > 1
+    for name in names:
         assert f"Not run yet: srx ablate run {name} --data" in text
     text = text_of(srx("ablate", "show", mine, "--out", tmp_path / "out"))
     for words in ("Source: our own", "two (base) two branches network.branches=2"):

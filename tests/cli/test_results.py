@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 import threading
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(tmp_path):
             check_targets(targets)
 
     check_targets({"--json": "-", "--csv": os.devnull, "--html": tmp_path / "c.html"})
-    assert [each.name for each in tmp_path.iterdir()] == ["b.json"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "b.json"]
 
 
 def test_names_to_hold_out():
@@ -142,9 +143,9 @@ def test_names_of_any_bytes_survive_and_former_reports_are_written_anew(
         upscale(report, tmp_path / "in" / name, code=0)
         text = report.read_text(encoding="utf-8")
         assert "Straße.png" in text
-        lines = [json.loads(line) for line in text.splitlines()]
+        lines = list(map(json.loads, text.splitlines()))
         assert [Path(line["source"]).name for line in lines] == ["Straße.png", name]
-        assert {line["state"] for line in lines} == {"done"}
+        assert set(map(itemgetter("state"), lines)) == {"done"}
 
 
 @pytest.mark.posix

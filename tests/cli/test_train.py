@@ -39,10 +39,10 @@ def pictures(tmp_path, astronaut, monkeypatch):
     monkeypatch.setenv("SRX_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "pictures"
     folder.mkdir()
-    for i, (top, left) in enumerate(
+    for i, (top, column) in enumerate(
         [(0, 0), (0, 64), (0, 96), (64, 0), (64, 64), (64, 96)]
     ):
-        crop = astronaut[top : top + 64, left : left + 64]
+        crop = astronaut[top : top + 64, column : column + 64]
         Image.fromarray(crop).save(folder / f"{'abcdef'[i]}.png")
     threads = torch.get_num_threads()
     yield folder
@@ -61,11 +61,11 @@ def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
         tmp_path / "run",
         *TINY,
     ]
-    first = srx(*arguments, "--budget", "5", code=0)
-    assert f"weights: {tmp_path / 'run' / 'best.safetensors'}" in first.err.replace(
+    begun = srx(*arguments, "--budget", "5", code=0)
+    assert f"weights: {tmp_path / 'run' / 'best.safetensors'}" in begun.err.replace(
         "\n", ""
     )
-    assert "best validation" in first.err
+    assert "best validation" in begun.err
     refused = srx(*arguments, "--budget", "5", code=2)
     assert "--resume" in refused.err
     again = srx(*arguments, "--resume", code=0)
@@ -97,10 +97,10 @@ def test_a_stored_recipe_file_trains_again(srx, pictures, tmp_path):
 def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tmp_path):
     common = ["train", "g-idrn-short", "--data", pictures, "--budget", "1", *TINY]
     quality = ("--set", "degradation.after.1.quality=50,60")
-    made = srx(
+    trained = srx(
         *common, "--out", tmp_path / "a", "--degradation", "photo", *quality, code=0
     )
-    assert "LR by degradation custom" in made.err
+    assert "LR by degradation custom" in trained.err
     stored = json.loads((tmp_path / "a" / "recipe.json").read_text())["degradation"]
     assert stored["before"][0]["kind"] == "blur"
     assert stored["after"][1]["quality"] == [50, 60]
@@ -170,10 +170,10 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
         assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "go on with --resume" in said
-    assert "Traceback" not in said
+    assert "go on with --resume" in printed
+    assert "Traceback" not in printed
     resumed = srx(
         *arguments, "--resume", "--budget", "1", code=0
     )  # already spent: ends at once
@@ -214,7 +214,7 @@ def test_what_a_training_needs_is_named_at_once(srx):
 def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(
     srx, pictures, tmp_path
 ):
-    done = srx(
+    result = srx(
         *(
             "train",
             "g-idrn-short",
@@ -234,7 +234,7 @@ def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(
         ),
         code=0,
     )
-    assert ", pictures " in done.err.splitlines()[-1]
+    assert ", pictures " in result.err.splitlines()[-1]
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
     asked = (
         "train",
@@ -245,10 +245,11 @@ def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(
         tmp_path / "other",
         *TINY,
     )
-    for place in (__file__, f"{__file__}/below"):
-        refused = srx(*asked, "--tensorboard", place, code=2)
+    for folder in (__file__, f"{__file__}/below"):
+        refused = srx(*asked, "--tensorboard", folder, code=2)
         assert (
-            f"--tensorboard {place}: {__file__} is a file; give a folder" in refused.err
+            f"--tensorboard {folder}: {__file__} is a file; give a folder"
+            in refused.err
         )
     assert not (tmp_path / "other").exists()
 
@@ -264,10 +265,10 @@ def test_of_several_processes_only_the_first_tells_why_it_failed(
     rank = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
     for name, value in rank.items():
         monkeypatch.setenv(name, value)
-    done = srx(
+    result = srx(
         "train", "g-idrn", "-s", "2", "--data", pictures, "--out", pictures / "run"
     )
-    assert (done.code, done.out, done.err) == (1, "", "")
+    assert (result.code, result.out, result.err) == (1, "", "")
 
 
 def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
@@ -288,10 +289,10 @@ def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
         assert result.code == 0, result.err
         return result.err.replace("\n", " "), (out / "last.safetensors").read_bytes()
 
-    said, expected = weights(tmp_path / "plain")
-    assert "lie in files" not in said
+    printed, expected = weights(tmp_path / "plain")
+    assert "lie in files" not in printed
     monkeypatch.setattr(training_data, "free_memory", lambda: 60_000)
-    said, got = weights(tmp_path / "tight")
-    assert re.search(r"of pictures lie in files in \S*cache until the end", said)
+    printed, got = weights(tmp_path / "tight")
+    assert re.search(r"of pictures lie in files in \S*cache until the end", printed)
     assert got == expected
     assert not list((tmp_path / "cache").glob("srx-*"))

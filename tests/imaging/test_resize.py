@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from srcli.cli.options import parse_box
+from srcli.cli.values import parse_box
 from srcli.imaging.resize import (
     downscale,
     mod_crop,

@@ -1,0 +1,96 @@
+"""The command line as GDAL has it: windows of four numbers, words of other meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from srcli.cli.options import GroupedCommand
+
+if TYPE_CHECKING:
+    import click
+
+_WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
+_ELSEWHERE = {
+    "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
+    "-ts": "-s 2 says how many times larger",
+    "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
+    "-tap": "the corners stay; gdalwarp -tap moves them",
+    "-scale": "-s 2 says how many times larger; values keep their range (--range LO,HI names it)",
+    "-unscale": "values keep their offset and scale, as tags; gdal_translate -unscale applies them",
+    "-exponent": "values keep their range; --range LO,HI says which are black and white",
+    "-stats": "run gdalinfo -stats on the result",
+    "-mask": "masks are enlarged with the picture; --nodata VALUE marks pixels without data",
+    "-expand": "palettes become RGB, but for those of classes (--classes no)",
+    "-mo": "tags are kept; gdal_edit -mo adds some to the result",
+    "-a_srs": "the coordinate system is kept; gdal_edit -a_srs changes it",
+    "-a_ullr": "the place on the map is kept; gdal_edit -a_ullr changes it",
+    "-a_nodata": "--nodata VALUE says which pixels are without data",
+    "-srcnodata": "--nodata VALUE says which pixels are without data",
+    "-dstnodata": "--nodata VALUE says which pixels are without data",
+    "-vrtnodata": "--nodata VALUE says which pixels are without data",
+    "-s_srs": "nothing is warped; use gdalwarp before",
+    "-t_srs": "nothing is warped; use gdalwarp before",
+    "-te_srs": "windows are in the file's coordinates; convert them first",
+    "-projwin_srs": "windows are in the file's coordinates; convert them first",
+    "-strict": "losses are told in warnings",
+    "-sds": "name each picture of the file, such as NETCDF:a.nc:band",
+    "-separate": "--bidx chooses bands; gdalbuildvrt -separate puts files together",
+    "-multi": "--workers says how many threads read and write",
+    "-resolution": "-s 2 says how many times larger",
+    "-rb": "each model has its own way of resampling: -m bicubic is one",
+    "-oo": "open options of GDAL are not taken",
+}
+"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to
+use."""
+
+
+class GdalCommand(GroupedCommand):
+    """A command whose options of one dash and several letters are GDAL's."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take windows apart that are given in quotes; refuse words that mean something else."""
+        for word in args:
+            if word == "--":
+                break
+            if word in _ELSEWHERE:
+                ctx.fail(f"{word}: {_ELSEWHERE[word]}")
+            if word.startswith("-o") and word not in (
+                "-o",
+                "-of",
+            ):  # -overwrite, -ot, -ofCOG
+                ctx.fail(
+                    f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
+                )
+        args = list(_split_windows(args))
+        for index, word in enumerate(args):
+            # a kernel may follow, but click would take any word for one
+            if word == "--back-project":
+                follows = args[index + 1 : index + 2]
+                if follows not in (["bicubic"], ["area"]):
+                    args[index] = "--back-project=bicubic"
+        return super().parse_args(ctx, args)
+
+
+def _split_windows(words: Sequence[str]) -> Iterator[str]:
+    """Yield the words, the four numbers of a window apart: ``--bounds "1 2 3 4"``."""
+    after_window = False
+    for word in words:
+        name, sign, value = word.partition("=")
+        if sign and name in _WINDOWS:
+            yield name
+            yield from _split_numbers(value)
+        elif after_window:
+            yield from _split_numbers(word)
+        else:
+            yield word
+        after_window = word in _WINDOWS
+
+
+def _split_numbers(text: str) -> list[str]:
+    """Return the numbers of a window; any other text as it stands."""
+    numbers = re.split(r"[,\s]+", text.strip(" []()"))
+    if len(numbers) == 4:
+        return numbers
+    return [text]
