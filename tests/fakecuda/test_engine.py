@@ -26,21 +26,21 @@ fall."""
 @pytest.fixture
 def host_copies(monkeypatch):
     """Replace copies to the host, which need a GPU; (what, number) of each that began or ended."""
-    found: list[tuple[str, int]] = []
+    copies: list[tuple[str, int]] = []
 
     def begin(tensor):
-        number = len(found)
-        found.append(("begun", number))
+        number = len(copies)
+        copies.append(("begun", number))
 
         def wait():
-            found.append(("waited for", number))
+            copies.append(("waited for", number))
             return np.ones(tensor.shape, str(tensor.dtype)[6:])
 
         return wait
 
     for module in ("band", "engine"):
         monkeypatch.setattr(f"srcli.inference.{module}.host_copy", begin)
-    return found
+    return copies
 
 
 @pytest.mark.parametrize("half", [None, torch.float16, torch.bfloat16])
@@ -64,12 +64,12 @@ def test_pictures_and_rasters_go_through_with_few_copies(
             values = Values(dtype=np.dtype(dtype), ranges=((0, 200),))
             engine = RasterEngine(torch_engine, groups=((0, 1, 2), (3,)), values=values)
         with Watch() as watch:
-            (done,) = run_stream(engine, [job])
-    if done.error:
-        raise done.error
-    assert done.complete
+            (outcome,) = run_stream(engine, [job])
+    if outcome.error:
+        raise outcome.error
+    assert outcome.complete
     # of two batches the second begins before the first is waited for
-    assert [what for what, _ in host_copies].index("waited for") == 2 * (bands - 2)
+    assert [event for event, _ in host_copies].index("waited for") == 2 * (bands - 2)
     assert not watch.waits
     assert set(watch.copies) == {"cpu to cuda"}
     assert (
@@ -91,5 +91,5 @@ def test_blending_starts_few_kernels(dtype):
         with Watch() as watch:
             for column in columns:
                 band.add(tile, row=1, column=column)
-    found = watch.kernels.total() / len(columns)
-    assert 0.9 * MOST[dtype] <= found <= MOST[dtype]
+    per_column = watch.kernels.total() / len(columns)
+    assert 0.9 * MOST[dtype] <= per_column <= MOST[dtype]
