@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.attacks.conftest import TINY, write_all
+from tests.fixtures.commands import words_of
 
 pytestmark = pytest.mark.attack
 
@@ -74,7 +75,7 @@ def test_a_folder_is_enlarged_where_there_is_no_network(tmp_path, originals, tel
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no permission to leave the network")
     arguments = commands(tmp_path, originals)[0]
-    command = [*alone, sys.executable, "-m", "srcli", *map(str, arguments)]
+    command = [*alone, sys.executable, "-m", "srcli", *words_of(*arguments)]
     result = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=300
     )
