@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from srcli.cli.main import run
+from tests.fixtures.commands import words_of
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
@@ -22,9 +24,13 @@ NUMERIC_FOLDERS = {"inference", "layers", "losses", "metrics", "models", "traini
 """Folders of tests whose figures depend on the processor; marked ``numbers``."""
 
 settings.register_profile(
-    "suite", max_examples=50, derandomize=True, deadline=None, database=None,
+    "suite",
+    max_examples=50,
+    derandomize=True,
+    deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
+)
 settings.load_profile("suite")
 
 pytest_plugins = [
@@ -75,20 +81,26 @@ class Result:
     out: str
     err: str
 
+    @property
+    def errors(self) -> list[str]:
+        """Lines that say what has failed."""
+        return re.findall("^error: .*", self.err, re.MULTILINE)
+
 
 @pytest.fixture
 def srx(capsys):
-    """Run the command line in this process: ``srx("upscale", "a.png", "out/", code=0)``.
+    """Run a command line in this process: ``srx("upscale a.png out", "-s 2 -q", code=0)``.
 
-    With ``code``, the code with which the command has to end.
+    The command and strings of options are split at blanks. With ``code``, the code with
+    which the command has to end.
     """
 
-    def call(*arguments: object, code: int | None = None) -> Result:
+    def call(command: str, *arguments: object, code: int | None = None) -> Result:
         capsys.readouterr()
-        found = run([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        assert code in (None, found), f"code {found}: {captured.out}{captured.err}"
-        return Result(code=found, out=captured.out, err=captured.err)
+        exit_code = run(words_of(command, *arguments))
+        out, err = capsys.readouterr()
+        assert code in (None, exit_code), f"code {exit_code}: {out}{err}"
+        return Result(code=exit_code, out=out, err=err)
 
     return call
 

@@ -34,15 +34,15 @@ def is_placeholder(name: str) -> bool:
 
 def check_names(command: click.Command, context: click.Context) -> None:
     """Look up models, recipes, fields and ablations; stands in for running a command."""
-    given = context.params
-    for model in [given.get("model") or "auto", *given.get("models", ())]:
+    values = context.params
+    for model in [values.get("model") or "auto", *values.get("models", ())]:
         if model != "auto" and not is_placeholder(model):
             find_entry(model)
-    recipe = given.get("recipe") or "init"
+    recipe = values.get("recipe") or "init"
     if recipe != "init" and not is_placeholder(recipe):
-        apply_overrides(load_recipe(recipe), given["overrides"])
+        apply_overrides(load_recipe(recipe), values["overrides"])
     if command.name in ("show", "run"):
-        select_ablations([name for name in given["names"] if not is_placeholder(name)])
+        select_ablations([name for name in values["names"] if not is_placeholder(name)])
 
 
 def words_of(line: str) -> list[list[str]]:
@@ -53,12 +53,12 @@ def words_of(line: str) -> list[list[str]]:
     line = re.split(r"(?<=\S) {2,}", line.strip())[0].replace("-m srcli", "srx")
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
-    found = []
+    commands = []
     for _, part in groupby(lexer, {";", "&&", "||", "|"}.__contains__):
         words = list(takewhile(lambda word: word != ">", part))
         if "srx" in words:
-            found.append(words[words.index("srx") + 1 :])
-    return found
+            commands.append(words[words.index("srx") + 1 :])
+    return commands
 
 
 def commands_of(text: str) -> list[tuple[list[str], bool]]:
@@ -66,21 +66,16 @@ def commands_of(text: str) -> list[tuple[list[str], bool]]:
     blocks = [
         body for _, language, body in BLOCK.findall(text) if language in WITH_COMMANDS
     ]
-    lines = [
-        line
-        for block in blocks
-        for line in re.sub(r" *\\\n *", " ", block).splitlines()
-    ]
-    spans = [
-        " ".join(span.split()) for span in re.findall(r"`([^`]+)`", BLOCK.sub("", text))
-    ]
-    return [
-        (words, in_block)
-        for sources, in_block in ((lines, True), (spans, False))
-        for line in sources
-        if "srx " in line or "-m srcli" in line
-        for words in words_of(line)
-    ]
+    spans = re.findall(r"`([^`]+)`", BLOCK.sub("", text))
+    lines = [(" ".join(span.split()), False) for span in spans]
+    for block in blocks:
+        joined = re.sub(r" *\\\n *", " ", block)
+        lines += [(line, True) for line in joined.splitlines()]
+    commands = []
+    for line, in_block in lines:
+        if "srx " in line or "-m srcli" in line:
+            commands += [(words, in_block) for words in words_of(line)]
+    return commands
 
 
 def mistake(words: list[str], *, in_block: bool) -> str:
@@ -97,11 +92,11 @@ def mistake(words: list[str], *, in_block: bool) -> str:
 
 
 def mistakes(text: str) -> list[str]:
-    return [
-        f"srx {shlex.join(words)}: {wrong}"
-        for words, in_block in commands_of(text)
-        if (wrong := mistake(words, in_block=in_block))
-    ]
+    lines = []
+    for words, in_block in commands_of(text):
+        if reason := mistake(words, in_block=in_block):
+            lines.append(f"srx {shlex.join(words)}: {reason}")
+    return lines
 
 
 @pytest.fixture
@@ -127,8 +122,8 @@ def test_every_command_is_understood(page):
     ],
 )
 def test_mistakes_are_found(command, reason):
-    (found,) = mistakes(f"Text.\n\n```\n{command}\n```\n")
-    assert reason in found
+    (mistake,) = mistakes(f"Text.\n\n```\n{command}\n```\n")
+    assert reason in mistake
 
 
 def figures(text: str) -> set[str]:
@@ -146,16 +141,13 @@ def test_figures_of_the_conclusions_stand_in_the_experiments():
 
 def test_files_that_contributors_are_sent_to_exist():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    named = {
-        name.removeprefix("srcli/") for name in re.findall(r"`(\w+/[\w/]+\.py)`", text)
-    }
-    ours = {
-        name
-        for name in named
-        if not name.startswith(("benchmarks", "tests", "examples"))
-    }
+    ours = set()
+    for name in re.findall(r"`(\w+/[\w/]+\.py)`", text):
+        if not name.startswith(("benchmarks", "tests", "examples")):
+            ours.add(name.removeprefix("srcli/"))
     assert len(ours) > 10
-    assert [name for name in sorted(ours) if not (ROOT / "srcli" / name).exists()] == []
+    for name in ours:
+        assert (ROOT / "srcli" / name).exists(), name
 
 
 def plain_lines(text: str) -> list[str]:
@@ -168,15 +160,13 @@ def plain_lines(text: str) -> list[str]:
 
 def missing(shown: str, printed: str) -> list[str]:
     """Lines of a shown output that a command has not printed; ... stands for anything."""
-    there = "\n".join(plain_lines(printed))
-    wanted = {
-        line: re.escape(line).replace(r"\.\.\.", ".*") for line in plain_lines(shown)
-    }
-    return [
-        line
-        for line in wanted
-        if not re.search(f"^{wanted[line]}$", there, re.MULTILINE)
-    ]
+    document = "\n".join(plain_lines(printed))
+    lines = []
+    for line in plain_lines(shown):
+        pattern = re.escape(line).replace(r"\.\.\.", ".*")
+        if not re.search(f"^{pattern}$", document, re.MULTILINE):
+            lines.append(line)
+    return lines
 
 
 @pytest.mark.posix
@@ -193,7 +183,7 @@ def test_tutorials_run_from_top_to_bottom(name, tmp_path):
         (DOCS / "tutorials" / f"{name}.md").read_text("utf-8")
     ):
         if language in programs:
-            done = subprocess.run(
+            result = subprocess.run(
                 [*programs[language], body],
                 cwd=tmp_path,
                 env=environment,
@@ -202,7 +192,7 @@ def test_tutorials_run_from_top_to_bottom(name, tmp_path):
                 check=False,
                 timeout=900,
             )
-            printed = done.stdout + done.stderr
-            assert done.returncode == 0, f"{body}\n{printed}"
+            printed = result.stdout + result.stderr
+            assert result.returncode == 0, f"{body}\n{printed}"
         elif language == "text":
             assert missing(body, printed) == [], printed

@@ -19,6 +19,7 @@ from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 from srcli.pipelines.export import export_model
 from srcli.pipelines.upscale.array import upscale
+from tests.fixtures.pictures import read_pixels
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -33,7 +34,8 @@ def run(monkeypatch):
 
 
 def test_degraded_pictures_are_a_set_that_eval_reads(run, tmp_path, astronaut, capsys):
-    source, out = tmp_path / "source", tmp_path / "out"
+    source = tmp_path / "source"
+    out = tmp_path / "out"
     source.mkdir()
     for name, picture in [("one", astronaut), ("two", astronaut[:61, :47])]:
         Image.fromarray(np.ascontiguousarray(picture)).save(source / f"{name}.png")
@@ -42,13 +44,14 @@ def test_degraded_pictures_are_a_set_that_eval_reads(run, tmp_path, astronaut, c
         f"--hr {out / 'HR'} --lr {out / 'LR_photo' / 'X4'}" in capsys.readouterr().out
     )
     for name in ("bicubic", "photo", "aerial"):
-        found = find_set(str(out / "HR"), 4, lr_folder=out / f"LR_{name}" / "X4")
-        assert [item.name for item in found.items] == ["one", "two"]
-        assert not found.missing
-        assert not found.orphans
-        for item in found.items:
+        pairs = find_set(str(out / "HR"), 4, lr_folder=out / f"LR_{name}" / "X4")
+        assert [item.name for item in pairs.items] == ["one", "two"]
+        assert not pairs.missing
+        assert not pairs.orphans
+        for item in pairs.items:
             assert item.lr is not None
-            hr, lr = np.asarray(Image.open(item.path)), np.asarray(Image.open(item.lr))
+            hr = read_pixels(item.path)
+            lr = read_pixels(item.lr)
             assert hr.shape == (4 * lr.shape[0], 4 * lr.shape[1], 3)
             assert np.array_equal(lr, downscale(hr, 4)) == (name == "bicubic")
     before = (out / "LR_aerial" / "X4" / "onex4.png").read_bytes()
@@ -108,7 +111,8 @@ def test_attention_maps_are_what_the_network_sees(
 def test_feature_maps_are_a_grid_of_channels(
     run, tmp_path, astronaut, attentive, capsys
 ):
-    picture, out = tmp_path / "one.png", tmp_path / "maps.png"
+    picture = tmp_path / "one.png"
+    out = tmp_path / "maps.png"
     Image.fromarray(astronaut[:10, :14]).save(picture)
     options = ("--model", attentive, "--scale", "4", "--layer")
     run("save_features.py", picture, out, *options, "head")
@@ -119,12 +123,12 @@ def test_feature_maps_are_a_grid_of_channels(
             torch.from_numpy(astronaut[:10, :14].copy()).permute(2, 0, 1)[None].float()
             / 255
         )
-        wanted = network.get_submodule("head")(x)[
+        features = network.get_submodule("head")(x)[
             0, 5
         ]  # the second of the second row of four
     with Image.open(out) as image:
         got = np.asarray(image)[11:21, 15:29] / 255
-    scaled = (wanted - wanted.min()) / (wanted.max() - wanted.min())
+    scaled = (features - features.min()) / (features.max() - features.min())
     np.testing.assert_allclose(got, scaled.numpy(), atol=0.6 / 255)
     with pytest.raises(
         SystemExit, match=r"--layer nowhere: .*tiny\.safetensors has head, shallow"
@@ -137,20 +141,18 @@ def test_an_exported_file_makes_the_picture_of_srx_by_onnxruntime_alone(
 ):
     for package in ("onnx", "onnxruntime"):
         pytest.importorskip(package)
-    picture, file, out = (
-        tmp_path / "one.png",
-        tmp_path / "net.onnx",
-        tmp_path / "out.png",
-    )
+    picture = tmp_path / "one.png"
+    file = tmp_path / "net.onnx"
+    out = tmp_path / "out.png"
     Image.fromarray(astronaut).save(picture)
     export_model(str(attentive), None, file)
     run("run_onnx.py", file, picture, out)
     with Image.open(out) as image:
-        found = np.asarray(image).astype(int)
-    wanted = upscale(astronaut, model=str(attentive), precision="fp32")
-    assert found.shape == wanted.shape
-    assert np.abs(found - wanted).max() <= 1
-    assert (found != wanted).mean() < 0.01
+        pixels = np.asarray(image).astype(int)
+    expected = upscale(astronaut, model=str(attentive), precision="fp32")
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels - expected).max() <= 1
+    assert (pixels != expected).mean() < 0.01
 
 
 def test_the_notebook_upscales_measures_and_compares(
@@ -160,7 +162,7 @@ def test_the_notebook_upscales_measures_and_compares(
     run("notebook.py")
     told = capsys.readouterr()
     bicubic, network = (
-        float(each) for each in re.findall(r": PSNR ([\d.]+) dB", told.out)
+        float(score) for score in re.findall(r": PSNR ([\d.]+) dB", told.out)
     )
     assert network > bicubic + 1
     assert "| rrlfn |" in told.out

@@ -51,8 +51,8 @@ def test_an_interruption_leaves_nothing_behind(tmp_path):
     file = tmp_path / "a.json"
 
     def interrupted():
-        with replacing(file) as part:
-            part.write(b"half")
+        with replacing(file) as stream:
+            stream.write(b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -82,8 +82,8 @@ def test_what_killed_processes_leave_is_removed_and_nothing_else(tmp_path):
     subprocess.run(
         [sys.executable, "-c", code, tmp_path / "a"], check=False, timeout=60
     )
-    (left,) = tmp_path.iterdir()
-    assert left.name.startswith(".srx-")
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith(".srx-")
     elsewhere = [tmp_path / f".srx-{name}{'0' * 16}.part" for name in ("", "0123abcd-")]
     mine = [tmp_path / name for name in (".srx-a.part", ".a.part", "a.part")]
     for file in (*elsewhere, *mine):
@@ -121,12 +121,12 @@ def test_texts_that_are_nested_too_deeply_are_damaged(parse, text):
 
 def test_one_at_a_time(tmp_path):
     file = tmp_path / "claims" / "key.lock"
-    with lock_file(file) as first:
-        assert first
+    with lock_file(file) as lock:
+        assert lock
         with lock_file(file) as second:
             assert not second
-        with lock_file(file.with_name("other.lock")) as other:
-            assert other
+        with lock_file(file.with_name("other.lock")) as second_lock:
+            assert second_lock
     with lock_file(file) as again:
         assert again
 
@@ -137,8 +137,8 @@ def test_on_windows_a_lock_file_goes_when_it_is_closed(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "msvcrt", region, raising=False)
     monkeypatch.setattr(sys, "platform", "win32")
     (tmp_path / "parts").mkdir()
-    with lock_file(tmp_path / "parts" / "lock") as own:
-        assert own
+    with lock_file(tmp_path / "parts" / "lock") as lock:
+        assert lock
     assert [*tmp_path.iterdir()] == []
 
 

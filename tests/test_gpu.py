@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from srcli.models.weights import load_model, shipped_scales
 from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.recipes.files import RECIPES
 from srcli.training.steps import StepContext, make_step
+from tests.fixtures.files import json_lines
 
 pytestmark = pytest.mark.gpu
 SHIPPED = [name for name in MODELS if 4 in shipped_scales(name)]
@@ -31,13 +31,13 @@ SHIPPED = [name for name in MODELS if 4 in shipped_scales(name)]
 def test_pictures_are_those_of_the_processor(srx, tmp_path, model, precision, most):
     Image.fromarray(data.astronaut()[:120, :150]).save(tmp_path / "a.png")
     options = ["-m", model, "-s", "4", "--tile", "64", "--quiet"]
-    for device, kind in (("cpu", "fp32"), ("cuda", precision)):
+    for device, number_format in (("cpu", "fp32"), ("cuda", precision)):
         out = tmp_path / f"{device}.png"
-        chosen = ["--device", device, "--precision", kind]
+        chosen = ["--device", device, "--precision", number_format]
         srx("upscale", tmp_path / "a.png", out, *options, *chosen, code=0)
     cpu, gpu = (
-        np.asarray(Image.open(tmp_path / f"{each}.png"), int)
-        for each in ("cpu", "cuda")
+        np.asarray(Image.open(tmp_path / f"{device_name}.png"), int)
+        for device_name in ("cpu", "cuda")
     )
     assert cpu.std() > 10
     assert np.abs(cpu - gpu).max() <= most
@@ -48,7 +48,7 @@ def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
     rasterio = pytest.importorskip("rasterio")
     values = data.astronaut()[:300, :200].transpose(2, 0, 1).astype(dtype)
     values[:, 100:130, 50:90] = 0
-    place = rasterio.transform.from_origin(500_000, 5_000_000, 0.5, 0.5)
+    transform = rasterio.transform.from_origin(500_000, 5_000_000, 0.5, 0.5)
     profile = {
         "driver": "GTiff",
         "count": 3,
@@ -56,19 +56,24 @@ def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
         "width": 200,
         "dtype": dtype,
     }
-    profile |= {"crs": "EPSG:32633", "transform": place, "nodata": 0}
+    profile |= {"crs": "EPSG:32633", "transform": transform, "nodata": 0}
     with rasterio.open(tmp_path / "a.tif", "w", **profile) as raster:
         raster.write(values)
-    found = []
+    results = []
     for device, precision in (("cpu", "fp32"), ("cuda", "fp16")):
         out = tmp_path / f"{device}.tif"
         options = ["--range", "0,255"] if dtype != "uint8" else []
-        srx("upscale", tmp_path / "a.tif", out, "-s", "4", "--device", device, "--tile", "96",
-            "--precision", precision,
-            "--quiet", *options, code=0)  # fmt: skip
+        srx(
+            "upscale",
+            tmp_path / "a.tif",
+            out,
+            f"-s 4 --device {device} --tile 96 --precision {precision} --quiet",
+            *options,
+            code=0,
+        )
         with rasterio.open(out) as raster:
-            found.append(raster.read().astype(float))
-    cpu, gpu = found
+            results.append(raster.read().astype(float))
+    cpu, gpu = results
     assert cpu.std() > 10
     assert np.array_equal(cpu == 0, gpu == 0)
     assert np.abs(cpu - gpu).max() <= 2
@@ -79,12 +84,13 @@ def test_a_batch_that_does_not_fit_is_halved():
     grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 192).grid(1024, 1024)
 
     def engine(batch: int | None) -> TorchEngine:
-        network, device = load_model("g-idrn", 4).deploy(), torch.device("cuda")
+        network = load_model("g-idrn", 4).deploy()
+        device = torch.device("cuda")
         return TorchEngine(
             network, EngineOptions(batch=batch), device=device, half=torch.float16
         )
 
-    whole = enlarge_array(engine(None), picture, grid)
+    expected = enlarge_array(engine(None), picture, grid)
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2**30 / torch.cuda.mem_get_info()[1])
     try:
@@ -93,8 +99,8 @@ def test_a_batch_that_does_not_fit_is_halved():
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert small.batch_size(192, 192) < 36
-    assert whole.std() > 10
-    assert np.abs(whole.astype(int) - halved).max() <= 1
+    assert expected.std() > 10
+    assert np.abs(expected.astype(int) - halved).max() <= 1
 
 
 def test_batches_that_overlap_give_what_one_at_a_time_gives():
@@ -102,7 +108,8 @@ def test_batches_that_overlap_give_what_one_at_a_time_gives():
     grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 96).grid(1024, 1024)
     outs = []
     for runs_ahead in (False, True):
-        network, device = load_model("g-idrn", 4).deploy(), torch.device("cuda")
+        network = load_model("g-idrn", 4).deploy()
+        device = torch.device("cuda")
         options = EngineOptions(batch=8)
         engine = TorchEngine(network, options, device=device, half=torch.float16)
         engine.runs_ahead = runs_ahead
@@ -129,10 +136,14 @@ def test_passes_as_cuda_graphs_are_those_of_the_network(recipe):
             network.zero_grad(set_to_none=True)
             _, loss = step.predict(*numerics.arranged(lr_image, hr_image))
             loss.backward()
-            found = [
-                each.grad for each in network.parameters() if each.grad is not None
+            weight_gradients = [
+                parameter.grad
+                for parameter in network.parameters()
+                if parameter.grad is not None
             ]
-            gradients.append(torch.cat([each.flatten() for each in found]))
+            gradients.append(
+                torch.cat([parameter.flatten() for parameter in weight_gradients])
+            )
     for plain, graphed in zip(gradients[:3], gradients[3:], strict=True):
         assert plain.abs().mean() > 0
         assert (plain - graphed).norm() < 1e-3 * plain.norm()
@@ -158,23 +169,11 @@ def test_a_training_stops_and_goes_on(srx, tmp_path, recipe, options):
         crop = data.astronaut()[40 * i : 40 * i + 256, :256]
         Image.fromarray(crop).save(pictures / f"{i}.png")
     run = tmp_path / "run"
-    small = ("--set", "stages.0.batch=4", "--set", "stages.0.patch=24")
-    srx(
-        "train", recipe, "-s", "4", "--data", pictures, "--out", run, *small, *options,
-        "--device", "cuda", "--budget", "6", "--quiet", code=0,
-    )  # fmt: skip
-    srx(
-        "train",
-        "--resume",
-        run,
-        "--budget",
-        "12",
-        "--device",
-        "cuda",
-        "--quiet",
-        code=0,
-    )
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    small = "--set stages.0.batch=4 --set stages.0.patch=24 --device cuda --quiet"
+    places = f"-s 4 --data {pictures} --out {run} --budget 6"
+    srx("train", recipe, places, small, *options, code=0)
+    srx(f"train --resume {run} --budget 12 --device cuda --quiet", code=0)
+    lines = json_lines(run / "log.jsonl")
     psnr = [line["psnr"] for line in lines if line["event"] == "validation"]
     assert len(psnr) > 2
     assert (

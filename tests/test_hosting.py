@@ -60,5 +60,7 @@ def test_the_lock_has_a_version_of_every_dependency():
 
 def test_a_bug_report_needs_the_command_and_what_the_doctor_prints():
     form = yaml.safe_load(read(".github/ISSUE_TEMPLATE/bug.yml"))
-    required = {part["id"] for part in form["body"] if part["validations"]["required"]}
+    required = {
+        field["id"] for field in form["body"] if field["validations"]["required"]
+    }
     assert required >= {"command", "doctor"}

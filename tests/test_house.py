@@ -19,13 +19,27 @@ TOKEN_BARS = {"srcli": 227_500, "tests": 268_000}
 """Most tokens of code that a newcomer can be asked to read; layout and comments are
 free."""
 NO_CODE = {
-    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+    tokenize.COMMENT,
+    tokenize.NL,
+    tokenize.NEWLINE,
+    tokenize.INDENT,
+    tokenize.DEDENT,
     tokenize.ENDMARKER,
-}  # fmt: skip
+}
 HEAVY = (
-    "torch", "numpy", "rasterio", "skimage", "rich", "PIL", "imageio", "pyvips", "safetensors",
-    "scipy", "jinja2", "matplotlib",
-)  # fmt: skip
+    "torch",
+    "numpy",
+    "rasterio",
+    "skimage",
+    "rich",
+    "PIL",
+    "imageio",
+    "pyvips",
+    "safetensors",
+    "scipy",
+    "jinja2",
+    "matplotlib",
+)
 
 
 def name_of(path: Path) -> str:
@@ -78,15 +92,15 @@ def test_code_stays_below_its_bar_of_tokens(folder, bar):
 
 def imported(path):
     """Names that a module imports, those for type checkers and within functions included."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.update(
+            names.update(
                 {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
             )
-    return found
+    return names
 
 
 def test_no_modules_import_each_other_in_a_circle():
@@ -106,11 +120,11 @@ def test_no_modules_import_each_other_in_a_circle():
 def said_by(*arguments):
     """Run Python, which must succeed and warn of nothing; return what it printed."""
     command = [sys.executable, *arguments]
-    done = subprocess.run(
+    result = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=120
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
 
 
 @pytest.mark.parametrize(
@@ -158,5 +172,5 @@ def test_training_and_inference_import_without_rasterio():
 
 def test_programs_run():
     assert said_by("-m", "srcli", "--version").startswith("srx, version ")
-    said = said_by(ROOT / "benchmarks" / "patches.py", "--help")
-    assert said.startswith("usage: patches.py [-h] [pictures ...]")
+    printed = said_by(ROOT / "benchmarks" / "patches.py", "--help")
+    assert printed.startswith("usage: patches.py [-h] [pictures ...]")

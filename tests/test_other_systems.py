@@ -15,7 +15,7 @@ from srcli import files
 from srcli.errors import PictureError
 from srcli.files import FileAttributes, free_disk, write_whole
 
-SMALL = ("-m", "bicubic", "-s", 2)
+SMALL = "-m bicubic -s 2"
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_windows_tells_names_with_sharp_s_from_those_with_two(
 ):
     pictures = named_alike("straße.png", "strasse.png")
     monkeypatch.setattr("sys.platform", "win32")
-    done = srx("upscale", *pictures, "out", *SMALL, "--dry-run", code=0)
-    assert "out/straße.png" in done.out
-    assert "out/strasse.png" in done.out
+    result = srx("upscale", *pictures, "out", SMALL, "--dry-run", code=0)
+    assert "out/straße.png" in result.out
+    assert "out/strasse.png" in result.out
 
 
 def test_a_mac_takes_both_ways_to_write_an_accent_for_one(
@@ -51,8 +51,7 @@ def test_a_mac_takes_both_ways_to_write_an_accent_for_one(
     forms = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
     pictures = named_alike(*forms)
     monkeypatch.setattr("sys.platform", "darwin")
-    done = srx("upscale", *pictures, "out", *SMALL, code=2)
-    assert "would both become" in done.err
+    assert "would both become" in srx("upscale", *pictures, "out", SMALL, code=2).err
 
 
 def test_a_closed_console_of_windows_ends_a_run_as_sigterm_does():
@@ -63,18 +62,20 @@ def test_a_closed_console_of_windows_ends_a_run_as_sigterm_does():
         "main.group.main = lambda **_: signal.raise_signal(signal.SIGBREAK)\n"
         "main.main(['models'])\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
-    assert done.returncode == 130
+    result = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert result.returncode == 130
 
 
 def test_times_are_set_after_closing_which_sets_them_on_windows(tmp_path, monkeypatch):
-    streams, closed = [], []
-    make_part, utime = files.make_part, os.utime
+    streams = []
+    closed = []
+    make_part = files.make_part
+    utime = os.utime
 
     def keep_stream(*arguments):
-        part, stream = make_part(*arguments)
+        temporary, stream = make_part(*arguments)
         streams.append(stream)
-        return part, stream
+        return temporary, stream
 
     def look(path, **times):
         closed.append(streams[-1].closed)
@@ -108,5 +109,7 @@ def test_a_path_too_long_for_windows_is_called_so(
 
     monkeypatch.setattr(files, "make_part", refuse)
     target = tmp_path / "b.png"
-    done = srx("upscale", picture, target, *SMALL, code=2)
-    assert f"{target}: the path is too long ({len(str(target))} characters)" in done.err
+    result = srx(f"upscale {picture} {target} {SMALL}", code=2)
+    assert (
+        f"{target}: the path is too long ({len(str(target))} characters)" in result.err
+    )

@@ -19,7 +19,10 @@ class Watched:
     """Doubles numbers; counts what is done, by whom; breaks where told."""
 
     def __init__(self, broken=None, slow=0.0):
-        self.calls, self.threads, self.broken, self.slow = 0, set(), broken, slow
+        self.calls = 0
+        self.threads = set()
+        self.broken = broken
+        self.slow = slow
 
     def __call__(self, number):
         time.sleep(self.slow)
@@ -32,15 +35,16 @@ class Watched:
 
 def own_threads():
     return [
-        each
-        for each in threading.enumerate()
-        if each.name.startswith(("ahead", "rows"))
+        thread
+        for thread in threading.enumerate()
+        if thread.name.startswith(("ahead", "rows"))
     ]
 
 
 @pytest.mark.parametrize("ahead", [0, 1, 7, 1000])
 def test_results_come_in_order_and_no_more_is_done_than_allowed(ahead):
-    double, got = Watched(), []
+    double = Watched()
+    got = []
     with read_ahead(double, range(COUNT), ahead=ahead) as reader:
         for used, (number, result) in enumerate(reader):
             time.sleep(0.003)
@@ -86,7 +90,9 @@ class Slow:
     """A sink that waits to be let through, and breaks where told."""
 
     def __init__(self, broken=None, is_open=True):
-        self.tops, self.broken, self.gate = [], broken, threading.Event()
+        self.tops = []
+        self.broken = broken
+        self.gate = threading.Event()
         self.started = threading.Event()
         if is_open:
             self.gate.set()

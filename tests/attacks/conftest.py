@@ -15,12 +15,13 @@ from PIL import Image
 
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.writing import write_photograph
+from tests.fixtures.commands import words_of
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 FIGURES: list[str] = []
-ALONE = ("--device", "cpu", "--precision", "fp32", "--threads", "1", "-q")
+ALONE = "--device cpu --precision fp32 --threads 1 -q"
 """Options that make two runs give the same bytes."""
-TINY = ("--set", "stages.0.batch=1", "--set", "stages.0.patch=8", "--hold-out", "none")
+TINY = "--set stages.0.batch=1 --set stages.0.patch=8 --hold-out none"
 """Options for a training of pictures of a few pixels."""
 FORKS = """
 import json, os, resource, signal, sys, time
@@ -77,16 +78,20 @@ def fork(tmp_path_factory):
         (folder / "log").open("w") as log,
         (folder / "log").open() as printed,
         subprocess.Popen(
-            [sys.executable, "-c", FORKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=log, text=True, env=environment,
+            [sys.executable, "-c", FORKS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            env=environment,
         ) as process,
-    ):  # fmt: skip
+    ):
 
         def run(arguments, seconds=None, limit=None):
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write(
-                json.dumps([[*map(str, arguments)], seconds, limit]) + "\n"
+                json.dumps([words_of(*arguments), seconds, limit]) + "\n"
             )
             process.stdin.flush()
             code, peak = json.loads(process.stdout.readline())
@@ -117,20 +122,20 @@ def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("originals")
     crop = astronaut[:36, :44]
     metadata = Metadata(exif=_exif(), dpi=(72.0, 72.0))
-    found = {}
+    contents = {}
     for fmt in ("png", "jpg", "webp", "avif", "bmp", "tif"):
         path = folder / f"a.{fmt}"
         write_photograph(
             path, Photograph(pixels=crop, alpha=None, metadata=metadata), fmt=fmt
         )
-        found[path.suffix] = path.read_bytes()
+        contents[path.suffix] = path.read_bytes()
     Image.fromarray(crop).quantize(32).save(folder / "a.gif")
-    found[".gif"] = (folder / "a.gif").read_bytes()
+    contents[".gif"] = (folder / "a.gif").read_bytes()
     deep = Photograph(
         pixels=crop.astype(np.uint16) * 257, alpha=None, metadata=Metadata()
     )
     write_photograph(folder / "deep.png", deep, fmt="png")
-    found[".deep.png"] = (folder / "deep.png").read_bytes()
+    contents[".deep.png"] = (folder / "deep.png").read_bytes()
     rasters: dict[str, dict[str, object]] = {
         ".geo.tif": {
             "tiled": True,
@@ -143,14 +148,14 @@ def originals(tmp_path_factory, astronaut) -> dict[str, bytes]:
     }
     for name, options in rasters.items():
         write_by_gdal(folder / f"a{name}", crop, **PLACE, **options)
-        found[name] = (folder / f"a{name}").read_bytes()
-    found[".vrt"] = (
+        contents[name] = (folder / f"a{name}").read_bytes()
+    contents[".vrt"] = (
         b'<VRTDataset rasterXSize="44" rasterYSize="36"><SRS>EPSG:32633</SRS><GeoTransform>6e5, 0.5'
         b', 0, 51e5, 0, -0.5</GeoTransform><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
         b'<SourceFilename relativeToVRT="1">source.tif</SourceFilename><SourceBand>1</SourceBand>'
         b"</SimpleSource></VRTRasterBand></VRTDataset>"
     )
-    return found
+    return contents
 
 
 @pytest.fixture
@@ -162,7 +167,9 @@ def pictures(tmp_path, originals):
 
 def _exif() -> bytes:
     exif = Image.Exif()
-    exif[0x0112], exif[0x0131], exif[0x010E] = 6, "camera", "x" * 40
+    exif[0x0112] = 6
+    exif[0x0131] = "camera"
+    exif[0x010E] = "x" * 40
     stream = io.BytesIO()
     Image.new("RGB", (2, 2)).save(stream, "JPEG", exif=exif)
     with Image.open(io.BytesIO(stream.getvalue())) as image:
@@ -172,29 +179,29 @@ def _exif() -> bytes:
 def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     """Damage a file in one of the ways in which files are damaged, or made to harm."""
     data = bytearray(content)
-    place = int(rng.integers(len(data)))
+    offset = int(rng.integers(len(data)))
     if rng.random() < 0.5:  # where the structure is
-        place = int(rng.integers(min(len(data), 200)))
+        offset = int(rng.integers(min(len(data), 200)))
     length = int(rng.integers(1, 64))
-    kind = int(rng.integers(7))
-    if kind == 0:
+    mutation = int(rng.integers(7))
+    if mutation == 0:
         for _ in range(int(rng.integers(1, 20))):
             data[int(rng.integers(len(data)))] = int(rng.integers(256))
-    elif kind == 1:
-        del data[place:]
-    elif kind == 2:
-        data[place:place] = rng.bytes(length)
-    elif kind == 3:
-        data[place : place + length] = bytes(length)
-    elif kind == 4:
-        del data[place : place + length]
-    elif kind == 5:
-        data[place:place] = data[place // 2 : place // 2 + length]
+    elif mutation == 1:
+        del data[offset:]
+    elif mutation == 2:
+        data[offset:offset] = rng.bytes(length)
+    elif mutation == 3:
+        data[offset : offset + length] = bytes(length)
+    elif mutation == 4:
+        del data[offset : offset + length]
+    elif mutation == 5:
+        data[offset:offset] = data[offset // 2 : offset // 2 + length]
     else:
         extreme = (0xFFFFFFFF, 0x7FFFFFFF, 0x80000000, 0, 1, 0xFFFF)[
             int(rng.integers(6))
         ]
-        data[place : place + 4] = extreme.to_bytes(
+        data[offset : offset + 4] = extreme.to_bytes(
             4, ("little", "big")[int(rng.integers(2))]
         )
     return bytes(data)

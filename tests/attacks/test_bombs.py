@@ -14,6 +14,7 @@ from safetensors.torch import save
 
 from srcli.models import build_network
 from tests.attacks.conftest import ALONE, TINY, write_all
+from tests.fixtures.claims import png_chunk
 
 pytestmark = pytest.mark.attack
 
@@ -26,13 +27,6 @@ SECONDS = 60.0
 SIDE = 60_000
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return (
-        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
-    )
-
-
 def zeros(mebibytes: int) -> bytes:
     """Return zeros compressed by zlib."""
     packer = zlib.compressobj(1)
@@ -42,33 +36,42 @@ def zeros(mebibytes: int) -> bytes:
 
 def png(width: int, height: int, *extra: bytes, data: bytes = b"") -> bytes:
     """Return a gray picture of black pixels; ``extra``: further chunks before them."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
     data = data or zlib.compress(bytes((width + 1) * height))
-    body = b"".join(extra) + chunk(b"IDAT", data)
-    return b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b"")
+    pixels = png_chunk(b"IDAT", data)
+    end = png_chunk(b"IEND", b"")
+    return b"".join([b"\x89PNG\r\n\x1a\n", header, *extra, pixels, end])
 
 
 def tiff(
     width: int, height: int, data: bytes, *, bands: int = 1, deflate: bool = False
 ) -> bytes:
     """Return a TIFF of 8-bit bands in one strip."""
-    short, long = 3, 4
+    short = 3
+    long = 4
     start = 8 + 2 + 12 * 9 + 4
     tags = [
-        (256, long, width), (257, long, height), (258, short, 8),
-        (259, short, 8 if deflate else 1), (262, short, 1), (273, long, start),
-        (277, short, bands), (278, long, height), (279, long, len(data)),
-    ]  # fmt: skip
+        (256, long, width),
+        (257, long, height),
+        (258, short, 8),
+        (259, short, 8 if deflate else 1),
+        (262, short, 1),
+        (273, long, start),
+        (277, short, bands),
+        (278, long, height),
+        (279, long, len(data)),
+    ]
     entries = b"".join(
-        struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags
+        struct.pack("<HHII", tag, field_type, 1, value)
+        for tag, field_type, value in tags
     )
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4) + data
 
 
 def claimed(original: bytes, marker: bytes, offset: int, size: bytes) -> bytes:
     """Return a picture whose header claims another size."""
-    place = original.index(marker) + offset
-    return original[:place] + size + original[place + len(size) :]
+    position = original.index(marker) + offset
+    return original[:position] + size + original[position + len(size) :]
 
 
 def vrt(side: int, block: int) -> bytes:
@@ -81,9 +84,9 @@ MADE = {
     "rows.png": lambda: png(SIDE, SIDE, data=zeros(SIDE * (SIDE + 1) >> 20)),
     "header.png": lambda: png(2**31 - 1, 2**31 - 1, data=b"x"),
     "wide.png": lambda: png(2**31 - 1, 1, data=b"x"),
-    "profile.png": lambda: png(8, 8, chunk(b"iCCP", b"a\0\0" + zeros(1024))),
+    "profile.png": lambda: png(8, 8, png_chunk(b"iCCP", b"a\0\0" + zeros(1024))),
     "texts.png": lambda: png(
-        8, 8, *[chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zeros(1024))] * 9
+        8, 8, *[png_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zeros(1024))] * 9
     ),
     "strip.tif": lambda: tiff(SIDE, SIDE, zeros(SIDE * SIDE >> 20), deflate=True),
     "header.tif": lambda: tiff(2**31 - 1, 2**31 - 1, b"x", deflate=True),
@@ -123,11 +126,11 @@ def base(fork):
 @pytest.fixture(scope="module")
 def peaks(tell):
     """Bytes that commands have taken above the others."""
-    found: list[int] = []
-    yield found
-    most = max(found) >> 20
+    sizes: list[int] = []
+    yield sizes
+    most = max(sizes) >> 20
     tell(
-        f"files that claim much memory: {len(found)} commands, none took more than {most} MiB"
+        f"files that claim much memory: {len(sizes)} commands, none took more than {most} MiB"
     )
 
 
@@ -160,7 +163,7 @@ def test_pictures(tmp_path, picture, measure, name):
         measure(*words, codes=codes)
 
 
-TRAIN = ["train", "ddsr-short", "-s", "2", "--budget", "1", *TINY, *ALONE]
+TRAIN = ["train ddsr-short -s 2 --budget 1", TINY, ALONE]
 
 
 def test_training_and_test_pictures(tmp_path, picture, originals, measure):
@@ -188,10 +191,8 @@ def test_zips(tmp_path, originals, measure, method, honest):
                 member.write(bytes(1 << 20))
     if not honest:
         packed = zipfile.ZipFile(path).getinfo("zeros.png").compress_size
-        sizes, forged = (
-            struct.pack("<II", packed, 1 << 30),
-            struct.pack("<II", packed, 9),
-        )
+        sizes = struct.pack("<II", packed, 1 << 30)
+        forged = struct.pack("<II", packed, 9)
         path.write_bytes(path.read_bytes().replace(sizes, forged))
     measure(*TRAIN, "--data", path, "--out", tmp_path / "a", codes=(0,))
 
@@ -226,7 +227,8 @@ def test_checkpoints(tmp_path, measure, repeated):
         state = build_network(
             "srvgg", scale=2, options={"channels": 6000, "depth": 3}
         ).state_dict()
-    path, stream = tmp_path / "a.pth", io.BytesIO()
+    path = tmp_path / "a.pth"
+    stream = io.BytesIO()
     torch.save(
         {key: torch.zeros(()).expand(value.shape) for key, value in state.items()},
         stream,

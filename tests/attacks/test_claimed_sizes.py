@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-
-import numpy as np
 import pytest
-import rasterio.shutil
+import rasterio
 import tifffile
 
-from tests.fixtures.photographs import PLACE, noise, write_by_gdal
+from tests.fixtures.claims import claim, gif, label, sparse
+from tests.fixtures.photographs import noise
 
 pytestmark = pytest.mark.attack
 CEILING = 250 << 20
@@ -19,57 +17,31 @@ LIMIT = 6 << 30
 SECONDS = 60.0
 
 
-def tiff(folder, name, value):
-    path = folder / "a.tif"
-    tifffile.imwrite(path, noise((24, 32, 3)), photometric="rgb")
-    with tifffile.TiffFile(path) as file:
-        place = file.pages.first.tags[name].offset
-    data = bytearray(path.read_bytes())
-    data[place + 2 : place + 12] = struct.pack("<HII", 4, 1, value)
-    path.write_bytes(data)
-    return path
+def tiff(folder, **tags):
+    tifffile.imwrite(folder / "a.tif", noise((24, 32, 3)), photometric="rgb")
+    return claim(folder / "a.tif", **tags)
 
 
-def gif(folder):
+def animation(folder):
     path = folder / "a.gif"
-    head = b"GIF89a" + struct.pack("<HHBBB", 32768, 16385, 0x80, 0, 0) + bytes(6)
-    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\x00\x3b"
-    path.write_bytes(head + frame)
-    return path
-
-
-def label(folder):
-    source = write_by_gdal(folder / "source.tif", noise((24, 32)), **PLACE)
-    path = folder / "a.lan"
-    rasterio.shutil.copy(source, path, driver="LAN")
-    data = bytearray(path.read_bytes())
-    data[16:20] = struct.pack("<I", 8_257_568)
-    path.write_bytes(data)
+    path.write_bytes(gif(32768, 16385, (1, 1)))
     return path
 
 
 MADE = {
-    "rows": lambda folder: tiff(folder, "ImageLength", 2**30),
-    "width": lambda folder: tiff(folder, "ImageWidth", 2**30),
-    "gif": gif,
+    "rows": lambda folder: tiff(folder, ImageLength=2**30),
+    "width": lambda folder: tiff(folder, ImageWidth=2**30),
+    "gif": animation,
     "lan": label,
 }
 
 
 @pytest.mark.parametrize("name", MADE)
-@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=str)
-def test_no_memory_is_taken_for_claims(tmp_path, fork, name, more):
+@pytest.mark.parametrize("options", [(), ("--dry-run",)], ids=str)
+def test_no_memory_is_taken_for_claims(tmp_path, fork, name, options):
     base = fork(["models", "bicubic"]).peak
-    words = [
-        "upscale",
-        MADE[name](tmp_path),
-        tmp_path / "out",
-        "-m",
-        "bicubic",
-        "-s",
-        "2",
-        *more,
-    ]
+    path = MADE[name](tmp_path)
+    words = ["upscale", path, tmp_path / "out", "-m bicubic -s 2", *options]
     ended = fork(words, SECONDS, LIMIT)
     assert ended.code == 2, ended.text[-2000:]
     assert ended.peak - base < CEILING
@@ -77,36 +49,12 @@ def test_no_memory_is_taken_for_claims(tmp_path, fork, name, more):
 
 
 def test_a_sparse_giant_takes_no_memory(tmp_path, fork):
-    path = tmp_path / "a.tif"
-    profile = {
-        "driver": "GTiff",
-        "count": 1,
-        "dtype": "uint8",
-        "SPARSE_OK": True,
-        **PLACE,
-    }
-    tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256, "nodata": 0}
-    with rasterio.open(
-        path, "w", height=60_000, width=60_000, **profile, **tiles
-    ) as file:
-        window = rasterio.windows.Window(512, 512, 256, 256)
-        file.write(np.full((1, 256, 256), 7, np.uint8), window=window)
+    path = sparse(tmp_path / "a.tif", 60_000, 60_000, [(8, 8)], nodata=0)
     base = fork(["models", "bicubic"]).peak
-    words = [
-        "upscale",
-        path,
-        tmp_path / "b.tif",
-        "-m",
-        "bicubic",
-        "-s",
-        "2",
-        "--classes",
-        "no",
-    ]
+    words = ["upscale", path, tmp_path / "b.tif", "-m bicubic -s 2 --classes no"]
     ended = fork(words, SECONDS, None)
     assert ended.code == 0, ended.text[-2000:]
     assert ended.peak - base < 1 << 30
-    with rasterio.open(tmp_path / "b.tif") as made:
-        assert (
-            made.read(1, window=rasterio.windows.Window(1024, 1024, 512, 512)).min() > 0
-        )
+    with rasterio.open(tmp_path / "b.tif") as enlarged:
+        window = rasterio.windows.Window(1024, 1024, 128, 128)
+        assert enlarged.read(1, window=window).min() > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import resource
 import subprocess
@@ -15,6 +14,8 @@ import numpy as np
 import pytest
 
 from tests.attacks.conftest import mutate, write_all
+from tests.fixtures.commands import words_of
+from tests.fixtures.files import json_lines, names_in
 
 pytestmark = pytest.mark.attack
 
@@ -42,37 +43,29 @@ def run_round(originals, folder, seed):
     write_all(folder / "in", files | {"source.tif": originals[".geo.tif"]})
     named = sorted((folder / "in").glob("*.vrt"))  # which a search leaves out
     report = folder / "report.jsonl"
-    command = [sys.executable, "-m", "srcli", "upscale", folder / "in", *named]
-    command += [
-        folder / "out",
-        "-m",
-        "bicubic",
-        "-s",
-        "2",
-        "--read-timeout",
-        str(READ_SECONDS),
-    ]
+    options = f"-m bicubic -s 2 --read-timeout {READ_SECONDS} --report {report}"
+    words = words_of("upscale", folder / "in", *named, folder / "out", options)
     started = time.monotonic()
-    done = subprocess.run(
-        [*map(str, command), "--report", str(report)],
+    result = subprocess.run(
+        [sys.executable, "-m", "srcli", *words],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         timeout=LONGEST * 2,
     )
-    where = f"seed {seed}: {done.stderr[-2000:]}"
-    assert done.returncode in (0, 1), where
-    assert "Traceback" not in done.stderr, where
-    assert "defect of srx" not in done.stderr, where
+    where = f"seed {seed}: {result.stderr[-2000:]}"
+    assert result.returncode in (0, 1), where
+    assert "Traceback" not in result.stderr, where
+    assert "defect of srx" not in result.stderr, where
     assert time.monotonic() - started < LONGEST, where
-    lines = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
+    lines = json_lines(report)
     reported = {line["source"].rpartition("/")[2] for line in lines}
     assert {*files} <= reported, where
     for line in lines:
         assert "\n" not in (line["error"] or ""), where
-    left = [path.name for path in (folder / "out").iterdir()]
-    assert not [name for name in left if name.startswith(".")], where
+    names = names_in(folder / "out")
+    assert not [name for name in names if name.startswith(".")], where
     return lines
 
 

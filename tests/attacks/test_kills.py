@@ -13,6 +13,7 @@ import pytest
 
 from tests.attacks.conftest import ALONE, TINY
 from tests.fixtures.ablations import ABLATION_FILE
+from tests.fixtures.files import names_in
 
 KILLS = {"upscale": 20, "train": 12, "eval": 10, "ablate": 8, "export": 10}
 """60; six more of ``srx upscale`` in every run of the suite."""
@@ -23,8 +24,8 @@ def run(fork):
     """Run a command to its end."""
 
     def whole(arguments):
-        done = fork(arguments)
-        assert done.code == 0, done.text[-2000:]
+        result = fork(arguments)
+        assert result.code == 0, result.text[-2000:]
 
     return whole
 
@@ -76,45 +77,34 @@ def attack(fork, run, folder, command, kills):
     start = time.monotonic()
     run(command(folder / "whole"))
     longest = time.monotonic() - start
-    whole = contents(folder / "whole")
-    assert whole
+    expected = contents(folder / "whole")
+    assert expected
     draw = random.Random(28)
     killed = 0
     while killed < kills:
         out = folder / "killed"
         shutil.rmtree(out, ignore_errors=True)
-        more: tuple[str, ...] = ()
+        options: tuple[str, ...] = ()
         for _ in range(3):  # one run after the other into the same folder
-            ended = fork([*command(out), *more], draw.uniform(0.02, 0.7 * longest))
+            ended = fork([*command(out), *options], draw.uniform(0.02, 0.7 * longest))
             killed += ended.code == -signal.SIGKILL
-            more = resume if out.exists() else ()
+            options = resume if out.exists() else ()
             for name, content in contents(out).items():
                 assert (
                     name.startswith(".")
                     or "/." in name
                     or grows
-                    or content == whole[name]
+                    or content == expected[name]
                 )
             for file in out.rglob("*.json"):
                 json.loads(file.read_text())
-        run([*command(out), *more])
-        assert contents(out) == whole
+        run([*command(out), *options])
+        assert contents(out) == expected
     return killed
 
 
 def test_six_runs_are_killed_and_go_on(tmp_path, mixed, fork, run):
-    words = [
-        "upscale",
-        mixed,
-        "-m",
-        "bicubic",
-        "-s",
-        "2",
-        "-q",
-        "--device",
-        "cpu",
-        "-o",
-    ]
+    words = ["upscale", mixed, "-m bicubic -s 2 -q --device cpu -o"]
     assert attack(fork, run, tmp_path, lambda out: [*words, out], 6) >= 6
 
 
@@ -123,15 +113,14 @@ def test_six_runs_are_killed_and_go_on(tmp_path, mixed, fork, run):
 def test_commands(tmp_path, mixed, pictures, fork, run, tell, name):
     file = tmp_path / "mine.toml"
     file.write_text(ABLATION_FILE)
-    small, often = [*TINY, *ALONE], ["--checkpoint-every", "0.2s", "--budget", "25"]
+    small = f"--data {pictures} {TINY} {ALONE}"
+    often = "--checkpoint-every 0.2s --budget 25"
     words = {
-        "upscale": [mixed, "-m", "g-idrn", "-s", "2", "-q", "--device", "cpu", "-o"],
-        "train": ["ddsr-short", "-s", "2", "--data", pictures, *small, *often, "--out"],
-        "ablate": [
-            "run", file, "--data", pictures, "--sets", pictures, "--budget", "4", *small, "--out",
-        ],
-        "export": ["-m", "rrlfn", "-s", "2", "-q", "--overwrite"],
-    }[name]  # fmt: skip
+        "upscale": [mixed, "-m g-idrn -s 2 -q --device cpu -o"],
+        "train": ["ddsr-short", "-s 2", small, often, "--out"],
+        "ablate": ["run", file, small, f"--sets {pictures} --budget 4 --out"],
+        "export": ["-m rrlfn -s 2 -q --overwrite"],
+    }[name]
 
     def command(out):
         if name != "export":
@@ -145,15 +134,16 @@ def test_commands(tmp_path, mixed, pictures, fork, run, tell, name):
 
 @pytest.mark.attack
 def test_eval(tmp_path, pictures, fork, run, tell):
-    quick = ["-q", "--no-cost", "--metrics", "psnr", "--device", "cpu"]
-    words = ["eval", "-m", "g-idrn", "-s", "2", "--data", pictures, *quick, "--json"]
+    quick = "-q --no-cost --metrics psnr --device cpu --json"
+    words = [f"eval -m g-idrn -s 2 --data {pictures} {quick}"]
     draw = random.Random(28)
-    out, killed = tmp_path / "a.json", 0
+    out = tmp_path / "a.json"
+    killed = 0
     for _ in range(KILLS["eval"]):
         killed += fork([*words, out], draw.uniform(0.02, 1.5)).code == -signal.SIGKILL
         if out.exists():
             assert json.loads(out.read_text())["means"]
             out.unlink()
     run([*words, out])
-    assert {path.name for path in tmp_path.iterdir()} == {"pictures", "a.json"}
+    assert names_in(tmp_path) == ["a.json", "pictures"]
     tell(f"kills of srx eval: {killed}; the table is whole or missing, nothing is left")

@@ -16,7 +16,8 @@ OPTIONS = UpscaleOptions(model="bicubic", scale=2, overwrite=True)
 
 
 def test_links_under_the_names_of_outputs_are_replaced(tmp_path, originals):
-    source, out = tmp_path / "in", tmp_path / "out"
+    source = tmp_path / "in"
+    out = tmp_path / "out"
     source.mkdir()
     out.mkdir()
     victims = []
@@ -25,10 +26,11 @@ def test_links_under_the_names_of_outputs_are_replaced(tmp_path, originals):
         victims.append(tmp_path / f"precious{suffix}")
         victims[-1].write_bytes(b"precious")
         (out / f"{suffix[1:]}_{suffix}").symlink_to(victims[-1])
-    found = upscale_files([source], out, OPTIONS)
-    assert [file.state for file in found.files] == ["done"] * 5
+    results = upscale_files([source], out, OPTIONS)
+    assert [file.state for file in results.files] == ["done"] * 5
     assert {victim.read_bytes() for victim in victims} == {b"precious"}
-    assert not any(path.is_symlink() for path in out.iterdir())
+    for path in out.iterdir():
+        assert not path.is_symlink()
 
 
 def test_links_put_in_the_place_of_temporary_files_while_they_are_written(
@@ -36,17 +38,19 @@ def test_links_put_in_the_place_of_temporary_files_while_they_are_written(
 ):
     victim = tmp_path / "precious"
     victim.write_bytes(b"precious")
-    source, out = tmp_path / "in", tmp_path / "out"
+    source = tmp_path / "in"
+    out = tmp_path / "out"
     source.mkdir()
     out.mkdir()
-    count, planted = 300, 0
+    count = 300
+    planted = 0
     for i in range(count):
         (source / f"{i:03d}.png").write_bytes(originals[".png"])
-    done = threading.Event()
+    finished = threading.Event()
 
     def plant():
         nonlocal planted
-        while not done.is_set():
+        while not finished.is_set():
             for path in out.glob(".srx-*"):
                 try:
                     path.unlink()
@@ -61,7 +65,7 @@ def test_links_put_in_the_place_of_temporary_files_while_they_are_written(
     try:
         upscale_files([source], out, OPTIONS)
     finally:
-        done.set()
+        finished.set()
         attacker.join()
     assert victim.read_bytes() == b"precious"
     assert planted

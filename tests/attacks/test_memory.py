@@ -34,10 +34,10 @@ def peak(*arguments):
     """Run ``srx`` and return the most memory that it took, in MiB."""
     command = [sys.executable, "-c", RUN, *map(str, arguments), "--quiet"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
+    result = subprocess.run(
         command, env=environment, check=True, capture_output=True, text=True
     )
-    return int(done.stdout.split()[-1]) >> 10
+    return int(result.stdout.split()[-1]) >> 10
 
 
 @pytest.mark.parametrize("orientation", [1, 6])

@@ -23,7 +23,8 @@ from tests.attacks.conftest import mutate, write_all
 
 pytestmark = [pytest.mark.attack, pytest.mark.filterwarnings("default")]
 
-PICTURES, OTHERS = 1000, 200
+PICTURES = 1000
+OTHERS = 200
 LONGEST = 20.0
 """Seconds for one file."""
 
@@ -38,9 +39,9 @@ def test_pictures(tmp_path, originals, tell):
     write_all(tmp_path / "in", {**files, "source.tif": originals[".geo.tif"]})
     options = UpscaleOptions(model="bicubic", scale=2)
     named = sorted((tmp_path / "in").glob("*.vrt"))  # which a search leaves out
-    found = upscale_files([tmp_path / "in", *named], tmp_path / "out", options)
-    assert found.counts["done"] + found.counts["failed"] == PICTURES + 1
-    for file in found.files:
+    results = upscale_files([tmp_path / "in", *named], tmp_path / "out", options)
+    assert results.counts["done"] + results.counts["failed"] == PICTURES + 1
+    for file in results.files:
         assert file.target.is_file() == (file.state == "done")
         assert "\n" not in file.error
         assert bool(file.error) == (file.state == "failed")
@@ -50,26 +51,26 @@ def test_pictures(tmp_path, originals, tell):
     ]
     tell(
         f"mutated pictures: {PICTURES} of {len(suffixes)} kinds; "
-        f"{found.counts['done'] - 1} enlarged, {found.counts['failed']} refused in a line"
+        f"{results.counts['done'] - 1} enlarged, {results.counts['failed']} refused in a line"
     )
 
 
 def attempts(content, suffix, tmp_path, use):
     """Use ``OTHERS`` mutations of a file; return how many were taken."""
     rng = np.random.default_rng(28)
-    taken = 0
+    count = 0
     for i in range(OTHERS):
         path = tmp_path / f"{i}{suffix}"
         path.write_bytes(mutate(content, rng))
         start = time.monotonic()
         try:
             use(path)
-            taken += 1
+            count += 1
         except SrxError as error:
             assert "\n" not in str(error)  # noqa: PT017
         assert time.monotonic() - start < LONGEST
         path.unlink()
-    return taken
+    return count
 
 
 def weights():
@@ -108,9 +109,9 @@ def recipes():
 )
 def test_weights_and_recipes(tmp_path, tell, make, use):
     for suffix, content in make():
-        taken = attempts(content, suffix, tmp_path, use)
+        count = attempts(content, suffix, tmp_path, use)
         tell(
-            f"mutated {make.__name__} ({suffix}): {OTHERS}; {taken} read, the others refused"
+            f"mutated {make.__name__} ({suffix}): {OTHERS}; {count} read, the others refused"
         )
 
 
@@ -128,5 +129,5 @@ def test_zips(tmp_path, originals, tell):
         assert len(read) == len(refs)
         pictures += sum(not isinstance(each, SrxError) for each in read)
 
-    taken = attempts(stream.getvalue(), ".zip", tmp_path, use)
-    tell(f"mutated zips: {OTHERS}; {taken} opened, {pictures} pictures read from them")
+    count = attempts(stream.getvalue(), ".zip", tmp_path, use)
+    tell(f"mutated zips: {OTHERS}; {count} opened, {pictures} pictures read from them")

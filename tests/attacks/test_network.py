@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.attacks.conftest import TINY, write_all
+from tests.fixtures.commands import words_of
 
 pytestmark = pytest.mark.attack
 
@@ -36,39 +37,32 @@ def trap(monkeypatch):
 
 def commands(folder, originals):
     """Return a run of every command."""
-    source, pictures = folder / "in", folder / "pictures"
+    source = folder / "in"
+    pictures = folder / "pictures"
     files = {f"a{suffix}": content for suffix, content in originals.items()}
     write_all(source, {**files, "source.tif": originals[".geo.tif"]})
     write_all(pictures, {f"{i}.png": originals[".png"] for i in range(4)})
-    tiny = [*TINY, "--device", "cpu", "--budget", "1"]
-    quick = ["--no-cost", "--metrics", "psnr"]
     return [
-        ["upscale", source, folder / "out", "-m", "g-idrn", "-s", "2"],
-        ["upscale", source, folder / "out", "-m", "g-idrn", "-s", "2", "--dry-run"],
-        ["eval", "-m", "bicubic", "-s", "2", "--data", pictures, *quick],
+        ["upscale", source, folder / "out", "-m g-idrn -s 2"],
+        ["upscale", source, folder / "out", "-m g-idrn -s 2 --dry-run"],
+        [f"eval -m bicubic -s 2 --no-cost --metrics psnr --data {pictures}"],
         ["models"],
-        ["models", "g-idrn"],
+        ["models g-idrn"],
         [
-            "train",
-            "ddsr-short",
-            "-s",
-            "2",
-            "--data",
-            pictures,
-            "--out",
-            folder / "run",
-            *tiny,
+            f"train ddsr-short -s 2 --data {pictures} --out {folder / 'run'}",
+            TINY,
+            "--device cpu --budget 1",
         ],
-        ["ablate", "list"],
-        ["ablate", "show", "ddsr/depth"],
+        ["ablate list"],
+        ["ablate show ddsr/depth"],
     ]
 
 
 def test_no_command_connects(tmp_path, srx, originals, trap, tell):
     runs = commands(tmp_path, originals)
     for arguments in runs:
-        done = srx(*arguments)
-        assert done.code in (0, 1), (arguments, done.err)
+        result = srx(*arguments)
+        assert result.code in (0, 1), (arguments, result.err)
     assert trap == []
     tell(
         f"network trap: {len(runs)} runs of all commands, no connection and no name looked up"
@@ -81,9 +75,9 @@ def test_a_folder_is_enlarged_where_there_is_no_network(tmp_path, originals, tel
     if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no permission to leave the network")
     arguments = commands(tmp_path, originals)[0]
-    command = [*alone, sys.executable, "-m", "srcli", *map(str, arguments)]
-    done = subprocess.run(
+    command = [*alone, sys.executable, "-m", "srcli", *words_of(*arguments)]
+    result = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=300
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     tell("without a network: a folder of all formats was enlarged")

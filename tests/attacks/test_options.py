@@ -23,18 +23,36 @@ BASE = {
 """Arguments with which a command runs; none are needed where an option alone is
 refused."""
 MEANT = {
-    "--model": "no-such-model", "--device": "abacus", "--executor": "abacus",
-    "--format": "docx", "--metrics": "taste",
-    "--data": "no-such-folder", "--lr": "no-such-folder", "--sr": "no-such-folder",
-    "--sets": "no-such-set", "--validate": "no-such-set", "--init": "no-such.safetensors",
-    "--kernel": "wrong", "--protocol": "wrong", "--chain": "wrong", "--crop": "wrong",
-    "--degradation": "wrong", "--set": "wrong", "--budget": "soon", "--checkpoint-every": "soon",
-    "--hold-out": "{picture}", "--resume": "no-such-folder", "--out": "{picture}",
-    "--save-images": "{picture}", "--tensorboard": "{picture}",
-    "--json": "no-such-folder/a", "--markdown": "no-such-folder/a",
-    "--html": "no-such-folder/a", "--figure": "no-such-folder/a",
+    "--model": "no-such-model",
+    "--device": "abacus",
+    "--executor": "abacus",
+    "--format": "docx",
+    "--metrics": "taste",
+    "--data": "no-such-folder",
+    "--lr": "no-such-folder",
+    "--sr": "no-such-folder",
+    "--sets": "no-such-set",
+    "--validate": "no-such-set",
+    "--init": "no-such.safetensors",
+    "--kernel": "wrong",
+    "--protocol": "wrong",
+    "--chain": "wrong",
+    "--crop": "wrong",
+    "--degradation": "wrong",
+    "--set": "wrong",
+    "--budget": "soon",
+    "--checkpoint-every": "soon",
+    "--hold-out": "{picture}",
+    "--resume": "no-such-folder",
+    "--out": "{picture}",
+    "--save-images": "{picture}",
+    "--tensorboard": "{picture}",
+    "--json": "no-such-folder/a",
+    "--markdown": "no-such-folder/a",
+    "--html": "no-such-folder/a",
+    "--figure": "no-such-folder/a",
     "--report": "no-such-folder/a",
-}  # fmt: skip
+}
 """Texts that options without a type of click's refuse."""
 FREE = {"--suffix", "--output", "--exclude"}
 """Options that take any text."""
@@ -46,31 +64,34 @@ def commands():
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             for inner in command.list_commands(context):
-                found = command.get_command(context, inner)
-                assert found is not None
-                yield f"{name} {inner}", found
+                subcommand = command.get_command(context, inner)
+                assert subcommand is not None
+                yield f"{name} {inner}", subcommand
         else:
             yield name, command
 
 
 def wrong_values(option: click.Option) -> list[list[str]]:
     """Return values that an option must refuse, each as one word for each of its arguments."""
-    kind, several = option.type, max(option.nargs, 1)
+    value_type = option.type
+    several = max(option.nargs, 1)
     if option.is_flag or option.count:
         return []
-    if isinstance(kind, click.IntRange | click.FloatRange):
-        found = ["x", "", "1e999x"]
-        if kind.min is not None:
-            found.append(str(kind.min - 1))
-        if kind.max is not None:
-            found.append(str(kind.max + 1))
-    elif isinstance(kind, click.Choice) or kind in (click.INT, click.FLOAT):
-        found = ["nonsense", ""]
+    if isinstance(value_type, click.IntRange | click.FloatRange):
+        values = ["x", "", "1e999x"]
+        if value_type.min is not None:
+            values.append(str(value_type.min - 1))
+        if value_type.max is not None:
+            values.append(str(value_type.max + 1))
+    elif isinstance(value_type, click.Choice) or value_type in (click.INT, click.FLOAT):
+        values = ["nonsense", ""]
     else:
-        found = [MEANT[name] for name in option.opts if name in MEANT]
-    if isinstance(kind, click.types.FuncParamType):  # read by functions of our own
-        found = found or ["nonsense", "", "\x1b[2J"]
-    return [[value] * several for value in found]
+        values = [MEANT[name] for name in option.opts if name in MEANT]
+    if isinstance(
+        value_type, click.types.FuncParamType
+    ):  # read by functions of our own
+        values = values or ["nonsense", "", "\x1b[2J"]
+    return [[value] * several for value in values]
 
 
 CASES = [
@@ -102,17 +123,17 @@ def test_wrong_values_are_refused_in_one_line(
 ):
     base = [word.format(**places, out=tmp_path / "out") for word in BASE.get(words, [])]
     value = [word.format(**places) for word in value]
-    done = srx(*words.split(), *base, option.opts[-1], *value, code=2)
-    *usage, line = done.err.strip().splitlines()
-    assert all(each.startswith(("Usage:", "Try")) or not each for each in usage), (
-        done.err
-    )
-    assert "\x1b" not in done.err
+    result = srx(*words.split(), *base, option.opts[-1], *value, code=2)
+    *usage, line = result.err.strip().splitlines()
+    for each in usage:
+        assert each.startswith(("Usage:", "Try")) or not each, result.err
+    assert "\x1b" not in result.err
     assert line.startswith(("Error:", "srx: error:"))
     named = repr(value[0])[1:-1]  # what would steer the terminal is escaped
     assert any(name in line for name in (*option.opts, named))
     if isinstance(option.type, click.Choice):
-        assert all(str(choice) in line for choice in option.type.choices)
+        for choice in option.type.choices:
+            assert str(choice) in line
     assert not [*tmp_path.iterdir()]
 
 

@@ -44,7 +44,9 @@ from srcli.recipes.degradation import (
     Sharpen,
 )
 from srcli.recipes.training import Stage
+from tests.fixtures.pictures import read_pixels
 
+each_scale = pytest.mark.parametrize("scale", [2, 3, 4])
 AERIAL, PHOTO, RESTORE = (DEGRADATIONS[name] for name in ("aerial", "photo", "restore"))
 NOISY = Degradation(after=(Noise(sigma=(2, 4)),))
 DRAWS = 400
@@ -129,7 +131,7 @@ def test_a_jpeg_has_the_quality_and_the_colours_that_were_asked(
         stream, "JPEG", quality=quality, subsampling="4:2:0" if subsampled else "4:4:4"
     )
     encoded = through_jpeg(astronaut, quality=quality, subsampled=subsampled)
-    assert np.array_equal(encoded, np.asarray(Image.open(stream)))
+    assert np.array_equal(encoded, read_pixels(stream))
 
 
 CHAIN: dict[str, Any] = {
@@ -155,7 +157,7 @@ TWICE: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@each_scale
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize("chain", [CHAIN, TWICE])
 def test_an_edge_stays_where_it_is(scale, axis, chain):
@@ -174,7 +176,7 @@ def test_an_edge_stays_where_it_is(scale, axis, chain):
     assert centre == pytest.approx(73 / scale, abs=0.1)
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@each_scale
 @pytest.mark.parametrize("steps", [CHAIN, TWICE])
 def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale, steps):
     chain = DegradationChain(scale=scale, **steps)
@@ -185,7 +187,7 @@ def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale, steps):
         chain.apply(astronaut[: scale - 1], source())
 
 
-def test_noise_of_colours_leaves_the_brightness_alone_and_are_as_wide_as_asked():
+def test_noise_of_colours_leaves_the_brightness_alone():
     fine = add_noise(flat(128), source(), sigma=6, colour=True) - 128
     assert np.abs(fine.mean(axis=2)).max() < 1e-4
     assert fine.std() == pytest.approx(
@@ -258,11 +260,9 @@ KINDS = {
 
 
 @pytest.mark.parametrize("size", [(31, 40), (5, 9), (1, 2)])
-@pytest.mark.parametrize("kind", KINDS)
-def test_filter_and_downscale_in_one_go_are_the_sum_and_matlab_s_bicubic(
-    astronaut, size, kind
-):
-    kernel, scales, error = KINDS[kind]
+@pytest.mark.parametrize("blur", KINDS)
+def test_filter_and_downscale_in_one_go_are_the_two_in_turn(astronaut, size, blur):
+    kernel, scales, error = KINDS[blur]
     for scale in scales:
         picture = astronaut[: size[0] * scale, : size[1] * scale]
         expected = resize(summed(picture, kernel), Fraction(1, scale))
@@ -293,31 +293,33 @@ RANGES = {
 }
 
 
-@pytest.mark.parametrize("place", ["before", "after"])
+def drawn_value(step, field):
+    """What was drawn for a field of a step."""
+    if isinstance(step, Resampling):
+        return getattr(step, field)
+    return step.keywords[field]
+
+
+@pytest.mark.parametrize("path", ["before", "after"])
 @pytest.mark.parametrize("name", ["photo", "aerial", "restore"])
-def test_all_draws_keep_to_the_ranges_and_use_them(name, place):
+def test_all_draws_keep_to_the_ranges_and_use_them(name, path):
     random = source()
     scale = 4
-    for piece in getattr(DEGRADATIONS[name], place):
-        alone: dict[str, Any] = {place: (piece,)}
-        chains = [draw(Degradation(**alone), scale, random) for _ in range(DRAWS)]
-        steps = [step for chain in chains for step in getattr(chain, place)]
+    for piece in getattr(DEGRADATIONS[name], path):
+        alone: dict[str, Any] = {path: (piece,)}
+        steps = []
+        for _ in range(DRAWS):
+            steps += getattr(draw(Degradation(**alone), scale, random), path)
         assert share(len(steps), piece.probability)
         for field in RANGES[type(piece)]:
-            unit = scale if (place, field) == ("before", "sigma") else 1
-            drawn = [
-                getattr(step, field)
-                if isinstance(step, Resampling)
-                else step.keywords[field]
-                for step in steps
-            ]
-            assert within([value / unit for value in drawn], *getattr(piece, field))
+            unit = scale if (path, field) == ("before", "sigma") else 1
+            drawn = np.array([drawn_value(step, field) for step in steps]) / unit
+            assert within(drawn, *getattr(piece, field))
         if isinstance(piece, Noise) and not piece.colour:
-            assert share(
-                sum(step.keywords["gray"] for step in steps), piece.gray, len(steps)
-            )
+            count = sum(drawn_value(step, "gray") for step in steps)
+            assert share(count, piece.gray, len(steps))
         if isinstance(piece, Jpeg):
-            count = sum(step.keywords["subsampled"] for step in steps)
+            count = sum(drawn_value(step, "subsampled") for step in steps)
             assert share(count, piece.subsampling, len(steps))
         if isinstance(piece, Resize):
             assert {step.filter for step in steps} == set(get_args(Filter))
@@ -325,18 +327,18 @@ def test_all_draws_keep_to_the_ranges_and_use_them(name, place):
     assert filters == (set(get_args(Filter)) if name == "restore" else {"bicubic"})
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
-def test_patches_of_such_files_have_their_size_and_lie_where_hr_does(astronaut, scale):
+@each_scale
+def test_patches_have_their_size_and_lie_where_hr_does(astronaut, scale):
     picture = np.tile(astronaut, (2, 2, 1))
     clean = downscale(picture, scale).astype(float)
-    for seed, (top, left) in enumerate([(0, 0), (3, 9), (16, 2), (0, 30)] * 6):
+    for seed, (row, column) in enumerate([(0, 0), (3, 9), (16, 2), (0, 30)] * 6):
         chain = draw(RESTORE, scale, source(seed))
-        patch = degraded_patch(picture, (top, left), 24, chain, source(seed))
+        patch = degraded_patch(picture, (row, column), 24, chain, source(seed))
         assert patch.shape == (24, 24, 3)
 
-        def distance(down, right, top=top, left=left, patch=patch):
+        def distance(down, right, row=row, column=column, patch=patch):
             moved = clean[
-                top + down : top + down + 24, left + right : left + right + 24
+                row + down : row + down + 24, column + right : column + right + 24
             ]
             return np.abs(moved - patch).mean()
 
@@ -353,23 +355,23 @@ def test_a_share_stays_clean_altogether():
     half = Degradation(
         before=(Blur(sigma=(1, 1)),), after=(Noise(sigma=(1, 1)),), clean=0.5
     )
-    chains = [draw(half, 3, random) for _ in range(DRAWS)]
-    clean = [chain for chain in chains if chain == DegradationChain(scale=3)]
-    assert share(len(clean), 0.5)
-    assert all(
-        len(chain.before) == len(chain.after) == 1
-        for chain in chains
-        if chain not in clean
-    )
+    clean_count = 0
+    for _ in range(DRAWS):
+        chain = draw(half, 3, random)
+        if chain == DegradationChain(scale=3):
+            clean_count += 1
+        else:
+            assert len(chain.before) == len(chain.after) == 1
+    assert share(clean_count, 0.5)
     assert replace(half, clean=1.0).is_clean
     assert not half.is_clean
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@each_scale
 @pytest.mark.parametrize(
     ("degradation", "sharpest", "softest"), [(PHOTO, 0.45, 0.25), (AERIAL, 0.47, 0.0)]
 )
-def test_the_ends_of_the_blur_have_the_contrast_that_the_table_says(
+def test_the_ends_of_the_blur_have_the_contrast_of_the_table(
     degradation, sharpest, softest, scale
 ):
     # A wave of LR's Nyquist frequency whose extremes lie where LR pixels do.
@@ -382,7 +384,7 @@ def test_the_ends_of_the_blur_have_the_contrast_that_the_table_says(
         assert np.abs(blurred).mean() == pytest.approx(contrast, abs=0.01)
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@each_scale
 @pytest.mark.parametrize("size", [(128, 160), (61, 47), (5, 4)])
 def test_bicubic_is_the_plain_downscale_bit_for_bit(astronaut, scale, size):
     picture = astronaut[: size[0], : size[1]]
@@ -410,15 +412,16 @@ def test_pairs_keep_hr_and_each_has_its_own_draw(astronaut):
     degraded = degrade_pairs(pairs, AERIAL)
     assert degraded.hr is pairs.hr
     assert degraded.digest == pairs.digest
-    assert [image.shape for image in degraded.lr] == [image.shape for image in pairs.lr]
+    for degraded_lr, lr in zip(degraded.lr, pairs.lr, strict=True):
+        assert degraded_lr.shape == lr.shape
     assert not np.array_equal(degraded.lr[0], degraded.lr[1])
     again = degrade_pairs(pairs, AERIAL)
-    assert all(np.array_equal(a, b) for a, b in zip(degraded.lr, again.lr, strict=True))
+    assert all(map(np.array_equal, degraded.lr, again.lr))
     assert not np.array_equal(
         degraded.lr[0], degrade_pairs(pairs, AERIAL, seed=1).lr[0]
     )
     clean = degrade_pairs(pairs, BICUBIC)
-    assert all(np.array_equal(a, b) for a, b in zip(clean.lr, pairs.lr, strict=True))
+    assert all(map(np.array_equal, clean.lr, pairs.lr))
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -431,35 +434,35 @@ def test_a_patch_is_that_of_the_whole_picture(astronaut, scale, corner):
     chain = DegradationChain(scale=scale, before=(wide,), after=(slight,))
     of_picture = chain.apply(picture, source())
     of_patch = degraded_patch(picture, corner, patch, chain, source())
-    rows, columns = (slice(at, at + patch) for at in corner)
-    difference = np.abs(of_patch.astype(int) - of_picture[rows, columns])
+    row, column = corner
+    place = np.s_[row : row + patch, column : column + patch]
+    difference = np.abs(of_patch.astype(int) - of_picture[place])
     assert difference.max() <= 1  # sums in another order round to another side, rarely
     assert difference.mean() < 0.01
     plain = degraded_patch(
         picture, corner, patch, DegradationChain(scale=scale), source()
     )
-    assert np.array_equal(plain, downscale(picture, scale)[rows, columns])
+    assert np.array_equal(plain, downscale(picture, scale)[place])
 
 
-def test_blocks_lie_anywhere_and_patch_borders_are_those_of_a_larger_patch(astronaut):
+def test_blocks_lie_anywhere_and_fit_those_of_larger_patches(astronaut):
     picture = np.tile(astronaut, (2, 2, 1))
     chain = DegradationChain(
         scale=2, after=(partial(through_jpeg, quality=30, subsampled=True),)
     )
 
-    def made(top, left, patch, seed):
-        return degraded_patch(picture, (top, left), patch, chain, source(seed))
+    def patch_at(row, column, patch, seed):
+        return degraded_patch(picture, (row, column), patch, chain, source(seed))
 
     # One draw of the place of the blocks: a longer patch goes on, one a block further
     # joins on.
     for seed in range(12):
-        patch = made(30, 40, 24, seed)
-        assert np.array_equal(made(30, 40, 40, seed)[:24, :24], patch)
-        assert np.array_equal(made(14, 24, 40, seed)[16:, 16:], patch)
-    assert len({made(30, 40, 24, seed).tobytes() for seed in range(60)}) > 50
+        patch = patch_at(30, 40, 24, seed)
+        assert np.array_equal(patch_at(30, 40, 40, seed)[:24, :24], patch)
+        assert np.array_equal(patch_at(14, 24, 40, seed)[16:, 16:], patch)
+    assert len({patch_at(30, 40, 24, seed).tobytes() for seed in range(60)}) > 50
 
 
-CPU = torch.device("cpu")
 STAGE = Stage(batch=16, patch=16, prefer_detail=True, shuffle_channels=True)
 
 
@@ -473,11 +476,10 @@ def levels(batch):
     return (batch * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def test_clean_batches_are_the_plain_ones_and_degraded_ones_differ_in_lr_alone(pairs):
-    plain, clean, aerial = (
-        PatchSampler(pairs, seed=3, degradation=degradation).batch(7, STAGE)
-        for degradation in (None, BICUBIC, NOISY)
-    )
+def test_clean_batches_are_plain_and_others_differ_in_lr(pairs):
+    plain = PatchSampler(pairs, seed=3).batch(7, STAGE)
+    clean = PatchSampler(pairs, seed=3, degradation=BICUBIC).batch(7, STAGE)
+    aerial = PatchSampler(pairs, seed=3, degradation=NOISY).batch(7, STAGE)
     for a, b in zip(plain, clean, strict=True):
         assert torch.equal(a, b)
         assert b.is_contiguous(memory_format=torch.channels_last)

@@ -6,7 +6,6 @@ import io
 import os
 import struct
 import zipfile
-import zlib
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from srcli.data.pictures import (
 )
 from srcli.errors import DataError, SrxError
 from srcli.evaluation.sets import read_picture
+from tests.fixtures.claims import png_chunk
 
 
 def png(picture):
@@ -120,8 +120,7 @@ def test_pictures_that_claim_more_than_memory_holds_are_refused(tmp_path):
     header = struct.pack(">2I5B", 1 << 16, 1 << 16, 8, 2, 0, 0, 0)
     Image.new("RGB", (3, 2)).save(path)
     content = bytearray(path.read_bytes())
-    content[16:29] = header
-    content[29:33] = struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    content[8:33] = png_chunk(b"IHDR", header)
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.png: 65536x65536 is too large; cut it"):
         decode(PictureRef(path=path))

@@ -37,7 +37,7 @@ def split(references=CROPS, hold_out=None, **options):
     return choose_split(references, DataSelection(hold_out=hold_out, **options))
 
 
-def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
+def test_crops_of_a_held_out_photograph_are_not_trained_on():
     result = split(hold_out=("a-1", "b-2"))
     assert names(result.train) == ["kde-3_00", "c-4_00"]
     assert names(result.held_out) == ["a-1_00", "a-1_01", "a-1s_00", "b-2_00", "b-2_01"]
@@ -49,11 +49,11 @@ def test_crops_of_a_held_out_photograph_are_in_neither_training_nor_twice():
 
 
 def test_the_rule_takes_a_fiftieth_of_the_photographs():
-    many = refs(*(f"p-{i:03d}_{j:02d}" for i in range(150) for j in range(2)))
+    many = []
+    for number in range(150):
+        many += refs(f"p-{number:03d}_00", f"p-{number:03d}_01")
     result = split(many)
-    assert names(result.held_out) == [
-        f"p-{i:03d}_{j:02d}" for i in range(3) for j in range(2)
-    ]
+    assert result.held_out == many[:6]
     assert len(result.train) == 294
     assert "by rule" in result.reason
     assert names(split(many[:20]).held_out) == ["p-000_00", "p-000_01"]
@@ -88,10 +88,9 @@ def test_the_built_in_list_names_photographs_that_are_found():
     assert (
         result.reason == "held out by name: 16 (16 of 16 in the list are in the data)"
     )
-    assert all(photograph_of(name) == name for name in HELD_OUT)
-    assert not any(
-        name.startswith(("kde-", "plasma-")) for name in HELD_OUT
-    )  # LGPL, GPL
+    for name in HELD_OUT:
+        assert photograph_of(name) == name
+        assert not name.startswith(("kde-", "plasma-"))  # LGPL, GPL
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -99,7 +98,8 @@ def test_sides_divide_and_lr_is_matlab_bicubic(astronaut, scale):
     images = [astronaut[:33, :50], astronaut[40:60, 30:47]]
     pairs = make_pairs(images, scale)
     for image, hr_image, lr_image in zip(images, pairs.hr, pairs.lr, strict=True):
-        h, w = (side // scale for side in image.shape[:2])
+        h = image.shape[0] // scale
+        w = image.shape[1] // scale
         assert hr_image.shape == (h * scale, w * scale, 3)
         assert lr_image.shape == (h, w, 3)
         np.testing.assert_array_equal(lr_image, downscale(image, scale))
@@ -140,4 +140,4 @@ def test_where_no_file_can_be_made_it_is_told(pictures, tmp_path):
     blocked.write_bytes(b"")
     store = PictureStore(2000, blocked / "cache")
     with pytest.raises(DataError, match=rf"{blocked}.*SRX_CACHE"):
-        _ = [store.keep(picture) for picture in pictures]
+        list(map(store.keep, pictures))

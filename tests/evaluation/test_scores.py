@@ -17,9 +17,13 @@ from srcli.pipelines.evaluate.report import score_table
 def make(values, *, of=2, metrics=("psnr",)):
     """Evaluation of one set from PSNRs by model, a list for its pictures."""
     result = Evaluation(
-        scales=(4,), models=tuple(values), protocol=PROTOCOLS["y"], metrics=metrics,
-        chain="chain", sizes={(4, "Set5"): of},
-    )  # fmt: skip
+        scales=(4,),
+        models=tuple(values),
+        protocol=PROTOCOLS["y"],
+        metrics=metrics,
+        chain="chain",
+        sizes={(4, "Set5"): of},
+    )
     for model, column in values.items():
         for i, value in enumerate(column):
             scores_of_picture = {
@@ -96,9 +100,9 @@ def test_json_holds_everything_and_no_infinities(written):
     assert [mean["pictures"] for mean in content["means"]] == [3, 2, 2, 1, 1]
 
 
-def differences(first, other, lacking=()):
+def differences(scores, expected, lacking=()):
     """Compare two models; some of the pairs of model and picture were not measured."""
-    result = make({"a": first, "b": other})
+    result = make({"a": scores, "b": expected})
     result.scores = [s for s in result.scores if (s.model, s.picture) not in lacking]
     result.add_differences()
     keys = ("pictures", "mean", "low", "high")

@@ -28,22 +28,22 @@ fall."""
 @pytest.fixture
 def host_copies(monkeypatch):
     """Replace copies to the host, which need a GPU; (what, number) of each that began or ended."""
-    found: list[tuple[str, int]] = []
+    copies: list[tuple[str, int]] = []
 
     class FakeCopy:
         def __init__(self, tensor):
-            self.number = len(found)
+            self.number = len(copies)
             self.shape = tensor.shape
             self.dtype = str(tensor.dtype)[6:]
-            found.append(("begun", self.number))
+            copies.append(("begun", self.number))
 
         def wait(self):
-            found.append(("waited for", self.number))
+            copies.append(("waited for", self.number))
             return np.ones(self.shape, self.dtype)
 
     for module in ("blending", "engine"):
         monkeypatch.setattr(f"srcli.inference.{module}.HostCopy", FakeCopy)
-    return found
+    return copies
 
 
 @pytest.mark.parametrize("half", [None, torch.float16, torch.bfloat16])
@@ -67,12 +67,12 @@ def test_pictures_and_rasters_go_through_with_few_copies(
             values = Values(dtype=np.dtype(dtype), ranges=((0, 200),))
             engine = RasterEngine(torch_engine, groups=((0, 1, 2), (3,)), values=values)
         with Watch() as watch:
-            (done,) = run_stream(engine, [job])
-    if done.error:
-        raise done.error
-    assert done.complete
+            (outcome,) = run_stream(engine, [job])
+    if outcome.error:
+        raise outcome.error
+    assert outcome.complete
     # of two batches the second begins before the first is waited for
-    assert [what for what, _ in host_copies].index("waited for") == 2 * (bands - 2)
+    assert [event for event, _ in host_copies].index("waited for") == 2 * (bands - 2)
     assert not watch.waits
     assert set(watch.copies) == {"cpu to cuda"}
     assert (
@@ -94,5 +94,5 @@ def test_blending_starts_few_kernels(dtype):
         with Watch() as watch:
             for column in columns:
                 band.add(tile, row=1, column=column)
-    found = watch.kernels.total() / len(columns)
-    assert 0.9 * MOST[dtype] <= found <= MOST[dtype]
+    per_column = watch.kernels.total() / len(columns)
+    assert 0.9 * MOST[dtype] <= per_column <= MOST[dtype]

@@ -13,18 +13,28 @@ from tests.fixtures.fakecuda import GPU, Watch, fake_cuda, on_gpu
 
 pytestmark = pytest.mark.fakecuda
 RECIPES = [
-    "g-idrn", "g-idrn-muon", "g-idrn-adversarial", "rrlfn", "rrlfn-muon", "ddsr", "ddsr-muon",
-    "attentive-gan", "attentive-gan-short", "attentive-gan-adversarial", "nested-attn",
+    "g-idrn",
+    "g-idrn-muon",
+    "g-idrn-adversarial",
+    "rrlfn",
+    "rrlfn-muon",
+    "ddsr",
+    "ddsr-muon",
+    "attentive-gan",
+    "attentive-gan-short",
+    "attentive-gan-adversarial",
+    "nested-attn",
     "nested-attn-muon",
-]  # fmt: skip
+]
 
 
 def give_gradients(monkeypatch, *networks):
     """Let backward passes, whose threads need a GPU, give every weight a gradient."""
 
     def backward(*_, **__):
-        for weight in (each for network in networks for each in network.parameters()):
-            weight.grad = torch.empty_like(weight)
+        for network in networks:
+            for weight in network.parameters():
+                weight.grad = torch.empty_like(weight)
 
     monkeypatch.setattr(torch.Tensor, "backward", backward)
     monkeypatch.setattr(torch.autograd, "backward", backward)
@@ -36,7 +46,8 @@ def give_gradients(monkeypatch, *networks):
 @pytest.mark.parametrize("half", [None, torch.bfloat16])
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_step_of_every_stage_keeps_all_state_on_the_gpu(name, half, monkeypatch):
-    recipe, scale = load_recipe(name), 4
+    recipe = load_recipe(name)
+    scale = 4
     network = build_network(recipe.model, scale=scale, options=recipe.network)
     monkeypatch.setattr(FakeTensor, "tolist", lambda tensor: [0] * len(tensor))
     numerics = Numerics(device=GPU, autocast=half, channels_last=True)
@@ -59,4 +70,5 @@ def test_a_step_of_every_stage_keeps_all_state_on_the_gpu(name, half, monkeypatc
             assert not watch.waits
             assert not watch.copies
             tensors = [*network.parameters(), *step.state().values(), *values.values()]
-            assert {each.device for each in tensors} == {GPU}
+            for value in tensors:
+                assert value.device == GPU

@@ -38,7 +38,10 @@ def test_a_hole_takes_the_colours_beside_it():
     )
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+each_dtype = pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+
+
+@each_dtype
 def test_faint_pixels_count_by_their_alpha(dtype):
     peak = 1.0 if dtype is np.float32 else np.iinfo(dtype).max
     pixels = np.zeros((9, 600, 1), dtype)  # more columns than rows are computed at once
@@ -60,7 +63,7 @@ def test_a_picture_that_is_faint_everywhere_stays(astronaut):
     assert np.array_equal(fill_transparent(astronaut, alpha), astronaut)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@each_dtype
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (13, 1), (17, 31)])
 def test_all_sizes_and_dtypes(shape, dtype):
     pixels = np.full((*shape, 3), 5, dtype=dtype)

@@ -12,6 +12,7 @@ from skimage import data
 from srcli.data.degrading import add_noise, blur, round_levels
 from srcli.imaging.condition import VISIBLE, blockiness, judge, noise_level, sharpness
 from srcli.imaging.resize import downscale
+from tests.fixtures.pictures import read_pixels
 
 
 def source():
@@ -21,7 +22,7 @@ def source():
 def as_jpeg(pixels, quality):
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=quality)
-    return np.asarray(Image.open(stream))
+    return read_pixels(stream)
 
 
 def gray(pixels):
@@ -46,7 +47,7 @@ def test_only_compression_shows_blocks_wherever_they_begin(picture):
 
 def test_blur_takes_sharpness_and_noise_does_not(picture):
     blurred = [blur(picture, source(), sigma=sigma) for sigma in (0.6, 0.9, 1.4)]
-    figures = [sharpness(gray(each)) for each in (picture, *blurred)]
+    figures = [sharpness(gray(version)) for version in (picture, *blurred)]
     assert figures == sorted(figures, reverse=True)
     noisy = add_noise(picture, source(), sigma=5)
     assert sharpness(gray(noisy)) == pytest.approx(figures[0], abs=0.05)
@@ -67,13 +68,13 @@ def test_noise_is_measured_and_texture_is_none(sigma):
     assert noise_level(np.full((80, 80), 255, np.float32)) == 0
 
 
-@pytest.mark.parametrize("kind", ["gray", "16 bits", "large"])
-def test_one_word_for_every_kind_of_picture(picture, kind):
+@pytest.mark.parametrize("degradation", ["gray", "16 bits", "large"])
+def test_one_word_for_every_kind_of_picture(picture, degradation):
     def stored(pixels):
         pixels = round_levels(pixels)
-        if kind == "gray":
+        if degradation == "gray":
             return pixels[..., :1]
-        if kind == "large":
+        if degradation == "large":
             return np.pad(pixels, ((400, 400), (520, 520), (0, 0)), mode="symmetric")
         return pixels.astype(np.uint16) * 257
 

@@ -125,10 +125,10 @@ def test_large_pictures_take_little_memory_besides_themselves():
 def test_strips_meet_as_in_the_whole(monkeypatch, astronaut):
     for image in (astronaut, astronaut[..., 0], astronaut / 255):
         for scale in (Fraction(1, 3), 2):
-            whole = resize(image, scale)
+            expected = resize(image, scale)
             with monkeypatch.context() as patch:
                 patch.setattr("srcli.imaging.resize.STRIP", 1000)
-                np.testing.assert_array_equal(resize(image, scale), whole)
+                np.testing.assert_array_equal(resize(image, scale), expected)
 
 
 @pytest.mark.parametrize(
@@ -173,10 +173,10 @@ def test_pixels_are_those_of_pillow(astronaut, size):
     np.testing.assert_allclose(
         got[inner], expected.clip(image.min(), image.max())[inner], atol=0.01
     )
-    whole = np.abs(
+    differences = np.abs(
         shrink(astronaut[:256, :256], size)[:, :, 1][inner] - expected[inner]
     )
-    assert whole.mean() < 0.5  # rounded and clipped after each of the two passes
+    assert differences.mean() < 0.5  # rounded and clipped after each of the two passes
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

@@ -19,7 +19,17 @@ from srcli.imaging.photograph import FORMATS, Metadata, Photograph, empty_array,
 from srcli.imaging.pillow import pixels_of
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
+from tests.fixtures.files import names_in
 from tests.fixtures.photographs import SRGB, noise, read_by_gdal
+
+each_depth = pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where pictures are written, by a name that says no format."""
+    return tmp_path / "a"
+
 
 XMP = b'<x:xmpmeta><rdf:Description xmp:Rating="5" dc:title="M\xc3\xbcnchen"/></x:xmpmeta>'
 
@@ -35,7 +45,9 @@ def photograph_of(shape=(20, 30, 3), dtype=np.uint8, *, alpha=False, metadata=No
 def exif_of(order="<"):
     exif = Image.Exif()
     exif.endian = order
-    exif[0x010F], exif[0x0112], exif[0x8298] = "Maker", 1, "(c) Someone"
+    exif[0x010F] = "Maker"
+    exif[0x0112] = 1
+    exif[0x8298] = "(c) Someone"
     exif.get_ifd(0x8769).update(
         {0x829A: 0.004, 0x927C: b"note" * 5, 0x9003: "2024:05:06 07:08:09"}
     )
@@ -75,11 +87,9 @@ def test_lossless_formats_as_gdal_reads_them(tmp_path, kind, shape):
         photograph = photograph_of((*shape, channels), dtype, alpha=alpha)
         path = tmp_path / f"a.{fmt}"
         write_photograph(path, photograph, fmt=fmt)
-        seen, again, picture = (
-            read_by_gdal(path),
-            read_photograph(path),
-            open_picture(path),
-        )
+        seen = read_by_gdal(path)
+        again = read_photograph(path)
+        picture = open_picture(path)
         assert seen.dtype == again.pixels.dtype == dtype
         assert np.array_equal(seen, stacked(photograph))
         assert np.array_equal(stacked(again), stacked(photograph))
@@ -99,13 +109,13 @@ def test_webp_of_quality_100_is_lossless_even_where_transparent(tmp_path):
 
 
 @pytest.mark.parametrize("fmt", ["jpg", "webp", "avif"])
-def test_lossy_formats_are_close_and_obey_quality(tmp_path, astronaut, fmt):
+def test_lossy_formats_are_close_and_obey_quality(path, astronaut, fmt):
     photograph = Photograph(pixels=astronaut, alpha=None, metadata=Metadata())
     sizes = []
     for quality in (None, 30):
-        write_photograph(tmp_path / "a", photograph, fmt=fmt, quality=quality)
-        sizes.append((tmp_path / "a").stat().st_size)
-        with Image.open(tmp_path / "a") as image:
+        write_photograph(path, photograph, fmt=fmt, quality=quality)
+        sizes.append((path).stat().st_size)
+        with Image.open(path) as image:
             error = np.abs(
                 np.asarray(image.convert("RGB")).astype(int) - astronaut
             ).mean()
@@ -121,15 +131,15 @@ def test_jpeg_keeps_full_colour_resolution(tmp_path):
 
 
 @pytest.mark.parametrize("fmt", ["webp", "avif"])
-def test_gray_becomes_rgb_where_the_format_has_no_gray(tmp_path, fmt):
+def test_gray_becomes_rgb_where_the_format_has_no_gray(path, fmt):
     gray = ImageCms.createProfile("sRGB")
     profile = bytearray(ImageCms.ImageCmsProfile(gray).tobytes())
     profile[16:20] = b"GRAY"
     # a gray profile must not end in a file of three channels, even one that cannot be
     # used
     photograph = photograph_of((16, 16, 1), metadata=Metadata(icc=bytes(profile)))
-    write_photograph(tmp_path / "a", photograph, fmt=fmt, quality=100)
-    again = read_photograph(tmp_path / "a")
+    write_photograph(path, photograph, fmt=fmt, quality=100)
+    again = read_photograph(path)
     assert again.metadata.icc is None
     assert np.abs(again.pixels.astype(int) - photograph.pixels).max() <= 4
 
@@ -194,7 +204,7 @@ def test_drawings_are_packed_by_their_repetitions(tmp_path):
 # ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@each_depth
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("fmt", sorted(set(FORMATS) - {"bmp", "gif"}))
 def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
@@ -279,13 +289,12 @@ def test_bigtiff(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("fmt", "height", "width"),
     [
-        *[
-            ("jpg", 65_501, 10),
-            ("webp", 10, 16_384),
-            ("avif", 32_769, 10),
-            ("png", 10, 2**31),
-        ],
-        *[("avif", 17_000, 17_000), ("bmp", 40_000, 40_000)],
+        ("jpg", 65_501, 10),
+        ("webp", 10, 16_384),
+        ("avif", 32_769, 10),
+        ("png", 10, 2**31),
+        ("avif", 17_000, 17_000),
+        ("bmp", 40_000, 40_000),
     ],
 )
 def test_sizes_beyond_a_format_are_refused_with_another_one(fmt, height, width):
@@ -300,16 +309,17 @@ def test_sizes_beyond_a_format_are_refused_with_another_one(fmt, height, width):
     ):
         check_writable(fmt, height=height, width=width, **layout)
     if height != width:
-        height, width = height - (height > width), width - (width > height)
-        assert check_writable(fmt, height=height, width=width, **layout) == ()
+        largest = max(height, width) - 1
+        sides = {"height": min(height, largest), "width": min(width, largest)}
+        assert check_writable(fmt, **sides, **layout) == ()
 
 
 @pytest.mark.parametrize("side", [65_500, 16_383])
-def test_the_largest_side_can_really_be_written(tmp_path, side):
+def test_the_largest_side_can_really_be_written(path, side):
     fmt = {65_500: "jpg", 16_383: "webp"}[side]
     photograph = photograph_of((2, side, 3))
-    write_photograph(tmp_path / "a", photograph, fmt=fmt)
-    assert read_photograph(tmp_path / "a").pixels.shape == (2, side, 3)
+    write_photograph(path, photograph, fmt=fmt)
+    assert read_photograph(path).pixels.shape == (2, side, 3)
 
 
 def test_losses_are_told_before_writing():
@@ -317,7 +327,7 @@ def test_losses_are_told_before_writing():
     assert check_writable("png", **size, has_alpha=True, bits=16) == ()
     assert check_writable("tif", **size, has_alpha=True, bits=32) == ()
     told = check_writable("jpg", **size, has_alpha=True, bits=16)
-    assert [one.split(":")[0] for one in told] == [
+    assert [line.split(":")[0] for line in told] == [
         "jpg has no transparency",
         "jpg holds 8 bits",
     ]
@@ -364,7 +374,7 @@ def test_places_that_cannot_be_written_to(tmp_path, monkeypatch):
     ):
         with pytest.raises(PictureError, match=message):
             write_photograph(tmp_path / name, photograph_of(), fmt="png")
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["file", "folder.png"]
+    assert names_in(tmp_path) == ["file", "folder.png"]
 
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
@@ -396,14 +406,14 @@ def test_what_other_programs_put_beside_the_old_file_goes(tmp_path):
 
 
 @pytest.mark.parametrize("fmt", ["png", "bmp", "tif", "jpg"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_an_impossible_resolution_does_not_cost_the_picture(tmp_path, fmt, dtype):
+@each_depth
+def test_an_impossible_resolution_does_not_cost_the_picture(path, fmt, dtype):
     pixels = np.full((4, 5, 3), 7, dtype)
     huge = Photograph(
         pixels=pixels, alpha=None, metadata=Metadata(dpi=(4294967295.0, 1e12))
     )
-    write_photograph(tmp_path / "a", huge, fmt=fmt)
-    with Image.open(tmp_path / "a") as image:
+    write_photograph(path, huge, fmt=fmt)
+    with Image.open(path) as image:
         assert image.size == (5, 4)
 
 
@@ -438,12 +448,12 @@ def test_lossless_pictures_stay_so(srx, tmp_path):
     for suffix in ("png", "tif", "bmp", "gif", "jpg"):
         flat.save(tmp_path / f"{suffix}.{suffix}")
         words.insert(0, str(tmp_path / f"{suffix}.{suffix}"))
-    srx("upscale", *words, "-m", "bicubic", "-s", "2", "-f", "webp", code=0)
-    made = {
+    srx("upscale", *words, "-m bicubic -s 2 -f webp", code=0)
+    written = {
         file.stem: open_picture(file).lossless for file in (tmp_path / "out").iterdir()
     }
-    assert {name for name, lossless in made.items() if not lossless} == {"b", "jpg"}
-    assert len(made) == 7
+    assert {name for name, lossless in written.items() if not lossless} == {"b", "jpg"}
+    assert len(written) == 7
     with Image.open(tmp_path / "out" / "a.webp") as image:
         assert image.convert("RGB").getextrema() == ((250, 250), (13, 13), (77, 77))
     again = ("-m", "bicubic", "-s", "2", "--quality", "80", "--overwrite")
@@ -491,11 +501,9 @@ def with_software(exif, text):
 def block(order, *, earlier):
     exif = Image.Exif()
     exif.endian = order
-    exif[0x010F], exif[0x0132], exif[0x8298] = (
-        "Maker",
-        "2024:05:06 07:08:09",
-        "(c) Someone",
-    )
+    exif[0x010F] = "Maker"
+    exif[0x0132] = "2024:05:06 07:08:09"
+    exif[0x8298] = "(c) Someone"
     if earlier:
         exif[0x0131] = "Camera"
     exif.get_ifd(0x8769)[0x927C] = b"note" * 5

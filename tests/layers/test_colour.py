@@ -89,9 +89,9 @@ def test_sizes_that_a_network_cannot_take_are_padded(photo):
             return super().forward(x)
 
     out = enlarge_array(TorchEngine(Picky(), device=CPU), photo[:13, :45])
-    whole = enlarge_array(TorchEngine(Nearest(), device=CPU), photo[:13, :45])
+    expected = enlarge_array(TorchEngine(Nearest(), device=CPU), photo[:13, :45])
     # Bicubic Cb and Cr mirror at a border, padding repeats it: two pixels may differ.
-    np.testing.assert_array_equal(out[:-4, :-4], whole[:-4, :-4])
+    np.testing.assert_array_equal(out[:-4, :-4], expected[:-4, :-4])
 
 
 def test_pictures_of_y_reach_the_network_as_they_are(photo):

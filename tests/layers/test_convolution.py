@@ -29,10 +29,17 @@ def layers(**options):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"groups": 8}, {"kernel_size": 1, "padding": 0}, {"bias": False}, {"stride": 2},
-     {"dilation": 2, "padding": 2}, {"padding_mode": "replicate"}],
+    [
+        {},
+        {"groups": 8},
+        {"kernel_size": 1, "padding": 0},
+        {"bias": False},
+        {"stride": 2},
+        {"dilation": 2, "padding": 2},
+        {"padding_mode": "replicate"},
+    ],
     ids=str,
-)  # fmt: skip
+)
 @pytest.mark.parametrize(
     "layout", [torch.contiguous_format, torch.channels_last], ids=str
 )

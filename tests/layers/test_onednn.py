@@ -11,6 +11,7 @@ from torch import nn
 from srcli.inference.fusing.convolutions import pack_convolutions
 from srcli.layers import onednn
 from srcli.layers.convolution import PackedConv2d
+from tests.fixtures.pictures import read_pixels
 
 pytestmark = pytest.mark.numbers
 
@@ -100,17 +101,17 @@ def test_pictures_are_enlarged_without_one(
     srx, replace_operation, astronaut, tmp_path, name
 ):
     Image.fromarray(astronaut[:24, :32]).save(tmp_path / "a.png")
-    options = ["-m", "g-idrn", "-s", 2, "--device", "cpu", "--precision", "fp32", "-v"]
+    options = "-m g-idrn -s 2 --device cpu --precision fp32 -v"
     expected = srx(
-        "upscale", tmp_path / "a.png", tmp_path / "fused.png", *options, code=0
+        "upscale", tmp_path / "a.png", tmp_path / "fused.png", options, code=0
     )
     replace_operation(name, MissingOperation())
-    plain = srx("upscale", tmp_path / "a.png", tmp_path / "plain.png", *options, code=0)
+    plain = srx("upscale", tmp_path / "a.png", tmp_path / "plain.png", options, code=0)
     fault = f"convolutions: plain layers (PyTorch {torch.__version__}: AttributeError"
     assert fault in plain.out + plain.err
     assert "plain layers" not in expected.out + expected.err
-    fused_picture = np.asarray(Image.open(tmp_path / "fused.png")).astype(int)
-    plain_picture = np.asarray(Image.open(tmp_path / "plain.png")).astype(int)
+    fused_picture = read_pixels(tmp_path / "fused.png").astype(int)
+    plain_picture = read_pixels(tmp_path / "plain.png").astype(int)
     assert np.abs(fused_picture - plain_picture).max() <= 1
 
 

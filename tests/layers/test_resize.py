@@ -11,6 +11,8 @@ import torch
 from srcli.imaging.resize import resize
 from srcli.layers.resize import BicubicEnlargement, bicubic_resize
 
+each_scale = pytest.mark.parametrize("scale", [2, 3, 4])
+
 
 @pytest.mark.parametrize(
     "scale", [2, 3, 4, Fraction(1, 2), Fraction(1, 3), Fraction(1, 4)]
@@ -25,7 +27,7 @@ def test_it_equals_the_resize_of_arrays(scale, size):
     np.testing.assert_allclose(out, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@each_scale
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (61, 47)])
 def test_with_levels_it_is_the_resize_of_integers(scale, dtype, size):
@@ -46,7 +48,7 @@ def test_gradients_flow_and_dtypes_stay():
     assert bicubic_resize(torch.rand(1, 1, 4, 4).half(), 2).dtype == torch.float16
 
 
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@each_scale
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 5), (9, 12)])
 def test_the_enlargement_of_networks_is_matlab_s_resize(scale, size):
     x = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))

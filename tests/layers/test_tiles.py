@@ -101,18 +101,18 @@ def test_contrast_by_strips_of_rows_is_that_of_the_map(features, monkeypatch):
                 torch.testing.assert_close(contrast(maps), expected)
 
 
-@pytest.mark.parametrize("kind", [ContrastChannelAttention, PooledChannelAttention])
-def test_a_part_is_gated_as_the_whole_was(features, kind):
+@pytest.mark.parametrize("gate", [ContrastChannelAttention, PooledChannelAttention])
+def test_a_part_is_gated_as_the_whole_was(features, gate):
     torch.manual_seed(0)
-    network = nn.Sequential(*(kind(channels=6, reduction=2) for _ in "ab")).double()
+    network = nn.Sequential(*(gate(channels=6, reduction=2) for _ in "ab")).double()
     picture = features[:1]
     with record_calibration(network) as calibration:
         gated = network(picture)
-    part = picture[:, :, :5, :4]
+    tile = picture[:, :, :5, :4]
     with hold(network, calibration):
-        gated_part = network(part)
+        gated_part = network(tile)
     torch.testing.assert_close(gated_part, gated[:, :, :5, :4])
-    assert not torch.allclose(network(part), gated_part)
+    assert not torch.allclose(network(tile), gated_part)
 
 
 def test_an_error_ends_the_holding(features):
@@ -150,7 +150,8 @@ def test_an_exported_network_keeps_what_its_pools_hold():
     assert not torch.equal(network(x), expected)
 
 
-STEP, MINIMUM = 6, 15
+STEP = 6
+MINIMUM = 15
 
 
 def count(sides):
@@ -180,7 +181,9 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype, mode):
     picture_map = torch.rand(1, 3, count(height), count(width), dtype=dtype)
     picture = F.interpolate(picture_map, (height, width), mode=mode)
     side = 57  # eight values
-    positions, maps, parts = [], [], []
+    positions = []
+    maps = []
+    parts = []
     for top, left in ((0, 0), (36, 0), (height - side, width - side)):
         row = top // STEP
         column = left // STEP
@@ -202,12 +205,12 @@ def test_parts_equal_the_interpolated_whole(height, width, dtype, mode):
 
 def test_far_to_the_right_places_are_as_exact_as_at_the_start():
     width = 600_009  # 100,000 values
-    left = 450_000
+    column = 450_000
     side = 57
     tile_map = torch.arange(8.0).expand(1, 1, 8, 8)
-    out = stretched(tile_map, (side, side), place((0, left, side, width)))
-    pixels = torch.arange(left, left + side, dtype=torch.float64)
-    exact = (pixels + 0.5) * count(width) / width - 0.5 - left / STEP
+    out = stretched(tile_map, (side, side), place((0, column, side, width)))
+    pixels = torch.arange(column, column + side, dtype=torch.float64)
+    exact = (pixels + 0.5) * count(width) / width - 0.5 - column / STEP
     expected = exact.clamp(0, 7).float().expand(1, 1, side, side)
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
 
@@ -217,12 +220,12 @@ def test_far_to_the_right_places_are_as_exact_as_at_the_start():
 def test_places_follow_what_is_mirrored_and_rotated(turns, mirrored):
     picture = torch.arange(7 * 11).view(1, 1, 7, 11)
     turned = orient(picture, turns, mirrored)
-    part = orient(picture[..., 2:5, 4:9], turns, mirrored)
+    tile = orient(picture[..., 2:5, 4:9], turns, mirrored)
     position = orient_positions(place((2, 4, 7, 11)), 3, 5, turns, mirrored)
-    ((top, left, *size),) = position.tolist()
+    ((row, column, *size),) = position.tolist()
     assert size == list(turned.shape[2:])
-    height, width = part.shape[2:]
-    assert torch.equal(turned[..., top : top + height, left : left + width], part)
+    height, width = tile.shape[2:]
+    assert torch.equal(turned[..., row : row + height, column : column + width], tile)
 
 
 def test_a_placement_is_held_within_its_block_alone():

@@ -68,8 +68,10 @@ def test_ssim_of_one_window_is_the_formula_of_wang(distorted):
     )
     x = (weights * a).sum()
     y = (weights * b).sum()
-    xx, yy, xy = ((weights * (u - m) * (v - n)).sum() for u, m, v, n in
-                  ((a, x, a, x), (b, y, b, y), (a, x, b, y)))  # fmt: skip
+    xx, yy, xy = (
+        (weights * (u - m) * (v - n)).sum()
+        for u, m, v, n in ((a, x, a, x), (b, y, b, y), (a, x, b, y))
+    )
     c1 = 2.55**2
     c2 = 7.65**2
     expected = (

@@ -89,6 +89,15 @@ def test_every_network_of_the_table_has_a_case():
     assert set(targets) == {entry.target for entry in MODELS.values()}
 
 
+folded = pytest.mark.parametrize(
+    ("name", "options"), [*OWN_VARIANTS, ("ecbsr", {}), ("span", {})], ids=str
+)
+"""Our networks in all their forms, and two others that are merged when deployed."""
+
+
+each_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_has_the_published_parameters(name):
     assert set(CASES[name].parameters) == set(MODELS[name].scales)
@@ -102,7 +111,7 @@ def test_it_has_the_published_parameters(name):
             assert count_parameters(network) == count
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+@each_variant
 def test_any_size_grows_by_the_scale(name, options):
     sizes = SIZES if name in OWN and not options else SIZES[:1]
     for scale in (*MODELS[name].scales, 8):
@@ -115,7 +124,7 @@ def test_any_size_grows_by_the_scale(name, options):
             assert torch.isfinite(out).all()
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
+@each_variant
 def test_gradients_reach_every_parameter(name, options):
     network = small(name, **options).train()
     x = picture(network, 18, 16) * 2 - 1
@@ -143,9 +152,7 @@ def test_saved_and_loaded_it_is_the_same(tmp_path, name, half):
     torch.testing.assert_close(out, expected, atol=5e-3, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [*OWN_VARIANTS, ("ecbsr", {}), ("span", {})], ids=str
-)
+@folded
 def test_deployed_forms_give_the_same_and_can_be_trained_on(name, options):
     scales = MODELS[name].scales[:1] if options else (*MODELS[name].scales, 8)
     for scale in scales:
@@ -163,9 +170,7 @@ def test_deployed_forms_give_the_same_and_can_be_trained_on(name, options):
             torch.testing.assert_close(network(x), expected, **FUSED_LIMITS)
 
 
-@pytest.mark.parametrize(
-    ("name", "options"), [*OWN_VARIANTS, ("ecbsr", {}), ("span", {})], ids=str
-)
+@folded
 def test_fused_forms_give_the_same_but_at_the_rim(name, options):
     scales = MODELS[name].scales[:1] if options else (*MODELS[name].scales, 8)
     for scale in scales:

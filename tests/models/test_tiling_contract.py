@@ -85,13 +85,13 @@ def test_tiles_come_out_as_the_whole_picture(name, options, astronaut):
     pixels = np.ascontiguousarray(doubled).astype("f4") / 255
     engine = TorchEngine(network, device=CPU)
     tiling = choose_tiling(name, network, tile=100, overlap=46)
-    whole = enlarge_array(engine, pixels)
+    expected = enlarge_array(engine, pixels)
     tiled = enlarge_array(engine, pixels, tiling.grid(190, 90))
-    assert np.abs(tiled - whole).mean() * 255 < 0.005
+    assert np.abs(tiled - expected).mean() * 255 < 0.005
     # Others gate by little before they are trained.
     if network.tile_step > 1 and name in OWN:
         alone = enlarge_array(engine, pixels, replace(tiling, step=1).grid(190, 90))
-        assert np.abs(alone - whole).mean() > 10 * np.abs(tiled - whole).mean()
+        assert np.abs(alone - expected).mean() > 10 * np.abs(tiled - expected).mean()
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import re
 import shutil
 import struct
@@ -15,9 +14,11 @@ import pytest
 from PIL import Image, ImageOps, ImageSequence
 
 from srcli.inference.engine import TorchEngine
+from tests.fixtures.files import json_lines, names_in
+from tests.fixtures.pictures import flat_frames, save_frames, turned_exif
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
-WORDS = ("-m", "bicubic", "-s", 2)
+WORDS = "-m bicubic -s 2"
 
 
 def gif_of(*frames):
@@ -38,12 +39,10 @@ BOMB = gif_of(BLACK_PIXEL, (65535, b"\2\2\x44\1\0"))
 
 
 def write_frames(path, size=(8, 6), duration=80, **options):
-    frames = [Image.new("RGB", size, colour) for colour in COLOURS]
+    frames = flat_frames(size, COLOURS)
     for frame in frames:
         frame.paste((250, 250, 250), (0, 0, 3, 2))  # so that each side is known
-    frames[0].save(
-        path, save_all=True, append_images=frames[1:], duration=duration, **options
-    )
+    save_frames(path, frames, duration=duration, **options)
 
 
 def frames_of(path):
@@ -55,54 +54,51 @@ def frames_of(path):
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 @pytest.mark.parametrize("fmt", [None, "webp", "png"])
-def test_frames_and_durations_are_kept(srx, tmp_path, suffix, fmt):
-    durations, found = [40, 80, 120], []
-    write_frames(tmp_path / f"a{suffix}", duration=durations, loop=0)
-    words = [*WORDS, "-f", fmt] if fmt else WORDS
-    srx("upscale", tmp_path / f"a{suffix}", tmp_path / "out", *words, code=0)
-    (made,) = (tmp_path / "out").iterdir()
-    assert made.name == (f"a.{fmt}" if fmt else f"a{suffix}")
-    with Image.open(made) as image:
+def test_frames_and_durations_are_kept(srx, suffix, fmt):
+    durations = [40, 80, 120]
+    kept_durations = []
+    write_frames(f"a{suffix}", duration=durations, loop=0)
+    words = f"{WORDS} -f {fmt}" if fmt else WORDS
+    srx(f"upscale a{suffix} out", words, code=0)
+    (enlarged,) = Path("out").iterdir()
+    assert enlarged.name == (f"a.{fmt}" if fmt else f"a{suffix}")
+    with Image.open(enlarged) as image:
         assert (image.size, image.info["loop"]) == ((16, 12), 0)
         for frame, colour in zip(ImageSequence.Iterator(image), COLOURS, strict=True):
             assert (
                 np.abs(np.asarray(frame.convert("RGB"))[8, 12] - np.array(colour)).max()
                 < 9
             )
-            found.append(round(image.info["duration"]))
-    assert found == durations
+            kept_durations.append(round(image.info["duration"]))
+    assert kept_durations == durations
 
 
-def test_a_format_without_frames_takes_the_first_and_tells(srx, tmp_path):
-    write_frames(tmp_path / "a.gif")
-    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.jpg", *WORDS)
-    assert (done.code, "holds 3 pictures: only the first is used" in done.err) == (
-        0,
-        True,
-    )
+def test_a_format_without_frames_takes_the_first_and_tells(srx):
+    write_frames("a.gif")
+    result = srx(f"upscale a.gif b.jpg {WORDS}", code=0)
+    assert "holds 3 pictures: only the first is used" in result.err
 
 
-def test_an_animation_that_is_cut_short_fails_and_leaves_nothing(srx, tmp_path):
-    write_frames(tmp_path / "a.webp")
-    (tmp_path / "a.webp").write_bytes((tmp_path / "a.webp").read_bytes()[:-60])
-    done = srx("upscale", tmp_path / "a.webp", tmp_path / "out", *WORDS)
-    assert (done.code, "a.webp" in done.err) == (2, True)
-    assert not list((tmp_path / "out").glob("*"))
+def test_an_animation_that_is_cut_short_fails_and_leaves_nothing(srx):
+    write_frames("a.webp")
+    Path("a.webp").write_bytes(Path("a.webp").read_bytes()[:-60])
+    assert "a.webp" in srx(f"upscale a.webp out {WORDS}", code=2).err
+    assert not list(Path("out").glob("*"))
 
 
-def test_out_of_memory_starts_over_with_smaller_tiles(srx, tmp_path, monkeypatch):
+def test_out_of_memory_starts_over_with_smaller_tiles(srx, monkeypatch):
     real = TorchEngine.start
 
-    def small(self, tiles, *more):
+    def small(self, tiles, *arguments):
         if tiles[0].shape[1] > 24:
             raise MemoryError
-        return real(self, tiles, *more)
+        return real(self, tiles, *arguments)
 
-    write_frames(tmp_path / "a.gif", size=(30, 20))
+    write_frames("a.gif", size=(30, 20))
     monkeypatch.setattr(TorchEngine, "start", small)
-    words = (*WORDS, "--tile", 28, "--overlap", 4)
-    srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *words, code=0)
-    assert len(frames_of(tmp_path / "b.gif")) == 3
+    words = f"{WORDS} --tile 28 --overlap 4"
+    srx("upscale a.gif b.gif", words, code=0)
+    assert len(frames_of("b.gif")) == 3
 
 
 def test_a_bomb_among_animations_stops_none_of_them(srx, tmp_path):
@@ -111,81 +107,80 @@ def test_a_bomb_among_animations_stops_none_of_them(srx, tmp_path):
     write_frames(source / "a.gif")
     (source / "bomb.gif").write_bytes(BOMB)
     write_frames(source / "c.webp", lossless=True)
-    dry = srx("upscale", source, tmp_path / "out", *WORDS, "--dry-run")
-    assert (dry.code, "1 problems" in dry.out) == (1, True)
-    report = tmp_path / "report.jsonl"
-    done = srx("upscale", source, tmp_path / "out", *WORDS, "--report", report, code=1)
-    assert "bomb.gif: the file is damaged or cut short: 2 bytes cannot hold" in done.err
-    assert "defect" not in done.err
-    lines = [json.loads(line) for line in report.read_text().splitlines()]
+    assert "1 problems" in srx(f"upscale {source} out {WORDS} --dry-run", code=1).out
+    result = srx(f"upscale {source} out {WORDS} --report report.jsonl", code=1)
+    assert (
+        "bomb.gif: the file is damaged or cut short: 2 bytes cannot hold" in result.err
+    )
+    assert "defect" not in result.err
+    lines = json_lines("report.jsonl")
     states = {Path(line["source"]).name: line["state"] for line in lines}
     assert states == {"a.gif": "done", "bomb.gif": "failed", "c.webp": "done"}
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+    assert names_in("out") == [
         "a.gif",
         "c.webp",
     ]
-    assert len(frames_of(tmp_path / "out" / "a.gif")) == 3
+    assert len(frames_of("out/a.gif")) == 3
 
 
-def test_frames_of_a_gif_that_are_larger_than_it_are_cut(srx, tmp_path):
+def test_frames_of_a_gif_that_are_larger_than_it_are_cut(srx):
     white = Image.new("P", (6, 6), 1)
     white.putpalette([0, 0, 0, 255, 255, 255])
     white.putpixel((5, 5), 0)
-    white.save(tmp_path / "white.gif")
-    data = (tmp_path / "white.gif").read_bytes()
+    white.save("white.gif")
+    data = Path("white.gif").read_bytes()
     packed = data[data.index(b"\x2c") + 10 : -1]
-    (tmp_path / "a.gif").write_bytes(gif_of(BLACK_PIXEL, (6, packed)))
-    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS)
-    assert (done.code, "beyond the animation are cut" in done.err) == (0, True)
-    frames = frames_of(tmp_path / "b.gif")
+    Path("a.gif").write_bytes(gif_of(BLACK_PIXEL, (6, packed)))
+    result = srx(f"upscale a.gif b.gif {WORDS}", code=0)
+    assert "beyond the animation are cut" in result.err
+    frames = frames_of("b.gif")
     assert [frame.shape for frame in frames] == [(8, 8, 3)] * 2
     assert (frames[1] == 255).all()
 
 
 @pytest.mark.parametrize("stated", [2, 7, 2**31, 2**32 - 1])
-def test_an_animated_png_is_taken_by_the_frames_that_it_holds(srx, tmp_path, stated):
-    write_frames(tmp_path / "a.png")
-    data = bytearray((tmp_path / "a.png").read_bytes())
-    place = data.index(b"acTL")
-    data[place + 4 : place + 8] = struct.pack(">I", stated)
-    data[place + 12 : place + 16] = struct.pack(
-        ">I", zlib.crc32(bytes(data[place : place + 12]))
+def test_an_animated_png_is_taken_by_the_frames_that_it_holds(srx, stated):
+    write_frames("a.png")
+    data = bytearray(Path("a.png").read_bytes())
+    offset = data.index(b"acTL")
+    data[offset + 4 : offset + 8] = struct.pack(">I", stated)
+    data[offset + 12 : offset + 16] = struct.pack(
+        ">I", zlib.crc32(bytes(data[offset : offset + 12]))
     )
-    (tmp_path / "a.png").write_bytes(data)
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "b.png", *WORDS, code=0)
-    assert (f"an animation of {stated} pictures" in done.err) == (stated > 3)
-    found = frames_of(tmp_path / "b.png")
+    Path("a.png").write_bytes(data)
+    result = srx(f"upscale a.png b.png {WORDS}", code=0)
+    assert (f"an animation of {stated} pictures" in result.err) == (stated > 3)
+    frames = frames_of("b.png")
     count = min(stated, 3) if stated <= 2**31 else 1
-    assert [tuple(frame[8, 12]) for frame in found] == COLOURS[:count]
+    assert [tuple(frame[8, 12]) for frame in frames] == COLOURS[:count]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp"])
-def test_frames_of_a_turned_animation_are_turned(srx, tmp_path, suffix):
-    exif = Image.Exif()
-    exif[0x0112] = 6
+def test_frames_of_a_turned_animation_are_turned(srx, suffix):
+    exif = turned_exif(6)
     lossless = {"lossless": True} if suffix == ".webp" else {}
-    write_frames(tmp_path / f"a{suffix}", exif=exif, **lossless)
-    srx("upscale", tmp_path / f"a{suffix}", tmp_path / f"b{suffix}", *WORDS, code=0)
-    with Image.open(tmp_path / f"a{suffix}") as image:
-        first = ImageOps.exif_transpose(image.convert("RGB"))
-    found = frames_of(tmp_path / f"b{suffix}")
-    assert [frame.shape for frame in found] == [(16, 12, 3)] * 3
-    small = found[0].reshape(8, 2, 6, 2, 3).mean(axis=(1, 3))
-    assert np.abs(small - np.asarray(first)).mean() < 8
+    write_frames(f"a{suffix}", exif=exif, **lossless)
+    srx(f"upscale a{suffix} b{suffix} {WORDS}", code=0)
+    with Image.open(f"a{suffix}") as image:
+        upright = ImageOps.exif_transpose(image.convert("RGB"))
+    frames = frames_of(f"b{suffix}")
+    assert [frame.shape for frame in frames] == [(16, 12, 3)] * 3
+    small = frames[0].reshape(8, 2, 6, 2, 3).mean(axis=(1, 3))
+    assert np.abs(small - np.asarray(upright)).mean() < 8
 
 
 def test_an_animation_without_room_on_the_disk_says_how_much_it_takes(
     srx, tmp_path, monkeypatch
 ):
-    write_frames(tmp_path / "a.gif")
+    write_frames("a.gif")
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     for dry in ([], ["--dry-run"]):
-        done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS, *dry)
-        assert done.code == 2
-        said = done.err + done.out
+        result = srx(f"upscale a.gif b.gif {WORDS}", *dry, code=2)
+        printed = result.err + result.out
         assert re.search(
-            r"a\.gif: its 3 pictures take .* when enlarged, and .* are free in ", said
+            r"a\.gif: its 3 pictures take .* when enlarged, and .* are free in ",
+            printed,
         )
 
 
@@ -199,15 +194,12 @@ def test_an_animation_without_room_on_the_disk_says_how_much_it_takes(
         ),
     ],
 )
-def test_the_true_reason_why_frames_cannot_be_kept(
-    srx, tmp_path, monkeypatch, code, words
-):
+def test_the_true_reason_why_frames_cannot_be_kept(srx, monkeypatch, code, words):
     def fail(*_):
         raise OSError(code, "no")
 
-    write_frames(tmp_path / "a.gif")
+    write_frames("a.gif")
     monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 1)
     monkeypatch.setattr("os.posix_fallocate", fail)
-    done = srx("upscale", tmp_path / "a.gif", tmp_path / "b.gif", *WORDS, code=2)
-    assert words in done.err
-    assert [path.name for path in tmp_path.iterdir()] == ["a.gif"]
+    assert words in srx(f"upscale a.gif b.gif {WORDS}", code=2).err
+    assert names_in() == ["a.gif"]

@@ -4,35 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 from scipy.ndimage import gaussian_filter
 
-from tests.fixtures.photographs import PLACE, write_by_gdal
+from tests.fixtures.pictures import read_pixels, repeated
 
 IS_DATA = "is called alpha, but has the values of data"
 SIDE = 64
-
-
-@pytest.fixture
-def enlarge(srx, tmp_path):
-    """Enlarge a raster of these bands; return what was printed and the open result."""
-
-    def run(pixels, *options, names=(), **profile):
-        def describe(file):
-            for band, name in enumerate(names, 1):
-                file.set_band_description(band, name)
-
-        path = write_by_gdal(
-            tmp_path / "a.tif", pixels, then=describe, **PLACE, **profile
-        )
-        target = tmp_path / "out.tif"
-        words = ("-s", "2", "-m", "bicubic", "--overwrite", *options)
-        said = srx("upscale", path, target, *words, code=0).err
-        return " ".join(said.split()), rasterio.open(target)
-
-    return run
 
 
 @pytest.fixture
@@ -48,13 +27,19 @@ def infrared(astronaut):
     return band
 
 
-def repeated(band):
-    return band.repeat(2, axis=0).repeat(2, axis=1)
+def named(names):
+    """Give the bands of an open file their names."""
+
+    def describe(file):
+        for band, name in enumerate(names, 1):
+            file.set_band_description(band, name)
+
+    return describe
 
 
 def test_a_fourth_band_of_many_values_is_data(enlarge, colours, infrared):
-    said, out = enlarge(np.dstack([colours, infrared]))
-    assert f"band 4 {IS_DATA}" in said
+    printed, out = enlarge(np.dstack([colours, infrared]))
+    assert f"band 4 {IS_DATA}" in printed
     assert not np.array_equal(out.read(4), repeated(infrared))
     with enlarge(colours)[1] as alone:
         assert np.array_equal(out.read([1, 2, 3]), alone.read())
@@ -63,43 +48,32 @@ def test_a_fourth_band_of_many_values_is_data(enlarge, colours, infrared):
 
 def test_the_user_says_what_the_fourth_band_is(enlarge, colours, infrared):
     pixels = np.dstack([colours, infrared])
-    said, out = enlarge(pixels, "--alpha", "yes")
-    assert IS_DATA not in said
+    printed, out = enlarge(pixels, "--alpha yes")
+    assert IS_DATA not in printed
     assert out.colorinterp[3] == ColorInterp.alpha
     pixels[:, :, 3] = 255
-    said, out = enlarge(pixels, "--alpha", "no")
+    printed, out = enlarge(pixels, "--alpha no")
     assert out.colorinterp[3] == ColorInterp.undefined
     assert (out.read(4) == 255).all()
 
 
-def soft(kind):
+def soft(shape):
     """Alpha that is opaque in the middle, or fades all the way."""
-    if kind == "fading":
+    if shape == "fading":
         return np.broadcast_to(np.linspace(0, 250, SIDE).astype("uint8"), (SIDE, SIDE))
     disc = np.zeros((SIDE, SIDE))
     disc[12:52, 12:52] = 255
     return np.rint(gaussian_filter(disc, 3)).astype("uint8")
 
 
-@pytest.mark.parametrize("kind", ["feathered", "fading"])
-def test_soft_alpha_becomes_that_of_the_photograph(
-    srx, tmp_path, enlarge, colours, kind
-):
-    pixels = np.dstack([colours, soft(kind)])
-    said, out = enlarge(pixels)
-    assert IS_DATA not in said
-    Image.fromarray(pixels).save(tmp_path / "b.png")
-    srx(
-        "upscale",
-        tmp_path / "b.png",
-        tmp_path / "b2.png",
-        "-s",
-        2,
-        "-m",
-        "bicubic",
-        code=0,
-    )
-    photograph = np.asarray(Image.open(tmp_path / "b2.png"))
+@pytest.mark.parametrize("shape", ["feathered", "fading"])
+def test_soft_alpha_becomes_that_of_the_photograph(srx, enlarge, colours, shape):
+    pixels = np.dstack([colours, soft(shape)])
+    printed, out = enlarge(pixels)
+    assert IS_DATA not in printed
+    Image.fromarray(pixels).save("b.png")
+    srx("upscale b.png b2.png -s 2 -m bicubic", code=0)
+    photograph = read_pixels("b2.png")
     assert np.array_equal(out.read(4), photograph[:, :, 3])
     seen = out.read(4) > 0
     assert (out.read([1, 2, 3])[:, seen].max(axis=0) > 0).mean() > 0.9
@@ -107,10 +81,10 @@ def test_soft_alpha_becomes_that_of_the_photograph(
 
 def test_parts_of_soft_alpha_fit_each_other(monkeypatch, enlarge, colours):
     pixels = np.dstack([colours, soft("feathered")])
-    whole = enlarge(pixels)[1].read()
+    at_once = enlarge(pixels)[1].read()
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 16)
-    assert np.array_equal(enlarge(pixels)[1].read(), whole)
+    assert np.array_equal(enlarge(pixels)[1].read(), at_once)
 
 
 def test_floats_under_alpha_stay_finite(enlarge, colours):
@@ -134,8 +108,10 @@ def test_floats_under_alpha_stay_finite(enlarge, colours):
 def test_names_of_bands_say_what_is_red(enlarge, colours, infrared, names):
     pixels = np.dstack([colours[:, :, ::-1], infrared])
     options = ("-m", "g-idrn")
-    said, out = enlarge(pixels, *options, names=names, photometric="MINISBLACK")
-    assert "are taken for red" not in said
+    printed, out = enlarge(
+        pixels, *options, then=named(names), photometric="MINISBLACK"
+    )
+    assert "are taken for red" not in printed
     assert out.descriptions == names
     with enlarge(colours, *options)[1] as alone:
         assert np.array_equal(out.read([3, 2, 1]), alone.read())
@@ -144,8 +120,8 @@ def test_names_of_bands_say_what_is_red(enlarge, colours, infrared, names):
 def test_many_bands_are_grouped_by_their_names(enlarge, colours, infrared):
     pixels = np.dstack([infrared, colours, infrared])
     names = ("coastal", "red", "green", "blue", "swir")
-    said, _ = enlarge(pixels, names=names, photometric="MINISBLACK")
-    assert "each enlarged alone" not in said
+    printed, _ = enlarge(pixels, then=named(names), photometric="MINISBLACK")
+    assert "each enlarged alone" not in printed
 
 
 def test_the_order_of_bands_stays_and_pillow_reads_them(enlarge, colours, infrared):
@@ -153,8 +129,11 @@ def test_the_order_of_bands_stays_and_pillow_reads_them(enlarge, colours, infrar
     pixels = np.dstack([colours, opaque, infrared])
     _, out = enlarge(pixels, photometric="RGB", alpha="yes")
     assert out.colorinterp[:4] == (
-        ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha
-    )  # fmt: skip
+        ColorInterp.red,
+        ColorInterp.green,
+        ColorInterp.blue,
+        ColorInterp.alpha,
+    )
     assert (out.read(4) == 255).all()
     with Image.open(out.name) as image:
         assert image.mode == "RGBA"

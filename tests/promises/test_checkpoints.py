@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import warnings
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -21,11 +22,13 @@ from srcli import upscale
 from srcli.inference.building import choose_tiling
 from srcli.models.recognition import FAITHFUL, best_range
 from srcli.models.weights import default_scale, load_model, weights_dir
+from tests.fixtures.pictures import read_pixels
 
-BLACK, EXACT = -1.0, 0.0
+BLACK = -1.0
+EXACT = 0.0
 
 
-def srvgg(last: float = EXACT, fold: float | None = None):
+def srvgg(weight: float = EXACT, fold: float | None = None):
     """A file by Real-ESRGAN's names, x2, that repeats pixels and adds ``last`` times the picture.
 
     With ``fold``, darker values than that become wrong: none are where white is 255,
@@ -33,19 +36,19 @@ def srvgg(last: float = EXACT, fold: float | None = None):
     """
     identity = torch.zeros(3, 3, 3, 3)
     identity[range(3), range(3), 1, 1] = 1
-    found = {"body.0.weight": identity, "body.0.bias": torch.zeros(3)}
-    found |= {"body.1.weight": torch.ones(3), "body.3.weight": torch.ones(3)}
-    found |= {"body.2.weight": identity.clone(), "body.2.bias": torch.zeros(3)}
-    found |= {
-        "body.4.weight": last * identity.repeat_interleave(4, 0),
+    tensors = {"body.0.weight": identity, "body.0.bias": torch.zeros(3)}
+    tensors |= {"body.1.weight": torch.ones(3), "body.3.weight": torch.ones(3)}
+    tensors |= {"body.2.weight": identity.clone(), "body.2.bias": torch.zeros(3)}
+    tensors |= {
+        "body.4.weight": weight * identity.repeat_interleave(4, 0),
         "body.4.bias": zeros(12),
     }
     if fold is not None:
-        found["body.0.weight"] = -identity
-        found["body.0.bias"] = torch.full((3,), fold)
-        found["body.1.weight"] = zeros(3)
-        found["body.4.weight"] = identity.repeat_interleave(4, 0)
-    return found
+        tensors["body.0.weight"] = -identity
+        tensors["body.0.bias"] = torch.full((3,), fold)
+        tensors["body.1.weight"] = zeros(3)
+        tensors["body.4.weight"] = identity.repeat_interleave(4, 0)
+    return tensors
 
 
 def edsr():
@@ -54,25 +57,24 @@ def edsr():
     As EDSR itself has it, white would be 255.
     """
 
-    def conv(given: int, taken: int, pairs) -> torch.Tensor:
-        weight = torch.zeros(given, taken, 3, 3)
-        for row, column, value in pairs:
-            weight[row, column, 1, 1] = value
+    def conv(out_channels, in_channels, rows, columns, value=1):
+        weight = torch.zeros(out_channels, in_channels, 3, 3)
+        weight[rows, columns, 1, 1] = value
         return weight
 
-    three = range(3)
+    three = torch.arange(3)
     weights = {
-        "head.0": conv(8, 3, [(i, i, 1) for i in three]),
-        "body.0.body.0": conv(8, 8, [(i, i, 1) for i in three]),
-        "body.0.body.2": conv(8, 8, [(3 + i, i, 1) for i in three]),
-        "body.1": conv(8, 8, [(i, 3 + i, -2) for i in three]),
-        "tail.0.0": conv(32, 8, [(4 * i + k, i, 1) for i in three for k in range(4)]),
-        "tail.1": conv(3, 8, [(i, i, 1) for i in three]),
+        "head.0": conv(8, 3, three, three),
+        "body.0.body.0": conv(8, 8, three, three),
+        "body.0.body.2": conv(8, 8, 3 + three, three),
+        "body.1": conv(8, 8, three, 3 + three, -2),
+        "tail.0.0": conv(32, 8, torch.arange(12), three.repeat_interleave(4)),
+        "tail.1": conv(3, 8, three, three),
     }
-    found = {f"{name}.weight": value for name, value in weights.items()}
-    found |= {f"{name}.bias": zeros(len(value)) for name, value in weights.items()}
-    found["body.0.body.0.bias"] = torch.full((8,), -2.0)
-    return found
+    tensors = {f"{name}.weight": value for name, value in weights.items()}
+    tensors |= {f"{name}.bias": zeros(len(value)) for name, value in weights.items()}
+    tensors["body.0.body.0.bias"] = torch.full((8,), -2.0)
+    return tensors
 
 
 zeros = torch.zeros
@@ -97,33 +99,34 @@ def enlarge(srx, picture, tmp_path):
     """Enlarge the picture by a checkpoint: what the command said, and the pixels, if any."""
 
     def call(content, *options, name="w.pth"):
-        path, out = tmp_path / name, tmp_path / "out.png"
+        path = tmp_path / name
+        out = tmp_path / "out.png"
         out.unlink(missing_ok=True)
         if content is not None:
             torch.save(content, path)
-        result = srx("upscale", picture[0], out, "-m", path, *options)
-        return result, np.asarray(Image.open(out)).astype(int) if out.exists() else None
+        result = srx("upscale", picture[0], out, f"-m {path}", *options)
+        return result, read_pixels(out).astype(int) if out.exists() else None
 
     return call
 
 
 @pytest.mark.parametrize(
-    ("make", "found", "wrong"),
+    ("make", "value_range", "wrong"),
     [(lambda: srvgg(fold=5.0), "255", "1"), (edsr, "1", "255")],
 )
 def test_the_range_of_values_of_a_relative_is_found_and_said(
-    enlarge, picture, make, found, wrong
+    enlarge, picture, make, value_range, wrong
 ):
     result, pixels = enlarge(make())
     assert result.code == 0
     assert (
-        f"takes values from 0 to {found}, not to {wrong}, as a test picture shows"
+        f"takes values from 0 to {value_range}, not to {wrong}, as a test picture shows"
         in result.err
     )
     assert abs(pixels - picture[1]).max() <= 1
-    result, pixels = enlarge(make(), "--value-range", found)
+    result, pixels = enlarge(make(), f"--value-range {value_range}")
     assert abs(pixels - picture[1]).max() <= 1
-    result, pixels = enlarge(make(), "--value-range", wrong)
+    result, pixels = enlarge(make(), f"--value-range {wrong}")
     assert result.code == 0
     assert abs(pixels - picture[1]).mean() > 20
 
@@ -139,7 +142,7 @@ def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
 
 
 def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(
-    enlarge, srx, tmp_path, picture
+    enlarge, srx, picture
 ):
     result, pixels = enlarge(srvgg(BLACK))
     assert (result.code, pixels) == (2, None)
@@ -148,35 +151,22 @@ def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(
         in result.err
     )
     assert "--value-range 1 or 255 uses it as it is" in result.err
-    result, pixels = enlarge(None, "--value-range", "1")
+    result, pixels = enlarge(None, "--value-range 1")
     assert result.code == 0
     assert pixels.max() == 0
 
 
 def test_eval_says_which_models_are_below_bicubic_and_keeps_ranges_apart(
-    enlarge, srx, tmp_path, picture
+    enlarge, srx, picture
 ):
-    torch.save(srvgg(fold=5.0), tmp_path / "w.pth")
-    (tmp_path / "set").mkdir()
-    Image.fromarray(picture[1]).resize((64, 64)).save(tmp_path / "set" / "a.png")
-    run = [
-        *(
-            "eval",
-            "-m",
-            tmp_path / "w.pth",
-            "-m",
-            "bicubic",
-            "--data",
-            tmp_path / "set",
-        ),
-        *("-s", "2", "--metrics", "psnr", "--no-cost", "--markdown", tmp_path / "e.md"),
-    ]
-    good = srx(*run)
-    assert "below bicubic" not in good.err + good.out + (tmp_path / "e.md").read_text(
-        "utf-8"
-    )
-    bad = srx(*run, "--value-range", "1", code=0)
-    for text in (" ".join(bad.out.split()), (tmp_path / "e.md").read_text("utf-8")):
+    torch.save(srvgg(fold=5.0), "w.pth")
+    Path("set").mkdir()
+    Image.fromarray(picture[1]).resize((64, 64)).save("set/a.png")
+    command = "eval -m w.pth -m bicubic --data set -s 2 --metrics psnr --no-cost"
+    good = srx(command, "--markdown e.md")
+    assert "below bicubic" not in good.err + good.out + Path("e.md").read_text("utf-8")
+    bad = srx(command, "--markdown e.md --value-range 1", code=0)
+    for text in (" ".join(bad.out.split()), Path("e.md").read_text("utf-8")):
         assert "w is below bicubic interpolation on set" in text
         assert "bicubic is below" not in text
 
@@ -219,7 +209,9 @@ def spandrel(monkeypatch):
     library.network = Outside("plain")
 
     class Descriptor:
-        scale, input_channels, output_channels = 2, 3, 3
+        scale = 2
+        input_channels = 3
+        output_channels = 3
         supports_half = supports_bfloat16 = False
         size_requirements = SimpleNamespace(minimum=1, multiple_of=1, square=False)
         tiling = SimpleNamespace(name="SUPPORTED")
@@ -252,9 +244,9 @@ def test_spandrel_gets_its_try_before_a_relative_is_refused(enlarge, picture, sp
 
 
 def test_the_needs_of_a_network_of_spandrel_are_respected(
-    spandrel, picture, tmp_path, monkeypatch
+    spandrel, picture, monkeypatch
 ):
-    path = str(tmp_path / "w.pth")
+    path = "w.pth"
     torch.save({"x": zeros(2)}, path)
     needs = SimpleNamespace(minimum=24, multiple_of=16, square=False)
     monkeypatch.setattr(spandrel.ImageModelDescriptor, "size_requirements", needs)
@@ -266,8 +258,8 @@ def test_the_needs_of_a_network_of_spandrel_are_respected(
     assert choose_tiling(path, network).tile > 100_000
     assert choose_tiling(path, network, 64).tile == 64
     seen = []
-    spandrel.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    upscaled = upscale(np.asarray(Image.open(picture[0])), path, 2, precision="bf16")
+    spandrel.network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    upscaled = upscale(read_pixels(picture[0]), path, 2, precision="bf16")
     assert np.array_equal(upscaled, picture[1])
     assert {(*x.shape, x.dtype) for x in seen} == {(1, 3, 32, 32, torch.float32)}
 
@@ -310,23 +302,23 @@ def test_work_is_counted_in_inference_mode_and_what_cannot_be_is_a_dash(
     srx, tmp_path, spandrel, network, counted
 ):
     spandrel.network = network
-    torch.save({"x": zeros(2)}, tmp_path / "w.pth")
-    run = ("-m", tmp_path / "w.pth", "-s", "2", "--markdown", "-")
-    bench = srx("bench", *run, "--size", "16x16", "--rounds", "1")
-    (tmp_path / "set").mkdir()
+    torch.save({"x": zeros(2)}, "w.pth")
+    run = "-m w.pth -s 2 --markdown -"
+    bench = srx(f"bench {run} --size 16x16 --rounds 1", code=0)
+    Path("set").mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "set" / "a.png")
-    scored = srx("eval", *run, "--data", tmp_path / "set", "--metrics", "psnr")
-    assert (bench.code, scored.code) == (0, 0)
-    for said in (bench.out, scored.out):
+    Image.fromarray(noise).save("set/a.png")
+    scored = srx(f"eval {run} --data set --metrics psnr", code=0)
+    for text in (bench.out, scored.out):
         (row,) = [
-            line for line in said.splitlines() if line.startswith("| w | 9 | 256×256 |")
+            line for line in text.splitlines() if line.startswith("| w | 9 | 256×256 |")
         ]
         # 3 products for each of 3 channels and 256x256 pixels
         assert f" {'589.8 K' if counted else '–'} |" in row
 
 
-GOOD, RAW = srvgg(), srvgg(BLACK)
+GOOD = srvgg()
+RAW = srvgg(BLACK)
 AVERAGED = "averaged weights"
 
 
@@ -335,25 +327,54 @@ def under(prefix: str, tensors):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
-        *(({raw: RAW, ema: GOOD}, AVERAGED) for raw, ema in [
-            ("model", "ema"), ("state_dict", "state_dict_ema"), ("params", "params_ema"),
-            ("net", "model_ema"), ("model_state_dict", "ema_state_dict"), ("net_g", "net_g_ema"),
-        ]),
-        *(({name: GOOD, "epoch": 3}, "") for name in [
-            "net", "model_state_dict", "generator", "netG", "net_g", "network",
-        ]),
+        *(
+            ({raw: RAW, ema: GOOD}, AVERAGED)
+            for raw, ema in [
+                ("model", "ema"),
+                ("state_dict", "state_dict_ema"),
+                ("params", "params_ema"),
+                ("net", "model_ema"),
+                ("model_state_dict", "ema_state_dict"),
+                ("net_g", "net_g_ema"),
+            ]
+        ),
+        *(
+            ({name: GOOD, "epoch": 3}, "")
+            for name in [
+                "net",
+                "model_state_dict",
+                "generator",
+                "netG",
+                "net_g",
+                "network",
+            ]
+        ),
         ({"model": {"state_dict": RAW, "ema": GOOD}}, AVERAGED),
         ({"generator": GOOD, "discriminator": {"w.weight": zeros(3)}}, ""),
         ({"ema": under("ema_model.", GOOD) | under("online_model.", RAW)}, AVERAGED),
         (under("generator_ema.", GOOD) | under("generator.", RAW), AVERAGED),
         (under("net_g.", GOOD) | under("net_d.", {"w.weight": zeros(3)}), ""),
         ({"state_dict": under("model.", GOOD) | {"loss.vgg.0.weight": zeros(3)}}, ""),
-        *((under(prefix, GOOD), "") for prefix in [
-            "module.", "_orig_mod.", "model.", "net_g.module.", "generator.", "ema.", "G.",
-        ]),
-        (under("net.", RAW) | under("ema.module.", GOOD) | {"ema.n_averaged": zeros(1)}, AVERAGED),
+        *(
+            (under(prefix, GOOD), "")
+            for prefix in [
+                "module.",
+                "_orig_mod.",
+                "model.",
+                "net_g.module.",
+                "generator.",
+                "ema.",
+                "G.",
+            ]
+        ),
+        (
+            under("net.", RAW)
+            | under("ema.module.", GOOD)
+            | {"ema.n_averaged": zeros(1)},
+            AVERAGED,
+        ),
         ({"state_dict": under("module.", GOOD) | {"n_averaged": torch.tensor(3)}}, ""),
         ({"model": RAW, "ema": {"decay": 0.9, "shadow": GOOD}}, AVERAGED),
         ({"ema": 0.99, "model": GOOD}, ""),
@@ -362,20 +383,19 @@ def under(prefix: str, tensors):
         ({"net": GOOD, "best": np.float64(31.2), "psnr": np.array([1.0, 2.0])}, ""),
         ({"net": GOOD, "args": argparse.Namespace(lr=1e-3, step=np.int64(4))}, ""),
     ],
-)  # fmt: skip
-def test_the_network_of_a_checkpoint_is_found(enlarge, picture, content, said):
+)
+def test_the_network_of_a_checkpoint_is_found(enlarge, picture, content, message):
     result, pixels = enlarge(content)
     assert result.code == 0, result.err
     assert abs(pixels - picture[1]).max() <= 1
-    assert (AVERAGED in result.err, "value" in result.err) == (bool(said), False)
+    assert (AVERAGED in result.err, "value" in result.err) == (bool(message), False)
 
 
-def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(
-    srx, tmp_path
-):
-    path = tmp_path / "w.pth"
-    torch.save({"params": GOOD, "params_ema": under("module.", srvgg(fold=5.0))}, path)
-    text = " ".join(srx("models", "-v", path, code=0).out.split())
+def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(srx):
+    torch.save(
+        {"params": GOOD, "params_ema": under("module.", srvgg(fold=5.0))}, "w.pth"
+    )
+    text = " ".join(srx("models -v w.pth", code=0).out.split())
     for words in (
         "weights of srvgg x2",
         "averaged weights (params_ema.module) are used, not params",
@@ -384,7 +404,7 @@ def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(
         "values 0 to 255 in the network",
     ):
         assert words in text
-    (model,) = json.loads(srx("models", "-v", path, "--json", "-", code=0).out)
+    (model,) = json.loads(srx("models -v w.pth --json -", code=0).out)
     figures = model["cards"][0]["test_picture"]
     assert figures["255"] > FAITHFUL > figures["1"]
     assert (
@@ -393,9 +413,9 @@ def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(
     )
 
 
-def test_models_tells_of_networks_of_spandrel(srx, tmp_path, spandrel):
-    torch.save({"x": zeros(2)}, tmp_path / "w.pth")
-    text = " ".join(srx("models", "-v", tmp_path / "w.pth", code=0).out.split())
+def test_models_tells_of_networks_of_spandrel(srx, spandrel):
+    torch.save({"x": zeros(2)}, "w.pth")
+    text = " ".join(srx("models -v w.pth", code=0).out.split())
     for words in (
         "weights of spandrel x2",
         "network Outside()",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -15,6 +16,7 @@ from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
 from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.pictures import repeated
 
 PLACE = {"crs": "EPSG:32632", "transform": Affine(10, 0, 500_000, 0, -10, 5_000_000)}
 COLOURS = {
@@ -51,13 +53,11 @@ def enlarge(srx, tmp_path):
     """Enlarge a file; return what was printed and the open result."""
 
     def run(path, *options, scale=2, ending="tif"):
-        target = tmp_path / f"out-{len(list(tmp_path.iterdir()))}.{ending}"
-        done = srx(
-            "upscale", path, target, "-s", scale, "-m", "bicubic", *options, code=0
-        )
+        target = f"out-{len(list(tmp_path.iterdir()))}.{ending}"
+        result = srx(f"upscale {path} {target} -s {scale} -m bicubic", *options, code=0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            return done.err, rasterio.open(target)
+            return result.err, rasterio.open(target)
 
     return run
 
@@ -81,17 +81,16 @@ def picture(levels, dtype="uint8", noise=0.2):
     )
 
 
-def repeated(pixels, scale):
-    return pixels.repeat(scale, axis=-2).repeat(scale, axis=-1)
-
-
 def legend(path):
     """What GDAL knows of the values of band 1: colours, category names, attribute table."""
     with rasterio.io.MemoryFile(ext=".vrt") as memory:
         gdal_copy(str(path), memory.name, driver="VRT")
         root = ET.fromstring(memory.read())
     names = ("ColorTable", "CategoryNames", "GDALRasterAttributeTable")
-    return [ET.tostring(one).split() for name in names for one in root.iter(name)]
+    elements: list[bytes] = []
+    for name in names:
+        elements += map(ET.tostring, root.iter(name))
+    return list(map(bytes.split, elements))
 
 
 DTYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -170,20 +169,20 @@ def test_bands_of_classes_in_a_stack_are_told_one_by_one(save, enlarge, name, ta
     path = save(
         "a.tif", stack, nodata=0, names=names, then=lambda f: f.update_tags(3, **tags)
     )
-    text, out = enlarge(path, "--rgb", "1,2,4")
-    found = out.read()
+    text, out = enlarge(path, "--rgb 1,2,4")
+    values = out.read()
     assert "band 3 (" in text
     assert LINE in text
-    assert np.array_equal(found[2], repeated(stack[2], 2))
+    assert np.array_equal(values[2], repeated(stack[2], 2))
     assert out.tags()["SRX_NEAREST_BANDS"] == "3"  # which the model has not made
-    with enlarge(path, "--rgb", "1,2,4", "--bidx", "1,2,4,5")[1] as rest:
-        assert np.array_equal(found[[0, 1, 3, 4]], rest.read())
-    text, out = enlarge(path, "--classes", "no")
+    with enlarge(path, "--rgb 1,2,4 --bidx 1,2,4,5")[1] as three_bands:
+        assert np.array_equal(values[[0, 1, 3, 4]], three_bands.read())
+    text, out = enlarge(path, "--classes no")
     assert LINE not in text
-    assert not np.array_equal(out.read(3), found[2])
+    assert not np.array_equal(out.read(3), values[2])
 
 
-def test_a_class_band_of_fewer_bits_joins_the_others(save, enlarge, tmp_path):
+def test_a_class_band_of_fewer_bits_joins_the_others(save, enlarge):
     scene = save("b.tif", picture(3000, "uint16"))
     classes = save("c.tif", patches([1, 4, 200], height=90, width=80))
     parts = [
@@ -191,15 +190,15 @@ def test_a_class_band_of_fewer_bits_joins_the_others(save, enlarge, tmp_path):
         ("Byte", "<Description>Fmask</Description>", classes),
     ]
     bands = "".join(
-        f'<VRTRasterBand dataType="{kind}" band="{number}">{extra}<SimpleSource><SourceFilename>'
+        f'<VRTRasterBand dataType="{dtype}" band="{number}">{extra}<SimpleSource><SourceFilename>'
         f"{file}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
-        for number, (kind, extra, file) in enumerate(parts, 1)
+        for number, (dtype, extra, file) in enumerate(parts, 1)
     )
-    (tmp_path / "a.vrt").write_text(
+    Path("a.vrt").write_text(
         f'<VRTDataset rasterXSize="80" rasterYSize="90"><GeoTransform>0,1,0,0,0,-1</GeoTransform>'
         f"{bands}</VRTDataset>"
     )
-    out = enlarge(tmp_path / "a.vrt")[1]
+    out = enlarge("a.vrt")[1]
     with rasterio.open(classes) as file:
         assert np.array_equal(out.read(2), repeated(file.read(1), 2))
     assert out.dtypes == ("uint16", "uint16")
@@ -242,20 +241,18 @@ def test_few_values_in_order_are_a_picture_until_the_user_says_not(save, enlarge
         "holds only 6 different values: taken for a picture; --classes yes if not"
         in text
     )
-    text, out = enlarge(path, "--classes", "yes")
+    text, out = enlarge(path, "--classes yes")
     assert "different values" not in text
     assert np.array_equal(out.read(1), repeated(pixels, 2))
 
 
 @pytest.mark.parametrize(("mode", "bands"), [("auto", 1), ("yes", 1), ("no", 3)])
-def test_classes_of_a_palette_picture_are_up_to_the_user(
-    save, enlarge, tmp_path, mode, bands
-):
+def test_classes_of_a_palette_picture_are_up_to_the_user(save, enlarge, mode, bands):
     path = save("a.tif", patches(list(COLOURS)), colours=COLOURS, photometric="palette")
-    assert enlarge(path, "--classes", mode)[1].count == bands
-    gdal_copy(str(path), str(tmp_path / "a.png"), driver="PNG")
-    (tmp_path / "a.png.aux.xml").unlink()
-    _, out = enlarge(tmp_path / "a.png", "--classes", mode, ending="png")
+    assert enlarge(path, f"--classes {mode}")[1].count == bands
+    gdal_copy(str(path), "a.png", driver="PNG")
+    Path("a.png.aux.xml").unlink()
+    _, out = enlarge("a.png", f"--classes {mode}", ending="png")
     assert out.count == (1 if mode == "yes" else 3)  # without a place it is a picture
 
 
@@ -272,26 +269,27 @@ def test_overviews_of_classes_hold_classes(save, enlarge, options, bits):
 
 
 def test_masks_alpha_and_windows(save, enlarge):
-    pixels, valid = patches([1, 4, 5, 11]), patches([0, 255])
+    pixels = patches([1, 4, 5, 11])
+    valid = patches([0, 255])
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
         masked = save("m.tif", pixels, then=lambda file: file.write_mask(valid))
-    out = enlarge(masked, "--srcwin", "5", "7", "30", "20")[1]
-    part = np.s_[7:27, 5:35]
-    assert np.array_equal(out.read(1), repeated(pixels[part], 2))
-    assert np.array_equal(out.dataset_mask(), repeated(valid[part], 2))
-    both = save("b.tif", np.stack([pixels, valid]), alpha="yes")
-    out = enlarge(both)[1]
+    out = enlarge(masked, "--srcwin 5 7 30 20")[1]
+    window = np.s_[7:27, 5:35]
+    assert np.array_equal(out.read(1), repeated(pixels[window], 2))
+    assert np.array_equal(out.dataset_mask(), repeated(valid[window], 2))
+    with_alpha = save("b.tif", np.stack([pixels, valid]), alpha="yes")
+    out = enlarge(with_alpha)[1]
     assert np.array_equal(out.read(), repeated(np.stack([pixels, valid]), 2))
     assert out.colorinterp[1] == ColorInterp.alpha
 
 
 @pytest.mark.parametrize("options", [("-f", "jpg"), ("--co", "COMPRESS=JPEG")])
-def test_what_would_change_classes_is_refused(save, srx, tmp_path, options):
+def test_what_would_change_classes_is_refused(save, srx, options):
     path = save("lulc.tif", patches([1, 4, 5, 11]))
-    done = srx("upscale", path, tmp_path / "out/", "-m", "bicubic", "-s", "2", *options)
-    assert done.code != 0
-    assert "would change its classes" in done.err
-    assert "--classes no" in done.err
+    result = srx(f"upscale {path} out/ -m bicubic -s 2", *options)
+    assert result.code != 0
+    assert "would change its classes" in result.err
+    assert "--classes no" in result.err
 
 
 def interrupt(*_):
@@ -301,14 +299,16 @@ def interrupt(*_):
 def test_classes_need_no_network_and_resume(save, srx, tmp_path, monkeypatch):
     pixels = patches([1, 4, 5, 11], height=700, width=600)
     path = save("a.tif", pixels)
-    never = "srcli.inference.engine.TorchEngine.start"
-    monkeypatch.setattr(never, lambda *_: pytest.fail("the network was run"))
+    monkeypatch.setattr(
+        "srcli.inference.engine.TorchEngine.start",
+        lambda *_: pytest.fail("the network was run"),
+    )
     out = tmp_path / "out.tif"
     words = ("upscale", path, "-o", out, "-s", "3")
     with monkeypatch.context() as patch:
         patch.setattr("srcli.pipelines.upscale.rasters.merge_parts", interrupt)
         srx(*words, code=130)
-    parts = sorted((tmp_path / ".out.tif.parts").glob("part-*.tif"))
+    parts = sorted(Path(".out.tif.parts").glob("part-*.tif"))
     assert len(parts) > 2
     parts[1].unlink()
     assert f"{len(parts) - 1} of {len(parts)} parts are kept" in srx(*words).err
@@ -316,7 +316,7 @@ def test_classes_need_no_network_and_resume(save, srx, tmp_path, monkeypatch):
         assert np.array_equal(file.read(1), repeated(pixels, 3))
 
 
-def test_a_dry_run_says_it_too(save, srx, tmp_path):
+def test_a_dry_run_says_it_too(save, srx):
     path = save("QA_PIXEL.tif", patches([1, 4, 5, 11], "uint16"))
-    done = srx("upscale", path, tmp_path / "out/", "-s", "2", "--dry-run")
-    assert LINE in (done.out + done.err).replace("\n", " ")
+    result = srx(f"upscale {path} out/ -s 2 --dry-run")
+    assert LINE in (result.out + result.err).replace("\n", " ")

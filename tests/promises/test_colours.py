@@ -10,6 +10,7 @@ import io
 import json
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pillow_heif
@@ -17,6 +18,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
+from tests.fixtures.claims import png_chunk
 from tests.fixtures.photographs import SRGB
 
 COLOURS = np.array([[200, 60, 50], [70, 160, 80], [60, 70, 190], [128, 128, 128]]) / 255
@@ -31,7 +33,10 @@ TO_SRGB = {  # of linear light
     "adobe": [[1.3984, -0.3984, 0], [0, 1, 0], [0, -0.0429, 1.0429]],
 }
 ADOBE = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
-P3_SRGB, BT2020_VIDEO, BT2020_PQ, BT2020_HLG = (12, 13), (9, 1), (9, 16), (9, 18)
+P3_SRGB = (12, 13)
+BT2020_VIDEO = (9, 1)
+BT2020_PQ = (9, 16)
+BT2020_HLG = (9, 18)
 HOLDING_PROFILES = ["png", "jpg", "webp", "tif"]
 
 
@@ -71,12 +76,13 @@ def from_nits(nits):
 
 
 def write_heic(path, pixels, points):
-    more = {"color_primaries": points[0], "transfer_characteristics": points[1]}
+    labels = {"color_primaries": points[0], "transfer_characteristics": points[1]}
     image = pillow_heif.from_pillow(Image.fromarray(pixels))
-    image.save(path, quality=100, chroma=444, matrix_coefficients=6, **more)
+    image.save(path, quality=100, chroma=444, matrix_coefficients=6, **labels)
 
 
 def write_avif(path, pixels, points):
+    path = Path(path)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "AVIF", quality=100, subsampling="4:4:4")
     head, tail = buffer.getvalue().split(b"colrnclx")
@@ -86,13 +92,11 @@ def write_avif(path, pixels, points):
 def write_png(path, pixels, **chunks):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    data, more = buffer.getvalue(), b""
+    data = buffer.getvalue()
+    inserted = b""
     for name, content in chunks.items():
-        body = name.encode() + content
-        more += (
-            struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
-        )
-    path.write_bytes(data[:33] + more + data[33:])
+        inserted += png_chunk(name.encode(), content)
+    Path(path).write_bytes(data[:33] + inserted + data[33:])
 
 
 def gamma_chunk(gamma):
@@ -100,21 +104,29 @@ def gamma_chunk(gamma):
 
 
 def points_chunk(points):
-    return struct.pack(">8I", *(round(one * 100000) for one in points))
+    return struct.pack(">8I", *(round(coordinate * 100000) for coordinate in points))
 
 
 def chunks_of(path):
     """The chunks of a PNG file, each with a right checksum."""
-    data, at, found = path.read_bytes(), 8, {}
+    data = path.read_bytes()
+    at = 8
+    contents = {}
     while at < len(data):
         (length,) = struct.unpack_from(">I", data, at)
-        kind, content = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        name = data[at + 4 : at + 8]
+        content = data[at + 8 : at + 8 + length]
         assert data[at + 8 + length : at + 12 + length] == struct.pack(
-            ">I", zlib.crc32(kind + content)
+            ">I", zlib.crc32(name + content)
         )
-        found[kind] = content
+        contents[name] = content
         at += 12 + length
-    return found
+    return contents
+
+
+def error_of(path):
+    """Largest error of the colours that are shown."""
+    return np.abs(shown(path) - COLOURS).max()
 
 
 def shown(path):
@@ -143,21 +155,14 @@ def code_points(path):
 def upscale(srx, tmp_path):
     """Upscale a file to a format; return the output and the warnings."""
 
-    def run(source, fmt, *more):
-        target, report = tmp_path / f"out.{fmt}", tmp_path / "report.jsonl"
-        done = srx(
-            "upscale",
-            source,
-            target,
-            "-m",
-            "bicubic",
-            "-s",
-            "2",
-            "--report",
-            report,
-            *more,
+    def run(source, fmt, *options):
+        target = tmp_path / f"out.{fmt}"
+        report = tmp_path / "report.jsonl"
+        srx(
+            f"upscale {source} {target} -m bicubic -s 2 --report {report}",
+            *options,
+            code=0,
         )
-        assert done.code == 0, done.err
         (line,) = map(json.loads, report.read_text().splitlines())
         return target, " ".join(line["warnings"])
 
@@ -174,7 +179,7 @@ def test_wide_colours_of_heic_and_avif(upscale, tmp_path, write, space, points, 
     write(source, stored(space, curve), points)
     for fmt in (*HOLDING_PROFILES, "bmp", "gif"):
         target, told = upscale(source, fmt)
-        assert np.abs(shown(target) - COLOURS).max() < 8 / 255, fmt
+        assert error_of(target) < 8 / 255, fmt
         assert ("colours become sRGB" in told) == (fmt in ("bmp", "gif"))
         if fmt == "png":
             assert chunks_of(target)[b"cICP"] == bytes((*points, 0, 1))
@@ -186,7 +191,8 @@ def test_wide_colours_of_heic_and_avif(upscale, tmp_path, write, space, points, 
 @pytest.mark.parametrize("points", [BT2020_PQ, BT2020_HLG, (1, 16)])
 @pytest.mark.parametrize("write", [write_heic, write_avif])
 def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
-    source, word = tmp_path / "in.heic", {16: "HDR (PQ)", 18: "HDR (HLG)"}[points[1]]
+    source = tmp_path / "in.heic"
+    word = {16: "HDR (PQ)", 18: "HDR (HLG)"}[points[1]]
     grays = [[from_nits(nits)] * 3 for nits in (20, 203, 500, 900)]
     if points == BT2020_HLG:
         grays = [[0.3] * 3, [0.75] * 3, [0.88] * 3, [0.97] * 3]
@@ -207,7 +213,7 @@ def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
     assert 170 < levels[1] < 210  # paper white is a light gray
     for origin in (
         source,
-        target.rename(tmp_path / "in.tif"),
+        target.rename("in.tif"),
     ):  # by its label, by its profile
         target, told = upscale(origin, "bmp")
         assert f"{word} becomes SDR" in told
@@ -215,19 +221,17 @@ def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
         target.unlink()
 
 
-def test_gray_hdr_is_told(upscale, tmp_path):
+def test_gray_hdr_is_told(upscale):
     pq = bytes((*BT2020_PQ, 0, 1))
-    write_png(
-        tmp_path / "in.png", fields([[0.3], [0.5], [0.6], [0.7]])[:, :, 0], cICP=pq
-    )
+    write_png("in.png", fields([[0.3], [0.5], [0.6], [0.7]])[:, :, 0], cICP=pq)
     for fmt, words in {
         "webp": "becomes SDR",
         "tif": "only as a colour profile",
     }.items():
-        target, told = upscale(tmp_path / "in.png", fmt)
+        target, told = upscale("in.png", fmt)
         assert words in told
         assert np.all(np.diff(shown(target)[:, 0]) > 0)
-    target, told = upscale(tmp_path / "in.png", "avif")
+    target, told = upscale("in.png", "avif")
     assert code_points(target) == BT2020_PQ
     assert "HDR" not in told
 
@@ -240,21 +244,19 @@ def test_gamma_and_primaries_of_png(upscale, tmp_path):
     write_png(source, pixels, **chunks)
     for fmt in ("jpg", "webp", "tif", "avif", "bmp", "gif"):
         target, _ = upscale(source, fmt, "--strip-metadata")
-        assert np.abs(shown(target) - COLOURS).max() < 4 / 255, fmt
+        assert error_of(target) < 4 / 255, fmt
     target, told = upscale(source, "png")
-    kept = chunks_of(target)
-    assert {kind: kept[kind.encode()] for kind in chunks} == chunks
-    assert b"iCCP" not in kept
+    kept_chunks = chunks_of(target)
+    assert {name: kept_chunks[name.encode()] for name in chunks} == chunks
+    assert b"iCCP" not in kept_chunks
     assert "colour" not in told
 
 
 @pytest.mark.parametrize("fmt", ["jpg", "webp", "bmp", "tif", "avif"])
-def test_gamma_of_gray_png(upscale, tmp_path, fmt):
+def test_gamma_of_gray_png(upscale, fmt):
     light = np.array([0.05, 0.2, 0.5, 0.9])
-    write_png(
-        tmp_path / "in.png", fields(light[:, None])[:, :, 0], gAMA=gamma_chunk(1.0)
-    )
-    target, _ = upscale(tmp_path / "in.png", fmt)
+    write_png("in.png", fields(light[:, None])[:, :, 0], gAMA=gamma_chunk(1.0))
+    target, _ = upscale("in.png", fmt)
     assert np.abs(shown(target)[:, 1] - from_srgb_light(light)).max() < 4 / 255
 
 
@@ -276,68 +278,73 @@ LINEAR = gamma_chunk(1.0)
         ({"cHRM": bytes(32)}, True),  # impossible
     ],
 )
-def test_precedence_in_png(upscale, tmp_path, chunks, same):
+def test_precedence_in_png(upscale, chunks, same):
     """The order cICP, iCCP, sRGB, gAMA and cHRM; all that a file has stays in PNG."""
     pixels = fields(COLOURS)
-    write_png(tmp_path / "in.png", pixels, **chunks)
-    target, _ = upscale(tmp_path / "in.png", "tif")
-    assert (np.abs(shown(target) - COLOURS).max() < 2 / 255) == same
-    target, _ = upscale(tmp_path / "in.png", "png")
-    found = chunks_of(target)
-    for kind in set(chunks) - {"iCCP"}:
-        assert found[kind.encode()] == chunks[kind]
+    write_png("in.png", pixels, **chunks)
+    target, _ = upscale("in.png", "tif")
+    assert (error_of(target) < 2 / 255) == same
+    target, _ = upscale("in.png", "png")
+    kept_chunks = chunks_of(target)
+    for name in set(chunks) - {"iCCP"}:
+        assert kept_chunks[name.encode()] == chunks[name]
     if "iCCP" in chunks:
-        assert zlib.decompress(found[b"iCCP"].split(b"\0", 2)[2]) == SRGB
+        assert zlib.decompress(kept_chunks[b"iCCP"].split(b"\0", 2)[2]) == SRGB
 
 
-def test_light_levels_of_png_stay(upscale, tmp_path):
-    mastering, levels = bytes(range(24)), struct.pack(">II", 10_000_000, 4_000_000)
+def test_light_levels_of_png_stay(upscale):
+    mastering = bytes(range(24))
+    levels = struct.pack(">II", 10_000_000, 4_000_000)
     pq = bytes((*BT2020_PQ, 0, 1))
-    write_png(
-        tmp_path / "in.png", fields(COLOURS), cICP=pq, mDCV=mastering, cLLI=levels
+    write_png("in.png", fields(COLOURS), cICP=pq, mDCV=mastering, cLLI=levels)
+    target, _ = upscale("in.png", "png")
+    kept_chunks = chunks_of(target)
+    assert (kept_chunks[b"cICP"], kept_chunks[b"mDCV"], kept_chunks[b"cLLI"]) == (
+        pq,
+        mastering,
+        levels,
     )
-    target, _ = upscale(tmp_path / "in.png", "png")
-    found = chunks_of(target)
-    assert (found[b"cICP"], found[b"mDCV"], found[b"cLLI"]) == (pq, mastering, levels)
 
 
-def test_code_points_that_are_not_known(upscale, tmp_path):
-    write_avif(tmp_path / "in.avif", fields(COLOURS), (200, 13))
-    target, told = upscale(tmp_path / "in.avif", "jpg")
+def test_code_points_that_are_not_known(upscale):
+    write_avif("in.avif", fields(COLOURS), (200, 13))
+    target, told = upscale("in.avif", "jpg")
     assert "a kind that srx does not know (CICP 200/13)" in told
-    target, _ = upscale(tmp_path / "in.avif", "avif")
+    target, _ = upscale("in.avif", "avif")
     assert code_points(target) == (200, 13)
 
 
-def test_colours_of_animations(upscale, tmp_path):
+def test_colours_of_animations(upscale):
     pixels = [stored("p3", from_srgb_light), stored("p3", from_srgb_light)[:, ::-1]]
     info = PngImagePlugin.PngInfo()
     info.add(b"cICP", P3_CHUNK)
-    frames = [Image.fromarray(one) for one in pixels]
+    frames = [Image.fromarray(frame_pixels) for frame_pixels in pixels]
     frames[0].save(
-        tmp_path / "in.png",
+        "in.png",
         save_all=True,
         append_images=frames[1:],
         duration=40,
         pnginfo=info,
     )
     for fmt in ("webp", "gif", "png"):
-        target, told = upscale(tmp_path / "in.png", fmt)
+        target, told = upscale("in.png", fmt)
         with Image.open(target) as image:
             assert getattr(image, "n_frames", 1) == 2
         if fmt == "png":
             assert chunks_of(target)[b"cICP"] == P3_CHUNK
         else:
-            assert np.abs(shown(target) - COLOURS).max() < 6 / 255
+            assert error_of(target) < 6 / 255
             assert ("colours become sRGB" in told) == (fmt == "gif")
 
 
 @pytest.mark.parametrize("fmt", ["jpg", "png", "tif", "bmp"])
-def test_colours_of_tiff_tags(upscale, tmp_path, fmt):
-    white, points = ADOBE[:2], ADOBE[2:]
+def test_colours_of_tiff_tags(upscale, fmt):
+    white = ADOBE[:2]
+    points = ADOBE[2:]
 
     def rationals(values):
-        return tuple(part for one in values for part in (round(one * 10000), 10000))
+        numerators = np.rint(np.array(values) * 10000).astype(int)
+        return tuple(np.stack([numerators, numerators * 0 + 10000], 1).ravel().tolist())
 
     curve = np.rint(np.linspace(0, 1, 256) ** 1.8 * 65535).astype(int)
     extra = [
@@ -346,29 +353,30 @@ def test_colours_of_tiff_tags(upscale, tmp_path, fmt):
         (319, "2I", 6, rationals(points), True),
     ]
     pixels = stored("adobe", lambda light: light ** (1 / 1.8))
-    tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="rgb", extratags=extra)
-    target, _ = upscale(tmp_path / "in.tif", fmt)
-    assert np.abs(shown(target) - COLOURS).max() < 4 / 255
+    tifffile.imwrite("in.tif", pixels, photometric="rgb", extratags=extra)
+    target, _ = upscale("in.tif", fmt)
+    assert error_of(target) < 4 / 255
 
 
 @pytest.mark.parametrize("fmt", ["jpg", "png", "webp", "tif", "bmp"])
-def test_adobe_rgb_of_cameras(upscale, tmp_path, fmt):
+def test_adobe_rgb_of_cameras(upscale, fmt):
     """Cameras say it in EXIF alone, as the DCF standard has it."""
     exif = Image.Exif()
     exif[0x010F] = "Camera"
     exif.get_ifd(0x8769)[0xA001] = 0xFFFF
     exif.get_ifd(0x8769)[0xA005] = {1: "R03"}
     pixels = Image.fromarray(stored("adobe", lambda light: light ** (256 / 563)))
-    pixels.save(tmp_path / "in.jpg", exif=exif, quality=100, subsampling="4:4:4")
-    target, _ = upscale(tmp_path / "in.jpg", fmt)
-    assert np.abs(shown(target) - COLOURS).max() < 6 / 255
+    pixels.save("in.jpg", exif=exif, quality=100, subsampling="4:4:4")
+    target, _ = upscale("in.jpg", fmt)
+    assert error_of(target) < 6 / 255
 
 
 @pytest.mark.parametrize("embedded", [False, True])
-def test_colours_of_bmp_headers(upscale, tmp_path, embedded):
+def test_colours_of_bmp_headers(upscale, embedded):
     pixels = stored("adobe", lambda light: light ** (1 / 2.2))
-    ends = [round(one * 2**30) for x, y in ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06))
-            for one in (x, y, 1 - x - y)]  # fmt: skip
+    ends = []
+    for x, y in ((0.64, 0.33), (0.21, 0.71), (0.15, 0.06)):
+        ends += [round(x * 2**30), round(y * 2**30), round((1 - x - y) * 2**30)]
     size = 124 if embedded else 108
     icc = b""
     if embedded:  # a profile that another program would have put there
@@ -386,16 +394,16 @@ def test_colours_of_bmp_headers(upscale, tmp_path, embedded):
         header += struct.pack("<4I", 4, size + len(data), len(icc), 0)
     start = 14 + size
     head = struct.pack("<2sIHHI", b"BM", start + len(data) + len(icc), 0, 0, start)
-    (tmp_path / "in.bmp").write_bytes(head + header + data + icc)
-    target, _ = upscale(tmp_path / "in.bmp", "png")
-    assert np.abs(shown(target) - COLOURS).max() < 4 / 255
+    Path("in.bmp").write_bytes(head + header + data + icc)
+    target, _ = upscale("in.bmp", "png")
+    assert error_of(target) < 4 / 255
 
 
 def linear_profile():
     """LittleCMS's sRGB with a linear curve."""
     icc = bytearray(SRGB)
-    for kind in (b"rTRC", b"gTRC", b"bTRC"):
-        at = icc.find(kind)
+    for tag in (b"rTRC", b"gTRC", b"bTRC"):
+        at = icc.find(tag)
         start, _ = struct.unpack_from(">II", icc, at + 4)
         struct.pack_into(">II", icc, start + 4, 0, 0)
         icc[start : start + 4] = b"curv"

@@ -9,6 +9,7 @@ import skimage.data
 from PIL import Image
 
 import srcli
+from tests.fixtures.pictures import read_pixels
 
 SHIFTING = [
     ("g-idrn-photo", 0.5),
@@ -51,23 +52,28 @@ def bands(tmp_path):
     pixels = skimage.data.astronaut()[:120, :150].astype(np.float32) * 10
     values = pixels.transpose(2, 0, 1)
     path = tmp_path / "bands.tif"
-    place = rasterio.transform.from_origin(400_000, 5_600_000, 10, 10)
+    transform = rasterio.transform.from_origin(400_000, 5_600_000, 10, 10)
     profile = {
-        "driver": "GTiff", "count": 3, "dtype": "float32", "width": 150, "height": 120,
-        "crs": "EPSG:32632", "transform": place,
-    }  # fmt: skip
+        "driver": "GTiff",
+        "count": 3,
+        "dtype": "float32",
+        "width": 150,
+        "height": 120,
+        "crs": "EPSG:32632",
+        "transform": transform,
+    }
     with rasterio.open(path, "w", **profile) as dataset:
         dataset.write(values)
     return path, values
 
 
 @pytest.mark.parametrize("scale", [2, 3])
-def test_means_over_a_pixel_are_held(srx, bands, tmp_path, scale):
+def test_means_over_a_pixel_are_held(srx, bands, scale):
     """By ``area`` to 0.1 % of the deviation; by ``bicubic``, another kernel, not."""
     source, values = bands
     errors = {}
     for kernel in ("area", "bicubic"):
-        out = tmp_path / f"{kernel}.tif"
+        out = f"{kernel}.tif"
         words = ["-m", "g-idrn", "-s", scale, "--tile", 96, "--back-project", kernel]
         srx("upscale", *words, source, out, code=0)
         with rasterio.open(out) as dataset:
@@ -78,16 +84,16 @@ def test_means_over_a_pixel_are_held(srx, bands, tmp_path, scale):
     assert errors["bicubic"] > 0.005
 
 
-def test_the_kernel_may_be_left_out(srx, tmp_path):
+def test_the_kernel_may_be_left_out(srx):
     """A file that follows is no kernel."""
-    Image.fromarray(skimage.data.astronaut()[:24, :24]).save(tmp_path / "a.png")
-    made = []
+    Image.fromarray(skimage.data.astronaut()[:24, :24]).save("a.png")
+    results = []
     for words in (["--back-project", "bicubic"], ["--back-project"]):
-        out = tmp_path / f"{len(words)}.png"
-        common = ["upscale", "-m", "rrlfn", "-s", 2]
-        srx(*common, *words, tmp_path / "a.png", out, code=0)
-        made.append(np.asarray(Image.open(out)))
-    assert np.array_equal(made[0], made[1])
+        out = f"{len(words)}.png"
+        common = "upscale -m rrlfn -s 2"
+        srx(common, *words, "a.png", out, code=0)
+        results.append(read_pixels(out))
+    assert np.array_equal(results[0], results[1])
 
 
 def test_other_kernels_are_refused():

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import srcli
+from tests.fixtures.pictures import read_pixels
 
 
 def cropped_avif(path, pixels, area):
     """Write an AVIF whose properties crop it to (left, top, width, height)."""
+    path = Path(path)
     Image.fromarray(pixels).save(path, quality=100, subsampling="4:4:4")
-    left, top, width, height = area
-    right = 2 * left + width - pixels.shape[1]
-    below = 2 * top + height - pixels.shape[0]
+    column, row, width, height = area
+    right = 2 * column + width - pixels.shape[1]
+    below = 2 * row + height - pixels.shape[0]
     clap = struct.pack(
         ">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, right, 2, below, 2
     )
@@ -40,40 +43,34 @@ def number_of_properties(data):
     """Count the boxes in the list of properties."""
     start = data.index(b"ipco") - 4
     end = start + struct.unpack_from(">I", data, start)[0]
-    at, count = start + 8, 0
+    at = start + 8
+    count = 0
     while at < end:
         at += struct.unpack_from(">I", data, at)[0]
         count += 1
     return count
 
 
-def insert(data, at, more):
+def insert(data, at, content):
     """Put bytes at the end of the box at a place."""
     length = struct.unpack_from(">I", data, at)[0]
-    data[at + length : at + length] = more
-    struct.pack_into(">I", data, at, length + len(more))
+    data[at + length : at + length] = content
+    struct.pack_into(">I", data, at, length + len(content))
 
 
 @pytest.mark.parametrize("area", [(10, 6, 50, 40), (0, 0, 63, 47)])
-def test_what_an_avif_crops_away_stays_away(tmp_path, srx, area):
+def test_what_an_avif_crops_away_stays_away(srx, area):
     y, x = np.mgrid[0:48, 0:64]
     pixels = np.dstack([x * 4, y * 5, x + y]).astype(np.uint8)
-    cropped_avif(tmp_path / "a.avif", pixels, area)
-    whole = np.asarray(Image.open(tmp_path / "a.avif"))
-    assert whole.shape == (48, 64, 3)
-    srx(
-        "upscale",
-        tmp_path / "a.avif",
-        tmp_path / "a.png",
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        code=0,
+    cropped_avif("a.avif", pixels, area)
+    uncropped = read_pixels("a.avif")
+    assert uncropped.shape == (48, 64, 3)
+    srx("upscale a.avif a.png -m bicubic -s 2", code=0)
+    column, row, width, height = area
+    cropped = np.ascontiguousarray(
+        uncropped[row : row + height, column : column + width]
     )
-    left, top, width, height = area
-    part = np.ascontiguousarray(whole[top : top + height, left : left + width])
-    with Image.open(tmp_path / "a.png") as found:
+    with Image.open("a.png") as image:
         np.testing.assert_array_equal(
-            np.asarray(found), srcli.upscale(part, "bicubic", 2)
+            np.asarray(image), srcli.upscale(cropped, "bicubic", 2)
         )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.fixtures.pictures import turned_exif
 
 DJI = (
     'xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" '
@@ -18,7 +21,7 @@ DJI = (
 GPANO = 'xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" GPano:FullPano{}Pixels="80"'
 
 
-def write(path, properties, **more):
+def write(path, properties, **options):
     """Write a picture of 48x32 pixels with XMP."""
     packet = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
@@ -26,58 +29,61 @@ def write(path, properties, **more):
         f'<rdf:Description rdf:about="" {properties}/></rdf:RDF></x:xmpmeta>'
     )
     pixels = np.full((32, 48, 3), 90, np.uint8)
-    Image.fromarray(pixels).save(path, xmp=packet.encode(), **more)
+    Image.fromarray(pixels).save(path, xmp=packet.encode(), **options)
 
 
-def upscale(srx, source, target, *options):
+@pytest.fixture
+def upscale(srx):
     """Return the properties in the XMP of an enlargement, and what was told."""
-    told = srx("upscale", source, target, "-m", "bicubic", *options, code=0).err
-    with Image.open(target) as image:
-        packet = image.info.get("xmp", b"").decode()
-    return dict(re.findall(r'([\w-]+:\w+)="([^"]*)"', packet)), told
+
+    def run(source, target, *options):
+        told = srx(f"upscale {source} {target} -m bicubic", *options, code=0).err
+        with Image.open(target) as image:
+            packet = image.info.get("xmp", b"").decode()
+        return dict(re.findall(r'([\w-]+:\w+)="([^"]*)"', packet)), told
+
+    return run
 
 
-def test_the_calibration_of_a_drone_is_scaled(tmp_path, srx):
-    write(tmp_path / "a.jpg", DJI)
-    found, _ = upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", 3)
-    assert found["drone-dji:CalibratedFocalLength"] == "11000.01"
-    assert found["drone-dji:CalibratedOpticalCenterX"] == "73.5"
-    assert found["drone-dji:CalibratedOpticalCenterY"] == "48"
+def test_the_calibration_of_a_drone_is_scaled(upscale):
+    write("a.jpg", DJI)
+    xmp, _ = upscale("a.jpg", "b.jpg", "-s 3")
+    assert xmp["drone-dji:CalibratedFocalLength"] == "11000.01"
+    assert xmp["drone-dji:CalibratedOpticalCenterX"] == "73.5"
+    assert xmp["drone-dji:CalibratedOpticalCenterY"] == "48"
     distortion = "2020-08-14;11048.49,11022.99,19.62,-67.11,-0.26,0.11,0,0,-0.04"
-    assert found["drone-dji:DewarpData"] == distortion
+    assert xmp["drone-dji:DewarpData"] == distortion
 
 
-def test_a_drone_picture_that_is_turned_loses_its_distortion_with_a_line(tmp_path, srx):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    write(tmp_path / "a.jpg", DJI, exif=exif)
-    found, told = upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", 2)
-    assert "drone-dji:DewarpData" not in found
+def test_a_drone_picture_that_is_turned_loses_its_distortion_with_a_line(upscale):
+    exif = turned_exif(6)
+    write("a.jpg", DJI, exif=exif)
+    xmp, told = upscale("a.jpg", "b.jpg", "-s 2")
+    assert "drone-dji:DewarpData" not in xmp
     assert "calibration of the lens (DewarpData) left out" in told
     # turned to the right: the new x is the height less y
-    assert found["drone-dji:CalibratedOpticalCenterX"] == "32"
-    assert found["drone-dji:CalibratedOpticalCenterY"] == "49"
+    assert xmp["drone-dji:CalibratedOpticalCenterX"] == "32"
+    assert xmp["drone-dji:CalibratedOpticalCenterY"] == "49"
 
 
 @pytest.mark.parametrize("side", ["Width", "Height"])
-def test_one_size_of_a_panorama_follows_without_the_other(tmp_path, srx, side):
-    write(tmp_path / "a.jpg", GPANO.format(side))
-    found, _ = upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", 2)
-    assert found[f"GPano:FullPano{side}Pixels"] == "160"
+def test_one_size_of_a_panorama_follows_without_the_other(upscale, side):
+    write("a.jpg", GPANO.format(side))
+    xmp, _ = upscale("a.jpg", "b.jpg", "-s 2")
+    assert xmp[f"GPano:FullPano{side}Pixels"] == "160"
 
 
-def test_one_size_of_a_panorama_that_is_turned_goes(tmp_path, srx):
-    exif = Image.Exif()
-    exif[0x0112] = 8
-    write(tmp_path / "a.jpg", GPANO.format("Width"), exif=exif)
-    found, _ = upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", 2)
-    assert "GPano:FullPanoWidthPixels" not in found
+def test_one_size_of_a_panorama_that_is_turned_goes(upscale):
+    exif = turned_exif(8)
+    write("a.jpg", GPANO.format("Width"), exif=exif)
+    xmp, _ = upscale("a.jpg", "b.jpg", "-s 2")
+    assert "GPano:FullPanoWidthPixels" not in xmp
 
 
-def test_the_resolution_of_prints_stays(tmp_path, srx):
-    write(tmp_path / "a.jpg", DJI, dpi=(300, 300))
-    upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg", "-s", 2)
-    with Image.open(tmp_path / "b.jpg") as image:
+def test_the_resolution_of_prints_stays(upscale):
+    write("a.jpg", DJI, dpi=(300, 300))
+    upscale("a.jpg", "b.jpg", "-s 2")
+    with Image.open("b.jpg") as image:
         assert image.info["dpi"] == (300, 300)
 
 
@@ -90,35 +96,22 @@ def test_the_resolution_of_prints_stays(tmp_path, srx):
     ],
 )
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
-def test_segments_that_are_lost_are_told_of(
-    tmp_path, srx, marker, content, words, options
-):
-    write(tmp_path / "a.jpg", DJI)
-    data = (tmp_path / "a.jpg").read_bytes()
+def test_segments_that_are_lost_are_told_of(srx, marker, content, words, options):
+    write("a.jpg", DJI)
+    data = Path("a.jpg").read_bytes()
     segment = struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
-    (tmp_path / "a.jpg").write_bytes(data[:2] + segment + data[2:])
-    result = srx(
-        "upscale",
-        tmp_path / "a.jpg",
-        tmp_path / "b.jpg",
-        "-m",
-        "bicubic",
-        *options,
-        code=0,
-    )
+    Path("a.jpg").write_bytes(data[:2] + segment + data[2:])
+    result = srx("upscale a.jpg b.jpg -m bicubic", *options, code=0)
     assert words in result.out + result.err
 
 
-def test_an_ordinary_photograph_loses_nothing(tmp_path, srx):
-    write(tmp_path / "a.jpg", DJI, dpi=(72, 72), comment=b"seen")
-    assert "left out" not in upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg")[1]
+def test_an_ordinary_photograph_loses_nothing(upscale):
+    write("a.jpg", DJI, dpi=(72, 72), comment=b"seen")
+    assert "left out" not in upscale("a.jpg", "b.jpg")[1]
 
 
-def test_a_video_behind_a_jpeg_is_told_of(tmp_path, srx):
-    write(tmp_path / "a.jpg", DJI)
-    with (tmp_path / "a.jpg").open("ab") as stream:
+def test_a_video_behind_a_jpeg_is_told_of(upscale):
+    write("a.jpg", DJI)
+    with Path("a.jpg").open("ab") as stream:
         stream.write(b"\0\0\0\x18ftypmp42" + bytes(500))
-    assert (
-        "video of the motion photo left out"
-        in upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg")[1]
-    )
+    assert "video of the motion photo left out" in upscale("a.jpg", "b.jpg")[1]

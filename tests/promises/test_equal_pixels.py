@@ -33,9 +33,11 @@ def tiles():
     height, width = ODD_SIZE
     photograph = data.chelsea()
     parts = []
-    for top, left in ((60, 100), (90, 180)):
+    for row, column in ((60, 100), (90, 180)):
         parts.append(
-            np.ascontiguousarray(photograph[top : top + height, left : left + width])
+            np.ascontiguousarray(
+                photograph[row : row + height, column : column + width]
+            )
         )
     return parts
 
@@ -72,8 +74,10 @@ def test_a_tile_is_the_same_alone_and_in_batches(engine, tiles, monkeypatch):
 def test_a_placed_tile_is_the_same_alone_and_in_batches(tiles):
     engine = make_engine(load_model("rrlfn", 2), OPTIONS)
     positions = [(0, 24, 200, 300), (48, 120, 200, 300)]
-    places = zip(tiles, positions, strict=True)
-    alone = np.concatenate([enlarge(engine, [tile], [place]) for tile, place in places])
+    placed_tiles = zip(tiles, positions, strict=True)
+    alone = np.concatenate(
+        [enlarge(engine, [tile], [position]) for tile, position in placed_tiles]
+    )
     np.testing.assert_array_equal(enlarge(engine, tiles, positions), alone)
 
 
@@ -97,10 +101,10 @@ def folder(tmp_path, tiles):
     return folder
 
 
-def assert_same_pixels(path, other):
+def assert_same_pixels(path, expected):
     """Compare two pictures pixel by pixel."""
-    with Image.open(path) as picture, Image.open(other) as other_picture:
-        np.testing.assert_array_equal(np.asarray(picture), np.asarray(other_picture))
+    with Image.open(path) as picture, Image.open(expected) as expected_picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(expected_picture))
 
 
 @pytest.mark.parametrize(
@@ -114,16 +118,8 @@ def assert_same_pixels(path, other):
     ],
     ids=lambda options: "".join(map(str, options[1:])),
 )
-def test_a_picture_is_the_same_alone_and_in_a_folder(srx, folder, tmp_path, options):
+def test_a_picture_is_the_same_alone_and_in_a_folder(srx, folder, options):
     options = [*options, "-s", 2, "--device", "cpu"]
-    srx("upscale", folder, tmp_path / "together", *options, code=0)
-    srx(
-        "upscale",
-        folder / "1.png",
-        tmp_path / "alone.png",
-        *options,
-        "--batch",
-        1,
-        code=0,
-    )
-    assert_same_pixels(tmp_path / "together" / "1.png", tmp_path / "alone.png")
+    srx(f"upscale {folder} together", *options, code=0)
+    srx("upscale", folder / "1.png", "alone.png", *options, "--batch 1", code=0)
+    assert_same_pixels("together/1.png", "alone.png")

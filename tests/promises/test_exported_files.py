@@ -7,6 +7,7 @@ import re
 import sys
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from srcli.models import MODELS, build_network
 from srcli.models.exported import onnx_session
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
+from tests.fixtures.files import names_in
+from tests.fixtures.pictures import read_pixels
 
 TINY = {
     "g-idrn": {
@@ -31,6 +34,7 @@ TINY = {
     "ddsr": {"depth": 2, "channels": 4},  # of Y
 }
 SUFFIXES = [".pt", *[".onnx"] * bool(find_spec("onnx") and find_spec("onnxruntime"))]
+each_suffix = pytest.mark.parametrize("suffix", SUFFIXES)
 
 
 @pytest.fixture(scope="module", params=TINY)
@@ -44,40 +48,32 @@ def weights(request, tmp_path_factory):
     return file
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@each_suffix
 def test_a_picture_comes_out_as_the_network_makes_it(
     srx, weights, tmp_path, astronaut, suffix
 ):
-    picture, file = tmp_path / "a.png", tmp_path / f"net{suffix}"
-    Image.fromarray(astronaut).save(picture)
-    srx("export", file, "-m", weights, code=0)
-    for model, out in [(weights, "own.png"), (file, "file.png")]:
-        srx(
-            "upscale",
-            picture,
-            tmp_path / out,
-            "-m",
-            model,
-            "--precision",
-            "fp32",
-            code=0,
-        )
-    own, made = (
-        np.asarray(Image.open(tmp_path / f"{n}.png")).astype(int)
-        for n in ("own", "file")
-    )
-    assert own.shape == made.shape == (256, 320, 3)
-    assert abs(own - made).max() <= 1
+    file = tmp_path / f"net{suffix}"
+    Image.fromarray(astronaut).save("a.png")
+    srx(f"export {file} -m {weights}", code=0)
+    srx(f"upscale a.png network.png -m {weights} --precision fp32", code=0)
+    srx(f"upscale a.png file.png -m {file} --precision fp32", code=0)
+    expected = read_pixels("network.png").astype(int)
+    assert expected.shape == (256, 320, 3)
+    np.testing.assert_allclose(read_pixels("file.png"), expected, atol=1, rtol=0)
     tiny = np.ascontiguousarray(astronaut[:3, :2])  # for which rrlfn itself pads more
-    own, made = (
-        upscale(tiny, each, 2, precision="fp32").astype(int) for each in (weights, file)
-    )
-    assert abs(own - made).max() <= 1
-    tiling = choose_tiling(str(file), load_model(str(file)))
-    whole = (
-        weights.stem != "ddsr"
-    )  # a file knows nothing of a picture but the tile that it gets
-    assert tiling.tile == (WHOLE_TILE if whole else MODELS["ddsr"].tile)
+    expected = upscale(tiny, weights, 2, precision="fp32").astype(int)
+    by_file = upscale(tiny, file, 2, precision="fp32")
+    np.testing.assert_allclose(by_file, expected, atol=1, rtol=0)
+
+
+@each_suffix
+def test_a_file_takes_pictures_in_tiles_as_its_network(srx, weights, suffix):
+    """A file knows nothing of a picture but the tile that it gets."""
+    file = f"net{suffix}"
+    srx(f"export {file} -m {weights}", code=0)
+    tiling = choose_tiling(file, load_model(file))
+    expected = MODELS["ddsr"].tile if weights.stem == "ddsr" else WHOLE_TILE
+    assert tiling.tile == expected
 
 
 @pytest.fixture
@@ -85,37 +81,39 @@ def export(srx, tmp_path):
     """Export bicubic interpolation x2 as TorchScript: ``export("net.pt", ...)``."""
 
     def call(name, *options):
-        srx("export", tmp_path / name, "-m", "bicubic", "-s", 2, *options, code=0)
+        srx("export", tmp_path / name, "-m bicubic -s 2", *options, code=0)
         return tmp_path / name
 
     return call
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@each_suffix
 def test_files_are_scored_and_timed_beside_models(srx, export, tmp_path, suffix):
     file = export(f"net{suffix}")
-    models, out = ("-m", file, "-m", "bicubic", "--json", tmp_path / "out.json"), {}
+    models = ("-m", file, "-m", "bicubic", "--json", tmp_path / "out.json")
+    out = {}
     for command in [("eval",), ("bench", "--size", "32x32", "--rounds", 1)]:
         srx(*command, *models, code=0)
-        out[command[0]] = json.loads((tmp_path / "out.json").read_text())
+        out[command[0]] = json.loads(Path("out.json").read_text())
     assert [cost["parameters"] for cost in out["bench"]["costs"]] == [None, 0]
     assert {cost["scale"] for cost in out["eval"]["costs"]} == {2}
-    card = srx("models", "-v", file, code=0).out
+    card = srx(f"models -v {file}", code=0).out
     assert file.name in card
     assert "dB with values to 1" in card
-    refused = srx("eval", "-m", file, "--chain", "luma-float", code=2)
-    assert "feeds Y alone" in refused.err
+    assert "feeds Y alone" in srx(f"eval -m {file} --chain luma-float", code=2).err
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@each_suffix
 def test_what_cannot_be_run_is_refused_in_a_line(
     srx, export, tmp_path, suffix, monkeypatch
 ):
-    file, sized = export(f"net{suffix}"), export(f"sized{suffix}", "--size", "32x32")
-    cut, missing = tmp_path / f"cut{suffix}", tmp_path / f"none{suffix}"
+    file = export(f"net{suffix}")
+    sized = export(f"sized{suffix}", "--size 32x32")
+    cut = tmp_path / f"cut{suffix}"
+    missing = tmp_path / f"none{suffix}"
     key = b"multiple_of"
     cut.write_bytes(file.read_bytes().replace(key, key[::-1]))
-    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    Image.new("RGB", (9, 9)).save("a.png")
     for model, words in [
         (
             (sized,),
@@ -125,20 +123,16 @@ def test_what_cannot_be_run_is_refused_in_a_line(
         ((cut,), "cannot be run as a file of srx export"),
         ((missing,), "no such weights file"),
     ]:
-        found = srx(
-            "upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", *model, code=2
-        )
-        assert f"{model[0]}: {words}" in found.err
-        assert len(found.err.strip().splitlines()) == 1
-    again = srx("export", tmp_path / "again.pt", "-m", file, code=2)
+        result = srx("upscale a.png b.png -m", *model, code=2)
+        assert f"{model[0]}: {words}" in result.err
+        assert len(result.err.strip().splitlines()) == 1
+    again = srx(f"export again.pt -m {file}", code=2)
     assert "is an exported file; give the weights" in again.err
     if suffix == ".onnx":
         onnx_session.cache_clear()
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
-        found = srx(
-            "upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", file, code=2
-        )
-        assert f"{file}: needs onnxruntime: pip install onnxruntime" in found.err
+        result = srx(f"upscale a.png b.png -m {file}", code=2)
+        assert f"{file}: needs onnxruntime: pip install onnxruntime" in result.err
 
 
 class Writing(nn.Module):
@@ -177,20 +171,17 @@ class Apart(nn.Module):
         return out
 
 
-@pytest.mark.parametrize("kind", [Writing, Waking, Apart])
-def test_a_program_that_does_more_than_compute_never_runs(
-    srx, tmp_path, monkeypatch, kind
-):
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("module", [Writing, Waking, Apart])
+def test_a_program_that_does_more_than_compute_never_runs(srx, monkeypatch, module):
     needs = dict.fromkeys(
         ["scale", "multiple_of", "minimum", "edge", "tile_step", "tile"], "1"
     )
     facts = json.dumps({**needs, "size": "any", "overlap": "0"})
     with warnings.catch_warnings(action="ignore"):  # deprecated
-        torch.jit.script(kind()).save("net.pt", _extra_files={"srx.json": facts})
+        torch.jit.script(module()).save("net.pt", _extra_files={"srx.json": facts})
     Image.new("RGB", (9, 9)).save("a.png")
-    found = srx("upscale", "a.png", "b.png", "-m", "net.pt", code=2)
+    result = srx("upscale a.png b.png -m net.pt", code=2)
     assert re.search(
-        r"net.pt: cannot be run .*more than compute: (aten|prim|__)", found.err
+        r"net.pt: cannot be run .*more than compute: (aten|prim|__)", result.err
     )
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.png", "net.pt"]
+    assert names_in() == ["a.png", "net.pt"]

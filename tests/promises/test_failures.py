@@ -7,6 +7,7 @@ import pkgutil
 import re
 import struct
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.recipes.degradation import BICUBIC
 from tests.fixtures.ablations import ABLATION_FILE
+from tests.fixtures.files import json_lines, names_in
 from tests.fixtures.photographs import PLACE, write_by_gdal
+from tests.fixtures.pictures import flat_frames, save_frames
 from tests.fixtures.workers import SimulatedExecutor
 
 
@@ -40,7 +43,8 @@ ERRORS = [
     Image.DecompressionBombError("a bomb"),
     OddError("two\nlines"),
 ]
-BAD, GOOD = [f"bad{i}" for i in range(len(ERRORS))], ["good8", "good9"]
+BAD = [f"bad{i}" for i in range(len(ERRORS))]
+GOOD = ["good8", "good9"]
 LEVELS = {name: 60 + 20 * i for i, name in enumerate([*BAD, *GOOD])}
 """The colour of each picture, which is all that an engine sees of it."""
 DEFECT = "this is a defect of srx: please report it"
@@ -52,11 +56,8 @@ def write_picture(path, level):
 
 
 def write_animation(path, level):
-    frames = [
-        Image.new("RGB", (9, 8), colour)
-        for colour in [(level, 30, 30), (level, 40, 30)]
-    ]
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    frames = flat_frames((9, 8), [(level, 30, 30), (level, 40, 30)])
+    save_frames(path, frames, duration=100)
 
 
 def write_raster(path, level):
@@ -69,7 +70,8 @@ KINDS = {
     "raster": (".tif", write_raster),
 }
 OPENING = UPSCALE + "photographs.open_picture"
-PHOTOGRAPHS, RASTERS = UPSCALE + "photographs.", UPSCALE + "rasters."
+PHOTOGRAPHS = UPSCALE + "photographs."
+RASTERS = UPSCALE + "rasters."
 PHOTOGRAPH = {
     "open": OPENING,
     "plan": PHOTOGRAPHS + "check_output",
@@ -98,14 +100,14 @@ def break_at(monkeypatch):
     """Let a function raise, for each of the bad files, another error."""
 
     def patch(name):
-        place, _, attribute = name.rpartition(".")
-        owner = pkgutil.resolve_name(place)
+        module_name, _, attribute = name.rpartition(".")
+        owner = pkgutil.resolve_name(module_name)
         real = getattr(owner, attribute)
 
         def breaking(*values, **keywords):
             seen = repr([getattr(value, "__dict__", value) for value in values])
-            if found := re.search(r"bad(\d)", seen):
-                raise ERRORS[int(found[1])]
+            if match := re.search(r"bad(\d)", seen):
+                raise ERRORS[int(match[1])]
             return real(*values, **keywords)
 
         monkeypatch.setattr(owner, attribute, breaking)
@@ -116,20 +118,21 @@ def break_at(monkeypatch):
 @pytest.fixture
 def broken_engine(monkeypatch):
     """Let engines fail on a batch in which there is one of the bad pictures."""
-    for kind in (TorchEngine, RasterEngine):
-        real = kind.start
+    for engine_class in (TorchEngine, RasterEngine):
+        real = engine_class.start
 
-        def start(self, tiles, *more, real=real):
+        def start(self, tiles, *arguments, real=real):
             for name, error in zip(BAD, ERRORS, strict=True):
                 if any((tile[..., 0] == LEVELS[name]).any() for tile in tiles):
                     raise error
-            return real(self, tiles, *more)
+            return real(self, tiles, *arguments)
 
-        monkeypatch.setattr(kind, "start", start)
+        monkeypatch.setattr(engine_class, "start", start)
 
 
-def make_files(folder, kind):
-    suffix, write = KINDS[kind]
+def make_files(folder, form):
+    folder = Path(folder)
+    suffix, write = KINDS[form]
     folder.mkdir(exist_ok=True)
     for name, level in LEVELS.items():
         write(folder / f"{name}{suffix}", level)
@@ -139,200 +142,149 @@ def check_errors(errors):
     """Check one line for each bad file, by its name."""
     assert sorted(errors) == BAD
     for name, error in zip(BAD, ERRORS, strict=True):
-        line, kind = errors[name], type(error).__name__
+        line = errors[name]
+        class_name = type(error).__name__
         assert name in line
         assert "\n" not in line
         if isinstance(error, MemoryError):
             assert "memory" in line.lower()  # known in most places, and no defect there
         else:
-            assert f"{kind}: " in line
+            assert f"{class_name}: " in line
             assert line.endswith(f"; {DEFECT}")
 
 
-@pytest.mark.parametrize(
-    ("kind", "seam"),
-    [(kind, seam) for kind in KINDS for seam in [*SEAMS[kind], "infer"]],
-)
-def test_upscaling_makes_all_others(srx, tmp_path, break_at, request, kind, seam):
-    make_files(tmp_path / "in", kind)
+PLACES: list[tuple[str, str]] = []
+for _kind, _seams in SEAMS.items():
+    PLACES += product([_kind], [*_seams, "infer"])
+
+
+@pytest.mark.parametrize(("kind", "seam"), PLACES)
+def test_upscaling_makes_all_others(srx, break_at, request, kind, seam):
+    make_files("in", kind)
     if seam == "infer":
         request.getfixturevalue("broken_engine")
     else:
         break_at(SEAMS[kind][seam])
-    report = tmp_path / "report.jsonl"
-    out = tmp_path / "out"
-    words = [
-        "upscale",
-        tmp_path / "in",
-        out,
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        "--report",
-        report,
-    ]
-    done = srx(*words, code=1)
-    assert "Traceback" not in done.err
-    lines = [json.loads(line) for line in report.read_text().splitlines()]
-    check_errors(
-        {Path(one["source"]).stem: one["error"] for one in lines if one["error"]}
-    )
-    assert (
-        sorted(Path(one["source"]).stem for one in lines if one["state"] == "done")
-        == GOOD
-    )
-    made = {path.stem: path for path in out.iterdir() if path.name[0] != "."}
-    assert sorted(made) == GOOD
+    result = srx("upscale in out -m bicubic -s 2 --report report.jsonl", code=1)
+    assert "Traceback" not in result.err
+    errors = {}
+    finished = []
+    for entry in json_lines("report.jsonl"):
+        name = Path(entry["source"]).stem
+        if entry["error"]:
+            errors[name] = entry["error"]
+        if entry["state"] == "done":
+            finished.append(name)
+    check_errors(errors)
+    assert sorted(finished) == GOOD
+    outputs = {path.stem: path for path in Path("out").glob("[!.]*")}
+    assert sorted(outputs) == GOOD
     if kind != "raster":  # whose finished parts wait for the next run
-        assert len(list(out.iterdir())) == len(GOOD)
-    for name, path in made.items():
+        assert len(names_in("out")) == len(GOOD)
+    for name, path in outputs.items():
         with Image.open(path) as image:
             assert image.size == ((36, 32) if kind == "raster" else (18, 16))
             assert np.asarray(image.convert("RGB"))[:, :, 0].max() == LEVELS[name]
 
 
-def test_the_traceback_is_for_verbose(srx, tmp_path, break_at):
+@pytest.fixture
+def files_of_all_kinds():
+    """A folder of photographs, animations and rasters."""
     for kind in KINDS:
-        make_files(tmp_path / "in", kind)
+        make_files("in", kind)
+
+
+@pytest.mark.usefixtures("files_of_all_kinds")
+def test_the_traceback_is_for_verbose(srx, break_at):
     for name in (UPSCALE + "photographs.prepare", UPSCALE + "plans.choose_window"):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(UPSCALE + "photographs.read_frames")
-    done = srx(
-        "upscale",
-        tmp_path / "in",
-        tmp_path / "out",
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        "-v",
-        code=1,
-    )
-    raised = [
-        line for line in done.err.splitlines() if line.startswith("  KeyError: 'a'")
-    ]
-    assert len(raised) == len(KINDS)
-    assert done.err.count("Traceback (most recent call last):") >= len(KINDS) * (
-        len(ERRORS) - 1
-    )
+    result = srx("upscale in out -m bicubic -s 2 -v", code=1)
+    assert result.err.count("\n  KeyError: 'a'") == len(KINDS)
+    tracebacks = result.err.count("Traceback (most recent call last):")
+    assert tracebacks >= len(KINDS) * (len(ERRORS) - 1)
 
 
-def test_an_output_that_cannot_be_looked_at_is_told(srx, tmp_path, break_at):
-    make_files(tmp_path / "in", "photograph")
-    asked = ("upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2)
-    srx(*asked, code=0)  # outputs exist, and may have unfinished work beside them
+def test_an_output_that_cannot_be_looked_at_is_told(srx, break_at):
+    make_files("in", "photograph")
+    asked = "upscale in out -m bicubic -s 2"
+    srx(asked, code=0)  # outputs exist, and may have unfinished work beside them
     break_at("srcli.imaging.rasters.parts.hidden_name")
-    done = srx(*asked)
-    assert (done.code, f"{len(BAD)} failed" in done.out) == (1, True)
+    assert f"{len(BAD)} failed" in srx(asked, code=1).out
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("suffix", KINDS)
 @pytest.mark.parametrize("seam", ["open", "plan"])
-def test_a_dry_run_counts_them_as_problems(srx, tmp_path, break_at, kind, seam):
-    make_files(tmp_path / "in", kind)
+def test_a_dry_run_counts_them_as_problems(srx, break_at, suffix, seam):
+    make_files("in", suffix)
     plans = {"raster": "run.plan_raster"}
     break_at(
-        OPENING if seam == "open" else UPSCALE + plans.get(kind, "run.check_output")
+        OPENING if seam == "open" else UPSCALE + plans.get(suffix, "run.check_output")
     )
-    done = srx(
-        "upscale",
-        tmp_path / "in",
-        tmp_path / "out",
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        "--dry-run",
-    )
-    assert done.code == 1
-    assert f"{len(BAD)} problems" in done.out
+    result = srx("upscale in out -m bicubic -s 2 --dry-run", code=1)
+    assert f"{len(BAD)} problems" in result.out
     problems = [
-        line for line in done.out.splitlines() if line.startswith("would fail: ")
+        line for line in result.out.splitlines() if line.startswith("would fail: ")
     ]
     check_errors({f"bad{line.partition('bad')[2][0]}": line for line in problems})
 
 
-def test_workers_send_failures_with_their_tracebacks(tmp_path, broken_engine):
-    for kind in KINDS:
-        make_files(tmp_path / "in", kind)
+@pytest.mark.usefixtures("files_of_all_kinds", "broken_engine")
+def test_workers_send_failures_with_their_tracebacks(tmp_path):
     options = UpscaleOptions(model="bicubic", scale=2)
     executor = SimulatedExecutor()
-    summary = upscale_files(
-        [tmp_path / "in"], tmp_path / "out", options, executor=executor
-    )
+    summary = upscale_files([tmp_path / "in"], Path("out"), options, executor=executor)
     assert summary.counts["done"] == len(KINDS) * len(GOOD)
     for suffix, _ in KINDS.values():
-        failed = [
-            file
-            for file in summary.files
-            if file.error and file.source.suffix == suffix
-        ]
-        check_errors({file.source.stem: file.error for file in failed})
-        keys = next(file for file in failed if file.source.stem == "bad4")
-        assert keys.details[-1] == "KeyError: 'a'"
+        failed = {}
+        for file in summary.files:
+            if file.error and file.source.suffix == suffix:
+                failed[file.source.stem] = file
+        check_errors({name: file.error for name, file in failed.items()})
+        assert failed["bad4"].details[-1] == "KeyError: 'a'"
 
 
-def test_an_engine_that_cannot_be_made_is_told_for_each_file(
-    srx, tmp_path, monkeypatch
-):
-    for kind in KINDS:
-        make_files(tmp_path / "in", kind)
-
+@pytest.mark.usefixtures("files_of_all_kinds")
+def test_an_engine_that_cannot_be_made_is_told_for_each_file(srx, monkeypatch):
     def fail(*_, **__):
         raise OddError("no kernel")
 
     monkeypatch.setattr("srcli.inference.building.make_engine", fail)
-    done = srx(
-        "upscale", tmp_path / "in", tmp_path / "out", "-m", "bicubic", "-s", 2, code=2
-    )
-    lines = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == len(KINDS) * len(LEVELS)
-    assert all(line.endswith(f": OddError: no kernel; {DEFECT}") for line in lines)
+    result = srx("upscale in out -m bicubic -s 2", code=2)
+    for line in result.errors:
+        assert line.endswith(f": OddError: no kernel; {DEFECT}")
+    assert len(result.errors) == len(KINDS) * len(LEVELS)
 
 
-def test_a_library_that_is_missing_is_told(srx, tmp_path, monkeypatch):
-    write_picture(tmp_path / "a.jpg", 9)
+def test_a_library_that_is_missing_is_told(srx, monkeypatch):
+    write_picture("a.jpg", 9)
     monkeypatch.setitem(sys.modules, "pyvips", None)
-    done = srx(
-        "upscale", tmp_path / "a.jpg", tmp_path / "b.png", "-m", "bicubic", code=2
-    )
-    assert "a.jpg: import of pyvips halted" in done.err
-    assert DEFECT not in done.err
+    result = srx("upscale a.jpg b.png -m bicubic", code=2)
+    assert "a.jpg: import of pyvips halted" in result.err
+    assert DEFECT not in result.err
 
 
 EVALUATE = "srcli.pipelines.evaluate."
 
 
 @pytest.mark.parametrize("seam", ["read", "infer", "score", "write"])
-def test_evaluating_measures_all_others(srx, tmp_path, break_at, request, seam):
-    make_files(tmp_path / "in", "photograph")
-    write_picture(tmp_path / "in" / "good9.png", LEVELS["good9"])
+def test_evaluating_measures_all_others(srx, break_at, request, seam):
+    make_files("in", "photograph")
+    write_picture("in/good9.png", LEVELS["good9"])
     if seam == "infer":
         request.getfixturevalue("broken_engine")
     else:
         names = {"read": "run.read_pair", "write": "report.write_photograph"}
         break_at(EVALUATE + names.get(seam, "run.measure"))
-    words = [
-        "eval",
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        "--data",
-        tmp_path / "in",
-        "--metrics",
-        "psnr",
-    ]
-    words += ["--no-cost", "--json", "-", "--save-images", tmp_path / "out"]
-    done = srx(*words, code=1)
-    assert "Traceback" not in done.err
-    found = json.loads(done.out)
-    check_errors({each["picture"]: each["reason"] for each in found["failures"]})
-    measured = [each["picture"] for each in found["pictures"]]
+    command = "eval -m bicubic -s 2 --data in --metrics psnr --no-cost --json -"
+    result = srx(command, "--save-images out", code=1)
+    assert "Traceback" not in result.err
+    scores = json.loads(result.out)
+    check_errors({score["picture"]: score["reason"] for score in scores["failures"]})
+    measured = [score["picture"] for score in scores["pictures"]]
     assert measured == (sorted(LEVELS) if seam == "write" else GOOD)
-    again = srx(*words, "-v")
+    again = srx(command, "--save-images out -v")
     assert "Traceback (most recent call last):" in again.err
 
 
@@ -343,42 +295,29 @@ def test_training_leaves_their_pictures_out(tmp_path, break_at, notes):
         Image.new("RGB", (48, 40), (level, 30, 30)).save(folder / f"{name}.png")
     break_at("srcli.data.pictures._encoded")
     data = load_data(DataSelection(data=(folder,), hold_out=()), 2, BICUBIC, notes)
-    assert [picture[0, 0, 0] for picture in data.train.hr] == [
-        LEVELS[name] for name in GOOD
-    ]
+    reds = [picture[0, 0, 0] for picture in data.train.hr]
+    assert reds == [LEVELS[name] for name in GOOD]
     assert notes.warnings[-1] == f"{len(BAD)} pictures were left out in all"
-    first = notes.warnings[0]
-    assert first.startswith(f"left out: {folder / 'bad0.png'}: IndexError: ")
-    assert first.endswith(DEFECT)
+    warning = notes.warnings[0]
+    assert warning.startswith(f"left out: {folder / 'bad0.png'}: IndexError: ")
+    assert warning.endswith(DEFECT)
     assert notes.details[-1] == "KeyError: 'a'"  # of the five that are named
 
 
-def test_ablating_goes_on_with_the_other_units(srx, tmp_path, monkeypatch):
+def test_ablating_goes_on_with_the_other_units(srx, monkeypatch):
     def breaking(unit, device):
         if unit.label.endswith("a"):
             raise KeyError("a")
         return {"parameters": 1, "macs": 1, "memory": {"256x256": 1}}
 
-    file = tmp_path / "mine.toml"
-    file.write_text(
-        ABLATION_FILE.replace('"stages.0.losses.0.name" = "l1"', '"network.depth" = 3')
-    )
-    words = [
-        "ablate",
-        "run",
-        file,
-        "--no-train",
-        "--json",
-        "-",
-        "--out",
-        tmp_path / "out",
-    ]
+    changes = '"stages.0.losses.0.name" = "l1"', '"network.depth" = 3'
+    Path("mine.toml").write_text(ABLATION_FILE.replace(*changes))
+    command = "ablate run mine.toml --no-train --json - --out out"
     monkeypatch.setattr(ablate_run, "measure_cost", breaking)
-    done = srx(*words)
-    again = srx(*words, "-v")
-    assert (done.code, again.code) == (1, 1)
-    assert f"failed: KeyError: 'a'; {DEFECT}" in done.err
-    assert "Traceback" not in done.err
+    outcome = srx(command, code=1)
+    again = srx(command, "-v", code=1)
+    assert f"failed: KeyError: 'a'; {DEFECT}" in outcome.err
+    assert "Traceback" not in outcome.err
     assert "Traceback (most recent call last):" in again.err
-    (result,) = json.loads(done.out)
-    assert [bool(each["cost"]) for each in result["variants"]] == [False, True]
+    (result,) = json.loads(outcome.out)
+    assert [bool(variant["cost"]) for variant in result["variants"]] == [False, True]

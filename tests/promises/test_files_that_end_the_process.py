@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from srcli.cli.start import WatchedWorker, Watcher
+from tests.fixtures.files import json_lines, names_in
 
 pytestmark = pytest.mark.posix
 
@@ -91,17 +92,13 @@ def hear_signals():
 
 def make_pictures(folder, *names):
     """Make small pictures of these names."""
+    folder = Path(folder)
     folder.mkdir()
     noise = np.random.default_rng(0)
     for name in names:
         pixels = noise.integers(0, 255, (12, 16, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / name)
     return folder
-
-
-def names_in(folder):
-    """Names of all files, hidden ones too."""
-    return sorted(path.name for path in folder.iterdir())
 
 
 def end(process):
@@ -113,7 +110,7 @@ def end(process):
 def test_others_are_done_where_readers_hang_and_crash(faulty, tmp_path):
     names = ["a.png", "b crash pixels.png", "c.png", "d hang pixels.png", "e.png"]
     names += ["f kill pixels.png", "g.png"]
-    folder = make_pictures(tmp_path / "in", *names)
+    folder = make_pictures("in", *names)
     report = tmp_path / "report.jsonl"
     words = [folder, tmp_path / "out", "--read-timeout", 2, "--report", report]
     code, out, err = end(faulty(*words))
@@ -126,16 +123,16 @@ def test_others_are_done_where_readers_hang_and_crash(faulty, tmp_path):
     assert f"error: {folder}/d hang pixels.png: was still reading after " in err
     assert f"error: {folder}/f kill pixels.png: its process was killed" in err
     assert err.count("error:") == 3
-    lines = [json.loads(line) for line in report.read_text("utf-8").splitlines()]
+    lines = json_lines(report)
     states = {line["source"].rpartition("/")[2]: line["state"] for line in lines}
     assert sorted(states) == names
     assert len(lines) == 7
     assert [states[name] for name in names[::2]] == ["done"] * 4
-    assert names_in(tmp_path / "out") == names[::2]
+    assert names_in("out") == names[::2]
 
 
 def test_headers_that_hang_are_named_by_a_dry_run(faulty, tmp_path):
-    folder = make_pictures(tmp_path / "in", "a.png", "hang header.png", "z.png")
+    folder = make_pictures("in", "a.png", "hang header.png", "z.png")
     words = [folder, tmp_path / "out", "--dry-run", "--read-timeout", 1]
     code, out, err = end(faulty(*words))
     assert code == 1
@@ -144,45 +141,43 @@ def test_headers_that_hang_are_named_by_a_dry_run(faulty, tmp_path):
     assert "Traceback" not in err
 
 
-def test_networks_that_crash_cost_their_picture(faulty, tmp_path):
-    folder = make_pictures(tmp_path / "in", "a.png", "b.png", "crash network.png")
-    code, out, err = end(faulty(folder, tmp_path / "out"))
+def test_networks_that_crash_cost_their_picture(faulty):
+    folder = make_pictures("in", "a.png", "b.png", "crash network.png")
+    code, out, err = end(faulty(folder, "out"))
     assert code == 1
     assert "2 done, 1 failed" in out
     assert f"{folder}/crash network.png: its process crashed (SIGSEGV)" in err
-    assert names_in(tmp_path / "out") == ["a.png", "b.png"]
+    assert names_in("out") == ["a.png", "b.png"]
 
 
-def test_one_file_alone_is_the_whole_failure(faulty, tmp_path):
-    folder = make_pictures(tmp_path / "in", "crash pixels.png")
-    code, out, err = end(faulty(folder / "crash pixels.png", tmp_path / "out.png"))
+def test_one_file_alone_is_the_whole_failure(faulty):
+    folder = make_pictures("in", "crash pixels.png")
+    code, out, err = end(faulty(folder / "crash pixels.png", "out.png"))
     assert code == 2
     assert "0 done, 1 failed" in out
-    assert not (tmp_path / "out.png").exists()
+    assert not Path("out.png").exists()
     assert "Traceback" not in err
 
 
-def test_standard_input_is_not_read_twice(faulty, tmp_path):
+def test_standard_input_is_not_read_twice(faulty):
     """What a crash has consumed is named in one line."""
-    folder = make_pictures(tmp_path / "in", "a.png")
+    folder = make_pictures("in", "a.png")
     script = FAULTY.replace('if "crash" in name', 'if "standard" in name')
     assert script != FAULTY
-    (tmp_path / "faulty.py").write_text(
-        script.replace('"pixels"', '""'), encoding="utf-8"
-    )
+    Path("faulty.py").write_text(script.replace('"pixels"', '""'), encoding="utf-8")
     with (folder / "a.png").open("rb") as stdin:
-        code, _, err = end(faulty("-", tmp_path / "out.png", stdin=stdin))
+        code, _, err = end(faulty("-", "out.png", stdin=stdin))
     assert code == 2
     assert "the reader of this kind of file crashed" in err
     assert len(err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_signals_end_what_hangs_within_two_seconds(faulty, tmp_path, number):
-    folder = make_pictures(tmp_path / "in", "a.png", "hang header.png")
-    process = faulty(folder, tmp_path / "out", "--dry-run")
+def test_signals_end_what_hangs_within_two_seconds(faulty, number):
+    folder = make_pictures("in", "a.png", "hang header.png")
+    process = faulty(folder, "out", "--dry-run")
     until = time.monotonic() + 60
-    while not (tmp_path / "hangs").exists() and time.monotonic() < until:
+    while not Path("hangs").exists() and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(number)
     sent = time.monotonic()
@@ -206,12 +201,12 @@ def test_new_suspects_go_alone_after_others_were_found():
     assert watcher.history.refused == {"c.png": "crashed"}
 
 
-def test_workers_end_with_the_watching_process(faulty, tmp_path):
+def test_workers_end_with_the_watching_process(faulty):
     names = [f"{number:02}.png" for number in range(40)]
-    folder = make_pictures(tmp_path / "in", *names)
-    process = faulty(folder, tmp_path / "out", "-s", 4)
+    folder = make_pictures("in", *names)
+    process = faulty(folder, "out", "-s", 4)
     until = time.monotonic() + 60
-    while not list((tmp_path / "out").glob("*.png")) and time.monotonic() < until:
+    while not list(Path("out").glob("*.png")) and time.monotonic() < until:
         time.sleep(0.01)
     process.kill()
     # ends with the worker, which holds its ends of the pipes
@@ -220,16 +215,14 @@ def test_workers_end_with_the_watching_process(faulty, tmp_path):
 
 
 def test_several_workers_leave_out_what_hangs(faulty, tmp_path):
-    folder = make_pictures(tmp_path / "in", "a.png", "hang pixels.png", "z.png")
+    folder = make_pictures("in", "a.png", "hang pixels.png", "z.png")
     script = FAULTY.replace('sys.argv = ["srx", *sys.argv[1:]]', "")
     package = tmp_path / "faulty_libraries.py"
     package.write_text(script.partition("from srcli.cli.start")[0], encoding="utf-8")
-    (tmp_path / "sitecustomize.py").write_text(
-        "import faulty_libraries\n", encoding="utf-8"
-    )
+    Path("sitecustomize.py").write_text("import faulty_libraries\n", encoding="utf-8")
     command = [sys.executable, "-m", "srcli", "upscale", folder, tmp_path / "out"]
     command += ["-m", "bicubic", "--device", "cpu,cpu", "--read-timeout", "1"]
-    done = subprocess.run(
+    result = subprocess.run(
         command,
         capture_output=True,
         text=True,
@@ -237,6 +230,6 @@ def test_several_workers_leave_out_what_hangs(faulty, tmp_path):
         timeout=200,
         env=os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
     )
-    assert done.returncode == 1
-    assert "2 done, 1 failed" in done.stdout
-    assert f"{folder}/hang pixels.png: was still reading after" in done.stderr
+    assert result.returncode == 1
+    assert "2 done, 1 failed" in result.stdout
+    assert f"{folder}/hang pixels.png: was still reading after" in result.stderr

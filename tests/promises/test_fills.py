@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 import srcli
-from tests.fixtures.photographs import PLACE, write_by_gdal
+from tests.fixtures.photographs import write_by_gdal
 
 LINE = "is taken as no data, which the file does not say; --nodata none keeps it"
 Y, X = np.mgrid[:60, :80]
@@ -16,16 +16,12 @@ HOLE = np.s_[20:40, 30:60]
 
 
 @pytest.fixture
-def enlarge(srx, tmp_path):
+def enlarge(enlarge):
     """Enlarge a raster of these values; return what was printed and the result's values."""
 
     def run(pixels, *options, **profile):
-        path = write_by_gdal(tmp_path / "a.tif", pixels, **PLACE, **profile)
-        target = tmp_path / "out.tif"
-        words = ("-s", "2", "-m", "bicubic", "--overwrite", *options)
-        said = srx("upscale", path, target, *words, code=0).err
-        with rasterio.open(target) as file:
-            return said, file.read(1, masked=True)
+        printed, out = enlarge(pixels, *options, **profile)
+        return printed, out.read(1, masked=True)
 
     return run
 
@@ -39,22 +35,30 @@ def with_hole(value, dtype, terrain=TERRAIN):
 @pytest.mark.parametrize(
     ("dtype", "fill"),
     [
-        ("float32", -9999), ("float32", -3.4028234663852886e38), ("float32", 3.4e38),
-        ("float32", 1e20), ("float64", -1.7976931348623157e308), ("float64", -99999),
-        ("int16", -9999), ("int16", -32768), ("int16", -32767), ("int32", -2147483648),
-        ("uint16", 65535), ("int16", 32767),
+        ("float32", -9999),
+        ("float32", -3.4028234663852886e38),
+        ("float32", 3.4e38),
+        ("float32", 1e20),
+        ("float64", -1.7976931348623157e308),
+        ("float64", -99999),
+        ("int16", -9999),
+        ("int16", -32768),
+        ("int16", -32767),
+        ("int32", -2147483648),
+        ("uint16", 65535),
+        ("int16", 32767),
     ],
-)  # fmt: skip
+)
 def test_a_known_fill_far_from_all_else_is_no_data(enlarge, dtype, fill):
-    said, out = enlarge(with_hole(fill, dtype))
-    assert LINE in said
+    printed, out = enlarge(with_hole(fill, dtype))
+    assert LINE in printed
     assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
     assert 809 <= out.min() <= out.max() <= 891
 
 
 def test_a_fill_in_the_midst_of_values_ends_in_cliffs(enlarge):
-    said, out = enlarge(with_hole(-9999, "int16", 200 * (TERRAIN - 850)))
-    assert LINE in said
+    printed, out = enlarge(with_hole(-9999, "int16", 200 * (TERRAIN - 850)))
+    assert LINE in printed
     assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
 
 
@@ -70,15 +74,15 @@ def steep(seed):
 @pytest.mark.parametrize("seed", ["smooth", "rough"])
 def test_a_fill_among_values_like_it_is_a_value(enlarge, seed):
     pixels = steep(seed)
-    said, out = enlarge(pixels)
+    printed, out = enlarge(pixels)
     assert (pixels == -9999).any()
-    assert LINE not in said
+    assert LINE not in printed
     assert not np.ma.is_masked(out)
 
 
 def test_the_user_says_that_a_fill_is_a_value(enlarge):
-    said, out = enlarge(with_hole(-9999, "float32"), "--nodata", "none")
-    assert LINE not in said
+    printed, out = enlarge(with_hole(-9999, "float32"), "--nodata none")
+    assert LINE not in printed
     assert not np.ma.is_masked(out)
     assert out[60, 90] == -9999
 
@@ -86,29 +90,29 @@ def test_the_user_says_that_a_fill_is_a_value(enlarge):
 def test_a_fill_beside_declared_nodata_becomes_that(enlarge):
     pixels = with_hole(-3.4028234663852886e38, "float32")
     pixels[:5] = -9999
-    said, out = enlarge(pixels, nodata=-9999)
-    assert LINE in said
+    printed, out = enlarge(pixels, nodata=-9999)
+    assert LINE in printed
     assert (out.data[40:80, 60:120] == -9999).all()
     assert 809 <= out.min() <= out.max() <= 891
 
 
 def test_black_and_white_in_16_bits_hold_no_fill(enlarge):
-    said, out = enlarge(np.where((X // 8 + Y // 8) % 2, 65535, 0).astype("uint16"))
-    assert LINE not in said
+    printed, out = enlarge(np.where((X // 8 + Y // 8) % 2, 65535, 0).astype("uint16"))
+    assert LINE not in printed
     assert not np.ma.is_masked(out)
 
 
-def test_python_and_the_command_agree_on_no_data(tmp_path, enlarge):
+def test_python_and_the_command_agree_on_no_data(enlarge):
     _, out = enlarge(with_hole(-5, "float32"), nodata=-5)
-    image = srcli.upscale(tmp_path / "a.tif", "bicubic", 2)
+    image = srcli.upscale("a.tif", "bicubic", 2)
     assert image.info["nodata"] == -5
     assert np.array_equal(np.asarray(image), out.data)
 
 
 def test_bands_that_are_left_out_are_not_spoken_of(enlarge):
     pixels = np.dstack([TERRAIN, with_hole(-9999, "float32")]).astype("float32")
-    said, out = enlarge(pixels, "--bidx", "1")
-    assert LINE not in said
+    printed, out = enlarge(pixels, "--bidx 1")
+    assert LINE not in printed
     assert not np.ma.is_masked(out)
 
 
@@ -116,18 +120,18 @@ def test_a_mask_and_a_fill_both_count(enlarge):
     pixels = with_hole(-9999, "float32")
     mask = np.ones(pixels.shape, bool)
     mask[:5] = False
-    said, out = enlarge(pixels, then=lambda file: file.write_mask(mask))
-    assert LINE in said
+    printed, out = enlarge(pixels, then=lambda file: file.write_mask(mask))
+    assert LINE in printed
     assert 809 <= out[10:].min() <= out[10:].max() <= 891
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_one_band_of_floats_without_a_place_is_measurements(srx, tmp_path):
+def test_one_band_of_floats_without_a_place_is_measurements(srx):
     """Its fill is no data, where a photograph would take it for black."""
-    path = write_by_gdal(tmp_path / "a.tif", with_hole(-9999, "float32"))
-    said = srx("upscale", path, tmp_path / "out.tif", "-s", 2, code=0).err
-    assert LINE in said
-    with rasterio.open(tmp_path / "out.tif") as file:
+    path = write_by_gdal("a.tif", with_hole(-9999, "float32"))
+    printed = srx(f"upscale {path} out.tif -s 2", code=0).err
+    assert LINE in printed
+    with rasterio.open("out.tif") as file:
         out = file.read(1, masked=True)
     assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
     assert 809 <= out.min() <= out.max() <= 891

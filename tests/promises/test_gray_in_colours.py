@@ -9,6 +9,7 @@ from PIL import Image
 from rasterio.transform import from_origin
 
 import srcli
+from tests.fixtures.pictures import read_pixels
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -17,26 +18,19 @@ def screentone(height=70, width=90) -> np.ndarray:
     """Black dots on white, of which networks make colours."""
     y, x = np.mgrid[0:height, 0:width]
     tone = np.where((x // 2 + y // 2) % 2, 255, 0).astype(np.uint8)
-    tone[:14], tone[50:] = 255, 0
+    tone[:14] = 255
+    tone[50:] = 0
     return tone
 
 
 @pytest.mark.parametrize("model", ["auto", "g-idrn-photo-gan", "rrlfn"])
-def test_gray_stored_as_rgb_becomes_what_gray_becomes(tmp_path, srx, model):
+def test_gray_stored_as_rgb_becomes_what_gray_becomes(srx, model):
     tone = screentone()
-    Image.fromarray(tone).save(tmp_path / "l.png")
-    Image.fromarray(np.dstack([tone] * 3)).save(tmp_path / "rgb.png")
-    srx(
-        "upscale",
-        tmp_path / "l.png",
-        tmp_path / "rgb.png",
-        tmp_path / "out/",
-        "-m",
-        model,
-        code=0,
-    )
-    gray = np.asarray(Image.open(tmp_path / "out/l.png"))
-    colours = np.asarray(Image.open(tmp_path / "out/rgb.png"))
+    Image.fromarray(tone).save("l.png")
+    Image.fromarray(np.dstack([tone] * 3)).save("rgb.png")
+    srx(f"upscale l.png rgb.png out/ -m {model}", code=0)
+    gray = read_pixels("out/l.png")
+    colours = read_pixels("out/rgb.png")
     assert colours.shape == (280, 360, 3)
     np.testing.assert_array_equal(colours, np.dstack([gray] * 3))
 
@@ -53,10 +47,10 @@ def test_gray_of_any_storage_has_no_colours_afterwards(tmp_path, srx, name):
             Image.fromarray(np.arange(6300).reshape(70, 90).astype(np.uint8))
         )
     image.save(tmp_path / name, lossless=True)
-    srx("upscale", tmp_path / name, tmp_path / "out.png", "-s", 2, code=0)
-    found = np.asarray(Image.open(tmp_path / "out.png"))[:, :, :3]
-    assert np.ptp(found.astype(int), axis=2).max() == 0
-    assert found.std() > 30
+    srx("upscale", tmp_path / name, "out.png", "-s 2", code=0)
+    colours = read_pixels("out.png")[:, :, :3]
+    assert np.ptp(colours.astype(int), axis=2).max() == 0
+    assert colours.std() > 30
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -64,16 +58,16 @@ def test_gray_of_any_storage_has_no_colours_afterwards(tmp_path, srx, name):
 def test_arrays_of_equal_channels_stay_equal(dtype, scale):
     white = 1 if dtype == np.float32 else np.iinfo(dtype).max
     gray = (screentone(40, 40) / 255 * white).astype(dtype)
-    found = srcli.upscale(np.dstack([gray] * 3), scale=scale)
-    assert found.flags.writeable
+    enlarged = srcli.upscale(np.dstack([gray] * 3), scale=scale)
+    assert enlarged.flags.writeable
     np.testing.assert_array_equal(
-        found, np.dstack([srcli.upscale(gray, scale=scale)] * 3)
+        enlarged, np.dstack([srcli.upscale(gray, scale=scale)] * 3)
     )
 
 
 def orthophoto(path, bands):
     """Write a GeoTIFF of three bands with a place."""
-    place = {"crs": "EPSG:32632", "transform": from_origin(6e5, 52e5, 0.2, 0.2)}
+    georeference = {"crs": "EPSG:32632", "transform": from_origin(6e5, 52e5, 0.2, 0.2)}
     size = {"height": bands.shape[1], "width": bands.shape[2]}
     options = {
         "driver": "GTiff",
@@ -81,26 +75,26 @@ def orthophoto(path, bands):
         "dtype": bands.dtype,
         "photometric": "RGB",
     }
-    with rasterio.open(path, "w", **size, **place, **options) as dataset:
+    with rasterio.open(path, "w", **size, **georeference, **options) as dataset:
         dataset.write(bands)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_gray_orthophoto_stays_gray(tmp_path, srx, dtype):
+def test_a_gray_orthophoto_stays_gray(srx, dtype):
     gray = screentone().astype(dtype) * (1 if dtype == np.uint8 else 200)
-    orthophoto(tmp_path / "a.tif", np.stack([gray] * 3))
-    srx("upscale", tmp_path / "a.tif", tmp_path / "out.tif", "-s", 2, code=0)
-    with rasterio.open(tmp_path / "out.tif") as dataset:
+    orthophoto("a.tif", np.stack([gray] * 3))
+    srx("upscale a.tif out.tif -s 2", code=0)
+    with rasterio.open("out.tif") as dataset:
         red, green, blue = dataset.read()
     np.testing.assert_array_equal(red, green)
     np.testing.assert_array_equal(red, blue)
 
 
-def test_one_pixel_of_colour_makes_an_orthophoto_colourful(tmp_path, srx):
+def test_one_pixel_of_colour_makes_an_orthophoto_colourful(srx):
     bands = np.stack([screentone()] * 3)
     bands[0, 60, 60] = 200
-    orthophoto(tmp_path / "a.tif", bands)
-    srx("upscale", tmp_path / "a.tif", tmp_path / "out.tif", "-s", 2, code=0)
-    with rasterio.open(tmp_path / "out.tif") as dataset:
+    orthophoto("a.tif", bands)
+    srx("upscale a.tif out.tif -s 2", code=0)
+    with rasterio.open("out.tif") as dataset:
         red, green, _ = dataset.read().astype(int)
     assert (red - green)[118:124, 118:124].max() > 50

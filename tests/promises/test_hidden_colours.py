@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import srcli
+from tests.fixtures.pictures import read_pixels
 
 LINE = "colours that alpha hides are replaced"
 
@@ -18,51 +19,46 @@ def gloss(tmp_path):
     rgb = np.dstack([x * 4, y * 5, (x + y) * 2]).astype(np.uint8)
     alpha = np.zeros((48, 64), np.uint8)
     alpha[12:36, 16:48] = 200
-    Image.fromarray(np.dstack([rgb, alpha])).save(tmp_path / "gloss.png")
+    Image.fromarray(np.dstack([rgb, alpha])).save("gloss.png")
     return tmp_path / "gloss.png", rgb
 
 
 def enlarged(path):
-    return np.asarray(Image.open(path)).astype(int)
+    return read_pixels(path).astype(int)
 
 
-def test_colours_that_alpha_hides_are_told_of(tmp_path, srx, gloss):
-    result = srx(
-        "upscale", gloss[0], tmp_path / "out.png", "-m", "bicubic", "-s", 2, code=0
-    )
+def test_colours_that_alpha_hides_are_told_of(srx, gloss):
+    result = srx("upscale", gloss[0], "out.png", "-m bicubic -s 2", code=0)
     assert LINE in result.err
     assert "--keep-hidden" in result.err
 
 
 @pytest.mark.parametrize("scale", [2, 6])
-def test_keep_hidden_keeps_colours_under_alpha(tmp_path, srx, gloss, scale):
+def test_keep_hidden_keeps_colours_under_alpha(srx, gloss, scale):
     path, rgb = gloss
     options = ("-m", "bicubic", "-s", scale, "--keep-hidden")
-    result = srx("upscale", path, tmp_path / "out.png", *options, code=0)
+    result = srx(f"upscale {path} out.png", *options, code=0)
     expected = srcli.upscale(rgb, "bicubic", scale)
-    np.testing.assert_array_equal(enlarged(tmp_path / "out.png")[:, :, :3], expected)
+    np.testing.assert_array_equal(enlarged("out.png")[:, :, :3], expected)
     assert LINE not in result.err
 
 
 def test_keep_hidden_of_arrays(gloss):
     path, rgb = gloss
-    found = srcli.upscale(np.asarray(Image.open(path)), "bicubic", 2, keep_hidden=True)
-    np.testing.assert_array_equal(found[:, :, :3], srcli.upscale(rgb, "bicubic", 2))
+    enlarged = srcli.upscale(read_pixels(path), "bicubic", 2, keep_hidden=True)
+    np.testing.assert_array_equal(enlarged[:, :, :3], srcli.upscale(rgb, "bicubic", 2))
 
 
-def test_a_cut_out_with_soft_edges_gets_no_line(tmp_path, srx):
+def test_a_cut_out_with_soft_edges_gets_no_line(srx):
     y, x = np.mgrid[0:80, 0:80]
     alpha = np.clip((30 - np.hypot(x - 40, y - 40)) * 80, 0, 255)
     colours = np.dstack([x * 3, y * 3, x + y, alpha]) * (alpha > 0)[:, :, None]
-    Image.fromarray(colours.astype(np.uint8)).save(tmp_path / "a.png")
-    result = srx(
-        "upscale", tmp_path / "a.png", tmp_path / "out.png", "-m", "bicubic", code=0
-    )
-    assert LINE not in result.err
+    Image.fromarray(colours.astype(np.uint8)).save("a.png")
+    assert LINE not in srx("upscale a.png out.png -m bicubic", code=0).err
 
 
-def test_an_output_without_hidden_colours_is_made_again(tmp_path, srx, gloss):
-    options = ("upscale", gloss[0], tmp_path / "out.png", "-m", "bicubic", "-s", 2)
+def test_an_output_without_hidden_colours_is_made_again(srx, gloss):
+    options = ("upscale", gloss[0], "out.png", "-m", "bicubic", "-s", 2)
     srx(*options, code=0)
     result = srx(*options, "--keep-hidden", code=0)
     assert "made again: was made with other options" in result.err

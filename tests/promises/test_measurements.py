@@ -4,27 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import rasterio
 from scipy.ndimage import gaussian_filter
-
-from tests.fixtures.photographs import PLACE, write_by_gdal
 
 LINE = "band 1: measurements with less detail than a network needs"
 Y, X = np.mgrid[:96, :160]
 PLAIN = np.s_[8:-8, 8:180]
-
-
-@pytest.fixture
-def enlarge(srx, tmp_path):
-    """Enlarge a raster of these values by auto; return what was printed and the open result."""
-
-    def run(pixels, *options, **profile):
-        path = write_by_gdal(tmp_path / "a.tif", pixels, **PLACE, **profile)
-        target = tmp_path / f"out-{len(list(tmp_path.iterdir()))}.tif"
-        said = srx("upscale", path, target, "-s", "2", *options, code=0).err
-        return " ".join(said.split()), rasterio.open(target)
-
-    return run
 
 
 def furrows(x):
@@ -39,44 +23,46 @@ def texture(seed=0):
     return np.rint(5000 + 1400 * field / field.std()).clip(0, 10000)
 
 
-def test_furrows_beside_a_mountain_come_out_as_they_are(enlarge):
-    said, out = enlarge(furrows(X).astype("float32"))
+def test_furrows_beside_a_mountain_come_out_as_they_are(enlarge_raster):
+    printed, out = enlarge_raster(furrows(X).astype("float32"))
     exact = furrows((np.arange(320) + 0.5) / 2 - 0.5)
     off = (out.read(1) - exact)[PLAIN]
-    assert f"{LINE}, whose error is 0.02% of their range: bicubic interpolation" in said
+    assert (
+        f"{LINE}, whose error is 0.02% of their range: bicubic interpolation" in printed
+    )
     assert abs(off.mean()) < 0.002
     assert off.std() < 0.02
 
 
-def test_a_network_that_is_named_is_taken_for_measurements(enlarge):
-    said, out = enlarge(furrows(X).astype("float32"), "-m", "g-idrn")
-    assert LINE not in said
+def test_a_network_that_is_named_is_taken_for_measurements(enlarge_raster):
+    printed, out = enlarge_raster(furrows(X).astype("float32"), "-m g-idrn")
+    assert LINE not in printed
     assert out.tags()["SRX_MODEL"] == "g-idrn"
 
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
-def test_reflectance_with_detail_goes_through_the_network(enlarge, dtype):
-    said, out = enlarge(texture().astype(dtype))
-    assert LINE not in said
+def test_reflectance_with_detail_goes_through_the_network(enlarge_raster, dtype):
+    printed, out = enlarge_raster(texture().astype(dtype))
+    assert LINE not in printed
     assert out.tags()["SRX_MODEL"] == "g-idrn"
 
 
-def test_reflectance_is_the_same_in_integers_and_floats(enlarge):
-    whole = enlarge(texture().astype("int16"))[1].read(1)
-    floats = enlarge(texture().astype("float32"))[1].read(1)
-    assert np.abs(floats - whole).max() < 0.501  # rounding alone
+def test_reflectance_is_the_same_in_integers_and_floats(enlarge_raster):
+    integers = enlarge_raster(texture().astype("int16"))[1].read(1)
+    floats = enlarge_raster(texture().astype("float32"))[1].read(1)
+    assert np.abs(floats - integers).max() < 0.501  # rounding alone
 
 
-def test_elevation_beside_reflectance_is_interpolated_alone(enlarge):
+def test_elevation_beside_reflectance_is_interpolated_alone(enlarge_raster):
     pixels = np.dstack([texture(), furrows(X)]).astype("float32")
-    said, out = enlarge(pixels)
-    assert "band 2: measurements with less detail" in said
-    with enlarge(pixels[:, :, 1], "-m", "bicubic")[1] as alone:
+    printed, out = enlarge_raster(pixels)
+    assert "band 2: measurements with less detail" in printed
+    with enlarge_raster(pixels[:, :, 1], "-m bicubic")[1] as alone:
         np.testing.assert_allclose(out.read(2), alone.read(1), atol=1e-4)
-    with enlarge(pixels[:, :, 0])[1] as alone:
+    with enlarge_raster(pixels[:, :, 0])[1] as alone:
         np.testing.assert_allclose(out.read(1), alone.read(1), atol=1e-2)
 
 
-def test_steps_that_hide_the_error_go_through_the_network(enlarge):
+def test_steps_that_hide_the_error_go_through_the_network(enlarge_raster):
     pixels = np.rint(200 + 100 * np.sin(X / 9) * np.cos(Y / 7)).astype("int16")
-    assert enlarge(pixels)[1].tags()["SRX_MODEL"] == "g-idrn"
+    assert enlarge_raster(pixels)[1].tags()["SRX_MODEL"] == "g-idrn"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +14,15 @@ from skimage import data
 
 import srcli
 from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.pictures import read_pixels
 
 SIDE = 64
-ROWS, COLUMNS = 2, 3
+ROWS = 2
+COLUMNS = 3
 
 
 @pytest.fixture(scope="module")
-def whole():
+def photograph():
     """A photograph of 2x3 tiles."""
     return np.ascontiguousarray(
         data.astronaut()[100 : 100 + ROWS * SIDE, 150 : 150 + COLUMNS * SIDE]
@@ -27,9 +30,9 @@ def whole():
 
 
 @pytest.fixture(scope="module")
-def enlarged(whole):
+def enlarged(photograph):
     """The photograph, enlarged at once."""
-    return srcli.upscale(whole, model="g-idrn", scale=2).astype(int)
+    return srcli.upscale(photograph, model="g-idrn", scale=2).astype(int)
 
 
 def places():
@@ -44,16 +47,16 @@ def places():
 
 def larger(here):
     """The same part of the enlargement."""
-    return tuple(slice(2 * one.start, 2 * one.stop) for one in here)
+    return tuple(slice(2 * side.start, 2 * side.stop) for side in here)
 
 
 @pytest.fixture
-def tiles(tmp_path, whole):
+def tiles(tmp_path, photograph):
     """The photograph as tiles of a web map."""
     folder = tmp_path / "tiles"
     for name, here in places():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(whole[here]).save(folder / name)
+        Image.fromarray(photograph[here]).save(folder / name)
     return folder
 
 
@@ -65,28 +68,25 @@ def error(path, here, enlarged):
 
 
 def test_tiles_of_a_web_map_have_no_borders(srx, tiles, tmp_path, enlarged):
-    srx("upscale", tiles, tmp_path / "one", "-s", 2, "-r", code=0)
-    result = srx("upscale", tiles, tmp_path / "out", "-s", 2, "--mosaic")
-    assert (result.code, "6 done" in result.out) == (0, True)
+    srx("upscale", tiles, "one", "-s 2 -r", code=0)
+    assert "6 done" in srx("upscale", tiles, "out", "-s 2 --mosaic", code=0).out
     for name, here in places():
         assert error(tmp_path / "out" / name, here, enlarged) <= 1
         assert error(tmp_path / "one" / name, here, enlarged) > 5
-    found = sorted(
-        path.name for path in (tmp_path / "out").rglob("*") if path.is_file()
-    )
-    assert found == sorted(
+    names = sorted(path.name for path in Path("out").rglob("*") if path.is_file())
+    assert names == sorted(
         name.split("/")[-1] for name, _ in places()
     )  # nothing else is left
 
 
-def test_running_again_does_what_is_missing(srx, tiles, tmp_path, whole):
-    enlarged = srcli.upscale(whole, model="bicubic", scale=2).astype(int)
-    ask = ("upscale", tiles, tmp_path / "out", "-m", "bicubic", "--mosaic", "-s", 2)
+def test_running_again_does_what_is_missing(srx, tiles, tmp_path, photograph):
+    enlarged = srcli.upscale(photograph, model="bicubic", scale=2).astype(int)
+    ask = ("upscale", tiles, "out", "-m", "bicubic", "--mosaic", "-s", 2)
     srx(*ask, code=0)
     assert "6 skipped" in srx(*ask).out
-    (name, here), (other, _), *_ = places()
+    (name, here), (outdated, _), *_ = places()
     (tmp_path / "out" / name).unlink()
-    os.utime(tmp_path / "out" / other, (1, 1))  # older than its input
+    os.utime(tmp_path / "out" / outdated, (1, 1))  # older than its input
     srx(*ask, code=0)
     assert error(tmp_path / "out" / name, here, enlarged) <= 1
     assert "6 skipped" in srx(*ask).out
@@ -98,8 +98,8 @@ def test_missing_and_damaged_tiles_are_holes(srx, tiles, tmp_path, enlarged):
     (tiles / missing).unlink()
     (tiles / damaged).write_bytes((tiles / damaged).read_bytes()[:500])
     Image.new("RGB", (32, 32)).save(tiles / "5/9/101.png")
-    result = srx("upscale", tiles, tmp_path / "out", "-s", 2, "--mosaic")
-    assert (result.code, "4 done, 2 failed" in result.out) == (1, True)
+    result = srx("upscale", tiles, "out", "-s 2 --mosaic", code=1)
+    assert "4 done, 2 failed" in result.out
     assert f"{damaged}: the file is damaged or cut short" in result.err.replace(
         "\n", " "
     )
@@ -123,11 +123,11 @@ def test_tiles_of_different_modes(srx, tiles, tmp_path):
             changed = image.quantize(8) if mode == "P" else image.convert(mode)
         changed.save(tiles / name)
     pixels = np.dstack(
-        [np.asarray(Image.open(tiles / alpha)), np.full((SIDE, SIDE), 255, np.uint8)]
+        [read_pixels(tiles / alpha), np.full((SIDE, SIDE), 255, np.uint8)]
     )
     pixels[:20, :, 3] = 0
     Image.fromarray(pixels).save(tiles / alpha)
-    ask = ("upscale", tiles, tmp_path / "out", "-s", 2, "-m", "bicubic", "--mosaic")
+    ask = ("upscale", tiles, "out", "-s", 2, "-m", "bicubic", "--mosaic")
     srx(*ask, code=0)
     modes = {}
     for name, _ in places():
@@ -157,23 +157,24 @@ def save_sheet(path, pixels, x, y, crs="EPSG:32632"):
     write_by_gdal(path, pixels, crs=crs, transform=from_origin(x, y, 20, 20))
 
 
-def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, whole, enlarged):
+def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, photograph, enlarged):
     folder = tmp_path / "sheets"
     folder.mkdir()
     sheets = {}
     for _, here in places():
-        row, column = here[0].start, here[1].start
+        row = here[0].start
+        column = here[1].start
         if (row, column) != (SIDE, SIDE):
             sheets[f"{row}_{column}.tif"] = here
-            place = 500_000 + 20 * column, 5_000_000 - 20 * row
-            save_sheet(folder / f"{row}_{column}.tif", whole[here], *place)
+            corner = 500_000 + 20 * column, 5_000_000 - 20 * row
+            save_sheet(folder / f"{row}_{column}.tif", photograph[here], *corner)
     small = np.zeros((9, 9, 3), np.uint8)
     save_sheet(folder / "crs.tif", small, 500_000, 5_000_000, crs="EPSG:32633")
     save_sheet(folder / "off.tif", small, 500_007, 5_000_000)
     save_sheet(folder / "far.tif", small, 0, 0)
-    result = srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic")
+    result = srx(f"upscale {folder} out -s 2 --mosaic", code=1)
     text = " ".join(result.err.split())
-    assert (result.code, "6 done, 2 failed" in result.out) == (1, True), result
+    assert "6 done, 2 failed" in result.out, result
     assert (
         f"sheets: 2 groups of files lie far from each other, that of {folder}/far.tif"
         in text
@@ -189,28 +190,26 @@ def test_sheets_keep_their_place_and_fit_together(srx, tmp_path, whole, enlarged
     for name, here in sheets.items():
         with (
             rasterio.open(tmp_path / "out" / name) as out,
-            rasterio.open(folder / name) as own,
+            rasterio.open(folder / name) as sheet,
         ):
-            assert out.bounds == own.bounds
+            assert out.bounds == sheet.bounds
             assert (out.res, out.crs, out.shape) == (
                 (10, 10),
-                own.crs,
+                sheet.crs,
                 (2 * SIDE, 2 * SIDE),
             )
             assert out.dataset_mask().all()
             assert "srx" in out.tags()["TIFFTAG_SOFTWARE"]
             pixels = out.read().transpose(1, 2, 0).astype(int)
         assert np.abs(pixels - enlarged[larger(here)]).mean() < 1.5
-    assert (
-        "6 skipped" in srx("upscale", folder, tmp_path / "out", "-s", 2, "--mosaic").out
-    )
+    assert "6 skipped" in srx(f"upscale {folder} out -s 2 --mosaic").out
 
 
 @pytest.mark.parametrize("mark", ["nodata", "mask", "alpha"])
-def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, whole, mark):
+def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, photograph, mark):
     folder = tmp_path / "2023"  # with numbers as names, which are no tiles of a web map
     (folder / "5").mkdir(parents=True)
-    lower = upper = whole[:SIDE, :SIDE].clip(1)
+    lower = upper = photograph[:SIDE, :SIDE].clip(1)
     seen = np.where(np.arange(SIDE) < 20, 0, 255)[:, None, None] * np.ones(
         (1, SIDE, 1), np.uint8
     )
@@ -228,97 +227,67 @@ def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, whole, mark):
                 file.nodata = 0
             elif mark == "mask" and number == 12:
                 file.write_mask(seen[:, :, 0] > 0)
-    result = srx(
-        "upscale", folder, tmp_path / "out", "-s", 2, "-m", "g-idrn", "--mosaic", code=0
-    )
+    result = srx(f"upscale {folder} out -s 2 -m g-idrn --mosaic", code=0)
     assert ".srx-mosaic" not in result.err
-    with rasterio.open(tmp_path / "out/5/11.tif") as file:
+    with rasterio.open("out/5/11.tif") as file:
         assert (file.bounds.left, file.tags()["SHEET"]) == (500_000, "11")
         assert file.dataset_mask().all()
 
 
-def test_sheets_of_other_palettes_are_left_out(srx, tmp_path, whole):
+def test_sheets_of_other_palettes_are_left_out(srx, photograph):
     for name in "abc":
-        (tmp_path / "in").mkdir(exist_ok=True)
+        Path("in").mkdir(exist_ok=True)
         save_sheet(
-            tmp_path / f"in/{name}.tif", whole[::8, ::8, :1] // 32, 500_000, 5_000_000
+            f"in/{name}.tif",
+            photograph[::8, ::8, :1] // 32,
+            500_000,
+            5_000_000,
         )
-        with rasterio.open(tmp_path / f"in/{name}.tif", "r+") as file:
+        with rasterio.open(f"in/{name}.tif", "r+") as file:
             file.write_colormap(
-                1, {one: (one, name == "c", 0, 255) for one in range(8)}
+                1, {entry: (entry, name == "c", 0, 255) for entry in range(8)}
             )
-    ask = (
-        "upscale",
-        tmp_path / "in",
-        tmp_path / "out",
-        "-s",
-        2,
-        "-m",
-        "bicubic",
-        "--mosaic",
-    )
-    result = srx(*ask, "--classes", "yes")
-    assert (result.code, "c.tif: its palette (checksum) is" in result.err) == (1, True)
+    ask = "upscale in out -s 2 -m bicubic --mosaic"
+    assert "c.tif: its palette (checksum) is" in srx(ask, "--classes yes", code=1).err
 
 
 @pytest.mark.parametrize(
     "options", [("--dry-run",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")]
 )
-def test_options_that_a_mosaic_has_not(srx, tiles, tmp_path, options):
-    result = srx("upscale", tiles, tmp_path / "out", "--mosaic", *options)
-    assert (result.code, "--mosaic" in result.err) == (2, True)
-    result = srx("upscale", tiles / "5/9/99.png", tmp_path / "out", "--mosaic")
-    assert (result.code, "takes one folder" in result.err) == (2, True)
+def test_options_that_a_mosaic_has_not(srx, tiles, options):
+    assert "--mosaic" in srx("upscale", tiles, "out", "--mosaic", *options, code=2).err
+    result = srx("upscale", tiles / "5/9/99.png", "out", "--mosaic", code=2)
+    assert "takes one folder" in result.err
 
 
-def test_sheets_of_other_formats_are_like_any_raster(srx, tmp_path, whole):
+def test_sheets_of_other_formats_are_like_any_raster(srx, tmp_path, photograph):
     folder = tmp_path / "sheets"
     folder.mkdir()
-    save_sheet(folder / "a.tif", whole, 500_000, 5_000_000)
+    save_sheet(folder / "a.tif", photograph, 500_000, 5_000_000)
     ask = ("upscale", folder, "-s", 2, "-m", "bicubic", "--mosaic")
     os.utime(folder / "a.tif", (10**9, 10**9))
-    srx(
-        *ask,
-        "-o",
-        tmp_path / "jpg",
-        "-f",
-        "jpg",
-        "--quality",
-        90,
-        "--keep-dates",
-        code=0,
-    )
-    assert (tmp_path / "jpg/a.jpg").stat().st_mtime == 10**9
-    with rasterio.open(tmp_path / "jpg/a.jpg") as file:
+    srx(*ask, "-o jpg -f jpg --quality 90 --keep-dates", code=0)
+    assert Path("jpg/a.jpg").stat().st_mtime == 10**9
+    with rasterio.open("jpg/a.jpg") as file:
         assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "90"
         assert (file.res, file.bounds.left) == ((10, 10), 500_000)
     with rasterio.open(folder / "a.tif", "r+") as file:
-        file.write_mask(whole[:, :, 0] > 90)
-    srx(*ask, "-o", tmp_path / "png", "-f", "png", code=0)
-    with Image.open(tmp_path / "png/a.png") as image:
+        file.write_mask(photograph[:, :, 0] > 90)
+    srx(*ask, "-o png -f png", code=0)
+    with Image.open("png/a.png") as image:
         assert image.mode == "RGBA"
-        found = np.asarray(image)[::2, ::2, 3]
-    np.testing.assert_array_equal(found > 0, whole[:, :, 0] > 90)
+        alpha = np.asarray(image)[::2, ::2, 3]
+    np.testing.assert_array_equal(alpha > 0, photograph[:, :, 0] > 90)
 
 
 @pytest.mark.parametrize(
     "options", [(), ("--strip-provenance",), ("--strip-metadata",)]
 )
-def test_classes_on_sheets_are_never_written_as_jpeg(srx, tmp_path, whole, options):
-    (tmp_path / "in").mkdir()
-    save_sheet(tmp_path / "in/SCL.tif", whole[::8, ::8, :1] // 32, 500_000, 5_000_000)
-    ask = (
-        "upscale",
-        tmp_path / "in",
-        tmp_path / "out",
-        "-s",
-        2,
-        "-m",
-        "bicubic",
-        "--mosaic",
-    )
-    result = srx(*ask, "-f", "jpg", *options)
-    assert (result.code, "would change its classes" in result.err) == (2, True)
-    srx(*ask, *options, code=0)
-    with rasterio.open(tmp_path / "out/SCL.tif") as file:
+def test_classes_on_sheets_are_never_written_as_jpeg(srx, photograph, options):
+    Path("in").mkdir()
+    save_sheet("in/SCL.tif", photograph[::8, ::8, :1] // 32, 500_000, 5_000_000)
+    ask = "upscale in out -s 2 -m bicubic --mosaic"
+    assert "would change its classes" in srx(ask, "-f jpg", *options, code=2).err
+    srx(ask, *options, code=0)
+    with rasterio.open("out/SCL.tif") as file:
         assert ("SRX_NEAREST_BANDS" in file.tags()) == (not options)

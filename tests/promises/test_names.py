@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import shlex
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from PIL import Image
 from scipy.io import netcdf_file
 
 from srcli.cli.main import run
+from tests.fixtures.files import names_in
 from tests.fixtures.mosaics import RAW, SIMPLE, tiff, vrt
 from tests.fixtures.photographs import read_by_gdal, write_by_gdal
+from tests.fixtures.pictures import turned_exif
 
 PRODUCT = "S2A_MSIL1C_20170102T111442_N0204_R137_T32TQR_20170102T111441"
 GRANULE = "GRANULE/L1C_T32TQR_A007999_20170102T111441"
@@ -38,16 +41,8 @@ SIZE = (
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def upscale(srx):
-    return lambda *words, **code: srx(
-        "upscale", *words, "-m", "bicubic", "-s", "2", **code
-    )
+    return lambda *words, **code: srx("upscale", *words, "-m bicubic -s 2", **code)
 
 
 def pixels(path):
@@ -76,7 +71,7 @@ def product(folder):
     (folder / "MTD_MSIL1C.xml").write_text(USER_PRODUCT.format(image=image))
     sizes = "".join(SIZE.format(metres, 240 // metres) for metres in (10, 20, 60))
     (folder / GRANULE / "MTD_TL.xml").write_text(TILE.format(sizes=sizes))
-    place = rasterio.Affine(10, 0, 600000, 0, -10, 5100000)
+    transform = rasterio.Affine(10, 0, 600000, 0, -10, 5100000)
     shape = {
         "driver": "GTiff",
         "height": 24,
@@ -86,7 +81,7 @@ def product(folder):
     }
     for value, band in enumerate(("B02", "B03", "B04", "B08"), 1):
         with rasterio.MemoryFile() as memory:
-            with memory.open(**shape, crs="EPSG:32632", transform=place) as file:
+            with memory.open(**shape, crs="EPSG:32632", transform=transform) as file:
                 file.write(np.full((1, 24, 24), 1000 * value, np.uint16))
             with memory.open() as file:
                 lossless = {"QUALITY": "100", "REVERSIBLE": "YES"}
@@ -100,26 +95,26 @@ def listed(result):
 
 
 def test_a_container_of_several_rasters_lists_them_and_leaves_the_others_alone(
-    here, upscale
+    tmp_path, upscale
 ):
     netcdf("a.nc", band=5, other=7)
     for name in ("good1.tif", "good2.tif"):
-        tiff(here / name)
-    done = upscale("good1.tif", "a.nc", "good2.tif", "out", code=1)
-    assert listed(done) == ['NETCDF:"a.nc":band', 'NETCDF:"a.nc":other']
-    assert sorted(file.name for file in (here / "out").iterdir()) == [
+        tiff(tmp_path / name)
+    result = upscale("good1.tif", "a.nc", "good2.tif", "out", code=1)
+    assert listed(result) == ['NETCDF:"a.nc":band', 'NETCDF:"a.nc":other']
+    assert names_in("out") == [
         "good1.tif",
         "good2.tif",
     ]
-    done = upscale(*listed(done), "out", code=0)  # as pasted
+    result = upscale(*listed(result), "out", code=0)  # as pasted
     assert (pixels("out/a_band.tif") == 5).all()
     assert (pixels("out/a_other.tif") == 7).all()
 
 
-def test_hdf5_is_a_container_as_well(here, upscale):
+def test_hdf5_is_a_container_as_well(upscale):
     netcdf("a.nc", one=5)
     rasterio.shutil.copy("a.nc", "two.nc", driver="netCDF", FORMAT="NC4")
-    (here / "two.nc").rename("a.h5")
+    Path("two.nc").rename("a.h5")
     upscale('HDF5:"a.h5"://one', "out", code=0)
     assert (pixels("out/a_one.tif") == 5).all()
 
@@ -141,18 +136,18 @@ def test_hdf5_is_a_container_as_well(here, upscale):
     ],
 )
 @pytest.mark.parametrize("target", ["out", "out/named.tif"])
-def test_names_of_rasters_in_files(here, upscale, name, result, target):
+def test_names_of_rasters_in_files(tmp_path, upscale, name, result, target):
     netcdf("a.nc", band=5, other=7)
-    tiff(here / "b.tif")
+    tiff("b.tif")
     zipped("a.zip", b_tif="b.tif", in__c_tif="b.tif")
-    (here / "b.tif.gz").write_bytes(gzip.compress((here / "b.tif").read_bytes()))
-    before = {*here.iterdir()}
-    upscale(name.replace("{folder}", str(here)), target, code=0)
-    file = here / "out" / (result if target == "out" else "named.tif")
+    Path("b.tif.gz").write_bytes(gzip.compress(Path("b.tif").read_bytes()))
+    before = {*tmp_path.iterdir()}
+    upscale(name.replace("{folder}", str(tmp_path)), target, code=0)
+    file = tmp_path / "out" / (result if target == "out" else "named.tif")
     assert (pixels(file) == 7).all()
     assert pixels(file).shape == (1, 16, 16)
-    assert {*here.iterdir()} - before == {
-        here / "out"
+    assert {*tmp_path.iterdir()} - before == {
+        tmp_path / "out"
     }  # nothing is written beside the input
 
 
@@ -173,52 +168,56 @@ def test_names_of_rasters_in_files(here, upscale, name, result, target):
         ("/vsizip/a.zip/turned.jpg", "EXIF rotates this photograph"),
     ],
 )
-@pytest.mark.parametrize("options", [[], ["--bidx", "1"]])
-def test_names_that_are_refused_say_why(here, upscale, name, words, options):
+@pytest.mark.parametrize("options", [[], ["--bidx 1"]])
+def test_names_that_are_refused_say_why(upscale, name, words, options):
     netcdf("a.nc", band=5, other=7)
-    tiff(here / "b.tif")
-    (here / "secret").write_bytes(bytes(64))
-    vrt(here / "m.vrt", RAW, name=here / "secret", kind=' subClass="VRTRawRasterBand"')
-    exif = Image.Exif()
-    exif[0x0112] = 6
+    tiff("b.tif")
+    Path("secret").write_bytes(bytes(64))
+    vrt(
+        "m.vrt",
+        RAW,
+        name="secret",
+        attributes=' subClass="VRTRawRasterBand"',
+    )
+    exif = turned_exif(6)
     Image.new("RGB", (8, 8)).save("turned.jpg", exif=exif)
     zipped("a.zip", m_vrt="m.vrt", in__c_tif="b.tif", turned_jpg="turned.jpg")
-    done = upscale(name, "out", *options, code=2)
-    assert words in done.err
-    assert len(done.err.splitlines()) <= 2
+    result = upscale(name, "out", *options, code=2)
+    assert words in result.err
+    assert len(result.err.splitlines()) <= 2
 
 
-def test_parts_of_one_raster_are_not_taken_for_another(here, upscale, monkeypatch):
+def test_parts_of_one_raster_are_not_taken_for_another(tmp_path, upscale, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
     def leave_parts(name):
         with monkeypatch.context() as patch:
             patch.setattr("srcli.pipelines.upscale.rasters.merge_parts", interrupt)
-            upscale(name, "-o", "o.tif", *known, code=130)
-        assert list(here.glob(".o.tif.parts/part-*"))
+            upscale(name, "-o o.tif", options, code=130)
+        assert list(tmp_path.glob(".o.tif.parts/part-*"))
 
     netcdf("a.nc", band=5, other=7)
-    known = ("--overwrite", "--range", "0,20")  # which else tells them apart
+    options = "--overwrite --range 0,20"  # which else tells them apart
     for value in (5, 9):
-        tiff(here / "b.tif", value)
+        tiff("b.tif", value)
         zipped("a.zip", b_tif="b.tif")
         if value == 5:
             leave_parts("/vsizip/a.zip/b.tif")
     for name, value in (("/vsizip/a.zip/b.tif", 9), ("NETCDF:a.nc:other", 7)):
-        upscale(name, "-o", "o.tif", *known, code=0)
+        upscale(name, "-o o.tif", options, code=0)
         assert (pixels("o.tif") == value).all()
         leave_parts("NETCDF:a.nc:band")
 
 
-def test_a_sentinel_product_as_folder_and_zip(here, upscale):
-    folder = here / "in" / f"{PRODUCT}.SAFE"
+def test_a_sentinel_product_as_folder_and_zip(tmp_path, upscale):
+    folder = tmp_path / "in" / f"{PRODUCT}.SAFE"
     product(folder)
     with zipfile.ZipFile(f"{PRODUCT}.zip", "w") as archive:
         for file in sorted(folder.rglob("*")):
             archive.write(file, file.relative_to(folder.parent))
-    for given in (f"in/{PRODUCT}.SAFE", f"in/{PRODUCT}.SAFE/", f"{PRODUCT}.zip"):
-        names = listed(upscale(given, "-r", "out"))
+    for path in (f"in/{PRODUCT}.SAFE", f"in/{PRODUCT}.SAFE/", f"{PRODUCT}.zip"):
+        names = listed(upscale(path, "-r out"))
         assert [name.split(":")[-2] for name in names] == ["10m", "20m", "60m", "TCI"]
         upscale(names[0], "out", "--overwrite", code=0)
         values = pixels(f"out/{PRODUCT}_10m_EPSG_32632.tif")
@@ -226,14 +225,14 @@ def test_a_sentinel_product_as_folder_and_zip(here, upscale):
         assert values.mean((1, 2)).tolist() == [3000, 2000, 1000, 4000]
 
 
-def test_a_search_leaves_containers_archives_and_products_alone(here, upscale):
-    product(here / "in" / f"{PRODUCT}.SAFE")
+def test_a_search_leaves_containers_archives_and_products_alone(upscale):
+    product(Path("in", f"{PRODUCT}.SAFE"))
     netcdf("in/a.nc", band=5, other=7)
-    tiff(here / "in" / "b.tif")
+    tiff("in/b.tif")
     zipped("in/a.zip", c_tif="in/b.tif")
-    done = upscale("in", "out", "-r", code=0)
-    assert f"in/{PRODUCT}.SAFE: a Sentinel product, left out" in done.err
-    assert [file.name for file in (here / "out").iterdir()] == ["b.tif"]
+    result = upscale("in", "out", "-r", code=0)
+    assert f"in/{PRODUCT}.SAFE: a Sentinel product, left out" in result.err
+    assert names_in("out") == ["b.tif"]
 
 
 @pytest.mark.parametrize(
@@ -247,25 +246,24 @@ def test_a_search_leaves_containers_archives_and_products_alone(here, upscale):
         "/vsizip/{{/vsicurl/{url}/bucket/a.zip}}/b.tif",
     ],
 )
-def test_the_network_is_used_where_it_is_allowed_only(
-    here, upscale, web, monkeypatch, name
-):
+def test_the_network_is_used_where_it_is_allowed_only(upscale, web, monkeypatch, name):
     bucket = web.folder / "bucket"
     bucket.mkdir(exist_ok=True)
     tiff(bucket / "a.tif")
     zipped(bucket / "a.zip", b_tif=bucket / "a.tif")
     host = web.url.removeprefix("http://")
     for key, value in {
-        "AWS_S3_ENDPOINT": host, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE",
+        "AWS_S3_ENDPOINT": host,
+        "AWS_HTTPS": "NO",
+        "AWS_VIRTUAL_HOSTING": "FALSE",
         "AWS_NO_SIGN_REQUEST": "YES",
-    }.items():  # fmt: skip
+    }.items():
         monkeypatch.setenv(key, value)
     name = name.format(url=web.url)
-    done = upscale(name, "out", code=2)
-    assert "--allow-remote" in done.err
+    assert "--allow-remote" in upscale(name, "out", code=2).err
     assert web.requests == []
-    done = upscale(name, "out", "--allow-remote", code=0)
-    (file,) = (here / "out").iterdir()
+    upscale(name, "out", "--allow-remote", code=0)
+    (file,) = Path("out").iterdir()
     assert file.name == ("b.tif" if "zip" in name else "a.tif")
     assert (pixels(file) == 7).all()
 
@@ -273,53 +271,56 @@ def test_the_network_is_used_where_it_is_allowed_only(
 @pytest.mark.parametrize(
     "name", ['NETCDF:"{url}/a.nc":b', "NETCDF:{url}/a.nc:b", "zip://{url}/a!b"]
 )
-def test_no_name_hides_the_network(here, upscale, web, name):
-    done = upscale(name.format(url=web.url), "out", code=2)
-    assert "--allow-remote" in done.err
+def test_no_name_hides_the_network(upscale, web, name):
+    assert "--allow-remote" in upscale(name.format(url=web.url), "out", code=2).err
     assert web.requests == []
 
 
-def test_a_mosaic_in_an_archive_reaches_no_network(here, upscale, web):
+def test_a_mosaic_in_an_archive_reaches_no_network(upscale, web):
     tiff(web.folder / "a.tif")
-    vrt(here / "m.vrt", SIMPLE, name=f"/vsicurl/{web.url}/a.tif")
+    vrt("m.vrt", SIMPLE, name=f"/vsicurl/{web.url}/a.tif")
     zipped("a.zip", m_vrt="m.vrt")
     upscale("/vsizip/a.zip/m.vrt", "out", code=2)
     assert web.requests == []
 
 
-def test_a_remote_mosaic_copies_no_local_bytes(here, upscale, web):
-    (here / "secret").write_bytes(bytes(64))
-    raw = {"name": here / "secret", "kind": ' subClass="VRTRawRasterBand"'}
+def test_a_remote_mosaic_copies_no_local_bytes(tmp_path, upscale, web):
+    Path("secret").write_bytes(bytes(64))
+    raw = {"name": tmp_path / "secret", "attributes": ' subClass="VRTRawRasterBand"'}
     vrt(web.folder / "raw.vrt", RAW, **raw)
     tiff(web.folder / "a.tif")
     vrt(
-        web.folder / "m.vrt", SIMPLE, name="a.tif", place=1, head="<SRS>EPSG:3857</SRS>"
+        web.folder / "m.vrt",
+        SIMPLE,
+        name="a.tif",
+        relative=1,
+        head="<SRS>EPSG:3857</SRS>",
     )
-    done = upscale(f"{web.url}/raw.vrt", f"{web.url}/m.vrt", "out", "--allow-remote")
-    assert "raw.vrt: copies bytes of other files" in done.err
-    assert [file.name for file in (here / "out").iterdir()] == ["m.tif"]
+    result = upscale(f"{web.url}/raw.vrt", f"{web.url}/m.vrt", "out", "--allow-remote")
+    assert "raw.vrt: copies bytes of other files" in result.err
+    assert names_in("out") == ["m.tif"]
 
 
-def test_results_are_not_written_to_buckets(here, upscale):
-    tiff(here / "b.tif")
-    done = upscale("b.tif", "s3://bucket/out.tif")
-    assert (done.code, [*here.iterdir()]) == (2, [here / "b.tif"])
-    assert "results are written to disk" in done.err
+def test_results_are_not_written_to_buckets(tmp_path, upscale):
+    tiff("b.tif")
+    result = upscale("b.tif", "s3://bucket/out.tif")
+    assert (result.code, [*tmp_path.iterdir()]) == (2, [tmp_path / "b.tif"])
+    assert "results are written to disk" in result.err
 
 
-@pytest.mark.parametrize("options", [[], ["--bidx", "1"]])
+@pytest.mark.parametrize("options", [[], ["--bidx 1"]])
 @pytest.mark.parametrize("name", ["a.hdf", 'HDF4_SDS:"a.hdf":0'])
-def test_a_missing_driver_is_named(here, upscale, monkeypatch, name, options):
-    (here / "a.hdf").write_bytes(b"\x0e\x03\x13\x01" + bytes(40))
+def test_a_missing_driver_is_named(upscale, monkeypatch, name, options):
+    Path("a.hdf").write_bytes(b"\x0e\x03\x13\x01" + bytes(40))
     with rasterio.Env() as env:
-        there = tuple(
+        drivers = tuple(
             driver for driver in env.drivers() if not driver.startswith("HDF4")
         )
     monkeypatch.setattr(
-        "srcli.imaging.rasters.opening.allowed_drivers", lambda **_: there
+        "srcli.imaging.rasters.opening.allowed_drivers", lambda **_: drivers
     )
-    done = upscale(name, "out", *options, code=2)
-    assert f"{name}: this GDAL has no driver for HDF4" in done.err
+    result = upscale(name, "out", *options, code=2)
+    assert f"{name}: this GDAL has no driver for HDF4" in result.err
 
 
 @pytest.mark.parametrize(
@@ -331,11 +332,11 @@ def test_a_missing_driver_is_named(here, upscale, monkeypatch, name, options):
         (["-co", "COMPRESS=LZW", "-co", "PREDICTOR=3"], "only supported with Float32"),
     ],
 )
-def test_gdal_says_its_reason_in_our_line_only(here, capfd, options, reason):
+def test_gdal_says_its_reason_in_our_line_only(capfd, options, reason):
     values = np.arange(64, dtype=np.uint16).reshape(8, 8)
-    place = rasterio.Affine(2, 0, 0, 0, -2, 0)
-    write_by_gdal("a.tif", values, crs="EPSG:3857", transform=place)
-    words = ["upscale", "a.tif", "out", "-m", "bicubic", "-s", "2", "-q", *options]
+    transform = rasterio.Affine(2, 0, 0, 0, -2, 0)
+    write_by_gdal("a.tif", values, crs="EPSG:3857", transform=transform)
+    words = [*["upscale", "a.tif", "out", "-m", "bicubic", "-s", "2", "-q"], *options]
     capfd.readouterr()
     code = run(words)
     printed = capfd.readouterr().err  # of the descriptor, to which GDAL writes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import subprocess
 import sys
 import threading
@@ -23,48 +22,54 @@ from PIL import Image
 from srcli.cli import streams
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
+from tests.fixtures.files import json_lines
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 
-WORDS = ("-m", "bicubic", "-s", 2)
+WORDS = "-m bicubic -s 2"
 
 
-def test_control_points_without_a_coordinate_system(srx, tmp_path):
+def picture(path):
+    Image.fromarray(noise((24, 32, 3))).save(path)
+
+
+def test_control_points_without_a_coordinate_system(srx):
     corners = ((0, 0), (32, 0), (32, 24), (0, 24))
-    points = [
-        value for x, y in corners for value in (x, y, 0, 10 + x / 10, 50 - y / 10, 0)
-    ]
+    points = []
+    for x, y in corners:
+        points += [x, y, 0, 10 + x / 10, 50 - y / 10, 0]
     tags = [(33922, "d", len(points), points, True)]
-    tifffile.imwrite(
-        tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags
-    )
-    srx("upscale", tmp_path / "a.tif", tmp_path / "b.tif", *WORDS, code=0)
+    tifffile.imwrite("a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags)
+    srx(f"upscale a.tif b.tif {WORDS}", code=0)
     with (
         warnings.catch_warnings(action="ignore"),
-        rasterio.open(tmp_path / "b.tif") as made,
+        rasterio.open("b.tif") as enlarged,
     ):
-        found, crs = made.gcps
+        kept_points, crs = enlarged.gcps
     assert crs is None
-    assert [(point.col, point.row, point.x) for point in found] == [
-        (0, 0, 10), (64, 0, pytest.approx(13.2)), (64, 48, pytest.approx(13.2)), (0, 48, 10),
-    ]  # fmt: skip
+    assert [(point.col, point.row, point.x) for point in kept_points] == [
+        (0, 0, 10),
+        (64, 0, pytest.approx(13.2)),
+        (64, 48, pytest.approx(13.2)),
+        (0, 48, 10),
+    ]
 
 
 @pytest.mark.parametrize("driver", ["ERS", "MRF"])
 def test_headers_with_bytes_that_are_no_text(tmp_path, driver):
-    source = write_by_gdal(tmp_path / "a.tif", noise((24, 32)), **PLACE)
+    source = write_by_gdal("a.tif", noise((24, 32)), **PLACE)
     path = tmp_path / f"a.{driver.lower()}"
     rasterio.shutil.copy(source, path, driver=driver)
     header = path.read_bytes()
-    place = header.index(b"Da" if driver == "ERS" else b"<Size")
-    path.write_bytes(header[:place] + b"\xff\xff\xfc" + header[place + 3 :])
-    done = run_srx("upscale", path, tmp_path / "out", *WORDS)
-    lines = [line for line in done.stderr.splitlines() if line]
-    assert (done.returncode, len(lines)) == (2, 1)
+    offset = header.index(b"Da" if driver == "ERS" else b"<Size")
+    path.write_bytes(header[:offset] + b"\xff\xff\xfc" + header[offset + 3 :])
+    result = run_srx(f"upscale {path} out {WORDS}")
+    lines = [line for line in result.stderr.splitlines() if line]
+    assert (result.returncode, len(lines)) == (2, 1)
     assert lines[0].startswith(f"error: {path}: ")
     assert "codec" not in lines[0]
 
 
-def test_keys_of_a_geotiff_that_proj_does_not_know(tmp_path):
+def test_keys_of_a_geotiff_that_proj_does_not_know():
     name = b"WGS 84 / UTM zone 32N|WGS 84|"
     keys = [1, 1, 0, 5, 1024, 0, 1, 1, 1025, 0, 1, 1, 1026, 34737, 22, 0, 3072, 0, 1, 3]
     tags = [
@@ -73,15 +78,13 @@ def test_keys_of_a_geotiff_that_proj_does_not_know(tmp_path):
         (34735, "H", len(keys) + 4, [*keys, 3076, 0, 1, 9001], True),
         (34737, "s", len(name), name, True),
     ]
-    tifffile.imwrite(
-        tmp_path / "a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags
-    )
-    done = run_srx("upscale", tmp_path / "a.tif", tmp_path / "out", *WORDS)
-    assert (done.returncode, done.stderr) == (0, "")
+    tifffile.imwrite("a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags)
+    result = run_srx(f"upscale a.tif out {WORDS}")
+    assert (result.returncode, result.stderr) == (0, "")
 
 
-def run_srx(*arguments, **options):
-    command = [sys.executable, "-m", "srcli", *map(str, arguments)]
+def run_srx(arguments, **options):
+    command = [sys.executable, "-m", "srcli", *arguments.split()]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, **options
     )
@@ -97,26 +100,23 @@ def no_threads(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", start)
 
 
-def test_a_system_without_threads(srx, tmp_path, no_threads):
-    Image.fromarray(noise((24, 32, 3))).save(tmp_path / "a.png")
-    done = srx("upscale", tmp_path / "a.png", tmp_path / "out", *WORDS, code=2)
-    assert done.err.splitlines() == [
+def test_a_system_without_threads(srx, no_threads):
+    picture("a.png")
+    result = srx(f"upscale a.png out {WORDS}", code=2)
+    assert result.err.splitlines() == [
         "srx: error: no more threads can be started; raise 'ulimit -u', or end other programs"
     ]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_report_on_a_full_disk_is_an_error(srx, tmp_path):
-    Image.fromarray(noise((24, 32, 3))).save(tmp_path / "a.png")
-    done = srx(
-        "upscale", tmp_path / "a.png", tmp_path / "out", *WORDS, "--report", "/dev/full"
-    )
-    assert done.code == 1
+def test_a_report_on_a_full_disk_is_an_error(srx):
+    picture("a.png")
+    result = srx(f"upscale a.png out {WORDS} --report /dev/full", code=1)
     assert (
         "error: --report /dev/full: the disk is full; the report ends before"
-        in done.err
+        in result.err
     )
-    assert (tmp_path / "out" / "a.png").exists()
+    assert Path("out/a.png").exists()
 
 
 class SmallDisk(io.FileIO):
@@ -129,41 +129,38 @@ class SmallDisk(io.FileIO):
         return super().write(data[:room])
 
 
-def test_a_report_holds_whole_lines_alone(srx, tmp_path, monkeypatch):
+def test_a_report_holds_whole_lines_alone(srx, monkeypatch):
     for number in range(4):
-        Image.fromarray(noise((24, 32, 3))).save(tmp_path / f"{number}.bmp")
-    report = tmp_path / "report.jsonl"
+        picture(f"{number}.bmp")
     monkeypatch.setattr(streams, "_open_report", lambda path: SmallDisk(path, "wb"))
     pictures = [f"{number}.bmp" for number in range(4)]
-    monkeypatch.chdir(tmp_path)
-    srx("upscale", *pictures, "out", *WORDS, "--report", report, code=1)
-    lines = [json.loads(line) for line in report.read_text().splitlines()]
+    srx("upscale", *pictures, "out", WORDS, "--report report.jsonl", code=1)
+    lines = json_lines("report.jsonl")
     assert [line["source"] for line in lines] == ["0.bmp"]
 
 
 @pytest.mark.skipif(
     not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs ONNX"
 )
-def test_an_onnx_file_with_weights_elsewhere_is_refused(srx, tmp_path, monkeypatch):
+def test_an_onnx_file_with_weights_elsewhere_is_refused(srx, monkeypatch):
     import onnx
 
-    monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     options = {"depth": 2, "channels": 4}
     network = build_network("ddsr", scale=2, options=options)
     info = WeightsInfo(model="ddsr", scale=2, network=options)
-    save_weights(tmp_path / "a.safetensors", network.state_dict(), info)
-    srx("export", "a.onnx", "-m", "a.safetensors", code=0)
+    save_weights(Path("a.safetensors"), network.state_dict(), info)
+    srx("export a.onnx -m a.safetensors", code=0)
     model = onnx.load("a.onnx")
     for tensor in model.graph.initializer:
         onnx.external_data_helper.set_external_data(tensor, "other.bin")
-    (tmp_path / "b.onnx").write_bytes(model.SerializeToString())
-    (tmp_path / "other.bin").write_bytes(np.ones(10_000, np.float32).tobytes())
-    Image.fromarray(noise((24, 32, 3))).save("a.png")
-    done = srx("upscale", "a.png", "out", "-m", "b.onnx", code=2)
+    Path("b.onnx").write_bytes(model.SerializeToString())
+    Path("other.bin").write_bytes(np.ones(10_000, np.float32).tobytes())
+    picture("a.png")
+    result = srx("upscale a.png out -m b.onnx", code=2)
     assert (
         "b.onnx: cannot be run as a file of srx export (its weights lie in other"
-        in done.err
+        in result.err
     )
-    srx("upscale", "a.png", "out", "-m", "a.onnx", code=0)
+    srx("upscale a.png out -m a.onnx", code=0)
     assert Path("out", "a.png").exists()

@@ -21,16 +21,11 @@ from srcli.errors import ModelError
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 from srcli.recipes.code import NAMED
+from tests.fixtures.pictures import size_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
-QUICK = [
-    "--set",
-    "stages.0.patch=8",
-    "--set",
-    "stages.0.batch=2",
-    "--set",
-    "network.width=8",
-]
+SMALL_BATCHES = "--set stages.0.patch=8 --set stages.0.batch=2"
+QUICK = f"{SMALL_BATCHES} --set network.width=8"
 SMALL = """
 import torch.nn.functional as F
 from torch import nn
@@ -48,70 +43,57 @@ class Net(nn.Module):
 @pytest.fixture(autouse=True)
 def work(tmp_path, monkeypatch, astronaut):
     """A folder with mynet.py, photographs and one of them alone; nothing is named yet."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(NAMED, "")
     monkeypatch.setattr(sys, "path", [*sys.path])
     shutil.copy(EXAMPLE, "mynet.py")
     Path("photos").mkdir()
     for number in range(3):
-        part = np.ascontiguousarray(astronaut[30 * number :][:48, :64])
-        Image.fromarray(part).save(f"photos/{number}.png")
+        patch = np.ascontiguousarray(astronaut[30 * number :][:48, :64])
+        Image.fromarray(patch).save(f"photos/{number}.png")
     shutil.copy("photos/0.png", "photo.png")
     return tmp_path
 
 
-def train(srx, *given, network="mynet.py:Net", out="run", code=0):
+def train(srx, *options, network="mynet.py:Net", out="run", code=0):
     data = ["--data", "photos", "--out", out]
-    return srx("train", network, "-s", 2, *data, *given, code=code)
+    return srx("train", network, "-s 2", *data, *options, code=code)
 
 
-def size_of(file):
-    with Image.open(file) as picture:
-        return picture.size
+def read_json(path):
+    return json.loads(Path(path).read_text("utf-8"))
 
 
 @pytest.fixture
 def trained(srx, monkeypatch):
     """Weights of mynet.py, trained for some iterations; its code is not named any more."""
-    train(srx, "--budget", 6, *QUICK)
+    train(srx, f"--budget 6 {QUICK}")
     monkeypatch.setenv(NAMED, "")
     return "run/last.safetensors"
 
 
 def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained):
     model = f"mynet.py:Net@{trained}"
-    srx("upscale", "photo.png", "larger.png", "-m", model, code=0)
-    srx("train", "mynet.py:Net", "--resume", "run", "--budget", 10, code=0)
-    assert json.loads(Path("run/recipe.json").read_text())["network"] == {"width": 8}
+    srx(f"upscale photo.png larger.png -m {model}", code=0)
+    srx("train mynet.py:Net --resume run --budget 10", code=0)
+    assert read_json("run/recipe.json")["network"] == {"width": 8}
     for state in (
         "1 done",
         "0 done, 1 skipped",
     ):  # first by other weights, then it is there
-        assert (
-            state in srx("upscale", "photo.png", "larger.png", "-m", model, code=0).out
-        )
+        assert state in srx(f"upscale photo.png larger.png -m {model}", code=0).out
     assert size_of("larger.png") == (128, 96)
-    quick = ["--data", "photos", "--metrics", "psnr", "--no-cost"]
     here = shutil.copy(trained, "last.safetensors")
-    models = ("-m", f"mynet.py:Net@{here}", "-m", "bicubic", "--save-images", "sr")
-    assert "bicubic" in srx("eval", *models, *quick, code=0).out
-    assert not [*Path("sr").rglob("*:*")]  # which Windows takes in no name
-    timed = srx(
-        "bench",
-        "-m",
-        model,
-        "-m",
-        "mynet.py:Net",
-        "--size",
-        "16x16",
-        "--rounds",
-        1,
-        code=0,
+    models = ("-m", f"mynet.py:Net@{here}", "-m bicubic --save-images sr")
+    assert (
+        "bicubic"
+        in srx("eval", *models, "--data photos --metrics psnr --no-cost", code=0).out
     )
+    assert not [*Path("sr").rglob("*:*")]  # which Windows takes in no name
+    timed = srx(f"bench -m {model} -m mynet.py:Net --size 16x16 --rounds 1", code=0)
     assert "mynet.py:Net x2: there are no weights" in timed.err
-    srx("compare", "photo.png", "sheet.png", "-m", model, "-s", 2, code=0)
-    srx("export", "net.pt", "-m", model, code=0)
-    assert "width=8" in srx("models", model, code=0).out
+    srx(f"compare photo.png sheet.png -m {model} -s 2", code=0)
+    srx(f"export net.pt -m {model}", code=0)
+    assert "width=8" in srx(f"models {model}", code=0).out
 
 
 def test_its_weights_are_those_of_the_module_itself_and_load_wherever_the_code_lies(
@@ -140,21 +122,13 @@ variants = [
   { name = "6", sentence = "wide", changes = { "network.width" = 6 } },
 ]
 """)
-    given = [
-        "ablate",
-        "run",
-        "widths.toml",
-        "--data",
-        "photos",
-        "--budget",
-        2,
-        *QUICK[:4],
+    command = f"ablate run widths.toml --data photos --budget 2 {SMALL_BATCHES}"
+    assert "is code that only a file names" in srx(command, code=2).err
+    shown = srx(command, "--set model=mynet.py:Net --json -", code=0).out
+    counts = [
+        variant["cost"]["parameters"] for variant in json.loads(shown)[0]["variants"]
     ]
-    refused = srx(*given, code=2)
-    assert "is code that only a file names" in refused.err
-    shown = srx(*given, "--set", "model=mynet.py:Net", "--json", "-", code=0).out
-    found = [each["cost"]["parameters"] for each in json.loads(shown)[0]["variants"]]
-    assert found[0] < found[1]
+    assert counts[0] < counts[1]
 
 
 def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
@@ -166,13 +140,12 @@ def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
         "class Map(Loss):\n"
         "    def forward(self, sr, hr): return sr - hr\n"
     )
-    own = {"name": "own.py:Loss", "options": {"power": 2}}
-    losses = "stages.0.losses=" + json.dumps(["charbonnier", "ssim", own])
-    quick = ["--budget", 1, *QUICK, "--set"]
-    quick[quick.index("stages.0.patch=8")] = "stages.0.patch=12"
+    own_loss = {"name": "own.py:Loss", "options": {"power": 2}}
+    losses = "stages.0.losses=" + json.dumps(["charbonnier", "ssim", own_loss])
+    quick = ["--budget 1", QUICK.replace("patch=8", "patch=12"), "--set"]
     train(srx, *quick, losses)
-    stage = json.loads(Path("run/recipe.json").read_text())["stages"][0]
-    assert stage["losses"][2] == {"weight": 1.0, **own}
+    stage = read_json("run/recipe.json")["stages"][0]
+    assert stage["losses"][2] == {"weight": 1.0, **own_loss}
     for loss, why in (
         ("own.py:Map", "gives no single number"),
         ("own.py:nn", "has no class 'nn'"),
@@ -211,41 +184,37 @@ def test_code_that_a_weights_file_names_is_not_run(srx, evil, trained):
         )
         assert re.search(words, srx(*command, code=2).err)
     # Its tensors alone are a start of another network, and need no code.
-    train(srx, "--init", "best.safetensors", "--budget", 1, *QUICK, out="further")
+    train(srx, f"--init best.safetensors --budget 1 {QUICK}", out="further")
 
 
 def test_code_that_a_recipe_or_a_folder_names_is_not_run(srx, evil, trained):
-    recipe = json.loads(Path("run/recipe.json").read_text())
+    recipe = read_json("run/recipe.json")
     losses = [{"name": evil}]
     stage = {**recipe["stages"][0], "losses": losses}
     for name, changes in (("net", {"model": evil}), ("loss", {"stages": [stage]})):
         Path(f"{name}.json").write_text(json.dumps({**recipe, **changes}))
         code = ["--set", "model=mynet.py:Net"] if name == "loss" else []
         refused = train(
-            srx, "--budget", 1, *code, network=f"{name}.json", out="new", code=2
+            srx, "--budget 1", *code, network=f"{name}.json", out="new", code=2
         )
         assert "evil.py:Net is code that only a file names" in refused.err
     shutil.copy("net.json", "run/recipe.json")
-    options = json.loads(Path("run/options.json").read_text())
+    options = read_json("run/options.json")
     options["overrides"] = [f"model={evil}"]  # as if it had been given
     Path("run/options.json").write_text(json.dumps(options))
     for given in ([], ["mynet.py:Net"]):
-        refused = srx("train", *given, "--resume", "run", code=2)
+        refused = srx("train", *given, "--resume run", code=2)
         assert "evil.py:Net is code that only a file names" in refused.err
 
 
 def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(
     srx, evil, trained
 ):
-    recipe = json.loads(Path("run/recipe.json").read_text()) | {
-        "model": "away/mynet.py:Net"
-    }
+    recipe = read_json("run/recipe.json") | {"model": "away/mynet.py:Net"}
     Path("away").mkdir()
     shutil.copy("evil.py", "away/mynet.py")
     Path("new.json").write_text(json.dumps(recipe))
-    train(
-        srx, "--budget", 1, "--set", "model=mynet.py:Net", network="new.json", out="new"
-    )
+    train(srx, "--budget 1 --set model=mynet.py:Net", network="new.json", out="new")
 
 
 @pytest.mark.parametrize(
@@ -291,7 +260,7 @@ def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(
 )
 def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
     Path("mynet.py").write_text(code)
-    refused = train(srx, "--budget", 1, "--set", "stages.0.patch=8", "-q", code=2).err
+    refused = train(srx, "--budget 1 --set stages.0.patch=8 -q", code=2).err
     assert words in refused
     assert refused.count("\n") == 1
 
@@ -322,7 +291,7 @@ def test_weights_without_their_code_and_code_without_weights_are_refused(
     Path("changed.py").write_text(EXAMPLE.read_text().replace("self.head", "self.tail"))
     Path("less.py").write_text(SMALL)
     for command in (("upscale", "photo.png", "out.png"), ("eval", "--data", "photos")):
-        assert words in srx(*command, "-m", model, "-s", 2, code=2).err
+        assert words in srx(*command, f"-m {model} -s 2", code=2).err
 
 
 @pytest.mark.parametrize(
@@ -332,18 +301,16 @@ def test_what_was_saved_of_it_loads_whatever_its_layers_are_called(srx, name):
     layer = SMALL.replace(
         "nn.Conv2d(3, 3, 1)", "nn.ModuleDict({'a': nn.Conv2d(3, 3, 1)})"
     )
-    own = layer.replace(
+    code = layer.replace(
         "self.conv(x)", "self.conv['a' if len(x[0, 0]) < 40 else 'b'](x)"
     )
-    Path("mynet.py").write_text(own.replace("conv", name))
+    Path("mynet.py").write_text(code.replace("conv", name))
     torch.save(
         {f"{name}.a.weight": torch.ones(3, 3, 1, 1), f"{name}.a.bias": torch.zeros(3)},
         "w.pth",
     )
-    train(srx, "--budget", 1, *QUICK[:4], "--hold-out", "0", "--init", "w.pth")
-    failed = srx(
-        "upscale", "photo.png", "o.png", "-m", "mynet.py:Net@w.pth", "-s", 2, code=2
-    )
+    train(srx, f"--budget 1 {SMALL_BATCHES} --hold-out 0 --init w.pth")
+    failed = srx("upscale photo.png o.png -m mynet.py:Net@w.pth -s 2", code=2)
     assert (
         "photo.png: mynet.py:Net fails (mynet.py, line 11: KeyError: 'b')" in failed.err
     )
@@ -351,8 +318,8 @@ def test_what_was_saved_of_it_loads_whatever_its_layers_are_called(srx, name):
 
 def test_what_it_prints_while_it_is_imported_spoils_no_result(srx):
     Path("mynet.py").write_text("print('hello')\n" + SMALL)
-    given = ["--size", "16x16", "--rounds", 1, "--json", "-"]
-    assert json.loads(srx("bench", "-m", "mynet.py:Net", "-s", 2, *given, code=0).out)
+    options = ["--size", "16x16", "--rounds", 1, "--json", "-"]
+    assert json.loads(srx("bench -m mynet.py:Net -s 2", *options, code=0).out)
 
 
 def test_needs_are_found_by_a_probe(srx):
@@ -380,12 +347,9 @@ class Luma(Net):
     with Image.open("photo.png") as photo:
         photo.crop((0, 0, 13, 9)).save("odd.png")
     for name in ("Net", "Luma"):
-        srx("upscale", "odd.png", f"{name}.png", "-m", f"unet.py:{name}", code=0)
+        srx(f"upscale odd.png {name}.png -m unet.py:{name}", code=0)
         assert size_of(f"{name}.png") == (26, 18)
-    assert (
-        "not 3 times"
-        in srx("upscale", "odd.png", "x.png", "-m", "unet.py:Net", "-s", 3, code=2).err
-    )
+    assert "not 3 times" in srx("upscale odd.png x.png -m unet.py:Net -s 3", code=2).err
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
@@ -413,14 +377,14 @@ class Net(nn.Module):
         maps.append(F.dropout(self.body(x), self.rate, self.training))
         return F.pixel_shuffle(self.last(sum(maps)), 2)
 """)
-    quick = ["--set", "stages.0.patch=8", "--set", "stages.0.batch=2"]
-    train(srx, "--budget", 3, *quick, "--hold-out", "0", network="layers.py:Net")
+    options = f"--budget 3 {SMALL_BATCHES} --hold-out 0"
+    train(srx, options, network="layers.py:Net")
     network = load_model("layers.py:Net@run/last.safetensors")
     x = torch.from_numpy(astronaut[:64, :64]).movedim(2, 0)[None] / 255
     with torch.inference_mode():
         expected = (network(x)[0].movedim(0, 2).clamp(0, 1) * 255).round().numpy()
-    found = upscale(astronaut[:64, :64], "layers.py:Net@run/last.safetensors")
-    assert np.abs(found.astype(int) - expected)[8:-8, 8:-8].max() <= 1
+    enlarged = upscale(astronaut[:64, :64], "layers.py:Net@run/last.safetensors")
+    assert np.abs(enlarged.astype(int) - expected)[8:-8, 8:-8].max() <= 1
 
 
 def test_installed_packages_add_networks_losses_and_recipes(work):
@@ -446,12 +410,12 @@ def test_installed_packages_add_networks_losses_and_recipes(work):
     # in a process of their own, as what is installed is looked up once
     code = f"from srcli.cli.main import run\nfor c in {commands}: assert run(c.split()) == 0, c"
     path = os.pathsep.join([str(work / "site"), *sys.path])
-    own = {**os.environ, "PYTHONPATH": path}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=own, text=True, capture_output=True
+    environment = {**os.environ, "PYTHONPATH": path}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, text=True, capture_output=True
     )
-    assert done.returncode == 0, done.stderr
-    assert "Networks of installed packages: tiny-net (tiny:Net)" in done.stdout
-    assert "network of an installed package" in done.stdout
-    assert '"validate_every": 7' in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert "Networks of installed packages: tiny-net (tiny:Net)" in result.stdout
+    assert "network of an installed package" in result.stdout
+    assert '"validate_every": 7' in result.stdout
     assert size_of("larger.png") == (128, 96)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ import tifffile
 from PIL import Image
 
 import srcli
+from tests.fixtures.claims import insert_chunks
+from tests.fixtures.pictures import flat_frames, save_frames
 
 
 def colours(height=24, width=32) -> np.ndarray:
@@ -20,11 +22,16 @@ def colours(height=24, width=32) -> np.ndarray:
     return np.dstack([x * 7, y * 9, (x + y) * 4]).astype(np.uint8)
 
 
-def enlarged(srx, source, target, *options):
+@pytest.fixture
+def enlarged(srx):
     """Return the pixels of a file's enlargement, and what was told."""
-    result = srx("upscale", source, target, "-m", "bicubic", "-s", 2, *options, code=0)
-    with Image.open(target) as image:
-        return np.asarray(image), result.err
+
+    def run(source, target, *options):
+        result = srx(f"upscale {source} {target} -m bicubic -s 2", *options, code=0)
+        with Image.open(target) as image:
+            return np.asarray(image), result.err
+
+    return run
 
 
 def frames_in(path):
@@ -34,21 +41,20 @@ def frames_in(path):
 
 
 @pytest.mark.parametrize("photometric", ["rgb", "separated"])
-def test_a_thumbnail_on_the_first_page_is_not_the_picture(tmp_path, srx, photometric):
+def test_a_thumbnail_on_the_first_page_is_not_the_picture(enlarged, photometric):
     full = colours() if photometric == "rgb" else np.full((24, 32, 4), 60, np.uint8)
-    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+    with tifffile.TiffWriter("a.tif") as writer:
         writer.write(255 - full[::4, ::4], photometric=photometric, subfiletype=1)
         writer.write(full, photometric=photometric)
-    tifffile.imwrite(tmp_path / "b.tif", full, photometric=photometric)
-    found, told = enlarged(srx, tmp_path / "a.tif", tmp_path / "a.png")
-    np.testing.assert_array_equal(
-        found, enlarged(srx, tmp_path / "b.tif", tmp_path / "b.png")[0]
-    )
+    tifffile.imwrite("b.tif", full, photometric=photometric)
+    pixels, told = enlarged("a.tif", "a.png")
+    np.testing.assert_array_equal(pixels, enlarged("b.tif", "b.png")[0])
     assert "only the first" not in told
 
 
 def palette_tiff(path, indices, table):
     """Write a TIFF whose palette, (N, 3) of 16 bits, may be shorter than its values allow."""
+    path = Path(path)
     values = struct.pack(f"<{table.size}H", *table.T.ravel().tolist())
     height, width = indices.shape
     bits = indices.dtype.itemsize * 8
@@ -65,71 +71,61 @@ def palette_tiff(path, indices, table):
     directory = struct.pack("<H", len(entries))
     directory += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
     head = struct.pack("<2sHI", b"II", 42, start + len(pixels))
-    path.write_bytes(head + values + pixels + directory)
+    Path(path).write_bytes(head + values + pixels + directory)
 
 
 @pytest.mark.parametrize(("dtype", "length"), [(np.uint8, 195), (np.uint16, 65536)])
-def test_palettes_of_any_length_give_their_colours(tmp_path, srx, dtype, length):
+def test_palettes_of_any_length_give_their_colours(enlarged, dtype, length):
     table = np.random.default_rng(0).integers(0, 256, (length, 3)) * 257
     indices = np.arange(24 * 32, dtype=dtype).reshape(24, 32) % min(length, 700)
-    palette_tiff(tmp_path / "a.tif", indices.astype(dtype), table)
-    found, _ = enlarged(srx, tmp_path / "a.tif", tmp_path / "a.png")
+    palette_tiff("a.tif", indices.astype(dtype), table)
+    pixels, _ = enlarged("a.tif", "a.png")
     expected = srcli.upscale((table // 257).astype(np.uint8)[indices], "bicubic", 2)
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(pixels, expected)
 
 
 def animation(path):
     """Write an APNG of two frames whose default picture, a red one, is none of them."""
-    frames = [Image.new("RGB", (20, 16), name) for name in ("red", "lime", "blue")]
-    first, *rest = frames
-    first.save(
-        path, save_all=True, append_images=rest, default_image=True, duration=100
+    frames = flat_frames((20, 16), ["red", "lime", "blue"])
+    picture, *further = frames
+    picture.save(
+        path, save_all=True, append_images=further, default_image=True, duration=100
     )
 
 
-def test_the_default_picture_of_an_animation_is_told_of(tmp_path, srx):
-    animation(tmp_path / "a.png")
-    _, told = enlarged(srx, tmp_path / "a.png", tmp_path / "out.png")
+def test_the_default_picture_of_an_animation_is_told_of(enlarged):
+    animation("a.png")
+    _, told = enlarged("a.png", "out.png")
     assert "its picture for programs without animation is left out" in told
-    assert frames_in(tmp_path / "out.png") == 2
+    assert frames_in("out.png") == 2
 
 
-def test_the_default_picture_is_what_other_formats_get(tmp_path, srx):
-    animation(tmp_path / "a.png")
-    found, told = enlarged(srx, tmp_path / "a.png", tmp_path / "out.tif")
+def test_the_default_picture_is_what_other_formats_get(enlarged):
+    animation("a.png")
+    found, told = enlarged("a.png", "out.tif")
     assert "left out" not in told
     np.testing.assert_array_equal(found, np.full((32, 40, 3), (255, 0, 0), np.uint8))
 
 
-def test_an_animation_of_frames_alone_loses_none(tmp_path, srx):
-    frames = [Image.new("RGB", (20, 16), name) for name in ("red", "lime")]
-    frames[0].save(
-        tmp_path / "a.png", save_all=True, append_images=frames[1:], duration=100
-    )
-    assert "left out" not in enlarged(srx, tmp_path / "a.png", tmp_path / "out.png")[1]
+def test_an_animation_of_frames_alone_loses_none(enlarged):
+    frames = flat_frames((20, 16), ["red", "lime"])
+    save_frames("a.png", frames, duration=100)
+    assert "left out" not in enlarged("a.png", "out.png")[1]
 
 
-def test_a_dry_run_tells_of_pages_that_are_dropped(tmp_path, srx):
-    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+def test_a_dry_run_tells_of_pages_that_are_dropped(srx):
+    with tifffile.TiffWriter("a.tif") as writer:
         for _ in range(3):
             writer.write(colours(), photometric="rgb")
     words = "holds 3 pictures: only the first is used"
-    result = srx(
-        "upscale", tmp_path / "a.tif", tmp_path / "out.png", "--dry-run", code=0
-    )
+    result = srx("upscale a.tif out.png --dry-run", code=0)
     assert words in result.out + result.err
 
 
-def test_a_dry_run_tells_of_texts_that_are_lost(tmp_path, srx):
-    data = b"Mood\0calm"
-    chunk = struct.pack(">I", len(data)) + b"tEXt" + data
-    Image.fromarray(colours()).save(tmp_path / "a.png")
-    content = (tmp_path / "a.png").read_bytes()
-    checksum = struct.pack(">I", zlib.crc32(b"tEXt" + data))
-    (tmp_path / "a.png").write_bytes(content[:33] + chunk + checksum + content[33:])
-    result = srx(
-        "upscale", tmp_path / "a.png", tmp_path / "out.jpg", "--dry-run", code=0
-    )
+def test_a_dry_run_tells_of_texts_that_are_lost(srx):
+    Image.fromarray(colours()).save("a.png")
+    insert_chunks("a.png", (b"tEXt", b"Mood\0calm"))
+    result = srx("upscale a.png out.jpg --dry-run", code=0)
     assert "text entries left out (png keeps them): Mood" in result.out + result.err
 
 
@@ -143,7 +139,7 @@ _ANIMATED_JXL = (
 
 
 @pytest.mark.parametrize("contained", [False, True])
-def test_an_animation_of_jpeg_xl_is_not_its_last_frame(tmp_path, srx, contained):
+def test_an_animation_of_jpeg_xl_is_not_its_last_frame(srx, contained):
     pytest.importorskip("pillow_jxl")
     data = bytes.fromhex(_ANIMATED_JXL)
     if contained:
@@ -152,20 +148,18 @@ def test_an_animation_of_jpeg_xl_is_not_its_last_frame(tmp_path, srx, contained)
             + b"jxl \0\0\0\0jxl "
         )
         data = head + struct.pack(">I", 8 + len(data)) + b"jxlc" + data
-    (tmp_path / "a.jxl").write_bytes(data)
-    result = srx(
-        "upscale", tmp_path / "a.jxl", tmp_path / "out.png", "-m", "bicubic", code=2
-    )
+    Path("a.jxl").write_bytes(data)
+    result = srx("upscale a.jxl out.png -m bicubic", code=2)
     assert "animations in JPEG XL are not read" in result.err
 
 
 @pytest.mark.parametrize("size", [(40, 40), (48, 56), (37, 301)])
-def test_still_pictures_in_jpeg_xl_are_read(tmp_path, srx, size):
+def test_still_pictures_in_jpeg_xl_are_read(enlarged, size):
     pytest.importorskip("pillow_jxl")
     pixels = colours(*size)
-    Image.fromarray(pixels).save(tmp_path / "a.jxl", lossless=True)
-    found, _ = enlarged(srx, tmp_path / "a.jxl", tmp_path / "out.png")
-    np.testing.assert_array_equal(found, srcli.upscale(pixels, "bicubic", 2))
+    Image.fromarray(pixels).save("a.jxl", lossless=True)
+    shown, _ = enlarged("a.jxl", "out.png")
+    np.testing.assert_array_equal(shown, srcli.upscale(pixels, "bicubic", 2))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -181,6 +175,4 @@ def test_jpeg_2000_of_other_colours_is_not_taken_for_rgb(tmp_path, srx, space, w
     data = bytearray(path.read_bytes())
     struct.pack_into(">I", data, data.index(b"colr") + 7, space)
     path.write_bytes(data)
-    assert (
-        words in srx("upscale", path, tmp_path / "out.tif", "-m", "bicubic", code=2).err
-    )
+    assert words in srx(f"upscale {path} out.tif -m bicubic", code=2).err

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.fixtures.files import json_lines
+
 
 def picture(path):
     """Write a small picture, with its folders."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((8, 9, 3), 90, np.uint8)).save(path)
     return path
@@ -34,7 +37,9 @@ def photos(tmp_path):
 
 def outputs(folder):
     """Return the names below a folder, sorted."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    return sorted(
+        path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.*")
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,92 +53,84 @@ def outputs(folder):
     ],
 )
 def test_a_mistyped_output_is_refused(tmp_path, srx, name, words):
-    result = srx(
-        "upscale", picture(tmp_path / "a.png"), tmp_path / name, "-m", "bicubic", code=2
-    )
+    result = srx("upscale", picture("a.png"), tmp_path / name, "-m bicubic", code=2)
     assert words in result.err
     assert not (tmp_path / name).exists()
 
 
-def test_a_folder_is_not_named_like_a_format_by_mistake(tmp_path, srx, photos):
-    result = srx("upscale", photos, tmp_path / "larger.pgn", "-m", "bicubic", code=2)
+def test_a_folder_is_not_named_like_a_format_by_mistake(srx, photos):
+    result = srx("upscale", photos, "larger.pgn", "-m bicubic", code=2)
     assert "did you mean .png?" in result.err
 
 
 @pytest.mark.parametrize("name", ["larger.pgn", "b.png", "a.mp4"])
 def test_a_slash_makes_a_folder_of_any_name(tmp_path, srx, name):
-    source = picture(tmp_path / "a.png")
-    srx("upscale", source, f"{tmp_path / name}/", "-m", "bicubic", code=0)
+    source = picture("a.png")
+    srx(f"upscale {source} {tmp_path / name}/ -m bicubic", code=0)
     assert (tmp_path / name / "a.png").is_file()
 
 
 @pytest.mark.parametrize("name", ["photos.2024", "photos.new", "photos.large"])
 def test_folders_of_pictures_may_have_dots(tmp_path, srx, photos, name):
-    srx("upscale", photos, tmp_path / name, "-m", "bicubic", code=0)
+    srx("upscale", photos, tmp_path / name, "-m bicubic", code=0)
     assert (tmp_path / name / "a.png").is_file()
 
 
-def test_a_folder_that_exists_may_have_any_name(tmp_path, srx):
-    (tmp_path / "larger.pgn").mkdir()
-    source = picture(tmp_path / "a.png")
-    srx("upscale", source, "-o", tmp_path / "larger.pgn", "-m", "bicubic", code=0)
-    assert (tmp_path / "larger.pgn" / "a.png").is_file()
+def test_a_folder_that_exists_may_have_any_name(srx):
+    Path("larger.pgn").mkdir()
+    source = picture("a.png")
+    srx(f"upscale {source} -o larger.pgn -m bicubic", code=0)
+    assert Path("larger.pgn/a.png").is_file()
 
 
-def test_files_that_are_no_pictures_are_counted(tmp_path, srx, photos):
-    result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", code=0)
+def test_files_that_are_no_pictures_are_counted(srx, photos):
+    result = srx("upscale", photos, "out", "-m bicubic", code=0)
     assert "3 files are no pictures that srx reads: 2 .mp4, 1 .svg\n" in result.err
     assert "drawing.svg" not in result.err
 
 
-def test_files_that_are_no_pictures_are_named_by_verbose(tmp_path, srx, photos):
-    result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "-v", code=0)
+def test_files_that_are_no_pictures_are_named_by_verbose(srx, photos):
+    result = srx("upscale", photos, "out", "-m bicubic -v", code=0)
     assert f"{photos / 'drawing.svg'}: no picture that srx reads" in result.err
     assert "notes.txt" not in result.err
 
 
-def test_a_dry_run_names_files_that_are_no_pictures(tmp_path, srx, photos):
-    result = srx(
-        "upscale", photos, tmp_path / "out", "-m", "bicubic", "--dry-run", code=0
-    )
+def test_a_dry_run_names_files_that_are_no_pictures(srx, photos):
+    result = srx("upscale", photos, "out", "-m bicubic --dry-run", code=0)
     assert f"{photos / 'film2.MP4'}: no picture that srx reads" in result.out
 
 
-def test_the_report_names_files_that_are_no_pictures(tmp_path, srx, photos):
-    report = tmp_path / "report.jsonl"
-    srx(
-        "upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report, code=0
-    )
-    lines = [json.loads(line) for line in report.read_text().splitlines()]
-    left_out = sorted(line["source"] for line in lines if line["state"] == "left out")
-    assert left_out == [
-        str(photos / name) for name in ("drawing.svg", "film.mp4", "film2.MP4")
-    ]
-    assert [line["state"] for line in lines].count("done") == 1
+def test_the_report_names_files_that_are_no_pictures(srx, photos):
+    srx("upscale", photos, "out", "-m bicubic --report report.jsonl", code=0)
+    lines = json_lines("report.jsonl")
+    states = {Path(line["source"]).name: line["state"] for line in lines}
+    left_out = dict.fromkeys(("drawing.svg", "film.mp4", "film2.MP4"), "left out")
+    assert states == {"a.png": "done", **left_out}
+    assert len(lines) == len(states)
 
 
-def test_folders_of_other_programs_are_left_out(tmp_path, srx, photos):
-    result = srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "-r", code=0)
-    assert outputs(tmp_path / "out") == ["a.png", "trip/b.png", "trip/raw.png"]
+def test_folders_of_other_programs_are_left_out(srx, photos):
+    result = srx("upscale", photos, "out", "-m bicubic -r", code=0)
+    assert outputs("out") == ["a.png", "trip/b.png", "trip/raw.png"]
     assert (
         "2 folders of other programs left out (@eaDir, Old.photoslibrary)" in result.err
     )
 
 
-def test_a_folder_of_another_program_is_read_by_its_name(tmp_path, srx, photos):
-    srx("upscale", photos / "@eaDir", tmp_path / "out", "-m", "bicubic", code=0)
-    assert outputs(tmp_path / "out") == ["a.png"]
+def test_a_folder_of_another_program_is_read_by_its_name(srx, photos):
+    srx("upscale", photos / "@eaDir", "out", "-m bicubic", code=0)
+    assert outputs("out") == ["a.png"]
 
 
 @pytest.mark.parametrize(
-    ("globs", "kept"),
+    ("globs", "expected"),
     [
         (["trip"], ["a.png"]),
         (["trip/r*"], ["a.png", "trip/b.png"]),
         (["a.*", "raw.png"], ["trip/b.png"]),
     ],
 )
-def test_exclude_leaves_files_and_folders_out(tmp_path, srx, photos, globs, kept):
-    options = [word for glob in globs for word in ("--exclude", glob)]
-    srx("upscale", photos, tmp_path / "out", "-m", "bicubic", "-r", *options, code=0)
-    assert outputs(tmp_path / "out") == kept
+def test_exclude_leaves_files_and_folders_out(srx, photos, globs, expected):
+    options = [f"--exclude {glob}" for glob in globs]
+    srx("upscale", photos, "out", "-m bicubic -r", *options, code=0)
+    assert outputs("out") == expected

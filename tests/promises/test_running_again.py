@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,12 +19,15 @@ from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.upscale import inputs as upscale_inputs
 from srcli.pipelines.upscale.reporter import Item
+from tests.fixtures.files import names_in
 from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.pictures import read_pixels, size_of
 
-SMALL = ("-m", "bicubic", "-s", 2)
+SMALL = "-m bicubic -s 2"
 
 
 def picture(path, seed=0, size=(18, 14), **options):
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(seed).integers(
         0, 256, (size[1], size[0], 3), np.uint8
@@ -48,17 +52,14 @@ def raster(path, seed=0):
 
 def aged(path, seconds):
     """Change a file's time to so many seconds ago; those below 0 are to come."""
+    path = Path(path)
     now = path.stat().st_mtime_ns - int(seconds * 1e9)
     os.utime(path, ns=(now, now))
 
 
 def state(path):
+    path = Path(path)
     return path.stat().st_mtime_ns, path.read_bytes()
-
-
-def size_of(path):
-    with Image.open(path) as image:
-        return image.size
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -71,25 +72,24 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
     source = make(tmp_path / ("a.jpg" if make is picture else "a.tif"))
     out = tmp_path / f"out.{fmt}"
     asked = ("upscale", source, out)
-    srx(*asked, *SMALL, code=0)
-    made, (width, height) = state(out), size_of(out)
-    skipped = srx(*asked, *SMALL)
-    assert (skipped.code, state(out)) == (0, made)
+    srx(*asked, SMALL, code=0)
+    before = state(out)
+    (width, height) = size_of(out)
+    skipped = srx(*asked, SMALL, code=0)
+    assert state(out) == before
     assert "1 skipped" in skipped.out
 
     # srx's own output is made again, and that is told
-    other = srx(*asked, "-m", "bicubic", "-s", 3, code=0)
-    assert f"{out}: made again: was made with bicubic x2" in other.err
+    result = srx(*asked, "-m bicubic -s 3", code=0)
+    assert f"{out}: made again: was made with bicubic x2" in result.err
     assert size_of(out) == (width * 3 // 2, height * 3 // 2)
-    again = ("-m", "bicubic", "-s", 3)
+    again = "-m bicubic -s 3"
     if fmt == "png":
-        again = ("-m", "rrlfn", "-s", 3)
-        assert f"{out}: made again: was made with bicubic x3" in srx(*asked, *again).err
-    assert "1 skipped" in srx(*asked, *again).out
+        again = "-m rrlfn -s 3"
+        assert f"{out}: made again: was made with bicubic x3" in srx(*asked, again).err
+    assert "1 skipped" in srx(*asked, again).out
     aged(source, -200)
-    assert (
-        f"{out}: made again: the input has changed" in srx(*asked, *again, code=0).err
-    )
+    assert f"{out}: made again: the input has changed" in srx(*asked, again, code=0).err
 
 
 @pytest.mark.parametrize(
@@ -104,29 +104,29 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
         "-co TILED=NO",
     ],
 )
-def test_other_options_are_another_picture(srx, tmp_path, words):
-    asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
+def test_other_options_are_another_picture(srx, words):
+    asked = ("upscale", raster("a.tif"), "out.tif", SMALL)
     if words.startswith(("--fit", "--quality")):
-        asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.jpg", *SMALL)
+        asked = ("upscale", picture("a.png"), "out.jpg", SMALL)
     srx(*asked, code=0)
-    for given in (words.split(), ()):
-        assert "made again: was made with other options" in srx(*asked, *given).err
-        assert "1 skipped" in srx(*asked, *given).out
+    for options in (words.split(), ()):
+        assert "made again: was made with other options" in srx(*asked, *options).err
+        assert "1 skipped" in srx(*asked, *options).out
 
 
-def test_options_of_rasters_do_not_count_for_photographs(srx, tmp_path):
-    picture(tmp_path / "in" / "a.png")
-    asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
-    assert "1 done" in srx(*asked).out
-    assert "1 skipped" in srx(*asked, "--nodata", 0).out
+def test_options_of_rasters_do_not_count_for_photographs(srx):
+    picture("in/a.png")
+    asked = f"upscale in out {SMALL}"
+    assert "1 done" in srx(asked).out
+    assert "1 skipped" in srx(asked, "--nodata 0").out
 
 
-def test_a_part_of_a_raster_is_not_another_part(srx, tmp_path):
-    asked = ("upscale", raster(tmp_path / "a.tif"), tmp_path / "out.tif", *SMALL)
-    for left, told in ((0, "1 done"), (8, "1 done"), (8, "1 skipped")):
-        done = srx(*asked, "--srcwin", left, 0, 8, 8)
-        assert (done.code, told in done.out) == (0, True), done.err
-    with rasterio.open(tmp_path / "out.tif") as file:
+def test_a_part_of_a_raster_is_not_another_part(srx):
+    asked = ("upscale", raster("a.tif"), "out.tif", SMALL)
+    for column, told in ((0, "1 done"), (8, "1 done"), (8, "1 skipped")):
+        result = srx(*asked, "--srcwin", column, 0, 8, 8, code=0)
+        assert told in result.out, result.err
+    with rasterio.open("out.tif") as file:
         assert file.transform.c == 5e5 + 8
 
 
@@ -138,23 +138,25 @@ def test_weights_files_of_one_name_are_told_apart(srx, tmp_path):
         (tmp_path / run).mkdir()
         info = WeightsInfo(model="g-idrn", scale=2, network=options)
         save_weights(tmp_path / run / "best.safetensors", network.state_dict(), info)
-    asked = ("upscale", picture(tmp_path / "a.png"), tmp_path / "out.png", "-m")
-    srx(*asked, tmp_path / "x" / "best.safetensors", code=0)
-    assert "1 skipped" in srx(*asked, tmp_path / "x" / "best.safetensors").out
-    other = srx(*asked, tmp_path / "y" / "best.safetensors")
-    assert "made again: was made with best.safetensors x2" in other.err
-    assert "1 done" in other.out
-    shutil.copy(tmp_path / "y" / "best.safetensors", tmp_path / "final.safetensors")
-    assert "1 skipped" in srx(*asked, tmp_path / "final.safetensors").out
+    asked = ("upscale", picture("a.png"), "out.png", "-m")
+    srx(*asked, "x/best.safetensors", code=0)
+    assert "1 skipped" in srx(*asked, "x/best.safetensors").out
+    result = srx(*asked, "y/best.safetensors")
+    assert "made again: was made with best.safetensors x2" in result.err
+    assert "1 done" in result.out
+    shutil.copy("y/best.safetensors", "final.safetensors")
+    assert "1 skipped" in srx(*asked, "final.safetensors").out
 
 
 def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):
     out = tmp_path / "out.png"
-    asked = ("upscale", picture(tmp_path / "a.png"), out, "-m", "rrlfn", "-s", 2)
+    asked = ("upscale", picture("a.png"), out, "-m", "rrlfn", "-s", 2)
     srx(*asked, code=0)
     with Image.open(out) as image:
-        text, info = image.info["Software"], PngInfo()
-        version, weights = text.split()[1], text.partition("weights ")[2][:16]
+        text = image.info["Software"]
+        info = PngInfo()
+        version = text.split()[1]
+        weights = text.partition("weights ")[2][:16]
         info.add_text(
             "Software", text.replace(version, "0.0.1").replace(weights, "0" * 16)
         )
@@ -166,63 +168,68 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     srx, tmp_path, astronaut, monkeypatch
 ):
     for name, quality in (("fine.png", 100), ("blocks.jpg", 30)):
-        (tmp_path / "in").mkdir(exist_ok=True)
+        Path("in").mkdir(exist_ok=True)
         Image.fromarray(astronaut).save(tmp_path / "in" / name, quality=quality)
         aged(tmp_path / "in" / name, 100)
-    asked = ("upscale", tmp_path / "in", tmp_path / "out", "-s", 2, "-m")
-    assert "2 done" in srx(*asked, "g-idrn").out
-    auto = srx(*asked, "auto")
+    asked = "upscale in out -s 2 -m"
+    assert "2 done" in srx(asked, "g-idrn").out
+    auto = srx(asked, "auto")
     assert "blocks.jpg: made again: was made with g-idrn x2" in auto.err
     assert "1 done (1 by g-idrn-photo), 1 skipped" in auto.out
-    (tmp_path / "out" / "fine.png").unlink()
-    assert "1 done (1 by g-idrn), 1 skipped" in srx(*asked, "auto").out
+    Path("out/fine.png").unlink()
+    assert "1 done (1 by g-idrn), 1 skipped" in srx(asked, "auto").out
     monkeypatch.setattr(
         upscale_inputs, "look_for_model", lambda *_: pytest.fail("chosen before")
     )
-    assert "2 skipped" in srx(*asked, "auto").out
-    assert "(1 by g-idrn-photo), 1 skipped" in srx(*asked, "auto", "--strength", 0).out
+    assert "2 skipped" in srx(asked, "auto").out
+    assert "(1 by g-idrn-photo), 1 skipped" in srx(asked, "auto", "--strength 0").out
 
 
-def test_finished_outputs_are_known_by_their_headers(srx, tmp_path, monkeypatch):
+def test_finished_outputs_are_known_by_their_headers(srx, monkeypatch):
     for number, suffix in enumerate((".png", ".jpg", ".webp", ".avif", ".tif")):
-        picture(tmp_path / "in" / f"{number}{suffix}")
-    asked = ("upscale", tmp_path / "in", tmp_path / "out", *SMALL)
-    assert "5 done" in srx(*asked).out
+        picture(f"in/{number}{suffix}")
+    asked = f"upscale in out {SMALL}"
+    assert "5 done" in srx(asked).out
     for name in ("open_picture", "open_photograph", "read_info"):
         monkeypatch.setattr(
             upscale_inputs, name, lambda *_, **__: pytest.fail("was opened")
         )
-    assert "5 skipped" in srx(*asked).out
-    assert srx(*asked, "--dry-run").out.count("(skip, exists)") == 5
+    assert "5 skipped" in srx(asked).out
+    assert srx(asked, "--dry-run").out.count("(skip, exists)") == 5
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("out.bmp", ()), ("out.gif", ()), ("out.png", ("--strip-metadata",)),
-                        ("out.png", ("--strip-provenance",))],
-)  # fmt: skip
+    ("name", "words"),
+    [
+        ("out.bmp", ()),
+        ("out.gif", ()),
+        ("out.png", ("--strip-metadata",)),
+        ("out.png", ("--strip-provenance",)),
+    ],
+)
 def test_without_a_record_sizes_and_times_decide_and_nothing_is_replaced(
     srx, tmp_path, name, words
 ):
-    source, out = picture(tmp_path / "a.png"), tmp_path / name
-    srx("upscale", source, out, *SMALL, *words, code=0)
-    made = state(out)
-    assert "1 skipped" in srx("upscale", source, out, *SMALL, *words).out
-    larger = srx("upscale", source, out, "-m", "bicubic", "-s", 3, *words)
+    source = picture("a.png")
+    out = tmp_path / name
+    srx(f"upscale {source} {out} {SMALL}", *words, code=0)
+    before = state(out)
+    assert "1 skipped" in srx(f"upscale {source} {out} {SMALL}", *words).out
+    larger = srx(f"upscale {source} {out} -m bicubic -s 3", *words, code=1)
     assert (
         "has 36x28 pixels and not 54x42, and nothing in it says that srx" in larger.err
     )
     assert (
         "and not 20x16"
-        in srx("upscale", source, out, *SMALL, "--fit", "20x20", *words).err
+        in srx(f"upscale {source} {out} {SMALL} --fit 20x20", *words).err
     )
     aged(source, -200)
-    newer = srx("upscale", source, out, *SMALL, *words)
+    newer = srx(f"upscale {source} {out} {SMALL}", *words, code=1)
     assert f"{out}: is older than {source}" in newer.err
     assert "--overwrite" in newer.err
-    assert (larger.code, newer.code) == (1, 1)
-    assert state(out) == made
-    srx("upscale", source, out, *SMALL, *words, "--overwrite", code=0)
-    assert state(out)[0] > made[0]
+    assert state(out) == before
+    srx(f"upscale {source} {out} {SMALL}", *words, "--overwrite", code=0)
+    assert state(out)[0] > before[0]
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
@@ -231,8 +238,8 @@ def test_outputs_that_say_more_than_is_asked_for_are_made_again(
     srx, tmp_path, name, word
 ):
     source = (raster if name == "a.tif" else picture)(tmp_path / name)
-    srx("upscale", source, tmp_path / "once" / name, *SMALL, code=0)
-    asked = ("upscale", tmp_path / "once" / name, tmp_path / "twice" / name, *SMALL)
+    srx(f"upscale {source}", tmp_path / "once" / name, SMALL, code=0)
+    asked = ("upscale", tmp_path / "once" / name, tmp_path / "twice" / name, SMALL)
     srx(*asked, code=0)
     assert "made again: says what made it" in srx(*asked, word, code=0).err
     assert (
@@ -240,31 +247,26 @@ def test_outputs_that_say_more_than_is_asked_for_are_made_again(
     )  # it may hold the entry of its input
 
 
-def test_a_window_decides_the_size_of_a_raster_without_a_record(srx, tmp_path):
-    asked = (
-        "upscale",
-        raster(tmp_path / "a.tif"),
-        tmp_path / "o.tif",
-        *SMALL,
-        "--strip-metadata",
-    )
-    srx(*asked, "--srcwin", 0, 0, 8, 8, code=0)
-    assert "1 skipped" in srx(*asked, "--srcwin", 0, 0, 8, 8).out
+def test_a_window_decides_the_size_of_a_raster_without_a_record(srx):
+    asked = ("upscale", raster("a.tif"), "o.tif", SMALL, "--strip-metadata")
+    srx(*asked, "--srcwin 0 0 8 8", code=0)
+    assert "1 skipped" in srx(*asked, "--srcwin 0 0 8 8").out
     assert "has 16x16 pixels and not 32x32" in srx(*asked, code=1).err
 
 
 @pytest.mark.parametrize(
     "software", [None, "GIMP 2.10", "srx 0.1 (bicubic x2); GIMP 2.10", "srx"]
 )
-def test_a_picture_of_the_users_own_is_never_replaced(srx, tmp_path, software):
-    source, own = picture(tmp_path / "a.png"), tmp_path / "out" / "a.png"
+def test_a_picture_of_the_users_own_is_never_replaced(srx, software):
+    source = picture("a.png")
+    drawing = "out/a.png"
     info = PngInfo()
     if software:
         info.add_text("Software", software)
-    before = state(picture(own, seed=1, pnginfo=info))
-    kept = srx("upscale", source, tmp_path / "out", *SMALL)
-    assert (kept.code, state(own)) == (1, before)
-    assert kept.err.startswith(f"error: {own}: ")
+    before = state(picture(drawing, seed=1, pnginfo=info))
+    result = srx(f"upscale {source} out {SMALL}", code=1)
+    assert state(drawing) == before
+    assert result.err.startswith(f"error: {drawing}: ")
 
 
 def test_pictures_of_one_name_from_two_folders_do_not_pass_for_each_other(
@@ -273,35 +275,29 @@ def test_pictures_of_one_name_from_two_folders_do_not_pass_for_each_other(
     for seed, folder in enumerate(("monday", "tuesday")):
         picture(tmp_path / folder / "1.bmp", seed)  # of one size in pixels and in bytes
     out = tmp_path / "out" / "1.bmp"
-    asked = (
-        "upscale",
-        tmp_path / "tuesday" / "1.bmp",
-        tmp_path / "out",
-        *SMALL,
-        "-f",
-        "png",
-    )
-    srx("upscale", tmp_path / "monday" / "1.bmp", *asked[2:], code=0)
-    made = state(out.with_suffix(".png"))
-    aged(tmp_path / "tuesday" / "1.bmp", -200)
-    second = srx(*asked)
-    assert (second.code, state(out.with_suffix(".png"))) == (1, made)
+    options = f"out {SMALL} -f png"
+    asked = f"upscale tuesday/1.bmp {options}"
+    srx(f"upscale monday/1.bmp {options}", code=0)
+    before = state(out.with_suffix(".png"))
+    aged("tuesday/1.bmp", -200)
+    second = srx(asked, code=1)
+    assert state(out.with_suffix(".png")) == before
     assert "was made from another picture than" in second.err
-    assert "1 skipped" in srx("upscale", tmp_path / "monday" / "1.bmp", *asked[2:]).out
+    assert "1 skipped" in srx(f"upscale monday/1.bmp {options}").out
     # what has moved as it is stays finished
-    (tmp_path / "monday").rename(tmp_path / "archive")
-    assert "1 skipped" in srx("upscale", tmp_path / "archive" / "1.bmp", *asked[2:]).out
+    Path("monday").rename("archive")
+    assert "1 skipped" in srx(f"upscale archive/1.bmp {options}").out
 
 
-def test_an_input_that_was_restored_from_a_backup_is_told(srx, tmp_path):
-    source = picture(tmp_path / "in" / "a.png")
-    asked = ("upscale", source, tmp_path / "out", *SMALL)
+def test_an_input_that_was_restored_from_a_backup_is_told(srx):
+    source = picture("in/a.png")
+    asked = ("upscale", source, "out", SMALL)
     srx(*asked, code=0)
-    made = state(tmp_path / "out" / "a.png")
+    before = state("out/a.png")
     picture(source, seed=1)
     aged(source, 100)
-    told = srx(*asked)
-    assert (told.code, state(tmp_path / "out" / "a.png")) == (1, made)
+    srx(*asked, code=1)
+    assert state("out/a.png") == before
     picture(source, seed=1)
     aged(source, -200)
     assert "the input has changed since" in srx(*asked).err
@@ -309,13 +305,10 @@ def test_an_input_that_was_restored_from_a_backup_is_told(srx, tmp_path):
 
 @pytest.mark.parametrize("make", [picture, raster])
 def test_an_input_that_changes_while_it_is_enlarged_is_not_mixed(
-    srx, tmp_path, monkeypatch, make
+    srx, monkeypatch, make
 ):
-    source, out, make_folder = (
-        make(tmp_path / "a.tif"),
-        tmp_path / "out",
-        Item.make_folder,
-    )
+    source = make("a.tif")
+    make_folder = Item.make_folder
 
     def change(item, folder=None):  # after the input was opened
         make_folder(item, folder)
@@ -323,72 +316,71 @@ def test_an_input_that_changes_while_it_is_enlarged_is_not_mixed(
 
     with monkeypatch.context() as patch:
         patch.setattr(Item, "make_folder", change)
-        failed = srx("upscale", source, out, *SMALL, code=2)
+        failed = srx(f"upscale {source} out {SMALL}", code=2)
     assert "a.tif: has changed while it was enlarged; run again" in failed.err
-    assert "made again" not in srx("upscale", source, out, *SMALL, code=0).err
+    assert "made again" not in srx(f"upscale {source} out {SMALL}", code=0).err
 
 
 @pytest.mark.parametrize(
     "words", [("-f", "png"), ("-f", "bmp"), ("-f", "png", "--strip-metadata")]
 )
 def test_one_picture_after_another_as_find_gives_them(srx, tmp_path, words):
-    sources = [
-        picture(tmp_path / "in" / f"a.{ext}", n) for n, ext in enumerate(("jpg", "png"))
-    ]
+    sources = [picture(f"in/a.{ext}", n) for n, ext in enumerate(("jpg", "png"))]
     out = tmp_path / "out"
-    for round_, given in enumerate((sources, sources[::-1], sources)):
-        for source in given:
-            done = srx("upscale", source, f"{out}/", *SMALL, *words, code=0)
-            assert round_ < 2 or "1 skipped" in done.out
-    made = [
+    for round_, order in enumerate((sources, sources[::-1], sources)):
+        for source in order:
+            result = srx(f"upscale {source} {out}/ {SMALL}", *words, code=0)
+            assert round_ < 2 or "1 skipped" in result.out
+    outputs = [
         np.asarray(Image.open(path).convert("RGB")) for path in sorted(out.iterdir())
     ]
     for source in sources:
-        expected = resize(np.asarray(Image.open(source)), 2)
-        assert any(np.array_equal(values, expected) for values in made), source
+        expected = resize(read_pixels(source), 2)
+        assert any(np.array_equal(values, expected) for values in outputs), source
     if words == ("-f", "png"):
-        assert sorted(path.name for path in out.iterdir()) == ["a.png", "a_png.png"]
+        assert names_in(out) == ["a.png", "a_png.png"]
 
 
-def test_a_mosaic_is_as_new_as_its_newest_part(srx, tmp_path):
-    part = raster(tmp_path / "part.tif")
-    rasterio.shutil.copy(part, tmp_path / "all.vrt", driver="VRT")
-    aged(tmp_path / "all.vrt", 100)
-    asked = ("upscale", tmp_path / "all.vrt", tmp_path / "out.tif", *SMALL)
-    srx(*asked, code=0)
-    assert "1 skipped" in srx(*asked).out
-    aged(part, -200)
-    assert "the input has changed since" in srx(*asked).err
+def test_a_mosaic_is_as_new_as_its_newest_part(srx):
+    tile = raster("part.tif")
+    rasterio.shutil.copy(tile, "all.vrt", driver="VRT")
+    aged("all.vrt", 100)
+    asked = f"upscale all.vrt out.tif {SMALL}"
+    srx(asked, code=0)
+    assert "1 skipped" in srx(asked).out
+    aged(tile, -200)
+    assert "the input has changed since" in srx(asked).err
 
 
 def test_the_second_of_two_paths_is_the_output(srx, tmp_path):
-    source, out = raster(tmp_path / "in.tif"), tmp_path / "out.tif"
+    source = raster("in.tif")
+    out = tmp_path / "out.tif"
     for words, told in (
         ((), "1 done"),
         ((), "1 skipped"),
         (("--overwrite",), "1 done"),
     ):
-        done = srx("upscale", source, out, *SMALL, *words)
-        assert (done.code, told in done.out) == (0, True), done.err
-    own = state(raster(out, seed=1))
-    kept = srx("upscale", source, out, *SMALL)
-    assert (kept.code, state(out)) == (1, own)
-    long = srx("upscale", source, tmp_path / f"{'n' * 300}.png", *SMALL, code=2)
+        result = srx(f"upscale {source} {out} {SMALL}", *words, code=0)
+        assert told in result.out, result.err
+    before = state(raster(out, seed=1))
+    srx(f"upscale {source} {out} {SMALL}", code=1)
+    assert state(out) == before
+    long = srx(f"upscale {source} {'n' * 300}.png {SMALL}", code=2)
     assert "the name is too long" in long.err
-    itself = srx("upscale", source, source, *SMALL, "--overwrite", code=2)
+    itself = srx(f"upscale {source} {source} {SMALL} --overwrite", code=2)
     assert "the last argument is the output" in itself.err
-    srx("upscale", source, out, *SMALL, "--overwrite", code=0)
+    srx(f"upscale {source} {out} {SMALL} --overwrite", code=0)
     assert size_of(out) == (32, 32)
 
 
 def test_a_dry_run_tells_what_would_be_made_again_and_what_kept(srx, tmp_path):
     for name in ("0/a.png", "a.png", "b.png", "c.png"):
         picture(tmp_path / "in" / name)
-    asked = ("upscale", tmp_path / "in", tmp_path / "out", "-r", *SMALL)
-    picture(tmp_path / "out" / "c.png", seed=1)
-    (tmp_path / "out" / "0").touch()  # in the way of the folder of one
-    assert "2 done, 2 failed" in srx(*asked).out
-    plan = srx(*asked[:4], "-m", "bicubic", "-s", 3, "--dry-run", code=1)
+    asked = f"upscale in out -r {SMALL}"
+    picture("out/c.png", seed=1)
+    Path("out/0").touch()  # in the way of the folder of one
+    assert "2 done, 2 failed" in srx(asked).out
+    plan = srx("upscale in out -r -m bicubic -s 3 --dry-run", code=1)
     assert "a.png and 1 more: made again: was made with bicubic x2" in plan.out
-    assert f"would fail: {tmp_path / 'out' / 'c.png'}: has 18x14 pixels" in plan.out
-    assert size_of(tmp_path / "out" / "a.png") == (36, 28)
+    assert "would fail: out/c.png: has 18x14 pixels" in plan.out
+    assert size_of("out/a.png") == (36, 28)

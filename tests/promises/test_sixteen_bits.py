@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,53 +35,42 @@ def deep(astronaut):
 
 @pytest.fixture
 def folder(tmp_path, deep):
-    place = tmp_path / "set"
-    place.mkdir()
-    write_photograph(place / "a.png", Photograph(pixels=deep), fmt="png")
-    write_photograph(place / "b.tif", Photograph(pixels=deep[::-1]), fmt="tif")
-    write_photograph(place / "gray.png", Photograph(pixels=deep[..., :1]), fmt="png")
-    return place
+    folder = tmp_path / "set"
+    folder.mkdir()
+    write_photograph(folder / "a.png", Photograph(pixels=deep), fmt="png")
+    write_photograph(folder / "b.tif", Photograph(pixels=deep[::-1]), fmt="tif")
+    write_photograph(folder / "gray.png", Photograph(pixels=deep[..., :1]), fmt="png")
+    return folder
 
 
 @pytest.mark.parametrize("protocol", ["y", "rgb"])
 def test_scores_are_those_of_scikit_image_for_a_range_of_65535(
     srx, folder, deep, protocol
 ):
-    words = (
-        "eval",
-        "-m",
-        "bicubic",
-        "-s",
-        "2",
-        "--data",
-        folder,
-        "--protocol",
-        protocol,
-    )
-    result = srx(
-        *words, "--no-cost", "--json", "-", "--save-images", folder.parent / "sr"
-    )
+    options = f"--protocol {protocol} --no-cost --json - --save-images sr"
+    result = srx("eval -m bicubic -s 2 --data set", options)
     scores = json.loads(result.out)["pictures"]
     assert [score["picture"] for score in scores] == ["a", "b", "gray"]
     for score, hr in zip(
         scores, (deep, deep[::-1], deep[..., :1].repeat(3, 2)), strict=True
     ):
         sr = resize(downscale(hr, 2), 2)
-        file = (
-            folder.parent / "sr" / "x2" / "set" / "bicubic" / f"{score['picture']}.png"
-        )
-        kept = read_photograph(file).pixels
-        assert np.array_equal(np.broadcast_to(kept, sr.shape), sr)
-        planes = [each[2:-2, 2:-2] for each in (sr, hr)]
+        file = Path("sr/x2/set/bicubic", f"{score['picture']}.png")
+        saved = read_photograph(file).pixels
+        assert np.array_equal(np.broadcast_to(saved, sr.shape), sr)
+        planes = [image[2:-2, 2:-2] for image in (sr, hr)]
         if protocol == "y":
-            planes = [luma(each) * 257 for each in planes]
+            planes = [luma(image) * 257 for image in planes]
         assert score["psnr"] == pytest.approx(
             peak_signal_noise_ratio(*planes, data_range=65535), abs=1e-9
         )
         expected = structural_similarity(
-            *(each.astype(float) for each in planes), data_range=65535, gaussian_weights=True,
-            use_sample_covariance=False, channel_axis=2 if protocol == "rgb" else None,
-        )  # fmt: skip
+            *(image.astype(float) for image in planes),
+            data_range=65535,
+            gaussian_weights=True,
+            use_sample_covariance=False,
+            channel_axis=2 if protocol == "rgb" else None,
+        )
         assert score["ssim"] == pytest.approx(
             expected, abs=2e-5
         )  # which also counts the border
@@ -96,25 +86,9 @@ def test_every_kernel_and_metric_takes_them_as_it_takes_8_bits(
         write_photograph(
             tmp_path / name / "a.png", Photograph(pixels=pixels), fmt="png"
         )
-        words = (
-            "eval",
-            "-m",
-            "bicubic",
-            "-s",
-            "2",
-            "--data",
-            tmp_path / name,
-            "--kernel",
-            kernel,
-        )
-        metrics = (
-            "--metrics",
-            "psnr,ssim,ifc,consistency,low,high",
-            "--no-cost",
-            "--json",
-            "-",
-        )
-        result = srx(*words, *metrics, "--html", tmp_path / "page.html", "--jpeg", "90")
+        command = f"eval -m bicubic -s 2 --data {name} --kernel {kernel}"
+        metrics = "--metrics psnr,ssim,ifc,consistency,low,high --no-cost --json -"
+        result = srx(command, metrics, "--html page.html --jpeg 90")
         scores.append(json.loads(result.out)["pictures"][0])
     for metric in ("psnr", "ssim", "ifc", "consistency", "low", "high"):
         assert scores[0][metric] == pytest.approx(scores[1][metric], rel=1e-2)
@@ -122,7 +96,7 @@ def test_every_kernel_and_metric_takes_them_as_it_takes_8_bits(
 
 def test_the_chain_on_luma_refuses_them(srx, folder):
     words = ("-s", "2", "--data", folder, "--chain", "luma-float")
-    result = srx("eval", "-m", "bicubic", *words, code=2)
+    result = srx("eval -m bicubic", *words, code=2)
     assert "a.png: a 16-bit picture; --chain luma-float compares 8 bits" in result.err
 
 
@@ -132,24 +106,24 @@ def test_they_are_decoded_and_stored_as_they_are(folder, tmp_path, deep):
         for file in folder.iterdir():
             archive.write(file, file.name)
     store = PictureStore(0, tmp_path)
-    for place in (folder, shard):
-        a, b, gray = (store.keep(decode(ref)) for ref in find_pictures([place]))
+    for location in (folder, shard):
+        a, b, gray = (store.keep(decode(ref)) for ref in find_pictures([location]))
         assert np.array_equal(a, deep)
         assert np.array_equal(b, deep[::-1])
         assert np.array_equal(gray, deep[..., :1].repeat(3, 2))
 
 
-def test_a_tiff_is_turned_upright_as_one_of_8_bits(tmp_path, deep):
+def test_a_tiff_is_turned_upright_as_one_of_8_bits(deep):
     turned = [(274, "H", 1, 6, True)]
-    tifffile.imwrite(tmp_path / "a.tif", deep[:90], photometric="rgb", extratags=turned)
-    upright = read_photograph(tmp_path / "a.tif").pixels
+    tifffile.imwrite("a.tif", deep[:90], photometric="rgb", extratags=turned)
+    upright = read_photograph(Path("a.tif")).pixels
     assert upright.shape == (deep.shape[1], 90, 3)
-    np.testing.assert_array_equal(decode(PictureRef(path=tmp_path / "a.tif")), upright)
+    np.testing.assert_array_equal(decode(PictureRef(path=Path("a.tif"))), upright)
 
 
 def test_their_values_are_trained_on_beside_8_bit_pictures(folder, deep, astronaut):
     data = load_data(DataSelection(data=(folder,), hold_out=()), 2, BICUBIC, Progress())
-    assert {each.dtype for each in (*data.train.hr, *data.train.lr)} == {
+    assert {image.dtype for image in (*data.train.hr, *data.train.lr)} == {
         np.dtype(np.uint16)
     }
     stage = Stage(batch=64, patch=16, augmentation="none")
@@ -173,7 +147,7 @@ def test_their_values_are_trained_on_beside_8_bit_pictures(folder, deep, astrona
 @pytest.mark.parametrize("name", ["bicubic", "photo", "restore"])
 def test_degradations_keep_them_where_no_jpeg_has_8_bits(astronaut, name):
     for seed in range(4):
-        made = degrade(astronaut * np.uint16(257), 2, name, seed=seed)
+        degraded = degrade(astronaut * np.uint16(257), 2, name, seed=seed)
         plain = degrade(astronaut, 2, name, seed=seed)
-        assert made.dtype == np.uint16
-        assert np.abs(made / 257 - plain).mean() < 0.6
+        assert degraded.dtype == np.uint16
+        assert np.abs(degraded / 257 - plain).mean() < 0.6

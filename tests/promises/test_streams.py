@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image
 from srcli.cli.main import run
 from srcli.imaging.resize import resize
 from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.pictures import read_pixels
 
 SMALL = ("-m", "bicubic", "-s", "2")
 
@@ -25,9 +27,8 @@ def values() -> np.ndarray:
 
 
 @pytest.fixture
-def pipe(tmp_path, monkeypatch, capfdbinary):
+def pipe(monkeypatch, capfdbinary):
     """Run srx with these bytes as standard input, a pipe: ``pipe(data, "-", "-")``."""
-    monkeypatch.chdir(tmp_path)
 
     def call(data: bytes, *words: object) -> tuple[int, bytes, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
@@ -46,14 +47,21 @@ def encoded(values: np.ndarray, fmt: str) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("given", "words", "expected"),
-    [("PNG", (), "PNG"), ("JPEG", (), "JPEG"), ("WEBP", (), "WEBP"), ("TIFF", (), "TIFF"),
-     ("GIF", (), "PNG"), ("PNG", ("-f", "jpeg"), "JPEG"), ("BMP", ("--suffix", "_x2"), "BMP")],
-)  # fmt: skip
+    ("fmt", "words", "expected"),
+    [
+        ("PNG", (), "PNG"),
+        ("JPEG", (), "JPEG"),
+        ("WEBP", (), "WEBP"),
+        ("TIFF", (), "TIFF"),
+        ("GIF", (), "PNG"),
+        ("PNG", ("-f", "jpeg"), "JPEG"),
+        ("BMP", ("--suffix", "_x2"), "BMP"),
+    ],
+)
 def test_standard_input_to_standard_output(
-    pipe, tmp_path, values, given, words, expected
+    pipe, tmp_path, values, fmt, words, expected
 ):
-    data = encoded(values, given)
+    data = encoded(values, fmt)
     code, out, err = pipe(data, "-", "-", *words)
     assert (code, "1 done" in err) == (0, True), err
     with Image.open(io.BytesIO(out)) as image:
@@ -66,26 +74,26 @@ def test_standard_input_to_standard_output(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_redirection_of_the_shell(tmp_path, values):
-    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
+def test_a_redirection_of_the_shell(values):
+    Path("a.png").write_bytes(encoded(values, "PNG"))
     with (
-        (tmp_path / "a.png").open("rb") as source,
-        (tmp_path / "b.png").open("wb") as target,
+        Path("a.png").open("rb") as source,
+        Path("b.png").open("wb") as target,
     ):
         command = [sys.executable, "-m", "srcli", "upscale", "-", "-", *SMALL]
         subprocess.run(command, stdin=source, stdout=target, check=True)
-    with Image.open(tmp_path / "b.png") as image:
+    with Image.open("b.png") as image:
         assert np.array_equal(np.asarray(image), resize(values, 2))
 
 
-def test_a_file_on_one_side(pipe, tmp_path, values):
+def test_a_file_on_one_side(pipe, values):
     data = encoded(values, "PNG")
-    (tmp_path / "in.png").write_bytes(data)
+    Path("in.png").write_bytes(data)
     code, out, err = pipe(b"", "in.png", "-", "-f", "webp")
     assert (code, Image.open(io.BytesIO(out)).format) == (0, "WEBP"), err
     code, out, _ = pipe(data, "-", "out.png")
     assert (code, b"1 done" in out) == (0, True)
-    assert np.array_equal(np.asarray(Image.open("out.png")), resize(values, 2))
+    assert np.array_equal(read_pixels("out.png"), resize(values, 2))
     # running again knows the same picture, and another
     assert b"1 skipped" in pipe(data, "-", "-o", "out.png")[1]
     code, _, err = pipe(encoded(values[::-1], "PNG"), "-", "out.png")
@@ -93,10 +101,13 @@ def test_a_file_on_one_side(pipe, tmp_path, values):
     assert "out.png: was made from another picture than standard input" in err
 
 
-def test_a_raster_keeps_its_place(pipe, tmp_path, values):
-    place = {"crs": "EPSG:32632", "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 52e5)}
-    write_by_gdal("in.tif", values, **place)
-    data = (tmp_path / "in.tif").read_bytes()
+def test_a_raster_keeps_its_place(pipe, values):
+    georeference = {
+        "crs": "EPSG:32632",
+        "transform": rasterio.Affine(1, 0, 5e5, 0, -1, 52e5),
+    }
+    write_by_gdal("in.tif", values, **georeference)
+    data = Path("in.tif").read_bytes()
     code, out, err = pipe(data, "-", "-")
     assert code == 0, err
     assert "standard input: bands" in err or "srx-" not in err
@@ -119,10 +130,10 @@ def test_a_raster_keeps_its_place(pipe, tmp_path, values):
     ],
 )
 def test_what_cannot_be_is_told_and_standard_output_stays_empty(
-    pipe, tmp_path, values, words, message
+    pipe, values, words, message
 ):
-    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
-    (tmp_path / "folder").mkdir()
+    Path("a.png").write_bytes(encoded(values, "PNG"))
+    Path("folder").mkdir()
     code, out, err = pipe(b"no picture", *words)
     assert code != 0
     assert message in err
@@ -136,7 +147,7 @@ def test_what_cannot_be_is_told_and_standard_output_stays_empty(
 def test_a_terminal_gets_no_picture_and_is_asked_for_none(
     tmp_path, values, words, message
 ):
-    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
+    Path("a.png").write_bytes(encoded(values, "PNG"))
     ours, terminal = os.openpty()
     command = [sys.executable, "-m", "srcli", "upscale", *words, *SMALL]
     result = subprocess.run(
@@ -156,11 +167,8 @@ def test_a_terminal_gets_no_picture_and_is_asked_for_none(
 @pytest.mark.parametrize(
     ("name", "words"), [("stdout", ("a.png", "-")), ("stdin", ("-", "b.png"))]
 )
-def test_a_stream_that_is_closed_is_told(
-    tmp_path, values, monkeypatch, capsys, name, words
-):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "a.png").write_bytes(encoded(values, "PNG"))
+def test_a_stream_that_is_closed_is_told(values, monkeypatch, capsys, name, words):
+    Path("a.png").write_bytes(encoded(values, "PNG"))
     monkeypatch.setattr(sys, name, None)  # as Python has it after '>&-'
     assert run(["upscale", *words, *SMALL]) == 2
     assert "is closed" in capsys.readouterr().err

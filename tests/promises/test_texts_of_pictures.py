@@ -33,7 +33,8 @@ def half_bright():
 
 def exif_of(make, orientation=6):
     exif = Image.Exif()
-    exif[0x010F], exif[0x0112] = make, orientation
+    exif[0x010F] = make
+    exif[0x0112] = orientation
     return exif.tobytes()
 
 
@@ -52,11 +53,16 @@ def save(path, texts=(), image=None, **options):
     return path
 
 
-def upscale(srx, source, target, *options):
-    done = srx("upscale", source, target, "-m", "bicubic", "-s", "2", *options, code=0)
-    with Image.open(target) as image:
-        image.load()
-        return image, done.err
+@pytest.fixture
+def upscale(srx):
+
+    def run(source, target, *options):
+        result = srx(f"upscale {source} {target} -m bicubic -s 2", *options, code=0)
+        with Image.open(target) as image:
+            image.load()
+            return image, result.err
+
+    return run
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -69,14 +75,14 @@ def upscale(srx, source, target, *options):
     ],
 )
 def test_exif_in_a_raw_profile_turns_the_picture(
-    srx, tmp_path, keyword, name, prefix, packed
+    upscale, keyword, name, prefix, packed
 ):
     block = prefix + exif_of("Camera").removeprefix(b"Exif\0\0" if prefix else b"")
     digits = (
         raw_profile(name, block) + "$\x91" * packed
     )  # some writers put bytes behind
     text = (f"Raw profile type {keyword}", digits, *["zip"] * packed)
-    image, told = upscale(srx, save(tmp_path / "a.png", [text]), tmp_path / "b.png")
+    image, told = upscale(save("a.png", [text]), "b.png")
     assert image.size == (16, 24)
     columns = np.asarray(image.convert("L")).mean(0)
     assert columns[-4:].min() > 250  # the first row is on the right
@@ -86,7 +92,7 @@ def test_exif_in_a_raw_profile_turns_the_picture(
     assert "warning" not in told
 
 
-def test_xmp_and_colours_in_raw_profiles_are_kept(srx, tmp_path):
+def test_xmp_and_colours_in_raw_profiles_are_kept(upscale):
     app1 = b"http://ns.adobe.com/xap/1.0/\0" + XMP % b"first"
     for number, text in enumerate(
         [("APP1", "generic profile", app1), ("xmp", "xmp", XMP % b"2")]
@@ -95,8 +101,8 @@ def test_xmp_and_colours_in_raw_profiles_are_kept(srx, tmp_path):
         texts = [(f"Raw profile type {keyword}", raw_profile(name, profile), "zip")]
         texts += [("Raw profile type icc", raw_profile("icc", SRGB), "zip")]
         texts += [("Raw profile type iptc", raw_profile("iptc", b"8BIM"), "zip")]
-        source = save(tmp_path / f"{number}.png", texts)
-        image, told = upscale(srx, source, tmp_path / f"out{number}.png")
+        source = save(f"{number}.png", texts)
+        image, told = upscale(source, f"out{number}.png")
         assert image.info["xmp"] == profile[profile.index(b"<x:") :]
         assert image.info["icc_profile"] == SRGB
         assert "IPTC captions left out" in told
@@ -105,30 +111,28 @@ def test_xmp_and_colours_in_raw_profiles_are_kept(srx, tmp_path):
 CAPTION = b"\x1c\x02\x78\x00\x05Caf\xc3\xa9\x1c\x02\x50\x00\x07Ana Doe"
 
 
-def test_captions_of_the_press_are_kept(srx, tmp_path):
+def test_captions_of_the_press_are_kept(upscale, tmp_path):
     words = struct.unpack(
         ">6I", CAPTION.ljust(24, b"\0")
     )  # bytes, as Photoshop writes them
-    tags, pixels = [(33723, 4, 6, words, True)], np.full((4, 6, 3), 90, np.uint8)
+    tags = [(33723, 4, 6, words, True)]
+    pixels = np.full((4, 6, 3), 90, np.uint8)
     source = tmp_path / "0.tif"
     tifffile.imwrite(source, pixels, photometric="rgb", extratags=tags, byteorder=">")
     for name in ("1.jpg", "2.jpg", "3.tif"):
         target = tmp_path / name
-        _, told = upscale(srx, source, target)
+        _, told = upscale(source, target)
         with Image.open(target) as image:
-            found = IptcImagePlugin.getiptcinfo(image) or {}
-        assert (found[2, 120], found[2, 80]) == ("Café".encode(), b"Ana Doe")
+            caption = IptcImagePlugin.getiptcinfo(image) or {}
+        assert (caption[2, 120], caption[2, 80]) == ("Café".encode(), b"Ana Doe")
         assert "IPTC" not in told
-        upscale(srx, source, bare := tmp_path / f"bare{name}", "--strip-metadata")
+        upscale(source, bare := tmp_path / f"bare{name}", "--strip-metadata")
         assert b"Ana Doe" not in bare.read_bytes()
         source = target
-    assert (
-        "png holds no IPTC captions: left out"
-        in upscale(srx, source, tmp_path / "4.png")[1]
-    )
+    assert "png holds no IPTC captions: left out" in upscale(source, "4.png")[1]
 
 
-def test_proper_chunks_come_before_raw_profiles(srx, tmp_path):
+def test_proper_chunks_come_before_raw_profiles(upscale):
     texts = [
         ("Raw profile type exif", raw_profile("exif", exif_of("Raw", 3)), "zip"),
         ("Raw profile type xmp", raw_profile("xmp", XMP % b"raw"), "zip"),
@@ -139,8 +143,8 @@ def test_proper_chunks_come_before_raw_profiles(srx, tmp_path):
     for keyword, text, _ in texts:
         info.add_text(keyword, text, zip=True)
     options = {"exif": exif_of("Proper"), "icc_profile": SRGB}
-    half_bright().save(tmp_path / "a.png", pnginfo=info, **options)
-    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
+    half_bright().save("a.png", pnginfo=info, **options)
+    image, _ = upscale("a.png", "b.png")
     assert image.size == (16, 24)
     assert image.getexif()[0x010F] == "Proper"
     assert b"proper" in image.info["xmp"]
@@ -158,15 +162,15 @@ def test_proper_chunks_come_before_raw_profiles(srx, tmp_path):
     ],
     ids=["cut", "no digits", "long length", "no lines", "bomb"],
 )
-def test_damaged_profiles_and_bombs_are_named_and_left_out(srx, tmp_path, text):
+def test_damaged_profiles_and_bombs_are_named_and_left_out(upscale, text):
     texts = [("Raw profile type exif", text, "zip"), ("Comment", "by the sea")]
-    image, told = upscale(srx, save(tmp_path / "a.png", texts), tmp_path / "b.png")
+    image, told = upscale(save("a.png", texts), "b.png")
     assert image.size == (24, 16)
     assert image.info["Comment"] == "by the sea"
     assert "Raw profile type exif" in told
 
 
-def test_texts_of_a_png_stay_in_a_png(srx, tmp_path):
+def test_texts_of_a_png_stay_in_a_png(upscale):
     texts = {
         "parameters": "a lighthouse\nNegative prompt: ships\nSteps: 20, Size: 512x512",
         "Copyright": "(c) Jürgen",
@@ -185,8 +189,8 @@ def test_texts_of_a_png_stay_in_a_png(srx, tmp_path):
         "png:IHDR.width",
     ):
         info.add_text(keyword, "of the input")
-    half_bright().save(tmp_path / "a.png", pnginfo=info)
-    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
+    half_bright().save("a.png", pnginfo=info)
+    image, _ = upscale("a.png", "b.png")
     assert image.text.pop("Software").startswith("srx ")
     assert image.text == texts | {
         "workflow": WORKFLOW,
@@ -195,11 +199,11 @@ def test_texts_of_a_png_stay_in_a_png(srx, tmp_path):
     }
     title = image.text["Title"]
     assert (title.lang, title.tkey) == ("ja", "題名")
-    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "c.png", "--strip-metadata")
+    image, _ = upscale("a.png", "c.png", "--strip-metadata")
     assert set(image.text) <= {"Software"}
 
 
-def test_texts_of_an_animation_stay(srx, tmp_path):
+def test_texts_of_an_animation_stay(srx, upscale):
     frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "lime", "blue")]
     texts = [("Author", "Ann"), ("workflow", WORKFLOW, "zip")]
     options: dict[str, Any] = {
@@ -207,30 +211,28 @@ def test_texts_of_an_animation_stay(srx, tmp_path):
         "append_images": frames[1:],
         "duration": 100,
     }
-    save(tmp_path / "a.png", texts, frames[0], **options)
-    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.png")
+    save("a.png", texts, frames[0], **options)
+    image, _ = upscale("a.png", "b.png")
     assert (image.n_frames, image.text["Author"]) == (3, "Ann")
     assert image.text["workflow"] == WORKFLOW
     exif = Image.Exif()
-    exif[0x010F], exif[0x8298] = "Camera", "(c) Ann"
+    exif[0x010F] = "Camera"
+    exif[0x8298] = "(c) Ann"
     exif.get_ifd(0x8769)[0xA214] = (6, 4)
     options |= {"exif": exif.tobytes(), "xmp": XMP % b"Camera", "lossless": True}
-    frames[0].save(tmp_path / "a.webp", **options)
-    done = srx(
-        "upscale", tmp_path / "a.webp", tmp_path / "b.webp", "-m", "bicubic", "-s", "2"
-    )
-    assert done.code == 0, done.err
-    with Image.open(tmp_path / "b.webp") as image:
+    frames[0].save("a.webp", **options)
+    srx("upscale a.webp b.webp -m bicubic -s 2", code=0)
+    with Image.open("b.webp") as image:
         assert image.info["xmp"] == XMP % b"Camera"
-        found = image.getexif()
-        assert (found[0x010F], found[0x8298]) == ("Camera", "(c) Ann")
-        assert found.get_ifd(0x8769)[0xA214] == (12, 8)
+        kept_exif = image.getexif()
+        assert (kept_exif[0x010F], kept_exif[0x8298]) == ("Camera", "(c) Ann")
+        assert kept_exif.get_ifd(0x8769)[0xA214] == (12, 8)
         image.seek(2)
         assert np.asarray(image.convert("RGB"))[4, 4].tolist() == [0, 0, 255]
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "webp", "avif", "tif"])
-def test_texts_that_exif_knows_reach_other_formats(srx, tmp_path, suffix):
+def test_texts_that_exif_knows_reach_other_formats(srx, suffix):
     texts = [
         ("Title", "Lighthouse"),
         ("Author", "Ann"),
@@ -240,63 +242,62 @@ def test_texts_that_exif_knows_reach_other_formats(srx, tmp_path, suffix):
         ("workflow", WORKFLOW),
     ]
     exif = Image.Exif()
-    exif[0x010F], exif[0x8298] = "Camera", "of EXIF"
+    exif[0x010F] = "Camera"
+    exif[0x8298] = "of EXIF"
     exif.get_ifd(0x8769)[0x829A] = 0.5
-    source = save(tmp_path / "a.png", texts, exif=exif)
-    done = srx(
-        "upscale", source, tmp_path / f"b.{suffix}", "-m", "bicubic", "-s", "2", code=0
-    )
+    source = save("a.png", texts, exif=exif)
+    result = srx(f"upscale {source} b.{suffix} -m bicubic -s 2", code=0)
     left_out = {"Creation Time", "parameters", "workflow"}
-    told = done.err.partition("text entries left out (png keeps them): ")[2].partition(
-        "\n"
-    )[0]
+    told = result.err.partition("text entries left out (png keeps them): ")[
+        2
+    ].partition("\n")[0]
     assert set(told.split(", ")) == left_out
-    with Image.open(tmp_path / f"b.{suffix}") as image:
-        found = image.getexif()
-        details = found.get_ifd(0x8769)
-    assert (found[0x010E], found[0x013B], found[0x010F]) == (
+    with Image.open(f"b.{suffix}") as image:
+        kept_exif = image.getexif()
+        details = kept_exif.get_ifd(0x8769)
+    assert (kept_exif[0x010E], kept_exif[0x013B], kept_exif[0x010F]) == (
         "Lighthouse",
         "Ann",
         "Camera",
     )
-    assert found[0x8298] == "of EXIF"  # which came first
-    assert found[0x0131].startswith("srx ")
+    assert kept_exif[0x8298] == "of EXIF"  # which came first
+    assert kept_exif[0x0131].startswith("srx ")
     assert details[0x829A] == 0.5
 
 
-def test_unicode_in_exif(srx, tmp_path):
-    save(tmp_path / "a.png", [("Author", "Zoë Łuk")])
-    image, _ = upscale(srx, tmp_path / "a.png", tmp_path / "b.jpg")
+def test_unicode_in_exif(upscale):
+    save("a.png", [("Author", "Zoë Łuk")])
+    image, _ = upscale("a.png", "b.jpg")
     assert "Zoë Łuk".encode() in image.info["exif"]
 
 
-def test_a_long_text_does_not_push_exif_out_of_a_jpg(srx, tmp_path):
+def test_a_long_text_does_not_push_exif_out_of_a_jpg(upscale):
     texts = [("Description", WORKFLOW), ("Author", "Ann")]
-    save(tmp_path / "a.png", texts, exif=exif_of("Camera"))
-    image, told = upscale(srx, tmp_path / "a.png", tmp_path / "b.jpg")
+    save("a.png", texts, exif=exif_of("Camera"))
+    image, told = upscale("a.png", "b.jpg")
     assert (image.getexif()[0x010F], image.getexif()[0x013B]) == ("Camera", "Ann")
     assert "text entries left out (png keeps them): Description" in told
 
 
 @pytest.mark.parametrize("comment", ["by the sea", "am Meer: Küste", "海"])
-def test_comments_of_jpeg_are_kept(srx, tmp_path, comment):
-    half_bright().save(tmp_path / "a.jpg", comment=comment.encode())
-    image, told = upscale(srx, tmp_path / "a.jpg", tmp_path / "b.jpg")
+def test_comments_of_jpeg_are_kept(upscale, comment):
+    half_bright().save("a.jpg", comment=comment.encode())
+    image, told = upscale("a.jpg", "b.jpg")
     assert image.info["comment"].decode() == comment
     assert "left out" not in told
-    image, _ = upscale(srx, tmp_path / "a.jpg", tmp_path / "c.png")
+    image, _ = upscale("a.jpg", "c.png")
     assert image.text["Comment"] == comment
-    image, _ = upscale(srx, tmp_path / "c.png", tmp_path / "d.jpg")
+    image, _ = upscale("c.png", "d.jpg")
     assert image.info["comment"].decode() == comment
 
 
-def test_many_bombs_cost_little(srx, tmp_path, monkeypatch):
+def test_many_bombs_cost_little(srx, monkeypatch):
     """All texts together unpack to 32 MiB at most, and others can open what is written."""
     bomb = zlib.compress(bytes(2**24), 9)
     info = PngImagePlugin.PngInfo()
     for number in range(30):
         info.add(b"zTXt", f"text{number}\0\0".encode() + bomb)
-    half_bright().save(tmp_path / "a.png", pnginfo=info)
+    half_bright().save("a.png", pnginfo=info)
     unpacked = []
     real = zlib.decompressobj
 
@@ -313,11 +314,8 @@ def test_many_bombs_cost_little(srx, tmp_path, monkeypatch):
             return self.inner.eof
 
     monkeypatch.setattr("srcli.imaging.png.zlib.decompressobj", Counting)
-    done = srx(
-        "upscale", tmp_path / "a.png", tmp_path / "b.png", "-m", "bicubic", "-s", "2"
-    )
-    assert done.code == 0, done.err
-    assert "damaged or too large" in done.err
+    outcome = srx("upscale a.png b.png -m bicubic -s 2", code=0)
+    assert "damaged or too large" in outcome.err
     assert 2**24 <= sum(unpacked) < 2**27
-    with Image.open(tmp_path / "b.png") as image:
+    with Image.open("b.png") as image:
         assert set(image.info) == {"Software"}

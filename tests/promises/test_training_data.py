@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ NAMES = ("0801", "0802", "0803", "0804", "0805", "0806")
 
 
 def write(folder, names, side):
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0)
     for name in names:
@@ -19,31 +21,17 @@ def write(folder, names, side):
         Image.fromarray(pixels).save(folder / f"{name}.png")
 
 
-def train(srx, tmp_path, *data, words=("-q",)):
+@pytest.fixture
+def train(srx):
     """Train one iteration of a tiny network."""
-    options = [each for path in data for each in ("--data", path)]
-    return srx(
-        *(
-            "train",
-            "srcnn-915",
-            "-s",
-            "2",
-            "--budget",
-            "1",
-            "--out",
-            tmp_path / "run",
-            *options,
-        ),
-        *(
-            "--set",
-            "network.channels=4",
-            "--set",
-            "stages.0.patch=8",
-            "--set",
-            "stages.0.batch=1",
-        ),
-        *("--device", "cpu", *words),
-    )
+
+    def run(*data, words=("-q",)):
+        command = "train srcnn-915 -s 2 --budget 1 --out run --device cpu"
+        small = "--set network.channels=4 --set stages.0.patch=8 --set stages.0.batch=1"
+        options = [f"--data {path}" for path in data]
+        return srx(command, small, *options, *words)
+
+    return run
 
 
 LAYOUTS = [
@@ -59,41 +47,41 @@ LAYOUTS = [
 
 @pytest.mark.parametrize(("hr", "lr", "names"), LAYOUTS)
 def test_folders_of_lr_pictures_end_the_training_and_the_hr_folder_is_named(
-    srx, tmp_path, hr, lr, names
+    train, tmp_path, hr, lr, names
 ):
     data = tmp_path / "data"
     write(data / hr, NAMES, 32)
     write(data / lr, names, 16)
-    result = train(srx, tmp_path, data)
+    result = train(data)
     assert result.code == 2
     assert f"6 of 12 pictures lie in folders of LR pictures ({lr})" in result.err
     assert f"would be taken for HR; give {data / hr}\n" in result.err
-    assert not (tmp_path / "run" / "last.safetensors").exists()
-    assert train(srx, tmp_path, data / hr).code == 0
+    assert not Path("run/last.safetensors").exists()
+    assert train(data / hr).code == 0
 
 
 @pytest.mark.parametrize(
     ("hr", "lr"), [("DIV2K_train_HR", "DIV2K_train_LR_bicubic/X2"), ("original", "lr")]
 )
-def test_lr_pictures_of_the_scale_are_read_as_such(srx, tmp_path, hr, lr):
+def test_lr_pictures_of_the_scale_are_read_as_such(train, tmp_path, hr, lr):
     write(tmp_path / "data" / hr, NAMES, 32)
     write(tmp_path / "data" / lr, NAMES, 16)
-    result = train(srx, tmp_path, tmp_path / "data", words=())
+    result = train("data", words=())
     assert result.code == 0, result.err
     assert "5 pictures to train on, 1 to validate on" in result.err
     assert "LR pictures are read from files" in result.err
 
 
-def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(srx, tmp_path):
-    write(tmp_path / "LR" / "X2", NAMES, 32)
-    write(tmp_path / "LR" / "X4", NAMES, 16)
-    result = train(srx, tmp_path, tmp_path / "LR")
+def test_a_folder_of_small_pictures_that_is_named_itself_is_trained_on(train, tmp_path):
+    write("LR/X2", NAMES, 32)
+    write("LR/X4", NAMES, 16)
+    result = train("LR")
     assert result.code == 2
     assert "give the folder of the HR pictures, or one of these by itself" in result.err
-    assert train(srx, tmp_path, tmp_path / "LR" / "X2").code == 0
+    assert train("LR/X2").code == 0
 
 
-def test_zips_count_as_their_folders(srx, tmp_path):
+def test_zips_count_as_their_folders(train, tmp_path):
     data = tmp_path / "data"
     for name in ("HR", "LR_x4"):
         write(tmp_path / name, NAMES, 32)
@@ -101,32 +89,21 @@ def test_zips_count_as_their_folders(srx, tmp_path):
         with zipfile.ZipFile(data / f"{name}.zip", "w") as archive:
             for file in (tmp_path / name).iterdir():
                 archive.write(file, file.name)
-    result = train(srx, tmp_path, data)
+    result = train(data)
     assert (result.code, "folders of LR pictures (LR_x4)" in result.err) == (2, True)
-    assert train(srx, tmp_path, data / "HR.zip").code == 0
+    assert train(data / "HR.zip").code == 0
 
 
 @pytest.mark.parametrize("pattern", ["{}x4", "{}_x4", "{}_LR4", "{}_LR", "{}-lr"])
 @pytest.mark.parametrize("hr", ["{}", "{}_HR"])
-def test_lr_twins_beside_their_pictures_are_refused(srx, tmp_path, pattern, hr):
+def test_lr_twins_beside_their_pictures_are_refused(srx, train, tmp_path, pattern, hr):
     data = tmp_path / "data"
     write(data, [hr.format(name) for name in NAMES], 32)
     write(data, [pattern.format(name) for name in NAMES[:5]], 16)
     words = "5 of 11 pictures are by their names LR pictures of others"
     for result in (
-        train(srx, tmp_path, data),
-        srx(
-            "eval",
-            "-m",
-            "bicubic",
-            "-s",
-            "2",
-            "--data",
-            data,
-            "--metrics",
-            "psnr",
-            "--no-cost",
-        ),
+        train(data),
+        srx("eval -m bicubic -s 2 --data data --metrics psnr --no-cost"),
     ):
         assert result.code == 2
         assert words in result.err
@@ -136,19 +113,5 @@ def test_an_hr_set_with_its_lr_folder_is_still_evaluated(srx, tmp_path):
     data = tmp_path / "data"
     write(data / "HR", NAMES[:1], 32)
     write(data / "LR_bicubic" / "X2", ["0801x2"], 16)
-    result = srx(
-        *(
-            "eval",
-            "-m",
-            "bicubic",
-            "-s",
-            "2",
-            "--data",
-            data,
-            "--metrics",
-            "psnr",
-            "--no-cost",
-        )
-    )
-    assert result.code == 0
+    result = srx("eval -m bicubic -s 2 --data data --metrics psnr --no-cost", code=0)
     assert "LR: read from files" in result.out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.imaging.reading import open_picture, read_photograph
+from tests.fixtures.files import names_in
 from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.pictures import turned_exif
 
-HEIGHT, WIDTH = 20, 27
+HEIGHT = 20
+WIDTH = 27
 ROWS, COLUMNS = np.mgrid[:HEIGHT, :WIDTH]
 RGB = np.stack([ROWS * 12, COLUMNS * 9, 255 - ROWS * 5 - COLUMNS * 4], axis=2).astype(
     np.uint8
@@ -29,7 +33,8 @@ def cmyk_to_rgb(cmyk):
     return (255 - ink) * black / 255
 
 
-LOW, DEEP = np.uint8(15) & (RGB >> 4), RGB.astype(np.uint16) * 16 + 15
+LOW = np.uint8(15) & (RGB >> 4)
+DEEP = RGB.astype(np.uint16) * 16 + 15
 
 
 @pytest.mark.parametrize(
@@ -62,12 +67,14 @@ LOW, DEEP = np.uint8(15) & (RGB >> 4), RGB.astype(np.uint16) * 16 + 15
 def test_tiff(tmp_path, values, options, expected):
     path = tmp_path / "a.tif"
     write_by_gdal(path, values, **options)
-    found = read_photograph(path)
-    assert any("stretched to 16" in note for note in found.warnings) == (
+    photograph = read_photograph(path)
+    assert any("stretched to 16" in note for note in photograph.warnings) == (
         "12" in str(options)
     )
     shown = (
-        found.pixels if found.alpha is None else np.dstack([found.pixels, found.alpha])
+        photograph.pixels
+        if photograph.alpha is None
+        else np.dstack([photograph.pixels, photograph.alpha])
     )
     np.testing.assert_array_equal(shown, values if expected is None else expected)
     assert shown.dtype == (np.uint16 if values.dtype == np.uint16 else np.uint8)
@@ -85,15 +92,15 @@ def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes, white):
     tifffile.imwrite(
         path, stored, photometric="separated", extrasamples=[extra], planarconfig=planes
     )
-    found = read_photograph(path)
-    np.testing.assert_allclose(found.pixels, cmyk_to_rgb(values), atol=2)
-    assert (found.alpha is None) == (extra == "unspecified")
-    if found.alpha is not None:
-        np.testing.assert_array_equal(found.alpha, ALPHA)
+    photograph = read_photograph(path)
+    np.testing.assert_allclose(photograph.pixels, cmyk_to_rgb(values), atol=2)
+    assert (photograph.alpha is None) == (extra == "unspecified")
+    if photograph.alpha is not None:
+        np.testing.assert_array_equal(photograph.alpha, ALPHA)
 
 
 @pytest.mark.parametrize(
-    ("values", "more", "reason"),
+    ("values", "options", "reason"),
     [
         (DEEP, {"photometric": "cielab"}, "LAB colours in over 8 bits"),
         (RGB, {"photometric": "icclab"}, "bands of unknown meaning"),
@@ -107,17 +114,14 @@ def test_cmyk_with_a_fifth_channel(tmp_path, extra, planes, white):
     ids=["lab", "icclab", "mosaic of a sensor", "preview of a raw file"],
 )
 def test_what_is_no_red_green_and_blue_is_not_taken_for_it(
-    srx, tmp_path, values, more, reason
+    srx, values, options, reason
 ):
-    with tifffile.TiffWriter(tmp_path / "a.dng") as writer:
-        writer.write(values, metadata=None, **more)
-        if "subifds" in more:
+    with tifffile.TiffWriter("a.dng") as writer:
+        writer.write(values, metadata=None, **options)
+        if "subifds" in options:
             writer.write(DEEP[:, :, 0], photometric="cfa", metadata=None)
-    result = srx(
-        "upscale", tmp_path / "a.dng", tmp_path / "out.tif", "-m", "bicubic", "-s", "2"
-    )
-    assert reason in result.err
-    assert not (tmp_path / "out.tif").exists()
+    assert reason in srx("upscale a.dng out.tif -m bicubic -s 2").err
+    assert not Path("out.tif").exists()
 
 
 def test_jpeg_of_12_bits(tmp_path):
@@ -126,9 +130,9 @@ def test_jpeg_of_12_bits(tmp_path):
     assert open_picture(path).bits == 16
     photograph = read_photograph(path)
     assert photograph.warnings == ("values of 12 bits stretched to 16",)
-    found = photograph.pixels
-    assert found.dtype == np.uint16
-    assert np.abs(found / 65535 - DEEP / 4095).mean() < 0.005
+    pixels = photograph.pixels
+    assert pixels.dtype == np.uint16
+    assert np.abs(pixels / 65535 - DEEP / 4095).mean() < 0.005
 
 
 def jpeg(**options):
@@ -147,10 +151,12 @@ def tiff_with(tag, value):
     stream = io.BytesIO()
     Image.fromarray(RGB).save(stream, "TIFF")
     content = stream.getvalue()
-    (first,) = struct.unpack_from("<I", content, 4)
-    (count,) = struct.unpack_from("<H", content, first)
-    places = [first + 2 + 12 * index for index in range(count)]
-    at = next(one for one in places if struct.unpack_from("<H", content, one)[0] == tag)
+    (directory,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, directory)
+    places = [directory + 2 + 12 * index for index in range(count)]
+    at = next(
+        place for place in places if struct.unpack_from("<H", content, place)[0] == tag
+    )
     return content[: at + 8] + struct.pack("<HH", value, 0) + content[at + 12 :]
 
 
@@ -175,14 +181,12 @@ FOREIGN = {
 def test_kinds_that_are_not_read_are_refused_with_the_reason(srx, tmp_path):
     for name, (content, _) in FOREIGN.items():
         (tmp_path / name).write_bytes(content)
-    Image.fromarray(RGB).save(tmp_path / "good.png")
-    result = srx(
-        "upscale", tmp_path, tmp_path / "out", "-s", "2", "-m", "bicubic", code=1
-    )
+    Image.fromarray(RGB).save("good.png")
+    result = srx("upscale", tmp_path, "out", "-s 2 -m bicubic", code=1)
     for name, (_, words) in FOREIGN.items():
         (line,) = [line for line in result.err.splitlines() if f"/{name}: " in line]
         assert words in line
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+    assert names_in("out") == ["good.png"]
 
 
 def sound_files(folder):
@@ -205,15 +209,17 @@ def test_files_cut_short_are_not_read_by_half(tmp_path):
     for name, content in sound_files(tmp_path):
         path = tmp_path / name
         path.write_bytes(content)
-        whole = read_photograph(path)
+        complete = read_photograph(path)
         for length in (len(content) // 2, len(content) * 9 // 10, len(content) - 5):
             path.write_bytes(content[:length])
             try:
-                found = read_photograph(path)
+                photograph = read_photograph(path)
             except PictureError as error:
                 assert "damaged or cut short" in str(error)  # noqa: PT017
             else:  # nothing of the picture was missing
-                np.testing.assert_array_equal(found.pixels, whole.pixels, err_msg=name)
+                np.testing.assert_array_equal(
+                    photograph.pixels, complete.pixels, err_msg=name
+                )
                 assert length == len(content) - 5
 
 
@@ -241,16 +247,16 @@ def test_tiff_without_its_strips_is_not_taken_for_black(tmp_path, values, bits):
 
 def test_what_readers_find_beside_the_pixels_is_kept(tmp_path):
     """A JPEG that Pillow does not open keeps its orientation, EXIF and XMP."""
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = 6, "camera"
+    exif = turned_exif(6)
+    exif[0x010F] = "camera"
     content = jpeg(exif=exif.tobytes(), xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
     path = tmp_path / "a.jpg"
     path.write_bytes(with_an_empty_segment(content))
     with pytest.raises(Exception, match=r"cannot identify|unpack"):
         Image.open(path).load()
-    found = read_photograph(path)
-    assert found.pixels.shape == (WIDTH, HEIGHT, 3)
-    assert found.metadata.exif is not None
-    assert b"camera" in found.metadata.exif
-    assert found.metadata.xmp is not None
-    assert b"xmpmeta" in found.metadata.xmp
+    photograph = read_photograph(path)
+    assert photograph.pixels.shape == (WIDTH, HEIGHT, 3)
+    assert photograph.metadata.exif is not None
+    assert b"camera" in photograph.metadata.exif
+    assert photograph.metadata.xmp is not None
+    assert b"xmpmeta" in photograph.metadata.xmp

@@ -44,20 +44,6 @@ def test_the_example_with_comments_is_the_recipe_that_it_says(tmp_path):
     assert read_recipe(tmp_path / "a.toml") == replace(RECIPES["g-idrn-muon"], paper="")
 
 
-def test_toml_is_read_too(tmp_path):
-    file = tmp_path / "mine.toml"
-    file.write_text(
-        'model = "g-idrn"\n[network]\nanrb_bins = [1, 2]\n'
-        '[[stages]]\nbatch = 4\n[[stages.losses]]\nname = "l2"\nweight = 1\n',
-        encoding="utf-8",
-    )
-    assert read_recipe(file) == TrainRecipe(
-        model="g-idrn",
-        network={"anrb_bins": (1, 2)},
-        stages=(Stage(batch=4, losses=(LossTerm(name="l2"),)),),
-    )
-
-
 STAGES = '{"model": "m", "stages": [%s]}'
 
 

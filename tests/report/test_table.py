@@ -70,8 +70,10 @@ def test_texts_are_shown_as_they_are():
     for text in ("a|b", "**x**", "<i>", "C:\\x", "_x_"):
         assert re.sub(r"\\(.)", r"\1", escape(text)) == text != escape(text)
     assert [*map(escape, ("my_model_x4", "two\nlines", "caf\udce9"))] == [
-        "my_model_x4", "two lines", "caf?",
-    ]  # fmt: skip
+        "my_model_x4",
+        "two lines",
+        "caf?",
+    ]
 
 
 def test_what_steers_terminals_is_escaped():

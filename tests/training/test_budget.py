@@ -72,8 +72,8 @@ def test_the_iterations_of_all_stages_are_those_of_the_budget(whole, parts, shar
     recipe = replace(
         G_IDRN, stages=tuple(replace(stage, steps=steps) for steps in parts)
     )
-    found = [budget.total for budget in stage_budgets(recipe, str(whole))]
-    assert found == shares
+    totals = [budget.total for budget in stage_budgets(recipe, str(whole))]
+    assert totals == shares
     assert sum(shares) == whole
 
 

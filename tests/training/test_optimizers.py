@@ -74,7 +74,7 @@ def test_gradient_descent_with_momentum_by_hand():
 
 
 @pytest.mark.parametrize(
-    ("kind", "moved"),
+    ("name", "moved"),
     [
         ("sgd", 0.1 * (1 + 0.3 * 2)),  # the decay joins the gradient
         ("adamw", 0.1 * (1 + 0.3 * 2)),  # and here the change, which is the rate
@@ -85,19 +85,19 @@ def test_gradient_descent_with_momentum_by_hand():
         ("adam", 0.1),  # the decay joins the gradient, whose size Adam takes away
     ],
 )
-def test_decay_by_hand(kind, moved):
+def test_decay_by_hand(name, moved):
     network = nn.Linear(1, 1, bias=False)
     nn.init.constant_(network.weight, 2.0)
-    optimizer = make_optimizer(network, Optimizer(kind=kind, weight_decay=0.3))
+    optimizer = make_optimizer(network, Optimizer(kind=name, weight_decay=0.3))
     pushed(network, optimizer, rate=0.1)
     assert network.weight.item() == pytest.approx(2 - moved, abs=1e-6)
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("kind", ["adam", "adamw", "muon", "sgd"])
-def test_on_a_gpu_all_weights_change_in_one_kernel(kind):
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon", "sgd"])
+def test_on_a_gpu_all_weights_change_in_one_kernel(name):
     network = nn.Linear(3, 3).cuda()
-    optimizer = make_optimizer(network, Optimizer(kind=kind))
+    optimizer = make_optimizer(network, Optimizer(kind=name))
     assert optimizer.defaults["fused"]
     before = network.weight.detach().clone()
     pushed(network, optimizer, rate=0.1)
@@ -223,9 +223,9 @@ def test_momentum_looks_ahead_by_hand():
     assert change[1, 1] > 0 > change[0, 0]
 
 
-@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "muon"])
-def test_all_that_is_remembered_lies_where_the_weights_are(kind):
-    settings = Optimizer(kind=kind, momentum=0.9)
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
+def test_all_that_is_remembered_lies_where_the_weights_are(name):
+    settings = Optimizer(kind=name, momentum=0.9)
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     optimizer = make_optimizer(network, settings)
     pushed(network, optimizer)

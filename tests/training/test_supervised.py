@@ -40,10 +40,10 @@ def step_of(network, stage=STAGE):
     return SupervisedStep(stage, StepContext(network=network, numerics=CPU))
 
 
-@pytest.mark.parametrize(("done", "rate"), [(0.0, 0.5), (0.5, 0.05)])
-def test_a_batch_lowers_the_weighted_loss_at_the_rate_of_its_time(done, rate):
+@pytest.mark.parametrize(("step", "rate"), [(0.0, 0.5), (0.5, 0.05)])
+def test_a_batch_lowers_the_weighted_loss_at_the_rate_of_its_time(step, rate):
     network = Gain()
-    values = step_of(network)(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 4, 4), done)
+    values = step_of(network)(torch.ones(1, 3, 2, 2), torch.ones(1, 3, 4, 4), step)
     # 2 * (3 - 1)^2; Adam's first change is the rate.
     assert {name: float(value) for name, value in values.items()} == {"loss": 8.0}
     assert network.gain.item() == pytest.approx(3.0 - rate)

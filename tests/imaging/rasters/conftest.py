@@ -55,9 +55,9 @@ def save_vrt(tmp_path):
 def plan(path, scale=1, **options):
     """Profile of the output for a raster, whole."""
     info = read_info(path)
-    whole = Window(top=0, left=0, height=info.height, width=info.width)
+    window = Window(top=0, left=0, height=info.height, width=info.width)
     return make_output(
-        info, choose_layout(info), whole, scale, OutputOptions(**options)
+        info, choose_layout(info), window, scale, OutputOptions(**options)
     )
 
 
@@ -71,8 +71,8 @@ def _plan():
 def open_source(path, bands=None):
     """A raster as a source, whole."""
     info = read_info(path)
-    whole = Window(top=0, left=0, height=info.height, width=info.width)
-    with RasterSource(info, choose_layout(info, bands=bands), whole) as source:
+    window = Window(top=0, left=0, height=info.height, width=info.width)
+    with RasterSource(info, choose_layout(info, bands=bands), window) as source:
         yield source
 
 
@@ -83,11 +83,13 @@ def write_parts(parts, path, rows=None, scale=1, steps=(1, 7, 100, 300, 2)):
             rows = source.decode(source.window).pixels
         for run in parts.missing():
             writer = PartWriter(parts, run, source, scale)
-            top, turn = parts.span(run.start).start, 0
+            top = parts.span(run.start).start
+            turn = 0
             while top < parts.span(run.stop - 1).stop:
                 count = steps[turn % len(steps)]
                 writer.write(top, rows[top : top + count])
-                top, turn = top + count, turn + 1
+                top = top + count
+                turn = turn + 1
 
 
 @pytest.fixture(name="write_parts")

@@ -10,7 +10,7 @@ from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import as_input
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 
-SOURCE = SIMPLE.format(name="a.tif", place=1)
+SOURCE = SIMPLE.format(name="a.tif", relative=1)
 
 
 def test_statistics_are_not_kept(save, noise):
@@ -30,14 +30,16 @@ def test_statistics_are_not_kept(save, noise):
 
 
 def test_a_file_without_a_place_gives_no_warning(save, noise):
-    place = read_info(save("a.tif", noise((5, 6)), crs=None, transform=None)).place
-    assert place == NOWHERE
+    georeference = read_info(
+        save("a.tif", noise((5, 6)), crs=None, transform=None)
+    ).place
+    assert georeference == NOWHERE
 
 
 def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     save("a.tif", noise((5, 6)), crs=None, transform=None)
-    place = "<GeoTransform>0,1,0,0,0,1</GeoTransform>"
-    stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", SOURCE)], place))
+    transform = "<GeoTransform>0,1,0,0,0,1</GeoTransform>"
+    stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", SOURCE)], transform))
     assert stated.place["transform"] == Affine.identity()
     assert read_info(save_vrt("b.vrt", 6, 5, [("Byte", SOURCE)])).place == NOWHERE
 
@@ -62,7 +64,7 @@ def test_further_pages_are_told(tmp_path, noise):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "stated", "held"),
+    ("dtype", "stated", "expected"),
     [
         ("uint8", 0.0, 0.0),
         ("uint8", 255.0, 255.0),
@@ -75,13 +77,13 @@ def test_further_pages_are_told(tmp_path, noise):
         ("float64", 1e20, 1e20),
     ],
 )
-def test_nodata_as_the_dtype_holds_it(save, noise, dtype, stated, held):
+def test_nodata_as_the_dtype_holds_it(save, noise, dtype, stated, expected):
     path = save("a.tif", noise((4, 5), dtype))
-    if held is None:
+    if expected is None:
         with pytest.raises(UsageError, match=f"has {dtype} values"):
             read_info(path, stated)
     else:
-        assert read_info(path, stated).bands[0].nodata == held
+        assert read_info(path, stated).bands[0].nodata == expected
 
 
 def test_nodata_that_cannot_occur_is_told(save, save_vrt, noise):

@@ -53,13 +53,22 @@ def test_nodata_comes_back_pixel_by_pixel(save, noise, send, scale, rows):
 @pytest.mark.parametrize(
     ("dtype", "nodata", "beside"),
     [
-        ("uint8", 0, 1), ("uint8", 255, 254), ("uint8", 100, 101), ("int8", -128, -127),
-        ("int8", 0, 1), ("int16", -9999, -9998), ("int16", 32767, 32766), ("uint16", 65535, 65534),
-        ("int32", -2147483648, -2147483647), ("uint32", 4294967295, 4294967294),
-        ("float32", -9999.0, None), ("float32", 0.0, None), ("float64", 1e20, None),
+        ("uint8", 0, 1),
+        ("uint8", 255, 254),
+        ("uint8", 100, 101),
+        ("int8", -128, -127),
+        ("int8", 0, 1),
+        ("int16", -9999, -9998),
+        ("int16", 32767, 32766),
+        ("uint16", 65535, 65534),
+        ("int32", -2147483648, -2147483647),
+        ("uint32", 4294967295, 4294967294),
+        ("float32", -9999.0, None),
+        ("float32", 0.0, None),
+        ("float64", 1e20, None),
         ("float32", -3.4028234663852886e38, None),
     ],
-)  # fmt: skip
+)
 def test_values_that_happen_to_be_nodata_move_aside(save, send, dtype, nodata, beside):
     pixels = np.full((6, 5), 9, dtype)
     pixels[2, 3] = nodata
@@ -79,7 +88,9 @@ def test_values_that_happen_to_be_nodata_move_aside(save, send, dtype, nodata, b
 @pytest.mark.parametrize("nodata", [None, float("nan"), -5.0])
 def test_floats_that_were_no_number_are_none_again(save, noise, send, nodata):
     pixels = noise((9, 8), "float32")
-    pixels[3, 4], pixels[5, 5], pixels[6, 1] = np.nan, np.inf, -np.inf
+    pixels[3, 4] = np.nan
+    pixels[5, 5] = np.inf
+    pixels[6, 1] = -np.inf
     out = send(save("a.tif", pixels, nodata=nodata)).image
     large = larger(pixels, 2)[..., None]
     assert (out[np.isfinite(large)] == 77).all()
@@ -106,12 +117,13 @@ def test_alpha_is_enlarged_and_handed_on(save, noise, send, dtype):
     out = send(save("a.tif", pixels, photometric="RGB", alpha="YES"), scale=3)
     np.testing.assert_array_equal(out.alpha, larger(pixels[:, :, 3], 3))
     assert out.alpha.dtype == dtype
-    there = larger(pixels[:, :, [3]], 3) > 0
-    np.testing.assert_array_equal(out.image, np.where(there, 77, np.zeros(3, dtype)))
+    visible = larger(pixels[:, :, [3]], 3) > 0
+    np.testing.assert_array_equal(out.image, np.where(visible, 77, np.zeros(3, dtype)))
 
 
 def test_alpha_takes_a_mask_in(save, noise, send):
-    pixels, mask = noise((12, 11, 4)) // 2 + 9, noise((12, 11), seed=1) > 99
+    pixels = noise((12, 11, 4)) // 2 + 9
+    mask = noise((12, 11), seed=1) > 99
     path = save(
         "a.tif",
         pixels,
@@ -137,7 +149,8 @@ def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
 @pytest.mark.parametrize("nodata", [0, 65535])
 def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
     """Beyond the filter's reach nothing changes; near a hole far less than with nodata left in."""
-    scale, reach = 4, 3
+    scale = 4
+    reach = 3
     clean = astronaut.astype(np.uint16) * 200 + 1000
     hole = np.zeros(clean.shape[:2], bool)
     hole[30:70, 40:90] = True
@@ -149,10 +162,8 @@ def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
         filled = source.read(Window(top=0, left=0, height=128, width=160))
 
     assert filled is not None
-    wanted, left_in = (
-        resize(clean, scale).astype(float),
-        resize(dirty, scale).astype(float),
-    )
+    expected = resize(clean, scale).astype(float)
+    left_in = resize(dirty, scale).astype(float)
     out = send(path, resize(filled, scale), scale=scale, rows=50).image
     large = larger(hole, scale)
     assert (out[large] == nodata).all()
@@ -164,12 +175,13 @@ def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
         grown[:-1] |= grown[1:].copy()
         grown[:, 1:] |= grown[:, :-1].copy()
         grown[:, :-1] |= grown[:, 1:].copy()
-    far, near = larger(~grown, scale), larger(grown & ~hole, scale)
+    far = larger(~grown, scale)
+    near = larger(grown & ~hole, scale)
     assert far.any()
-    np.testing.assert_allclose(out[far], wanted[far], atol=1)
-    halo, before = (
-        np.abs(out - wanted)[near].mean(),
-        np.abs(left_in - wanted)[near].mean(),
-    )
+    np.testing.assert_allclose(out[far], expected[far], atol=1)
+    halo = np.abs(out - expected)[near].mean()
+    before = np.abs(left_in - expected)[near].mean()
     assert halo < before / 5
-    assert np.abs(out - wanted)[near].max() < np.abs(left_in - wanted)[near].max() / 2
+    assert (
+        np.abs(out - expected)[near].max() < np.abs(left_in - expected)[near].max() / 2
+    )

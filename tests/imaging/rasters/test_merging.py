@@ -31,6 +31,13 @@ from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import open_parts
 from tests.fixtures.photographs import SRGB
 
+
+@pytest.fixture
+def out(tmp_path):
+    """Where results are written."""
+    return tmp_path / "out.tif"
+
+
 PHOTO = astronaut()  # 512 x 512 RGB
 SRGB_TEXT = base64.b64encode(SRGB).decode()
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
@@ -41,12 +48,19 @@ def gdals_own(path, out, pixels, mask=None):
     with (
         rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
         rasterio.open(
-            path, "w", driver="GTiff", height=out.height, width=out.width, count=len(out.bands),
-            dtype=out.dtype, nodata=out.nodata, crs=out.place["crs"],
+            path,
+            "w",
+            driver="GTiff",
+            height=out.height,
+            width=out.width,
+            count=len(out.bands),
+            dtype=out.dtype,
+            nodata=out.nodata,
+            crs=out.place["crs"],
             transform=out.place["transform"],
             **out.creation,
         ) as file,
-    ):  # fmt: skip
+    ):
         file.colorinterp = [ColorInterp[band.interpretation] for band in out.bands]
         file.write(np.moveaxis(pixels, 2, 0))
         if mask is not None:
@@ -90,6 +104,11 @@ CASES = [
 ]
 
 
+each_form = pytest.mark.parametrize(
+    "options", [{}, {"cog": True}, {"format": "png"}], ids=str
+)
+
+
 @pytest.mark.parametrize(("creation", "dtype", "bands"), CASES, ids=str)
 def test_the_file_is_that_of_gdal(
     save, tmp_path, noise, creation, dtype, bands, plan, write
@@ -104,8 +123,8 @@ def test_the_file_is_that_of_gdal(
     if creation.get("COMPRESS") != "JPEG":
         with rasterio.open(target) as file:
             np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
-    wanted = 43 if creation.get("BIGTIFF") == "YES" else 42
-    assert wanted in target.read_bytes()[2:4]
+    version = 43 if creation.get("BIGTIFF") == "YES" else 42
+    assert version in target.read_bytes()[2:4]
     assert {path.name for path in tmp_path.iterdir()} == {
         "in.tif",
         "out.tif",
@@ -121,26 +140,37 @@ def test_odd_sizes_with_a_mask(save, tmp_path, noise, size, interleave, plan, wr
     source = save("in.tif", pixels, then=lambda file: file.write_mask(mask))
     out = plan(source, creation={**SMALL, "INTERLEAVE": interleave})
     write(tmp_path / "out.tif", out, source)
-    wanted = described(gdals_own(tmp_path / "ref.tif", out, pixels, mask))
-    assert described(tmp_path / "out.tif") == wanted
-    assert wanted["mask"] == (mask * np.uint8(255)).tobytes()
+    expected = described(gdals_own(tmp_path / "ref.tif", out, pixels, mask))
+    assert described(tmp_path / "out.tif") == expected
+    assert expected["mask"] == (mask * np.uint8(255)).tobytes()
 
 
-def test_all_that_is_known_of_the_input_is_in_the_output(
-    save, tmp_path, noise, plan, write
-):
+def test_all_that_is_known_of_the_input_is_in_the_output(save, out, noise, plan, write):
     coefficients = [1.0, *([0.001] * 19)]
     model = RPC(
-        height_off=1.0, height_scale=2.0, lat_off=3.0, lat_scale=4.0, long_off=5.0, long_scale=6.0,
-        line_off=7.0, line_scale=8.0, samp_off=9.0, samp_scale=10.0,
-        line_num_coeff=coefficients, line_den_coeff=coefficients,
-        samp_num_coeff=coefficients, samp_den_coeff=coefficients, err_bias=1.0, err_rand=2.0,
-    )  # fmt: skip
+        height_off=1.0,
+        height_scale=2.0,
+        lat_off=3.0,
+        lat_scale=4.0,
+        long_off=5.0,
+        long_scale=6.0,
+        line_off=7.0,
+        line_scale=8.0,
+        samp_off=9.0,
+        samp_scale=10.0,
+        line_num_coeff=coefficients,
+        line_den_coeff=coefficients,
+        samp_num_coeff=coefficients,
+        samp_den_coeff=coefficients,
+        err_bias=1.0,
+        err_rand=2.0,
+    )
 
     def describe(file):
         file.descriptions = ("red band", "", "blau, größer")
         file.units = ("W/m2", "", "K")
-        file.scales, file.offsets = (0.1, 1, 2.5), (0, -3, 1e-9)
+        file.scales = (0.1, 1, 2.5)
+        file.offsets = (0, -3, 1e-9)
         file.update_tags(2, WAVELENGTH="0.6", bidx_like="x")
         file.update_tags(ns="SURVEY", FLIGHT="7 & <8>")
         file.update_tags(
@@ -152,19 +182,29 @@ def test_all_that_is_known_of_the_input_is_in_the_output(
 
     pixels = noise((60, 50, 3), "uint16")
     source = save(
-        "in.tif", pixels, nodata=65_535, photometric="RGB", compress="deflate", predictor=2,
-        tiled=True, blockxsize=64, blockysize=64, SOURCE_ICC_PROFILE=SRGB_TEXT, then=describe,
-    )  # fmt: skip
-    write(tmp_path / "out.tif", plan(source), source)
-    found, wanted = described(tmp_path / "out.tif"), described(source)
-    assert found["model"].to_dict() == model.to_dict()
-    assert "xml:XMP" in wanted["tags"]
-    assert found == wanted
-    with rasterio.open(tmp_path / "out.tif") as file:
+        "in.tif",
+        pixels,
+        nodata=65_535,
+        photometric="RGB",
+        compress="deflate",
+        predictor=2,
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+        SOURCE_ICC_PROFILE=SRGB_TEXT,
+        then=describe,
+    )
+    write(out, plan(source), source)
+    written = described(out)
+    expected = described(source)
+    assert written["model"].to_dict() == model.to_dict()
+    assert "xml:XMP" in expected["tags"]
+    assert written == expected
+    with rasterio.open(out) as file:
         assert file.tags(ns="COLOR_PROFILE")["SOURCE_ICC_PROFILE"] == SRGB_TEXT
 
 
-@pytest.mark.parametrize("options", [{}, {"cog": True}, {"format": "png"}], ids=str)
+@each_form
 @pytest.mark.parametrize("point", ["Area", "Point"])
 def test_control_points_are_in_the_output(
     save, tmp_path, noise, point, options, plan, write
@@ -183,11 +223,11 @@ def test_control_points_are_in_the_output(
     target = tmp_path / f"out.{options.get('format', 'tif')}"
     write(target, out, source)
     with rasterio.open(target) as file:
-        both = [
+        coordinates = [
             [(p.row, p.col, p.x, p.y, p.z) for p in each]
             for each in (file.gcps[0], points)
         ]
-        assert both[0] == both[1]
+        assert coordinates[0] == coordinates[1]
         assert file.gcps[1] == rasterio.CRS.from_epsg(4326)
         assert file.tags().get("AREA_OR_POINT", point) == point  # PNG has none
 
@@ -217,9 +257,9 @@ def names(folder):
     return {path.name for path in folder.iterdir()}
 
 
-def test_overviews_are_those_that_gdal_builds(save, tmp_path, copy):
+def test_overviews_are_those_that_gdal_builds(save, tmp_path, out, copy):
     source = save("in.tif", PHOTO, compress="deflate", photometric="RGB", tiled=True)
-    target = tmp_path / "out.tif"
+    target = out
     copy(source, target, overviews=True)
     with rasterio.open(source, "r+") as file:
         file.build_overviews([2], Resampling.average)
@@ -234,7 +274,7 @@ def test_overviews_are_those_that_gdal_builds(save, tmp_path, copy):
     assert names(tmp_path) == {"in.tif", "out.tif"}
 
 
-def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, copy):
+def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, out, copy):
     mask = np.zeros((512, 512), bool)
     mask[100:, 200:] = True
     source = save(
@@ -246,14 +286,14 @@ def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, copy):
             PHOTO[100:, 200:, 1].mean()
         )
     creation = {"COMPRESS": "JPEG", "JPEG_QUALITY": "95"}
-    copy(source, tmp_path / "out.tif", overviews=True, creation=creation)
-    with rasterio.open(tmp_path / "out.tif", overview_level=0) as file:
+    copy(source, out, overviews=True, creation=creation)
+    with rasterio.open(out, overview_level=0) as file:
         np.testing.assert_array_equal(file.dataset_mask() > 0, mask[::2, ::2])
         assert file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "YCbCr JPEG"
         assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "95"
 
 
-def test_a_cloud_optimized_file(save, tmp_path, copy):
+def test_a_cloud_optimized_file(save, tmp_path, out, copy):
     def describe(file):
         file.update_tags(TITLE="field", AREA_OR_POINT="Point")
         file.descriptions = ("r", "g", "b")
@@ -262,8 +302,8 @@ def test_a_cloud_optimized_file(save, tmp_path, copy):
         PHOTO, (2, 1, 1)
     )  # GDAL makes no overviews of what fits into one block
     source = save("in.tif", photo, photometric="RGB", nodata=3, then=describe)
-    copy(source, tmp_path / "out.tif", cog=True)
-    with rasterio.open(tmp_path / "out.tif") as file, rasterio.open(source) as old:
+    copy(source, out, cog=True)
+    with rasterio.open(out) as file, rasterio.open(source) as old:
         structure = file.tags(ns="IMAGE_STRUCTURE")
         assert (structure["LAYOUT"], structure["COMPRESSION"]) == ("COG", "DEFLATE")
         assert structure["PREDICTOR"] == "2"
@@ -275,13 +315,13 @@ def test_a_cloud_optimized_file(save, tmp_path, copy):
 
 
 @pytest.mark.parametrize("option", ["OVERVIEW_RESAMPLING", "RESAMPLING"])
-def test_smaller_copies_of_a_cog_are_made_as_asked(save, tmp_path, option, copy):
+def test_smaller_copies_of_a_cog_are_made_as_asked(save, tmp_path, out, option, copy):
     source = save("in.tif", PHOTO, photometric="RGB")
-    wanted = {option: "NEAREST", "BLOCKSIZE": "128"}
-    copy(source, tmp_path / "out.tif", cog=True, creation=wanted)
-    rasterio.shutil.copy(source, tmp_path / "ref.tif", driver="COG", **wanted)
+    options = {option: "NEAREST", "BLOCKSIZE": "128"}
+    copy(source, out, cog=True, creation=options)
+    rasterio.shutil.copy(source, tmp_path / "ref.tif", driver="COG", **options)
     with (
-        rasterio.open(tmp_path / "out.tif", overview_level=0) as a,
+        rasterio.open(out, overview_level=0) as a,
         rasterio.open(tmp_path / "ref.tif", overview_level=0) as b,
     ):
         np.testing.assert_array_equal(a.read(), b.read())
@@ -320,7 +360,7 @@ def test_a_jpeg_is_that_of_gdal(save, tmp_path, copy):
     assert (tmp_path / "out.jgw").exists()
 
 
-@pytest.mark.parametrize("options", [{}, {"cog": True}, {"format": "png"}], ids=str)
+@each_form
 def test_a_coordinate_system_that_only_gdal_knows(save, tmp_path, options, copy):
     turned = "+proj=ob_tran +o_proj=longlat +o_lon_p=0 +o_lat_p=39 +lon_0=18 +to_meter=0.01745"
     source = save("in.tif", PHOTO[:40, :50], crs=turned)
@@ -331,8 +371,8 @@ def test_a_coordinate_system_that_only_gdal_knows(save, tmp_path, options, copy)
         assert file.crs == old.crs
 
 
-def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
-    target = tmp_path / "out.tif"
+def test_files_beside_an_earlier_output_go(save, tmp_path, out, copy):
+    target = out
     rasterio.shutil.copy(save("old.tif", PHOTO), target, driver="GTiff")
     with rasterio.Env(TIFF_USE_OVR=True), rasterio.open(target, "r+") as file:
         file.build_overviews([2], Resampling.nearest)
@@ -353,10 +393,8 @@ def test_files_beside_an_earlier_output_go(save, tmp_path, copy):
 def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, noise):
     import resource  # which Windows has not
 
-    pixels, limits = (
-        noise((300, 300, 1), seed=1),
-        resource.getrlimit(resource.RLIMIT_FSIZE),
-    )
+    pixels = noise((300, 300, 1), seed=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     source = save("in.tif", pixels)
     out = plan(source, **options)
     target = tmp_path / f"out.{options.get('format', 'tif')}"
@@ -418,7 +456,7 @@ def test_failures_keep_the_old_file_and_are_one_line(
     assert target.read_bytes() == b"the old file"
 
 
-def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
+def test_ctrl_c_does_not_wait_for_gdal(save, out, monkeypatch, copy):
     released = threading.Event()
 
     def copies_for_long(*_args):
@@ -429,7 +467,7 @@ def test_ctrl_c_does_not_wait_for_gdal(save, tmp_path, monkeypatch, copy):
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # tests of commands change it
-    target = tmp_path / "out.tif"
+    target = out
     with pytest.raises(KeyboardInterrupt):
         copy(save("in.tif", PHOTO[:40, :50]), target)
     released.set()
@@ -454,8 +492,10 @@ def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
 def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(
     save, plan, write, tmp_path, noise
 ):
-    pixels, out = noise((40, 50, 4)), tmp_path / "b.tif"
-    pixels[:20, :, 3], pixels[20:, :, 3] = 0, 255
+    pixels = noise((40, 50, 4))
+    out = tmp_path / "b.tif"
+    pixels[:20, :, 3] = 0
+    pixels[20:, :, 3] = 255
     source = save("a.tif", pixels, photometric="RGB", alpha="yes")
     profile = plan(source, cog=True, creation={"COMPRESS": "JPEG"})
     module.try_creation_options(out, profile)
@@ -551,7 +591,7 @@ print("kills", kills)
 
 
 def kill(folder, step, options):
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", KILLED, folder, str(step), json.dumps(options)],
         capture_output=True,
         text=True,
@@ -563,8 +603,8 @@ def kill(folder, step, options):
             "TMPDIR": str(folder),
         },  # what is killed leaves small files there
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return int(done.stdout.split()[-1])
+    assert result.returncode == 0, result.stdout + result.stderr
+    return int(result.stdout.split()[-1])
 
 
 @pytest.fixture

@@ -71,8 +71,8 @@ def test_any_name_is_a_file_and_no_address(save, noise, name):
 
 def test_what_gdal_says_is_told_and_not_printed(save, noise, capfd):
     path = save("a.tif", noise((60, 70)), compress="deflate")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-2000] + bytes(1000) + whole[-1000:])
+    content = path.read_bytes()
+    path.write_bytes(content[:-2000] + bytes(1000) + content[-1000:])
     with (
         open_raster(path) as file,
         pytest.raises(PictureError, match=r"a.tif.*(scanline|Block|Decode)"),
@@ -83,7 +83,7 @@ def test_what_gdal_says_is_told_and_not_printed(save, noise, capfd):
 
 
 def test_a_mosaic_of_mosaics_names_all_files_once(tmp_path):
-    source = {"inner": SIMPLE, "place": 1}
+    source = {"inner": SIMPLE, "relative": 1}
     tiff(tmp_path / "leaf.tif")
     vrt(tmp_path / "mid.vrt", name="leaf.tif", **source)
     top = vrt(tmp_path / "top.vrt", name="mid.vrt", **source)
@@ -169,16 +169,17 @@ def test_a_world_file_beside_a_picture(tmp_path, name, form):
     assert read_info(path).place["transform"]
 
 
-SENSOR = "".join(
-    f"{name}: {number}\n"
-    for number, name in enumerate(
-        [f"{axis}_{kind}" for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT")
-         for kind in ("OFF", "SCALE")]
-        + [f"{axis}_{part}_COEFF_{n}" for axis in ("LINE", "SAMP") for part in ("NUM", "DEN")
-           for n in range(1, 21)],
-        1,
-    )
-)  # fmt: skip
+def sensor_model():
+    """A model of a sensor as text: a name and a number in each line."""
+    names = []
+    for axis in ("LINE", "SAMP", "LAT", "LONG", "HEIGHT"):
+        names += [f"{axis}_OFF", f"{axis}_SCALE"]
+    for polynomial in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN"):
+        names += [f"{polynomial}_COEFF_{term}" for term in range(1, 21)]
+    return "".join(f"{name}: {number}\n" for number, name in enumerate(names, 1))
+
+
+SENSOR = sensor_model()
 PLACE = "<GeoTransform>100,2,0,500,0,-2</GeoTransform>"
 NODATA = '<PAMRasterBand band="1"><NoDataValue>0</NoDataValue></PAMRasterBand>'
 TABLE = """!table
@@ -255,8 +256,8 @@ def test_the_longest_names_are_photographs_too(tmp_path):
 
 
 def enlarge(source, out, **options):
-    given = UpscaleOptions(model="bicubic", scale=2, recursive=True, **options)
-    return upscale_files([source], out, given).files
+    settings = UpscaleOptions(model="bicubic", scale=2, recursive=True, **options)
+    return upscale_files([source], out, settings).files
 
 
 def test_nothing_is_requested_unless_it_is_allowed(tmp_path, web, srx):
@@ -265,19 +266,18 @@ def test_nothing_is_requested_unless_it_is_allowed(tmp_path, web, srx):
     vrt(tmp_path / "a.vrt", SIMPLE, name=f"/vsicurl/{url}/web.tif")
     (tmp_path / "b.vrt").write_text(WMS.format(url=url))
     vrt(tmp_path / "c.vrt", SIMPLE, name=f"/vsizip//vsicurl/{url}/a.zip/a.tif")
-    vrt(tmp_path / "d.vrt", SIMPLE, name="wms.xml", place=1)
+    vrt(tmp_path / "d.vrt", SIMPLE, name="wms.xml", relative=1)
     (tmp_path / "wms.xml").write_text(WMS.format(url=url))
-    vrt(tmp_path / "e.vrt", SIMPLE, name="a.vrt", place=1)
+    vrt(tmp_path / "e.vrt", SIMPLE, name="a.vrt", relative=1)
     for name in "abcde":
-        done = srx(
+        result = srx(
             "upscale",
             tmp_path / f"{name}.vrt",
             tmp_path / f"{name}.tif",
-            "-m",
-            "bicubic",
+            "-m bicubic",
+            code=2,
         )
-        assert done.code == 2
-        assert ("--allow-remote" in done.err) == (name in "ace")
+        assert ("--allow-remote" in result.err) == (name in "ace")
     assert web.requests == []
 
 
@@ -301,11 +301,11 @@ def test_a_search_takes_no_rasters_made_of_other_files(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     tiff(folder / "good.tif")
-    vrt(folder / "a.vrt", SIMPLE, name="../secret.tif", place=1)
+    vrt(folder / "a.vrt", SIMPLE, name="../secret.tif", relative=1)
     (folder / "disguised.tif").write_bytes((folder / "a.vrt").read_bytes())
     (folder / "disguised.jp2").write_bytes((folder / "a.vrt").read_bytes())
-    given = UpscaleOptions(model="bicubic", scale=2)
-    summary = upscale_files([folder], tmp_path / "out", given)
+    options = UpscaleOptions(model="bicubic", scale=2)
+    summary = upscale_files([folder], tmp_path / "out", options)
     states = {file.source.name: file.state for file in summary.files}
     assert states == {
         "good.tif": "done",
@@ -325,17 +325,20 @@ def test_named_mosaics_may_lie_anywhere_but_copy_no_bytes_from_there(tmp_path, n
     (folder / "link.tif").symlink_to(tmp_path / "a.tif")
     tiff(folder / "beside.tif")
     about = "<Metadata><MDI key='A'>http://example.org/: words</MDI></Metadata><SRS>EPSG:3857</SRS>"
-    path = vrt(folder / "a.vrt", SIMPLE, name="../a.tif", place=1, head=about)
+    path = vrt(folder / "a.vrt", SIMPLE, name="../a.tif", relative=1, head=about)
     assert open_picture(path).raster
-    raw = {"place": int("{" not in name), "kind": ' subClass="VRTRawRasterBand"'}
+    raw = {
+        "relative": int("{" not in name),
+        "attributes": ' subClass="VRTRawRasterBand"',
+    }
     bad = vrt(folder / "b.vrt", RAW, name=name.format(folder=tmp_path), **raw)
-    outer = vrt(folder / "c.vrt", SIMPLE, name="b.vrt", place=1)
+    outer = vrt(folder / "c.vrt", SIMPLE, name="b.vrt", relative=1)
     for path in (bad, outer):
         with pytest.raises(PictureError, match="copies bytes of other files"):
             read_info(path)
     assert (
         read_info(
-            vrt(folder / "b.vrt", RAW, name="beside.tif", **raw | {"place": 1})
+            vrt(folder / "b.vrt", RAW, name="beside.tif", **raw | {"relative": 1})
         ).height
         == 8
     )

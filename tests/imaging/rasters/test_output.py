@@ -52,7 +52,8 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
     def describe(file):
         file.descriptions = ("first", "second", "third")
         file.units = ("m", "K", "s")
-        file.scales, file.offsets = (1, 2, 3), (4, 5, 6)
+        file.scales = (1, 2, 3)
+        file.offsets = (4, 5, 6)
         file.update_tags(2, WAVELENGTH="0.6")
         file.update_tags(ns="SURVEY", FLIGHT="7")
         file.update_tags(TITLE="field", AREA_OR_POINT="Point")
@@ -89,7 +90,8 @@ def test_a_palette_becomes_three_bands_without_its_words(save):
         "alpha",
     ]
     assert out.alpha
-    assert not any(band.tags for band in out.bands)
+    for band in out.bands:
+        assert not band.tags
 
 
 def test_white_stays_the_least_value_where_the_format_can_say_so(save):
@@ -120,14 +122,15 @@ def test_an_enlargement_of_an_enlargement_says_what_made_it_last(save):
 
 def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
     save("a.tif", PIXELS)
-    source = SIMPLE.format(name="a.tif", place=1)
+    source = SIMPLE.format(name="a.tif", relative=1)
     bands = [
         ("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (0, 0, 7)
     ]
     path = save_vrt("a.vrt", 40, 30, [*bands, ("Byte", source)])
     (note,) = [note for note in plan(path).notes if "nodata" in note]
     assert "bands 3,4 too; values of 0 there" in note
-    assert not any("nodata" in note for note in plan(path, bands=(1, 2)).notes)
+    for note in plan(path, bands=(1, 2)).notes:
+        assert "nodata" not in note
     nan = save("b.tif", PIXELS.astype(np.float32), nodata=np.nan)
     assert plan(nan).notes == []
 
@@ -140,19 +143,19 @@ def test_a_jpeg_without_its_alpha_says_so(save):
 
 
 @pytest.mark.parametrize(
-    ("bands", "kept"),
+    ("bands", "is_kept"),
     [(None, True), ((1, 2, 3), True), ((3, 2, 1), False), ((1,), False)],
 )
-def test_a_colour_profile_is_for_red_green_and_blue_in_that_order(save, bands, kept):
+def test_a_colour_profile_is_for_red_green_and_blue_in_that_order(save, bands, is_kept):
     text = base64.b64encode(SRGB).decode()
     out = plan(
         save("a.tif", PIXELS, photometric="RGB", SOURCE_ICC_PROFILE=text), bands=bands
     )
-    assert ("COLOR_PROFILE" in out.tags) is kept
+    assert ("COLOR_PROFILE" in out.tags) is is_kept
     assert out.tags.get("COLOR_PROFILE", {}) == (
-        {"SOURCE_ICC_PROFILE": text} if kept else {}
+        {"SOURCE_ICC_PROFILE": text} if is_kept else {}
     )
-    assert any("profile" in note for note in out.notes) is not kept
+    assert any("profile" in note for note in out.notes) is not is_kept
 
 
 @pytest.mark.parametrize(
@@ -182,9 +185,12 @@ def test_a_transform_counts_for_more_than_control_points(save, save_vrt):
     save("a.tif", PIXELS)
     points = '<GCPList><GCP Id="a" Pixel="0" Line="0" X="1" Y="2"/></GCPList>'
     head = f"<GeoTransform>5,2,0,9,0,-3</GeoTransform>{points}"
-    band = [("Byte", SIMPLE.format(name="a.tif", place=1))]
-    place = read_info(save_vrt("a.vrt", 4, 3, band, head)).place
-    assert (place["gcps"], place["transform"]) == ([], Affine(2, 0, 5, 0, -3, 9))
+    band = [("Byte", SIMPLE.format(name="a.tif", relative=1))]
+    georeference = read_info(save_vrt("a.vrt", 4, 3, band, head)).place
+    assert (georeference["gcps"], georeference["transform"]) == (
+        [],
+        Affine(2, 0, 5, 0, -3, 9),
+    )
     (point,) = read_info(save_vrt("b.vrt", 4, 3, band, points)).place["gcps"]
     assert (point.x, point.y) == (1, 2)
 
@@ -217,12 +223,12 @@ def test_nodata_becomes_a_mask_where_values_change(save, options, lossy):
 
 def test_masks_of_single_bands_are_told(save, save_vrt):
     save("a.tif", PIXELS[:, :, :2])
-    source = SIMPLE.format(name="a.tif", place=1)
+    source = SIMPLE.format(name="a.tif", relative=1)
     mask = (
         f'<MaskBand><VRTRasterBand dataType="Byte">{source}</VRTRasterBand></MaskBand>'
     )
-    other = source.replace("<SourceBand>1", "<SourceBand>2")
-    bands = [("Byte", source + mask), ("Byte", other + mask)]
+    second = source.replace("<SourceBand>1", "<SourceBand>2")
+    bands = [("Byte", source + mask), ("Byte", second + mask)]
     out = plan(save_vrt("a.vrt", 40, 30, bands))
     assert out.mask
     assert any("empty in some bands only" in note for note in out.notes)
@@ -238,12 +244,23 @@ TRANSFORMS = {
     "degrees": Affine(1 / 3600, 0, -75.123456789, 0, -1 / 1200, 18.987654321),
 }
 RPCS = RPC(
-    height_off=100.0, height_scale=500.0, lat_off=48.0, lat_scale=0.1, long_off=11.0,
-    long_scale=0.1, line_off=2049.5, line_scale=2050.0, samp_off=1999.5, samp_scale=2000.0,
-    line_num_coeff=[0.001, 0.02, -1.01, 0.003] + [0.0] * 16, line_den_coeff=[1.0] + [0.0] * 19,
+    height_off=100.0,
+    height_scale=500.0,
+    lat_off=48.0,
+    lat_scale=0.1,
+    long_off=11.0,
+    long_scale=0.1,
+    line_off=2049.5,
+    line_scale=2050.0,
+    samp_off=1999.5,
+    samp_scale=2000.0,
+    line_num_coeff=[0.001, 0.02, -1.01, 0.003] + [0.0] * 16,
+    line_den_coeff=[1.0] + [0.0] * 19,
     samp_num_coeff=[0.002, 0.99, 0.01, 0.002] + [0.0] * 16,
-    samp_den_coeff=[1.0, 0.0001] + [0.0] * 18, err_bias=1.5, err_rand=0.25,
-)  # fmt: skip
+    samp_den_coeff=[1.0, 0.0001] + [0.0] * 18,
+    err_bias=1.5,
+    err_rand=0.25,
+)
 
 
 def place(transform, column, row):
@@ -256,14 +273,14 @@ def place(transform, column, row):
 def test_corners_stay(transform, scale):
     window = Window(top=17, left=5, height=33, width=41)
     out = enlarge_place({**NOWHERE, "transform": transform}, window, scale)["transform"]
-    wanted = [place(transform, *at) for at in ((5, 17), (46, 17), (46, 50), (5, 50))]
+    expected = [place(transform, *at) for at in ((5, 17), (46, 17), (46, 50), (5, 50))]
     places = ((0, 0), (41, 0), (41, 33), (0, 33))
-    found = [coordinates(out, scale * column, scale * row) for column, row in places]
+    corners = [coordinates(out, scale * column, scale * row) for column, row in places]
     pixels = np.linalg.solve(
-        [[out.a, out.b], [out.d, out.e]], np.transpose(found) - np.transpose(wanted)
+        [[out.a, out.b], [out.d, out.e]], np.transpose(corners) - np.transpose(expected)
     )
     # in pixels of the output, less what numbers of this size cannot tell apart
-    unseen = 4 * np.spacing(np.abs(wanted).max()) / np.hypot(out.a, out.d)
+    unseen = 4 * np.spacing(np.abs(expected).max()) / np.hypot(out.a, out.d)
     assert np.abs(pixels).max() < 1e-9 + unseen
 
 
@@ -279,14 +296,16 @@ def test_control_points_keep_their_coordinates():
 
 @pytest.mark.parametrize("corner", [(500, 700), (501, 701), (900, 1300)])
 def test_gdal_finds_the_same_ground_through_the_scaled_sensor_model(corner):
-    top, left, scale = 500, 700, 4
-    window = Window(top=top, left=left, height=800, width=900)
+    top = 500
+    x = 700
+    scale = 4
+    window = Window(top=top, left=x, height=800, width=900)
     out = enlarge_place({**NOWHERE, "rpcs": RPCS}, window, scale)["rpcs"]
     row, column = corner
     with RPCTransformer(RPCS) as old, RPCTransformer(out) as new:
         ground = old.xy([row], [column], zs=[120.0], offset="ul")
         same = new.xy(
-            [(row - top) * scale], [(column - left) * scale], zs=[120.0], offset="ul"
+            [(row - top) * scale], [(column - x) * scale], zs=[120.0], offset="ul"
         )
     # RPCs of GDAL's are solved until they are off by less than a tenth of a pixel
     assert np.ravel(same) == pytest.approx(np.ravel(ground), abs=1e-8)
@@ -338,10 +357,16 @@ def chosen(shape=RGB, **creation):
 
 def test_a_photograph_gets_tiles_deflate_and_differences():
     assert chosen() == {
-        "COMPRESS": "DEFLATE", "INTERLEAVE": "PIXEL", "PHOTOMETRIC": "RGB", "BIGTIFF": "IF_SAFER",
-        "NUM_THREADS": "ALL_CPUS", "PREDICTOR": "2", "TILED": "YES", "BLOCKXSIZE": "512",
+        "COMPRESS": "DEFLATE",
+        "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": "RGB",
+        "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": "ALL_CPUS",
+        "PREDICTOR": "2",
+        "TILED": "YES",
+        "BLOCKXSIZE": "512",
         "BLOCKYSIZE": "512",
-    }  # fmt: skip
+    }
 
 
 def test_the_user_wins():
@@ -362,9 +387,14 @@ def test_jpeg_of_colours_is_ycbcr_and_of_others_not():
 
 @pytest.mark.parametrize(
     ("width", "bands", "dtype", "side"),
-    [(6000, 3, "uint8", "512"), (200_000, 3, "uint8", "256"), (20_000, 8, "float64", "256"),
-     (40, 3, "uint8", "48"), (1, 1, "uint8", "16")],
-)  # fmt: skip
+    [
+        (6000, 3, "uint8", "512"),
+        (200_000, 3, "uint8", "256"),
+        (20_000, 8, "float64", "256"),
+        (40, 3, "uint8", "48"),
+        (1, 1, "uint8", "16"),
+    ],
+)
 def test_blocks_are_smaller_where_rows_are_long_or_the_picture_is_small(
     width, bands, dtype, side
 ):

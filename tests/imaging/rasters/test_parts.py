@@ -66,11 +66,11 @@ def left(begin, **options):
 
 def read(parts):
     """All rows of all parts."""
-    found = []
+    rows = []
     for _, path in sorted(parts.found().items()):
         with rasterio.open(path) as file:
-            found.append(np.moveaxis(file.read(), 0, 2))
-    return np.concatenate(found)
+            rows.append(np.moveaxis(file.read(), 0, 2))
+    return np.concatenate(rows)
 
 
 def test_rows_outside_a_run_are_left_out(begin, source, pixels):
@@ -128,10 +128,10 @@ def test_parts_of_a_finished_file_go_without_a_word(folder, target, has_plan):
     ids=["short", "changed", "empty"],
 )
 def test_damaged_parts_are_made_again(begin, folder, damage):
-    first = min(folder.glob("part-*"))
-    first.write_bytes(damage(first.read_bytes()))
-    wanted = "earlier work on out.tif is damaged: 1 of 2 parts are made again"
-    assert left(begin) == ([range(1), range(2, 5)], (wanted,))
+    part = min(folder.glob("part-*"))
+    part.write_bytes(damage(part.read_bytes()))
+    message = "earlier work on out.tif is damaged: 1 of 2 parts are made again"
+    assert left(begin) == ([range(1), range(2, 5)], (message,))
     assert left(begin) == ([range(1), range(2, 5)], ())
 
 

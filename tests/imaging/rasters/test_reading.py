@@ -29,17 +29,17 @@ def source_of(path, *, srcwin=None):
 
 
 def tiles(source, height=64, width=64, step=48):
-    for top in [
+    for row in [
         *range(0, max(source.height - height, 0), step),
         max(source.height - height, 0),
     ]:
-        for left in [
+        for column in [
             *range(0, max(source.width - width, 0), step),
             max(source.width - width, 0),
         ]:
             yield Window(
-                top=top,
-                left=left,
+                top=row,
+                left=column,
                 height=min(height, source.height),
                 width=min(width, source.width),
             )
@@ -111,25 +111,28 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
 
 
 def test_mosaics(save, save_vrt, noise):
-    left, right = noise((60, 50, 3)), noise((60, 50, 3), seed=1)
-    save("left.tif", left)
+    west = noise((60, 50, 3))
+    right = noise((60, 50, 3), seed=1)
+    save("left.tif", west)
     save("right.tif", right)
-    there = '<SrcRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
-    first = there + '<DstRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
-    second = there + '<DstRect xOff="60" yOff="9" xSize="50" ySize="60"/>'
+    source_area = '<SrcRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
+    first_area = source_area + '<DstRect xOff="0" yOff="0" xSize="50" ySize="60"/>'
+    second = source_area + '<DstRect xOff="60" yOff="9" xSize="50" ySize="60"/>'
     bands = [
         (
             "Byte",
-            SOURCE.format("left.tif", b, first) + SOURCE.format("right.tif", b, second),
+            SOURCE.format("left.tif", b, first_area)
+            + SOURCE.format("right.tif", b, second),
         )
         for b in (1, 2, 3)
     ]
-    whole = np.zeros((70, 110, 3), np.uint8)
-    whole[:60, :50], whole[9:69, 60:] = left, right
+    mosaic = np.zeros((70, 110, 3), np.uint8)
+    mosaic[:60, :50] = west
+    mosaic[9:69, 60:] = right
     path = save_vrt("a.vrt", 110, 70, bands)
     with source_of(path) as source:
         for window in tiles(source, 30, 30, 20):
-            np.testing.assert_array_equal(source.read(window), cut(whole, window))
+            np.testing.assert_array_equal(source.read(window), cut(mosaic, window))
     (path.parent / "right.tif").unlink()
     with source_of(path) as source, pytest.raises(PictureError, match=r"a\.vrt: rows"):
         everything(source)
@@ -159,7 +162,8 @@ def test_damage_in_the_middle_names_the_file(save, noise):
 
 
 WINDOW = Window(top=5, left=3, height=17, width=11)
-ROWS, COLUMNS = slice(5, 22), slice(3, 14)
+ROWS = slice(5, 22)
+COLUMNS = slice(3, 14)
 
 
 @pytest.fixture
@@ -180,9 +184,9 @@ def test_nodata_hides_where_gdal_says_so(save, piece_of, dtype):
     path = save("a.tif", pixels, nodata=3)
     piece = piece_of(path)
     with rasterio.open(path) as file:
-        wanted = np.moveaxis(file.read_masks() > 0, 0, 2)[ROWS, COLUMNS]
-    assert not wanted.all()
-    np.testing.assert_array_equal(piece.valid, wanted)
+        expected = np.moveaxis(file.read_masks() > 0, 0, 2)[ROWS, COLUMNS]
+    assert not expected.all()
+    np.testing.assert_array_equal(piece.valid, expected)
 
 
 @pytest.mark.parametrize("nodata", [None, 9])
@@ -216,13 +220,13 @@ def test_bands_with_masks_and_values_of_their_own(save, save_vrt, noise, piece_o
     pixels = noise((30, 20, 3)) % 5
     save("a.tif", pixels)
     mask = f'<VRTRasterBand dataType="Byte">{SOURCE.format("a.tif", 3, "")}</VRTRasterBand>'
-    first = f"<NoDataValue>2</NoDataValue>{SOURCE.format('a.tif', 1, '')}"
+    by_value = f"<NoDataValue>2</NoDataValue>{SOURCE.format('a.tif', 1, '')}"
     second = f"{SOURCE.format('a.tif', 2, '')}<MaskBand>{mask}</MaskBand>"
-    path = save_vrt("a.vrt", 20, 30, [("Byte", first), ("Byte", second)])
+    path = save_vrt("a.vrt", 20, 30, [("Byte", by_value), ("Byte", second)])
     assert read_info(path).mask == "band"
     inner = pixels[ROWS, COLUMNS]
-    wanted = np.stack([inner[:, :, 0] != 2, inner[:, :, 2] > 0], axis=2)
-    np.testing.assert_array_equal(piece_of(path).valid, wanted)
+    expected = np.stack([inner[:, :, 0] != 2, inner[:, :, 2] > 0], axis=2)
+    np.testing.assert_array_equal(piece_of(path).valid, expected)
 
 
 def test_values_that_hide_only_together(save, noise, piece_of):
@@ -231,9 +235,9 @@ def test_values_that_hide_only_together(save, noise, piece_of):
         "a.tif", pixels, then=lambda file: file.update_tags(NODATA_VALUES="1 2 0")
     )
     assert read_info(path).tags == {"": {"AREA_OR_POINT": "Area"}}
-    wanted = (pixels != [1, 2, 0]).any(axis=2)[ROWS, COLUMNS]
-    assert not wanted.all()
-    np.testing.assert_array_equal(piece_of(path).valid[..., 0], wanted)
+    expected = (pixels != [1, 2, 0]).any(axis=2)[ROWS, COLUMNS]
+    assert not expected.all()
+    np.testing.assert_array_equal(piece_of(path).valid[..., 0], expected)
 
 
 @pytest.mark.parametrize(
@@ -258,18 +262,18 @@ def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
     if nodata is None:
         assert (bool(piece.valid.all()), piece.alpha) == (True, None)
     else:
-        there = indices[ROWS, COLUMNS] != 2
-        np.testing.assert_array_equal(piece.valid[..., 0], there)
-        np.testing.assert_array_equal(piece.alpha, np.where(there, 255, 0))
+        visible = indices[ROWS, COLUMNS] != 2
+        np.testing.assert_array_equal(piece.valid[..., 0], visible)
+        np.testing.assert_array_equal(piece.alpha, np.where(visible, 255, 0))
 
 
 @pytest.mark.parametrize(
-    ("kind", "levels"), [("MINISWHITE", [255, 0]), ("MINISBLACK", [0, 255])]
+    ("photometric", "levels"), [("MINISWHITE", [255, 0]), ("MINISBLACK", [0, 255])]
 )
-def test_a_scan_of_one_bit_is_gray(save, noise, piece_of, kind, levels):
+def test_a_scan_of_one_bit_is_gray(save, noise, piece_of, photometric, levels):
     bits = noise((30, 20)) % 2
     piece = piece_of(
-        save("a.tif", bits, nbits=1, photometric=kind, compress="CCITTFAX4")
+        save("a.tif", bits, nbits=1, photometric=photometric, compress="CCITTFAX4")
     )
     expected = np.array(levels, np.uint8)[bits[ROWS, COLUMNS]]
     np.testing.assert_array_equal(piece.pixels[..., 0], expected)
@@ -289,9 +293,9 @@ def test_transparent_entries_of_a_palette(save, save_vrt, noise, piece_of):
         f"{SOURCE.format('a.tif', 1, '')}"
     )
     piece = piece_of(save_vrt("a.vrt", 20, 30, [("Byte", inner)]))
-    there = indices[ROWS, COLUMNS]
-    np.testing.assert_array_equal(piece.alpha, np.array([255, 0, 100])[there])
-    np.testing.assert_array_equal(piece.valid[..., 0], there != 1)
+    entries = indices[ROWS, COLUMNS]
+    np.testing.assert_array_equal(piece.alpha, np.array([255, 0, 100])[entries])
+    np.testing.assert_array_equal(piece.valid[..., 0], entries != 1)
 
 
 def test_a_palette_beside_other_bands_is_expanded_alone(
@@ -320,11 +324,11 @@ def test_floats_are_nodata_where_gdal_says_so(save, dtype, nodata):
     for step in range(2, 14):
         values[step] = np.nextafter(values[step - 1], towards)
     with rasterio.open(save("a.tif", values[None], nodata=nodata)) as file:
-        there = file.read_masks(1)[0] > 0
-    found = is_nodata(values, nodata)
-    assert there[:2].tolist() == (~found[:2]).tolist() == [True, False]
+        visible = file.read_masks(1)[0] > 0
+    hidden = is_nodata(values, nodata)
+    assert visible[:2].tolist() == (~hidden[:2]).tolist() == [True, False]
     # one step of tolerance where GDAL's own rounding decides
-    assert abs(int(found.sum()) - int((~there).sum())) <= 1
+    assert abs(int(hidden.sum()) - int((~visible).sum())) <= 1
 
 
 def distance_to_source(valid, pixels, filled):
@@ -350,10 +354,10 @@ def test_holes_take_the_value_of_a_nearest_pixel(dtype, holes):
     filled = fill_nearest(pixels, valid)
     assert filled.dtype == pixels.dtype
     np.testing.assert_array_equal(filled[valid], pixels[valid])
-    for nearest, taken in distance_to_source(
+    for nearest, sources in distance_to_source(
         valid[..., 0], pixels[..., 0], filled[..., 0]
     ):
-        assert taken == nearest
+        assert sources == nearest
 
 
 def test_each_band_is_filled_for_itself(noise):
@@ -388,19 +392,19 @@ def test_gdal_keeps_the_rows_that_all_tiles_of_a_row_share(tmp_path):
             "count": 3,
             "dtype": "uint8",
         }
-        place = rasterio.Affine(2, 0, 0, 0, -2, 0)
+        transform = rasterio.Affine(2, 0, 0, 0, -2, 0)
         with rasterio.open(
             tmp_path / name,
             "w",
             tiled=tiled,
             sparse_ok=True,
-            transform=place,
+            transform=transform,
             **profile,
         ):
             pass
         info = read_info(tmp_path / name)
-        whole = Window(top=0, left=0, height=info.height, width=info.width)
-        with RasterSource(info, choose_layout(info), whole, 200):
+        window = Window(top=0, left=0, height=info.height, width=info.width)
+        with RasterSource(info, choose_layout(info), window, 200):
             assert (
                 most * BLOCK_CACHE
                 <= get_gdal_config("GDAL_CACHEMAX")

@@ -79,11 +79,11 @@ def test_many_bands_of_no_known_colour_are_told(info_of):
 def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
     layout = choose_layout(info := info_of("alpha", "red", "green", "blue"))
     assert (layout.bands, layout.groups, layout.alpha) == ((2, 3, 4), ((0, 1, 2),), 1)
-    more = dataclasses.replace(
+    five_bands = dataclasses.replace(
         info, bands=(*info.bands, info.bands[0])
     )  # a band as any
-    whole = Window(top=0, left=0, height=4, width=5)
-    assert choose_bands(more, whole, "auto").bands == (2, 3, 4, 5)
+    window = Window(top=0, left=0, height=4, width=5)
+    assert choose_bands(five_bands, window, "auto").bands == (2, 3, 4, 5)
     assert called(layout) == ("red", "green", "blue")
     assert layout.notes == ()
 
@@ -121,7 +121,7 @@ def test_bands_of_several_kinds_are_refused_together_and_taken_apart(
     save, save_vrt, noise
 ):
     save("a.tif", noise((4, 5)))
-    source = SIMPLE.format(name="a.tif", place=1)
+    source = SIMPLE.format(name="a.tif", relative=1)
     info = read_info(save_vrt("a.vrt", 5, 4, [("Byte", source), ("Float32", source)]))
     with pytest.raises(PictureError, match=r"float32, uint8.*--bidx"):
         choose_layout(info)
@@ -130,7 +130,7 @@ def test_bands_of_several_kinds_are_refused_together_and_taken_apart(
 
 def test_nodata_of_the_output_is_that_of_the_bands_chosen(save, save_vrt, noise):
     save("a.tif", noise((4, 5)))
-    source = SIMPLE.format(name="a.tif", place=1)
+    source = SIMPLE.format(name="a.tif", relative=1)
     bands = [
         ("Byte", f"<NoDataValue>{value}</NoDataValue>{source}") for value in (7, 9)
     ]
@@ -188,14 +188,14 @@ def test_bounds_enclose_however_the_raster_is_turned(save, transform):
     y = transform.d * centres[..., 0] + transform.e * centres[..., 1] + transform.f
     middle = x.mean(), y.mean()
     bounds = (middle[0] - 12, middle[1] - 7, middle[0] + 12, middle[1] + 7)
-    found, notes = choose_window(info, bounds=bounds)
+    window, notes = choose_window(info, bounds=bounds)
     inside = (abs(x - middle[0]) < 12) & (abs(y - middle[1]) < 7)
     rows, columns = np.nonzero(inside)
     assert ["snapped outwards" in note for note in notes] == [True]
-    assert found.top <= rows.min() <= found.top + 1
-    assert found.left <= columns.min() <= found.left + 1
-    assert rows.max() < found.top + found.height <= rows.max() + 3
-    assert columns.max() < found.left + found.width <= columns.max() + 3
+    assert window.top <= rows.min() <= window.top + 1
+    assert window.left <= columns.min() <= window.left + 1
+    assert rows.max() < window.top + window.height <= rows.max() + 3
+    assert columns.max() < window.left + window.width <= columns.max() + 3
 
 
 @pytest.mark.parametrize(
@@ -221,8 +221,11 @@ def test_bounds_need_a_place_on_the_map(info):
     nowhere = dataclasses.replace(info, place={**info.place, "transform": None})
     with pytest.raises(PictureError, match=r"no place on the map.*--srcwin"):
         choose_window(nowhere, bounds=(1, 2, 3, 4))
-    place = {**nowhere.place, "gcps": [GroundControlPoint(row=0, col=0, x=1, y=2)]}
-    points = dataclasses.replace(info, place=place)
+    georeference = {
+        **nowhere.place,
+        "gcps": [GroundControlPoint(row=0, col=0, x=1, y=2)],
+    }
+    points = dataclasses.replace(info, place=georeference)
     with pytest.raises(PictureError, match=r"control points only.*--srcwin"):
         choose_window(points, bounds=(1, 2, 3, 4))
     assert choose_window(points, srcwin=(1, 2, 3, 4))[0].left == 1
