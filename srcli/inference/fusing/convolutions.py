@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from srcli.inference.fusing.g_idrn import merge_layers
+from srcli.inference.fusing.strips import use_strips
 from srcli.layers import onednn
 from srcli.layers.convolution import HalfConv2d, PackedConv2d
 from srcli.models.g_idrn import GIDRN
@@ -25,6 +26,8 @@ def fuse(network: Network, device: torch.device, half: torch.dtype | None) -> Ne
     fused = network.for_inference()
     if device.type == "cpu":
         pack_convolutions(fused)
+        if isinstance(fused, GIDRN):
+            use_strips(fused)
     elif device.type == "cuda" and half is not None:
         keep_half_weights(fused, half)
     return fused

@@ -1,0 +1,72 @@
+"""Large pictures by strips of rows: what the whole network gives, and tiles left alone."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from srcli.inference.fusing import strips
+from srcli.layers.tiles import hold, record_calibration
+from srcli.models.g_idrn import GIDRN
+
+pytestmark = pytest.mark.numbers
+
+
+@pytest.fixture
+def picture():
+    return torch.rand(1, 3, 61, 40, generator=torch.Generator().manual_seed(1))
+
+
+def pair(monkeypatch, **options):
+    """A network, and its copy that goes through every picture by strips of 400 pixels."""
+    torch.manual_seed(0)
+    network = GIDRN(scale=2, channels=16, num_blocks=4, num_groups=2, **options).eval()
+    by_strips = copy.deepcopy(network)
+    monkeypatch.setattr(strips, "STRIP_PIXELS", 400)
+    strips.use_strips(by_strips)
+    return network, by_strips
+
+
+@pytest.mark.parametrize("include_self", [False, True])
+def test_strips_give_what_the_whole_picture_gives(monkeypatch, picture, include_self):
+    network, by_strips = pair(monkeypatch, ds_self=include_self, ds_initial=0.3)
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            by_strips(picture), network(picture), rtol=1e-5, atol=1e-6
+        )
+
+
+def test_pixels_depend_on_no_more_rows_than_the_halo(monkeypatch, picture):
+    _, by_strips = pair(monkeypatch)
+    monkeypatch.setattr(strips, "HALO", strips.HALO - 1)
+    with torch.inference_mode():
+        narrow = by_strips(picture)
+        monkeypatch.setattr(strips, "HALO", strips.HALO + 1)
+        assert not torch.allclose(by_strips(picture), narrow, atol=1e-6)
+
+
+def test_tiles_of_a_larger_picture_keep_its_statistics(monkeypatch, picture):
+    network, by_strips = pair(monkeypatch)
+    monkeypatch.delattr(strips, "_shortcut")  # which would be called
+    with torch.inference_mode():
+        with record_calibration(by_strips) as values:
+            by_strips(picture)
+        with hold(by_strips, values):
+            result = by_strips(picture)
+        with hold(network, values):
+            torch.testing.assert_close(result, network(picture))
+
+
+def test_other_bodies_stay_as_they_are(monkeypatch):
+    _, by_strips = pair(monkeypatch, block="rfdb")
+    assert type(by_strips.body).__name__ == "DenseShortcut"
+
+
+def test_moments_of_parts_are_those_of_the_whole():
+    maps = torch.randn(1, 5, 20, 9) * torch.arange(1, 6).view(1, 5, 1, 1) + 3
+    parts = [strips.Moments.of(part) for part in maps.split((1, 7, 12), dim=2)]
+    deviation, mean = torch.std_mean(maps.double(), dim=(2, 3), correction=0)
+    expected = (deviation + mean).float()
+    torch.testing.assert_close(strips.contrast_of(parts)[..., 0, 0], expected)
