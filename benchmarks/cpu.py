@@ -130,9 +130,8 @@ def main() -> None:
                     "  ".join(str(cell or "") for cell in row) for row in own_rows
                 )
             )
-            if (
-                given.markdown
-            ):  # after each network: a round of the slowest takes minutes
+            # after each network: a round of the slowest takes minutes
+            if given.markdown:
                 page = make_table(table, ("model", ""), COLUMNS, title=title)
                 busy = busy_note(load, speeds)
                 write_page(

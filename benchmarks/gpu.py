@@ -183,9 +183,8 @@ def main() -> int:
             "| --- " * len(columns) + "|",
         ]
         begun = time.monotonic()
-        limit = (
-            share / whole * given.seconds + spare
-        )  # with what the sections before have left
+        # with what the sections before have left
+        limit = share / whole * given.seconds + spare
         print(f"[{begun - start:.0f} s] {title}")
         try:
             for row in section(given):

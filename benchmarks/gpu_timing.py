@@ -141,9 +141,8 @@ def ways_to_run(
             "fp16, channels_last, cudnn.benchmark, CUDA graph",
             graphed(network, x, torch.float16),
         )
-        keep_half_weights(
-            network.cpu(), torch.float16
-        )  # as the engine does, before it is moved
+        # as the engine does, before it is moved
+        keep_half_weights(network.cpu(), torch.float16)
         network.to(device, memory_format=torch.channels_last)
         yield "fp16 as srx upscale runs it", forward(torch.float16)
     torch.backends.cudnn.benchmark = False

@@ -205,8 +205,7 @@ def test_where_the_cache_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "srx"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(
-        os.path, "expanduser", str
-    )  # a user of a container, without a home
+    # a user of a container, without a home
+    monkeypatch.setattr(os.path, "expanduser", str)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "srx"

@@ -176,7 +176,6 @@ def test_a_training_stops_and_goes_on(srx, tmp_path, recipe, options):
     lines = json_lines(run / "log.jsonl")
     psnr = [line["psnr"] for line in lines if line["event"] == "validation"]
     assert len(psnr) > 2
-    assert (
-        min(psnr) > 5
-    )  # twelve iterations from random weights: numbers, no picture yet
+    # twelve iterations from random weights: numbers, no picture yet
+    assert min(psnr) > 5
     assert (run / "last.safetensors").is_file()

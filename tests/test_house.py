@@ -113,7 +113,8 @@ def dense_expressions(node):
     elif isinstance(node, ast.IfExp):
         yield "ternaries"
     elif isinstance(node, ast.Assign):
-        if isinstance(node.value, ast.Tuple) and isinstance(node.targets[0], ast.Tuple):
+        sides = (node.targets[0], node.value)
+        if all(isinstance(side, ast.Tuple) for side in sides):
             yield "pairs"
 
 

@@ -56,10 +56,11 @@ class GdalCommand(GroupedCommand):
                 break
             if word in _ELSEWHERE:
                 ctx.fail(f"{word}: {_ELSEWHERE[word]}")
+            # -overwrite, -ot, -ofCOG
             if word.startswith("-o") and word not in (
                 "-o",
                 "-of",
-            ):  # -overwrite, -ot, -ofCOG
+            ):
                 ctx.fail(
                     f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
                 )

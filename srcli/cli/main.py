@@ -104,9 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``srx`` and return its exit code."""
     escape_names()
-    if (
-        os.environ.get("COLUMNS") == "0"
-    ):  # the width is not known; rich would print nothing
+    # the width is not known; rich would print nothing
+    if os.environ.get("COLUMNS") == "0":
         del os.environ["COLUMNS"]
     try:
         Path.cwd()
@@ -138,9 +137,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (*NO_SPACE, errno.EFBIG):
             raise
-        sys.stdout = (
-            io.StringIO()
-        )  # what the disk does not take is not tried again at the end
+        # what the disk does not take is not tried again at the end
+        sys.stdout = io.StringIO()
         reason = "the disk is full; make room and run again"
         if error.errno == errno.EFBIG:
             reason = "a file may not become so large here; see 'ulimit -f'"

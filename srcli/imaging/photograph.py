@@ -206,9 +206,8 @@ def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
         suppress(OSError),
         nullcontext(stream) if stream else open_input(path) as opened,
     ):
-        size = opened.seek(
-            0, os.SEEK_END
-        )  # what it holds of an earlier read is dropped
+        # what it holds of an earlier read is dropped
+        size = opened.seek(0, os.SEEK_END)
         opened.seek(max(size - _PIECE, 0) // 2)
         content = _checksum(f"{size} ".encode() + opened.read(_PIECE))
     extension = re.sub(r"\W", "", path.suffix.lower(), flags=re.ASCII)

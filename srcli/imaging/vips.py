@@ -102,9 +102,8 @@ def encode(
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module
-    os.environ.setdefault(
-        "VIPS_WARNING", "1"
-    )  # no warnings of damaged files on the terminal
+    # no warnings of damaged files on the terminal
+    os.environ.setdefault("VIPS_WARNING", "1")
     import pyvips
 
     with _LOCK:  # the first threads that read and write come here at once

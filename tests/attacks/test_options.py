@@ -87,9 +87,8 @@ def wrong_values(option: click.Option) -> list[list[str]]:
         values = ["nonsense", ""]
     else:
         values = [MEANT[name] for name in option.opts if name in MEANT]
-    if isinstance(
-        value_type, click.types.FuncParamType
-    ):  # read by functions of our own
+    # read by functions of our own
+    if isinstance(value_type, click.types.FuncParamType):
         values = values or ["nonsense", "", "\x1b[2J"]
     return [[value] * several for value in values]
 

@@ -94,10 +94,11 @@ def test_a_signal_asks_to_stop_and_the_second_aborts(capfd):
             signal.raise_signal(signal.SIGINT)
     assert "once more aborts" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
+    # nobody would react to a request
     with (
         stop_signals(),
         pytest.raises(KeyboardInterrupt),
-    ):  # nobody would react to a request
+    ):
         signal.raise_signal(signal.SIGINT)
 
 

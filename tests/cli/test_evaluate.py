@@ -175,9 +175,8 @@ def test_luma_of_other_programs_pictures_is_compared_by_the_chain_on_luma(
     plain = read(srx("eval", *options, "--json", "-"))
     luma = read(srx("eval", *options, "--chain", "luma-float", "--json", "-"))
     psnr = plain["pictures"][0]["psnr"]
-    assert luma["pictures"][0]["psnr"] == pytest.approx(
-        psnr, abs=0.05
-    )  # Y is rounded there, and not here
+    # Y is rounded there, and not here
+    assert luma["pictures"][0]["psnr"] == pytest.approx(psnr, abs=0.05)
 
 
 def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeypatch):

@@ -129,9 +129,8 @@ def test_help_has_groups_of_options_in_one_line_each_and_examples_last(
     if command.epilog:
         assert "\n  Examples:\n" in tail
         examples = command.epilog.split("\b\n", 1)[1].split("\n\n")[0].splitlines()
-        assert (
-            max(map(len, examples)) <= 78
-        )  # with two blanks before, they fit 80 columns
+        # with two blanks before, they fit 80 columns
+        assert max(map(len, examples)) <= 78
 
 
 def test_help_and_errors_fit_narrow_terminals():

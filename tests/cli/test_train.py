@@ -174,9 +174,8 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     assert process.returncode == 130
     assert "go on with --resume" in printed
     assert "Traceback" not in printed
-    resumed = srx(
-        *arguments, "--resume", "--budget", "1", code=0
-    )  # already spent: ends at once
+    # already spent: ends at once
+    resumed = srx(*arguments, "--resume", "--budget", "1", code=0)
     assert "resumed at iteration" in resumed.err
 
 

@@ -190,9 +190,8 @@ def test_odd_sizes_are_cut_at_the_far_ends(astronaut, scale, steps):
 def test_noise_of_colours_leaves_the_brightness_alone():
     fine = add_noise(flat(128), source(), sigma=6, colour=True) - 128
     assert np.abs(fine.mean(axis=2)).max() < 1e-4
-    assert fine.std() == pytest.approx(
-        6 * np.sqrt(2 / 3), rel=0.02
-    )  # two of three are free
+    # two of three are free
+    assert fine.std() == pytest.approx(6 * np.sqrt(2 / 3), rel=0.02)
     assert (
         np.abs(np.asarray(np.corrcoef(fine[:, 1:, 0].flat, fine[:, :-1, 0].flat))[0, 1])
         < 0.02
@@ -213,9 +212,8 @@ def test_unsharp_masking_is_that_of_scikit_image(astronaut):
         preserve_range=True,
     )
     sharpened = sharpen(astronaut, source(), sigma=1.2, amount=0.8)
-    assert (
-        np.abs(sharpened - reference)[8:-8, 8:-8].max() < 0.5
-    )  # its kernel ends at 4 sigma, too
+    # its kernel ends at 4 sigma, too
+    assert np.abs(sharpened - reference)[8:-8, 8:-8].max() < 0.5
 
 
 @pytest.mark.parametrize("name", get_args(Filter))

@@ -58,9 +58,8 @@ def test_the_rule_takes_a_fiftieth_of_the_photographs():
     assert "by rule" in result.reason
     assert names(split(many[:20]).held_out) == ["p-000_00", "p-000_01"]
     assert len(split(refs(*(f"q{i:04d}" for i in range(2000)))).held_out) == 16
-    camera = split(
-        refs(*(f"IMG_{i:04d}" for i in range(8)))
-    )  # all of one photograph by name
+    # all of one photograph by name
+    camera = split(refs(*(f"IMG_{i:04d}" for i in range(8))))
     assert names(camera.held_out) == ["IMG_0000"]
     few = split(refs("a", "b", "c", "d"))
     assert few.held_out == []

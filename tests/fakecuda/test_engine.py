@@ -75,9 +75,8 @@ def test_pictures_and_rasters_go_through_with_few_copies(
     assert [event for event, _ in host_copies].index("waited for") == 2 * (bands - 2)
     assert not watch.waits
     assert set(watch.copies) == {"cpu to cuda"}
-    assert (
-        watch.copies.total() <= 8
-    )  # tiles, windows, weights of three columns and of two rows
+    # tiles, windows, weights of three columns and of two rows
+    assert watch.copies.total() <= 8
 
 
 @pytest.mark.parametrize("dtype", MOST)

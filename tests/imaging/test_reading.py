@@ -105,9 +105,8 @@ def test_cut_files_are_never_half_a_picture(tmp_path, astronaut, fmt, share):
 
 
 def test_large_pictures_pass_pillows_limit_and_leave_it_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        Image, "MAX_IMAGE_PIXELS", 1000
-    )  # over twice as many raise an error
+    # over twice as many raise an error
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     Image.new("1", (160, 120)).save(tmp_path / "a.tif", compression="group4")
     assert open_picture(tmp_path / "a.tif").width == 160
     assert read_photograph(tmp_path / "a.tif").pixels.shape == (120, 160, 1)

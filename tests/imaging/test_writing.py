@@ -237,9 +237,8 @@ def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
     check_exif(exif)
     if fmt == "tif":
         assert b"R98" not in path.read_bytes()
-        assert b"\x05\xa0" not in (
-            again.exif or b""
-        )  # whose pointer would point to nowhere
+        # whose pointer would point to nowhere
+        assert b"\x05\xa0" not in (again.exif or b"")
     else:  # makers' notes point at themselves by offset
         assert (again.exif or b"").index(b"notenote") == exif_of(order).index(
             b"notenote"

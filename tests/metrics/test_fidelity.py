@@ -34,9 +34,8 @@ def pair(astronaut):
 def test_frequencies_are_split(pair):
     picture, noisy = pair
     low, high = split_psnr(picture, noisy)
-    assert (
-        low > high > psnr(picture, noisy)
-    )  # noise is mostly fine, and none of it is lost
+    # noise is mostly fine, and none of it is lost
+    assert low > high > psnr(picture, noisy)
     brighter = np.clip(picture.astype(int) // 2 + 10, 0, 255)
     low, high = split_psnr(picture // 2, brighter)
     assert low == pytest.approx(20 * math.log10(255 / 10))

@@ -258,9 +258,8 @@ def test_the_picture_itself_stays_in_fp32(name, photograph):
         torch.testing.assert_close(half, exact, atol=1e-6, rtol=0)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*should not be instantiated:DeprecationWarning"
-)  # torch's own
+# torch's own
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("name", TRAINED)
 def test_it_is_compiled_in_one_piece(name):
     network = small(name)

@@ -189,9 +189,8 @@ def test_other_headers_with_too_few_bytes(refused, tmp_path, fmt, marker, offset
     "options", [{}, {"tiled": True}, {"compress": "deflate"}], ids=str
 )
 def test_sound_files_of_all_layouts_are_read(srx, options):
-    values = np.zeros(
-        (300, 300, 3), np.uint8
-    )  # as little as a compression can make of it
+    # as little as a compression can make of it
+    values = np.zeros((300, 300, 3), np.uint8)
     path = write_by_gdal("a.tif", values, interleave="band", **PLACE, **options)
     srx(f"upscale {path} b.tif {WORDS}", code=0)
     assert read_by_gdal("b.tif").shape == (600, 600, 3)

@@ -211,10 +211,11 @@ def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
     levels = shown(target)[:, 1] * 255
     assert np.all(np.diff(levels) > 10)  # bright parts are compressed, not cut
     assert 170 < levels[1] < 210  # paper white is a light gray
+    # by its label, by its profile
     for origin in (
         source,
         target.rename("in.tif"),
-    ):  # by its label, by its profile
+    ):
         target, told = upscale(origin, "bmp")
         assert f"{word} becomes SDR" in told
         assert np.abs(shown(target)[:, 1] * 255 - levels).max() < 4

@@ -161,9 +161,8 @@ def test_exif_follows_the_pixels(upscale, tmp_path, orientation, suffix):
     assert densities == [3001.5, 1500.75] if orientation < 5 else [1500.75, 3001.5]
     x, y, width, height = np.array(details[0x9214]) / [*size, *size]
     stated = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
-    assert (
-        np.abs(stated - box(target)).max() < 1.6 / HEIGHT
-    )  # it was stated in whole pixels
+    # it was stated in whole pixels
+    assert np.abs(stated - box(target)).max() < 1.6 / HEIGHT
     assert details[0xA214] == details[0x9214][:2]
 
 

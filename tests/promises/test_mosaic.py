@@ -74,9 +74,8 @@ def test_tiles_of_a_web_map_have_no_borders(srx, tiles, tmp_path, enlarged):
         assert error(tmp_path / "out" / name, here, enlarged) <= 1
         assert error(tmp_path / "one" / name, here, enlarged) > 5
     names = sorted(path.name for path in Path("out").rglob("*") if path.is_file())
-    assert names == sorted(
-        name.split("/")[-1] for name, _ in places()
-    )  # nothing else is left
+    # nothing else is left
+    assert names == sorted(name.split("/")[-1] for name, _ in places())
 
 
 def test_running_again_does_what_is_missing(srx, tiles, tmp_path, photograph):
@@ -111,9 +110,8 @@ def test_missing_and_damaged_tiles_are_holes(srx, tiles, tmp_path, enlarged):
         assert (image.mode, image.size) == ("RGB", (128, 128))
         pixels = np.asarray(image).astype(int)
     middle = np.s_[40:-40, 40:-40]
-    assert (
-        np.abs(pixels - enlarged[larger(here)])[middle].mean() < 1
-    )  # far from the holes
+    # far from the holes
+    assert np.abs(pixels - enlarged[larger(here)])[middle].mean() < 1
 
 
 def test_tiles_of_different_modes(srx, tiles, tmp_path):

@@ -122,10 +122,11 @@ def test_hdf5_is_a_container_as_well(upscale):
 @pytest.mark.parametrize(
     ("name", "result"),
     [
+        # as a shell leaves it without quotes around it
         (
             "NETCDF:a.nc:other",
             "a_other.tif",
-        ),  # as a shell leaves it without quotes around it
+        ),
         ("/vsizip/a.zip/b.tif", "b.tif"),
         ("/vsizip/{folder}/a.zip/in/c.tif", "c.tif"),
         ("zip://a.zip!in/c.tif", "c.tif"),

@@ -76,10 +76,11 @@ def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained
     srx(f"upscale photo.png larger.png -m {model}", code=0)
     srx("train mynet.py:Net --resume run --budget 10", code=0)
     assert read_json("run/recipe.json")["network"] == {"width": 8}
+    # first by other weights, then it is there
     for state in (
         "1 done",
         "0 done, 1 skipped",
-    ):  # first by other weights, then it is there
+    ):
         assert state in srx(f"upscale photo.png larger.png -m {model}", code=0).out
     assert size_of("larger.png") == (128, 96)
     here = shutil.copy(trained, "last.safetensors")
@@ -294,9 +295,8 @@ def test_weights_without_their_code_and_code_without_weights_are_refused(
         assert words in srx(*command, f"-m {model} -s 2", code=2).err
 
 
-@pytest.mark.parametrize(
-    "name", ["net", "generator", "ema"]
-)  # as checkpoints have others
+# as checkpoints have others
+@pytest.mark.parametrize("name", ["net", "generator", "ema"])
 def test_what_was_saved_of_it_loads_whatever_its_layers_are_called(srx, name):
     layer = SMALL.replace(
         "nn.Conv2d(3, 3, 1)", "nn.ModuleDict({'a': nn.Conv2d(3, 3, 1)})"

@@ -242,9 +242,8 @@ def test_outputs_that_say_more_than_is_asked_for_are_made_again(
     asked = ("upscale", tmp_path / "once" / name, tmp_path / "twice" / name, SMALL)
     srx(*asked, code=0)
     assert "made again: says what made it" in srx(*asked, word, code=0).err
-    assert (
-        "1 skipped" in srx(*asked, word, code=0).out
-    )  # it may hold the entry of its input
+    # it may hold the entry of its input
+    assert "1 skipped" in srx(*asked, word, code=0).out
 
 
 def test_a_window_decides_the_size_of_a_raster_without_a_record(srx):

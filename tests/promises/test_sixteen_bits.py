@@ -71,9 +71,8 @@ def test_scores_are_those_of_scikit_image_for_a_range_of_65535(
             use_sample_covariance=False,
             channel_axis=2 if protocol == "rgb" else None,
         )
-        assert score["ssim"] == pytest.approx(
-            expected, abs=2e-5
-        )  # which also counts the border
+        # which also counts the border
+        assert score["ssim"] == pytest.approx(expected, abs=2e-5)
 
 
 @pytest.mark.parametrize("kernel", ["bicubic-pillow", "lanczos", "box", "blur-down"])

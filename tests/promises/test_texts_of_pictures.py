@@ -78,9 +78,8 @@ def test_exif_in_a_raw_profile_turns_the_picture(
     upscale, keyword, name, prefix, packed
 ):
     block = prefix + exif_of("Camera").removeprefix(b"Exif\0\0" if prefix else b"")
-    digits = (
-        raw_profile(name, block) + "$\x91" * packed
-    )  # some writers put bytes behind
+    # some writers put bytes behind
+    digits = raw_profile(name, block) + "$\x91" * packed
     text = (f"Raw profile type {keyword}", digits, *["zip"] * packed)
     image, told = upscale(save("a.png", [text]), "b.png")
     assert image.size == (16, 24)
@@ -112,9 +111,8 @@ CAPTION = b"\x1c\x02\x78\x00\x05Caf\xc3\xa9\x1c\x02\x50\x00\x07Ana Doe"
 
 
 def test_captions_of_the_press_are_kept(upscale, tmp_path):
-    words = struct.unpack(
-        ">6I", CAPTION.ljust(24, b"\0")
-    )  # bytes, as Photoshop writes them
+    # bytes, as Photoshop writes them
+    words = struct.unpack(">6I", CAPTION.ljust(24, b"\0"))
     tags = [(33723, 4, 6, words, True)]
     pixels = np.full((4, 6, 3), 90, np.uint8)
     source = tmp_path / "0.tif"

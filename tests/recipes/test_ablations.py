@@ -127,12 +127,13 @@ def test_figures_agree_with_those_of_the_result_tables(
         ("ddsr/optimizer", "SGD, plain", "Set5.psnr", None),
         ("nested-attn/depth", "4", "Set5.ssim", 0.0016),
         ("rrlfn/contrastive", "ws_2_CL", "Set14.ssim", 0.0),
+        # as Table 1 prints, too
         (
             "g-idrn/blocks",
             "RFDB+dual+DS+ANRB",
             "Set5.psnr",
             0.047,
-        ),  # as Table 1 prints, too
+        ),
         ("g-idrn/hp-sigma", "3.0", "Set5.psnr", None),
     ],
 )
@@ -373,12 +374,10 @@ def test_a_printed_difference_is_that_of_the_values_or_printed_itself():
     printed_values = printing(
         {"B100.psnr": 37.893}, {"B100.psnr": 37.931, "B100.ssim": 0.9}
     )
-    assert (
-        printed_values.printed_difference("6", "BSD100") == 0.038
-    )  # free of binary dust
-    assert (
-        printed_values.printed_difference("6", "BSD100", "ssim") is None
-    )  # the base has none
+    # free of binary dust
+    assert printed_values.printed_difference("6", "BSD100") == 0.038
+    # the base has none
+    assert printed_values.printed_difference("6", "BSD100", "ssim") is None
     assert (
         printed_values.printed_difference("6", "Set14")
         is printed_values.printed_difference("18", "B100")

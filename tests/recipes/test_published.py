@@ -269,9 +269,8 @@ def test_citation_file_has_every_paper(name):
 def test_every_paper_has_a_page_that_points_into_the_code(name):
     text = (ROOT / "docs" / "papers" / f"{name}.md").read_text(encoding="utf-8")
     assert f"<!-- table: begin {name} -->" in text
-    assert re.search(
-        r"^\| ours, (.+, )?by [^|]+ \|", text, re.M
-    )  # by benchmarks/results.py
+    # by benchmarks/results.py
+    assert re.search(r"^\| ours, (.+, )?by [^|]+ \|", text, re.M)
     assert PAPERS[name].doi in text
     code = "".join(
         file.read_text(encoding="utf-8") for file in (ROOT / "srcli").rglob("*.py")

@@ -78,10 +78,11 @@ def test_gradient_descent_with_momentum_by_hand():
     [
         ("sgd", 0.1 * (1 + 0.3 * 2)),  # the decay joins the gradient
         ("adamw", 0.1 * (1 + 0.3 * 2)),  # and here the change, which is the rate
+        # a single number is no matrix: Adam with AdamW's decay
         (
             "muon",
             0.1 * (1 + 0.3 * 2),
-        ),  # a single number is no matrix: Adam with AdamW's decay
+        ),
         ("adam", 0.1),  # the decay joins the gradient, whose size Adam takes away
     ],
 )
@@ -137,9 +138,8 @@ def test_cosine_may_stay_at_its_peak_first():
 def given_gradients(network, seed=0):
     torch.manual_seed(seed)
     for parameter in network.parameters():
-        parameter.grad = torch.randn(
-            parameter.shape
-        )  # in this order, however it lies in memory
+        # in this order, however it lies in memory
+        parameter.grad = torch.randn(parameter.shape)
 
 
 def changes(network, optimizer):
@@ -193,12 +193,13 @@ def test_what_is_no_matrix_is_changed_by_adam():
     by_muon = network.state_dict()
     by_adam = twin.state_dict()
     assert not torch.allclose(by_muon["0.weight"], by_adam["0.weight"])
+    # 3x8 has fewer than four rows
     for name in (
         "0.bias",
         "1.weight",
         "2.weight",
         "2.bias",
-    ):  # 3x8 has fewer than four rows
+    ):
         torch.testing.assert_close(by_muon[name], by_adam[name])
 
 
@@ -229,9 +230,8 @@ def test_all_that_is_remembered_lies_where_the_weights_are(name):
     network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
     optimizer = make_optimizer(network, settings)
     pushed(network, optimizer)
-    restored = make_optimizer(
-        network.to("meta"), settings
-    )  # as from a file, onto another device
+    # as from a file, onto another device
+    restored = make_optimizer(network.to("meta"), settings)
     restore_optimizer(restored, optimizer_tensors(optimizer))
     assert {value.device.type for value in optimizer_tensors(restored).values()} == {
         "meta"

@@ -100,10 +100,11 @@ def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
         match=r"another process .* has ended \(Connection .*peer\); .* --resume$",
     ):
         gloo.average([torch.zeros(1)])
+    # one of two lines at most is shown
     for rank, error_type in (
         (1, InferenceError),
         (2, PeerError),
-    ):  # one of two lines at most is shown
+    ):
         with pytest.raises(error_type):
             replace(gloo, rank=rank).average([torch.zeros(1)])
 

@@ -298,9 +298,8 @@ def test_a_cloud_optimized_file(save, tmp_path, out, copy):
         file.update_tags(TITLE="field", AREA_OR_POINT="Point")
         file.descriptions = ("r", "g", "b")
 
-    photo = np.tile(
-        PHOTO, (2, 1, 1)
-    )  # GDAL makes no overviews of what fits into one block
+    # GDAL makes no overviews of what fits into one block
+    photo = np.tile(PHOTO, (2, 1, 1))
     source = save("in.tif", photo, photometric="RGB", nodata=3, then=describe)
     copy(source, out, cog=True)
     with rasterio.open(out) as file, rasterio.open(source) as old:
@@ -338,10 +337,11 @@ def test_a_png_has_its_place_beside_it(save, tmp_path, dtype, copy):
         assert (file.transform, file.crs) == (old.transform, old.crs)
         np.testing.assert_array_equal(file.read(), old.read())
     (tmp_path / "out.png.aux.xml").unlink()
+    # the world file alone
     with (
         rasterio.open(target) as file,
         rasterio.open(source) as old,
-    ):  # the world file alone
+    ):
         assert file.transform == old.transform
 
 
@@ -464,9 +464,8 @@ def test_ctrl_c_does_not_wait_for_gdal(save, out, monkeypatch, copy):
         released.wait(60)
 
     monkeypatch.setattr(module, "copy_file", copies_for_long)
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # tests of commands change it
+    # tests of commands change it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     target = out
     with pytest.raises(KeyboardInterrupt):
         copy(save("in.tif", PHOTO[:40, :50]), target)

@@ -79,9 +79,8 @@ def test_many_bands_of_no_known_colour_are_told(info_of):
 def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
     layout = choose_layout(info := info_of("alpha", "red", "green", "blue"))
     assert (layout.bands, layout.groups, layout.alpha) == ((2, 3, 4), ((0, 1, 2),), 1)
-    five_bands = dataclasses.replace(
-        info, bands=(*info.bands, info.bands[0])
-    )  # a band as any
+    # a band as any
+    five_bands = dataclasses.replace(info, bands=(*info.bands, info.bands[0]))
     window = Window(top=0, left=0, height=4, width=5)
     assert choose_bands(five_bands, window, "auto").bands == (2, 3, 4, 5)
     assert called(layout) == ("red", "green", "blue")
@@ -94,9 +93,8 @@ def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
     assert layout.groups == ((0, 1, 2),)
     assert called(layout) == ("red", "green", "blue")
     assert layout.notes == ()
-    further = choose_layout(
-        info, bands=(4, 3, 2, 1)
-    )  # has all three colours: they are meant
+    # has all three colours: they are meant
+    further = choose_layout(info, bands=(4, 3, 2, 1))
     assert further.groups == ((0,), (1, 2, 3))
     assert called(further) == ("undefined", "red", "green", "blue")
 

@@ -138,9 +138,8 @@ def test_one_seed_decides_nothing_and_its_interval_is_shown(written):
     small = cells(scores_of(single), "small", "Set5")
     assert small["verdict"] == "none: one seed"
     assert small["to base dB"] == "-0.486 [-0.502, -0.470]"
-    assert small["PSNR dB"] == number(
-        single.of("small").means("Set5")[0], 3
-    )  # no deviation
+    # no deviation
+    assert small["PSNR dB"] == number(single.of("small").means("Set5")[0], 3)
 
 
 def test_markdown_has_every_table_and_text_stays_text(written, bare):

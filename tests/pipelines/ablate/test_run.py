@@ -95,9 +95,8 @@ def test_the_folder_can_be_resumed_by_srx_train_and_is_measured_again(
     folder = options.out / "tiny/parts/with/seed-0"
     resume_training(folder, {"budget": "9"})
     (again,) = run_ablations([pair], options, progress=notes)
-    assert (
-        "the training in" in again.base.seeds[0].failure
-    )  # it is longer than the others now
+    # it is longer than the others now
+    assert "the training in" in again.base.seeds[0].failure
     assert again.of("without") == ran.of("without")
 
 

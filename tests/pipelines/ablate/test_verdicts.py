@@ -86,10 +86,11 @@ def test_only_what_both_have_is_compared(written):
     ("plain", "adjusted"),
     [
         ([], []),
+        # 2 * 0.03, 3 * 0.01; never below a smaller one
         (
             [0.03, 0.01, 0.04],
             [0.06, 0.03, 0.06],
-        ),  # 2 * 0.03, 3 * 0.01; never below a smaller one
+        ),
         ([0.5, 0.6], [1.0, 1.0]),
     ],
 )
@@ -164,9 +165,8 @@ def test_networks_near_bicubic_are_not_judged(written, gain, judged):
 
 
 def test_half_of_the_printed_gain_is_needed(written):
-    reprinted = printing(
-        above(written, 3.0), middle=40.0
-    )  # 13 dB above bicubic, of which 3 are there
+    # 13 dB above bicubic, of which 3 are there
+    reprinted = printing(above(written, 3.0), middle=40.0)
     assert verdicts(reprinted)["small"] == "none: too near bicubic"
 
 

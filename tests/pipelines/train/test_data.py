@@ -54,9 +54,8 @@ def test_held_out_pictures_are_degraded_once_and_for_all(options):
     expected = degrade_pairs(plain.held_out, AERIAL)
     assert np.array_equal(degraded.held_out.lr[0], expected.lr[0])
     assert np.array_equal(degraded.held_out.hr[0], plain.held_out.hr[0])
-    assert (
-        degraded.digest == plain.digest
-    )  # the HR pixels are the data, the recipe says the rest
+    # the HR pixels are the data, the recipe says the rest
+    assert degraded.digest == plain.digest
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
@@ -73,9 +72,8 @@ def test_batches_are_read_ahead_for_another_device(options, device):
     ahead = device != "cpu" and sys.platform == "linux"  # elsewhere forking is not safe
     assert bool(multiprocessing.active_children()) is ahead
     assert (lr.device.type, hr.device.type) == (device, device)
-    assert (
-        len(notes.warnings) == 1
-    )  # of the two stages' patches one is too large for one picture
+    # of the two stages' patches one is too large for one picture
+    assert len(notes.warnings) == 1
     assert "smaller than a patch of 24x24" in notes.warnings[0]
 
 

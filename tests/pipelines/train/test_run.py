@@ -495,9 +495,8 @@ def test_a_lost_process_ends_the_others_and_the_checkpoint_is_good(options, lost
             killed = int(child)
     assert (killed == process.pid) is (lost == "torchrun")
     os.kill(killed, signal.SIGKILL)
-    _, output = process.communicate(
-        timeout=120
-    )  # ends when nobody holds stderr any more
+    # ends when nobody holds stderr any more
+    _, output = process.communicate(timeout=120)
     assert process.returncode != 0
     if lost == "torchrun":
         assert output.count("go on with --resume") == 1

@@ -123,10 +123,11 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
         "soft.png": ("soft", "g-idrn-photo"),
     }
     assert notes.messages == []
+    # each as by its model alone
     for file, strength in (
         (files[0], None),
         (files[-1], 0.5),
-    ):  # each as by its model alone
+    ):
         engine = EngineOptions(strength=strength)
         options = UpscaleOptions(model=file.model, scale=2, engine=engine)
         (alone,) = upscale_files([file.source], tmp_path / "alone", options).files
