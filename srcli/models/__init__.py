@@ -40,6 +40,7 @@ class NetworkEntry:
     whole: int = 0
     holds_colours: bool = False
     trained: bool = True
+    file: str = ""
 
     @property
     def compared(self) -> bool:

