@@ -91,7 +91,7 @@ def _read_layer(
         weights = _floats(numbers, position, count)
         position += 4 * count
     else:
-        raise ValueError("numbers that are quantised")
+        raise ValueError("layers of other networks, or numbers that are quantised")
     bias = _floats(numbers, position, width)
     tensors = {
         "weight": torch.from_numpy(weights.reshape(width, -1, side, side)),
