@@ -340,7 +340,9 @@ def explain_os_error(
 
     ``full`` is appended to the line for a full disk.
     """
-    number = getattr(error, "errno", None)
+    number = None
+    if isinstance(error, OSError):  # GDAL's errors have numbers of their own
+        number = error.errno
     if number in NO_SPACE:
         return f"{target}: the disk is full; make room and run again{full}"
     reason = _REASONS.get(number or 0)

@@ -119,7 +119,7 @@ def white_of(dtype: np.dtype[Any]) -> float:
     """Return the value of white, and of full opacity: 1 in floats, else the highest."""
     if dtype.kind == "f":
         return 1.0
-    return float(np.iinfo(dtype).max)
+    return int(np.iinfo(dtype).max)
 
 
 def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:

@@ -65,7 +65,7 @@ def test_files_are_written_and_quiet_says_nothing(srx, tmp_path):
     "size", ["256", "0x4", "12x", "-3x4", "5x99999", "1.5x2", "3 x 4"]
 )
 def test_wrong_sizes_are_refused_in_one_line(srx, size):
-    result = srx("bench", "-m", "bicubic", f"--size={size}", code=2)
+    result = srx("bench", "-m", "bicubic", "--size", size, code=2)
     (line,) = re.findall(".*Error.*", result.err)
     assert size in line
     assert "WIDTHxHEIGHT" in line

@@ -88,7 +88,10 @@ def test_a_file_enlarges_on_the_command_line(srx, compact, tmp_path):
     [
         (lambda text: "ncnn\n" + text, "no description of a network"),
         (lambda text: text + "Interp small 1 1 a b 0=3 1=0.5 2=0.5\n", "file for x4"),
-        (lambda text: text.replace("Convolution", "InnerProduct", 1), "of other networks"),
+        (
+            lambda text: text.replace("Convolution", "InnerProduct", 1),
+            "of other networks",
+        ),
     ],
 )
 def test_other_files_are_refused_by_name(srx, compact, change, words):

@@ -49,10 +49,12 @@ FAULTY = textwrap.dedent(
     reading._decode = obeying(
         reading._decode, "pixels", lambda picture, _: picture.path.name
     )
-    stream._run = obeying(
-        stream._run,
+    stream._finish_at_once = obeying(
+        stream._finish_at_once,
         "network",
-        lambda _, tiles, begun: " ".join(os.path.basename(t.job.name) for t in tiles),
+        lambda _, batch, task: " ".join(
+            os.path.basename(tile.job.name) for tile in batch.tiles
+        ),
     )
     sys.argv = ["srx", *sys.argv[1:]]
     from srcli.cli.start import main
