@@ -19,8 +19,8 @@ from srcli.layers.network import widened
 from srcli.layers.tiles import GlobalPool, modules_of
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
 
-STRIP_PIXELS = 48 * 1024
-"""Pixels of a strip, with whose maps the cache is filled."""
+STRIP_PIXELS = 24 * 1024
+"""Pixels of a strip: its maps fit into the cache, and few rows are computed twice."""
 HALO = 4
 """Rows above and below a strip that its pixels depend on: one for each 3x3 convolution
 of a block."""
