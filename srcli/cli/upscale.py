@@ -100,7 +100,8 @@ is never replaced without --overwrite.
     "--strength",
     type=SHARE,
     metavar="X",
-    help="How crisp soft and saved photographs become. [default: 0.5 by auto, else 0]",
+    help="Blend of g-idrn-photo (0) and g-idrn-photo-crisp (1); for these and auto. "
+    "[default: by auto 0.5, at x2 1; else 0]",
 )
 @option(
     "--denoise",

@@ -32,9 +32,10 @@ from srcli.models.weights import (
 
 AUTO = "auto"
 USUAL_MODEL = "g-idrn"
-AUTO_STRENGTH = 0.5
-"""Of ``g-idrn-photo`` where ``auto`` chooses it: preferred to 0 on 21 of 25 real
-pictures, without the torn faces of 1 (``benchmarks/sheets.md``)."""
+AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 0.5}
+"""Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it. At x4 a half was preferred
+to 0 on 21 of 25 real pictures, and tears no faces as 1 does; at x2 1 was preferred to a
+half on 19 of 22 (``benchmarks/sheets.md``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,10 +252,10 @@ class UpscaleOptions:
         if self.model == AUTO:
             object.__setattr__(self, "model", USUAL_MODEL)
             object.__setattr__(self, "auto", True)
-        if self.auto and self.engine.strength is None:
-            crisper = replace(self.engine, strength=AUTO_STRENGTH)
-            object.__setattr__(self, "engine", crisper)
         self._choose_scale()
+        if self.auto and self.engine.strength is None:
+            crisper = replace(self.engine, strength=AUTO_STRENGTHS[self.scale])
+            object.__setattr__(self, "engine", crisper)
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
             raise UsageError(
                 f"--suffix {self.suffix}: is a part of a name, without folders"
