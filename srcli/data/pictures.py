@@ -153,7 +153,7 @@ HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
 _ENDING = re.compile(r"(.+?)[_-]?(lr([_-]?x?\d)?|x[2348])", re.IGNORECASE)
 
 
-def refuse_twins(where: Path, names: Sequence[str]) -> None:
+def refuse_lr_names(where: Path, names: Sequence[str]) -> None:
     """Refuse LR pictures that lie among HR ones.
 
     By their stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
@@ -177,7 +177,7 @@ def refuse_twins(where: Path, names: Sequence[str]) -> None:
         )
 
 
-def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
+def refuse_lr_folders(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
     """Refuse LR pictures below the folders of a training, which would be taken for HR.
 
     A folder of LR pictures that is given itself is trained on.
@@ -197,7 +197,7 @@ def refuse_lr(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None:
                 f"lie in folders of LR pictures ({examples}), and would be taken for HR; "
                 + _lr_remedy(root, counts.keys() - set(lr_folders))
             )
-        refuse_twins(root, [ref.name for ref in below])
+        refuse_lr_names(root, [ref.name for ref in below])
 
 
 def _lr_remedy(root: Path, hr_folders: Collection[tuple[str, ...]]) -> str:

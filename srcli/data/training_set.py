@@ -26,11 +26,11 @@ HELD_OUT = (
 # fmt: on
 """Photographs of the training shards that are held out by default, fixed for every
 comparison."""
-FEWEST = 5
+RULE_FEWEST = 5
 """With fewer photographs than this none is held out by rule."""
-SHARE = 0.02
+RULE_SHARE = 0.02
 """Share of the photographs that is held out by rule."""
-MOST = 16
+RULE_MOST = 16
 """Largest number of photographs that are held out by rule."""
 MOST_CROPS = 10
 """Largest number of crops of one photograph that are validated on, the first by
@@ -214,7 +214,7 @@ def split_held_out(
     return train, chosen
 
 
-def split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
+def split_by_rule(refs: list[PictureRef], fewest: int = RULE_FEWEST) -> Split:
     """Hold out a few photographs, if there are ``fewest``; see ``choose_split``."""
     names = sorted({photograph_of(ref.name) for ref in refs})
     if len(names) < fewest:
@@ -224,7 +224,7 @@ def split_by_rule(refs: list[PictureRef], fewest: int = FEWEST) -> Split:
             f"no validation: fewer than {fewest} pictures (name some with --hold-out)"
         )
         return Split(train=refs, held_out=[], reason=reason)
-    count = min(max(round(SHARE * len(names)), 1), MOST)
+    count = min(max(round(RULE_SHARE * len(names)), 1), RULE_MOST)
     train, held_out = split_held_out(refs, names[:count])
     shown = ", ".join(names[: min(count, 3)])
     if count > 3:

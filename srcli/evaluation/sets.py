@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.data.degrading import resampled, through_jpeg
-from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_twins
+from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
@@ -102,7 +102,7 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
         named = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
         hr_folder = _only(named, folder, "HR", "give one by --data") or folder
     hr_paths = list_pictures(hr_folder)
-    refuse_twins(folder, [path.stem for path in hr_paths])
+    refuse_lr_names(folder, [path.stem for path in hr_paths])
     count = Counter(path.stem for path in hr_paths)
     hr = {path.stem if count[path.stem] == 1 else path.name: path for path in hr_paths}
     if lr_folder is None and hr_folder != folder:

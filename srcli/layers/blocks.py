@@ -12,7 +12,7 @@ from srcli.layers.attention import EnhancedSpatialAttention, GatedChannels
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import SkiplessNetwork
 
-STEPS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+UPSAMPLING_FACTORS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 """Factors by which upsampling enlarges, one after the other, by scale."""
 
 
@@ -83,7 +83,7 @@ class Residual(nn.Sequential):
         return torch.add(x, out, alpha=self.share)
 
 
-def in_row(layers: Iterable[nn.Module], x: Tensor, *, slope: float) -> Tensor:
+def run_convolutions(layers: Iterable[nn.Module], x: Tensor, *, slope: float) -> Tensor:
     """Run convolutions in a row, each before a leaky ReLU of a slope, a ReLU for 0."""
     for layer in layers:
         x = convolve(layer, x, slope=slope)
@@ -176,14 +176,14 @@ class ResidualLocalFeatureBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        step = in_row(self.refine, x, slope=self.slope)
+        step = run_convolutions(self.refine, x, slope=self.slope)
         return self.attention(self.fuse(x + step))
 
 
 class ShuffleUpsampling(nn.Sequential):
     """Convolution, sub-pixel shuffle (Shi et al. 2016) and activation, factor by factor.
 
-    The factors of a scale are in ``STEPS``.
+    The factors of a scale are in ``UPSAMPLING_FACTORS``.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class ShuffleUpsampling(nn.Sequential):
         groups: int = 1,
     ) -> None:
         super().__init__()
-        for factor in STEPS[scale]:
+        for factor in UPSAMPLING_FACTORS[scale]:
             self.append(conv(channels, channels * factor**2, groups=groups))
             self.append(nn.PixelShuffle(factor))
             if activation is not None:

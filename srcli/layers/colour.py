@@ -17,23 +17,23 @@ from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
 
 _SHIFT = OFFSET / 255.0
-_FORTH = RGB_TO_YCBCR / 255.0
-_BACK = np.linalg.inv(_FORTH)
+_TO_YCBCR = RGB_TO_YCBCR / 255.0
+_TO_RGB = np.linalg.inv(_TO_YCBCR)
 
 
 def luma(x: Tensor) -> Tensor:
     """Return Y, (N, 1, H, W) in 16/255..235/255, of RGB (N, 3, H, W) in [0, 1]."""
-    return _mix(x, _FORTH[:1]) + float(_SHIFT[0])
+    return _mix(x, _TO_YCBCR[:1]) + float(_SHIFT[0])
 
 
 def rgb_to_ycbcr(x: Tensor) -> Tensor:
     """Return Y, Cb and Cr (in 16/255..240/255) of RGB, not rounded; see ``luma``."""
-    return _shifted(_mix(x, _FORTH), _SHIFT)
+    return _shifted(_mix(x, _TO_YCBCR), _SHIFT)
 
 
 def ycbcr_to_rgb(x: Tensor) -> Tensor:
     """Return RGB of Y, Cb and Cr, not clipped: the inverse of ``rgb_to_ycbcr``."""
-    return _mix(_shifted(x, -_SHIFT), _BACK)
+    return _mix(_shifted(x, -_SHIFT), _TO_RGB)
 
 
 def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:

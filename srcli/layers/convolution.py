@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers import onednn
-from srcli.layers.network import is_half
+from srcli.layers.network import is_autocast
 from srcli.layers.onednn import Geometry
 
 
@@ -147,13 +147,13 @@ class HalfConv2d(nn.Conv2d):
         """Return True for a 1x1 convolution under autocast."""
         if self.kernel_size != (1, 1) or self.stride != (1, 1) or self.groups != 1:
             return False
-        return not self.padding[0] and is_half(x)
+        return not self.padding[0] and is_autocast(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C, H, W)."""
         if self.is_product(x):
             return self.multiply((x,))
-        if is_half(x):
+        if is_autocast(x):
             return self._conv_forward(x, self.half_weight, self.half_bias)
         return super().forward(x)
 

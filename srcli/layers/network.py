@@ -170,7 +170,7 @@ def widened(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def is_half(x: Tensor) -> bool:
+def is_autocast(x: Tensor) -> bool:
     """Return True where autocast computes convolutions of a value in half precision."""
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 

@@ -43,7 +43,7 @@ def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
     return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, biases))
 
 
-def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
+def with_norm(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
     """Return one kernel for a convolution and the normalisation after it, in evaluation.
 
     ``W' = gain W / sqrt(var + eps)``,
@@ -60,7 +60,7 @@ def absorb(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
     )
 
 
-def behind(first: FoldedKernel, second: FoldedKernel) -> FoldedKernel:
+def in_one(first: FoldedKernel, second: FoldedKernel) -> FoldedKernel:
     """Return one kernel equal to two convolutions in a row, one of which is 1x1.
 
     A wide one behind a 1x1 pads by the bias of that, as if that had padded by zeros.
@@ -156,13 +156,13 @@ class ReparameterisedConv(FoldingConv):
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches in evaluation mode."""
-        kernels = [absorb(kernel_of(self.conv), self.conv_norm)]
+        kernels = [with_norm(kernel_of(self.conv), self.conv_norm)]
         if self.point is not None:
-            kernels.append(absorb(kernel_of(self.point), self.point_norm))
+            kernels.append(with_norm(kernel_of(self.point), self.point_norm))
         if self.identity:
             eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)
             unchanged = FoldedKernel(eyes[..., None, None], torch.zeros_like(eyes[0]))
-            kernels.append(absorb(unchanged, self.identity_norm))
+            kernels.append(with_norm(unchanged, self.identity_norm))
         return fold(kernels)
 
     def deploy(self) -> nn.Module:

@@ -127,7 +127,9 @@ def bicubic_phases(scale: int) -> Tensor:
 
 
 @torch.no_grad()
-def carry_by_corners(head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float) -> int:
+def start_bicubic_by_corners(
+    head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float
+) -> int:
     """Let a network enlarge bicubically by copies of the picture in its first channels.
 
     Twelve channels of ``head`` become copies of R, G and B, each moved by a pixel to

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import conv, convs, in_row, repeat
+from srcli.layers.blocks import conv, convs, repeat, run_convolutions
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network
 from srcli.layers.reproducible import sigmoid
-from srcli.layers.resize import CORNERS, carry_by_corners
+from srcli.layers.resize import CORNERS, start_bicubic_by_corners
 
 
 class AttentiveGenerator(Network):
@@ -96,7 +96,7 @@ class AttentiveGenerator(Network):
             mapped = torch.cat([features, maps[-1]], dim=1)
         else:
             mapped = state
-        mapped = in_row(self.mapping, mapped, slope=0.0)
+        mapped = run_convolutions(self.mapping, mapped, slope=0.0)
         return F.pixel_shuffle(self.up(mapped + features), self.scale), maps[1:]
 
     @torch.no_grad()
@@ -107,7 +107,7 @@ class AttentiveGenerator(Network):
         Fewer than twelve channels have no such start (ModelError).
         """
         self.up.weight[:, : 3 * len(CORNERS)] = 0
-        count = carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
+        count = start_bicubic_by_corners(self.head, self.up, self.scale, gain=deep_gain)
         end = self.mapping[-1]
         assert isinstance(end, nn.Conv2d)
         # Small and not zero: behind a ReLU, zeros would never learn.
@@ -187,7 +187,7 @@ class ResidualDenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         if self.fuse is None:
-            return torch.add(x, in_row(self.convolutions, x, slope=0.0))
+            return torch.add(x, run_convolutions(self.convolutions, x, slope=0.0))
         outputs = [x]
         for convolution in self.convolutions:
             outputs.append(convolve_joined(convolution, outputs, slope=0.0))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from srcli.errors import RecipeError
-from srcli.layers.blocks import conv, convs, in_row
+from srcli.layers.blocks import conv, convs, run_convolutions
 from srcli.layers.convolution import convolve
 from srcli.layers.features import PhotoFeatures
 from srcli.layers.network import Network
@@ -56,7 +56,7 @@ class AutoEncoder(Network):
         self.last = conv(decoder[-1], 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        x = in_row(self.encoder, x, slope=SLOPE)
+        x = run_convolutions(self.encoder, x, slope=SLOPE)
         for layer in self.decoder:
             x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), SLOPE)
         return self.last(x)
@@ -89,7 +89,7 @@ class Classifier(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1) of (N, 3, size, size) being real."""
-        x = in_row(self.encoder, x, slope=SLOPE).flatten(1)
+        x = run_convolutions(self.encoder, x, slope=SLOPE).flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), SLOPE)
         return self.last(x)
@@ -115,7 +115,7 @@ class PatchClassifier(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
-        return self.last(in_row((*self.encoder, self.middle), x, slope=SLOPE))
+        return self.last(run_convolutions((*self.encoder, self.middle), x, slope=SLOPE))
 
 
 class UNet(Network):
@@ -147,7 +147,7 @@ class UNet(Network):
         for layer in self.up:
             larger = F.interpolate(x, scale_factor=2, mode="bilinear")
             x = convolve(layer, larger, slope=SLOPE) + levels.pop()
-        return self.last(in_row(self.end, x, slope=SLOPE))
+        return self.last(run_convolutions(self.end, x, slope=SLOPE))
 
 
 class FeatureClassifier(Network):
@@ -186,14 +186,16 @@ class FeatureClassifier(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         """Return logits (N, maps, h, w) of pictures being real; LR is channels 3 to 5."""
-        seen = in_row(self.seen, F.avg_pool2d(x[:, 3:], 4) * 4 - 2, slope=SLOPE)
+        seen = run_convolutions(
+            self.seen, F.avg_pool2d(x[:, 3:], 4) * 4 - 2, slope=SLOPE
+        )
         logits: list[Tensor] = []
         for number, features in enumerate(self.features(x[:, :3])):
             features = convolve(self.first[number], features, slope=SLOPE)
             lr_features = F.interpolate(seen, features.shape[2:], mode="bilinear")
             joined = torch.cat([features, lr_features], 1)
             layers = (self.joined[number], self.middle[number])
-            logit = self.last[number](in_row(layers, joined, slope=SLOPE))
+            logit = self.last[number](run_convolutions(layers, joined, slope=SLOPE))
             if logits:
                 logit = F.interpolate(logit, logits[0].shape[2:])
             logits.append(logit)

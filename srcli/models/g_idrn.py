@@ -19,7 +19,7 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.convolution import convolve, convolve_joined
-from srcli.layers.network import Network, full_precision, is_half
+from srcli.layers.network import Network, full_precision, is_autocast
 from srcli.layers.resize import bicubic_phases
 
 
@@ -127,7 +127,7 @@ class GIDRN(Network):
         return F.pixel_shuffle(out, self.scale)
 
     def _deep_path(self, x: Tensor) -> Tensor:
-        if self.merged is not None and is_half(x):
+        if self.merged is not None and is_autocast(x):
             return self.merged(x)
         head: Tensor = self.head(x)
         features: Tensor = self.body(head)

@@ -63,19 +63,19 @@ class Candidate(NamedTuple):
 _MOST_BUILT = 100
 """Most parameter tensors that a constructor may make for each tensor of the file."""
 
-FIXED = 1e-2
+LARGEST_FIXED_SHIFT = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
 PUBLISHED: Mapping[str, Any] = tomllib.loads(
     shipped_text("published_files.toml", "srcli.models")
 )
 """The files of authors that are known, by the names of their tensors."""
-FAITHFUL = 20.0
+LEAST_CONSISTENCY = 20.0
 """Least PSNR in dB, of the test picture and its enlargement made small again
 (``consistency``), of a network that enlarges. All shipped weights, those trained
 against a discriminator and on degraded photographs included, bicubic interpolation, and
 16 published files of six networks have 37 and more; files of relatives with another
 skip, and networks without training or skip, 18 and less (benchmarks/value_ranges.py)."""
-CLEARLY = 10.0
+LEAST_RANGE_GAIN = 10.0
 """PSNR in dB by which another range of values must be better to be the right one. The
 right one was better by 21 and more in every published file, and in no trained network
 the wrong one was."""
@@ -159,7 +159,7 @@ def _build_foreign(
     if value_range is None:
         network.white, figures = best_range(network)
         reason = ", as a test picture shows"
-        if figures[network.white] < FAITHFUL:
+        if figures[network.white] < LEAST_CONSISTENCY:
             return _build_relative(path, tensors, info, figures)
     else:
         network.white = float(value_range)
@@ -176,7 +176,7 @@ def _build_relative(
     # Where spandrel fails, too, the error that follows says more than its own.
     with suppress(ModelError, RuntimeError, ValueError):
         network, about = _build_by_spandrel(path, tensors, info.scale)
-        if consistency(network.eval()) >= FAITHFUL:
+        if consistency(network.eval()) >= LEAST_CONSISTENCY:
             reason = f"{info.model} itself enlarges nothing with it"
             return network, about, f"read by spandrel, as {reason}"
     tried = ", ".join(
@@ -184,9 +184,9 @@ def _build_relative(
     )
     raise ModelError(
         f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with "
-        f"other code: a test picture does not come out enlarged (dB: {tried}; {FAITHFUL:g} "
-        "are needed), and spandrel does not read it, either, or is not installed; "
-        "--value-range 1 or 255 uses it as it is"
+        f"other code: a test picture does not come out enlarged (dB: {tried}; "
+        f"{LEAST_CONSISTENCY:g} are needed), and spandrel does not read it, either, or is "
+        "not installed; --value-range 1 or 255 uses it as it is"
     )
 
 
@@ -252,7 +252,7 @@ def _describe_unknown(tensors: Tensors, error: Exception) -> str:
     unfit = [candidate for candidate in candidates if candidate.misfits]
     if unfit:
         match, misfits = min(unfit, key=lambda candidate: len(candidate.misfits))
-        hint = f"what comes nearest {_misfit(match.info, misfits)}; {hint}"
+        hint = f"what comes nearest {_describe_misfits(match.info, misfits)}; {hint}"
     size = sum(value.numel() for value in tensors.values())
     return (
         f"does not say which network it belongs to, and none has such tensors "
@@ -287,7 +287,7 @@ def best_range(network: Network) -> tuple[float, dict[float, float]]:
         figures[white] = consistency(network)
     network.white = usual
     best = max(figures, key=figures.__getitem__)
-    if figures[best] > figures[usual] + CLEARLY:
+    if figures[best] > figures[usual] + LEAST_RANGE_GAIN:
         return best, figures
     return usual, figures
 
@@ -378,7 +378,7 @@ def differences(
     return sorted(misfits), outline
 
 
-def _misfit(info: WeightsInfo, misfits: Sequence[str]) -> str:
+def _describe_misfits(info: WeightsInfo, misfits: Sequence[str]) -> str:
     text = f"does not fit {info.model} x{info.scale}: {misfits[0]}"
     if len(misfits) > 1:
         text += f", and {len(misfits) - 1} others"
@@ -392,7 +392,7 @@ def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     if misfits:
-        raise ModelError(f"{path}: {_misfit(info, misfits)}")
+        raise ModelError(f"{path}: {_describe_misfits(info, misfits)}")
     state = {
         key: tensors[key].to(value.dtype, copy=True)
         for key, value in network.state_dict().items()
@@ -466,7 +466,7 @@ def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:
     mixing = before[:, :, 0, 0]
     offset = mixing @ mean + subtracted
     surplus = added - mean
-    if max(offset.abs().max(), surplus.abs().max()) < FIXED:
+    if max(offset.abs().max(), surplus.abs().max()) < LARGEST_FIXED_SHIFT:
         return folded
     kernel = tensors[f"{head}.weight"]
     folded[f"{head}.weight"] = torch.einsum("omhw,mi->oihw", kernel, mixing)

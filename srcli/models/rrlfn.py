@@ -11,7 +11,7 @@ from srcli.layers.attention import EnhancedSpatialAttention
 from srcli.layers.blocks import ResidualLocalFeatureBlock, conv, damp, repeat
 from srcli.layers.network import full_precision
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
-from srcli.layers.resize import carry_by_corners
+from srcli.layers.resize import start_bicubic_by_corners
 
 
 class RRLFN(TrainedWithBranches):
@@ -94,5 +94,5 @@ class RRLFN(TrainedWithBranches):
         convolution and of the upsampling. A network of fewer than 12 channels has no
         such start (ModelError).
         """
-        carry_by_corners(self.head, self.up, self.scale, gain=deep_gain)
+        start_bicubic_by_corners(self.head, self.up, self.scale, gain=deep_gain)
         damp(self.tail, deep_gain)

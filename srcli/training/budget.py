@@ -16,16 +16,16 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 class Budget:
     """The length of a training or a stage, above zero: iterations, or seconds if it is timed."""
 
-    total: float
+    length: float
     timed: bool = False
 
-    def done(self, step: int, elapsed: float) -> float:
-        """Return the part of ``total`` that steps or seconds have used."""
+    def used(self, step: int, elapsed: float) -> float:
+        """Return the part of ``length`` that steps or seconds have used."""
         return elapsed if self.timed else float(step)
 
-    def progress(self, step: int, elapsed: float) -> float:
-        """Return the used fraction of the budget, 0..1; see ``done``."""
-        return min(self.done(step, elapsed) / self.total, 1.0)
+    def fraction(self, step: int, elapsed: float) -> float:
+        """Return the used fraction of the budget, 0..1; see ``used``."""
+        return min(self.used(step, elapsed) / self.length, 1.0)
 
 
 def parse_budget(text: str) -> Budget:
@@ -42,7 +42,7 @@ def parse_seconds(text: str) -> float:
     """Read a time (``90s``, ``5m``), that of ``--checkpoint-every``, as seconds."""
     with suppress(RecipeError):
         if (budget := parse_budget(text)).timed:
-            return budget.total
+            return budget.length
     raise RecipeError(f"--checkpoint-every {text}: give a time (90s, 5m, 2h)")
 
 
@@ -58,8 +58,8 @@ def stage_budgets(recipe: TrainRecipe, text: str | None) -> list[Budget]:
     budget = parse_budget(text)
     total = sum(parts)
     if budget.timed:
-        return [Budget(budget.total * steps / total, timed=True) for steps in parts]
-    steps = int(budget.total)
+        return [Budget(budget.length * steps / total, timed=True) for steps in parts]
+    steps = int(budget.length)
     stages = range(len(parts))
     if steps < len(parts):
         raise RecipeError(

@@ -160,7 +160,7 @@ class RunFolder:
         if lengths != stage_budgets(recipe, stored.budget):
             position = read_position(self.state)
             ended = position.stage >= len(lengths)
-            if ended and lengths[-1].progress(position.step, position.elapsed) == 1:
+            if ended and lengths[-1].fraction(position.step, position.elapsed) == 1:
                 raise UsageError(
                     f"--budget {merged.budget}: the training in {self.path} is finished after "
                     f"{position.total} iterations; give a longer one to go on"

@@ -28,7 +28,7 @@ from srcli.training.folder import (
     write_entry,
     write_state,
 )
-from srcli.training.optimizers import part, prefixed, rate_at
+from srcli.training.optimizers import prefixed, rate_at, without_prefix
 from srcli.training.steps import StepContext, SupervisedStep, make_step
 
 LOG_STEPS = 50
@@ -155,8 +155,8 @@ class Trainer:
 
         def restore() -> None:
             with resumable(state):
-                self.network.load_state_dict(part(tensors, "network."))
-                averages = part(tensors, "ema.")
+                self.network.load_state_dict(without_prefix(tensors, "network."))
+                averages = without_prefix(tensors, "ema.")
                 for key, value in self.ema.averages.items():
                     value.copy_(averages[key])
                 self.step.restore(tensors)
@@ -165,7 +165,7 @@ class Trainer:
         position = self.position
         budget = self.budgets[-1]
         ended = position.stage == len(self.budgets) and position.step > 0
-        if ended and budget.progress(position.step, position.elapsed) < 1:
+        if ended and budget.fraction(position.step, position.elapsed) < 1:
             position.stage -= 1
         self.team.on_rank_zero(partial(rewind, self.files.log, position.total))
         return True
@@ -216,17 +216,17 @@ class Trainer:
         budget = self.budgets[position.stage]
         task = self.progress.task(
             f"stage {position.stage + 1}/{len(self.budgets)}",
-            total=budget.total,
+            total=budget.length,
             unit="s" if budget.timed else "it",
         )
         self._values = []
         self._saved = self._logged = time.monotonic()
         self._began = self._saved - position.elapsed
         with closing(task):
-            shown = budget.done(position.step, position.elapsed)
+            shown = budget.used(position.step, position.elapsed)
             task.advance(shown)
             while True:
-                self._done = budget.progress(position.step, position.elapsed)
+                self._done = budget.fraction(position.step, position.elapsed)
                 if self._done >= 1:
                     break
                 values = self.train_on_batch(stage, self._done)
@@ -244,7 +244,7 @@ class Trainer:
                 if stopped or save:
                     team.on_rank_zero(self.checkpoint)
                     self._saved = self._began + position.elapsed
-                done = budget.done(position.step, position.elapsed)
+                done = budget.used(position.step, position.elapsed)
                 task.advance(done - shown)
                 shown = done
                 if stopped:
@@ -273,7 +273,7 @@ class Trainer:
         if position.step % LOG_STEPS == 0:
             self._log(task)
         elapsed, save = self._look_at_clock()
-        after = self.budgets[position.stage].progress(position.step, elapsed)
+        after = self.budgets[position.stage].fraction(position.step, elapsed)
         validate = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
         if position.total % self.recipe.validate_every == 0:
             validate = True

@@ -151,7 +151,7 @@ def restore_optimizer(
                 slots[key] = value.to(parameter.device)
 
 
-def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with ``prefix``, without it."""
     named = {}
     for name, tensor in tensors.items():
@@ -161,7 +161,7 @@ def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with ``prefix`` before their names, as ``part`` takes them."""
+    """Return the tensors with ``prefix`` before their names, as ``without_prefix`` takes them."""
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 

@@ -22,10 +22,10 @@ from srcli.training.optimizers import (
     apply_gradients,
     make_optimizer,
     optimizer_tensors,
-    part,
     prefixed,
     rate_factor,
     restore_optimizer,
+    without_prefix,
 )
 from srcli.training.parallel import ALONE, Team, average_values
 
@@ -201,7 +201,7 @@ class SupervisedStep:
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
-        restore_optimizer(self.optimizer, part(tensors, "optimizer."))
+        restore_optimizer(self.optimizer, without_prefix(tensors, "optimizer."))
 
 
 class AdversarialStep(SupervisedStep):
@@ -235,7 +235,7 @@ class AdversarialStep(SupervisedStep):
             )
         self.discriminator = self.numerics.placed(network)
         self.sees_lr = network.input_channels == 6
-        self._judge_weights = [
+        self._discriminator_weights = [
             p for p in self.discriminator.parameters() if p.requires_grad
         ]
         self.is_began = settings.discriminator == "ae"
@@ -252,7 +252,9 @@ class AdversarialStep(SupervisedStep):
             raise RecipeError(
                 f"jitter={jitter} leaves nothing of patches of {size} output pixels"
             )
-        self._second = make_optimizer(self.discriminator, settings.optimizer)
+        self._discriminator_optimizer = make_optimizer(
+            self.discriminator, settings.optimizer
+        )
         self._seed = context.seed
         self._calls = 0
 
@@ -274,20 +276,22 @@ class AdversarialStep(SupervisedStep):
         if self.is_began:
             l_real = (on_real - real).abs().mean()
             l_fake = (on_fake - fake).abs().mean()
-            push = l_fake
-            judged = l_real - self.balance * l_fake
+            generator_term = l_fake
+            discriminator_loss = l_real - self.balance * l_fake
         else:
             l_real = cross_entropy(on_real, 1.0)
             l_fake = cross_entropy(on_fake, 0.0)
             # The generator's is -log D(G(z)), which does not fade while the
             # discriminator is sure.
-            push = cross_entropy(on_fake, 1.0)
-            judged = l_real + l_fake
+            generator_term = cross_entropy(on_fake, 1.0)
+            discriminator_loss = l_real + l_fake
         weight = self.settings.weight
         if weight:
             # The gradient at the picture alone: the discriminator's weights stay out of
             # it.
-            (gradient,) = torch.autograd.grad(push, fake_image, retain_graph=True)
+            (gradient,) = torch.autograd.grad(
+                generator_term, fake_image, retain_graph=True
+            )
             if self.settings.textured:
                 gradient = gradient * texture(hr_image)
             torch.autograd.backward([loss, sr_image], [None, weight * gradient])
@@ -295,9 +299,9 @@ class AdversarialStep(SupervisedStep):
             loss.backward()  # type: ignore[no-untyped-call]
         # Only as far as its weights lie: pictures, and features that stay as they are,
         # need none.
-        judged.backward(inputs=self._judge_weights)  # type: ignore[no-untyped-call]
+        discriminator_loss.backward(inputs=self._discriminator_weights)  # type: ignore[no-untyped-call]
         values = {
-            "loss": loss.detach() + weight * push.detach(),
+            "loss": loss.detach() + weight * generator_term.detach(),
             "l_real": l_real.detach(),
             "l_fake": l_fake.detach(),
         }
@@ -312,14 +316,14 @@ class AdversarialStep(SupervisedStep):
             values["k_t"] = self.balance
             values["M"] = values["l_real"] + surplus.abs()
         self._apply(self.optimizer, self.stage.optimizer, done)
-        self._apply(self._second, self.settings.optimizer, done)
+        self._apply(self._discriminator_optimizer, self.settings.optimizer, done)
         return values
 
     def state(self) -> dict[str, Tensor]:
         """Return the state of both optimisers, of the discriminator and of the balance."""
         state = super().state()
         state |= prefixed("discriminator.", self.discriminator.state_dict())
-        state |= prefixed("second.", optimizer_tensors(self._second))
+        state |= prefixed("second.", optimizer_tensors(self._discriminator_optimizer))
         if self.is_began:
             state["adversarial_loss.balance"] = self.balance
         calls = torch.tensor(self._calls, device=self.numerics.device)
@@ -329,8 +333,10 @@ class AdversarialStep(SupervisedStep):
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what ``state`` returned."""
         super().restore(tensors)
-        self.discriminator.load_state_dict(part(tensors, "discriminator."))
-        restore_optimizer(self._second, part(tensors, "second."))
+        self.discriminator.load_state_dict(without_prefix(tensors, "discriminator."))
+        restore_optimizer(
+            self._discriminator_optimizer, without_prefix(tensors, "second.")
+        )
         if self.is_began:
             self.balance = tensors["adversarial_loss.balance"].to(self.numerics.device)
         self._calls = int(tensors["jitter.calls"])

@@ -20,7 +20,7 @@ from torch import nn
 
 from srcli import upscale
 from srcli.inference.building import choose_tiling
-from srcli.models.recognition import FAITHFUL, best_range
+from srcli.models.recognition import LEAST_CONSISTENCY, best_range
 from srcli.models.weights import default_scale, load_model, weights_dir
 from tests.fixtures.pictures import read_pixels
 
@@ -138,7 +138,7 @@ def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
     network = load_model(str(weights_dir() / f"{name}.safetensors"))
     top, figures = best_range(network)
     assert top == 1
-    assert figures[top] > FAITHFUL + 10
+    assert figures[top] > LEAST_CONSISTENCY + 10
 
 
 def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(
@@ -406,7 +406,7 @@ def test_models_tells_what_was_recognised_by_which_names_and_how_it_enlarges(srx
         assert words in text
     (model,) = json.loads(srx("models -v w.pth --json -", code=0).out)
     figures = model["cards"][0]["test_picture"]
-    assert figures["255"] > FAITHFUL > figures["1"]
+    assert figures["255"] > LEAST_CONSISTENCY > figures["1"]
     assert (
         f"{figures['1']:.1f} dB with values to 1, {figures['255']:.1f} dB with values"
         in text

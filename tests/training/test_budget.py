@@ -53,7 +53,7 @@ def test_stages_share_a_budget_by_their_iterations():
     assert stage_budgets(recipe, None) == [Budget(300), Budget(100)]
     assert stage_budgets(recipe, "40") == [Budget(30), Budget(10)]
     assert stage_budgets(recipe, "8s") == [Budget(6, timed=True), Budget(2, timed=True)]
-    assert stage_budgets(recipe, "2")[1].total == 1
+    assert stage_budgets(recipe, "2")[1].length == 1
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_iterations_of_all_stages_are_those_of_the_budget(whole, parts, shar
     recipe = replace(
         G_IDRN, stages=tuple(replace(stage, steps=steps) for steps in parts)
     )
-    totals = [budget.total for budget in stage_budgets(recipe, str(whole))]
+    totals = [budget.length for budget in stage_budgets(recipe, str(whole))]
     assert totals == shares
     assert sum(shares) == whole
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
 from srcli.layers.blocks import (
-    STEPS,
+    UPSAMPLING_FACTORS,
     Concatenation,
     FeatureDistillationBlock,
     LongSkip,
@@ -169,7 +169,7 @@ class PAN(Network):
         self.tail = conv(channels, channels)
         self.up = nn.Sequential()
         width = channels
-        for factor in STEPS[scale]:
+        for factor in UPSAMPLING_FACTORS[scale]:
             self.up.append(AttentiveUpsampling(width, up_channels, factor))
             width = up_channels
         self.last = conv(up_channels, 3)

@@ -11,14 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.blocks import STEPS, conv, convs, in_row, repeat
+from srcli.layers.blocks import (
+    UPSAMPLING_FACTORS,
+    conv,
+    convs,
+    repeat,
+    run_convolutions,
+)
 from srcli.layers.network import Network
 from srcli.layers.reparameterised import (
     FoldedKernel,
     FoldingConv,
     TrainedWithBranches,
-    behind,
     fold,
+    in_one,
     kernel_of,
 )
 from srcli.layers.resize import BicubicEnlargement
@@ -134,7 +140,9 @@ class VDSR(LumaNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         image: Tensor = self.enlarge(x)
-        out: Tensor = self.layers[-1](in_row(self.layers[:-1], image, slope=0.0))
+        out: Tensor = self.layers[-1](
+            run_convolutions(self.layers[:-1], image, slope=0.0)
+        )
         return image + out.float()
 
     @staticmethod
@@ -172,7 +180,7 @@ class DRCN(LumaNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         image: Tensor = self.enlarge(x)
-        features = in_row(self.embed, image, slope=0.0)
+        features = run_convolutions(self.embed, image, slope=0.0)
         total = torch.zeros_like(image)
         widen, narrow = self.rebuild
         for share in self.shares / self.shares.sum():
@@ -298,7 +306,7 @@ class IDN(LumaNetwork):
         self.skip = BicubicEnlargement(scale=scale)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        features = in_row(self.head, x, slope=IDN.SLOPE)
+        features = run_convolutions(self.head, x, slope=IDN.SLOPE)
         return torch.add(self.up(self.body(features)).float(), self.skip(x))
 
 
@@ -327,9 +335,9 @@ class EnhancementBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        out = in_row(self.first, x, slope=IDN.SLOPE)
+        out = run_convolutions(self.first, x, slope=IDN.SLOPE)
         shortcut = torch.cat([x, out[:, : self.quarter]], dim=1)
-        out = in_row(self.second, out[:, self.quarter :], slope=IDN.SLOPE)
+        out = run_convolutions(self.second, out[:, self.quarter :], slope=IDN.SLOPE)
         return F.leaky_relu(self.fuse(out + shortcut), IDN.SLOPE)
 
 
@@ -347,7 +355,9 @@ class LapSRN(LumaNetwork):
     def __init__(self, *, scale: int = 4, channels: int = 64, depth: int = 10) -> None:
         super().__init__(scale)
         self.head = conv(1, channels)
-        self.levels = nn.ModuleList(PyramidLevel(channels, depth) for _ in STEPS[scale])
+        self.levels = nn.ModuleList(
+            PyramidLevel(channels, depth) for _ in UPSAMPLING_FACTORS[scale]
+        )
 
     def _enlarge(self, x: Tensor) -> Tensor:
         features = F.leaky_relu(self.head(x), LapSRN.SLOPE)
@@ -374,7 +384,7 @@ class PyramidLevel(nn.Module):
 
     def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Double (N, C, H, W) and (N, 1, H, W)."""
-        features = in_row(self.layers, features, slope=LapSRN.SLOPE)
+        features = run_convolutions(self.layers, features, slope=LapSRN.SLOPE)
         # The last row and column are cut off, as in the authors' code.
         features = F.leaky_relu(self.up(features)[..., :-1, :-1], LapSRN.SLOPE)
         return features, self.enlarge(image) + self.residual(features)
@@ -429,7 +439,7 @@ class ECBSR(TrainedWithBranches):
                     own[f"conv1x1_3x3.{n}"] for n in ("k0", "b0", "k1", "b1")
                 )
                 kernels.append(
-                    behind(FoldedKernel(point, shift), FoldedKernel(wide, bias))
+                    in_one(FoldedKernel(point, shift), FoldedKernel(wide, bias))
                 )
             for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
                 if f"{edge}.k0" in own:
@@ -472,7 +482,7 @@ class EdgeOrientedConv(FoldingConv):
         """Return the 3x3 kernel that equals all branches."""
         weight, bias = kernel_of(self.conv)
         kernels = [FoldedKernel(weight, bias + self.shift)]
-        kernels.append(behind(kernel_of(self.point), kernel_of(self.wide)))
+        kernels.append(in_one(kernel_of(self.point), kernel_of(self.wide)))
         for edge, mask, gain in zip(self.edges, self.masks, self.gains, strict=True):
             kernels.append(
                 FoldedKernel(edge.weight * mask * gain, torch.zeros_like(self.shift))

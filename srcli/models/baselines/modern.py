@@ -22,8 +22,8 @@ from srcli.layers.reparameterised import (
     FoldedKernel,
     FoldingConv,
     TrainedWithBranches,
-    behind,
     fold,
+    in_one,
     kernel_of,
 )
 from srcli.layers.reproducible import GELU, gelu, sigmoid, silu
@@ -208,7 +208,7 @@ class ExpandedConv(FoldingConv):
         """Return the 3x3 kernel that equals all branches."""
         layers = (self.point, self.wide, self.narrow, self.skip)
         point, wide, narrow, skip = map(kernel_of, layers)
-        return fold([behind(behind(point, wide), narrow), skip])
+        return fold([in_one(in_one(point, wide), narrow), skip])
 
     @torch.no_grad()
     def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:

@@ -13,9 +13,9 @@ from srcli.layers.blocks import (
     ShuffleUpsampling,
     conv,
     convs,
-    in_row,
     outputs_in_row,
     repeat,
+    run_convolutions,
 )
 from srcli.layers.network import Network, SkiplessNetwork
 
@@ -285,6 +285,6 @@ class CFSRCNN(Network):
             outputs.append(extract(F.relu_(squeeze(joined))))
             joined = F.relu_(torch.cat(outputs[-2:], dim=1))
         features = F.relu_(sum(outputs, start=self.merge(joined)))
-        features = in_row(self.enhance, features, slope=0.0)
+        features = run_convolutions(self.enhance, features, slope=0.0)
         features = F.relu_(self.up(features) + self.up(head))
-        return self.last(in_row(self.refine, features, slope=0.0))
+        return self.last(run_convolutions(self.refine, features, slope=0.0))

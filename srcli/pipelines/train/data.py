@@ -25,7 +25,7 @@ from srcli.data.pictures import (
     digest,
     find_pictures,
     read_pictures,
-    refuse_lr,
+    refuse_lr_folders,
 )
 from srcli.data.training_set import (
     DataSelection,
@@ -99,7 +99,7 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
         # by their files' names: Canon_001_HR and Canon_002_HR are not crops of one
         # photograph
         refs += [replace(ref, label="") for ref in pictures.items]
-    refuse_lr(selection.data, refs)
+    refuse_lr_folders(selection.data, refs)
     return refs
 
 
