@@ -28,9 +28,9 @@ FAULTY = textwrap.dedent(
 
     def obey(name):
         if "crash" in name:
-            os.kill(os.getpid(), signal.SIGSEGV)
+            signal.raise_signal(signal.SIGSEGV)  # in this thread, before all else
         if "kill" in name:
-            os.kill(os.getpid(), signal.SIGKILL)
+            signal.raise_signal(signal.SIGKILL)
         if "hang" in name:
             pathlib.Path(__file__).with_name("hangs").touch()
             ctypes.PyDLL(None).sleep(600)  # with Python's lock
