@@ -141,10 +141,9 @@ class GIDRN(Network):
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
         """Begin as a bicubic enlargement, plus a little of the network's deep path.
 
-        The non-local block passes features on as they are at first: from random weights
-        it adds the same to all pixels, which short trainings take long to unlearn
-        (EXPERIMENTS.md). ``deep_gain`` is the factor on the initial weights of the deep
-        path's last convolution.
+        The non-local block passes features on as they are: from random weights it adds
+        the same to all pixels, which trainings take long to unlearn. ``deep_gain`` is
+        the factor on the initial weights of the deep path's last convolution.
         """
         damp(self.up, deep_gain)
         if self.non_local is not None:
@@ -162,8 +161,7 @@ class DenseShortcut(nn.Module):
     """Modules in a row, with shares of all earlier inputs in each output (DSNet 2021).
 
     ``x_j = M_j(x_{j-1}) + sum of w_i^j * x_{i-1}`` over i < j, with ``include_self``
-    over i <= j. All modules keep the shape of their input; ``initial`` is the start
-    value of the learnt shares w.
+    over i <= j; shapes stay. ``initial`` is the start value of the learnt shares w.
     """
 
     def __init__(
