@@ -68,7 +68,7 @@ models = option(
 value_range = option(
     "--value-range",
     type=Choice([1, 255]),
-    help="Value of white, 1 or 255, inside a network of others. [default: tried out]",
+    help="White inside a third-party network, 1 or 255. [default: found by a test]",
 )
 scales = option(
     "-s",
@@ -127,7 +127,7 @@ executor = option(
     "--executor",
     metavar="local|ray|ray://HOST:PORT",
     default="local",
-    help="ray: on a Ray cluster (pip install 'ray[client]').",
+    help="ray: on a Ray cluster (pip install 'srcli[ray]').",
 )
 precision = option(
     "--precision",

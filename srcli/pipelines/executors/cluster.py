@@ -132,7 +132,7 @@ class RayExecutor(ProcessExecutor):
             import ray
         except ImportError as error:
             raise UsageError(
-                f"--executor {self.cluster}: Ray is missing; pip install 'ray[client]'"
+                f"--executor {self.cluster}: Ray is missing; pip install 'srcli[ray]'"
             ) from error
         if not ray.is_initialized():
             former = signal.getsignal(signal.SIGTERM)

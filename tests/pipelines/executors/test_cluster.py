@@ -110,7 +110,7 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
 def test_ray_is_asked_for_by_name(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(
-        UsageError, match=r"--executor ray: Ray is missing; pip install 'ray"
+        UsageError, match=r"--executor ray: Ray is missing; pip install 'srcli\[ray\]"
     ):
         RayExecutor("ray").slots  # noqa: B018 - connects
     with pytest.raises(UsageError, match="--device cuda:1: Ray chooses the GPU"):
