@@ -87,7 +87,7 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
     type=parse_names,
     metavar="NAMES",
     default="psnr,ssim,ifc,consistency",
-    help="Others: low, high (frequencies), lpips, dists (pip install 'srcli[perceptual]').",
+    help="Others: low, high (frequencies), lpips, dists (which need piq).",
 )
 @option(
     "--protocol",

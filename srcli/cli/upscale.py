@@ -100,8 +100,7 @@ is never replaced without --overwrite.
     "--strength",
     type=SHARE,
     metavar="X",
-    help="Blend of g-idrn-photo (0) and g-idrn-photo-crisp (1); for these and auto. "
-    "[default: by auto 0.5, at x2 1; else 0]",
+    help="From g-idrn-photo (0) to its crisp form (1). [default: 0; auto: 0.5, x2: 1]",
 )
 @option(
     "--denoise",
