@@ -47,13 +47,16 @@ class StripShortcut(DenseShortcut):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        if self._is_large_picture(x):
+        if not self._are_large_pictures(x):
+            return super().forward(x)
+        if len(x) == 1:
             return _shortcut(self, x)
-        return super().forward(x)
+        # one by one, so that a picture comes out the same in every batch
+        return torch.cat([_shortcut(self, picture) for picture in torch.split(x, 1)])
 
-    def _is_large_picture(self, x: Tensor) -> bool:
-        """Tell if an input is one picture of several strips, and no tile of a larger one."""
-        if x.device.type != "cpu" or torch.is_grad_enabled() or len(x) > 1:
+    def _are_large_pictures(self, x: Tensor) -> bool:
+        """Tell if inputs are pictures of several strips, and no tiles of larger ones."""
+        if x.device.type != "cpu" or torch.is_grad_enabled():
             return False
         if x[0, 0].numel() < 2 * STRIP_PIXELS:
             return False

@@ -38,6 +38,14 @@ def test_strips_give_what_the_whole_picture_gives(monkeypatch, picture, include_
         )
 
 
+def test_a_picture_comes_out_the_same_in_every_batch(monkeypatch, picture):
+    _, by_strips = pair(monkeypatch)
+    with torch.inference_mode():
+        maps = by_strips.head(torch.cat([picture, picture.flip(3)]))
+        alone = by_strips.body(maps[:1])
+        torch.testing.assert_close(by_strips.body(maps)[:1], alone, rtol=0, atol=0)
+
+
 def test_pixels_depend_on_no_more_rows_than_the_halo(monkeypatch, picture):
     _, by_strips = pair(monkeypatch)
     monkeypatch.setattr(strips, "HALO", strips.HALO - 1)
