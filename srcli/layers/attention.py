@@ -203,7 +203,11 @@ class AsymmetricNonLocal(nn.Module):
         if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined, no-untyped-call]
             return grid_means(maps, self.bins)
         if maps.device.type == "cpu":
-            pools = [F.adaptive_avg_pool2d(maps, side) for side in self.bins]
+            # adds up large maps in another order where there are several
+            pools = [
+                apply_to_each(partial(F.adaptive_avg_pool2d, output_size=side), maps)
+                for side in self.bins
+            ]
             return torch.cat([pool.flatten(2) for pool in pools], dim=2)
         if torch.compiler.is_compiling():
             return grid_means(maps, self.bins)
