@@ -43,11 +43,7 @@ class ChannelAttention(GatedChannels):
 
     def gate(self, x: Tensor) -> Tensor:
         """Return a gate (1 or N, C, 1, 1) in (0, 1) for (N, C, H, W)."""
-        return self.gate_of(self.pool(x))
-
-    def gate_of(self, pooled: Tensor) -> Tensor:
-        """Return the gate of what the pool gives, (1 or N, C, 1, 1)."""
-        return sigmoid(self.expand(F.relu(self.squeeze(pooled))))
+        return sigmoid(self.expand(F.relu(self.squeeze(self.pool(x)))))
 
 
 class ContrastChannelAttention(ChannelAttention):

@@ -233,31 +233,13 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
 def test_wrong_raster_options_leave_one_line_and_nothing_else(
     srx, geotiffs, tmp_path, words, code, message
 ):
-    source = geotiffs / FOUR_BANDS
-    result = srx(
-        "upscale",
-        source,
-        tmp_path / "out",
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        *shlex.split(words),
-    )
+    command = ("upscale", geotiffs / FOUR_BANDS, tmp_path / "out")
+    options = ("-m", "bicubic", "-s", 2, *shlex.split(words))
+    result = srx(*command, *options)
     assert result.code == code
     (line,) = re.findall(".*error: .*", result.err)
     assert message in line
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
-    foreseen = srx(
-        "upscale",
-        source,
-        tmp_path / "out",
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        *shlex.split(words),
-        "--dry-run",
-    )
+    foreseen = srx(*command, *options, "--dry-run")
     assert foreseen.code in (1, 2)
     assert message in foreseen.out + foreseen.err
