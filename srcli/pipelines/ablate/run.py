@@ -44,10 +44,10 @@ from srcli.pipelines.ablate.results import (
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import (
-    Done,
     JsonDict,
-    Place,
+    Outcome,
     ProcessExecutor,
+    Slot,
     UnitProgress,
 )
 from srcli.pipelines.train.data import find_pairs
@@ -104,7 +104,7 @@ class Unit:
     label: str
     """Name for messages."""
     training: TrainOptions | None = None
-    """All but device and threads, which the place decides."""
+    """All but device and threads, which the slot decides."""
     sets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Sets to measure on: by name the source as given, and a digest of pictures and
     protocol."""
@@ -135,12 +135,12 @@ def run_ablations(
     recipes = []
     for ablation in ablations:
         recipes.append(checked_recipes(ablation, options.overrides, options.budget))
-    here = Place(device=options.device, threads=options.threads)
+    here = Slot(device=options.device, threads=options.threads)
     machine = _find_machine(options, here, executor)
     options = replace(options, precision=machine["precision"])
     shared = {
         **machine,
-        "processes": executor.slots if executor else 1,
+        "processes": executor.slot_count if executor else 1,
         "trained": options.train,
         "budget": options.budget,
         "seeds": options.seeds,
@@ -186,17 +186,17 @@ def run_ablations(
 
 
 def _find_machine(
-    options: AblateOptions, here: Place, executor: ProcessExecutor | None
+    options: AblateOptions, here: Slot, executor: ProcessExecutor | None
 ) -> JsonDict:
     """Describe the machine that runs the units: this one, or one of a cluster."""
     # costs are measured in fp32
     precision = options.precision if options.train else "auto"
     if not isinstance(executor, RayExecutor):
-        return _describe_place(precision, here)
-    (done,) = executor.run(_describe_place, [precision], progress=Progress())
-    if done.result is None:
-        raise UsageError(f"--executor: {done.failure}")
-    return done.result
+        return _describe_slot(precision, here)
+    (outcome,) = executor.run(_describe_slot, [precision], progress=Progress())
+    if outcome.result is None:
+        raise UsageError(f"--executor: {outcome.failure}")
+    return outcome.result
 
 
 def _fill_in(
@@ -218,15 +218,15 @@ def _fill_in(
 
 
 def _run_here(
-    units: Sequence[Unit], place: Place, progress: Progress, stop: Callable[[], bool]
-) -> Generator[Done, None, None]:
+    units: Sequence[Unit], slot: Slot, progress: Progress, stop: Callable[[], bool]
+) -> Generator[Outcome, None, None]:
     """Run units one after another in this process, as an executor does in others."""
     warned: set[str] = set()
     for unit in units:
         if stop():
             return
-        yield Done(
-            unit, run_unit(unit, place, UnitProgress(unit, progress, warned), stop), ""
+        yield Outcome(
+            unit, run_unit(unit, slot, UnitProgress(unit, progress, warned), stop), ""
         )
 
 
@@ -421,31 +421,29 @@ def _digest(lines: Iterable[str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _describe_place(precision: Precision, place: Place, *_: object) -> JsonDict:
-    """Return ``device``, ``machine`` and ``precision`` of a place where units are run."""
-    device = choose_device(place.device)
-    with threads(place.threads or None):
+def _describe_slot(precision: Precision, slot: Slot, *_: object) -> JsonDict:
+    """Return ``device``, ``machine`` and ``precision`` of a slot in which units are run."""
+    device = choose_device(slot.device)
+    with threads(slot.threads or None):
         machine = describe_machine(device)
     precision = resolve_precision(precision, device)
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
 def run_unit(
-    unit: Unit, place: Place, progress: Progress, stop: Callable[[], bool]
+    unit: Unit, slot: Slot, progress: Progress, stop: Callable[[], bool]
 ) -> JsonDict:
     """Do a unit, and return what changes in the part of the result that it fills in.
 
     Failures are a diverged training, too little memory, a defect. A training that is
     stopped goes on from its checkpoint the next time.
     """
-    with threads(place.threads or None):
+    with threads(slot.threads or None):
         if unit.training is None or isinstance(unit.target, VariantResult):
-            cost, failure = _attempt(
-                partial(measure_cost, unit, place.device), progress
-            )
+            cost, failure = _attempt(partial(measure_cost, unit, slot.device), progress)
             return {"cost": cost, "cost_failure": failure}
         options = replace(
-            unit.training, device=place.device, threads=place.threads, resume=True
+            unit.training, device=slot.device, threads=slot.threads, resume=True
         )
         iterations = unit.target.iterations
         scores = dict(unit.target.scores)

@@ -1,4 +1,4 @@
-"""Executors: units of work in this process, in several processes, or on a Ray cluster."""
+"""Choose what runs units of work: this process, several processes, or a Ray cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from itertools import cycle
 
 from srcli.errors import UsageError
 from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import Place, ProcessExecutor
+from srcli.pipelines.executors.processes import ProcessExecutor, Slot
 
 
 def choose_executor(
@@ -16,9 +16,9 @@ def choose_executor(
     processes: int | None = None,
     threads: int | None = None,
 ) -> tuple[ProcessExecutor | None, str]:
-    """Return an executor for several processes or a Ray cluster, and the device of this process.
+    """Return the executor that options ask for, and the device of this process.
 
-    There is none where one device of this machine does all.
+    The executor is None where this process does all, on that device.
 
     Args:
         devices: Devices with commas between them, as ``--device`` takes them.
@@ -47,7 +47,7 @@ def choose_executor(
     if count == 1:
         return None, names[0]
     threads = threads or max(1, processors() // count)
-    places = []
+    slots = []
     for _, name in zip(range(count), cycle(names), strict=False):
-        places.append(Place(device=name, threads=threads))
-    return ProcessExecutor(places), names[0]
+        slots.append(Slot(device=name, threads=threads))
+    return ProcessExecutor(slots), names[0]

@@ -17,18 +17,18 @@ from srcli.errors import PeerError, UsageError
 from srcli.files import make_part
 from srcli.pipelines.executors.processes import (
     WAIT_SECONDS,
-    Done,
     Event,
     JsonDict,
-    Place,
+    Outcome,
     ProcessExecutor,
+    Slot,
     Unit,
-    Work,
+    UnitFunction,
     Worker,
 )
 from srcli.ports.progress import Progress
 
-QUIET = {
+RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # lines about lost nodes, whose units are repeated
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns that this will be the default
@@ -47,7 +47,7 @@ class RayExecutor(ProcessExecutor):
         threads: Threads of each worker, for which Ray reserves processors.
     """
 
-    repeats = 3
+    retries = 3
 
     def __init__(self, cluster: str, device: str = "auto", threads: int = 1) -> None:
         if device not in ("auto", "cpu", "cuda", "all"):
@@ -60,30 +60,30 @@ class RayExecutor(ProcessExecutor):
         self.threads = threads
 
     @property
-    def slots(self) -> int:
-        """Units that the nodes of the cluster can run at once, at present."""
-        total = self._connected().cluster_resources()
-        slots = int(total.get("CPU", 0)) // self.threads
+    def slot_count(self) -> int:
+        """Number of units that the nodes of the cluster can run at once, at present."""
+        total = self._connect_ray().cluster_resources()
+        slot_count = int(total.get("CPU", 0)) // self.threads
         if self._use_gpus():
-            return min(slots, int(total.get("GPU", 0)))
-        return slots
+            return min(slot_count, int(total.get("GPU", 0)))
+        return slot_count
 
-    def start(self, busy: Sequence[Place]) -> Worker:
+    def start(self, busy: Sequence[Slot]) -> Worker:
         """Start a worker wherever Ray finds room for it, perhaps later."""
         gpus = int(self._use_gpus())
-        slot = Place(device="cuda" if gpus else "cpu", threads=self.threads)
+        slot = Slot(device="cuda" if gpus else "cpu", threads=self.threads)
         needs = {"num_cpus": self.threads, "num_gpus": gpus}
         return NodeWorker(
-            self._connected().remote(Worker).options(**needs).remote(slot), slot
+            self._connect_ray().remote(Worker).options(**needs).remote(slot), slot
         )
 
     def wait(self, workers: Sequence[Worker]) -> list[Worker]:
         """Return workers that have events, after a moment if there are none."""
-        ray = self._connected()
+        ray = self._connect_ray()
         refs = {}
         for worker in workers:
             if isinstance(worker, NodeWorker):
-                refs[worker.reports] = worker
+                refs[worker.pending_events] = worker
         ready, _ = ray.wait([*refs], timeout=WAIT_SECONDS)
         if len(ready) < len(refs):  # events of a moment come together
             ready, _ = ray.wait(
@@ -93,41 +93,41 @@ class RayExecutor(ProcessExecutor):
 
     def run(
         self,
-        work: Work,
+        do_unit: UnitFunction,
         units: Iterable[Unit],
         *,
         progress: Progress,
         shared: Sequence[Path] = (),
         **context: Any,
-    ) -> Generator[Done, None, None]:
+    ) -> Generator[Outcome, None, None]:
         """Run all units; see ``ProcessExecutor.run``."""
-        ray = self._connected()
-        if not self.slots:
+        ray = self._connect_ray()
+        if not self.slot_count:
             progress.message(
                 f"--executor {self.cluster}: waiting for nodes of the cluster"
             )
         try:
-            with visible(shared) as paths:
+            with probe_paths(shared) as paths:
                 environ = {
                     name: text
                     for name, text in os.environ.items()
                     if name.startswith("SRX_")
                 }
-                work = partial(
+                do_unit = partial(
                     do_on_node,
-                    work,
+                    do_unit,
                     paths,
                     srcli.__version__,
                     str(Path.cwd()),
                     environ,
                 )
-                yield from super().run(work, units, progress=progress, **context)
+                yield from super().run(do_unit, units, progress=progress, **context)
         except ray.exceptions.RayError as error:
             reason = f"the Ray cluster is lost ({_first_line(error)})"
             raise PeerError(f"{reason}; the same command continues") from error
 
-    def _connected(self) -> Any:  # noqa: ANN401 - the module ray
-        os.environ.update(QUIET)
+    def _connect_ray(self) -> Any:  # noqa: ANN401 - the module ray
+        os.environ.update(RAY_SETTINGS)
         try:
             import ray
         except ImportError as error:
@@ -153,7 +153,7 @@ class RayExecutor(ProcessExecutor):
         return ray
 
     def _use_gpus(self) -> bool:
-        has_gpus = "GPU" in self._connected().cluster_resources()
+        has_gpus = "GPU" in self._connect_ray().cluster_resources()
         return self.device in ("cuda", "all") or (self.device == "auto" and has_gpus)
 
 
@@ -162,8 +162,12 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def visible(shared: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
-    """Yield what all nodes must see: for a folder that comes first a file in it, until the end."""
+def probe_paths(shared: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+    """Yield paths by which a node checks that it sees the shared files.
+
+    A folder that comes first is represented by a temporary file in it: an empty folder
+    of that name may exist on any node.
+    """
     paths = [path.absolute() for path in shared if path.exists()]
     if not (paths and paths[0].is_dir()):
         yield tuple(paths)
@@ -177,14 +181,14 @@ def visible(shared: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
 
 
 def do_on_node(
-    work: Work,
+    do_unit: UnitFunction,
     paths: Sequence[Path],
     version: str,
     folder: str,
     environ: Mapping[str, str],
     *unit: Any,
 ) -> JsonDict:
-    """Do a unit in a process of a node; refuse another srcli, and files that it does not see."""
+    """Do a unit on a node; refuse a node with another srcli, or that does not see ``paths``."""
     node = f"node {platform.node()} of the cluster"
     if version != srcli.__version__:
         raise UsageError(
@@ -199,31 +203,36 @@ def do_on_node(
                 f"{path.parent} is not the same on {node}; inputs and outputs need "
                 "storage that all nodes share"
             )
-    return work(*unit)
+    return do_unit(*unit)
 
 
 class NodeWorker(Worker):
-    """A worker in the hands of an actor on a node, which is asked for its events all the time."""
+    """The parent's end of a ``Worker`` on a node, which a Ray actor holds.
 
-    def __init__(self, actor: Any, slot: Place) -> None:  # noqa: ANN401 - of Ray
-        self.place = slot
+    One request for its events is always under way.
+    """
+
+    def __init__(self, actor: Any, slot: Slot) -> None:  # noqa: ANN401 - of Ray
+        self.slot = slot
         self._actor = actor
-        self.reports: Any = None
+        self.pending_events: Any = None
 
     def send(self, job: tuple[Any, ...] | None) -> None:
         """Send a job, and ask for the events of it."""
         self._actor.send.remote(job)
-        self.reports = self.reports or self._actor.events.remote(WAIT_SECONDS)
+        self.pending_events = self.pending_events or self._actor.events.remote(
+            WAIT_SECONDS
+        )
 
     def events(self, seconds: float = 0) -> list[Event]:
-        """Return what it has reported; the loss of the actor is its end."""
+        """Return what the worker has reported; if the actor is lost, that the unit failed."""
         import ray
 
         try:
-            events: list[Event] = ray.get(self.reports)
+            events: list[Event] = ray.get(self.pending_events)
         except ray.exceptions.RayError as error:
             return [("end", None, f"its worker failed: {_first_line(error)}")]
-        self.reports = self._actor.events.remote(WAIT_SECONDS)
+        self.pending_events = self._actor.events.remote(WAIT_SECONDS)
         return events
 
     def close(self) -> None:

@@ -1,4 +1,7 @@
-"""Run units in processes of their own; what these tell is sent to the parent and shown there.
+"""Run units of work in worker processes, whose progress and messages the parent shows.
+
+The parent has an executor, which gives each ``Worker`` (the parent's end of a process) one
+``Job`` after another; the process runs ``_run_in_worker`` and sends events back.
 
 Processes are spawned: a script that runs units in them needs
 ``if __name__ == "__main__":`` around what it does.
@@ -32,7 +35,7 @@ STOP_SECONDS = 1.0
 """Time that units have to stop after an exception in the parent."""
 SPAWN = multiprocessing.get_context("spawn")
 JsonDict = Mapping[str, Any]
-"""Names and plain values, which can be sent to another process."""
+"""A result: names and plain values, which can be sent to another process."""
 Unit = Any
 """A unit of work: a frozen dataclass of plain values, which can be sent to another
 process. Its ``label``, if it has one, names it in messages; without, its progress is
@@ -43,7 +46,7 @@ failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Slot:
     """The share of a machine that one unit at a time may use."""
 
     device: str
@@ -52,14 +55,14 @@ class Place:
     """Threads of the processor; 0 leaves PyTorch's choice."""
 
 
-Work = Callable[[Any, Place, Progress, Callable[[], bool]], JsonDict]
-"""A function of a module, which another process can import: it takes a unit, its place,
-the progress to report to and a function that tells whether to stop, and returns the
-result."""
+UnitFunction = Callable[[Any, Slot, Progress, Callable[[], bool]], JsonDict]
+"""Does a unit; a function of a module, which another process can import. It takes the
+unit, its slot, the progress to report to and a function that tells whether to stop, and
+returns the result."""
 
 
-class Done(NamedTuple):
-    """A unit that was run, and what came of it."""
+class Outcome(NamedTuple):
+    """The end of a unit: its result, or why it failed."""
 
     unit: Unit
     result: JsonDict | None
@@ -70,24 +73,24 @@ class Done(NamedTuple):
 
 @dataclass
 class ProcessExecutor:
-    """Runs units in processes, one for each place.
+    """Runs units in processes, one for each slot.
 
     The death of a process, for example when the kernel runs out of memory, is the
     failure of its unit alone; it would break a pool as a whole.
     """
 
-    places: Sequence[Place]
-    repeats = 1
-    """Times that a unit is run again which failed unexpectedly."""
+    slots: Sequence[Slot]
+    retries = 1
+    """Times that a unit which failed unexpectedly is run again."""
 
     @property
-    def slots(self) -> int:
-        """Units that can run at once, at present."""
-        return len(self.places)
+    def slot_count(self) -> int:
+        """Number of units that can run at once, at present."""
+        return len(self.slots)
 
-    def start(self, busy: Sequence[Place]) -> Worker:
-        """Start a worker at a place that is free."""
-        free = [*self.places]
+    def start(self, busy: Sequence[Slot]) -> Worker:
+        """Start a worker in a free slot; ``busy`` are the others."""
+        free = [*self.slots]
         for slot in busy:
             free.remove(slot)
         return Worker(free[0])
@@ -99,14 +102,14 @@ class ProcessExecutor:
 
     def run(
         self,
-        work: Work,
+        do_unit: UnitFunction,
         units: Iterable[Unit],
         *,
         progress: Progress,
         stop: Callable[[], bool] = lambda: False,
         task: Task | None = None,
         shared: Sequence[Path] = (),
-    ) -> Generator[Done, None, None]:
+    ) -> Generator[Outcome, None, None]:
         """Run all units and yield each when its result is there, in any order.
 
         A unit that fails unexpectedly, or whose process dies, is run again, and its
@@ -117,7 +120,7 @@ class ProcessExecutor:
         work raises is a reason for which no unit can be done.
 
         Args:
-            work: Does a unit.
+            do_unit: Does a unit.
             units: What to do.
             progress: Receives the progress of all units.
             stop: Called often; true ends the run.
@@ -127,38 +130,38 @@ class ProcessExecutor:
             shared: Files and folders that all workers must see. A folder that is made
                 first gets the results; the others are inputs.
         """
-        waiting = deque((unit, self.repeats) for unit in units)
+        waiting = deque((unit, self.retries) for unit in units)
         jobs: list[Job] = []
         warned: set[str] = set()
 
         def begin(worker: Worker) -> None:
-            unit, repeats = waiting.popleft()
+            unit, retries = waiting.popleft()
             unit_progress = UnitProgress(unit, progress, warned)
-            jobs.append(Job(unit, repeats, worker, unit_progress, task or Task()))
-            worker.send((work, unit, worker.place, task is not None))
+            jobs.append(Job(unit, retries, worker, unit_progress, task or Task()))
+            worker.send((do_unit, unit, worker.slot, task is not None))
 
         try:
             while True:
                 stopped = stop()
-                while waiting and not stopped and len(jobs) < max(self.slots, 1):
-                    begin(self.start([job.worker.place for job in jobs]))
+                while waiting and not stopped and len(jobs) < max(self.slot_count, 1):
+                    begin(self.start([job.worker.slot for job in jobs]))
                 if not jobs:
                     return
                 if stopped:
                     _ask_to_stop(jobs)
-                for job, outcome in self._ended(jobs):
+                for job, outcome in self._collect_outcomes(jobs):
                     jobs.remove(job)
                     # a worker that is not needed makes room for another, which may wait
                     # for a node
-                    if outcome.failure or job.asked or stop() or not waiting:
+                    if outcome.failure or job.is_asked_to_stop or stop() or not waiting:
                         job.worker.close()
                     else:
                         begin(job.worker)
                     if isinstance(outcome.failure, SrxError):
                         raise outcome.failure
-                    repeated = [] if stop() else list(job.repeated(outcome))
-                    waiting += repeated
-                    if not repeated:
+                    retried = [] if stop() else list(job.units_to_retry(outcome))
+                    waiting += retried
+                    if not retried:
                         yield outcome
         finally:
             try:
@@ -167,21 +170,21 @@ class ProcessExecutor:
                 for job in jobs:
                     job.worker.close()
 
-    def _ended(self, jobs: Sequence[Job]) -> list[tuple[Job, Done]]:
-        """Wait a moment, show what workers report, and return the jobs that have ended."""
+    def _collect_outcomes(self, jobs: Sequence[Job]) -> list[tuple[Job, Outcome]]:
+        """Wait a moment, show what workers report, and return ended jobs with outcomes."""
         ready = self.wait([job.worker for job in jobs])
         ended = []
         for job in jobs:
-            outcome = job.relay() if job.worker in ready else job.check_time()
+            outcome = job.relay() if job.worker in ready else job.check_reading_time()
             if outcome is not None:
                 ended.append((job, outcome))
         return ended
 
     def _wait_for_end(self, late: list[Job]) -> None:
-        """Give jobs some seconds; not those that were asked before: the wish is urgent now."""
+        """Give jobs that were just asked to stop ``STOP_SECONDS`` to do so."""
         until = time.monotonic() + STOP_SECONDS
         while late and time.monotonic() < until:
-            for job, _ in self._ended(late):
+            for job, _ in self._collect_outcomes(late):
                 late.remove(job)
 
 
@@ -189,8 +192,8 @@ def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
     """Ask jobs to stop, and return those that were not asked before."""
     running = []
     for job in jobs:
-        if not job.asked:
-            job.asked = True
+        if not job.is_asked_to_stop:
+            job.is_asked_to_stop = True
             job.worker.send(None)
             running.append(job)
     return running
@@ -204,8 +207,8 @@ class Worker:
     does the end of the pipe.
     """
 
-    def __init__(self, slot: Place) -> None:
-        self.place = slot
+    def __init__(self, slot: Slot) -> None:
+        self.slot = slot
         self.pipe, far_end = SPAWN.Pipe()
         self.process = SPAWN.Process(
             target=_run_in_worker, args=(far_end, reading_limit())
@@ -215,7 +218,10 @@ class Worker:
         far_end.close()  # so that the pipe ends with the process
 
     def send(self, job: tuple[Any, ...] | None) -> None:
-        """Let the process do a job: work, unit, place, interrupted; None asks it to stop."""
+        """Send a job, or None to ask the process to stop.
+
+        A job is a function, a unit, its slot and whether a stop interrupts the unit.
+        """
         with suppress(OSError):  # it is dead; so will ``events`` find
             self.pipe.send(job)
 
@@ -261,14 +267,14 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
 
     with suppress(EOFError, OSError):  # the parent needs no more, or is dead
         while job := pipe.recv():
-            work, unit, slot, interrupted = job
+            do_unit, unit, slot, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else None)
-            holding.announce_to(partial(_announce, progress))
-            progress.send("end", *attempt(work, unit, slot, progress, stop))
+            holding.announce_to(partial(_relay_reading, progress))
+            progress.send("end", *try_unit(do_unit, unit, slot, progress, stop))
 
 
-def _announce(progress: RelayedProgress, event: str, *values: Any) -> None:
-    """Tell the parent which files are being read."""
+def _relay_reading(progress: RelayedProgress, event: str, *values: Any) -> None:
+    """Tell the parent which files are being read, and no other event of ``srcli.holding``."""
     if event in ("read", "close"):
         progress.send("hold", event, *values)
 
@@ -278,50 +284,52 @@ class Job:
     """A unit that a worker does."""
 
     unit: Unit
-    repeats: int
+    retries: int
     """Times that it may be run again."""
     worker: Worker
     progress: UnitProgress
     task: Task
-    asked: bool = False
-    """It was asked to stop."""
+    is_asked_to_stop: bool = False
     readings: Readings = field(default_factory=Readings)
 
-    def repeated(self, outcome: Done) -> Iterator[tuple[Unit, int]]:
-        """Yield what is to be done again, and how often then: ``items`` of the unit one by one."""
-        if outcome.failure and self.repeats:
+    def units_to_retry(self, outcome: Outcome) -> Iterator[tuple[Unit, int]]:
+        """Yield units to run again, each with its retries.
+
+        It is the unit itself, or one for each of its ``items``.
+        """
+        if outcome.failure and self.retries:
             items = getattr(self.unit, "items", ())
             for item in items:
-                yield replace(self.unit, items=[item]), self.repeats - 1
+                yield replace(self.unit, items=[item]), self.retries - 1
             if not items:
-                yield self.unit, self.repeats - 1
+                yield self.unit, self.retries - 1
 
-    def relay(self) -> Done | None:
-        """Show what the worker reports; return what came of the unit once it has ended."""
+    def relay(self) -> Outcome | None:
+        """Show what the worker reports; return the outcome once the unit has ended."""
         for name, *values in self.worker.events():
             if name == "hold":
                 self.readings.take(*values)
             elif name == "end":  # after which a process that was asked to stop ends
-                return Done(self.unit, *values)
+                return Outcome(self.unit, *values)
             elif name in ("advance", "grow"):
                 getattr(self.task, name)(*values)
             else:
                 getattr(self.progress, name)(*values)
-        return self.check_time()
+        return self.check_reading_time()
 
-    def check_time(self) -> Done | None:
-        """Return the failure of the unit if a library reads a file of it for too long."""
+    def check_reading_time(self) -> Outcome | None:
+        """Return the outcome of a unit that has read a file for too long: a failure; else None."""
         reason = self.readings.find_late()
         if reason:
-            return Done(self.unit, None, reason)
+            return Outcome(self.unit, None, reason)
         return None
 
 
 class UnitProgress(Progress):
-    """Progress of a unit, with its label before all; ``warned`` has what was warned of by others.
+    """Progress of one unit, shown with its label in front; no warning is shown twice.
 
-    Its messages are left out, which all units would repeat. Without a label they are
-    passed on.
+    Messages of units with labels are dropped, as all units would repeat them. ``warned``
+    are the warnings so far, shared by all units.
     """
 
     def __init__(self, unit: Unit, progress: Progress, warned: set[str]) -> None:
@@ -352,7 +360,7 @@ class UnitProgress(Progress):
 
 
 class RelayedProgress(Task, Progress):
-    """Progress of a worker and its only task, sent to the parent as events; not to a dead one.
+    """Progress in a worker, and its only task: each call is sent to the parent as an event.
 
     Args:
         send: Sends an event: the name of a method, then its arguments.
@@ -388,17 +396,21 @@ class RelayedProgress(Task, Progress):
     detail = partialmethod(send, "detail")
 
 
-def attempt(
-    work: Work, unit: Unit, slot: Place, progress: Progress, stop: Callable[[], bool]
+def try_unit(
+    do_unit: UnitFunction,
+    unit: Unit,
+    slot: Slot,
+    progress: Progress,
+    stop: Callable[[], bool],
 ) -> tuple[JsonDict | None, str | SrxError]:
-    """Do a unit; return its result, or None and the failure.
+    """Do a unit; return its result and no failure, or None and the failure.
 
-    That is an error for the user, for which no unit can be done, or, in words, one that
-    nobody foresaw, which is that of this unit alone.
+    The failure is an SrxError if no unit can be done, such as a wrong option; text if an
+    unforeseen error concerns this unit alone.
     """
     try:
         with one_file("failed"):
-            return dict(work(unit, slot, progress, stop)), ""
+            return dict(do_unit(unit, slot, progress, stop)), ""
     except DefectError as error:
         progress.detail(*error.details)
         return None, str(error)

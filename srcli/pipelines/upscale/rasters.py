@@ -251,15 +251,15 @@ def upscale_raster(
     options: UpscaleOptions,
     reporter: Reporter,
     do: DoSteps,
-    slots: int = 1,
+    slot_count: int = 1,
 ) -> None:
-    """Upscale a raster and report it, a failure too; ``slots`` steps are done at once."""
+    """Upscale a raster and report it, a failure too; ``slot_count`` steps are done at once."""
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
         with OpenedRaster(item.source) as opened:
             plan = plan_raster(item, options, opened)
-            tiles = _make(plan, opened, reporter, do, slots)
+            tiles = _make(plan, opened, reporter, do, slot_count)
         reporter.add(
             item,
             started=started,
@@ -276,7 +276,7 @@ def _make(
     opened: OpenedRaster,
     reporter: Reporter,
     do: DoSteps,
-    slots: int,
+    slot_count: int,
 ) -> int:
     """Make a raster by its plan, write it, and return the number of its tiles."""
     item = plan.item
@@ -305,7 +305,7 @@ def _make(
         earlier = parts.count - sum(map(len, missing))
         if earlier:
             tell(f"{earlier} of {parts.count} parts are kept from an earlier run")
-        steps = _share_out(MakingStep(plan, measurement, missing), slots)
+        steps = _share_out(MakingStep(plan, measurement, missing), slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
         reporter.grow(tiles)
         do(steps)
@@ -318,17 +318,17 @@ def _make(
     return tiles
 
 
-def _share_out(step: MakingStep, slots: int) -> list[MakingStep]:
+def _share_out(step: MakingStep, slot_count: int) -> list[MakingStep]:
     """Cut the runs of a step into those that each worker makes.
 
     One worker makes all, so that no row of tiles is computed twice. Among several there
     is a run for each, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more where
     that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
     """
-    if slots == 1:
+    if slot_count == 1:
         return [step] if step.runs else []
     rows = step.tile_row_count
-    longest = slots * max(rows // (LEAST_TILE_ROWS * slots), 1)
+    longest = slot_count * max(rows // (LEAST_TILE_ROWS * slot_count), 1)
     count = max(min(longest, rows // FEWEST_TILE_ROWS), 1)
     length = max(-(-sum(map(len, step.runs)) // count), 1)
     steps = []

@@ -31,7 +31,7 @@ from srcli.pipelines.upscale.reporter import Item, Reporter, explained
 from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
-    from srcli.pipelines.executors.processes import JsonDict, Place, ProcessExecutor
+    from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
 
 LARGEST_SHARE = 16
 """Inputs; reading the first and writing the last of so many costs little beside all of
@@ -57,7 +57,7 @@ def upscale_by_workers(
     The executor chooses the device. Workers do all but large rasters by themselves;
     these follow, one after another, each made by all workers.
     """
-    slots = max(executor.slots, 1)  # a cluster may wait for its first node
+    slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
     shared = (items[0].target.parent, items[0].source, Path(options.model))
     run = partial(
         executor.run,
@@ -67,7 +67,7 @@ def upscale_by_workers(
         shared=shared,
     )
     large: list[Item] = []
-    for share in run(_share_out(items, options, slots)):
+    for share in run(_share_out(items, options, slot_count)):
         if share.result is None:
             (item,) = share.unit.items
             reporter.fail(item, f"{item.source}: {share.failure}")
@@ -88,16 +88,16 @@ def upscale_by_workers(
         return measurements
 
     for item in large:
-        upscale_raster(item, options, reporter, do, slots)
+        upscale_raster(item, options, reporter, do, slot_count)
 
 
 def _share_out(
-    items: Sequence[Item], options: UpscaleOptions, slots: int
+    items: Sequence[Item], options: UpscaleOptions, slot_count: int
 ) -> list[UpscaleShare]:
     """Cut inputs into shares that become smaller, so that all workers end at the same time."""
     shares = []
     while items:
-        size = max(1, min(LARGEST_SHARE, len(items) // (2 * slots)))
+        size = max(1, min(LARGEST_SHARE, len(items) // (2 * slot_count)))
         shares.append(UpscaleShare(items[:size], options))
         items = items[size:]
     return shares
@@ -105,7 +105,7 @@ def _share_out(
 
 def upscale_unit(
     unit: UpscaleShare | RasterStep,
-    slot: Place,
+    slot: Slot,
     progress: Progress,
     stop: Callable[[], bool],
 ) -> JsonDict:
@@ -125,7 +125,7 @@ def upscale_unit(
             return {"error": explained(error, unit.plan.item)}
 
 
-def _do_share(unit: UpscaleShare, slot: Place, progress: Progress) -> JsonDict:
+def _do_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDict:
     options = unit.options
     reporter = Reporter(progress, model=options.model)
     reporter.open(0)
@@ -145,7 +145,7 @@ def _do_share(unit: UpscaleShare, slot: Place, progress: Progress) -> JsonDict:
 
 
 @contextmanager
-def _working(options: UpscaleOptions, slot: Place) -> Iterator[EnginePool]:
+def _working(options: UpscaleOptions, slot: Slot) -> Iterator[EnginePool]:
     """Yield the engines of a worker, which takes the device and threads of its place."""
     engine_options = replace(options.engine, device=slot.device)
     pool = cached_pool(options.model, options.scale, engine_options)

@@ -16,7 +16,12 @@ from PIL import Image
 from srcli import __version__
 from srcli.errors import DataError, UsageError
 from srcli.files import write_whole
-from srcli.pipelines.executors.cluster import QUIET, RayExecutor, do_on_node, visible
+from srcli.pipelines.executors.cluster import (
+    RAY_SETTINGS,
+    RayExecutor,
+    do_on_node,
+    probe_paths,
+)
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
@@ -27,7 +32,7 @@ from tests.pipelines.executors.units import column, have_met, make_units, run_un
 def nodes(work, tmp_path_factory):
     """A cluster of two nodes with a processor each; Ray's messages are no warnings of ours."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in QUIET.items():
+        for name, value in RAY_SETTINGS.items():
             patch.setenv(name, value)
         import ray
         from ray.cluster_utils import Cluster
@@ -48,7 +53,7 @@ def test_units_run_on_all_nodes_and_report(nodes, work, notes, tmp_path):
     assert column(outcomes, "met") == [2, 2]
     outcomes = run_units(RayExecutor("ray"), make_units(5), work.double, notes)
     assert column(outcomes, "value") == [0, 2, 4, 6, 8]
-    assert set(column(outcomes, "place")) == {"cpu"}
+    assert set(column(outcomes, "slot")) == {"cpu"}
     assert len({*column(outcomes, "pid")} - {os.getpid()}) <= 3
     # each once, of whichever unit was the first to tell
     assert sorted(text.partition(": ")[2] for text in notes.warnings) == ["even", "odd"]
@@ -112,7 +117,7 @@ def test_ray_is_asked_for_by_name(monkeypatch):
     with pytest.raises(
         UsageError, match=r"--executor ray: Ray is missing; pip install 'srcli\[ray\]"
     ):
-        RayExecutor("ray").slots  # noqa: B018 - connects
+        RayExecutor("ray").slot_count  # noqa: B018 - connects
     with pytest.raises(UsageError, match="--device cuda:1: Ray chooses the GPU"):
         RayExecutor("ray", "cuda:1")
 
@@ -121,7 +126,7 @@ def test_a_node_without_the_files_or_with_another_version_is_refused(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    with visible((tmp_path, tmp_path / "no such model")) as paths:
+    with probe_paths((tmp_path, tmp_path / "no such model")) as paths:
         (probe,) = paths
         do_nothing = partial(
             do_on_node, lambda *unit: {}, paths, __version__, str(tmp_path), {}
@@ -137,8 +142,8 @@ def test_a_node_without_the_files_or_with_another_version_is_refused(
 
 def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path):
     code = (
-        "import os, pathlib; from srcli.pipelines.executors.cluster import visible\n"
-        "with visible([pathlib.Path.cwd()]): os.kill(os.getpid(), 9)"
+        "import os, pathlib; from srcli.pipelines.executors.cluster import probe_paths\n"
+        "with probe_paths([pathlib.Path.cwd()]): os.kill(os.getpid(), 9)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
     (probe,) = tmp_path.iterdir()

@@ -16,10 +16,10 @@ import torch
 from srcli.errors import DataError, UsageError
 from srcli.metrics.machine import processors
 from srcli.pipelines.executors import choose_executor
-from srcli.pipelines.executors.processes import Place, ProcessExecutor
+from srcli.pipelines.executors.processes import ProcessExecutor, Slot
 from tests.pipelines.executors.units import column, have_met, make_units, run_units
 
-HERE = Place(device="cpu", threads=1)
+HERE = Slot(device="cpu", threads=1)
 DEFECT = "this is a defect of srx: please report it"
 
 
@@ -35,10 +35,10 @@ def is_gone(pid):
 
 
 def test_units_share_a_process(work, notes, capfd):
-    executor = ProcessExecutor([Place(device="only", threads=1)])
+    executor = ProcessExecutor([Slot(device="only", threads=1)])
     outcomes = run_units(executor, make_units(3), work.double, notes)
     assert column(outcomes, "value") == [0, 2, 4]
-    assert set(column(outcomes, "place")) == {"only"}
+    assert set(column(outcomes, "slot")) == {"only"}
     assert len({*column(outcomes, "pid"), os.getpid()}) == 2
     assert notes.warnings == ["unit 0: even", "unit 1: odd"]
     assert capfd.readouterr() == ("", "")
@@ -99,13 +99,13 @@ PARENT = """
 import sys
 from srcli.pipelines.executors.processes import ProcessExecutor
 from srcli.ports.progress import Progress
-from srcli.pipelines.executors.processes import Place
+from srcli.pipelines.executors.processes import Slot
 import types, units_of_work
 
 if __name__ == "__main__":
     unit = types.SimpleNamespace(label="", folder=sys.argv[1])
-    place = Place(device="cpu", threads=1)
-    list(ProcessExecutor([place]).run(units_of_work.wait, [unit], progress=Progress()))
+    slot = Slot(device="cpu", threads=1)
+    list(ProcessExecutor([slot]).run(units_of_work.wait, [unit], progress=Progress()))
 """
 
 
@@ -146,10 +146,10 @@ def _two_gpus(monkeypatch):
 def test_one_device_needs_no_executor_and_several_processes_share_the_processor():
     assert choose_executor("auto") == (None, "auto")
     assert choose_executor("cpu", processes=1, threads=2) == (None, "cpu")
-    half = Place(device="cpu", threads=max(1, processors() // 2))
+    half = Slot(device="cpu", threads=max(1, processors() // 2))
     both = [half, half]
     assert choose_executor("cpu", processes=2) == (ProcessExecutor(both), "cpu")
-    three = ProcessExecutor([Place(device="cpu", threads=4)] * 3)
+    three = ProcessExecutor([Slot(device="cpu", threads=4)] * 3)
     assert choose_executor("cpu, cpu,cpu", threads=4) == (three, "cpu")
     with pytest.raises(UsageError, match=r"--device tpu: give auto, cpu, cuda, cuda:N"):
         choose_executor("cpu,tpu")
@@ -157,17 +157,17 @@ def test_one_device_needs_no_executor_and_several_processes_share_the_processor(
 
 @pytest.mark.usefixtures("_two_gpus")
 @pytest.mark.parametrize(
-    ("devices", "processes", "places"),
+    ("devices", "processes", "slots"),
     [
         ("auto", 3, ["cuda:0", "cuda:1", "cuda:0"]),
         ("cuda:1", 2, ["cuda:1", "cuda:1"]),
         ("all", None, ["cuda:0", "cuda:1"]),
     ],
 )
-def test_processes_take_gpus_in_turn(devices, processes, places):
+def test_processes_take_gpus_in_turn(devices, processes, slots):
     executor, device = choose_executor(devices, processes=processes, threads=1)
     assert executor is not None
-    assert executor.places == [Place(device=name, threads=1) for name in places]
-    assert device == places[0]
+    assert executor.slots == [Slot(device=name, threads=1) for name in slots]
+    assert device == slots[0]
     with pytest.raises(UsageError, match="this machine has 2 CUDA devices"):
         choose_executor("cuda:2", processes=2)

@@ -14,7 +14,7 @@ from PIL import Image
 from srcli.errors import UsageError
 from srcli.files import hidden_name
 from srcli.inference.device import EngineOptions
-from srcli.pipelines.executors.processes import Place, RelayedProgress, attempt
+from srcli.pipelines.executors.processes import RelayedProgress, Slot, try_unit
 from srcli.pipelines.upscale import workers as upscale_workers
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.reporter import Item
@@ -24,7 +24,7 @@ from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
-HERE = Place(device="cpu", threads=1)
+HERE = Slot(device="cpu", threads=1)
 
 
 def parts_of(*units):
@@ -105,7 +105,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path):
         items += [Item(source=folder / name, target=tmp_path / name, format="png")]
     share = UpscaleShare(items, OPTIONS)
     progress = RelayedProgress(lambda event: None, lambda: True)
-    ended = attempt(upscale_unit, share, HERE, progress, lambda: True)
+    ended = try_unit(upscale_unit, share, HERE, progress, lambda: True)
     assert ended == (None, "interrupted")
     assert list(tmp_path.iterdir()) == [folder]
 
