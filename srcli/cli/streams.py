@@ -38,7 +38,7 @@ def open_streams(
     if STREAM not in (*inputs, output):
         yield inputs, output, str
         return
-    from srcli.pipelines.upscale.inputs import name_in_folder
+    from srcli.pipelines.upscale.inputs import pair_in_folder
 
     _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
@@ -51,7 +51,7 @@ def open_streams(
         if output == STREAM:
             target = (
                 folder
-                / f"standard output.{name_in_folder(source, folder, options).format}"
+                / f"standard output.{pair_in_folder(source, folder, options).format}"
             )
 
         def named(text: str) -> str:

@@ -30,7 +30,7 @@ from srcli.models.weights import PHOTO_MODEL, model_text
 from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.photographs import choose_model, open_photograph
 from srcli.pipelines.upscale.preparing import prepare
-from srcli.pipelines.upscale.rasters import do_here, upscale_raster
+from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.progress import Progress, Task
 
@@ -121,9 +121,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             f"precision={precision!r}: give one of {', '.join(get_args(Precision))}"
         )
     model = model_text(model)
-    scale = _whole("scale", scale, 1)
-    tile = _whole("tile", tile, 1)
-    overlap = _whole("overlap", overlap, 0)
+    scale = _check_whole_number("scale", scale, 1)
+    tile = _check_whole_number("tile", tile, 1)
+    overlap = _check_whole_number("overlap", overlap, 0)
     # ``auto`` is resolved here, as its meaning may change while the process lives
     engine = EngineOptions(
         device=str(choose_device(device)),
@@ -150,7 +150,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         return _enlarge_file(Path(picture), options, progress)
     if isinstance(picture, Image.Image):
         file_format = format_of_suffix(picture.format or "") or ""
-        array = _array_of(picture)
+        array = _pixels_of_image(picture)
         enlarged = _enlarge(array, options, progress, file_format)
         return _as_image(
             enlarged, picture.info.get("icc_profile"), picture.info.get("dpi")
@@ -187,7 +187,7 @@ def _enlarge_file(
 def _as_image(
     array: NDArray[Any], profile: bytes | None, dpi: tuple[float, float] | None
 ) -> Image.Image:
-    """Return an array as an image with its resolution, and with its profile if that fits."""
+    """Return an array as a PIL image with resolution, and with the colour profile if it fits."""
     image = as_image(array)
     if dpi:
         image.info["dpi"] = dpi
@@ -203,8 +203,8 @@ def _enlarge(
     progress: ShowProgress,
     file_format: str = "",
 ) -> NDArray[Any]:
-    """Upscale an array by one pass, or the two that make a scale that the model lacks."""
-    photograph = _as_photograph(array)
+    """Upscale an array by one pass, or by two for a scale that the model lacks."""
+    photograph = _split_alpha(array)
     model, _ = choose_model(photograph, options, file_format)
     height, width = array.shape[:2]
     size = options.final_size(height, width)
@@ -226,11 +226,11 @@ def _enlarge(
             final_size = size
         prepared = prepare(photograph, keep_hidden=options.keep_hidden)
         pixels = prepared.pixels
-        work, enlarged = array_job(
+        image_job, enlarged = array_job(
             pixels, grid, name="picture", scale=pool.network.scale
         )
         with undisturbed(options.engine.device):
-            run_one(pool.engine(pixels.dtype.itemsize * 8), work, task=task)
+            run_one(pool.engine(pixels.dtype.itemsize * 8), image_job, task=task)
         photograph = prepared.finish(enlarged, final_size)
     # equal channels are one
     joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])
@@ -242,7 +242,7 @@ def enlarge_raster(
     options: UpscaleOptions,
     progress: ShowProgress,
 ) -> Image.Image:
-    """Upscale a raster as the command line does; PIL must have a mode for the result."""
+    """Upscale a raster file into a PIL image, as the command line does into a file."""
     _, changed = file_of_model(options.model, options.scale)
     pool = cached_pool(options.model, options.scale, options.engine, changed)
     reporter = Reporter(_LoggedProgress(progress, 0))
@@ -250,14 +250,16 @@ def enlarge_raster(
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
         item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
         with undisturbed(options.engine.device):
-            upscale_raster(item, options, reporter, partial(do_here, pool, reporter))
+            upscale_raster(
+                item, options, reporter, partial(run_steps_here, pool, reporter)
+            )
         if reporter.counts["failed"]:
             raise PictureError(reporter.files[0].error)
         return _read_enlarged(path, item.target)
 
 
 def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
-    """Read the raster made of a path as an image, a mask as its alpha."""
+    """Read the raster ``enlarged`` as a PIL image, its mask as alpha; ``path`` is for messages."""
     import rasterio
     from rasterio.enums import ColorInterp, MaskFlags
 
@@ -289,7 +291,7 @@ def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
 
 
 class _FractionTask(Task):
-    """Gives a function the fraction of the tiles that is done; True draws a bar."""
+    """Task that calls ``progress`` with the fraction of tiles done; True draws a bar."""
 
     def __init__(self, progress: ShowProgress, tiles: float) -> None:
         self._show: Callable[[float], object] | None = None
@@ -310,7 +312,7 @@ class _FractionTask(Task):
 
 
 class _LoggedProgress(_FractionTask, Progress):
-    """Gives the lines on a raster to Python's log; its tiles are the only task."""
+    """Progress whose messages go to Python's log, and whose only task are the tiles."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         return self
@@ -328,8 +330,8 @@ def _draw_bar(fraction: float) -> None:
     sys.stderr.flush()
 
 
-def _whole(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
-    """Return an option as a whole number, of which 2.0 is one, or None."""
+def _check_whole_number(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
+    """Return an option as an int or None; refuse others and numbers below ``least``."""
     if value is None:
         return None
     with suppress(TypeError, ValueError, OverflowError):
@@ -339,8 +341,8 @@ def _whole(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
     raise UsageError(f"{name}={value!r}: give None or a whole number from {least}")
 
 
-def _as_photograph(picture: NDArray[Any]) -> Photograph:
-    """Split an array into colours and alpha, in a dtype that the engine takes."""
+def _split_alpha(picture: NDArray[Any]) -> Photograph:
+    """Split an array into a photograph's colours and alpha, in a dtype that engines take."""
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise UsageError(
             f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
@@ -377,8 +379,8 @@ def _join_alpha(picture: Photograph) -> NDArray[Any]:
     return np.dstack([picture.pixels, picture.alpha])
 
 
-def _array_of(image: Image.Image) -> NDArray[Any]:
-    """Return the pixels of an image of any mode, with transparency of any form as alpha."""
+def _pixels_of_image(image: Image.Image) -> NDArray[Any]:
+    """Return the pixels of a PIL image of any mode, with any form of transparency as alpha."""
     if 0 in image.size:
         raise UsageError(
             f"PIL image of {image.width}x{image.height}: there are no pixels"

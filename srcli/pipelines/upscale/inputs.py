@@ -46,11 +46,11 @@ from srcli.models import MODELS
 from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
-    NAMED_ONLY,
-    SUFFIXES,
-    UNREAD,
+    INPUT_SUFFIXES,
+    NAMED_ONLY_SUFFIXES,
+    UNREADABLE_SUFFIXES,
     FolderSearch,
-    forget_folders,
+    forget_real_folders,
     real_path,
 )
 from srcli.threads import read_ahead
@@ -58,37 +58,43 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
-_NOT_WRITTEN = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREAD | NAMED_ONLY | {
+_OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
+    *NAMED_ONLY_SUFFIXES,
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
-"""Suffixes of other files; an output named so is a mistake and not a new folder."""
-_LIKE_A_SUFFIX = re.compile(r"\.[a-z][a-z0-9]{1,4}")
+"""Suffixes of files that are not written; an output named so is a mistake, not a new folder."""
+_SUFFIX_PATTERN = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 _THREADS = 16
-"""That look at files: most of the time on a network drive is spent waiting."""
-_ADVICE = "--overwrite replaces it; another output folder or --suffix keeps both"
+"""Threads that look at files; on a network drive they wait most of the time."""
+_WAYS_TO_KEEP_BOTH = (
+    "--overwrite replaces it; another output folder or --suffix keeps both"
+)
 _TIME_STEPS = (10**9, 10**7, 10**3, 1)
 """Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
-_LEFT = (
+_UNFINISHED_PARTS = (
     "an interrupted run with --overwrite has left work beside it; --overwrite goes on with it, "
     "--overwrite --no-resume starts over"
 )
 
 
-def pair(
+def pair_inputs(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> tuple[list[Item], set[str]]:
-    """Pair every input picture with its output; return these, and the real paths of all outputs.
+    """Pair every input picture with its output.
+
+    Returns:
+        The pairs, and the real paths of all outputs.
 
     Inputs are pictures, folders and names as for ``as_input``, on the network if that
     is allowed; the output is a folder, or a file name for one picture. What cannot be
     done is reported; a ``UsageError`` says where inputs and output do not fit each
     other, or that there is no picture.
     """
-    forget_folders()
+    forget_real_folders()
     _check_output(inputs, output, options)
     paths: list[Path] = []
     for path in map(as_input, inputs):
-        reason = _obstacle(path, remote=options.allow_remote)
+        reason = _find_obstacle(path, remote=options.allow_remote)
         if reason:
             reporter.fail(Item(source=path, target=output, format=""), reason)
         else:
@@ -96,7 +102,7 @@ def pair(
     items: list[Item] = []
     to_folder = is_folder(output, options)
     if paths and len(inputs) == 1 and not paths[0].is_dir() and not to_folder:
-        items = [_name_file(paths[0], output, options)]
+        items = [_pair_with_file(paths[0], output, options)]
     elif paths and (not to_folder or os.path.isfile(output)):  # noqa: PTH113
         raise UsageError(
             f"{output}: names a file; folders or many inputs need a folder as output"
@@ -107,17 +113,17 @@ def pair(
                 search = FolderSearch(path, output, options, reporter)
                 for file, folder in search.pictures():
                     items.append(
-                        name_in_folder(file, folder, options, from_folder=True)
+                        pair_in_folder(file, folder, options, from_folder=True)
                     )
             else:
-                items.append(name_in_folder(path, output, options))
+                items.append(pair_in_folder(path, output, options))
     if not items and not reporter.files:
-        raise UsageError(_nothing_found(paths, options))
-    return _settle_names(items, options, reporter)
+        raise UsageError(_explain_no_pictures(paths, options))
+    return _resolve_name_clashes(items, options, reporter)
 
 
-def _name_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
-    """Pair an input with an output that is named itself."""
+def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
+    """Pair an input with an output file that the user has named."""
     file_format = format_of_suffix(output.suffix) or ""
     if options.format not in ("auto", file_format):
         raise UsageError(
@@ -127,9 +133,9 @@ def _name_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
     return Item(source=source, target=target, format=file_format)
 
 
-def _nothing_found(folders: Sequence[Path], options: UpscaleOptions) -> str:
-    """Say that folders hold no pictures, or where these may be."""
-    reason = f"no pictures found ({' '.join(sorted(SUFFIXES))})"
+def _explain_no_pictures(folders: Sequence[Path], options: UpscaleOptions) -> str:
+    """Return why no pictures were found: there are none, or they are in subfolders."""
+    reason = f"no pictures found ({' '.join(sorted(INPUT_SUFFIXES))})"
     if not options.recursive:
         for folder in folders:
             if any(path.name[0] != "." and path.is_dir() for path in folder.iterdir()):
@@ -137,23 +143,24 @@ def _nothing_found(folders: Sequence[Path], options: UpscaleOptions) -> str:
     return f"{', '.join(map(str, folders))}: {reason}"
 
 
-def _settle_names(
+def _resolve_name_clashes(
     items: Iterable[Item], options: UpscaleOptions, reporter: Reporter
 ) -> tuple[list[Item], set[str]]:
-    """Tell outputs of one name apart by the extensions of their inputs: ``a_jpg.png``.
+    """Rename outputs of the same name by the extensions of their inputs: ``a_jpg.png``.
 
-    Items whose outputs would still replace an input or each other are failures.
+    Items whose outputs would still replace an input or each other are reported as
+    failed. Returned are the other items, and the real paths of all outputs.
     """
     # the same file named twice is one file
     items = {
         (real_path(item.source), str(item.target)): item for item in items
     }.values()
     renamed: dict[Item, Item] = {}
-    for group in _by_output(items).values():
+    for group in _group_by_output(items).values():
         if len({item.source.suffix.lower() for item in group}) > 1:
             for item in group:
-                renamed[item] = named_by_extension(item, options.suffix)
-    groups = _by_output(renamed.get(item, item) for item in items)
+                renamed[item] = name_by_extension(item, options.suffix)
+    groups = _group_by_output(renamed.get(item, item) for item in items)
     if renamed:
         example = min(item.target for item in renamed.values()).name
         reporter.progress.message(
@@ -192,17 +199,17 @@ def _settle_names(
 
 
 def is_folder(output: Path, options: UpscaleOptions) -> bool:
-    """Return True if an output is a folder, or has no picture's extension and will become one."""
+    """Return True if an output is a folder, or will be one: its name has no picture's extension."""
     if options.into_folder:
         return True
     # os.path instead of pathlib: a name that is too long is no folder, and no error yet
     return os.path.isdir(output) or format_of_suffix(output.suffix) is None  # noqa: PTH112
 
 
-def name_in_folder(
+def pair_in_folder(
     source: Path, folder: Path, options: UpscaleOptions, *, from_folder: bool = False
 ) -> Item:
-    """Pair an input with its output in a folder, of the same name."""
+    """Pair an input with an output in a folder, which has its name and the right extension."""
     input_format = format_of_suffix(source.suffix)
     if isinstance(source, DatasetName) and input_format not in ("tif", "png", "jpg"):
         input_format = None  # photographs in archives are read by GDAL, as rasters
@@ -222,15 +229,15 @@ def name_in_folder(
     )
 
 
-def named_by_extension(item: Item, suffix: str) -> Item:
-    """Return an item whose output's name holds the extension of the input: ``a_jpg.png``."""
+def name_by_extension(item: Item, suffix: str) -> Item:
+    """Return an item whose output is named with the extension of its input: ``a_jpg.png``."""
     extension = item.source.suffix.lower().lstrip(".")
     name = f"{item.source.stem}_{extension}{suffix}{item.target.suffix}"
     return replace(item, target=item.target.with_name(name))
 
 
-def _obstacle(path: Path, *, remote: bool) -> str:
-    """Return the reason for which an input cannot be opened; empty if it is there."""
+def _find_obstacle(path: Path, *, remote: bool) -> str:
+    """Return why an input cannot be opened; empty if it exists."""
     reason = f"{path}: no such file or folder"
     if not isinstance(path, DatasetName):
         try:
@@ -246,7 +253,7 @@ def _obstacle(path: Path, *, remote: bool) -> str:
 def _check_output(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions
 ) -> None:
-    """Refuse names of files that srx does not write, and extensions that are mistyped.
+    """Refuse an output that is no file which srx writes, or whose extension is mistyped.
 
     Where a folder or several inputs need one, a name such as ``photos.new`` is that of
     a folder.
@@ -262,8 +269,8 @@ def _check_output(
     if format_of_suffix(suffix) is not None:
         return
     hint = ""
-    if suffix not in _NOT_WRITTEN:
-        if _LIKE_A_SUFFIX.fullmatch(suffix) is None:
+    if suffix not in _OTHER_SUFFIXES:
+        if _SUFFIX_PATTERN.fullmatch(suffix) is None:
             return
         hint = did_you_mean(suffix, (f".{name}" for name in (*FORMATS, "jpeg", "tiff")))
         if not hint and (len(inputs) > 1 or os.path.isdir(inputs[0])):  # noqa: PTH112
@@ -291,43 +298,45 @@ def _choose_format(source: Path) -> str:
     return content if content in FORMATS and content != "gif" else "png"
 
 
-def _by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
+def _group_by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
     groups: defaultdict[str, list[Item]] = defaultdict(list)
     for item in items:
         groups[real_path(item.target)].append(item)
     return groups
 
 
-def find_due(
+def find_due_and_finished(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
 ) -> tuple[list[Item], list[Item]]:
-    """Return the inputs whose outputs are to be made, in the order given, and those finished.
+    """Pair inputs with outputs; return items to make, in the order given, and finished ones.
 
-    The others are reported: those that cannot be looked at, and outputs that are not
-    known to be srx's enlargements of these inputs. Where the output is a folder, one
-    that is there may be that of an input with another extension: the new one is named
-    by its own then.
+    The others are reported as failed: inputs that cannot be looked at, and outputs that
+    are not known to be srx's enlargements of these inputs. In an output folder, an
+    existing file may be made of an input with another extension: then the new output is
+    named with the extension of its own input.
     """
-    items, targets = pair(inputs, output, options, reporter)
-    items = [item for item in items if not reporter.knows(item)]
+    items, targets = pair_inputs(inputs, output, options, reporter)
+    items = [item for item in items if not reporter.has_earlier_report(item)]
     in_folder = is_folder(output, options)
     due: list[Item] = []
     finished: list[Item] = []
-    again: defaultdict[str, list[Item]] = defaultdict(list)
-    look = partial(_compare, options=options, provenance=options.made_by())
-    # what has ended a worker is looked at alone
+    remade: defaultdict[str, list[Item]] = defaultdict(list)
+    judge = partial(
+        _judge_output, options=options, provenance=options.make_provenance()
+    )
+    # a file that may have ended a worker is looked at alone
     threads = 1 if history().suspects else _THREADS
-    with read_ahead(look, items, ahead=2 * threads, workers=threads) as looked:
-        for item, future in looked:
+    with read_ahead(judge, items, ahead=2 * threads, workers=threads) as judged:
+        for item, future in judged:
             with reporter.guard(item):
                 verdict, reason = future.result()
                 usual_name = item.target.name
-                new = named_by_extension(item, options.suffix)
+                new = name_by_extension(item, options.suffix)
                 target = real_path(new.target)
                 if in_folder and verdict == "another" and target not in targets:
                     targets.add(target)
                     item = new
-                    verdict, reason = look(item)
+                    verdict, reason = judge(item)
                 if verdict == "due":
                     if item.target.name != usual_name:
                         reporter.progress.message(
@@ -335,17 +344,19 @@ def find_due(
                             "not, or may not be, made from it"
                         )
                     due.append(item)
-                    again[reason].append(item)
+                    remade[reason].append(item)
                 elif verdict == "finished":
                     finished.append(item)
                     if has_unfinished_parts(item.target):
-                        reporter.progress.warn(f"{item.target}: {_LEFT}")
+                        reporter.progress.warn(f"{item.target}: {_UNFINISHED_PARTS}")
                 else:
                     reporter.fail(
-                        item, f"{item.target}: {reason}; {_ADVICE}", kept=True
+                        item,
+                        f"{item.target}: {reason}; {_WAYS_TO_KEEP_BOTH}",
+                        output_exists=True,
                     )
-    again.pop("", None)  # these are new
-    for reason, items in again.items():
+    remade.pop("", None)  # these are new
+    for reason, items in remade.items():
         text = f"{items[0].target}"
         if len(items) > 1:
             text += f" and {len(items) - 1} more"
@@ -353,15 +364,15 @@ def find_due(
     return due, finished
 
 
-def _compare(
+def _judge_output(
     item: Item, options: UpscaleOptions, provenance: Provenance
 ) -> tuple[str, str]:
-    """Compare what an output records with what is asked for.
+    """Judge by its record if an output is to be made, is finished, or is not srx's to replace.
 
     Returns:
-        What is to be done, and why in words that follow the name of the output.
-        ``due``, ``finished`` or ``kept``: it is to stay; ``another``: it is, or may be,
-        of another input, whose extension may differ.
+        A verdict, and the reason in words that follow the name of the output. Verdicts
+        are ``due``, ``finished``, ``kept`` (it is to stay, the item fails) and
+        ``another`` (it is, or may be, made of another input).
     """
     try:
         state = os.stat(item.target)  # noqa: PTH116 - there may be very many
@@ -374,9 +385,11 @@ def _compare(
     if options.overwrite:
         return "due", ""
     record = read_provenance(item.target)
-    if not options.records and record == read_provenance(file_on_disk(item.source)):
+    if not options.records_provenance and record == read_provenance(
+        file_on_disk(item.source)
+    ):
         record = None  # none, or the input's own, which outputs keep
-    newer = _changed(item.source) - state.st_mtime_ns
+    newer = _modification_time(item.source) - state.st_mtime_ns
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
         return _judge_by_size(item, options, is_newer=newer >= step)
@@ -391,17 +404,17 @@ def _compare(
         if differs and (is_moved or newer <= 0):  # what has changed is newer
             verdict = "kept" if extension == extension_now else "another"
             return verdict, f"was made from another picture than {item.source}"
-    if reason := _made_otherwise(item, record, options, provenance):
+    if reason := _find_difference(item, record, options, provenance):
         return "due", reason
     if differs or newer >= step:
         return "due", "the input has changed since"
     return "finished", ""
 
 
-def _made_otherwise(
+def _find_difference(
     item: Item, record: Provenance, options: UpscaleOptions, provenance: Provenance
 ) -> str:
-    """Return in what an output was made otherwise than is asked for; empty for nothing."""
+    """Return how the model or options of an output differ from those asked for; empty if not."""
     if options.auto:  # looks at pixels, but not at those of its own choices
         is_same = record.auto or record.model == look_for_model(item, options)
     elif record.weights and record.weights == provenance.weights:
@@ -418,11 +431,15 @@ def _made_otherwise(
         is_same = is_same or open_photograph(item, options) is not None
     if not is_same and record.source:
         return "was made with other options"
-    return "" if options.records else "says what made it, which is to be left out now"
+    return (
+        ""
+        if options.records_provenance
+        else "says what made it, which is to be left out now"
+    )
 
 
-def _changed(source: Path) -> int:
-    """Return when an input was changed last, in nanoseconds; of a mosaic, any part of it."""
+def _modification_time(source: Path) -> int:
+    """Return when an input was changed last, in nanoseconds; of a VRT, any file of it."""
     files = [os.fspath(file_on_disk(source))]
     if source.suffix.lower() == ".vrt":
         with suppress(SrxError):  # reading it gives the reason
@@ -437,9 +454,9 @@ def _changed(source: Path) -> int:
 def _judge_by_size(
     item: Item, options: UpscaleOptions, *, is_newer: bool
 ) -> tuple[str, str]:
-    """Judge an output without a record by its size and time: it may be the user's own file."""
+    """Judge an output without a record by its size and time; see ``_judge_output``."""
     unknown = "nothing in it says that srx has made it"
-    if not item.from_folder and _has_rival(item, options):
+    if not item.from_folder and _shares_output_name(item, options):
         return "another", f"may be of another picture than {item.source}: {unknown}"
     if is_newer:
         return "kept", f"is older than {item.source}, and {unknown}"
@@ -459,26 +476,28 @@ def _judge_by_size(
 
 def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
     """Return the (height, width) of the output of a raster."""
-    asked = options.raster
+    raster_options = options.raster
     window, _ = choose_window(
-        read_info(item.source), srcwin=asked.srcwin, bounds=asked.bounds
+        read_info(item.source),
+        srcwin=raster_options.srcwin,
+        bounds=raster_options.bounds,
     )
     return window.height * options.scale, window.width * options.scale
 
 
-def _has_rival(item: Item, options: UpscaleOptions) -> bool:
-    """Return True if another picture beside an input has an output of the same name."""
+def _shares_output_name(item: Item, options: UpscaleOptions) -> bool:
+    """Return True if another picture in the folder of an input has an output of the same name."""
     source = item.source
     target = item.target
     if isinstance(source, DatasetName):
         return False
-    for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)):
+    for suffix in (*INPUT_SUFFIXES, *map(str.upper, INPUT_SUFFIXES)):
         path = source.with_suffix(suffix)
         if (
             path.is_file()
             and not path.samefile(source)
             and real_path(path) != real_path(target)
-            and name_in_folder(path, target.parent, options).target == target
+            and pair_in_folder(path, target.parent, options).target == target
         ):
             return True
     return False

@@ -41,8 +41,8 @@ from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.writing import PartWriter
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
-from srcli.pipelines.upscale.inputs import find_due
-from srcli.pipelines.upscale.photographs import kept_metadata, writing_options
+from srcli.pipelines.upscale.inputs import find_due_and_finished
+from srcli.pipelines.upscale.photographs import choose_metadata, writing_options
 from srcli.pipelines.upscale.plans import without_tags
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files
@@ -53,18 +53,18 @@ if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import UpscaleOptions
 
-_FAR = 4096
-"""Pixels without a tile, across which nothing is seen."""
+_LEAST_GAP = 4096
+"""Pixels of a gap without tiles from which on both sides are enlarged by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tile:
+class MosaicTile:
     """One file of a mosaic."""
 
     item: Item
     piece: Piece
     features: dict[str, str]
-    """What all tiles of a mosaic agree in, by names for the user."""
+    """Properties that all tiles of a mosaic must share, by names for the user."""
     picture: Picture | None = None
     """The header of a tile of a web map; None for georeferenced sheets."""
 
@@ -89,21 +89,23 @@ def upscale_mosaic(
     reporter = Reporter(progress, on_file, options.model)
     if len(inputs) != 1 or not inputs[0].is_dir():
         raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
-    due, finished = find_due(inputs, output, replace(options, recursive=True), reporter)
+    due, finished = find_due_and_finished(
+        inputs, output, replace(options, recursive=True), reporter
+    )
     folder = inputs[0]
     mosaics: defaultdict[str, list[Item]] = defaultdict(list)
     for item in (*due, *finished):
-        mosaics[_level(item.source, folder)].append(item)
+        mosaics[_zoom_folder(item.source, folder)].append(item)
     new = set(due)
-    for level, items in mosaics.items():
+    for zoom_folder, items in mosaics.items():
         if new.isdisjoint(items):
             continue
-        groups = _split(_read_tiles(items, level, reporter))
+        groups = _split_at_gaps(_read_tiles(items, zoom_folder, reporter))
         if len(groups) > 1:
             file = min(groups, key=len)[0].item.source
             progress.message(
-                f"{level or folder}: {len(groups)} groups of files lie far from each other, that "
-                f"of {file} among them; each is enlarged by itself"
+                f"{zoom_folder or folder}: {len(groups)} groups of files lie far from each "
+                f"other, that of {file} among them; each is enlarged by itself"
             )
         for tiles in groups:
             # where one is new, its neighbours change as well
@@ -111,9 +113,9 @@ def upscale_mosaic(
                 continue
             path = tiles[0].item.source.relative_to(folder).with_suffix("")
             # this folder stays after an interruption
-            work = hidden_name(output / "_".join(path.parts), ".srx-mosaic")
-            name = level or str(folder)
-            _upscale_group(tiles, work, name, options, reporter, executor)
+            work_folder = hidden_name(output / "_".join(path.parts), ".srx-mosaic")
+            name = zoom_folder or str(folder)
+            _upscale_group(tiles, work_folder, name, options, reporter, executor)
     targets = {report.target for report in reporter.files}
     for item in finished:
         if item.target not in targets:
@@ -122,16 +124,15 @@ def upscale_mosaic(
 
 
 @dataclass
-class _Renaming(Progress):
-    """Progress of a mosaic whose lines name what the user knows."""
+class _RenamedProgress(Progress):
+    """Progress whose messages name the mosaic's folder instead of its hidden VRT."""
 
     progress: Progress
     vrt: str
     name: str
-    """The folder, in place of the mosaic's hidden file."""
 
-    def renamed(self, text: str) -> str:
-        """Return a text with the name in it."""
+    def rename(self, text: str) -> str:
+        """Return a text with the name in place of the VRT's path."""
         return text.replace(self.vrt, self.name)
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
@@ -140,11 +141,11 @@ class _Renaming(Progress):
 
     def message(self, text: str) -> None:
         """Report something worth a line."""
-        self.progress.message(self.renamed(text))
+        self.progress.message(self.rename(text))
 
     def warn(self, text: str) -> None:
         """Report something that the user should act on."""
-        self.progress.warn(self.renamed(text))
+        self.progress.warn(self.rename(text))
 
     def detail(self, *lines: str) -> None:
         """Report something for --verbose."""
@@ -152,18 +153,18 @@ class _Renaming(Progress):
 
 
 def _upscale_group(
-    tiles: Sequence[Tile],
-    work: Path,
+    tiles: Sequence[MosaicTile],
+    work_folder: Path,
     name: str,
     options: UpscaleOptions,
     reporter: Reporter,
     executor: ProcessExecutor | None,
 ) -> None:
-    work.mkdir(parents=True, exist_ok=True)
+    work_folder.mkdir(parents=True, exist_ok=True)
     first_source = tiles[0].item.source
-    vrt = work / f"{first_source.stem}.vrt"
-    result = work / "enlarged.tif"
-    text = _describe(tiles)
+    vrt = work_folder / f"{first_source.stem}.vrt"
+    result = work_folder / "enlarged.tif"
+    text = _describe_as_vrt(tiles)
     if not vrt.is_file() or vrt.read_bytes() != text:  # or else an earlier run goes on
         write_whole(vrt, text)
     # the result says which bands are classes
@@ -171,52 +172,51 @@ def _upscale_group(
         options, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,
     )  # fmt: skip
-    progress = _Renaming(reporter.progress, str(vrt), name)
+    progress = _RenamedProgress(reporter.progress, str(vrt), name)
     run = upscale_files(
         [vrt], result, raster_options, progress=progress, executor=executor
     )
     report = run.files[0]
     if report.state != "failed":
-        _cut(tiles, result, options, reporter)
-        shutil.rmtree(work, ignore_errors=True)
+        _cut_into_tiles(tiles, result, options, reporter)
+        shutil.rmtree(work_folder, ignore_errors=True)
         return
-    reason = progress.renamed(report.error.removeprefix(f"{vrt}: "))
+    reason = progress.rename(report.error.removeprefix(f"{vrt}: "))
     for tile in tiles:
         reporter.fail(tile.item, f"{tile.item.source}: {reason}")
         reason = f"is enlarged together with {first_source}"
 
 
-def _split(tiles: Sequence[Tile]) -> list[list[Tile]]:
-    """Split tiles where ``_FAR`` rows or columns are empty, as often as there is such a gap."""
-    unsplit = [list(tiles)]
+def _split_at_gaps(tiles: Sequence[MosaicTile]) -> list[list[MosaicTile]]:
+    """Split tiles into groups that no gap divides, and place each group in a mosaic of its own."""
+    subgroups = _split_along(tiles, "top", "height")
+    if len(subgroups) == 1:
+        subgroups = _split_along(tiles, "left", "width")
+    if len(subgroups) == 1:
+        return [_place_in_mosaic(tiles)]
     groups = []
-    while unsplit:
-        group = unsplit.pop()
-        pieces = _split_along(group, "top", "height")
-        if len(pieces) == 1:
-            pieces = _split_along(group, "left", "width")
-        if len(pieces) == 1:
-            groups.append(_placed(group))
-        else:
-            unsplit += reversed(pieces)
+    for subgroup in subgroups:
+        groups += _split_at_gaps(subgroup)
     return groups
 
 
-def _split_along(tiles: Sequence[Tile], start: str, size: str) -> list[list[Tile]]:
-    """Split tiles between rows, or columns, where ``_FAR`` are empty."""
-    groups: list[list[Tile]] = []
+def _split_along(
+    tiles: Sequence[MosaicTile], start: str, size: str
+) -> list[list[MosaicTile]]:
+    """Split tiles at gaps along one axis; ``start`` and ``size`` are fields of a ``Piece``."""
+    groups: list[list[MosaicTile]] = []
     end = -math.inf
     for tile in sorted(tiles, key=lambda tile: float(getattr(tile.piece, start))):
         begin = getattr(tile.piece, start)
-        if not groups or begin > end + _FAR:
+        if not groups or begin > end + _LEAST_GAP:
             groups.append([])
         groups[-1].append(tile)
         end = max(end, begin + getattr(tile.piece, size))
     return groups
 
 
-def _placed(tiles: Sequence[Tile]) -> list[Tile]:
-    """Return tiles in the order of their names, placed from their upper left corner."""
+def _place_in_mosaic(tiles: Sequence[MosaicTile]) -> list[MosaicTile]:
+    """Return tiles in the order of their names, with places counted from their common corner."""
     y = min(tile.piece.top for tile in tiles)
     x = min(tile.piece.left for tile in tiles)
     placed = []
@@ -227,8 +227,8 @@ def _placed(tiles: Sequence[Tile]) -> list[Tile]:
     return placed
 
 
-def _level(path: Path, folder: Path) -> str:
-    """Return the folder of a zoom level, ``.`` for the folder itself; empty for other names."""
+def _zoom_folder(path: Path, folder: Path) -> str:
+    """Return the zoom level's folder of a map tile ``z/x/y``; empty for a georeferenced sheet."""
     parts = path.absolute().relative_to(folder.absolute().parent).with_suffix("").parts
     if len(parts) < 3 or not (parts[-1].isdecimal() and parts[-2].isdecimal()):
         return ""
@@ -239,12 +239,14 @@ def _level(path: Path, folder: Path) -> str:
     return str(path.parent.parent)
 
 
-def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[Tile]:
-    """Read and decode all tiles; those that are damaged, or unlike the most, are reported."""
-    tiles: list[Tile] = []
+def _read_tiles(
+    items: Sequence[Item], zoom_folder: str, reporter: Reporter
+) -> list[MosaicTile]:
+    """Read and decode all tiles; report those that are damaged or unlike the majority as failed."""
+    tiles: list[MosaicTile] = []
     for item in items:
         with reporter.guard(item):
-            tiles.append(_read_map_tile(item) if level else _read_sheet(item))
+            tiles.append(_read_map_tile(item) if zoom_folder else _read_sheet(item))
     if not tiles:
         return []
     counts = Counter(tuple(tile.features.items()) for tile in tiles)
@@ -265,7 +267,7 @@ def _read_tiles(items: Sequence[Item], level: str, reporter: Reporter) -> list[T
     return alike
 
 
-def _read_map_tile(item: Item) -> Tile:
+def _read_map_tile(item: Item) -> MosaicTile:
     picture = open_picture(item.source, confined=True)
     read_photograph(picture)  # a damaged one would end the whole mosaic later
     if picture.bits != 8 or picture.orientation != 1 or picture.frames > 1:
@@ -299,10 +301,10 @@ def _read_map_tile(item: Item) -> Tile:
         more=[*elements, {}],
     )
     features = {"size": f"{width}x{height}"}
-    return Tile(item=item, piece=piece, features=features, picture=picture)
+    return MosaicTile(item=item, piece=piece, features=features, picture=picture)
 
 
-def _read_sheet(item: Item) -> Tile:
+def _read_sheet(item: Item) -> MosaicTile:
     if item.format not in DRIVERS:
         raise PictureError(
             f"{item.target}: sheets of a mosaic are written as tif, png or jpg"
@@ -365,11 +367,11 @@ def _read_sheet(item: Item) -> Tile:
             "nodata value": str(dataset.nodata),
             "place between whole pixels": str(between),
         }
-        return Tile(item=item, piece=piece, features=features)
+        return MosaicTile(item=item, piece=piece, features=features)
 
 
-def _describe(tiles: Sequence[Tile]) -> bytes:
-    """Return the mosaic as a VRT."""
+def _describe_as_vrt(tiles: Sequence[MosaicTile]) -> bytes:
+    """Return a VRT that describes the mosaic."""
     pieces = [tile.piece for tile in tiles]
     info = read_info(tiles[0].item.source)
     bands = info.bands
@@ -395,10 +397,13 @@ def _describe(tiles: Sequence[Tile]) -> bytes:
     return describe_mosaic(output, pieces)
 
 
-def _cut(
-    tiles: Sequence[Tile], result: Path, options: UpscaleOptions, reporter: Reporter
+def _cut_into_tiles(
+    tiles: Sequence[MosaicTile],
+    result: Path,
+    options: UpscaleOptions,
+    reporter: Reporter,
 ) -> None:
-    """Write each tile's window of the enlarged mosaic."""
+    """Write each tile's window of the enlarged mosaic, and report the tile."""
     scale = options.scale
     with OpenedRaster(result) as opened:
         info = info_of(opened)
@@ -434,7 +439,7 @@ def _write_map_tile(
     photograph = Photograph(
         pixels=np.ascontiguousarray(pixels),
         alpha=decoded.alpha if picture.has_alpha else None,
-        metadata=kept_metadata(picture.metadata, picture, options, options.model),
+        metadata=choose_metadata(picture.metadata, picture, options, options.model),
     )
     form = writing_options(item, picture, options)
     write_photograph(item.target, photograph, **form)
@@ -443,12 +448,12 @@ def _write_map_tile(
 def _write_sheet(
     item: Item, mosaic: RasterSource, window: Window, options: UpscaleOptions
 ) -> None:
-    """Write a window of the enlarged mosaic as it is, with the place and the tags of the sheet."""
+    """Write a window of the enlarged mosaic with the georeference and the tags of the sheet."""
     sheet = read_info(item.source, options.raster.nodata)
     if options.strip_metadata:
         sheet = without_tags(sheet)
     info = mosaic.info
-    if _is_full(mosaic, window):
+    if _is_all_valid(mosaic, window):
         info = replace(info, mask=None)
     tags = dict(sheet.tags)
     tags.pop("xml:XMP", None)  # which tells sizes
@@ -464,7 +469,7 @@ def _write_sheet(
                 about.pop(element, None)
             outputs.append(replace(band, tags=sheet_band.tags, about=about))
         layout = replace(layout, outputs=tuple(outputs))
-    output_options = options.output(item.format, mark_source(item.source))
+    output_options = options.raster_output(item.format, mark_source(item.source))
     output = make_output(named, layout, window, 1, output_options)
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
     output.place = enlarge_place(sheet.place, size, options.scale)
@@ -477,7 +482,7 @@ def _write_sheet(
         merge_parts(parts, attributes_for(item.target, item.source, dates=dates))
 
 
-def _is_full(mosaic: RasterSource, window: Window) -> bool:
+def _is_all_valid(mosaic: RasterSource, window: Window) -> bool:
     """Return True if all pixels of a window are valid."""
     bottom = window.top + window.height
     for top in range(window.top, bottom, 256):

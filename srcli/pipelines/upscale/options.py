@@ -66,8 +66,8 @@ class RasterOptions(OutputOptions):
     """Continue an interrupted run."""
 
     @property
-    def asked_for(self) -> list[str]:
-        """Names of the given options that have a meaning for rasters only."""
+    def given_options(self) -> list[str]:
+        """Names of those options given that have a meaning for rasters only, such as ``--rgb``."""
         conditions = {
             "--bidx": self.bands is not None,
             "--rgb": self.rgb is not None,
@@ -135,8 +135,8 @@ class UpscaleOptions:
     engine: EngineOptions = field(default_factory=EngineOptions)
 
     @property
-    def of_photographs(self) -> str:
-        """Name of the option that has a meaning for photographs only; empty if none is given."""
+    def photograph_option(self) -> str:
+        """Name of a given option that has a meaning for photographs only; empty without one."""
         if self.fit != UNBOUNDED:
             return "--fit"
         if self.size is None:
@@ -153,7 +153,10 @@ class UpscaleOptions:
         return self.fit.fitted(*times((height, width), factor))
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
-        """Return the scales, one or two, that make a photograph so large, or as near as can be."""
+        """Return the scales of the one or two passes that make a photograph of the final size.
+
+        Their product is the least that reaches it, or else the largest there is.
+        """
         if self.size is None:
             return (self.scale,)
         final_height, final_width = self.final_size(height, width)
@@ -171,11 +174,11 @@ class UpscaleOptions:
         return self.model if condition in ("", "clean", "drawing") else worn
 
     def _scales(self, model: str) -> tuple[int, ...]:
-        """Return the scales that a model has; none of files, and of names without weights."""
+        """Return the scales that a named model has weights for; none for files."""
         return shipped_scales(model) if model in MODELS else ()
 
     def _choose_scale(self) -> None:
-        """Replace a scale that the model lacks by its usual one, and what is wanted as ``size``."""
+        """Replace a scale that the model lacks by its usual one, and ask for it as ``size``."""
         if not 0 <= self.scale <= 16:  # two passes by 4
             raise UsageError(f"scale={self.scale}: give 1 to 16")
         if self.scale not in (self._scales(self.model) or (2, 3, 4)):
@@ -186,10 +189,10 @@ class UpscaleOptions:
             object.__setattr__(self, "scale", usual)
 
     def checksum(self, model: str, *, photograph: bool = False) -> str:
-        """Return the checksum of the options which decide on a model's output; maybe empty.
+        """Return a checksum of the options that decide on the output; empty without any.
 
-        Outputs record it: one that was made with others is not finished. For a
-        ``photograph`` options of rasters do not count.
+        Outputs record it; one with another checksum is made again. For a ``photograph``
+        options of rasters do not count.
         """
         raster = RasterOptions() if photograph else self.raster
         engine = self.engine
@@ -220,14 +223,14 @@ class UpscaleOptions:
         return f"{zlib.crc32(repr(asked).encode()):08x}" if asked else ""
 
     @property
-    def records(self) -> bool:
-        """Outputs say what has made them."""
+    def records_provenance(self) -> bool:
+        """Outputs record srx, model and options that made them."""
         return not (self.strip_metadata or self.strip_provenance)
 
-    def made_by(
+    def make_provenance(
         self, source: str = "", model: str = "", *, photograph: bool = False
     ) -> Provenance:
-        """Return what outputs say of the software, model, options and input that make them."""
+        """Return what an output records of software, model, options and input."""
         model = model or self.model
         file, changed = file_of_model(model, self.scale)
         return Provenance(
@@ -240,15 +243,17 @@ class UpscaleOptions:
             source=source,
         )
 
-    def output(self, format: str, mark: str) -> OutputOptions:
-        """Return the options of the raster that is made of an input; see ``mark_source``."""
-        made_by = self.made_by(mark) if self.records else None
+    def raster_output(self, format: str, mark: str) -> OutputOptions:
+        """Return the options of an output raster; ``mark`` is its input's (see ``mark_source``)."""
+        make_provenance = (
+            self.make_provenance(mark) if self.records_provenance else None
+        )
         return replace(
-            self.raster, format=format, quality=self.quality, provenance=made_by
+            self.raster, format=format, quality=self.quality, provenance=make_provenance
         )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be, such as sizes of photographs together with options of rasters."""
+        """Fill in model and scale, and refuse options that are wrong or exclude each other."""
         if self.model == AUTO:
             object.__setattr__(self, "model", USUAL_MODEL)
             object.__setattr__(self, "auto", True)
@@ -279,25 +284,25 @@ class UpscaleOptions:
         self._check_kinds_of_inputs()
 
     def _check_kinds_of_inputs(self) -> None:
-        """Refuse options of photographs, of rasters and of mosaics together."""
-        of_photographs = self.of_photographs
-        of_rasters = self.raster.asked_for
+        """Refuse options of photographs, rasters and mosaics that exclude each other."""
+        photograph_option = self.photograph_option
+        of_rasters = self.raster.given_options
         if self.mosaic:
             of_pixels = ("--bidx", "--rgb", "--range", "--classes", "--alpha")
-            for name in (*of_rasters, of_photographs):
+            for name in (*of_rasters, photograph_option):
                 if name and name not in of_pixels:
                     raise UsageError(
                         f"--mosaic writes all tiles as they are cut; drop {name}"
                     )
-        if of_photographs and of_rasters:
+        if photograph_option and of_rasters:
             raise UsageError(
-                f"{of_photographs} is for photographs and {of_rasters[0]} for "
+                f"{photograph_option} is for photographs and {of_rasters[0]} for "
                 "rasters; upscale them in two runs"
             )
 
 
 def file_of_model(model: str, scale: int) -> tuple[Path, int]:
-    """Return the file that a model is loaded from, and its time; 0 if it is not there."""
+    """Return the file that a model is loaded from, and when it changed; 0 without a file."""
     code, file = split_model(model)
     if file is None and code:
         file = Path(code.rpartition(":")[0])

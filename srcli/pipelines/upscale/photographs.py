@@ -1,5 +1,7 @@
 """Upscale photographs: read ahead, batch tiles across pictures, write behind, in bounded memory.
 
+What is read by windows instead is a raster (``rasters.py``). A ``Picture`` is the header
+of a file, a ``Photograph`` its pixels, a ``PreparedPhotograph`` what a network takes.
 Animations go frame by frame: finished frames wait in a file on disk.
 """
 
@@ -57,12 +59,12 @@ if TYPE_CHECKING:
 
 OpenedPhotograph = tuple[Item, Picture]
 LARGEST_PHOTOGRAPH = 400_000_000
-"""Output pixels; larger pictures are read by windows. One number, so that results do
-not depend on the machine."""
+"""Most output pixels of a photograph; larger pictures are read by windows. One number, so
+that results do not depend on the machine."""
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
-    """Open an input that is a photograph; None if it is read by windows.
+    """Open an input that is a photograph; return None if it is read by windows, as a raster.
 
     Read by windows are georeferenced files and others that photographs cannot be (see
     ``Picture.raster``), inputs with raster options, and pictures too large for memory.
@@ -75,12 +77,12 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     try:
         picture = open_picture(item.source, confined=item.from_folder)
     except PictureError:
-        if options.raster.asked_for and not item.from_folder:
+        if options.raster.given_options and not item.from_folder:
             return None  # reading it fails with the reason
         raise
     if picture.raster is None and not _needs_windows(item, picture, options):
         return picture
-    option = options.of_photographs
+    option = options.photograph_option
     if not option:
         return None
     if picture.raster is None:
@@ -104,7 +106,7 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
     if not is_turned and picture.format != "gif":
         steps = options.steps(options.model, picture.height, picture.width)
         is_large = is_large or pixels * math.prod(steps) ** 2 > LARGEST_PHOTOGRAPH
-    as_raster = bool(options.raster.asked_for)
+    as_raster = bool(options.raster.given_options)
     if item.from_folder:
         as_raster = as_raster and picture.format == "tif" and not is_turned
     if as_raster and is_turned and not is_large:
@@ -146,33 +148,31 @@ class PhotographJob:
     item: Item
     picture: Picture
     size: tuple[int, int]
-    """Of the output: height, width."""
+    """Height and width of the output."""
     model: str
     condition: str
-    """See ``FileReport``."""
+    """What the picture has gone through; see ``FileReport``."""
     warnings: tuple[str, ...]
     passes: tuple[tuple[str, int], ...]
-    """Model and scale of the passes that are left; a later one has a clean picture
-    before it."""
+    """Model and scale of each pass that is left."""
     prepared: PreparedPhotograph
-    """For the next pass."""
+    """Input of the next pass."""
     enlarged: Array = field(init=False)
     started: float = 0.0
     tiles: int = 0
 
     @property
-    def key(self) -> tuple[str, int, int]:
-        """Model, scale and depth of the next pass: that of the engine."""
+    def engine_key(self) -> tuple[str, int, int]:
+        """Model, scale and bits of the next pass; jobs of the same key can share a batch."""
         return *self.passes[0], self.prepared.pixels.dtype.itemsize * 8
 
 
 @dataclass(eq=False)
-class PhotographRun:
-    """Upscales pictures that fit into memory, which ``processes`` of this machine share."""
+class PhotographUpscaler:
+    """Upscales photographs that fit into memory, which ``processes`` of this machine share."""
 
     pool: EnginePool
-    """Runs the model of the options; that for degraded ones is loaded when one needs
-    it."""
+    """Engines of the options' model; other models are loaded when a picture needs them."""
     options: UpscaleOptions
     reporter: Reporter
     processes: int = 1
@@ -195,8 +195,8 @@ class PhotographRun:
         animations: list[OpenedPhotograph] = []
         rasters: list[Item] = []
         stills = self._open_stills(items, animations, rasters)
-        for portion in portions(stills, self.options, self.processes):
-            self._upscale_portion(portion)
+        for group in split_by_memory(stills, self.options, self.processes):
+            self._upscale_together(group)
         for item, picture in animations:
             with self.reporter.guard(item):
                 self._upscale_animation(item, picture)
@@ -208,8 +208,8 @@ class PhotographRun:
         animations: list[OpenedPhotograph],
         rasters: list[Item],
     ) -> Iterator[OpenedPhotograph]:
-        """Open inputs and yield still photographs; add the others to one of the lists."""
-        ignored = self.options.raster.asked_for
+        """Open inputs and yield still photographs; append others to one of the two lists."""
+        ignored = self.options.raster.given_options
         for item in items:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
@@ -227,17 +227,17 @@ class PhotographRun:
                 else:
                     yield item, picture
 
-    def _upscale_portion(self, portion: Iterator[OpenedPhotograph]) -> None:
+    def _upscale_together(self, group: Iterator[OpenedPhotograph]) -> None:
         """Read, enlarge and write photographs that fit into memory together."""
         workers = self.options.workers
         # after an interruption the pictures that are being written are finished
         with (
             read_ahead(
-                self._load, portion, ahead=workers + 1, workers=workers
+                self._load, group, ahead=workers + 1, workers=workers
             ) as reading,
             read_ahead(
                 self._save,
-                self._enlarged(self._loaded(reading)),
+                self._enlarged(self._with_engines(reading)),
                 ahead=workers,
                 workers=workers,
             ) as saving,
@@ -255,13 +255,13 @@ class PhotographRun:
                         warnings=job.warnings,
                     )
 
-    def _loaded(
+    def _with_engines(
         self, reading: Iterable[tuple[OpenedPhotograph, Future[PhotographJob]]]
     ) -> Iterator[PhotographJob]:
         for (item, _), future in reading:
             with self.reporter.guard(item):
                 job = future.result()
-                self._engine(*job.key)  # here, where a picture may fail of it
+                self._engine(*job.engine_key)  # here, where a picture may fail of it
                 yield job
 
     def _load(self, opened: OpenedPhotograph) -> PhotographJob:
@@ -270,7 +270,7 @@ class PhotographRun:
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture)
         model, condition = choose_model(photograph, self.options, picture.format)
-        metadata = kept_metadata(photograph.metadata, picture, self.options, model)
+        metadata = choose_metadata(photograph.metadata, picture, self.options, model)
         prepared = self._prepare(replace(photograph, metadata=metadata))
         lost = lost_metadata(item.format, metadata)
         first_scale, *scales = self.options.steps(model, picture.height, picture.width)
@@ -287,16 +287,16 @@ class PhotographRun:
         )
 
     def _enlarged(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
-        """Yield jobs after their last pass."""
+        """Run the passes of jobs, and yield each job after its last."""
         # neighbours of one model, scale and depth share an engine, and batches
-        for key, group in groupby(jobs, key=lambda job: job.key):
+        for key, group in groupby(jobs, key=lambda job: job.engine_key):
             engine, tiling = self._engine(*key)
             unfinished: list[PhotographJob] = []
-            works = self._works(group, tiling)
-            for work in run_stream(engine, works, task=self.reporter):
-                job: PhotographJob = work.owner
-                if work.error is not None:
-                    self.reporter.fail(job.item, work.error, job.started)
+            image_jobs = self._image_jobs(group, tiling)
+            for image_job in run_stream(engine, image_jobs, task=self.reporter):
+                job: PhotographJob = image_job.owner
+                if image_job.error is not None:
+                    self.reporter.fail(job.item, image_job.error, job.started)
                 elif len(job.passes) > 1:
                     larger = job.prepared.finish(job.enlarged)
                     job.prepared = self._prepare(larger)
@@ -306,36 +306,36 @@ class PhotographRun:
                     yield job
             yield from self._enlarged(unfinished)
 
-    def _works(
+    def _image_jobs(
         self, jobs: Iterable[PhotographJob], tiling: Tiling
     ) -> Iterator[ImageJob]:
-        """Cut pictures into tiles and reserve memory for their outputs."""
+        """Yield an ``ImageJob`` for the next pass of each job, with memory for its output."""
         for job in jobs:
             item = job.item
             with self.reporter.guard(item):
                 item.make_folder()
                 pixels = job.prepared.pixels
                 _, scale = job.passes[0]
-                work, job.enlarged = array_job(
+                image_job, job.enlarged = array_job(
                     pixels,
                     tiling.padded_grid(*pixels.shape[:2]),
                     name=str(item.source),
                     scale=scale,
                     folder=item.target.parent,
                 )
-                work.owner = job
+                image_job.owner = job
                 job.started = job.started or time.monotonic()
-                job.tiles += work.tiles
-                self.reporter.grow(work.tiles)
-                yield work
+                job.tiles += image_job.tiles
+                self.reporter.grow(image_job.tiles)
+                yield image_job
 
     def _save(self, job: PhotographJob) -> None:
         photograph = job.prepared.finish(job.enlarged, job.size)
-        form = writing_options(job.item, job.picture, self.options)
-        write_photograph(job.item.target, photograph, **form)
+        settings = writing_options(job.item, job.picture, self.options)
+        write_photograph(job.item.target, photograph, **settings)
 
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
-        """Upscale frame by frame: a batch of tiles is in memory, finished ones wait in a file."""
+        """Upscale an animation frame by frame; finished frames wait in a file until the last."""
         begin(item.source)
         started = time.monotonic()
         model = self.options.model
@@ -345,7 +345,7 @@ class PhotographRun:
                 f"{item.source}: is an animation; give a size up to -s {scale}"
             )
         size, unwritable = check_output(item, picture, self.options)
-        metadata = kept_metadata(picture.metadata, picture, self.options, model)
+        metadata = choose_metadata(picture.metadata, picture, self.options, model)
         lost = lost_metadata(item.format, metadata)
         item.make_folder()
         engine, tiling = self._engine(model, scale, 8)
@@ -355,31 +355,31 @@ class PhotographRun:
         # beside the output, where there is room for it
         frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
 
-        def works() -> Iterator[ImageJob]:
+        def image_jobs() -> Iterator[ImageJob]:
             stored = read_frames(replace(picture, metadata=metadata))
             for index, (photograph, duration, plays) in enumerate(stored):
                 prepared = self._prepare(photograph)
                 grid = tiling.padded_grid(*prepared.pixels.shape[:2])
-                work, enlarged = array_job(
+                image_job, enlarged = array_job(
                     prepared.pixels, grid, name=str(item.source), scale=scale
                 )
                 if index == 0:
-                    self.reporter.grow(work.tiles * picture.frames)
-                work.owner = index, prepared, enlarged
+                    self.reporter.grow(image_job.tiles * picture.frames)
+                image_job.owner = index, prepared, enlarged
                 timings.append((duration, plays))
-                yield work
+                yield image_job
 
-        for work in run_stream(engine, works(), task=self.reporter):
-            if work.error is not None:
-                raise work.error
-            index, prepared, enlarged = work.owner
+        for image_job in run_stream(engine, image_jobs(), task=self.reporter):
+            if image_job.error is not None:
+                raise image_job.error
+            index, prepared, enlarged = image_job.owner
             frame = prepared.finish(enlarged, size)
             assert frame.alpha is not None  # frames have it
             frames[index, :, :, :3] = frame.pixels
             frames[index, :, :, 3] = frame.alpha
             release(frames)
             fitted = frame.metadata
-            tiles += work.tiles
+            tiles += image_job.tiles
         write_animation(
             item.target,
             frames,
@@ -400,7 +400,7 @@ class PhotographRun:
 def writing_options(
     item: Item, picture: Picture, options: UpscaleOptions
 ) -> dict[str, Any]:
-    """Return what outputs are written with; refuse inputs that have changed since."""
+    """Return arguments of the function that writes an output; refuse an input changed meanwhile."""
     check_unchanged(item.source, picture.mark)
     quality = options.quality
     if quality is None and item.format == "webp" and picture.lossless:
@@ -409,17 +409,17 @@ def writing_options(
     return {"fmt": item.format, "quality": quality, "attributes": attributes}
 
 
-def kept_metadata(
+def choose_metadata(
     metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
 ) -> Metadata:
-    """Return what an output keeps of the metadata of its input, with what made it."""
+    """Return the metadata of an output: that of its input, and a record of what made it."""
     if options.strip_metadata:  # but for what the pixels cannot be shown without
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
-    if not options.records:
+    if not options.records_provenance:
         return metadata
-    made_by = options.made_by(picture.mark, model, photograph=True)
+    make_provenance = options.make_provenance(picture.mark, model, photograph=True)
     earlier = metadata.software or exif.software(metadata.exif)
-    return replace(metadata, software=made_by.software(earlier))
+    return replace(metadata, software=make_provenance.software(earlier))
 
 
 def check_output(
@@ -459,33 +459,34 @@ def check_output(
     return (height, width), warnings
 
 
-def portions(
+def split_by_memory(
     opened: Iterable[OpenedPhotograph], options: UpscaleOptions, processes: int = 1
 ) -> Iterator[Iterator[OpenedPhotograph]]:
-    """Yield runs of neighbouring photographs that together take half of the free memory at most.
+    """Split photographs into groups that each take half of the free memory at most.
 
-    One may always be held; the processes divide the memory among them.
+    Groups are runs of neighbours, of one photograph at least; the processes divide the
+    memory among them.
     """
     free = free_memory()
     budget = sys.maxsize if free is None else free // 2 // processes
-    number = 0
+    group_number = 0
     taken_bytes = 0
 
-    def portion_of(photograph: OpenedPhotograph) -> int:
-        nonlocal number, taken_bytes
+    def choose_group(photograph: OpenedPhotograph) -> int:
+        nonlocal group_number, taken_bytes
         size = photograph_memory(*photograph, options)
         if taken_bytes and taken_bytes + size > budget:
-            number += 1
+            group_number += 1
             taken_bytes = 0
         taken_bytes += size
-        return number
+        return group_number
 
-    for _, group in groupby(opened, key=portion_of):
+    for _, group in groupby(opened, key=choose_group):
         yield group
 
 
 def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> int:
-    """Estimate the most bytes that a photograph takes, from reading to writing it."""
+    """Estimate the most bytes of memory that a photograph takes, from reading to writing."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
     steps = options.steps(options.model, picture.height, picture.width)
@@ -498,7 +499,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
         is_converted
         or picture.has_alpha
         or picture.bits == 32
-        or options.of_photographs
+        or options.photograph_option
     ):
         return 6 * input_bytes + 3 * output_bytes
     # what the network gives is encoded as it lies there

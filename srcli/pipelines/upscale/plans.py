@@ -22,19 +22,19 @@ from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.transparency import settle_alpha
 from srcli.imaging.rasters.values import choose_value_range, judge_raster
 from srcli.models.weights import AERIAL_MODEL
-from srcli.pipelines.upscale.methods import (
-    INTERPOLATION,
-    EnlargingMethod,
-    choose_method,
-    interpolated_as_they_are,
+from srcli.pipelines.upscale.interpolated_bands import (
+    INTERPOLATION_MODEL,
+    InterpolatedBands,
+    choose_interpolated_bands,
+    keep_interpolated_values,
 )
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
 
 LEAST_COMPRESSED = 0.4
-"""Share of the uncompressed size that must be free on disk; photographs rarely shrink so
-far."""
+"""Share of an output's uncompressed size that must be free on disk; photographs rarely
+shrink so far."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +48,12 @@ class RasterPlan:
     window: Window
     values: Values
     interpolated: tuple[int, ...]
-    """Places in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
+    """Indices into ``layout.smooth`` of bands that bicubic interpolation enlarges."""
     output: OutputProfile
     notes: tuple[str, ...]
-    """Choices made for the user, who may want others."""
+    """Choices made for the user, who may want others; shown as warnings."""
     remarks: tuple[str, ...]
-    """Choices by what the file says: its bands of classes, the values taken as black
-    and white."""
+    """Choices by what the file says, such as bands of classes; shown as messages."""
     fingerprint: Mapping[str, object]
     """Everything but the network that the pixels depend on, by names that users
     understand: a run continues an interrupted one with the same."""
@@ -64,7 +63,7 @@ class RasterPlan:
 
     @property
     def parts(self) -> Parts:
-        """The parts in which the output is made."""
+        """Parts in which the output is made."""
         return Parts(self.item.target, self.output)
 
     @property
@@ -73,17 +72,17 @@ class RasterPlan:
         return self.output.height, self.output.width
 
     def open(self, rows: int) -> RasterSource:
-        """Open the window; no block is decoded twice for tiles of so many rows."""
+        """Open the window; no block is decoded twice for tiles of at most ``rows`` rows."""
         return RasterSource(self.info, self.layout, self.window, rows)
 
     @property
     def has_network(self) -> bool:
-        """Some of its bands are enlarged by the network; others are classes alone."""
+        """True if the network enlarges some bands; False if all hold classes."""
         return bool(self.layout.groups)
 
 
 def without_tags(info: RasterInfo) -> RasterInfo:
-    """Return what a raster says of itself without its tags, but for profile and georeference."""
+    """Return a raster's header without tags, except those of colour profile and georeference."""
     tags: dict[str, Mapping[str, str]] = {"": {}}
     if "COLOR_PROFILE" in info.tags:
         tags["COLOR_PROFILE"] = info.tags["COLOR_PROFILE"]
@@ -96,21 +95,29 @@ def without_tags(info: RasterInfo) -> RasterInfo:
 def plan_raster(
     item: Item, options: UpscaleOptions, opened: OpenedRaster
 ) -> RasterPlan:
-    """Decide by a raster's header on bands, window, values and output."""
-    asked = options.raster
-    info = info_of(opened, asked.nodata)
+    """Decide on bands, window, values, model and output of a raster, before it is enlarged."""
+    raster_options = options.raster
+    info = info_of(opened, raster_options.nodata)
     if options.strip_metadata:
         info = without_tags(info)
     _check_output_is_no_part(item, info)
     window, notes_on_window = choose_window(
-        info, srcwin=asked.srcwin, bounds=asked.bounds
+        info, srcwin=raster_options.srcwin, bounds=raster_options.bounds
     )
     notes_on_fills: tuple[str, ...] = ()
-    if asked.nodata == "file":
-        info, notes_on_fills = find_fills(info, window, asked.bands)
-    transparency = settle_alpha(info, window, asked.alpha, asked.bands)
+    if raster_options.nodata == "file":
+        info, notes_on_fills = find_fills(info, window, raster_options.bands)
+    transparency = settle_alpha(
+        info, window, raster_options.alpha, raster_options.bands
+    )
     info = transparency.info
-    layout = choose_bands(info, window, asked.classes, bands=asked.bands, rgb=asked.rgb)
+    layout = choose_bands(
+        info,
+        window,
+        raster_options.classes,
+        bands=raster_options.bands,
+        rgb=raster_options.rgb,
+    )
     if layout.alpha:
         layout = replace(layout, soft_alpha=transparency.soft)
 
@@ -118,22 +125,24 @@ def plan_raster(
     remark_on_range = ""
     condition = ""
     if layout.groups:
-        values, remark_on_range = choose_value_range(info, layout, window, asked.values)
+        values, remark_on_range = choose_value_range(
+            info, layout, window, raster_options.values
+        )
         if options.auto:
             condition = judge_raster(info, layout, window)
     options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
-    method = choose_method(info, layout, window, values, options)
+    method = choose_interpolated_bands(info, layout, window, values, options)
     if method.remark and len(method.interpolated) == len(layout.smooth):
-        options = replace(options, model=INTERPOLATION)
+        options = replace(options, model=INTERPOLATION_MODEL)
         remark_on_range = ""
 
-    output_options = options.output(item.format, opened.mark)
+    output_options = options.raster_output(item.format, opened.mark)
     output = make_output(info, layout, window, options.scale, output_options)
     remarks = [*layout.remarks, remark_on_range, method.remark]
     remarks.append(_hint_at_overviews(item, info, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
     notes += [*notes_on_window, *method.notes, *output.notes]
-    notes += _check_room(item, info, output, options)
+    notes += _check_disk(item, info, output, options)
     if options.keep_hidden and layout.alpha is not None:
         notes.append(
             "--keep-hidden is for photographs: colours under alpha are not kept"
@@ -144,7 +153,7 @@ def plan_raster(
         info=info,
         layout=layout,
         window=window,
-        values=interpolated_as_they_are(values, method, len(layout.smooth)),
+        values=keep_interpolated_values(values, method, len(layout.smooth)),
         interpolated=method.interpolated,
         output=output,
         notes=tuple(notes),
@@ -164,10 +173,10 @@ def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
         )
 
 
-def _check_room(
+def _check_disk(
     item: Item, info: RasterInfo, output: OutputProfile, options: UpscaleOptions
 ) -> tuple[str, ...]:
-    """Refuse an output that the disk has no room for; warn of one that may not fit."""
+    """Refuse an output that the disk has no room for; return a warning for one that may not fit."""
     needed = round(disk_needed(output) * info.filled)
     advice = "a part (--srcwin)"
     if options.mosaic:
@@ -188,7 +197,7 @@ def _fingerprint(
     layout: BandLayout,
     window: Window,
     values: Values,
-    method: EnlargingMethod,
+    method: InterpolatedBands,
     options: UpscaleOptions,
 ) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""

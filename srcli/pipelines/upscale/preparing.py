@@ -1,4 +1,4 @@
-"""Prepare photographs for a network, and make photographs of what it returns."""
+"""Prepare photographs for a network, and make photographs of the enlarged pixels."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ HIDDEN_COLOURS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PreparedPhotograph:
-    """Pixels of a photograph for a network, and everything else that its enlargement needs."""
+    """Pixels of a photograph as a network takes them, and what ``finish`` needs."""
 
     pixels: Array
     """(H, W, C); one channel where red, green and blue are equal, as a network would
     give these a tint."""
     channels: int
-    """Of the photograph: 1 or 3."""
+    """Channels of the photograph: 1 or 3."""
     alpha: Array | None
     metadata: Metadata
     warnings: tuple[str, ...]
     value_range: tuple[float, float] | None
-    """Values of a photograph in floats that are 0 and 1 in ``pixels``; None of others."""
+    """Values of a float photograph that became 0 and 1 in ``pixels``; None for integers."""
     holes: Array | None
     """(H, W): True for pixels that are not finite; None where all are."""
 
@@ -66,9 +66,9 @@ class PreparedPhotograph:
 
 
 def prepare(photograph: Photograph, *, keep_hidden: bool = False) -> PreparedPhotograph:
-    """Prepare a photograph for a network: map floats to [0, 1], fill what is not seen.
+    """Prepare a photograph for a network: map floats to [0, 1], replace hidden colours.
 
-    With ``keep_hidden`` the colours under alpha stay, whatever it is.
+    With ``keep_hidden`` colours that alpha hides stay.
     """
     pixels = photograph.pixels
     alpha = photograph.alpha

@@ -1,6 +1,7 @@
-"""Upscale a raster in steps: its network measures it, its parts are made, and put together.
+"""Upscale a raster in steps: calibrate its network, make the parts, merge them into a file.
 
-Each step can be sent to another process; the parts of a large raster are made by several.
+Steps are plain data, which can be sent to another process. A raster has at most one
+``CalibratingStep``; its parts are made by one ``MakingStep``, or by several at once.
 """
 
 from __future__ import annotations
@@ -34,38 +35,40 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
-WAITING = 64 << 20
-"""Bytes of finished rows that may wait for the writer."""
-LARGE = 100_000_000
-"""Output pixels that take some seconds to write."""
-LEAST_TILE_ROWS = 20
-"""Fewest rows of tiles in one unit of work; each cut between units computes one row
-twice, which is 5 % of these."""
+QUEUED_BYTES = 64 << 20
+"""Most bytes of finished rows that may wait for the writer."""
+LARGE_OUTPUT = 100_000_000
+"""Output pixels from which on a raster takes seconds to write, and is shared by workers."""
+USUAL_TILE_ROWS = 20
+"""Rows of tiles that one step has at least, where that gives every worker one; each cut
+between steps computes one row twice, which is 5 % of these."""
 FEWEST_TILE_ROWS = 4
-"""Fewest rows of tiles in a unit where longer ones would leave workers without work."""
+"""Fewest rows of tiles in a step where longer ones would leave workers without work."""
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What a network has found out of a whole raster before parts are made."""
+class RasterCalibration:
+    """What is measured on a whole raster before its parts are made, the same for all of them."""
 
     tiling: Tiling
     fingerprint: Mapping[str, object]
-    """What the pixels depend on of the network and the way in which it runs."""
+    """What the pixels depend on of the network and the way in which it runs; with that of
+    the plan it tells if parts of an earlier run can be kept."""
     is_gray: bool
     """Red, green and blue are equal everywhere."""
-    calibration: dict[str, Any] | None
-    """The network's measurements as arrays; None where it needs none."""
+    statistics: dict[str, Any] | None
+    """The network's statistics of the whole raster, as arrays by name; None where it needs
+    none."""
 
 
 @dataclass(frozen=True)
-class MeasuringStep:
-    """Measure a raster by its network."""
+class CalibratingStep:
+    """Find the ``RasterCalibration`` of a raster."""
 
     plan: RasterPlan
 
-    def do(self, pool: EnginePool, task: Task) -> Measurement:
-        """Return what was measured."""
+    def run(self, pool: EnginePool, task: Task) -> RasterCalibration:
+        """Return the calibration; networks that need statistics run on the whole raster."""
         plan = self.plan
         raster_engine = make_raster_engine(plan, pool)
         engine = raster_engine.engine
@@ -75,12 +78,12 @@ class MeasuringStep:
         grid = tiling.padded_grid(plan.window.height, plan.window.width)
         with plan.open(grid.tile_height) as source:
             tensors = calibrate(raster_engine, source, grid)
-        calibration = None
+        statistics = None
         if tensors is not None:
-            calibration = {
+            statistics = {
                 name: tensor.cpu().numpy() for name, tensor in tensors.items()
             }
-        return Measurement(
+        return RasterCalibration(
             tiling=tiling,
             fingerprint={
                 "model": f"{plan.options.model} {network_digest(engine.network)[:16]}",
@@ -92,53 +95,53 @@ class MeasuringStep:
                 "corrections": list(engine.corrections),
             },
             is_gray=is_gray_raster(plan.info, plan.layout, plan.window),
-            calibration=calibration,
+            statistics=statistics,
         )
 
 
 @dataclass(frozen=True)
 class MakingStep:
-    """Make runs of consecutive parts of a raster."""
+    """Make parts of a raster: ``runs`` of neighbouring ones, by their numbers."""
 
     plan: RasterPlan
-    measurement: Measurement | None
+    calibration: RasterCalibration | None
     """None where no band is enlarged by a network."""
     runs: Sequence[range]
 
     @property
     def grid(self) -> TileGrid:
         """The tiles; a header may claim more pixels than fit into memory as a grid."""
-        assert self.measurement is not None
+        assert self.calibration is not None
         window = self.plan.window
-        return self.measurement.tiling.padded_grid(window.height, window.width)
+        return self.calibration.tiling.padded_grid(window.height, window.width)
 
     @property
     def tiles_across(self) -> int:
-        """Tiles in a row of them; 1 where parts are counted instead."""
-        return 1 if self.measurement is None else len(self.grid.lefts)
+        """Number of tiles in a row of tiles; 1 without a network, where parts are counted."""
+        return 1 if self.calibration is None else len(self.grid.lefts)
 
     @property
     def tile_row_count(self) -> int:
-        """Rows of tiles that all runs need."""
+        """Number of rows of tiles that all runs need."""
         return sum(len(self.tile_rows(run)) for run in self.runs)
 
     def tile_rows(self, run: range) -> range:
-        """Return the rows of tiles that a run of parts needs; the parts if it needs none."""
-        if self.measurement is None:
+        """Return the rows of tiles that a run of parts needs; without a network, the parts."""
+        if self.calibration is None:
             return run
         parts = self.plan.parts
         top = parts.span(run.start).start
         bottom = parts.span(run.stop - 1).stop
         return tile_rows(self.grid, range(top, bottom), self.plan.options.scale)
 
-    def do(self, pool: EnginePool, task: Task) -> None:
+    def run(self, pool: EnginePool, task: Task) -> None:
         """Make the parts; the task advances by their tiles."""
         plan = self.plan
         scale = plan.options.scale
         engine = None
         rows_read = len(plan.parts.span(0)) // scale + 1
-        if self.measurement is not None:
-            engine = make_raster_engine(plan, pool, gray=self.measurement.is_gray)
+        if self.calibration is not None:
+            engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
             rows_read = self.grid.tile_height
         with plan.open(rows_read) as source:
             source.zero_is_black = all(low == 0 for low, _ in plan.values.ranges)
@@ -160,16 +163,16 @@ class MakingStep:
         run: range,
         task: Task,
     ) -> None:
-        """Make a run of parts by the network."""
+        """Make a run of parts by the network, through ``writer``."""
         from srcli.layers.transfer import upload
 
-        assert self.measurement is not None
+        assert self.calibration is not None
         tensors = None
-        if self.measurement.calibration:
+        if self.calibration.statistics:
             tensors = {}
-            for name, values in self.measurement.calibration.items():
+            for name, values in self.calibration.statistics.items():
                 tensors[name] = upload(values, engine.engine.device)
-        with write_behind(writer.write, WAITING) as write:
+        with write_behind(writer.write, QUEUED_BYTES) as write:
             job = ImageJob(
                 name=str(self.plan.item.source),
                 source=source,
@@ -181,9 +184,9 @@ class MakingStep:
             run_one(engine, job, task=task)
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
-        """Write the missing parts of which a sparse file holds nothing; return the others.
+        """Write the missing parts that are blank in a sparse file; return the other missing runs.
 
-        No tile that reaches into them sees a pixel.
+        A part is blank if no tile that reaches into it sees a pixel.
         """
         plan = self.plan
         missing = plan.parts.missing(self.runs)
@@ -191,7 +194,7 @@ class MakingStep:
             return missing
         for run in missing:
             for number in run:
-                if source.is_blank(self._rows_of(number, source)):
+                if source.is_blank(self._find_input_rows(number, source)):
                     plan.parts.add(number, b"")
         still_missing = plan.parts.missing(self.runs)
         blank_rows = replace(self, runs=missing).tile_row_count
@@ -199,13 +202,13 @@ class MakingStep:
         task.advance(blank_rows * self.tiles_across)
         return still_missing
 
-    def _rows_of(self, number: int, source: RasterSource) -> Window:
-        """Return the rows of the input that a part depends on, by way of its tiles."""
+    def _find_input_rows(self, number: int, source: RasterSource) -> Window:
+        """Return the rows of the input that a part depends on, through the tiles it needs."""
         scale = self.plan.options.scale
         span = self.plan.parts.span(number)
         top = span.start // scale
         bottom = -(-span.stop // scale)
-        if self.measurement is not None:
+        if self.calibration is not None:
             grid = self.grid
             rows = self.tile_rows(range(number, number + 1))
             top = max(grid.tops[rows.start] - grid.edge, 0)
@@ -214,9 +217,10 @@ class MakingStep:
         return Window(top=top, left=0, height=bottom - top, width=source.width)
 
 
-RasterStep = MeasuringStep | MakingStep
-DoSteps = Callable[[Sequence[RasterStep]], Sequence[Measurement | None]]
-"""Does steps, in this process or in several; raises the error of one that fails."""
+RasterStep = CalibratingStep | MakingStep
+RunSteps = Callable[[Sequence[RasterStep]], Sequence[RasterCalibration | None]]
+"""Runs steps, in this process or in several, and returns a calibration or None for each;
+raises the error of one that fails."""
 
 
 def make_raster_engine(
@@ -235,14 +239,14 @@ def make_raster_engine(
     )
 
 
-def do_here(
+def run_steps_here(
     pool: EnginePool, task: Task, steps: Sequence[RasterStep]
-) -> Sequence[Measurement | None]:
-    """Do the steps of rasters in this process."""
+) -> Sequence[RasterCalibration | None]:
+    """Run steps in this process; see ``RunSteps``."""
     results = []
     for step in steps:
         options = step.plan.options
-        results.append(step.do(pool.of(options.model, options.scale), task))
+        results.append(step.run(pool.of(options.model, options.scale), task))
     return results
 
 
@@ -250,16 +254,16 @@ def upscale_raster(
     item: Item,
     options: UpscaleOptions,
     reporter: Reporter,
-    do: DoSteps,
+    run_steps: RunSteps,
     slot_count: int = 1,
 ) -> None:
-    """Upscale a raster and report it, a failure too; ``slot_count`` steps are done at once."""
+    """Upscale a raster and report it, a failure too; ``run_steps`` runs ``slot_count`` at once."""
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
         with OpenedRaster(item.source) as opened:
             plan = plan_raster(item, options, opened)
-            tiles = _make(plan, opened, reporter, do, slot_count)
+            tiles = _make_raster(plan, opened, reporter, run_steps, slot_count)
         reporter.add(
             item,
             started=started,
@@ -271,14 +275,14 @@ def upscale_raster(
         )
 
 
-def _make(
+def _make_raster(
     plan: RasterPlan,
     opened: OpenedRaster,
     reporter: Reporter,
-    do: DoSteps,
+    run_steps: RunSteps,
     slot_count: int,
 ) -> int:
-    """Make a raster by its plan, write it, and return the number of its tiles."""
+    """Make a raster by its plan, write the file, and return the number of tiles computed."""
     item = plan.item
 
     def tell(text: str) -> None:
@@ -289,11 +293,11 @@ def _make(
     item.make_folder()
     try_creation_options(item.target, plan.output)
     fingerprint = plan.fingerprint
-    measurement = None
+    calibration = None
     if plan.has_network:
-        (measurement,) = do([MeasuringStep(plan)])
-        assert measurement is not None
-        fingerprint = {**fingerprint, **measurement.fingerprint}
+        (calibration,) = run_steps([CalibratingStep(plan)])
+        assert calibration is not None
+        fingerprint = {**fingerprint, **calibration.fingerprint}
     resume = plan.options.raster.resume
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
         parts,
@@ -305,11 +309,11 @@ def _make(
         earlier = parts.count - sum(map(len, missing))
         if earlier:
             tell(f"{earlier} of {parts.count} parts are kept from an earlier run")
-        steps = _share_out(MakingStep(plan, measurement, missing), slot_count)
+        steps = _split_runs(MakingStep(plan, calibration, missing), slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
         reporter.grow(tiles)
-        do(steps)
-        if math.prod(plan.size) >= LARGE:
+        run_steps(steps)
+        if math.prod(plan.size) >= LARGE_OUTPUT:
             tell(f"the tiles are done; writing {item.target.name}")
         opened.check_unchanged()
         opened.close()  # the output may replace it
@@ -318,17 +322,17 @@ def _make(
     return tiles
 
 
-def _share_out(step: MakingStep, slot_count: int) -> list[MakingStep]:
-    """Cut the runs of a step into those that each worker makes.
+def _split_runs(step: MakingStep, slot_count: int) -> list[MakingStep]:
+    """Split a step into shorter ones, which workers run at once.
 
-    One worker makes all, so that no row of tiles is computed twice. Among several there
-    is a run for each, or a multiple of that. Runs have ``LEAST_TILE_ROWS`` and more where
+    One worker gets the whole step, so that no row of tiles is computed twice. Several get
+    one step each, or a multiple of that. Steps have ``USUAL_TILE_ROWS`` and more where
     that gives every worker one, else ``FEWEST_TILE_ROWS`` and more.
     """
     if slot_count == 1:
         return [step] if step.runs else []
     rows = step.tile_row_count
-    longest = slot_count * max(rows // (LEAST_TILE_ROWS * slot_count), 1)
+    longest = slot_count * max(rows // (USUAL_TILE_ROWS * slot_count), 1)
     count = max(min(longest, rows // FEWEST_TILE_ROWS), 1)
     length = max(-(-sum(map(len, step.runs)) // count), 1)
     steps = []

@@ -1,4 +1,4 @@
-"""Inputs of a run, what came of each, and the progress display."""
+"""An input with its output (``Item``), its result (``FileReport``), and all results of a run."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ State = Literal["done", "skipped", "failed", "left out"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One input and its output."""
+    """One input file and the output file that is made of it."""
 
     source: Path
     target: Path
     format: str
-    """Of the output, a key of ``FORMATS``."""
+    """Format of the output, a key of ``FORMATS``."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
 
@@ -95,9 +95,8 @@ class FileReport:
     """Disk needed at most, without compression; of a dry run."""
     warnings: tuple[str, ...] = ()
     error: str = ""
-    kept: bool = False
-    """It failed as its output exists and is not to be replaced; the input may be
-    sound."""
+    output_exists: bool = False
+    """It failed because its output exists and is not to be replaced."""
     details: tuple[str, ...] = ()
     """Lines for --verbose."""
 
@@ -121,10 +120,11 @@ class FileReport:
 
 @dataclass
 class Reporter(Task):
-    """Collects the reports of a run, and gives each to ``on_file``; ``model`` is that of most.
+    """Collects the reports of a run, and shows its progress as the one task of all tiles.
 
-    It is the task of all tiles of the run: pictures that were not looked at yet count
-    as many as the others have on average.
+    Each report is given to ``on_file``; those without a model get ``model``. Pictures
+    whose tiles are not known yet count as many as the others have on average. What
+    former workers of the run have reported (see ``srcli.holding``) is taken over.
     """
 
     progress: Progress
@@ -151,8 +151,8 @@ class Reporter(Task):
             self._earlier.add(report.source)
             self._count(report)
 
-    def knows(self, item: Item) -> bool:
-        """Tell if a former worker of the run has reported an input."""
+    def has_earlier_report(self, item: Item) -> bool:
+        """Return True if a former worker of the run has reported an input."""
         return item.source in self._earlier
 
     @property
@@ -166,7 +166,9 @@ class Reporter(Task):
         failed = self.counts["failed"]
         if not failed:
             return ExitCode.OK
-        if failed == len(self.files) and not any(file.kept for file in self.files):
+        if failed == len(self.files) and not any(
+            file.output_exists for file in self.files
+        ):
             return ExitCode.USAGE
         return ExitCode.PARTIAL
 
@@ -176,7 +178,7 @@ class Reporter(Task):
         self._task = self.progress.task("upscaling", unit="tiles")
 
     def advance(self, amount: float = 1.0) -> None:
-        """Add tiles that are done."""
+        """Add finished tiles."""
         self._task.advance(amount)
 
     def close(self) -> None:
@@ -184,7 +186,7 @@ class Reporter(Task):
         self._task.close()
 
     def grow(self, amount: float) -> None:
-        """Add the tiles of a picture that begins."""
+        """Add the tiles of a picture whose work begins."""
         self._tiles += amount
         if amount > 0:
             self._begun += 1
@@ -200,7 +202,7 @@ class Reporter(Task):
         started: float | None = None,
         **values: Any,
     ) -> None:
-        """Show the warnings of a file and record its report.
+        """Report a file that is finished, and show its warnings.
 
         ``started`` is the start of its work by ``time.monotonic``; None if it never
         began.
@@ -214,7 +216,7 @@ class Reporter(Task):
         self.record(report)
 
     def record(self, report: FileReport) -> None:
-        """Record the report of a file, unless a former worker has."""
+        """Record a report that was made before, unless a former worker has made one."""
         if report.source in self._earlier:
             return
         announce("report", str(report.source), report.as_json())
@@ -233,18 +235,18 @@ class Reporter(Task):
             self.megapixels += math.prod(report.size) / 1e6
         self.on_file(report)
 
-    def pass_over(self, path: Path, reason: str) -> None:
+    def report_left_out(self, path: Path, reason: str) -> None:
         """Report a file that a search of a folder has left out; it is not counted."""
         self.on_file(FileReport(path, path, "left out", error=reason))
 
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:
-        """Record whatever is raised in the block as the failure of an item; the others go on."""
+        """Report an error raised in the block as the failure of an item; the others go on."""
         try:
             with one_file(item.source):
                 yield
         except SrxError as error:
-            self.fail(item, explained(error, item), started)
+            self.fail(item, explain_defect(error, item), started)
 
     def fail(
         self,
@@ -252,15 +254,22 @@ class Reporter(Task):
         error: SrxError | str,
         started: float | None = None,
         *,
-        kept: bool = False,
+        output_exists: bool = False,
     ) -> None:
-        """Record that an item failed; for ``kept`` see ``FileReport``."""
+        """Report that an item failed; for ``output_exists`` see ``FileReport``."""
         details = getattr(error, "details", ())  # of a defect
-        self.add(item, "failed", started, error=str(error), details=details, kept=kept)
+        self.add(
+            item,
+            "failed",
+            started,
+            error=str(error),
+            details=details,
+            output_exists=output_exists,
+        )
 
 
-def explained(error: SrxError, item: Item) -> SrxError:
-    """Return a defect that is memory or a disk without room as what the user can do about it."""
+def explain_defect(error: SrxError, item: Item) -> SrxError:
+    """Replace a defect caused by full memory or a full disk by an error with advice."""
     cause = error.__cause__ if isinstance(error, DefectError) else None
     if isinstance(cause, MemoryError):
         return PictureError(

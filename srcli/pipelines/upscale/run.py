@@ -1,4 +1,9 @@
-"""Upscale files and folders, or say what would be done; photographs first, then rasters."""
+"""Upscale files and folders, or estimate what would be done: the whole of ``srx upscale``.
+
+The way of a file: ``inputs.py`` pairs it with an output and skips finished ones,
+``photographs.py`` or else ``plans.py`` and ``rasters.py`` make the output, ``reporter.py``
+reports it. ``workers.py`` does the same in several processes.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +22,14 @@ from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.inputs import find_due, is_folder
+from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.photographs import (
-    PhotographRun,
+    PhotographUpscaler,
     check_output,
     open_photograph,
 )
 from srcli.pipelines.upscale.plans import plan_raster
-from srcli.pipelines.upscale.rasters import do_here, upscale_raster
+from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
@@ -45,7 +50,7 @@ def upscale_files(
     executor: ProcessExecutor | None = None,
     dry_run: bool = False,
 ) -> Reporter:
-    """Upscale pictures and folders; return the reports of all, of which a bad one stops no others.
+    """Upscale pictures and folders, and return the reports; a file that fails stops no others.
 
     Args:
         inputs: Pictures and folders.
@@ -61,12 +66,12 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
     reporter = Reporter(progress or Progress(), on_file, options.model)
-    items, finished = find_due(inputs, output, options, reporter)
+    items, finished = find_due_and_finished(inputs, output, options, reporter)
     for item in finished:
         reporter.add(item, "skipped")
     try:
         if items and dry_run:
-            _estimate(items, options, reporter)
+            _report_estimates(items, options, reporter)
         elif items:
             # what cannot be written is told before minutes are spent on it; subfolders
             # fail alone
@@ -84,7 +89,7 @@ def _upscale(
     reporter: Reporter,
     executor: ProcessExecutor | None,
 ) -> None:
-    """Upscale what is due, in this process or by an executor."""
+    """Upscale items, in this process or by an executor; ``folder`` is the output, if it is one."""
     engine_options = options.engine
     if executor is not None:  # workers check device and precision on their machines
         engine_options = EngineOptions(value_range=options.engine.value_range)
@@ -100,16 +105,16 @@ def _upscale(
         upscale_by_workers(items, options, reporter, executor)
         return
     reporter.progress.detail(*pool.details)
-    photographs = PhotographRun(pool, options, reporter)
+    photographs = PhotographUpscaler(pool, options, reporter)
     rasters: list[Item] = []
-    for group in _one_suspect_each(items):
+    for group in _isolate_suspects(items):
         rasters += photographs.upscale(group)
     for item in rasters:
-        upscale_raster(item, options, reporter, partial(do_here, pool, reporter))
+        upscale_raster(item, options, reporter, partial(run_steps_here, pool, reporter))
 
 
-def _one_suspect_each(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """Yield each input that may have ended a former worker alone, then the others."""
+def _isolate_suspects(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Yield each input that may have crashed a former worker alone, then all others."""
     suspects = history().suspects
     for item in items:
         if str(item.source) in suspects:
@@ -117,10 +122,10 @@ def _one_suspect_each(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     yield [item for item in items if str(item.source) not in suspects]
 
 
-def _estimate(
+def _report_estimates(
     items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
 ) -> None:
-    """Report size, disk and losses of each result, from the header of its input, without torch."""
+    """Report size, disk and losses of each output, by the header of its input, without torch."""
     find_weights(options.model, options.scale)
     is_plain = options.engine.precision != "fp16" and options.model in MODELS
     if options.engine.device not in ("auto", "cpu") or not is_plain:

@@ -1,4 +1,4 @@
-"""Search a folder for pictures, and tell what is passed over."""
+"""Search a folder for pictures, tell what is passed over, and compare paths."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from srcli.pipelines.upscale.reporter import Item, Reporter
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
-SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
+INPUT_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
-UNREAD = frozenset(
+UNREADABLE_SUFFIXES = frozenset(
     """
     .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .dds .ktx .ico .icns .cur
     .svg .svgz .emf .wmf .pdf .djvu .cbz .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
@@ -39,14 +39,17 @@ UNREAD = frozenset(
 """Lower-case suffixes of pictures, films and rasters that a search of a folder passes
 over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of rasters more
 often."""
-NAMED_ONLY = frozenset(
+NAMED_ONLY_SUFFIXES = frozenset(
     """
     .tga .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
-"""Those that GDAL reads, and that hold other things as well."""
-_LOOKED_AT = SUFFIXES | INDIRECT_SUFFIXES | UNREAD | NAMED_ONLY
-_OF_OTHERS = (
+"""Suffixes of files that GDAL reads, but that often hold no picture: they are upscaled only
+where the user names the file."""
+_KNOWN_SUFFIXES = (
+    INPUT_SUFFIXES | INDIRECT_SUFFIXES | UNREADABLE_SUFFIXES | NAMED_ONLY_SUFFIXES
+)
+_FOLDERS_OF_PROGRAMS = (
     "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
     "*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.lrdata",
 )  # fmt: skip
@@ -70,24 +73,24 @@ class FolderSearch:
         self.output = output
         self.options = options
         self.reporter = reporter
-        self._tell = reporter.progress.message
-        self._inside = real_path(output)
-        if is_within(real_path(folder), self._inside):
-            self._inside = "\0"  # no path
-        self._results = 0
-        self._excluded = 0
-        self._unread = Counter[str]()
+        self._message = reporter.progress.message
+        self._output_folder = real_path(output)
+        if is_within(real_path(folder), self._output_folder):
+            self._output_folder = "\0"  # no path
+        self._result_count = 0
+        self._excluded_count = 0
+        self._unreadable = Counter[str]()
         self._named_only = Counter[str]()
-        self._of_others = Counter[str]()
+        self._program_folders = Counter[str]()
 
     def pictures(self) -> Iterator[tuple[Path, Path]]:
-        """Yield the pictures, each with the folder of its output; tell what was passed over."""
+        """Yield the pictures, each with the folder of its output; then tell what was left out."""
         suffix = self.options.suffix
         for parent, folders, files in os.walk(self.folder, onerror=self._cannot_enter):
             names = sorted(folders)
             folders.clear()
             for name in names:
-                if self.options.recursive and self._is_entered(Path(parent, name)):
+                if self.options.recursive and self._is_searched(Path(parent, name)):
                     folders.append(name)
             target = self.output / Path(parent).relative_to(self.folder)
             has_results = suffix and real_path(target) == real_path(parent)
@@ -96,98 +99,103 @@ class FolderSearch:
                 if name[0] == "." or not self._is_picture(file):
                     continue
                 if has_results and file.stem.endswith(suffix):
-                    self._results += 1
+                    self._result_count += 1
                 else:
                     yield file, target
-        self._tell_of_others()
+        self._tell_what_is_left_out()
 
     def _cannot_enter(self, error: OSError) -> None:
         reason = f"{error.filename}: cannot be looked into ({error.strerror})"
         item = Item(source=Path(error.filename), target=self.output, format="")
         self.reporter.fail(item, reason)
 
-    def _is_entered(self, path: Path) -> bool:
-        if path.name[0] == "." or is_within(real_path(path), self._inside):
+    def _is_searched(self, path: Path) -> bool:
+        if path.name[0] == "." or is_within(real_path(path), self._output_folder):
             return False
-        if any(fnmatch(path.name.lower(), glob) for glob in _OF_OTHERS):
-            self._of_others[path.name] += 1
+        if any(fnmatch(path.name.lower(), glob) for glob in _FOLDERS_OF_PROGRAMS):
+            self._program_folders[path.name] += 1
             return False
         if os.path.islink(path):  # noqa: PTH114 - there may be very many
-            self._tell(f"{path}: a link to a folder, not followed")
+            self._message(f"{path}: a link to a folder, not followed")
             return False
         if product_header(path) is not None:
-            self._tell(f"{path}: a Sentinel product, left out; name it itself")
+            self._message(f"{path}: a Sentinel product, left out; name it itself")
             return False
         return not self._is_excluded(path)
 
     def _is_picture(self, file: Path) -> bool:
         ending = file.suffix.lower()
-        if ending not in _LOOKED_AT or self._is_excluded(file):
+        if ending not in _KNOWN_SUFFIXES or self._is_excluded(file):
             return False
         if ending in INDIRECT_SUFFIXES:
-            self._tell(f"{file}: made of other files, left out; name it itself")
+            self._message(f"{file}: made of other files, left out; name it itself")
             return False
-        if ending in UNREAD:
-            self._unread[ending] += 1
-            self.reporter.pass_over(file, "no picture that srx reads")
+        if ending in UNREADABLE_SUFFIXES:
+            self._unreadable[ending] += 1
+            self.reporter.report_left_out(file, "no picture that srx reads")
             return False
-        if ending in NAMED_ONLY:
+        if ending in NAMED_ONLY_SUFFIXES:
             self._named_only[ending] += 1
-            self.reporter.pass_over(file, "read only where it is named itself")
+            self.reporter.report_left_out(file, "read only where it is named itself")
             return False
-        return _may_be_read(file, self._inside)
+        return _is_readable(file, self._output_folder)
 
     def _is_excluded(self, path: Path) -> bool:
         for glob in self.options.exclude:
             below = path.relative_to(self.folder).as_posix()
             if fnmatch(path.name, glob) or fnmatch(below, glob):
-                self._excluded += 1
+                self._excluded_count += 1
                 return True
         return False
 
-    def _tell_of_others(self) -> None:
-        if self._results:
+    def _tell_what_is_left_out(self) -> None:
+        if self._result_count:
             suffix = self.options.suffix
-            self._tell(
-                f"{self._results} pictures whose names end in {suffix!r} left out as results"
+            self._message(
+                f"{self._result_count} pictures whose names end in {suffix!r} left out as results"
             )
-        if self._excluded:
-            self._tell(f"{self._excluded} files and folders left out by --exclude")
-        if number := self._of_others.total():
+        if self._excluded_count:
+            self._message(
+                f"{self._excluded_count} files and folders left out by --exclude"
+            )
+        if number := self._program_folders.total():
             folders = "1 folder" if number == 1 else f"{number} folders"
-            names = ", ".join(sorted(self._of_others))
-            self._tell(
+            names = ", ".join(sorted(self._program_folders))
+            self._message(
                 f"{folders} of other programs left out ({names}); name one itself"
             )
-        if number := self._unread.total():
+        if number := self._unreadable.total():
             files = f"{number} files are no pictures"
             if number == 1:
                 files = "1 file is no picture"
-            self._tell(f"{files} that srx reads: {_listed(self._unread)}")
+            self._message(f"{files} that srx reads: {_list_counts(self._unreadable)}")
         if number := self._named_only.total():
             files = "1 file is" if number == 1 else f"{number} files are"
-            self._tell(f"{files} read only where named: {_listed(self._named_only)}")
+            self._message(
+                f"{files} read only where named: {_list_counts(self._named_only)}"
+            )
 
 
-def _listed(counts: Counter[str]) -> str:
+def _list_counts(counts: Counter[str]) -> str:
     return ", ".join(f"{number} {ending}" for ending, number in counts.most_common())
 
 
-def _may_be_read(path: Path, inside: str) -> bool:
-    """Return True for files, and for links that lead nowhere, as reading these gives the reason.
+def _is_readable(path: Path, output_folder: str) -> bool:
+    """Return True for a regular file that does not lead into the output folder.
 
-    Reading a pipe would wait for ever; links to results are no inputs.
+    Also for a link that leads nowhere: reading it gives the reason. Reading a pipe would
+    wait for ever.
     """
     with suppress(OSError):
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - there may be very many
             return False
     # pathlib raises what os.path takes for no: folders that may not be searched, too
     # long paths
-    return not (os.path.islink(path) and is_within(real_path(path), inside))  # noqa: PTH114
+    return not (os.path.islink(path) and is_within(real_path(path), output_folder))  # noqa: PTH114
 
 
-def forget_folders() -> None:
-    """Look at the disk again: links may have changed since the last run."""
+def forget_real_folders() -> None:
+    """Clear the cache of ``real_path``: links may have changed since the last run."""
     _real_folder.cache_clear()
 
 
@@ -197,7 +205,7 @@ def _real_folder(folder: str) -> str:
 
 
 def real_path(path: Path | str) -> str:
-    """Return the path without links, and one spelling of names that the system takes for one.
+    """Return a path without links, spelled in one way if the system ignores case or accents.
 
     macOS and Windows do not tell a.png from A.png, and macOS not the ways to write an
     accent; ß and ss are one name on macOS alone. A link that leads in a circle stays as

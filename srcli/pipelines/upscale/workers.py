@@ -1,6 +1,8 @@
 """Upscale inputs by several workers: shares of the files, then each large raster by all.
 
-A worker is a process on a device of this machine, or on a node of a cluster.
+A worker is a process on a device of this machine, or on a node of a cluster (see
+``pipelines.executors``). ``upscale_by_workers`` runs in the parent, ``upscale_unit`` in
+the workers.
 """
 
 from __future__ import annotations
@@ -19,28 +21,28 @@ from srcli.inference.building import EnginePool, cached_pool
 from srcli.metrics.machine import processors, threads
 from srcli.pipelines.upscale.inputs import raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import PhotographRun
+from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.rasters import (
-    LARGE,
-    Measurement,
+    LARGE_OUTPUT,
+    RasterCalibration,
     RasterStep,
-    do_here,
+    run_steps_here,
     upscale_raster,
 )
-from srcli.pipelines.upscale.reporter import Item, Reporter, explained
+from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
 from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
 
 LARGEST_SHARE = 16
-"""Inputs; reading the first and writing the last of so many costs little beside all of
-them."""
+"""Most inputs of a share; reading the first and writing the last of so many costs little
+beside all of them."""
 
 
 @dataclass(frozen=True)
 class UpscaleShare:
-    """A unit of work: some of the inputs."""
+    """Some of the inputs, as a unit of work for one worker."""
 
     items: Sequence[Item]
     options: UpscaleOptions
@@ -52,14 +54,14 @@ def upscale_by_workers(
     reporter: Reporter,
     executor: ProcessExecutor,
 ) -> None:
-    """Upscale inputs by an executor; one that fails is reported and leaves the others alone.
+    """Upscale inputs by an executor; a failure is reported, and the others go on.
 
     The executor chooses the device. Workers do all but large rasters by themselves;
     these follow, one after another, each made by all workers.
     """
     slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
     shared = (items[0].target.parent, items[0].source, Path(options.model))
-    run = partial(
+    run_units = partial(
         executor.run,
         upscale_unit,
         progress=reporter.progress,
@@ -67,7 +69,7 @@ def upscale_by_workers(
         shared=shared,
     )
     large: list[Item] = []
-    for share in run(_share_out(items, options, slot_count)):
+    for share in run_units(_split_items(items, options, slot_count)):
         if share.result is None:
             (item,) = share.unit.items
             reporter.fail(item, f"{item.source}: {share.failure}")
@@ -76,25 +78,27 @@ def upscale_by_workers(
             reporter.record(report)
         large += share.result["large"]
 
-    def do(steps: Sequence[RasterStep]) -> Sequence[Measurement | None]:
-        measurements = []
-        for step in list(run(steps)):  # others end before the error of one is raised
+    def run_steps(steps: Sequence[RasterStep]) -> Sequence[RasterCalibration | None]:
+        calibrations = []
+        for step in list(
+            run_units(steps)
+        ):  # others end before the error of one is raised
             if step.result is None:
                 source = step.unit.plan.item.source
                 raise PictureError(f"{source}: {step.failure}")
             if "error" in step.result:
                 raise step.result["error"]
-            measurements.append(step.result["measurement"])
-        return measurements
+            calibrations.append(step.result["calibration"])
+        return calibrations
 
     for item in large:
-        upscale_raster(item, options, reporter, do, slot_count)
+        upscale_raster(item, options, reporter, run_steps, slot_count)
 
 
-def _share_out(
+def _split_items(
     items: Sequence[Item], options: UpscaleOptions, slot_count: int
 ) -> list[UpscaleShare]:
-    """Cut inputs into shares that become smaller, so that all workers end at the same time."""
+    """Split inputs into shares that become smaller, so that all workers end at the same time."""
     shares = []
     while items:
         size = max(1, min(LARGEST_SHARE, len(items) // (2 * slot_count)))
@@ -109,23 +113,23 @@ def upscale_unit(
     progress: Progress,
     stop: Callable[[], bool],
 ) -> JsonDict:
-    """Do a unit in a worker.
+    """Do a unit in a worker; return what the parent needs of it.
 
     A share gives ``files``, the reports of all that were done or failed, and ``large``,
-    the rasters that are left for all workers; a step of a raster its ``measurement``,
+    the rasters that are left for all workers; a step of a raster its ``calibration``,
     maybe None, or the ``error`` of which it failed.
     """
     if isinstance(unit, UpscaleShare):
-        return _do_share(unit, slot, progress)
-    with _working(unit.plan.options, slot) as pool:
+        return _upscale_share(unit, slot, progress)
+    with _open_pool(unit.plan.options, slot) as pool:
         try:
             with one_file(unit.plan.item.source):
-                return {"measurement": unit.do(pool, progress.task("tiles"))}
+                return {"calibration": unit.run(pool, progress.task("tiles"))}
         except SrxError as error:
-            return {"error": explained(error, unit.plan.item)}
+            return {"error": explain_defect(error, unit.plan.item)}
 
 
-def _do_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDict:
+def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDict:
     options = unit.options
     reporter = Reporter(progress, model=options.model)
     reporter.open(0)
@@ -133,20 +137,22 @@ def _do_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDict:
     if slot.threads:
         sharing = max(processors() // slot.threads, 1)
     large: list[Item] = []
-    with _working(options, slot) as pool:
-        do = partial(do_here, pool, reporter)
-        for item in PhotographRun(pool, options, reporter, sharing).upscale(unit.items):
+    with _open_pool(options, slot) as pool:
+        run_steps = partial(run_steps_here, pool, reporter)
+        for item in PhotographUpscaler(pool, options, reporter, sharing).upscale(
+            unit.items
+        ):
             with reporter.guard(item):
-                if math.prod(raster_size(item, options)) >= LARGE:
+                if math.prod(raster_size(item, options)) >= LARGE_OUTPUT:
                     large.append(item)
                 else:
-                    upscale_raster(item, options, reporter, do)
+                    upscale_raster(item, options, reporter, run_steps)
     return {"files": reporter.files, "large": large}
 
 
 @contextmanager
-def _working(options: UpscaleOptions, slot: Slot) -> Iterator[EnginePool]:
-    """Yield the engines of a worker, which takes the device and threads of its place."""
+def _open_pool(options: UpscaleOptions, slot: Slot) -> Iterator[EnginePool]:
+    """Yield the engines of a worker, on the device and threads of its slot."""
     engine_options = replace(options.engine, device=slot.device)
     pool = cached_pool(options.model, options.scale, engine_options)
     access = network_access(allowed=options.allow_remote)

@@ -14,7 +14,7 @@ from srcli.imaging.photograph import Picture
 from srcli.inference.device import EngineOptions
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import photograph_memory, portions
+from srcli.pipelines.upscale.photographs import photograph_memory, split_by_memory
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 
@@ -78,7 +78,7 @@ def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
         (1, [[100, 200], [5000], [100, 100, 100, 400]]),
         (2, [[100, 200], [5000], [100, 100, 100], [400]]),
     ):
-        runs = portions(pictures, OPTIONS, processes)
+        runs = split_by_memory(pictures, OPTIONS, processes)
         for run, heights in zip(runs, expected, strict=True):
             assert [picture.height for _, picture in run] == heights
 

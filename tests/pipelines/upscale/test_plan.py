@@ -7,7 +7,7 @@ import os
 import pytest
 
 from srcli.errors import UsageError
-from srcli.pipelines.upscale.inputs import find_due, pair
+from srcli.pipelines.upscale.inputs import find_due_and_finished, pair_inputs
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.reporter import Reporter
 from tests.fixtures.progress import Notes
@@ -34,7 +34,9 @@ class Plan:
         progress = Notes()
         reporter = Reporter(progress)
         inputs = inputs or [root / "in"]
-        self.items, _ = pair(inputs, root / output, UpscaleOptions(**naming), reporter)
+        self.items, _ = pair_inputs(
+            inputs, root / output, UpscaleOptions(**naming), reporter
+        )
         self.notes, self.failures = progress.messages, reporter.files
         plain = ((str(item.source), str(item.target)) for item in self.items)
         self.names = {
@@ -184,7 +186,10 @@ def test_names_that_no_file_can_have_are_told(tree, tmp_path):
         in Plan(tmp_path, "out", [long]).failures[0].error
     )
     reporter = Reporter(Notes())
-    assert find_due([tree("a.png")], long, UpscaleOptions(), reporter) == ([], [])
+    assert find_due_and_finished([tree("a.png")], long, UpscaleOptions(), reporter) == (
+        [],
+        [],
+    )
     assert reporter.files[0].error.endswith("the name is too long; take a shorter one")
 
 

@@ -126,7 +126,7 @@ def scene(tmp_path, monkeypatch):
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 32)
     # that each worker takes a part of it
-    monkeypatch.setattr(upscale_workers, "LARGE", 50_000)
+    monkeypatch.setattr(upscale_workers, "LARGE_OUTPUT", 50_000)
     pixels = np.random.default_rng(0).integers(1, 255, (320, 50, 3), dtype=np.uint8)
     pixels[100:180, :30] = 0
     return write_by_gdal(tmp_path / "scene.tif", pixels, nodata=0, **PLACE)

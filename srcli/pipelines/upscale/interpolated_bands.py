@@ -1,4 +1,7 @@
-"""Choose the bands of a raster that go through no network: measurements, wide numbers."""
+"""Choose the bands of a raster that bicubic interpolation enlarges instead of the network.
+
+They hold measurements without much detail, or whole numbers too wide for 32-bit floats.
+"""
 
 from __future__ import annotations
 
@@ -18,47 +21,49 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.ports.image import Values, Window
 
-INTERPOLATION = "bicubic"
-"""Name of the model that is no network."""
+INTERPOLATION_MODEL = "bicubic"
+"""Name of the model that is bicubic interpolation."""
 
 
 @dataclass(frozen=True)
-class EnlargingMethod:
-    """Which bands of a raster go through no network, and why."""
+class InterpolatedBands:
+    """Bands of a raster that bicubic interpolation enlarges, and why."""
 
     interpolated: tuple[int, ...] = ()
-    """Places in ``BandLayout.smooth``."""
+    """Indices into ``BandLayout.smooth``."""
     notes: tuple[str, ...] = ()
+    """Warnings of what a network loses."""
     remark: str = ""
+    """Message on the choice, made by ``auto``."""
 
 
-def choose_method(
+def choose_interpolated_bands(
     info: RasterInfo,
     layout: BandLayout,
     window: Window,
     values: Values,
     options: UpscaleOptions,
-) -> EnlargingMethod:
-    """Choose the bands that are interpolated: by ``auto`` those in which a network errs too much.
+) -> InterpolatedBands:
+    """Choose the bands to interpolate: by ``auto`` those in which a network errs too much.
 
-    A model that is named enlarges all bands; a note says where it cannot keep all
+    A model that the user named enlarges all bands; a note says where it cannot keep all
     digits.
     """
     engine = options.engine
     if engine.back_project or engine.denoise != 1:  # which correct a network's result
-        return EnlargingMethod()
-    if options.model == INTERPOLATION:
+        return InterpolatedBands()
+    if options.model == INTERPOLATION_MODEL:
         if layout.dtype == "uint8" or options.raster.values == "dtype":
-            return EnlargingMethod()
-        return EnlargingMethod(tuple(range(len(layout.smooth))))
+            return InterpolatedBands()
+        return InterpolatedBands(tuple(range(len(layout.smooth))))
     wide = find_wide_bands(info, layout, values)
-    numbers = _numbers(layout, wide)
+    numbers = _band_numbers(layout, wide)
     steps = f"band {numbers}: whole numbers over a range of more than 16,777,216"
     if not options.auto:
         if not wide:
-            return EnlargingMethod()
-        lost = f"{steps}: a network keeps 24 bits of them, -m {INTERPOLATION} all"
-        return EnlargingMethod(notes=(lost,))
+            return InterpolatedBands()
+        lost = f"{steps}: a network keeps 24 bits of them, -m {INTERPOLATION_MODEL} all"
+        return InterpolatedBands(notes=(lost,))
     remarks = []
     if wide:
         remarks.append(f"{steps}: bicubic interpolation, which keeps all digits")
@@ -70,24 +75,24 @@ def choose_method(
     measured = [index for index in measured if index not in interpolated]
     if measured:
         remarks.append(
-            f"band {_numbers(layout, measured)}: measurements with less detail than a network "
+            f"band {_band_numbers(layout, measured)}: measurements with less detail than a network "
             f"needs, whose error is {NETWORK_ERROR:.2%} of their range: bicubic interpolation"
         )
     remark = ""
     if remarks:
         remark = f"{'; '.join(remarks)}; -m {options.model} takes the network"
-    return EnlargingMethod(tuple(sorted(interpolated.union(measured))), remark=remark)
+    return InterpolatedBands(tuple(sorted(interpolated.union(measured))), remark=remark)
 
 
-def _numbers(layout: BandLayout, places: Iterable[int]) -> str:
-    """Return the numbers of bands with commas between them."""
-    return ",".join(str(layout.bands[layout.smooth[index]]) for index in places)
+def _band_numbers(layout: BandLayout, indices: Iterable[int]) -> str:
+    """Return band numbers as text, such as ``1,4``, by indices into ``BandLayout.smooth``."""
+    return ",".join(str(layout.bands[layout.smooth[index]]) for index in indices)
 
 
-def interpolated_as_they_are(
-    values: Values, method: EnlargingMethod, bands: int
+def keep_interpolated_values(
+    values: Values, method: InterpolatedBands, bands: int
 ) -> Values:
-    """Give the bands that are interpolated the range 0 to 1, which changes no value."""
+    """Return values whose ranges leave interpolated bands as they are: 0 to 1."""
     if not method.interpolated:
         return values
     ranges = list(values.ranges)
