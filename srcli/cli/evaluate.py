@@ -178,12 +178,14 @@ def command(
         **measurement,
     )
     names = [*models, *_sr_models(sr_folders, datasets)] or ["g-idrn"]
-    crops: list[Comparison] = []
+    comparisons: list[Comparison] = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
     if save_images:
         on_picture.append(partial(report.save_pictures, save_images))
     if figure or html:
-        on_picture.append(lambda picture: crops.append(report.cut_crops(picture)))
+        on_picture.append(
+            lambda picture: comparisons.append(report.compare_crops(picture))
+        )
     with Console(quiet=quiet, verbose=verbose) as console:
         result = evaluate(
             names,
@@ -199,8 +201,8 @@ def command(
             console.message(
                 "--published: no paper's figures for these sets and scales are known"
             )
-    if figure and crops:
-        sheet = Photograph(pixels=report.draw_figure(crops))
+    if figure and comparisons:
+        sheet = Photograph(pixels=report.draw_figure(comparisons))
         write_photograph(figure, sheet, fmt="png")
     show_results(
         report.evaluation_report(result, full=verbose),
@@ -208,7 +210,7 @@ def command(
         targets,
         quiet=quiet,
         full=report.evaluation_report(result),
-        page=lambda: report.evaluation_page(result, crops),
+        page=lambda: report.evaluation_page(result, comparisons),
     )
     return ExitCode.PARTIAL if result.failures else ExitCode.OK
 

@@ -1,6 +1,7 @@
-"""An evaluation for people: tables, SR pictures, crops, and a page with all of them.
+"""Show an evaluation: tables, SR pictures, crops side by side, and a page with all of them.
 
-The page is one file that needs nothing else: no network and no second file.
+A ``Comparison`` holds the crops of one picture. The page is a single file that loads
+nothing else.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ from srcli.report.table import (
 if TYPE_CHECKING:
     from srcli.pipelines.evaluate.run import ScoredPicture
 
-CROP = 120
-"""Edge of a crop in HR pixels."""
-OVERVIEW = 160
-"""Longest side of an overview."""
+CROP_SIDE = 120
+"""Side of a crop in HR pixels."""
+OVERVIEW_SIDE = 160
+"""Longest side of an overview in pixels."""
 ZOOM = 3
-"""Pixels of a figure for each of HR."""
-BELOW = 0.05
-"""PSNR in dB below bicubic interpolation that is worth a word; other programs round
-otherwise."""
+"""Pixels of a figure along each side of an HR pixel."""
+SUSPICIOUS_LOSS = 0.05
+"""PSNR in dB below bicubic interpolation from which a note says so; less may come from
+rounding in other programs."""
 LEAST_DIGITS = {"psnr": 2, "ssim": 3}
-"""Of printed values, where the rows at hand happen to end on a zero."""
+"""Fewest digits of printed values: rows may happen to end on a zero."""
 
 
 def score_table(evaluation: Evaluation, scale: int) -> Table:
@@ -71,7 +72,7 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
         for model in evaluation.models:
             mean = means.get(model, {"values": {}, "pictures": 0, "seconds": None})
             count = f"{mean['pictures']} of {evaluation.sizes[scale, dataset]}"
-            texts = _texts(evaluation, mean["values"])
+            texts = _metric_texts(evaluation, mean["values"])
             cells = (model, count, *texts, number(mean["seconds"], 3))
             marked = {heading for heading, names in best.items() if model in names}
             rows.append(Row(cells=cells, group=dataset, best=frozenset(marked)))
@@ -84,15 +85,15 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
         ("pictures", *_headings(evaluation), "s/picture"),
         title=f"x{scale}",
         group="set",
-        notes=_suspicions(evaluation, scale),
+        notes=_explain_low_scores(evaluation, scale),
     )
 
 
-def _suspicions(evaluation: Evaluation, scale: int) -> Iterator[str]:
-    """Yield a sentence for each model that is below bicubic interpolation on a set."""
+def _explain_low_scores(evaluation: Evaluation, scale: int) -> Iterator[str]:
+    """Yield a note for each model that is below bicubic interpolation on a set."""
     for mean in evaluation.means(scale):
         psnr = mean["values"].get("psnr", math.inf)
-        if psnr < (mean["bicubic"] or 0) - BELOW:
+        if psnr < (mean["bicubic"] or 0) - SUSPICIOUS_LOSS:
             yield (
                 f"{mean['model']} is below bicubic interpolation on {mean['dataset']}, "
                 f"{psnr:.2f} dB against {mean['bicubic']:.2f}: a model for other pictures, "
@@ -125,21 +126,21 @@ def scale_tables(evaluation: Evaluation, scale: int) -> list[Table]:
 
 
 def picture_table(
-    evaluation: Evaluation, scale: int, cards: Sequence[Comparison] = ()
+    evaluation: Evaluation, scale: int, comparisons: Sequence[Comparison] = ()
 ) -> Table:
-    """Tabulate every picture under every model, and below each set the medians.
+    """Tabulate the scores of every picture, and below each set the medians.
 
-    Pictures are linked to their cards.
+    Pictures are linked to their comparisons on the page.
     """
     link = Markup('<a href="#crop-x{}-{}">{}</a>').format
     links = {}
-    for place, card in enumerate(cards):
-        name = f"{card.dataset}/{card.picture}"
+    for place, comparison in enumerate(comparisons):
+        name = f"{comparison.dataset}/{comparison.picture}"
         links[name] = link(scale, place, name)
     rows: list[Row] = []
 
     def add(group: str, model: str, values: dict[str, float]) -> None:
-        cells = (model, *_texts(evaluation, values))
+        cells = (model, *_metric_texts(evaluation, values))
         rows.append(Row(cells=cells, group=links.get(group, group)))
 
     for dataset in evaluation.sets(scale):
@@ -154,7 +155,7 @@ def picture_table(
 
 
 def failure_line(failure: Failure) -> str:
-    """Return which picture failed, for which model."""
+    """Return a failure's picture, scale and model as text."""
     model = failure.model or "every model"
     return f"{failure.dataset}/{failure.picture} ×{failure.scale}, {model}"
 
@@ -177,15 +178,15 @@ def _headings(evaluation: Evaluation) -> list[str]:
     return [METRICS[name].heading for name in evaluation.metrics]
 
 
-def _texts(evaluation: Evaluation, values: Mapping[str, float]) -> list[str]:
-    """Return a value of each metric in its digits."""
+def _metric_texts(evaluation: Evaluation, values: Mapping[str, float]) -> list[str]:
+    """Return the value of each metric as text, rounded to the metric's digits."""
     return [
         number(values.get(name), METRICS[name].digits) for name in evaluation.metrics
     ]
 
 
 def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
-    """Return a printed row, with what keeps it from being compared."""
+    """Return a table row of a paper's figures, with remarks on what makes them not comparable."""
     metrics = []
     for name in evaluation.metrics:
         # 32.2 was printed 32.20: a source has the digits of its longest value.
@@ -217,7 +218,7 @@ def _published_row(evaluation: Evaluation, row: PublishedRow) -> Row:
 
 
 def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -> str:
-    """Return an evaluation as a page; the same evaluation gives the same characters.
+    """Return an evaluation as an HTML page; the same evaluation gives the same characters.
 
     A policy inside the page forbids it to load anything, and to run any script but its
     own, which enlarges a crop and flips between models; the page is complete without
@@ -268,8 +269,8 @@ def save_pictures(folder: Path, result: ScoredPicture) -> None:
         write_photograph(target / f"{result.picture}.png", photograph, fmt="png")
 
 
-class Window(NamedTuple):
-    """A part of a picture, in pixels."""
+class CropWindow(NamedTuple):
+    """The part of an HR picture that is cut out, in HR pixels."""
 
     top: int
     left: int
@@ -277,7 +278,7 @@ class Window(NamedTuple):
     width: int
 
     def cut(self, picture: Array, factor: int = 1) -> Array:
-        """Return a copy of the part; the picture is ``factor`` times smaller."""
+        """Return a copy of the part of a picture that is ``factor`` times smaller than HR."""
         bottom = (self.top + self.height) // factor
         right = (self.left + self.width) // factor
         rows = slice(self.top // factor, bottom)
@@ -293,20 +294,20 @@ class Comparison:
     picture: str
     size: tuple[int, int]
     """(height, width) of the whole HR picture."""
-    window: Window
+    window: CropWindow
     """The part of the HR picture; multiples of the scale."""
     overview: Array
     """The whole HR picture made small, to show where the crop lies."""
     hr: Array
     lr: Array
     sr: dict[str, Array]
-    """By model."""
+    """SR crops by model."""
     psnr: dict[str, float]
-    """Of the whole picture, by model, under the protocol."""
+    """PSNR of the whole picture by model, under the protocol."""
 
 
-def cut_crops(result: ScoredPicture) -> Comparison:
-    """Cut crops of a picture where the models differ most."""
+def compare_crops(result: ScoredPicture) -> Comparison:
+    """Cut crops of HR, LR and all SR pictures where the models differ most."""
     assert result.pair is not None  # it was enlarged
     lr = result.pair.lr
     if result.pair.luma:
@@ -315,7 +316,7 @@ def cut_crops(result: ScoredPicture) -> Comparison:
     sr = {model: round_levels(pixels) for model, pixels in result.sr.items()}
     window = find_window(hr, sr, scale=result.scale)
     overview = Image.fromarray(np.ascontiguousarray(hr))
-    overview.thumbnail((OVERVIEW, OVERVIEW), Image.Resampling.LANCZOS)
+    overview.thumbnail((OVERVIEW_SIDE, OVERVIEW_SIDE), Image.Resampling.LANCZOS)
     return Comparison(
         scale=result.scale,
         dataset=result.dataset,
@@ -332,7 +333,7 @@ def cut_crops(result: ScoredPicture) -> Comparison:
     )
 
 
-def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> Window:
+def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> CropWindow:
     """Find the window in which the models differ most from each other.
 
     With one model, or several that agree in every pixel, it is the window where they
@@ -345,35 +346,37 @@ def find_window(hr: Array, sr: Mapping[str, Array], *, scale: int) -> Window:
     if all(np.array_equal(layers[0], layer) for layer in layers[1:]):
         layers.append(hr.astype(np.float32).mean(axis=2))
     spread = np.stack(layers).std(axis=0)
-    height, width = (min(CROP, side) // scale * scale for side in spread.shape)
+    height, width = (min(CROP_SIDE, side) // scale * scale for side in spread.shape)
     origin = -(height // 2), -(width // 2)
     means = uniform_filter(spread.astype(np.float64), (height, width), origin=origin)
     tops = slice(0, spread.shape[0] - height + 1, scale)
     inside = means[tops, : spread.shape[1] - width + 1 : scale]
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    return Window(int(row) * scale, int(column) * scale, height, width)
+    return CropWindow(int(row) * scale, int(column) * scale, height, width)
 
 
-def draw_figure(crops: Sequence[Comparison]) -> Array:
+def draw_figure(comparisons: Sequence[Comparison]) -> Array:
     """Draw a row for each picture: LR, the models, HR; with the whole picture's PSNR.
 
     Pixels are enlarged as they are.
     """
     models: dict[str, None] = {}
-    for crop in crops:
-        models |= dict.fromkeys(crop.sr)
+    for comparison in comparisons:
+        models |= dict.fromkeys(comparison.sr)
     digits = METRICS["psnr"].digits - 1
     rows = []
-    for crop in crops:
-        row = {f"{crop.picture}, LR x{crop.scale}": _larger(crop.lr, crop.scale * ZOOM)}
+    for comparison in comparisons:
+        scale = comparison.scale
+        lr = _repeat_pixels(comparison.lr, scale * ZOOM)
+        row = {f"{comparison.picture}, LR x{scale}": lr}
         for model in models:
-            caption = f"{model}, {number(crop.psnr.get(model), digits)} dB"
-            missing = np.full_like(crop.hr, 255)
-            row[caption] = _larger(crop.sr.get(model, missing), ZOOM)
-        row["HR"] = _larger(crop.hr, ZOOM)
+            caption = f"{model}, {number(comparison.psnr.get(model), digits)} dB"
+            missing = np.full_like(comparison.hr, 255)
+            row[caption] = _repeat_pixels(comparison.sr.get(model, missing), ZOOM)
+        row["HR"] = _repeat_pixels(comparison.hr, ZOOM)
         rows.append(row)
-    return draw_sheet(rows, CROP * ZOOM)
+    return draw_sheet(rows, CROP_SIDE * ZOOM)
 
 
-def _larger(picture: Array, times: int) -> Array:
+def _repeat_pixels(picture: Array, times: int) -> Array:
     return picture.repeat(times, axis=0).repeat(times, axis=1)

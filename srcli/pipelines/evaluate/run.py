@@ -1,4 +1,7 @@
-"""Evaluate models on sets of pictures: read, enlarged by every candidate, compared with HR."""
+"""Evaluate models on sets of pictures: read a pair, enlarge LR by every candidate, score SR.
+
+A candidate is a network, or a folder of SR pictures that another program has made.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,7 @@ GPU_DEPTH = 4
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions(EngineOptions):
-    """Everything that is not a model, a set or a scale.
+    """Options of an evaluation, apart from models, sets and scales.
 
     ``auto`` precision is fp32 here: a hundredth of a decibel matters in a table.
     """
@@ -134,7 +137,7 @@ class EvalOptions(EngineOptions):
 
     @property
     def on_luma(self) -> bool:
-        """Whether Y alone goes through the model."""
+        """True if Y alone goes through the model."""
         return self.chain == LUMA_FLOAT.name
 
     @property
@@ -144,14 +147,14 @@ class EvalOptions(EngineOptions):
             return LUMA_FLOAT
         return PROTOCOLS[self.protocol or "y"]
 
-    def border(self, scale: int) -> int:
-        """Return the pixels of HR that are left out on each side."""
+    def resolve_shave(self, scale: int) -> int:
+        """Return the border left out on each side at a scale, in HR pixels."""
         if self.shave is None:
             return scale
         return self.shave
 
     def describe(self, lr: str) -> str:
-        """Describe everything that decides the numbers, with LR's origin."""
+        """Describe everything that decides the scores; ``lr`` is the origin of LR."""
         border = "scale" if self.shave is None else str(self.shave)
         jpeg = ""
         if self.jpeg is not None:
@@ -171,15 +174,15 @@ class EvalOptions(EngineOptions):
         )
 
 
-Enlarge = Callable[[Pair], tuple[Array, float | None]]
-"""Gives the SR picture, (H, W, 3) of the HR picture's size, and the seconds of a
-network."""
+MakeSr = Callable[[Pair], tuple[Array, float | None]]
+"""Makes or reads the SR picture of a pair, (H, W, 3) of the HR picture's size; the second
+value is the time in seconds, None if it was read."""
 
 
 def load_candidate(
     model: str, label: str, scale: int, options: EvalOptions
-) -> tuple[Network, Enlarge]:
-    """Load a model, by its name or weights file, at one scale."""
+) -> tuple[Network, MakeSr]:
+    """Load a model, a name or weights file, at a scale; return its network and its ``MakeSr``."""
     network = load_model(model, scale, value_range=options.value_range)
     learns = network.opaque or next(network.parameters(), None) is not None
     if options.on_luma and learns and network.colour != "y":
@@ -193,7 +196,7 @@ def load_candidate(
     form = as_gray_network(network) if options.on_luma else network
     engine = make_engine(form, options, whole_pictures=tiling is None)
 
-    def enlarge(pair: Pair) -> tuple[Array, float]:
+    def make_sr(pair: Pair) -> tuple[Array, float]:
         grid = None
         if tiling is not None:
             grid = tiling.grid(*pair.lr.shape[:2])
@@ -204,11 +207,11 @@ def load_candidate(
         )
         return sr, time.perf_counter() - start
 
-    return network, enlarge
+    return network, make_sr
 
 
 def read_sr(matched: Match, pair: Pair) -> tuple[Array, None]:
-    """Return the SR picture of another program, cropped as HR was, and no time."""
+    """Read the SR picture of another program, cropped as HR was; see ``MakeSr``."""
     if pair.name not in matched.files:
         raise DataError(matched.missing[pair.name])
     path = matched.files[pair.name]
@@ -266,19 +269,21 @@ def evaluate(
     device = choose_device(options.device)  # refuse a wrong one before anything is read
     network_names: set[str] = set()
     total = sum(pictures.size for _, pictures in sets)
-    alone = len(labels) == len(scales) == 1
+    must_load = len(labels) == len(scales) == 1
     for model in folders:
         del labels[model]
     with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
-            networks = _networks(labels, scale, options, result.failures, alone=alone)
+            networks = _load_networks(
+                labels, scale, options, result.failures, must_load=must_load
+            )
             for network, _ in networks.values():
                 network_names.add(name_of(network))
                 for note in network.notes:
                     progress.message(note)
             for pictures in [pictures for at, pictures in sets if at == scale]:
                 candidates = {
-                    label: enlarge for label, (_, enlarge) in networks.items()
+                    label: make_sr for label, (_, make_sr) in networks.items()
                 }
                 candidates |= _begin_set(result, pictures, scale, folders)
                 task.advance(len(pictures.missing))
@@ -295,24 +300,24 @@ def evaluate(
                 for label, (network, _) in networks.items():
                     cost = model_cost(network, model=label, device=device)
                     result.costs.append(cost)
-    _complete(result, options, network_names)
+    _add_comparisons(result, options, network_names)
     return result
 
 
 def _begin_set(
     result: Evaluation, pictures: PictureSet, scale: int, folders: Mapping[str, str]
-) -> dict[str, Enlarge]:
-    """Note a set and the files in it that match nothing; return who reads SR pictures.
+) -> dict[str, MakeSr]:
+    """Note the size of a set and files without a partner; return a ``MakeSr`` for each SR folder.
 
-    ``folders`` of SR pictures are given with their labels; they are matched with the
-    set, or those in them of the set's name.
+    ``folders`` of SR pictures are given with their labels. A subfolder of the set's name
+    is taken where there is one.
     """
     dataset = pictures.name
     result.sizes[scale, dataset] = pictures.size
     for name, reason in (*pictures.missing.items(), *pictures.orphans.items()):
         result.failures.append(Failure(scale, dataset, name, None, reason))
     names = [picture.name for picture in pictures.items]
-    readers: dict[str, Enlarge] = {}
+    readers: dict[str, MakeSr] = {}
     for folder, label in folders.items():
         folder_of_set = Path(folder, dataset)
         if not folder_of_set.is_dir():
@@ -325,10 +330,10 @@ def _begin_set(
     return readers
 
 
-def _complete(
+def _add_comparisons(
     result: Evaluation, options: EvalOptions, network_names: set[str]
 ) -> None:
-    """Add differences and printed rows to the scores."""
+    """Add differences between models and rows printed in papers; refuse a result without scores."""
     if not result.scores:
         reasons = list(dict.fromkeys(failure.reason for failure in result.failures))
         reason = reasons[0] if reasons else "no pictures"
@@ -351,7 +356,7 @@ def _find_sets(
     options: EvalOptions,
     progress: Progress,
 ) -> list[tuple[int, PictureSet]]:
-    """Return every set once at each scale, with names that tell them apart."""
+    """Find the sets at every scale; each is returned once, by a name of its own."""
     if options.lr_folder is not None and (len(datasets) > 1 or len(scales) > 1):
         raise UsageError(
             "--lr belongs to one set at one scale; give one --data and one -s"
@@ -376,7 +381,7 @@ def _find_sets(
 
 
 def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) -> str:
-    """Return the origins of LR in words."""
+    """Return in words where LR comes from: made by a kernel, or read from files."""
     from_files = []
     for scale, pictures in sets:
         if pictures.lr_folder is not None:
@@ -398,35 +403,38 @@ def _lr_origins(sets: Sequence[tuple[int, PictureSet]], options: EvalOptions) ->
     return "read from files"
 
 
-def _networks(
+def _load_networks(
     labels: Mapping[str, str],
     scale: int,
     options: EvalOptions,
     failures: list[Failure],
     *,
-    alone: bool,
-) -> dict[str, tuple[Network, Enlarge]]:
-    """Load the models that are networks; those that cannot be used at this scale are failures."""
+    must_load: bool,
+) -> dict[str, tuple[Network, MakeSr]]:
+    """Load networks by label; a model that lacks the scale becomes a failure.
+
+    It is an error where it is the only model, or the name is mistyped.
+    """
     networks = {}
     for model, label in labels.items():
         try:
             with one_file(model):
                 networks[label] = load_candidate(model, label, scale, options)
         except (ModelError, DefectError) as error:
-            if alone or not (model in MODELS or Path(model).is_file()):
+            if must_load or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
             failures.append(Failure(scale, "", "", label, str(error)))
     return networks
 
 
-def measure(
+def measure_metric(
     pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str
 ) -> float:
-    """Return a metric of (H, W, 3) of the HR picture's size, 8 or 16 bits.
+    """Measure one metric of an SR picture, (H, W, 3) of the HR picture's size, 8 or 16 bits.
 
-    ``bicubic`` is the PSNR of bicubic interpolation instead.
+    For the metric ``bicubic`` it is the PSNR of bicubic interpolation instead.
     """
-    border = options.border(scale)
+    border = options.resolve_shave(scale)
     planes = partial(options.rules.planes, gray=pair.gray, luma=metric == "ifc")
     if metric == "consistency":
         small = pair.shrunk(sr, scale, KERNELS[options.kernel])
@@ -455,20 +463,20 @@ def measure(
 
 @dataclass
 class ScoredPicture:
-    """Everything that came of one picture."""
+    """One picture with its SR pictures, scores and failures."""
 
     scale: int
     dataset: str
     picture: str
-    """Its name."""
+    """Name of the picture."""
     scores: list[PictureScore] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     pair: Pair | None = None
-    """None where it could not be read."""
+    """HR and LR; None where they could not be read."""
     sr: dict[str, Array] = field(default_factory=dict)
-    """By model, (H, W, 3), of models whose scores are there."""
+    """SR pictures by model, (H, W, 3); those of failed models are left out."""
     seconds: dict[str, float | None] = field(default_factory=dict)
-    """Time of each network alone."""
+    """Seconds that each network took, by model."""
 
     def attempt(
         self,
@@ -476,12 +484,12 @@ class ScoredPicture:
         model: str | None,
         progress: Progress,
         *,
-        place: str = "",
+        subject: str = "",
     ) -> T | None:
-        """Return what a call returns; its error becomes a failure."""
+        """Call a function and return its value; after an error, note a failure and return None."""
         names = (f"{self.dataset}/{self.picture}", model)
         try:
-            with one_file(place or ", ".join(filter(None, names))):
+            with one_file(subject or ", ".join(filter(None, names))):
                 return call()
         except SrxError as error:
             failed = Failure(self.scale, self.dataset, self.picture, model, str(error))
@@ -494,11 +502,11 @@ def score_set(
     pictures: PictureSet,
     scale: int,
     options: EvalOptions,
-    candidates: Mapping[str, Enlarge],
+    candidates: Mapping[str, MakeSr],
     progress: Progress,
     task: Task,
 ) -> Iterator[ScoredPicture]:
-    """Yield every picture of a set, in order, enlarged by all candidates and scored.
+    """Enlarge every picture of a set by all candidates, score it, and yield it, in order.
 
     A few pictures may wait for their scores while a GPU enlarges the next; none on a
     CPU, where nothing else may slow a network while it is timed.
@@ -512,13 +520,13 @@ def score_set(
         for picture in pictures.items:
             result = ScoredPicture(scale, pictures.name, picture.name)
             task.describe(f"{result.dataset}/{result.picture} x{scale}")
-            read = partial(_read, picture, scale, options)
+            read = partial(_read_pair, picture, scale, options)
             pair = result.pair = result.attempt(
-                read, None, progress, place=str(picture)
+                read, None, progress, subject=str(picture)
             )
             if pair:
-                for label, enlarge in candidates.items():
-                    outcome = result.attempt(partial(enlarge, pair), label, progress)
+                for label, make_sr in candidates.items():
+                    outcome = result.attempt(partial(make_sr, pair), label, progress)
                     if outcome:
                         result.sr[label], result.seconds[label] = outcome
             yield result
@@ -526,7 +534,7 @@ def score_set(
     def score(result: ScoredPicture) -> ScoredPicture:
         for model, sr in list(result.sr.items()):
             assert result.pair is not None  # it was enlarged
-            call = partial(measure, result.pair, options, scale, sr)
+            call = partial(measure_metric, result.pair, options, scale, sr)
             scores: list[float] | None = result.attempt(
                 partial(list, pool.map(call, names)), model, progress
             )
@@ -556,11 +564,11 @@ def score_set(
             yield scoring.result()
 
 
-def _read(picture: PictureRef, scale: int, options: EvalOptions) -> Pair:
-    """Read a picture; one that is too small for a metric is refused."""
+def _read_pair(picture: PictureRef, scale: int, options: EvalOptions) -> Pair:
+    """Read HR and LR of a picture; refuse one that is too small for a metric."""
     kernel = KERNELS[options.kernel]
     pair = read_pair(picture, scale, kernel, on_luma=options.on_luma, jpeg=options.jpeg)
-    border = options.border(scale)
+    border = options.resolve_shave(scale)
     needs = {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
     least = max(needs.get(name, 1) for name in options.metrics) + 2 * border
     height, width = pair.hr.shape[:2]

@@ -9,9 +9,9 @@ from PIL import Image
 from srcli.evaluation.sets import Pair
 from srcli.imaging.resize import mod_crop, resize
 from srcli.pipelines.evaluate.report import (
-    CROP,
+    CROP_SIDE,
     ZOOM,
-    cut_crops,
+    compare_crops,
     draw_figure,
     find_window,
 )
@@ -25,7 +25,7 @@ def test_crops_are_of_one_place(photograph, scale):
     lr = resize(hr, 1 / scale)
     sr = {"a": hr, "b": shifted(hr, slice(100, 200), slice(200, 300))}
     pair = Pair(name="a", hr=hr, lr=lr, gray=False, full_size=hr.shape[:2])
-    comparison = cut_crops(ScoredPicture(scale, "set", "a", pair=pair, sr=sr))
+    comparison = compare_crops(ScoredPicture(scale, "set", "a", pair=pair, sr=sr))
     top, left, high, wide = comparison.window
     assert np.array_equal(comparison.hr, hr[top : top + high, left : left + wide])
     assert np.array_equal(
@@ -43,7 +43,7 @@ def test_the_window_covers_a_planted_difference(photograph, scale):
     hr = mod_crop(photograph, scale)
     changed = shifted(hr, slice(171, 251), slice(43, 143))
     top, left, high, wide = find_window(hr, {"a": hr, "b": changed}, scale=scale)
-    assert (high, wide) == (CROP, CROP)
+    assert (high, wide) == (CROP_SIDE, CROP_SIDE)
     assert top <= 171
     assert top + high >= 251
     assert left <= 43
@@ -99,14 +99,14 @@ def test_the_figure_has_a_row_for_each_picture(srx, tmp_path, astronaut):
         tmp_path / "figure.png",
     )
     with Image.open(tmp_path / "figure.png") as figure:
-        assert figure.size == (4 * (ZOOM * CROP + 8), 2 * (ZOOM * CROP + 26))
+        assert figure.size == (4 * (ZOOM * CROP_SIDE + 8), 2 * (ZOOM * CROP_SIDE + 26))
 
 
 def test_a_figure_shows_pixels_as_they_are(astronaut):
     hr = np.ascontiguousarray(astronaut[:60, :80])
     pair = Pair(name="face", hr=hr, lr=hr[::4, ::4], gray=False, full_size=hr.shape[:2])
     scored = ScoredPicture(4, "set", "face", pair=pair, sr={"b": hr // 2})
-    figure = draw_figure([cut_crops(scored)])
+    figure = draw_figure([compare_crops(scored)])
     lr = figure[4:184, 4:244]
     sr = figure[4:184, 372:612]
     original = figure[4:184, 740:980]
