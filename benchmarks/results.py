@@ -20,7 +20,7 @@ from pathlib import Path
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
-from srcli.pipelines.models import Facts, list_models
+from srcli.pipelines.models import ModelFacts, list_models
 from srcli.recipes.ablations import ABLATIONS, resolve
 from srcli.recipes.published import PublishedRow, load_published, name_key
 from srcli.report.table import NOTHING, decimals, make_table, markdown_table, number
@@ -51,7 +51,7 @@ def of_card(measured: dict[str, Values], preset: str) -> dict[str, Values]:
     return {name: measured[key] for name, key in names.items() if key in measured}
 
 
-def photographs(card: Facts) -> dict[str, Values]:
+def photographs(card: ModelFacts) -> dict[str, Values]:
     """Return the metrics by set of the last weights trained on photographs alone, if any.
 
     Where the shipped weights had a teacher, only those can stand for a re-run of the
@@ -60,7 +60,7 @@ def photographs(card: Facts) -> dict[str, Values]:
     return dict(card.get("photographs", {}).get("sets", {}))
 
 
-def trainings(card: Facts) -> list[tuple[str, dict[str, Values]]]:
+def trainings(card: ModelFacts) -> list[tuple[str, dict[str, Values]]]:
     """List how weights were trained, with their figures: those of photographs alone come last."""
     training = card["training"]
     teacher = training.get("teacher", "").partition(",")[0]
@@ -167,7 +167,7 @@ def flat_colours() -> list[str]:
     )
 
 
-def model_lines(name: str, card: Facts) -> list[list[str]]:
+def model_lines(name: str, card: ModelFacts) -> list[list[str]]:
     """Return the lines of shipped weights, with what the paper printed by the same protocol."""
     printed = [
         r for r in load_published() if (r.model, r.scale) == (name, card["scale"])
@@ -251,7 +251,9 @@ def ablation_lines(name: str) -> list[str]:
     ]
 
 
-def paper_table(model: str, rows: list[PublishedRow], cards: list[Facts]) -> list[str]:
+def paper_table(
+    model: str, rows: list[PublishedRow], cards: list[ModelFacts]
+) -> list[str]:
     sets = list(dict.fromkeys(row.dataset for row in rows))
     metrics = tuple(name for name in DIGITS if any(name in row.values for row in rows))
     times = [row.milliseconds for row in rows if row.milliseconds is not None]

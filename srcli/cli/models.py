@@ -16,7 +16,7 @@ from srcli.cli.options import GroupedCommand, flag, heading, result_targets
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
-    from srcli.pipelines.models import Facts
+    from srcli.pipelines.models import ModelFacts
 
 EXAMPLES = """
 \b
@@ -51,14 +51,14 @@ WORK = {
 )
 @heading("Results")
 @flag("-v", "--verbose", help="Try weights on a test picture, too.")
-@flag("--all", "every", help="Also list networks that have no weights here.")
+@flag("--all", "with_untrained", help="Also list networks that have no weights here.")
 @options.json_file
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 def command(
     name: str | None,
     scale: int | None,
     value_range: int | None,
-    every: bool,
+    with_untrained: bool,
     verbose: bool,
     json_file: str | None,
 ) -> None:
@@ -70,16 +70,24 @@ def command(
 
     targets = result_targets(json=json_file)
     models = list_models(
-        name, tried=verbose, every=every, scale=scale, value_range=value_range
+        name,
+        on_test_picture=verbose,
+        with_untrained=with_untrained,
+        scale=scale,
+        value_range=value_range,
     )
-    blocks = _cards(models[0], name) if name else _list(models, every=every)
+    blocks = (
+        _cards(models[0], name)
+        if name
+        else _list(models, with_untrained=with_untrained)
+    )
     show_results(blocks, models, targets, quiet=json_file == "-")
 
 
-def _list(models: Sequence[Facts], *, every: bool) -> list[Block]:
+def _list(models: Sequence[ModelFacts], *, with_untrained: bool) -> list[Block]:
     """Return a line for every model and scale, and names of further networks."""
     from srcli.models import MODELS
-    from srcli.pipelines.models import without_weights
+    from srcli.pipelines.models import baselines_without_weights
 
     rows = []
     for model in models:
@@ -92,7 +100,7 @@ def _list(models: Sequence[Facts], *, every: bool) -> list[Block]:
     title = f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}"
     table = make_table(rows, ("model and source", "channel"), headings, title=title)
     blocks: list[Block] = [table, LEGEND]
-    unavailable = [] if every else without_weights()
+    unavailable = [] if with_untrained else baselines_without_weights()
     if unavailable:
         blocks.append(
             "Networks to compare with, without weights here: "
@@ -107,7 +115,7 @@ def _list(models: Sequence[Facts], *, every: bool) -> list[Block]:
     return blocks
 
 
-def _line_of(card: Facts, untrained: Sequence[int]) -> list[str]:
+def _line_of(card: ModelFacts, untrained: Sequence[int]) -> list[str]:
     """Return scale, parameters, GMACs and PSNR of a model in the list."""
     costs = card["efficiency"]
     psnr = number(card["sets"].get(LISTED_SET, {}).get("psnr"), 2)
@@ -117,7 +125,7 @@ def _line_of(card: Facts, untrained: Sequence[int]) -> list[str]:
     return [f"x{card['scale']}", f"{costs['parameters']:,}", macs, psnr]
 
 
-def _cards(model: Facts, asked: str) -> list[Block]:
+def _cards(model: ModelFacts, asked: str) -> list[Block]:
     """Return one model: its network, figures by scale, and weights."""
     from srcli.inference.building import WHOLE_TILE
     from srcli.recipes.code import split_code
@@ -161,7 +169,7 @@ def _cards(model: Facts, asked: str) -> list[Block]:
     return blocks
 
 
-def _figures(model: Facts) -> Table:
+def _figures(model: ModelFacts) -> Table:
     """Return the table of a model's figures, a column for each scale."""
     columns = [_figures_of(card) for card in model["cards"]]
     untrained = model["untrained"]
@@ -177,7 +185,7 @@ def _figures(model: Facts) -> Table:
     return make_table(rows, ("",), headings, title="Figures of the form that runs")
 
 
-def _figures_of(card: Facts) -> dict[str, str]:
+def _figures_of(card: ModelFacts) -> dict[str, str]:
     """Return costs and scores of a scale by the labels of their rows."""
     from srcli.evaluation.scores import METRICS
 
@@ -194,7 +202,7 @@ def _figures_of(card: Facts) -> dict[str, str]:
     return figures
 
 
-def _weights(card: Facts) -> list[tuple[str, str]]:
+def _weights(card: ModelFacts) -> list[tuple[str, str]]:
     """Return what a weights file and its card tell."""
     megabytes = Path(card["file"]).stat().st_size / 1e6
     training = card.get("training", {})

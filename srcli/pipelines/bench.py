@@ -1,4 +1,4 @@
-"""The command bench: speed, memory and work of models, side by side in one process."""
+"""The command bench: speed, memory and work of models, measured side by side in one process."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ from srcli.report.table import Cell, Table, cost_tables, make_table, significant
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-METHOD = (
+TIMING_METHOD = (
     "Time: one picture (scikit-image's astronaut, repeated to the size) from memory to memory "
     "through the engine, tiles and blending of srx upscale; every model and number format in turn, "
     "round by round, after a warm-up that does not count; median, fastest and slowest round. MACs: "
     "of the picture in one piece. Memory: the most that PyTorch held on a GPU beside the weights."
 )
-PLAIN = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
+PLAIN_METHOD = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
 FEWEST_ROUNDS = 3
-"""Fewest rounds that are chosen by time."""
+"""Fewest rounds where their number follows from the time."""
 MOST_ROUNDS = 100
-"""Most rounds that are chosen by time."""
+"""Most rounds where their number follows from the time."""
 BUSY_LOAD = 0.3
-"""Load for each processor before the first round above which the machine was busy."""
+"""Load average per processor, before the first round, above which the machine was busy."""
 BUSY_SPREAD = 1.3
 """Slowest round as a multiple of the median above which the machine was busy."""
 Speed = dict[str, Any]
-"""Speed of one model in one number format on one picture, as JSON has it
-(``make_speeds``)."""
+"""Speed of one model in one number format on one picture, as ``make_speeds`` and JSON have
+it."""
 PRECISIONS: dict[torch.dtype | None, Precision] = {
     None: "fp32",
     torch.bfloat16: "bf16",
@@ -67,7 +67,7 @@ PRECISIONS: dict[torch.dtype | None, Precision] = {
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions(EngineOptions):
-    """Options of a benchmark; ``precisions`` replace the single one of an engine."""
+    """Options of a benchmark; ``precisions`` take the place of the engine's one ``precision``."""
 
     scales: tuple[int, ...] = (4,)
     sizes: tuple[tuple[int, int], ...] = ((256, 256),)
@@ -91,7 +91,7 @@ class BenchOptions(EngineOptions):
 
 @dataclass
 class BenchCase:
-    """Timings of one model in one number format on one picture."""
+    """One model in one number format on one picture, with its timings so far."""
 
     label: str
     engine: TorchEngine
@@ -101,9 +101,9 @@ class BenchCase:
     picture: NDArray[np.uint8]
     """(H, W, 3) uint8."""
     peak: int | None = None
-    """Peak memory in bytes; measured by the run that warms up."""
+    """Peak memory in bytes, measured by the warm-up run."""
     seconds: list[float] = field(default_factory=list)
-    """Of the rounds so far."""
+    """Time of each round so far."""
 
     @property
     def format(self) -> str:
@@ -122,19 +122,19 @@ class BenchCase:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """All figures of a benchmark."""
+class BenchResult:
+    """All figures of a benchmark, as JSON has them."""
 
     machine: str
     how: str
     """Description of the method of measuring."""
     costs: tuple[Cost, ...]
-    """Of every model at every scale."""
+    """Costs of every model at every scale."""
     speeds: tuple[Speed, ...]
     published: tuple[PublishedRow, ...] = ()
     """Costs printed in papers, to show beside these."""
     busy: str | None = None
-    """Note that something else ran meanwhile; None where nothing shows it."""
+    """Note that something else seems to have run meanwhile, or None."""
 
 
 def bench(
@@ -142,7 +142,7 @@ def bench(
     options: BenchOptions | None = None,
     *,
     progress: Progress | None = None,
-) -> Bench:
+) -> BenchResult:
     """Measure models side by side.
 
     Models are names of ``srx models`` or weights files; repeated ones run once.
@@ -157,22 +157,22 @@ def bench(
     scales = dict.fromkeys(options.scales)
     costs: list[Cost] = []
     speeds: list[Speed] = []
-    cases_of: dict[tuple[int, ...], list[BenchCase]] = {}
+    cases_by_size: dict[tuple[int, ...], list[BenchCase]] = {}
     with (
         threads(options.threads),
         closing(progress.task("timing", unit="pictures")) as task,
     ):
         for scale, (model, label) in product(scales, labels.items()):
             task.describe(f"{label} x{scale}")
-            network = _load(model, scale, options.value_range, progress)
+            network = _load_network(model, scale, options.value_range, progress)
             for case in make_cases(model, label, network, options):
-                cases_of.setdefault((scale, *case.picture.shape), []).append(case)
+                cases_by_size.setdefault((scale, *case.picture.shape), []).append(case)
             costs.append(model_cost(network, model=label, device=device))
-        for cases in cases_of.values():
+        for cases in cases_by_size.values():
             time_rounds(
                 cases, rounds=options.rounds, seconds=options.seconds, task=task
             )
-        for cases in cases_of.values():
+        for cases in cases_by_size.values():
             speeds += make_speeds(cases)
         machine = describe_machine(device)
     published: list[PublishedRow] = []
@@ -186,9 +186,9 @@ def bench(
             progress.warn(
                 "--published: no paper prints costs of these models at these scales"
             )
-    return Bench(
+    return BenchResult(
         machine=machine,
-        how=METHOD + PLAIN if options.compare_plain else METHOD,
+        how=TIMING_METHOD + PLAIN_METHOD if options.compare_plain else TIMING_METHOD,
         costs=tuple(costs),
         speeds=tuple(speeds),
         published=tuple(published),
@@ -196,14 +196,18 @@ def bench(
     )
 
 
-def _load(
+def _load_network(
     model: str, scale: int, value_range: int | None, progress: Progress
 ) -> Network:
-    """Load a network; random weights, where there are none, do not change its speed."""
+    """Load a network, with random weights where there are none: its speed is the same."""
     code, weights = split_code(model)
     allow_code(code)
-    named = model in MODELS and find_entry(model, scale).trained
-    if weights and not (named and scale not in shipped_scales(model)):
+    lacks_weights = (
+        model in MODELS
+        and find_entry(model, scale).trained
+        and scale not in shipped_scales(model)
+    )
+    if weights and not lacks_weights:
         network = load_model(model, scale, value_range=value_range)
         for note in network.notes:
             progress.message(note)
@@ -219,7 +223,7 @@ def _load(
 def make_cases(
     model: str, label: str, network: Network, options: BenchOptions
 ) -> Iterator[BenchCase]:
-    """Yield all that is timed of a network: every picture in every number format.
+    """Yield the cases of a network to time: every picture in every number format.
 
     Formats that are the same on this device run once; the network itself is not
     changed.
@@ -246,7 +250,7 @@ def make_cases(
 def time_rounds(
     cases: Sequence[BenchCase], *, rounds: int | None, seconds: float, task: Task
 ) -> None:
-    """Run cases in turn, round by round, every second round backwards.
+    """Time cases in turn, round by round, every second round backwards.
 
     So a machine that becomes slower or faster meanwhile treats them alike. Without a
     number of rounds they are run until ``seconds`` have passed for all together, 3 to
@@ -258,19 +262,19 @@ def time_rounds(
         case.peak = peak_memory(case.run, case.engine.device)
         task.advance(1)
     began = time.perf_counter()
-    for number in range(rounds or MOST_ROUNDS):
-        if rounds is None and number >= FEWEST_ROUNDS:
+    for round_number in range(rounds or MOST_ROUNDS):
+        if rounds is None and round_number >= FEWEST_ROUNDS:
             if time.perf_counter() - began >= seconds:
                 break
             task.grow(len(cases))
-        in_turn = reversed(cases) if number % 2 else cases
+        in_turn = reversed(cases) if round_number % 2 else cases
         for case in in_turn:
             case.seconds.append(case.run())
             task.advance(1)
 
 
 def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
-    """Yield a summary of the rounds of each case of one picture size and scale."""
+    """Summarise the rounds of each case; all are of one picture size and scale."""
     plain = {case.label: median(case.seconds) for case in cases if case.plain}
     for case in cases:
         grid = case.grid
@@ -312,7 +316,7 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
 
 
 def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
-    """Return a note if something else ran meanwhile, as load and spread show; else None.
+    """Return a note if load or spread show that something else ran meanwhile; else None.
 
     The load is the average before the first round; the speeds are all that was
     measured.
@@ -330,8 +334,8 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
     return f"Busy machine: {', '.join(signs)}. Repeat on an idle one; these times are too long."
 
 
-def bench_report(bench: Bench) -> list[Table | str]:
-    """Return speeds by scale and size, costs, printed costs, conditions and method."""
+def bench_report(bench: BenchResult) -> list[Table | str]:
+    """Return tables of speeds and costs, and lines on machine and method."""
     blocks: list[Table | str] = []
     for _, speeds in groupby(bench.speeds, key=itemgetter("scale", "size")):
         blocks.append(_speed_table(list(speeds)))

@@ -23,15 +23,14 @@ from srcli.report.page import draw_sheet
 
 Pixels = NDArray[np.uint8]
 
-SIDE = 80
-"""Edge of a part that is chosen, in pixels of the photograph."""
-MARGIN = 32
-"""Pixels around a part that models see as well."""
-SHARES = (1.0, 0.9, 0.5)
-"""Parts by their detail: that with the most, one with more than nine in ten, one in the
-middle."""
-CELL = 320
-"""Shortest length of the longer side of a part on a sheet, in pixels."""
+PART_SIDE = 80
+"""Side of a part that is chosen, in pixels of the photograph."""
+PART_MARGIN = 32
+"""Pixels around a part that models see as context."""
+DETAIL_RANKS = (1.0, 0.9, 0.5)
+"""Ranks of the chosen parts among all by detail: the most, nine tenths, the middle."""
+CELL_SIDE = 320
+"""Least length of a part's longer side on the sheet, in pixels."""
 
 Part = tuple[int, int, int, int]
 """Left, top, width and height of a part of a photograph, in its pixels."""
@@ -48,7 +47,7 @@ def compare(
     parts: Sequence[Part],
     progress: Progress,
 ) -> Rows:
-    """Enlarge parts of a photograph by models; by default all models and chosen parts.
+    """Enlarge parts of a photograph by models; without any, by all models and in chosen parts.
 
     UsageError for parts outside the photograph, other errors as ``srcli.upscale`` raises them.
     """
@@ -61,8 +60,8 @@ def compare(
         pixels = levels.round().astype(np.uint8)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     height, width = pixels.shape[:2]
-    for left, top, across, down in parts:
-        if left + across > width or top + down > height:
+    for left, top, part_width, part_height in parts:
+        if left + part_width > width or top + part_height > height:
             raise UsageError(
                 f"--crop: ends outside {photo}, which has {width}x{height} pixels"
             )
@@ -74,12 +73,17 @@ def compare(
     rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
     regions = []
     for (left, top, width, height), row in rows.items():
-        above = max(top - MARGIN, 0)
-        before = max(left - MARGIN, 0)
-        region = pixels[above : top + height + MARGIN, before : left + width + MARGIN]
-        down = scale * (top - above)
-        across = scale * (left - before)
-        inside = np.s_[down : down + scale * height, across : across + scale * width]
+        above = max(top - PART_MARGIN, 0)
+        before = max(left - PART_MARGIN, 0)
+        region = pixels[
+            above : top + height + PART_MARGIN, before : left + width + PART_MARGIN
+        ]
+        start_row = scale * (top - above)
+        start_column = scale * (left - before)
+        inside = np.s_[
+            start_row : start_row + scale * height,
+            start_column : start_column + scale * width,
+        ]
         regions.append((np.ascontiguousarray(region), inside))
         row["input"] = region.repeat(scale, axis=0).repeat(scale, axis=1)[inside]
     area = sum(region[:, :, 0].size for region, _ in regions) * scale**2 / 1e6
@@ -104,8 +108,8 @@ def compare(
 
 
 def choose_parts(pixels: Pixels) -> list[Part]:
-    """Choose parts of much, less and little detail that do not overlap."""
-    height, width = (min(SIDE, side) for side in pixels.shape[:2])
+    """Choose parts by ``DETAIL_RANKS`` that do not overlap."""
+    height, width = (min(PART_SIDE, side) for side in pixels.shape[:2])
     steps = np.abs(np.diff(pixels.mean(axis=2, dtype=np.float32), axis=1, prepend=0))
     detail = {}
     for top in range(0, steps.shape[0] - height + 1, height):
@@ -113,13 +117,13 @@ def choose_parts(pixels: Pixels) -> list[Part]:
             inside = steps[top : top + height, left + 1 : left + width]
             detail[left, top, width, height] = float(inside.sum())
     order = sorted(detail, key=detail.__getitem__)
-    chosen = (order[round(share * (len(order) - 1))] for share in SHARES)
+    chosen = (order[round(share * (len(order) - 1))] for share in DETAIL_RANKS)
     return list(dict.fromkeys(chosen))
 
 
 def compare_sheet(rows: Rows) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
-    cell = CELL
+    cell = CELL_SIDE
     for row in rows.values():
         cell = max(cell, *(max(picture.shape) for picture in row.values()))
     lines = []

@@ -26,7 +26,7 @@ _LIBRARIES = (
 
 
 def describe_installation() -> dict[str, str]:
-    """Return what a report of a fault needs, in words, by name; nothing is changed."""
+    """Return what a bug report needs, as text by name; nothing is changed."""
     installed = []
     missing = []
     for name in _LIBRARIES:

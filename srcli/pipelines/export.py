@@ -1,4 +1,7 @@
-"""The command export: write a network for other software, and compare the file with PyTorch."""
+"""The command export: write a network as ONNX, TorchScript or ncnn, and check the file.
+
+Another kind of file is a function like ``write_onnx`` and a line in ``WRITERS``.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,8 @@ from srcli.models.weights import find_weights, load_model, network_digest
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-Run = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
-"""Enlarges (1, 3, H, W) by a file."""
+RunFile = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
+"""Enlarges a picture, (1, 3, H, W) in [0, 1], by the software that an exported file is for."""
 CHECKED_SIZES = ((48, 40), (75, 98))
 """Height and width of the pictures that files are checked with; they are traced with
 the first."""
@@ -42,12 +45,12 @@ TOLERANCE = 0.1
 """Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by
 one."""
 OPSET = 18
-"""Of ONNX; read by ONNX Runtime from 1.14 on, and by TensorRT and OpenVINO of its
-time."""
+"""Version of ONNX's operators; read by ONNX Runtime from 1.14 on, and by TensorRT and
+OpenVINO of its time."""
 
 
 class ExportedForm(nn.Module):
-    """A network as other software meets it, with RGB in [0, 1] in and out."""
+    """A network as it is exported: RGB in [0, 1] in and out. TorchScript stores the name."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -68,7 +71,7 @@ def export_model(
     value_range: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Export a network, as the file's name ends, and compare it with PyTorch.
+    """Export a network to the kind of file that the suffix names, and compare it with PyTorch.
 
     ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and
     width of the only input that the file takes, None for any. The file is replaced when
@@ -82,11 +85,11 @@ def export_model(
     ModelError if the kind of file has no such operators, InferenceError if it gives another picture
     than PyTorch.
     """
-    if file.suffix not in KINDS:
-        raise UsageError(f"{file}: the name must end in {' or '.join(KINDS)}")
-    form_name, packages, write = KINDS[file.suffix]
+    if file.suffix not in WRITERS:
+        raise UsageError(f"{file}: the name must end in {' or '.join(WRITERS)}")
+    format_name, packages, write_file = WRITERS[file.suffix]
     targets = [file]
-    if form_name == "ncnn":
+    if format_name == "ncnn":
         targets = [file.with_suffix(".bin"), file]
     existing = next(filter(Path.exists, targets), None)
     if existing and not overwrite:
@@ -95,7 +98,7 @@ def export_model(
         )
     if missing := [name for name in packages if find_spec(name) is None]:
         raise UsageError(
-            f"{form_name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
+            f"{format_name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
     network = load_model(model, scale, value_range=value_range)
     if isinstance(network, ExportedNetwork):
@@ -114,19 +117,19 @@ def export_model(
             module.minimum for module in modules_of(network, StretchedMap).values()
         ]
         network.minimum = max(network.minimum, *least, 1)
-    metadata = describe(network, model, size)
+    metadata = make_metadata(network, model, size)
     pictures = _check_pictures(network, size)
     x = torch.from_numpy(pictures[0])
     try:
         with TemporaryDirectory() as folder:
             try:
-                run = write(
+                run = write_file(
                     form, x, Path(folder) / file.name, metadata, size is not None
                 )
             except RuntimeError as error:
                 reason = str(error).partition("\n")[0]
                 raise ModelError(
-                    f"{model}: cannot be written as {form_name} ({reason})"
+                    f"{model}: cannot be written as {format_name} ({reason})"
                 ) from error
             parities = [measure_parity(form, run, picture) for picture in pictures]
             worst = max(parity["largest"] for parity in parities)
@@ -146,14 +149,14 @@ def export_model(
         "bytes": sum(map(len, contents)),
         "metadata": metadata,
         "parities": parities,
-        "notes": (*network.notes, *needs(network)),
+        "notes": (*network.notes, *caller_requirements(network)),
     }
 
 
 def _check_pictures(
     network: Network, size: tuple[int, int] | None
 ) -> list[NDArray[np.float32]]:
-    """Return pictures (1, 3, H, W) to check a file with; None stands for any size."""
+    """Return pictures (1, 3, H, W) to check a file with; ``size`` is None if it takes any."""
     pictures = []
     sizes = CHECKED_SIZES if size is None else [size]
     for height, width in sizes:
@@ -163,10 +166,10 @@ def _check_pictures(
     return pictures
 
 
-def describe(
+def make_metadata(
     network: Network, model: str, size: tuple[int, int] | None
 ) -> dict[str, str]:
-    """Return what an exported file says about itself."""
+    """Return the metadata that an exported file holds."""
     tiling = choose_tiling(model, network)
     weights = find_weights(model, network.scale)
     licence = ""
@@ -198,7 +201,7 @@ def describe(
         "tile_step": network.tile_step,
         "tile": tile,
         "overlap": overlap,
-        "notes": " ".join(f"{line}." for line in needs(network)),
+        "notes": " ".join(f"{line}." for line in caller_requirements(network)),
         "weights": network_digest(network),
         "licence": licence,
         "srx_version": __version__,
@@ -206,8 +209,8 @@ def describe(
     return {key: str(value) for key, value in description.items() if value != ""}
 
 
-def needs(network: Network) -> list[str]:
-    """Return what callers of an exported network must know, as sentences without stops."""
+def caller_requirements(network: Network) -> list[str]:
+    """Return what callers of an exported network must do, as sentences without full stops."""
     sentences = []
     if network.pools_globally:
         sentences.append(
@@ -235,9 +238,9 @@ def needs(network: Network) -> list[str]:
 
 
 def measure_parity(
-    form: ExportedForm, run: Run, picture: NDArray[np.float32]
+    form: ExportedForm, run: RunFile, picture: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Compare an exported file with PyTorch on a picture."""
+    """Measure the difference of an exported file from PyTorch on a picture, in levels of 255."""
     with torch.inference_mode():
         expected = form(torch.from_numpy(picture)).numpy()
     difference = np.abs(run(picture) - expected) * 255
@@ -251,9 +254,13 @@ def measure_parity(
 
 
 def write_onnx(
-    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
-) -> Run:
-    """Write an ONNX file; without ``fixed`` it takes any number of pictures of any size."""
+    form: ExportedForm,
+    x: Tensor,
+    file: Path,
+    metadata: Mapping[str, str],
+    is_fixed_size: bool,
+) -> RunFile:
+    """Write an ONNX file; unless ``is_fixed_size``, for any number of pictures of any size."""
     import onnx
     import onnxruntime
 
@@ -272,13 +279,13 @@ def write_onnx(
             dynamo=False,
             input_names=["input"],
             output_names=["output"],
-            dynamic_axes={} if fixed else axes,
+            dynamic_axes={} if is_fixed_size else axes,
             opset_version=OPSET,
         )
     model = onnx.load(file)
     # for Deepness, a plugin of QGIS
     plugin = {"model_type": json.dumps("Superresolution")}
-    if fixed:
+    if is_fixed_size:
         percent = math.ceil(100 * int(metadata["overlap"]) / min(x.shape[2:]))
         plugin["tiles_overlap"] = json.dumps(percent)
     onnx.helper.set_model_props(model, {**metadata, **plugin})
@@ -289,9 +296,13 @@ def write_onnx(
 
 
 def write_torchscript(
-    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
-) -> Run:
-    """Write a TorchScript file; whatever ``fixed`` is, it takes any number of any size."""
+    form: ExportedForm,
+    x: Tensor,
+    file: Path,
+    metadata: Mapping[str, str],
+    is_fixed_size: bool,
+) -> RunFile:
+    """Write a TorchScript file, always for any number of pictures of any size."""
     with warnings.catch_warnings(), torch.no_grad():
         # deprecated, and the form that loads without Python
         warnings.simplefilter("ignore")
@@ -304,8 +315,8 @@ def write_torchscript(
     return lambda picture: np.asarray(loaded(torch.from_numpy(picture)))
 
 
-class _PlainSums(TorchFunctionMode):
-    """Writes fused sums out, which ncnn does not have."""
+class _SplitSums(TorchFunctionMode):
+    """Splits ``addcmul``, which ncnn does not have, into a product and a sum."""
 
     def __torch_function__(
         self,
@@ -320,9 +331,13 @@ class _PlainSums(TorchFunctionMode):
 
 
 def write_ncnn(
-    form: ExportedForm, x: Tensor, file: Path, metadata: Mapping[str, str], fixed: bool
-) -> Run:
-    """Write ncnn's .param, and its .bin beside it; without ``fixed`` they take any size.
+    form: ExportedForm,
+    x: Tensor,
+    file: Path,
+    metadata: Mapping[str, str],
+    is_fixed_size: bool,
+) -> RunFile:
+    """Write ncnn's .param and .bin files; unless ``is_fixed_size``, for any size.
 
     Input and output are called ``data`` and ``output``, as Real-ESRGAN's programs ask
     for them.
@@ -331,11 +346,11 @@ def write_ncnn(
     import pnnx
 
     with TemporaryDirectory() as work:
-        with _PlainSums():
-            write_torchscript(form, x, Path(work, "net.pt"), metadata, fixed)
+        with _SplitSums():
+            write_torchscript(form, x, Path(work, "net.pt"), metadata, is_fixed_size)
         height, width = x.shape[2:]
         command = [pnnx.EXEC_PATH, "net.pt", f"inputshape={list(x.shape)}"]
-        if not fixed:
+        if not is_fixed_size:
             command.append(f"inputshape2={[1, 3, 2 * height, 2 * width]}")
         command.append("fp16=0")
         subprocess.run(command, cwd=work, capture_output=True, check=False)
@@ -359,10 +374,10 @@ def write_ncnn(
     return run
 
 
-KINDS = {
+WRITERS = {
     ".onnx": ("onnx", ("onnx", "onnxruntime"), write_onnx),
     ".pt": ("torchscript", (), write_torchscript),
     ".param": ("ncnn", ("ncnn", "pnnx"), write_ncnn),
 }
-"""By the end of a file's name: its kind, packages that it needs, what writes and loads
-it."""
+"""By the suffix of a file: name of its format, packages needed to write it, and the function
+that writes and loads it."""

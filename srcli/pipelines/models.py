@@ -1,4 +1,4 @@
-"""The command models: facts of each model, and of its weights at every scale."""
+"""The command models: what is known of each model, and of its weights at every scale."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
     Form = tuple[Network, WeightsInfo, Path | None]
-    """A network of one scale as it is deployed, and its weights file; None without
-    weights."""
+    """A network of one scale as it is deployed, facts of its weights, and their file, if any."""
 
-Facts = dict[str, Any]
-"""Plain values by name, as ``srx models --json`` has them."""
+ModelFacts = dict[str, Any]
+"""Facts of a model or of its weights: plain values by name, as ``srx models --json`` has
+them."""
 _COSTS: dict[str, Cost] = {}
-"""Costs by what decides on them: many models are one network, trained on other
-pictures."""
+"""Costs by the text of a network, as many models are one network with other weights."""
 
 
-def without_weights() -> list[str]:
-    """Return the names of compared networks of which there are no weights here."""
+def baselines_without_weights() -> list[str]:
+    """Return the names of networks to compare with that have no weights here."""
     names = []
     for name, entry in MODELS.items():
         if entry.compared and not shipped_scales(name):
@@ -56,38 +55,42 @@ def list_models(
     name: str | None = None,
     *,
     scale: int | None = None,
-    every: bool = False,
+    with_untrained: bool = False,
     value_range: int | None = None,
-    tried: bool = False,
-) -> list[Facts]:
-    """Describe the models, or the one that ``name``, maybe a weights file, is of.
+    on_test_picture: bool = False,
+) -> list[ModelFacts]:
+    """Describe all models, or the one of a name or weights file.
 
     Each has ``cards``, one for every scale with weights or without: the card file, if
     there is one, with the weights' digest, metadata and work; its ``sets`` are the
     metrics that were measured, such as ``{"Set5": {"psnr": 31.64}}``. ``scales`` can be
-    used as installed, ``untrained`` cannot. With ``tried``, cards of weights have
+    used as installed, ``untrained`` cannot. With ``on_test_picture``, cards of weights have
     ``test_picture``: the PSNR in dB of a picture that is enlarged and made small again,
     by the value of white in the network.
 
-    Compared networks without weights are among all if ``every`` is set; some take a
-    second to count. A ModelError says that there is no such model, or why a file is not
-    read.
+    ``with_untrained`` adds networks to compare with that have no weights here; the costs
+    of some take a second to count. A ModelError says that there is no such model, or why
+    a file is not read.
     """
     if name is None:
-        left_out = [] if every else without_weights()
+        left_out = [] if with_untrained else baselines_without_weights()
         models = []
         for listed, entry in MODELS.items():
             of_package = not entry.target
             if of_package or listed in left_out:
                 continue
             if scale in (None, *entry.scales):
-                models += list_models(listed, scale=scale, tried=tried)
+                models += list_models(
+                    listed, scale=scale, on_test_picture=on_test_picture
+                )
         return models
     code, file = split_model(name)
     allow_code(code)
     if file:
         loaded = load_network(file, scale, value_range=value_range, code=code)
-        return [_describe(name, [(*loaded, file)], tried=tried)]
+        return [
+            _describe_model(name, [(*loaded, file)], on_test_picture=on_test_picture)
+        ]
     forms: list[Form] = []
     entry = find_entry(name, scale)
     scales: Sequence[int | None] = [scale]
@@ -103,19 +106,21 @@ def list_models(
         with torch.device("meta" if entry.target else "cpu"):
             network = build_network(code or name, scale=form_scale).deploy()
         forms.append((network, WeightsInfo(model=name, scale=network.scale), None))
-    return [_describe(name, forms, tried=tried)]
+    return [_describe_model(name, forms, on_test_picture=on_test_picture)]
 
 
-def _describe(model: str, forms: Sequence[Form], *, tried: bool) -> Facts:
-    """Return what is known of a model; ``model`` is its name or a weights file."""
+def _describe_model(
+    model: str, forms: Sequence[Form], *, on_test_picture: bool
+) -> ModelFacts:
+    """Describe a model by its networks of all scales; ``model`` is a name or a weights file."""
     network, info, _ = forms[0]
     name = model if model in MODELS else info.model
-    outside = name not in MODELS and not split_code(name)[0]
-    entry = NetworkEntry(summary="", source=name) if outside else find_entry(name)
+    is_foreign = name not in MODELS and not split_code(name)[0]
+    entry = NetworkEntry(summary="", source=name) if is_foreign else find_entry(name)
     options = {} if model == name else info.network
     paper = PAPERS.get(entry.paper)
     recipes = [name]
-    if entry.target or outside:
+    if entry.target or is_foreign:
         recipes = []
         for recipe_name, recipe in RECIPES.items():
             if find_entry(recipe.model).target == entry.target:
@@ -143,18 +148,20 @@ def _describe(model: str, forms: Sequence[Form], *, tried: bool) -> Facts:
         "recipes": recipes,
         "network": {
             "class": type(getattr(network, "network", network)).__name__,
-            "options": options if outside else network_options(name, options),
+            "options": options if is_foreign else network_options(name, options),
         },
         "remarks": list(network.notes),
-        "cards": [_card(*form, tried=tried) for form in forms],
+        "cards": [
+            _describe_weights(*form, on_test_picture=on_test_picture) for form in forms
+        ],
     }
 
 
-def _card(
-    network: Network, info: WeightsInfo, file: Path | None, *, tried: bool
-) -> Facts:
-    """Return the card file of weights, if there is one, with what the weights tell."""
-    content: Facts = {}
+def _describe_weights(
+    network: Network, info: WeightsInfo, file: Path | None, *, on_test_picture: bool
+) -> ModelFacts:
+    """Describe weights of one scale: their card file, if there is one, and what they hold."""
+    content: ModelFacts = {}
     sha256 = None
     figures: Mapping[float, float] = {}
     if file:
@@ -163,7 +170,7 @@ def _card(
         if card.is_file():
             with suppress(ValueError):
                 content = parse_text(card.read_text(encoding="utf-8"), tomllib.loads)
-        if tried:
+        if on_test_picture:
             _, figures = best_range(network.eval())
     if "sha256" not in content:  # some other file
         content = {}

@@ -10,7 +10,7 @@ from skimage import data
 import srcli
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
-from srcli.pipelines.compare import CELL, choose_parts, compare
+from srcli.pipelines.compare import CELL_SIDE, choose_parts, compare
 from srcli.ports.progress import Progress
 
 
@@ -37,7 +37,10 @@ def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
         code=0,
     )
     with Image.open(tmp_path / "s.png") as sheet:
-        assert sheet.size == (3 * (CELL + 8), (CELL * 3 // 4 + 26) + (CELL + 26))
+        assert sheet.size == (
+            3 * (CELL_SIDE + 8),
+            (CELL_SIDE * 3 // 4 + 26) + (CELL_SIDE + 26),
+        )
     srx(
         "compare",
         photo,

@@ -14,7 +14,7 @@ from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines import export as run
-from srcli.pipelines.export import KINDS, export_model
+from srcli.pipelines.export import WRITERS, export_model
 
 NOT_IN_NCNN = [
     "ddsr",
@@ -72,11 +72,11 @@ def read_metadata(file):
 @pytest.mark.filterwarnings(
     "ignore:.*torch.jit.load.* is deprecated:DeprecationWarning"
 )
-@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(
     tiny, tmp_path, suffix
 ):
-    if not all(map(find_spec, KINDS[suffix][1])):
+    if not all(map(find_spec, WRITERS[suffix][1])):
         pytest.skip(f"software for {suffix} is not installed")
     file = tmp_path / f"out{suffix}"
     result = export_model(str(tiny / "g-idrn.safetensors"), None, file)
@@ -112,13 +112,13 @@ def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
 
 
 def test_a_file_that_differs_is_not_kept(tiny, tmp_path, monkeypatch):
-    kind, packages, write = KINDS[".pt"]
+    kind, packages, write = WRITERS[".pt"]
 
     def off(*arguments):
         enlarge = write(*arguments)
         return lambda picture: enlarge(picture) + 1 / 255
 
-    monkeypatch.setitem(KINDS, ".pt", (kind, packages, off))
+    monkeypatch.setitem(WRITERS, ".pt", (kind, packages, off))
     file = tmp_path / "out.pt"
     with pytest.raises(
         InferenceError, match="differs from PyTorch's by 1 levels"
@@ -153,10 +153,10 @@ def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", KINDS)
+@pytest.mark.parametrize("suffix", WRITERS)
 @pytest.mark.parametrize("name", [n for n in MODELS if "aerial" not in n])
 def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
-    if not all(map(find_spec, KINDS[suffix][1])):
+    if not all(map(find_spec, WRITERS[suffix][1])):
         pytest.skip(f"software for {suffix} is not installed")
     torch.manual_seed(0)
     if suffix == ".param" and name in NOT_IN_NCNN:
