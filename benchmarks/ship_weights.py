@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from flat_colours import HARMLESS_LEVELS, card_line, largest_shift
 
-from srcli.cli.options import held_out_names
+from srcli.cli.options import parse_hold_out
 from srcli.data.degrading import degrade_pairs
 from srcli.data.pictures import decode, find_pictures
 from srcli.data.training_set import DataSelection, choose_split, make_pairs
@@ -71,7 +71,7 @@ def select_data(arguments: argparse.Namespace) -> DataSelection:
     """Name the training data and its held-out photographs, as `srx train` does."""
     if not arguments.held_out:
         raise SystemExit("--held-out: give the training data, or --force")
-    named = held_out_names(tuple(arguments.hold_out))
+    named = parse_hold_out(tuple(arguments.hold_out))
     return DataSelection(data=tuple(arguments.held_out), hold_out=named)
 
 

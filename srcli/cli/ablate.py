@@ -15,7 +15,7 @@ from srcli.cli.options import (
     GroupedCommand,
     flag,
     heading,
-    held_out_names,
+    parse_hold_out,
     result_targets,
 )
 from srcli.cli.values import DIRECTORY, POSITIVE, PRECISION
@@ -159,7 +159,7 @@ def show_command(
             name = ablation.name if ablation.name in ABLATIONS else "FILE"
             advice = f"Not run yet: srx ablate run {name} --data PHOTOS --budget 20m"
             print_blocks([*definition(ablation), published_table(ablation), advice])
-    _report(results, targets, quiet=quiet, not_run=not_run)
+    _show_report(results, targets, quiet=quiet, not_run=not_run)
 
 
 @command.command("run", cls=GroupedCommand, epilog=RUN_EXAMPLES)
@@ -215,7 +215,7 @@ def show_command(
     type=POSITIVE,
     help="Threads of each training. [default: its share]",
 )
-@options.messages
+@options.message_options
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
 def run_command(
     names: tuple[str, ...],
@@ -247,7 +247,7 @@ def run_command(
         device, executor, processes=processes, threads=threads
     )
     settings = AblateOptions(
-        hold_out=held_out_names(hold_out),
+        hold_out=parse_hold_out(hold_out),
         train=not no_train,
         sets=sets or None,
         threads=threads or 0,
@@ -269,18 +269,18 @@ def run_command(
         if stop():
             console.message("stopped; the same command does what is missing")
             exit_code = ExitCode.INTERRUPTED
-    _report(results, targets, quiet=quiet)
+    _show_report(results, targets, quiet=quiet)
     return exit_code
 
 
-def _report(
+def _show_report(
     results: Sequence[AblationResult],
     targets: Mapping[str, str],
     *,
     quiet: bool,
     not_run: Sequence[Ablation] = (),
 ) -> None:
-    """Print results, unless quiet, and write the files of ``--json`` and ``--markdown``.
+    """Print results, unless quiet, and write them to the files of ``--json`` and ``--markdown``.
 
     JSON has the ablations that were not run, too.
     """
@@ -291,5 +291,9 @@ def _report(
     blocks = [*report(judged)]
     plain = [*judged, *({"ablation": ablation} for ablation in not_run)]
     show_results(
-        blocks, plain, targets, quiet=quiet, full=["Made by srx ablate.", *blocks]
+        blocks,
+        plain,
+        targets,
+        quiet=quiet,
+        markdown_blocks=["Made by srx ablate.", *blocks],
     )

@@ -94,7 +94,7 @@ something did.
 @heading("Results")
 @options.json_file
 @options.markdown_file
-@options.messages
+@options.message_options
 def command(
     models: tuple[str, ...],
     scales: tuple[int, ...],
@@ -121,4 +121,4 @@ def command(
     with Console(quiet=quiet, verbose=verbose) as console:
         result = bench(models or ("g-idrn",), settings, progress=console)
     report = bench_report(result)
-    show_results(report, result, targets, quiet=quiet, full=report)
+    show_results(report, result, targets, quiet=quiet, markdown_blocks=report)

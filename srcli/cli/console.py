@@ -1,4 +1,4 @@
-"""Dialogue with the user of a command: progress, messages, tables, results as text, signals.
+"""Print progress, messages, tables and results; write result files; handle signals.
 
 Progress goes to stderr, as bars on a terminal and as a line every few seconds
 elsewhere.
@@ -51,8 +51,8 @@ for _name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         ENDING_SIGNALS.append(_number)
 
 
-def _rich(*, to_stderr: bool = False) -> rich.console.Console:
-    """Return what prints; brackets and colons in names of pictures and models are no markup."""
+def _rich_console(*, to_stderr: bool = False) -> rich.console.Console:
+    """Return a rich console that takes brackets and colons in names literally."""
     from rich.console import Console as RichConsole
 
     return RichConsole(stderr=to_stderr, highlight=False, markup=False, emoji=False)
@@ -61,11 +61,8 @@ def _rich(*, to_stderr: bool = False) -> rich.console.Console:
 def echo(
     *lines: str, err: bool = False, out: rich.console.Console | None = None
 ) -> None:
-    """Print lines, broken at words on a terminal.
-
-    Names of files in them cannot steer the terminal or forge lines.
-    """
-    out = out or _rich(to_stderr=err)
+    """Print lines, broken at words on a terminal, with control characters escaped."""
+    out = out or _rich_console(to_stderr=err)
     wrap = textwrap.TextWrapper(
         out.width,
         break_long_words=False,
@@ -82,8 +79,8 @@ def echo(
 class Console(Progress):
     """A ``Progress`` that writes to stderr; use as a context manager.
 
-    ``named`` gives files in a text the names that the user knows them by; with
-    ``to_stdout``, messages are the result and go to standard output.
+    ``shorten`` changes each text, to take the folder of temporary files out of names;
+    with ``to_stdout``, messages are the result and go to standard output.
     """
 
     def __init__(
@@ -91,7 +88,7 @@ class Console(Progress):
         *,
         quiet: bool = False,
         verbose: bool = False,
-        named: Callable[[str], str] = str,
+        shorten: Callable[[str], str] = str,
         to_stdout: bool = False,
     ) -> None:
         from rich import progress
@@ -103,8 +100,8 @@ class Console(Progress):
             "detail": verbose,
             "error": True,
         }
-        self._named = named
-        self._out = _rich(to_stderr=not to_stdout)
+        self._shorten = shorten
+        self._out = _rich_console(to_stderr=not to_stdout)
         self.shown = time.monotonic()
         """When a progress line was shown last."""
         self.bars = progress.Progress(
@@ -123,13 +120,13 @@ class Console(Progress):
 
     def __enter__(self) -> Self:
         if logging.lastResort is not None:  # what prints warnings of libraries and ours
-            logging.lastResort.addFilter(self._tidy)
+            logging.lastResort.addFilter(self._clean_record)
         self.bars.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if logging.lastResort is not None:
-            logging.lastResort.removeFilter(self._tidy)
+            logging.lastResort.removeFilter(self._clean_record)
         if not self.bars.disable:
             self.bars.stop()
 
@@ -142,7 +139,7 @@ class Console(Progress):
         if not self._shown[level]:
             return
         for line in lines:
-            text = self._named(line)
+            text = self._shorten(line)
             if level in ("warning", "error"):
                 text = f"{level}: {text}"
             # the worker before, which a file ended, may have said the same
@@ -150,8 +147,8 @@ class Console(Progress):
                 echo(text, out=self._out)
             holding.announce("print", text)
 
-    def _tidy(self, record: logging.LogRecord) -> bool:
-        record.msg = visible(self._named(record.getMessage()))
+    def _clean_record(self, record: logging.LogRecord) -> bool:
+        record.msg = visible(self._shorten(record.getMessage()))
         record.args = None
         return True
 
@@ -162,7 +159,7 @@ class Console(Progress):
 
 
 class _Task(Task):
-    """A bar, or lines where there is no terminal."""
+    """A progress bar, or progress lines where there is no terminal."""
 
     def __init__(
         self, console: Console, label: str, total: float | None, unit: str
@@ -254,7 +251,7 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
     """
     from rich.table import Table as RichTable
 
-    out = _rich(to_stderr=to_stderr)
+    out = _rich_console(to_stderr=to_stderr)
     if "COLUMNS" not in os.environ and not any(map(os.isatty, range(3))):
         out.width = 200  # names in tables stay whole
     for block in blocks:
@@ -273,7 +270,7 @@ def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
 
 
 def _print_table(out: rich.console.Console, table: Table) -> None:
-    """Print a table with its title and notes; the best have a star: weight is lost in pipes."""
+    """Print a table with title and notes; a star marks the best, as bold would be lost in pipes."""
     from rich.box import SIMPLE
     from rich.table import Table as RichTable
 
@@ -310,32 +307,32 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
 
 def show_results(
     blocks: Iterable[Block],
-    plain: object,
+    json_value: object,
     targets: Mapping[str, str],
     *,
     quiet: bool,
-    full: Iterable[Table | str] = (),
-    page: Callable[[], str] = str,
+    markdown_blocks: Iterable[Table | str] = (),
+    make_html: Callable[[], str] = str,
 ) -> None:
     """Print a result, unless quiet, and write it to the file of each option that was given.
 
-    ``plain`` is for JSON, ``full`` for Markdown, ``page`` returns HTML.
+    ``json_value`` is for ``--json``, ``markdown_blocks`` for Markdown, ``make_html`` returns HTML.
     """
     if not quiet:
         print_blocks(blocks, to_stderr="-" in targets.values())
     if "--json" in targets:
-        write_text(targets["--json"], json_text(plain))
+        write_text(targets["--json"], json_text(json_value))
     if "--markdown" in targets:
-        write_text(targets["--markdown"], markdown(full))
+        write_text(targets["--markdown"], markdown(markdown_blocks))
     if "--html" in targets:
-        write_text(targets["--html"], page())
+        write_text(targets["--html"], make_html())
 
 
 def json_text(value: object) -> str:
-    """Return values and dataclasses as lines of JSON; numbers that are not finite become null."""
+    """Return a value, with dataclasses in it, as JSON; numbers that are not finite become null."""
     text = json.dumps(value, default=asdict)
-    plain = json.loads(text, parse_constant=lambda _: None)  # NaN, Infinity
-    return json.dumps(plain, indent=2) + "\n"
+    json_value = json.loads(text, parse_constant=lambda _: None)  # NaN, Infinity
+    return json.dumps(json_value, indent=2) + "\n"
 
 
 def write_text(target: str, text: str) -> None:
@@ -346,7 +343,7 @@ def write_text(target: str, text: str) -> None:
     encode are escaped.
     """
     if target == "-":
-        escape_names()
+        escape_unencodable()
         click.echo(text, nl=False)
         return
     file = Path(target)
@@ -366,15 +363,15 @@ def write_text(target: str, text: str) -> None:
 
 
 def is_replaceable(file: Path) -> bool:
-    """Return True if a name is free or a regular file, so that a new file may take its place."""
+    """Return True if a new file may take a file's place: it is a regular file, or there is none."""
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return True
 
 
-def escape_names() -> None:
-    r"""Make both outputs escape characters that they cannot encode, such as ``\udcff``.
+def escape_unencodable() -> None:
+    r"""Make standard output and error escape what they cannot encode, such as ``\udcff``.
 
     File names may hold any bytes, and printing one must not end the command.
     """

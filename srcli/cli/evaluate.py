@@ -141,7 +141,7 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
     default="auto",
     help="Number format; auto is fp32, as hundredths of a dB matter.",
 )
-@options.messages
+@options.message_options
 def command(
     models: tuple[str, ...],
     datasets: tuple[str, ...],
@@ -177,7 +177,7 @@ def command(
         costs=not no_cost,
         **measurement,
     )
-    names = [*models, *_sr_models(sr_folders, datasets)] or ["g-idrn"]
+    names = [*models, *_sr_folders_as_models(sr_folders, datasets)] or ["g-idrn"]
     comparisons: list[Comparison] = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
     if save_images:
@@ -209,14 +209,16 @@ def command(
         result.as_json(),
         targets,
         quiet=quiet,
-        full=report.evaluation_report(result),
-        page=lambda: report.evaluation_page(result, comparisons),
+        markdown_blocks=report.evaluation_report(result),
+        make_html=lambda: report.evaluation_page(result, comparisons),
     )
     return ExitCode.PARTIAL if result.failures else ExitCode.OK
 
 
-def _sr_models(folders: tuple[Path, ...], datasets: tuple[str, ...]) -> Iterator[str]:
-    """Yield folders of SR pictures as the models that they stand for."""
+def _sr_folders_as_models(
+    folders: tuple[Path, ...], datasets: tuple[str, ...]
+) -> Iterator[str]:
+    """Yield folders of SR pictures by other programs, as names of models."""
     from srcli.models import MODELS
 
     for folder in folders:

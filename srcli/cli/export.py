@@ -53,7 +53,7 @@ photograph; where they differ, no file is written and the exit code is 1.
 @flag("--overwrite", help="Replace a file that exists.")
 @heading("Results")
 @options.json_file
-@options.messages
+@options.message_options
 @click.argument("file", metavar="OUT", type=FILE)
 def command(
     file: Path,

@@ -1,4 +1,4 @@
-"""The command line as GDAL has it: windows of four numbers, words of other meaning."""
+"""Accept command lines written for GDAL: windows in quotes; advice on options not taken."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from srcli.cli.options import GroupedCommand
 if TYPE_CHECKING:
     import click
 
-_WINDOWS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
-_ELSEWHERE = {
+_WINDOW_OPTIONS = frozenset({"--bounds", "-te", "--srcwin", "-srcwin", "-projwin"})
+_ADVICE = {
     "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
     "-ts": "-s 2 says how many times larger",
     "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
@@ -42,20 +42,20 @@ _ELSEWHERE = {
     "-rb": "each model has its own way of resampling: -m bicubic is one",
     "-oo": "open options of GDAL are not taken",
 }
-"""Words of GDAL's commands that click would take apart, such as ``-m ask``, and what to
-use."""
+"""What to use instead of an option of GDAL's commands that srx does not have; click would
+read ``-mask`` as ``-m ask``."""
 
 
 class GdalCommand(GroupedCommand):
-    """A command whose options of one dash and several letters are GDAL's."""
+    """A command that takes options of GDAL: one dash and several letters, as in ``-srcwin``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take windows apart that are given in quotes; refuse words that mean something else."""
+        """Split windows given in quotes; refuse GDAL's options that srx does not have."""
         for word in args:
             if word == "--":
                 break
-            if word in _ELSEWHERE:
-                ctx.fail(f"{word}: {_ELSEWHERE[word]}")
+            if word in _ADVICE:
+                ctx.fail(f"{word}: {_ADVICE[word]}")
             # -overwrite, -ot, -ofCOG
             if word.startswith("-o") and word not in (
                 "-o",
@@ -75,22 +75,22 @@ class GdalCommand(GroupedCommand):
 
 
 def _split_windows(words: Sequence[str]) -> Iterator[str]:
-    """Yield the words, the four numbers of a window apart: ``--bounds "1 2 3 4"``."""
+    """Yield the words of a command line with windows split: ``--bounds "1 2 3 4"``."""
     after_window = False
     for word in words:
         name, sign, value = word.partition("=")
-        if sign and name in _WINDOWS:
+        if sign and name in _WINDOW_OPTIONS:
             yield name
             yield from _split_numbers(value)
         elif after_window:
             yield from _split_numbers(word)
         else:
             yield word
-        after_window = word in _WINDOWS
+        after_window = word in _WINDOW_OPTIONS
 
 
 def _split_numbers(text: str) -> list[str]:
-    """Return the numbers of a window; any other text as it stands."""
+    """Split a text of four numbers; return any other text as it is."""
     numbers = re.split(r"[,\s]+", text.strip(" []()"))
     if len(numbers) == 4:
         return numbers

@@ -18,30 +18,30 @@ import click
 
 from srcli import __version__
 from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
-from srcli.cli.console import ENDING_SIGNALS, echo, escape_names, show_results
+from srcli.cli.console import ENDING_SIGNALS, echo, escape_unencodable, show_results
 from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.files import NO_SPACE
 
-CONTINUED = {
+WAYS_TO_CONTINUE = {
     "upscale": "; the same command continues",
     "train": "; the same command with --resume continues",
     "ablate": "; the same command does the rest",
 }
-"""What an interrupted command does when it is run again."""
+"""How an interrupted command can be continued; the end of a message."""
 
 
 class Commands(click.Group):
     """Commands in the order in which they were added."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return their names."""
+        """Return the names of the commands."""
         return list(self.commands)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or suggest the nearest one."""
+        """Find the command; for a file in its place suggest ``srx upscale``."""
         name = args[0]
         if name not in self.commands and os.path.exists(name):  # noqa: PTH110 - raises for names too long
             ctx.fail(f"No such command {name!r}. Did you mean 'srx upscale {name}'?")
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``srx`` and return its exit code."""
-    escape_names()
+    escape_unencodable()
     # the width is not known; rich would print nothing
     if os.environ.get("COLUMNS") == "0":
         del os.environ["COLUMNS"]
@@ -115,10 +115,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
             err=True,
         )
         return ExitCode.USAGE
-    words = sys.argv[1:] if arguments is None else arguments
+    command_line = sys.argv[1:] if arguments is None else arguments
     try:
-        _try_thread()
+        _check_threads()
         result = group.main(
+            # click expands sys.argv's patterns on Windows
             args=None if arguments is None else list(arguments),
             prog_name="srx",
             standalone_mode=False,
@@ -126,7 +127,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
     except SrxError as error:
         echo(f"srx: error: {error}", err=True)
-        if {"-v", "--verbose"} & {*words}:
+        if {"-v", "--verbose"} & {*command_line}:
             echo(*error.details, err=True)
         return error.exit_code
     except click.ClickException as error:
@@ -145,7 +146,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         echo(f"srx: error: {reason}", err=True)
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
-        return tell_of_interruption(words)
+        return print_interruption(command_line)
     except RuntimeError as error:
         if not lacks_threads(error):
             raise
@@ -154,27 +155,27 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return int(result or ExitCode.OK)
 
 
-def tell_of_interruption(words: Sequence[str]) -> int:
-    """Say that a command was interrupted, and what continues it; return the exit code."""
+def print_interruption(arguments: Sequence[str]) -> int:
+    """Print that the command was interrupted, and how to continue it; return the exit code."""
     continued = ""
     # with --overwrite, old outputs cannot be told from those of this run
-    if {"--overwrite", "--show", "--dry-run"}.isdisjoint(words):
-        command = next((word for word in words if word in CONTINUED), "")
-        continued = CONTINUED.get(command, "")
+    if {"--overwrite", "--show", "--dry-run"}.isdisjoint(arguments):
+        command = next((word for word in arguments if word in WAYS_TO_CONTINUE), "")
+        continued = WAYS_TO_CONTINUE.get(command, "")
     with suppress(OSError):  # the terminal may be gone
         echo(f"srx: interrupted{continued}", err=True)
     return ExitCode.INTERRUPTED
 
 
-def tell_of_crash(files: Collection[str], reason: str) -> int:
-    """Say that the process crashed, and with which files; return the exit code."""
+def print_crash(files: Collection[str], reason: str) -> int:
+    """Print that the process crashed, and with which files; return the exit code."""
     names = ", ".join(sorted(files)) or "srx"
     echo(f"srx: error: {names}: {reason}", err=True)
     return ExitCode.USAGE
 
 
-def _try_thread() -> None:
-    """Start a thread that does nothing; where none can be, numpy's libraries send Ctrl-C."""
+def _check_threads() -> None:
+    """Fail early where no thread can be started: numpy's libraries would send Ctrl-C."""
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()

@@ -29,11 +29,11 @@ Examples:
   srx models g-idrn --json -
 """
 LISTED_SET = "Set5"
-LEGEND = (
+LIST_NOTE = (
     "Parameters and convolution MACs of the form that runs. PSNR is that of the shipped weights' "
     "cards; 'srx models NAME' shows how it was measured."
 )
-WORK = {
+WORK_LABELS = {
     "conv GMACs, 256x256 LR": "conv_macs",
     "challenge GFLOPs, 256x256 LR": "challenge_flops",
     "conv GMACs, 1280x720 SR": "hd_conv_macs",
@@ -76,30 +76,29 @@ def command(
         scale=scale,
         value_range=value_range,
     )
-    blocks = (
-        _cards(models[0], name)
-        if name
-        else _list(models, with_untrained=with_untrained)
-    )
+    if name:
+        blocks = _model_blocks(models[0], name)
+    else:
+        blocks = _list_blocks(models, with_untrained=with_untrained)
     show_results(blocks, models, targets, quiet=json_file == "-")
 
 
-def _list(models: Sequence[ModelFacts], *, with_untrained: bool) -> list[Block]:
-    """Return a line for every model and scale, and names of further networks."""
+def _list_blocks(models: Sequence[ModelFacts], *, with_untrained: bool) -> list[Block]:
+    """Return what ``srx models`` prints: a table of all models, and names of further networks."""
     from srcli.models import MODELS
     from srcli.pipelines.models import baselines_without_weights
 
     rows = []
     for model in models:
         labels = [(model["name"], model["channel"]), (model["source"], "")]
-        figures = [_line_of(card, model["untrained"]) for card in model["cards"]]
+        figures = [_list_cells(card, model["untrained"]) for card in model["cards"]]
         for label, cells in zip_longest(labels, figures):
             cells = (*(label or ("", "")), *(cells or ("",) * 4))
             rows.append(Row(cells=cells, group=model["name"]))
     headings = ("scale", "parameters", "GMACs", "PSNR dB")
     title = f"Costs at an LR picture of 256x256, PSNR on {LISTED_SET}"
     table = make_table(rows, ("model and source", "channel"), headings, title=title)
-    blocks: list[Block] = [table, LEGEND]
+    blocks: list[Block] = [table, LIST_NOTE]
     unavailable = [] if with_untrained else baselines_without_weights()
     if unavailable:
         blocks.append(
@@ -115,8 +114,8 @@ def _list(models: Sequence[ModelFacts], *, with_untrained: bool) -> list[Block]:
     return blocks
 
 
-def _line_of(card: ModelFacts, untrained: Sequence[int]) -> list[str]:
-    """Return scale, parameters, GMACs and PSNR of a model in the list."""
+def _list_cells(card: ModelFacts, untrained: Sequence[int]) -> list[str]:
+    """Return a model's cells in the list: scale, parameters, GMACs and PSNR."""
     costs = card["efficiency"]
     psnr = number(card["sets"].get(LISTED_SET, {}).get("psnr"), 2)
     if card["scale"] in untrained:
@@ -125,8 +124,8 @@ def _line_of(card: ModelFacts, untrained: Sequence[int]) -> list[str]:
     return [f"x{card['scale']}", f"{costs['parameters']:,}", macs, psnr]
 
 
-def _cards(model: ModelFacts, asked: str) -> list[Block]:
-    """Return one model: its network, figures by scale, and weights."""
+def _model_blocks(model: ModelFacts, asked: str) -> list[Block]:
+    """Return what ``srx models NAME`` prints: the network, figures by scale, and weights."""
     from srcli.inference.building import WHOLE_TILE
     from srcli.recipes.code import split_code
     from srcli.recipes.published import Paper
@@ -147,15 +146,15 @@ def _cards(model: ModelFacts, asked: str) -> list[Block]:
         "paper": model["paper"] and str(Paper(**model["paper"])),
         "printed in": "; ".join(model["printed_in"]),
         "channel": model["channel"],
-        "network": f"{network['class']}({_arguments(network['options'])})",
+        "network": f"{network['class']}({_format_options(network['options'])})",
         "tiles": tiles,
         "recipes": ", ".join(model["recipes"]) or "none",
     }
     facts = [(label, text) for label, text in about.items() if text]
-    blocks = [title, facts, *model["remarks"], "", _figures(model)]
+    blocks = [title, facts, *model["remarks"], "", _figures_table(model)]
     for card in cards:
         if card["file"]:
-            blocks += [f"x{card['scale']}", _weights(card), ""]
+            blocks += [f"x{card['scale']}", _weights_facts(card), ""]
     if untrained:
         # Fine-tuned weights have no recipe of their own name: their network's.
         recipe = name if name in model["recipes"] else model["recipes"][0]
@@ -169,9 +168,9 @@ def _cards(model: ModelFacts, asked: str) -> list[Block]:
     return blocks
 
 
-def _figures(model: ModelFacts) -> Table:
-    """Return the table of a model's figures, a column for each scale."""
-    columns = [_figures_of(card) for card in model["cards"]]
+def _figures_table(model: ModelFacts) -> Table:
+    """Return a table of a model's figures, with a column for each scale."""
+    columns = [_figures_by_label(card) for card in model["cards"]]
     untrained = model["untrained"]
     rows = []
     for label in dict.fromkeys(chain.from_iterable(columns)):
@@ -185,15 +184,15 @@ def _figures(model: ModelFacts) -> Table:
     return make_table(rows, ("",), headings, title="Figures of the form that runs")
 
 
-def _figures_of(card: ModelFacts) -> dict[str, str]:
-    """Return costs and scores of a scale by the labels of their rows."""
+def _figures_by_label(card: ModelFacts) -> dict[str, str]:
+    """Return costs and scores at one scale by the labels of their rows."""
     from srcli.evaluation.scores import METRICS
 
     costs = card["efficiency"]
     figures = {"parameters": NOTHING}
     if costs["parameters"] is not None:  # None where it cannot be counted
         figures["parameters"] = f"{costs['parameters']:,}"
-    for label, name in WORK.items():
+    for label, name in WORK_LABELS.items():
         figures[label] = number(costs[name] and costs[name] / 1e9, 3)
     for dataset, scores in card["sets"].items():
         for key in filter(METRICS.get, scores):
@@ -202,8 +201,8 @@ def _figures_of(card: ModelFacts) -> dict[str, str]:
     return figures
 
 
-def _weights(card: ModelFacts) -> list[tuple[str, str]]:
-    """Return what a weights file and its card tell."""
+def _weights_facts(card: ModelFacts) -> list[tuple[str, str]]:
+    """Return what a weights file and its card tell, as labels with texts."""
     megabytes = Path(card["file"]).stat().st_size / 1e6
     training = card.get("training", {})
     measured = card.get("measured", {})
@@ -211,7 +210,7 @@ def _weights(card: ModelFacts) -> list[tuple[str, str]]:
     pairs = {
         "file": f"{card['file']} ({megabytes:.2f} MB)",
         "sha256": card["sha256"],
-        "options": _arguments(card["options"]),
+        "options": _format_options(card["options"]),
     }
     if test_picture or not training:
         pairs |= dict(sorted(card["notes"].items()))
@@ -235,5 +234,5 @@ def _weights(card: ModelFacts) -> list[tuple[str, str]]:
     return [(label, str(text)) for label, text in pairs.items() if text != ""]
 
 
-def _arguments(network_options: Mapping[str, Any]) -> str:
+def _format_options(network_options: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={value}" for key, value in network_options.items())

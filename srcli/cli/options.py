@@ -20,7 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def heading(words: str) -> Callable[[Function], Function]:
-    """Begin a group of options in the help of a ``GroupedCommand``: those that follow."""
+    """Put the options that follow below a heading in the help of a ``GroupedCommand``."""
 
     def decorate(function: Function) -> Function:
         # decorators run from the bottom up: the last option so far is shown first
@@ -139,13 +139,13 @@ quiet = flag("-q", "--quiet", help="Show errors only.")
 verbose = flag("-v", "--verbose", help="Show details.")
 
 
-def messages(command: Function) -> Function:
-    """Add the group of options that say how much a command tells."""
+def message_options(command: Function) -> Function:
+    """Add the options ``--quiet`` and ``--verbose``, below the heading Messages."""
     return heading("Messages")(verbose(quiet(command)))
 
 
 def result_targets(**files: object) -> dict[str, str]:
-    """Return the files of a command's results by option, after ``check_targets``."""
+    """Return the files for results by option, such as ``--json``; refuse those of no use."""
     targets = {f"--{name}": str(file) for name, file in files.items() if file}
     check_targets(targets)
     return targets
@@ -158,7 +158,7 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
         if not target:
             continue
         to_stdout = str(target) == "-"
-        if not to_stdout and (reason := _obstacle(Path(target))):
+        if not to_stdout and (reason := _find_obstacle(Path(target))):
             raise UsageError(f"{name} {target}: cannot be written, {reason}")
         owner = owners.setdefault("-" if to_stdout else os.path.realpath(target), name)
         # pipes and devices may take one text after the other
@@ -166,8 +166,8 @@ def check_targets(targets: Mapping[str, str | Path | None]) -> None:
             raise UsageError(f"{owner} and {name} are both {target}; give two files")
 
 
-def _obstacle(file: Path) -> str:
-    """Return the reason for which a file cannot be written; empty if it can."""
+def _find_obstacle(file: Path) -> str:
+    """Return why a file cannot be written; empty if it can."""
     try:
         if file.is_dir():
             return "is a folder"
@@ -182,7 +182,7 @@ def _obstacle(file: Path) -> str:
         return error.strerror or str(error)
 
 
-def held_out_names(values: tuple[str, ...]) -> tuple[str, ...] | None:
+def parse_hold_out(values: tuple[str, ...]) -> tuple[str, ...] | None:
     """Return the names that ``--hold-out`` gives: None without the option, empty for ``none``."""
     if "none" in values and len(values) > 1:
         raise UsageError("--hold-out none: give it alone")

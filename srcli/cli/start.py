@@ -1,4 +1,4 @@
-"""Start ``srx``: what reads people's files runs in a worker that may crash or hang.
+"""Start ``srx``: commands that read people's files run in a worker, which may crash or hang.
 
 The first process imports next to nothing. It forks a worker, hears from it which files it
 reads, answers signals, and forks another one where a file has ended the first. Windows,
@@ -25,8 +25,8 @@ from srcli.holding import History, Readings
 
 WATCHED = frozenset({"upscale", "compare", "eval"})
 """Commands that read people's pictures, and keep nothing that a signal must save."""
-LOOK_SECONDS = 0.5
-"""Interval at which the watching process looks at the time."""
+POLL_SECONDS = 0.5
+"""Interval at which the watching process checks the time."""
 PR_SET_PDEATHSIG = 1
 """Number of an operation of Linux, from <sys/prctl.h>."""
 GRACE_SECONDS = 1.5
@@ -35,12 +35,12 @@ GRACE_SECONDS = 1.5
 
 def main() -> None:
     """Run ``srx`` and leave the process with its exit code."""
-    words = sys.argv[1:]
-    is_watched = len(words) > 1 and words[0] in WATCHED and hasattr(os, "fork")
-    asks_for_help = not {"-h", "--help"}.isdisjoint(words)
+    arguments = sys.argv[1:]
+    is_watched = len(arguments) > 1 and arguments[0] in WATCHED and hasattr(os, "fork")
+    asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
     if is_watched and not asks_for_help:
         with suppress(CannotForkError):
-            sys.exit(Watcher(words).run())
+            sys.exit(Watcher(arguments).run())
     _run_here()
 
 
@@ -67,9 +67,9 @@ class WatchedWorker:
     pid: int
     pipe: int
     received: bytes = b""
-    """The beginning of an event, of which each is a line of JSON."""
+    """The part of an event that has arrived; each event is a line of JSON."""
     readings: Readings = field(default_factory=Readings)
-    begun: set[str] = field(default_factory=set)
+    started_files: set[str] = field(default_factory=set)
     """Files that it works on and has not reported."""
     temporary: set[str] = field(default_factory=set)
     """Files and folders that it would remove at its end."""
@@ -79,7 +79,7 @@ class WatchedWorker:
     """Why the watching process has killed it, in words that follow a file's name."""
 
     def receive(self, data: bytes) -> list[list[Any]]:
-        """Return the events that are complete with this piece."""
+        """Take bytes from the pipe, and return the events that they complete."""
         *lines, self.received = (self.received + data).split(b"\n")
         events = []
         for line in lines:
@@ -87,12 +87,12 @@ class WatchedWorker:
                 events.append(json.loads(line))
         return events
 
-    def held(self) -> set[str]:
-        """Return the files that it works on."""
-        return self.begun | self.readings.paths
+    def files_in_work(self) -> set[str]:
+        """Return the files that the worker works on; any of them may be to blame if it ends."""
+        return self.started_files | self.readings.paths
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, if it still runs."""
+        """Send the worker a signal, if it still runs."""
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
@@ -100,8 +100,8 @@ class WatchedWorker:
 class Watcher:
     """Runs a command in workers, one after another, until one comes to its end."""
 
-    def __init__(self, words: list[str]) -> None:
-        self.words = words
+    def __init__(self, arguments: list[str]) -> None:
+        self.arguments = arguments
         self.history = History()
         self.worker: WatchedWorker | None = None
         self.stopping_since: float | None = None
@@ -111,27 +111,27 @@ class Watcher:
         """Run the command and return its exit code."""
         signals = _ending_signals()
         for number in signals:
-            signal.signal(number, self._take_signal)
+            signal.signal(number, self._handle_signal)
         while True:
-            worker = self._start(signals)
-            while self._hear(worker):
+            worker = self._fork_worker(signals)
+            while self._receive_events(worker):
                 self._check_time(worker)
             status = os.waitpid(worker.pid, 0)[1]
             os.close(worker.pipe)
             if os.WIFEXITED(status):
                 return os.WEXITSTATUS(status)
-            _clear_up(worker)
+            _remove_leftovers(worker)
             if self.stopping_since is not None:
-                from srcli.cli.main import tell_of_interruption
+                from srcli.cli.main import print_interruption
 
-                return tell_of_interruption(self.words)
+                return print_interruption(self.arguments)
             reason = worker.killed_for or _describe_crash(worker, os.WTERMSIG(status))
-            if not self.learn(worker, reason):
-                from srcli.cli.main import tell_of_crash
+            if not self.blame_files(worker, reason):
+                from srcli.cli.main import print_crash
 
-                return tell_of_crash(worker.held(), reason)
+                return print_crash(worker.files_in_work(), reason)
 
-    def _start(self, signals: list[signal.Signals]) -> WatchedWorker:
+    def _fork_worker(self, signals: list[signal.Signals]) -> WatchedWorker:
         """Fork a worker; only the watching process returns from here."""
         watcher = os.getpid()
         pipe, far_end = os.pipe()
@@ -143,60 +143,60 @@ class Watcher:
             raise CannotForkError from error
         if pid == 0:
             os.close(pipe)
-            _end_with(watcher)
+            _die_with(watcher)
             for number in signals:  # the watching process passes them on
                 signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGUSR1, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
             holding.announce_to(_Announcer(far_end), self.history)
-            self._work()
+            self._run_worker()
         os.close(far_end)
         self.worker = WatchedWorker(pid, pipe)
         signal.pthread_sigmask(signal.SIG_SETMASK, masked)
         return self.worker
 
-    def _work(self) -> NoReturn:
+    def _run_worker(self) -> NoReturn:
         """Run the command in the worker."""
         try:
             _run_here()
         except KeyboardInterrupt:  # while it still imported
-            from srcli.cli.main import tell_of_interruption
+            from srcli.cli.main import print_interruption
 
-            sys.exit(tell_of_interruption(self.words))
+            sys.exit(print_interruption(self.arguments))
         sys.exit()
 
-    def _take_signal(self, number: int, frame: object) -> None:
-        """Ask the worker to stop; end it at once at the second signal."""
+    def _handle_signal(self, number: int, frame: object) -> None:
+        """Ask the worker to stop; at a second signal kill it."""
         if self.worker is None:
             return
         if self.stopping_since is None:
             self.stopping_since = time.monotonic()
             self.worker.send_signal(signal.SIGUSR1)
-        elif time.monotonic() - self.stopping_since > LOOK_SECONDS:
+        elif time.monotonic() - self.stopping_since > POLL_SECONDS:
             # not one that came to the process and to its group
             self.worker.send_signal(signal.SIGKILL)
 
-    def _hear(self, worker: WatchedWorker) -> bool:
-        """Wait a moment for events; return False once the worker has ended."""
-        seconds = LOOK_SECONDS
+    def _receive_events(self, worker: WatchedWorker) -> bool:
+        """Wait a moment for events of a worker; return False once it has ended."""
+        seconds = POLL_SECONDS
         if self.stopping_since is not None:
-            seconds = LOOK_SECONDS / 10
+            seconds = POLL_SECONDS / 10
         if not select.select([worker.pipe], [], [], seconds)[0]:
             return True
         data = os.read(worker.pipe, 1 << 16)
         for name, *values in worker.receive(data):
-            self._take_event(worker, name, *values)
+            self._note_event(worker, name, *values)
         return bool(data)
 
-    def _take_event(self, worker: WatchedWorker, name: str, *values: Any) -> None:
+    def _note_event(self, worker: WatchedWorker, name: str, *values: Any) -> None:
         """Note what a worker announces; see ``srcli.holding``."""
         self.history.started = self.history.started or time.monotonic()
         worker.readings.take(name, *values)
         if name == "begin":
-            worker.begun.add(values[0])
+            worker.started_files.add(values[0])
         elif name == "report":
             path, report = values
-            worker.begun.discard(path)
+            worker.started_files.discard(path)
             self.history.suspects.discard(path)
             self.history.reports.append(report)
         elif name == "print":
@@ -209,7 +209,7 @@ class Watcher:
             worker.can_start_again = False
 
     def _check_time(self, worker: WatchedWorker) -> None:
-        """End a worker that reads for too long, or that goes on after a signal."""
+        """Kill a worker that reads for too long, or that goes on after a signal."""
         if self.stopping_since is not None:
             if time.monotonic() - self.stopping_since > GRACE_SECONDS:
                 worker.send_signal(signal.SIGKILL)
@@ -219,13 +219,13 @@ class Watcher:
             if worker.killed_for:
                 worker.send_signal(signal.SIGKILL)
 
-    def learn(self, worker: WatchedWorker, reason: str) -> bool:
-        """Note which file ended a worker; return False if another one would fare alike.
+    def blame_files(self, worker: WatchedWorker, reason: str) -> bool:
+        """Note which file ended a worker; return False if another worker would end alike.
 
-        Of several files in its hands, any may have held Python's lock: the next worker
-        takes them one by one.
+        Of several files that it worked on, any may be to blame: they become suspects,
+        which the next worker takes one by one.
         """
-        files = worker.held()
+        files = worker.files_in_work()
         if not files or not worker.can_start_again:
             return False
         if len(files) > 1 and not files <= self.history.suspects:
@@ -237,8 +237,8 @@ class Watcher:
         return True
 
 
-def _end_with(watcher: int) -> None:
-    """Let Linux kill this process when the watching one ends; elsewhere an event fails."""
+def _die_with(watcher: int) -> None:
+    """Let Linux kill this process when the watching one ends; elsewhere its next event fails."""
     if sys.platform == "linux":
         import ctypes  # here: help needs none
 
@@ -255,7 +255,7 @@ class _Announcer:
         self._lock = threading.Lock()
 
     def __call__(self, name: str, *values: object) -> None:
-        """Send an event; the command ends as if interrupted where nobody watches any more."""
+        """Send an event; if the watching process is gone, interrupt the command."""
         data = json.dumps([name, *values]).encode() + b"\n"
         with self._lock:
             try:
@@ -269,7 +269,7 @@ class _Announcer:
 
 
 def _describe_crash(worker: WatchedWorker, number: int) -> str:
-    """Say in words that follow a file's name what has ended a worker, and what helps."""
+    """Return what has ended a worker, and what helps, in words that follow a file's name."""
     if number == signal.SIGKILL:
         return (
             "its process was killed, perhaps for want of memory; give a smaller --tile, "
@@ -284,8 +284,8 @@ def _describe_crash(worker: WatchedWorker, number: int) -> str:
     return f"its process crashed ({name}); 'srx doctor' says what a report should hold"
 
 
-def _clear_up(worker: WatchedWorker) -> None:
-    """Remove what a killed worker has left, and show the cursor that its bar has hidden."""
+def _remove_leftovers(worker: WatchedWorker) -> None:
+    """Remove a killed worker's temporary files, and show the cursor that its bar has hidden."""
     for name in worker.temporary:
         path = Path(name)
         if path.is_dir():

@@ -30,10 +30,10 @@ STREAM = Path("-")
 def open_streams(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
-    """Yield inputs and output as files, and what takes the folder of temporary ones out of a text.
+    """Yield inputs and output as files, and a function that shortens their names in texts.
 
-    ``-`` among them becomes a temporary file; a picture for standard output goes there
-    at the end.
+    ``-`` among them becomes a temporary file, whose folder the function takes out of a
+    text; a picture for standard output is copied there at the end.
     """
     if STREAM not in (*inputs, output):
         yield inputs, output, str
@@ -47,20 +47,20 @@ def open_streams(
         source = inputs[0]
         target = output
         if source == STREAM:
-            source = _receive(folder)
+            source = _copy_from_stdin(folder)
         if output == STREAM:
             target = (
                 folder
                 / f"standard output.{pair_in_folder(source, folder, options).format}"
             )
 
-        def named(text: str) -> str:
+        def shorten(text: str) -> str:
             return text.replace(str(folder) + os.sep, "")
 
         try:
-            yield [source], target, named
+            yield [source], target, shorten
         except SrxError as error:
-            error.args = (named(str(error)),)
+            error.args = (shorten(str(error)),)
             raise
         if output == STREAM and target.exists():
             if {*folder.iterdir()} - {source, target}:
@@ -69,7 +69,7 @@ def open_streams(
                     "files beside the picture are left out; -f tif holds them",
                     err=True,
                 )
-            _send(target)
+            _copy_to_stdout(target)
 
 
 def _check_streams(
@@ -95,7 +95,7 @@ def _check_streams(
         )
 
 
-def _send(picture: Path) -> None:
+def _copy_to_stdout(picture: Path) -> None:
     try:
         with picture.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer)
@@ -108,8 +108,8 @@ def _send(picture: Path) -> None:
         ) from None
 
 
-def _receive(folder: Path) -> Path:
-    """Copy standard input into a file that is named by its format, and as private.
+def _copy_from_stdin(folder: Path) -> Path:
+    """Copy standard input into a file with the suffix of its format, and as private.
 
     By this name, an output is known to be of another picture from standard input.
     """
@@ -136,12 +136,12 @@ def _receive(folder: Path) -> Path:
 
 
 class ReportLines:
-    """Writer of one line per file at once; without a path it does nothing."""
+    """Writer of ``--report``: a line of JSON for each file; without a path it does nothing."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.failed = False
-        """A line could not be written; the report holds those before it."""
+        """True once a line could not be written; the report holds those before it."""
         self._stream = None if path is None else _open_report(path)
         self._length = 0
 
@@ -150,11 +150,11 @@ class ReportLines:
         if self._stream is not None:
             self._stream.close()
 
-    def write(self, file: FileReport, named: Callable[[str], str]) -> None:
+    def write(self, file: FileReport, shorten: Callable[[str], str]) -> None:
         """Write the line of a file; if that fails, print one error and take no more lines."""
         if self._stream is None or self.failed:
             return
-        line = _line_of(file, named).encode()
+        line = _format_line(file, shorten).encode()
         try:
             self._append(line)
         except OSError as error:
@@ -180,7 +180,7 @@ class ReportLines:
 
 
 def _open_report(path: Path) -> IO[bytes]:
-    """Open a new or former report; refuse other files, as opening empties them."""
+    """Open a report for writing; refuse an existing file that is no report."""
     if path == STREAM:
         raise UsageError("--report -: give the name of a file, such as report.jsonl")
     try:
@@ -197,11 +197,11 @@ def _open_report(path: Path) -> IO[bytes]:
         ) from error
 
 
-def _line_of(file: FileReport, named: Callable[[str], str]) -> str:
+def _format_line(file: FileReport, shorten: Callable[[str], str]) -> str:
     height, width = file.size or (None, None)
     plain = {
-        "source": named(str(file.source)),
-        "target": None if file.state == "left out" else named(str(file.target)),
+        "source": shorten(str(file.source)),
+        "target": None if file.state == "left out" else shorten(str(file.target)),
         "state": file.state,
         "seconds": round(file.seconds, 3),
         "model": file.model or None,
@@ -210,7 +210,7 @@ def _line_of(file: FileReport, named: Callable[[str], str]) -> str:
         "height": height,
         "width": width,
         "warnings": file.warnings,
-        "error": named(file.error) or None,
+        "error": shorten(file.error) or None,
     }
     line = json.dumps(plain, ensure_ascii=False)
     # bytes that are not UTF-8 stand as \udcXX, which os.fsencode turns into the same

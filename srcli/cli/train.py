@@ -1,4 +1,4 @@
-"""``srx train``: options to one pipeline call."""
+"""``srx train``: train a network, continue a training, or print a recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from srcli.cli import options
 from srcli.cli.console import Console, stop_signals
-from srcli.cli.options import GroupedCommand, flag, heading, held_out_names
+from srcli.cli.options import GroupedCommand, flag, heading, parse_hold_out
 from srcli.cli.values import NOT_NEGATIVE, PATH, POSITIVE
 from srcli.errors import ExitCode, PeerError, UsageError
 from srcli.report.table import plural
@@ -117,7 +117,7 @@ Examples:
 @options.precision
 @option("--threads", type=POSITIVE, help="Processor threads. [default: all]")
 @flag("--compile", help="Compile the network: starts slowly, then faster on GPUs.")
-@options.messages
+@options.message_options
 @click.argument("recipe", required=False)
 def command(
     overrides: tuple[str, ...],
@@ -165,20 +165,20 @@ def command(
         return ExitCode.OK
     training["scale"] = training["scale"] or 0
     training["threads"] = training["threads"] or 0
-    training["hold_out"] = held_out_names(training["hold_out"])
+    training["hold_out"] = parse_hold_out(training["hold_out"])
     training["overrides"] = overrides
 
     from srcli.pipelines.train import run
 
     if folder:
-        work = partial(run.resume_training, folder, _changes(training))
+        work = partial(run.resume_training, folder, _given_options(training))
     else:
         work = partial(run.train, run.TrainOptions(**training))
-    return _train(work, quiet=quiet, verbose=verbose)
+    return _run_training(work, quiet=quiet, verbose=verbose)
 
 
 def _resumed_folder(training: dict[str, Any]) -> Path | None:
-    """Return the folder of ``--resume FOLDER``; None for ``--resume`` with all options."""
+    """Return the folder of ``--resume FOLDER``, else None; make ``resume`` a truth value."""
     folder = training["resume"]
     training["resume"] = folder is not None
     if not folder:
@@ -193,8 +193,8 @@ def _resumed_folder(training: dict[str, Any]) -> Path | None:
     return None
 
 
-def _changes(training: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that were given beside ``--resume FOLDER``."""
+def _given_options(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that the user gave beside ``--resume FOLDER``."""
     from srcli.recipes.code import allow_code, split_code
 
     source = click.get_current_context().get_parameter_source
@@ -209,7 +209,7 @@ def _changes(training: Mapping[str, Any]) -> dict[str, Any]:
     return {name: training[name] for name in names - {"resume"}}
 
 
-def _train(
+def _run_training(
     work: Callable[[Progress, Callable[[], bool]], TrainResult],
     *,
     quiet: bool,
@@ -218,25 +218,25 @@ def _train(
     from srcli.training.parallel import find_team
 
     team = find_team()
-    follows = team.rank > 0  # only rank 0 shows progress and errors
+    is_follower = team.rank > 0  # only rank 0 shows progress and errors
     try:
         with (
-            stop_signals(silent=follows, once=team.size > 1) as stop,
-            Console(quiet=quiet or follows, verbose=verbose) as console,
+            stop_signals(silent=is_follower, once=team.size > 1) as stop,
+            Console(quiet=quiet or is_follower, verbose=verbose) as console,
         ):
             result = work(console, stop)
-            console.message(summary(result))
+            console.message(describe_end(result))
     except PeerError as error:
         return error.exit_code
     except KeyboardInterrupt:
-        if not follows:
+        if not is_follower:
             raise
         return ExitCode.INTERRUPTED
     return ExitCode.OK if result.finished else ExitCode.INTERRUPTED
 
 
-def summary(result: TrainResult) -> str:
-    """Return one line on the end of a training."""
+def describe_end(result: TrainResult) -> str:
+    """Return a line on how a training ended."""
     position = result.position
     best = ""
     if position.at_best:

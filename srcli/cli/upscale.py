@@ -20,8 +20,8 @@ from srcli.cli.gdal import GdalCommand
 from srcli.cli.options import flag, heading
 from srcli.cli.streams import STREAM, ReportLines, open_streams
 from srcli.cli.values import (
+    AUTO_YES_NO,
     FILE,
-    MODE,
     POSITIVE,
     QUALITY,
     SECONDS,
@@ -190,13 +190,13 @@ is never replaced without --overwrite.
 )
 @option(
     "--classes",
-    type=MODE,
+    type=AUTO_YES_NO,
     default="auto",
     help="Bands hold classes, flags or a mask: repeat pixels, interpolate nothing.",
 )
 @option(
     "--alpha",
-    type=MODE,
+    type=AUTO_YES_NO,
     default="auto",
     help="The band called alpha is transparency, or data (near infrared).",
 )
@@ -291,7 +291,7 @@ is never replaced without --overwrite.
 @heading("Results")
 @flag("--dry-run", help="Only print names, sizes, disk and problems.")
 @option("--report", type=FILE, help="Write a JSON line for every file.")
-@options.messages
+@options.message_options
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
 def command(
     paths: tuple[str, ...],
@@ -302,7 +302,7 @@ def command(
     report: Path | None,
     quiet: bool,
     verbose: bool,
-    **named: Any,
+    **option_values: Any,
 ) -> int:
     """Upscale pictures and rasters with a trained network.
 
@@ -318,33 +318,33 @@ def command(
     limit_reading(read_timeout)
     # by a path GDAL's names lose slashes
     inputs, target = split_paths(
-        [as_input(word) for word in paths], output, named["overwrite"]
+        [as_input(word) for word in paths], output, option_values["overwrite"]
     )
-    named["into_folder"] = (output or paths[-1]).endswith(("/", os.sep))
+    option_values["into_folder"] = (output or paths[-1]).endswith(("/", os.sep))
     target = Path(target)  # no name of GDAL's
-    runner, named["device"] = choose_executor(named["device"], executor)
+    runner, option_values["device"] = choose_executor(option_values["device"], executor)
     to_stdout = target == STREAM
     if to_stdout:  # all else that is printed goes to standard error
-        named["suffix"] = ""
-    settings = read_settings(named)
+        option_values["suffix"] = ""
+    settings = read_settings(option_values)
     with (
-        network_access(allowed=named["allow_remote"]),
-        open_streams(inputs, target, settings) as (sources, target, shown_name),
+        network_access(allowed=option_values["allow_remote"]),
+        open_streams(inputs, target, settings) as (sources, target, shorten),
         closing(ReportLines(None if dry_run else report)) as lines,
         Console(
             quiet=quiet and not dry_run,
             verbose=verbose,
-            named=shown_name,
+            shorten=shorten,
             to_stdout=dry_run and not to_stdout,
         ) as console,
     ):
 
         def show(file: FileReport) -> None:
-            lines.write(file, shown_name)
-            _show(console, file, planned=dry_run)
+            lines.write(file, shorten)
+            _print_file(console, file, is_dry_run=dry_run)
 
         upscale = upscale_mosaic if settings.mosaic else upscale_files
-        summary = upscale(
+        reporter = upscale(
             sources,
             target,
             settings,
@@ -354,17 +354,19 @@ def command(
             dry_run=dry_run,
         )
     if dry_run or not quiet:
-        text = _summary_of(summary, planned=dry_run, auto=named["model"] == "auto")
+        text = _describe_run(
+            reporter, is_dry_run=dry_run, auto=option_values["model"] == "auto"
+        )
         echo(text, err=to_stdout)
     if lines.failed:
-        return summary.exit_code or ExitCode.PARTIAL
-    return summary.exit_code
+        return reporter.exit_code or ExitCode.PARTIAL
+    return reporter.exit_code
 
 
 def split_paths(
     paths: Sequence[Path], output: str | None, overwrite: bool
 ) -> tuple[list[Path], Path]:
-    """Tell inputs from the output, which is ``-o`` or else the last path.
+    """Split paths into inputs and the output, which is ``-o`` or else the last path.
 
     A file that exists is refused where it may be meant as an input.
     """
@@ -387,41 +389,41 @@ def split_paths(
     return inputs, target
 
 
-def read_settings(named: Mapping[str, Any]) -> UpscaleOptions:
-    """Return the options of a command line, most of which have the names of fields."""
+def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
+    """Make ``UpscaleOptions`` of click's values, most of which have the names of fields."""
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.device import EngineOptions
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 
     def fill(options_type: type[T], **settings: Any) -> T:
         for field in fields(options_type):
-            if field.name in named:
-                settings.setdefault(field.name, named[field.name])
+            if field.name in option_values:
+                settings.setdefault(field.name, option_values[field.name])
         return options_type(**settings)
 
-    _refuse_several(
-        named, "say how large results are", "--scale", "--size", "--long-edge"
+    _refuse_together(
+        option_values, "say how large results are", "--scale", "--size", "--long-edge"
     )
-    _refuse_several(named, "name a window", "--srcwin", "--bounds", "-projwin")
-    output_format = named["format"].lower().lstrip(".")
-    scale = Fraction(named["scale"] or 0).limit_denominator(1000)
-    size = named["size"]
-    if named["long_edge"]:
-        size = Box(longest=named["long_edge"])
+    _refuse_together(option_values, "name a window", "--srcwin", "--bounds", "-projwin")
+    output_format = option_values["format"].lower().lstrip(".")
+    scale = Fraction(option_values["scale"] or 0).limit_denominator(1000)
+    size = option_values["size"]
+    if option_values["long_edge"]:
+        size = Box(longest=option_values["long_edge"])
     if scale.denominator > 1:
         size = scale
         scale = Fraction(0)
-    bounds = named["bounds"]
-    if named["projwin"]:
-        west, north, east, south = named["projwin"]
+    bounds = option_values["bounds"]
+    if option_values["projwin"]:
+        west, north, east, south = option_values["projwin"]
         bounds = (west, south, east, north)
     raster = fill(
         RasterOptions,
-        bands=sum(named["bands"], ()) or None,
+        bands=sum(option_values["bands"], ()) or None,
         bounds=bounds,
-        creation=dict(named["creation"]),
-        cog=named["cog"] or output_format == "cog",
-        resume=not named["no_resume"],
+        creation=dict(option_values["creation"]),
+        cog=option_values["cog"] or output_format == "cog",
+        resume=not option_values["no_resume"],
     )
     if output_format in ("gtiff", "cog"):
         output_format = "tif"
@@ -429,33 +431,35 @@ def read_settings(named: Mapping[str, Any]) -> UpscaleOptions:
         UpscaleOptions,
         scale=int(scale),
         size=size,
-        fit=named["fit"] or UNBOUNDED,
+        fit=option_values["fit"] or UNBOUNDED,
         format=output_format,
-        suffix=named["suffix"] or "",
+        suffix=option_values["suffix"] or "",
         raster=raster,
-        engine=fill(EngineOptions, back_project=named["back_project"] or ""),
+        engine=fill(EngineOptions, back_project=option_values["back_project"] or ""),
     )
 
 
-def _refuse_several(named: Mapping[str, Any], action: str, *names: str) -> None:
-    """Refuse several options that would do the same."""
-    used = [name for name in names if named[name.lstrip("-").replace("-", "_")]]
+def _refuse_together(
+    option_values: Mapping[str, Any], action: str, *names: str
+) -> None:
+    """Refuse more than one of several options that exclude each other."""
+    used = [name for name in names if option_values[name.lstrip("-").replace("-", "_")]]
     if len(used) > 1:
         raise UsageError(f"{' and '.join(used)} each {action}; give one of them")
 
 
-def _show(console: Console, file: FileReport, *, planned: bool) -> None:
-    """Show what became of a file, or in a dry run what would."""
-    say = console.message if planned else console.detail
+def _print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
+    """Print what became of a file, or in a dry run what would."""
+    say = console.message if is_dry_run else console.detail
     if file.state == "left out":
         say(f"{file.source}: {file.error}")
     elif file.state == "failed":
-        if planned:
+        if is_dry_run:
             say(f"would fail: {file.error}")
         else:
             console.error(file.error)
         say = console.detail
-    elif planned:
+    elif is_dry_run:
         result = "skip, exists"
         if file.size:
             height, width = file.size
@@ -471,16 +475,16 @@ def _show(console: Console, file: FileReport, *, planned: bool) -> None:
     say(*(f"  {line}" for line in file.details))
 
 
-def _summary_of(summary: Reporter, *, planned: bool, auto: bool) -> str:
-    counts = summary.counts
-    if planned:
-        disk = sum(file.bytes for file in summary.files)
+def _describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
+    counts = reporter.counts
+    if is_dry_run:
+        disk = sum(file.bytes for file in reporter.files)
         return (
-            f"{summary.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
+            f"{reporter.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
             f"at most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
         )
     text = f"{counts['done']} done"
-    models = Counter(file.model for file in summary.files if file.condition)
+    models = Counter(file.model for file in reporter.files if file.condition)
     if auto and models:
         shares = [f"{count} by {model}" for model, count in models.most_common()]
         text += f" ({', '.join(shares)})"
@@ -490,4 +494,4 @@ def _summary_of(summary: Reporter, *, planned: bool, auto: bool) -> str:
         )
     if counts["failed"]:
         text += f", {counts['failed']} failed"
-    return f"{text}; {summary.megapixels:.1f} megapixels in {summary.seconds:.1f} s"
+    return f"{text}; {reporter.megapixels:.1f} megapixels in {reporter.seconds:.1f} s"

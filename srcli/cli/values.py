@@ -1,4 +1,4 @@
-"""Values of options: sizes, areas, bands, ranges and other texts that click has no type for."""
+"""Types and parsers of options' values: sizes, areas, bands, ranges and others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECONDS = click.FloatRange(0)
 QUALITY = click.IntRange(1, 100)
 TILE = click.IntRange(16)
 PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
-MODE = click.Choice(["auto", "yes", "no"])
+AUTO_YES_NO = click.Choice(["auto", "yes", "no"])
 
 
 class AutoOrInt(click.IntRange):

@@ -46,7 +46,7 @@ TIMING_METHOD = (
     "round by round, after a warm-up that does not count; median, fastest and slowest round. MACs: "
     "of the picture in one piece. Memory: the most that PyTorch held on a GPU beside the weights."
 )
-PLAIN_METHOD = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
+PLAIN = " Plain: the same network and tiles in fp32, PyTorch's default layout, one tile at a time."
 FEWEST_ROUNDS = 3
 """Fewest rounds where their number follows from the time."""
 MOST_ROUNDS = 100
@@ -188,7 +188,7 @@ def bench(
             )
     return BenchResult(
         machine=machine,
-        how=TIMING_METHOD + PLAIN_METHOD if options.compare_plain else TIMING_METHOD,
+        how=TIMING_METHOD + PLAIN if options.compare_plain else TIMING_METHOD,
         costs=tuple(costs),
         speeds=tuple(speeds),
         published=tuple(published),

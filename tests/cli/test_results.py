@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from srcli.cli.console import json_text, write_text
-from srcli.cli.options import check_targets, held_out_names
+from srcli.cli.options import check_targets, parse_hold_out
 from srcli.errors import UsageError
 
 
@@ -104,11 +104,11 @@ def test_files_that_cannot_be_written_are_refused_before_any_work(tmp_path):
 
 
 def test_names_to_hold_out():
-    assert held_out_names(()) is None
-    assert held_out_names(("none",)) == ()
-    assert held_out_names(("suit", "cup")) == ("suit", "cup")
+    assert parse_hold_out(()) is None
+    assert parse_hold_out(("none",)) == ()
+    assert parse_hold_out(("suit", "cup")) == ("suit", "cup")
     with pytest.raises(UsageError, match="alone"):
-        held_out_names(("none", "suit"))
+        parse_hold_out(("none", "suit"))
 
 
 @pytest.fixture

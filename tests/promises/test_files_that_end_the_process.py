@@ -192,14 +192,14 @@ def test_signals_end_what_hangs_within_two_seconds(faulty, number):
 def test_new_suspects_go_alone_after_others_were_found():
     """A file beside the one that crashes is never refused untried."""
     watcher = Watcher([])
-    worker = WatchedWorker(pid=0, pipe=0, begun={"a.png", "b.png"})
-    assert watcher.learn(worker, "crashed")
+    worker = WatchedWorker(pid=0, pipe=0, started_files={"a.png", "b.png"})
+    assert watcher.blame_files(worker, "crashed")
     assert watcher.history.refused == {}
-    worker.begun = {"c.png", "d.png"}
-    assert watcher.learn(worker, "crashed")
+    worker.started_files = {"c.png", "d.png"}
+    assert watcher.blame_files(worker, "crashed")
     assert watcher.history.refused == {}
-    worker.begun = {"c.png"}
-    assert watcher.learn(worker, "crashed")
+    worker.started_files = {"c.png"}
+    assert watcher.blame_files(worker, "crashed")
     assert watcher.history.refused == {"c.png": "crashed"}
 
 
