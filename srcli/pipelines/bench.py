@@ -155,7 +155,7 @@ def bench(
     load = load_average()
     device = choose_device(options.device)
     scales = dict.fromkeys(options.scales)
-    costs: list[Cost] = []
+    costs = []
     speeds: list[Speed] = []
     cases_by_size: dict[tuple[int, ...], list[BenchCase]] = {}
     with (
@@ -175,7 +175,7 @@ def bench(
         for cases in cases_by_size.values():
             speeds += make_speeds(cases)
         machine = describe_machine(device)
-    published: list[PublishedRow] = []
+    published = []
     if options.published:
         names = None
         if options.published == "models":
@@ -352,7 +352,7 @@ def _speed_table(speeds: Sequence[Speed]) -> Table:
     headings = ["tiles", "GMACs", "ms", "min–max", "SR MP/s", "MiB"]
     if any(speed["plain"] for speed in speeds):
         headings.append("x plain")
-    rows: list[list[Cell]] = []
+    rows = []
     for speed in speeds:
         milliseconds, fastest, slowest = (
             significant(speed[key] * 1000)

@@ -161,7 +161,7 @@ def _describe_weights(
     network: Network, info: WeightsInfo, file: Path | None, *, on_test_picture: bool
 ) -> ModelFacts:
     """Describe weights of one scale: their card file, if there is one, and what they hold."""
-    content: ModelFacts = {}
+    content = {}
     sha256 = None
     figures: Mapping[float, float] = {}
     if file:

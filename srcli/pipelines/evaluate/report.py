@@ -58,7 +58,7 @@ def score_table(evaluation: Evaluation, scale: int) -> Table:
     picture of a set was measured with has a row of dashes. Only means over all pictures
     of a set can be its best.
     """
-    rows: list[Row] = []
+    rows = []
     for dataset in evaluation.sets(scale):
         means = {mean["model"]: mean for mean in evaluation.means(scale, dataset)}
         complete = [mean for mean in means.values() if mean["pictures"] == mean["of"]]
@@ -137,7 +137,7 @@ def picture_table(
     for place, comparison in enumerate(comparisons):
         name = f"{comparison.dataset}/{comparison.picture}"
         links[name] = link(scale, place, name)
-    rows: list[Row] = []
+    rows = []
 
     def add(group: str, model: str, values: dict[str, float]) -> None:
         cells = (model, *_metric_texts(evaluation, values))

@@ -267,7 +267,7 @@ def evaluate(
         chain=options.describe(_lr_origins(sets, options)),
     )
     device = choose_device(options.device)  # refuse a wrong one before anything is read
-    network_names: set[str] = set()
+    network_names = set()
     total = sum(pictures.size for _, pictures in sets)
     must_load = len(labels) == len(scales) == 1
     for model in folders:

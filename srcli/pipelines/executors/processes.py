@@ -131,7 +131,7 @@ class ProcessExecutor:
                 first gets the results; the others are inputs.
         """
         waiting = deque((unit, self.retries) for unit in units)
-        jobs: list[Job] = []
+        jobs = []
         warned: set[str] = set()
 
         def begin(worker: Worker) -> None:

@@ -92,14 +92,14 @@ def pair_inputs(
     """
     forget_real_folders()
     _check_output(inputs, output, options)
-    paths: list[Path] = []
+    paths = []
     for path in map(as_input, inputs):
         reason = _find_obstacle(path, remote=options.allow_remote)
         if reason:
             reporter.fail(Item(source=path, target=output, format=""), reason)
         else:
             paths.append(path)
-    items: list[Item] = []
+    items = []
     to_folder = is_folder(output, options)
     if paths and len(inputs) == 1 and not paths[0].is_dir() and not to_folder:
         items = [_pair_with_file(paths[0], output, options)]
@@ -155,7 +155,7 @@ def _resolve_name_clashes(
     items = {
         (real_path(item.source), str(item.target)): item for item in items
     }.values()
-    renamed: dict[Item, Item] = {}
+    renamed = {}
     for group in _group_by_output(items).values():
         if len({item.source.suffix.lower() for item in group}) > 1:
             for item in group:
@@ -169,7 +169,7 @@ def _resolve_name_clashes(
         )
     sources = {real_path(item.source) for item in items}
     replaced = 0
-    settled: list[Item] = []
+    settled = []
     for target, group in groups.items():
         for index, item in enumerate(group):
             itself = options.overwrite and target == real_path(item.source)
@@ -318,8 +318,8 @@ def find_due_and_finished(
     items, targets = pair_inputs(inputs, output, options, reporter)
     items = [item for item in items if not reporter.has_earlier_report(item)]
     in_folder = is_folder(output, options)
-    due: list[Item] = []
-    finished: list[Item] = []
+    due = []
+    finished = []
     remade: defaultdict[str, list[Item]] = defaultdict(list)
     judge = partial(
         _judge_output, options=options, provenance=options.make_provenance()

@@ -243,7 +243,7 @@ def _read_tiles(
     items: Sequence[Item], zoom_folder: str, reporter: Reporter
 ) -> list[MosaicTile]:
     """Read and decode all tiles; report those that are damaged or unlike the majority as failed."""
-    tiles: list[MosaicTile] = []
+    tiles = []
     for item in items:
         with reporter.guard(item):
             tiles.append(_read_map_tile(item) if zoom_folder else _read_sheet(item))

@@ -291,7 +291,7 @@ class PhotographUpscaler:
         # neighbours of one model, scale and depth share an engine, and batches
         for key, group in groupby(jobs, key=lambda job: job.engine_key):
             engine, tiling = self._engine(*key)
-            unfinished: list[PhotographJob] = []
+            unfinished = []
             image_jobs = self._image_jobs(group, tiling)
             for image_job in run_stream(engine, image_jobs, task=self.reporter):
                 job: PhotographJob = image_job.owner
@@ -349,7 +349,7 @@ class PhotographUpscaler:
         lost = lost_metadata(item.format, metadata)
         item.make_folder()
         engine, tiling = self._engine(model, scale, 8)
-        timings: list[tuple[int, int]] = []
+        timings = []
         tiles = 0
         fitted = metadata
         # beside the output, where there is room for it

@@ -106,7 +106,7 @@ def _upscale(
         return
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
-    rasters: list[Item] = []
+    rasters = []
     for group in _isolate_suspects(items):
         rasters += photographs.upscale(group)
     for item in rasters:

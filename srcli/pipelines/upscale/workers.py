@@ -68,7 +68,7 @@ def upscale_by_workers(
         task=reporter,
         shared=shared,
     )
-    large: list[Item] = []
+    large = []
     for share in run_units(_split_items(items, options, slot_count)):
         if share.result is None:
             (item,) = share.unit.items
@@ -136,7 +136,7 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     sharing = 1
     if slot.threads:
         sharing = max(processors() // slot.threads, 1)
-    large: list[Item] = []
+    large = []
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
         for item in PhotographUpscaler(pool, options, reporter, sharing).upscale(
