@@ -27,7 +27,7 @@ import click
 from srcli import holding
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
-from srcli.ports.progress import Progress, Task
+from srcli.ports.progress import Progress, Stop, Task
 from srcli.quantities import format_duration
 from srcli.report.table import Column, Table, markdown, visible
 
@@ -199,9 +199,7 @@ class _Task(Task):
 
 
 @contextmanager
-def stop_signals(
-    *, silent: bool = False, once: bool = False
-) -> Iterator[Callable[[], bool]]:
+def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Stop]:
     """Turn Ctrl-C, SIGTERM, SIGHUP into a request to stop; yield a function that is True after one.
 
     A second signal aborts, and so does one that arrives before the first call of that

@@ -21,7 +21,7 @@ from srcli.report.table import plural
 
 if TYPE_CHECKING:
     from srcli.pipelines.train.run import TrainResult
-    from srcli.ports.progress import Progress
+    from srcli.ports.progress import Progress, Stop
 
 EXAMPLES = """\b
 Examples:
@@ -210,7 +210,7 @@ def _given_options(training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run_training(
-    work: Callable[[Progress, Callable[[], bool]], TrainResult],
+    work: Callable[[Progress, Stop], TrainResult],
     *,
     quiet: bool,
     verbose: bool,

@@ -35,7 +35,7 @@ from srcli.ports.image import TileGrid
 from srcli.ports.progress import Progress, Task
 from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.published import PublishedRow, published_costs
-from srcli.report.table import Cell, Table, cost_tables, make_table, significant
+from srcli.report.table import Table, cost_tables, make_table, significant
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network

@@ -76,10 +76,8 @@ def list_models(
         left_out = [] if with_untrained else baselines_without_weights()
         models = []
         for listed, entry in MODELS.items():
-            of_package = not entry.target
-            if of_package or listed in left_out:
-                continue
-            if scale in (None, *entry.scales):
+            is_listed = entry.target and listed not in left_out
+            if is_listed and scale in (None, *entry.scales):
                 models += list_models(
                     listed, scale=scale, on_test_picture=on_test_picture
                 )

@@ -5,6 +5,11 @@ By default nothing is shown.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+Stop = Callable[[], bool]
+"""Returns True once the user has asked to stop; called often by long work."""
+
 
 class Task:
     """One running piece of work, shown as a bar or a line."""

@@ -17,9 +17,7 @@ import numpy as np
 from srcli.evaluation.scores import crossed_interval
 from srcli.recipes.ablations import Ablation, Variant
 from srcli.recipes.published import name_key
-from srcli.report.table import (
-    NOTHING,
-)
+from srcli.report.table import NOTHING
 
 RESULT = "ablation.json"
 """File of a result in the folder of its ablation."""

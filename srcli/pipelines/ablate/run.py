@@ -57,7 +57,7 @@ from srcli.pipelines.train.network import (
     resolve_precision,
 )
 from srcli.pipelines.train.run import TrainOptions, TrainSettings, train
-from srcli.ports.progress import Progress
+from srcli.ports.progress import Progress, Stop
 from srcli.recipes.ablations import METRICS, Ablation, resolve
 from srcli.recipes.files import first_difference, plain_recipe, read_recipe, write_json
 from srcli.recipes.training import TrainRecipe
@@ -115,7 +115,7 @@ def run_ablations(
     options: AblateOptions,
     *,
     progress: Progress | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
     executor: ProcessExecutor | None = None,
 ) -> list[AblationResult]:
     """Train and measure all variants of ablations under the same conditions.
@@ -147,8 +147,8 @@ def run_ablations(
         "overrides": list(options.overrides),
         "data": [str(path) for path in options.data],
     }
-    results: dict[str, AblationResult] = {}
-    units: list[Unit] = []
+    results = {}
+    units = []
     for ablation, variant_recipes in zip(ablations, recipes, strict=True):
         result, new_units = _plan(ablation, variant_recipes, options, shared, progress)
         results[ablation.name] = result
@@ -218,7 +218,7 @@ def _fill_in(
 
 
 def _run_here(
-    units: Sequence[Unit], slot: Slot, progress: Progress, stop: Callable[[], bool]
+    units: Sequence[Unit], slot: Slot, progress: Progress, stop: Stop
 ) -> Generator[Outcome, None, None]:
     """Run units one after another in this process, as an executor does in others."""
     warned: set[str] = set()
@@ -430,9 +430,7 @@ def _describe_slot(precision: Precision, slot: Slot, *_: object) -> JsonDict:
     return {"device": device.type, "machine": machine, "precision": precision}
 
 
-def run_unit(
-    unit: Unit, slot: Slot, progress: Progress, stop: Callable[[], bool]
-) -> JsonDict:
+def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict:
     """Do a unit, and return what changes in the part of the result that it fills in.
 
     Failures are a diverged training, too little memory, a defect. A training that is
@@ -495,9 +493,7 @@ def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
     return None, reason
 
 
-def _train(
-    options: TrainOptions, progress: Progress, stop: Callable[[], bool]
-) -> int | None:
+def _train(options: TrainOptions, progress: Progress, stop: Stop) -> int | None:
     """Train to the end and return the iterations; None if it was stopped before."""
     try:
         result = train(options, progress, stop)

@@ -226,11 +226,9 @@ def evaluation_page(evaluation: Evaluation, comparisons: Sequence[Comparison]) -
 
     The crops are shown as they are, of as many pictures as are given.
     """
-    sizes: dict[str, list[str]] = {}
+    sizes: dict[str, dict[str, None]] = {}
     for (_, dataset), size in evaluation.sizes.items():
-        counts = sizes.setdefault(dataset, [])
-        if str(size) not in counts:
-            counts.append(str(size))
+        sizes.setdefault(dataset, {})[str(size)] = None
     pictures = [
         f"{dataset} ({' or '.join(counts)})" for dataset, counts in sizes.items()
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import cycle
+from itertools import cycle, islice
 
 from srcli.errors import UsageError
 from srcli.pipelines.executors.cluster import RayExecutor
@@ -48,6 +48,6 @@ def choose_executor(
         return None, names[0]
     threads = threads or max(1, processors() // count)
     slots = []
-    for _, name in zip(range(count), cycle(names), strict=False):
+    for name in islice(cycle(names), count):
         slots.append(Slot(device=name, threads=threads))
     return ProcessExecutor(slots), names[0]

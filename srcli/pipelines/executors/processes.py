@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from srcli import holding
 from srcli.errors import DefectError, SrxError, one_file
 from srcli.holding import Readings, reading_limit
-from srcli.ports.progress import Progress, Task
+from srcli.ports.progress import Progress, Stop, Task
 from srcli.threads import interrupts_blocked
 
 WAIT_SECONDS = 0.2
@@ -55,7 +55,7 @@ class Slot:
     """Threads of the processor; 0 leaves PyTorch's choice."""
 
 
-UnitFunction = Callable[[Any, Slot, Progress, Callable[[], bool]], JsonDict]
+UnitFunction = Callable[[Any, Slot, Progress, Stop], JsonDict]
 """Does a unit; a function of a module, which another process can import. It takes the
 unit, its slot, the progress to report to and a function that tells whether to stop, and
 returns the result."""
@@ -106,7 +106,7 @@ class ProcessExecutor:
         units: Iterable[Unit],
         *,
         progress: Progress,
-        stop: Callable[[], bool] = lambda: False,
+        stop: Stop = lambda: False,
         task: Task | None = None,
         shared: Sequence[Path] = (),
     ) -> Generator[Outcome, None, None]:
@@ -268,7 +268,7 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
     with suppress(EOFError, OSError):  # the parent needs no more, or is dead
         while job := pipe.recv():
             do_unit, unit, slot, interrupted = job
-            progress = RelayedProgress(pipe.send, stop if interrupted else None)
+            progress = RelayedProgress(pipe.send, stop if interrupted else bool)
             holding.announce_to(partial(_relay_reading, progress))
             progress.send("end", *try_unit(do_unit, unit, slot, progress, stop))
 
@@ -364,13 +364,11 @@ class RelayedProgress(Task, Progress):
 
     Args:
         send: Sends an event: the name of a method, then its arguments.
-        interrupt: Where given, a task that advances when this is true is interrupted,
-            as by Ctrl-C.
+        interrupt: A task that advances when this returns true is interrupted, as by
+            Ctrl-C; ``bool``, the default, never does.
     """
 
-    def __init__(
-        self, send: Callable[[Event], None], interrupt: Callable[[], bool] | None = None
-    ) -> None:
+    def __init__(self, send: Callable[[Event], None], interrupt: Stop = bool) -> None:
         self._lock = threading.Lock()
         self._unlocked_send = send
         self._interrupt = interrupt
@@ -386,7 +384,7 @@ class RelayedProgress(Task, Progress):
 
     def advance(self, amount: float = 1.0) -> None:
         """Advance the task that the parent shows."""
-        if self._interrupt is not None and self._interrupt():
+        if self._interrupt():
             raise KeyboardInterrupt
         self.send("advance", amount)
 
@@ -401,7 +399,7 @@ def try_unit(
     unit: Unit,
     slot: Slot,
     progress: Progress,
-    stop: Callable[[], bool],
+    stop: Stop,
 ) -> tuple[JsonDict | None, str | SrxError]:
     """Do a unit; return its result and no failure, or None and the failure.
 

@@ -80,7 +80,7 @@ def find_pairs(selection: DataSelection, scale: int) -> list[PictureRef]:
         DataError: If HR pictures have no partner, the first of which is named; or if LR
             pictures lie among them.
     """
-    refs: list[PictureRef] = []
+    refs = []
     lr = selection.lr
     for path in selection.data:
         pictures = None
@@ -186,8 +186,8 @@ def _read_pairs(
     problems: list[SrxError],
 ) -> Pairs:
     """Read pictures into a store; what cannot be used is added to the problems."""
-    hr: list[Picture] = []
-    lr: list[Picture] = []
+    hr = []
+    lr = []
     make = partial(pair_up, scale=scale)
     pairs = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
     with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
@@ -305,7 +305,7 @@ def validator(
     def measure(network: Network, pairs: Pairs) -> list[float]:
         """Upscale the LR pictures of a rank whole and compare them with HR."""
         numbers = range(team.rank, len(pairs.hr), team.size)
-        values: list[float] = []
+        values = []
         with closing(
             reporter.task("validation", total=len(numbers), unit="pictures")
         ) as task:

@@ -15,11 +15,7 @@ from torch.nn.functional import interpolate
 
 from srcli import __version__
 from srcli.errors import ModelError, UsageError
-from srcli.inference.device import (
-    Precision,
-    choose_device,
-    cpu_has_bf16,
-)
+from srcli.inference.device import Precision, choose_device, cpu_has_bf16
 from srcli.inference.fusing.allocator import keep_freed_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.metrics.machine import free_memory

@@ -30,7 +30,7 @@ from srcli.pipelines.train.network import (
     write_weights,
 )
 from srcli.pipelines.train.report import event_files, report_page
-from srcli.ports.progress import Progress
+from srcli.ports.progress import Progress, Stop
 from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
@@ -103,7 +103,7 @@ class TrainResult:
 def train(
     options: TrainOptions,
     progress: Progress | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
 ) -> TrainResult:
     """Train as the options say; write recipe, weights, state and log into the folder.
 
@@ -127,7 +127,7 @@ def resume_training(
     folder: Path,
     changes: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Stop = lambda: False,
 ) -> TrainResult:
     """Go on with the training in a folder, by the recipe and options stored there.
 
@@ -143,7 +143,7 @@ def resume_training(
 
 
 def _train(
-    options: TrainOptions, progress: Progress, stop: Callable[[], bool], team: Team
+    options: TrainOptions, progress: Progress, stop: Stop, team: Team
 ) -> TrainResult:
     """Take the steps of a training: all ranks take them, rank 0 alone writes."""
     if team.rank:

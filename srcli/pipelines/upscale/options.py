@@ -69,15 +69,15 @@ class RasterOptions(OutputOptions):
     def given_options(self) -> list[str]:
         """Names of those options given that have a meaning for rasters only, such as ``--rgb``."""
         conditions = {
-            "--bidx": self.bands is not None,
-            "--rgb": self.rgb is not None,
+            "--bidx": self.bands,
+            "--rgb": self.rgb,
             "--range": self.values != "auto",
             "--classes": self.classes == "yes",
             "--alpha": self.alpha == "no",
             "--nodata": self.nodata != "file",
-            "--srcwin": self.srcwin is not None,
-            "--bounds": self.bounds is not None,
-            "--co": bool(self.creation),
+            "--srcwin": self.srcwin,
+            "--bounds": self.bounds,
+            "--co": self.creation,
             "--overviews": self.overviews,
             "--cog": self.cog,
         }

@@ -75,11 +75,6 @@ class RasterPlan:
         """Open the window; no block is decoded twice for tiles of at most ``rows`` rows."""
         return RasterSource(self.info, self.layout, self.window, rows)
 
-    @property
-    def has_network(self) -> bool:
-        """True if the network enlarges some bands; False if all hold classes."""
-        return bool(self.layout.groups)
-
 
 def without_tags(info: RasterInfo) -> RasterInfo:
     """Return a raster's header without tags, except those of colour profile and georeference."""

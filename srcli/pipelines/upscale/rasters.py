@@ -294,7 +294,7 @@ def _make_raster(
     try_creation_options(item.target, plan.output)
     fingerprint = plan.fingerprint
     calibration = None
-    if plan.has_network:
+    if plan.layout.groups:  # else all bands hold classes
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}

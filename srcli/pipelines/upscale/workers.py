@@ -8,7 +8,7 @@ the workers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,7 +30,7 @@ from srcli.pipelines.upscale.rasters import (
     upscale_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
-from srcli.ports.progress import Progress
+from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
@@ -111,7 +111,7 @@ def upscale_unit(
     unit: UpscaleShare | RasterStep,
     slot: Slot,
     progress: Progress,
-    stop: Callable[[], bool],
+    stop: Stop,
 ) -> JsonDict:
     """Do a unit in a worker; return what the parent needs of it.
 
