@@ -234,7 +234,7 @@ def _mean_text(means: Sequence[float], digits: int) -> str | None:
 def cost_table(result: AblationResult) -> Table:
     """Tabulate parameters, work and peak memory of every variant, beside printed values."""
     variants = result.variants
-    columns: dict[str, list[Cell]] = {}
+    columns = {}
 
     def add(heading: str, cells: list[Cell], printed_heading: str, key: str) -> None:
         """Add what was measured and, if the paper prints any, its values."""

@@ -329,7 +329,7 @@ def _find_sets(
         progress.warn(f"{ablation.name}: {note}")
     elif missing:
         progress.message(f"{ablation.name}: not available: {names}")
-    sets: dict[str, tuple[str, str]] = {}
+    sets = {}
     for source, pictures in sources:
         if pictures.name in sets:
             raise UsageError(f"--sets {source}: given twice")

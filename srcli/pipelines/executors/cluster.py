@@ -72,10 +72,9 @@ class RayExecutor(ProcessExecutor):
         """Start a worker wherever Ray finds room for it, perhaps later."""
         gpus = int(self._use_gpus())
         slot = Slot(device="cuda" if gpus else "cpu", threads=self.threads)
-        needs = {"num_cpus": self.threads, "num_gpus": gpus}
-        return NodeWorker(
-            self._connect_ray().remote(Worker).options(**needs).remote(slot), slot
-        )
+        actor_class = self._connect_ray().remote(Worker)
+        actor_class = actor_class.options(num_cpus=self.threads, num_gpus=gpus)
+        return NodeWorker(actor_class.remote(slot), slot)
 
     def wait(self, workers: Sequence[Worker]) -> list[Worker]:
         """Return workers that have events, after a moment if there are none."""

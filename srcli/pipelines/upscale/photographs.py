@@ -432,11 +432,12 @@ def check_output(
     """
     height, width = options.final_size(picture.height, picture.width)
     try:
-        warnings = check_writable(
+        unwritable = check_writable(
             item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
         )
     except PictureError as error:
         raise PictureError(f"{item.source}: {error}") from error
+    warnings = list(unwritable)
     needed = photograph_memory(item, picture, options)
     free = free_memory()
     if free is not None and needed > free:
@@ -450,13 +451,11 @@ def check_output(
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
         if picture.has_default:
-            text = "its picture for programs without animation is left out"
-            warnings = (*warnings, text)
+            warnings.append("its picture for programs without animation is left out")
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"
-        text = f"becomes {width}x{height}, smaller than the input ({before})"
-        warnings = (*warnings, text)
-    return (height, width), warnings
+        warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
+    return (height, width), tuple(warnings)
 
 
 def split_by_memory(

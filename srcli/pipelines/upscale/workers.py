@@ -60,13 +60,12 @@ def upscale_by_workers(
     these follow, one after another, each made by all workers.
     """
     slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
-    shared = (items[0].target.parent, items[0].source, Path(options.model))
     run_units = partial(
         executor.run,
         upscale_unit,
         progress=reporter.progress,
         task=reporter,
-        shared=shared,
+        shared=(items[0].target.parent, items[0].source, Path(options.model)),
     )
     large = []
     for share in run_units(_split_items(items, options, slot_count)):
