@@ -42,3 +42,26 @@ class Progress:
 
     def detail(self, *lines: str) -> None:
         """Report something for --verbose, such as the lines of a traceback."""
+
+
+class ForwardedProgress(Progress):
+    """Passes all reports on to another progress; for subclasses that change some of them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Start a piece of work; see ``Progress``."""
+        return self.progress.task(label, total=total, unit=unit)
+
+    def message(self, text: str) -> None:
+        """Pass a message on."""
+        self.progress.message(text)
+
+    def warn(self, text: str) -> None:
+        """Pass a warning on."""
+        self.progress.warn(text)
+
+    def detail(self, *lines: str) -> None:
+        """Pass lines for --verbose on."""
+        self.progress.detail(*lines)

@@ -149,14 +149,13 @@ def run_ablations(
     }
     results = {}
     units = []
+    trainings = 0
     for ablation, variant_recipes in zip(ablations, recipes, strict=True):
         result, new_units = _plan(ablation, variant_recipes, options, shared, progress)
         results[ablation.name] = result
         units += new_units
-    units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
-    trainings = 0
-    for result in results.values():
         trainings += sum(len(variant.seeds) for variant in result.variants)
+    units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
     to_do = 0
     for unit in units:
         if unit.training:

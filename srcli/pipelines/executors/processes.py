@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from srcli import holding
 from srcli.errors import DefectError, SrxError, one_file
 from srcli.holding import Readings, reading_limit
-from srcli.ports.progress import Progress, Stop, Task
+from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
 from srcli.threads import interrupts_blocked
 
 WAIT_SECONDS = 0.2
@@ -325,7 +325,7 @@ class Job:
         return None
 
 
-class UnitProgress(Progress):
+class UnitProgress(ForwardedProgress):
     """Progress of one unit, shown with its label in front; no warning is shown twice.
 
     Messages of units with labels are dropped, as all units would repeat them. ``warned``
@@ -333,30 +333,26 @@ class UnitProgress(Progress):
     """
 
     def __init__(self, unit: Unit, progress: Progress, warned: set[str]) -> None:
+        super().__init__(progress)
         self._prefix = ""
         if hasattr(unit, "label"):
             self._prefix = f"{unit.label}: "
-        self._progress = progress
         self._warned = warned
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Start a task."""
-        return self._progress.task(self._prefix + label, total=total, unit=unit)
+        return super().task(self._prefix + label, total=total, unit=unit)
 
     def message(self, text: str) -> None:
         """Pass a message on."""
         if not self._prefix:
-            self._progress.message(text)
+            super().message(text)
 
     def warn(self, text: str) -> None:
         """Pass a warning on, the first time."""
         if text not in self._warned:
             self._warned.add(text)
-            self._progress.warn(self._prefix + text)
-
-    def detail(self, *lines: str) -> None:
-        """Pass lines for --verbose on."""
-        self._progress.detail(*lines)
+            super().warn(self._prefix + text)
 
 
 class RelayedProgress(Task, Progress):

@@ -47,7 +47,7 @@ from srcli.pipelines.upscale.plans import without_tags
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.image import Window
-from srcli.ports.progress import Progress, Task
+from srcli.ports.progress import ForwardedProgress, Progress
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
@@ -123,33 +123,25 @@ def upscale_mosaic(
     return reporter
 
 
-@dataclass
-class _RenamedProgress(Progress):
+class _RenamedProgress(ForwardedProgress):
     """Progress whose messages name the mosaic's folder instead of its hidden VRT."""
 
-    progress: Progress
-    vrt: str
-    name: str
+    def __init__(self, progress: Progress, vrt: Path, name: str) -> None:
+        super().__init__(progress)
+        self.vrt = vrt
+        self.name = name
 
     def rename(self, text: str) -> str:
         """Return a text with the name in place of the VRT's path."""
-        return text.replace(self.vrt, self.name)
-
-    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Start a piece of work."""
-        return self.progress.task(label, total=total, unit=unit)
+        return text.replace(str(self.vrt), self.name)
 
     def message(self, text: str) -> None:
-        """Report something worth a line."""
-        self.progress.message(self.rename(text))
+        """Pass a message on under the name."""
+        super().message(self.rename(text))
 
     def warn(self, text: str) -> None:
-        """Report something that the user should act on."""
-        self.progress.warn(self.rename(text))
-
-    def detail(self, *lines: str) -> None:
-        """Report something for --verbose."""
-        self.progress.detail(*lines)
+        """Pass a warning on under the name."""
+        super().warn(self.rename(text))
 
 
 def _upscale_group(
@@ -172,7 +164,7 @@ def _upscale_group(
         options, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,
     )  # fmt: skip
-    progress = _RenamedProgress(reporter.progress, str(vrt), name)
+    progress = _RenamedProgress(reporter.progress, vrt, name)
     run = upscale_files(
         [vrt], result, raster_options, progress=progress, executor=executor
     )

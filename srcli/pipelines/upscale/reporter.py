@@ -107,15 +107,13 @@ class FileReport:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> FileReport:
         """Make a report of what ``as_json`` gave, after its way through JSON."""
-        restored = {
-            "source": as_input(values["source"]),
-            "target": Path(values["target"]),
-            "warnings": tuple(values["warnings"]),
-            "details": tuple(values["details"]),
-        }
-        if values["size"] is not None:
-            restored["size"] = tuple(values["size"])
-        return cls(**values | restored)
+        restored = dict(values)
+        for name, value in values.items():
+            if isinstance(value, list):  # JSON has no tuples
+                restored[name] = tuple(value)
+        restored["source"] = as_input(values["source"])
+        restored["target"] = Path(values["target"])
+        return cls(**restored)
 
 
 @dataclass
