@@ -34,7 +34,7 @@ from texture import Picture, differences, gradient, pictures
 import srcli
 from srcli.data.degrading import degrade
 from srcli.data.pictures import decode, find_pictures
-from srcli.data.training_set import HELD_OUT, split_held_out
+from srcli.data.training_set import OUR_HELD_OUT, split_held_out
 from srcli.imaging.resize import mod_crop
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.recipes.degradation import Blur, Degradation, Jpeg, Noise, Resize
@@ -96,7 +96,7 @@ def blocks(picture: Picture, scale: int) -> float:
 
 
 def held_out(files: list[Path], scale: int) -> list[Picture]:
-    _, refs = split_held_out(find_pictures(files), HELD_OUT)
+    _, refs = split_held_out(find_pictures(files), OUR_HELD_OUT)
     return [mod_crop(decode(ref), scale) for ref in refs]
 
 

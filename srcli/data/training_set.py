@@ -18,14 +18,14 @@ from srcli.imaging.photograph import empty_array
 from srcli.imaging.resize import downscale, mod_crop
 
 # fmt: off
-HELD_OUT = (
+OUR_HELD_OUT = (
     "budgie-108", "budgie-125", "cid22-144", "cid22-172", "cid22-222", "cid22-305", "dedbox-584",
     "elementary-564", "fedora-021", "lomiri-414", "opensuse-739", "pixls-053", "ubuntu-060",
     "ubuntu-117", "ubuntumate-808", "xubuntu-897",
 )
 # fmt: on
-"""Photographs of the training shards that are held out by default, fixed for every
-comparison."""
+"""Photographs of the project's own training shards that are held out by default, fixed for
+every comparison; other data has none of them, and a rule chooses."""
 RULE_FEWEST = 5
 """With fewer photographs than this none is held out by rule."""
 RULE_SHARE = 0.02
@@ -164,7 +164,7 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
     """
     names = selection.hold_out or ()
     train, held_out = split_held_out(
-        refs, HELD_OUT if selection.hold_out is None else names
+        refs, OUR_HELD_OUT if selection.hold_out is None else names
     )
     if not train:
         raise DataError(
@@ -182,8 +182,8 @@ def choose_split(refs: Sequence[PictureRef], selection: DataSelection) -> Split:
     if held_out:
         reason = f"held out by name: {len(held_out)}"
         if selection.hold_out is None:
-            count = sum(name in names_in_data for name in HELD_OUT)
-            reason += f" ({count} of {len(HELD_OUT)} in the list are in the data)"
+            count = sum(name in names_in_data for name in OUR_HELD_OUT)
+            reason += f" ({count} of {len(OUR_HELD_OUT)} in the list are in the data)"
         return Split(train=train, held_out=held_out, reason=reason)
     if selection.hold_out is None:
         return split_by_rule(train)

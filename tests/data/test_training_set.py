@@ -11,8 +11,8 @@ import pytest
 from srcli.data import training_set as module
 from srcli.data.pictures import PictureRef, photograph_of
 from srcli.data.training_set import (
-    HELD_OUT,
     MOST_CROPS,
+    OUR_HELD_OUT,
     DataSelection,
     PictureStore,
     choose_split,
@@ -82,12 +82,12 @@ def test_something_must_be_left_to_train_on():
 
 
 def test_the_built_in_list_names_photographs_that_are_found():
-    result = split([*refs(*(f"{name}_00" for name in HELD_OUT)), *CROPS])
+    result = split([*refs(*(f"{name}_00" for name in OUR_HELD_OUT)), *CROPS])
     assert (len(result.held_out), len(result.train)) == (16, len(CROPS))
     assert (
         result.reason == "held out by name: 16 (16 of 16 in the list are in the data)"
     )
-    for name in HELD_OUT:
+    for name in OUR_HELD_OUT:
         assert photograph_of(name) == name
         assert not name.startswith(("kde-", "plasma-"))  # LGPL, GPL
 

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from srcli.training.steps import Numerics, StepContext
 
 
-HELD_OUT = "held-out"
+HELD_OUT_SET = "held-out"
 """Name of the pictures that were kept back from the training data."""
 SMALLEST = 8
 """LR pixels that the shorter side of a picture must have to be of any use."""
@@ -251,7 +251,7 @@ def validation_sets(
     Named sets are read as ``srx eval`` reads them: LR of the set if it has any, else
     MATLAB bicubic of HR, independent of the training's degradation.
     """
-    sets = {} if held_out is None else {HELD_OUT: held_out}
+    sets = {} if held_out is None else {HELD_OUT_SET: held_out}
     for name in names:
         try:
             pictures = find_set(name, scale)
@@ -281,8 +281,8 @@ def validation_sets(
 
 def deciding_set(sets: Mapping[str, Pairs]) -> str | None:
     """Return the set that decides which weights are the best; None for one of the data."""
-    name = next(iter(sets), HELD_OUT)
-    if name == HELD_OUT:
+    name = next(iter(sets), HELD_OUT_SET)
+    if name == HELD_OUT_SET:
         return None
     return f"{name} ({sets[name].digest[:8]})"
 
