@@ -120,7 +120,7 @@ def _line_of(card: Facts, untrained: Sequence[int]) -> list[str]:
 def _cards(model: Facts, asked: str) -> list[Block]:
     """Return one model: its network, figures by scale, and weights."""
     from srcli.inference.building import WHOLE_TILE
-    from srcli.recipes.code import split_code
+    from srcli.recipes.plugins import split_code
     from srcli.recipes.published import Paper
 
     name = model["name"]

@@ -38,8 +38,8 @@ from srcli.data.training_set import (
 from srcli.errors import DataError, SrxError, UsageError, one_file
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
+from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.metrics.machine import free_memory, processors
 from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
@@ -135,7 +135,7 @@ def load_data(
         _read_pairs,
         scale=scale,
         store=store,
-        workers=max(1, processors() // processes),
+        workers=max(1, processor_count() // processes),
         progress=progress,
         problems=problems,
     )
@@ -221,7 +221,7 @@ def make_sampler(
     workers = 0
     if device.type != "cpu" and sys.platform == "linux":
         # One processor is the training's own.
-        workers = max(processors() // team.local_size - 1, 1)
+        workers = max(processor_count() // team.local_size - 1, 1)
     sampler = PatchSampler(
         pairs,
         seed=context.seed,

@@ -44,7 +44,7 @@ from srcli.imaging.writing import (
 )
 from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
-from srcli.metrics.machine import free_memory
+from srcli.machine import free_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
