@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
-from srcli.imaging.photograph import Array
+from srcli.imaging.arrays import Array
 from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
 from srcli.recipes.degradation import Blur, Degradation, Noise, Piece, Resize, Sharpen
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from srcli.data.pictures import Picture, PictureRef, decode, digest, photograph_of
 from srcli.errors import DataError, did_you_mean
-from srcli.imaging.photograph import empty_array
+from srcli.imaging.arrays import empty_array
 from srcli.imaging.resize import downscale, mod_crop
 
 # fmt: off

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from srcli.imaging.photograph import Array
+from srcli.imaging.arrays import Array, Floats
 from srcli.imaging.resize import to_dtype, white_of
-
-Floats = NDArray[np.float32]
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
 _ROWS = 256  # computed at once

@@ -6,12 +6,12 @@ more, and on the same after files, blur and noise of known strength.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Gray = NDArray[np.float32]
+from srcli.imaging.arrays import Array, Floats
 
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 
@@ -36,7 +36,7 @@ _EDGE = 12  # levels that the rise of an edge has at least
 _WHITE = 1.2  # noise over the spread of means of 4x4 pixels: texture has less of it
 
 
-def judge(pixels: NDArray[Any]) -> Condition:
+def judge(pixels: Array) -> Condition:
     """Say in one word what (H, W, C) of 1 or 3 channels, uint8 or uint16, has gone through.
 
     Only the middle is looked at; ``clean`` are pictures of fewer than 64 pixels a side,
@@ -57,7 +57,7 @@ def judge(pixels: NDArray[Any]) -> Condition:
     return "noise" if noise_level(gray) >= NOISY else "clean"
 
 
-def blockiness(gray: Gray) -> float:
+def blockiness(gray: Floats) -> float:
     """Compare steps across the borders of 8x8 blocks with all others, in smooth places.
 
     Blocks may begin anywhere, as they do after turning or cropping. The ratio is about
@@ -66,7 +66,7 @@ def blockiness(gray: Gray) -> float:
     return float(np.mean([_along_rows(gray), _along_rows(gray.T)]))
 
 
-def _along_rows(gray: Gray) -> float:
+def _along_rows(gray: Floats) -> float:
     steps = np.abs(np.diff(gray, axis=1))
     inner = steps[:, 1:-1]
     smooth = (steps[:, :-2] < _SMOOTH) & (steps[:, 2:] < _SMOOTH)
@@ -96,7 +96,7 @@ def is_drawing(values: NDArray[np.int32]) -> bool:
     return len(np.unique(colours)) <= _COLOURS * colours.size
 
 
-def sharpness(gray: Gray) -> float:
+def sharpness(gray: Floats) -> float:
     """Return how much of the rise of the strongest edges happens from one pixel to the next.
 
     The median over the steepest twentieth of all rises over four pixels: 1 for ideal
@@ -114,7 +114,7 @@ def sharpness(gray: Gray) -> float:
     return float(np.mean(medians)) if medians else 1.0
 
 
-def noise_level(gray: Gray) -> float:
+def noise_level(gray: Floats) -> float:
     """Estimate the standard deviation of white noise, in levels, in the smoothest places.
 
     By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996),
@@ -127,11 +127,11 @@ def noise_level(gray: Gray) -> float:
     )
     height, width = (side // _BLOCK for side in fine.shape)
 
-    def means(values: Gray, edge: int) -> Gray:
+    def means(values: Floats, edge: int) -> Floats:
         inner = values[: height * _BLOCK, : width * _BLOCK]
         down = height * _BLOCK // edge
         across = width * _BLOCK // edge
-        averages: Gray = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
+        averages: Floats = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
         return averages
 
     quarters = means(gray[1:-1, 1:-1], _BLOCK // 2).reshape(height, 2, width, 2)

@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import errno
-import math
-import mmap
 import os
 import re
 import struct
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
 from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.holding import reading
-from srcli.imaging.boxes import read_item_kind
-from srcli.imaging.metadata.labels import ColourLabel
+from srcli.imaging.arrays import Array
+from srcli.imaging.isobmff import read_item_kind
+from srcli.imaging.metadata.colour_spaces import ColourLabel
 
-Array = NDArray[Any]
 NAME = "srx"
 _PIECE = 2**13  # bytes from the middle of an input by which it is known again
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of
 terabytes)."""
-LARGEST_IN_MEMORY = 2**27
-"""Bytes; larger arrays lie in files where a folder is given for them."""
 
 
 @dataclass(frozen=True)
@@ -286,39 +279,6 @@ class Photograph:
     metadata: Metadata = Metadata()
     warnings: tuple[str, ...] = ()
     """Losses of reading the file, in words for the user."""
-
-
-def empty_array(
-    shape: tuple[int, ...], dtype: DTypeLike, folder: Path | None = None
-) -> Array:
-    """Return a new array with arbitrary contents, in a file if it is large and may be in one.
-
-    The folder is that of such a file, whose bytes are all reserved on the disk; an
-    error of the system says that there is no room. It has no name or loses it with the
-    process, and the array alone keeps it.
-    """
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    if folder is None or size <= LARGEST_IN_MEMORY:
-        return np.empty(shape, dtype)
-    with tempfile.TemporaryFile(dir=folder, prefix="srx-") as stream:
-        # a full disk would end the process when the map is written
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(stream.fileno(), 0, size)
-        else:
-            stream.writelines(
-                bytes(min(2**20, size - at)) for at in range(0, size, 2**20)
-            )
-            stream.flush()
-        return np.ndarray(shape, dtype, buffer=mmap.mmap(stream.fileno(), size))
-
-
-def release(array: Array) -> None:
-    """Give back the memory of an array that lies in a file; its values stay there."""
-    base: object = array
-    while isinstance(base, np.ndarray):
-        base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
 
 
 DAMAGE = (

@@ -21,13 +21,14 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import boxes, claims, jxl
-from srcli.imaging.metadata import labels
+from srcli.imaging import isobmff, jxl, size_checks
+from srcli.imaging.arrays import Array
+from srcli.imaging.metadata import colour_spaces
+from srcli.imaging.metadata.colour_spaces import ColourLabel
 from srcli.imaging.metadata.exif import PREFIX, is_adobe_rgb
-from srcli.imaging.metadata.labels import ColourLabel
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
-from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
+from srcli.imaging.photograph import DAMAGE, Metadata, Picture
 
 _Reader = Callable[[IO[bytes]], Image.Image]
 
@@ -139,7 +140,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 def cropped(image: Image.Image, stream: IO[bytes]) -> Image.Image:
     """Decode the part of an AVIF picture that is to be shown; others come as they are."""
     if image.format == "AVIF":
-        box = boxes.read_crop(stream, *image.size)
+        box = isobmff.read_crop(stream, *image.size)
         if box is not None:
             return image.crop(box)
     return image
@@ -271,7 +272,7 @@ def _stored_size(
     width, height = image.size
     orientation = 0
     if name == "avif":
-        box = boxes.read_crop(stream, width, height)
+        box = isobmff.read_crop(stream, width, height)
         if box is not None:
             left, top, right, bottom = box
             return right - left, bottom - top, 0
@@ -301,8 +302,8 @@ def _label(
 ) -> ColourLabel | None:
     """Return what describes the colours of a file without a profile; None is sRGB."""
     if name == "jpg" and channels == 3 and exif and is_adobe_rgb(exif):
-        return labels.from_primaries(
-            labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes
+        return colour_spaces.from_primaries(
+            colour_spaces.ADOBE_RGB, [colour_spaces.ADOBE_CURVE], channels, notes
         )
     match = _CODE_POINTS.search(start)
     if match is None:
@@ -310,8 +311,10 @@ def _label(
     points = tuple(min(int.from_bytes(code), 255) for code in match.groups())
     if points in _SRGB_POINTS:
         return None
-    cicp = bytes(points) + labels.RGB_FULL_RANGE
-    return labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
+    cicp = bytes(points) + colour_spaces.RGB_FULL_RANGE
+    return colour_spaces.from_cicp(cicp, channels, notes) or colour_spaces.ColourLabel(
+        None, cicp
+    )
 
 
 def _colours_of_bmp(
@@ -339,9 +342,9 @@ def _colours_of_bmp(
     is_calibrated = has_version and space == _BMP_CALIBRATED
     if not is_calibrated or sums.min() <= 0 or not gammas.all():
         return None, None  # most programs leave them empty
-    xy = (*labels.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
+    xy = (*colour_spaces.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
     curves = [(gamma,) for gamma in gammas.tolist()]
-    return None, labels.from_primaries(xy, curves, channels, notes)
+    return None, colour_spaces.from_primaries(xy, curves, channels, notes)
 
 
 def _check_claims(
@@ -351,9 +354,9 @@ def _check_claims(
     if name == "gif":
         return _check_frames(path, size, stream)
     if name == "webp":
-        claims.check_webp(path, size, stream)
+        size_checks.check_webp(path, size, stream)
     elif name in ("jpg", "bmp"):
-        claims.check_area(path, math.prod(size), stream, name)
+        size_checks.check_area(path, math.prod(size), stream, name)
     return []
 
 
@@ -362,7 +365,7 @@ def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[
 
     A file whose canvas is, or would become, too large for its frames is refused.
     """
-    frames = claims.check_gif(path, size, stream)
+    frames = size_checks.check_gif(path, size, stream)
     width, height = size
     right = 0
     bottom = 0

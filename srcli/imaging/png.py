@@ -16,11 +16,12 @@ from itertools import starmap
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging import claims, vips
-from srcli.imaging.metadata import labels, texts
+from srcli.imaging import size_checks, vips
+from srcli.imaging.arrays import Array
+from srcli.imaging.metadata import colour_spaces, texts
+from srcli.imaging.metadata.colour_spaces import ColourLabel
 from srcli.imaging.metadata.exif import PREFIX
-from srcli.imaging.metadata.labels import ColourLabel
-from srcli.imaging.photograph import Array, Metadata, Picture
+from srcli.imaging.photograph import Metadata, Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INCHES_PER_METRE = 0.0254
@@ -55,7 +56,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         ">IIBBBBB", chunks.get(b"IHDR", b"")
     )
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
-    claims.check_png(
+    size_checks.check_png(
         path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END)
     )
     # others are 2, 3 and 6: RGB, palette, RGB with alpha
@@ -197,10 +198,10 @@ def _read_colours(
     described = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
     if chunks.get(b"cICP"):
         with_profile = described
-        fits = icc is not None and labels.profile_fits(icc, channels)
+        fits = icc is not None and colour_spaces.profile_fits(icc, channels)
         if fits and b"iCCP" in chunks:
             with_profile = (*described, (b"iCCP", chunks[b"iCCP"]))
-        label = labels.from_cicp(chunks[b"cICP"], channels, notes, with_profile)
+        label = colour_spaces.from_cicp(chunks[b"cICP"], channels, notes, with_profile)
         if label:
             return None, label
     if icc is not None or b"sRGB" in chunks:
@@ -209,10 +210,10 @@ def _read_colours(
         return icc, None
     gamma = chunks.get(b"gAMA", b"")
     points = chunks.get(b"cHRM", b"")
-    curve: labels.Curve = labels.SRGB_CURVE
+    curve: colour_spaces.Curve = colour_spaces.SRGB_CURVE
     if len(gamma) == 4 and any(gamma):
         curve = (_COLOUR_UNIT / int.from_bytes(gamma),)
     xy = None
     if len(points) == 32:
         xy = [value / _COLOUR_UNIT for value in struct.unpack(">8I", points)]
-    return None, labels.from_primaries(xy, [curve], channels, notes, described)
+    return None, colour_spaces.from_primaries(xy, [curve], channels, notes, described)

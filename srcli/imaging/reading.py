@@ -13,16 +13,16 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.labels import profile_fits
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
     NAME,
-    Array,
     Photograph,
     Picture,
     Provenance,

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from srcli.imaging.arrays import Array, Bools
 
 STRIP = 1 << 18
 """Values processed in float64 at a time."""
@@ -196,7 +196,7 @@ def shrink(image: Array, size: tuple[int, int]) -> Array:
     return np.clip(smaller, image.min(), image.max())
 
 
-def shrink_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+def shrink_mask(mask: Bools, size: tuple[int, int]) -> Bools:
     """Downscale a mask (H, W); a pixel is set where any part of it is."""
     starts = [
         np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)

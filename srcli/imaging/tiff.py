@@ -20,12 +20,13 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import claims, pillow, vips
-from srcli.imaging.aliases import alias_of_file
-from srcli.imaging.metadata import exif, labels
+from srcli.imaging import pillow, size_checks, vips
+from srcli.imaging.arrays import Array
+from srcli.imaging.metadata import colour_spaces, exif
 from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
+from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import to_dtype, white_of
+from srcli.imaging.utf8_names import alias_of_file
 
 # Tags of the main directory.
 _KIND = 254
@@ -231,7 +232,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     page = _read_page(stream)
     tags = page.tags
     stored = _Pixels.of(tags)
-    claims.check_tiff(path, tags, stream)
+    size_checks.check_tiff(path, tags, stream)
     is_reduced = _numbers(tags, _KIND, 0)[0] & _REDUCED
     is_preview = is_reduced and _SUB_DIRECTORIES in tags
     if is_preview or stored.photometric in _SENSOR:
@@ -472,7 +473,7 @@ def _value(tags: exif.Tags, tag: int) -> bytes | None:
 
 def _label(
     tags: exif.Tags, bits: int, channels: int, notes: list[str]
-) -> labels.ColourLabel | None:
+) -> colour_spaces.ColourLabel | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
     stated: dict[int, Sequence[float]] = {}
     for tag in (_TRANSFER, _WHITE, _PRIMARIES):
@@ -480,8 +481,8 @@ def _label(
             stated[tag] = tags[tag].numbers
     if not stated:
         return None
-    white = stated.get(_WHITE, labels.SRGB[:2])
-    primaries = stated.get(_PRIMARIES, labels.SRGB[2:])
+    white = stated.get(_WHITE, colour_spaces.SRGB[:2])
+    primaries = stated.get(_PRIMARIES, colour_spaces.SRGB[2:])
     values = np.asarray(stated.get(_TRANSFER, ()), np.float64) / 65535
     length = 2 ** (8 if bits <= 8 else 16)
     curves: list[Any] = [_DEFAULT_CURVE]
@@ -490,7 +491,7 @@ def _label(
         curves = []
         for samples in values.reshape(-1, length):
             curves.append(np.interp(steps, range(length), samples))
-    return labels.from_primaries((*white, *primaries), curves, channels, notes)
+    return colour_spaces.from_primaries((*white, *primaries), curves, channels, notes)
 
 
 def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:

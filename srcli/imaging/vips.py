@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import NO_THREADS, PictureError
-from srcli.imaging.photograph import Array, release
+from srcli.imaging.arrays import Array, release
 
 _LOCK = threading.Lock()
 

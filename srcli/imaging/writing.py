@@ -24,13 +24,13 @@ from srcli.files import (
     replacing,
 )
 from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.labels import ColourLabel, hdr_of, profile_fits
+from srcli.imaging.metadata.colour_spaces import ColourLabel, hdr_of, profile_fits
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_elsewhere
 from srcli.imaging.photograph import (
     DAMAGE,
     FORMATS,
-    Array,
     Format,
     Metadata,
     Photograph,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from srcli.errors import DefectError, InferenceError, SrxError, one_file
-from srcli.imaging.photograph import empty_array, release
+from srcli.imaging.arrays import empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_mirrored
 from srcli.ports.image import Source, TileGrid, Window

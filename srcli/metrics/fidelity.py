@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from srcli.errors import UsageError
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.imaging.colour import luma as to_luma
-from srcli.imaging.resize import Array, to_dtype
+from srcli.imaging.resize import to_dtype
 
 PEAK = 255.0
 """The largest possible value."""

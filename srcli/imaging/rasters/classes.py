@@ -7,21 +7,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from srcli.imaging.rasters.info import COLOURS
+from srcli.imaging.arrays import Array
+from srcli.imaging.rasters.info import COLOURS, RasterInfo
 from srcli.imaging.rasters.plateaus import NEIGHBOURS, are_numbers, have_gaps
-from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource, spread_windows
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-
-    Array = NDArray[Any]
 
 ClassMode = Literal["auto", "yes", "no"]
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
-from srcli.imaging.boxes import read_jp2_colours
+from srcli.imaging.isobmff import read_jp2_colours
+from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import (
@@ -32,8 +33,6 @@ from srcli.ports.image import Window
 if TYPE_CHECKING:
     from affine import Affine
     from rasterio.io import DatasetReader
-
-    from srcli.imaging.photograph import Picture
 
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""

@@ -10,8 +10,8 @@ from typing import IO
 
 from srcli.files import open_input
 from srcli.imaging.photograph import check_unchanged, decoding, mark_source
-from srcli.imaging.rasters.held import find_blanks
 from srcli.imaging.rasters.opening import DatasetName, open_raster, reading_errors
+from srcli.imaging.rasters.size_checks import find_blanks
 
 
 class OpenedRaster(AbstractContextManager["OpenedRaster"]):

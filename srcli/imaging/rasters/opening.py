@@ -26,11 +26,11 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.holding import reading
-from srcli.imaging.aliases import alias_of_file, real_name
 from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.held import check_held
-from srcli.imaging.rasters.sources import COPIES_BYTES, Mosaic
+from srcli.imaging.rasters.mosaics import COPIES_BYTES, Mosaic
+from srcli.imaging.rasters.size_checks import check_held
+from srcli.imaging.utf8_names import alias_of_file, real_name
 from srcli.threads import hold_setting
 
 if sys.platform == "win32":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +17,9 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.photograph import FORMATS, Provenance
-from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_place
+from srcli.imaging.rasters.info import COLOURS, BandInfo, RasterInfo, enlarge_place
+from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
-Bools = NDArray[np.bool_]
+from srcli.imaging.arrays import Array, Bools
 
 NEIGHBOURS = (
     (np.s_[:, :, :-1], np.s_[:, :, 1:]),

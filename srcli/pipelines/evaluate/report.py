@@ -17,7 +17,8 @@ from PIL import Image
 
 from srcli.data.degrading import round_levels
 from srcli.evaluation.scores import METRICS, Evaluation, Failure
-from srcli.imaging.photograph import Array, Photograph
+from srcli.imaging.arrays import Array
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import PublishedRow, name_key

@@ -45,7 +45,7 @@ from srcli.evaluation.sets import (
     read_picture,
     to_luma,
 )
-from srcli.imaging.photograph import Array
+from srcli.imaging.arrays import Array
 from srcli.imaging.resize import resize
 from srcli.inference.building import choose_tiling, enlarge_array, make_engine
 from srcli.inference.device import EngineOptions, choose_device

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.metadata.labels import profile_fits
+from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.photograph import Photograph, format_of_suffix
 from srcli.imaging.pillow import as_image, pixels_of, quiet_pillow
 from srcli.imaging.reading import read_photograph

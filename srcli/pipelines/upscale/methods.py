@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.measurements import (
+from srcli.imaging.rasters.bicubic_bands import (
     NETWORK_ERROR,
     find_measurements,
     find_wide_bands,

@@ -35,10 +35,10 @@ from srcli.imaging.rasters.merging import Piece, describe_mosaic, merge_parts
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputProfile, make_output
+from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.reading import DecodedWindow, RasterSource
 from srcli.imaging.rasters.selection import choose_layout, choose_window
-from srcli.imaging.rasters.writing import PartWriter
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due

@@ -16,9 +16,9 @@ from typing import Literal
 import srcli
 from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
+from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.output import OutputOptions
-from srcli.imaging.rasters.transparency import AlphaMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS

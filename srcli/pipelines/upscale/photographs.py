@@ -19,19 +19,16 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
+from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.condition import judge
 from srcli.imaging.metadata import exif
 from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
-    LARGEST_IN_MEMORY,
-    Array,
     Metadata,
     Photograph,
     Picture,
     check_unchanged,
-    empty_array,
-    release,
 )
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
 from srcli.imaging.writing import (

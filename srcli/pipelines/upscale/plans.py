@@ -10,17 +10,17 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
+from srcli.imaging.rasters.alpha_bands import settle_alpha
 from srcli.imaging.rasters.classes import choose_bands
-from srcli.imaging.rasters.fills import find_fills
 from srcli.imaging.rasters.info import RasterInfo, info_of
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import DatasetName, file_on_disk
 from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
-from srcli.imaging.rasters.transparency import settle_alpha
-from srcli.imaging.rasters.values import choose_value_range, judge_raster
+from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.undeclared_nodata import find_fills
+from srcli.imaging.rasters.value_range import choose_value_range, judge_raster
 from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.methods import (
     INTERPOLATION,

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srcli.files import open_input
-from srcli.imaging import claims
+from srcli.imaging import size_checks
+from srcli.imaging.arrays import Bools
 from srcli.imaging.photograph import format_of_content
 from srcli.ports.image import Window
 
@@ -65,7 +65,7 @@ def check_held(
 class Blanks:
     """The blocks of a sparse TIFF that the file leaves out; they hold nodata, or else zeros."""
 
-    filled: NDArray[np.bool_]
+    filled: Bools
     """(down, across): True for blocks that are there."""
     height: int
     """Pixels of a block, as ``width``."""
@@ -98,7 +98,7 @@ def find_blanks(
         suppress(OSError, ValueError, KeyError),
         _stream_of(dataset.files[:1], stream) as file,
     ):
-        blocks = claims.TiffBlocks.of(claims.read_page(file, _page(dataset)))
+        blocks = size_checks.TiffBlocks.of(size_checks.read_page(file, _page(dataset)))
         if blocks is not None and not blocks.filled().all():
             return Blanks(blocks.filled(), blocks.height, blocks.width)
     return None
@@ -115,7 +115,7 @@ def _check_tiff(path: Path, dataset: DatasetReader, stream: IO[bytes] | None) ->
         suppress(OSError, ValueError, KeyError),
         _stream_of(dataset.files[:1], stream) as file,
     ):
-        claims.check_tiff(path, claims.read_page(file, _page(dataset)), file)
+        size_checks.check_tiff(path, size_checks.read_page(file, _page(dataset)), file)
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
@@ -152,7 +152,7 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
 
 def _check_size(path: Path, size: int, needed: int) -> None:
     if size < needed:
-        raise claims.cut_short(path, f"{size:,} of its {needed:,} bytes are there")
+        raise size_checks.cut_short(path, f"{size:,} of its {needed:,} bytes are there")
 
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:

@@ -10,12 +10,12 @@ import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from srcli.imaging.arrays import Array
+
 Curve = tuple[float, ...] | NDArray[np.float64]
 """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
 ``(a * v + b) ** g``, below d ``c * v``; or samples at equal steps."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError
+from srcli.imaging.arrays import Bools
 from srcli.imaging.metadata.exif import TEXT, Tags, read_directory, read_start
 
 _WIDTH = 256
@@ -234,7 +235,7 @@ class TiffBlocks:
             return np.where(offsets > 0, self.unpacked, 0)
         return np.where(offsets > 0, sizes, 0)
 
-    def filled(self) -> NDArray[np.bool_]:
+    def filled(self) -> Bools:
         """Return (down, across): True for blocks that hold something in any band."""
         stored = self.stored[: self.count]
         planes = stored.reshape(self.planes, self.down, self.across)

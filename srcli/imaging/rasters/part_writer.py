@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.parts import Parts, writing_errors
-from srcli.imaging.rasters.reading import DecodedWindow, RasterSource
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_of
 from srcli.ports.image import Window
-
-Array = NDArray[Any]
-Bools = NDArray[np.bool_]
 
 _REACH = 3
 """Rows beside others that their bicubic interpolation sees, and one more."""

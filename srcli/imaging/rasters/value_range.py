@@ -6,22 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srcli.errors import PictureError
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import Condition, judge
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
+from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.source import RasterSource, spread_windows
 from srcli.ports.image import Values, Window, are_units
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
-
-    Array = NDArray[Any]
 
 MOST_SAMPLES = 2**22
 """Values sampled for the range, all bands together."""

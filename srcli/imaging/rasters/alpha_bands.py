@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
 from srcli.imaging.rasters.selection import choose_layout
-
-if TYPE_CHECKING:
-    from srcli.ports.image import Window
-
-    Array = NDArray[Any]
+from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.ports.image import Window
 
 AlphaMode = Literal["auto", "yes", "no"]
 

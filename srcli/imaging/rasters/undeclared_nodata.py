@@ -10,22 +10,16 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_nodata
 from srcli.imaging.rasters.plateaus import NEIGHBOURS
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
 from srcli.imaging.rasters.selection import choose_layout
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandInfo, RasterInfo
-    from srcli.ports.image import Window
-
-    Array = NDArray[Any]
-    Bools = NDArray[np.bool_]
+from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.ports.image import Window
 
 _LOW_FILLS = (
     -999,

@@ -5,23 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_nodata
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, reading_errors
+from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
-
-Array = NDArray[Any]
-Bools = NDArray[np.bool_]
-
 
 _LARGEST_BLOCK = 2**28
 """Pixels; a few bytes may claim larger blocks, which are not decoded for samples."""
