@@ -21,7 +21,7 @@ from srcli.files import open_input
 from srcli.holding import reading
 from srcli.imaging.arrays import Array
 from srcli.imaging.isobmff import read_item_kind
-from srcli.imaging.metadata.colour_spaces import ColourLabel
+from srcli.imaging.metadata.colour_spaces import ColourSpace
 
 NAME = "srx"
 _PIECE = 2**13  # bytes from the middle of an input by which it is known again
@@ -122,7 +122,7 @@ class Metadata:
 
     icc: bytes | None = None
     """Colour profile; it always fits the number of colour channels."""
-    colours: ColourLabel | None = None
+    colours: ColourSpace | None = None
     """Another description of the colours, which counts where there is no ``icc``."""
     exif: bytes | None = None
     """EXIF block with its ``Exif`` prefix; orientation 1, no thumbnail, no pixel
@@ -159,7 +159,7 @@ class Provenance:
     options: str = ""
     """Checksum of the options that pixels and size depend on; empty for none."""
     source: str = ""
-    """The input's ``mark_source``; empty in outputs of earlier versions, which did not
+    """The input's ``input_id``; empty in outputs of earlier versions, which did not
     record options either."""
 
     def software(self, earlier: str = "") -> str:
@@ -187,7 +187,7 @@ class Provenance:
         return tags
 
 
-def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
+def input_id(path: Path, stream: IO[bytes] | None = None) -> str:
     """Return what an input is known by, without its name in clear, which may be private.
 
     Three words: the extension, and checksums of the names of the file and its folder,
@@ -208,10 +208,12 @@ def mark_source(path: Path, stream: IO[bytes] | None = None) -> str:
     return f"{extension} {_checksum(os.fsencode(names))} {content}"
 
 
-def check_unchanged(path: Path, mark: str, stream: IO[bytes] | None = None) -> None:
-    """Refuse an input whose content is another than when ``mark_source`` gave this mark."""
-    before = mark.rpartition(" ")[2]
-    now = mark_source(path, stream).rpartition(" ")[2]
+def check_unchanged(
+    path: Path, earlier_id: str, stream: IO[bytes] | None = None
+) -> None:
+    """Refuse an input whose content is another than when ``input_id`` gave this mark."""
+    before = earlier_id.rpartition(" ")[2]
+    now = input_id(path, stream).rpartition(" ")[2]
     if before and now and before != now:  # what is no file any more was read to its end
         raise PictureError(f"{path}: has changed while it was enlarged; run again")
 
@@ -253,9 +255,9 @@ class Picture:
     """The reason that it cannot be read as a photograph, for the user."""
     warnings: tuple[str, ...] = ()
     """Losses of reading it as a photograph, in words for the user."""
-    mark: str = ""
+    input_id: str = ""
     """What its enlargement will record of it, taken before its pixels are read."""
-    has_default: bool = False
+    has_default_image: bool = False
     """Beside its frames, an animation has a picture for programs that show none."""
 
     @property
@@ -299,7 +301,7 @@ _PLAIN_REASONS: dict[type[Exception], str] = {
 
 
 @contextmanager
-def decoding(path: Path, pixels: int = 0) -> Iterator[None]:
+def decoding_errors(path: Path, pixels: int = 0) -> Iterator[None]:
     """Turn errors of readers on a bad file into a PictureError that names the file.
 
     ``pixels``, if some are decoded, say how long that may take.

@@ -26,9 +26,9 @@ from srcli.imaging.photograph import (
     Photograph,
     Picture,
     Provenance,
-    decoding,
+    decoding_errors,
     format_of_content,
-    mark_source,
+    input_id,
 )
 
 _SOFTWARE = re.compile(
@@ -47,7 +47,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
     """
     path = source.path if isinstance(source, Picture) else source
     pixels = source.height * source.width if isinstance(source, Picture) else 0
-    with decoding(path, pixels), open_input(path) as stream:
+    with decoding_errors(path, pixels), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
         if picture.refusal is not None:
             raise PictureError(picture.refusal)
@@ -65,7 +65,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
         warnings = list(picture.losses)
         if picture.format == "jpg":
             # looked for here, as the whole file was read
-            warnings += pillow.video_behind(stream)
+            warnings += pillow.find_trailing_video(stream)
     if alpha is not None:
         alpha = upright(alpha, orientation)
     metadata = picture.metadata
@@ -93,12 +93,12 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         if picture.orientation > 4:
             size = (picture.width, picture.height)
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        return tiff.scaled(values, bits, np.uint16), None, picture.orientation
+        return tiff.stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
-    image = pillow.cropped(pillow.open_image(picture.format, stream)[0], stream)
+    image = pillow.crop_to_shown(pillow.open_image(picture.format, stream)[0], stream)
     # Pillow's pixels of HEIC are upright
     orientation = 1 if picture.format == "heic" else picture.orientation
-    return *pillow.pixels_of(image, picture.metadata.icc), orientation
+    return *pillow.decode_pixels(image, picture.metadata.icc), orientation
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
@@ -108,16 +108,16 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
         RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows
         it; and how often the whole is played, 0 is without end.
     """
-    with decoding(picture.path):
+    with decoding_errors(picture.path):
         stream = open_input(picture.path)
     with stream:
-        with decoding(picture.path):
+        with decoding_errors(picture.path):
             image, _ = pillow.open_image(picture.format, stream)
         # the first picture of an APNG may be for programs without animation only
         skipped = int(getattr(image, "default_image", False))
         width, height = image.size
         for index in range(skipped, skipped + picture.frames):
-            with decoding(picture.path, width * height):
+            with decoding_errors(picture.path, width * height):
                 image.seek(index)
                 image.load()
                 # Pillow makes a GIF larger for frames that reach beyond it; browsers
@@ -166,11 +166,11 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
     from srcli.imaging.rasters.opening import DatasetName, open_by_gdal
 
     if not isinstance(path, DatasetName):
-        with decoding(path), open_input(path) as stream:
+        with decoding_errors(path), open_input(path) as stream:
             head = stream.read(64)
             if format_of_content(head) is not None or not head:
                 picture = read_header(path, stream)
-                picture = replace(picture, mark=mark_source(path, stream))
+                picture = replace(picture, input_id=input_id(path, stream))
                 if picture.raster is None:
                     picture = replace(picture, raster=companion_reason(picture))
                 return picture
@@ -236,7 +236,7 @@ def _not_a_picture(path: Path) -> PictureError:
 def read_provenance(path: Path) -> Provenance | None:
     """Return the provenance in the last Software entry of an output; None if it is not srx's."""
     try:
-        with decoding(path), open_input(path) as stream:
+        with decoding_errors(path), open_input(path) as stream:
             metadata = read_header(path, stream).metadata
     except PictureError:
         return None

@@ -62,8 +62,8 @@ def taps(
     indices = mirrored(positions.astype(np.int64) - 1, length)
     used = np.any(weights != 0, axis=0)
     indices, weights = indices[:, used], weights[:, used]
-    for one in (indices, weights):
-        one.setflags(write=False)
+    for array in (indices, weights):
+        array.setflags(write=False)
     return indices, weights
 
 
@@ -94,13 +94,13 @@ def _resize_axis(
     out = np.empty(shape, image.dtype)
     rows = max(STRIP // max(image[0].size, out[0].size), 1)
     for top in range(0, shape[0], rows):
-        own = slice(top, top + rows)
+        strip = slice(top, top + rows)
         if axis == 0:
-            values = _weighted(image, indices[own], weights[own])
+            values = _weighted(image, indices[strip], weights[strip])
         else:
-            turned = np.ascontiguousarray(image[own].swapaxes(0, 1), dtype=np.float64)
+            turned = np.ascontiguousarray(image[strip].swapaxes(0, 1), dtype=np.float64)
             values = _weighted(turned, indices, weights).swapaxes(0, 1)
-        out[own] = to_dtype(values, image.dtype)
+        out[strip] = to_dtype(values, image.dtype)
     return out
 
 
@@ -115,7 +115,7 @@ def _weighted(
     return out
 
 
-def white_of(dtype: np.dtype[Any]) -> float:
+def white_level(dtype: np.dtype[Any]) -> float:
     """Return the value of white, and of full opacity: 1 in floats, else the highest."""
     if dtype.kind == "f":
         return 1.0
@@ -157,13 +157,15 @@ class Box:
 
     def fitted(self, height: int, width: int) -> tuple[int, int]:
         """Return the largest size (height, width) of this shape that fits; never a larger one."""
-        return times((height, width), min(self._share(height, width), Fraction(1)))
+        return scale_size(
+            (height, width), min(self._largest_factor(height, width), Fraction(1))
+        )
 
     def filled(self, height: int, width: int) -> tuple[int, int]:
         """Return the largest size (height, width) of this shape that fits."""
-        return times((height, width), self._share(height, width))
+        return scale_size((height, width), self._largest_factor(height, width))
 
-    def _share(self, height: int, width: int) -> Fraction:
+    def _largest_factor(self, height: int, width: int) -> Fraction:
         bounds = (
             (self.height, height),
             (self.width, width),
@@ -174,7 +176,7 @@ class Box:
         )
 
 
-def times(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
+def scale_size(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
     """Return a size with both sides so many times as long, each at least 1."""
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
 

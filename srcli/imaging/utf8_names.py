@@ -34,16 +34,20 @@ def is_utf8(name: str) -> bool:
 def readable_name(name: str) -> str:
     """Return a name with the bytes that are no UTF-8 as ``%fc``."""
     text = ""
-    for sign in name:
-        text += f"%{ord(sign) - 0xDC00:02x}" if is_bare(sign) else sign
+    for character in name:
+        text += (
+            f"%{ord(character) - 0xDC00:02x}"
+            if is_undecodable(character)
+            else character
+        )
     if len(text.encode()) > _LONGEST_NAME:
         return text[-_LONGEST_NAME // 4 :]
     return text
 
 
-def is_bare(sign: str) -> bool:
+def is_undecodable(character: str) -> bool:
     """Tell if a character stands for a byte that is no UTF-8."""
-    return "\udc80" <= sign <= "\udcff"
+    return "\udc80" <= character <= "\udcff"
 
 
 def alias_of_folder(folder: Path) -> Path:
@@ -66,19 +70,19 @@ def alias_of_file(path: Path) -> Path:
     if is_utf8(absolute.name):
         return alias_of_folder(absolute.parent) / absolute.name
     with _LOCK:
-        place = Path(_make_folder(str(absolute.parent)))
-        every = path.suffix.lower() == ".vrt"
+        mirror = Path(_mirror_folder(str(absolute.parent)))
+        is_mosaic = path.suffix.lower() == ".vrt"
         names = [absolute.name]
         with suppress(OSError):
             names += [
                 name
                 for name in os.listdir(absolute.parent)  # noqa: PTH208 - there may be very many
-                if every or name.startswith(f"{absolute.stem}.")
+                if is_mosaic or name.startswith(f"{absolute.stem}.")
             ]
         for name in names:
             with suppress(FileExistsError):
-                (place / readable_name(name)).symlink_to(absolute.parent / name)
-    return place / readable_name(absolute.name)
+                (mirror / readable_name(name)).symlink_to(absolute.parent / name)
+    return mirror / readable_name(absolute.name)
 
 
 def real_name(name: str) -> str:
@@ -109,10 +113,10 @@ def _link_folder(real: str) -> str:
 
 
 @cache
-def _make_folder(real: str) -> str:
+def _mirror_folder(real: str) -> str:
     """Make a folder of links to the files of one whose files have other names."""
     with _LOCK:
-        place = _folder_of_links() / f"{len(_real_names)}"
-        place.mkdir()
-        _real_names[str(place)] = real
-    return str(place)
+        mirror = _folder_of_links() / f"{len(_real_names)}"
+        mirror.mkdir()
+        _real_names[str(mirror)] = real
+    return str(mirror)

@@ -42,7 +42,7 @@ class Transparency:
     highest; None without such a band."""
 
 
-def settle_alpha(
+def check_alpha_bands(
     info: RasterInfo,
     window: Window,
     mode: AlphaMode,

@@ -42,7 +42,7 @@ def find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> lis
     return wide
 
 
-def find_measurements(
+def find_measurement_bands(
     info: RasterInfo, layout: BandLayout, window: Window, values: Values
 ) -> list[int]:
     """Return indices in ``layout.smooth`` of measurements for which a network errs too much.

@@ -55,7 +55,7 @@ _DENSE = 0.5
 """Share of the whole numbers in between that are there."""
 
 
-def choose_bands(
+def choose_layout_by_pixels(
     info: RasterInfo,
     window: Window,
     mode: ClassMode,
@@ -188,7 +188,7 @@ def _class_sign(info: RasterInfo, number: int) -> str:
     band = info.band(number)
     if band.interpretation in COLOURS:
         return ""
-    is_picture = info.driver in _PICTURES and not any(info.place.values())
+    is_picture = info.driver in _PICTURES and not any(info.georeference.values())
     if band.bits == 1 and not is_picture:
         return "(one bit a pixel)"
     if band.interpretation == "palette" and not is_picture:
@@ -199,9 +199,9 @@ def _class_sign(info: RasterInfo, number: int) -> str:
             tags[key.lower()] = text
     if tags.get("layer_type", "").lower() == "thematic" or _FLAG_TAGS & set(tags):
         return "(marked so in its tags)"
-    if _CATEGORY.search("".join(band.about.values())):
+    if _CATEGORY.search("".join(band.vrt_elements.values())):
         return "(names of categories)"
-    names = [band.about.get("Description", "")]
+    names = [band.vrt_elements.get("Description", "")]
     for key, text in tags.items():
         if key.endswith("name") or key == "description":
             names.append(text)
@@ -245,7 +245,7 @@ class _Look(NamedTuple):
     values: frozenset[float] = frozenset()
     """The few values."""
     is_unordered: bool = False
-    """The few values look like classes without a name; see ``choose_bands``."""
+    """The few values look like classes without a name; see ``choose_layout_by_pixels``."""
     are_numbers: bool = False
     """Many values look like numbers of things, such as parcels."""
     is_mixed: bool = False
@@ -340,7 +340,7 @@ def _disorder(indices: Array, counts: Array) -> float:
 
 
 def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
-    """Tell if few values lie beside each other like classes; see ``choose_bands``.
+    """Tell if few values lie beside each other like classes; see ``choose_layout_by_pixels``.
 
     ``pairs`` (n, n) counts neighbours by the indices of the lower and of the higher
     value.

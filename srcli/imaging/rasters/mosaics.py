@@ -111,7 +111,7 @@ class Mosaic:
             head = stream.read(_HEAD).lower()
             if head[:4] in (b"ii*\0", b"ii+\0", b"mm\0*", b"mm\0+"):
                 size_checks.check_tiff(
-                    self.path, size_checks.read_page(stream), stream, name
+                    self.path, size_checks.read_tiff_page(stream), stream, name
                 )
         if b"<vrtdataset" in head:
             self._open(name, str(Path(real).parent), (*chain, real))

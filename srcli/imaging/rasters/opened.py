@@ -9,9 +9,9 @@ from threading import Lock
 from typing import IO
 
 from srcli.files import open_input
-from srcli.imaging.photograph import check_unchanged, decoding, mark_source
+from srcli.imaging.photograph import check_unchanged, decoding_errors, input_id
 from srcli.imaging.rasters.opening import DatasetName, open_raster, reading_errors
-from srcli.imaging.rasters.size_checks import find_blanks
+from srcli.imaging.rasters.size_checks import find_sparse_blocks
 
 
 class OpenedRaster(AbstractContextManager["OpenedRaster"]):
@@ -28,13 +28,13 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
         with ExitStack() as files:
             if not isinstance(path, DatasetName):
                 # the system's error for a missing or forbidden file is clearer than GDAL's
-                with decoding(path):
+                with decoding_errors(path):
                     self._stream = files.enter_context(open_input(path))
-            self.mark = mark_source(path, self._stream)
-            """What is recorded of it in outputs; see ``mark_source``."""
+            self.input_id = input_id(path, self._stream)
+            """What is recorded of it in outputs; see ``input_id``."""
             self.dataset = open_raster(path, stream=self._stream)
             files.callback(self.dataset.close)
-            self.blanks = find_blanks(self.dataset, self._stream)
+            self.sparse_blocks = find_sparse_blocks(self.dataset, self._stream)
             self._files = files.pop_all()
 
     def check_unchanged(self) -> None:
@@ -45,7 +45,7 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
                 os.fstat(stream.fileno()), self.path.stat()
             ):
                 stream = None  # it was replaced by another file
-        check_unchanged(self.path, self.mark, stream)
+        check_unchanged(self.path, self.input_id, stream)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         """Become None on the way to another process, which opens the raster itself."""

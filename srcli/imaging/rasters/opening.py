@@ -26,10 +26,10 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.holding import reading
-from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
+from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding_errors
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, Mosaic
-from srcli.imaging.rasters.size_checks import check_held
+from srcli.imaging.rasters.size_checks import check_dataset_size
 from srcli.imaging.utf8_names import alias_of_file, real_name
 from srcli.threads import hold_setting
 
@@ -296,13 +296,13 @@ def open_raster(
         if container not in (None, path) and not is_packed:
             advice = f"give {container} itself to see what it holds"
     elif stream is None:
-        with decoding(path), open_input(path):
+        with decoding_errors(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
             keep_blocks(BLOCK_CACHE)
             dataset = _open_by_gdal(name, refused)
-            check_held(path, dataset, stream)
+            check_dataset_size(path, dataset, stream)
             _check_sources(path, dataset)
             _check_upright(path, dataset)
     except PictureError as error:

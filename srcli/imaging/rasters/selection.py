@@ -47,7 +47,7 @@ class BandLayout:
     alpha: int | None = None
     """Alpha band of the file, from 1; 0 for that of a colour table with transparent
     colours or a nodata value; None without one."""
-    alpha_place: int | None = None
+    alpha_position: int | None = None
     """Position of alpha among the bands of the output file, from 0; None is the
     last."""
     soft_alpha: tuple[float, float] | None = None
@@ -103,7 +103,7 @@ def choose_layout(
     All bands are numbered from 1, as in the file. ``bands`` are kept in this order,
     alpha if it is among them; None keeps all. ``rgb`` are red, green and blue; None
     takes those that the file interprets so, else the first three of three or four
-    bands, else none. See ``choose_bands`` for ``classes``.
+    bands, else none. See ``choose_layout_by_pixels`` for ``classes``.
     """
     selected = range(1, len(info.bands) + 1) if bands is None else bands
     _check_numbers(info, "--bidx", selected)
@@ -144,7 +144,7 @@ def choose_layout(
         ),
         groups=_groups(smooth, composite),
         alpha=alpha,
-        alpha_place=None if alpha is None else selected.index(alpha),
+        alpha_position=None if alpha is None else selected.index(alpha),
         outputs=tuple(outputs),
         notes=(note,) if note else (),
         dtype=_output_dtype(info, colour_bands, smooth, alpha),
@@ -163,13 +163,15 @@ def _shown_band(band: BandInfo, number: int, shown_as: Mapping[int, str]) -> Ban
 
 def _interpolated(band: BandInfo) -> BandInfo:
     """Return what is true of a band once it is interpolated: its values mean no classes."""
-    about = {key: text for key, text in band.about.items() if key not in LEGEND}
+    vrt_elements = {
+        key: text for key, text in band.vrt_elements.items() if key not in LEGEND
+    }
     if band.interpretation == "palette":
         # what interpolation makes of indices is gray, and needs all values of the dtype
         band = replace(band, interpretation="gray", bits=None)
     elif band.dtype.startswith("float"):
         band = replace(band, bits=None)
-    return replace(band, about=about)
+    return replace(band, vrt_elements=vrt_elements)
 
 
 def _groups(
@@ -264,7 +266,7 @@ def _described_colour(band: BandInfo) -> str:
 
     The numbers are those of Sentinel-2 and Landsat 8 and 9.
     """
-    text = re.sub("<[^>]*>", "", band.about.get("Description", "")).lower()
+    text = re.sub("<[^>]*>", "", band.vrt_elements.get("Description", "")).lower()
     words = re.findall("[a-z0-9]+", text)
     if "edge" in words or not words:
         return ""
@@ -355,7 +357,7 @@ def choose_window(
     width = min(requested.left + requested.width, info.width) - column
     if min(width, height) < 1:
         extent = f"has {info.width}x{info.height} pixels"
-        transform = info.place["transform"]
+        transform = info.georeference["transform"]
         if transform is not None:
             box = _bounding_box(transform, (0, 0, info.width, info.height))
             extent += f" and bounds {_list(box)}"
@@ -378,10 +380,10 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
         raise UsageError(
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
-    transform = info.place["transform"]
+    transform = info.georeference["transform"]
     if transform is None or transform.is_degenerate:
         georeference = "no place on the map"
-        if info.place["gcps"]:
+        if info.georeference["gcps"]:
             georeference = "ground control points only"
         raise PictureError(
             f"{info.path}: has {georeference}, so --bounds cannot be found; use --srcwin"

@@ -39,12 +39,12 @@ _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
 _PCIDSK_BLOCK = 512
 _PAGE = re.compile(r"GTIFF_DIR:(\d+):")
-_ZIPPED = re.compile(r"/vsizip/(.+?\.zip)/(.+)", re.IGNORECASE)
+_ZIP_MEMBER = re.compile(r"/vsizip/(.+?\.zip)/(.+)", re.IGNORECASE)
 _LARGEST_MEMBER = 2**28
 """Bytes of a file in an archive that is unpacked to look at its directory."""
 
 
-def check_held(
+def check_dataset_size(
     path: Path, dataset: DatasetReader, stream: IO[bytes] | None = None
 ) -> None:
     """Refuse an open raster whose files hold less than it claims.
@@ -62,19 +62,19 @@ def check_held(
 
 
 @dataclass(frozen=True)
-class Blanks:
+class SparseBlocks:
     """The blocks of a sparse TIFF that the file leaves out; they hold nodata, or else zeros."""
 
-    filled: Bools
+    present: Bools
     """(down, across): True for blocks that are there."""
     height: int
     """Pixels of a block, as ``width``."""
     width: int
 
     @property
-    def share(self) -> float:
+    def block_share(self) -> float:
         """Share of the blocks that are there."""
-        return float(self.filled.mean())
+        return float(self.present.mean())
 
     def cover(self, window: Window) -> bool:
         """Tell if a window of the file lies in blocks that are left out."""
@@ -82,12 +82,12 @@ class Blanks:
         right = window.left + window.width
         rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
         columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
-        return not self.filled[rows, columns].any()
+        return not self.present[rows, columns].any()
 
 
-def find_blanks(
+def find_sparse_blocks(
     dataset: DatasetReader, stream: IO[bytes] | None = None
-) -> Blanks | None:
+) -> SparseBlocks | None:
     """Return the blocks that a TIFF on disk leaves out, by its directory; None if it has all.
 
     ``stream`` is its file, where that is open already.
@@ -96,15 +96,17 @@ def find_blanks(
         return None
     with (
         suppress(OSError, ValueError, KeyError),
-        _stream_of(dataset.files[:1], stream) as file,
+        dataset_stream(dataset.files[:1], stream) as file,
     ):
-        blocks = size_checks.TiffBlocks.of(size_checks.read_page(file, _page(dataset)))
-        if blocks is not None and not blocks.filled().all():
-            return Blanks(blocks.filled(), blocks.height, blocks.width)
+        blocks = size_checks.TiffBlocks.from_tags(
+            size_checks.read_tiff_page(file, page_number(dataset))
+        )
+        if blocks is not None and not blocks.present().all():
+            return SparseBlocks(blocks.present(), blocks.height, blocks.width)
     return None
 
 
-def _page(dataset: DatasetReader) -> int:
+def page_number(dataset: DatasetReader) -> int:
     """Return which of the pictures in a TIFF was opened, from 0."""
     match = _PAGE.match(dataset.name)
     return int(match[1]) - 1 if match else 0
@@ -113,9 +115,11 @@ def _page(dataset: DatasetReader) -> int:
 def _check_tiff(path: Path, dataset: DatasetReader, stream: IO[bytes] | None) -> None:
     with (
         suppress(OSError, ValueError, KeyError),
-        _stream_of(dataset.files[:1], stream) as file,
+        dataset_stream(dataset.files[:1], stream) as file,
     ):
-        size_checks.check_tiff(path, size_checks.read_page(file, _page(dataset)), file)
+        size_checks.check_tiff(
+            path, size_checks.read_tiff_page(file, page_number(dataset)), file
+        )
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
@@ -131,7 +135,7 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
         _check_pcidsk(path, dataset)
     sizes: list[int] = []
     for name in dataset.files:
-        size = _size_of(name)
+        size = _file_size(name)
         if size is None:
             return
         sizes.append(size)
@@ -152,14 +156,16 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
 
 def _check_size(path: Path, size: int, needed: int) -> None:
     if size < needed:
-        raise size_checks.cut_short(path, f"{size:,} of its {needed:,} bytes are there")
+        raise size_checks.truncated_file(
+            path, f"{size:,} of its {needed:,} bytes are there"
+        )
 
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
     """Compare with the size that such a file states; its own tables may be larger than pixels."""
     with (
         suppress(OSError, ValueError, KeyError),
-        _stream_of(dataset.files[:1]) as stream,
+        dataset_stream(dataset.files[:1]) as stream,
     ):
         stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
         _check_size(path, stream.seek(0, os.SEEK_END), stated)
@@ -177,7 +183,7 @@ def _is_wrapped(dataset: DatasetReader) -> bool:
 def _check_netcdf(path: Path, dataset: DatasetReader) -> None:
     with (
         suppress(OSError, ValueError, struct.error, KeyError),
-        _stream_of(dataset.files[:1]) as stream,
+        dataset_stream(dataset.files[:1]) as stream,
     ):
         needed = _netcdf_bytes(stream)
         _check_size(path, stream.seek(0, os.SEEK_END), needed)
@@ -271,7 +277,7 @@ class _NetcdfHeader:
 
 
 @contextmanager
-def _stream_of(
+def dataset_stream(
     names: list[str], stream: IO[bytes] | None = None
 ) -> Iterator[IO[bytes]]:
     """Open a file of a dataset; an OSError is raised for what is neither on disk nor in a zip."""
@@ -279,7 +285,7 @@ def _stream_of(
         yield stream
         return
     name = names[0] if names else ""
-    member = _ZIPPED.fullmatch(name)
+    member = _ZIP_MEMBER.fullmatch(name)
     if member is None:
         with open_input(Path(name)) as stream:
             yield stream
@@ -291,9 +297,9 @@ def _stream_of(
             yield unpacked
 
 
-def _size_of(name: str) -> int | None:
+def _file_size(name: str) -> int | None:
     """Return the bytes of a file of a dataset, unpacked; None if that cannot be told."""
-    member = _ZIPPED.fullmatch(name)
+    member = _ZIP_MEMBER.fullmatch(name)
     with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
         if member is None and name.lower().endswith(".zip"):
             return None  # whose member GDAL reads by itself

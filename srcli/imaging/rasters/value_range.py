@@ -13,7 +13,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.arrays import Array
 from srcli.imaging.colour import are_gray
-from srcli.imaging.condition import Condition, judge
+from srcli.imaging.condition import Condition, classify_condition
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, spread_windows
@@ -94,7 +94,7 @@ def _highest_value(layout: BandLayout) -> float | None:
     return float(2**fewest - 1)
 
 
-def judge_raster(
+def classify_raster_condition(
     info: RasterInfo, layout: BandLayout, window: Window
 ) -> Condition | Literal[""]:
     """Say in one word what most of an aerial picture has gone through: RGB of 8 bits, no palette.
@@ -111,7 +111,7 @@ def judge_raster(
         for area in spread_windows(source, side=512, along=3):
             decoded = source.decode(area)
             if decoded.valid.all():
-                conditions[judge(decoded.pixels[:, :, rgb])] += 1
+                conditions[classify_condition(decoded.pixels[:, :, rgb])] += 1
     del conditions["drawing"]
     if 2 * conditions["clean"] >= conditions.total():
         return "clean"
@@ -158,7 +158,7 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
         factors = [1]
         # overviews may be averages of values and of fills that the file does not
         # declare
-        if not source.masked and not any(band.fills for band in info.bands):
+        if not source.masked and not any(band.undeclared_nodata for band in info.bands):
             factors += sorted(source.dataset.overviews(1))
         for factor in factors:
             shape = (max(source.height // factor, 1), max(source.width // factor, 1))

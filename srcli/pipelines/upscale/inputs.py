@@ -29,7 +29,7 @@ from srcli.imaging.photograph import (
     Provenance,
     format_of_content,
     format_of_suffix,
-    mark_source,
+    input_id,
 )
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
@@ -383,7 +383,7 @@ def _compare(
     differs = False
     if record.source:
         extension, path, content = record.source.split(" ")
-        extension_now, path_now, content_now = mark_source(item.source).split(" ")
+        extension_now, path_now, content_now = input_id(item.source).split(" ")
         is_moved = path != path_now
         differs = is_moved
         if content and content_now:

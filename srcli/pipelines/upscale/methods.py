@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from srcli.imaging.rasters.bicubic_bands import (
     NETWORK_ERROR,
-    find_measurements,
+    find_measurement_bands,
     find_wide_bands,
 )
 
@@ -66,7 +66,7 @@ def choose_method(
     for group in layout.groups:  # which go together
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
-    measured = find_measurements(info, layout, window, values)
+    measured = find_measurement_bands(info, layout, window, values)
     measured = [index for index in measured if index not in interpolated]
     if measured:
         remarks.append(

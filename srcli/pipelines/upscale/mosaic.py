@@ -22,19 +22,19 @@ import numpy as np
 
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import attributes_for, hidden_name, write_whole
-from srcli.imaging.photograph import Photograph, Picture, mark_source
+from srcli.imaging.photograph import Photograph, Picture, input_id
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
     BandInfo,
-    enlarge_place,
+    enlarge_georeference,
     info_of,
     read_info,
 )
-from srcli.imaging.rasters.merging import Piece, describe_mosaic, merge_parts
+from srcli.imaging.rasters.merging import MosaicFile, describe_mosaic, merge_parts
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import open_raster, reading_errors
-from srcli.imaging.rasters.output import DRIVERS, OutputProfile, make_output
+from srcli.imaging.rasters.output import DRIVERS, OutputProfile, derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.selection import choose_layout, choose_window
@@ -62,7 +62,7 @@ class Tile:
     """One file of a mosaic."""
 
     item: Item
-    piece: Piece
+    piece: MosaicFile
     features: dict[str, str]
     """What all tiles of a mosaic agree in, by names for the user."""
     picture: Picture | None = None
@@ -289,14 +289,14 @@ def _read_map_tile(item: Item) -> Tile:
         elements = [{"ColorTableComponent": f"{number}"} for number in range(1, 5)]
     height = picture.height
     width = picture.width
-    piece = Piece(
+    piece = MosaicFile(
         file=item.source.absolute(),
         top=int(item.source.stem) * height,
         left=int(item.source.parent.name) * width,
         height=height,
         width=width,
         bands=bands,
-        more=[*elements, {}],
+        source_elements=[*elements, {}],
     )
     features = {"size": f"{width}x{height}"}
     return Tile(item=item, piece=piece, features=features, picture=picture)
@@ -348,14 +348,14 @@ def _read_sheet(item: Item) -> Tile:
             else:
                 kinds.append(dtype)
                 elements.append(element)
-        piece = Piece(
+        piece = MosaicFile(
             file=item.source.absolute(),
             top=row,
             left=column,
             height=dataset.height,
             width=dataset.width,
             bands=[*map(str, dataset.indexes), "mask,1"],
-            more=[*elements, {"NODATA": "0"}],
+            source_elements=[*elements, {"NODATA": "0"}],
         )
         features = {
             "coordinate system": str(dataset.crs),
@@ -390,7 +390,7 @@ def _describe(tiles: Sequence[Tile]) -> bytes:
         bands=bands,
         mask=has_mask,
         nodata=nodata,
-        place=enlarge_place(info.place, corner, 1),
+        georeference=enlarge_georeference(info.georeference, corner, 1),
     )
     return describe_mosaic(output, pieces)
 
@@ -459,15 +459,15 @@ def _write_sheet(
         outputs = []
         for band, number in zip(layout.outputs, numbers, strict=True):
             sheet_band = sheet.band(number)
-            about = dict(sheet_band.about)
-            for element in LEGEND - band.about.keys():
+            about = dict(sheet_band.vrt_elements)
+            for element in LEGEND - band.vrt_elements.keys():
                 about.pop(element, None)
-            outputs.append(replace(band, tags=sheet_band.tags, about=about))
+            outputs.append(replace(band, tags=sheet_band.tags, vrt_elements=about))
         layout = replace(layout, outputs=tuple(outputs))
-    output_options = options.output(item.format, mark_source(item.source))
-    output = make_output(named, layout, window, 1, output_options)
+    output_options = options.output(item.format, input_id(item.source))
+    output = derive_profile(named, layout, window, 1, output_options)
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
-    output.place = enlarge_place(sheet.place, size, options.scale)
+    output.georeference = enlarge_georeference(sheet.georeference, size, options.scale)
     source = RasterSource(info, layout, window)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), source, 1)

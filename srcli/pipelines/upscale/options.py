@@ -19,7 +19,7 @@ from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
 from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.output import OutputOptions
-from srcli.imaging.resize import UNBOUNDED, Box, times
+from srcli.imaging.resize import UNBOUNDED, Box, scale_size
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import (
@@ -150,7 +150,7 @@ class UpscaleOptions:
         if isinstance(self.size, Box):
             return self.size.filled(height, width)
         factor = self.size or Fraction(self.scale)
-        return self.fit.fitted(*times((height, width), factor))
+        return self.fit.fitted(*scale_size((height, width), factor))
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
         """Return the scales, one or two, that make a photograph so large, or as near as can be."""
@@ -241,7 +241,7 @@ class UpscaleOptions:
         )
 
     def output(self, format: str, mark: str) -> OutputOptions:
-        """Return the options of the raster that is made of an input; see ``mark_source``."""
+        """Return the options of the raster that is made of an input; see ``input_id``."""
         made_by = self.made_by(mark) if self.records else None
         return replace(
             self.raster, format=format, quality=self.quality, provenance=made_by

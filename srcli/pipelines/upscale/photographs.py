@@ -20,7 +20,7 @@ from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
-from srcli.imaging.condition import judge
+from srcli.imaging.condition import classify_condition
 from srcli.imaging.metadata import exif
 from srcli.imaging.photograph import (
     FORMATS,
@@ -32,9 +32,9 @@ from srcli.imaging.photograph import (
 )
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
 from srcli.imaging.writing import (
-    LOSSLESS,
+    LOSSLESS_QUALITY,
     check_writable,
-    is_kept,
+    keeps_animation,
     lost_metadata,
     write_animation,
     write_photograph,
@@ -122,7 +122,7 @@ def choose_model(
     """
     if not options.auto:
         return options.model, ""
-    condition: str = judge(photograph.pixels)
+    condition: str = classify_condition(photograph.pixels)
     if condition == "clean" and file_format == "jpg":
         condition = "saved"
     return options.model_for(condition), condition
@@ -219,7 +219,7 @@ class PhotographRun:
                         "rasters; a photograph that is named itself is upscaled as a raster"
                     )
                     ignored = []  # it is told once
-                if is_kept(picture, item.format):
+                if keeps_animation(picture, item.format):
                     animations.append((item, picture))
                 else:
                     yield item, picture
@@ -398,10 +398,10 @@ def writing_options(
     item: Item, picture: Picture, options: UpscaleOptions
 ) -> dict[str, Any]:
     """Return what outputs are written with; refuse inputs that have changed since."""
-    check_unchanged(item.source, picture.mark)
+    check_unchanged(item.source, picture.input_id)
     quality = options.quality
     if quality is None and item.format == "webp" and picture.lossless:
-        quality = LOSSLESS
+        quality = LOSSLESS_QUALITY
     attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
     return {"fmt": item.format, "quality": quality, "attributes": attributes}
 
@@ -414,7 +414,7 @@ def kept_metadata(
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
     if not options.records:
         return metadata
-    made_by = options.made_by(picture.mark, model, photograph=True)
+    made_by = options.made_by(picture.input_id, model, photograph=True)
     earlier = metadata.software or exif.software(metadata.exif)
     return replace(metadata, software=made_by.software(earlier))
 
@@ -442,11 +442,11 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the pictures of an animation wait on the disk for the last one
-    if is_kept(picture, item.format):
+    if keeps_animation(picture, item.format):
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
-        if picture.has_default:
+        if picture.has_default_image:
             text = "its picture for programs without animation is left out"
             warnings = (*warnings, text)
     if height < picture.height or width < picture.width:

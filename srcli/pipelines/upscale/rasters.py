@@ -141,7 +141,7 @@ class MakingStep:
             engine = make_raster_engine(plan, pool, gray=self.measurement.is_gray)
             rows_read = self.grid.tile_height
         with plan.open(rows_read) as source:
-            source.zero_is_black = all(low == 0 for low, _ in plan.values.ranges)
+            source.keeps_zeros = all(low == 0 for low, _ in plan.values.ranges)
             # those that are there were made by a worker that was lost
             for run in self._write_blanks(source, task):
                 writer = PartWriter(plan.parts, run, source, scale)
@@ -187,11 +187,11 @@ class MakingStep:
         """
         plan = self.plan
         missing = plan.parts.missing(self.runs)
-        if plan.info.filled == 1 or plan.output.mask:
+        if plan.info.block_share == 1 or plan.output.mask:
             return missing
         for run in missing:
             for number in run:
-                if source.is_blank(self._rows_of(number, source)):
+                if source.is_left_out(self._rows_of(number, source)):
                     plan.parts.add(number, b"")
         still_missing = plan.parts.missing(self.runs)
         blank_rows = replace(self, runs=missing).tile_row_count

@@ -166,7 +166,7 @@ def test_a_world_file_beside_a_picture(tmp_path, name, form):
     assert raster_reason(path) is None
     path.with_suffix(f".{world}").write_text(WORLD)
     assert raster_reason(path) == "a place on the map, by a file beside it"
-    assert read_info(path).place["transform"]
+    assert read_info(path).georeference["transform"]
 
 
 def sensor_model():
