@@ -360,3 +360,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def checksum(data: bytes | memoryview) -> str:
+    """Return the CRC-32 of bytes in eight hexadecimal digits."""
+    return f"{zlib.crc32(data):08x}"

@@ -23,7 +23,7 @@ from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.arrays import Array
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
-from srcli.imaging.photograph import READABLE_SUFFIXES
+from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale, resize, to_dtype
 

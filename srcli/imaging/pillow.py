@@ -23,12 +23,13 @@ from PIL import Image, ImageCms
 from srcli.errors import PictureError
 from srcli.imaging import isobmff, jxl, size_checks
 from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.colour_spaces import ColourSpace
 from srcli.imaging.metadata.exif import PREFIX, is_adobe_rgb
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
-from srcli.imaging.photograph import DAMAGE, Metadata, Picture
+from srcli.imaging.photograph import Metadata, Picture
 
 _Reader = Callable[[IO[bytes]], Image.Image]
 

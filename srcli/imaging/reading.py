@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -14,28 +13,15 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import pillow, png, tiff, vips
 from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import decoding_errors
+from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
-from srcli.imaging.photograph import (
-    FORMATS,
-    LARGEST_AREA,
-    NAME,
-    Photograph,
-    Picture,
-    Provenance,
-    decoding_errors,
-    format_of_content,
-    input_id,
-)
-
-_SOFTWARE = re.compile(
-    r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
-    r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
-    r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?))?\)"
-)
+from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.provenance import Provenance, input_id, parse_provenance
 
 
 def read_photograph(source: Path | Picture) -> Photograph:
@@ -162,8 +148,9 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
     world files. Rasters made of other files are no pictures if they are to be
     ``confined``.
     """
+    from srcli.imaging.rasters.dataset_names import DatasetName
     from srcli.imaging.rasters.info import companion_reason
-    from srcli.imaging.rasters.opening import DatasetName, open_by_gdal
+    from srcli.imaging.rasters.opening import open_by_gdal
 
     if not isinstance(path, DatasetName):
         with decoding_errors(path), open_input(path) as stream:
@@ -241,11 +228,4 @@ def read_provenance(path: Path) -> Provenance | None:
     except PictureError:
         return None
     software = metadata.software or exif.software(metadata.exif)
-    last_entry = software.strip().rpartition(f"; {NAME} ")[2]
-    match = _SOFTWARE.fullmatch(last_entry.removeprefix(f"{NAME} "))
-    if match is None:
-        return None
-    fields: dict[str, Any] = match.groupdict("")
-    fields["scale"] = int(fields["scale"])
-    fields["auto"] = bool(fields["auto"])
-    return Provenance(**fields)
+    return parse_provenance(software)

@@ -41,14 +41,14 @@ _FAR = 2**60
 _SEPARATE = 2
 _YCBCR = 6
 _OLD_JPEG = 6
-_DEFLATE_RATIO = 1032
+DEFLATE_RATIO = 1032
 _LZW_RATIO = 4096
 _BEST_RATIOS = {
     1: 1,
     5: _LZW_RATIO,
     7: 2048,
-    8: _DEFLATE_RATIO,
-    32946: _DEFLATE_RATIO,
+    8: DEFLATE_RATIO,
+    32946: DEFLATE_RATIO,
     32773: 64,
 }
 """Most bytes that one byte unpacks to, by TIFF's numbers of compressions."""
@@ -289,7 +289,7 @@ def check_png(
     for width, height in sides:
         needed += (-(-width * bits // 8) + 1) * height
         pixels += width * height
-    if needed > size * _DEFLATE_RATIO:
+    if needed > size * DEFLATE_RATIO:
         _check_pixel_count(path, pixels, 0, size)
 
 

@@ -22,9 +22,10 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging import pillow, size_checks, vips
 from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
 from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Metadata, Picture
+from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
 

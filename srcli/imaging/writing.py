@@ -25,17 +25,12 @@ from srcli.files import (
 )
 from srcli.imaging import pillow, png, tiff, vips
 from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import DAMAGE
+from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
-from srcli.imaging.photograph import (
-    DAMAGE,
-    FORMATS,
-    Format,
-    Metadata,
-    Photograph,
-    Picture,
-)
+from srcli.imaging.photograph import Metadata, Photograph, Picture
 from srcli.imaging.resize import to_dtype, white_level
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import torch
 
 import srcli
 from srcli.files import cache_folder
-from srcli.imaging.photograph import FORMATS
+from srcli.imaging.formats import FORMATS
 from srcli.inference.device import choose_device, half_type
 from srcli.layers.onednn import describe_convolutions
 from srcli.machine import describe_machine, free_memory, processor_count

@@ -13,10 +13,11 @@ from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 from srcli.errors import PictureError
 from srcli.imaging import tiff
 from srcli.imaging.arrays import empty_array, release
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.exif import SOFTWARE, read_main, software, with_texts
 from srcli.imaging.metadata.fitting import fit_exif
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import FORMATS, Metadata, Photograph
+from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.pillow import decode_pixels
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph

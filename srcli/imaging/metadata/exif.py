@@ -33,10 +33,8 @@ _NUMPY_TYPES = {
     11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
 _RATIONAL_TYPES = frozenset({5, 10})
-_VALUE_BYTES = {
-    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8,
-    17: 8, 18: 8,
-}  # fmt: skip
+_VALUE_BYTES = {code: np.dtype(name).itemsize for code, name in _NUMPY_TYPES.items()}
+_VALUE_BYTES |= dict.fromkeys(_RATIONAL_TYPES, 8)
 """Bytes of a value of each TIFF type."""
 _OFFSET_TYPES = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096

@@ -7,12 +7,13 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.exif import PREFIX
-from srcli.imaging.photograph import FORMATS, Metadata
+from srcli.imaging.photograph import Metadata
+from srcli.imaging.size_checks import DEFLATE_RATIO
 
 TEXT_CHUNKS = (b"iTXt", b"tEXt", b"zTXt")
 """Types of the chunks that hold texts."""
-_BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
 _MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
 _LARGEST_KEPT = 2**20
@@ -67,7 +68,7 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
             else:
                 left_out.add(keyword)
         except (IndexError, ValueError, zlib.error):
-            room -= min(limit, len(content) * _BEST_DEFLATE_RATIO)
+            room -= min(limit, len(content) * DEFLATE_RATIO)
             left_out.add(content.partition(b"\0")[0].decode("latin-1"))
     if "iptc" in profiles:
         notes.append("IPTC captions left out")

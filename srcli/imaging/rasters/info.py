@@ -20,11 +20,10 @@ from srcli.files import open_input
 from srcli.imaging.isobmff import read_jp2_colours
 from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.opening import (
-    DatasetName,
+    OpenedRaster,
     dataset_files,
-    for_shell,
     gdal_errors,
     reading_errors,
 )

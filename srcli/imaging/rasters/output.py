@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.photograph import FORMATS, Provenance
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,

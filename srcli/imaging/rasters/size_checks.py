@@ -6,14 +6,12 @@ lack as zeros without a word, and others for minutes up to the row that is missi
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import struct
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -21,9 +19,8 @@ import numpy as np
 
 from srcli.files import open_input
 from srcli.imaging import size_checks
-from srcli.imaging.arrays import Bools
-from srcli.imaging.photograph import format_of_content
-from srcli.ports.image import Window
+from srcli.imaging.formats import format_of_content
+from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -59,51 +56,6 @@ def check_dataset_size(
         _check_netcdf(path, dataset)
     elif dataset.driver in _RAW_DRIVERS:
         _check_raw(path, dataset)
-
-
-@dataclass(frozen=True)
-class SparseBlocks:
-    """The blocks of a sparse TIFF that the file leaves out; they hold nodata, or else zeros."""
-
-    present: Bools
-    """(down, across): True for blocks that are there."""
-    height: int
-    """Pixels of a block, as ``width``."""
-    width: int
-
-    @property
-    def block_share(self) -> float:
-        """Share of the blocks that are there."""
-        return float(self.present.mean())
-
-    def cover(self, window: Window) -> bool:
-        """Tell if a window of the file lies in blocks that are left out."""
-        bottom = window.top + window.height
-        right = window.left + window.width
-        rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
-        columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
-        return not self.present[rows, columns].any()
-
-
-def find_sparse_blocks(
-    dataset: DatasetReader, stream: IO[bytes] | None = None
-) -> SparseBlocks | None:
-    """Return the blocks that a TIFF on disk leaves out, by its directory; None if it has all.
-
-    ``stream`` is its file, where that is open already.
-    """
-    if dataset.driver not in ("GTiff", "COG"):
-        return None
-    with (
-        suppress(OSError, ValueError, KeyError),
-        dataset_stream(dataset.files[:1], stream) as file,
-    ):
-        blocks = size_checks.TiffBlocks.from_tags(
-            size_checks.read_tiff_page(file, page_number(dataset))
-        )
-        if blocks is not None and not blocks.present().all():
-            return SparseBlocks(blocks.present(), blocks.height, blocks.width)
-    return None
 
 
 def page_number(dataset: DatasetReader) -> int:
@@ -185,95 +137,8 @@ def _check_netcdf(path: Path, dataset: DatasetReader) -> None:
         suppress(OSError, ValueError, struct.error, KeyError),
         dataset_stream(dataset.files[:1]) as stream,
     ):
-        needed = _netcdf_bytes(stream)
+        needed = netcdf_bytes_needed(stream)
         _check_size(path, stream.seek(0, os.SEEK_END), needed)
-
-
-_NETCDF_NUMBERS = {
-    b"CDF\1": (">i", ">i"),
-    b"CDF\2": (">i", ">q"),
-    b"CDF\5": (">q", ">q"),
-}
-"""Formats of counts and of offsets in classic NetCDF by its first bytes."""
-
-
-def _netcdf_bytes(stream: IO[bytes]) -> int:
-    """Return the bytes that a classic NetCDF file needs; 0 for HDF5, which GDAL reads strictly."""
-    formats = _NETCDF_NUMBERS.get(stream.read(4))
-    if formats is None:
-        return 0
-    count, offset = map(struct.Struct, formats)
-    return _NetcdfHeader(stream, count, offset).bytes_needed()
-
-
-_NETCDF_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 8, 7: 1, 8: 2, 9: 4, 10: 8, 11: 8}
-"""Bytes of a value of classic NetCDF by its type."""
-
-
-class _NetcdfHeader:
-    """The header of a classic NetCDF file, behind its first four bytes."""
-
-    def __init__(
-        self, stream: IO[bytes], count: struct.Struct, offset: struct.Struct
-    ) -> None:
-        self._stream = stream
-        self._count = count
-        self._offset = offset
-
-    def bytes_needed(self) -> int:
-        """Return where the last variable ends; of records up to the last one."""
-        record_count = max(self._number(), 0)  # -1 is not known
-        lengths = [self._dimension() for _ in range(self._list())]
-        self._skip_attributes()
-        end = 0
-        record_size = 0
-        first_record = 0
-        for _ in range(self._list()):
-            self._skip_name()
-            shape = [lengths[self._number()] for _ in range(self._number())]
-            self._skip_attributes()
-            value_size = _NETCDF_BYTES[self._type()]
-            self._number()  # the variable's size, which is not reliable
-            (begin,) = self._offset.unpack(self._stream.read(self._offset.size))
-            if shape[:1] == [0]:  # it grows with the records
-                size = value_size * math.prod(shape[1:])
-                record_size += -(-size // 4) * 4
-                first_record = min(first_record, begin) if first_record else begin
-            else:
-                end = max(end, begin + value_size * math.prod(shape))
-        if record_count and record_size:
-            # the last record need not be filled up to four bytes
-            end = max(end, first_record + record_count * record_size - 3)
-        return end
-
-    def _number(self) -> int:
-        (value,) = self._count.unpack(self._stream.read(self._count.size))
-        return int(value)
-
-    def _type(self) -> int:
-        return int.from_bytes(self._stream.read(4))
-
-    def _list(self) -> int:
-        """Return the length of a list, behind the word that says of what it is."""
-        self._type()
-        length = self._number()
-        if not 0 <= length < 2**16:
-            raise ValueError("a list of impossible length")
-        return length
-
-    def _skip_name(self) -> None:
-        length = self._number()
-        self._stream.seek(-(-length // 4) * 4, os.SEEK_CUR)
-
-    def _dimension(self) -> int:
-        self._skip_name()
-        return self._number()
-
-    def _skip_attributes(self) -> None:
-        for _ in range(self._list()):
-            self._skip_name()
-            size = _NETCDF_BYTES[self._type()] * self._number()
-            self._stream.seek(-(-size // 4) * 4, os.SEEK_CUR)
 
 
 @contextmanager

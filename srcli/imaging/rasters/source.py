@@ -12,8 +12,12 @@ import numpy as np
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_nodata
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, reading_errors
+from srcli.imaging.rasters.opening import (
+    BLOCK_CACHE,
+    OpenedRaster,
+    keep_blocks,
+    reading_errors,
+)
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports.image import Window
 

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
-from srcli.imaging.photograph import Photograph, format_of_suffix
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import decode_pixels, quiet_pillow, to_image
 from srcli.imaging.reading import read_photograph
 from srcli.inference.building import cached_pool, choose_tiling, run_one

@@ -22,7 +22,8 @@ import numpy as np
 
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import attributes_for, hidden_name, write_whole
-from srcli.imaging.photograph import Photograph, Picture, input_id
+from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.provenance import input_id
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
@@ -32,8 +33,7 @@ from srcli.imaging.rasters.info import (
     read_info,
 )
 from srcli.imaging.rasters.merging import MosaicFile, describe_mosaic, merge_parts
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import open_raster, reading_errors
+from srcli.imaging.rasters.opening import OpenedRaster, open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputProfile, derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts

@@ -15,7 +15,8 @@ from typing import Literal
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
-from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
+from srcli.imaging.formats import FORMATS, format_of_suffix
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.output import OutputOptions

@@ -21,15 +21,10 @@ from srcli.files import attributes_for
 from srcli.holding import begin
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.condition import classify_condition
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata import exif
-from srcli.imaging.photograph import (
-    FORMATS,
-    LARGEST_AREA,
-    Metadata,
-    Photograph,
-    Picture,
-    check_unchanged,
-)
+from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
 from srcli.imaging.writing import (
     LOSSLESS_QUALITY,

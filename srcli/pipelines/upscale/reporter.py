@@ -22,7 +22,7 @@ from srcli.errors import (
 )
 from srcli.files import explain_os_error, free_disk
 from srcli.holding import announce, history
-from srcli.imaging.rasters.opening import as_input
+from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 

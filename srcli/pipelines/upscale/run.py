@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from srcli.holding import begin, history
 from srcli.imaging.rasters.merging import try_creation_options
-from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.writing import keeps_animation, lost_metadata
 from srcli.inference.building import EnginePool

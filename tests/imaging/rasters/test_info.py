@@ -6,8 +6,8 @@ from PIL import Image
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.dataset_names import as_input
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.opening import as_input
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 
 SOURCE = SIMPLE.format(name="a.tif", relative=1)

@@ -13,7 +13,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.photograph import Provenance
+from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.info import (
     BandInfo,
     coordinates,
