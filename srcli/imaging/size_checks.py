@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError
 from srcli.imaging.arrays import Bools
 from srcli.imaging.metadata.exif import TEXT, Tags, read_directory, read_start
+from srcli.ports.image import Window
 
 _WIDTH = 256
 _HEIGHT = 257
@@ -241,11 +243,19 @@ class TiffBlocks:
             return np.where(offsets > 0, self.unpacked, 0)
         return np.where(offsets > 0, sizes, 0)
 
+    @cached_property
     def present(self) -> Bools:
-        """Return (down, across): True for blocks that hold something in any band."""
-        stored = self.stored[: self.count]
-        planes = stored.reshape(self.planes, self.down, self.across)
+        """(down, across): True for blocks that hold something in any band."""
+        planes = self.stored.reshape(self.planes, self.down, self.across)
         return np.asarray((planes > 0).any(axis=0))
+
+    def are_left_out(self, window: Window) -> bool:
+        """Tell if all blocks of a window are left out; they hold nodata, or else zeros."""
+        bottom = window.top + window.height
+        right = window.left + window.width
+        rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
+        columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
+        return not self.present[rows, columns].any()
 
 
 _INTEGER_TYPES = {3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}

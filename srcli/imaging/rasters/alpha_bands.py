@@ -75,10 +75,8 @@ def check_alpha_bands(
         f"band {','.join(data)} is called alpha, but has the values of data, such as near "
         "infrared: enlarged as data; --alpha yes if it is transparency"
     )
-    transparency = Transparency(replace(info, bands=tuple(bands)), soft=soft)
-    if mode == "auto":
-        return replace(transparency, notes=(note,))
-    return transparency
+    notes = (note,) if mode == "auto" else ()
+    return Transparency(replace(info, bands=tuple(bands)), notes, soft)
 
 
 def _sample(info: RasterInfo, window: Window, band: int) -> Array:

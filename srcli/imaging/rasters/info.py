@@ -138,7 +138,9 @@ def info_of(
     path = opened.path
     dataset = opened.dataset
     with reading_errors(path, "its header cannot be read"):
-        _check(path, dataset)
+        problem = _problem(path, dataset)
+        if problem:
+            raise PictureError(f"{path}: {problem}")
         notes = []
         if dataset.subdatasets:
             names = _subdatasets(path, dataset)
@@ -150,9 +152,9 @@ def info_of(
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
-        block_share = (
-            1.0 if opened.sparse_blocks is None else opened.sparse_blocks.block_share
-        )
+        block_share = 1.0
+        if opened.sparse_blocks is not None:
+            block_share = float(opened.sparse_blocks.present.mean())
         palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
@@ -273,13 +275,6 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
     )
-
-
-def _check(path: Path, dataset: DatasetReader) -> None:
-    """Refuse a raster without bands, with too many, or with values of unknown meaning."""
-    problem = _problem(path, dataset)
-    if problem:
-        raise PictureError(f"{path}: {problem}")
 
 
 def _problem(path: Path, dataset: DatasetReader) -> str:

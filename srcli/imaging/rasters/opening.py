@@ -36,8 +36,7 @@ from srcli.imaging.rasters.dataset_names import (
     is_remote,
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, Mosaic
-from srcli.imaging.rasters.size_checks import check_dataset_size
-from srcli.imaging.rasters.sparse import find_sparse_blocks
+from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.utf8_names import alias_of_file, real_name
 from srcli.threads import hold_setting
 

@@ -168,13 +168,9 @@ class PartWriter:
         Infinite values stay what they are, and under an alpha of 0 floats stay finite.
         """
         nodata = self._source.layout.nodata
-        empty: float = 0
-        if self._source.dtype.kind == "f":
-            empty = np.nan
-        if nodata is not None:
-            empty = nodata
         if self._source.dtype.kind != "f":
-            return empty
+            return nodata or 0
+        empty = np.nan if nodata is None else nodata
         pixels = decoded.pixels[:, :, self._source.smooth]
         infinite = np.isinf(pixels)
         has_hidden = nodata is None and decoded.alpha is not None

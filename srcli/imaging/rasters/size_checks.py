@@ -35,6 +35,7 @@ _RAW_DRIVERS = frozenset({
 _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
 _PCIDSK_BLOCK = 512
+TIFF_DRIVERS = ("GTiff", "COG")
 _PAGE = re.compile(r"GTIFF_DIR:(\d+):")
 _ZIP_MEMBER = re.compile(r"/vsizip/(.+?\.zip)/(.+)", re.IGNORECASE)
 _LARGEST_MEMBER = 2**28
@@ -50,28 +51,44 @@ def check_dataset_size(
     """
     if not dataset.count:
         return
-    if dataset.driver in ("GTiff", "COG"):
-        _check_tiff(path, dataset, stream)
-    elif dataset.driver == "netCDF":
-        _check_netcdf(path, dataset)
-    elif dataset.driver in _RAW_DRIVERS:
+    if dataset.driver in _RAW_DRIVERS:
         _check_raw(path, dataset)
+    elif dataset.driver in (*TIFF_DRIVERS, "netCDF"):
+        with (
+            suppress(OSError, ValueError, struct.error, KeyError),
+            _open_file(dataset, stream) as file,
+        ):
+            if dataset.driver == "netCDF":
+                needed = netcdf_bytes_needed(file)
+                _check_size(path, file.seek(0, os.SEEK_END), needed)
+            else:
+                tags = size_checks.read_tiff_page(file, _page_number(dataset))
+                size_checks.check_tiff(path, tags, file)
 
 
-def page_number(dataset: DatasetReader) -> int:
+def find_sparse_blocks(
+    dataset: DatasetReader, stream: IO[bytes] | None = None
+) -> size_checks.TiffBlocks | None:
+    """Return the blocks of a sparse TIFF, which leaves some out; None if it has all.
+
+    ``stream`` is its file, where that is open already.
+    """
+    if dataset.driver in TIFF_DRIVERS:
+        with (
+            suppress(OSError, ValueError, KeyError),
+            _open_file(dataset, stream) as file,
+        ):
+            tags = size_checks.read_tiff_page(file, _page_number(dataset))
+            blocks = size_checks.TiffBlocks.from_tags(tags)
+            if blocks is not None and not blocks.present.all():
+                return blocks
+    return None
+
+
+def _page_number(dataset: DatasetReader) -> int:
     """Return which of the pictures in a TIFF was opened, from 0."""
     match = _PAGE.match(dataset.name)
     return int(match[1]) - 1 if match else 0
-
-
-def _check_tiff(path: Path, dataset: DatasetReader, stream: IO[bytes] | None) -> None:
-    with (
-        suppress(OSError, ValueError, KeyError),
-        dataset_stream(dataset.files[:1], stream) as file,
-    ):
-        size_checks.check_tiff(
-            path, size_checks.read_tiff_page(file, page_number(dataset)), file
-        )
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
@@ -117,7 +134,7 @@ def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
     """Compare with the size that such a file states; its own tables may be larger than pixels."""
     with (
         suppress(OSError, ValueError, KeyError),
-        dataset_stream(dataset.files[:1]) as stream,
+        _open_file(dataset) as stream,
     ):
         stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
         _check_size(path, stream.seek(0, os.SEEK_END), stated)
@@ -132,24 +149,16 @@ def _is_wrapped(dataset: DatasetReader) -> bool:
     return False
 
 
-def _check_netcdf(path: Path, dataset: DatasetReader) -> None:
-    with (
-        suppress(OSError, ValueError, struct.error, KeyError),
-        dataset_stream(dataset.files[:1]) as stream,
-    ):
-        needed = netcdf_bytes_needed(stream)
-        _check_size(path, stream.seek(0, os.SEEK_END), needed)
-
-
 @contextmanager
-def dataset_stream(
-    names: list[str], stream: IO[bytes] | None = None
+def _open_file(
+    dataset: DatasetReader, stream: IO[bytes] | None = None
 ) -> Iterator[IO[bytes]]:
-    """Open a file of a dataset; an OSError is raised for what is neither on disk nor in a zip."""
+    """Open the first file of a dataset; OSError for what is neither on disk nor in a zip."""
     if stream is not None:
+        stream.seek(0)
         yield stream
         return
-    name = names[0] if names else ""
+    name = next(iter(dataset.files), "")
     member = _ZIP_MEMBER.fullmatch(name)
     if member is None:
         with open_input(Path(name)) as stream:

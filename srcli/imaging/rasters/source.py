@@ -107,7 +107,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         stays_zero = self._left_out_is_zero and self.keeps_zeros
         if not (self._left_out_is_empty or stays_zero):
             return False
-        return sparse_blocks.cover(self._in_file(window))
+        return sparse_blocks.are_left_out(self._in_file(window))
 
     def _in_file(self, window: Window) -> Window:
         """Return a window as it is counted from the upper left corner of the file."""

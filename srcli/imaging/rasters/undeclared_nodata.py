@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
-from srcli.imaging.rasters.info import BandInfo, RasterInfo
+from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import is_nodata
 from srcli.imaging.rasters.plateaus import NEIGHBOURS
 from srcli.imaging.rasters.selection import choose_layout
@@ -70,7 +70,11 @@ def find_undeclared_nodata(
     bands = list(info.bands)
     bands_by_text: defaultdict[str, list[str]] = defaultdict(list)
     for number, values in sorted(fill_values.items()):
-        bands[number - 1] = _with_undeclared_nodata(bands[number - 1], values)
+        band = bands[number - 1]
+        nodata = values[0] if band.nodata is None else band.nodata
+        bands[number - 1] = replace(
+            band, nodata=nodata, undeclared_nodata=tuple(values)
+        )
         text = ", ".join(f"{value:.9g}" for value in values)
         bands_by_text[text].append(str(number))
     notes = []
@@ -81,12 +85,6 @@ def find_undeclared_nodata(
             "keeps it as a value"
         )
     return replace(info, bands=tuple(bands)), tuple(notes)
-
-
-def _with_undeclared_nodata(band: BandInfo, values: list[float]) -> BandInfo:
-    """Give a band its fills; the first becomes the nodata value where there is none."""
-    nodata = values[0] if band.nodata is None else band.nodata
-    return replace(band, nodata=nodata, undeclared_nodata=tuple(values))
 
 
 def _fill_values_of_bands(
