@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcli.imaging.arrays import Array
-from srcli.imaging.metadata.colour_spaces import ColourSpace
+from srcli.imaging.metadata.colour_spaces import ColourSpace, PngChunks
 
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of
@@ -33,7 +33,7 @@ class Metadata:
     software: str | None = None
     """Programs that made the picture: a text of PNG, which other formats hold in
     EXIF."""
-    texts: tuple[tuple[bytes, bytes], ...] = ()
+    texts: PngChunks = ()
     """Other texts, as the chunks of PNG that hold them: type and content."""
 
     @property

@@ -451,6 +451,7 @@ def decode_pixels(
     if image.mode[0] in "IF":
         raise ValueError(f"pixels of kind {image.mode} are not known")
     mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
+    colours = len(mode)
     if image.has_transparency_data:
         mode += "A"
     if image.mode == "1":
@@ -459,7 +460,6 @@ def decode_pixels(
         image = image.convert(mode)
     width, height = image.size
     channels = len(mode)
-    colours = 1 if channels < 3 else 3
     pixels = np.empty((height, width, colours), np.uint8)
     alpha = None
     if channels > colours:

@@ -31,8 +31,12 @@ def read_photograph(source: Path | Picture) -> Photograph:
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
-    path = source.path if isinstance(source, Picture) else source
-    pixels = source.height * source.width if isinstance(source, Picture) else 0
+    if isinstance(source, Picture):
+        path = source.path
+        pixels = source.height * source.width
+    else:
+        path = source
+        pixels = 0
     with decoding_errors(path, pixels), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
         if picture.refusal is not None:
@@ -157,10 +161,11 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
             head = stream.read(64)
             if format_of_content(head) is not None or not head:
                 picture = read_header(path, stream)
-                picture = replace(picture, input_id=input_id(path, stream))
-                if picture.raster is None:
-                    picture = replace(picture, raster=companion_reason(picture))
-                return picture
+                return replace(
+                    picture,
+                    input_id=input_id(path, stream),
+                    raster=picture.raster or companion_reason(picture),
+                )
     raster = open_by_gdal(path, confined=confined)
     if raster is None:
         raise _not_a_picture(path)
@@ -199,8 +204,11 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             or xmp_orientation(picture.metadata.xmp)
             or 1
         )
+    height = picture.height
+    width = picture.width
+    if orientation > 4:
+        height, width = width, height
     size = (picture.height, picture.width)
-    height, width = reversed(size) if orientation > 4 else size
     pixel_map = PixelMap(size, (height, width), orientation)
     metadata, notes = fit_metadata(picture.metadata, pixel_map)
     return replace(

@@ -272,8 +272,9 @@ def _integers(tags: Tags, tag: int) -> Numbers | None:
 
 def _first_number(tags: Tags, tag: int, default: int) -> int:
     """Return the first number of a tag; the usual one where it is left out."""
-    values = tags[tag].numbers if tag in tags and tags[tag].tiff_type != TEXT else []
-    return int(values[0]) if values else default
+    if tag in tags and tags[tag].tiff_type != TEXT:
+        return int(tags[tag].numbers[0])
+    return default
 
 
 def check_jpeg_or_bmp(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:

@@ -352,14 +352,17 @@ def write_animation(
                 Image.frombuffer("RGBA", size, frame, "raw", "RGBA", 0, 1)
                 for frame in frames[1:]
             ]
-            pillow_options = {
-                "save_all": True,
-                "append_images": further,
-                "duration": [time or _USUAL_DURATION for time in milliseconds],
-                "loop": plays,
-            }
             _encode(
-                stream, frames[0], metadata, "webp", quality, method=4, **pillow_options
+                stream,
+                frames[0],
+                metadata,
+                "webp",
+                quality,
+                method=4,
+                save_all=True,
+                append_images=further,
+                duration=[time or _USUAL_DURATION for time in milliseconds],
+                loop=plays,
             )
         else:
             if metadata.icc is not None:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from srcli.imaging.arrays import Array
 
+PngChunks = tuple[tuple[bytes, bytes], ...]
+"""Type and content of chunks of a PNG file."""
 Curve = tuple[float, ...] | NDArray[np.float64]
 """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
 ``(a * v + b) ** g``, below d ``c * v``; or samples at equal steps."""
@@ -74,7 +76,7 @@ class ColourSpace:
     cicp: bytes | None = None
     """Code points of ITU-T H.273: primaries, transfer function, matrix 0, full range
     1."""
-    chunks: tuple[tuple[bytes, bytes], ...] = ()
+    chunks: PngChunks = ()
     """Type and content of the chunks of a PNG file that describe them."""
 
 
@@ -101,7 +103,7 @@ def from_cicp(
     cicp: bytes,
     channels: int,
     notes: list[str],
-    chunks: tuple[tuple[bytes, bytes], ...] = (),
+    chunks: PngChunks = (),
 ) -> ColourSpace | None:
     """Return the label of code points of ITU-T H.273; None, and a note, where they are not known.
 
@@ -133,7 +135,7 @@ def from_primaries(
     curves: Sequence[Curve],
     channels: int,
     notes: list[str],
-    chunks: tuple[tuple[bytes, bytes], ...] = (),
+    chunks: PngChunks = (),
 ) -> ColourSpace | None:
     """Return the label of primaries and tone curves; None if they are sRGB without chunks.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.info import COLOURS, RasterInfo
-from srcli.imaging.rasters.plateaus import NEIGHBOURS, are_numbers, have_gaps
+from srcli.imaging.rasters.plateaus import are_numbers, have_gaps, neighbours
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource, spread_windows
 from srcli.ports.image import Window
@@ -237,8 +237,6 @@ class _Look(NamedTuple):
 
     is_whole: bool = True
     """All values are whole numbers."""
-    equal: float = 0
-    """Share of neighbours that are equal."""
     few: int = 0
     """Number of different values, if it is small and each is there often enough, else
     0."""
@@ -281,46 +279,33 @@ def _look(info: RasterInfo, window: Window, band: int) -> _Look:
 
 def _look_of(pixels: Array, valid: Array) -> _Look:
     """Return what windows of one band (n, h, w) look like by their valid pixels."""
-    neighbours = _neighbours(pixels, valid)
-    equal = 0.0
-    if neighbours.size:
-        equal = float((neighbours[0] == neighbours[1]).mean())
+    pairs_of_values = neighbours(pixels, valid)
     values, counts = np.unique(pixels[valid], return_counts=True)
     count = len(values)
     if count > _MOST:
-        disorder = _disorder(np.searchsorted(values, neighbours), counts)
+        disorder = _disorder(np.searchsorted(values, pairs_of_values), counts)
         # in rows of numbers neighbours are near each other, but hardly one is left out
         is_dense = count >= _DENSE * (float(values[-1]) - float(values[0]))
         may_be_numbers = disorder >= _NUMBERED_ANYHOW or is_dense
         return _Look(
-            equal=equal,
             are_numbers=may_be_numbers and are_numbers(pixels, valid),
             is_mixed=disorder >= _MIXED,
         )
     if count < 2 or counts.sum() < 16 * count:  # of fewer pixels nothing can be told
-        return _Look(equal=equal)
-    low, high = np.sort(np.searchsorted(values, neighbours), axis=0)
+        return _Look()
+    low, high = np.sort(np.searchsorted(values, pairs_of_values), axis=0)
     pairs = np.bincount(low * count + high, minlength=count * count)
     few_values: list[float] = values.tolist()
     is_unordered = _is_unordered(few_values, counts, pairs.reshape(count, count))
     # shades of 8 bits have gaps
-    if not is_unordered and count > 4 and pixels.dtype.itemsize > 1:
-        is_unordered = equal >= 0.5 and have_gaps(pixels, valid, few_values)
+    may_be_codes = count > 4 and pixels.dtype.itemsize > 1 and low.size > 0
+    if may_be_codes and not is_unordered and (low == high).mean() >= 0.5:
+        is_unordered = have_gaps(pixels, valid, few_values)
     return _Look(
-        equal=equal,
         few=count,
         values=frozenset(few_values),
         is_unordered=is_unordered,
     )
-
-
-def _neighbours(pixels: Array, valid: Array) -> Array:
-    """Return the values (2, n) of valid pixels beside each other, in rows and in columns."""
-    pairs = []
-    for before, after in NEIGHBOURS:
-        are_valid = valid[before] & valid[after]
-        pairs.append((pixels[before][are_valid], pixels[after][are_valid]))
-    return np.concatenate(pairs, axis=1)
 
 
 def _disorder(indices: Array, counts: Array) -> float:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -55,18 +53,14 @@ def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool
     if not rgb:
         return False
     with RasterSource(info, layout, window, _STRIP) as source:
-        samples = spread_windows(source, side=64, along=3)
-        for area in chain(samples, _strips(source)):
+        areas = list(spread_windows(source, side=64, along=3))
+        for top in range(0, source.height, _STRIP):
+            height = min(_STRIP, source.height - top)
+            areas.append(Window(top=top, left=0, height=height, width=source.width))
+        for area in areas:
             decoded = source.decode(area)
             pixels = decoded.pixels[:, :, rgb]
             valid = decoded.valid[:, :, rgb]
             if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
                 return False
     return True
-
-
-def _strips(source: RasterSource) -> Iterator[Window]:
-    """Yield windows of some rows each that cover a raster."""
-    for top in range(0, source.height, _STRIP):
-        height = min(_STRIP, source.height - top)
-        yield Window(top=top, left=0, height=height, width=source.width)

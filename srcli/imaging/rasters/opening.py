@@ -254,15 +254,12 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
 
 def _states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
     """Return the sizes and times of files, by which a change of one is seen."""
-    return {name: _state(name) for name in names}
-
-
-def _state(name: str) -> tuple[int, int] | None:
-    try:
-        state = os.stat(name)  # noqa: PTH116 - there may be very many
-    except OSError:
-        return None
-    return state.st_size, state.st_mtime_ns
+    states: dict[str, tuple[int, int] | None] = dict.fromkeys(names)
+    for name in states:
+        with suppress(OSError):
+            state = os.stat(name)  # noqa: PTH116 - there may be very many
+            states[name] = (state.st_size, state.st_mtime_ns)
+    return states
 
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:

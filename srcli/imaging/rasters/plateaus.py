@@ -29,18 +29,23 @@ _PLATEAUS = 0.5
 _LEAST_TURNS = 2
 
 
+def neighbours(windows: Array, valid: Bools) -> Array:
+    """Return the values (2, n) of valid pixels beside each other, in rows and in columns."""
+    pairs = []
+    for before, after in NEIGHBOURS:
+        are_valid = valid[before] & valid[after]
+        pairs.append((windows[before][are_valid], windows[after][are_valid]))
+    return np.concatenate(pairs, axis=1)
+
+
 def are_numbers(windows: Array, valid: Bools) -> bool:
     """Tell if many values (n, h, w) are numbers of things: of parcels, segments, regions.
 
     Each value covers one place of at least some pixels, and most borders are jumps.
     """
-    equal = 0
-    pairs = 0
-    for before, after in NEIGHBOURS:
-        are_valid = valid[before] & valid[after]
-        pairs += int(are_valid.sum())
-        equal += int((are_valid & (windows[before] == windows[after])).sum())
-    if not pairs or equal < _PLATEAUS * pairs:
+    values_before, values_after = neighbours(windows, valid)
+    equal = (values_before == values_after).sum()
+    if not values_before.size or equal < _PLATEAUS * values_before.size:
         return False
     if jump_share(windows, valid) < _JUMPS:
         return False

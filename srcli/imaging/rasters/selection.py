@@ -132,7 +132,7 @@ def choose_layout(
         if number in smooth:
             band = _interpolated(band)
         outputs.append(band)
-    declared_nodata = _declared_nodata(outputs)
+    nodata_values = [band.nodata for band in outputs if band.nodata is not None]
     if alpha is not None:
         outputs.append(info.band(alpha))
     if bands is not None and len(colour_bands) == 3:
@@ -148,7 +148,7 @@ def choose_layout(
         outputs=tuple(outputs),
         notes=(note,) if note else (),
         dtype=_output_dtype(info, colour_bands, smooth, alpha),
-        nodata=declared_nodata,
+        nodata=nodata_values[0] if nodata_values else None,
     )
 
 
@@ -184,13 +184,6 @@ def _groups(
     if composite:
         groups.append(tuple(map(smooth.index, composite)))
     return tuple(sorted(groups, key=min))
-
-
-def _declared_nodata(bands: Sequence[BandInfo]) -> float | None:
-    for band in bands:
-        if band.nodata is not None:
-            return band.nodata
-    return None
 
 
 def _palette_layout(info: RasterInfo) -> BandLayout:

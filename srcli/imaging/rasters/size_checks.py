@@ -20,6 +20,7 @@ import numpy as np
 from srcli.files import open_input
 from srcli.imaging import size_checks
 from srcli.imaging.formats import format_of_content
+from srcli.imaging.metadata.exif import Tags
 from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def check_dataset_size(
                 needed = netcdf_bytes_needed(file)
                 _check_size(path, file.seek(0, os.SEEK_END), needed)
             else:
-                tags = size_checks.read_tiff_page(file, _page_number(dataset))
-                size_checks.check_tiff(path, tags, file)
+                size_checks.check_tiff(path, _read_tags(dataset, file), file)
 
 
 def find_sparse_blocks(
@@ -78,17 +78,16 @@ def find_sparse_blocks(
             suppress(OSError, ValueError, KeyError),
             _open_file(dataset, stream) as file,
         ):
-            tags = size_checks.read_tiff_page(file, _page_number(dataset))
-            blocks = size_checks.TiffBlocks.from_tags(tags)
+            blocks = size_checks.TiffBlocks.from_tags(_read_tags(dataset, file))
             if blocks is not None and not blocks.present.all():
                 return blocks
     return None
 
 
-def _page_number(dataset: DatasetReader) -> int:
-    """Return which of the pictures in a TIFF was opened, from 0."""
+def _read_tags(dataset: DatasetReader, file: IO[bytes]) -> Tags:
+    """Return the tags of the page of a TIFF that was opened."""
     match = _PAGE.match(dataset.name)
-    return int(match[1]) - 1 if match else 0
+    return size_checks.read_tiff_page(file, int(match[1]) - 1 if match else 0)
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
