@@ -161,7 +161,9 @@ class Paper:
         """Return the reference in one line."""
         names = ", ".join(self.authors) or "Authors not known"
         doi = f"doi:{self.doi}" if self.doi else "no DOI known"
-        where = f"{self.where}, " if self.where else ""
+        where = self.where
+        if where:
+            where += ", "
         return f"{names}: {self.title}. {where}{doi}"
 
 

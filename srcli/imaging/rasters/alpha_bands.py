@@ -31,7 +31,7 @@ pictures."""
 
 
 @dataclass(frozen=True)
-class Transparency:
+class AlphaFindings:
     """What is known of the bands that a file calls alpha."""
 
     info: RasterInfo
@@ -47,7 +47,7 @@ def check_alpha_bands(
     window: Window,
     mode: AlphaMode,
     numbers: Sequence[int] | None = None,
-) -> Transparency:
+) -> AlphaFindings:
     """Look at bands called alpha; those of many values, most of them no maximum, are data.
 
     Alpha changes slowly where it is soft, and most of what is seen has one value. The
@@ -70,13 +70,13 @@ def check_alpha_bands(
             if bool(((pixels != 0) & (pixels != highest)).any()):
                 soft = (float(pixels.min()), highest)
     if not data:
-        return Transparency(info, soft=soft)
+        return AlphaFindings(info, soft=soft)
     note = (
         f"band {','.join(data)} is called alpha, but has the values of data, such as near "
         "infrared: enlarged as data; --alpha yes if it is transparency"
     )
     notes = (note,) if mode == "auto" else ()
-    return Transparency(replace(info, bands=tuple(bands)), notes, soft)
+    return AlphaFindings(replace(info, bands=tuple(bands)), notes, soft)
 
 
 def _sample(info: RasterInfo, window: Window, band: int) -> Array:

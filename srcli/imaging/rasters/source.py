@@ -64,7 +64,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if layout.alpha:
             self._bands_to_read.append(layout.alpha)
         self._has_one_dtype = (
-            len({info.bands[band - 1].dtype for band in self._bands_to_read}) == 1
+            len({info.band(band).dtype for band in self._bands_to_read}) == 1
         )
         self._mask_bands: list[int] = []
         if info.mask == "band":
@@ -201,7 +201,7 @@ def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ..
     values: list[tuple[float, ...]] = []
     if layout.palette is None:
         for number in layout.bands:
-            band = info.bands[number - 1]
+            band = info.band(number)
             if band.nodata is None or info.mask is not None:
                 values.append(band.undeclared_nodata)
             else:

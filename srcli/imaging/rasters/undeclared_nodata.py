@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.classes import NEIGHBOURS
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import is_nodata
-from srcli.imaging.rasters.plateaus import NEIGHBOURS
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.source import RasterSource, spread_windows
 from srcli.ports.image import Window

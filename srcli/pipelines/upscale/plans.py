@@ -12,7 +12,6 @@ import srcli
 from srcli.errors import PictureError
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_pixels
-from srcli.imaging.rasters.condition import classify_raster_condition
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of
 from srcli.imaging.rasters.opening import OpenedRaster
@@ -21,7 +20,10 @@ from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
-from srcli.imaging.rasters.value_range import choose_value_range
+from srcli.imaging.rasters.value_range import (
+    choose_value_range,
+    classify_raster_condition,
+)
 from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.methods import (
     INTERPOLATION,

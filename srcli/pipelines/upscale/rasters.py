@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.files import attributes_for
 from srcli.holding import begin
-from srcli.imaging.rasters.condition import is_gray_raster
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob
