@@ -22,6 +22,7 @@ from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.provenance import Provenance, input_id, parse_provenance
+from srcli.imaging.resize import stretch_to_dtype
 
 
 def read_photograph(source: Path | Picture) -> Photograph:
@@ -83,7 +84,7 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         if picture.orientation > 4:
             size = (picture.width, picture.height)
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        return tiff.stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
+        return stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
     image = pillow.crop_to_shown(pillow.open_image(picture.format, stream)[0], stream)
     # Pillow's pixels of HEIC are upright
@@ -204,11 +205,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             or xmp_orientation(picture.metadata.xmp)
             or 1
         )
-    height = picture.height
-    width = picture.width
-    if orientation > 4:
-        height, width = width, height
     size = (picture.height, picture.width)
+    height, width = reversed(size) if orientation > 4 else size
     pixel_map = PixelMap(size, (height, width), orientation)
     metadata, notes = fit_metadata(picture.metadata, pixel_map)
     return replace(

@@ -131,6 +131,18 @@ def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
     return np.clip(rounded, info.min, info.max).astype(dtype)
 
 
+def stretch_to_dtype(values: Array, bits: int, dtype: type) -> Array:
+    """Stretch numbers of 1 to 16 bits over the whole range of a dtype; floats become float32."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    top = np.iinfo(dtype).max
+    if values.dtype == dtype and top == 2**bits - 1:
+        return values
+    levels: Array = np.rint(np.arange(2**bits) * (top / (2**bits - 1))).astype(dtype)
+    stretched: Array = levels[np.minimum(values, 2**bits - 1)]
+    return stretched
+
+
 def mod_crop(image: Array, multiple: int) -> Array:
     """Crop at the bottom and the right so that both sides divide by ``multiple``."""
     height, width = image.shape[:2]

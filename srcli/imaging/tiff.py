@@ -26,7 +26,7 @@ from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
 from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
-from srcli.imaging.resize import to_dtype, white_level
+from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
 
 # Tags of the main directory.
@@ -589,15 +589,3 @@ def read_bands(
             source.read(list(range(1, count + 1)), out=values.transpose(2, 0, 1))
             structure = source.tags(1, ns="IMAGE_STRUCTURE")
     return values, int(structure.get("NBITS", 8 * values.dtype.itemsize))
-
-
-def stretch_to_dtype(values: Array, bits: int, dtype: type) -> Array:
-    """Stretch numbers of 1 to 16 bits over the whole range of a dtype; floats become float32."""
-    if values.dtype.kind == "f":
-        return values.astype(np.float32, copy=False)
-    top = np.iinfo(dtype).max
-    if values.dtype == dtype and top == 2**bits - 1:
-        return values
-    levels: Array = np.rint(np.arange(2**bits) * (top / (2**bits - 1))).astype(dtype)
-    stretched: Array = levels[np.minimum(values, 2**bits - 1)]
-    return stretched

@@ -30,7 +30,7 @@ from srcli.report.table import (
     best_of,
     cost_tables,
     decimals,
-    ends_text,
+    interval_text,
     make_table,
     number,
 )
@@ -110,7 +110,7 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
             continue
         metric = METRICS[difference["metric"]]
         mean = number(difference["mean"], metric.digits, sign=True)
-        ends = ends_text(difference["low"], difference["high"], metric.digits)
+        ends = interval_text(difference["low"], difference["high"], metric.digits)
         pictures = difference["pictures"]
         cells = (difference["model"], metric.heading, pictures, mean, ends or NOTHING)
         rows.append(Row(cells=cells, group=difference["dataset"]))

@@ -45,7 +45,7 @@ from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
-    from srcli.data.pictures import Picture
+    from srcli.data.pictures import RgbPixels
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
@@ -186,8 +186,8 @@ def _read_pairs(
     problems: list[SrxError],
 ) -> Pairs:
     """Read pictures into a store; what cannot be used is added to the problems."""
-    hr: list[Picture] = []
-    lr: list[Picture] = []
+    hr: list[RgbPixels] = []
+    lr: list[RgbPixels] = []
     make = partial(pair_up, scale=scale)
     pairs = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
     with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
@@ -329,7 +329,7 @@ def validator(
     return validate
 
 
-def _enlarge(network: Network, lr: Picture, numerics: Numerics) -> Picture:
+def _enlarge(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
     """Enlarge a picture whole, padded at the far ends as the engine does it."""
     pads = [(0, network.padded(side) - side) for side in lr.shape[:2]]
     x = to_tensor(np.pad(lr, [*pads, (0, 0)], mode="edge")[None], numerics.device)
