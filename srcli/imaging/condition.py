@@ -113,7 +113,9 @@ def sharpness(gray: Floats) -> float:
         edges = rise >= max(np.percentile(rise, 95), _LEAST_RISE)
         if edges.any():
             medians.append(np.median(steepest[edges] / rise[edges]))
-    return float(np.mean(medians)) if medians else 1.0
+    if not medians:
+        return 1.0
+    return float(np.mean(medians))
 
 
 def noise_level(gray: Floats) -> float:
