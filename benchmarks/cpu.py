@@ -25,7 +25,7 @@ from timing_page import make_parser, write_page
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
 from srcli.inference.engine import TorchEngine
-from srcli.metrics.machine import describe_machine, load_average, threads
+from srcli.machine import describe_machine, load_average, torch_threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
@@ -111,7 +111,7 @@ def main() -> None:
     load = load_average()
     table: list[list[str | None]] = []
     speeds: list[Speed] = []
-    with threads(given.threads):
+    with torch_threads(given.threads):
         machine = describe_machine(torch.device("cpu"))
         about = (
             f"{machine}, OpenVINO {version('openvino')}, native bf16: "

@@ -15,7 +15,7 @@ import statistics
 import time
 
 from srcli.inference.device import choose_device
-from srcli.metrics.machine import describe_machine
+from srcli.machine import describe_machine
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
 

@@ -33,7 +33,7 @@ import torch
 from PIL import Image
 from timing_page import write_page
 
-from srcli.metrics.machine import describe_machine, load_average
+from srcli.machine import describe_machine, load_average
 from srcli.report.table import make_table
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.models import ModelFacts, list_models
-from srcli.recipes.ablations import ABLATIONS, resolve
+from srcli.recipes.ablations import ABLATIONS, variant_recipe
 from srcli.recipes.published import PublishedRow, load_published, name_key
 from srcli.report.table import NOTHING, decimals, make_table, markdown_table, number
 
@@ -220,7 +220,7 @@ def count_table(name: str) -> list[str]:
             printed = variant.published.get("parameters")
             if printed is None:
                 continue
-            recipe = resolve(ablation, variant)
+            recipe = variant_recipe(ablation, variant)
             network = build_network(
                 recipe.model, scale=ablation.scale, options=recipe.network
             )

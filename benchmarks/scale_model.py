@@ -11,9 +11,9 @@ import numpy as np
 import rasterio
 
 from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.reading import RasterSource
-from srcli.imaging.rasters.writing import PartWriter
+from srcli.imaging.rasters.source import RasterSource
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
 from srcli.pipelines.upscale.reporter import Item

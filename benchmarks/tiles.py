@@ -16,7 +16,7 @@ import torch
 from timing_page import make_parser, write_page
 
 from srcli.inference.building import choose_tiling
-from srcli.metrics.machine import describe_machine, load_average, threads
+from srcli.machine import describe_machine, load_average, torch_threads
 from srcli.models.weights import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
@@ -43,7 +43,7 @@ def main() -> None:
         device="cpu",
     )
     rows, every = [], []
-    with threads(given.threads):
+    with torch_threads(given.threads):
         for name in given.models or MODELS:
             network = load_model(name, given.scale)
             (case,) = make_cases(name, name, network, options)

@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from srcli.data.training_set import DataSelection
 from srcli.imaging.resize import downscale
 from srcli.losses import WeightedLoss
-from srcli.metrics.machine import describe_machine
+from srcli.machine import describe_machine
 from srcli.pipelines.train.data import load_data, make_sampler
 from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.ports.progress import Progress

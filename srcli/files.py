@@ -12,7 +12,7 @@ import stat
 import sys
 import time
 import zlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -351,3 +351,17 @@ def explain_os_error(
         length = len(str(target.absolute()))
         reason = f"the path is too long ({length} characters); take a shorter one"
     return f"{target}: {reason or other or f'cannot be written ({error})'}"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write an indented JSON file atomically, with its folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def checksum(data: bytes | memoryview) -> str:
+    """Return the CRC-32 of bytes in eight hexadecimal digits."""
+    return f"{zlib.crc32(data):08x}"

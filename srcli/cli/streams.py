@@ -113,7 +113,7 @@ def _copy_from_stdin(folder: Path) -> Path:
 
     By this name, an output is known to be of another picture from standard input.
     """
-    from srcli.imaging.photograph import format_of_content
+    from srcli.imaging.formats import format_of_content
 
     announce("consume")
     stdin = sys.stdin.buffer

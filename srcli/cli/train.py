@@ -195,7 +195,7 @@ def _resumed_folder(training: dict[str, Any]) -> Path | None:
 
 def _given_options(training: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that the user gave beside ``--resume FOLDER``."""
-    from srcli.recipes.code import allow_code, split_code
+    from srcli.recipes.plugins import allow_code, split_code
 
     source = click.get_current_context().get_parameter_source
     names = {

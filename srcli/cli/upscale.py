@@ -310,7 +310,8 @@ def command(
     OUT, the last argument, is a folder, or a file name when there is one picture. For
     one picture, - is standard input or output.
     """
-    from srcli.imaging.rasters.opening import as_input, network_access
+    from srcli.imaging.rasters.dataset_names import as_input
+    from srcli.imaging.rasters.opening import network_access
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files

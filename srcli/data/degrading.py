@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
-from srcli.imaging.photograph import Array
+from srcli.imaging.arrays import Array
 from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
 from srcli.recipes.degradation import Blur, Degradation, Noise, Piece, Resize, Sharpen
 
@@ -42,7 +42,7 @@ edges."""
 BLOCK = 8
 """Pixels that one matrix product makes along an axis; more would multiply mostly
 zeros."""
-WORK = 2**18
+MOST_MULTIPLICATIONS = 2**18
 """Multiplications in one product. OpenBLAS does not divide products this small among
 threads, which would fight for the cores with those of a training, and round in another
 way."""
@@ -77,7 +77,7 @@ def filtered(
     offsets = indices[8] - 8 * scale
     dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
     dense[offsets - offsets[0]] = weights[8]
-    kernel_columns, kernel_rows = factors(kernel)
+    kernel_columns, kernel_rows = separate_kernel(kernel)
     columns = [np.convolve(dense, column) for column in kernel_columns]
     rows = [np.convolve(dense, row) for row in kernel_rows]
     start = int(offsets[0]) - kernel.shape[0] // 2
@@ -99,7 +99,7 @@ def filtered(
     return result[: picture.shape[0] // scale, : picture.shape[1] // scale]
 
 
-def factors(
+def separate_kernel(
     kernel: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return columns (N, K) and rows (N, K) whose products add up to a kernel, nearly."""
@@ -125,7 +125,7 @@ def _products(
         :: stride * BLOCK
     ].swapaxes(1, 2)
     sums = np.empty((len(read), BLOCK, lines.shape[1]), np.float32)
-    step = max(WORK // band.size, 1)
+    step = max(MOST_MULTIPLICATIONS // band.size, 1)
     for at in range(0, lines.shape[1], step):
         np.matmul(band, read[:, :, at : at + step], out=sums[:, :, at : at + step])
     return sums.reshape(-1, lines.shape[1])

@@ -20,7 +20,7 @@ from srcli.layers.transfer import upload
 from srcli.threads import interrupts_blocked
 
 if TYPE_CHECKING:
-    from srcli.data.pictures import Picture
+    from srcli.data.pictures import RgbPixels
     from srcli.data.training_set import Pairs
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import Stage
@@ -37,9 +37,9 @@ CELL = 8
 class Patches(NamedTuple):
     """The patches of one step as they lie in the pictures, and how they are to vary."""
 
-    lr: Picture
+    lr: RgbPixels
     """(N, P, P, 3)"""
-    hr: Picture
+    hr: RgbPixels
     """(N, sP, sP, 3)"""
     orders: Numbers | None = None
     """Channel of the picture that each channel is taken from, (N, 3)."""
@@ -165,7 +165,7 @@ class PatchSampler(Dataset[Any]):
 
     def _cut(
         self, which: int, corner: tuple[int, int], edge: int, patch: tuple[int, int]
-    ) -> tuple[Picture, Picture]:
+    ) -> tuple[RgbPixels, RgbPixels]:
         """Cut the LR and HR patch at a corner, in LR pixels, of a picture.
 
         ``patch`` are step and number of the patch, by which a degradation is drawn.
@@ -222,7 +222,7 @@ class PatchSampler(Dataset[Any]):
         return scores
 
 
-def _stacked(patches: list[Picture]) -> Picture:
+def _stacked(patches: list[RgbPixels]) -> RgbPixels:
     """Stack patches, which all become uint16 where one of them is."""
     deepest = np.result_type(*patches)
     for number, patch in enumerate(patches):
@@ -231,7 +231,7 @@ def _stacked(patches: list[Picture]) -> Picture:
     return np.stack(patches)
 
 
-def measure_detail(image: Picture) -> NDArray[np.float32]:
+def measure_detail(image: RgbPixels) -> NDArray[np.float32]:
     """Sum the differences of neighbouring pixels of an LR picture in cells of ``CELL``."""
     gray = image.astype(np.float32).mean(axis=2) * np.float32(
         255 / np.iinfo(image.dtype).max
@@ -287,7 +287,7 @@ def recoloured(
     return lr * gain + offset, hr * gain + offset
 
 
-def to_tensor(patches: Picture, device: torch.device) -> Tensor:
+def to_tensor(patches: RgbPixels, device: torch.device) -> Tensor:
     """Convert uint8 or uint16 (N, H, W, 3) to floats (N, 3, H, W) in [0, 1] on a device.
 
     The layout is channels_last.
@@ -300,7 +300,7 @@ def to_tensor(patches: Picture, device: torch.device) -> Tensor:
     return values.permute(0, 3, 1, 2).float().div_(white)
 
 
-def turned(patch: Picture, turn: int) -> Picture:
+def turned(patch: RgbPixels, turn: int) -> RgbPixels:
     """Flip and rotate a patch (P, P, 3) in one of eight ways: bits 1, 2 flip, 4 transposes."""
     if turn & 1:
         patch = patch[::-1]

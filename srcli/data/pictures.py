@@ -32,7 +32,7 @@ from srcli.imaging.pillow import load, quiet_pillow
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
 
-Picture = NDArray[Any]
+RgbPixels = NDArray[Any]
 """(H, W, 3) RGB, uint8 or uint16."""
 
 T = TypeVar("T")
@@ -231,7 +231,7 @@ class _LargeError(Exception):
 
 def decode(
     ref: PictureRef, zips: Zips | None = None, most: int = LARGEST_PICTURE
-) -> Picture:
+) -> RgbPixels:
     """Decode one picture to (H, W, 3) RGB; _LargeError for one of over ``most`` pixels.
 
     It is uint8, or uint16 where values have more bits, and upright. Gray becomes
@@ -272,7 +272,7 @@ def decode(
         ) from error
 
 
-def _read_deep(encoded: bytes, image: Image.Image) -> Picture | None:
+def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
     """Return pixels (H, W, 1 or 3) of a PNG or TIFF of over 8 bits, whose colours Pillow cuts."""
     stream = io.BytesIO(encoded)
     if image.format == "PNG" and encoded[24] == 16:
@@ -292,7 +292,7 @@ def _read_deep(encoded: bytes, image: Image.Image) -> Picture | None:
 
 def read_pictures(
     refs: Sequence[PictureRef],
-    use: Callable[[PictureRef, Picture], T],
+    use: Callable[[PictureRef, RgbPixels], T],
     *,
     workers: int = 4,
     smallest: int = 1,

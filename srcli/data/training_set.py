@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from srcli.data.pictures import Picture, PictureRef, decode, digest, photograph_of
+from srcli.data.pictures import PictureRef, RgbPixels, decode, digest, photograph_of
 from srcli.errors import DataError, did_you_mean
-from srcli.imaging.photograph import empty_array
+from srcli.imaging.arrays import empty_array
 from srcli.imaging.resize import downscale, mod_crop
 
 # fmt: off
@@ -45,20 +45,20 @@ class Pairs:
     """HR pictures with their LR pictures; every HR side is ``scale`` times the LR side."""
 
     scale: int
-    hr: list[Picture]
+    hr: list[RgbPixels]
     """(H, W, 3), uint8 or uint16."""
-    lr: list[Picture]
+    lr: list[RgbPixels]
     digest: str
     """Digest of the HR pixels of all pictures, in order."""
 
 
 def pair_up(
     ref: PictureRef,
-    hr: Picture,
+    hr: RgbPixels,
     scale: int,
-    shrink: Callable[[Picture, int], Picture] = downscale,
-    read: Callable[[Path], Picture] = lambda path: decode(PictureRef(path=path)),
-) -> tuple[Picture, Picture]:
+    shrink: Callable[[RgbPixels, int], RgbPixels] = downscale,
+    read: Callable[[Path], RgbPixels] = lambda path: decode(PictureRef(path=path)),
+) -> tuple[RgbPixels, RgbPixels]:
     """Return HR and LR of the same area; LR is read, or made from HR where it has no file.
 
     Sets cropped to a multiple of 12 serve all scales: up to 11 pixels of HR may be left
@@ -80,7 +80,7 @@ def pair_up(
     return hr[:used_height, :used_width], lr
 
 
-def make_pairs(images: Iterable[Picture], scale: int) -> Pairs:
+def make_pairs(images: Iterable[RgbPixels], scale: int) -> Pairs:
     """Crop HR pictures to multiples of ``scale`` and make their LR."""
     hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
     lr = [downscale(image, scale) for image in hr]
@@ -101,7 +101,7 @@ class PictureStore:
         self._folder = folder
         self._free = np.empty(0, np.uint8)  # what is left of the last file
 
-    def keep(self, picture: Picture) -> Picture:
+    def keep(self, picture: RgbPixels) -> RgbPixels:
         """Store a picture (H, W, 3); return a contiguous array of its pixels to use instead."""
         size = picture.nbytes
         if (

@@ -21,8 +21,9 @@ from srcli.data.degrading import resampled, through_jpeg
 from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
-from srcli.imaging.photograph import READABLE_SUFFIXES, Array
+from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale, resize, to_dtype
 
@@ -41,8 +42,8 @@ class PictureSet:
     """A set at one scale."""
 
     name: str
-    place: Path
-    """Its folder, one for all names of it."""
+    resolved_folder: Path
+    """Its folder by its real path, the same for all names of it."""
     items: tuple[PictureRef, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     """HR pictures without a partner, each with the reason in words."""
@@ -87,20 +88,22 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
         ]
         return PictureSet(BUILT_IN, path, tuple(pictures))
     folder = _find_folder(name)
-    place = folder.resolve()
-    label = place.name
+    resolved_folder = folder.resolve()
+    label = resolved_folder.name
     if HR_FOLDER.fullmatch(label):
-        label = place.parent.name
+        label = resolved_folder.parent.name
     if lr_folder is None:
-        for both in (folder / f"image_SRF_{scale}", folder):
-            pairs, missing = _suffixed_pairs(both, scale)
+        for pair_folder in (folder / f"image_SRF_{scale}", folder):
+            pairs, missing = _suffixed_pairs(pair_folder, scale)
             if pairs or missing:
-                return PictureSet(label, place, tuple(pairs), missing, lr_folder=both)
+                return PictureSet(
+                    label, resolved_folder, tuple(pairs), missing, lr_folder=pair_folder
+                )
     hr_folder = folder
     notes: tuple[str, ...] = ()
     if not _pictures(folder):
         named = [path for path in _folders(folder) if HR_FOLDER.fullmatch(path.name)]
-        hr_folder = _only(named, folder, "HR", "give one by --data") or folder
+        hr_folder = _single_folder(named, folder, "HR", "give one by --data") or folder
     hr_paths = list_pictures(hr_folder)
     refuse_lr_names(folder, [path.stem for path in hr_paths])
     count = Counter(path.stem for path in hr_paths)
@@ -115,7 +118,7 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
         if key not in lr.missing:
             items.append(PictureRef(path=path, lr=lr.files.get(key), label=key))
     return PictureSet(
-        label, place, tuple(items), lr.missing, lr.orphans, lr_folder, notes
+        label, resolved_folder, tuple(items), lr.missing, lr.orphans, lr_folder, notes
     )
 
 
@@ -142,7 +145,7 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
     files_of: dict[str, list[Path]] = {name: [] for name in names}
     match = Match({}, {}, {})
     for path in files:
-        owner = _owner(path.stem, names)
+        owner = _picture_of_file(path.stem, names)
         if owner is None:
             match.orphans[path.name] = f"{path}: no HR picture of that name"
         else:
@@ -165,7 +168,7 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
     return match
 
 
-def _owner(stem: str, names: list[str]) -> str | None:
+def _picture_of_file(stem: str, names: list[str]) -> str | None:
     """Return the picture that a file's stem names, with or without the field's endings."""
     name_of = {name.casefold(): name for name in names}
     base = stem
@@ -220,14 +223,15 @@ def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     pictures = []
-    for path in folder.iterdir():
-        is_hidden = path.name.startswith(".")
-        if path.suffix.lower() in READABLE_SUFFIXES and not is_hidden:
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in READABLE_SUFFIXES and path.name[0] != ".":
             pictures.append(path)
-    return sorted(pictures)
+    return pictures
 
 
-def _only(folders: list[Path], parent: Path, kind: str, remedy: str) -> Path | None:
+def _single_folder(
+    folders: list[Path], parent: Path, kind: str, remedy: str
+) -> Path | None:
     """Return the only one of some folders, None for none; refuse several."""
     if len(folders) > 1:
         names = ", ".join(sorted(str(path.relative_to(parent)) for path in folders))
@@ -242,23 +246,26 @@ def _lr_folder(
 ) -> tuple[Path | None, tuple[str, ...]]:
     """Find the LR folder of a scale one or two levels below the set, or note similar folders."""
     stem = HR_FOLDER.fullmatch(hr_folder.name)
-    prefix = f"({_plain(stem[1] or '') if stem else ''})?"
+    prefix = f"({_letters_and_digits(stem[1] or '') if stem else ''})?"
     below = [path for path in _folders(folder) if path != hr_folder]
     deep = list(below)
     for path in below:
         deep += _folders(path)
     of_any_scale = f"{prefix}lr(bic|bicubic)?"
     of_scale = f"{prefix}(lr(bic|bicubic)?)?x{scale}"
-    with_pictures = filter(_pictures, below)
-    for pattern, paths in ((of_scale, deep), (of_any_scale, with_pictures)):
+    for pattern, paths in ((of_scale, deep), (of_any_scale, filter(_pictures, below))):
         matches = []
         for path in paths:
-            if re.fullmatch(pattern, _plain(str(path.relative_to(folder)))):
+            if re.fullmatch(
+                pattern, _letters_and_digits(str(path.relative_to(folder)))
+            ):
                 matches.append(path)
-        if lr_folder := _only(matches, folder, f"x{scale} LR", "use --lr"):
+        if lr_folder := _single_folder(matches, folder, f"x{scale} LR", "use --lr"):
             return lr_folder, ()
     similar = [
-        path.name for path in below if re.match(f"{prefix}lr", _plain(path.name))
+        path.name
+        for path in below
+        if re.match(f"{prefix}lr", _letters_and_digits(path.name))
     ]
     if not similar:
         return None, ()
@@ -269,7 +276,7 @@ def _lr_folder(
     return None, (note,)
 
 
-def _plain(name: str) -> str:
+def _letters_and_digits(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
@@ -419,7 +426,7 @@ class Pair:
         )
 
 
-def to_luma(picture: Array, *, gray: bool) -> Array:
+def luma_picture(picture: Array, *, gray: bool) -> Array:
     """Return the rounded Y of uint8 RGB in all three channels; gray is taken as luma."""
     y = picture @ np.array(GRAY_SHARES) if gray else luma(picture)
     return _to_channels(to_dtype(y, UINT8))
@@ -456,7 +463,7 @@ def read_pair(
             raise UsageError(
                 "--chain luma-float makes LR itself; it cannot take LR files"
             )
-        hr = to_luma(hr, gray=gray)
+        hr = luma_picture(hr, gray=gray)
         small = resize(hr[..., 0].astype(np.float64), Fraction(1, scale)) / 255
         lr = _to_channels(small.astype(np.float32))
     return Pair(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from srcli.imaging.photograph import Array
-from srcli.imaging.resize import to_dtype, white_of
-
-Floats = NDArray[np.float32]
+from srcli.imaging.arrays import Array, Floats
+from srcli.imaging.resize import to_dtype, white_level
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
 _ROWS = 256  # computed at once
-_DATA = 0.05
+_HIDDEN_SHARE = 0.05
 """Share of a picture's pixels from which colours that are replaced look as if they
 meant something: they differ from their neighbours, which soft edges alone do in fewer
 places."""
@@ -53,7 +50,7 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
     if not sums[:, :, -1].any():
         return pixels
     rows, columns = np.nonzero(holes)
-    values = _means(sums)[rows // 2, columns // 2]
+    values = _block_means(sums)[rows // 2, columns // 2]
     filled = pixels.copy()
     filled[rows, columns] = to_dtype(values.astype(np.float64), pixels.dtype)
     return filled
@@ -72,12 +69,14 @@ def hides_colours(pixels: Array, filled: Array) -> bool:
         replaced = (before != after).any(axis=2)
         differs = (before[:, 1:] != before[:, :-1]).any(axis=2)
         lost += int((replaced[:, 1:] & replaced[:, :-1] & differs).sum())
-    return bool(lost > _DATA * pixels.shape[0] * pixels.shape[1])
+    return bool(lost > _HIDDEN_SHARE * pixels.shape[0] * pixels.shape[1])
 
 
 def _fill_faint(pixels: Array, alpha: Array) -> Array:
     """Mix the colours around them into visible pixels of far less alpha than others nearby."""
-    highest = _slide(np.maximum, _slide(np.maximum, alpha, _REACH, 0), _REACH, 1)
+    highest = _reduce_window(
+        np.maximum, _reduce_window(np.maximum, alpha, _REACH, 0), _REACH, 1
+    )
     faint = (alpha > 0) & (alpha < highest - alpha)
     if not faint.any():
         return pixels
@@ -91,7 +90,7 @@ def _fill_faint(pixels: Array, alpha: Array) -> Array:
         sums = _weighted(pixels[around], alpha[around])
         for axis in (0, 1):  # a box twice is a tent: near pixels count for more
             for _ in range(2):
-                sums = _slide(np.add, sums, _REACH // 2, axis)
+                sums = _reduce_window(np.add, sums, _REACH // 2, axis)
         near = sums[rows + (top - start), columns].astype(np.float64)
         rows = rows + top
         share = 2.0 * alpha[rows, columns] / highest[rows, columns]
@@ -106,7 +105,7 @@ def _fill_faint(pixels: Array, alpha: Array) -> Array:
 def _weighted(pixels: Array, alpha: Array) -> Floats:
     """Return colours times alpha, and alpha (0 where a colour is not finite) as a last channel."""
     height, width, channels = pixels.shape
-    weights = alpha.astype(np.float32) / np.float32(white_of(alpha.dtype))
+    weights = alpha.astype(np.float32) / np.float32(white_level(alpha.dtype))
     if pixels.dtype.kind == "f":
         weights[~np.isfinite(pixels).all(axis=2)] = 0
         pixels = np.nan_to_num(pixels, posinf=0.0, neginf=0.0)
@@ -116,7 +115,7 @@ def _weighted(pixels: Array, alpha: Array) -> Floats:
     return values
 
 
-def _slide(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:
+def _reduce_window(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:
     """Combine every value with those up to ``reach`` places before and behind it."""
     values = values.swapaxes(0, axis)
     result = values.copy()
@@ -126,13 +125,13 @@ def _slide(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:
     return result.swapaxes(0, axis)
 
 
-def _means(sums: Floats) -> Array:
+def _block_means(sums: Floats) -> Array:
     """Return mean colours of blocks of 2x2 by sums; of a larger block where nothing is seen."""
     weights = sums[:, :, -1:]
     unseen = weights[:, :, 0] == 0
     means: Array = sums[:, :, :-1] / np.maximum(weights, np.finfo(np.float32).tiny)
     if unseen.any():
-        coarser = _means(_block_sums(sums))
+        coarser = _block_means(_block_sums(sums))
         rows, columns = np.nonzero(unseen)
         means[rows, columns] = coarser[rows // 2, columns // 2]
     return means

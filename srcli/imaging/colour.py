@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.photograph import Array
+from srcli.imaging.arrays import Array
 
 # Rows give Y, Cb, Cr for R, G, B in 0..1 on the 8-bit scale (ITU-R BT.601, limited
 # range).

@@ -6,37 +6,39 @@ more, and on the same after files, blur and noise of known strength.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Gray = NDArray[np.float32]
+from srcli.imaging.arrays import Array, Floats
 
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 
-VISIBLE = 1.2
+VISIBLE_BLOCKINESS = 1.2
 """Blockiness from which blocks show."""
-SOFT = 0.5
+SOFT_SHARPNESS = 0.5
 """Share of a strong edge's rise within one pixel below which a picture is soft."""
-NOISY = 2.0
+NOISY_LEVELS = 2.0
 """Levels of noise in the smoothest places from which a picture is noisy."""
-DRAWN = 0.4
+DRAWING_SHARE = 0.4
 """Share of neighbours of one colour from which a picture is a drawing, screenshot or
 pixel art."""
-_SMALLEST = 64  # pixels a side below which nothing can be measured
+_SMALLEST_SIDE = 64  # pixels a side below which nothing can be measured
 _LARGEST_SIDE = 512  # pixels that are measured, from the middle
 _BLOCK = 8
-_SMOOTH = 4  # levels: a step beside one that is larger belongs to the picture
+_SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
 _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
-_TRACES = 0.8
+_TRACES_SHARE = 0.8
 """Share of the steps that are not 0: antialiased drawings have as many small ones."""
-_COLOURS = 0.01  # for each pixel
-_EDGE = 12  # levels that the rise of an edge has at least
-_WHITE = 1.2  # noise over the spread of means of 4x4 pixels: texture has less of it
+_COLOURS_PER_PIXEL = 0.01  # for each pixel
+_LEAST_RISE = 12  # levels that the rise of an edge has at least
+_WHITE_NOISE_RATIO = (
+    1.2  # noise over the spread of means of 4x4 pixels: texture has less of it
+)
 
 
-def judge(pixels: NDArray[Any]) -> Condition:
+def classify_condition(pixels: Array) -> Condition:
     """Say in one word what (H, W, C) of 1 or 3 channels, uint8 or uint16, has gone through.
 
     Only the middle is looked at; ``clean`` are pictures of fewer than 64 pixels a side,
@@ -44,20 +46,20 @@ def judge(pixels: NDArray[Any]) -> Condition:
     """
     top, left = (max(side - _LARGEST_SIDE, 0) // 2 for side in pixels.shape[:2])
     middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
-    if min(middle.shape[:2]) < _SMALLEST:
+    if min(middle.shape[:2]) < _SMALLEST_SIDE:
         return "clean"
     white = np.iinfo(pixels.dtype).max // 255
     gray = middle.mean(axis=2, dtype=np.float32) / np.float32(white)
     if is_drawing(middle.astype(np.int32) // white):
         return "drawing"
-    if blockiness(gray) >= VISIBLE:
+    if blockiness(gray) >= VISIBLE_BLOCKINESS:
         return "blocks"
-    if sharpness(gray) < SOFT:
+    if sharpness(gray) < SOFT_SHARPNESS:
         return "soft"
-    return "noise" if noise_level(gray) >= NOISY else "clean"
+    return "noise" if noise_level(gray) >= NOISY_LEVELS else "clean"
 
 
-def blockiness(gray: Gray) -> float:
+def blockiness(gray: Floats) -> float:
     """Compare steps across the borders of 8x8 blocks with all others, in smooth places.
 
     Blocks may begin anywhere, as they do after turning or cropping. The ratio is about
@@ -66,10 +68,10 @@ def blockiness(gray: Gray) -> float:
     return float(np.mean([_along_rows(gray), _along_rows(gray.T)]))
 
 
-def _along_rows(gray: Gray) -> float:
+def _along_rows(gray: Floats) -> float:
     steps = np.abs(np.diff(gray, axis=1))
     inner = steps[:, 1:-1]
-    smooth = (steps[:, :-2] < _SMOOTH) & (steps[:, 2:] < _SMOOTH)
+    smooth = (steps[:, :-2] < _SMOOTH_STEP) & (steps[:, 2:] < _SMOOTH_STEP)
     means = np.ones(_BLOCK)
     for phase in range(_BLOCK):
         places = smooth[:, phase::_BLOCK]
@@ -88,15 +90,15 @@ def is_drawing(values: NDArray[np.int32]) -> bool:
     across = np.abs(np.diff(values, axis=1)).max(axis=2).ravel()
     steps = np.concatenate([down, across])
     changes = steps[np.flatnonzero(steps)]
-    if len(changes) > (1 - DRAWN) * len(steps):
+    if len(changes) > (1 - DRAWING_SHARE) * len(steps):
         return False
-    if (changes <= _SMOOTH).sum() > _TRACES * len(changes):
+    if (changes <= _SMOOTH_STEP).sum() > _TRACES_SHARE * len(changes):
         return False
     colours = values @ (1 << 8 * np.arange(values.shape[2]))
-    return len(np.unique(colours)) <= _COLOURS * colours.size
+    return len(np.unique(colours)) <= _COLOURS_PER_PIXEL * colours.size
 
 
-def sharpness(gray: Gray) -> float:
+def sharpness(gray: Floats) -> float:
     """Return how much of the rise of the strongest edges happens from one pixel to the next.
 
     The median over the steepest twentieth of all rises over four pixels: 1 for ideal
@@ -108,13 +110,15 @@ def sharpness(gray: Gray) -> float:
         rise = np.abs(lines[:, 4:] - lines[:, :-4])
         spans = np.lib.stride_tricks.sliding_window_view(steps, 4, axis=1)
         steepest = spans.max(axis=2)
-        edges = rise >= max(np.percentile(rise, 95), _EDGE)
+        edges = rise >= max(np.percentile(rise, 95), _LEAST_RISE)
         if edges.any():
             medians.append(np.median(steepest[edges] / rise[edges]))
-    return float(np.mean(medians)) if medians else 1.0
+    if not medians:
+        return 1.0
+    return float(np.mean(medians))
 
 
-def noise_level(gray: Gray) -> float:
+def noise_level(gray: Floats) -> float:
     """Estimate the standard deviation of white noise, in levels, in the smoothest places.
 
     By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996),
@@ -127,11 +131,11 @@ def noise_level(gray: Gray) -> float:
     )
     height, width = (side // _BLOCK for side in fine.shape)
 
-    def means(values: Gray, edge: int) -> Gray:
+    def means(values: Floats, edge: int) -> Floats:
         inner = values[: height * _BLOCK, : width * _BLOCK]
         down = height * _BLOCK // edge
         across = width * _BLOCK // edge
-        averages: Gray = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
+        averages: Floats = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
         return averages
 
     quarters = means(gray[1:-1, 1:-1], _BLOCK // 2).reshape(height, 2, width, 2)
@@ -143,5 +147,7 @@ def noise_level(gray: Gray) -> float:
     noise = means(fine, _BLOCK).ravel()[inside]
     spread = quarters.std(axis=(1, 3)).ravel()[inside]
     smoothest = np.argsort(spread)[: max(len(spread) // 10, 4)]
-    white = np.median(noise[smoothest] / (spread[smoothest] + 0.1)) >= _WHITE
+    white = (
+        np.median(noise[smoothest] / (spread[smoothest] + 0.1)) >= _WHITE_NOISE_RATIO
+    )
     return float(np.percentile(noise, 10)) if white else 0.0

@@ -21,13 +21,15 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import boxes, claims, jxl
-from srcli.imaging.metadata import labels
+from srcli.imaging import isobmff, jxl, size_checks
+from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import DAMAGE
+from srcli.imaging.metadata import colour_spaces
+from srcli.imaging.metadata.colour_spaces import ColourSpace
 from srcli.imaging.metadata.exif import PREFIX, is_adobe_rgb
-from srcli.imaging.metadata.labels import ColourLabel
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
-from srcli.imaging.photograph import DAMAGE, Array, Metadata, Picture
+from srcli.imaging.photograph import Metadata, Picture
 
 _Reader = Callable[[IO[bytes]], Image.Image]
 
@@ -44,11 +46,14 @@ _READERS = {
 }
 """Readers of formats, called directly: ``Image.open`` applies Pillow's process-wide
 pixel limit and tries every format there is."""
-_EXTRA = {"heic": ("HEIC", "pillow-heif"), "jxl": ("JPEG XL", "pillow-jxl-plugin")}
+_FURTHER_READERS = {
+    "heic": ("HEIC", "pillow-heif"),
+    "jxl": ("JPEG XL", "pillow-jxl-plugin"),
+}
 """Formats that further libraries read, in words, and what to install."""
 _LOCK = threading.RLock()
-_DESCRIBED = frozenset({"CMYK", "YCbCr", "LAB"})
-_SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
+_CONVERTED_MODES = frozenset({"CMYK", "YCbCr", "LAB"})
+_ICC_SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
 _IPTC = 0x0404  # Photoshop's resource number for captions
 _LOSSY = frozenset({"jpg", "avif", "heic"})
 _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
@@ -63,14 +68,14 @@ _GAIN_MAPS = (
 # Items of AVIF and HEIC that are gain maps.
 _GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
 # The first description of colours by code points, which is that of the picture itself.
-_CODE_POINTS = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
-_START = 2**16
+_CICP = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
+_HEAD_BYTES = 2**16
 _LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
 _SAMSUNG_VIDEO = b"\x30\x0a"
 _LONGEST_DIRECTORY = 4096
 _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
 # Segments of JPEG that no standard knows: APP0 to 2, 13 and 14 are read.
-_MAKERS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))
+_MAKER_SEGMENTS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))
 THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
 # Segments of JPEG.
 _JFIF = 0xE0
@@ -122,7 +127,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
     try:
         reader: _Reader = getattr(import_module(module), attribute)
     except ImportError:
-        words, package = _EXTRA[name]
+        words, package = _FURTHER_READERS[name]
         raise PictureError(
             f"{stream.name}: {words} files need another library; install it: pip install {package}"
         ) from None
@@ -132,20 +137,20 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
         except DAMAGE:
             with suppress(*DAMAGE):
                 if name == "jpg":
-                    return _open_mended(stream, reader), messages
+                    return _open_repaired(stream, reader), messages
             raise
 
 
-def cropped(image: Image.Image, stream: IO[bytes]) -> Image.Image:
+def crop_to_shown(image: Image.Image, stream: IO[bytes]) -> Image.Image:
     """Decode the part of an AVIF picture that is to be shown; others come as they are."""
     if image.format == "AVIF":
-        box = boxes.read_crop(stream, *image.size)
+        box = isobmff.read_crop(stream, *image.size)
         if box is not None:
             return image.crop(box)
     return image
 
 
-def _open_mended(stream: IO[bytes], reader: _Reader) -> Image.Image:
+def _open_repaired(stream: IO[bytes], reader: _Reader) -> Image.Image:
     """Open a JPEG file without the segments that Pillow stumbles over.
 
     One of 12 bits says 8 to Pillow; its pixels are left to another reader.
@@ -182,13 +187,13 @@ def load(image: Image.Image) -> None:
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file."""
     image, notes = open_image(name, stream)
-    notes += _check_claims(name, path, image.size, stream)
+    notes += _check_file_size(name, path, image.size, stream)
     info = image.info
     stream.seek(0)
     start = b""
     if name in ("avif", "heic", "jxl"):  # AVIF and HEIC describe their items there
-        start = stream.read(_START)
-    if image.mode in _DESCRIBED:
+        start = stream.read(_HEAD_BYTES)
+    if image.mode in _CONVERTED_MODES:
         notes.append(f"{image.mode} converted to RGB")
     depth = info.get("bit_depth", 8)
     is_stretched = name == "jpg" and depth > 8
@@ -200,19 +205,19 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     if _GAIN_MAP_ITEM.search(start):
         notes.append(HDR_LEFT_OUT)
     elif name == "jpg":
-        notes += _beside_jpeg(image, stream)
+        notes += _note_jpeg_extras(image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
     exif = info.get("exif") or None
     icc = info.get("icc_profile") or None
-    label = None
+    colour_space = None
     if name == "bmp":
-        icc, label = _colours_of_bmp(stream, channels, notes)
+        icc, colour_space = _bmp_colour_space(stream, channels, notes)
     elif icc is None:
-        label = _label(name, start, exif, channels, notes)
+        colour_space = _colour_space(name, start, exif, channels, notes)
     if exif is not None:  # JPEG XL has it without
         exif = PREFIX + exif.removeprefix(PREFIX)
     dpi = info.get("dpi")
-    width, height, orientation = _stored_size(name, image, stream)
+    width, height, orientation = _size_and_orientation(name, image, stream)
     return Picture(
         path=path,
         format=name,
@@ -226,7 +231,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         lossless=_is_lossless(name, stream),
         metadata=Metadata(
             icc=icc,
-            colours=label,
+            colours=colour_space,
             exif=exif,
             xmp=info.get("xmp") or None,
             iptc=(info.get("photoshop") or {}).get(_IPTC) or None,
@@ -264,14 +269,14 @@ def _count_frames(image: Image.Image, stream: IO[bytes]) -> int:
         return int(getattr(image, "n_frames", 1))
 
 
-def _stored_size(
+def _size_and_orientation(
     name: str, image: Image.Image, stream: IO[bytes]
 ) -> tuple[int, int, int]:
     """Return width and height as pixels are read, and the orientation; 0 leaves that to EXIF."""
     width, height = image.size
     orientation = 0
     if name == "avif":
-        box = boxes.read_crop(stream, width, height)
+        box = isobmff.read_crop(stream, width, height)
         if box is not None:
             left, top, right, bottom = box
             return right - left, bottom - top, 0
@@ -296,27 +301,29 @@ def _refusal(name: str, path: Path, image: Image.Image, start: bytes) -> str | N
     return None
 
 
-def _label(
+def _colour_space(
     name: str, start: bytes, exif: bytes | None, channels: int, notes: list[str]
-) -> ColourLabel | None:
+) -> ColourSpace | None:
     """Return what describes the colours of a file without a profile; None is sRGB."""
     if name == "jpg" and channels == 3 and exif and is_adobe_rgb(exif):
-        return labels.from_primaries(
-            labels.ADOBE_RGB, [labels.ADOBE_CURVE], channels, notes
+        return colour_spaces.from_primaries(
+            colour_spaces.ADOBE_RGB, [colour_spaces.ADOBE_CURVE], channels, notes
         )
-    match = _CODE_POINTS.search(start)
+    match = _CICP.search(start)
     if match is None:
         return None
     points = tuple(min(int.from_bytes(code), 255) for code in match.groups())
     if points in _SRGB_POINTS:
         return None
-    cicp = bytes(points) + labels.RGB_FULL_RANGE
-    return labels.from_cicp(cicp, channels, notes) or labels.ColourLabel(None, cicp)
+    cicp = bytes(points) + colour_spaces.RGB_FULL_RANGE
+    return colour_spaces.from_cicp(cicp, channels, notes) or colour_spaces.ColourSpace(
+        None, cicp
+    )
 
 
-def _colours_of_bmp(
+def _bmp_colour_space(
     stream: IO[bytes], channels: int, notes: list[str]
-) -> tuple[bytes | None, ColourLabel | None]:
+) -> tuple[bytes | None, ColourSpace | None]:
     """Return the ICC profile that a BMP file embeds, or its calibrated colours; None is sRGB.
 
     As in browsers, the white of calibrated colours is D65. Impossible values are told
@@ -339,30 +346,32 @@ def _colours_of_bmp(
     is_calibrated = has_version and space == _BMP_CALIBRATED
     if not is_calibrated or sums.min() <= 0 or not gammas.all():
         return None, None  # most programs leave them empty
-    xy = (*labels.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
+    xy = (*colour_spaces.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
     curves = [(gamma,) for gamma in gammas.tolist()]
-    return None, labels.from_primaries(xy, curves, channels, notes)
+    return None, colour_spaces.from_primaries(xy, curves, channels, notes)
 
 
-def _check_claims(
+def _check_file_size(
     name: str, path: Path, size: tuple[int, int], stream: IO[bytes]
 ) -> list[str]:
     """Refuse a header that claims more than the file can hold; return notes on frames of a GIF."""
     if name == "gif":
-        return _check_frames(path, size, stream)
+        return _check_gif_frames(path, size, stream)
     if name == "webp":
-        claims.check_webp(path, size, stream)
+        size_checks.check_webp(path, size, stream)
     elif name in ("jpg", "bmp"):
-        claims.check_area(path, math.prod(size), stream, name)
+        size_checks.check_jpeg_or_bmp(path, math.prod(size), stream, name)
     return []
 
 
-def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[str]:
+def _check_gif_frames(
+    path: Path, size: tuple[int, int], stream: IO[bytes]
+) -> list[str]:
     """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
 
     A file whose canvas is, or would become, too large for its frames is refused.
     """
-    frames = claims.check_gif(path, size, stream)
+    frames = size_checks.check_gif(path, size, stream)
     width, height = size
     right = 0
     bottom = 0
@@ -379,7 +388,7 @@ def _check_frames(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[
     return ["frames that reach beyond the animation are cut"]
 
 
-def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
+def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
     """Note a gain map and the video of a motion photo, of which XMP may not tell."""
     has_gain_map = False
     has_thermal = False
@@ -387,7 +396,7 @@ def _beside_jpeg(image: Image.Image, stream: IO[bytes]) -> list[str]:
     for name, content in vars(image)["applist"]:
         has_gain_map |= content.startswith(_GAIN_MAPS[0])
         has_thermal |= content.startswith(b"FLIR\0")
-        if name in _MAKERS and not content.startswith(b"Ducky"):
+        if name in _MAKER_SEGMENTS and not content.startswith(b"Ducky"):
             makers.add(name)
     if "mp" in image.info:  # a gain map is a further picture
         stream.seek(0)
@@ -421,7 +430,7 @@ def _has_samsung_video(stream: IO[bytes]) -> bool:
     return _SAMSUNG_VIDEO in types
 
 
-def video_behind(stream: IO[bytes]) -> list[str]:
+def find_trailing_video(stream: IO[bytes]) -> list[str]:
     """Note a film behind the end of a JPEG, as phones append it to a motion photo."""
     stream.seek(0)
     if _VIDEO.search(stream.read()):
@@ -429,7 +438,7 @@ def video_behind(stream: IO[bytes]) -> list[str]:
     return []
 
 
-def pixels_of(
+def decode_pixels(
     image: Image.Image, icc: bytes | None = None
 ) -> tuple[Array, Array | None]:
     """Decode an image of any mode to (H, W, C) with C 1 or 3, and alpha (H, W) or None.
@@ -437,11 +446,12 @@ def pixels_of(
     The profile is needed for modes other than gray and RGB.
     """
     load(image)
-    if image.mode in _DESCRIBED:
+    if image.mode in _CONVERTED_MODES:
         return to_srgb(np.asarray(image), icc, image.mode), None
     if image.mode[0] in "IF":
         raise ValueError(f"pixels of kind {image.mode} are not known")
     mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
+    colours = len(mode)
     if image.has_transparency_data:
         mode += "A"
     if image.mode == "1":
@@ -450,7 +460,6 @@ def pixels_of(
         image = image.convert(mode)
     width, height = image.size
     channels = len(mode)
-    colours = 1 if channels < 3 else 3
     pixels = np.empty((height, width, colours), np.uint8)
     alpha = None
     if channels > colours:
@@ -467,7 +476,7 @@ def pixels_of(
     return pixels, alpha
 
 
-def as_image(values: Array) -> Image.Image:
+def to_image(values: Array) -> Image.Image:
     """Return pixels, (H, W, C) uint8 with C = 1, 3 or 4, as an image."""
     if values.shape[2] == 1:
         values = values[:, :, 0]
@@ -505,7 +514,7 @@ def _transform_to_srgb(
     source: Any = None
     if mode == "LAB":
         source = ImageCms.createProfile("LAB")
-    elif mode in _SPACES and icc is not None and icc[16:20] == _SPACES[mode]:
+    elif mode in _ICC_SPACES and icc is not None and icc[16:20] == _ICC_SPACES[mode]:
         source = io.BytesIO(icc)
     if source is not None:
         with suppress(ImageCms.PyCMSError):

@@ -16,17 +16,18 @@ from itertools import starmap
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging import claims, vips
-from srcli.imaging.metadata import labels, texts
+from srcli.imaging import size_checks, vips
+from srcli.imaging.arrays import Array
+from srcli.imaging.metadata import colour_spaces, texts
+from srcli.imaging.metadata.colour_spaces import ColourSpace
 from srcli.imaging.metadata.exif import PREFIX
-from srcli.imaging.metadata.labels import ColourLabel
-from srcli.imaging.photograph import Array, Metadata, Picture
+from srcli.imaging.photograph import Metadata, Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INCHES_PER_METRE = 0.0254
 _MOST_PER_METRE = 2**31 - 1
 _MOST_FRAMES = 2**31
-_COLOURS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+_COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
 _COLOUR_UNIT = 100_000  # of gAMA and cHRM
 _Chunks = dict[bytes, bytes]
 """Content of the first chunk of each type, but for pixels and texts."""
@@ -38,15 +39,15 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     text_chunks: list[texts.Chunk] = []
     notes: list[str] = []
     frames: list[tuple[int, int]] = []
-    has_default = False
+    has_default_image = False
     stream.seek(len(SIGNATURE))
-    for kind, content, sound in walk(stream):
-        if not sound:
+    for kind, content, is_intact in read_chunks(stream):
+        if not is_intact:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
         elif kind in texts.TEXT_CHUNKS:
             text_chunks.append((kind, content))
         elif kind == b"IDAT":
-            has_default = has_default or not frames
+            has_default_image = has_default_image or not frames
         else:
             chunks.setdefault(kind, content)
             if kind == b"fcTL":
@@ -55,20 +56,20 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         ">IIBBBBB", chunks.get(b"IHDR", b"")
     )
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
-    claims.check_png(
+    size_checks.check_png(
         path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END)
     )
     # others are 2, 3 and 6: RGB, palette, RGB with alpha
     channels = 1 if colour in (0, 4) else 3
     metadata = texts.read_texts(text_chunks, notes)
-    icc, label = _read_colours(chunks, metadata.icc, channels, notes)
+    icc, colour_space = _read_colours(chunks, metadata.icc, channels, notes)
     exif = chunks.get(b"eXIf") or metadata.exif
     dpi = None
     density = chunks.get(b"pHYs", b"")
     if len(density) == 9 and density[8] == 1:
         across, down = struct.unpack(">II", density[:8])
         dpi = (across * _INCHES_PER_METRE, down * _INCHES_PER_METRE)
-    metadata = replace(metadata, icc=icc, colours=label, exif=exif, dpi=dpi)
+    metadata = replace(metadata, icc=icc, colours=colour_space, exif=exif, dpi=dpi)
     stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
     # readers are to take the first picture then, and do
     readable = len(frames) if stated <= _MOST_FRAMES else 1
@@ -86,7 +87,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
         frames=frame_count,
-        has_default=has_default and frame_count > 1,
+        has_default_image=has_default_image and frame_count > 1,
         orientation=0,
         metadata=metadata,
         warnings=tuple(notes),
@@ -116,12 +117,12 @@ def _pack_metadata(metadata: Metadata) -> bytes:
     """Return the chunks that hold the metadata."""
     icc = metadata.icc
     chunks: list[texts.Chunk] = []
-    label = metadata.colours
-    if label is not None and label.chunks:
-        chunks += label.chunks
-    elif label is not None and label.cicp is not None:
+    colour_space = metadata.colours
+    if colour_space is not None and colour_space.chunks:
+        chunks += colour_space.chunks
+    elif colour_space is not None and colour_space.cicp is not None:
         # programs that do not know code points take the profile
-        chunks.append((b"cICP", label.cicp))
+        chunks.append((b"cICP", colour_space.cicp))
         icc = metadata.profile
     if icc is not None:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
@@ -136,10 +137,10 @@ def _pack_metadata(metadata: Metadata) -> bytes:
         chunks.append(texts.text_chunk(texts.XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
         chunks.append(texts.text_chunk("Software", metadata.software.encode()))
-    return b"".join(starmap(chunk, (*chunks, *metadata.texts)))
+    return b"".join(starmap(pack_chunk, (*chunks, *metadata.texts)))
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
+def pack_chunk(kind: bytes, content: bytes) -> bytes:
     """Return a chunk with its length and checksum."""
     checksum = zlib.crc32(kind + content)
     return (
@@ -147,7 +148,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     )
 
 
-def walk(
+def read_chunks(
     stream: IO[bytes], *, pixels: bool = False
 ) -> Iterator[tuple[bytes, bytes, bool]]:
     """Iterate over chunks: type, content, and True if the checksum is right.
@@ -171,16 +172,16 @@ def walk(
             yield kind, b"", True
             continue
         content = stream.read(length)
-        sound = stream.read(4) == struct.pack(">I", zlib.crc32(kind + content))
+        is_intact = stream.read(4) == struct.pack(">I", zlib.crc32(kind + content))
         # a lower-case first letter marks chunks that a reader may leave out
-        if not sound and (kind[:1].isupper() or len(content) < length):
+        if not is_intact and (kind[:1].isupper() or len(content) < length):
             raise ValueError(f"chunk {kind.decode('latin-1')} is damaged")
-        yield kind, content, sound
+        yield kind, content, is_intact
 
 
 def _read_colours(
     chunks: _Chunks, raw_icc: bytes | None, channels: int, notes: list[str]
-) -> tuple[bytes | None, ColourLabel | None]:
+) -> tuple[bytes | None, ColourSpace | None]:
     """Return the ICC profile and the label of colours; one is None where the other rules it out.
 
     The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third
@@ -194,25 +195,27 @@ def _read_colours(
             notes.append("damaged colour profile left out")
     if not icc and b"sRGB" not in chunks:
         icc = raw_icc
-    described = tuple((kind, chunks[kind]) for kind in _COLOURS if kind in chunks)
+    described = tuple((kind, chunks[kind]) for kind in _COLOUR_CHUNKS if kind in chunks)
     if chunks.get(b"cICP"):
         with_profile = described
-        fits = icc is not None and labels.profile_fits(icc, channels)
+        fits = icc is not None and colour_spaces.profile_fits(icc, channels)
         if fits and b"iCCP" in chunks:
             with_profile = (*described, (b"iCCP", chunks[b"iCCP"]))
-        label = labels.from_cicp(chunks[b"cICP"], channels, notes, with_profile)
-        if label:
-            return None, label
+        colour_space = colour_spaces.from_cicp(
+            chunks[b"cICP"], channels, notes, with_profile
+        )
+        if colour_space:
+            return None, colour_space
     if icc is not None or b"sRGB" in chunks:
         if described:
-            return icc, ColourLabel(None, None, described)
+            return icc, ColourSpace(None, None, described)
         return icc, None
     gamma = chunks.get(b"gAMA", b"")
     points = chunks.get(b"cHRM", b"")
-    curve: labels.Curve = labels.SRGB_CURVE
+    curve: colour_spaces.Curve = colour_spaces.SRGB_CURVE
     if len(gamma) == 4 and any(gamma):
         curve = (_COLOUR_UNIT / int.from_bytes(gamma),)
     xy = None
     if len(points) == 32:
         xy = [value / _COLOUR_UNIT for value in struct.unpack(">8I", points)]
-    return None, labels.from_primaries(xy, [curve], channels, notes, described)
+    return None, colour_spaces.from_primaries(xy, [curve], channels, notes, described)

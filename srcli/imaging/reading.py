@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import decoding_errors
+from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.labels import profile_fits
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
-from srcli.imaging.photograph import (
-    FORMATS,
-    LARGEST_AREA,
-    NAME,
-    Array,
-    Photograph,
-    Picture,
-    Provenance,
-    decoding,
-    format_of_content,
-    mark_source,
-)
-
-_SOFTWARE = re.compile(
-    r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
-    r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
-    r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?))?\)"
-)
+from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.provenance import Provenance, input_id, parse_provenance
+from srcli.imaging.resize import stretch_to_dtype
 
 
 def read_photograph(source: Path | Picture) -> Photograph:
@@ -45,9 +32,13 @@ def read_photograph(source: Path | Picture) -> Photograph:
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
-    path = source.path if isinstance(source, Picture) else source
-    pixels = source.height * source.width if isinstance(source, Picture) else 0
-    with decoding(path, pixels), open_input(path) as stream:
+    if isinstance(source, Picture):
+        path = source.path
+        pixels = source.height * source.width
+    else:
+        path = source
+        pixels = 0
+    with decoding_errors(path, pixels), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
         if picture.refusal is not None:
             raise PictureError(picture.refusal)
@@ -65,7 +56,7 @@ def read_photograph(source: Path | Picture) -> Photograph:
         warnings = list(picture.losses)
         if picture.format == "jpg":
             # looked for here, as the whole file was read
-            warnings += pillow.video_behind(stream)
+            warnings += pillow.find_trailing_video(stream)
     if alpha is not None:
         alpha = upright(alpha, orientation)
     metadata = picture.metadata
@@ -93,12 +84,12 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
         if picture.orientation > 4:
             size = (picture.width, picture.height)
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        return tiff.scaled(values, bits, np.uint16), None, picture.orientation
+        return stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
-    image = pillow.cropped(pillow.open_image(picture.format, stream)[0], stream)
+    image = pillow.crop_to_shown(pillow.open_image(picture.format, stream)[0], stream)
     # Pillow's pixels of HEIC are upright
     orientation = 1 if picture.format == "heic" else picture.orientation
-    return *pillow.pixels_of(image, picture.metadata.icc), orientation
+    return *pillow.decode_pixels(image, picture.metadata.icc), orientation
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
@@ -108,16 +99,16 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
         RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows
         it; and how often the whole is played, 0 is without end.
     """
-    with decoding(picture.path):
+    with decoding_errors(picture.path):
         stream = open_input(picture.path)
     with stream:
-        with decoding(picture.path):
+        with decoding_errors(picture.path):
             image, _ = pillow.open_image(picture.format, stream)
         # the first picture of an APNG may be for programs without animation only
         skipped = int(getattr(image, "default_image", False))
         width, height = image.size
         for index in range(skipped, skipped + picture.frames):
-            with decoding(picture.path, width * height):
+            with decoding_errors(picture.path, width * height):
                 image.seek(index)
                 image.load()
                 # Pillow makes a GIF larger for frames that reach beyond it; browsers
@@ -162,18 +153,20 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
     world files. Rasters made of other files are no pictures if they are to be
     ``confined``.
     """
+    from srcli.imaging.rasters.dataset_names import DatasetName
     from srcli.imaging.rasters.info import companion_reason
-    from srcli.imaging.rasters.opening import DatasetName, open_by_gdal
+    from srcli.imaging.rasters.opening import open_by_gdal
 
     if not isinstance(path, DatasetName):
-        with decoding(path), open_input(path) as stream:
+        with decoding_errors(path), open_input(path) as stream:
             head = stream.read(64)
             if format_of_content(head) is not None or not head:
                 picture = read_header(path, stream)
-                picture = replace(picture, mark=mark_source(path, stream))
-                if picture.raster is None:
-                    picture = replace(picture, raster=companion_reason(picture))
-                return picture
+                return replace(
+                    picture,
+                    input_id=input_id(path, stream),
+                    raster=picture.raster or companion_reason(picture),
+                )
     raster = open_by_gdal(path, confined=confined)
     if raster is None:
         raise _not_a_picture(path)
@@ -236,16 +229,9 @@ def _not_a_picture(path: Path) -> PictureError:
 def read_provenance(path: Path) -> Provenance | None:
     """Return the provenance in the last Software entry of an output; None if it is not srx's."""
     try:
-        with decoding(path), open_input(path) as stream:
+        with decoding_errors(path), open_input(path) as stream:
             metadata = read_header(path, stream).metadata
     except PictureError:
         return None
     software = metadata.software or exif.software(metadata.exif)
-    last_entry = software.strip().rpartition(f"; {NAME} ")[2]
-    match = _SOFTWARE.fullmatch(last_entry.removeprefix(f"{NAME} "))
-    if match is None:
-        return None
-    fields: dict[str, Any] = match.groupdict("")
-    fields["scale"] = int(fields["scale"])
-    fields["auto"] = bool(fields["auto"])
-    return Provenance(**fields)
+    return parse_provenance(software)

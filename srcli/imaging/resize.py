@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from srcli.imaging.arrays import Array, Bools
 
 STRIP = 1 << 18
 """Values processed in float64 at a time."""
@@ -62,8 +62,8 @@ def taps(
     indices = mirrored(positions.astype(np.int64) - 1, length)
     used = np.any(weights != 0, axis=0)
     indices, weights = indices[:, used], weights[:, used]
-    for one in (indices, weights):
-        one.setflags(write=False)
+    for array in (indices, weights):
+        array.setflags(write=False)
     return indices, weights
 
 
@@ -94,13 +94,13 @@ def _resize_axis(
     out = np.empty(shape, image.dtype)
     rows = max(STRIP // max(image[0].size, out[0].size), 1)
     for top in range(0, shape[0], rows):
-        own = slice(top, top + rows)
+        strip = slice(top, top + rows)
         if axis == 0:
-            values = _weighted(image, indices[own], weights[own])
+            values = _weighted(image, indices[strip], weights[strip])
         else:
-            turned = np.ascontiguousarray(image[own].swapaxes(0, 1), dtype=np.float64)
+            turned = np.ascontiguousarray(image[strip].swapaxes(0, 1), dtype=np.float64)
             values = _weighted(turned, indices, weights).swapaxes(0, 1)
-        out[own] = to_dtype(values, image.dtype)
+        out[strip] = to_dtype(values, image.dtype)
     return out
 
 
@@ -115,7 +115,7 @@ def _weighted(
     return out
 
 
-def white_of(dtype: np.dtype[Any]) -> float:
+def white_level(dtype: np.dtype[Any]) -> float:
     """Return the value of white, and of full opacity: 1 in floats, else the highest."""
     if dtype.kind == "f":
         return 1.0
@@ -129,6 +129,18 @@ def to_dtype(values: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
     info = np.iinfo(dtype)
     rounded = np.trunc(values + np.copysign(0.5, values))
     return np.clip(rounded, info.min, info.max).astype(dtype)
+
+
+def stretch_to_dtype(values: Array, bits: int, dtype: type) -> Array:
+    """Stretch numbers of 1 to 16 bits over the whole range of a dtype; floats become float32."""
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    top = np.iinfo(dtype).max
+    if values.dtype == dtype and top == 2**bits - 1:
+        return values
+    levels: Array = np.rint(np.arange(2**bits) * (top / (2**bits - 1))).astype(dtype)
+    stretched: Array = levels[np.minimum(values, 2**bits - 1)]
+    return stretched
 
 
 def mod_crop(image: Array, multiple: int) -> Array:
@@ -157,13 +169,15 @@ class Box:
 
     def fitted(self, height: int, width: int) -> tuple[int, int]:
         """Return the largest size (height, width) of this shape that fits; never a larger one."""
-        return times((height, width), min(self._share(height, width), Fraction(1)))
+        return scale_size(
+            (height, width), min(self._largest_factor(height, width), Fraction(1))
+        )
 
     def filled(self, height: int, width: int) -> tuple[int, int]:
         """Return the largest size (height, width) of this shape that fits."""
-        return times((height, width), self._share(height, width))
+        return scale_size((height, width), self._largest_factor(height, width))
 
-    def _share(self, height: int, width: int) -> Fraction:
+    def _largest_factor(self, height: int, width: int) -> Fraction:
         bounds = (
             (self.height, height),
             (self.width, width),
@@ -174,7 +188,7 @@ class Box:
         )
 
 
-def times(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
+def scale_size(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
     """Return a size with both sides so many times as long, each at least 1."""
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
 
@@ -196,7 +210,7 @@ def shrink(image: Array, size: tuple[int, int]) -> Array:
     return np.clip(smaller, image.min(), image.max())
 
 
-def shrink_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+def shrink_mask(mask: Bools, size: tuple[int, int]) -> Bools:
     """Downscale a mask (H, W); a pixel is set where any part of it is."""
     starts = [
         np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)

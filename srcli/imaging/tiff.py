@@ -20,24 +20,26 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import claims, pillow, vips
-from srcli.imaging.aliases import alias_of_file
-from srcli.imaging.metadata import exif, labels
+from srcli.imaging import pillow, size_checks, vips
+from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import DAMAGE
+from srcli.imaging.metadata import colour_spaces, exif
 from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
-from srcli.imaging.photograph import DAMAGE, LARGEST_AREA, Array, Metadata, Picture
-from srcli.imaging.resize import to_dtype, white_of
+from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
+from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
+from srcli.imaging.utf8_names import alias_of_file
 
 # Tags of the main directory.
-_KIND = 254
+_SUBFILE_TYPE = 254
 _WIDTH = 256
 _HEIGHT = 257
 _BITS = 258
-_MODEL = 262
+_PHOTOMETRIC = 262
 _SAMPLES = 277
-_EXTRA = 338
+_EXTRA_SAMPLES = 338
 _RESOLUTION = (282, 283, 296)  # across, down, and their unit
 _SAMPLE_FORMAT = 339
-_SUB_DIRECTORIES = 330
+_SUB_IFDS = 330
 _COLOUR_MAP = 320
 _COMPRESSION = 259
 _JPEG = 7
@@ -52,20 +54,20 @@ _WHITE_IS_0 = 0
 _LAB = 8
 # Photometric interpretations: a pixel for each colour filter, or three before
 # development.
-_SENSOR = (32803, 34892)
+_RAW_PHOTOMETRICS = (32803, 34892)
 _BLOCKS = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NEEDED = frozenset(
-    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA, _SAMPLE_FORMAT, *chain(*_BLOCKS)}
+    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA_SAMPLES, _SAMPLE_FORMAT, *chain(*_BLOCKS)}
 )
 """Tags without whose values pixels come out wrong."""
 _XMP = 700
 _IPTC = 33723
 _ICC = 34675
 _GEO_KEYS = 34735
-_TRANSFER = 301
-_WHITE = 318
+_TRANSFER_FUNCTION = 301
+_WHITE_POINT = 318
 _PRIMARIES = 319
-_NUMBERS = (3, 4, 5)  # whole numbers and fractions, as types of entries
+_NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 # Exponent of TIFF 6.0, where primaries are told without a transfer function.
 _DEFAULT_CURVE = (2.2,)
 _PREMULTIPLIED = 1  # a value of ExtraSamples
@@ -86,12 +88,12 @@ _REDUCED = 1
 _MASK = 4
 _MOST_PAGES_TO_A_MASK = 32  # it stands among the overviews of the first picture
 # Photometric interpretation: a word for it and its number of colours.
-_MODELS = {
+_COLOUR_MODELS = {
     0: ("gray", 1), 1: ("gray", 1), 2: ("RGB", 3), 3: ("palette", 1), 5: ("CMYK", 4),
     6: ("YCbCr", 3), 8: ("LAB", 3),
 }  # fmt: skip
 # Sample format and bits per value: bits of the photograph.
-_DEPTHS = {
+_PHOTOGRAPH_BITS = {
     **dict.fromkeys([(1, bits) for bits in range(1, 9)], 8),
     **dict.fromkeys([(1, bits) for bits in range(9, 17)], 16),
     **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
@@ -122,7 +124,7 @@ class _Page:
 
 
 @dataclass(frozen=True)
-class _Pixels:
+class _PixelLayout:
     """How the pixels of a page are stored, by its tags."""
 
     height: int
@@ -134,13 +136,13 @@ class _Pixels:
     """Bits of the photograph's values; 0 for values of a kind that is not read."""
     samples: int
     photometric: int
-    model: str
+    colour_model: str
     """Word for the photometric interpretation; empty for unknown ones."""
     colours: int
     has_palette: bool
 
     @classmethod
-    def of(cls, tags: exif.Tags) -> _Pixels:
+    def from_tags(cls, tags: exif.Tags) -> _PixelLayout:
         """Read the tags of a page."""
         bits = _numbers(tags, _BITS, 1)
         sample_formats = _numbers(tags, _SAMPLE_FORMAT, 1)
@@ -148,9 +150,9 @@ class _Pixels:
         for sample_format in sample_formats:
             # format 4 is "undefined", which is taken as a whole number
             stored_as = 1 if sample_format == 4 else sample_format
-            depths.add(_DEPTHS.get((stored_as, bits[0]), 0))
-        photometric = _numbers(tags, _MODEL, -1)[0]
-        model, colours = _MODELS.get(photometric, ("", 0))
+            depths.add(_PHOTOGRAPH_BITS.get((stored_as, bits[0]), 0))
+        photometric = _numbers(tags, _PHOTOMETRIC, -1)[0]
+        colour_model, colours = _COLOUR_MODELS.get(photometric, ("", 0))
         return cls(
             height=_numbers(tags, _HEIGHT, 0)[0],
             width=_numbers(tags, _WIDTH, 0)[0],
@@ -159,13 +161,13 @@ class _Pixels:
             depth=depths.pop() if len(depths) == len(set(bits)) == 1 else 0,
             samples=_numbers(tags, _SAMPLES, 1)[0],
             photometric=photometric,
-            model=model,
+            colour_model=colour_model,
             colours=colours,
             has_palette=_COLOUR_MAP in tags,
         )
 
     @property
-    def spare(self) -> int:
+    def extra_bands(self) -> int:
         """Number of bands besides the colours."""
         return self.samples - self.colours
 
@@ -177,29 +179,29 @@ class _Pixels:
     @property
     def is_converted(self) -> bool:
         """True if the colours become RGB by a profile."""
-        return self.model in ("CMYK", "LAB")
+        return self.colour_model in ("CMYK", "LAB")
 
     @property
     def channels(self) -> int:
         """Number of colour channels of the photograph."""
-        return 1 if self.model == "gray" else 3
+        return 1 if self.colour_model == "gray" else 3
 
     @property
     def obstacle(self) -> str:
         """Reason for which they are not those of a photograph; empty if they are."""
         if (
-            not self.model
-            or self.spare < 0
-            or (self.spare > 1 and self.model != "CMYK")
+            not self.colour_model
+            or self.extra_bands < 0
+            or (self.extra_bands > 1 and self.colour_model != "CMYK")
         ):
             return "bands of unknown meaning"
         if not self.depth:
             return "values of a kind that srx does not read"
-        if self.depth > 8 and self.model in ("YCbCr", "LAB"):
-            return f"{self.model} colours in over 8 bits"
-        if self.depth > 16 and self.model == "palette":
+        if self.depth > 8 and self.colour_model in ("YCbCr", "LAB"):
+            return f"{self.colour_model} colours in over 8 bits"
+        if self.depth > 16 and self.colour_model == "palette":
             return "a palette of floats"
-        if self.model == "palette" and not self.has_palette:
+        if self.colour_model == "palette" and not self.has_palette:
             return "no colours in its palette"
         return ""
 
@@ -208,13 +210,13 @@ class _Pixels:
         losses = []
         bits = self.bits[0]
         rounding = ""
-        if self.spare and not has_alpha:
+        if self.extra_bands and not has_alpha:
             losses.append("a band of unknown meaning is left out")
         if self.is_converted:
             if self.depth > 8:
                 rounding = " and rounded to 8 bits"
-            losses.append(f"{self.model} converted to RGB{rounding}")
-        if self.depth == 16 and bits < 16 and self.model != "palette":
+            losses.append(f"{self.colour_model} converted to RGB{rounding}")
+        if self.depth == 16 and bits < 16 and self.colour_model != "palette":
             losses.append(f"values of {bits} bits stretched to 16")
         if bits == 64:
             losses.append("64-bit floats rounded to 32 bits")
@@ -230,11 +232,11 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """
     page = _read_page(stream)
     tags = page.tags
-    stored = _Pixels.of(tags)
-    claims.check_tiff(path, tags, stream)
-    is_reduced = _numbers(tags, _KIND, 0)[0] & _REDUCED
-    is_preview = is_reduced and _SUB_DIRECTORIES in tags
-    if is_preview or stored.photometric in _SENSOR:
+    stored = _PixelLayout.from_tags(tags)
+    size_checks.check_tiff(path, tags, stream)
+    is_reduced = _numbers(tags, _SUBFILE_TYPE, 0)[0] & _REDUCED
+    is_preview = is_reduced and _SUB_IFDS in tags
+    if is_preview or stored.photometric in _RAW_PHOTOMETRICS:
         raise PictureError(
             f"{path}: a camera's raw file; develop it first, to TIFF or JPEG"
         )
@@ -252,14 +254,14 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         notes += stored.losses(has_alpha=has_alpha)
         if _GEO_KEYS in tags:
             notes.append("position on the map (GeoTIFF) left out")
-    label = None
+    colour_space = None
     if not obstacle and not stored.is_converted and _ICC not in tags:
-        label = _label(tags, stored.bits[0], stored.channels, notes)
+        colour_space = _colour_space(tags, stored.bits[0], stored.channels, notes)
     metadata = Metadata(
-        icc=_value(tags, _ICC),
-        colours=label,
+        icc=_bytes(tags, _ICC),
+        colours=colour_space,
         exif=_exif(stream, page, notes),
-        xmp=_value(tags, _XMP),
+        xmp=_bytes(tags, _XMP),
         iptc=_iptc(page),
         dpi=_resolution(tags),
     )
@@ -271,7 +273,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         width=stored.width,
         channels=stored.channels,
         has_alpha=has_alpha,
-        bits=8 if stored.model in ("CMYK", "palette") else stored.depth,
+        bits=8 if stored.colour_model in ("CMYK", "palette") else stored.depth,
         frames=frames,
         orientation=_numbers(tags, exif.ORIENTATION, 0)[0],
         raster=raster,
@@ -292,7 +294,9 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     )
 
 
-def _raster_reason(tags: exif.Tags, stored: _Pixels, pages: list[int]) -> str | None:
+def _raster_reason(
+    tags: exif.Tags, stored: _PixelLayout, pages: list[int]
+) -> str | None:
     """Return why a file is read as a raster; None for photographs."""
     for tag, reason in _RASTER_TAGS.items():
         if tag in tags:
@@ -301,7 +305,7 @@ def _raster_reason(tags: exif.Tags, stored: _Pixels, pages: list[int]) -> str | 
         return "a mask of valid pixels"
     if stored.sample_format == 3 and stored.bits[0] == 64:
         return "64-bit floats"
-    if stored.sample_format == 3 and stored.model == "gray":
+    if stored.sample_format == 3 and stored.colour_model == "gray":
         return "one band of floats"  # heights and other measurements, with their fills
     if stored.height * stored.width > LARGEST_AREA:
         return "more pixels than a photograph"
@@ -311,14 +315,14 @@ def _raster_reason(tags: exif.Tags, stored: _Pixels, pages: list[int]) -> str | 
     return None
 
 
-def _has_alpha(tags: exif.Tags, stored: _Pixels) -> bool:
+def _has_alpha(tags: exif.Tags, stored: _PixelLayout) -> bool:
     """Tell if the band behind the colours is alpha."""
-    if stored.spare != 1 or stored.model == "YCbCr":
+    if stored.extra_bands != 1 or stored.colour_model == "YCbCr":
         return False
     # the fifth channel of CMYK is a spot colour or a selection unless it is said to be
     # alpha
-    usual = -1 if stored.model in ("gray", "RGB", "palette") else 0
-    return _numbers(tags, _EXTRA, usual) != [0]
+    default = -1 if stored.colour_model in ("gray", "RGB", "palette") else 0
+    return _numbers(tags, _EXTRA_SAMPLES, default) != [0]
 
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
@@ -326,29 +330,29 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     page = _read_page(stream)
     tags = page.tags
     _check_blocks(tags, stream.seek(0, os.SEEK_END))
-    photometric, *_ = _numbers(tags, _MODEL)
-    model, colours = _MODELS[photometric]
-    prefix = "GTIFF_RAW:" if model in ("CMYK", "LAB") else ""
+    photometric, *_ = _numbers(tags, _PHOTOMETRIC)
+    colour_model, colours = _COLOUR_MODELS[photometric]
+    prefix = "GTIFF_RAW:" if colour_model in ("CMYK", "LAB") else ""
     values, bits = _read_stored(picture.path, page, colours + picture.has_alpha, prefix)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
-    if model == "CMYK" and values.dtype.kind == "f":
+    if colour_model == "CMYK" and values.dtype.kind == "f":
         values = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype))
         bits = 8
     pixels = values[:, :, :colours]
-    if model != "palette":
-        pixels = scaled(pixels, bits, dtype)
+    if colour_model != "palette":
+        pixels = stretch_to_dtype(pixels, bits, dtype)
     # GDAL neither inverts gray nor divides by alpha
     alpha = None
     if picture.has_alpha:
-        alpha = scaled(values[:, :, colours], bits, dtype)
-        is_multiplied = _numbers(tags, _EXTRA)[:1] == [_PREMULTIPLIED]
-        if is_multiplied and model in ("gray", "RGB", "CMYK"):
-            pixels = unmultiplied(pixels, alpha)
-    if model == "palette":
+        alpha = stretch_to_dtype(values[:, :, colours], bits, dtype)
+        is_multiplied = _numbers(tags, _EXTRA_SAMPLES)[:1] == [_PREMULTIPLIED]
+        if is_multiplied and colour_model in ("gray", "RGB", "CMYK"):
+            pixels = unpremultiplied(pixels, alpha)
+    if colour_model == "palette":
         palette = _palette(tags)
         pixels = palette[np.minimum(pixels[:, :, 0], len(palette) - 1)]
-    elif model in ("CMYK", "LAB"):
-        pixels = pillow.to_srgb(pixels, picture.metadata.icc, model)
+    elif colour_model in ("CMYK", "LAB"):
+        pixels = pillow.to_srgb(pixels, picture.metadata.icc, colour_model)
     elif photometric == _WHITE_IS_0 and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels), alpha
@@ -380,10 +384,10 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     )
     page = _read_page(stream)
     tags = {tag: entry for tag, entry in page.tags.items() if tag not in _RESOLUTION}
-    parts: dict[int, exif.Tags] = {}
+    linked_ifds: dict[int, exif.Tags] = {}
     if metadata.exif is not None:
-        block = exif.Block(metadata.exif)
-        parts = block.parts
+        block = exif.ExifBlock(metadata.exif)
+        linked_ifds = block.linked_ifds
         tags |= {tag: block.main[tag] for tag in block.main.keys() & _DESCRIPTIVE}
     if metadata.dpi is not None:
         for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
@@ -398,7 +402,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
         tags[_IPTC] = Entry(1, metadata.iptc)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
-    packed, directory = exif.pack(tags, parts, start, page.layout)
+    packed, directory = exif.pack(tags, linked_ifds, start, page.layout)
     stream.write(bytes(start - end) + packed)
     stream.seek(0)
     stream.write(page.layout.start(directory))
@@ -408,9 +412,12 @@ def _read_page(stream: IO[bytes]) -> _Page:
     """Read the first page that is no thumbnail, or the first of all if every page is one."""
     layout, start = read_start(stream)
     tags, following = read_directory(stream, start, layout, _NEEDED)
-    kinds = [_numbers(tags, _KIND, 0)[0], *_further_pages(stream, following, layout)]
+    kinds = [
+        _numbers(tags, _SUBFILE_TYPE, 0)[0],
+        *_further_pages(stream, following, layout),
+    ]
     number = 1
-    if _SUB_DIRECTORIES not in tags:
+    if _SUB_IFDS not in tags:
         for index, kind in enumerate(kinds):
             if not kind & (_REDUCED | _MASK):
                 number += index
@@ -428,7 +435,7 @@ def _read_stored(path: Path, page: _Page, count: int, prefix: str) -> tuple[Arra
     try:
         return read_bands(path, "GTiff", size, count, prefix)
     except DAMAGE:
-        if stored := _unread_compression(page.tags):
+        if stored := _unusual_compression(page.tags):
             raise PictureError(
                 f"{path}: its pixels are stored as {stored}, which is not read from TIFF; export "
                 "it as PNG, or as TIFF with LZW or deflate"
@@ -436,7 +443,7 @@ def _read_stored(path: Path, page: _Page, count: int, prefix: str) -> tuple[Arra
         raise
 
 
-def _unread_compression(tags: exif.Tags) -> str:
+def _unusual_compression(tags: exif.Tags) -> str:
     """Return in what pixels are compressed if few readers know it; empty for usual ways."""
     compression = _numbers(tags, _COMPRESSION, 1)[0]
     bits = _numbers(tags, _BITS, 1)[0]
@@ -456,33 +463,33 @@ def _palette(tags: exif.Tags) -> Array:
     return values[: 3 * length].reshape(3, length).T.astype(np.uint8)
 
 
-def _numbers(tags: exif.Tags, tag: int, *usual: int) -> list[int]:
+def _numbers(tags: exif.Tags, tag: int, *default: int) -> list[int]:
     """Return the numbers of a tag; the usual ones where it is left out."""
     if tag not in tags:
-        return list(usual)
+        return list(default)
     return list(map(int, tags[tag].numbers))
 
 
-def _value(tags: exif.Tags, tag: int) -> bytes | None:
+def _bytes(tags: exif.Tags, tag: int) -> bytes | None:
     """Return the bytes of a tag; None where it is left out."""
     if tag in tags:
         return tags[tag].value
     return None
 
 
-def _label(
+def _colour_space(
     tags: exif.Tags, bits: int, channels: int, notes: list[str]
-) -> labels.ColourLabel | None:
+) -> colour_spaces.ColourSpace | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
     stated: dict[int, Sequence[float]] = {}
-    for tag in (_TRANSFER, _WHITE, _PRIMARIES):
-        if tag in tags and tags[tag].kind in _NUMBERS:
+    for tag in (_TRANSFER_FUNCTION, _WHITE_POINT, _PRIMARIES):
+        if tag in tags and tags[tag].tiff_type in _NUMERIC_TYPES:
             stated[tag] = tags[tag].numbers
     if not stated:
         return None
-    white = stated.get(_WHITE, labels.SRGB[:2])
-    primaries = stated.get(_PRIMARIES, labels.SRGB[2:])
-    values = np.asarray(stated.get(_TRANSFER, ()), np.float64) / 65535
+    white = stated.get(_WHITE_POINT, colour_spaces.SRGB[:2])
+    primaries = stated.get(_PRIMARIES, colour_spaces.SRGB[2:])
+    values = np.asarray(stated.get(_TRANSFER_FUNCTION, ()), np.float64) / 65535
     length = 2 ** (8 if bits <= 8 else 16)
     curves: list[Any] = [_DEFAULT_CURVE]
     if len(values) in (length, 3 * length):
@@ -490,7 +497,7 @@ def _label(
         curves = []
         for samples in values.reshape(-1, length):
             curves.append(np.interp(steps, range(length), samples))
-    return labels.from_primaries((*white, *primaries), curves, channels, notes)
+    return colour_spaces.from_primaries((*white, *primaries), curves, channels, notes)
 
 
 def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:
@@ -500,10 +507,10 @@ def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:
     while offset and offset not in seen:
         seen.add(offset)
         try:
-            tags, offset = read_directory(stream, offset, layout, only=_KIND)
+            tags, offset = read_directory(stream, offset, layout, only=_SUBFILE_TYPE)
         except ValueError:
             break
-        kinds += _numbers(tags, _KIND, 0)[:1]
+        kinds += _numbers(tags, _SUBFILE_TYPE, 0)[:1]
     return kinds
 
 
@@ -524,28 +531,30 @@ def _iptc(page: _Page) -> bytes | None:
     entry = page.tags.get(_IPTC)
     if entry is None:
         return None
-    return page.layout.turned(entry.value, entry.kind)
+    return page.layout.byteswapped(entry.value, entry.tiff_type)
 
 
 def _exif(stream: IO[bytes], page: _Page, notes: list[str]) -> bytes | None:
     """Return the tags that describe the photograph as an EXIF block; None if there are none."""
     main = {tag: entry for tag, entry in page.tags.items() if tag in _DESCRIPTIVE}
-    directories, damaged = exif.read_parts(stream, page.tags, page.layout)
+    ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
     if damaged:
         notes.append(exif.DAMAGED)
-    parts: dict[int, exif.Tags] = {}
-    for pointer, tags in directories.items():
-        parts[pointer] = {tag: entry for tag, entry in tags.items() if entry.kind < 16}
-    if not main and not any(parts.values()):
+    linked_ifds: dict[int, exif.Tags] = {}
+    for pointer, tags in ifds.items():
+        linked_ifds[pointer] = {
+            tag: entry for tag, entry in tags.items() if entry.tiff_type < 16
+        }
+    if not main and not any(linked_ifds.values()):
         return None
     layout = Layout(page.layout.order)
-    packed, start = exif.pack(main, parts, 8, layout)
+    packed, start = exif.pack(main, linked_ifds, 8, layout)
     return exif.PREFIX + layout.start(start) + packed
 
 
-def unmultiplied(pixels: Array, alpha: Array) -> Array:
+def unpremultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide colours by the alpha that they were stored multiplied by."""
-    peak = white_of(alpha.dtype)
+    peak = white_level(alpha.dtype)
     share = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
     values = pixels / share
     if alpha.dtype.kind == "f":
@@ -580,15 +589,3 @@ def read_bands(
             source.read(list(range(1, count + 1)), out=values.transpose(2, 0, 1))
             structure = source.tags(1, ns="IMAGE_STRUCTURE")
     return values, int(structure.get("NBITS", 8 * values.dtype.itemsize))
-
-
-def scaled(values: Array, bits: int, dtype: type) -> Array:
-    """Stretch numbers of 1 to 16 bits over the whole range of a dtype; floats become float32."""
-    if values.dtype.kind == "f":
-        return values.astype(np.float32, copy=False)
-    top = np.iinfo(dtype).max
-    if values.dtype == dtype and top == 2**bits - 1:
-        return values
-    levels: Array = np.rint(np.arange(2**bits) * (top / (2**bits - 1))).astype(dtype)
-    stretched: Array = levels[np.minimum(values, 2**bits - 1)]
-    return stretched

@@ -17,14 +17,15 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import NO_THREADS, PictureError
-from srcli.imaging.photograph import Array, release
+from srcli.imaging.arrays import Array, release
 
 _LOCK = threading.Lock()
 
 
 def read_png(stream: IO[bytes]) -> tuple[Array, Array | None]:
     """Decode a PNG file whose chunks are sound: (H, W, C) of 8 or 16 bits, alpha (H, W)."""
-    vips, data = _import_pyvips(), stream.read()
+    vips = _import_pyvips()
+    data = stream.read()
     try:
         image = vips.Image.pngload_buffer(
             data, access="sequential", fail_on="truncated", unlimited=True
@@ -98,7 +99,8 @@ def encode(
         reason = " ".join(str(error).split())
         if "creating thread" in reason:
             reason = NO_THREADS
-        raise (failures[0] if failures else OSError(reason)) from None
+        failures.append(OSError(reason))
+        raise failures[0] from None
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module

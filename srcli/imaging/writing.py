@@ -24,23 +24,18 @@ from srcli.files import (
     replacing,
 )
 from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import DAMAGE
+from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.labels import ColourLabel, hdr_of, profile_fits
-from srcli.imaging.metadata.texts import XMP_PREFIX, texts_elsewhere
-from srcli.imaging.photograph import (
-    DAMAGE,
-    FORMATS,
-    Array,
-    Format,
-    Metadata,
-    Photograph,
-    Picture,
-)
-from srcli.imaging.resize import to_dtype, white_of
+from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
+from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
+from srcli.imaging.photograph import Metadata, Photograph, Picture
+from srcli.imaging.resize import to_dtype, white_level
 
 log = logging.getLogger(__name__)
 
-LOSSLESS = 100
+LOSSLESS_QUALITY = 100
 """Quality of a WebP that is stored without loss."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
@@ -51,7 +46,7 @@ _JPEG_LIMITS = {
     "xmp": 65_533 - len(XMP_PREFIX),
     "iptc": 65_533 - 27,
 }
-_ICC_PIECE = 65_533 - 14
+_ICC_BYTES = 65_533 - 14
 
 
 def check_writable(
@@ -95,21 +90,21 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     if lost:
         notes.append(f"{fmt} holds no {' or '.join(lost)}: left out")
     profile = metadata.profile
-    label = metadata.colours
-    hdr = hdr_of(label, metadata.icc)
-    loses_hdr = hdr is not None and not _holds_label(fmt, label)
+    colour_space = metadata.colours
+    hdr = hdr_of(colour_space, metadata.icc)
+    loses_hdr = hdr is not None and not _holds_colour_space(fmt, colour_space)
     flattened = f"HDR ({hdr}) becomes SDR, bright parts are compressed"
     if "icc" not in target.metadata and profile is not None:
         change = flattened if hdr else "colours become sRGB"
         notes.append(f"{fmt} holds no colour profile: {change}")
     elif loses_hdr and not target.gray and profile_fits(profile or b"", 1):
         notes.append(f"{fmt} holds no gray: {flattened}")
-    elif loses_hdr and label is not None:
+    elif loses_hdr and colour_space is not None:
         notes.append(
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
-    names = texts_elsewhere(metadata.texts, fmt).left_out
+    names = texts_outside_png(metadata.texts, fmt).left_out
     if names and fmt != "png":
         notes.append(
             f"text entries left out (png keeps them): {', '.join(names)[:200]}"
@@ -117,11 +112,11 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _holds_label(fmt: str, label: ColourLabel | None) -> bool:
+def _holds_colour_space(fmt: str, colour_space: ColourSpace | None) -> bool:
     """Return True if a format describes colours as a label does, without a profile."""
-    if label is None or fmt not in ("png", "avif"):
+    if colour_space is None or fmt not in ("png", "avif"):
         return False
-    return label.cicp is not None or (fmt == "png" and bool(label.chunks))
+    return colour_space.cicp is not None or (fmt == "png" and bool(colour_space.chunks))
 
 
 def write_photograph(
@@ -141,7 +136,7 @@ def write_photograph(
     bits = pixels.dtype.itemsize * 8
     has_alpha = photograph.alpha is not None
     check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
-    values, metadata = _convert(photograph, FORMATS[fmt])
+    values, metadata = _convert_values(photograph, FORMATS[fmt])
     if fmt == "jpg":
         for name, limit in _JPEG_LIMITS.items():
             if len(getattr(metadata, name) or b"") > limit:
@@ -154,23 +149,23 @@ def write_photograph(
         _encode(stream, values, metadata, fmt, quality)
 
 
-def _convert(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
+def _convert_values(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
     """Convert to the values that a format holds, (H, W, C) with alpha last."""
     source_bits = photograph.pixels.dtype.itemsize * 8
     enough = [bits for bits in target.bits if bits >= source_bits]
     bits = min(enough, default=max(target.bits))
-    pixels = _to_bits(photograph.pixels, bits)
+    pixels = _to_dtype_of_bits(photograph.pixels, bits)
     alpha = photograph.alpha
-    metadata = _as_held(photograph.metadata, target.name)
+    metadata = _metadata_for_format(photograph.metadata, target.name)
     channels = pixels.shape[2] if target.gray else 3
     loses_profile = metadata.icc is not None and "icc" not in target.metadata
     if loses_profile or channels > pixels.shape[2]:
         pixels = pillow.to_srgb(pixels, metadata.icc)[:, :, :channels]
         metadata = replace(metadata, icc=None)
     if alpha is not None:
-        alpha = _to_bits(alpha, bits)
+        alpha = _to_dtype_of_bits(alpha, bits)
         if not target.alpha:  # on white
-            peak = white_of(pixels.dtype)
+            peak = white_level(pixels.dtype)
             share = alpha[:, :, None] / peak
             pixels = to_dtype(pixels * share + peak * (1 - share), pixels.dtype)
             alpha = None
@@ -179,18 +174,18 @@ def _convert(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
     return pixels, metadata
 
 
-def _to_bits(values: Array, bits: int) -> Array:
+def _to_dtype_of_bits(values: Array, bits: int) -> Array:
     dtype = np.dtype(_DTYPES[bits])
     if values.dtype == dtype:
         return values
-    floats = values.astype(np.float64) / white_of(values.dtype)
+    floats = values.astype(np.float64) / white_level(values.dtype)
     floats = np.nan_to_num(floats, posinf=1.0, neginf=0.0)
     return to_dtype(floats * (2.0**bits - 1), dtype)
 
 
-def _as_held(metadata: Metadata, fmt: str) -> Metadata:
+def _metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
     """Return the metadata as a format holds them: it may know no labels, or no texts but EXIF's."""
-    if not _holds_label(fmt, metadata.colours):
+    if not _holds_colour_space(fmt, metadata.colours):
         metadata = replace(metadata, icc=metadata.profile, colours=None)
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
         return metadata
@@ -202,7 +197,7 @@ def _as_held(metadata: Metadata, fmt: str) -> Metadata:
         if earlier not in text:
             text = f"{earlier}; {text}"
         software[exif.SOFTWARE] = text
-    described = texts_elsewhere(metadata.texts, fmt).by_tag
+    described = texts_outside_png(metadata.texts, fmt).by_tag
     # texts must not make EXIF too long for jpg
     for texts in (described | software, software):
         with suppress(ValueError):
@@ -218,9 +213,9 @@ def _encode(
     metadata: Metadata,
     fmt: str,
     quality: int | None,
-    **more: object,
+    **pillow_options: object,
 ) -> None:
-    """Write one picture; ``more`` are options of Pillow's."""
+    """Write one picture; ``pillow_options`` are options of Pillow's."""
     if fmt == "gif":
         vips.encode(stream, values, ".gif")
         return
@@ -230,7 +225,7 @@ def _encode(
     if fmt == "tif":
         tiff.write(stream, values, metadata)
         return
-    quality = quality or FORMATS[fmt].default_quality or LOSSLESS
+    quality = quality or FORMATS[fmt].default_quality or LOSSLESS_QUALITY
     if fmt == "jpg":
         vips.encode(
             stream,
@@ -252,17 +247,23 @@ def _encode(
         options |= {"quality": quality, "subsampling": "4:4:4"}
         if metadata.exif:
             # else Pillow packs it anew, which moves or breaks makers' notes
-            options["exif"] = exif.Block(metadata.exif).edited({exif.ORIENTATION: None})
+            options["exif"] = exif.ExifBlock(metadata.exif).edited(
+                {exif.ORIENTATION: None}
+            )
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
-        options |= {"quality": quality, "exact": True, "lossless": quality == LOSSLESS}
+        options |= {
+            "quality": quality,
+            "exact": True,
+            "lossless": quality == LOSSLESS_QUALITY,
+        }
         # which Pillow takes off of still pictures alone
         options["exif"] = (metadata.exif or b"").removeprefix(exif.PREFIX)
     # without a descriptor Pillow calls ``write``, whose errors tell their reason
-    image = pillow.as_image(values)
+    image = pillow.to_image(values)
     file = cast("IO[bytes]", SimpleNamespace(write=stream.write))
     if metadata.colours is None or metadata.colours.cicp is None:
-        image.save(file, fmt, **options, **more)
+        image.save(file, fmt, **options, **pillow_options)
         return
     encoded = io.BytesIO()
     image.save(encoded, "AVIF", **options)
@@ -288,11 +289,11 @@ def _metadata_segments(metadata: Metadata) -> bytes:
         sized = struct.pack(">I", length) + metadata.iptc + bytes(length % 2)
         segments.append((0xED, b"Photoshop 3.0\0008BIM\4\4\0\0" + sized))
     icc = metadata.icc or b""
-    pieces = [icc[at : at + _ICC_PIECE] for at in range(0, len(icc), _ICC_PIECE)]
+    pieces = [icc[at : at + _ICC_BYTES] for at in range(0, len(icc), _ICC_BYTES)]
     for number, piece in enumerate(pieces, 1):
         position = bytes([number, len(pieces)])
         segments.append((0xE2, b"ICC_PROFILE\0" + position + piece))
-    comment = texts_elsewhere(metadata.texts, "jpg").comment
+    comment = texts_outside_png(metadata.texts, "jpg").comment
     if comment:
         segments.append((0xFE, comment.encode()))
     packed = b""
@@ -316,7 +317,7 @@ def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
         ) from error
 
 
-def is_kept(picture: Picture, fmt: str) -> bool:
+def keeps_animation(picture: Picture, fmt: str) -> bool:
     """Return True if a picture is an animation, and a format can hold all of its frames."""
     source = FORMATS.get(picture.format)
     if source is None or picture.frames < 2:
@@ -342,7 +343,7 @@ def write_animation(
     plays are without end.
     """
     with _new_file(path, attributes) as stream:
-        metadata = _as_held(metadata, fmt)
+        metadata = _metadata_for_format(metadata, fmt)
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":
@@ -351,13 +352,18 @@ def write_animation(
                 Image.frombuffer("RGBA", size, frame, "raw", "RGBA", 0, 1)
                 for frame in frames[1:]
             ]
-            more = {
-                "save_all": True,
-                "append_images": further,
-                "duration": [time or _USUAL_DURATION for time in milliseconds],
-                "loop": plays,
-            }
-            _encode(stream, frames[0], metadata, "webp", quality, method=4, **more)
+            _encode(
+                stream,
+                frames[0],
+                metadata,
+                "webp",
+                quality,
+                method=4,
+                save_all=True,
+                append_images=further,
+                duration=[time or _USUAL_DURATION for time in milliseconds],
+                loop=plays,
+            )
         else:
             if metadata.icc is not None:
                 for frame in frames:
@@ -381,24 +387,27 @@ def _write_apng(
         png.write(encoded := io.BytesIO(), frame, Metadata() if index else metadata)
         encoded.seek(len(png.SIGNATURE))
         chunks = [
-            (kind, content) for kind, content, _ in png.walk(encoded, pixels=True)
+            (kind, content)
+            for kind, content, _ in png.read_chunks(encoded, pixels=True)
         ]
         if not index:
-            stream.writelines(png.chunk(*one) for one in chunks if one[0] != b"IDAT")
+            stream.writelines(
+                png.pack_chunk(*one) for one in chunks if one[0] != b"IDAT"
+            )
             stream.write(
-                png.chunk(b"acTL", struct.pack(">II", len(milliseconds), plays))
+                png.pack_chunk(b"acTL", struct.pack(">II", len(milliseconds), plays))
             )
         height, width = frame.shape[:2]
         delay = min(duration, 2**16 - 1)
         control = struct.pack(
             ">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0
         )
-        stream.write(png.chunk(b"fcTL", control))
+        stream.write(png.pack_chunk(b"fcTL", control))
         for content in (content for kind, content in chunks if kind == b"IDAT"):
             if not index:
-                stream.write(png.chunk(b"IDAT", content))
+                stream.write(png.pack_chunk(b"IDAT", content))
                 continue
             number += 1
-            stream.write(png.chunk(b"fdAT", struct.pack(">I", number) + content))
+            stream.write(png.pack_chunk(b"fdAT", struct.pack(">I", number) + content))
         number += 1
-    stream.write(png.chunk(b"IEND", b""))
+    stream.write(png.pack_chunk(b"IEND", b""))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from srcli.errors import UsageError
-from srcli.metrics.machine import describe_machine
+from srcli.machine import describe_machine
 
 if TYPE_CHECKING:
     import torch

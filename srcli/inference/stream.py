@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from srcli.errors import DefectError, InferenceError, SrxError, one_file
-from srcli.imaging.photograph import empty_array, release
+from srcli.imaging.arrays import empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_mirrored
 from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.recipes.code import explanation
+from srcli.recipes.plugins import plugin_error
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
@@ -362,7 +362,7 @@ def _explain(engine: Engine, tile: _Tile, failure: SrxError | None) -> SrxError:
         )
     reference = engine.network.reference
     if isinstance(failure, DefectError) and failure.__cause__ and reference:
-        return explanation(f"{tile.job.name}: {reference} fails", failure.__cause__)
+        return plugin_error(f"{tile.job.name}: {reference} fails", failure.__cause__)
     return failure
 
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.losses.features import ContrastiveLoss, FeatureLoss
-from srcli.recipes.code import build_module, installed, load_code, split_code
-from srcli.recipes.fields import construct, unknown
+from srcli.recipes.fields import construct, unknown_name
+from srcli.recipes.plugins import build_module, installed_plugins, load_code, split_code
 
 if TYPE_CHECKING:
     from torch.autograd.function import FunctionCtx
@@ -200,8 +200,8 @@ def _build(term: LossTerm) -> nn.Module:
     if term.name in LOSSES:
         return construct(LOSSES[term.name], term.options, where)
     code, _ = split_code(term.name)
-    packaged = installed("losses")
+    packaged = installed_plugins("losses")
     if not code and term.name not in packaged:
-        raise unknown("loss", term.name, "the recipe", [*LOSSES, *packaged])
+        raise unknown_name("loss", term.name, "the recipe", [*LOSSES, *packaged])
     loss: nn.Module = build_module(load_code(term.name, "losses"), term.options, where)
     return loss

@@ -40,7 +40,7 @@ Cost = Mapping[str, Any]
 
 def count_parameters(network: nn.Module) -> int:
     """Return the number of learnable scalars."""
-    return sum(value.numel() for value in network.parameters())
+    return sum(map(torch.numel, network.parameters()))
 
 
 def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.colour import GRAY_SHARES
-from srcli.imaging.colour import luma as to_luma
-from srcli.imaging.resize import Array, to_dtype
+from srcli.imaging import colour
+from srcli.imaging.arrays import Array
+from srcli.imaging.resize import to_dtype
 
 PEAK = 255.0
 """The largest possible value."""
@@ -128,7 +128,11 @@ class EvaluationProtocol:
         if self.channel == "luma":
             return area[..., 0]
         gray_luma = gray and self.gray_as_luma
-        y: Array = area @ np.array(GRAY_SHARES) / level if gray_luma else to_luma(area)
+        y: Array = (
+            area @ np.array(colour.GRAY_SHARES) / level
+            if gray_luma
+            else colour.luma(area)
+        )
         if self.round_luma:
             y = to_dtype(y * level, picture.dtype) / level
         return y

@@ -153,7 +153,8 @@ def _bands(picture: Array) -> list[tuple[Floats, int]]:
     for level, pair in enumerate(edge_bands(picture)):
         height, width = (side // BLOCK * BLOCK for side in pair[0].shape)
         window = 2 ** (LEVELS - level) + 1
-        bands += [(band[:height, :width], window) for band in pair]
+        for band in pair:
+            bands.append((band[:height, :width], window))
     return bands
 
 

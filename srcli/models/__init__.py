@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.files import shipped_text
-from srcli.recipes.code import (
+from srcli.recipes.fields import construct, convert
+from srcli.recipes.plugins import (
     build_module,
-    installed,
+    installed_plugins,
     load_code,
     short_code,
     split_code,
 )
-from srcli.recipes.fields import construct, convert
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -54,7 +54,7 @@ def _read_table() -> dict[str, NetworkEntry]:
     shipped = tomllib.loads(shipped_text("models.toml", "srcli.models"))
     for name, fields in shipped.items():
         table[name] = convert(fields, NetworkEntry, name)
-    for name, point in installed("networks").items():
+    for name, point in installed_plugins("networks").items():
         entry = NetworkEntry(
             summary="network of an installed package", source=point.value
         )
@@ -113,10 +113,10 @@ def build_network(
         )
     try:
         if not find_entry(name).target:
-            from srcli.layers.own import OwnNetwork
+            from srcli.layers.user_network import UserNetwork
 
             module = build_module(kind, options, short_code(name), scale=scale or 4)
-            return OwnNetwork(module, short_code(name), scale)
+            return UserNetwork(module, short_code(name), scale)
         network: Network = construct(kind, options, where, scale=scale)
     except RecipeError as error:
         raise ModelError(str(error)) from error

@@ -21,7 +21,7 @@ from srcli.layers.blocks import conv, convs, run_convolutions
 from srcli.layers.convolution import convolve
 from srcli.layers.features import PhotoFeatures
 from srcli.layers.network import Network
-from srcli.recipes.fields import construct, unknown
+from srcli.recipes.fields import construct, unknown_name
 
 WIDTHS = (64, 64, 128, 128, 256, 256, 256)
 STRIDES = (1, 2, 1, 2, 1, 2, 1)
@@ -214,7 +214,7 @@ DISCRIMINATORS: dict[str, type[Network]] = {
 def build_discriminator(name: str, *, size: int, options: Mapping[str, Any]) -> Network:
     """Build an untrained discriminator; RecipeError says what does not fit."""
     if name not in DISCRIMINATORS:
-        raise unknown("discriminator", name, "the recipe", DISCRIMINATORS)
+        raise unknown_name("discriminator", name, "the recipe", DISCRIMINATORS)
     where = f"discriminator {name}"
     if "size" in options:
         raise RecipeError(f"{where}: the size is that of the patches; leave it out")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import ModelError, UsageError
 from srcli.models import MODELS, build_network, find_entry, name_of
 from srcli.models.storage import WEIGHTS_SUFFIXES, read_weights
-from srcli.recipes.code import allow_code, split_code
+from srcli.recipes.plugins import allow_code, split_code
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network

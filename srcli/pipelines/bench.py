@@ -27,13 +27,13 @@ from srcli.inference.building import (
 )
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.engine import TorchEngine
+from srcli.machine import describe_machine, load_average, processor_count, torch_threads
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
-from srcli.metrics.machine import describe_machine, load_average, processors, threads
 from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, shipped_scales
 from srcli.ports.image import TileGrid
 from srcli.ports.progress import Progress, Task
-from srcli.recipes.code import allow_code, split_code
+from srcli.recipes.plugins import allow_code, split_code
 from srcli.recipes.published import PublishedRow, published_costs
 from srcli.report.table import Table, cost_tables, make_table, significant
 
@@ -159,7 +159,7 @@ def bench(
     speeds: list[Speed] = []
     cases_by_size: dict[tuple[int, ...], list[BenchCase]] = {}
     with (
-        threads(options.threads),
+        torch_threads(options.threads),
         closing(progress.task("timing", unit="pictures")) as task,
     ):
         for scale, (model, label) in product(scales, labels.items()):
@@ -322,9 +322,9 @@ def busy_note(load: float | None, speeds: Sequence[Speed]) -> str | None:
     measured.
     """
     signs = []
-    if load is not None and load > BUSY_LOAD * processors():
+    if load is not None and load > BUSY_LOAD * processor_count():
         signs.append(
-            f"load average {load:.1f} on {processors()} processors at the start"
+            f"load average {load:.1f} on {processor_count()} processors at the start"
         )
     spread = max(speed["slowest_seconds"] / speed["median_seconds"] for speed in speeds)
     if spread > BUSY_SPREAD:

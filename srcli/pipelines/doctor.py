@@ -12,10 +12,10 @@ import torch
 
 import srcli
 from srcli.files import cache_folder
-from srcli.imaging.photograph import FORMATS
+from srcli.imaging.formats import FORMATS
 from srcli.inference.device import choose_device, half_type
 from srcli.layers.onednn import describe_convolutions
-from srcli.metrics.machine import describe_machine, free_memory, processors
+from srcli.machine import describe_machine, free_memory, processor_count
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 
@@ -52,7 +52,7 @@ def describe_installation() -> dict[str, str]:
         "libraries": ", ".join(installed),
         "not installed": ", ".join(missing) or "nothing",
         "devices": "; ".join(_devices()),
-        "processors": str(processors()),
+        "processors": str(processor_count()),
         "half precision": (
             str(half).removeprefix("torch.") if half else "no: fp32 for all pictures"
         ),

@@ -25,8 +25,8 @@ from srcli.models import (
 from srcli.models.recognition import best_range, load_network
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
-from srcli.recipes.code import allow_code, split_code
 from srcli.recipes.files import RECIPES
+from srcli.recipes.plugins import allow_code, split_code
 from srcli.recipes.published import PAPERS, load_published
 
 if TYPE_CHECKING:

@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 from srcli.errors import RecipeError
 from srcli.files import shipped_text
-from srcli.recipes.code import allow_code
-from srcli.recipes.fields import Range, convert, unknown
+from srcli.recipes.fields import Range, convert, unknown_name
 from srcli.recipes.files import (
     SUFFIXES,
     apply_changes,
@@ -21,18 +20,19 @@ from srcli.recipes.files import (
     load_recipe,
     read_table,
 )
+from srcli.recipes.plugins import allow_code
 from srcli.recipes.published import name_key
 from srcli.recipes.training import TrainRecipe
 
-METRICS = ("psnr", "ssim")
-_KEY = re.compile(
+PRINTED_METRICS = ("psnr", "ssim")
+_FIGURE_KEY = re.compile(
     r"parameters|gflops|training\.seconds|memory\.[1-9]\d*x[1-9]\d*"
     r"|[^.]+\.(?:seconds|(?:psnr|ssim)(?:\.difference)?)"
 )
 _FIGURES = Range(
     "figures by parameters, gflops, training.seconds, memory.HEIGHTxWIDTH, SET.seconds, SET.psnr, "
     "SET.ssim, SET.psnr.difference, SET.ssim.difference",
-    lambda figures: all(map(_KEY.fullmatch, figures)),
+    lambda figures: all(map(_FIGURE_KEY.fullmatch, figures)),
 )
 _ABLATION = re.compile(r"[a-z0-9][a-z0-9._-]*(?:/[a-z0-9][a-z0-9._-]*)?")
 _VARIANT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 .,:;=+_-]*[A-Za-z0-9])?")
@@ -57,7 +57,7 @@ class Variant:
     sentence: str
     """Description, a sentence without a full stop."""
     published: Annotated[Mapping[str, float], _FIGURES] = field(default_factory=dict)
-    """Printed figures by the keys of ``_KEY``: ``parameters`` in thousands, of the form
+    """Printed figures by the keys of ``_FIGURE_KEY``: ``parameters`` in thousands, of the form
     that runs (``rrlfn``: the deployed one), ``gflops`` of an LR picture of 256x256 as
     efficient-SR challenges count them, ``memory.128x128`` in the paper's MB,
     ``SET.psnr`` in dB, ``SET.seconds`` a picture, ``training.seconds`` of 100
@@ -174,7 +174,7 @@ def select_ablations(names: Iterable[str]) -> list[Ablation]:
                 if f"{key}/".startswith(f"{name}/"):
                     ablations.append(ablation)
         if not ablations:
-            raise unknown("ablation", name, "the table", ABLATIONS)
+            raise unknown_name("ablation", name, "the table", ABLATIONS)
         for ablation in ablations:
             if selected.setdefault(ablation.name, ablation) != ablation:
                 raise RecipeError(
@@ -200,7 +200,7 @@ def load_ablations(path: Path) -> list[Ablation]:
                     f"{ablation.name}: this name is taken; choose another"
                 )
             for variant in ablation.variants:
-                resolve(ablation, variant)
+                variant_recipe(ablation, variant)
             ablations.append(ablation)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
@@ -211,7 +211,7 @@ def parse_ablations(plain: Mapping[str, Any]) -> tuple[Ablation, ...]:
     """Read ablations from a table of TOML; the values of their changes are not checked yet."""
     for key in plain:
         if key != "ablation":
-            raise unknown("table", key, "the file", ("ablation",))
+            raise unknown_name("table", key, "the file", ("ablation",))
     ablations: tuple[Ablation, ...]
     ablations = convert(plain.get("ablation", []), tuple[Ablation, ...], "ablation")
     if not ablations:
@@ -219,7 +219,7 @@ def parse_ablations(plain: Mapping[str, Any]) -> tuple[Ablation, ...]:
     return ablations
 
 
-def resolve(
+def variant_recipe(
     ablation: Ablation, variant: Variant, settings: Sequence[str] = ()
 ) -> TrainRecipe:
     """Return the recipe of a variant: the ablation's recipe with all changes.

@@ -1,4 +1,4 @@
-"""Degradations from HR to LR as data: pieces in order, each with its ranges."""
+"""Degradations from HR to LR as data: steps in order (pieces), each with ranges to draw from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from srcli.errors import RecipeError
 from srcli.files import shipped_text
-from srcli.recipes.fields import FRACTION, Range, convert, unknown
+from srcli.recipes.fields import FRACTION, Range, convert, unknown_name
 
 
 def _within(low: float, high: float) -> Range:
-    """Return the mark of fields that hold a lowest and a highest value between two bounds."""
+    """Return the range of fields that hold a lowest and a highest value between two bounds."""
 
     def holds(value: Any) -> bool:  # noqa: ANN401
         return len(value) == 2 and low <= value[0] <= value[1] <= high
@@ -22,12 +22,13 @@ def _within(low: float, high: float) -> Range:
 
 Filter = Literal["bicubic", "bilinear", "box", "lanczos"]
 """Antialiased filters by which programs make pictures smaller."""
-SOME = Range("at least one of them", lambda names: len(names) > 0)
+NOT_EMPTY = Range("at least one of them", lambda names: len(names) > 0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Piece:
-    kind: str
+    """One step of a degradation; its ``kind`` is its name in files."""
+
     probability: Annotated[float, FRACTION] = 1.0
     """Probability that the piece is applied."""
 
@@ -101,7 +102,7 @@ class Resize(_Piece):
     kind: Literal["resize"] = "resize"
     factor: Annotated[tuple[float, float], _within(0.25, 4)]
     """Lowest and highest number of pixels that one pixel becomes along an axis."""
-    filters: Annotated[tuple[Filter, ...], SOME] = ("bicubic",)
+    filters: Annotated[tuple[Filter, ...], NOT_EMPTY] = ("bicubic",)
     """One of them is drawn."""
 
 
@@ -110,7 +111,7 @@ Piece = Blur | Noise | Jpeg | Sharpen | Resize
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """From HR to LR: pieces, the downscale, more pieces."""
+    """The way from HR to LR: steps on HR, the downscale, steps on LR."""
 
     before: tuple[Piece, ...] = ()
     """Applied to HR, in this order."""
@@ -119,7 +120,7 @@ class Degradation:
     clean: Annotated[float, FRACTION] = 0.0
     """Probability that the downscale is MATLAB's bicubic and no piece is applied, so
     that clean pictures are learned as well."""
-    filters: Annotated[tuple[Filter, ...], SOME] = ("bicubic",)
+    filters: Annotated[tuple[Filter, ...], NOT_EMPTY] = ("bicubic",)
     """Filters of the downscale, one of which is drawn; ``bicubic`` is MATLAB's."""
 
     def __post_init__(self) -> None:
@@ -130,9 +131,9 @@ class Degradation:
 
     @classmethod
     def named(cls, name: str) -> Degradation:
-        """Return the one of the table; recipes may give a name instead of the fields."""
+        """Return the degradation of that name in the table; recipes may give it for the fields."""
         if name not in DEGRADATIONS:
-            raise unknown("degradation", name, "the table", DEGRADATIONS)
+            raise unknown_name("degradation", name, "the table", DEGRADATIONS)
         return DEGRADATIONS[name]
 
     @property

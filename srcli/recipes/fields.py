@@ -29,16 +29,16 @@ ROOT = "the recipe"
 """Name of the whole recipe in messages."""
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
-_PLAIN: Mapping[Any, tuple[type | tuple[type, ...], str]] = {
+_SCALARS: Mapping[Any, tuple[type | tuple[type, ...], str]] = {
     bool: (bool, "true or false"), int: (int, "a whole number"), float: ((int, float), "a number"),
     str: (str, "a text"), Path: (str, "a path"),
 }  # fmt: skip
-"""Types in files of plain fields, and their names in messages."""
+"""Types of single values as TOML and JSON have them, and their names in messages."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """The values that a field may have, as a mark of its type."""
+    """The values that a field may have, put beside its type by ``Annotated``."""
 
     words: str
     """The values in words, after "must be"."""
@@ -52,7 +52,9 @@ BELOW_ONE = Range("in [0, 1)", lambda value: 0 <= value < 1)
 FRACTIONS = Range("in 0..1", lambda values: all(0 <= value <= 1 for value in values))
 
 
-def unknown(noun: str, name: str, where: str, existing: Iterable[str]) -> RecipeError:
+def unknown_name(
+    noun: str, name: str, where: str, existing: Iterable[str]
+) -> RecipeError:
     """Return the error for a name that does not exist, with the nearest one that does.
 
     Dotted names are of fields further inside, which may be meant as well.
@@ -76,18 +78,18 @@ def unknown(noun: str, name: str, where: str, existing: Iterable[str]) -> Recipe
     return RecipeError(f"no {noun} {name!r} in {where}; {hint}")
 
 
-def _paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
+def _field_paths(hint: Any) -> Iterator[str]:  # noqa: ANN401
     """Yield the dotted names of all fields in a type; 0 is any place in a list."""
     if isinstance(hint, type) and is_dataclass(hint):
         for name, inner in field_types(hint).items():
             yield name
-            for path in _paths(inner):
+            for path in _field_paths(inner):
                 yield f"{name}.{path}"
     elif get_origin(hint) in (tuple, Annotated, Union, UnionType):
-        place = "0." if get_origin(hint) is tuple else ""
+        prefix = "0." if get_origin(hint) is tuple else ""
         for inner in get_args(hint):
-            for path in _paths(inner):
-                yield place + path
+            for path in _field_paths(inner):
+                yield prefix + path
 
 
 @cache
@@ -130,18 +132,18 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
         for name, item in value.items():
             table[str(name)] = convert(item, inner[1], f"{where}.{name}")
         return table
-    return _plain(value, hint, where)
+    return _scalar(value, hint, where)
 
 
-def _plain(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
-    """Convert to a Literal, a truth, a number, a text or a path."""
+def _scalar(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
+    """Convert a single value: one of a Literal, a bool, a number, a text or a path."""
     if get_origin(hint) is Literal:
         if value not in get_args(hint) or isinstance(value, bool):
             raise RecipeError(
                 f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}"
             )
         return value
-    types, words = _PLAIN.get(hint, ((), hint))
+    types, words = _SCALARS.get(hint, ((), hint))
     if not isinstance(value, types) or isinstance(value, bool) is not (hint is bool):
         raise RecipeError(f"{where} must be {words}, got {value!r}")
     if hint is float and not math.isfinite(value):
@@ -164,7 +166,7 @@ def _record(value: Any, cls: Any, where: str) -> Any:  # noqa: ANN401
         if name in types:
             values[name] = convert(item, types[name], f"{prefix}{name}")
         else:
-            raise unknown("field", str(name), where, _paths(cls))
+            raise unknown_name("field", str(name), where, _field_paths(cls))
     missing = []
     for field in fields(cls):
         is_needed = field.default is field.default_factory is MISSING
@@ -206,7 +208,7 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
         if not isinstance(name, str):
             raise RecipeError(f"{where} needs a kind, one of {', '.join(classes)}")
         if name not in classes:
-            raise unknown("kind", name, where, classes)
+            raise unknown_name("kind", name, where, classes)
         return convert(value, classes[name], where)
     for option in options:
         # A whole number stays one where both would do.
@@ -219,7 +221,7 @@ def _union(value: Any, choices: tuple[Any, ...], where: str) -> Any:  # noqa: AN
 def construct(
     constructor: type[Built], options: Mapping[str, Any], where: str, **further: object
 ) -> Built:
-    """Construct by options, which are checked and converted, and further values.
+    """Call a constructor with options as arguments, checked and converted, and further values.
 
     The constructor is annotated with plain types; ``where`` names the options' owner in
     messages. RecipeError says which option does not exist, has another type, or cannot
@@ -233,7 +235,7 @@ def construct(
     arguments = {}
     for name, value in options.items():
         if name not in names:
-            raise unknown("option", name, where, names)
+            raise unknown_name("option", name, where, names)
         arguments[name] = convert(value, hints.get(name, object), f"{name} of {where}")
     try:
         return constructor(**further, **arguments)

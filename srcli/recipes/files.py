@@ -1,4 +1,4 @@
-"""The named recipes, and recipes from files: read, changed, written and compared."""
+"""Recipes by name and from files: loaded, changed by ``--set``, made plain and compared."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from srcli.errors import DataError, RecipeError, did_you_mean
-from srcli.files import parse_text, read_input, shipped_text, write_whole
-from srcli.recipes.code import installed, load_code, short_code, split_code
+from srcli.errors import RecipeError, did_you_mean
+from srcli.files import parse_text, read_input, shipped_text
 from srcli.recipes.fields import ROOT, convert
+from srcli.recipes.plugins import installed_plugins, load_code, short_code, split_code
 from srcli.recipes.training import TrainRecipe
 
 SUFFIXES = (".json", ".toml")
@@ -31,11 +31,11 @@ def load_recipe(name: str) -> TrainRecipe:
     path = Path(name)
     if path.suffix.lower() in SUFFIXES:
         return read_recipe(path)
-    if name in installed("recipes"):
+    if name in installed_plugins("recipes"):
         recipe: TrainRecipe = convert(load_code(name, "recipes"), TrainRecipe, name)
         return recipe
-    if split_code(name)[0] or name in installed("networks"):
-        return replace(PLAIN, model=short_code(name))
+    if split_code(name)[0] or name in installed_plugins("networks"):
+        return replace(DEFAULT_RECIPE, model=short_code(name))
     raise RecipeError(
         f"no recipe {name!r}{did_you_mean(name, RECIPES)}; there are: {', '.join(RECIPES)}, "
         "the path of a .toml or .json file, or your own network, FILE.py:CLASS"
@@ -72,7 +72,7 @@ def read_table(path: Path) -> Any:  # noqa: ANN401 - what the file holds
 
 
 def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe:
-    """Return the recipe with fields replaced, one after the other.
+    """Return the recipe with the fields of ``--set`` replaced, one after the other.
 
     Settings are ``path=value`` as ``srx train --set`` takes them; RecipeError if a
     field does not exist or the value does not fit it.
@@ -84,13 +84,13 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
                 f"--set {setting}: give a field and a value, such as stages.0.batch=8"
             )
         plain = plain_recipe(recipe)
-        _put(plain, path.strip(), text.strip())
+        _set_field(plain, path.strip(), text.strip())
         recipe = convert(plain, TrainRecipe, ROOT)
     return recipe
 
 
 def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecipe:
-    """Return the recipe with fields replaced; for TOML.
+    """Return the recipe with fields replaced, as TOML files of recipes and ablations say.
 
     A stage one past the last begins as a copy of the last one. Changes are plain values
     by path: field names, indices into lists and names of options, joined by dots; texts
@@ -101,13 +101,13 @@ def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecip
     for path, value in changes.items():
         if f"{path}.".startswith(f"stages.{len(plain['stages'])}."):
             plain["stages"].append(copy.deepcopy(plain["stages"][-1]))
-        _put(plain, path, value)
+        _set_field(plain, path, value)
     changed: TrainRecipe = convert(plain, TrainRecipe, ROOT)
     return changed
 
 
-def _put(plain: dict[str, Any], path: str, value: object) -> None:
-    """Put a value at a path into a plain recipe."""
+def _set_field(plain: dict[str, Any], path: str, value: object) -> None:
+    """Set the field at a dotted path of a plain recipe."""
     table: Any = {ROOT: plain}
     key: Any = ROOT
     where = ""
@@ -127,11 +127,11 @@ def _put(plain: dict[str, Any], path: str, value: object) -> None:
         else:
             raise RecipeError(f"{where} is a single value; there is no {where}.{name}")
         where = f"{where}.{name}".lstrip(".")
-    table[key] = _read(value) if isinstance(value, str) else value
+    table[key] = _parse_value(value) if isinstance(value, str) else value
 
 
-def _read(text: str) -> Any:  # noqa: ANN401
-    """Return what a text means: JSON, such values between commas, or else itself."""
+def _parse_value(text: str) -> Any:  # noqa: ANN401
+    """Return the value that a text of ``--set`` stands for: JSON, a list by commas, or itself."""
     if text:
         for form in (text, f"[{text.rstrip(', ')}]"):
             with suppress(ValueError):
@@ -143,15 +143,6 @@ def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:
     """Return a recipe as plain tables, lists and values, as in JSON."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return plain
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write an indented JSON file atomically, with its folder."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (json.dumps(dict(content), indent=2) + "\n").encode())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def first_difference(a: Any, b: Any, where: str = "") -> str | None:  # noqa: ANN401
@@ -187,5 +178,5 @@ EXAMPLE = shipped_text("example.toml")
 """A recipe with comments, to begin from."""
 RECIPES = _load_recipes()
 """Training recipes by name."""
-PLAIN = RECIPES.pop("plain")
+DEFAULT_RECIPE = RECIPES.pop("plain")
 """Recipe of networks without one of their own."""

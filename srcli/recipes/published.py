@@ -11,13 +11,13 @@ from typing import Any
 from srcli.files import shipped_text
 from srcli.recipes.fields import convert, field_types
 
-SAME_SET = {
+SET_ALIASES = {
     "b100": "bsd100",
     "bsds100": "bsd100",
     "b200": "bsd200",
     "bsds200": "bsd200",
 }
-"""Aliases of sets in lower case, and the name that is used for all of them here."""
+"""Other names of evaluation sets in lower case, each with the name used here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +101,7 @@ def published_rows(
     rows = []
     for row in sorted(load_published(), key=lambda row: row.values["psnr"]):
         is_of_set = name_key(row.dataset) == name_key(dataset)
-        is_of_models = models is None or is_of(row, models)
+        is_of_models = models is None or is_row_of(row, models)
         if row.scale == scale and is_of_set and is_of_models:
             rows.append(replace(row, dataset=dataset))
     if models is None:
@@ -126,20 +126,24 @@ def published_costs(scale: int, models: Collection[str] | None) -> list[Publishe
     unique: dict[tuple[str, str], PublishedRow] = {}
     for row in load_published():
         printed = (row.parameters, row.gflops, row.milliseconds) != (None,) * 3
-        if row.scale == scale and printed and (models is None or is_of(row, models)):
+        if (
+            row.scale == scale
+            and printed
+            and (models is None or is_row_of(row, models))
+        ):
             unique.setdefault((row.source, row.method), row)
     return list(unique.values())
 
 
-def is_of(row: PublishedRow, models: Collection[str]) -> bool:
-    """Return whether a row is of one of our models, by its name here or in the paper."""
+def is_row_of(row: PublishedRow, models: Collection[str]) -> bool:
+    """Return True if a row is of one of our models, by its name here or in the paper."""
     return row.model in models or name_key(row.method) in set(map(name_key, models))
 
 
 def name_key(name: str) -> str:
     """Return a key that all spellings of a set's or a method's name have in common."""
     small = "".join(filter(str.isalnum, name.casefold()))
-    return SAME_SET.get(small, small)
+    return SET_ALIASES.get(small, small)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +161,9 @@ class Paper:
         """Return the reference in one line."""
         names = ", ".join(self.authors) or "Authors not known"
         doi = f"doi:{self.doi}" if self.doi else "no DOI known"
-        where = f"{self.where}, " if self.where else ""
+        where = self.where
+        if where:
+            where += ", "
         return f"{names}: {self.title}. {where}{doi}"
 
 

@@ -109,7 +109,7 @@ def number(value: float | None, digits: int, *, sign: bool = False) -> str:
     return f"{value:{plus}z.{digits}f}"
 
 
-def ends_text(low: float, high: float, digits: int) -> str:
+def interval_text(low: float, high: float, digits: int) -> str:
     """Return an interval as text; empty where there is none (NaN)."""
     if not math.isfinite(low + high):
         return ""

@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import load, save
 
 from srcli.errors import CheckpointError, DataError, UsageError
-from srcli.files import lock_file, open_input, parse_text, write_whole
+from srcli.files import lock_file, open_input, parse_text, write_json, write_whole
 from srcli.recipes.fields import ROOT, convert
-from srcli.recipes.files import first_difference, plain_recipe, write_json
+from srcli.recipes.files import first_difference, plain_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
 

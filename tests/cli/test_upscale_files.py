@@ -12,7 +12,8 @@ import rasterio
 from PIL import Image
 
 import srcli
-from srcli.imaging.photograph import Metadata, Photograph, mark_source
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.provenance import input_id
 from srcli.imaging.writing import write_photograph
 from srcli.models.weights import weights_path
 from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
@@ -89,7 +90,7 @@ def test_photographs_say_which_software_and_model_made_them(
         assert plain[0x0131] == "Camera 1.0"
         assert "srx" not in str(image.info)
     digest = hashlib.sha256(weights_path("rrlfn", 2).read_bytes()).hexdigest()[:16]
-    made_by = f"rrlfn x2, weights {digest}, source {mark_source(source)}"
+    made_by = f"rrlfn x2, weights {digest}, source {input_id(source)}"
     expected = f"Camera 1.0; srx {srcli.__version__} ({made_by})"
     pixels_made = []
     for _ in range(2):

@@ -10,7 +10,13 @@ from PIL import Image
 from skimage import data
 
 from srcli.data.degrading import add_noise, blur, round_levels
-from srcli.imaging.condition import VISIBLE, blockiness, judge, noise_level, sharpness
+from srcli.imaging.condition import (
+    VISIBLE_BLOCKINESS,
+    blockiness,
+    classify_condition,
+    noise_level,
+    sharpness,
+)
 from srcli.imaging.resize import downscale
 from tests.fixtures.pictures import read_pixels
 
@@ -36,13 +42,13 @@ def picture():
 
 def test_only_compression_shows_blocks_wherever_they_begin(picture):
     assert blockiness(gray(picture)) < 1.15
-    assert blockiness(gray(as_jpeg(picture, 98))) < VISIBLE
+    assert blockiness(gray(as_jpeg(picture, 98))) < VISIBLE_BLOCKINESS
     figures = [blockiness(gray(as_jpeg(picture, quality))) for quality in (85, 75, 50)]
-    assert VISIBLE < figures[0] < figures[1] < figures[2]
+    assert VISIBLE_BLOCKINESS < figures[0] < figures[1] < figures[2]
     pixels = gray(as_jpeg(picture, 60))
     assert blockiness(pixels[3:, 5:]) == pytest.approx(blockiness(pixels), rel=0.1)
     assert blockiness(pixels[::-1, ::-1]) == pytest.approx(blockiness(pixels), rel=0.1)
-    assert blockiness(np.zeros((80, 80), np.float32)) < VISIBLE
+    assert blockiness(np.zeros((80, 80), np.float32)) < VISIBLE_BLOCKINESS
 
 
 def test_blur_takes_sharpness_and_noise_does_not(picture):
@@ -78,13 +84,16 @@ def test_one_word_for_every_kind_of_picture(picture, degradation):
             return np.pad(pixels, ((400, 400), (520, 520), (0, 0)), mode="symmetric")
         return pixels.astype(np.uint16) * 257
 
-    assert judge(stored(picture)) == "clean"
-    assert judge(stored(as_jpeg(picture, 50))) == "blocks"
-    assert judge(stored(blur(picture, source(), sigma=1.2))) == "soft"
-    assert judge(stored(add_noise(picture, source(), sigma=8, gray=True))) == "noise"
-    assert judge(stored(picture // 64 * 64)) == "drawing"
+    assert classify_condition(stored(picture)) == "clean"
+    assert classify_condition(stored(as_jpeg(picture, 50))) == "blocks"
+    assert classify_condition(stored(blur(picture, source(), sigma=1.2))) == "soft"
+    assert (
+        classify_condition(stored(add_noise(picture, source(), sigma=8, gray=True)))
+        == "noise"
+    )
+    assert classify_condition(stored(picture // 64 * 64)) == "drawing"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (63, 99), (64, 64)])
 def test_tiny_and_flat_pictures_need_nothing(size):
-    assert judge(np.zeros((*size, 3), np.uint8)) in {"clean", "drawing"}
+    assert classify_condition(np.zeros((*size, 3), np.uint8)) in {"clean", "drawing"}

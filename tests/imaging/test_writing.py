@@ -12,11 +12,13 @@ from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff
+from srcli.imaging.arrays import empty_array, release
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.exif import SOFTWARE, read_main, software, with_texts
 from srcli.imaging.metadata.fitting import fit_exif
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import FORMATS, Metadata, Photograph, empty_array, release
-from srcli.imaging.pillow import pixels_of
+from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.pillow import decode_pixels
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
 from tests.fixtures.files import names_in
@@ -465,7 +467,7 @@ def test_bands_of_rows_make_the_whole(astronaut, monkeypatch, mode):
     image = Image.fromarray(astronaut).convert(mode)
     image.save(stream := io.BytesIO(), "PNG")
     monkeypatch.setattr("srcli.imaging.pillow._COPIED_PIXELS", 7 * image.width)
-    pixels, alpha = pixels_of(Image.open(stream))
+    pixels, alpha = decode_pixels(Image.open(stream))
     parts = [pixels] if alpha is None else [pixels, alpha[:, :, None]]
     expected = np.asarray(image).reshape(*astronaut.shape[:2], -1)
     np.testing.assert_array_equal(np.concatenate(parts, axis=2), expected)
@@ -473,7 +475,7 @@ def test_bands_of_rows_make_the_whole(astronaut, monkeypatch, mode):
 
 @pytest.mark.posix
 def test_large_arrays_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 299)
+    monkeypatch.setattr("srcli.imaging.arrays.LARGEST_IN_MEMORY", 299)
     assert empty_array((10, 10, 3), np.uint8).base is None
     assert empty_array((99, 3), np.uint8, tmp_path).base is None
     large = empty_array((10, 10, 3), np.uint8, tmp_path)

@@ -199,7 +199,7 @@ def test_the_true_reason_why_frames_cannot_be_kept(srx, monkeypatch, code, words
         raise OSError(code, "no")
 
     write_frames("a.gif")
-    monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 1)
+    monkeypatch.setattr("srcli.imaging.arrays.LARGEST_IN_MEMORY", 1)
     monkeypatch.setattr("os.posix_fallocate", fail)
     assert words in srx(f"upscale a.gif b.gif {WORDS}", code=2).err
     assert names_in() == ["a.gif"]

@@ -88,8 +88,8 @@ SEAMS = {
     "raster": {
         "open": OPENING,
         "plan": RASTERS + "plan_raster",
-        "read": "srcli.imaging.rasters.reading.RasterSource.read",
-        "write": "srcli.imaging.rasters.writing.PartWriter.write",
+        "read": "srcli.imaging.rasters.source.RasterSource.read",
+        "write": "srcli.imaging.rasters.part_writer.PartWriter.write",
         "merge": RASTERS + "merge_parts",
     },
 }

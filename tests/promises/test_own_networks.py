@@ -20,7 +20,7 @@ from srcli import upscale
 from srcli.errors import ModelError
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
-from srcli.recipes.code import NAMED
+from srcli.recipes.plugins import NAMED_CODE
 from tests.fixtures.pictures import size_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
@@ -43,7 +43,7 @@ class Net(nn.Module):
 @pytest.fixture(autouse=True)
 def work(tmp_path, monkeypatch, astronaut):
     """A folder with mynet.py, photographs and one of them alone; nothing is named yet."""
-    monkeypatch.setenv(NAMED, "")
+    monkeypatch.setenv(NAMED_CODE, "")
     monkeypatch.setattr(sys, "path", [*sys.path])
     shutil.copy(EXAMPLE, "mynet.py")
     Path("photos").mkdir()
@@ -67,7 +67,7 @@ def read_json(path):
 def trained(srx, monkeypatch):
     """Weights of mynet.py, trained for some iterations; its code is not named any more."""
     train(srx, f"--budget 6 {QUICK}")
-    monkeypatch.setenv(NAMED, "")
+    monkeypatch.setenv(NAMED_CODE, "")
     return "run/last.safetensors"
 
 

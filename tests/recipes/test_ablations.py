@@ -22,8 +22,8 @@ from srcli.recipes.ablations import (
     ABLATIONS,
     load_ablations,
     parse_ablations,
-    resolve,
     select_ablations,
+    variant_recipe,
 )
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import load_published
@@ -81,7 +81,7 @@ def test_every_ablation_is_there_with_its_variants():
         assert ablation.sets
         resolved = set()
         for variant in ablation.variants:
-            resolved.add(str(resolve(ablation, variant)))
+            resolved.add(str(variant_recipe(ablation, variant)))
             assert variant.sentence
             assert not variant.sentence.endswith(".")
         assert len(resolved) == len(ablation.variants)
@@ -147,7 +147,7 @@ def test_what_the_papers_say_of_their_variants(name, variant, key, difference):
     ids=lambda argument: argument.name,
 )
 def test_variants_have_the_printed_number_of_parameters(ablation, variant):
-    recipe = resolve(ablation, variant)
+    recipe = variant_recipe(ablation, variant)
     scale = MISPRINTS.get((ablation.name, variant.name), ablation.scale)
     with torch.device("meta"):
         network = build_network(
@@ -173,7 +173,7 @@ for _ablation, _variant in EVERY:
     ids=lambda argument: argument.name,
 )
 def test_every_variant_trains(ablation, variant, astronaut):
-    recipe = resolve(ablation, variant)
+    recipe = variant_recipe(ablation, variant)
     network = first_network(recipe, scale=ablation.scale, seed=0)
     training = StepContext(
         network=network, numerics=Numerics(device=torch.device("cpu"))
@@ -200,8 +200,8 @@ def patches(picture, scale, channels, edge):
 
 def test_changes_are_those_of_a_recipe_and_stages_are_copied():
     ablation = ABLATIONS["rrlfn/contrastive"]
-    base = resolve(ablation, ablation.variant("ws_2"))
-    contrastive = resolve(ablation, ablation.variant("ws_2_CL"))
+    base = variant_recipe(ablation, ablation.variant("ws_2"))
+    contrastive = variant_recipe(ablation, ablation.variant("ws_2_CL"))
     assert base.stages == RECIPES["rrlfn-short"].stages
     assert (base.start_from, contrastive.start_from) == ("rrlfn", "rrlfn")
     assert [(term.name, term.weight) for term in contrastive.stages[0].losses] == [
@@ -211,17 +211,17 @@ def test_changes_are_those_of_a_recipe_and_stages_are_copied():
     ablation = ABLATIONS["rrlfn/warm-start"]
     lengths = set()
     for variant in ablation.variants:
-        stages = resolve(ablation, variant).stages
+        stages = variant_recipe(ablation, variant).stages
         lengths.add(sum(stage.steps for stage in stages))
     assert len(lengths) == 1
-    goes_on = resolve(ablation, ablation.variant("80w2t_cls")).stages
+    goes_on = variant_recipe(ablation, ablation.variant("80w2t_cls")).stages
     assert [stage.reset_optimizer for stage in goes_on] == [True, False]
 
 
 def test_settings_for_all_variants_come_before_the_changes():
     ablation = ABLATIONS["rrlfn/warm-start"]
     settings = ("stages.0.batch=4", "ema_decay=0.9")
-    recipe = resolve(ablation, ablation.variant("ws_1"), settings)
+    recipe = variant_recipe(ablation, ablation.variant("ws_1"), settings)
     assert recipe.ema_decay == 0.9
     assert [stage.batch for stage in recipe.stages] == [4, 4]
 
@@ -239,7 +239,7 @@ def test_what_an_ablation_changes_itself_cannot_be_set(name, path):
     ablation = ABLATIONS[name]
     value = '{"depth": 5}' if path == "network" else "1"
     with pytest.raises(RecipeError, match=rf"--set {path}: {name} changes .* itself"):
-        resolve(ablation, ablation.variant(ablation.base), (f"{path}={value}",))
+        variant_recipe(ablation, ablation.variant(ablation.base), (f"{path}={value}",))
 
 
 def test_ablations_are_selected_by_name_by_network_and_from_files(tmp_path):
@@ -264,8 +264,8 @@ def test_a_file_gives_ablations_of_ones_own(tmp_path):
         ("Set5",),
         "",
     )
-    assert resolve(mine, mine.variant("18")) == RECIPES["ddsr-short"]
-    small = resolve(mine, mine.variant("6"))
+    assert variant_recipe(mine, mine.variant("18")) == RECIPES["ddsr-short"]
+    small = variant_recipe(mine, mine.variant("6"))
     assert small.network == {"depth": 6}
     assert small.stages[0].batch == 4
     second = FILE.replace('"mine"', '"mine/two"')
@@ -279,7 +279,7 @@ def test_a_recipe_file_is_looked_for_beside(tmp_path, monkeypatch):
     file.write_text(FILE.replace("ddsr-short", "r.toml"))
     monkeypatch.chdir(tmp_path.parent)
     (mine,) = load_ablations(file)
-    assert resolve(mine, mine.variant("18")).network == {"depth": 4}
+    assert variant_recipe(mine, mine.variant("18")).network == {"depth": 4}
 
 
 @pytest.mark.parametrize(
@@ -396,6 +396,6 @@ def test_the_file_of_choices_holds_comparisons_of_a_short_training():
     for ablation in choices:
         # Bases are the recipes themselves, so that each is trained once.
         assert (
-            resolve(ablation, ablation.variant(ablation.base))
+            variant_recipe(ablation, ablation.variant(ablation.base))
             == RECIPES[ablation.recipe]
         )

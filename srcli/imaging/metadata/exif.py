@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 
-Source = bytes | bytearray | IO[bytes]
+ByteSource = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
 ORIENTATION = 0x0112
@@ -24,21 +24,19 @@ SOFTWARE = 0x0131
 INTEROPERABILITY = 0xA005
 EXIF_IFD = 0x8769
 GPS_IFD = 0x8825
-PARTS = (EXIF_IFD, GPS_IFD)
-"""Directories that the main one points to."""
+LINKED_IFDS = (EXIF_IFD, GPS_IFD)
+"""Directories that the main one (IFD0) points to."""
 DAMAGED = "damaged part of EXIF left out"
 # How numpy spells one number of each TIFF type; fractions are two.
-_TYPES = {
+_NUMPY_TYPES = {
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4",
     11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
-_RATIONAL = frozenset({5, 10})
-_BYTES = {
-    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8,
-    17: 8, 18: 8,
-}  # fmt: skip
+_RATIONAL_TYPES = frozenset({5, 10})
+_VALUE_BYTES = {code: np.dtype(name).itemsize for code, name in _NUMPY_TYPES.items()}
+_VALUE_BYTES |= dict.fromkeys(_RATIONAL_TYPES, 8)
 """Bytes of a value of each TIFF type."""
-_POINTERS = (4, 13, 16, 18)  # types of offsets
+_OFFSET_TYPES = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
 _COLOUR_SPACE = 0xA001
@@ -55,7 +53,7 @@ UNDEFINED = 7
 class Entry:
     """The value of one tag of a directory, as the bytes of a little-endian file."""
 
-    kind: int
+    tiff_type: int
     """TIFF type code."""
     value: bytes
 
@@ -63,9 +61,9 @@ class Entry:
     def numbers(self) -> list[float]:
         """Its numbers, fractions as quotients (0 if the denominator is 0); not of texts."""
         values: list[float] = np.frombuffer(
-            self.value, "<" + _TYPES[self.kind]
+            self.value, "<" + _NUMPY_TYPES[self.tiff_type]
         ).tolist()
-        if self.kind not in _RATIONAL:
+        if self.tiff_type not in _RATIONAL_TYPES:
             return values
         quotients = []
         for numerator, denominator in zip(values[::2], values[1::2], strict=True):
@@ -77,8 +75,8 @@ class Entry:
 
     def with_numbers(self, values: Sequence[float]) -> Entry | None:
         """Return it with other numbers, rounded for whole types; None if it does not hold them."""
-        code = _TYPES[self.kind]
-        if self.kind in _RATIONAL:
+        code = _NUMPY_TYPES[self.tiff_type]
+        if self.tiff_type in _RATIONAL_TYPES:
             stored: list[float] = []
             for value in values:
                 largest = int(2**31 / (abs(value) + 1)) or 1  # as exact as 32 bits are
@@ -117,22 +115,22 @@ class Layout:
             return mark + struct.pack(self.order + "HHHQ", 43, 8, 0, first)
         return mark + struct.pack(self.order + "HI", 42, first)
 
-    def turned(self, value: bytes, kind: int) -> bytes:
+    def byteswapped(self, value: bytes, tiff_type: int) -> bytes:
         """Return a value between the byte order of the file and that of entries."""
         if self.order == "<":
             return value
         # comments may be UTF-16 behind a word for it
         if value.startswith(b"UNICODE\0") and len(value) % 2 == 0:
             return value[:8] + np.frombuffer(value[8:], "u2").byteswap().tobytes()
-        return np.frombuffer(value, _TYPES[kind]).byteswap().tobytes()
+        return np.frombuffer(value, _NUMPY_TYPES[tiff_type]).byteswap().tobytes()
 
 
-def read_start(source: Source) -> tuple[Layout, int]:
+def read_start(source: ByteSource) -> tuple[Layout, int]:
     """Read the layout of a TIFF structure and the offset of its first directory.
 
     ValueError is raised for what is no such structure.
     """
-    head = _piece(source, 0, 16)
+    head = _read_at(source, 0, 16)
     with suppress(LookupError, struct.error):
         order = {b"II": "<", b"MM": ">"}[head[:2]]
         version, offset = struct.unpack_from(order + "HI", head, 2)
@@ -145,7 +143,7 @@ def read_start(source: Source) -> tuple[Layout, int]:
 
 
 def read_directory(
-    source: Source,
+    source: ByteSource,
     at: int,
     layout: Layout,
     needed: Container[int] = (),
@@ -159,59 +157,59 @@ def read_directory(
     is cut short.
     """
     start = at + layout.count.size
-    entry_count = _unpacked(layout.count, _piece(source, at, layout.count.size))
+    entry_count = _unpack_number(layout.count, _read_at(source, at, layout.count.size))
     if entry_count is None or entry_count > _MOST_ENTRIES:
         raise ValueError("a tag directory is cut short, or of impossible length")
     length = entry_count * layout.entry.size
-    table = _piece(source, start, length)
+    table = _read_at(source, start, length)
     if len(table) != length:
         raise ValueError("a tag directory is cut short, or of impossible length")
-    following = _piece(source, start + length, layout.inline)
+    following = _read_at(source, start + length, layout.inline)
     tags: Tags = {}
-    for tag, kind, count, value in layout.entry.iter_unpack(table):
-        length = _BYTES.get(kind, 0) * count
+    for tag, tiff_type, count, value in layout.entry.iter_unpack(table):
+        length = _VALUE_BYTES.get(tiff_type, 0) * count
         if not length or tag in tags or only not in (None, tag):
             continue
         if length > layout.inline:
-            value = _piece(source, int(layout.offset.unpack(value)[0]), length)
+            value = _read_at(source, int(layout.offset.unpack(value)[0]), length)
         if len(value) >= length:
-            tags[tag] = Entry(kind, layout.turned(value[:length], kind))
+            tags[tag] = Entry(tiff_type, layout.byteswapped(value[:length], tiff_type))
         elif tag in needed:
             raise ValueError("the file ends before its tags")
     # some writers leave the offset of the next directory out when there is none
-    return tags, _unpacked(layout.offset, following) or 0
+    return tags, _unpack_number(layout.offset, following) or 0
 
 
-def _unpacked(form: struct.Struct, data: bytes) -> int | None:
+def _unpack_number(form: struct.Struct, data: bytes) -> int | None:
     """Return a number that was read; None where the file ends before it."""
     if len(data) != form.size:
         return None
     return int(form.unpack(data)[0])
 
 
-def _piece(source: Source, at: int, length: int) -> bytes:
+def _read_at(source: ByteSource, at: int, length: int) -> bytes:
     if isinstance(source, (bytes, bytearray)):
         return bytes(source[at : at + length])
     source.seek(at)
     return source.read(min(length, _LARGEST_VALUE))  # a few bytes can claim any length
 
 
-def read_parts(
-    source: Source, main: Tags, layout: Layout
+def read_linked_ifds(
+    source: ByteSource, main: Tags, layout: Layout
 ) -> tuple[dict[int, Tags], list[int]]:
-    """Read the ``PARTS`` that the main directory points to, and list those that are damaged."""
-    parts: dict[int, Tags] = {}
-    for pointer in PARTS:
-        if pointer in main and main[pointer].kind in _POINTERS:
+    """Read the ``LINKED_IFDS`` of a main directory, and list those that are damaged."""
+    linked_ifds: dict[int, Tags] = {}
+    for pointer in LINKED_IFDS:
+        if pointer in main and main[pointer].tiff_type in _OFFSET_TYPES:
             with suppress(ValueError):
                 offset = int(main[pointer].numbers[0])
-                parts[pointer], _ = read_directory(source, offset, layout)
-    missing = main.keys() - parts.keys()
-    return parts, [pointer for pointer in PARTS if pointer in missing]
+                linked_ifds[pointer], _ = read_directory(source, offset, layout)
+    missing = main.keys() - linked_ifds.keys()
+    return linked_ifds, [pointer for pointer in LINKED_IFDS if pointer in missing]
 
 
 def pack(
-    main: Tags, parts: Mapping[int, Tags], at: int, layout: Layout
+    main: Tags, linked_ifds: Mapping[int, Tags], at: int, layout: Layout
 ) -> tuple[bytes, int]:
     """Pack a main directory, which has no pointers, and those that it points to.
 
@@ -220,7 +218,7 @@ def pack(
     """
     data = bytearray()
     main = dict(main)
-    for pointer, tags in parts.items():
+    for pointer, tags in linked_ifds.items():
         tags = dict(tags)
         tags.pop(INTEROPERABILITY, None)
         if tags:
@@ -231,7 +229,7 @@ def pack(
     return bytes(data), start
 
 
-class Block:
+class ExifBlock:
     """An EXIF block, read; ValueError is raised for a damaged one.
 
     It is edited in place: makers' notes point at each other by offset.
@@ -243,19 +241,21 @@ class Block:
         if self.layout.big:
             raise ValueError("an EXIF block of a kind that does not exist")
         self.main, self.following = read_directory(self.tiff, self.start, self.layout)
-        self.parts, self.damaged = read_parts(self.tiff, self.main, self.layout)
+        self.linked_ifds, self.damaged = read_linked_ifds(
+            self.tiff, self.main, self.layout
+        )
 
     def edited(
         self,
         main: Mapping[int, Entry | None],
-        details: Mapping[int, Entry | None] | None = None,
+        exif_ifd: Mapping[int, Entry | None] | None = None,
     ) -> bytes:
         """Return it with other entries of two directories; None for those that go."""
         start = edit_directory(self.tiff, self.start, main, self.layout)
         self.tiff[:8] = self.layout.start(start)
-        if details and EXIF_IFD in self.parts:
+        if exif_ifd and EXIF_IFD in self.linked_ifds:
             edit_directory(
-                self.tiff, int(self.main[EXIF_IFD].numbers[0]), details, self.layout
+                self.tiff, int(self.main[EXIF_IFD].numbers[0]), exif_ifd, self.layout
             )
         return PREFIX + bytes(self.tiff)
 
@@ -263,14 +263,14 @@ class Block:
 def read_main(exif: bytes | None) -> Tags:
     """Return the main directory of an EXIF block; a damaged one counts as empty."""
     with suppress(ValueError):
-        return Block(exif or b"").main
+        return ExifBlock(exif or b"").main
     return {}
 
 
 def orientation(exif: bytes | None) -> int | None:
     """Return the orientation of the stored pixels, 1 to 8; None if the block states none."""
     entry = read_main(exif).get(ORIENTATION)
-    if entry is None or entry.kind not in (SHORT, LONG):
+    if entry is None or entry.tiff_type not in (SHORT, LONG):
         return None
     stated = int(entry.numbers[0])
     return stated if 1 <= stated <= 8 else 1
@@ -287,8 +287,8 @@ def software(exif: bytes | None) -> str:
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
-        block = Block(exif)
-        tags = block.parts[EXIF_IFD]
+        block = ExifBlock(exif)
+        tags = block.linked_ifds[EXIF_IFD]
         space = tags[_COLOUR_SPACE].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
@@ -305,7 +305,7 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
     """
     if not texts:
         return exif
-    block = Block(exif or Layout("<").start(8) + bytes(6))
+    block = ExifBlock(exif or Layout("<").start(8) + bytes(6))
     entries = {}
     for tag, text in texts.items():
         if tag == SOFTWARE or tag not in block.main:
@@ -338,13 +338,13 @@ def edit_directory(
     for tag, entry in changes.items():
         rows.pop(tag, None)
         if entry is not None:
-            value = layout.turned(entry.value, entry.kind)
+            value = layout.byteswapped(entry.value, entry.tiff_type)
             # never in place: some writers let tags share a value
             if len(value) > layout.inline:
                 offset = _append(tiff, value)
                 value = layout.offset.pack(shift + offset)
-            count = len(entry.value) // _BYTES[entry.kind]
-            rows[tag] = layout.entry.pack(tag, entry.kind, count, value)
+            count = len(entry.value) // _VALUE_BYTES[entry.tiff_type]
+            rows[tag] = layout.entry.pack(tag, entry.tiff_type, count, value)
     table = layout.count.pack(len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
     if start is None or len(rows) > old_count:
         start = _append(tiff, bytes(len(table) + layout.inline))

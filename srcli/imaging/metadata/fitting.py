@@ -23,76 +23,78 @@ _THUMBNAIL_LENGTH = 0x0202
 
 
 def fit_metadata(
-    metadata: Metadata, pixels: PixelMap
+    metadata: Metadata, pixel_map: PixelMap
 ) -> tuple[Metadata, tuple[str, ...]]:
     """Return the metadata as they describe the new pixels, and what is lost, for the user."""
     notes: tuple[str, ...] = ()
     block = metadata.exif
     if block is not None:
         try:
-            block, notes = fit_exif(block, pixels)
+            block, notes = fit_exif(block, pixel_map)
         except ValueError:
             block = None
             notes = ("damaged EXIF left out",)
     packet = metadata.xmp
     if packet is not None:
-        packet, lost = fit_xmp(packet, pixels)
+        packet, lost = fit_xmp(packet, pixel_map)
         notes += lost
     dpi = metadata.dpi
-    if dpi is not None and pixels.swaps:
+    if dpi is not None and pixel_map.swaps_sides:
         dpi = dpi[::-1]
     return replace(metadata, exif=block, xmp=packet, dpi=dpi), notes
 
 
-def fit_exif(block: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
+def fit_exif(block: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     """Fit an EXIF block to pixels that were turned or enlarged; tell of parts that are lost.
 
     Its orientation becomes 1, sizes in pixels and the thumbnail go, positions and the
     resolution of the sensor follow the pixels. All else stays where it is.
     """
-    old = exif.Block(block)
+    old = exif.ExifBlock(block)
     if old.following > old.start:
         _blank_thumbnail(old)
-    changes = _changed(old.main, pixels) | dict.fromkeys(old.damaged)
+    changes = _entry_changes(old.main, pixel_map) | dict.fromkeys(old.damaged)
     if exif.ORIENTATION in old.main:
         changes[exif.ORIENTATION] = exif.Entry(exif.SHORT, b"\1\0")
     with suppress(ValueError, LookupError):  # sizes of the picture are repeated there
-        offset = int(old.parts[exif.EXIF_IFD][exif.INTEROPERABILITY].numbers[0])
+        offset = int(old.linked_ifds[exif.EXIF_IFD][exif.INTEROPERABILITY].numbers[0])
         tags, _ = exif.read_directory(old.tiff, offset, old.layout)
         if not tags.keys().isdisjoint(_EXIF_SIZES):
             removed = dict.fromkeys(_EXIF_SIZES)
             exif.edit_directory(old.tiff, offset, removed, old.layout)
-    details = _changed(old.parts.get(exif.EXIF_IFD, {}), pixels)
+    details = _entry_changes(old.linked_ifds.get(exif.EXIF_IFD, {}), pixel_map)
     notes = (exif.DAMAGED,) if old.damaged else ()
     return old.edited(changes, details), notes
 
 
-def _changed(tags: exif.Tags, pixels: PixelMap) -> dict[int, exif.Entry | None]:
+def _entry_changes(
+    tags: exif.Tags, pixel_map: PixelMap
+) -> dict[int, exif.Entry | None]:
     """Return the entries that change with the pixels, None for those that are no longer true."""
     changes: dict[int, exif.Entry | None] = dict.fromkeys(_EXIF_SIZES)
-    if pixels.changes_nothing:
+    if pixel_map.changes_nothing:
         return changes
     numbers: dict[int, list[float]] = {}
     for tag in (*_AREAS, *_FOCAL_PLANE, *_RESOLUTION):
-        if tag in tags and tags[tag].kind not in (exif.TEXT, exif.UNDEFINED):
+        if tag in tags and tags[tag].tiff_type not in (exif.TEXT, exif.UNDEFINED):
             numbers[tag] = tags[tag].numbers
     for tag in _AREAS:
         area = numbers.get(tag, [])
         if len(area) in (2, 3, 4):
-            changes[tag] = tags[tag].with_numbers(pixels.area(area))
+            changes[tag] = tags[tag].with_numbers(pixel_map.area(area))
     across, down = _FOCAL_PLANE
     if across in numbers and down in numbers:
-        new_across, new_down = pixels.size([numbers[across][0], numbers[down][0]])
+        new_across, new_down = pixel_map.size([numbers[across][0], numbers[down][0]])
         changes[across] = tags[across].with_numbers([new_across])
         changes[down] = tags[down].with_numbers([new_down])
     across, down = _RESOLUTION
-    if pixels.swaps and across in numbers and down in numbers:
+    if pixel_map.swaps_sides and across in numbers and down in numbers:
         changes[across] = tags[across].with_numbers(numbers[down][:1])
         changes[down] = tags[down].with_numbers(numbers[across][:1])
     return changes
 
 
-def _blank_thumbnail(block: exif.Block) -> None:
+def _blank_thumbnail(block: exif.ExifBlock) -> None:
     """Cut the thumbnail of a second directory off at the end of a block, or blank it."""
     tiff = block.tiff
     with suppress(ValueError, LookupError):

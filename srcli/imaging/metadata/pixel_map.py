@@ -22,7 +22,7 @@ class PixelMap:
     """1 to 8 as EXIF numbers them: how the old pixels were turned."""
 
     @property
-    def swaps(self) -> bool:
+    def swaps_sides(self) -> bool:
         """True if width and height change places."""
         return self.orientation > 4
 
@@ -32,7 +32,7 @@ class PixelMap:
         return self.orientation == 1 and self.before == self.after
 
     @property
-    def of_shares(self) -> PixelMap:
+    def for_shares(self) -> PixelMap:
         """The same for positions and sizes as shares, 0 to 1, of width and height."""
         return PixelMap((1, 1), (1, 1), self.orientation)
 
@@ -51,7 +51,7 @@ class PixelMap:
         height, width = self.before
         x = (x + shift * across) / width
         y = (y + shift * down) / height
-        if self.swaps:
+        if self.swaps_sides:
             x, y, across, down, height, width = y, x, down, across, width, height
         if self.orientation in (3, 4, 7, 8):
             y = 1 - y

@@ -7,12 +7,13 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.exif import PREFIX
-from srcli.imaging.photograph import FORMATS, Metadata
+from srcli.imaging.photograph import Metadata
+from srcli.imaging.size_checks import DEFLATE_RATIO
 
 TEXT_CHUNKS = (b"iTXt", b"tEXt", b"zTXt")
 """Types of the chunks that hold texts."""
-_BEST_DEFLATE_RATIO = 1032
 _LARGEST_TEXT = 2**24  # bytes that a compressed chunk of metadata may unpack to
 _MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
 _LARGEST_KEPT = 2**20
@@ -20,14 +21,16 @@ _LARGEST_KEPT = 2**20
 XMP_KEYWORD = "XML:com.adobe.xmp"
 XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 # of programs, about the file that was read, or repeating its EXIF
-_OF_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
-_BY_TAG = {
+_ABOUT_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
+_KEYWORDS_BY_TAG = {
     0x010E: ("Description", "Title"),
     0x013B: ("Author", "Artist"),
     0x8298: ("Copyright",),
 }
 """Tags of EXIF, and the keywords of which the first that is there fills one."""
-_LONGEST = 32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
+_LONGEST_OUTSIDE_PNG = (
+    32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
+)
 
 
 Chunk = tuple[bytes, bytes]
@@ -47,11 +50,11 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     left_out: set[str] = set()
     profiles: dict[str, bytes] = {}
     for kind, content in chunks:
-        if _OF_THE_FILE.match(content):
+        if _ABOUT_THE_FILE.match(content):
             continue
         limit = max(min(room, _LARGEST_TEXT), 0)
         try:
-            keyword, text = _unpack(kind, content, limit)
+            keyword, text = _unpack_text(kind, content, limit)
             room -= len(text)
             if keyword.startswith("Raw profile type "):
                 name, profile = _raw_profile(text)
@@ -59,13 +62,13 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
             elif keyword == XMP_KEYWORD and kind == b"iTXt":
                 profiles["proper xmp"] = text
             elif keyword == "Software":
-                software = _words(kind, text) or None
+                software = _decode_text(kind, text) or None
             elif len(text) <= max(len(content), _LARGEST_KEPT):
                 texts.append((kind, content))
             else:
                 left_out.add(keyword)
         except (IndexError, ValueError, zlib.error):
-            room -= min(limit, len(content) * _BEST_DEFLATE_RATIO)
+            room -= min(limit, len(content) * DEFLATE_RATIO)
             left_out.add(content.partition(b"\0")[0].decode("latin-1"))
     if "iptc" in profiles:
         notes.append("IPTC captions left out")
@@ -98,7 +101,7 @@ def text_chunk(keyword: str, text: bytes) -> Chunk:
 
 
 @dataclass(frozen=True)
-class TextsElsewhere:
+class TextsOutsidePng:
     """What a format other than PNG holds of a picture's texts."""
 
     by_tag: dict[int, str]
@@ -108,16 +111,20 @@ class TextsElsewhere:
     """Keywords of the other texts."""
 
 
-def texts_elsewhere(texts: Iterable[Chunk], fmt: str) -> TextsElsewhere:
+def texts_outside_png(texts: Iterable[Chunk], fmt: str) -> TextsOutsidePng:
     """Return what a format other than PNG holds of texts."""
     words: dict[str, str] = {}
     for kind, content in texts:
-        keyword, text = _unpack(kind, content)
-        words.setdefault(keyword, _words(kind, text))
-    short = [key for key, text in words.items() if 0 < len(text.encode()) <= _LONGEST]
+        keyword, text = _unpack_text(kind, content)
+        words.setdefault(keyword, _decode_text(kind, text))
+    short = [
+        key
+        for key, text in words.items()
+        if 0 < len(text.encode()) <= _LONGEST_OUTSIDE_PNG
+    ]
     by_tag = {}
     if "exif" in FORMATS[fmt].metadata:
-        for tag, keywords in _BY_TAG.items():
+        for tag, keywords in _KEYWORDS_BY_TAG.items():
             for keyword in keywords:
                 if keyword in short:
                     by_tag[tag] = words.pop(keyword)
@@ -125,20 +132,20 @@ def texts_elsewhere(texts: Iterable[Chunk], fmt: str) -> TextsElsewhere:
     comment = ""
     if fmt == "jpg" and "Comment" in short:
         comment = words.pop("Comment")
-    return TextsElsewhere(by_tag, comment, tuple(words))
+    return TextsOutsidePng(by_tag, comment, tuple(words))
 
 
-def _unpack(
+def _unpack_text(
     kind: bytes, content: bytes, limit: int = _LARGEST_TEXT
 ) -> tuple[str, bytes]:
     """Return keyword and text of a chunk, which may be packed; a longer text is a ValueError."""
-    keyword, rest = content.split(b"\0", 1)
-    packed = kind == b"zTXt" or (kind == b"iTXt" and bool(rest[0]))
-    text = rest
+    keyword, body = content.split(b"\0", 1)
+    packed = kind == b"zTXt" or (kind == b"iTXt" and bool(body[0]))
+    text = body
     if kind == b"zTXt":
-        text = rest[1:]
+        text = body[1:]
     elif kind == b"iTXt":
-        text = rest[2:].split(b"\0", 2)[2]
+        text = body[2:].split(b"\0", 2)[2]
     if packed:
         text = inflate(text, limit)
     if len(text) > limit:
@@ -155,7 +162,7 @@ def inflate(content: bytes, limit: int = _LARGEST_TEXT) -> bytes:
     return result
 
 
-def _words(kind: bytes, text: bytes) -> str:
+def _decode_text(kind: bytes, text: bytes) -> str:
     return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").strip()
 
 

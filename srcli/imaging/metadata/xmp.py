@@ -79,7 +79,7 @@ def xmp_orientation(xmp: bytes | None) -> int | None:
     return int(match[2]) if match else None
 
 
-def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
+def fit_xmp(xmp: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     """Fit an XMP packet to pixels that were turned or enlarged.
 
     Its orientation becomes 1. Regions of faces, sizes of panoramas and pictures, the
@@ -93,12 +93,12 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
         if len(xmp) > _LARGEST or _AMPERSAND in text or "<!DOCTYPE" in text:
             return xmp, ()
         document = minidom.parseString(text.replace("&", _AMPERSAND))
-        before = _text_of(document)
+        before = _serialise(document)
         notes = _drop_companions(document)
-        if not pixels.changes_nothing:
-            _move(document, pixels)
-            notes += _fit_calibration(document, pixels)
-        edited = _text_of(document)
+        if not pixel_map.changes_nothing:
+            _move_geometry(document, pixel_map)
+            notes += _fit_calibration(document, pixel_map)
+        edited = _serialise(document)
     except (ExpatError, ValueError, RecursionError):
         return xmp, ()
     if edited == before:
@@ -106,12 +106,12 @@ def fit_xmp(xmp: bytes, pixels: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     return edited.encode(), notes
 
 
-def _text_of(document: minidom.Document) -> str:
+def _serialise(document: minidom.Document) -> str:
     text = "".join(node.toxml() for node in document.childNodes)
     return text.replace(_AMPERSAND, "&")
 
 
-def _nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom has no types for what is common
+def _namespaced_nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom has no types for what is common
     """Yield elements and attributes that have a namespace, in the order of the document."""
     for element in (scope, *scope.getElementsByTagName("*")):
         for node in (element, *(element.attributes or {}).values()):
@@ -122,7 +122,7 @@ def _nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom has no types 
 def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
     """Drop what describes pictures, videos and sounds beside the picture; return what is lost."""
     notes: list[str] = []
-    for node in list(_nodes(document)):
+    for node in list(_namespaced_nodes(document)):
         name = node.namespaceURI + node.localName
         companions = [row for row in _COMPANIONS if re.match(row[0], name)]
         if not companions:
@@ -139,81 +139,85 @@ def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
     return tuple(dict.fromkeys(notes))
 
 
-def _move(document: minidom.Document, pixels: PixelMap) -> None:
+def _move_geometry(document: minidom.Document, pixel_map: PixelMap) -> None:
     """Let regions, positions and sizes follow the pixels; texts that are no numbers stay."""
     elements = document.getElementsByTagNameNS
     dimensions = [
-        _texts(scope, _DIMENSIONS, "wh")
+        _text_nodes(scope, _DIMENSIONS, "wh")
         for scope in elements(_MWG, "AppliedToDimensions")
     ]
-    faces = _map_of_regions(dimensions, pixels)
+    faces = _region_map(dimensions, pixel_map)
     for sides in dimensions:
-        _follow(sides, faces.size)
-    _move_sizes(document, pixels)
+        _replace_numbers(sides, faces.size)
+    _move_sizes(document, pixel_map)
     for name in ("SubjectArea", "SubjectLocation"):
         for scope in elements(_EXIF, name):
-            (items,) = _texts(scope, _RDF, ("li",))
+            (items,) = _text_nodes(scope, _RDF, ("li",))
             if len(items) in (2, 3, 4):
-                _follow([[item] for item in items], pixels.area)
+                _replace_numbers([[item] for item in items], pixel_map.area)
     for scope in elements(_MWG, "Area"):
-        _move_regions(_texts(scope, _AREA, ("unit", *"xywh")), faces)
+        _move_regions(_text_nodes(scope, _AREA, ("unit", *"xywh")), faces)
     for scope in elements(_IPTC, "RegionBoundary"):
-        texts = _texts(scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx"))
-        _move_regions(texts, pixels, corner=True)
+        texts = _text_nodes(
+            scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx")
+        )
+        _move_regions(texts, pixel_map, corner=True)
     if faces.orientation == 1:
         return
-    (rectangles,) = _texts(document, _MICROSOFT, ("Rectangle",))
+    (rectangles,) = _text_nodes(document, _MICROSOFT, ("Rectangle",))
     for text in rectangles:
         with suppress(ValueError):  # upper left corner and size as shares of the sides
             x, y, width, height = map(float, text.nodeValue.split(","))
-            box = faces.of_shares.area((x, y, width, height), corner=True)
+            box = faces.for_shares.area((x, y, width, height), corner=True)
             text.nodeValue = ", ".join(map(_decimal, box))
 
 
-def _move_sizes(document: minidom.Document, pixels: PixelMap) -> None:
+def _move_sizes(document: minidom.Document, pixel_map: PixelMap) -> None:
     """Let sizes in pixels follow; one without the other is dropped where they change places."""
     for uri, *names in _SIZES:
-        widths, heights = _texts(document, uri, names)
+        widths, heights = _text_nodes(document, uri, names)
         if widths and heights:
-            _follow([widths, heights], pixels.size)
-        elif pixels.swaps:  # which would be the other one then
+            _replace_numbers([widths, heights], pixel_map.size)
+        elif pixel_map.swaps_sides:  # which would be the other one then
             for text in (*widths, *heights):
-                _drop(text)
+                _drop_property(text)
         else:
-            _follow([widths], lambda values: pixels.size((*values, 0))[:1])
-            _follow([heights], lambda values: pixels.size((0, *values))[1:])
+            _replace_numbers([widths], lambda values: pixel_map.size((*values, 0))[:1])
+            _replace_numbers([heights], lambda values: pixel_map.size((0, *values))[1:])
 
 
-def _fit_calibration(document: minidom.Document, pixels: PixelMap) -> tuple[str, ...]:
+def _fit_calibration(
+    document: minidom.Document, pixel_map: PixelMap
+) -> tuple[str, ...]:
     """Let focal length and centre of DJI's cameras, in pixels, follow; return what is lost."""
     names = (
         "CalibratedFocalLength",
         "CalibratedOpticalCenterX",
         "CalibratedOpticalCenterY",
     )
-    lengths, across, down = _texts(document, _DJI, names)
-    _follow([lengths], lambda values: pixels.size((*values, *values))[:1])
-    _follow([across, down], pixels.area)
-    (dewarping,) = _texts(document, _DJI, ("DewarpData",))
+    lengths, across, down = _text_nodes(document, _DJI, names)
+    _replace_numbers([lengths], lambda values: pixel_map.size((*values, *values))[:1])
+    _replace_numbers([across, down], pixel_map.area)
+    (dewarping,) = _text_nodes(document, _DJI, ("DewarpData",))
     for text in dewarping:
         # a date; focal lengths and distances from the middle in pixels, then
         # coefficients
         date, _, numbers = text.nodeValue.partition(";")
         values = numbers.split(",")
         try:
-            focal = pixels.size(list(map(float, values[:2])))
-            middle = pixels.size(list(map(float, values[2:4])))
+            focal = pixel_map.size(list(map(float, values[:2])))
+            middle = pixel_map.size(list(map(float, values[2:4])))
         except (ValueError, IndexError):
             continue
-        if pixels.orientation != 1:
-            _drop(text)
+        if pixel_map.orientation != 1:
+            _drop_property(text)
             return (_DEWARP_LEFT_OUT,)
         values[:4] = map(_decimal, (*focal, *middle))
         text.nodeValue = f"{date};{','.join(values)}"
     return ()
 
 
-def _drop(text: Any) -> None:  # noqa: ANN401 - an attribute, or the text of an element
+def _drop_property(text: Any) -> None:  # noqa: ANN401 - an attribute, or the text of an element
     """Drop the property whose text stands in a node."""
     if text.nodeType == text.ATTRIBUTE_NODE:
         text.ownerElement.removeAttributeNode(text)
@@ -222,39 +226,42 @@ def _drop(text: Any) -> None:  # noqa: ANN401 - an attribute, or the text of an 
         element.parentNode.removeChild(element)
 
 
-def _map_of_regions(dimensions: list[list[list[Any]]], pixels: PixelMap) -> PixelMap:
+def _region_map(dimensions: list[list[list[Any]]], pixel_map: PixelMap) -> PixelMap:
     """Return how regions of faces move.
 
     They belong to the stored picture (MWG guidelines, 5.9), unless the size that they
     state is that of the upright one.
     """
-    height, width = pixels.before[::-1]
+    height, width = pixel_map.before[::-1]
     with suppress(LookupError, ValueError):  # none is stated
         widths, heights = dimensions[0]
         stated_width = float(widths[0].nodeValue)
         stated_height = float(heights[0].nodeValue)
-        if pixels.swaps and (stated_height - stated_width) * (height - width) > 0:
-            return PixelMap((height, width), pixels.after)
-    return pixels
+        if (
+            pixel_map.swaps_sides
+            and (stated_height - stated_width) * (height - width) > 0
+        ):
+            return PixelMap((height, width), pixel_map.after)
+    return pixel_map
 
 
 def _move_regions(
-    texts: list[list[Any]], pixels: PixelMap, *, corner: bool = False
+    texts: list[list[Any]], pixel_map: PixelMap, *, corner: bool = False
 ) -> None:
     """Move a box, by its centre or its corner, a circle or a polygon; the unit comes first."""
     units, x, y, *extent = texts
     if not any(unit.nodeValue == "pixel" for unit in units):
-        pixels = pixels.of_shares
-    if not pixels.changes_nothing:
+        pixel_map = pixel_map.for_shares
+    if not pixel_map.changes_nothing:
         columns = [x, y, *filter(None, extent)]
-        move = partial(pixels.area, corner=corner and len(columns) == 4)
-        _follow(columns, move, exact=True)
+        move = partial(pixel_map.area, corner=corner and len(columns) == 4)
+        _replace_numbers(columns, move, exact=True)
 
 
-def _texts(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # noqa: ANN401
+def _text_nodes(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # noqa: ANN401
     """Return for each property in a scope the nodes that hold its text, which may be empty."""
     texts: dict[str, list[Any]] = {name: [] for name in names}
-    for node in _nodes(scope):
+    for node in _namespaced_nodes(scope):
         if node.namespaceURI == uri and node.localName in texts:
             text = node
             if node.nodeType != node.ATTRIBUTE_NODE:
@@ -263,7 +270,7 @@ def _texts(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # no
     return list(texts.values())
 
 
-def _follow(
+def _replace_numbers(
     columns: Iterable[Sequence[Any]],
     new: Callable[[Sequence[float]], list[float]],
     *,

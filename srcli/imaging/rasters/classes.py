@@ -7,21 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from srcli.imaging.rasters.info import COLOURS
-from srcli.imaging.rasters.plateaus import NEIGHBOURS, are_numbers, have_gaps
-from srcli.imaging.rasters.reading import DecodedWindow, RasterSource, spread_windows
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.info import COLOURS, RasterInfo
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource, spread_windows
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-
-    Array = NDArray[Any]
 
 ClassMode = Literal["auto", "yes", "no"]
 
@@ -58,9 +52,23 @@ _NUMBERED_ANYHOW = 0.3
 """The same from which plateaus are no coarse measurement."""
 _DENSE = 0.5
 """Share of the whole numbers in between that are there."""
+NEIGHBOURS = (
+    (np.s_[:, :, :-1], np.s_[:, :, 1:]),
+    (np.s_[:, :-1], np.s_[:, 1:]),
+)
+"""Slices of windows (n, h, w): pixels, and those beside them in rows and in columns."""
+_JUMPS = 0.3
+"""Share of borders between plateaus that are jumps; 0 on slopes, about 1 between
+numbers."""
+_LEAST_BORDERS = 16
+_MOST_PLATEAUS = 1.5
+"""Plateaus of each value: a number belongs to one thing, a height to many places."""
+_PLATEAUS = 0.5
+"""Share of equal neighbours from which there are plateaus."""
+_LEAST_TURNS = 2
 
 
-def choose_bands(
+def choose_layout_by_pixels(
     info: RasterInfo,
     window: Window,
     mode: ClassMode,
@@ -74,7 +82,7 @@ def choose_bands(
     the name of a file of one band whose pixels do not contradict it. Without one a band
     of whole numbers that goes through the network alone is taken for classes if its few
     different values do not follow their order, or if they are codes or numbers of
-    things (see ``plateaus``); three that are taken for colours, if none of them does.
+    things (see ``are_identifiers``); three that are taken for colours, if none of them does.
     In a picture, however dark, coarse or empty, most steps from a pixel to its
     neighbour lead to the next value there is, while classes lie beside each other in
     any order. Unless no order is left at all, either the pixels must lie in patches too
@@ -103,11 +111,11 @@ def choose_bands(
         word = _class_word(info.path.stem)
     if layout.palette is None:  # one stands for colours
         for group in layout.groups:
-            looks: dict[int, _Look] = {}
+            looks: dict[int, _Appearance] = {}
             for index in layout.indices(group):
                 number = layout.bands[index]
                 if number in candidates:
-                    looks[number] = _look(info, window, number)
+                    looks[number] = _sample_appearance(info, window, number)
             if len(group) == 1:
                 for number, look in looks.items():
                     findings.add(number, look, word)
@@ -120,10 +128,14 @@ def choose_bands(
     treatment = (
         "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
     )
-    remarks = _tell(findings.signs, treatment)
-    remarks += _tell(findings.pictures, "taken for a picture; --classes yes if not")
+    remarks = _band_messages(findings.signs, treatment)
+    remarks += _band_messages(
+        findings.pictures, "taken for a picture; --classes yes if not"
+    )
     # values alone may mislead
-    notes = _tell(findings.guesses, f"{treatment}, --classes yes silences this")
+    notes = _band_messages(
+        findings.guesses, f"{treatment}, --classes yes silences this"
+    )
     return replace(layout, notes=(*layout.notes, *notes), remarks=tuple(remarks))
 
 
@@ -138,14 +150,14 @@ class _Findings:
     pictures: dict[int, str] = field(default_factory=dict)
     """Pictures that look a little like classes."""
 
-    def add(self, band: int, look: _Look, word: str) -> None:
+    def add(self, band: int, look: _Appearance, word: str) -> None:
         """Decide on a band that goes alone; a word in the file's name counts if values agree."""
         is_named = word and look.is_whole
-        if is_named and (look.few or look.are_numbers or look.is_mixed):
+        if is_named and (look.few or look.are_identifiers or look.is_mixed):
             self.signs[band] = f'("{word}" in the file\'s name)'
         elif look.is_unordered:
             self.guesses[band] = look.few_values
-        elif look.are_numbers:
+        elif look.are_identifiers:
             self.guesses[band] = "looks like numbers of things"
         elif look.few:
             self.pictures[band] = look.few_values
@@ -162,12 +174,12 @@ def _sure_signs(
         sign = _class_sign(info, number)
         is_float = info.band(number).dtype.startswith("float")
         # others are probabilities
-        if sign and (not is_float or _look(info, window, number).is_whole):
+        if sign and (not is_float or _sample_appearance(info, window, number).is_whole):
             signs[number] = sign
     return signs
 
 
-def _are_class_bands(info: RasterInfo, looks: Mapping[int, _Look]) -> bool:
+def _are_class_bands(info: RasterInfo, looks: Mapping[int, _Appearance]) -> bool:
     """Tell if three bands taken for red, green and blue hold classes, as those of three years do.
 
     None may follow the order of its values. Where the file itself calls them colours
@@ -193,7 +205,7 @@ def _class_sign(info: RasterInfo, number: int) -> str:
     band = info.band(number)
     if band.interpretation in COLOURS:
         return ""
-    is_picture = info.driver in _PICTURES and not any(info.place.values())
+    is_picture = info.driver in _PICTURES and not any(info.georeference.values())
     if band.bits == 1 and not is_picture:
         return "(one bit a pixel)"
     if band.interpretation == "palette" and not is_picture:
@@ -204,9 +216,9 @@ def _class_sign(info: RasterInfo, number: int) -> str:
             tags[key.lower()] = text
     if tags.get("layer_type", "").lower() == "thematic" or _FLAG_TAGS & set(tags):
         return "(marked so in its tags)"
-    if _CATEGORY.search("".join(band.about.values())):
+    if _CATEGORY.search("".join(band.vrt_elements.values())):
         return "(names of categories)"
-    names = [band.about.get("Description", "")]
+    names = [band.vrt_elements.get("Description", "")]
     for key, text in tags.items():
         if key.endswith("name") or key == "description":
             names.append(text)
@@ -229,7 +241,7 @@ def _class_word(name: str) -> str:
     return ""
 
 
-def _tell(signs: Mapping[int, str], treatment: str) -> list[str]:
+def _band_messages(signs: Mapping[int, str], treatment: str) -> list[str]:
     """Say what is done with bands, by number, and the sign for it; nothing without any."""
     if not signs:
         return []
@@ -237,21 +249,19 @@ def _tell(signs: Mapping[int, str], treatment: str) -> list[str]:
     return [f"{text}: {treatment}"]
 
 
-class _Look(NamedTuple):
+class _Appearance(NamedTuple):
     """Appearance of a band, by some windows of it."""
 
     is_whole: bool = True
     """All values are whole numbers."""
-    equal: float = 0
-    """Share of neighbours that are equal."""
     few: int = 0
     """Number of different values, if it is small and each is there often enough, else
     0."""
     values: frozenset[float] = frozenset()
     """The few values."""
     is_unordered: bool = False
-    """The few values look like classes without a name; see ``choose_bands``."""
-    are_numbers: bool = False
+    """The few values look like classes without a name; see ``choose_layout_by_pixels``."""
+    are_identifiers: bool = False
     """Many values look like numbers of things, such as parcels."""
     is_mixed: bool = False
     """Many values lie beside each other in any order, as bit flags do and no picture
@@ -263,69 +273,56 @@ class _Look(NamedTuple):
         return f"holds only {self.few} different values"
 
 
-def _look(info: RasterInfo, window: Window, band: int) -> _Look:
+def _sample_appearance(info: RasterInfo, window: Window, band: int) -> _Appearance:
     """Look at windows of a band, until it proves to have many values; not at impossible blocks."""
     layout = choose_layout(info, bands=(band,), classes=(band,))
     values: Array = np.empty(0, layout.dtype)
     decoded: list[DecodedWindow] = []
     with RasterSource(info, layout, window) as source:
         if source.has_huge_blocks:
-            return _Look()
+            return _Appearance()
         for area in spread_windows(source, side=256, along=8):
             decoded.append(source.decode(area))
             samples = decoded[-1].pixels[decoded[-1].valid]
             if samples.dtype.kind == "f" and (samples != np.floor(samples)).any():
-                return _Look(is_whole=False)
+                return _Appearance(is_whole=False)
             values = np.union1d(values, samples)
             if len(values) > _MOST and len(decoded) >= _LEAST_WINDOWS:
                 break
     pixels = np.stack([sample.pixels[:, :, 0] for sample in decoded])
     valid = np.stack([sample.valid[:, :, 0] for sample in decoded])
-    return _look_of(pixels, valid)
+    return _appearance_of(pixels, valid)
 
 
-def _look_of(pixels: Array, valid: Array) -> _Look:
+def _appearance_of(pixels: Array, valid: Array) -> _Appearance:
     """Return what windows of one band (n, h, w) look like by their valid pixels."""
-    neighbours = _neighbours(pixels, valid)
-    equal = 0.0
-    if neighbours.size:
-        equal = float((neighbours[0] == neighbours[1]).mean())
+    pairs_of_values = neighbours(pixels, valid)
     values, counts = np.unique(pixels[valid], return_counts=True)
     count = len(values)
     if count > _MOST:
-        disorder = _disorder(np.searchsorted(values, neighbours), counts)
+        disorder = _disorder(np.searchsorted(values, pairs_of_values), counts)
         # in rows of numbers neighbours are near each other, but hardly one is left out
         is_dense = count >= _DENSE * (float(values[-1]) - float(values[0]))
         may_be_numbers = disorder >= _NUMBERED_ANYHOW or is_dense
-        return _Look(
-            equal=equal,
-            are_numbers=may_be_numbers and are_numbers(pixels, valid),
+        return _Appearance(
+            are_identifiers=may_be_numbers and are_identifiers(pixels, valid),
             is_mixed=disorder >= _MIXED,
         )
     if count < 2 or counts.sum() < 16 * count:  # of fewer pixels nothing can be told
-        return _Look(equal=equal)
-    low, high = np.sort(np.searchsorted(values, neighbours), axis=0)
+        return _Appearance()
+    low, high = np.sort(np.searchsorted(values, pairs_of_values), axis=0)
     pairs = np.bincount(low * count + high, minlength=count * count)
     few_values: list[float] = values.tolist()
     is_unordered = _is_unordered(few_values, counts, pairs.reshape(count, count))
     # shades of 8 bits have gaps
-    if not is_unordered and count > 4 and pixels.dtype.itemsize > 1:
-        is_unordered = equal >= 0.5 and have_gaps(pixels, valid, few_values)
-    return _Look(
-        equal=equal,
+    may_be_codes = count > 4 and pixels.dtype.itemsize > 1 and low.size > 0
+    if may_be_codes and not is_unordered and (low == high).mean() >= 0.5:
+        is_unordered = are_codes(pixels, valid, few_values)
+    return _Appearance(
         few=count,
         values=frozenset(few_values),
         is_unordered=is_unordered,
     )
-
-
-def _neighbours(pixels: Array, valid: Array) -> Array:
-    """Return the values (2, n) of valid pixels beside each other, in rows and in columns."""
-    pairs = []
-    for before, after in NEIGHBOURS:
-        are_valid = valid[before] & valid[after]
-        pairs.append((pixels[before][are_valid], pixels[after][are_valid]))
-    return np.concatenate(pairs, axis=1)
 
 
 def _disorder(indices: Array, counts: Array) -> float:
@@ -345,7 +342,7 @@ def _disorder(indices: Array, counts: Array) -> float:
 
 
 def _is_unordered(values: list[float], counts: Array, pairs: Array) -> bool:
-    """Tell if few values lie beside each other like classes; see ``choose_bands``.
+    """Tell if few values lie beside each other like classes; see ``choose_layout_by_pixels``.
 
     ``pairs`` (n, n) counts neighbours by the indices of the lower and of the higher
     value.
@@ -383,3 +380,95 @@ def _has_irregular_gaps(values: list[float]) -> bool:
     if len(gaps) < 2 or max(gaps) <= 1.5 * min(gaps):
         return False
     return len(values) < 2 / 3 * (sum(gaps) // math.gcd(*gaps) + 1)
+
+
+def neighbours(windows: Array, valid: Bools) -> Array:
+    """Return the values (2, n) of valid pixels beside each other, in rows and in columns."""
+    pairs = []
+    for before, after in NEIGHBOURS:
+        are_valid = valid[before] & valid[after]
+        pairs.append((windows[before][are_valid], windows[after][are_valid]))
+    return np.concatenate(pairs, axis=1)
+
+
+def are_identifiers(windows: Array, valid: Bools) -> bool:
+    """Tell if many values (n, h, w) are identifiers: numbers of parcels, segments, regions.
+
+    Each value covers one place of at least some pixels, and most borders are jumps.
+    """
+    values_before, values_after = neighbours(windows, valid)
+    equal = (values_before == values_after).sum()
+    if not values_before.size or equal < _PLATEAUS * values_before.size:
+        return False
+    if jump_share(windows, valid) < _JUMPS:
+        return False
+    plateaus = 0
+    values = 0
+    for window, mask in zip(windows, valid, strict=True):
+        plateaus += _count_plateaus(window, mask)
+        values += len(np.unique(window[mask]))
+    return plateaus <= _MOST_PLATEAUS * values
+
+
+def are_codes(windows: Array, valid: Bools, values: list[float]) -> bool:
+    """Tell if few values (in their order) are codes by gaps as no scale of shades has them.
+
+    The gaps are now wider, now narrower, and most borders between plateaus are jumps,
+    also where codes beside each other lie beside each other.
+    """
+    gaps = [high - low for low, high in pairwise(values)]
+    turns = 0
+    direction = 0.0
+    for gap, following in pairwise(gaps):
+        change = following - gap
+        # a scale that was rounded turns too, by little
+        if abs(change) > max(max(gap, following) / 2, 2 * min(gaps)):
+            if change * direction < 0:
+                turns += 1
+            direction = change
+    return turns >= _LEAST_TURNS and jump_share(windows, valid) >= _JUMPS
+
+
+def jump_share(windows: Array, valid: Bools) -> float:
+    """Return the share of borders between plateaus of 2 pixels and more that are jumps.
+
+    A jump is twice the smallest step that there is between neighbours, or more.
+    """
+    borders: list[Array] = []
+    smallest = math.inf
+    for axis in (1, 2):
+        pixels = windows.swapaxes(axis, 2).astype(np.float64)
+        mask = valid.swapaxes(axis, 2)
+        pairs = mask[:, :, 1:] & mask[:, :, :-1]
+        steps = np.abs(np.diff(pixels, axis=2))
+        steps[~pairs] = 0
+        nonzero = steps[np.nonzero(steps)]
+        if nonzero.size:
+            smallest = min(smallest, float(nonzero.min()))
+        if pixels.shape[2] < 4:
+            continue
+        # two equal pixels, a step, and two equal pixels
+        middle = steps[:, :, 1:-1]
+        is_border = pairs[:, :, :-2] & pairs[:, :, 2:] & (middle > 0)
+        is_border &= (steps[:, :, :-2] == 0) & (steps[:, :, 2:] == 0)
+        borders.append(middle[is_border])
+    heights = np.concatenate(borders) if borders else np.empty(0)
+    if heights.size < _LEAST_BORDERS:
+        return 0.0
+    return float((heights >= 2 * smallest).mean())
+
+
+def _count_plateaus(window: Array, valid: Bools) -> int:
+    """Count the connected areas of equal valid pixels."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    positions = np.arange(window.size).reshape(window.shape)
+    pairs = []
+    for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        is_equal = (window[before] == window[after]) & valid[before] & valid[after]
+        pairs.append((positions[before][is_equal], positions[after][is_equal]))
+    links = np.concatenate(pairs, axis=1)
+    graph = coo_matrix((np.ones(len(links[0]), bool), links), shape=(window.size,) * 2)
+    count, _ = connected_components(graph, directed=False)
+    return int(count) - int((~valid).sum())

@@ -17,13 +17,13 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
-from srcli.imaging.boxes import read_jp2_colours
+from srcli.imaging.isobmff import read_jp2_colours
+from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.opening import (
-    DatasetName,
+    OpenedRaster,
     dataset_files,
-    for_shell,
     gdal_errors,
     reading_errors,
 )
@@ -32,8 +32,6 @@ from srcli.ports.image import Window
 if TYPE_CHECKING:
     from affine import Affine
     from rasterio.io import DatasetReader
-
-    from srcli.imaging.photograph import Picture
 
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
@@ -65,12 +63,12 @@ class BandInfo:
     """numpy's name: ``"uint16"``."""
     nodata: float | None = None
     """The value of pixels without data; None without one that the dtype can hold."""
-    fills: tuple[float, ...] = ()
+    undeclared_nodata: tuple[float, ...] = ()
     """Values of pixels without data that the file does not declare."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir,
     undefined ..."""
-    about: Mapping[str, str] = field(default_factory=dict)
+    vrt_elements: Mapping[str, str] = field(default_factory=dict)
     """Elements of GDAL's VRT format by their names: name, unit, scale, offset,
     ``LEGEND``."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -92,7 +90,7 @@ class RasterInfo:
     height: int
     width: int
     bands: tuple[BandInfo, ...]
-    place: Mapping[str, Any]
+    georeference: Mapping[str, Any]
     """Where it lies on the map, by rasterio's names; None, or empty, if it does not say
     so: crs, transform (it may be the identity), gcps (without a transform; crs is
     theirs), rpcs."""
@@ -103,12 +101,12 @@ class RasterInfo:
     structure."""
     palette: Mapping[int, tuple[int, int, int, int]] | None = None
     """Colours (R, G, B, A) of band 1's values."""
-    inverted: bool = False
+    white_is_zero: bool = False
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
     mask: Literal["dataset", "band"] | None = None
     """Valid pixels are marked by one mask for all bands, or by one for each; not by
     alpha alone."""
-    filled: float = 1.0
+    block_share: float = 1.0
     """Share of its blocks that a sparse file holds."""
     has_overviews: bool = False
     notes: tuple[str, ...] = ()
@@ -140,7 +138,9 @@ def info_of(
     path = opened.path
     dataset = opened.dataset
     with reading_errors(path, "its header cannot be read"):
-        _check(path, dataset)
+        problem = _problem(path, dataset)
+        if problem:
+            raise PictureError(f"{path}: {problem}")
         notes = []
         if dataset.subdatasets:
             names = _subdatasets(path, dataset)
@@ -152,7 +152,9 @@ def info_of(
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         bands = tuple(_bands(path, dataset, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
-        filled = 1.0 if opened.blanks is None else opened.blanks.share
+        block_share = 1.0
+        if opened.sparse_blocks is not None:
+            block_share = float(opened.sparse_blocks.present.mean())
         palette = None
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
@@ -163,13 +165,13 @@ def info_of(
             height=dataset.height,
             width=dataset.width,
             bands=bands,
-            place=_place(dataset),
+            georeference=_georeference(dataset),
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
-            inverted=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
+            white_is_zero=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
-            filled=filled,
+            block_share=block_share,
             has_overviews=bool(dataset.overviews(1)),
             notes=tuple(notes),
             opened=opened,
@@ -197,7 +199,7 @@ def companion_reason(picture: Picture) -> str | None:
         info = read_info(picture.path)
     except PictureError:
         return None
-    if any(info.place[name] for name in ("transform", "gcps", "rpcs")):
+    if any(info.georeference[name] for name in ("transform", "gcps", "rpcs")):
         return "a place on the map, by a file beside it"
     if info.mask == "dataset":
         return "a mask of valid pixels, by a file beside it"
@@ -206,7 +208,7 @@ def companion_reason(picture: Picture) -> str | None:
     return None
 
 
-def _place(dataset: DatasetReader) -> dict[str, Any]:
+def _georeference(dataset: DatasetReader) -> dict[str, Any]:
     """Return where a raster lies on the map; see ``RasterInfo``."""
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -230,13 +232,13 @@ def _place(dataset: DatasetReader) -> dict[str, Any]:
     return {"crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs}
 
 
-def enlarge_place(
-    place: Mapping[str, Any], window: Window, scale: int
+def enlarge_georeference(
+    georeference: Mapping[str, Any], window: Window, scale: int
 ) -> dict[str, Any]:
     """Return the place on the map of an enlarged window."""
-    transform = place["transform"]
-    rpcs = copy.copy(place["rpcs"])
-    gcps = [copy.copy(point) for point in place["gcps"]]
+    transform = georeference["transform"]
+    rpcs = copy.copy(georeference["rpcs"])
+    gcps = [copy.copy(point) for point in georeference["gcps"]]
     if transform is not None:  # the upper left corner stays
         x, y = coordinates(transform, window.left, window.top)
         a, b, _, d, e, _ = transform[:6]
@@ -249,7 +251,7 @@ def enlarge_place(
         rpcs.samp_off = (rpcs.samp_off + 0.5 - window.left) * scale - 0.5
         rpcs.line_scale *= scale
         rpcs.samp_scale *= scale
-    return {**place, "transform": transform, "gcps": gcps, "rpcs": rpcs}
+    return {**georeference, "transform": transform, "gcps": gcps, "rpcs": rpcs}
 
 
 def _cast_nodata(dtype: str, value: float) -> float | None:
@@ -273,13 +275,6 @@ def coordinates(transform: Affine, column: float, row: float) -> tuple[float, fl
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
     )
-
-
-def _check(path: Path, dataset: DatasetReader) -> None:
-    """Refuse a raster without bands, with too many, or with values of unknown meaning."""
-    problem = _problem(path, dataset)
-    if problem:
-        raise PictureError(f"{path}: {problem}")
 
 
 def _problem(path: Path, dataset: DatasetReader) -> str:
@@ -363,7 +358,7 @@ def _bands(
             dtype=dtype,
             nodata=nodata,
             interpretation=interpretation.name,
-            about=described.get(band, {}),
+            vrt_elements=described.get(band, {}),
             tags=_tags(dataset, band),
             bits=bits,
         )

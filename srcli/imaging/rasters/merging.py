@@ -21,11 +21,11 @@ from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import NEW_FILE, FileAttributes, move_into_place, remove_stale
-from srcli.imaging.aliases import alias_of_file, alias_of_folder, readable_name
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_name
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
@@ -53,7 +53,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     part_folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
     folder = part_folder / "result"
     result = folder / readable_name(target.name)
-    pieces = _pieces_of(parts, part_folder.absolute())
+    files = _mosaic_files(parts, part_folder.absolute())
     try:
         with writing_errors(target):
             if missing := sum(map(len, parts.missing())):
@@ -64,13 +64,13 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             vrt = part_folder / "parts.vrt"
-            vrt.write_bytes(describe_mosaic(output, pieces))
+            vrt.write_bytes(describe_mosaic(output, files))
             _copy_interruptibly(vrt, result, output)
             if output.overviews:
                 _build_overviews(result, output)
             _check_room(result)
             check_shape(result, target, output)
-            transform = output.place["transform"]
+            transform = output.georeference["transform"]
             if output.driver in _WORLD_SUFFIXES and transform is not None:
                 world = dumpsw(transform).encode("ascii")
                 result.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
@@ -81,19 +81,21 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _pieces_of(parts: Parts, folder: Path) -> list[Piece]:
+def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:
     """Return the finished parts as files of a mosaic, by their names in a folder."""
     output = parts.output
-    bands = [str(position + 1) for position in output.order]
+    bands = [str(position + 1) for position in output.band_order]
     if output.mask:
         bands.append(str(len(bands) + 1))
-    pieces = []
+    files = []
     for number, file in parts.found().items():
         if file.stat().st_size:  # GDAL skips what no part covers
             span = parts.span(number)
             path = folder / file.name
-            pieces.append(Piece(path, span.start, 0, len(span), output.width, bands))
-    return pieces
+            files.append(
+                MosaicFile(path, span.start, 0, len(span), output.width, bands)
+            )
+    return files
 
 
 def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
@@ -162,7 +164,7 @@ def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
                 _set_tags(dataset, output)
 
 
-class Piece(NamedTuple):
+class MosaicFile(NamedTuple):
     """A file in a mosaic, with its position in pixels of the mosaic, whole once written."""
 
     file: Path
@@ -173,19 +175,19 @@ class Piece(NamedTuple):
     width: int
     bands: Sequence[str]
     """Bands of the file by GDAL's names, for each band of the mosaic and its mask."""
-    more: Sequence[Mapping[str, str]] = ()
+    source_elements: Sequence[Mapping[str, str]] = ()
     """Elements of a ComplexSource of GDAL's, for each of these bands; most have
     none."""
 
 
-def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> bytes:
+def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> bytes:
     """Return a VRT of files, with the metadata of an output but tags; errors are rasterio's."""
     from rasterio.crs import CRS
     from rasterio.enums import ColorInterp
     from rasterio.io import MemoryFile
 
-    on_map = output.place
-    bands = output.stored
+    georeference = output.georeference
+    bands = output.stored_bands
     with MemoryFile(ext=".vrt") as memory:
         with (
             quiet_pillow(),
@@ -196,52 +198,54 @@ def describe_mosaic(output: OutputProfile, pieces: Iterable[Piece] = ()) -> byte
                 count=len(bands),
                 dtype=output.dtype,
                 nodata=output.nodata,
-                crs=None if on_map["gcps"] else on_map["crs"],
-                transform=on_map["transform"],
-                rpcs=on_map["rpcs"],
+                crs=None if georeference["gcps"] else georeference["crs"],
+                transform=georeference["transform"],
+                rpcs=georeference["rpcs"],
             ) as dataset,
         ):
             dataset.colorinterp = [ColorInterp[band.interpretation] for band in bands]
-            if on_map["gcps"]:
-                dataset.gcps = (on_map["gcps"], on_map["crs"] or CRS())
+            if georeference["gcps"]:
+                dataset.gcps = (georeference["gcps"], georeference["crs"] or CRS())
         tree = ET.fromstring(memory.read())
     elements = tree.findall("VRTRasterBand")
     for element, band in zip(elements, bands, strict=True):
-        element.extend(ET.fromstring(f"<band>{''.join(band.about.values())}</band>"))
+        element.extend(
+            ET.fromstring(f"<band>{''.join(band.vrt_elements.values())}</band>")
+        )
     if output.mask:
         mask = ET.SubElement(tree, "MaskBand")
         elements.append(ET.SubElement(mask, "VRTRasterBand", dataType="Byte"))
-    for piece in pieces:
+    for mosaic_file in files:
         for number, element in enumerate(elements):
-            _add_source(element, piece, number)
+            _add_source(element, mosaic_file, number)
     return ET.tostring(tree)
 
 
-def _add_source(element: ET.Element, piece: Piece, number: int) -> None:
+def _add_source(element: ET.Element, mosaic_file: MosaicFile, number: int) -> None:
     """Add a file to a band of a VRT, or to its mask, counted from 0."""
-    size = {"xSize": f"{piece.width}", "ySize": f"{piece.height}"}
-    more: Mapping[str, str] = {}
+    size = {"xSize": f"{mosaic_file.width}", "ySize": f"{mosaic_file.height}"}
+    source_elements: Mapping[str, str] = {}
     source_type = "SimpleSource"
-    if piece.more:
-        more = piece.more[number]
-    if more:
+    if mosaic_file.source_elements:
+        source_elements = mosaic_file.source_elements[number]
+    if source_elements:
         source_type = "ComplexSource"
     source = ET.SubElement(element, source_type)
-    is_beside = f"{not piece.file.is_absolute():d}"
+    is_beside = f"{not mosaic_file.file.is_absolute():d}"
     file = ET.SubElement(source, "SourceFilename", relativeToVRT=is_beside)
-    file.text = str(alias_of_file(piece.file))
-    ET.SubElement(source, "SourceBand").text = piece.bands[number]
+    file.text = str(alias_of_file(mosaic_file.file))
+    ET.SubElement(source, "SourceBand").text = mosaic_file.bands[number]
     ET.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
-    offset = {"xOff": f"{piece.left}", "yOff": f"{piece.top}"}
+    offset = {"xOff": f"{mosaic_file.left}", "yOff": f"{mosaic_file.top}"}
     ET.SubElement(source, "DstRect", {**offset, **size})
-    for name, text in more.items():
+    for name, text in source_elements.items():
         ET.SubElement(source, name).text = text
 
 
 def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
     """Set the tags of the file, which GDAL counts as band 0, and those of its bands."""
     for number, tags in enumerate(
-        [output.tags, *(band.tags for band in output.stored)]
+        [output.tags, *(band.tags for band in output.stored_bands)]
     ):
         for namespace, items in tags.items():
             settable = dict(items)

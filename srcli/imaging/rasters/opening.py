@@ -1,7 +1,7 @@
-"""Open rasters with GDAL: names of datasets, what GDAL may read, errors as one line.
+"""Open rasters with GDAL: what GDAL may read, open files, errors as one line.
 
-GDAL reads names that are no files of their own (in archives, containers, on the
-network), and files that name further files (mosaics). The network is used only where
+GDAL reads names that are no files of their own (``dataset_names``), and files that name
+further files (mosaics). The network is used only where
 that is allowed, and what a search of a folder has found, which nobody has named, leads
 to no other file.
 """
@@ -9,16 +9,13 @@ to no other file.
 from __future__ import annotations
 
 import os
-import re
-import shlex
-import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import cache, partial
-from itertools import combinations
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,17 +23,22 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.holding import reading
-from srcli.imaging.aliases import alias_of_file, real_name
-from srcli.imaging.photograph import READABLE_SUFFIXES, Picture, decoding
+from srcli.imaging.decoding_errors import decoding_errors
+from srcli.imaging.formats import READABLE_SUFFIXES
+from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.held import check_held
-from srcli.imaging.rasters.sources import COPIES_BYTES, Mosaic
+from srcli.imaging.provenance import check_unchanged, input_id
+from srcli.imaging.rasters.dataset_names import (
+    IN_ARCHIVE,
+    NETWORK_DRIVERS,
+    DatasetName,
+    for_shell,
+    is_remote,
+)
+from srcli.imaging.rasters.mosaics import COPIES_BYTES, Mosaic
+from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
+from srcli.imaging.utf8_names import alias_of_file, real_name
 from srcli.threads import hold_setting
-
-if sys.platform == "win32":
-    from pathlib import WindowsPath as PlatformPath
-else:
-    from pathlib import PosixPath as PlatformPath
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -67,10 +69,6 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = (
     "it is damaged or cut short, or a part of it is missing: copy or export it again"
 )
-_NETWORK_DRIVERS = frozenset({
-    "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
-    "WMS", "WMTS",
-})  # fmt: skip
 _MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "DIMAP",
@@ -81,29 +79,6 @@ _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "TSX",
 }
 """Drivers of headers that name other files, anywhere on the disk."""
-_IN_ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|\{)+")
-_REMOTE = re.compile(
-    r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)"
-    # an HDF5 file's own paths follow "://": HDF5:"a.h5"://group/band
-    r"|(?<![\w.])(?!(?:zip|tar|gzip|file|vrt)://)[\w+]+://"
-    rf"|^({'|'.join(_NETWORK_DRIVERS)}):",
-    re.IGNORECASE,
-)
-_SCHEMES = {
-    "file": "",
-    "zip": "/vsizip/",
-    "tar": "/vsitar/",
-    "gzip": "/vsigzip/",
-    "s3": "/vsis3/",
-    "gs": "/vsigs/",
-    "az": "/vsiaz/",
-    "oss": "/vsioss/",
-    "http": "/vsicurl/",
-    "https": "/vsicurl/",
-    "ftp": "/vsicurl/",
-}
-"""GDAL's prefix for each scheme of a URI."""
-_DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
 _FORMATS = {
     b"\x0e\x03\x13\x01": ("HDF4", {"HDF4"}),
     b"\x89HDF\r\n\x1a\n": ("HDF5", {"HDF5", "netCDF"}),
@@ -114,105 +89,6 @@ _FORMATS = {
 }
 """First bytes of formats that not every GDAL reads, their names, drivers that read
 them."""
-
-
-class DatasetName(PlatformPath):
-    """A name that GDAL opens and that is not the path of a file, such as ``NETCDF:"a.nc":band``.
-
-    It keeps its text, in which every slash counts. ``stem`` and ``suffix`` are those of
-    outputs.
-    """
-
-    text: str = ""
-    gdal: str = ""
-    """The name by which GDAL opens it."""
-    container: Path | None = None
-    """The file on disk that holds it; None on the network."""
-    stem: str = ""
-    """``a_band`` for ``NETCDF:"a.nc":band``, ``b`` for ``/vsizip/a.zip/b.tif``."""
-    suffix: str = ""
-    """That of a file in an archive or on the network; empty for one of many rasters."""
-
-    def __init__(self, text: str) -> None:
-        """Parse a name."""
-        if sys.version_info >= (3, 12):
-            super().__init__(text)
-        self.text = text
-        self.gdal = _without_scheme(text)
-        file, raster = _split(self.gdal)
-        self.container = _local_file(file)
-        path = Path(re.sub(r"[{}]|\?.*|\.gz$", "", file))
-        # parts of a Sentinel product are named like it
-        for folder in path.parents:
-            if folder.suffix.upper() == ".SAFE":
-                path = folder
-                break
-        self.stem = "_".join((path.stem, *re.findall(r"\w+", raster)))
-        self.suffix = "" if raster else path.suffix
-
-    def __str__(self) -> str:
-        """Return the text as it was given."""
-        return self.text or super().__str__()
-
-    def __reduce__(self) -> tuple[type[DatasetName], tuple[str]]:
-        """Keep the text on the way to another process."""
-        return type(self), (self.text,)
-
-    def with_segments(self, *parts: str | os.PathLike[str]) -> Path:
-        """Return a path derived from it, such as its parent, as an ordinary one."""
-        return Path(*parts)
-
-
-def as_input(source: str | Path) -> Path:
-    """Return what a user names as an input: a path, or a ``DatasetName`` where none exists."""
-    if isinstance(source, DatasetName):
-        return source
-    text = str(source)
-    path = Path(source)
-    if header := product_header(path):
-        return DatasetName(str(header))
-    if os.path.lexists(text) or "\0" in text:
-        return path
-    if isinstance(source, Path):  # which has lost a slash of its URL
-        text = re.sub(r"(?<!\w)(https?|ftp|s3|gs|az|oss):/+", r"\1://", text)
-    if re.match(r"/vsi\w+/|[A-Za-z][\w+]+:", text) is None:
-        return path
-    name = DatasetName(text)
-    if text == name.gdal or name.gdal.startswith("/vsi"):
-        return name
-    return Path(name.gdal)
-
-
-def file_on_disk(source: str | Path) -> Path:
-    """Return the file that an input is read from: of what is in an archive, the archive."""
-    path = as_input(source)
-    if isinstance(path, DatasetName):
-        return path.container or path
-    return path
-
-
-def is_remote(name: str) -> bool:
-    """Return True for URLs and GDAL's names of rasters on the network."""
-    return _REMOTE.search(name) is not None
-
-
-def for_shell(names: Sequence[str]) -> str:
-    """List names on one line, quoted for a shell, so that one can be copied from there."""
-    more = ""
-    if len(names) > 30:
-        more = f" ... ({len(names) - 30} more)"
-    quote = shlex.join if os.name != "nt" else subprocess.list2cmdline
-    return quote(names[:30]) + more
-
-
-def product_header(folder: Path) -> Path | None:
-    """Return the file by which GDAL opens the folder of a Sentinel product; None for others."""
-    if folder.suffix.upper() != ".SAFE":
-        return None
-    for pattern in ("MTD_MSIL*.xml", "S2?_*_MTD_*.xml", "manifest.safe"):
-        if files := sorted(folder.glob(pattern)):
-            return files[0]
-    return None
 
 
 @contextmanager
@@ -290,19 +166,19 @@ def open_raster(
         container = path.container
         if container is not None:
             name = name.replace(str(container), str(alias_of_file(container)))
-        if _IN_ARCHIVE.match(name):
+        if IN_ARCHIVE.match(name):
             refused |= _MOSAIC_DRIVERS
         is_packed = name.startswith(("/vsitar/", "/vsigzip/"))
         if container not in (None, path) and not is_packed:
             advice = f"give {container} itself to see what it holds"
     elif stream is None:
-        with decoding(path), open_input(path):
+        with decoding_errors(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
             keep_blocks(BLOCK_CACHE)
             dataset = _open_by_gdal(name, refused)
-            check_held(path, dataset, stream)
+            check_dataset_size(path, dataset, stream)
             _check_sources(path, dataset)
             _check_upright(path, dataset)
     except PictureError as error:
@@ -319,7 +195,7 @@ def open_raster(
 def _refused_drivers() -> frozenset[str]:
     if _online:
         return frozenset()
-    return _NETWORK_DRIVERS
+    return NETWORK_DRIVERS
 
 
 def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
@@ -378,15 +254,12 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
 
 def _states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
     """Return the sizes and times of files, by which a change of one is seen."""
-    return {name: _state(name) for name in names}
-
-
-def _state(name: str) -> tuple[int, int] | None:
-    try:
-        state = os.stat(name)  # noqa: PTH116 - there may be very many
-    except OSError:
-        return None
-    return state.st_size, state.st_mtime_ns
+    states: dict[str, tuple[int, int] | None] = dict.fromkeys(names)
+    for name in states:
+        with suppress(OSError):
+            state = os.stat(name)  # noqa: PTH116 - there may be very many
+            states[name] = (state.st_size, state.st_mtime_ns)
+    return states
 
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
@@ -521,51 +394,48 @@ def _common_reason(path: Path) -> str | None:
     return None
 
 
-def _without_scheme(text: str) -> str:
-    """Turn a URI as rasterio knows them into GDAL's name: ``zip://a.zip!b.tif``."""
-    joined_schemes, _, path = text.partition("://")
-    schemes = joined_schemes.lower().split("+")
-    if not path or not _SCHEMES.keys() >= set(schemes):
-        return text
-    if schemes[0] in ("zip", "tar"):
-        path = re.sub(r"!/*", "/", path, count=1)
-    if _SCHEMES[schemes[-1]] == "/vsicurl/":
-        path = f"{schemes[-1]}://{path}"
-    return "".join(_SCHEMES[scheme] for scheme in schemes) + path
+class OpenedRaster(AbstractContextManager["OpenedRaster"]):
+    """A raster that stays open while it is planned, measured and enlarged.
 
+    GDAL has one handle, on which threads take turns by ``lock``. A file on disk is open
+    as a stream as well: its directory is read from there, and changes are seen there.
+    """
 
-def _split(name: str) -> tuple[str, str]:
-    """Split a name of GDAL's into that of a file, and that of a raster in it."""
-    match = _DRIVER.fullmatch(name)
-    if match is None:
-        return name, ""
-    words = match[2]
-    if words.count('"') > 1:
-        before, file, after = words.split('"', 2)
-        return file, f"{before} {after}"
-    pieces = words.split(":")
-    for start, stop in combinations(range(len(pieces) + 1), 2):
-        file = ":".join(pieces[start:stop])
-        if _local_file(file) is not None:
-            return file, " ".join(pieces[:start] + pieces[stop:])
-    file, _, raster = words.rpartition(":")
-    if not file:
-        return raster, ""
-    return file, raster
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = Lock()
+        self._stream: IO[bytes] | None = None
+        with ExitStack() as files:
+            if not isinstance(path, DatasetName):
+                # the system's error for a missing or forbidden file is clearer than GDAL's
+                with decoding_errors(path):
+                    self._stream = files.enter_context(open_input(path))
+            self.input_id = input_id(path, self._stream)
+            """What is recorded of it in outputs; see ``input_id``."""
+            self.dataset = open_raster(path, stream=self._stream)
+            files.callback(self.dataset.close)
+            self.sparse_blocks = find_sparse_blocks(self.dataset, self._stream)
+            self._files = files.pop_all()
 
+    def check_unchanged(self) -> None:
+        """Refuse a file whose content is another than when it was opened."""
+        stream = self._stream
+        with suppress(OSError):  # it is no file any more
+            if stream and not os.path.samestat(
+                os.fstat(stream.fileno()), self.path.stat()
+            ):
+                stream = None  # it was replaced by another file
+        check_unchanged(self.path, self.input_id, stream)
 
-def _local_file(file: str) -> Path | None:
-    """Return the file on disk that a name without a driver leads to."""
-    archive = _IN_ARCHIVE.match(file)
-    try:
-        if archive is None:
-            if file and Path(file).exists():
-                return Path(file)
-            return None
-        inner = Path(file[archive.end() :].partition("}")[0])
-        for path in (inner, *inner.parents):
-            if path.is_file():
-                return path
-        return None
-    except (OSError, ValueError):  # a name too long, or with a NUL
-        return None
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Become None on the way to another process, which opens the raster itself."""
+        return type(None), ()
+
+    def close(self) -> None:
+        """Close the raster; once more does nothing."""
+        with reading_errors(self.path, "it cannot be closed"):
+            self._files.close()
+
+    def __exit__(self, *_: object) -> None:
+        """Close the raster."""
+        self.close()

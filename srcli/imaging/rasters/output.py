@@ -9,20 +9,23 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.photograph import FORMATS, Provenance
-from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_place
+from srcli.imaging.provenance import Provenance
+from srcli.imaging.rasters.info import (
+    COLOURS,
+    BandInfo,
+    RasterInfo,
+    enlarge_georeference,
+)
+from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
@@ -78,14 +81,14 @@ class OutputProfile:
     here."""
     alpha: bool = False
     """The last band is alpha."""
-    alpha_place: int | None = None
+    alpha_position: int | None = None
     """Position of alpha among the bands of the file, from 0; None is the last."""
     mask: bool = False
     """The file has a mask of valid pixels for all bands."""
     nodata: float | None = None
-    inverted: bool = False
+    white_is_zero: bool = False
     """The lowest value of the only band is white."""
-    place: Mapping[str, Any]
+    georeference: Mapping[str, Any]
     """Where it lies on the map; see ``RasterInfo``."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
@@ -109,25 +112,25 @@ class OutputProfile:
         return bits.pop() if len(bits) == 1 else None
 
     @property
-    def order(self) -> tuple[int, ...]:
+    def band_order(self) -> tuple[int, ...]:
         """Indices in ``bands`` of the bands of the file, in its order."""
         indices = list(range(len(self.bands)))
-        if self.alpha and self.alpha_place is not None:
-            indices.insert(self.alpha_place, indices.pop())
+        if self.alpha and self.alpha_position is not None:
+            indices.insert(self.alpha_position, indices.pop())
         return tuple(indices)
 
     @property
-    def stored(self) -> tuple[BandInfo, ...]:
+    def stored_bands(self) -> tuple[BandInfo, ...]:
         """The bands in the order of the file."""
-        return tuple(self.bands[index] for index in self.order)
+        return tuple(self.bands[index] for index in self.band_order)
 
     @property
     def palette(self) -> bool:
         """True if the only band has a colour table."""
-        return len(self.bands) == 1 and "ColorTable" in self.bands[0].about
+        return len(self.bands) == 1 and "ColorTable" in self.bands[0].vrt_elements
 
 
-def make_output(
+def derive_profile(
     info: RasterInfo,
     layout: BandLayout,
     window: Window,
@@ -146,18 +149,20 @@ def make_output(
         dtype=layout.dtype,
         bands=layout.outputs,
         alpha=layout.alpha is not None,
-        alpha_place=layout.alpha_place if options.format == "tif" else None,
+        alpha_position=layout.alpha_position if options.format == "tif" else None,
         mask=info.mask is not None and layout.alpha is None,
         nodata=layout.nodata,
-        place=enlarge_place(info.place, window, scale),
+        georeference=enlarge_georeference(info.georeference, window, scale),
         classes=bool(layout.classes),
     )
-    out.inverted = info.inverted and layout.palette is None and not out.palette
+    out.white_is_zero = (
+        info.white_is_zero and layout.palette is None and not out.palette
+    )
     _check_format(info.path, out, options)
     out.creation = creation_options(out, options)
-    if info.filled < 1 and out.driver in ("GTiff", "COG"):
+    if info.block_share < 1 and out.driver in ("GTiff", "COG"):
         out.creation = {"SPARSE_OK": "TRUE", **out.creation}
-    _choose_marks(out, info, layout, options)
+    _choose_nodata_marks(out, info, layout, options)
     out.tags = _tags(out, info, layout, window, options)
     if options.overviews and out.driver != "COG":  # which has them anyway
         # until the smallest one is at most 256 pixels long
@@ -217,10 +222,10 @@ def _provenance_tags(
     tags[_SOFTWARE[options.format]] = options.provenance.software(earlier)
     # GDAL puts them beside a JPEG, into a file that only a place on the map needs as
     # well
-    if options.format != "jpg" or any(info.place.values()):
+    if options.format != "jpg" or any(info.georeference.values()):
         tags |= options.provenance.tags
     if layout.classes:  # which no model has made
-        numbers = [str(out.order.index(index) + 1) for index in layout.classes]
+        numbers = [str(out.band_order.index(index) + 1) for index in layout.classes]
         tags["SRX_NEAREST_BANDS"] = ",".join(numbers)
     return tags
 
@@ -228,7 +233,7 @@ def _provenance_tags(
 def _profile_fits(out: OutputProfile, profile: str) -> bool:
     """Tell if a colour profile, in base64, is one of the colours that the output begins with."""
     with suppress(binascii.Error):
-        interpretations = tuple(band.interpretation for band in out.stored)
+        interpretations = tuple(band.interpretation for band in out.stored_bands)
         space = base64.b64decode(profile)[16:20]
         if space == b"RGB ":
             return interpretations[:3] == COLOURS
@@ -237,7 +242,7 @@ def _profile_fits(out: OutputProfile, profile: str) -> bool:
     return False
 
 
-def _choose_marks(
+def _choose_nodata_marks(
     out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
 ) -> None:
     """Choose how the output marks its empty pixels: nodata, mask or alpha."""
@@ -319,7 +324,7 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         advice += " without lossy compression, or --classes no"
     elif fmt == "png" and out.palette and out.mask:
         problem = "png holds no palette beside a mask of valid pixels"
-    elif out.inverted and out.driver != "GTiff":
+    elif out.white_is_zero and out.driver != "GTiff":
         name = "COG" if fmt == "tif" else fmt
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"
         advice += ", without --cog"
@@ -405,11 +410,11 @@ def _tiff_options(
 
 def _photometric(out: OutputProfile) -> str:
     """Return what the bands of a TIFF mean, as its tag and GDAL's option name it."""
-    if tuple(band.interpretation for band in out.stored[:3]) == COLOURS:
+    if tuple(band.interpretation for band in out.stored_bands[:3]) == COLOURS:
         return "RGB"
     if out.palette:
         return "PALETTE"
-    if out.inverted:
+    if out.white_is_zero:
         return "MINISWHITE"
     return "MINISBLACK"
 

@@ -11,7 +11,6 @@ import errno
 import json
 import os
 import shutil
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import (
+    checksum,
     explain_os_error,
     hidden_name,
     lock_file,
@@ -93,7 +93,7 @@ class Parts:
 
     def add(self, number: int, file: bytes | memoryview) -> None:
         """Store a part; an empty file is one of nothing but nodata, or zeros without it."""
-        write_whole(self.folder / f"part-{number:06}-{_checksum(file)}.tif", file)
+        write_whole(self.folder / f"part-{number:06}-{checksum(file)}.tif", file)
 
 
 def has_unfinished_parts(target: Path) -> bool:
@@ -169,17 +169,25 @@ def _resume(
     """Keep the intact parts of an earlier run with the same fingerprint; remove all else."""
     plan_file = parts.folder / _PLAN
     plan = _plan(parts.output, fingerprint)
-    earlier_plan = {}
+    earlier_plan: dict[str, Any] = {}
     if resume:
         with suppress(FileNotFoundError, ValueError, TypeError):  # missing or damaged
             earlier_plan = dict(json.loads(plan_file.read_bytes()))
-    changed = _changed_keys(earlier_plan, json.loads(plan))  # tuples are lists there
+    new_plan = json.loads(plan)  # whose tuples are lists
+    changed = []
+    for key in {**earlier_plan, **new_plan}:
+        if earlier_plan.get(key) != new_plan.get(key):
+            changed.append(key)
     files = list(parts.found().values())
     work = f"earlier work on {parts.target.name} is"
     notes = []
     intact: set[Path] = set()
     if not changed:
-        intact.update(filter(_is_intact, files))
+        for file in files:
+            # nothing else would notice that the disk has lost a part; reading is faster
+            # than computing
+            if file.stem.endswith(checksum(file.read_bytes())):
+                intact.add(file)
         damaged = len(files) - len(intact)
         if damaged:
             notes.append(
@@ -209,23 +217,6 @@ def _plan(output: OutputProfile, fingerprint: Mapping[str, object]) -> str:
         str(output.nodata),
     ]
     return json.dumps({**fingerprint, "form of parts": form}, default=str)
-
-
-def _changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    return [key for key in {**before, **after} if before.get(key) != after.get(key)]
-
-
-def _is_intact(part: Path) -> bool:
-    """Tell if a part has the checksum that its name holds.
-
-    Nothing else would notice that the disk has lost it; reading is faster than
-    computing.
-    """
-    return part.stem.endswith(_checksum(part.read_bytes()))
-
-
-def _checksum(content: bytes | memoryview) -> str:
-    return f"{zlib.crc32(content):08x}"
 
 
 @contextmanager

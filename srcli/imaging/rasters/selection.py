@@ -47,7 +47,7 @@ class BandLayout:
     alpha: int | None = None
     """Alpha band of the file, from 1; 0 for that of a colour table with transparent
     colours or a nodata value; None without one."""
-    alpha_place: int | None = None
+    alpha_position: int | None = None
     """Position of alpha among the bands of the output file, from 0; None is the
     last."""
     soft_alpha: tuple[float, float] | None = None
@@ -103,7 +103,7 @@ def choose_layout(
     All bands are numbered from 1, as in the file. ``bands`` are kept in this order,
     alpha if it is among them; None keeps all. ``rgb`` are red, green and blue; None
     takes those that the file interprets so, else the first three of three or four
-    bands, else none. See ``choose_bands`` for ``classes``.
+    bands, else none. See ``choose_layout_by_pixels`` for ``classes``.
     """
     selected = range(1, len(info.bands) + 1) if bands is None else bands
     _check_numbers(info, "--bidx", selected)
@@ -132,7 +132,7 @@ def choose_layout(
         if number in smooth:
             band = _interpolated(band)
         outputs.append(band)
-    declared_nodata = _declared_nodata(outputs)
+    nodata_values = [band.nodata for band in outputs if band.nodata is not None]
     if alpha is not None:
         outputs.append(info.band(alpha))
     if bands is not None and len(colour_bands) == 3:
@@ -144,11 +144,11 @@ def choose_layout(
         ),
         groups=_groups(smooth, composite),
         alpha=alpha,
-        alpha_place=None if alpha is None else selected.index(alpha),
+        alpha_position=None if alpha is None else selected.index(alpha),
         outputs=tuple(outputs),
         notes=(note,) if note else (),
         dtype=_output_dtype(info, colour_bands, smooth, alpha),
-        nodata=declared_nodata,
+        nodata=nodata_values[0] if nodata_values else None,
     )
 
 
@@ -163,13 +163,15 @@ def _shown_band(band: BandInfo, number: int, shown_as: Mapping[int, str]) -> Ban
 
 def _interpolated(band: BandInfo) -> BandInfo:
     """Return what is true of a band once it is interpolated: its values mean no classes."""
-    about = {key: text for key, text in band.about.items() if key not in LEGEND}
+    vrt_elements = {
+        key: text for key, text in band.vrt_elements.items() if key not in LEGEND
+    }
     if band.interpretation == "palette":
         # what interpolation makes of indices is gray, and needs all values of the dtype
         band = replace(band, interpretation="gray", bits=None)
     elif band.dtype.startswith("float"):
         band = replace(band, bits=None)
-    return replace(band, about=about)
+    return replace(band, vrt_elements=vrt_elements)
 
 
 def _groups(
@@ -182,13 +184,6 @@ def _groups(
     if composite:
         groups.append(tuple(map(smooth.index, composite)))
     return tuple(sorted(groups, key=min))
-
-
-def _declared_nodata(bands: Sequence[BandInfo]) -> float | None:
-    for band in bands:
-        if band.nodata is not None:
-            return band.nodata
-    return None
 
 
 def _palette_layout(info: RasterInfo) -> BandLayout:
@@ -264,7 +259,7 @@ def _described_colour(band: BandInfo) -> str:
 
     The numbers are those of Sentinel-2 and Landsat 8 and 9.
     """
-    text = re.sub("<[^>]*>", "", band.about.get("Description", "")).lower()
+    text = re.sub("<[^>]*>", "", band.vrt_elements.get("Description", "")).lower()
     words = re.findall("[a-z0-9]+", text)
     if "edge" in words or not words:
         return ""
@@ -355,7 +350,7 @@ def choose_window(
     width = min(requested.left + requested.width, info.width) - column
     if min(width, height) < 1:
         extent = f"has {info.width}x{info.height} pixels"
-        transform = info.place["transform"]
+        transform = info.georeference["transform"]
         if transform is not None:
             box = _bounding_box(transform, (0, 0, info.width, info.height))
             extent += f" and bounds {_list(box)}"
@@ -378,10 +373,10 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
         raise UsageError(
             f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
-    transform = info.place["transform"]
+    transform = info.georeference["transform"]
     if transform is None or transform.is_degenerate:
         georeference = "no place on the map"
-        if info.place["gcps"]:
+        if info.georeference["gcps"]:
             georeference = "ground control points only"
         raise PictureError(
             f"{info.path}: has {georeference}, so --bounds cannot be found; use --srcwin"

@@ -31,7 +31,7 @@ from srcli.report.table import (
     Table,
     best_of,
     decimals,
-    ends_text,
+    interval_text,
     make_table,
     number,
     plural,
@@ -212,7 +212,7 @@ def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
         measured = comparison["found"]
         to_base = None
         if measured:
-            ends = ends_text(measured["low"], measured["high"], digits)
+            ends = interval_text(measured["low"], measured["high"], digits)
             mean = number(measured["mean"], digits, sign=True)
             to_base = f"{mean} {ends}".strip()
         printed = number(comparison["printed"], printed_digits, sign=True)

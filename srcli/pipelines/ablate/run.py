@@ -25,14 +25,15 @@ from srcli.errors import (
     one_file,
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
+from srcli.files import write_json
 from srcli.inference.device import Precision, choose_device
+from srcli.machine import describe_machine, torch_threads
 from srcli.metrics.efficiency import (
     CHALLENGE_SIZE,
     count_macs,
     count_parameters,
     forward_memory,
 )
-from srcli.metrics.machine import describe_machine, threads
 from srcli.models import build_network
 from srcli.pipelines.ablate.report import read_result
 from srcli.pipelines.ablate.results import (
@@ -58,8 +59,8 @@ from srcli.pipelines.train.network import (
 )
 from srcli.pipelines.train.run import TrainOptions, TrainSettings, train
 from srcli.ports.progress import Progress, Stop
-from srcli.recipes.ablations import METRICS, Ablation, resolve
-from srcli.recipes.files import first_difference, plain_recipe, read_recipe, write_json
+from srcli.recipes.ablations import PRINTED_METRICS, Ablation, variant_recipe
+from srcli.recipes.files import first_difference, plain_recipe, read_recipe
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import stage_budgets
 from srcli.training.folder import RunFolder, read_position
@@ -402,7 +403,7 @@ def checked_recipes(
     recipes = []
     EvalOptions(protocol=ablation.protocol)  # refuse a wrong name
     for variant in ablation.variants:
-        recipe = resolve(ablation, variant, settings)
+        recipe = variant_recipe(ablation, variant, settings)
         try:
             initial_weights(recipe, ablation.scale)
             build_training(recipe, ablation.scale, Numerics(device=torch.device("cpu")))
@@ -423,7 +424,7 @@ def _digest(lines: Iterable[str]) -> str:
 def _describe_slot(precision: Precision, slot: Slot, *_: object) -> JsonDict:
     """Return ``device``, ``machine`` and ``precision`` of a slot in which units are run."""
     device = choose_device(slot.device)
-    with threads(slot.threads or None):
+    with torch_threads(slot.threads or None):
         machine = describe_machine(device)
     precision = resolve_precision(precision, device)
     return {"device": device.type, "machine": machine, "precision": precision}
@@ -435,7 +436,7 @@ def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict
     Failures are a diverged training, too little memory, a defect. A training that is
     stopped goes on from its checkpoint the next time.
     """
-    with threads(slot.threads or None):
+    with torch_threads(slot.threads or None):
         if unit.training is None or isinstance(unit.target, VariantResult):
             cost, failure = _attempt(partial(measure_cost, unit, slot.device), progress)
             return {"cost": cost, "cost_failure": failure}
@@ -508,7 +509,7 @@ def _score(
     """Measure the last weights: the best by validation may be older than the last stage."""
     options = EvalOptions(
         protocol=unit.ablation.protocol,
-        metrics=METRICS,
+        metrics=PRINTED_METRICS,
         costs=False,
         device=training.device,
     )

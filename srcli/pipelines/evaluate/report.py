@@ -18,7 +18,8 @@ from PIL import Image
 
 from srcli.data.degrading import round_levels
 from srcli.evaluation.scores import METRICS, Evaluation, Failure
-from srcli.imaging.photograph import Array, Photograph
+from srcli.imaging.arrays import Array
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.recipes.published import PublishedRow, name_key
@@ -30,7 +31,7 @@ from srcli.report.table import (
     best_of,
     cost_tables,
     decimals,
-    ends_text,
+    interval_text,
     make_table,
     number,
 )
@@ -110,7 +111,7 @@ def difference_table(evaluation: Evaluation, scale: int) -> Table:
             continue
         metric = METRICS[difference["metric"]]
         mean = number(difference["mean"], metric.digits, sign=True)
-        ends = ends_text(difference["low"], difference["high"], metric.digits)
+        ends = interval_text(difference["low"], difference["high"], metric.digits)
         pictures = difference["pictures"]
         cells = (difference["model"], metric.heading, pictures, mean, ends or NOTHING)
         rows.append(Row(cells=cells, group=difference["dataset"]))

@@ -43,12 +43,12 @@ from srcli.evaluation.sets import (
     PictureSet,
     find_set,
     list_pictures,
+    luma_picture,
     match_files,
     read_pair,
     read_picture,
-    to_luma,
 )
-from srcli.imaging.photograph import Array
+from srcli.imaging.arrays import Array
 from srcli.imaging.resize import resize
 from srcli.inference.building import choose_tiling, enlarge_array, make_engine
 from srcli.inference.device import EngineOptions, choose_device
@@ -221,7 +221,7 @@ def read_sr(matched: Match, pair: Pair) -> tuple[Array, None]:
     if pixels.shape[:2] in {(height, width), full}:
         sr = pixels[:height, :width]
         if pair.luma:
-            sr = to_luma(sr, gray=pair.gray)
+            sr = luma_picture(sr, gray=pair.gray)
         return sr, None
     raise DataError(
         f"{path}: {pixels.shape[1]}x{pixels.shape[0]} does not fit its HR picture "
@@ -366,7 +366,7 @@ def _find_sets(
         by_place: dict[Path, tuple[str, PictureSet]] = {}
         for given_name in datasets:
             pictures = find_set(given_name, scale, lr_folder=options.lr_folder)
-            by_place.setdefault(pictures.place, (given_name, pictures))
+            by_place.setdefault(pictures.resolved_folder, (given_name, pictures))
         counts = Counter(pictures.name for _, pictures in by_place.values())
         for given_name, pictures in by_place.values():
             if counts[pictures.name] > 1:  # folders of one name show their paths

@@ -38,7 +38,7 @@ def choose_executor(
 
     # here: workers without torch start fast
     from srcli.inference.device import choose_devices
-    from srcli.metrics.machine import processors
+    from srcli.machine import processor_count
 
     names = choose_devices(devices)
     if (processes or 0) > 1 and names == ["cuda"]:  # without a number
@@ -46,7 +46,7 @@ def choose_executor(
     count = processes or len(names)
     if count == 1:
         return None, names[0]
-    threads = threads or max(1, processors() // count)
+    threads = threads or max(1, processor_count() // count)
     slots = []
     for name in islice(cycle(names), count):
         slots.append(Slot(device=name, threads=threads))

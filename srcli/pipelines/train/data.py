@@ -38,14 +38,14 @@ from srcli.data.training_set import (
 from srcli.errors import DataError, SrxError, UsageError, one_file
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
+from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.metrics.machine import free_memory, processors
 from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
-    from srcli.data.pictures import Picture
+    from srcli.data.pictures import RgbPixels
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
     from srcli.recipes.training import TrainRecipe
@@ -135,7 +135,7 @@ def load_data(
         _read_pairs,
         scale=scale,
         store=store,
-        workers=max(1, processors() // processes),
+        workers=max(1, processor_count() // processes),
         progress=progress,
         problems=problems,
     )
@@ -221,7 +221,7 @@ def make_sampler(
     workers = 0
     if device.type != "cpu" and sys.platform == "linux":
         # One processor is the training's own.
-        workers = max(processors() // team.local_size - 1, 1)
+        workers = max(processor_count() // team.local_size - 1, 1)
     sampler = PatchSampler(
         pairs,
         seed=context.seed,
@@ -329,7 +329,7 @@ def validator(
     return validate
 
 
-def _enlarge(network: Network, lr: Picture, numerics: Numerics) -> Picture:
+def _enlarge(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
     """Enlarge a picture whole, padded at the far ends as the engine does it."""
     pads = [(0, network.padded(side) - side) for side in lr.shape[:2]]
     x = to_tensor(np.pad(lr, [*pads, (0, 0)], mode="edge")[None], numerics.device)

@@ -17,14 +17,14 @@ from srcli import __version__
 from srcli.errors import ModelError, UsageError
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
 from srcli.inference.fusing.allocator import keep_freed_memory
+from srcli.machine import free_memory
 from srcli.metrics.efficiency import count_parameters
-from srcli.metrics.machine import free_memory
 from srcli.models import MODELS, build_network, outline_network
 from srcli.models.recognition import find_matches
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
-from srcli.recipes.code import short_code
+from srcli.recipes.plugins import short_code
 from srcli.report.table import plural
 from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics, StepContext, make_step

@@ -31,9 +31,9 @@ from srcli.pipelines.train.network import (
 )
 from srcli.pipelines.train.report import event_files, report_page
 from srcli.ports.progress import Progress, Stop
-from srcli.recipes.code import allow_code
 from srcli.recipes.fields import convert
 from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
+from srcli.recipes.plugins import allow_code
 from srcli.recipes.training import TrainRecipe
 from srcli.training.budget import parse_seconds, stage_budgets
 from srcli.training.folder import Position, RunFolder, RunRecord, file_digest

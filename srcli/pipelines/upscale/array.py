@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.metadata.labels import profile_fits
-from srcli.imaging.photograph import Photograph, format_of_suffix
-from srcli.imaging.pillow import as_image, pixels_of, quiet_pillow
+from srcli.imaging.formats import format_of_suffix
+from srcli.imaging.metadata.colour_spaces import profile_fits
+from srcli.imaging.photograph import Photograph
+from srcli.imaging.pillow import decode_pixels, quiet_pillow, to_image
 from srcli.imaging.reading import read_photograph
 from srcli.inference.building import cached_pool, choose_tiling, run_one
 from srcli.inference.device import EngineOptions, Precision, choose_device
@@ -188,7 +189,7 @@ def _as_image(
     array: NDArray[Any], profile: bytes | None, dpi: tuple[float, float] | None
 ) -> Image.Image:
     """Return an array as a PIL image with resolution, and with the colour profile if it fits."""
-    image = as_image(array)
+    image = to_image(array)
     if dpi:
         image.info["dpi"] = dpi
     channels = 1 if array.shape[2] < 3 else 3
@@ -280,7 +281,7 @@ def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
     elif (dtype == np.uint8 and is_known) or (
         count == 1 and dtype in (np.uint16, np.float32)
     ):
-        image = as_image(pixels)
+        image = to_image(pixels)
     else:
         raise PictureError(
             f"{path}: PIL has no mode for {count} band(s) of {dtype}; use 'srx upscale'"
@@ -389,7 +390,7 @@ def _pixels_of_image(image: Image.Image) -> NDArray[Any]:
         return np.asarray(image)[:, :, None]
     if image.mode[0] != "I":  # of 16 bits
         try:
-            pixels, alpha = pixels_of(image)
+            pixels, alpha = decode_pixels(image)
         except (TypeError, ValueError) as error:
             raise UsageError(
                 f"PIL image of mode {image.mode}: cannot be converted ({error}); "

@@ -23,22 +23,21 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
 from srcli.holding import history
-from srcli.imaging.photograph import (
+from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
-    Provenance,
     format_of_content,
     format_of_suffix,
-    mark_source,
 )
-from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.opening import (
-    RASTER_SUFFIXES,
+from srcli.imaging.provenance import Provenance, input_id
+from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     as_input,
     file_on_disk,
     is_remote,
 )
+from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
@@ -396,7 +395,7 @@ def _judge_output(
     differs = False
     if record.source:
         extension, path, content = record.source.split(" ")
-        extension_now, path_now, content_now = mark_source(item.source).split(" ")
+        extension_now, path_now, content_now = input_id(item.source).split(" ")
         is_moved = path != path_now
         differs = is_moved
         if content and content_now:

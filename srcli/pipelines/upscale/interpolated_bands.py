@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.measurements import (
+from srcli.imaging.rasters.bicubic_bands import (
     NETWORK_ERROR,
-    find_measurements,
+    find_measurement_bands,
     find_wide_bands,
 )
 
@@ -71,7 +71,7 @@ def choose_interpolated_bands(
     for group in layout.groups:  # which go together
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
-    measured = find_measurements(info, layout, window, values)
+    measured = find_measurement_bands(info, layout, window, values)
     measured = [index for index in measured if index not in interpolated]
     if measured:
         remarks.append(

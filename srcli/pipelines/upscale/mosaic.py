@@ -22,23 +22,23 @@ import numpy as np
 
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import attributes_for, hidden_name, write_whole
-from srcli.imaging.photograph import Photograph, Picture, mark_source
+from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.provenance import input_id
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
     BandInfo,
-    enlarge_place,
+    enlarge_georeference,
     info_of,
     read_info,
 )
-from srcli.imaging.rasters.merging import Piece, describe_mosaic, merge_parts
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import open_raster, reading_errors
-from srcli.imaging.rasters.output import DRIVERS, OutputProfile, make_output
+from srcli.imaging.rasters.merging import MosaicFile, describe_mosaic, merge_parts
+from srcli.imaging.rasters.opening import OpenedRaster, open_raster, reading_errors
+from srcli.imaging.rasters.output import DRIVERS, OutputProfile, derive_profile
+from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.reading import DecodedWindow, RasterSource
 from srcli.imaging.rasters.selection import choose_layout, choose_window
-from srcli.imaging.rasters.writing import PartWriter
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due_and_finished
@@ -62,7 +62,7 @@ class MosaicTile:
     """One file of a mosaic."""
 
     item: Item
-    piece: Piece
+    piece: MosaicFile
     features: dict[str, str]
     """Properties that all tiles of a mosaic must share, by names for the user."""
     picture: Picture | None = None
@@ -283,14 +283,14 @@ def _read_map_tile(item: Item) -> MosaicTile:
         elements = [{"ColorTableComponent": f"{number}"} for number in range(1, 5)]
     height = picture.height
     width = picture.width
-    piece = Piece(
+    piece = MosaicFile(
         file=item.source.absolute(),
         top=int(item.source.stem) * height,
         left=int(item.source.parent.name) * width,
         height=height,
         width=width,
         bands=bands,
-        more=[*elements, {}],
+        source_elements=[*elements, {}],
     )
     features = {"size": f"{width}x{height}"}
     return MosaicTile(item=item, piece=piece, features=features, picture=picture)
@@ -342,14 +342,14 @@ def _read_sheet(item: Item) -> MosaicTile:
             else:
                 kinds.append(dtype)
                 elements.append(element)
-        piece = Piece(
+        piece = MosaicFile(
             file=item.source.absolute(),
             top=row,
             left=column,
             height=dataset.height,
             width=dataset.width,
             bands=[*map(str, dataset.indexes), "mask,1"],
-            more=[*elements, {"NODATA": "0"}],
+            source_elements=[*elements, {"NODATA": "0"}],
         )
         features = {
             "coordinate system": str(dataset.crs),
@@ -384,7 +384,7 @@ def _describe_as_vrt(tiles: Sequence[MosaicTile]) -> bytes:
         bands=bands,
         mask=has_mask,
         nodata=nodata,
-        place=enlarge_place(info.place, corner, 1),
+        georeference=enlarge_georeference(info.georeference, corner, 1),
     )
     return describe_mosaic(output, pieces)
 
@@ -456,15 +456,15 @@ def _write_sheet(
         outputs = []
         for band, number in zip(layout.outputs, numbers, strict=True):
             sheet_band = sheet.band(number)
-            about = dict(sheet_band.about)
-            for element in LEGEND - band.about.keys():
+            about = dict(sheet_band.vrt_elements)
+            for element in LEGEND - band.vrt_elements.keys():
                 about.pop(element, None)
-            outputs.append(replace(band, tags=sheet_band.tags, about=about))
+            outputs.append(replace(band, tags=sheet_band.tags, vrt_elements=about))
         layout = replace(layout, outputs=tuple(outputs))
-    output_options = options.raster_output(item.format, mark_source(item.source))
-    output = make_output(named, layout, window, 1, output_options)
+    output_options = options.raster_output(item.format, input_id(item.source))
+    output = derive_profile(named, layout, window, 1, output_options)
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
-    output.place = enlarge_place(sheet.place, size, options.scale)
+    output.georeference = enlarge_georeference(sheet.georeference, size, options.scale)
     source = RasterSource(info, layout, window)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), source, 1)

@@ -15,11 +15,12 @@ from typing import Literal
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
-from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
+from srcli.imaging.formats import FORMATS, format_of_suffix
+from srcli.imaging.provenance import Provenance
+from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.output import OutputOptions
-from srcli.imaging.rasters.transparency import AlphaMode
-from srcli.imaging.resize import UNBOUNDED, Box, times
+from srcli.imaging.resize import UNBOUNDED, Box, scale_size
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import (
@@ -150,7 +151,7 @@ class UpscaleOptions:
         if isinstance(self.size, Box):
             return self.size.filled(height, width)
         factor = self.size or Fraction(self.scale)
-        return self.fit.fitted(*times((height, width), factor))
+        return self.fit.fitted(*scale_size((height, width), factor))
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
         """Return the scales of the one or two passes that make a photograph of the final size.
@@ -244,7 +245,7 @@ class UpscaleOptions:
         )
 
     def raster_output(self, format: str, mark: str) -> OutputOptions:
-        """Return the options of an output raster; ``mark`` is its input's (see ``mark_source``)."""
+        """Return the options of an output raster; ``mark`` is its input's (see ``input_id``)."""
         make_provenance = (
             self.make_provenance(mark) if self.records_provenance else None
         )

@@ -21,32 +21,24 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
-from srcli.imaging.condition import judge
+from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
+from srcli.imaging.condition import classify_condition
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata import exif
-from srcli.imaging.photograph import (
-    FORMATS,
-    LARGEST_AREA,
-    LARGEST_IN_MEMORY,
-    Array,
-    Metadata,
-    Photograph,
-    Picture,
-    check_unchanged,
-    empty_array,
-    release,
-)
+from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
 from srcli.imaging.writing import (
-    LOSSLESS,
+    LOSSLESS_QUALITY,
     check_writable,
-    is_kept,
+    keeps_animation,
     lost_metadata,
     write_animation,
     write_photograph,
 )
 from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
-from srcli.metrics.machine import free_memory
+from srcli.machine import free_memory
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -127,7 +119,7 @@ def choose_model(
     """
     if not options.auto:
         return options.model, ""
-    condition: str = judge(photograph.pixels)
+    condition: str = classify_condition(photograph.pixels)
     if condition == "clean" and file_format == "jpg":
         condition = "saved"
     return options.model_for(condition), condition
@@ -222,7 +214,7 @@ class PhotographUpscaler:
                         "rasters; a photograph that is named itself is upscaled as a raster"
                     )
                     ignored = []  # it is told once
-                if is_kept(picture, item.format):
+                if keeps_animation(picture, item.format):
                     animations.append((item, picture))
                 else:
                     yield item, picture
@@ -401,10 +393,10 @@ def writing_options(
     item: Item, picture: Picture, options: UpscaleOptions
 ) -> dict[str, Any]:
     """Return arguments of the function that writes an output; refuse an input changed meanwhile."""
-    check_unchanged(item.source, picture.mark)
+    check_unchanged(item.source, picture.input_id)
     quality = options.quality
     if quality is None and item.format == "webp" and picture.lossless:
-        quality = LOSSLESS
+        quality = LOSSLESS_QUALITY
     attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
     return {"fmt": item.format, "quality": quality, "attributes": attributes}
 
@@ -417,7 +409,7 @@ def choose_metadata(
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
     if not options.records_provenance:
         return metadata
-    make_provenance = options.make_provenance(picture.mark, model, photograph=True)
+    make_provenance = options.make_provenance(picture.input_id, model, photograph=True)
     earlier = metadata.software or exif.software(metadata.exif)
     return replace(metadata, software=make_provenance.software(earlier))
 
@@ -446,11 +438,11 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the pictures of an animation wait on the disk for the last one
-    if is_kept(picture, item.format):
+    if keeps_animation(picture, item.format):
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
-        if picture.has_default:
+        if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"

@@ -10,17 +10,20 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
-from srcli.imaging.rasters.classes import choose_bands
-from srcli.imaging.rasters.fills import find_fills
+from srcli.imaging.rasters.alpha_bands import check_alpha_bands
+from srcli.imaging.rasters.classes import choose_layout_by_pixels
+from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import DatasetName, file_on_disk
-from srcli.imaging.rasters.output import OutputProfile, disk_needed, make_output
+from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.output import OutputProfile, derive_profile, disk_needed
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import BandLayout, choose_window
-from srcli.imaging.rasters.transparency import settle_alpha
-from srcli.imaging.rasters.values import choose_value_range, judge_raster
+from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
+from srcli.imaging.rasters.value_range import (
+    choose_value_range,
+    classify_raster_condition,
+)
 from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.interpolated_bands import (
     INTERPOLATION_MODEL,
@@ -101,12 +104,12 @@ def plan_raster(
     )
     notes_on_fills: tuple[str, ...] = ()
     if raster_options.nodata == "file":
-        info, notes_on_fills = find_fills(info, window, raster_options.bands)
-    transparency = settle_alpha(
+        info, notes_on_fills = find_undeclared_nodata(info, window, raster_options.bands)
+    transparency = check_alpha_bands(
         info, window, raster_options.alpha, raster_options.bands
     )
     info = transparency.info
-    layout = choose_bands(
+    layout = choose_layout_by_pixels(
         info,
         window,
         raster_options.classes,
@@ -124,15 +127,15 @@ def plan_raster(
             info, layout, window, raster_options.values
         )
         if options.auto:
-            condition = judge_raster(info, layout, window)
+            condition = classify_raster_condition(info, layout, window)
     options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
     method = choose_interpolated_bands(info, layout, window, values, options)
     if method.remark and len(method.interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
         remark_on_range = ""
 
-    output_options = options.raster_output(item.format, opened.mark)
-    output = make_output(info, layout, window, options.scale, output_options)
+    output_options = options.raster_output(item.format, opened.input_id)
+    output = derive_profile(info, layout, window, options.scale, output_options)
     remarks = [*layout.remarks, remark_on_range, method.remark]
     remarks.append(_hint_at_overviews(item, info, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
@@ -172,7 +175,7 @@ def _check_disk(
     item: Item, info: RasterInfo, output: OutputProfile, options: UpscaleOptions
 ) -> tuple[str, ...]:
     """Refuse an output that the disk has no room for; return a warning for one that may not fit."""
-    needed = round(disk_needed(output) * info.filled)
+    needed = round(disk_needed(output) * info.block_share)
     advice = "a part (--srcwin)"
     if options.mosaic:
         advice = "a folder with fewer of its files"
@@ -209,7 +212,7 @@ def _fingerprint(
         "interpolated": method.interpolated,
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
-        "nodata": str([(band.nodata, *band.fills) for band in info.bands]),
+        "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
         "part": [window.left, window.top, window.width, window.height],
     }
 

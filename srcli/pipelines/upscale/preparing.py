@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent, hides_colours
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import are_gray
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import Array, Metadata, Photograph
+from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize, shrink, shrink_mask
 from srcli.ports.image import are_units
 

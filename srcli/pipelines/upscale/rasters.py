@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from srcli.files import attributes_for
 from srcli.holding import begin
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.reading import RasterSource
-from srcli.imaging.rasters.values import is_gray_raster
-from srcli.imaging.rasters.writing import PartWriter
+from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob
@@ -144,7 +144,7 @@ class MakingStep:
             engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
             rows_read = self.grid.tile_height
         with plan.open(rows_read) as source:
-            source.zero_is_black = all(low == 0 for low, _ in plan.values.ranges)
+            source.keeps_zeros = all(low == 0 for low, _ in plan.values.ranges)
             # those that are there were made by a worker that was lost
             for run in self._write_blanks(source, task):
                 writer = PartWriter(plan.parts, run, source, scale)
@@ -190,11 +190,11 @@ class MakingStep:
         """
         plan = self.plan
         missing = plan.parts.missing(self.runs)
-        if plan.info.filled == 1 or plan.output.mask:
+        if plan.info.block_share == 1 or plan.output.mask:
             return missing
         for run in missing:
             for number in run:
-                if source.is_blank(self._find_input_rows(number, source)):
+                if source.is_left_out(self._find_input_rows(number, source)):
                     plan.parts.add(number, b"")
         still_missing = plan.parts.missing(self.runs)
         blank_rows = replace(self, runs=missing).tile_row_count

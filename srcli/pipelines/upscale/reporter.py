@@ -22,7 +22,7 @@ from srcli.errors import (
 )
 from srcli.files import explain_os_error, free_disk
 from srcli.holding import announce, history
-from srcli.imaging.rasters.opening import as_input
+from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 
@@ -87,7 +87,7 @@ class FileReport:
     """Name of the model, as ``--model auto`` chose it or the user gave it."""
     condition: str = ""
     """What a picture has gone through, by which ``auto`` chose: a word of
-    ``condition.judge``, or ``saved`` for a JPEG that shows nothing."""
+    ``condition.classify_condition``, or ``saved`` for a JPEG that shows nothing."""
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""

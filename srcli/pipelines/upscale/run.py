@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from srcli.holding import begin, history
 from srcli.imaging.rasters.merging import try_creation_options
-from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.writing import is_kept, lost_metadata
+from srcli.imaging.writing import keeps_animation, lost_metadata
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
@@ -149,7 +149,7 @@ def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) ->
     reporter.add(
         item,
         size=plan.size,
-        bytes=round(disk_needed(plan.output) * plan.info.filled),
+        bytes=round(disk_needed(plan.output) * plan.info.block_share),
         warnings=plan.notes,
         details=plan.remarks,
     )
@@ -162,7 +162,7 @@ def _estimate_photograph(
     channels = picture.channels + picture.has_alpha
     frames = 1
     warnings = picture.losses
-    if is_kept(picture, item.format):
+    if keeps_animation(picture, item.format):
         frames = picture.frames
         warnings = picture.warnings
     lost = lost_metadata(item.format, picture.metadata)

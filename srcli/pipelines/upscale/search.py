@@ -14,12 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.photograph import READABLE_SUFFIXES
-from srcli.imaging.rasters.opening import (
-    INDIRECT_SUFFIXES,
-    RASTER_SUFFIXES,
-    product_header,
-)
+from srcli.imaging.formats import READABLE_SUFFIXES
+from srcli.imaging.rasters.dataset_names import product_header
+from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.rasters.opening import network_access
 from srcli.inference.building import EnginePool, cached_pool
-from srcli.metrics.machine import processors, threads
+from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.inputs import raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
@@ -134,7 +134,7 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     reporter.open(0)
     sharing = 1
     if slot.threads:
-        sharing = max(processors() // slot.threads, 1)
+        sharing = max(processor_count() // slot.threads, 1)
     large = []
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
@@ -155,5 +155,5 @@ def _open_pool(options: UpscaleOptions, slot: Slot) -> Iterator[EnginePool]:
     engine_options = replace(options.engine, device=slot.device)
     pool = cached_pool(options.model, options.scale, engine_options)
     access = network_access(allowed=options.allow_remote)
-    with threads(slot.threads or None), access:
+    with torch_threads(slot.threads or None), access:
         yield pool

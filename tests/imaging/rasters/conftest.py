@@ -9,11 +9,11 @@ from rasterio.transform import Affine
 
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.output import OutputOptions, make_output
+from srcli.imaging.rasters.output import OutputOptions, derive_profile
+from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import choose_layout
-from srcli.imaging.rasters.writing import PartWriter
+from srcli.imaging.rasters.source import RasterSource
 from srcli.ports.image import Window
 from tests.fixtures.photographs import noise, write_by_gdal
 
@@ -56,7 +56,7 @@ def plan(path, scale=1, **options):
     """Profile of the output for a raster, whole."""
     info = read_info(path)
     window = Window(top=0, left=0, height=info.height, width=info.width)
-    return make_output(
+    return derive_profile(
         info, choose_layout(info), window, scale, OutputOptions(**options)
     )
 

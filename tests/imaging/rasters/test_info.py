@@ -6,8 +6,8 @@ from PIL import Image
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.dataset_names import as_input
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.opening import as_input
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 
 SOURCE = SIMPLE.format(name="a.tif", relative=1)
@@ -32,7 +32,7 @@ def test_statistics_are_not_kept(save, noise):
 def test_a_file_without_a_place_gives_no_warning(save, noise):
     georeference = read_info(
         save("a.tif", noise((5, 6)), crs=None, transform=None)
-    ).place
+    ).georeference
     assert georeference == NOWHERE
 
 
@@ -40,8 +40,10 @@ def test_the_identity_is_a_transform_where_it_is_stated(save, save_vrt, noise):
     save("a.tif", noise((5, 6)), crs=None, transform=None)
     transform = "<GeoTransform>0,1,0,0,0,1</GeoTransform>"
     stated = read_info(save_vrt("a.vrt", 6, 5, [("Byte", SOURCE)], transform))
-    assert stated.place["transform"] == Affine.identity()
-    assert read_info(save_vrt("b.vrt", 6, 5, [("Byte", SOURCE)])).place == NOWHERE
+    assert stated.georeference["transform"] == Affine.identity()
+    assert (
+        read_info(save_vrt("b.vrt", 6, 5, [("Byte", SOURCE)])).georeference == NOWHERE
+    )
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])

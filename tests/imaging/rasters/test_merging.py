@@ -56,8 +56,8 @@ def gdals_own(path, out, pixels, mask=None):
             count=len(out.bands),
             dtype=out.dtype,
             nodata=out.nodata,
-            crs=out.place["crs"],
-            transform=out.place["transform"],
+            crs=out.georeference["crs"],
+            transform=out.georeference["transform"],
             **out.creation,
         ) as file,
     ):
@@ -218,7 +218,7 @@ def test_control_points_are_in_the_output(
         file.update_tags(AREA_OR_POINT=point)
 
     source = save("in.tif", noise((40, 50, 1)), transform=None, crs=None, then=place)
-    points = read_info(source).place["gcps"]
+    points = read_info(source).georeference["gcps"]
     out = plan(source, **options)
     target = tmp_path / f"out.{options.get('format', 'tif')}"
     write(target, out, source)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
-from srcli.imaging.rasters import opening
+from srcli.imaging.rasters import dataset_names
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
     OFFLINE,
@@ -45,14 +45,14 @@ def test_names_on_windows(monkeypatch):
         exists = is_file = lambda self: str(self).startswith("C:\\data")
 
     with monkeypatch.context() as patched:
-        patched.setattr(opening, "Path", WindowsPath)
+        patched.setattr(dataset_names, "Path", WindowsPath)
         for text in (r'NETCDF:"C:\data\a.nc":band', r"NETCDF:C:\data\a.nc:band"):
-            name = opening.DatasetName(text)
+            name = dataset_names.DatasetName(text)
             assert (name.stem, str(name.container)) == ("a_band", r"C:\data\a.nc")
-        inside = opening.DatasetName(r"/vsizip/C:\data\a.zip/in/b.tif")
+        inside = dataset_names.DatasetName(r"/vsizip/C:\data\a.zip/in/b.tif")
         assert (inside.stem, inside.suffix) == ("b", ".tif")
         patched.setattr("os.name", "nt")
-        listed = opening.for_shell([r"C:\my data\a.nc", "b"])
+        listed = dataset_names.for_shell([r"C:\my data\a.nc", "b"])
     assert listed == r'"C:\my data\a.nc" b'  # to cmd.exe, ' is a part of the name
 
 
@@ -166,7 +166,7 @@ def test_a_world_file_beside_a_picture(tmp_path, name, form):
     assert raster_reason(path) is None
     path.with_suffix(f".{world}").write_text(WORLD)
     assert raster_reason(path) == "a place on the map, by a file beside it"
-    assert read_info(path).place["transform"]
+    assert read_info(path).georeference["transform"]
 
 
 def sensor_model():

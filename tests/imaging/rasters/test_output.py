@@ -13,14 +13,19 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.photograph import Provenance
-from srcli.imaging.rasters.info import BandInfo, coordinates, enlarge_place, read_info
+from srcli.imaging.provenance import Provenance
+from srcli.imaging.rasters.info import (
+    BandInfo,
+    coordinates,
+    enlarge_georeference,
+    read_info,
+)
 from srcli.imaging.rasters.output import (
     OutputOptions,
     OutputProfile,
     creation_options,
+    derive_profile,
     disk_needed,
-    make_output,
 )
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
@@ -32,7 +37,7 @@ PIXELS = np.zeros((30, 40, 3), np.uint8)
 
 COLOURS = ("red", "green", "blue")
 RGB = OutputProfile(
-    place=NOWHERE,
+    georeference=NOWHERE,
     driver="GTiff",
     height=4000,
     width=6000,
@@ -45,7 +50,7 @@ def plan(path, scale=2, bands=None, **options):
     info = read_info(path)
     window = Window(top=4, left=6, height=20, width=30)
     layout = choose_layout(info, bands=bands)
-    return make_output(info, layout, window, scale, OutputOptions(**options))
+    return derive_profile(info, layout, window, scale, OutputOptions(**options))
 
 
 def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
@@ -61,7 +66,7 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
 
     path = save("a.tif", PIXELS, then=describe)
     out = plan(path, bands=(3, 2))
-    assert ["".join(band.about.values()) for band in out.bands] == [
+    assert ["".join(band.vrt_elements.values()) for band in out.bands] == [
         "<Description>third</Description><UnitType>s</UnitType><Offset>6</Offset><Scale>3</Scale>",
         "<Description>second</Description><UnitType>K</UnitType><Offset>5</Offset><Scale>2</Scale>",
     ]
@@ -176,7 +181,10 @@ def test_a_file_without_compression_takes_no_more_disk_than_said(
     out = plan(save("a.tif", PIXELS), 33, creation={"COMPRESS": "NONE", **creation})
     ones = np.ones((out.height, out.width, 3), np.uint8)
     write_by_gdal(
-        tmp_path / "b.tif", ones, transform=out.place["transform"], **out.creation
+        tmp_path / "b.tif",
+        ones,
+        transform=out.georeference["transform"],
+        **out.creation,
     )
     assert (tmp_path / "b.tif").stat().st_size <= disk_needed(out)
 
@@ -186,12 +194,12 @@ def test_a_transform_counts_for_more_than_control_points(save, save_vrt):
     points = '<GCPList><GCP Id="a" Pixel="0" Line="0" X="1" Y="2"/></GCPList>'
     head = f"<GeoTransform>5,2,0,9,0,-3</GeoTransform>{points}"
     band = [("Byte", SIMPLE.format(name="a.tif", relative=1))]
-    georeference = read_info(save_vrt("a.vrt", 4, 3, band, head)).place
+    georeference = read_info(save_vrt("a.vrt", 4, 3, band, head)).georeference
     assert (georeference["gcps"], georeference["transform"]) == (
         [],
         Affine(2, 0, 5, 0, -3, 9),
     )
-    (point,) = read_info(save_vrt("b.vrt", 4, 3, band, points)).place["gcps"]
+    (point,) = read_info(save_vrt("b.vrt", 4, 3, band, points)).georeference["gcps"]
     assert (point.x, point.y) == (1, 2)
 
 
@@ -272,7 +280,9 @@ def place(transform, column, row):
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_corners_stay(transform, scale):
     window = Window(top=17, left=5, height=33, width=41)
-    out = enlarge_place({**NOWHERE, "transform": transform}, window, scale)["transform"]
+    out = enlarge_georeference({**NOWHERE, "transform": transform}, window, scale)[
+        "transform"
+    ]
     expected = [place(transform, *at) for at in ((5, 17), (46, 17), (46, 50), (5, 50))]
     places = ((0, 0), (41, 0), (41, 33), (0, 33))
     corners = [coordinates(out, scale * column, scale * row) for column, row in places]
@@ -289,7 +299,7 @@ def test_control_points_keep_their_coordinates():
         row=10.5, col=20.25, x=1.5, y=2.5, z=3.5, id="a", info="mast"
     )
     window = Window(top=4, left=6, height=50, width=50)
-    (out,) = enlarge_place({**NOWHERE, "gcps": [point]}, window, 3)["gcps"]
+    (out,) = enlarge_georeference({**NOWHERE, "gcps": [point]}, window, 3)["gcps"]
     assert (out.row, out.col) == (19.5, 42.75)
     assert (out.x, out.y, out.z, out.id, out.info) == (1.5, 2.5, 3.5, "a", "mast")
 
@@ -300,7 +310,7 @@ def test_gdal_finds_the_same_ground_through_the_scaled_sensor_model(corner):
     x = 700
     scale = 4
     window = Window(top=top, left=x, height=800, width=900)
-    out = enlarge_place({**NOWHERE, "rpcs": RPCS}, window, scale)["rpcs"]
+    out = enlarge_georeference({**NOWHERE, "rpcs": RPCS}, window, scale)["rpcs"]
     row, column = corner
     with RPCTransformer(RPCS) as old, RPCTransformer(out) as new:
         ground = old.xy([row], [column], zs=[120.0], offset="ul")

@@ -7,12 +7,12 @@ import pytest
 import rasterio
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters import reading
+from srcli.imaging.rasters import source as source_module
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.nodata import fill_nearest, is_nodata, nearest_other_value
 from srcli.imaging.rasters.opening import BLOCK_CACHE
-from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import choose_layout, choose_window
+from srcli.imaging.rasters.source import RasterSource
 from srcli.ports.image import Window
 
 SOURCE = (
@@ -76,7 +76,7 @@ def test_any_block_layout_gives_the_selected_window(save, noise, profile):
 
 
 def test_blocks_of_many_bands_are_decoded_once(save, noise, monkeypatch):
-    monkeypatch.setattr(reading, "BLOCK_CACHE", 2**20)  # two of their blocks
+    monkeypatch.setattr(source_module, "BLOCK_CACHE", 2**20)  # two of their blocks
     pixels = noise((128, 128, 64), "uint16")
     blocks = {"tiled": True, "blockxsize": 64, "blockysize": 64, "interleave": "pixel"}
     with source_of(save("a.tif", pixels, compress="deflate", **blocks)) as source:

@@ -9,7 +9,7 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.classes import choose_bands
+from srcli.imaging.rasters.classes import choose_layout_by_pixels
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
@@ -82,7 +82,7 @@ def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
     # a band as any
     five_bands = dataclasses.replace(info, bands=(*info.bands, info.bands[0]))
     window = Window(top=0, left=0, height=4, width=5)
-    assert choose_bands(five_bands, window, "auto").bands == (2, 3, 4, 5)
+    assert choose_layout_by_pixels(five_bands, window, "auto").bands == (2, 3, 4, 5)
     assert called(layout) == ("red", "green", "blue")
     assert layout.notes == ()
 
@@ -216,14 +216,16 @@ def test_wrong_windows_are_refused(info, options, error, words):
 
 
 def test_bounds_need_a_place_on_the_map(info):
-    nowhere = dataclasses.replace(info, place={**info.place, "transform": None})
+    nowhere = dataclasses.replace(
+        info, georeference={**info.georeference, "transform": None}
+    )
     with pytest.raises(PictureError, match=r"no place on the map.*--srcwin"):
         choose_window(nowhere, bounds=(1, 2, 3, 4))
     georeference = {
-        **nowhere.place,
+        **nowhere.georeference,
         "gcps": [GroundControlPoint(row=0, col=0, x=1, y=2)],
     }
-    points = dataclasses.replace(info, place=georeference)
+    points = dataclasses.replace(info, georeference=georeference)
     with pytest.raises(PictureError, match=r"control points only.*--srcwin"):
         choose_window(points, bounds=(1, 2, 3, 4))
     assert choose_window(points, srcwin=(1, 2, 3, 4))[0].left == 1

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import rasterio
 
-from srcli.imaging.rasters import values as module
+from srcli.imaging.rasters import value_range as module
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.reading import RasterSource
 from srcli.imaging.rasters.selection import choose_layout, choose_window
-from srcli.imaging.rasters.values import choose_value_range
+from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.value_range import choose_value_range
 
 
 def find(path, spec="auto", srcwin=None, bands=None):

@@ -23,7 +23,7 @@ from srcli.pipelines.ablate.run import (
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.run import TrainOptions, resume_training, train
-from srcli.recipes.ablations import ABLATIONS, METRICS
+from srcli.recipes.ablations import ABLATIONS, PRINTED_METRICS
 from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
 from tests.fixtures.workers import SimulatedExecutor
 
@@ -71,7 +71,7 @@ def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
     weights = (tmp_path / "alone/last.safetensors").read_bytes()
     assert tensors(weights) == tensors(weights_of(options, "without"))
     scores = ran.of("without").measured("Faces")[0]
-    plain = EvalOptions(metrics=METRICS, costs=False)
+    plain = EvalOptions(metrics=PRINTED_METRICS, costs=False)
     evaluation = evaluate(
         [str(tmp_path / "alone/last.safetensors")], [str(faces)], scales=(2,),
         options=plain,

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from srcli.errors import DataError, UsageError
-from srcli.metrics.machine import processors
+from srcli.machine import processor_count
 from srcli.pipelines.executors import choose_executor
 from srcli.pipelines.executors.processes import ProcessExecutor, Slot
 from tests.pipelines.executors.units import column, have_met, make_units, run_units
@@ -146,7 +146,7 @@ def _two_gpus(monkeypatch):
 def test_one_device_needs_no_executor_and_several_processes_share_the_processor():
     assert choose_executor("auto") == (None, "auto")
     assert choose_executor("cpu", processes=1, threads=2) == (None, "cpu")
-    half = Slot(device="cpu", threads=max(1, processors() // 2))
+    half = Slot(device="cpu", threads=max(1, processor_count() // 2))
     both = [half, half]
     assert choose_executor("cpu", processes=2) == (ProcessExecutor(both), "cpu")
     three = ProcessExecutor([Slot(device="cpu", threads=4)] * 3)

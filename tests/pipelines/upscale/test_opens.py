@@ -13,7 +13,7 @@ import rasterio.io
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import OpenedRaster
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)

@@ -49,7 +49,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
     options = replace(OPTIONS, format=fmt)
     usual = upscale_files([folder], tmp_path / "usual", options)
     assert usual.counts["done"] == len(list(folder.iterdir()))
-    monkeypatch.setattr("srcli.imaging.photograph.LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr("srcli.imaging.arrays.LARGEST_IN_MEMORY", 1000)
     monkeypatch.setattr(photographs, "free_memory", lambda: 600_000)
     bounded = upscale_files([folder], tmp_path / "bounded", options)
     assert bounded.counts["done"] == usual.counts["done"]

@@ -1,32 +1,25 @@
-"""Decide from a sample of a raster's pixels: black and white for the network, its condition."""
+"""Decide from samples of a raster's pixels: black and white for the network, condition, gray."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srcli.errors import PictureError
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import are_gray
-from srcli.imaging.condition import Condition, judge
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
+from srcli.imaging.condition import Condition, classify_condition
+from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.source import RasterSource, spread_windows
 from srcli.ports.image import Values, Window, are_units
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
-
-    Array = NDArray[Any]
 
 MOST_SAMPLES = 2**22
 """Values sampled for the range, all bands together."""
-_STRIP = 256
-"""Rows that are read at once where all of a raster is looked at."""
 
 
 def choose_value_range(
@@ -98,58 +91,6 @@ def _highest_value(layout: BandLayout) -> float | None:
     return float(2**fewest - 1)
 
 
-def judge_raster(
-    info: RasterInfo, layout: BandLayout, window: Window
-) -> Condition | Literal[""]:
-    """Say in one word what most of an aerial picture has gone through: RGB of 8 bits, no palette.
-
-    Of nine parts all over it, those with holes and drawings do not count. It is empty
-    for all other rasters: their values are measurements, in which no network may mend
-    anything.
-    """
-    rgb = layout.rgb
-    if not rgb or layout.dtype != "uint8" or layout.palette is not None:
-        return ""
-    conditions: Counter[Condition] = Counter()
-    with RasterSource(info, layout, window) as source:
-        for area in spread_windows(source, side=512, along=3):
-            decoded = source.decode(area)
-            if decoded.valid.all():
-                conditions[judge(decoded.pixels[:, :, rgb])] += 1
-    del conditions["drawing"]
-    if 2 * conditions["clean"] >= conditions.total():
-        return "clean"
-    del conditions["clean"]
-    return conditions.most_common(1)[0][0]
-
-
-def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool:
-    """Return True if red, green and blue are equal wherever there is data.
-
-    A raster in colours is mostly left after the first sample; one that is gray is read
-    completely.
-    """
-    rgb = layout.rgb
-    if not rgb:
-        return False
-    with RasterSource(info, layout, window, _STRIP) as source:
-        samples = spread_windows(source, side=64, along=3)
-        for area in chain(samples, _strips(source)):
-            decoded = source.decode(area)
-            pixels = decoded.pixels[:, :, rgb]
-            valid = decoded.valid[:, :, rgb]
-            if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
-                return False
-    return True
-
-
-def _strips(source: RasterSource) -> Iterator[Window]:
-    """Yield windows of some rows each that cover a raster."""
-    for top in range(0, source.height, _STRIP):
-        height = min(_STRIP, source.height - top)
-        yield Window(top=top, left=0, height=height, width=source.width)
-
-
 def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
     """Read samples of each group of bands.
 
@@ -162,7 +103,7 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
         factors = [1]
         # overviews may be averages of values and of fills that the file does not
         # declare
-        if not source.masked and not any(band.fills for band in info.bands):
+        if not source.masked and not any(band.undeclared_nodata for band in info.bands):
             factors += sorted(source.dataset.overviews(1))
         for factor in factors:
             shape = (max(source.height // factor, 1), max(source.width // factor, 1))
@@ -243,3 +184,55 @@ def _number_text(number: float, digits: int) -> str:
     if number == int(number):
         digits = 16
     return f"{number:.{digits}g}"
+
+
+_STRIP = 256
+"""Rows that are read at once where all of a raster is looked at."""
+
+
+def classify_raster_condition(
+    info: RasterInfo, layout: BandLayout, window: Window
+) -> Condition | Literal[""]:
+    """Say in one word what most of an aerial picture has gone through: RGB of 8 bits, no palette.
+
+    Of nine parts all over it, those with holes and drawings do not count. It is empty
+    for all other rasters: their values are measurements, in which no network may mend
+    anything.
+    """
+    rgb = layout.rgb
+    if not rgb or layout.dtype != "uint8" or layout.palette is not None:
+        return ""
+    conditions: Counter[Condition] = Counter()
+    with RasterSource(info, layout, window) as source:
+        for area in spread_windows(source, side=512, along=3):
+            decoded = source.decode(area)
+            if decoded.valid.all():
+                conditions[classify_condition(decoded.pixels[:, :, rgb])] += 1
+    del conditions["drawing"]
+    if 2 * conditions["clean"] >= conditions.total():
+        return "clean"
+    del conditions["clean"]
+    return conditions.most_common(1)[0][0]
+
+
+def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool:
+    """Return True if red, green and blue are equal wherever there is data.
+
+    A raster in colours is mostly left after the first sample; one that is gray is read
+    completely.
+    """
+    rgb = layout.rgb
+    if not rgb:
+        return False
+    with RasterSource(info, layout, window, _STRIP) as source:
+        areas = list(spread_windows(source, side=64, along=3))
+        for top in range(0, source.height, _STRIP):
+            height = min(_STRIP, source.height - top)
+            areas.append(Window(top=top, left=0, height=height, width=source.width))
+        for area in areas:
+            decoded = source.decode(area)
+            pixels = decoded.pixels[:, :, rgb]
+            valid = decoded.valid[:, :, rgb]
+            if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
+                return False
+    return True

@@ -1,4 +1,4 @@
-"""The machine that figures are measured on: its name, processors, threads and free memory.
+"""The machine that this runs on: its name, processors, PyTorch's threads and free memory.
 
 torch is imported late: a dry run does without it.
 """
@@ -33,7 +33,7 @@ def describe_machine(device: torch.device) -> str:
     return f"{device} ({processor}), {threads}, torch {torch.__version__}"
 
 
-def processors() -> int:
+def processor_count() -> int:
     """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
@@ -48,7 +48,7 @@ def load_average() -> float | None:
 
 
 @contextmanager
-def threads(count: int | None) -> Iterator[None]:
+def torch_threads(count: int | None) -> Iterator[None]:
     """Let PyTorch use ``count`` threads until the block ends; None changes nothing."""
     import torch
 

@@ -10,24 +10,18 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.classes import NEIGHBOURS
+from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import is_nodata
-from srcli.imaging.rasters.plateaus import NEIGHBOURS
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
 from srcli.imaging.rasters.selection import choose_layout
+from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.ports.image import Window
 
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import BandInfo, RasterInfo
-    from srcli.ports.image import Window
-
-    Array = NDArray[Any]
-    Bools = NDArray[np.bool_]
-
-_LOW_FILLS = (
+_LOW_FILL_VALUES = (
     -999,
     -9999,
     -99999,
@@ -39,7 +33,7 @@ _LOW_FILLS = (
     -(10**10),
 )
 """Values below those of most measurements, which many programs write for no data."""
-_HIGH_FILLS = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
+_HIGH_FILL_VALUES = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
 _HUGE = 1e19
 """From here on the lowest or highest float of a file may be a fill, whatever its digits
 are."""
@@ -54,7 +48,7 @@ _CLIFF = 4
 """Times the largest usual step between neighbours, at the border of such a fill."""
 
 
-def find_fills(
+def find_undeclared_nodata(
     info: RasterInfo, window: Window, numbers: Sequence[int] | None = None
 ) -> tuple[RasterInfo, tuple[str, ...]]:
     """Take undeclared fills as no data; return the info that says so, and notes for the user.
@@ -70,13 +64,17 @@ def find_fills(
         is_measured = band.interpretation not in ("alpha", "palette")
         if is_chosen and is_measured and np.dtype(band.dtype).itemsize > 1:
             by_dtype[band.dtype].append(number)
-    fills: dict[int, list[float]] = {}
+    fill_values: dict[int, list[float]] = {}
     for band_numbers in by_dtype.values():
-        fills |= _fills_of_bands(info, window, band_numbers)
+        fill_values |= _fill_values_of_bands(info, window, band_numbers)
     bands = list(info.bands)
     bands_by_text: defaultdict[str, list[str]] = defaultdict(list)
-    for number, values in sorted(fills.items()):
-        bands[number - 1] = _with_fills(bands[number - 1], values)
+    for number, values in sorted(fill_values.items()):
+        band = bands[number - 1]
+        nodata = values[0] if band.nodata is None else band.nodata
+        bands[number - 1] = replace(
+            band, nodata=nodata, undeclared_nodata=tuple(values)
+        )
         text = ", ".join(f"{value:.9g}" for value in values)
         bands_by_text[text].append(str(number))
     notes = []
@@ -89,21 +87,15 @@ def find_fills(
     return replace(info, bands=tuple(bands)), tuple(notes)
 
 
-def _with_fills(band: BandInfo, values: list[float]) -> BandInfo:
-    """Give a band its fills; the first becomes the nodata value where there is none."""
-    nodata = values[0] if band.nodata is None else band.nodata
-    return replace(band, nodata=nodata, fills=tuple(values))
-
-
-def _fills_of_bands(
+def _fill_values_of_bands(
     info: RasterInfo, window: Window, numbers: list[int]
 ) -> dict[int, list[float]]:
     """Return the fills of bands of one dtype, by number, from windows all over the raster."""
     layout = choose_layout(info, bands=numbers, classes=numbers)
-    fills: dict[int, list[float]] = {}
+    fill_values: dict[int, list[float]] = {}
     with RasterSource(info, layout, window) as source:
         if source.has_huge_blocks:
-            return fills
+            return fill_values
         side = 256
         if window.height * window.width * len(numbers) <= _MOST_SAMPLES:
             side = max(window.height, window.width)
@@ -113,31 +105,31 @@ def _fills_of_bands(
     for index, number in enumerate(numbers):
         pixels = np.stack([sample.pixels[:, :, index] for sample in samples])
         valid = np.stack([sample.valid[:, :, index] for sample in samples])
-        values = _fills_of(pixels, valid)
+        values = _fill_values_of(pixels, valid)
         if values:
-            fills[number] = values
-    return fills
+            fill_values[number] = values
+    return fill_values
 
 
-def _fills_of(pixels: Array, valid: Bools) -> list[float]:
+def _fill_values_of(pixels: Array, valid: Bools) -> list[float]:
     """Return the fills among valid pixels (n, h, w), the most extreme first."""
-    fills: list[float] = []
+    fill_values: list[float] = []
     while valid.any():
-        fill = _find_fill(pixels, valid)
-        if fill is None:
+        fill_value = _find_fill_value(pixels, valid)
+        if fill_value is None:
             break
-        fills.append(fill)
-        valid = valid & ~is_nodata(pixels, fill)
-    return fills
+        fill_values.append(fill_value)
+        valid = valid & ~is_nodata(pixels, fill_value)
+    return fill_values
 
 
-def _find_fill(pixels: Array, valid: Bools) -> float | None:
+def _find_fill_value(pixels: Array, valid: Bools) -> float | None:
     """Return one fill among valid pixels (n, h, w); None if there is none."""
     values = pixels[valid]
     for end in (float(values.min()), float(values.max())):
         if _is_apart(values, end):
             return end
-    for low in _LOW_FILLS:
+    for low in _LOW_FILL_VALUES:
         if _has_cliffs(pixels, valid, low):
             return low
     return None
@@ -146,7 +138,7 @@ def _find_fill(pixels: Array, valid: Bools) -> float | None:
 def _is_apart(values: Array, end: float) -> bool:
     """Tell if the lowest or highest of the values is a known fill, far from all others."""
     is_huge = values.dtype.kind == "f" and abs(end) >= _HUGE
-    if not (is_huge or end in _LOW_FILLS or end in _HIGH_FILLS):
+    if not (is_huge or end in _LOW_FILL_VALUES or end in _HIGH_FILL_VALUES):
         return False
     data = values[~is_nodata(values, end)]
     if not data.size:

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_nodata
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import BLOCK_CACHE, keep_blocks, reading_errors
+from srcli.imaging.rasters.opening import (
+    BLOCK_CACHE,
+    OpenedRaster,
+    keep_blocks,
+    reading_errors,
+)
+from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
-
-Array = NDArray[Any]
-Bools = NDArray[np.bool_]
-
 
 _LARGEST_BLOCK = 2**28
 """Pixels; a few bytes may claim larger blocks, which are not decoded for samples."""
@@ -47,7 +45,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     samples.
     """
 
-    zero_is_black = False
+    keeps_zeros = False
     """Zeros stay zeros when they are enlarged, but for where they border on others."""
 
     def __init__(
@@ -62,33 +60,35 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
         self.masked = info.mask is not None
         self._nodata = _nodata_values(info, layout)
-        self._read = list(layout.bands)
+        self._bands_to_read = list(layout.bands)
         if layout.alpha:
-            self._read.append(layout.alpha)
-        self._one_type = len({info.bands[band - 1].dtype for band in self._read}) == 1
-        self._masked: list[int] = []
+            self._bands_to_read.append(layout.alpha)
+        self._has_one_dtype = (
+            len({info.band(band).dtype for band in self._bands_to_read}) == 1
+        )
+        self._mask_bands: list[int] = []
         if info.mask == "band":
-            self._masked = list(layout.bands)
+            self._mask_bands = list(layout.bands)
         elif info.mask == "dataset":
-            self._masked = [layout.bands[0]]
+            self._mask_bands = [layout.bands[0]]
         is_marked = self.masked or layout.alpha is not None or self.dtype.kind == "f"
         self.has_holes = is_marked or any(self._nodata)
         """Pixels may be invalid."""
-        self.interpolated: list[int] | slice = slice(None)
+        self.smooth: list[int] | slice = slice(None)
         """Bands of pixels and valid ones that are no classes, all if there are no
         others."""
         if layout.smooth and layout.classes:
-            self.interpolated = list(layout.smooth)
+            self.smooth = list(layout.smooth)
         # one handle, so that all threads share what GDAL keeps of blocks
         self._opened = info.opened or OpenedRaster(info.path)
         self.dataset = self._opened.dataset
         filler = self.dataset.nodata or 0.0
-        blank = np.array(filler, self.dtype)
-        self._blank_is_empty = bool(self._nodata)
+        left_out_value = np.array(filler, self.dtype)
+        self._left_out_is_empty = bool(self._nodata)
         for values in self._nodata:
-            if not any(is_nodata(blank, value) for value in values):
-                self._blank_is_empty = False
-        self._blank_is_zero = (
+            if not any(is_nodata(left_out_value, value) for value in values):
+                self._left_out_is_empty = False
+        self._left_out_is_zero = (
             filler == 0.0 and not self.has_holes and layout.palette is None
         )
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
@@ -99,15 +99,15 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         height, width = self.dataset.block_shapes[0]
         return bool(height * width > _LARGEST_BLOCK)
 
-    def is_blank(self, window: Window) -> bool:
+    def is_left_out(self, window: Window) -> bool:
         """Tell if all of a window is left out of a sparse file, and known to stay as it is."""
-        blanks = self._opened.blanks
-        if blanks is None or self.masked or self.layout.alpha is not None:
+        sparse_blocks = self._opened.sparse_blocks
+        if sparse_blocks is None or self.masked or self.layout.alpha is not None:
             return False
-        stays_zero = self._blank_is_zero and self.zero_is_black
-        if not (self._blank_is_empty or stays_zero):
+        stays_zero = self._left_out_is_zero and self.keeps_zeros
+        if not (self._left_out_is_empty or stays_zero):
             return False
-        return blanks.cover(self._in_file(window))
+        return sparse_blocks.are_left_out(self._in_file(window))
 
     def _in_file(self, window: Window) -> Window:
         """Return a window as it is counted from the upper left corner of the file."""
@@ -151,22 +151,22 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         bottom = area.top + area.height
         edges = ((area.top, bottom), (area.left, area.left + area.width))
         dtype = layout.dtype if layout.palette is None else self.info.bands[0].dtype
-        values: Array = np.empty((*shape, len(self._read)), dtype)
+        values: Array = np.empty((*shape, len(self._bands_to_read)), dtype)
         masks: Bools = np.ones((1, 1, 1), np.bool_)
         failure = f"rows {area.top} to {bottom} cannot be read"
         pixels = self.info.width * self.info.height
         with self._opened.lock, reading_errors(self.info.path, failure, pixels=pixels):
-            if self._one_type:
+            if self._has_one_dtype:
                 # at once: blocks may hold all bands, more than GDAL keeps
                 planes = values.transpose(2, 0, 1)
-                self.dataset.read(self._read, window=edges, out=planes)
+                self.dataset.read(self._bands_to_read, window=edges, out=planes)
             else:
-                for index, band in enumerate(self._read):
+                for index, band in enumerate(self._bands_to_read):
                     self.dataset.read(band, window=edges, out=values[:, :, index])
-            if self._masked:
-                size = (len(self._masked), *shape)
+            if self._mask_bands:
+                size = (len(self._mask_bands), *shape)
                 flags = self.dataset.read_masks(
-                    self._masked, window=edges, out_shape=size
+                    self._mask_bands, window=edges, out_shape=size
                 )
                 masks = np.moveaxis(flags > 0, 0, 2)
         return values, masks
@@ -176,11 +176,11 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
         None if no pixel is valid in any band, or it is blank.
         """
-        if self.is_blank(window):
+        if self.is_left_out(window):
             return None
         decoded = self.decode(window)
-        pixels = decoded.pixels[:, :, self.interpolated]
-        valid = decoded.valid[:, :, self.interpolated]
+        pixels = decoded.pixels[:, :, self.smooth]
+        valid = decoded.valid[:, :, self.smooth]
         if valid.all():
             return pixels
         if not valid.any():
@@ -201,11 +201,11 @@ def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ..
     values: list[tuple[float, ...]] = []
     if layout.palette is None:
         for number in layout.bands:
-            band = info.bands[number - 1]
+            band = info.band(number)
             if band.nodata is None or info.mask is not None:
-                values.append(band.fills)
+                values.append(band.undeclared_nodata)
             else:
-                values.append((band.nodata, *band.fills))
+                values.append((band.nodata, *band.undeclared_nodata))
     return values
 
 

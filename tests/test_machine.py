@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from srcli.metrics.machine import describe_machine, free_memory, threads
+from srcli.machine import describe_machine, free_memory, torch_threads
 
 
 def test_a_machine_says_what_figures_hold_for():
@@ -23,7 +23,7 @@ def test_threads_come_back_after_a_failure():
     seen = []
 
     def fail():
-        with threads(before + 2):
+        with torch_threads(before + 2):
             seen.append(torch.get_num_threads())
             raise ValueError("stop")
 
@@ -31,7 +31,7 @@ def test_threads_come_back_after_a_failure():
         fail()
     assert seen == [before + 2]
     assert torch.get_num_threads() == before
-    with threads(None):
+    with torch_threads(None):
         assert torch.get_num_threads() == before
 
 

@@ -13,32 +13,32 @@ _LARGEST_META = 2**26  # bytes, most of them a colour profile
 _JP2_COLOURS = {12: "CMYK", 13: "YCCK", 14: "CIELab", 19: "CIEJab"}
 """Enumerated colour spaces that GDAL neither converts nor names."""
 
-Box = tuple[int, int, int, int]
+Crop = tuple[int, int, int, int]
 """Left, top, right and bottom of a part of a picture, in pixels."""
 
 
-def read_crop(stream: IO[bytes], width: int, height: int) -> Box | None:
+def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
     """Return the part of the stored picture that is to be shown; None for all of it.
 
     As readers of the standard do, an impossible one is not followed.
     """
     stream.seek(0)
-    meta = _find(stream, b"meta")
-    properties = dict(_boxes(_find(io.BytesIO(meta[4:]), b"iprp")))
-    number = _item_of(meta)
+    meta = _find_box(stream, b"meta")
+    properties = dict(_boxes(_find_box(io.BytesIO(meta[4:]), b"iprp")))
+    number = _primary_item(meta)
     contents = list(_boxes(properties.get(b"ipco", b"")))
-    for index in _associated(properties.get(b"ipma", b""), number):
+    for index in _property_numbers(properties.get(b"ipma", b""), number):
         if 0 < index <= len(contents):
             kind, content = contents[index - 1]
             if kind == b"clap":
-                return _area(content, width, height)
+                return _parse_clap(content, width, height)
     return None
 
 
 def read_jp2_colours(stream: IO[bytes]) -> str:
     """Return the colours of a JPEG 2000 file if they are a kind that GDAL leaves alone; else ""."""
     stream.seek(0)
-    for kind, content in _boxes(_find(stream, b"jp2h")):
+    for kind, content in _boxes(_find_box(stream, b"jp2h")):
         if kind == b"colr" and content[:1] == b"\1":
             return _JP2_COLOURS.get(int.from_bytes(content[3:7]), "")
     return ""
@@ -47,9 +47,9 @@ def read_jp2_colours(stream: IO[bytes]) -> str:
 def read_item_kind(stream: IO[bytes]) -> str:
     """Return how the picture of an AVIF or HEIC file is stored, such as ``av01``; maybe ""."""
     stream.seek(0)
-    meta = _find(stream, b"meta")
-    number = _item_of(meta)
-    items = _find(io.BytesIO(meta[4:]), b"iinf")
+    meta = _find_box(stream, b"meta")
+    number = _primary_item(meta)
+    items = _find_box(io.BytesIO(meta[4:]), b"iinf")
     start = 6 if items[:1] == b"\0" else 8
     for kind, content in _boxes(items[start:]):
         size = 2 if content[:1] == b"\2" else 4
@@ -58,7 +58,7 @@ def read_item_kind(stream: IO[bytes]) -> str:
     return ""
 
 
-def _area(clap: bytes, width: int, height: int) -> Box | None:
+def _parse_clap(clap: bytes, width: int, height: int) -> Crop | None:
     if len(clap) != 32:
         return None
     numbers = struct.unpack(">IIIIiIiI", clap)
@@ -75,14 +75,14 @@ def _area(clap: bytes, width: int, height: int) -> Box | None:
     return int(box[0]), int(box[1]), int(box[2]), int(box[3])
 
 
-def _item_of(meta: bytes) -> int:
+def _primary_item(meta: bytes) -> int:
     """Return the number of the item that is the picture."""
-    item = _find(io.BytesIO(meta[4:]), b"pitm")
+    item = _find_box(io.BytesIO(meta[4:]), b"pitm")
     size = 2 if item[:1] == b"\0" else 4
     return int.from_bytes(item[4 : 4 + size])
 
 
-def _associated(table: bytes, item: int) -> list[int]:
+def _property_numbers(table: bytes, item: int) -> list[int]:
     """Return the numbers of an item's properties, from 1."""
     stream = io.BytesIO(table)
     version = stream.read(1)
@@ -102,7 +102,7 @@ def _associated(table: bytes, item: int) -> list[int]:
     return []
 
 
-def _find(stream: IO[bytes], box_type: bytes) -> bytes:
+def _find_box(stream: IO[bytes], box_type: bytes) -> bytes:
     """Return the content of the next box of a type; empty without one."""
     while len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)

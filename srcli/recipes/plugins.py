@@ -1,4 +1,4 @@
-"""Code of users and packages: networks, losses and recipes imported by name.
+"""Plug-ins: networks, losses and recipes in users' Python files and in installed packages.
 
 Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``@WEIGHTS`` behind it
 for trained weights. It is imported only where they have done so themselves, in a
@@ -23,25 +23,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, SrxError, did_you_mean
-from srcli.recipes.fields import unknown
+from srcli.recipes.fields import unknown_name
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-Maker = Callable[..., Any]
+Factory = Callable[..., Any]
 
-NAMED = "SRX_NAMED_CODE"
+NAMED_CODE = "SRX_NAMED_CODE"
 """Environment variable with the code that was named, a line each: worker processes take
 it over."""
 _CODE = re.compile(
     r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)(?:@(.+))?"
 )
-_OURS = (sys.prefix, str(Path(__file__).parents[1]), "<")
+_OUR_FOLDERS = (sys.prefix, str(Path(__file__).parents[1]), "<")
 """Beginnings of files whose lines say nothing to the author of some code."""
 
 
 def split_code(model: str) -> tuple[str, str]:
-    """Return code and weights of ``CODE@WEIGHTS``; either may be empty."""
+    """Split ``CODE@WEIGHTS`` into code (``FILE.py:CLASS``) and weights; either may be empty."""
     match = _CODE.fullmatch(model)
     if match is None:
         return "", model
@@ -49,7 +49,7 @@ def split_code(model: str) -> tuple[str, str]:
 
 
 def short_code(code: str) -> str:
-    """Return code without the folder of its file, as weights files have it."""
+    """Return ``FILE.py:CLASS`` without the folder of the file, as weights files have it."""
     where, colon, name = code.rpartition(":")
     return Path(where).name + colon + name
 
@@ -62,21 +62,21 @@ def _absolute(code: str) -> str:
 
 
 def _named_code() -> list[str]:
-    return os.environ.get(NAMED, "").split("\n")
+    return os.environ.get(NAMED_CODE, "").split("\n")
 
 
 def allow_code(*texts: str) -> None:
-    """Note code that the user has named in models or changes of a recipe: it may run."""
+    """Allow code to run that the user has named, in models or in changes of a recipe."""
     for text in texts:
         words = re.split(r"[\s\"'=,\[\]{}]+", text)
         for word in (text, text.partition("=")[2], *words):
             if code := split_code(word)[0]:
                 names = dict.fromkeys([*_named_code(), _absolute(code)])
-                os.environ[NAMED] = "\n".join(names)
+                os.environ[NAMED_CODE] = "\n".join(names)
 
 
 def require_named(code: str) -> str:
-    """Return the code that is run for one that is asked for; ModelError if the user named none.
+    """Return the code to run where a file asks for some; ModelError if the user named none such.
 
     It is that of this very file or module, or else what the user has named that is
     called so.
@@ -95,8 +95,8 @@ def require_named(code: str) -> str:
 
 
 @cache
-def installed(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of packages for ``networks``, ``losses`` or ``recipes``."""
+def installed_plugins(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of installed packages for ``networks``, ``losses`` or ``recipes``."""
     # here: commands without networks start fast
     from importlib.metadata import entry_points
 
@@ -109,13 +109,13 @@ def load_code(name: str, group: str) -> Any:  # noqa: ANN401
     ModelError where that fails.
     """
     if split_code(name)[0]:
-        return _load(require_named(name))
-    with explained(f"{name}: cannot be imported"):
-        return installed(group)[name].load()
+        return _import_class(require_named(name))
+    with plugin_errors(f"{name}: cannot be imported"):
+        return installed_plugins(group)[name].load()
 
 
 @cache
-def _load(code: str) -> Any:  # noqa: ANN401
+def _import_class(code: str) -> Any:  # noqa: ANN401
     """Import a class from a file or a module."""
     where, _, name = code.rpartition(":")
     is_file = where.endswith(".py")
@@ -124,14 +124,14 @@ def _load(code: str) -> Any:  # noqa: ANN401
     folder = str(Path(where).parent if is_file else Path.cwd())
     if folder not in sys.path:
         sys.path.append(folder)  # last: its modules stand in for none that is installed
-    with explained(f"{where}: cannot be imported"):
+    with plugin_errors(f"{where}: cannot be imported"):
         module = _run_file(where) if is_file else import_module(where)
-    maker = getattr(module, name, None)
-    if not callable(maker):
+    factory = getattr(module, name, None)
+    if not callable(factory):
         raise ModelError(
             f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}"
         )
-    return maker
+    return factory
 
 
 def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
@@ -147,15 +147,15 @@ def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
 
 
 def build_module(
-    maker: Maker, options: Mapping[str, Any], where: str, **further: object
+    factory: Factory, options: Mapping[str, Any], where: str, **further: object
 ) -> Any:  # noqa: ANN401
     """Build a user's module by options, and further values as far as it takes them.
 
     RecipeError for an option that it does not have; ModelError for whatever it raises,
     and for what is no ``torch.nn.Module``.
     """
-    with explained(f"{where}: cannot be built"):
-        parameters = inspect.signature(maker).parameters
+    with plugin_errors(f"{where}: cannot be built"):
+        parameters = inspect.signature(factory).parameters
         takes_any = any(
             parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
         )
@@ -163,11 +163,11 @@ def build_module(
             for name in options:
                 if name not in parameters:
                     existing = [key for key in parameters if key not in further]
-                    raise unknown("option", name, where, existing)
+                    raise unknown_name("option", name, where, existing)
         arguments = {
             name: value for name, value in further.items() if name in parameters
         }
-        module = maker(**options, **arguments)
+        module = factory(**options, **arguments)
     if not hasattr(module, "named_parameters"):
         raise ModelError(
             f"{where}: is no torch.nn.Module, but gives {type(module).__name__}"
@@ -176,22 +176,22 @@ def build_module(
 
 
 @contextmanager
-def explained(complaint: str) -> Iterator[None]:
-    """Turn whatever code raises into a ModelError; send what it prints to stderr."""
+def plugin_errors(complaint: str) -> Iterator[None]:
+    """Turn whatever a plug-in raises into a ModelError; send what it prints to stderr."""
     try:
         with redirect_stdout(sys.stderr):  # standard output may be a result
             yield
     except SrxError:
         raise
     except (Exception, SystemExit) as error:
-        raise explanation(complaint, error) from error
+        raise plugin_error(complaint, error) from error
 
 
-def explanation(complaint: str, error: BaseException) -> ModelError:
-    """Return a ModelError that says in a line what code of users raised, and where."""
+def plugin_error(complaint: str, error: BaseException) -> ModelError:
+    """Return a ModelError that says in a line what a plug-in raised, and where."""
     text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(_OURS):
+        if not frame.filename.startswith(_OUR_FOLDERS):
             text = f"{Path(frame.filename).name}, line {frame.lineno}: {text}"
             break
     return ModelError(f"{complaint} ({text})")

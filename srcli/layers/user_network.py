@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.network import Network
-from srcli.recipes.code import explained
+from srcli.recipes.plugins import plugin_errors
 
 COLOURS = {"rgb": 3, "luma": 1, "y": 1}  # networks of ours say y
 MULTIPLES = (1, 2, 4, 6, 7, 8, 16, 32, 64)
@@ -25,7 +25,7 @@ LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tile_step": 1} | dict.fromk
 """Attributes of ``Network`` that a class may declare, and their least values."""
 
 
-class OwnNetwork(Network):
+class UserNetwork(Network):
     """A module that enlarges (N, 3 or 1, H, W) in [0, 1], with its own names of tensors."""
 
     edge = 4
@@ -79,7 +79,7 @@ class OwnNetwork(Network):
             height = multiple * (math.ceil(max(side, self.minimum) / multiple) | 1)
             x = torch.full((1, COLOURS[colour], height, height + 2 * multiple), 0.5)
             try:
-                with torch.no_grad(), explained(f"{self.reference}: fails"):
+                with torch.no_grad(), plugin_errors(f"{self.reference}: fails"):
                     out = self._enlarge(x)
             except ModelError as error:
                 errors.append(str(error))

@@ -11,6 +11,7 @@ import os
 import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError
+from srcli.imaging.arrays import Bools
 from srcli.imaging.metadata.exif import TEXT, Tags, read_directory, read_start
+from srcli.ports.image import Window
 
 _WIDTH = 256
 _HEIGHT = 257
@@ -34,20 +37,20 @@ _PLANAR = 284
 _TILE_WIDTH = 322
 _TILE_HEIGHT = 323
 _PHOTOMETRIC = 262
-_NEEDED = frozenset({_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
+_BLOCK_TAGS = frozenset({_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
 _FAR = 2**60
 """Bytes: beyond the end of every file."""
 _SEPARATE = 2
 _YCBCR = 6
 _OLD_JPEG = 6
-_DEFLATE_RATIO = 1032
+DEFLATE_RATIO = 1032
 _LZW_RATIO = 4096
 _BEST_RATIOS = {
     1: 1,
     5: _LZW_RATIO,
     7: 2048,
-    8: _DEFLATE_RATIO,
-    32946: _DEFLATE_RATIO,
+    8: DEFLATE_RATIO,
+    32946: DEFLATE_RATIO,
     32773: 64,
 }
 """Most bytes that one byte unpacks to, by TIFF's numbers of compressions."""
@@ -76,7 +79,7 @@ class Frame(NamedTuple):
     height: int
 
 
-def cut_short(path: Path, shortage: str) -> PictureError:
+def truncated_file(path: Path, shortage: str) -> PictureError:
     """Return the error for a file that holds less than its header claims."""
     return PictureError(
         f"{path}: the file is damaged or cut short: {shortage}; copy it again"
@@ -89,24 +92,26 @@ def check_tiff(path: Path, tags: Tags, stream: IO[bytes], source: str = "") -> N
     Blocks at 0 are empty, as GDAL leaves them out. ``source`` names the file where it
     is one of the sources of a mosaic.
     """
-    shortage = tiff_shortage(tags, stream.seek(0, os.SEEK_END))
+    shortage = _tiff_shortage(tags, stream.seek(0, os.SEEK_END))
     if shortage and source:
-        raise PictureError(f"{path}: its source {cut_short(Path(source), shortage)}")
+        raise PictureError(
+            f"{path}: its source {truncated_file(Path(source), shortage)}"
+        )
     if shortage:
-        raise cut_short(path, shortage)
+        raise truncated_file(path, shortage)
 
 
-def read_page(stream: IO[bytes], page: int = 0) -> Tags:
+def read_tiff_page(stream: IO[bytes], page: int = 0) -> Tags:
     """Return the directory of one page of a TIFF, numbered from 0, which may be damaged."""
     layout, at = read_start(stream)
     for _ in range(page):
         _, at = read_directory(stream, at, layout, only=_WIDTH)
-    return read_directory(stream, at, layout, _NEEDED)[0]
+    return read_directory(stream, at, layout, _BLOCK_TAGS)[0]
 
 
-def tiff_shortage(tags: Tags, file_size: int) -> str:
+def _tiff_shortage(tags: Tags, file_size: int) -> str:
     """Return in words what a directory of a TIFF of so many bytes claims in vain; else nothing."""
-    blocks = TiffBlocks.of(tags)
+    blocks = TiffBlocks.from_tags(tags)
     if blocks is None:
         return ""
     missing = blocks.count - len(blocks.offsets)
@@ -155,33 +160,37 @@ class TiffBlocks:
     """Bytes in the file, where it says so."""
 
     @classmethod
-    def of(cls, tags: Tags) -> TiffBlocks | None:
+    def from_tags(cls, tags: Tags) -> TiffBlocks | None:
         """Read a directory; None where it has no blocks, or those of old JPEG, which differ."""
-        image_width = _first(tags, _WIDTH, 0)
-        image_height = _first(tags, _HEIGHT, 0)
+        image_width = _first_number(tags, _WIDTH, 0)
+        image_height = _first_number(tags, _HEIGHT, 0)
         if _TILES in tags:
             kind = "tiles"
-            offsets = _array(tags, _TILES)
-            sizes = _array(tags, _TILE_SIZES)
-            width = max(_first(tags, _TILE_WIDTH, 0), 1)
-            height = _first(tags, _TILE_HEIGHT, 0) or image_height
+            offsets = _integers(tags, _TILES)
+            sizes = _integers(tags, _TILE_SIZES)
+            width = max(_first_number(tags, _TILE_WIDTH, 0), 1)
+            height = _first_number(tags, _TILE_HEIGHT, 0) or image_height
         else:
             kind = "strips"
-            offsets = _array(tags, _STRIPS)
-            sizes = _array(tags, _STRIP_SIZES)
+            offsets = _integers(tags, _STRIPS)
+            sizes = _integers(tags, _STRIP_SIZES)
             width = image_width
-            height = min(_first(tags, _STRIP_ROWS, 0) or image_height, image_height)
-        compression = _first(tags, _COMPRESSION, 1)
+            height = min(
+                _first_number(tags, _STRIP_ROWS, 0) or image_height, image_height
+            )
+        compression = _first_number(tags, _COMPRESSION, 1)
         is_empty = min(image_width, image_height) < 1
         if offsets is None or is_empty or compression == _OLD_JPEG:
             return None
         planes = 1
-        together = _first(tags, _SAMPLES, 1)
-        if together > 1 and _first(tags, _PLANAR, 1) == _SEPARATE:
-            planes = together
-            together = 1
-        if _first(tags, _PHOTOMETRIC, 1) == _YCBCR:
-            together = 1  # the others may be stored at a fraction of the resolution
+        samples_together = _first_number(tags, _SAMPLES, 1)
+        if samples_together > 1 and _first_number(tags, _PLANAR, 1) == _SEPARATE:
+            planes = samples_together
+            samples_together = 1
+        if _first_number(tags, _PHOTOMETRIC, 1) == _YCBCR:
+            samples_together = (
+                1  # the others may be stored at a fraction of the resolution
+            )
         return cls(
             kind=kind,
             image_width=image_width,
@@ -189,7 +198,7 @@ class TiffBlocks:
             width=width,
             height=height,
             planes=planes,
-            row_bytes=-(-width * _first(tags, _BITS, 1) * together // 8),
+            row_bytes=-(-width * _first_number(tags, _BITS, 1) * samples_together // 8),
             compression=compression,
             offsets=offsets,
             sizes=sizes,
@@ -234,32 +243,41 @@ class TiffBlocks:
             return np.where(offsets > 0, self.unpacked, 0)
         return np.where(offsets > 0, sizes, 0)
 
-    def filled(self) -> NDArray[np.bool_]:
-        """Return (down, across): True for blocks that hold something in any band."""
-        stored = self.stored[: self.count]
-        planes = stored.reshape(self.planes, self.down, self.across)
+    @cached_property
+    def present(self) -> Bools:
+        """(down, across): True for blocks that hold something in any band."""
+        planes = self.stored.reshape(self.planes, self.down, self.across)
         return np.asarray((planes > 0).any(axis=0))
 
+    def are_left_out(self, window: Window) -> bool:
+        """Tell if all blocks of a window are left out; they hold nodata, or else zeros."""
+        bottom = window.top + window.height
+        right = window.left + window.width
+        rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
+        columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
+        return not self.present[rows, columns].any()
 
-_WHOLE_TYPES = {3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}
+
+_INTEGER_TYPES = {3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}
 
 
-def _array(tags: Tags, tag: int) -> Numbers | None:
+def _integers(tags: Tags, tag: int) -> Numbers | None:
     """Return the whole numbers of a tag; None where it is left out or of another type."""
     entry = tags.get(tag)
-    if entry is None or entry.kind not in _WHOLE_TYPES:
+    if entry is None or entry.tiff_type not in _INTEGER_TYPES:
         return None
-    values = np.frombuffer(entry.value, _WHOLE_TYPES[entry.kind])
+    values = np.frombuffer(entry.value, _INTEGER_TYPES[entry.tiff_type])
     return np.minimum(values.astype(np.uint64), _FAR).astype(np.int64)
 
 
-def _first(tags: Tags, tag: int, usual: int) -> int:
+def _first_number(tags: Tags, tag: int, default: int) -> int:
     """Return the first number of a tag; the usual one where it is left out."""
-    values = tags[tag].numbers if tag in tags and tags[tag].kind != TEXT else []
-    return int(values[0]) if values else usual
+    if tag in tags and tags[tag].tiff_type != TEXT:
+        return int(tags[tag].numbers[0])
+    return default
 
 
-def check_area(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
+def check_jpeg_or_bmp(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
     """Refuse a JPEG or BMP file with fewer bytes than its pixels need at least."""
     size = stream.seek(0, os.SEEK_END)
     ratio: float = _JPEG_RATIO
@@ -270,7 +288,7 @@ def check_area(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
         length, _, _, _, bits, packing = struct.unpack("<IiiHHI", header)
         if length >= 40 and packing in (0, 3) and bits:
             ratio = 8 / bits
-    _check_pixels(path, pixels, size * ratio, size)
+    _check_pixel_count(path, pixels, size * ratio, size)
 
 
 def check_png(
@@ -282,14 +300,14 @@ def check_png(
     for width, height in sides:
         needed += (-(-width * bits // 8) + 1) * height
         pixels += width * height
-    if needed > size * _DEFLATE_RATIO:
-        _check_pixels(path, pixels, 0, size)
+    if needed > size * DEFLATE_RATIO:
+        _check_pixel_count(path, pixels, 0, size)
 
 
-def _check_pixels(path: Path, pixels: int, most: float, size: int) -> None:
+def _check_pixel_count(path: Path, pixels: int, most: float, size: int) -> None:
     """Refuse a file with more than the most pixels that its bytes can hold."""
     if pixels > most:
-        raise cut_short(path, f"{size:,} bytes cannot hold its {pixels:,} pixels")
+        raise truncated_file(path, f"{size:,} bytes cannot hold its {pixels:,} pixels")
 
 
 def check_gif(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[Frame]:
@@ -297,7 +315,7 @@ def check_gif(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[Fram
     frames = []
     for frame, length in _gif_frames(stream):
         pixels = frame.width * frame.height
-        _check_pixels(path, pixels, length * _LZW_RATIO, length)
+        _check_pixel_count(path, pixels, length * _LZW_RATIO, length)
         frames.append(frame)
     check_canvas(path, size, frames)
     return frames
@@ -307,27 +325,27 @@ def _gif_frames(stream: IO[bytes]) -> Iterator[tuple[Frame, int]]:
     """Yield the frames of a GIF file, and the bytes of their pixels."""
     stream.seek(10)
     flags = stream.read(3)[:1]
-    _skip_colours(stream, flags)
+    _skip_colour_table(stream, flags)
     while (mark := stream.read(1)) not in (b"", b";"):
         if mark == b"!":
             stream.read(1)
-            _skip_pieces(stream)
+            _skip_sub_blocks(stream)
         elif mark == b",":
             descriptor = stream.read(9)
             if len(descriptor) < 9:
                 return
-            _skip_colours(stream, descriptor[8:])
+            _skip_colour_table(stream, descriptor[8:])
             stream.read(1)
             frame = Frame(*struct.unpack("<4H", descriptor[:8]))
-            yield frame, _skip_pieces(stream)
+            yield frame, _skip_sub_blocks(stream)
 
 
-def _skip_colours(stream: IO[bytes], flags: bytes) -> None:
+def _skip_colour_table(stream: IO[bytes], flags: bytes) -> None:
     if flags and flags[0] & 0x80:
         stream.seek(3 * 2 ** ((flags[0] & 7) + 1), os.SEEK_CUR)
 
 
-def _skip_pieces(stream: IO[bytes]) -> int:
+def _skip_sub_blocks(stream: IO[bytes]) -> int:
     """Skip pieces that each begin with their length, up to an empty one; return their bytes."""
     total = 0
     while length := stream.read(1):

@@ -1,4 +1,4 @@
-"""Names in UTF-8 for files whose own names are not: rasterio and GDAL take no others.
+"""Links with names in UTF-8 to files whose names are not: rasterio and GDAL take no others.
 
 Linux has names of any bytes, and old archives and drives hold Latin-1. A private folder
 gets links to such files and folders, under names that are readable too; it goes when
@@ -18,7 +18,7 @@ from threading import RLock
 
 _LOCK = RLock()
 _real_names: dict[str, str] = {}
-"""Real names of folders by those of their aliases."""
+"""Real names of folders by those of the links to them."""
 _LONGEST_NAME = 255
 
 
@@ -34,16 +34,18 @@ def is_utf8(name: str) -> bool:
 def readable_name(name: str) -> str:
     """Return a name with the bytes that are no UTF-8 as ``%fc``."""
     text = ""
-    for sign in name:
-        text += f"%{ord(sign) - 0xDC00:02x}" if is_bare(sign) else sign
+    for character in name:
+        if is_undecodable(character):
+            character = f"%{ord(character) - 0xDC00:02x}"
+        text += character
     if len(text.encode()) > _LONGEST_NAME:
         return text[-_LONGEST_NAME // 4 :]
     return text
 
 
-def is_bare(sign: str) -> bool:
-    """Tell if a character stands for a byte that is no UTF-8."""
-    return "\udc80" <= sign <= "\udcff"
+def is_undecodable(character: str) -> bool:
+    """Tell if a character of a name stands for a byte that is no UTF-8 (a lone surrogate)."""
+    return "\udc80" <= character <= "\udcff"
 
 
 def alias_of_folder(folder: Path) -> Path:
@@ -51,7 +53,7 @@ def alias_of_folder(folder: Path) -> Path:
     absolute = folder.absolute()
     if is_utf8(str(absolute)):
         return folder
-    return Path(_link_folder(str(absolute)))
+    return _alias_folder(str(absolute), is_link=True)
 
 
 def alias_of_file(path: Path) -> Path:
@@ -66,23 +68,23 @@ def alias_of_file(path: Path) -> Path:
     if is_utf8(absolute.name):
         return alias_of_folder(absolute.parent) / absolute.name
     with _LOCK:
-        place = Path(_make_folder(str(absolute.parent)))
-        every = path.suffix.lower() == ".vrt"
+        mirror = _alias_folder(str(absolute.parent), is_link=False)
+        is_mosaic = path.suffix.lower() == ".vrt"
         names = [absolute.name]
         with suppress(OSError):
             names += [
                 name
                 for name in os.listdir(absolute.parent)  # noqa: PTH208 - there may be very many
-                if every or name.startswith(f"{absolute.stem}.")
+                if is_mosaic or name.startswith(f"{absolute.stem}.")
             ]
         for name in names:
             with suppress(FileExistsError):
-                (place / readable_name(name)).symlink_to(absolute.parent / name)
-    return place / readable_name(absolute.name)
+                (mirror / readable_name(name)).symlink_to(absolute.parent / name)
+    return mirror / readable_name(absolute.name)
 
 
 def real_name(name: str) -> str:
-    """Return what an alias stands for; other names stay."""
+    """Return the real name of what a link made here points to; other names stay."""
     for alias, real in _real_names.items():
         if name.startswith(alias + os.sep):
             below = name[len(alias) :]
@@ -100,19 +102,13 @@ def _folder_of_links() -> Path:
 
 
 @cache
-def _link_folder(real: str) -> str:
+def _alias_folder(real: str, *, is_link: bool) -> Path:
+    """Make a link to a folder, or a folder for links to its files, which have other names."""
     with _LOCK:
         alias = _folder_of_links() / f"{len(_real_names)}"
-        alias.symlink_to(real)
+        if is_link:
+            alias.symlink_to(real)
+        else:
+            alias.mkdir()
         _real_names[str(alias)] = real
-    return str(alias)
-
-
-@cache
-def _make_folder(real: str) -> str:
-    """Make a folder of links to the files of one whose files have other names."""
-    with _LOCK:
-        place = _folder_of_links() / f"{len(_real_names)}"
-        place.mkdir()
-        _real_names[str(place)] = real
-    return str(place)
+    return alias

@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
 from srcli.imaging.rasters.selection import choose_layout
-
-if TYPE_CHECKING:
-    from srcli.ports.image import Window
-
-    Array = NDArray[Any]
+from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.ports.image import Window
 
 AlphaMode = Literal["auto", "yes", "no"]
 
@@ -35,7 +31,7 @@ pictures."""
 
 
 @dataclass(frozen=True)
-class Transparency:
+class AlphaFindings:
     """What is known of the bands that a file calls alpha."""
 
     info: RasterInfo
@@ -46,12 +42,12 @@ class Transparency:
     highest; None without such a band."""
 
 
-def settle_alpha(
+def check_alpha_bands(
     info: RasterInfo,
     window: Window,
     mode: AlphaMode,
     numbers: Sequence[int] | None = None,
-) -> Transparency:
+) -> AlphaFindings:
     """Look at bands called alpha; those of many values, most of them no maximum, are data.
 
     Alpha changes slowly where it is soft, and most of what is seen has one value. The
@@ -74,15 +70,13 @@ def settle_alpha(
             if bool(((pixels != 0) & (pixels != highest)).any()):
                 soft = (float(pixels.min()), highest)
     if not data:
-        return Transparency(info, soft=soft)
+        return AlphaFindings(info, soft=soft)
     note = (
         f"band {','.join(data)} is called alpha, but has the values of data, such as near "
         "infrared: enlarged as data; --alpha yes if it is transparency"
     )
-    transparency = Transparency(replace(info, bands=tuple(bands)), soft=soft)
-    if mode == "auto":
-        return replace(transparency, notes=(note,))
-    return transparency
+    notes = (note,) if mode == "auto" else ()
+    return AlphaFindings(replace(info, bands=tuple(bands)), notes, soft)
 
 
 def _sample(info: RasterInfo, window: Window, band: int) -> Array:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.parts import Parts, writing_errors
-from srcli.imaging.rasters.reading import DecodedWindow, RasterSource
-from srcli.imaging.resize import resize, white_of
+from srcli.imaging.rasters.source import DecodedWindow, RasterSource
+from srcli.imaging.resize import resize, white_level
 from srcli.ports.image import Window
-
-Array = NDArray[Any]
-Bools = NDArray[np.bool_]
 
 _REACH = 3
 """Rows beside others that their bicubic interpolation sees, and one more."""
@@ -69,7 +65,7 @@ class PartWriter:
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # made by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
-        opacity = np.array(white_of(source.dtype), source.dtype)
+        opacity = np.array(white_level(source.dtype), source.dtype)
         if rows is None or layout.classes or source.has_holes:
             rows, opacity = self._complete(self._parts.span(number), rows, opacity)
         self._store(number, rows, opacity)
@@ -89,7 +85,7 @@ class PartWriter:
             opacity = softened[span.start % self._scale :][: len(span)]
         elif decoded.alpha is not None:
             opacity = self._repeat(decoded.alpha, span)
-        valid = decoded.valid[:, :, source.interpolated]
+        valid = decoded.valid[:, :, source.smooth]
         if not valid.all():
             if source.masked or self._parts.output.mask:
                 opacity = self._repeat(np.asarray(valid.any(axis=2)), span) * opacity
@@ -102,7 +98,7 @@ class PartWriter:
         if rows is None or layout.classes:
             repeated = self._repeat(decoded.pixels, span)
             if rows is not None:
-                repeated[:, :, source.interpolated] = rows
+                repeated[:, :, source.smooth] = rows
             rows = repeated
         return rows, opacity
 
@@ -162,7 +158,7 @@ class PartWriter:
     def _is_shown(self, decoded: DecodedWindow, span: range, opacity: Array) -> Bools:
         """Find pixels without alpha that are seen once the soft alpha beside them is larger."""
         assert decoded.alpha is not None
-        hidden = np.isfinite(decoded.pixels[:, :, self._source.interpolated])
+        hidden = np.isfinite(decoded.pixels[:, :, self._source.smooth])
         hidden &= (decoded.alpha == 0)[:, :, None]
         return np.asarray(self._repeat(hidden, span) & (opacity > 0)[:, :, None])
 
@@ -172,14 +168,10 @@ class PartWriter:
         Infinite values stay what they are, and under an alpha of 0 floats stay finite.
         """
         nodata = self._source.layout.nodata
-        empty: float = 0
-        if self._source.dtype.kind == "f":
-            empty = np.nan
-        if nodata is not None:
-            empty = nodata
         if self._source.dtype.kind != "f":
-            return empty
-        pixels = decoded.pixels[:, :, self._source.interpolated]
+            return nodata or 0
+        empty = np.nan if nodata is None else nodata
+        pixels = decoded.pixels[:, :, self._source.smooth]
         infinite = np.isinf(pixels)
         has_hidden = nodata is None and decoded.alpha is not None
         if not (has_hidden or infinite.any()):

@@ -6,19 +6,13 @@ elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from srcli.imaging.rasters.reading import RasterSource, spread_windows
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
-    from srcli.ports.image import Values, Window
-
-    Array = NDArray[Any]
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.ports.image import Values, Window
 
 NETWORK_ERROR = 2e-4
 """Share of the range by which ``g-idrn`` is off on smooth surfaces, as a root mean
@@ -48,7 +42,7 @@ def find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> lis
     return wide
 
 
-def find_measurements(
+def find_measurement_bands(
     info: RasterInfo, layout: BandLayout, window: Window, values: Values
 ) -> list[int]:
     """Return indices in ``layout.smooth`` of measurements for which a network errs too much.
@@ -90,7 +84,7 @@ def _range_of(values: Values, index: int) -> tuple[float, float]:
     return values.ranges[index if len(values.ranges) > 1 else 0]
 
 
-def _details(pixels: Array, valid: NDArray[np.bool_]) -> Array:
+def _details(pixels: Array, valid: Bools) -> Array:
     """Return the detail of blocks of a window, each a root mean square."""
     if min(pixels.shape) < 3:
         return np.empty(0)

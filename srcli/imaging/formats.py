@@ -1,0 +1,91 @@
+"""File formats of pictures: what each can hold as it is written, and how its files begin."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import chain
+
+
+@dataclass(frozen=True)
+class Format:
+    """Capabilities of one file format as srx writes it."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    """Lower case with the dot; the first is the usual one."""
+    bits: tuple[int, ...] = (8,)
+    """Bits per value that it holds; 32 is floating point."""
+    alpha: bool = False
+    gray: bool = True
+    """It holds pictures of one channel; otherwise gray is stored as equal R, G and
+    B."""
+    metadata: frozenset[str] = frozenset()
+    """The fields of ``Metadata`` that it holds: ``icc``, ``exif``, ``xmp``, ``dpi``."""
+    largest_side: int = 2**31 - 1
+    largest_area: int = 2**62
+    animated: bool = False
+    default_quality: int | None = None
+    """1 to 100, or None where the format is lossless."""
+
+
+_ALL = frozenset({"icc", "exif", "xmp", "dpi"})
+_NO_DPI = _ALL - {"dpi"}
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+_WRITTEN = (
+    Format("png", (".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL, animated=True),
+    # libjpeg stops at 65,500, a little below what the file format could say
+    Format("jpg", _JPEG_SUFFIXES, metadata=_ALL | {"iptc"}, largest_side=65500, default_quality=95),
+    Format(
+        "webp", (".webp",), alpha=True, gray=False, metadata=_NO_DPI,
+        largest_side=16_383, animated=True, default_quality=95,
+    ),
+    # the limits beyond which libavif's decoder, as Pillow sets it up, refuses a file
+    Format(
+        "avif", (".avif", ".avifs"), alpha=True, gray=False, metadata=_NO_DPI,
+        largest_side=32_768, largest_area=16_384**2, default_quality=90,
+    ),
+    # 32-bit file size; 3 bytes a pixel and 54 of header leave 1.43 billion pixels
+    Format("bmp", (".bmp", ".dib"), metadata=frozenset({"dpi"}), largest_area=1_400_000_000),
+    # 256 colours a frame; only animations are written as GIF unless --format asks for
+    # it
+    Format("gif", (".gif",), alpha=True, gray=False, largest_side=65_535, animated=True),
+    Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL | {"iptc"}),
+)  # fmt: skip
+FORMATS: dict[str, Format] = {form.name: form for form in _WRITTEN}
+"""The formats that can be written, by name."""
+_READ_ONLY = (".heic", ".heif", ".hif", ".jxl")
+READABLE_SUFFIXES: frozenset[str] = frozenset(
+    chain(_READ_ONLY, *(form.suffixes for form in _WRITTEN))
+)
+"""Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
+need ``srcli[formats]``, and fail one by one without it."""
+_STARTS = {
+    "png": rb"\x89PNG\r\n\x1a\n",
+    "jpg": rb"\xff\xd8\xff",
+    "webp": rb"RIFF....WEBP",
+    "bmp": rb"BM",
+    "tif": rb"II[*+]\0|MM\0[*+]",
+    "gif": rb"GIF8[79]a",
+    "jxl": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
+    # any of the brands that such a file names
+    "avif": rb"....ftyp(....){0,12}avi[fs]",
+    "heic": rb"....ftyp(....){0,12}(hei[cmsx]|hev[cx]|mif1)",
+}
+
+
+def format_of_suffix(suffix: str) -> str | None:
+    """Return the name of the format of a file name's suffix."""
+    suffix = "." + suffix.lower().removeprefix(".")
+    for form in FORMATS.values():
+        if suffix in form.suffixes:
+            return form.name
+    return None
+
+
+def format_of_content(head: bytes) -> str | None:
+    """Detect a file's format by its first bytes."""
+    for name, start in _STARTS.items():
+        if re.match(start, head, re.DOTALL):
+            return name
+    return None

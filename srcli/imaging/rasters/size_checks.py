@@ -1,0 +1,183 @@
+"""Compare what a raster that GDAL has opened claims with the bytes of its files.
+
+Formats without compression need so many bytes a pixel. GDAL reads what some of them
+lack as zeros without a word, and others for minutes up to the row that is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+
+from srcli.files import open_input
+from srcli.imaging import size_checks
+from srcli.imaging.formats import format_of_content
+from srcli.imaging.metadata.exif import Tags
+from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+_RAW_DRIVERS = frozenset({
+    "BT", "BYN", "CTable2", "DOQ1", "DOQ2", "DTED", "EHdr", "ELAS", "ENVI", "ERS", "FIT", "GS7BG",
+    "GSBG", "GTX", "HFA", "ISCE", "ISIS2", "ISIS3", "KRO", "LAN", "LOSLAS", "MFF", "NDF", "NITF",
+    "NTv2", "PAux", "PCIDSK", "PCRaster", "PDS4", "PNM", "ROI_PAC", "RRASTER", "RST", "SAGA",
+    "SRTMHGT", "VICAR",
+})  # fmt: skip
+"""Drivers of files that hold every pixel, but for those that name a compression."""
+_HEADERS = {"LAN": 128, "PCRaster": 256}
+"""Bytes in front of the pixels."""
+_PCIDSK_BLOCK = 512
+TIFF_DRIVERS = ("GTiff", "COG")
+_PAGE = re.compile(r"GTIFF_DIR:(\d+):")
+_ZIP_MEMBER = re.compile(r"/vsizip/(.+?\.zip)/(.+)", re.IGNORECASE)
+_LARGEST_MEMBER = 2**28
+"""Bytes of a file in an archive that is unpacked to look at its directory."""
+
+
+def check_dataset_size(
+    path: Path, dataset: DatasetReader, stream: IO[bytes] | None = None
+) -> None:
+    """Refuse an open raster whose files hold less than it claims.
+
+    ``stream`` is the file at the path, where that is open already.
+    """
+    if not dataset.count:
+        return
+    if dataset.driver in _RAW_DRIVERS:
+        _check_raw(path, dataset)
+    elif dataset.driver in (*TIFF_DRIVERS, "netCDF"):
+        with (
+            suppress(OSError, ValueError, struct.error, KeyError),
+            _open_file(dataset, stream) as file,
+        ):
+            if dataset.driver == "netCDF":
+                needed = netcdf_bytes_needed(file)
+                _check_size(path, file.seek(0, os.SEEK_END), needed)
+            else:
+                size_checks.check_tiff(path, _read_tags(dataset, file), file)
+
+
+def find_sparse_blocks(
+    dataset: DatasetReader, stream: IO[bytes] | None = None
+) -> size_checks.TiffBlocks | None:
+    """Return the blocks of a sparse TIFF, which leaves some out; None if it has all.
+
+    ``stream`` is its file, where that is open already.
+    """
+    if dataset.driver in TIFF_DRIVERS:
+        with (
+            suppress(OSError, ValueError, KeyError),
+            _open_file(dataset, stream) as file,
+        ):
+            blocks = size_checks.TiffBlocks.from_tags(_read_tags(dataset, file))
+            if blocks is not None and not blocks.present.all():
+                return blocks
+    return None
+
+
+def _read_tags(dataset: DatasetReader, file: IO[bytes]) -> Tags:
+    """Return the tags of the page of a TIFF that was opened."""
+    match = _PAGE.match(dataset.name)
+    return size_checks.read_tiff_page(file, int(match[1]) - 1 if match else 0)
+
+
+def _check_raw(path: Path, dataset: DatasetReader) -> None:
+    structure = dataset.tags(ns="IMAGE_STRUCTURE") | dataset.tags(
+        1, ns="IMAGE_STRUCTURE"
+    )
+    tags = dataset.tags()
+    envi = dataset.tags(ns="ENVI")
+    is_packed = envi.get("file_compression", "0").strip() != "0"
+    if is_packed or "COMPRESSION" in structure or tags.get("NITF_IC", "NC") != "NC":
+        return
+    if dataset.driver == "PCIDSK":
+        _check_pcidsk(path, dataset)
+    sizes: list[int] = []
+    for name in dataset.files:
+        size = _file_size(name)
+        if size is None:
+            return
+        sizes.append(size)
+    if not sizes or _is_wrapped(dataset):
+        return
+    bits = int(structure.get("NBITS") or 0)
+    bits_of_pixel = 0
+    for dtype in dataset.dtypes:
+        bits_of_pixel += bits or np.dtype(dtype).itemsize * 8
+    needed = -(-dataset.height * dataset.width * bits_of_pixel // 8)
+    needed += _HEADERS.get(dataset.driver, 0)
+    size = sum(sizes)
+    if dataset.driver == "ENVI":  # whose header is a file of its own
+        needed += int(envi.get("header_offset") or 0)
+        size = max(sizes)
+    _check_size(path, size, needed)
+
+
+def _check_size(path: Path, size: int, needed: int) -> None:
+    if size < needed:
+        raise size_checks.truncated_file(
+            path, f"{size:,} of its {needed:,} bytes are there"
+        )
+
+
+def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
+    """Compare with the size that such a file states; its own tables may be larger than pixels."""
+    with (
+        suppress(OSError, ValueError, KeyError),
+        _open_file(dataset) as stream,
+    ):
+        stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
+        _check_size(path, stream.seek(0, os.SEEK_END), stated)
+
+
+def _is_wrapped(dataset: DatasetReader) -> bool:
+    """Tell if one of the files is a picture of a format of its own, such as an ERS of a TIFF."""
+    for name in dataset.files[1:]:
+        with suppress(OSError), open_input(Path(name)) as stream:
+            if format_of_content(stream.read(64)):
+                return True
+    return False
+
+
+@contextmanager
+def _open_file(
+    dataset: DatasetReader, stream: IO[bytes] | None = None
+) -> Iterator[IO[bytes]]:
+    """Open the first file of a dataset; OSError for what is neither on disk nor in a zip."""
+    if stream is not None:
+        stream.seek(0)
+        yield stream
+        return
+    name = next(iter(dataset.files), "")
+    member = _ZIP_MEMBER.fullmatch(name)
+    if member is None:
+        with open_input(Path(name)) as stream:
+            yield stream
+        return
+    with zipfile.ZipFile(member[1]) as archive:
+        if archive.getinfo(member[2]).file_size > _LARGEST_MEMBER:
+            raise OSError("too large to be unpacked for its header")
+        with archive.open(member[2]) as unpacked:
+            yield unpacked
+
+
+def _file_size(name: str) -> int | None:
+    """Return the bytes of a file of a dataset, unpacked; None if that cannot be told."""
+    member = _ZIP_MEMBER.fullmatch(name)
+    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
+        if member is None and name.lower().endswith(".zip"):
+            return None  # whose member GDAL reads by itself
+        if member is None:
+            return os.stat(name).st_size  # noqa: PTH116
+        with zipfile.ZipFile(member[1]) as archive:
+            return archive.getinfo(member[2]).file_size
+    return None
