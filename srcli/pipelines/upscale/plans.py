@@ -104,7 +104,9 @@ def plan_raster(
     )
     notes_on_fills: tuple[str, ...] = ()
     if raster_options.nodata == "file":
-        info, notes_on_fills = find_undeclared_nodata(info, window, raster_options.bands)
+        info, notes_on_fills = find_undeclared_nodata(
+            info, window, raster_options.bands
+        )
     transparency = check_alpha_bands(
         info, window, raster_options.alpha, raster_options.bands
     )
