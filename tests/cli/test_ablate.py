@@ -270,6 +270,7 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     assert (result.read_bytes(), weights.stat().st_mtime_ns) == (before, trained)
 
 
+@pytest.mark.slow
 def test_two_processes_come_to_the_same(srx, mine, pictures):
     run = [*command_of(mine, pictures), "--threads", 1]
     trained = pictures / "out/mine/two/seed-0"

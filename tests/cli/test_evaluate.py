@@ -44,7 +44,7 @@ def read(result):
     [
         ((), RGB8),
         (("--protocol", "y-classic"), CLASSIC),
-        (("--chain", "luma-float", *ALL), LUMA),
+        pytest.param(("--chain", "luma-float", *ALL), LUMA, marks=pytest.mark.slow),
     ],
     ids=["y", "y-classic", "luma-float"],
 )

@@ -233,6 +233,7 @@ def test_each_group_of_bands_gets_its_own():
     assert_allclose(tiled, expected, atol=1)
 
 
+@pytest.mark.slow
 def test_tiles_of_the_flagship_come_out_as_the_whole_picture():
     from skimage import data
 

@@ -109,6 +109,7 @@ def end(process):
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_others_are_done_where_readers_hang_and_crash(faulty, tmp_path):
     names = ["a.png", "b crash pixels.png", "c.png", "d hang pixels.png", "e.png"]
     names += ["f kill pixels.png", "g.png"]
@@ -143,6 +144,7 @@ def test_headers_that_hang_are_named_by_a_dry_run(faulty, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_networks_that_crash_cost_their_picture(faulty):
     folder = make_pictures("in", "a.png", "b.png", "crash network.png")
     code, out, err = end(faulty(folder, "out"))
@@ -216,6 +218,7 @@ def test_workers_end_with_the_watching_process(faulty):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_several_workers_leave_out_what_hangs(faulty, tmp_path):
     folder = make_pictures("in", "a.png", "hang pixels.png", "z.png")
     script = FAULTY.replace('sys.argv = ["srx", *sys.argv[1:]]', "")

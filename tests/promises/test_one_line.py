@@ -54,7 +54,7 @@ def test_control_points_without_a_coordinate_system(srx):
     ]
 
 
-@pytest.mark.parametrize("driver", ["ERS", "MRF"])
+@pytest.mark.parametrize("driver", ["ERS", pytest.param("MRF", marks=pytest.mark.slow)])
 def test_headers_with_bytes_that_are_no_text(tmp_path, driver):
     source = write_by_gdal("a.tif", noise((24, 32)), **PLACE)
     path = tmp_path / f"a.{driver.lower()}"

@@ -38,6 +38,7 @@ def large():
     return np.ascontiguousarray(coffee()[:, :600])
 
 
+@pytest.mark.slow
 def test_seams_of_the_flagship_are_below_two_hundredths_of_a_level(seam_figure, large):
     engine = make_engine(load_model("g-idrn", 2), EngineOptions())
     tiling = replace(choose_tiling("g-idrn", engine.network), tile=48, whole=0)
