@@ -144,7 +144,6 @@ def test_headers_that_hang_are_named_by_a_dry_run(faulty, tmp_path):
     assert "Traceback" not in err
 
 
-@pytest.mark.slow
 def test_networks_that_crash_cost_their_picture(faulty):
     folder = make_pictures("in", "a.png", "b.png", "crash network.png")
     code, out, err = end(faulty(folder, "out"))

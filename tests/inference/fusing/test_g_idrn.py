@@ -16,7 +16,14 @@ from srcli.models.g_idrn import GIDRN
 from srcli.models.weights import load_model, network_digest
 from tests.fixtures.cases import small
 
-CORNERS = [(60, 170), (0, 0)]
+CORNERS = [
+    (60, 170),
+    (0, 0),
+    (200, 200),
+    (300, 100),
+    (400, 380),
+    (120, 240),
+]
 """Top and left of the pieces of a photograph that are enlarged."""
 HALVES = [
     ("g-idrn", torch.float16),
@@ -70,7 +77,7 @@ def test_merged_layers_give_the_same_up_to_the_rim(channels):
 
 @pytest.fixture(scope="module")
 def pieces():
-    """Pieces of a photograph, (2, 3, 24, 28)."""
+    """Pieces of a photograph, (6, 3, 24, 28)."""
     photograph = torch.from_numpy(data.astronaut()).permute(2, 0, 1) / 255
     cuts = [photograph[:, y : y + 24, x : x + 28] for y, x in CORNERS]
     return torch.stack(cuts).contiguous(memory_format=torch.channels_last)
