@@ -41,6 +41,7 @@ class NetworkEntry:
     holds_colours: bool = False
     trained: bool = True
     file: str = ""
+    halfway: str = ""
 
     @property
     def compared(self) -> bool:

@@ -78,7 +78,7 @@ def list_models(
         models = []
         for listed, entry in MODELS.items():
             of_package = not entry.target
-            if of_package or listed in left_out:
+            if of_package or entry.halfway or listed in left_out:
                 continue
             if scale in (None, *entry.scales):
                 models += list_models(listed, scale=scale, tried=tried)

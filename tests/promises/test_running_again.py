@@ -167,7 +167,7 @@ def test_newer_versions_and_weights_of_a_model_change_nothing(srx, tmp_path):
 def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     srx, tmp_path, astronaut, monkeypatch
 ):
-    for name, quality in (("fine.png", 100), ("blocks.jpg", 30)):
+    for name, quality in (("fine.tif", None), ("blocks.jpg", 30)):
         Path("in").mkdir(exist_ok=True)
         Image.fromarray(astronaut).save(tmp_path / "in" / name, quality=quality)
         aged(tmp_path / "in" / name, 100)
@@ -176,7 +176,7 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     auto = srx(asked, "auto")
     assert "blocks.jpg: made again: was made with g-idrn x2" in auto.err
     assert "1 done (1 by g-idrn-photo), 1 skipped" in auto.out
-    Path("out/fine.png").unlink()
+    Path("out/fine.tif").unlink()
     assert "1 done (1 by g-idrn), 1 skipped" in srx(asked, "auto").out
     monkeypatch.setattr(
         upscale_inputs, "look_for_model", lambda *_: pytest.fail("chosen before")

@@ -19,7 +19,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
-from srcli.imaging.condition import judge
+from srcli.imaging.condition import SMALLEST, judge
 from srcli.imaging.metadata import exif
 from srcli.imaging.photograph import (
     FORMATS,
@@ -102,7 +102,7 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
     pixels = picture.height * picture.width
     is_large = pixels > LARGEST_AREA
     if not is_turned and picture.format != "gif":
-        steps = options.steps(options.model, picture.height, picture.width)
+        steps = options.largest_steps(picture.height, picture.width)
         is_large = is_large or pixels * math.prod(steps) ** 2 > LARGEST_PHOTOGRAPH
     as_raster = bool(options.raster.asked_for)
     if item.from_folder:
@@ -121,14 +121,18 @@ def choose_model(
     """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
 
     Files of JPEG are never clean: g-idrn draws rings and dots of traces too faint to be
-    measured.
+    measured. Others of 8 bits may have been saved as one, or resized, and are unsure,
+    but for TIFFs, which cameras and scanners write.
     """
     if not options.auto:
         return options.model, ""
     condition: str = judge(photograph.pixels)
+    is_measured = min(photograph.pixels.shape[:2]) >= SMALLEST
     if condition == "clean" and file_format == "jpg":
         condition = "saved"
-    return options.model_for(condition), condition
+    elif condition == "clean" and file_format != "tif" and is_measured:
+        condition = "unsure" if photograph.pixels.dtype == np.uint8 else condition
+    return options.model_for_photograph(condition), condition
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
@@ -488,7 +492,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     """Estimate the most bytes that a photograph takes, from reading to writing it."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
-    steps = options.steps(options.model, picture.height, picture.width)
+    steps = options.largest_steps(picture.height, picture.width)
     output_bytes = input_bytes * math.prod(steps) ** 2
     is_converted = (
         item.format not in ("png", "jpg", "tif")

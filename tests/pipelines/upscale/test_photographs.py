@@ -114,7 +114,7 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     options = UpscaleOptions(model="auto", scale=2)
     files = upscale_files(inputs, tmp_path / "out", options, progress=notes).files
     assert {file.source.name: (file.condition, file.model) for file in files} == {
-        "clean.png": ("clean", "g-idrn"),
+        "clean.png": ("unsure", "g-idrn-half"),
         "disguised.png": ("blocks", "g-idrn-photo"),
         "drawn.png": ("drawing", "g-idrn"),
         "fine.jpg": ("saved", "g-idrn-photo"),
