@@ -75,7 +75,7 @@ is never replaced without --overwrite.
     "--model",
     metavar="NAME|FILE",
     default="auto",
-    help="Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.",
+    help="Name, file, FILE.py:CLASS@FILE, auto: by what pictures need, or best.",
 )
 @options.value_range
 @option(
@@ -355,9 +355,7 @@ def command(
             dry_run=dry_run,
         )
     if dry_run or not quiet:
-        text = _describe_run(
-            reporter, is_dry_run=dry_run, auto=option_values["model"] == "auto"
-        )
+        text = _describe_run(reporter, is_dry_run=dry_run, auto=settings.auto)
         echo(text, err=to_stdout)
     if lines.failed:
         return reporter.exit_code or ExitCode.PARTIAL

@@ -24,7 +24,8 @@ NOISY_LEVELS = 2.0
 DRAWING_SHARE = 0.4
 """Share of neighbours of one colour from which a picture is a drawing, screenshot or
 pixel art."""
-_SMALLEST_SIDE = 64  # pixels a side below which nothing can be measured
+SMALLEST_SIDE = 64
+"""Pixels a side below which nothing can be measured."""
 _LARGEST_SIDE = 512  # pixels that are measured, from the middle
 _BLOCK = 8
 _SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
@@ -46,7 +47,7 @@ def classify_condition(pixels: Array) -> Condition:
     """
     top, left = (max(side - _LARGEST_SIDE, 0) // 2 for side in pixels.shape[:2])
     middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
-    if min(middle.shape[:2]) < _SMALLEST_SIDE:
+    if min(middle.shape[:2]) < SMALLEST_SIDE:
         return "clean"
     white = np.iinfo(pixels.dtype).max // 255
     gray = middle.mean(axis=2, dtype=np.float32) / np.float32(white)

@@ -12,7 +12,13 @@ from srcli.inference.device import EngineOptions, Precision, choose_device, half
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
-from srcli.models.weights import PHOTO_MODEL, load_model, make_crisper
+from srcli.models.weights import (
+    PHOTO_MODEL,
+    is_mixed,
+    load_model,
+    make_crisper,
+    mixed,
+)
 from srcli.ports.image import TileGrid
 from srcli.ports.progress import Task
 
@@ -42,11 +48,16 @@ def make_engine(
     from srcli.inference.engine import TorchEngine
     from srcli.inference.fusing.allocator import keep_freed_memory
     from srcli.inference.fusing.convolutions import fuse
+    from srcli.models.mixture import Mixture
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
     if not (options.plain or whole_pictures):
-        network = fuse(network, device, half)
+        if isinstance(network, Mixture):
+            members = [fuse(member, device, half) for member in network.members]
+            network = Mixture(members, network.share)
+        else:
+            network = fuse(network, device, half)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
     return TorchEngine(
@@ -105,8 +116,11 @@ class EnginePool:
         network = load_model(
             self.model, self.scale, value_range=self.options.value_range
         )
-        if self.options.strength and self.model == PHOTO_MODEL:
-            make_crisper(network, self.options.strength)
+        strength = self.options.strength
+        if strength and self.model == PHOTO_MODEL:
+            make_crisper(network, strength)
+        elif strength is not None and is_mixed(self.model):
+            network = mixed(network, strength)
         return network
 
     @property

@@ -29,7 +29,8 @@ class EngineOptions:
     """White inside networks of weights files of others, 1 or 255; None finds it."""
     strength: float | None = None
     """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``; None is 0, and
-    half of the way, at x2 all of it, where ``auto`` chooses it for ``srx upscale``."""
+    half of the way, at x2 all of it, where ``auto`` chooses it for ``srx upscale``. Of
+    networks of others (see ``is_mixed``): their share in the result; None is all of it."""
     denoise: float = 1.0
     """0 to 1: how much of what the network took for noise stays away."""
     plain: bool = False

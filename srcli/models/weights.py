@@ -20,10 +20,13 @@ from srcli.recipes.plugins import allow_code, split_code
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
+USUAL_MODEL = "g-idrn"
 AERIAL_MODEL = "g-idrn-aerial"
 PHOTO_MODEL = "g-idrn-photo"
 CRISP_MODEL = "g-idrn-photo-crisp"
 """Models for photographs as people have them, between which ``make_crisper`` goes."""
+LARGE_MODEL = "realesrgan-x4plus"
+DRAWING_MODEL = "realesrgan-x4plus-anime"
 
 
 def weights_dir() -> Path:
@@ -36,8 +39,9 @@ def weights_dir() -> Path:
 
 def weights_path(name: str, scale: int) -> Path:
     """Return the file of a model's weights, shipped or installed, which need not exist."""
-    file = MODELS[name].file if name in MODELS else ""
-    if file:
+    entry = MODELS.get(name)
+    if entry and entry.file:
+        file = entry.file
         package, _, inner = file.partition("/")
         spec = find_spec(package)
         if spec is not None and spec.origin is not None:
@@ -135,6 +139,18 @@ def make_crisper(network: Network, strength: float) -> None:
     crisp = load_model(CRISP_MODEL, network.scale).state_dict()
     for name, value in network.state_dict().items():
         value.lerp_(crisp[name], strength)
+
+
+def is_mixed(model: str) -> bool:
+    """Return True for networks of others, whose strength is a share of their results."""
+    return model not in MODELS or bool(MODELS[model].file)
+
+
+def mixed(network: Network, share: float) -> Network:
+    """Return a network that moves the results of ``g-idrn`` by a share to another's."""
+    from srcli.models.mixture import Mixture
+
+    return Mixture([load_model(USUAL_MODEL, network.scale), network], share)
 
 
 def find_weights(model: str, scale: int) -> Path | None:

@@ -27,8 +27,8 @@ from srcli.inference.building import cached_pool, choose_tiling, run_one
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
-from srcli.models.weights import PHOTO_MODEL, model_text
-from srcli.pipelines.upscale.options import AUTO, UpscaleOptions, file_of_model
+from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
+from srcli.pipelines.upscale.options import UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.photographs import choose_model, open_photograph
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
@@ -79,7 +79,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             upright by its EXIF orientation, a raster (GeoTIFF and others) is enlarged
             as by the command, with nodata, masks and classes.
         model: A name of ``srx models``, a weights file, or ``auto``: by what the
-            picture needs.
+            picture needs; ``best`` is that with Real-ESRGAN's networks.
         scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks
             is made by its others, one after the other, and a resize.
         tile: Tile size in input pixels; the model's by default.
@@ -89,7 +89,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             again, or for ``area`` the mean of the pixels that each became; for clean
             pictures only, as noise and JPEG blocks are kept as well.
         strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; None
-            is 0.5 where ``auto`` chooses it, 1 at x2, and else 0. Other models stay as they are.
+            is 0.5 where ``auto`` chooses it, 1 at x2, and else 0. Networks of others,
+            and ``best``: their share, the remainder is of ``g-idrn``; None is 1. Other
+            models stay as they are.
         denoise: How much of what the model took for noise stays away, 0 to 1; grain
             comes back as soft as bicubic interpolation makes it. Not together with
             ``back_project``.
@@ -135,7 +137,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         denoise=denoise,
         value_range=value_range,
     )
-    if strength and model not in (AUTO, PHOTO_MODEL):
+    if strength and model != PHOTO_MODEL and not is_mixed(model):
         engine = replace(engine, strength=0.0)
     options = UpscaleOptions(
         model=model,

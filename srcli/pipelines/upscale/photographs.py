@@ -22,7 +22,7 @@ from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
-from srcli.imaging.condition import classify_condition
+from srcli.imaging.condition import SMALLEST_SIDE, classify_condition
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata import exif
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
@@ -96,7 +96,7 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
     pixels = picture.height * picture.width
     is_large = pixels > LARGEST_AREA
     if not is_turned and picture.format != "gif":
-        steps = options.steps(options.model, picture.height, picture.width)
+        steps = options.largest_steps(picture.height, picture.width)
         is_large = is_large or pixels * math.prod(steps) ** 2 > LARGEST_PHOTOGRAPH
     as_raster = bool(options.raster.given_options)
     if item.from_folder:
@@ -115,14 +115,20 @@ def choose_model(
     """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
 
     Files of JPEG are never clean: g-idrn draws rings and dots of traces too faint to be
-    measured.
+    measured. For ``best`` others of 8 bits are unsure: they may have been saved as one,
+    or resized; but not TIFFs, which cameras and scanners write.
     """
     if not options.auto:
         return options.model, ""
     condition: str = classify_condition(photograph.pixels)
     if condition == "clean" and file_format == "jpg":
         condition = "saved"
-    return options.model_for(condition), condition
+    elif condition == "clean" and options.best and file_format != "tif":
+        height, width = photograph.pixels.shape[:2]
+        is_measured = min(height, width) >= SMALLEST_SIDE
+        if is_measured and photograph.pixels.dtype == np.uint8:
+            condition = "unsure"
+    return options.model_for_photograph(condition), condition
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
@@ -480,7 +486,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     """Estimate the most bytes of memory that a photograph takes, from reading to writing."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
-    steps = options.steps(options.model, picture.height, picture.width)
+    steps = options.largest_steps(picture.height, picture.width)
     output_bytes = input_bytes * math.prod(steps) ** 2
     is_converted = (
         item.format not in ("png", "jpg", "tif")

@@ -1,0 +1,36 @@
+"""Two networks as one, whose results are mixed: between weights of different shapes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from srcli.layers.colour import as_rgb_network
+from srcli.layers.network import Network, widened
+
+
+class Mixture(Network):
+    """Results of a first network, moved by a share of 0 to 1 towards those of a second."""
+
+    share: Tensor
+    members: Iterable[Network]
+
+    def __init__(self, networks: Iterable[Network], share: float | Tensor) -> None:
+        super().__init__()
+        members = [as_rgb_network(network) for network in networks]
+        self.members = nn.ModuleList(members)  # type: ignore[assignment]
+        # a buffer, so that the digest of the weights tells shares apart
+        self.register_buffer("share", torch.as_tensor(share))
+        self.scale = members[0].scale
+        self.multiple_of = math.lcm(*(member.multiple_of for member in members))
+        for name in ("minimum", "edge", "pools_globally", "tile_step"):
+            setattr(self, name, max(getattr(member, name) for member in members))
+        for name in ("tiles", "fp16", "bf16"):
+            setattr(self, name, all(getattr(member, name) for member in members))
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        start, end = (widened(member(x)) for member in self.members)
+        return start.lerp(end, self.share)

