@@ -48,7 +48,7 @@ def make_engine(
     from srcli.inference.engine import TorchEngine
     from srcli.inference.fusing.allocator import keep_freed_memory
     from srcli.inference.fusing.convolutions import fuse
-    from srcli.models.mixture import Mixture
+    from srcli.layers.mixture import Mixture
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)

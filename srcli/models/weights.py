@@ -148,7 +148,7 @@ def is_mixed(model: str) -> bool:
 
 def mixed(network: Network, share: float) -> Network:
     """Return a network that moves the results of ``g-idrn`` by a share to another's."""
-    from srcli.models.mixture import Mixture
+    from srcli.layers.mixture import Mixture
 
     return Mixture([load_model(USUAL_MODEL, network.scale), network], share)
 
