@@ -20,7 +20,6 @@ from srcli.recipes.plugins import allow_code, split_code
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-USUAL_MODEL = "g-idrn"
 AERIAL_MODEL = "g-idrn-aerial"
 PHOTO_MODEL = "g-idrn-photo"
 CRISP_MODEL = "g-idrn-photo-crisp"
@@ -147,10 +146,10 @@ def is_mixed(model: str) -> bool:
 
 
 def mixed(network: Network, share: float) -> Network:
-    """Return a network that moves the results of ``g-idrn`` by a share to another's."""
+    """Return a network that moves the results of ``g-idrn-photo`` by a share to another's."""
     from srcli.layers.mixture import Mixture
 
-    return Mixture([load_model(USUAL_MODEL, network.scale), network], share)
+    return Mixture([load_model(PHOTO_MODEL, network.scale), network], share)
 
 
 def find_weights(model: str, scale: int) -> Path | None:

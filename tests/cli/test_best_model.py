@@ -112,7 +112,7 @@ def test_best_says_what_to_install(srx, photo, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("package")
 def test_strength_is_the_share_of_a_network_of_others(upscaled, photo):
-    faithful, _ = upscaled(photo, "-m g-idrn")
+    faithful, _ = upscaled(photo, "-m g-idrn-photo")
     large, _ = upscaled(photo, "-m realesrgan-x4plus")
     results = {}
     for strength in ("0", "0.25", "1"):

@@ -27,7 +27,6 @@ from srcli.models.weights import (
     DRAWING_MODEL,
     LARGE_MODEL,
     PHOTO_MODEL,
-    USUAL_MODEL,
     default_scale,
     is_mixed,
     shipped_scales,
@@ -36,6 +35,7 @@ from srcli.models.weights import (
 )
 
 AUTO = "auto"
+USUAL_MODEL = "g-idrn"
 BEST = "best"
 AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 0.5}
 """Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it. At x4 a half was preferred
