@@ -43,7 +43,7 @@ def card_line(shift: int) -> str:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     for name, entry in MODELS.items():
-        for scale in shipped_scales(name) if entry.trained else ():
+        for scale in shipped_scales(name) if entry.needs_weights else ():
             shift = largest_shift(name, scale)
             print(f"{name} x{scale}: {shift}", flush=True)
             card = weights_path(name, scale).with_suffix(".toml")

@@ -66,9 +66,11 @@ def main() -> None:
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
-    shown = {name: {} for name in MODELS if not MODELS[name].compared}
+    shown = {name: {} for name in MODELS if not MODELS[name].is_baseline}
     shown |= {
-        name: dict(r.network) for name, r in RECIPES.items() if MODELS[r.model].compared
+        name: dict(r.network)
+        for name, r in RECIPES.items()
+        if MODELS[r.model].is_baseline
     }
     print(
         "\n".join((*HEAD, *(row(name, options) for name, options in shown.items()))),

@@ -139,7 +139,7 @@ def results(*, printed: bool = False) -> list[str]:
                     *["–"] * 3,
                 ]
             )
-    for name in (each for each, entry in MODELS.items() if entry.trained):
+    for name in (each for each, entry in MODELS.items() if entry.needs_weights):
         for card in (each for each in list_models(name)[0]["cards"] if each["file"]):
             lines += model_lines(name, card)
     headings = ("protocol", *SETS, *(f"printed {name}" for name in SETS), "trained by")

@@ -186,7 +186,7 @@ def main() -> None:
         )
     rows = []
     for name in arguments.model or MODELS:
-        if MODELS[name].trained and arguments.scale not in shipped_scales(name):
+        if MODELS[name].needs_weights and arguments.scale not in shipped_scales(name):
             continue
         for text in arguments.tiles.split(","):
             given = None

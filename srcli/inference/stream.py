@@ -360,9 +360,9 @@ def _explain(engine: Engine, tile: _Tile, failure: SrxError | None) -> SrxError:
             f"{tile.job.name}: a tile of {width}x{height} does not fit into memory; "
             "use a smaller --tile"
         )
-    reference = engine.network.reference
-    if isinstance(failure, DefectError) and failure.__cause__ and reference:
-        return plugin_error(f"{tile.job.name}: {reference} fails", failure.__cause__)
+    origin = engine.network.origin
+    if isinstance(failure, DefectError) and failure.__cause__ and origin:
+        return plugin_error(f"{tile.job.name}: {origin} fails", failure.__cause__)
     return failure
 
 

@@ -53,7 +53,7 @@ class Network(nn.Module):
     itself, not only a correction of it, goes through half-precision layers."""
     notes: tuple[str, ...] = ()
     """What was decided when its weights were read, for the user."""
-    reference: str = ""
+    origin: str = ""
     """Code of others: a user's, a name of an installed package, or the software that
     runs it."""
     needs_weights: bool = True

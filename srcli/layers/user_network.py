@@ -34,7 +34,7 @@ class UserNetwork(Network):
     def __init__(self, network: nn.Module, name: str, scale: int | None) -> None:
         super().__init__(scale)
         self.network = network
-        self.reference = name
+        self.origin = name
         self.kind = type(network)
         has_weights = next(network.parameters(), None) is not None
         self.needs_weights = getattr(self.kind, "needs_weights", has_weights)
@@ -59,7 +59,7 @@ class UserNetwork(Network):
         if self.network.training:
             when = " in training"
         raise ModelError(
-            f"{self.reference}: gives {type(out).__name__}{when}, not one tensor"
+            f"{self.origin}: gives {type(out).__name__}{when}, not one tensor"
         )
 
     def _probe(self, scale: int | None) -> None:
@@ -79,7 +79,7 @@ class UserNetwork(Network):
             height = multiple * (math.ceil(max(side, self.minimum) / multiple) | 1)
             x = torch.full((1, COLOURS[colour], height, height + 2 * multiple), 0.5)
             try:
-                with torch.no_grad(), plugin_errors(f"{self.reference}: fails"):
+                with torch.no_grad(), plugin_errors(f"{self.origin}: fails"):
                     out = self._enlarge(x)
             except ModelError as error:
                 errors.append(str(error))
@@ -91,7 +91,7 @@ class UserNetwork(Network):
             if scale:
                 expected = f", not {scale} times as high and wide"
             wrong_shapes.append(
-                f"{self.reference}: gives {tuple(out.shape)} "
+                f"{self.origin}: gives {tuple(out.shape)} "
                 f"for a picture {tuple(x.shape)}{expected}"
             )
         else:

@@ -55,7 +55,7 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
     there and the picture is large.
     """
     if network.opaque:
-        raise ModelError(f"{network.reference}: its work cannot be counted")
+        raise ModelError(f"{network.origin}: its work cannot be counted")
     size = network.padded(height), network.padded(width)
     devices = [META]
     if math.prod(size) <= _LARGEST_COMPUTED:

@@ -39,11 +39,11 @@ class NetworkEntry:
     overlap: int = 16
     whole: int = 0
     holds_colours: bool = False
-    trained: bool = True
+    needs_weights: bool = True
     file: str = ""
 
     @property
-    def compared(self) -> bool:
+    def is_baseline(self) -> bool:
         """True for a network that papers compare with, without shipped weights."""
         return self.target.startswith("baselines.")
 
@@ -85,8 +85,8 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
 
 def name_of(network: Network) -> str:
     """Return the first name in the table of a network's class, or else the class's own."""
-    if network.reference:
-        return network.reference
+    if network.origin:
+        return network.origin
     kind = type(network)
     target = f"{kind.__module__}:{kind.__qualname__}".removeprefix("srcli.models.")
     for name, entry in MODELS.items():

@@ -140,9 +140,9 @@ class ExportedNetwork(Network):
             )
         self.network = program
         self.facts = facts
-        self.reference = "TorchScript"
+        self.origin = "TorchScript"
         if isinstance(program, OnnxProgram):
-            self.reference = "ONNX Runtime"
+            self.origin = "ONNX Runtime"
         self.multiple_of = int(facts["multiple_of"])
         self.minimum = int(facts["minimum"])
         self.edge = int(facts["edge"])

@@ -99,7 +99,7 @@ def load_network(
     cannot be read, fits no network or not the scale, or does not enlarge.
     """
     if exported := load_exported(path):
-        info = WeightsInfo(model=exported.reference, scale=exported.scale)
+        info = WeightsInfo(model=exported.origin, scale=exported.scale)
         choose_scale(path, [KnownNetwork({}, info)], scale)
         return exported, info
     stored = read_weights(path)
@@ -194,7 +194,7 @@ class SpandrelNetwork(Network):
     """A network that spandrel built, for inference."""
 
     edge = 4
-    reference = "spandrel"
+    origin = "spandrel"
 
     def __init__(self, descriptor: Any) -> None:  # noqa: ANN401 - of an optional library
         super().__init__()

@@ -52,7 +52,7 @@ def weights_path(name: str, scale: int) -> Path:
 def shipped_scales(name: str) -> tuple[int, ...]:
     """Return the scales at which a model can be used as installed."""
     entry = find_entry(name)
-    if not entry.trained:
+    if not entry.needs_weights:
         return entry.scales
     return tuple(scale for scale in entry.scales if weights_path(name, scale).is_file())
 
@@ -112,7 +112,7 @@ def load_model(
             network = build_network(code, scale=scale or None).eval()
         else:
             network = build_network(model, scale=scale or 4).eval()
-    if network.reference and network.needs_weights:
+    if network.origin and network.needs_weights:
         raise ModelError(
             f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "
             f"--data PHOTOS --out RUN, then give -m {model}@RUN/best.safetensors"
@@ -161,7 +161,7 @@ def find_weights(model: str, scale: int) -> Path | None:
     if code or file:
         return file
     entry = find_entry(model, scale)
-    if not (entry.trained and entry.target):
+    if not (entry.needs_weights and entry.target):
         return None
     path = weights_path(model, scale)
     if entry.file and not path.is_file():

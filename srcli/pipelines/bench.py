@@ -204,7 +204,7 @@ def _load_network(
     allow_code(code)
     lacks_weights = (
         model in MODELS
-        and find_entry(model, scale).trained
+        and find_entry(model, scale).needs_weights
         and scale not in shipped_scales(model)
     )
     if weights and not lacks_weights:

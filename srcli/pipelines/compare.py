@@ -68,7 +68,7 @@ def compare(
     if not models:
         models = []
         for name, entry in MODELS.items():
-            if (entry.file or not entry.compared) and scale in shipped_scales(name):
+            if (entry.file or not entry.is_baseline) and scale in shipped_scales(name):
                 models.append(name)
     rows: Rows = {part: {} for part in parts or choose_parts(pixels)}
     regions = []

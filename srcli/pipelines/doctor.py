@@ -37,7 +37,7 @@ def describe_installation() -> dict[str, str]:
             installed.append(f"{name} {distribution.version}")
     weights = []
     for name, entry in MODELS.items():
-        scales = shipped_scales(name) if entry.trained else ()
+        scales = shipped_scales(name) if entry.needs_weights else ()
         if scales:
             weights.append(f"{name} x{' x'.join(map(str, scales))}")
     data = os.environ.get("SRX_DATA", "")

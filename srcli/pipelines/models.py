@@ -46,7 +46,7 @@ def baselines_without_weights() -> list[str]:
     """Return the names of networks to compare with that have no weights here."""
     names = []
     for name, entry in MODELS.items():
-        if entry.compared and not shipped_scales(name):
+        if entry.is_baseline and not shipped_scales(name):
             names.append(name)
     return names
 
@@ -95,7 +95,7 @@ def list_models(
     if entry.target and scale is None:  # code of users may have but one
         scales = entry.scales
     for form_scale in scales:
-        if form_scale and entry.trained:
+        if form_scale and entry.needs_weights:
             path = weights_path(name, form_scale)
             if path.is_file():
                 forms.append((*load_network(path), path))
@@ -129,7 +129,7 @@ def _describe_model(
     scales = []
     untrained = []
     for form_network, form_info, file in forms:
-        if not file and entry.trained and form_network.needs_weights:
+        if not file and entry.needs_weights and form_network.needs_weights:
             untrained.append(form_info.scale)
         else:
             scales.append(form_info.scale)

@@ -114,7 +114,7 @@ class StepContext:
         if self.numerics.compile:
             return torch.compile(self.network)
         # Code of users may do more in Python than a graph repeats.
-        if not self.numerics.graphs or self.network.reference:
+        if not self.numerics.graphs or self.network.origin:
             return self.network
         for module in self.network.modules():
             # Graphs are recorded after trial passes, which would count in statistics of

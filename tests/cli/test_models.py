@@ -88,7 +88,7 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
     lines = result.out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = [line.split()[0] if line.split() else "" for line in lines]
-    shown = {name: entry for name, entry in MODELS.items() if not entry.compared}
+    shown = {name: entry for name, entry in MODELS.items() if not entry.is_baseline}
     text = " ".join(result.out.split())
     unavailable = ", ".join(name for name in MODELS if name not in shown)
     assert f"without weights here: {unavailable}. 'srx models --all' shows" in text
@@ -116,7 +116,7 @@ def test_the_list_has_a_line_for_every_model_and_scale(srx, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, entry in MODELS.items() if not entry.compared]
+    "name", [n for n, entry in MODELS.items() if not entry.is_baseline]
 )
 def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(
     listed, name
@@ -126,7 +126,7 @@ def test_every_model_has_a_card_for_each_scale_and_a_recipe_if_it_is_trained(
     assert tuple(map(itemgetter("scale"), model["cards"])) == entry.scales
     assert tuple(model["scales"]) == shipped_scales(name)
     assert sorted(model["scales"] + model["untrained"]) == list(entry.scales)
-    assert bool(model["recipes"]) == entry.trained
+    assert bool(model["recipes"]) == entry.needs_weights
     assert model["tile"] == entry.tile
     assert "scale" not in model["network"]["options"]
     for card in filter(itemgetter("file"), model["cards"]):

@@ -16,7 +16,7 @@ def test_every_entry_describes_itself_and_its_tiles(name):
     assert 0 <= 2 * entry.overlap < entry.tile
     with torch.device("meta"):
         parameters = list(build_network(name, scale=entry.scales[0]).parameters())
-    assert entry.trained == bool(parameters)
+    assert entry.needs_weights == bool(parameters)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def pack_convolutions(network: nn.Module) -> bool:
             module.__class__ = PackedConv2d
             module.slope = None  # type: ignore[assignment]
             module.packed = {}  # type: ignore[assignment]
-    if not getattr(network, "reference", ""):
+    if not getattr(network, "origin", ""):
         for module in network.modules():
             if isinstance(module, nn.Sequential):
                 _absorb_activations(module)

@@ -206,7 +206,7 @@ def to_deployed(
     state of the network as it is trained, and the options that it was built with.
     """
     # code of users has one form, and may not be copied while it is trained
-    if network.reference:
+    if network.origin:
         return dict(tensors), dict(options)
     twin = copy.deepcopy(network)
     twin.load_state_dict(tensors)
