@@ -276,7 +276,7 @@ def test_evaluating_measures_all_others(srx, break_at, request, seam):
         request.getfixturevalue("broken_engine")
     else:
         names = {"read": "run.read_pair", "write": "report.write_photograph"}
-        break_at(EVALUATE + names.get(seam, "run.measure"))
+        break_at(EVALUATE + names.get(seam, "run.measure_metric"))
     command = "eval -m bicubic -s 2 --data in --metrics psnr --no-cost --json -"
     result = srx(command, "--save-images out", code=1)
     assert "Traceback" not in result.err

@@ -133,7 +133,7 @@ def test_what_is_timed_is_what_users_get(monkeypatch):
     ],
 )
 def test_a_busy_machine_is_noticed(monkeypatch, load, slowest, signs):
-    monkeypatch.setattr("srcli.pipelines.bench.processors", lambda: 2)
+    monkeypatch.setattr("srcli.pipelines.bench.processor_count", lambda: 2)
     speed = {"median_seconds": 1.0, "slowest_seconds": slowest}
     note = busy_note(load, [speed])
     assert (note is None) == (not signs)
