@@ -180,7 +180,7 @@ class UpscaleOptions:
         return chains[-1]
 
     def largest_steps(self, height: int, width: int) -> tuple[int, ...]:
-        """Return the steps for a photograph by the model that makes the most of it."""
+        """Return the steps for a photograph by the network with the largest that it may get."""
         model = self.model_for_photograph("blocks") if self.auto else self.model
         return self.steps(model, height, width)
 
@@ -189,7 +189,7 @@ class UpscaleOptions:
         return self.model if condition in ("", "clean", "drawing") else worn
 
     def model_for_photograph(self, condition: str) -> str:
-        """Return the same for a photograph, of which ``best`` has more to say."""
+        """Return the model for a photograph, for which ``best`` has networks of its own."""
         if self.best and condition == "drawing":
             return DRAWING_MODEL
         if self.best and condition != "clean":
