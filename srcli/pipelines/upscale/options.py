@@ -184,9 +184,12 @@ class UpscaleOptions:
         model = self.model_for_photograph("blocks") if self.auto else self.model
         return self.steps(model, height, width)
 
-    def model_for(self, condition: str, worn: str = PHOTO_MODEL) -> str:
-        """Return the model for what a picture has gone through; "" where nobody has looked."""
-        return self.model if condition in ("", "clean", "drawing") else worn
+    def model_for(self, condition: str, degraded: str = PHOTO_MODEL) -> str:
+        """Return the model for what a picture has gone through; "" where nobody has looked.
+
+        ``degraded`` is that for pictures with blocks, blur or noise.
+        """
+        return self.model if condition in ("", "clean", "drawing") else degraded
 
     def model_for_photograph(self, condition: str) -> str:
         """Return the model for a photograph, for which ``best`` has networks of its own."""
