@@ -48,16 +48,11 @@ def make_engine(
     from srcli.inference.engine import TorchEngine
     from srcli.inference.fusing.allocator import keep_freed_memory
     from srcli.inference.fusing.convolutions import fuse
-    from srcli.layers.mixture import Mixture
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
     if not (options.plain or whole_pictures):
-        if isinstance(network, Mixture):
-            members = [fuse(member, device, half) for member in network.members]
-            network = Mixture(members, network.share)
-        else:
-            network = fuse(network, device, half)
+        network = fuse(network, device, half)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
     return TorchEngine(

@@ -52,9 +52,7 @@ class RasterBatch:
             result = batch.result()
             finite &= result.finite
             for bands, rgb in zip(bands_of_tiles, result.tiles, strict=True):
-                bands.update(
-                    zip(group, engine.choose_layout_by_pixels(rgb, group), strict=True)
-                )
+                bands.update(zip(group, engine.choose_bands(rgb, group), strict=True))
         tiles = []
         for number, bands in enumerate(bands_of_tiles):
             for band in engine.interpolated:
@@ -168,7 +166,7 @@ class RasterEngine:
                 [tile[:, :, columns] for tile in units], measured, positions
             )
 
-    def choose_layout_by_pixels(self, rgb: Tensor, group: Sequence[int]) -> Tensor:
+    def choose_bands(self, rgb: Tensor, group: Sequence[int]) -> Tensor:
         """Return the bands of a group, of what the network made of it."""
         if len(group) == 3 and not self.gray:
             return rgb

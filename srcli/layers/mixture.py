@@ -26,10 +26,13 @@ class Mixture(Network):
         self.register_buffer("share", torch.as_tensor(share))
         self.scale = members[0].scale
         self.multiple_of = math.lcm(*(member.multiple_of for member in members))
-        for name in ("minimum", "edge", "pools_globally", "tile_step"):
-            setattr(self, name, max(getattr(member, name) for member in members))
-        for name in ("tiles", "fp16", "bf16"):
-            setattr(self, name, all(getattr(member, name) for member in members))
+        self.minimum = max(member.minimum for member in members)
+        self.edge = max(member.edge for member in members)
+        self.tile_step = max(member.tile_step for member in members)
+        self.pools_globally = any(member.pools_globally for member in members)
+        self.tiles = all(member.tiles for member in members)
+        self.fp16 = all(member.fp16 for member in members)
+        self.bf16 = all(member.bf16 for member in members)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         start, end = (widened(member(x)) for member in self.members)

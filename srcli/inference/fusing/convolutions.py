@@ -12,6 +12,7 @@ from srcli.inference.fusing.g_idrn import merge_layers
 from srcli.inference.fusing.strips import use_strips
 from srcli.layers import onednn
 from srcli.layers.convolution import HalfConv2d, PackedConv2d
+from srcli.layers.mixture import Mixture
 from srcli.models.g_idrn import GIDRN
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ def fuse(network: Network, device: torch.device, half: torch.dtype | None) -> Ne
 
     ``half`` is the type of its forward pass; None for fp32.
     """
+    if isinstance(network, Mixture):
+        members = [fuse(member, device, half) for member in network.members]
+        return Mixture(members, network.share)
     fused = network.for_inference()
     if device.type == "cpu":
         pack_convolutions(fused)

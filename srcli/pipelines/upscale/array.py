@@ -28,7 +28,12 @@ from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
-from srcli.pipelines.upscale.options import UpscaleOptions, file_of_model
+from srcli.pipelines.upscale.options import (
+    AUTO,
+    BEST,
+    UpscaleOptions,
+    file_of_model,
+)
 from srcli.pipelines.upscale.photographs import choose_model, open_photograph
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
@@ -137,7 +142,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         denoise=denoise,
         value_range=value_range,
     )
-    if strength and model != PHOTO_MODEL and not is_mixed(model):
+    has_strength = model in (AUTO, BEST, PHOTO_MODEL) or is_mixed(model)
+    if strength and not has_strength:
         engine = replace(engine, strength=0.0)
     options = UpscaleOptions(
         model=model,

@@ -415,9 +415,9 @@ def _find_difference(
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
     if options.auto:  # looks at pixels, but not at those of its own choices
-        # of photographs ``best`` makes something else
-        is_trusted = not options.best or open_photograph(item, options) is None
-        is_same = record.auto and is_trusted
+        is_same = record.auto
+        if is_same and options.best:  # which makes something else of photographs
+            is_same = open_photograph(item, options) is None
         is_same = is_same or record.model == look_for_model(item, options)
     elif record.weights and record.weights == provenance.weights:
         is_same = True  # maybe by another name
