@@ -117,6 +117,11 @@ is never replaced without --overwrite.
     type=Choice(["bicubic", "area"]),
     help="Make results, shrunk by this kernel, agree with inputs; not for JPEGs.",
 )
+@option(
+    "--wrap",
+    type=Choice(["x", "y", "both"]),
+    help="Borders that meet: x of 360-degree panoramas, both of textures.",
+)
 @heading("Input and output")
 @option(
     "-o",
@@ -433,6 +438,7 @@ def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
         fit=option_values["fit"] or UNBOUNDED,
         format=output_format,
         suffix=option_values["suffix"] or "",
+        wrap=option_values["wrap"] or "",
         raster=raster,
         engine=fill(EngineOptions, back_project=option_values["back_project"] or ""),
     )

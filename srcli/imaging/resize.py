@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.arrays import Array, Bools
+from srcli.ports.image import Wrap
 
 STRIP = 1 << 18
 """Values processed in float64 at a time."""
@@ -45,11 +46,12 @@ def cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=256)
 def taps(
-    length: int, out_length: int, scale: Fraction
+    length: int, out_length: int, scale: Fraction, *, wraps: bool = False
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Compute the input samples and weights of each output sample along one axis.
 
-    The scale is that of output samples per input sample. Returned are indices
+    The scale is that of output samples per input sample. Beyond the ends of the axis
+    lies its mirror image, or with ``wraps`` its other end. Returned are indices
     (out_length, K) into the input axis and weights (out_length, K) that sum to 1.
     """
     stretch = float(scale) if scale < 1 else 1.0
@@ -59,7 +61,8 @@ def taps(
     positions = np.floor(centre - width / 2)[:, None] + np.arange(count)[None, :]
     weights = stretch * cubic(stretch * (centre[:, None] - positions))
     weights /= weights.sum(axis=1, keepdims=True)
-    indices = mirrored(positions.astype(np.int64) - 1, length)
+    indices = positions.astype(np.int64) - 1
+    indices = np.mod(indices, length) if wraps else mirrored(indices, length)
     used = np.any(weights != 0, axis=0)
     indices, weights = indices[:, used], weights[:, used]
     for array in (indices, weights):
@@ -67,12 +70,12 @@ def taps(
     return indices, weights
 
 
-def resize(image: Array, scale: float | Fraction) -> Array:
+def resize(image: Array, scale: float | Fraction, wrap: Wrap = "") -> Array:
     """Resize (H, W) or (H, W, C) as MATLAB's ``imresize(image, scale, 'bicubic')`` does.
 
     Any real dtype is kept: integers are rounded and clipped after each pass, floats are
     computed in float64. The scale is output pixels per input pixel, a ``Fraction`` for
-    1/3.
+    1/3. With ``wrap`` the picture goes on at its opposite border, and is not mirrored.
     """
     exact = Fraction(scale).limit_denominator(10_000)
     if image.ndim not in (2, 3) or 0 in image.shape or exact <= 0:
@@ -80,15 +83,25 @@ def resize(image: Array, scale: float | Fraction) -> Array:
             f"expected a picture, (H, W) or (H, W, C), not {image.shape} by {scale}"
         )
     height, width = (math.ceil(side * exact) for side in image.shape[:2])
-    return _resize_axis(_resize_axis(image, height, 0, exact), width, 1, exact)
+    return _resize_axes(image, (height, width), wrap, exact)
+
+
+def _resize_axes(
+    image: Array, size: tuple[int, int], wrap: Wrap, scale: Fraction | None = None
+) -> Array:
+    """Resize both axes, by a scale or to a size."""
+    height, width = size
+    taller = _resize_axis(image, height, 0, scale, wraps=wrap in ("y", "both"))
+    return _resize_axis(taller, width, 1, scale, wraps=wrap in ("x", "both"))
 
 
 def _resize_axis(
-    image: Array, out_length: int, axis: int, scale: Fraction | None = None
+    image: Array, out_length: int, axis: int, scale: Fraction | None, *, wraps: bool
 ) -> Array:
     # By strips of rows: whole pictures in float64 would take ten times their size.
     length = image.shape[axis]
-    indices, weights = taps(length, out_length, scale or Fraction(out_length, length))
+    scale = scale or Fraction(out_length, length)
+    indices, weights = taps(length, out_length, scale, wraps=wraps)
     shape = list(image.shape)
     shape[axis] = out_length
     out = np.empty(shape, image.dtype)
@@ -197,14 +210,14 @@ UNBOUNDED = Box()
 """No bounds."""
 
 
-def shrink(image: Array, size: tuple[int, int]) -> Array:
+def shrink(image: Array, size: tuple[int, int], wrap: Wrap = "") -> Array:
     """Resize (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
 
-    Any real dtype is kept, as is the range of the values.
+    Any real dtype is kept, as is the range of the values. ``wrap`` is that of ``resize``.
     """
     if image.shape[:2] == size:
         return image
-    smaller = _resize_axis(_resize_axis(image, size[0], axis=0), size[1], axis=1)
+    smaller = _resize_axes(image, size, wrap)
     # Bicubic overshoots: what was clear, opaque or white all around must stay exactly
     # so.
     return np.clip(smaller, image.min(), image.max())

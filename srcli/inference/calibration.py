@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from srcli.inference.tiling import read_mirrored
+from srcli.inference.tiling import read_with_edge
 from srcli.ports.image import Source, TileGrid, Window
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | N
         return None
     windows = sample(grid.height, grid.width)
     most = len(windows)
-    pictures = _read_valid(source, grid.edge, windows, most)
+    pictures = _read_valid(source, grid, windows, most)
     if 2 * len(pictures) < most:
         # A flight along a road, a turned swath: look closer, there is little between
         # nodata.
         windows = sample(grid.height, grid.width, most=CANDIDATE_WINDOWS, share=1.0)
-        closer = _read_valid(source, grid.edge, windows, most)
+        closer = _read_valid(source, grid, windows, most)
         pictures = max(pictures, closer, key=len)
     while pictures:
         try:
@@ -73,14 +73,14 @@ def sample(
 
 
 def _read_valid(
-    source: Source, edge: int, windows: list[Window], most: int
+    source: Source, grid: TileGrid, windows: list[Window], most: int
 ) -> list[NDArray[Any]]:
     """Read windows that hold a valid pixel: all of them, or so many spread evenly over them."""
     pictures: list[NDArray[Any]] = []
     seen = 0
     stride = 1
     for window in windows:
-        pixels = read_mirrored(source, window, edge)
+        pixels = read_with_edge(source, window, grid)
         if pixels is None:
             continue
         if seen % stride == 0:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from srcli.errors import DefectError, InferenceError, SrxError, one_file
 from srcli.imaging.arrays import empty_array, release
 from srcli.inference.calibration import calibrate
-from srcli.inference.tiling import read_mirrored
+from srcli.inference.tiling import read_with_edge
 from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.recipes.plugins import plugin_error
@@ -265,7 +265,7 @@ def _tiles(engine: Engine, job: ImageJob) -> Iterator[_Tile]:
 
     def read(cell: tuple[int, int, Window]) -> _Tile:
         row, column, window = cell
-        return _Tile(job, row, column, read_mirrored(job.source, window, grid.edge))
+        return _Tile(job, row, column, read_with_edge(job.source, window, grid))
 
     if job.error is not None:
         return
@@ -396,7 +396,7 @@ def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) ->
 
 
 def _write_inner(job: ImageJob, scale: int, top: int, rows: NDArray[Any]) -> None:
-    """Write rows without the pixels that mirror the image."""
+    """Write rows without the edge that surrounds the image."""
     edge = job.grid.edge * scale
     bottom = (job.grid.height - job.grid.edge) * scale
     if edge:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import UsageError
-from srcli.ports.image import Source, TileGrid, Window
+from srcli.ports.image import Source, TileGrid, Window, Wrap
 
 TRIM = 0.25
 """Share of the overlap, at each of its ends, where the tile whose border is near gets
@@ -27,7 +28,7 @@ class Tiling:
     overlap: int
     """Pixels that neighbouring tiles share at least, below half the tile."""
     edge: int = 0
-    """Mirrored around the image while it is enlarged."""
+    """Pixels mirrored around the image while it is enlarged."""
     step: int = 1
     """Tiles begin on multiples of it, as far as they are large enough; above 1 the
     engine gets their positions."""
@@ -59,10 +60,16 @@ class Tiling:
             step=step,
         )
 
-    def padded_grid(self, height: int, width: int) -> TileGrid:
-        """Cut an image of ``height`` x ``width`` pixels with its mirrored edge."""
-        rim = 2 * self.edge
-        return replace(self.grid(height + rim, width + rim), edge=self.edge)
+    def padded_grid(self, height: int, width: int, wrap: Wrap = "") -> TileGrid:
+        """Cut an image of ``height`` x ``width`` pixels with its edge.
+
+        Where it goes on at its opposite border, the edge is as wide as the overlap.
+        """
+        edge = self.edge
+        if wrap:
+            edge = max(edge, self.overlap)
+        grid = self.grid(height + 2 * edge, width + 2 * edge)
+        return replace(grid, edge=edge, wrap=wrap)
 
 
 def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
@@ -191,13 +198,41 @@ def _rise(
     return t * t * (3.0 - 2.0 * t)
 
 
-def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | None:
-    """Read a window of an image with ``edge`` pixels of its mirror image on each of its sides.
+def read_with_edge(
+    source: Source, window: Window, grid: TileGrid
+) -> NDArray[Any] | None:
+    """Read a window of a grid: of the image, and of the edge that surrounds it.
 
-    None where it holds no valid pixel.
+    The edge mirrors the image, or goes on at its opposite border. None where the window
+    holds no valid pixel.
     """
-    rows = _mirrored(window.top - edge, window.height, source.height)
-    columns = _mirrored(window.left - edge, window.width, source.width)
+    top = window.top - grid.edge
+    left = window.left - grid.edge
+    row_pieces = [_mirrored(top, window.height, source.height)]
+    column_pieces = [_mirrored(left, window.width, source.width)]
+    mirrored = partial(_read_pixels, source, row_pieces[0], column_pieces[0])
+    if not grid.wrap:
+        return mirrored()
+    if grid.wrap in ("y", "both"):
+        row_pieces = _wrapped(top, window.height, source.height)
+    if grid.wrap in ("x", "both"):
+        column_pieces = _wrapped(left, window.width, source.width)
+    strips = []
+    for rows in row_pieces:
+        strip = []
+        for columns in column_pieces:
+            pixels = _read_pixels(source, rows, columns)
+            if pixels is None:  # nothing lies at the opposite border
+                return mirrored()
+            strip.append(pixels)
+        strips.append(np.concatenate(strip, axis=1))
+    return np.concatenate(strips)
+
+
+def _read_pixels(
+    source: Source, rows: NDArray[np.intp], columns: NDArray[np.intp]
+) -> NDArray[Any] | None:
+    """Read pixels of some rows and columns, which may come in any order and repeatedly."""
     # what is mirrored is no more valid than the rest
     inside = Window(
         top=int(rows.min()),
@@ -208,11 +243,17 @@ def read_mirrored(source: Source, window: Window, edge: int) -> NDArray[Any] | N
     pixels = source.read(inside)
     down = rows[-1] - rows[0] + 1
     across = columns[-1] - columns[0] + 1
-    if pixels is None or (down, across) == (window.height, window.width):
+    if pixels is None or (down, across) == (len(rows), len(columns)):
         return pixels
-    mirrored: NDArray[Any]
-    mirrored = pixels[np.ix_(rows - inside.top, columns - inside.left)]
-    return mirrored
+    chosen: NDArray[Any]
+    chosen = pixels[np.ix_(rows - inside.top, columns - inside.left)]
+    return chosen
+
+
+def _wrapped(start: int, length: int, axis_length: int) -> list[NDArray[np.intp]]:
+    """Return the pixels of an axis in a stretch of its repetitions, cut where each begins."""
+    positions = np.arange(start, start + length) % axis_length
+    return np.split(positions, np.flatnonzero(positions[1:] == 0) + 1)
 
 
 def _mirrored(start: int, length: int, axis_length: int) -> NDArray[np.intp]:

@@ -8,10 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Wrap = Literal["", "x", "y", "both"]
+"""Axes along which an image goes on at its opposite border: ``x`` for panoramas of 360
+degrees, ``both`` for textures that are laid side by side; "" for none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,9 @@ class TileGrid:
     """Above 1 the engine gets the positions of tiles; where tiles are large enough,
     they begin on multiples of it."""
     edge: int = 0
-    """Of the pixels on each side, so many mirror the image; the output is without
-    them."""
+    """Of the pixels on each side, so many mirror the image, or go on at its opposite
+    border; the output is without them."""
+    wrap: Wrap = ""
 
     @property
     def count(self) -> int:

@@ -16,7 +16,7 @@ from torch import nn
 
 from srcli.inference.engine import BatchResult
 from srcli.inference.stream import ArraySource, ImageJob, array_job, run_stream
-from srcli.inference.tiling import Tiling, read_mirrored
+from srcli.inference.tiling import Tiling, read_with_edge
 from srcli.layers.network import Network
 from srcli.ports.image import Window
 from tests.fixtures.engines import cpu_engine, random_levels, repeated
@@ -310,15 +310,21 @@ def test_images_without_a_step_share_a_batch_and_need_no_positions():
     ],
 )
 @pytest.mark.parametrize("edge", [1, 4])
-def test_windows_are_those_of_the_padded_picture(height, width, edge):
+@pytest.mark.parametrize("wrap", ["", "x", "y", "both"])
+def test_windows_are_those_of_the_padded_picture(height, width, edge, wrap):
     pixels = random_levels(height, width, 3)
-    margins = (edge, edge)
-    padded = np.pad(pixels, (margins, margins, (0, 0)), mode="symmetric")
+    down = ((edge, edge), (0, 0), (0, 0))
+    across = ((0, 0), (edge, edge), (0, 0))
+    padded = np.pad(pixels, down, mode="wrap" if wrap in ("y", "both") else "symmetric")
+    padded = np.pad(
+        padded, across, mode="wrap" if wrap in ("x", "both") else "symmetric"
+    )
+    tiling = Tiling(tile=8, overlap=0, edge=edge)
+    grid = tiling.padded_grid(height, width, wrap)
     for top, start in np.ndindex(padded.shape[:2]):
         expected = padded[top : top + 3, start : start + 1]
         window = Window(top=top, left=start, height=len(expected), width=1)
-        mirrored = read_mirrored(ArraySource(pixels), window, edge)
-        assert_array_equal(mirrored, expected)
+        assert_array_equal(read_with_edge(ArraySource(pixels), window, grid), expected)
 
 
 class Darkening(Network):

@@ -38,6 +38,7 @@ from srcli.pipelines.upscale.photographs import choose_model, open_photograph
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.ports.image import Wrap
 from srcli.ports.progress import Progress, Task
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     strength: float | None = None,
     denoise: float = 1.0,
     keep_hidden: bool = False,
+    wrap: Wrap = "",
     device: str = "auto",
     precision: Precision = "auto",
     value_range: int | None = None,
@@ -102,6 +104,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             ``back_project``.
         keep_hidden: Keep colours that alpha hides, where it is data such as gloss or
             height; else they are replaced by those around them.
+        wrap: ``x``, ``y`` or ``both``: the picture goes on at its opposite border, as a
+            panorama of 360 degrees (x) or a texture (both) does.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         value_range: White, 1 or 255, inside the network of a weights file of other
@@ -128,6 +132,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         raise UsageError(
             f"precision={precision!r}: give one of {', '.join(get_args(Precision))}"
         )
+    if wrap not in get_args(Wrap):
+        raise UsageError(f"wrap={wrap!r}: give x, y or both")
     model = model_text(model)
     scale = _check_whole_number("scale", scale, 1)
     tile = _check_whole_number("tile", tile, 1)
@@ -151,6 +157,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         tile=tile,
         overlap=overlap,
         keep_hidden=keep_hidden,
+        wrap=wrap,
         engine=engine,
     )
     if isinstance(picture, np.ndarray):
@@ -222,7 +229,7 @@ def _enlarge(
     for scale in options.steps(model, height, width):
         pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
-        grid = tiling.padded_grid(height, width)
+        grid = tiling.padded_grid(height, width, options.wrap)
         passes.append((pool, grid))
         tiles += len(grid.tops) * len(grid.lefts)
         height *= scale
@@ -233,7 +240,9 @@ def _enlarge(
     for number, (pool, grid) in enumerate(passes, 1):
         if number == len(passes):
             final_size = size
-        prepared = prepare(photograph, keep_hidden=options.keep_hidden)
+        prepared = prepare(
+            photograph, keep_hidden=options.keep_hidden, wrap=options.wrap
+        )
         pixels = prepared.pixels
         image_job, enlarged = array_job(
             pixels, grid, name="picture", scale=pool.network.scale

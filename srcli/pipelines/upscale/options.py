@@ -33,6 +33,7 @@ from srcli.models.weights import (
     split_model,
     weights_path,
 )
+from srcli.ports.image import Wrap
 
 AUTO = "auto"
 USUAL_MODEL = "g-idrn"
@@ -124,6 +125,8 @@ class UpscaleOptions:
     """Inputs may be URLs, and rasters may have parts on the network."""
     keep_hidden: bool = False
     """Colours of photographs stay where alpha hides them."""
+    wrap: Wrap = ""
+    """Axes along which pictures go on at their opposite border."""
     fit: Box = UNBOUNDED
     """Photographs that become larger than this are resized to fit into it."""
     size: Box | Fraction | None = None
@@ -229,6 +232,7 @@ class UpscaleOptions:
             "quality": self.quality,
             "mosaic": self.mosaic,
             "keep_hidden": self.keep_hidden,
+            "wrap": self.wrap,
             "bands": raster.bands,
             "rgb": raster.rgb,
             "range": raster.values != "auto" and raster.values,

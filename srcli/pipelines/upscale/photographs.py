@@ -183,7 +183,8 @@ class PhotographUpscaler:
         return pool.engine(bits), tiling
 
     def _prepare(self, photograph: Photograph) -> PreparedPhotograph:
-        return prepare(photograph, keep_hidden=self.options.keep_hidden)
+        options = self.options
+        return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
         """Upscale photographs, then animations whose output holds all frames; return the rasters.
@@ -313,10 +314,11 @@ class PhotographUpscaler:
             with self.reporter.guard(item):
                 item.make_folder()
                 pixels = job.prepared.pixels
+                height, width = pixels.shape[:2]
                 _, scale = job.passes[0]
                 image_job, job.enlarged = array_job(
                     pixels,
-                    tiling.padded_grid(*pixels.shape[:2]),
+                    tiling.padded_grid(height, width, self.options.wrap),
                     name=str(item.source),
                     scale=scale,
                     folder=item.target.parent,
@@ -357,7 +359,8 @@ class PhotographUpscaler:
             stored = read_frames(replace(picture, metadata=metadata))
             for index, (photograph, duration, plays) in enumerate(stored):
                 prepared = self._prepare(photograph)
-                grid = tiling.padded_grid(*prepared.pixels.shape[:2])
+                height, width = prepared.pixels.shape[:2]
+                grid = tiling.padded_grid(height, width, self.options.wrap)
                 image_job, enlarged = array_job(
                     prepared.pixels, grid, name=str(item.source), scale=scale
                 )

@@ -208,6 +208,7 @@ def _fingerprint(
         "version": srcli.__version__,
         "input": states,
         "scale": options.scale,
+        "wrap": options.wrap,
         "classes": layout.classes,
         "bands": [*layout.bands, layout.alpha, layout.soft_alpha],
         "rgb": layout.groups,

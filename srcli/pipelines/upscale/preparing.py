@@ -13,7 +13,7 @@ from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize, shrink, shrink_mask
-from srcli.ports.image import are_units
+from srcli.ports.image import Wrap, are_units
 
 HIDDEN_COLOURS = (
     "colours that alpha hides are replaced by those around them; --keep-hidden keeps them, where "
@@ -37,6 +37,7 @@ class PreparedPhotograph:
     """Values of a float photograph that became 0 and 1 in ``pixels``; None for integers."""
     holes: Array | None
     """(H, W): True for pixels that are not finite; None where all are."""
+    wrap: Wrap = ""
 
     def finish(
         self, enlarged: Array, size: tuple[int, int] | None = None
@@ -48,7 +49,7 @@ class PreparedPhotograph:
         height, width = self.pixels.shape[:2]
         scale = len(enlarged) // height
         size = size or (enlarged.shape[0], enlarged.shape[1])
-        enlarged = shrink(enlarged, size)
+        enlarged = shrink(enlarged, size, self.wrap)
         if self.value_range is not None:
             low, high = self.value_range
             enlarged = enlarged * np.float32(high - low) + np.float32(low)
@@ -58,7 +59,8 @@ class PreparedPhotograph:
             enlarged[shrink_mask(holes, size)] = np.nan
         alpha = self.alpha
         if alpha is not None:
-            alpha = shrink(enlarge_alpha(alpha, scale), size)
+            alpha = enlarge_alpha(alpha, scale, self.wrap)
+            alpha = shrink(alpha, size, self.wrap)
         pixel_map = PixelMap(before=(height, width), after=size)
         metadata, _ = fit_metadata(self.metadata, pixel_map)
         if enlarged.shape[2] < self.channels:
@@ -66,10 +68,13 @@ class PreparedPhotograph:
         return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
 
 
-def prepare(photograph: Photograph, *, keep_hidden: bool = False) -> PreparedPhotograph:
+def prepare(
+    photograph: Photograph, *, keep_hidden: bool = False, wrap: Wrap = ""
+) -> PreparedPhotograph:
     """Prepare a photograph for a network: map floats to [0, 1], replace hidden colours.
 
-    With ``keep_hidden`` colours that alpha hides stay.
+    With ``keep_hidden`` colours that alpha hides stay; with ``wrap`` the photograph goes
+    on at its opposite border.
     """
     pixels = photograph.pixels
     alpha = photograph.alpha
@@ -107,13 +112,14 @@ def prepare(photograph: Photograph, *, keep_hidden: bool = False) -> PreparedPho
         warnings=tuple(warnings),
         value_range=value_range,
         holes=holes,
+        wrap=wrap,
     )
 
 
-def enlarge_alpha(alpha: Array, scale: int) -> Array:
+def enlarge_alpha(alpha: Array, scale: int, wrap: Wrap = "") -> Array:
     """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
     if not alpha.size or alpha.min() == alpha.max():
         height, width = alpha.shape
         return np.full((height * scale, width * scale), alpha.flat[0], alpha.dtype)
     # bicubic overshoots: opaque and clear areas must stay exactly so
-    return np.clip(resize(alpha, scale), alpha.min(), alpha.max())
+    return np.clip(resize(alpha, scale, wrap), alpha.min(), alpha.max())

@@ -72,10 +72,12 @@ class CalibratingStep:
         plan = self.plan
         raster_engine = make_raster_engine(plan, pool)
         engine = raster_engine.engine
+        options = plan.options
         tiling = choose_tiling(
-            plan.options.model, pool.network, plan.options.tile, plan.options.overlap
+            options.model, pool.network, options.tile, options.overlap
         )
-        grid = tiling.padded_grid(plan.window.height, plan.window.width)
+        window = plan.window
+        grid = tiling.padded_grid(window.height, window.width, options.wrap)
         with plan.open(grid.tile_height) as source:
             tensors = calibrate(raster_engine, source, grid)
         statistics = None
@@ -113,7 +115,9 @@ class MakingStep:
         """The tiles; a header may claim more pixels than fit into memory as a grid."""
         assert self.calibration is not None
         window = self.plan.window
-        return self.calibration.tiling.padded_grid(window.height, window.width)
+        tiling = self.calibration.tiling
+        wrap = self.plan.options.wrap
+        return tiling.padded_grid(window.height, window.width, wrap)
 
     @property
     def tiles_across(self) -> int:
@@ -208,7 +212,11 @@ class MakingStep:
         span = self.plan.parts.span(number)
         top = span.start // scale
         bottom = -(-span.stop // scale)
-        if self.calibration is not None:
+        wraps_down = self.plan.options.wrap in ("y", "both")
+        if self.calibration is not None and wraps_down:
+            top = 0
+            bottom = source.height
+        elif self.calibration is not None:
             grid = self.grid
             rows = self.tile_rows(range(number, number + 1))
             top = max(grid.tops[rows.start] - grid.edge, 0)
