@@ -85,8 +85,13 @@ class Blender:
         self._pieces: list[tuple[int, Tensor]] = []
         """Finished pixels (h, W, C) of the row of tiles, each with its first output
         row."""
-        self._left: Tensor | None = None
-        """Ramp of the tile to the left."""
+        self._left: Tensor | float = 0.0
+        """Ramp of the tile to the left; a number where that is blank."""
+        self._has_ramp_above = [False] * len(self._columns)
+        """For each column of tiles, if ``_above`` holds anything but zeros."""
+        blank_pixel = encoder.encode(torch.zeros((channels, 1, 1), device=self.device))
+        self._blank_pixel = blank_pixel.permute(1, 2, 0).to(encoder.storage)
+        """(1, 1, C), where no tile has a pixel."""
         tallest = 0
         if len(grid.tops) > 1:
             tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * scale) + 1
@@ -112,7 +117,11 @@ class Blender:
         """
         if column == 0:
             self._begin(row)
-        self._waiting.append((self._block(tile), self._columns[column]))
+        if tile is None:
+            self._add_blank(column)
+        else:
+            self._waiting.append((self._block(tile), self._columns[column]))
+            self._has_ramp_above[column] = True
         ends_row = column + 1 == len(self._columns)
         if ends_row or len(self._waiting) == self._tiles_at_once:
             self._blend()
@@ -121,7 +130,7 @@ class Blender:
         rows_above = self.finish()
         self._copies = [(top, HostCopy(piece)) for top, piece in self._pieces]
         self._pieces = []
-        self._left = None
+        self._left = 0.0
         if self._tiles_at_once > 1:
             return rows_above
         return self.finish()
@@ -134,6 +143,8 @@ class Blender:
 
     def _blend(self) -> None:
         """Blend in the tiles that wait: beside each other, below the row above."""
+        if not self._waiting:
+            return
         row = self._row
         assert row is not None
         leftmost = self._waiting[0][1]
@@ -156,7 +167,6 @@ class Blender:
         blocks: list[Tensor] = []
         for tile, span in self._waiting:
             if span.core > span.start:
-                assert self._left is not None
                 rising = tile[:, :, span.start : span.core] * span.rise
                 blocks.append(self._left + rising)
             blocks.append(tile[:, :, span.core : span.end])
@@ -167,11 +177,22 @@ class Blender:
             return blocks[0]
         return torch.cat(blocks, dim=2)
 
-    def _block(self, tile: Tensor | None) -> Tensor:
+    def _add_blank(self, column: int) -> None:
+        """Blend in a tile without pixels, or where its neighbours have none write it at once."""
+        self._blend()  # the tiles to the left, whose ramp reaches into this one
+        has_pixels = isinstance(self._left, Tensor)
+        if has_pixels or self._has_ramp_above[column]:
+            zeros = torch.zeros((), device=self.device).expand(self._tile_shape)
+            self._waiting.append((zeros, self._columns[column]))
+            self._blend()
+        else:
+            self._leave_blank(self._columns[column])
+        self._left = 0.0
+        self._has_ramp_above[column] = has_pixels
+
+    def _block(self, tile: Tensor) -> Tensor:
         """Return a tile as it is blended, on the device and with the channels of the output."""
         shape = self._tile_shape
-        if tile is None:
-            return torch.zeros((), device=self.device).expand(shape)
         block = tile.to(self.device)
         if shape[0] == 1 and block.shape[0] == 3:
             block = (block * self._shares).sum(dim=0, keepdim=True)
@@ -199,8 +220,22 @@ class Blender:
 
     def _put(self, block: Tensor, top: int, columns: slice) -> None:
         """Write a block (C, h, w), of rows from ``top`` on, into the pieces as pixels."""
-        bottom = top + block.shape[1]
         pixels = self.encoder.encode(block).permute(1, 2, 0)
+        self._put_pixels(pixels, top, columns)
+
+    def _leave_blank(self, span: TileSpan) -> None:
+        """Write what no tile has a pixel of, which takes no blending."""
+        row = self._row
+        assert row is not None
+        columns = slice(span.origin + span.start, span.origin + span.end)
+        height = row.end - row.start
+        width = columns.stop - columns.start
+        blank = self._blank_pixel.repeat(1, width, 1).expand(height, -1, -1)
+        self._put_pixels(blank, row.origin + row.start, columns)
+
+    def _put_pixels(self, pixels: Tensor, top: int, columns: slice) -> None:
+        """Write pixels (h, w, C), of rows from ``top`` on, into the pieces."""
+        bottom = top + pixels.shape[0]
         for piece_top, piece in self._pieces:
             start = max(top, piece_top)
             stop = min(bottom, piece_top + piece.shape[0])

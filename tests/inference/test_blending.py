@@ -92,6 +92,7 @@ def test_blending_is_a_weighted_sum_of_all_tiles(numbers, scale, piece, monkeypa
 
 
 @pytest.mark.parametrize("first_row", [0, 1, 2])
+@pytest.mark.parametrize("tiles_at_once", [1, 3])
 @pytest.mark.parametrize(
     "empty",
     [
@@ -101,7 +102,7 @@ def test_blending_is_a_weighted_sum_of_all_tiles(numbers, scale, piece, monkeypa
         "xxxx xxxx xxxx xxxx",
     ],
 )
-def test_no_tile_stands_for_zeros(empty, first_row):
+def test_no_tile_stands_for_zeros(empty, tiles_at_once, first_row):
     grid = make_grid(52, 52, 16, 4)
     signs = empty.split()
     with_none = {}
@@ -117,6 +118,7 @@ def test_no_tile_stands_for_zeros(empty, first_row):
     results = []
     for tiles in (with_none, with_zeros):
         blender = make_blender(grid, 2, dtype="int16", values=values)
+        blender._tiles_at_once = tiles_at_once
         results.append(blend(blender, tiles, first_row))
     assert results[0][0] == results[1][0]
     assert_array_equal(results[0][1], results[1][1])
