@@ -122,7 +122,10 @@ def test_wrong_values_are_refused_in_one_line(
 ):
     base = [word.format(**places, out=tmp_path / "out") for word in BASE.get(words, [])]
     value = [word.format(**places) for word in value]
-    result = srx(*words.split(), *base, option.opts[-1], *value, code=2)
+    given = [option.opts[-1], *value]
+    if option.nargs == 1 and option.opts[-1].startswith("--"):
+        given = [f"{option.opts[-1]}={value[0]}"]
+    result = srx(*words.split(), *base, *given, code=2)
     *usage, line = result.err.strip().splitlines()
     for each in usage:
         assert each.startswith(("Usage:", "Try")) or not each, result.err

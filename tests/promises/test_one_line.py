@@ -80,7 +80,9 @@ def test_keys_of_a_geotiff_that_proj_does_not_know():
     ]
     tifffile.imwrite("a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags)
     result = run_srx(f"upscale a.tif out {WORDS}")
-    assert (result.returncode, result.stderr) == (0, "")
+    assert result.returncode == 0
+    for line in result.stderr.splitlines():  # a slow machine shows how far it is
+        assert line.startswith("upscaling:")
 
 
 def run_srx(arguments, **options):
