@@ -156,6 +156,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def tell_of_interruption(words: Sequence[str]) -> int:
     """Say that a command was interrupted, and what continues it; return the exit code."""
+    if "--watch" in words:  # has no other end
+        return ExitCode.OK
     continued = ""
     # with --overwrite, old outputs cannot be told from those of this run
     if {"--overwrite", "--show", "--dry-run"}.isdisjoint(words):

@@ -150,6 +150,7 @@ is never replaced without --overwrite.
     help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
 )
 @option("--suffix", help="Append this to output names, such as _x4.")
+@flag("--watch", help="Stay, and enlarge what comes into the folders, until Ctrl-C.")
 @flag("--overwrite", help="Replace outputs that exist, whoever made them.")
 @flag("--keep-dates", help="Give outputs the file times of their inputs.")
 @flag(
@@ -299,6 +300,7 @@ def command(
     executor: str,
     read_timeout: float,
     dry_run: bool,
+    watch: bool,
     report: Path | None,
     quiet: bool,
     verbose: bool,
@@ -315,6 +317,7 @@ def command(
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
+    from srcli.pipelines.upscale.watch import watch_folders
 
     limit_reading(read_timeout)
     # by a path GDAL's names lose slashes
@@ -345,6 +348,8 @@ def command(
             _show(console, file, planned=dry_run)
 
         upscale = upscale_mosaic if settings.mosaic else upscale_files
+        if watch:
+            upscale = watch_folders
         summary = upscale(
             sources,
             target,

@@ -110,7 +110,7 @@ def pair(
                     )
             else:
                 items.append(name_in_folder(path, output, options))
-    if not items and not reporter.files:
+    if not items and not reporter.files and not reporter.may_be_idle:
         raise UsageError(_nothing_found(paths, options))
     return _settle_names(items, options, reporter)
 
@@ -155,7 +155,7 @@ def _settle_names(
     groups = _by_output(renamed.get(item, item) for item in items)
     if renamed:
         example = min(item.target for item in renamed.values()).name
-        reporter.progress.message(
+        reporter.note(
             f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
             f"{example}, as they would have the same names otherwise"
         )

@@ -61,6 +61,24 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
     reporter = Reporter(progress or Progress(), on_file, options.model)
+    upscale_due(inputs, output, options, reporter, executor, dry_run=dry_run)
+    return reporter
+
+
+def upscale_due(
+    inputs: Sequence[Path],
+    output: Path,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    executor: ProcessExecutor | None = None,
+    *,
+    dry_run: bool = False,
+    make_pool: Callable[..., EnginePool] = EnginePool,
+) -> None:
+    """Upscale what a reporter does not know; see ``upscale_files``.
+
+    ``make_pool`` makes the engines, or returns those of an earlier call.
+    """
     items, finished = find_due(inputs, output, options, reporter)
     for item in finished:
         reporter.add(item, "skipped")
@@ -71,10 +89,9 @@ def upscale_files(
             # what cannot be written is told before minutes are spent on it; subfolders
             # fail alone
             folder = output if is_folder(output, options) else None
-            _upscale(items, folder, options, reporter, executor)
+            _upscale(items, folder, options, reporter, executor, make_pool)
     finally:
         reporter.close()
-    return reporter
 
 
 def _upscale(
@@ -83,12 +100,13 @@ def _upscale(
     options: UpscaleOptions,
     reporter: Reporter,
     executor: ProcessExecutor | None,
+    make_pool: Callable[..., EnginePool],
 ) -> None:
     """Upscale what is due, in this process or by an executor."""
     engine_options = options.engine
     if executor is not None:  # workers check device and precision on their machines
         engine_options = EngineOptions(value_range=options.engine.value_range)
-    pool = EnginePool(options.model, options.scale, engine_options)
+    pool = make_pool(options.model, options.scale, engine_options)
     find_weights(options.model, options.scale)
     if not options.auto:  # of what pictures choose, not all may be needed
         # a wrong name or file makes no folder

@@ -67,7 +67,7 @@ class FolderSearch:
         self.output = output
         self.options = options
         self.reporter = reporter
-        self._tell = reporter.progress.message
+        self._tell = reporter.note
         self._inside = real_path(output)
         if is_within(real_path(folder), self._inside):
             self._inside = "\0"  # no path
