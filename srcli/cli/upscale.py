@@ -96,6 +96,10 @@ is never replaced without --overwrite.
     type=POSITIVE,
     help="Enlarge photographs to so many pixels on the longer side.",
 )
+@flag(
+    "--only-smaller",
+    help="With --size or --long-edge: copy pictures that are large enough.",
+)
 @option(
     "--strength",
     type=SHARE,
@@ -461,6 +465,8 @@ def _show(console: Console, file: FileReport, *, planned: bool) -> None:
         else:
             console.error(file.error)
         say = console.detail
+    elif file.state == "copied":
+        say(f"{file.source} -> {file.target} (copied as it is: {file.error})")
     elif planned:
         result = "skip, exists"
         if file.size:
@@ -490,6 +496,8 @@ def _summary_of(summary: Reporter, *, planned: bool, auto: bool) -> str:
     if auto and models:
         shares = [f"{count} by {model}" for model, count in models.most_common()]
         text += f" ({', '.join(shares)})"
+    if counts["copied"]:
+        text += f", {counts['copied']} copied (large enough)"
     if counts["skipped"]:
         text += (
             f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"

@@ -42,6 +42,7 @@ from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
+from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
@@ -370,7 +371,8 @@ def _compare(
         return "due", ""
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
-    if options.overwrite:
+    is_copy = options.only_smaller and holds_same_bytes(item.source, item.target)
+    if options.overwrite or is_copy:  # copying finds what is there
         return "due", ""
     record = read_provenance(item.target)
     if not options.records and record == read_provenance(file_on_disk(item.source)):

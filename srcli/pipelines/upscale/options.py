@@ -122,6 +122,8 @@ class UpscaleOptions:
     """Exact size of enlarged photographs, or how many times larger they become, where
     that is not ``scale``: the next scales of the model, one after the other, then a
     resize."""
+    only_smaller: bool = False
+    """Photographs that have this ``size``, or are larger, are copied as they are."""
     format: str = "auto"
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
@@ -152,6 +154,11 @@ class UpscaleOptions:
             return self.size.filled(height, width)
         factor = self.size or Fraction(self.scale)
         return self.fit.fitted(*scale_size((height, width), factor))
+
+    def copies(self, height: int, width: int) -> bool:
+        """Return True for a photograph that ``only_smaller`` copies as it is."""
+        final_height, final_width = self.final_size(height, width)
+        return self.only_smaller and final_height <= height and final_width <= width
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
         """Return the scales, one or two, that make a photograph so large, or as near as can be."""
@@ -277,6 +284,12 @@ class UpscaleOptions:
             )
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")
+        if self.only_smaller and not isinstance(self.size, Box):
+            raise UsageError("--only-smaller needs a size: give --long-edge or --size")
+        if self.only_smaller and self.strip_metadata:
+            raise UsageError(
+                "--only-smaller copies files with all they hold; drop --strip-metadata"
+            )
         self._check_kinds_of_inputs()
 
     def _check_kinds_of_inputs(self) -> None:

@@ -37,6 +37,7 @@ from srcli.imaging.writing import (
 from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
+from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -214,6 +215,8 @@ class PhotographRun:
                         "rasters; a photograph that is named itself is upscaled as a raster"
                     )
                     ignored = []  # it is told once
+                if copy_large_enough(item, picture, self.options, self.reporter):
+                    continue
                 if keeps_animation(picture, item.format):
                     animations.append((item, picture))
                 else:

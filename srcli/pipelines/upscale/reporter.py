@@ -26,7 +26,7 @@ from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 
-State = Literal["done", "skipped", "failed", "left out"]
+State = Literal["done", "copied", "skipped", "failed", "left out"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,7 @@ from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due, is_folder
 from srcli.pipelines.upscale.photographs import (
     PhotographRun,
@@ -151,7 +152,7 @@ def _estimate(
             item.check_folder()
             if picture is None:
                 _estimate_raster(item, options, reporter)
-            else:
+            elif not copy_large_enough(item, picture, options, reporter, dry_run=True):
                 _estimate_photograph(item, picture, options, reporter)
 
 
