@@ -220,7 +220,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 
 def _not_a_picture(path: Path) -> PictureError:
-    names = ", ".join(sorted({*FORMATS, "heic", "jxl"}))
+    names = ", ".join(sorted({*FORMATS, "heic", "jxl", "tga", "dds"}))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}); convert it first"
     )
