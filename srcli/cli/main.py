@@ -57,7 +57,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""Begin with: srx upscale photos/ larger/ -s 4
 
-Completion in bash (or zsh, fish): eval "$(_SRX_COMPLETE=bash_source srx)"
+Completion in bash (or zsh, fish; also of models): eval "$(_SRX_COMPLETE=bash_source srx)"
 """,
 )
 @click.version_option(__version__, "-V", "--version", prog_name="srx")

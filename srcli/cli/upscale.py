@@ -27,6 +27,7 @@ from srcli.cli.values import (
     SECONDS,
     SHARE,
     AutoOrInt,
+    complete_models,
     parse_bands,
     parse_box,
     parse_creation,
@@ -73,6 +74,7 @@ is never replaced without --overwrite.
 @option(
     "-m",
     "--model",
+    shell_complete=complete_models,
     metavar="NAME|FILE",
     default="auto",
     help="Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from srcli.imaging.resize import Box
@@ -24,6 +25,19 @@ QUALITY = click.IntRange(1, 100)
 TILE = click.IntRange(16)
 PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
 MODE = click.Choice(["auto", "yes", "no"])
+
+
+def complete_models(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return to a shell models that begin so, those with weights if there are any, else files."""
+    from srcli.models import MODELS
+    from srcli.models.weights import shipped_scales
+
+    names = [name for name in MODELS if name.startswith(incomplete)]
+    usable = list(filter(shipped_scales, names)) or names
+    files = CompletionItem(incomplete, type="file")
+    return list(map(CompletionItem, usable)) or [files]
 
 
 class AutoOrInt(click.IntRange):
