@@ -31,6 +31,7 @@ from srcli.cli.values import (
     parse_bands,
     parse_box,
     parse_creation,
+    parse_dpi,
     parse_nodata,
     parse_range,
     parse_rgb,
@@ -154,6 +155,13 @@ is never replaced without --overwrite.
     type=parse_box,
     metavar="WxH",
     help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
+)
+@option(
+    "--dpi",
+    type=parse_dpi,
+    metavar="keep|scale|N",
+    default="keep",
+    help="Resolution of outputs: the input's, for prints of equal size, or N.",
 )
 @option("--suffix", help="Append this to output names, such as _x4.")
 @flag("--watch", help="Stay, and enlarge what comes into the folders, until Ctrl-C.")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from srcli.imaging.resize import Box
 
 LONGEST_SIDE = 8192
+LARGEST_DPI = 65_535
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -62,6 +63,15 @@ def parse_box(text: str) -> Box:
     if match is None or not any(match.groups()):
         raise ValueError(f"{text!r} is no size such as 3840x2160, 3840x or x2160")
     return Box(width=int(match[1] or 0) or None, height=int(match[2] or 0) or None)
+
+
+def parse_dpi(text: str) -> float | str:
+    """Read ``keep``, ``scale``, or pixels per inch that JPEG holds, 1 to 65,535."""
+    if text in ("keep", "scale"):
+        return text
+    if not re.fullmatch(r"[1-9]\d{0,4}", text) or int(text) > LARGEST_DPI:
+        raise ValueError(f"{text!r} is not keep, scale or 1 to {LARGEST_DPI}")
+    return float(text)
 
 
 def parse_size(text: str) -> tuple[int, int]:

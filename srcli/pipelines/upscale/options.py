@@ -124,6 +124,9 @@ class UpscaleOptions:
     resize."""
     only_smaller: bool = False
     """Photographs that have this ``size``, or are larger, are copied as they are."""
+    dpi: Literal["keep", "scale"] | float = "keep"
+    """Resolution that enlarged photographs state: the input's, that of a print of equal
+    size, or pixels per inch."""
     format: str = "auto"
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
@@ -142,6 +145,8 @@ class UpscaleOptions:
         """Name of the option that has a meaning for photographs only; empty if none is given."""
         if self.fit != UNBOUNDED:
             return "--fit"
+        if self.dpi != "keep":
+            return "--dpi"
         if self.size is None:
             return ""
         if isinstance(self.size, Fraction):
@@ -154,6 +159,18 @@ class UpscaleOptions:
             return self.size.filled(height, width)
         factor = self.size or Fraction(self.scale)
         return self.fit.fitted(*scale_size((height, width), factor))
+
+    def final_dpi(
+        self, height: int, width: int, dpi: tuple[float, float] | None
+    ) -> tuple[float, float] | None:
+        """Return pixels per inch, across and down, of what a photograph of this size becomes."""
+        if isinstance(self.dpi, float):
+            return self.dpi, self.dpi
+        if dpi is None or self.dpi == "keep":
+            return dpi
+        across, down = dpi
+        final_height, final_width = self.final_size(height, width)
+        return across * final_width / width, down * final_height / height
 
     def copies(self, height: int, width: int) -> bool:
         """Return True for a photograph that ``only_smaller`` copies as it is."""
@@ -206,6 +223,7 @@ class UpscaleOptions:
             "fit": self.fit != UNBOUNDED and self.fit,
             "size": self.size,
             "quality": self.quality,
+            "dpi": self.dpi != "keep" and self.dpi,
             "mosaic": self.mosaic,
             "keep_hidden": self.keep_hidden,
             "bands": raster.bands,

@@ -23,6 +23,7 @@ from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.condition import classify_condition
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.fitting import with_resolution
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
@@ -410,6 +411,9 @@ def kept_metadata(
     """Return what an output keeps of the metadata of its input, with what made it."""
     if options.strip_metadata:  # but for what the pixels cannot be shown without
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
+    dpi = options.final_dpi(picture.height, picture.width, metadata.dpi)
+    if dpi is not None and dpi != metadata.dpi:
+        metadata = with_resolution(metadata, dpi)
     if not options.records:
         return metadata
     made_by = options.made_by(picture.input_id, model, photograph=True)
