@@ -33,6 +33,7 @@ from srcli.cli.values import (
     parse_creation,
     parse_dpi,
     parse_nodata,
+    parse_pages,
     parse_range,
     parse_rgb,
 )
@@ -155,6 +156,13 @@ is never replaced without --overwrite.
     type=parse_box,
     metavar="WxH",
     help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
+)
+@option(
+    "--pages",
+    type=parse_pages,
+    metavar="all|N",
+    default="all",
+    help="Pages of a TIFF to upscale; all go into one TIFF.",
 )
 @option(
     "--dpi",

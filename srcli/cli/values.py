@@ -74,6 +74,15 @@ def parse_dpi(text: str) -> float | str:
     return float(text)
 
 
+def parse_pages(text: str) -> int | None:
+    """Read the number of a page, from 1, or ``all``, which is None."""
+    if text == "all":
+        return None
+    if not re.fullmatch(r"[1-9]\d{0,8}", text):
+        raise ValueError(f"{text!r} is not all or the number of a page, from 1")
+    return int(text)
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Read WIDTHxHEIGHT in pixels, as (height, width)."""
     match = re.fullmatch(r"([0-9]{1,4})[xX]([0-9]{1,4})", text)

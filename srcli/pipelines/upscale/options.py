@@ -127,6 +127,8 @@ class UpscaleOptions:
     dpi: Literal["keep", "scale"] | float = "keep"
     """Resolution that enlarged photographs state: the input's, that of a print of equal
     size, or pixels per inch."""
+    pages: int | None = None
+    """Page of TIFFs to upscale, from 1; None is all, or the first to another format."""
     format: str = "auto"
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
@@ -147,6 +149,8 @@ class UpscaleOptions:
             return "--fit"
         if self.dpi != "keep":
             return "--dpi"
+        if self.pages is not None:
+            return "--pages"
         if self.size is None:
             return ""
         if isinstance(self.size, Fraction):
@@ -223,6 +227,7 @@ class UpscaleOptions:
             "fit": self.fit != UNBOUNDED and self.fit,
             "size": self.size,
             "quality": self.quality,
+            "pages": self.pages,
             "dpi": self.dpi != "keep" and self.dpi,
             "mosaic": self.mosaic,
             "keep_hidden": self.keep_hidden,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due, is_folder
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
 from srcli.pipelines.upscale.photographs import (
     PhotographRun,
     check_output,
@@ -173,9 +173,12 @@ def _estimate_photograph(
     item: Item, picture: Picture, options: UpscaleOptions, reporter: Reporter
 ) -> None:
     size, unwritable = check_output(item, picture, options)
-    channels = picture.channels + picture.has_alpha
     frames = 1
     warnings = picture.losses
+    pages = [picture]
+    if keeps_pages(item, picture, options):
+        pages = open_pages(picture)
+        warnings = picture.warnings
     if keeps_animation(picture, item.format):
         frames = picture.frames
         warnings = picture.warnings
@@ -183,6 +186,6 @@ def _estimate_photograph(
     reporter.add(
         item,
         size=size,
-        bytes=math.prod(size) * (channels * picture.bits // 8) * frames,
+        bytes=bytes_of_pages(pages, options) * frames,
         warnings=(*warnings, *unwritable, *lost),
     )
