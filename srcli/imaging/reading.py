@@ -222,6 +222,11 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
 
 
 def _not_a_picture(path: Path) -> PictureError:
+    if path.suffix.lower() == ".pdf":
+        return PictureError(
+            f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
+            "-r 300 -png), upscale those, and bind them again (img2pdf)"
+        )
     names = ", ".join(sorted({*FORMATS, "heic", "jxl", "tga", "dds"}))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}); convert it first"

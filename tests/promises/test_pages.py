@@ -82,3 +82,12 @@ def test_a_dry_run_tells_of_damaged_pages(srx):
     Path("scan.tif").write_bytes(content[: last + 1])
     result = srx("upscale scan.tif out --dry-run", code=0)
     assert "its pages end with a damaged one" in result.out
+
+
+def test_a_pdf_is_refused_with_what_helps(srx):
+    Path("a.pdf").write_bytes(b"%PDF-1.7\n%abcdefghijklmnopqrstuvwxyz")
+    err = srx("upscale a.pdf out", SMALL, code=2).err
+    assert "pdfimages" in err
+    assert "img2pdf" in err
+    told = srx("upscale . out --dry-run", SMALL, code=0).out
+    assert "1 file is no picture that srx reads: 1 .pdf" in told
