@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ import click
 from click import Choice, option
 
 from srcli.cli import options
+from srcli.cli.archives import is_archive, open_archive
 from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
 from srcli.cli.options import flag, heading
@@ -33,7 +35,6 @@ from srcli.cli.values import (
     parse_creation,
     parse_dpi,
     parse_nodata,
-    parse_pages,
     parse_range,
     parse_rgb,
 )
@@ -55,6 +56,7 @@ Examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale - - < small.png > large.png       standard input and output
+  srx upscale book.cbz larger.cbz               a comic book, or a zip
   srx upscale photos/ out/ --dry-run            sizes, disk and problems
   srx upscale photos/ out/ --device all         on every GPU of the machine
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
@@ -159,7 +161,7 @@ is never replaced without --overwrite.
 )
 @option(
     "--pages",
-    type=parse_pages,
+    type=AutoOrInt(1),
     metavar="all|N",
     default="all",
     help="Pages of a TIFF to upscale; all go into one TIFF.",
@@ -350,12 +352,16 @@ def command(
     target = Path(target)  # no name of GDAL's
     runner, named["device"] = choose_executor(named["device"], executor)
     to_stdout = target == STREAM
+    open_files: Callable[..., Any] = open_streams
+    if is_archive(inputs, target) and not (watch or named["mosaic"]):
+        open_files = partial(open_archive, dry_run=dry_run)
+        named |= {"recursive": True, "suffix": "", "into_folder": True}
     if to_stdout:  # all else that is printed goes to standard error
         named["suffix"] = ""
     settings = read_settings(named)
     with (
         network_access(allowed=named["allow_remote"]),
-        open_streams(inputs, target, settings) as (sources, target, shown_name),
+        open_files(inputs, target, settings) as (sources, target, shown_name),
         closing(ReportLines(None if dry_run else report)) as lines,
         Console(
             quiet=quiet and not dry_run,

@@ -42,11 +42,11 @@ def complete_models(
 
 
 class AutoOrInt(click.IntRange):
-    """A whole number of a range, or ``auto``, which is None."""
+    """A whole number of a range, or ``auto`` or ``all``, which are None."""
 
     def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
         """Return the number, or None."""
-        return None if value == "auto" else super().convert(value, *context)
+        return None if value in ("auto", "all") else super().convert(value, *context)
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -72,15 +72,6 @@ def parse_dpi(text: str) -> float | str:
     if not re.fullmatch(r"[1-9]\d{0,4}", text) or int(text) > LARGEST_DPI:
         raise ValueError(f"{text!r} is not keep, scale or 1 to {LARGEST_DPI}")
     return float(text)
-
-
-def parse_pages(text: str) -> int | None:
-    """Read the number of a page, from 1, or ``all``, which is None."""
-    if text == "all":
-        return None
-    if not re.fullmatch(r"[1-9]\d{0,8}", text):
-        raise ValueError(f"{text!r} is not all or the number of a page, from 1")
-    return int(text)
 
 
 def parse_size(text: str) -> tuple[int, int]:
