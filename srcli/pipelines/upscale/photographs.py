@@ -352,8 +352,7 @@ class PhotographRun:
             check_output(item, page, self.options)
         item.make_folder()
         total = bytes_of_pages(pages, self.options)
-        takes = f"its {len(pages)} pages take"
-        notes = [*item.check_disk(takes, total, 0, "a smaller --scale")]
+        notes: list[str] = []
         jobs: list[PhotographJob] = []
         attributes = writing_options(item, picture, self.options)["attributes"]
         with (
