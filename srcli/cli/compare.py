@@ -10,7 +10,7 @@ from click import Choice, option
 from srcli.cli import options
 from srcli.cli.console import Console
 from srcli.cli.options import GroupedCommand, check_targets, heading
-from srcli.cli.values import FILE, PATH, parse_area
+from srcli.cli.values import FILE, PATH, complete_models, parse_area
 from srcli.errors import UsageError
 
 Area = tuple[int, int, int, int]
@@ -29,6 +29,7 @@ Examples:
     "-m",
     "--model",
     "models",
+    shell_complete=complete_models,
     metavar="NAME|FILE",
     multiple=True,
     help="Name, weights file, FILE.py:CLASS@FILE or auto; repeatable. [default: all]",

@@ -11,7 +11,7 @@ from click import Choice, option
 from srcli.cli import options
 from srcli.cli.console import echo, json_text, write_text
 from srcli.cli.options import GroupedCommand, check_targets, flag, heading
-from srcli.cli.values import FILE, parse_size
+from srcli.cli.values import FILE, complete_models, parse_size
 from srcli.quantities import format_bytes
 
 EXAMPLES = """
@@ -32,6 +32,7 @@ photograph; where they differ, no file is written and the exit code is 1.
 @option(
     "-m",
     "--model",
+    shell_complete=complete_models,
     metavar="NAME|FILE",
     default="g-idrn",
     help="Name from 'srx models', weights file, or FILE.py:CLASS@FILE.",

@@ -57,7 +57,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""Begin with: srx upscale photos/ larger/ -s 4
 
-Completion in bash (or zsh, fish): eval "$(_SRX_COMPLETE=bash_source srx)"
+Completion in bash (or zsh, fish; also of models): eval "$(_SRX_COMPLETE=bash_source srx)"
 """,
 )
 @click.version_option(__version__, "-V", "--version", prog_name="srx")
@@ -157,6 +157,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def print_interruption(arguments: Sequence[str]) -> int:
     """Print that the command was interrupted, and how to continue it; return the exit code."""
+    if "--watch" in arguments:  # has no other end
+        return ExitCode.OK
     continued = ""
     # with --overwrite, old outputs cannot be told from those of this run
     if {"--overwrite", "--show", "--dry-run"}.isdisjoint(arguments):

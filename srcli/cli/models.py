@@ -13,6 +13,7 @@ from click import Choice, option
 from srcli.cli import options
 from srcli.cli.console import Block, show_results
 from srcli.cli.options import GroupedCommand, flag, heading, result_targets
+from srcli.cli.values import complete_models
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
@@ -53,7 +54,9 @@ WORK_LABELS = {
 @flag("-v", "--verbose", help="Try weights on a test picture, too.")
 @flag("--all", "with_untrained", help="Also list networks that have no weights here.")
 @options.json_file
-@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.argument(
+    "name", shell_complete=complete_models, required=False, metavar="[NAME|FILE]"
+)
 def command(
     name: str | None,
     scale: int | None,

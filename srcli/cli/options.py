@@ -13,7 +13,7 @@ import click
 from click import Choice, option
 
 from srcli.cli.console import is_replaceable
-from srcli.cli.values import PATH, PRECISION
+from srcli.cli.values import PATH, PRECISION, complete_models
 from srcli.errors import UsageError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -61,6 +61,7 @@ models = option(
     "-m",
     "--model",
     "models",
+    shell_complete=complete_models,
     metavar="NAME|FILE",
     multiple=True,
     help="Name, weights file or FILE.py:CLASS@FILE; repeatable. [default: g-idrn]",

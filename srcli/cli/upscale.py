@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ import click
 from click import Choice, option
 
 from srcli.cli import options
+from srcli.cli.archives import is_archive, open_archive
 from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
 from srcli.cli.options import flag, heading
@@ -27,9 +29,11 @@ from srcli.cli.values import (
     SECONDS,
     SHARE,
     AutoOrInt,
+    complete_models,
     parse_bands,
     parse_box,
     parse_creation,
+    parse_dpi,
     parse_nodata,
     parse_range,
     parse_rgb,
@@ -52,6 +56,7 @@ Examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
   srx upscale - - < small.png > large.png       standard input and output
+  srx upscale book.cbz larger.cbz               a comic book, or a zip
   srx upscale photos/ out/ --dry-run            sizes, disk and problems
   srx upscale photos/ out/ --device all         on every GPU of the machine
   srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
@@ -73,6 +78,7 @@ is never replaced without --overwrite.
 @option(
     "-m",
     "--model",
+    shell_complete=complete_models,
     metavar="NAME|FILE",
     default="auto",
     help="Name, file, FILE.py:CLASS@FILE, auto: by what pictures need, or best.",
@@ -95,6 +101,10 @@ is never replaced without --overwrite.
     "--long-edge",
     type=POSITIVE,
     help="Enlarge photographs to so many pixels on the longer side.",
+)
+@flag(
+    "--only-smaller",
+    help="With --size or --long-edge: copy pictures that are large enough.",
 )
 @option(
     "--strength",
@@ -154,7 +164,22 @@ is never replaced without --overwrite.
     metavar="WxH",
     help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
 )
+@option(
+    "--pages",
+    type=AutoOrInt(1),
+    metavar="all|N",
+    default="all",
+    help="Pages of a TIFF to upscale; all go into one TIFF.",
+)
+@option(
+    "--dpi",
+    type=parse_dpi,
+    metavar="keep|scale|N",
+    default="keep",
+    help="Resolution of outputs: the input's, for prints of equal size, or N.",
+)
 @option("--suffix", help="Append this to output names, such as _x4.")
+@flag("--watch", help="Stay, and enlarge what comes into the folders, until Ctrl-C.")
 @flag("--overwrite", help="Replace outputs that exist, whoever made them.")
 @flag("--keep-dates", help="Give outputs the file times of their inputs.")
 @flag(
@@ -304,6 +329,7 @@ def command(
     executor: str,
     read_timeout: float,
     dry_run: bool,
+    watch: bool,
     report: Path | None,
     quiet: bool,
     verbose: bool,
@@ -320,6 +346,7 @@ def command(
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
+    from srcli.pipelines.upscale.watch import watch_folders
 
     limit_reading(read_timeout)
     # by a path GDAL's names lose slashes
@@ -330,12 +357,16 @@ def command(
     target = Path(target)  # no name of GDAL's
     runner, option_values["device"] = choose_executor(option_values["device"], executor)
     to_stdout = target == STREAM
+    open_files: Callable[..., Any] = open_streams
+    if is_archive(inputs, target) and not (watch or option_values["mosaic"]):
+        open_files = partial(open_archive, dry_run=dry_run)
+        option_values |= {"recursive": True, "suffix": "", "into_folder": True}
     if to_stdout:  # all else that is printed goes to standard error
         option_values["suffix"] = ""
     settings = read_settings(option_values)
     with (
         network_access(allowed=option_values["allow_remote"]),
-        open_streams(inputs, target, settings) as (sources, target, shorten),
+        open_files(inputs, target, settings) as (sources, target, shorten),
         closing(ReportLines(None if dry_run else report)) as lines,
         Console(
             quiet=quiet and not dry_run,
@@ -350,6 +381,8 @@ def command(
             _print_file(console, file, is_dry_run=dry_run)
 
         upscale = upscale_mosaic if settings.mosaic else upscale_files
+        if watch:
+            upscale = watch_folders
         reporter = upscale(
             sources,
             target,
@@ -464,6 +497,8 @@ def _print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None
         else:
             console.error(file.error)
         say = console.detail
+    elif file.state == "copied":
+        say(f"{file.source} -> {file.target} (copied as it is: {file.error})")
     elif is_dry_run:
         result = "skip, exists"
         if file.size:
@@ -493,6 +528,8 @@ def _describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
     if auto and models:
         shares = [f"{count} by {model}" for model, count in models.most_common()]
         text += f" ({', '.join(shares)})"
+    if counts["copied"]:
+        text += f", {counts['copied']} copied (large enough)"
     if counts["skipped"]:
         text += (
             f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from srcli.imaging.resize import Box
 
 LONGEST_SIDE = 8192
+LARGEST_DPI = 65_535
 PATH = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -26,12 +28,25 @@ PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
 AUTO_YES_NO = click.Choice(["auto", "yes", "no"])
 
 
+def complete_models(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return to a shell models that begin so, those with weights if there are any, else files."""
+    from srcli.models import MODELS
+    from srcli.models.weights import shipped_scales
+
+    names = [name for name in MODELS if name.startswith(incomplete)]
+    usable = list(filter(shipped_scales, names)) or names
+    files = CompletionItem(incomplete, type="file")
+    return list(map(CompletionItem, usable)) or [files]
+
+
 class AutoOrInt(click.IntRange):
-    """A whole number of a range, or ``auto``, which is None."""
+    """A whole number of a range, or ``auto`` or ``all``, which are None."""
 
     def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
         """Return the number, or None."""
-        return None if value == "auto" else super().convert(value, *context)
+        return None if value in ("auto", "all") else super().convert(value, *context)
 
 
 def parse_names(text: str) -> tuple[str, ...]:
@@ -48,6 +63,15 @@ def parse_box(text: str) -> Box:
     if match is None or not any(match.groups()):
         raise ValueError(f"{text!r} is no size such as 3840x2160, 3840x or x2160")
     return Box(width=int(match[1] or 0) or None, height=int(match[2] or 0) or None)
+
+
+def parse_dpi(text: str) -> float | str:
+    """Read ``keep``, ``scale``, or pixels per inch that JPEG holds, 1 to 65,535."""
+    if text in ("keep", "scale"):
+        return text
+    if not re.fullmatch(r"[1-9]\d{0,4}", text) or int(text) > LARGEST_DPI:
+        raise ValueError(f"{text!r} is not keep, scale or 1 to {LARGEST_DPI}")
+    return float(text)
 
 
 def parse_size(text: str) -> tuple[int, int]:

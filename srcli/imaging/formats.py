@@ -54,7 +54,7 @@ _WRITTEN = (
 )  # fmt: skip
 FORMATS: dict[str, Format] = {form.name: form for form in _WRITTEN}
 """The formats that can be written, by name."""
-_READ_ONLY = (".heic", ".heif", ".hif", ".jxl")
+_READ_ONLY = (".heic", ".heif", ".hif", ".jxl", ".tga", ".dds")
 READABLE_SUFFIXES: frozenset[str] = frozenset(
     chain(_READ_ONLY, *(form.suffixes for form in _WRITTEN))
 )
@@ -67,6 +67,10 @@ _STARTS = {
     "bmp": rb"BM",
     "tif": rb"II[*+]\0|MM\0[*+]",
     "gif": rb"GIF8[79]a",
+    "dds": rb"DDS \x7c\0\0\0",
+    # no mark: kinds and depths of pixels that there are, and a palette or none
+    "tga": rb".(\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09].{4}[\x10\x18\x20])"
+    rb".{8}[\x08\x10\x18\x20][\0-\x3f]",
     "jxl": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
     # any of the brands that such a file names
     "avif": rb"....ftyp(....){0,12}avi[fs]",

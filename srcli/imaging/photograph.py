@@ -60,7 +60,9 @@ class Picture:
     """Of a value as ``read_photograph`` gives it: 8, 16 or 32 (floating point)."""
     has_alpha: bool = False
     frames: int = 1
-    """Pictures in the file; only the first is read."""
+    """Pictures in the file; only one is read."""
+    page: int = 1
+    """That of a TIFF which is read; thumbnails do not count."""
     orientation: int = 1
     """1 to 8 as EXIF numbers them: how the stored pixels are turned upright."""
     lossless: bool = True

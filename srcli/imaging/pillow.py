@@ -41,6 +41,8 @@ _READERS = {
     "avif": "PIL.AvifImagePlugin:AvifImageFile",
     "bmp": "PIL.BmpImagePlugin:BmpImageFile",
     "gif": "PIL.GifImagePlugin:GifImageFile",
+    "tga": "PIL.TgaImagePlugin:TgaImageFile",
+    "dds": "PIL.DdsImagePlugin:DdsImageFile",
     "heic": "pillow_heif.as_plugin:HeifImageFile",
     "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
 }
@@ -92,6 +94,7 @@ _BMP_VERSION_5 = 124
 _BMP_CALIBRATED = 0
 _BMP_EMBEDDED = 0x4D424544
 _LARGEST_PROFILE = 2**26
+_DDS_SEVERAL = 0x200200  # bits of its header for six faces, and for a volume
 
 
 @contextmanager
@@ -191,7 +194,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     info = image.info
     stream.seek(0)
     start = b""
-    if name in ("avif", "heic", "jxl"):  # AVIF and HEIC describe their items there
+    if name in ("avif", "heic", "jxl", "dds"):  # some describe their items there
         start = stream.read(_HEAD_BYTES)
     if image.mode in _CONVERTED_MODES:
         notes.append(f"{image.mode} converted to RGB")
@@ -204,6 +207,8 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     frames = _count_frames(image, stream)
     if _GAIN_MAP_ITEM.search(start):
         notes.append(HDR_LEFT_OUT)
+    elif name == "dds":
+        notes += _note_dds(image, start)
     elif name == "jpg":
         notes += _note_jpeg_extras(image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
@@ -359,8 +364,8 @@ def _check_file_size(
         return _check_gif_frames(path, size, stream)
     if name == "webp":
         size_checks.check_webp(path, size, stream)
-    elif name in ("jpg", "bmp"):
-        size_checks.check_jpeg_or_bmp(path, math.prod(size), stream, name)
+    elif name in size_checks.PIXEL_RATIOS:
+        size_checks.check_pixels(path, math.prod(size), stream, name)
     return []
 
 
@@ -412,6 +417,16 @@ def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
     if makers:
         names = ", ".join(sorted(makers))
         notes.append(f"data of the camera's maker left out ({names})")
+    return notes
+
+
+def _note_dds(image: Image.Image, start: bytes) -> list[str]:
+    """Note what of a texture is not read: high dynamic range, and further pictures."""
+    notes = []
+    if vars(image).get("pixel_format", "").startswith("BC6"):
+        notes.append("over 8 bits: rounded to 8")
+    if int.from_bytes(start[112:116], "little") & _DDS_SEVERAL:
+        notes.append("a cube map or volume: only its first picture is used")
     return notes
 
 

@@ -146,8 +146,10 @@ def upright(image: Array, orientation: int) -> Array:
     return np.ascontiguousarray(image)
 
 
-def open_picture(path: Path, *, confined: bool = False) -> Picture:
+def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Picture:
     """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
+
+    Of a TIFF it is that of a page, counted from 1 without thumbnails.
 
     The path may be a ``DatasetName``. Files beside it can make it a raster, such as
     world files. Rasters made of other files are no pictures if they are to be
@@ -161,7 +163,7 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
         with decoding_errors(path), open_input(path) as stream:
             head = stream.read(64)
             if format_of_content(head) is not None or not head:
-                picture = read_header(path, stream)
+                picture = read_header(path, stream, page)
                 return replace(
                     picture,
                     input_id=input_id(path, stream),
@@ -173,7 +175,7 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
     return raster
 
 
-def read_header(path: Path, stream: IO[bytes]) -> Picture:
+def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     """Read the header of an open picture, upright; files beside it are not looked at.
 
     Size and metadata are those after the orientation is applied.
@@ -189,7 +191,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     if name == "png":
         picture = png.read_header(path, stream)
     elif name == "tif":
-        picture = tiff.read_header(path, stream)
+        picture = tiff.read_header(path, stream, page)
     else:
         picture = pillow.read_header(name, path, stream)
     if picture.refusal is not None:
@@ -220,7 +222,12 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 
 def _not_a_picture(path: Path) -> PictureError:
-    names = ", ".join(sorted({*FORMATS, "heic", "jxl"}))
+    if path.suffix.lower() == ".pdf":
+        return PictureError(
+            f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
+            "-r 300 -png), upscale those, and bind them again (img2pdf)"
+        )
+    names = ", ".join(sorted({*FORMATS, "heic", "jxl", "tga", "dds"}))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}); convert it first"
     )

@@ -58,10 +58,13 @@ _LIKELY_RATIO = 4096
 """The same where a compression knows no limit (ZSTD, LZMA, LERC, fax), of large blocks
 alone."""
 _LARGE_BLOCK = 2**28
-_JPEG_RATIO = 1024
-"""Pixels; a block of 64 takes a bit at least."""
-_RUN_RATIO = 2**14
-"""Pixels of BMP's runs, which may leave out 255 rows by four bytes."""
+PIXEL_RATIOS = {
+    "jpg": 1024,  # a block of 64 takes a bit at least
+    "bmp": 2**14,  # a run may leave out 255 rows by four bytes
+    "tga": 64,  # runs of 128 take two bytes
+    "dds": 2,  # a block of 16 takes 8 bytes
+}
+"""Most pixels that one byte of a file of these formats holds."""
 SMALL_CANVAS = 2**22
 """Pixels of an animation that may be mostly empty."""
 _LEAST_COVERED = 4
@@ -277,12 +280,11 @@ def _first_number(tags: Tags, tag: int, default: int) -> int:
     return default
 
 
-def check_jpeg_or_bmp(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
-    """Refuse a JPEG or BMP file with fewer bytes than its pixels need at least."""
+def check_pixels(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
+    """Refuse a file of ``PIXEL_RATIOS`` with fewer bytes than its pixels need at least."""
     size = stream.seek(0, os.SEEK_END)
-    ratio: float = _JPEG_RATIO
+    ratio: float = PIXEL_RATIOS[name]
     if name == "bmp":
-        ratio = _RUN_RATIO
         stream.seek(14)
         header = stream.read(20).ljust(20, b"\0")
         length, _, _, _, bits, packing = struct.unpack("<IiiHHI", header)

@@ -9,10 +9,8 @@ tifffile writes EXIF to TIFF, and Pillow does not beside 16-bit colour.
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -20,11 +18,11 @@ from typing import IO, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging import pillow, size_checks, vips
+from srcli.imaging import pillow, size_checks
 from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
-from srcli.imaging.metadata.exif import Entry, Layout, read_directory, read_start
+from srcli.imaging.metadata.exif import Layout, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
@@ -37,7 +35,7 @@ _BITS = 258
 _PHOTOMETRIC = 262
 _SAMPLES = 277
 _EXTRA_SAMPLES = 338
-_RESOLUTION = (282, 283, 296)  # across, down, and their unit
+RESOLUTION = (282, 283, 296)  # across, down, and their unit
 _SAMPLE_FORMAT = 339
 _SUB_IFDS = 330
 _COLOUR_MAP = 320
@@ -55,14 +53,14 @@ _LAB = 8
 # Photometric interpretations: a pixel for each colour filter, or three before
 # development.
 _RAW_PHOTOMETRICS = (32803, 34892)
-_BLOCKS = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
+BLOCKS = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NEEDED = frozenset(
-    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA_SAMPLES, _SAMPLE_FORMAT, *chain(*_BLOCKS)}
+    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA_SAMPLES, _SAMPLE_FORMAT, *chain(*BLOCKS)}
 )
 """Tags without whose values pixels come out wrong."""
-_XMP = 700
-_IPTC = 33723
-_ICC = 34675
+XMP = 700
+IPTC = 33723
+ICC = 34675
 _GEO_KEYS = 34735
 _TRANSFER_FUNCTION = 301
 _WHITE_POINT = 318
@@ -71,7 +69,7 @@ _NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 # Exponent of TIFF 6.0, where primaries are told without a transfer function.
 _DEFAULT_CURVE = (2.2,)
 _PREMULTIPLIED = 1  # a value of ExtraSamples
-_DESCRIPTIVE = frozenset({
+DESCRIPTIVE = frozenset({
     270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
 })  # fmt: skip
 """Tags that describe the photograph (title, camera, author ...), not how it is
@@ -99,10 +97,8 @@ _PHOTOGRAPH_BITS = {
     **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
 }
 # Of ResolutionUnit.
-_INCH = 2
+INCH = 2
 _CENTIMETRE = 3
-LARGEST_CLASSIC = 2**32 - 2**26
-"""Bytes of pixels beyond which BigTIFF is written."""
 # no look at files that happen to lie beside, and no picture half read
 _GDAL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -112,7 +108,7 @@ _GDAL_OPTIONS = {
 
 
 @dataclass(frozen=True)
-class _Page:
+class Page:
     """One page of a file."""
 
     tags: exif.Tags
@@ -223,14 +219,14 @@ class _PixelLayout:
         return losses
 
 
-def read_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the layout and the metadata of a TIFF file's first page.
+def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
+    """Read the layout and the metadata of one page of a TIFF file, from 1; thumbnails do not count.
 
     If its layout is not that of a photograph, the picture has a ``refusal``.
     PictureError for what a camera's sensor saw, before which there mostly is a preview
     of some 200 pixels.
     """
-    page = _read_page(stream)
+    page = read_page(stream, number)
     tags = page.tags
     stored = _PixelLayout.from_tags(tags)
     size_checks.check_tiff(path, tags, stream)
@@ -241,31 +237,33 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             f"{path}: a camera's raw file; develop it first, to TIFF or JPEG"
         )
     obstacle = stored.obstacle
-    further_pages = _further_pages(stream, page.following, page.layout)
+    notes: list[str] = []
+    further_pages = _further_pages(stream, page.following, page.layout, notes)
     raster = _raster_reason(tags, stored, further_pages)
-    if raster is not None and page.number > 1:
+    if raster is not None and page.number > number:
         raise PictureError(
             f"{path}: its first page is a thumbnail; name the full picture: "
             f"GTIFF_DIR:{page.number}:{path}"
         )
     has_alpha = _has_alpha(tags, stored)
-    notes = []
     if not obstacle:
         notes += stored.losses(has_alpha=has_alpha)
         if _GEO_KEYS in tags:
             notes.append("position on the map (GeoTIFF) left out")
     colour_space = None
-    if not obstacle and not stored.is_converted and _ICC not in tags:
+    if not obstacle and not stored.is_converted and ICC not in tags:
         colour_space = _colour_space(tags, stored.bits[0], stored.channels, notes)
     metadata = Metadata(
-        icc=_bytes(tags, _ICC),
+        icc=_bytes(tags, ICC),
         colours=colour_space,
         exif=_exif(stream, page, notes),
-        xmp=_bytes(tags, _XMP),
+        xmp=_bytes(tags, XMP),
         iptc=_iptc(page),
         dpi=_resolution(tags),
     )
-    frames = 1 + sum(not kind & (_REDUCED | _MASK) for kind in further_pages)
+    frames = 1
+    if number == 1:
+        frames += sum(not kind & (_REDUCED | _MASK) for kind in further_pages)
     picture = Picture(
         path=path,
         format="tif",
@@ -275,6 +273,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
         has_alpha=has_alpha,
         bits=8 if stored.colour_model in ("CMYK", "palette") else stored.depth,
         frames=frames,
+        page=number,
         orientation=_numbers(tags, exif.ORIENTATION, 0)[0],
         raster=raster,
         metadata=metadata,
@@ -327,7 +326,7 @@ def _has_alpha(tags: exif.Tags, stored: _PixelLayout) -> bool:
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
     """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W)."""
-    page = _read_page(stream)
+    page = read_page(stream, picture.page)
     tags = page.tags
     _check_blocks(tags, stream.seek(0, os.SEEK_END))
     photometric, *_ = _numbers(tags, _PHOTOMETRIC)
@@ -360,7 +359,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
 
 def _check_blocks(tags: exif.Tags, file_size: int) -> None:
     """Refuse pixels without a strip or a tile, which GDAL takes for empty."""
-    for offset_tag, length_tag in _BLOCKS:
+    for offset_tag, length_tag in BLOCKS:
         offsets = _numbers(tags, offset_tag)
         lengths = _numbers(tags, length_tag)
         for offset, length in zip(offsets, lengths, strict=True):
@@ -368,66 +367,29 @@ def _check_blocks(tags: exif.Tags, file_size: int) -> None:
                 raise ValueError("a part of its pixels is missing")
 
 
-def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
-    """Write one picture, (H, W, C) of any depth with alpha last; BigTIFF where 4 GB may not do.
+def read_page(stream: IO[bytes], number: int = 1) -> Page:
+    """Read a page, from 1, of those that are no thumbnails; the first of all if every page is one.
 
-    The file is empty, and can be sought in and read.
+    ValueError is raised where there are fewer.
     """
-    vips.encode(
-        stream,
-        values,
-        ".tif",
-        compression="deflate",
-        level=3,
-        predictor="float" if values.dtype.kind == "f" else "horizontal",
-        bigtiff=values.nbytes > LARGEST_CLASSIC,
-    )
-    page = _read_page(stream)
-    tags = {tag: entry for tag, entry in page.tags.items() if tag not in _RESOLUTION}
-    linked_ifds: dict[int, exif.Tags] = {}
-    if metadata.exif is not None:
-        block = exif.ExifBlock(metadata.exif)
-        linked_ifds = block.linked_ifds
-        tags |= {tag: block.main[tag] for tag in block.main.keys() & _DESCRIPTIVE}
-    if metadata.dpi is not None:
-        for tag, value in zip(_RESOLUTION, metadata.dpi, strict=False):
-            ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
-            tags[tag] = Entry(5, struct.pack("<II", *ratio))
-        tags[_RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", _INCH))
-    if metadata.xmp:
-        tags[_XMP] = Entry(1, metadata.xmp)
-    if metadata.icc:
-        tags[_ICC] = Entry(7, metadata.icc)
-    if metadata.iptc:
-        tags[_IPTC] = Entry(1, metadata.iptc)
-    end = stream.seek(0, os.SEEK_END)
-    start = end + end % 2
-    packed, directory = exif.pack(tags, linked_ifds, start, page.layout)
-    stream.write(bytes(start - end) + packed)
-    stream.seek(0)
-    stream.write(page.layout.start(directory))
-
-
-def _read_page(stream: IO[bytes]) -> _Page:
-    """Read the first page that is no thumbnail, or the first of all if every page is one."""
     layout, start = read_start(stream)
     tags, following = read_directory(stream, start, layout, _NEEDED)
     kinds = [
         _numbers(tags, _SUBFILE_TYPE, 0)[0],
-        *_further_pages(stream, following, layout),
+        *_further_pages(stream, following, layout, []),
     ]
-    number = 1
-    if _SUB_IFDS not in tags:
-        for index, kind in enumerate(kinds):
-            if not kind & (_REDUCED | _MASK):
-                number += index
-                break
-    for _ in range(number - 1):
+    full = [1]
+    if _SUB_IFDS not in tags or number > 1:
+        full = [at for at, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)]
+    if number > max(len(full), 1):
+        raise ValueError(f"it has {len(full)} pages, and no page {number}")
+    position = (full or [1])[number - 1]
+    for _ in range(position - 1):
         tags, following = read_directory(stream, following, layout, _NEEDED)
-    return _Page(tags, layout, following, number)
+    return Page(tags, layout, following, position)
 
 
-def _read_stored(path: Path, page: _Page, count: int, prefix: str) -> tuple[Array, int]:
+def _read_stored(path: Path, page: Page, count: int, prefix: str) -> tuple[Array, int]:
     """Read bands; where that fails, tell pixels that are only not read from those damaged."""
     size = (_numbers(page.tags, _HEIGHT)[0], _numbers(page.tags, _WIDTH)[0])
     if page.number > 1:
@@ -500,8 +462,10 @@ def _colour_space(
     return colour_spaces.from_primaries((*white, *primaries), curves, channels, notes)
 
 
-def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:
-    """Return NewSubfileType of the pages from an offset on, up to a damaged one."""
+def _further_pages(
+    stream: IO[bytes], offset: int, layout: Layout, notes: list[str]
+) -> list[int]:
+    """Return NewSubfileType of the pages from an offset on, up to a damaged one, which is noted."""
     seen: set[int] = set()
     kinds = []
     while offset and offset not in seen:
@@ -509,6 +473,7 @@ def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:
         try:
             tags, offset = read_directory(stream, offset, layout, only=_SUBFILE_TYPE)
         except ValueError:
+            notes.append("its pages end with a damaged one, which is left out")
             break
         kinds += _numbers(tags, _SUBFILE_TYPE, 0)[:1]
     return kinds
@@ -516,27 +481,27 @@ def _further_pages(stream: IO[bytes], offset: int, layout: Layout) -> list[int]:
 
 def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
     """Return pixels per inch across and down; None if they are not stated."""
-    if _RESOLUTION[0] not in tags or _RESOLUTION[1] not in tags:
+    if RESOLUTION[0] not in tags or RESOLUTION[1] not in tags:
         return None
-    across, down = (tags[tag].numbers[0] for tag in _RESOLUTION[:2])
-    unit = _numbers(tags, _RESOLUTION[2], _INCH)[0]
-    per_inch = {_INCH: 1.0, _CENTIMETRE: 2.54}.get(unit, 0)
+    across, down = (tags[tag].numbers[0] for tag in RESOLUTION[:2])
+    unit = _numbers(tags, RESOLUTION[2], INCH)[0]
+    per_inch = {INCH: 1.0, _CENTIMETRE: 2.54}.get(unit, 0)
     if per_inch * min(across, down) <= 0:
         return None
     return across * per_inch, down * per_inch
 
 
-def _iptc(page: _Page) -> bytes | None:
+def _iptc(page: Page) -> bytes | None:
     """Return the records of IPTC, which are bytes whatever type they are said to have."""
-    entry = page.tags.get(_IPTC)
+    entry = page.tags.get(IPTC)
     if entry is None:
         return None
     return page.layout.byteswapped(entry.value, entry.tiff_type)
 
 
-def _exif(stream: IO[bytes], page: _Page, notes: list[str]) -> bytes | None:
+def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     """Return the tags that describe the photograph as an EXIF block; None if there are none."""
-    main = {tag: entry for tag, entry in page.tags.items() if tag in _DESCRIPTIVE}
+    main = {tag: entry for tag, entry in page.tags.items() if tag in DESCRIPTIVE}
     ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
     if damaged:
         notes.append(exif.DAMAGED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from srcli.files import (
     remove_stale,
     replacing,
 )
-from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging import pillow, png, tiff_writing, vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import FORMATS, Format
@@ -149,6 +149,26 @@ def write_photograph(
         _encode(stream, values, metadata, fmt, quality)
 
 
+@contextmanager
+def writing_pages(
+    path: Path, *, pages_bytes: int, attributes: FileAttributes = NEW_FILE
+) -> Iterator[Callable[[Photograph], None]]:
+    """Yield what appends a photograph as a page to a new TIFF, which is complete after the block.
+
+    Together the pages take so many bytes without compression.
+    """
+    big = pages_bytes > tiff_writing.LARGEST_CLASSIC
+    with _new_file(path, attributes) as stream:
+        write = tiff_writing.write
+
+        def add(photograph: Photograph) -> None:
+            nonlocal write
+            write(stream, *_convert_values(photograph, FORMATS["tif"]), big=big)
+            write = tiff_writing.append
+
+        yield add
+
+
 def _convert_values(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
     """Convert to the values that a format holds, (H, W, C) with alpha last."""
     source_bits = photograph.pixels.dtype.itemsize * 8
@@ -223,7 +243,7 @@ def _encode(
         png.write(stream, values, metadata)
         return
     if fmt == "tif":
-        tiff.write(stream, values, metadata)
+        tiff_writing.write(stream, values, metadata)
         return
     quality = quality or FORMATS[fmt].default_quality or LOSSLESS_QUALITY
     if fmt == "jpg":

@@ -83,22 +83,47 @@ def test_a_closed_terminal_ends_a_run_as_sigterm_does(ignored):
     assert result.returncode == (0 if ignored else 130), result.stderr
 
 
-def test_shells_complete_commands_and_options():
+def complete(words, start, attribute="value"):
+    """Return what a shell offers behind words."""
     from click.shell_completion import ShellComplete
 
-    from srcli.cli.main import group
+    completion = ShellComplete(main.group, {}, "srx", "_SRX_COMPLETE")
+    completions = completion.get_completions(words, start)
+    return list(map(attrgetter(attribute), completions))
 
-    completion = ShellComplete(group, {}, "srx", "_SRX_COMPLETE")
 
-    def complete(words, start):
-        completions = completion.get_completions(words, start)
-        return list(map(attrgetter("value"), completions))
-
+def test_shells_complete_commands_and_options():
     assert complete([], "up") == ["upscale"]
     assert complete(["upscale"], "--strip") == [
         "--strip-metadata",
         "--strip-provenance",
     ]
+
+
+@pytest.mark.parametrize("words", ["upscale -m", "compare -m", "bench -m", "export -m"])
+def test_shells_complete_models_and_files(words):
+    assert complete(words.split(), "g-idrn-photo-") == [
+        "g-idrn-photo-gan",
+        "g-idrn-photo-crisp",
+    ]
+    assert complete(words.split(), "rfd") == ["rfdn"]  # has no weights here
+    assert complete(words.split(), "./mine", "type") == ["file"]
+    assert complete(["models"], "ddsr") == ["ddsr"]
+
+
+def test_completion_of_models_imports_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None; from srcli.cli.main import run; run()"
+    )
+    asked = {"COMP_WORDS": "srx upscale -m rrl", "COMP_CWORD": "3"}
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | asked | {"_SRX_COMPLETE": "bash_complete"},
+    )
+    assert result.stdout.split() == ["plain,rrlfn", "plain,rrlfn-photo"]
 
 
 def leaf_commands(command: click.Command, words: tuple[str, ...] = ()) -> list[Any]:

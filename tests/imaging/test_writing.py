@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
 
 from srcli.errors import PictureError
-from srcli.imaging import tiff
+from srcli.imaging import tiff_writing
 from srcli.imaging.arrays import empty_array, release
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.exif import SOFTWARE, read_main, software, with_texts
@@ -263,7 +263,7 @@ def test_blocks_too_long_for_jpeg_are_left_out_and_logged(tmp_path, caplog):
 
 
 def test_bigtiff(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff, "LARGEST_CLASSIC", 0)
+    monkeypatch.setattr(tiff_writing, "LARGEST_CLASSIC", 0)
     photograph = photograph_of(
         dtype=np.uint16, metadata=Metadata(icc=SRGB, exif=exif_of())
     )

@@ -44,7 +44,7 @@ FAULTY = textwrap.dedent(
         return call
 
     reading.read_header = obeying(
-        reading.read_header, "header", lambda path, _: path.name
+        reading.read_header, "header", lambda path, *_: path.name
     )
     reading._decode = obeying(
         reading._decode, "pixels", lambda picture, _: picture.path.name

@@ -6,6 +6,7 @@ resize.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from skimage import data
 
 import srcli
 from srcli.imaging.resize import shrink
+from tests.fixtures.files import json_lines
 from tests.fixtures.geotiffs import FOUR_BANDS
-from tests.fixtures.pictures import read_pixels, save_frames
+from tests.fixtures.pictures import read_pixels, save_frames, size_of
 
 
 @pytest.fixture
@@ -116,3 +118,48 @@ def test_rasters_and_animations_say_what_they_take(srx, source, geotiffs):
     with Image.open("b.gif") as larger:
         assert larger.size == (80, 60)
     assert "is an animation" in srx(asked, "-s 6 --overwrite").err
+
+
+ONLY_SMALLER = "-m bicubic --long-edge 40 --only-smaller"
+
+
+@pytest.fixture
+def two_sizes():
+    """A folder with a picture that is large enough, and one that is not."""
+    Path("in").mkdir()
+    Image.new("RGB", (40, 30)).save("in/large.jpg", dpi=(240, 240))
+    Image.new("RGB", (20, 30)).save("in/small.png")
+    os.utime("in/large.jpg", (1e9, 1e9))
+
+
+@pytest.mark.usefixtures("two_sizes")
+def test_large_enough_pictures_are_copied_and_the_others_enlarged(srx):
+    words = ("upscale in out --report report.jsonl", ONLY_SMALLER, "--format png")
+    assert "large.jpg (copied as it is: has" in srx(*words, "--dry-run", code=0).out
+    assert "1 done, 1 copied (large enough)" in srx(*words, code=0).out
+    copied = json_lines("report.jsonl")[0]
+    assert copied["state"] == "copied"
+    assert copied["error"] == "has 40x30 pixels already"
+    assert Path("out/large.jpg").read_bytes() == Path("in/large.jpg").read_bytes()
+    assert Path("out/large.jpg").stat().st_mtime == 1e9
+    assert size_of("out/small.png") == (27, 40)
+    assert "2 skipped" in srx(*words, code=0).out
+
+
+@pytest.mark.usefixtures("two_sizes")
+def test_copies_replace_nothing_and_need_a_fitting_name(srx):
+    Image.new("RGB", (9, 9)).save("in/other.png")
+    other = srx("upscale in/large.jpg in/other.png", ONLY_SMALLER, "--overwrite")
+    assert "give an output that ends in .jpg" in other.err
+    assert size_of("in/other.png") == (9, 9)
+    Path("out").mkdir()
+    Path("out/large.jpg").write_text("mine", encoding="utf-8")
+    result = srx("upscale in out -f png", ONLY_SMALLER, code=1)
+    assert "--overwrite replaces it" in result.err
+    assert Path("out/large.jpg").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("options", ["-s 2", "--size 9x --strip-metadata"])
+def test_copies_need_a_size_and_keep_metadata(srx, options):
+    result = srx("upscale a.png b.png --only-smaller", options, code=2)
+    assert "--only-smaller" in result.err

@@ -47,6 +47,7 @@ TEXT = 2
 SHORT = 3
 LONG = 4
 UNDEFINED = 7
+LONG8 = 16
 
 
 @dataclass(frozen=True)

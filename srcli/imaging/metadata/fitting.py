@@ -18,6 +18,8 @@ _AREAS = (0x9214, 0xA214)
 # enlarged here
 _FOCAL_PLANE = (0xA20E, 0xA20F)
 _RESOLUTION = (0x011A, 0x011B)
+_RESOLUTION_UNIT = 0x0128
+_RATIO = exif.Entry(5, b"")
 _THUMBNAIL_OFFSET = 0x0201
 _THUMBNAIL_LENGTH = 0x0202
 
@@ -42,6 +44,21 @@ def fit_metadata(
     if dpi is not None and pixel_map.swaps_sides:
         dpi = dpi[::-1]
     return replace(metadata, exif=block, xmp=packet, dpi=dpi), notes
+
+
+def with_resolution(metadata: Metadata, dpi: tuple[float, float]) -> Metadata:
+    """Return metadata that state a resolution, across and down, in EXIF too where that has one."""
+    block = metadata.exif
+    with suppress(ValueError):
+        stated = exif.ExifBlock(block or b"")
+        changes: dict[int, exif.Entry | None] = {}
+        for tag, value in zip(_RESOLUTION, dpi, strict=True):
+            if tag in stated.main:
+                changes[tag] = _RATIO.with_numbers([value])
+        if changes:
+            changes[_RESOLUTION_UNIT] = exif.Entry(exif.SHORT, b"\2\0")  # inches
+            block = stated.edited(changes)
+    return replace(metadata, exif=block, dpi=dpi)
 
 
 def fit_exif(block: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:

@@ -42,6 +42,7 @@ from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
+from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
@@ -116,7 +117,7 @@ def pair_inputs(
                     )
             else:
                 items.append(pair_in_folder(path, output, options))
-    if not items and not reporter.files:
+    if not items and not reporter.files and not reporter.may_be_idle:
         raise UsageError(_explain_no_pictures(paths, options))
     return _resolve_name_clashes(items, options, reporter)
 
@@ -162,7 +163,7 @@ def _resolve_name_clashes(
     groups = _group_by_output(renamed.get(item, item) for item in items)
     if renamed:
         example = min(item.target for item in renamed.values()).name
-        reporter.progress.message(
+        reporter.note(
             f"{len(renamed)} outputs are named with the extensions of their inputs, such as "
             f"{example}, as they would have the same names otherwise"
         )
@@ -381,7 +382,8 @@ def _judge_output(
         return "due", ""
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
-    if options.overwrite:
+    is_copy = options.only_smaller and holds_same_bytes(item.source, item.target)
+    if options.overwrite or is_copy:  # copying finds what is there
         return "due", ""
     record = read_provenance(item.target)
     if not options.records_provenance and record == read_provenance(

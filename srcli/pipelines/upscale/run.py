@@ -7,7 +7,6 @@ reports it. ``workers.py`` does the same in several processes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,9 @@ from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     check_output,
@@ -66,6 +67,24 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
     reporter = Reporter(progress or Progress(), on_file, options.model)
+    upscale_due(inputs, output, options, reporter, executor, dry_run=dry_run)
+    return reporter
+
+
+def upscale_due(
+    inputs: Sequence[Path],
+    output: Path,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    executor: ProcessExecutor | None = None,
+    *,
+    dry_run: bool = False,
+    make_pool: Callable[..., EnginePool] = EnginePool,
+) -> None:
+    """Upscale what a reporter does not know; see ``upscale_files``.
+
+    ``make_pool`` makes the engines, or returns those of an earlier call.
+    """
     items, finished = find_due_and_finished(inputs, output, options, reporter)
     for item in finished:
         reporter.add(item, "skipped")
@@ -76,10 +95,9 @@ def upscale_files(
             # what cannot be written is told before minutes are spent on it; subfolders
             # fail alone
             folder = output if is_folder(output, options) else None
-            _upscale(items, folder, options, reporter, executor)
+            _upscale(items, folder, options, reporter, executor, make_pool)
     finally:
         reporter.close()
-    return reporter
 
 
 def _upscale(
@@ -88,12 +106,13 @@ def _upscale(
     options: UpscaleOptions,
     reporter: Reporter,
     executor: ProcessExecutor | None,
+    make_pool: Callable[..., EnginePool],
 ) -> None:
     """Upscale items, in this process or by an executor; ``folder`` is the output, if it is one."""
     engine_options = options.engine
     if executor is not None:  # workers check device and precision on their machines
         engine_options = EngineOptions(value_range=options.engine.value_range)
-    pool = EnginePool(options.model, options.scale, engine_options)
+    pool = make_pool(options.model, options.scale, engine_options)
     find_weights(options.model, options.scale)
     if not options.auto:  # of what pictures choose, not all may be needed
         # a wrong name or file makes no folder
@@ -138,7 +157,7 @@ def _report_estimates(
             item.check_folder()
             if picture is None:
                 _estimate_raster(item, options, reporter)
-            else:
+            elif not copy_large_enough(item, picture, options, reporter, dry_run=True):
                 _estimate_photograph(item, picture, options, reporter)
 
 
@@ -159,9 +178,12 @@ def _estimate_photograph(
     item: Item, picture: Picture, options: UpscaleOptions, reporter: Reporter
 ) -> None:
     size, unwritable = check_output(item, picture, options)
-    channels = picture.channels + picture.has_alpha
     frames = 1
     warnings = picture.losses
+    pages = [picture]
+    if keeps_pages(item, picture, options):
+        pages = open_pages(picture)
+        warnings = picture.warnings
     if keeps_animation(picture, item.format):
         frames = picture.frames
         warnings = picture.warnings
@@ -169,6 +191,6 @@ def _estimate_photograph(
     reporter.add(
         item,
         size=size,
-        bytes=math.prod(size) * (channels * picture.bits // 8) * frames,
+        bytes=bytes_of_pages(pages, options) * frames,
         warnings=(*warnings, *unwritable, *lost),
     )

@@ -26,7 +26,7 @@ INPUT_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 """Lower-case suffixes of the files that are upscaled."""
 UNREADABLE_SUFFIXES = frozenset(
     """
-    .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .dds .ktx .ico .icns .cur
+    .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .ktx .ico .icns .cur
     .svg .svgz .emf .wmf .pdf .djvu .cbz .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
     .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
     .mp4 .m4v .mov .avi .mkv .webm .mts .m2ts .3gp .wmv .mpg .mpeg .insv .insp
@@ -38,7 +38,7 @@ over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of raste
 often."""
 NAMED_ONLY_SUFFIXES = frozenset(
     """
-    .tga .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz
+    .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
 """Suffixes of files that GDAL reads, but that often hold no picture: they are upscaled only
@@ -70,7 +70,7 @@ class FolderSearch:
         self.output = output
         self.options = options
         self.reporter = reporter
-        self._message = reporter.progress.message
+        self._message = reporter.note
         self._output_folder = real_path(output)
         if is_within(real_path(folder), self._output_folder):
             self._output_folder = "\0"  # no path

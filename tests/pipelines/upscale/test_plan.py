@@ -144,7 +144,7 @@ def test_pictures_that_cannot_be_read_are_told_of(tree, tmp_path):
         "in/IMG_1.PSD",
         "in/IMG_2.PSD",
         "in/b.dng",
-        "in/sub/c.tga",
+        "in/sub/c.ppm",
         "in/.d.psd",
     )
     plan = Plan(tmp_path)

@@ -1,0 +1,159 @@
+"""Comic books (CBZ) and other zips: their pictures are enlarged, all else is copied.
+
+They are unpacked into a hidden folder beside the output, which an interrupted run leaves
+for the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
+from typing import IO, TYPE_CHECKING
+
+from srcli.errors import SrxError, UsageError
+from srcli.files import attributes_for, free_disk, hidden_name, replacing
+from srcli.quantities import format_bytes
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import UpscaleOptions
+
+SUFFIXES = frozenset({".cbz", ".zip"})
+LARGEST_MEMBER = 2**29
+"""Bytes that a picture may unpack to."""
+
+
+def is_archive(inputs: Sequence[Path], output: Path) -> bool:
+    """Return True for a comic book, and for a zip that is to become one or a zip."""
+    suffix = inputs[0].suffix.lower()
+    is_pair = suffix in SUFFIXES and output.suffix.lower() in SUFFIXES
+    return len(inputs) == 1 and (is_pair or suffix == ".cbz")
+
+
+@contextmanager
+def open_archive(
+    inputs: Sequence[Path],
+    output: Path,
+    options: UpscaleOptions,
+    *,
+    dry_run: bool = False,
+) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
+    """Yield a folder of an archive's pictures, one for results, and what shortens their names.
+
+    The output is written after the block if there is a result; pictures without one stay
+    as they are. A ``dry_run`` leaves nothing.
+
+    Raises:
+        UsageError: If the archive cannot be unpacked within bounds, or the output is there.
+    """
+    source = inputs[0]
+    target = output
+    if output.suffix.lower() not in SUFFIXES:
+        target = output / source.name
+    if target.exists() and not options.overwrite:
+        raise UsageError(f"{target}: exists; --overwrite replaces it")
+    folder = hidden_name(target, ".srx")
+    if dry_run:
+        folder = Path(mkdtemp(prefix="srx-"))
+    if folder.is_symlink():
+        raise UsageError(f"{folder}: is a link where srx unpacks to; remove it")
+    results = folder / "out"
+    pattern = re.compile(re.escape(str(folder)) + r"[\\/](in|out)([\\/]\d+[\\/])?")
+    shorten = partial(pattern.sub, lambda _: f"{source}{os.sep}")
+    is_written = False
+    try:
+        with _unpacking(source), zipfile.ZipFile(source) as archive:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)  # the archive may be private
+            _unpack(archive, source, folder / "in")
+        yield [folder / "in"], results, shorten
+        with _unpacking(source), zipfile.ZipFile(source) as archive:
+            if _holds_files(results):
+                attributes = attributes_for(target, source, dates=options.keep_dates)
+                with replacing(target, attributes) as stream:
+                    _pack(archive, results, stream)
+                is_written = True
+    except SrxError as error:
+        error.args = (shorten(str(error)),)
+        raise
+    finally:
+        if is_written or not _holds_files(results):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _holds_files(results: Path) -> bool:
+    return any(results.glob("*/*"))
+
+
+@contextmanager
+def _unpacking(source: Path) -> Iterator[None]:
+    """Turn errors of zips and disks into one that names the archive."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
+        raise UsageError(f"{source}: cannot be unpacked or packed ({error})") from error
+
+
+def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path) -> None:
+    """Unpack the pictures of an archive into folders by their numbers among its members."""
+    pictures = {}
+    for number, member in enumerate(archive.infolist()):
+        packing = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if member.flag_bits & 1 or member.compress_type not in packing:
+            raise UsageError(
+                f"{source}: is encrypted, or not packed by deflate; unpack it, and give the folder"
+            )
+        if _is_picture(member.filename):
+            pictures[number] = member
+    sizes = [member.file_size for member in pictures.values()]
+    free, place = free_disk(folder)
+    if max(sizes, default=0) > LARGEST_MEMBER or sum(sizes) > free:
+        raise UsageError(
+            f"{source}: unpacks to {format_bytes(sum(sizes))}; a picture may take "
+            f"{format_bytes(LARGEST_MEMBER)}, and {format_bytes(free)} are free in {place}"
+        )
+    if not pictures:
+        raise UsageError(f"{source}: holds no pictures that srx reads")
+    for number, member in pictures.items():
+        file = folder / f"{number:06}" / PurePosixPath(member.filename).name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(member) as content, file.open("wb") as stream:
+            shutil.copyfileobj(content, stream)
+        os.utime(file, (1, 1))  # or results of an interrupted run would be older
+
+
+def _is_picture(name: str) -> bool:
+    from srcli.pipelines.upscale.search import INPUT_SUFFIXES
+
+    path = PurePosixPath(name)
+    return path.suffix.lower() in INPUT_SUFFIXES and not path.name.startswith(".")
+
+
+def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
+    """Write an archive with the results in place of its pictures, and all else as it is."""
+    with zipfile.ZipFile(stream, "w") as packed:
+        packed.comment = archive.comment
+        for number, member in enumerate(archive.infolist()):
+            info = zipfile.ZipInfo(member.filename, member.date_time)
+            info.compress_type = member.compress_type
+            info.external_attr = member.external_attr
+            info.file_size = member.file_size
+            content: IO[bytes] | None = None
+            for file in sorted(results.glob(f"{number:06}/*")):
+                name = PurePosixPath(member.filename)
+                if file.stem == name.stem and _is_picture(file.name):
+                    info.filename = str(name.with_suffix(file.suffix))
+                    info.file_size = file.stat().st_size
+                    content = file.open("rb")
+            with (
+                content or archive.open(member) as copied,
+                packed.open(info, "w") as out,
+            ):
+                shutil.copyfileobj(copied, out)

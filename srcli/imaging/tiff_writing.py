@@ -1,0 +1,120 @@
+"""Write TIFF files of one page or more: pixels by libvips, tags packed anew behind them.
+
+Neither libvips nor GDAL nor tifffile writes EXIF to TIFF, and Pillow does not beside
+16-bit colour.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
+
+from srcli.imaging import vips
+from srcli.imaging.arrays import Array
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.exif import Entry
+from srcli.imaging.photograph import Metadata
+from srcli.imaging.tiff import (
+    BLOCKS,
+    DESCRIPTIVE,
+    ICC,
+    INCH,
+    IPTC,
+    RESOLUTION,
+    XMP,
+    Page,
+    read_page,
+)
+
+LARGEST_CLASSIC = 2**32 - 2**26
+"""Bytes of pixels beyond which BigTIFF is written."""
+
+
+def write(
+    stream: IO[bytes], values: Array, metadata: Metadata, *, big: bool = False
+) -> None:
+    """Write one picture, (H, W, C) of any depth with alpha last; BigTIFF where 4 GB may not do.
+
+    The file is empty, and can be sought in and read. ``big`` is for pages that follow.
+    """
+    _encode(stream, values, big=big or values.nbytes > LARGEST_CLASSIC)
+    page = read_page(stream)
+    directory = _write_directory(stream, page, page.tags, metadata)
+    stream.seek(0)
+    stream.write(page.layout.start(directory))
+
+
+def append(
+    stream: IO[bytes], values: Array, metadata: Metadata, *, big: bool = False
+) -> None:
+    """Append a page to a file that ``write`` has begun, with the same ``big``.
+
+    ValueError is raised where the file becomes too large for a TIFF that is not.
+    """
+    end = stream.seek(0, os.SEEK_END)
+    shift = end + end % 2
+    with TemporaryFile(dir=Path(stream.name).parent) as part:
+        _encode(part, values, big=big)
+        page = read_page(part)
+        part.seek(0)
+        stream.write(bytes(shift - end))
+        shutil.copyfileobj(part, stream)
+    tags = dict(page.tags)
+    offsets = Entry(exif.LONG8 if big else exif.LONG, b"")
+    for tag, _ in BLOCKS:
+        if tag in tags:
+            moved = [shift + offset for offset in tags[tag].numbers]
+            entry = offsets.with_numbers(moved)
+            if entry is None:
+                raise ValueError("its pages take more than 4 GB")
+            tags[tag] = entry
+    directory = _write_directory(stream, page, tags, metadata)
+    # the directory before ends with the offset of the next one
+    stream.seek(end - page.layout.inline)
+    stream.write(page.layout.offset.pack(directory))
+
+
+def _encode(stream: IO[bytes], values: Array, *, big: bool) -> None:
+    """Write a file of one page without metadata."""
+    vips.encode(
+        stream,
+        values,
+        ".tif",
+        compression="deflate",
+        level=3,
+        predictor="float" if values.dtype.kind == "f" else "horizontal",
+        bigtiff=big,
+    )
+
+
+def _write_directory(
+    stream: IO[bytes], page: Page, tags: exif.Tags, metadata: Metadata
+) -> int:
+    """Write tags of pixels, and metadata, at the end of a file; return their offset."""
+    tags = {tag: entry for tag, entry in tags.items() if tag not in RESOLUTION}
+    linked_ifds: dict[int, exif.Tags] = {}
+    if metadata.exif is not None:
+        block = exif.ExifBlock(metadata.exif)
+        linked_ifds = block.linked_ifds
+        tags |= {tag: block.main[tag] for tag in block.main.keys() & DESCRIPTIVE}
+    if metadata.dpi is not None:
+        for tag, value in zip(RESOLUTION, metadata.dpi, strict=False):
+            ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
+            tags[tag] = Entry(5, struct.pack("<II", *ratio))
+        tags[RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", INCH))
+    if metadata.xmp:
+        tags[XMP] = Entry(1, metadata.xmp)
+    if metadata.icc:
+        tags[ICC] = Entry(7, metadata.icc)
+    if metadata.iptc:
+        tags[IPTC] = Entry(1, metadata.iptc)
+    end = stream.seek(0, os.SEEK_END)
+    start = end + end % 2
+    packed, directory = exif.pack(tags, linked_ifds, start, page.layout)
+    stream.write(bytes(start - end) + packed)
+    return directory

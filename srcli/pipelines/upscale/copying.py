@@ -1,0 +1,71 @@
+"""Copy photographs that are as large as they are to become, instead of enlarging them."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcli.errors import PictureError
+from srcli.files import attributes_for, explain_os_error, open_input, replacing
+
+if TYPE_CHECKING:
+    from srcli.imaging.photograph import Picture
+    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.reporter import Item, Reporter
+
+
+def copy_large_enough(
+    item: Item,
+    picture: Picture,
+    options: UpscaleOptions,
+    reporter: Reporter,
+    *,
+    dry_run: bool = False,
+) -> bool:
+    """Copy an input as it is if the options ask for that; return False if it is to be enlarged.
+
+    The copy has its dates and extension, and is reported.
+
+    Raises:
+        PictureError: If it cannot be copied, another file is in its place, or the output
+            was given a name of another format.
+    """
+    size = (picture.height, picture.width)
+    if not options.copies(*size):
+        return False
+    source = item.source
+    if picture.format != item.format:
+        if not item.target.stem.startswith(source.stem):
+            raise PictureError(
+                f"{source}: is large enough, and --only-smaller copies it as it is; "
+                f"give an output that ends in {source.suffix}"
+            )
+        item = replace(item, target=item.target.with_suffix(source.suffix))
+    target = item.target
+    if holds_same_bytes(source, target):
+        reporter.add(item, "skipped")
+        return True
+    if target.exists() and not options.overwrite:
+        raise PictureError(f"{target}: exists; --overwrite replaces it")
+    if not dry_run:
+        item.make_folder()
+        attributes = attributes_for(target, source, dates=True)
+        try:
+            with open_input(source) as stream, replacing(target, attributes) as copy:
+                shutil.copyfileobj(stream, copy)
+        except OSError as error:
+            raise PictureError(explain_os_error(target, error)) from error
+    reason = f"has {picture.width}x{picture.height} pixels already"
+    reporter.add(item, "copied", size=size, error=reason)
+    return True
+
+
+def holds_same_bytes(source: Path, target: Path) -> bool:
+    """Tell if two files hold the same bytes; False if one of them is not there."""
+    with suppress(OSError):
+        return filecmp.cmp(source, target, shallow=False)
+    return False

@@ -1,0 +1,93 @@
+"""Every page of a TIFF, as scanners write them, is enlarged into one TIFF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageSequence
+
+from srcli.imaging import tiff_writing
+from srcli.inference.stream import array_job
+from srcli.pipelines.upscale import photographs
+from tests.fixtures.files import names_in
+from tests.fixtures.pictures import read_pixels, save_frames
+
+SMALL = "-m bicubic -s 2"
+
+
+@pytest.fixture(autouse=True)
+def scan(astronaut):
+    """Pages of several kinds and sizes in one file, and each page alone."""
+    pages = []
+    for number, mode in enumerate(("RGB", "L", "1"), 1):
+        page = Image.fromarray(astronaut[: 10 + number, :20]).convert(mode)
+        page.save(f"{number}.tif", dpi=(300, 300))
+        pages.append(page)
+    save_frames("scan.tif", pages, dpi=(300, 300))
+
+
+@pytest.mark.parametrize("limit", [tiff_writing.LARGEST_CLASSIC, 0])
+@pytest.mark.parametrize("options", [SMALL, "-m bicubic -s 6 --dpi scale"])
+def test_all_pages_become_what_each_becomes_alone(srx, monkeypatch, limit, options):
+    monkeypatch.setattr(tiff_writing, "LARGEST_CLASSIC", limit)
+    assert "only the first" not in srx("upscale scan.tif out", options, code=0).err
+    assert Path("out/scan.tif").read_bytes()[2] == (42 if limit else 43)
+    with Image.open("out/scan.tif") as document:
+        pages = [page.copy() for page in ImageSequence.Iterator(document)]
+    assert len(pages) == 3
+    for number, page in enumerate(pages, 1):
+        srx(f"upscale {number}.tif out", options, code=0)
+        with Image.open(f"out/{number}.tif") as alone:
+            np.testing.assert_array_equal(np.asarray(page), np.asarray(alone))
+            assert page.info["dpi"] == alone.info["dpi"]
+    assert "1 skipped" in srx("upscale scan.tif out", options, code=0).out
+
+
+def test_one_page_is_taken_and_wrong_ones_are_refused(srx):
+    srx("upscale scan.tif out --pages 2", SMALL, code=0)
+    srx("upscale 2.tif out", SMALL, code=0)
+    alone = read_pixels("out/2.tif")
+    np.testing.assert_array_equal(read_pixels("out/scan.tif"), alone)
+    result = srx("upscale scan.tif out.png --pages 9", SMALL, code=2)
+    assert "it has 3 pages, and no page 9" in result.err
+    told = srx("upscale scan.tif a.png", SMALL, code=0).err
+    assert "only the first is used" in told
+
+
+def test_a_page_that_fails_leaves_no_file_and_is_reported_once(srx, monkeypatch):
+    jobs = iter([array_job])
+
+    def fail(*arguments, **named):
+        for job in jobs:
+            return job(*arguments, **named)
+        raise MemoryError
+
+    monkeypatch.setattr(photographs, "array_job", fail)
+    result = srx("upscale scan.tif out", SMALL, code=2)
+    assert len(result.errors) == 1
+    assert "does not fit into memory" in result.err
+    assert names_in("out") == []
+
+
+def test_a_dry_run_tells_of_damaged_pages(srx):
+    assert "only the first" not in srx("upscale scan.tif out --dry-run", code=0).out
+    content = Path("scan.tif").read_bytes()
+    with tifffile.TiffFile("scan.tif") as document:
+        last = document.pages[2].offset
+    Path("scan.tif").write_bytes(content[:-25])
+    assert "would fail" in srx("upscale scan.tif out --dry-run", code=2).out
+    Path("scan.tif").write_bytes(content[: last + 1])
+    result = srx("upscale scan.tif out --dry-run", code=0)
+    assert "its pages end with a damaged one" in result.out
+
+
+def test_a_pdf_is_refused_with_what_helps(srx):
+    Path("a.pdf").write_bytes(b"%PDF-1.7\n%abcdefghijklmnopqrstuvwxyz")
+    err = srx("upscale a.pdf out", SMALL, code=2).err
+    assert "pdfimages" in err
+    assert "img2pdf" in err
+    told = srx("upscale . out --dry-run", SMALL, code=0).out
+    assert "1 file is no picture that srx reads: 1 .pdf" in told

@@ -1,0 +1,59 @@
+"""TGA and DDS, as games have them, are read with their transparency, and become PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.fixtures.files import names_in
+from tests.fixtures.pictures import read_pixels
+
+SMALL = "-m bicubic -s 2"
+
+
+@pytest.fixture
+def texture(astronaut):
+    """A picture with alpha, 12x16 pixels."""
+    alpha = np.linspace(60, 255, 12 * 16).reshape(12, 16, 1).astype(np.uint8)
+    return Image.fromarray(np.concatenate([astronaut[:12, :16], alpha], axis=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.tga", {}),
+        ("a.TGA", {"compression": "tga_rle", "orientation": 1}),
+        ("a.dds", {}),
+        ("a.dds", {"pixel_format": "DXT5"}),
+    ],
+)
+@pytest.mark.parametrize("mode", ["RGBA", "RGB", "L"])
+def test_textures_become_what_pngs_of_their_pixels_do(
+    srx, texture, name, options, mode
+):
+    Path("in").mkdir()
+    if "pixel_format" in options:
+        mode = "RGBA"
+    texture.convert(mode).save(f"in/{name}", **options)
+    with Image.open(f"in/{name}") as image:
+        image.save("same.png")
+    srx("upscale in out", SMALL, code=0)
+    srx("upscale same.png out", SMALL, code=0)
+    assert names_in("out") == ["a.png", "same.png"]
+    np.testing.assert_array_equal(read_pixels("out/a.png"), read_pixels("out/same.png"))
+
+
+def test_cube_maps_are_told_of_and_cut_files_refused(srx, texture):
+    texture.save("a.dds")
+    content = bytearray(Path("a.dds").read_bytes())
+    content[113] |= 2
+    Path("a.dds").write_bytes(content)
+    assert "only its first picture" in srx("upscale a.dds out", SMALL, code=0).err
+    for name in ("a.dds", "a.tga"):
+        texture.save(name)
+        Path(f"cut_{name}").write_bytes(Path(name).read_bytes()[:99])
+        result = srx("upscale", f"cut_{name}", "out", SMALL, code=2)
+        assert "damaged or cut short" in result.err
