@@ -57,6 +57,8 @@ class Format:
     animated: bool = False
     default_quality: int | None = None
     """1 to 100, or None where the format is lossless."""
+    video: bool = False
+    """A container of videos, which are written by ``video_writing``."""
 
 
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
@@ -83,7 +85,27 @@ _WRITTEN = (
     Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL | {"iptc"}),
 )  # fmt: skip
 
-FORMATS: dict[str, Format] = {form.name: form for form in _WRITTEN}
+
+def _container(name: str, *suffixes: str) -> Format:
+    """Return the format of videos in a container; encoders take up to 16,384 pixels a side."""
+    return Format(
+        name,
+        (f".{name}", *suffixes),
+        bits=(8, 16),
+        largest_side=16_384,
+        default_quality=85,
+        video=True,
+    )
+
+
+_VIDEOS = (
+    _container("mp4", ".m4v"),
+    _container("mov"),
+    _container("mkv"),
+    _container("webm"),
+)
+
+FORMATS: dict[str, Format] = {form.name: form for form in (*_WRITTEN, *_VIDEOS)}
 """The formats that can be written, by name."""
 
 _READ_ONLY = (".heic", ".heif", ".hif", ".jxl")
@@ -92,6 +114,15 @@ READABLE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""
+VIDEO = "video"
+"""Format of a ``Picture`` that is a video, whatever its container."""
+VIDEO_SUFFIXES: frozenset[str] = frozenset(
+    chain(
+        (".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp"),
+        *(form.suffixes for form in _VIDEOS),
+    )
+)
+"""Lower-case suffixes of videos, which need ``srcli[video]``."""
 _STARTS = {
     "png": rb"\x89PNG\r\n\x1a\n",
     "jpg": rb"\xff\xd8\xff",

@@ -12,7 +12,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging import pillow, png, tiff, videos, vips
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.labels import profile_fits
@@ -22,6 +22,7 @@ from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
     NAME,
+    VIDEO_SUFFIXES,
     Array,
     Photograph,
     Picture,
@@ -101,12 +102,12 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     return *pillow.pixels_of(image, picture.metadata.icc), orientation
 
 
-def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
+def read_frames(picture: Picture) -> Iterator[tuple[tuple[int, int], Photograph]]:
     """Decode the frames of an animation, complete and not only what changes, one after another.
 
     Yields:
-        RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows
-        it; and how often the whole is played, 0 is without end.
+        Milliseconds, 0 leaves them to the program that shows it, and how often the
+        whole is played, 0 is without end; then RGB with alpha, 8 bits.
     """
     with decoding(picture.path):
         stream = open_input(picture.path)
@@ -130,7 +131,8 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
                 metadata=picture.metadata,
             )
             duration = round(image.info.get("duration", 0))
-            yield photograph, duration, _times_played(picture, image.info.get("loop"))
+            plays = _times_played(picture, image.info.get("loop"))
+            yield (duration, plays), photograph
 
 
 def _times_played(picture: Picture, loop: int | None) -> int:
@@ -168,7 +170,8 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
     if not isinstance(path, DatasetName):
         with decoding(path), open_input(path) as stream:
             head = stream.read(64)
-            if format_of_content(head) is not None or not head:
+            is_clip = path.suffix.lower() in VIDEO_SUFFIXES
+            if format_of_content(head) is not None or not head or is_clip:
                 picture = read_header(path, stream)
                 picture = replace(picture, mark=mark_source(path, stream))
                 if picture.raster is None:
@@ -191,6 +194,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     name = format_of_content(head)
     if not head:
         raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
+    if name is None and path.suffix.lower() in VIDEO_SUFFIXES:
+        return videos.read_header(path)
     if name is None:
         raise _not_a_picture(path)
     if name == "png":

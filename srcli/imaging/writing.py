@@ -30,6 +30,7 @@ from srcli.imaging.metadata.texts import XMP_PREFIX, texts_elsewhere
 from srcli.imaging.photograph import (
     DAMAGE,
     FORMATS,
+    VIDEO,
     Array,
     Format,
     Metadata,
@@ -150,7 +151,7 @@ def write_photograph(
                 )
                 without: dict[str, Any] = {name: None}
                 metadata = replace(metadata, **without)
-    with _new_file(path, attributes) as stream:
+    with new_file(path, attributes) as stream:
         _encode(stream, values, metadata, fmt, quality)
 
 
@@ -302,7 +303,7 @@ def _metadata_segments(metadata: Metadata) -> bytes:
 
 
 @contextmanager
-def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
+def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
     """Replace a file by what the block writes; a PictureError names it where that fails."""
     try:
         with replacing(path, attributes) as stream:
@@ -317,7 +318,9 @@ def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
 
 
 def is_kept(picture: Picture, fmt: str) -> bool:
-    """Return True if a picture is an animation, and a format can hold all of its frames."""
+    """Return True if a picture is an animation or video, and a format can hold all its frames."""
+    if picture.format == VIDEO:
+        return True
     source = FORMATS.get(picture.format)
     if source is None or picture.frames < 2:
         return False
@@ -341,7 +344,7 @@ def write_animation(
     changed to sRGB where the format, which is ``animated``, holds no colour profile. 0
     plays are without end.
     """
-    with _new_file(path, attributes) as stream:
+    with new_file(path, attributes) as stream:
         metadata = _as_held(metadata, fmt)
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)

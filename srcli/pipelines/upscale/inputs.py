@@ -26,6 +26,7 @@ from srcli.holding import history
 from srcli.imaging.photograph import (
     FORMATS,
     READABLE_SUFFIXES,
+    VIDEO_SUFFIXES,
     Provenance,
     format_of_content,
     format_of_suffix,
@@ -43,7 +44,11 @@ from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.models import MODELS
-from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
+from srcli.pipelines.upscale.photographs import (
+    look_for_model,
+    open_photograph,
+    output_size,
+)
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
@@ -129,6 +134,9 @@ def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item
         raise UsageError(
             f"{output}: its extension contradicts --format {options.format}"
         )
+    if file_format and FORMATS[file_format].video != is_video(source):
+        kind = "video" if FORMATS[file_format].video else "picture"
+        raise UsageError(f"{output}: is the name of a {kind}, which {source} is not")
     target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
     return Item(source=source, target=target, format=file_format)
 
@@ -214,7 +222,8 @@ def pair_in_folder(
     if isinstance(source, DatasetName) and input_format not in ("tif", "png", "jpg"):
         input_format = None  # photographs in archives are read by GDAL, as rasters
     file_format = options.format
-    if file_format == "auto":
+    is_asked = file_format != "auto" and FORMATS[file_format].video == is_video(source)
+    if not is_asked:  # --format jpg leaves the videos of a folder alone
         if input_format == "gif":
             # of 256 colours, which the enlargement of a photograph has not
             input_format = None
@@ -288,6 +297,8 @@ def _choose_format(source: Path) -> str:
         return "tif"
     if suffix in READABLE_SUFFIXES:
         return "png"
+    if is_video(source):
+        return "mkv"
     try:
         with open_input(source) as stream:
             content = format_of_content(stream.read(64))
@@ -296,6 +307,11 @@ def _choose_format(source: Path) -> str:
     if content is None:
         return "tif"
     return content if content in FORMATS and content != "gif" else "png"
+
+
+def is_video(path: Path) -> bool:
+    """Return True if the name of a file is that of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _group_by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
@@ -462,7 +478,7 @@ def _judge_by_size(
         return "kept", f"is older than {item.source}, and {unknown}"
     try:
         if picture := open_photograph(item, options):
-            height, width = options.final_size(picture.height, picture.width)
+            height, width = output_size(picture, options)
         else:
             height, width = raster_size(item, options)
         output = open_picture(item.target)

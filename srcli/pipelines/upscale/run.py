@@ -1,8 +1,8 @@
 """Upscale files and folders, or estimate what would be done: the whole of ``srx upscale``.
 
 The way of a file: ``inputs.py`` pairs it with an output and skips finished ones,
-``photographs.py`` or else ``plans.py`` and ``rasters.py`` make the output, ``reporter.py``
-reports it. ``workers.py`` does the same in several processes.
+``videos.py``, ``photographs.py`` or else ``plans.py`` and ``rasters.py`` make the
+output, ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from srcli.pipelines.upscale.photographs import (
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
+from srcli.pipelines.upscale.videos import upscale_videos
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
 
@@ -107,7 +108,7 @@ def _upscale(
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
     rasters = []
-    for group in _isolate_suspects(items):
+    for group in _isolate_suspects(upscale_videos(items, photographs)):
         rasters += photographs.upscale(group)
     for item in rasters:
         upscale_raster(item, options, reporter, partial(run_steps_here, pool, reporter))

@@ -30,6 +30,7 @@ from srcli.pipelines.upscale.rasters import (
     upscale_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
+from srcli.pipelines.upscale.videos import upscale_videos
 from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
@@ -138,9 +139,9 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     large = []
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
-        for item in PhotographUpscaler(pool, options, reporter, sharing).upscale(
-            unit.items
-        ):
+        photographs = PhotographUpscaler(pool, options, reporter, sharing)
+        pictures = upscale_videos(unit.items, photographs)
+        for item in photographs.upscale(pictures):
             with reporter.guard(item):
                 if math.prod(raster_size(item, options)) >= LARGE_OUTPUT:
                     large.append(item)

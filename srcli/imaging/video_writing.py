@@ -1,0 +1,334 @@
+"""Write videos by PyAV: segments of encoded frames, joined with the sound of the input.
+
+Segments are encoded one by one, so that an interrupted run keeps those that are done.
+All begin with a frame that needs no other.
+"""
+
+from __future__ import annotations
+
+import heapq
+import io
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from srcli.errors import PictureError
+from srcli.files import NEW_FILE, FileAttributes
+from srcli.imaging.photograph import FORMATS, Array
+from srcli.imaging.rasters.parts import StoredParts
+from srcli.imaging.videos import (
+    Timing,
+    Video,
+    exact_conversion,
+    find_video,
+    open_container,
+    reading_video,
+)
+from srcli.imaging.writing import new_file
+
+if TYPE_CHECKING:
+    from av import Packet, VideoCodecContext
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
+
+    AnyPacket = Packet[Any]
+
+SEGMENT_FRAMES = 100
+"""Frames that are encoded together; so many at most are made again after an interruption."""
+_MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+_ENCODERS = {8: "libx264", 10: "libx265"}
+"""Encoders by bits of a value: few players show H.264 of 10 bits."""
+_WEBM_ENCODERS = {8: "libvpx-vp9", 10: "libsvtav1"}
+_OPTIONS = {
+    "libx264": {},
+    "libx265": {"x265-params": "log-level=none"},
+    "libvpx-vp9": {"b": "0", "cpu-used": "3", "row-mt": "1"},
+    "libsvtav1": {"preset": "6"},
+}
+_FINEST_CRF = 12
+_CRF_PER_QUALITY = 0.4
+_LONG_SCALES = ("libvpx-vp9", "libsvtav1")
+"""Encoders whose scale of CRF goes to 63; that of the others to 51."""
+_FULL_RANGE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How frames of one output are encoded; all its segments alike."""
+
+    encoder: str
+    """FFmpeg's name of it."""
+    swscale_matrix: int
+    settings: Mapping[str, Any]
+    """Attributes of PyAV's encoder: size, format, times, colours and options."""
+
+    def configure(self, context: VideoCodecContext) -> None:
+        """Give the settings to an encoder that is not open yet."""
+        for name, value in self.settings.items():
+            setattr(context, name, value)
+
+    def open(self) -> VideoCodecContext:
+        """Return a new encoder, whose packets leave headers to the file."""
+        from av import CodecContext
+        from av.codec.context import Flags
+
+        context: Any = CodecContext.create(self.encoder, "w")
+        self.configure(context)
+        context.flags |= Flags.global_header | Flags.frame_duration
+        encoder: VideoCodecContext = context
+        return encoder
+
+
+def choose_encoding(
+    video: Video, fmt: str, size: tuple[int, int], quality: int | None
+) -> Encoding:
+    """Choose encoder and settings for frames of this even (height, width).
+
+    Sample aspect, times and colours are those of the input; 4:2:0 at twice the size
+    holds the colours of every input. The quality is 1 to 100, by default the format's.
+    """
+    from av import codecs_available
+
+    bits = 10 if video.depth > 8 else 8
+    encoders = _WEBM_ENCODERS if fmt == "webm" else _ENCODERS
+    encoder = encoders[bits]
+    if encoder not in codecs_available:
+        raise PictureError(
+            f"{video.path}: this build of PyAV has no {encoder}; take another format"
+        )
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
+    crf = _FINEST_CRF + _CRF_PER_QUALITY * (
+        100 - (quality or FORMATS[fmt].default_quality or 0)
+    )
+    crf = min(crf, 51)
+    if encoder in _LONG_SCALES:
+        crf *= 63 / 51
+    height, width = size
+    stream = video.stream
+    settings: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "pix_fmt": "yuv420p10le" if bits > 8 else "yuv420p",
+        "time_base": stream.time_base,
+        "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
+        "color_range": _FULL_RANGE if video.first.color_range == _FULL_RANGE else 1,
+        "colorspace": video.matrix,
+        "color_trc": int(video.first.color_trc),
+        "color_primaries": int(video.first.color_primaries),
+        "options": {"crf": str(round(crf)), **_OPTIONS[encoder]},
+    }
+    aspect = stream.sample_aspect_ratio
+    if aspect:
+        settings["sample_aspect_ratio"] = 1 / aspect if video.turns % 2 else aspect
+    if encoder == "libx265" and fmt in ("mp4", "mov"):
+        settings["codec_tag"] = "hvc1"  # by which Apple's players know it
+    return Encoding(
+        encoder=encoder, swscale_matrix=video.swscale_matrix, settings=settings
+    )
+
+
+@dataclass(frozen=True)
+class Segments(StoredParts):
+    """The finished segments of a video: encoded packets with their times, as arrays of numpy."""
+
+    ending: ClassVar[str] = ".npz"
+
+    @property
+    def complete(self) -> int:
+        """Number of segments from the first on without a gap."""
+        count = 0
+        while count in self.found():
+            count += 1
+        return count
+
+
+class SegmentEncoder:
+    """Encodes frames as they come, and stores each segment that is full."""
+
+    def __init__(self, encoding: Encoding, segments: Segments) -> None:
+        self.encoding = encoding
+        self.segments = segments
+        self._number = segments.complete
+        self._frame_count = 0
+        self._context: VideoCodecContext | None = None
+        self._packets: list[AnyPacket] = []
+
+    def encode(self, frame: tuple[Timing, Array]) -> None:
+        """Encode the next frame, (H, W, 3) of 8 or 16 bits with its times."""
+        from av import VideoFrame
+        from av.video.reformatter import ColorRange
+
+        timing, pixels = frame
+        settings = self.encoding.settings
+        pixels = np.ascontiguousarray(pixels)
+        rgb = VideoFrame.from_ndarray(
+            pixels, format="rgb24" if pixels.itemsize == 1 else "rgb48le"
+        )
+        encoded = rgb.reformat(
+            format=settings["pix_fmt"],
+            dst_colorspace=self.encoding.swscale_matrix,
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=settings["color_range"],
+            interpolation=exact_conversion(),
+        )
+        encoded.pts = timing.start
+        encoded.duration = timing.duration
+        encoded.time_base = settings["time_base"]
+        if self._context is None:
+            self._context = self.encoding.open()
+        self._packets += self._context.encode(encoded)
+        self._frame_count += 1
+        if self._frame_count == SEGMENT_FRAMES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Store the frames since the last full segment, if there are some."""
+        if self._context is None:
+            return
+        packets = [*self._packets, *self._context.encode(None)]
+        starts = [packet.pts or 0 for packet in packets]
+        ranks = np.argsort(np.argsort(starts))
+        stored = io.BytesIO()
+        np.savez(
+            stored,
+            data=np.frombuffer(b"".join(map(bytes, packets)), np.uint8),
+            sizes=[packet.size for packet in packets],
+            starts=starts,
+            durations=[packet.duration or 0 for packet in packets],
+            keys=[packet.is_keyframe for packet in packets],
+            reordered=(np.arange(len(starts)) - ranks).max(),
+        )
+        self.segments.add(self._number, stored.getbuffer())
+        self._number += 1
+        self._frame_count = 0
+        self._context = None
+        self._packets = []
+
+
+def write_video(
+    segments: Segments,
+    source: Path,
+    encoding: Encoding,
+    *,
+    fmt: str,
+    comment: str | None,
+    keep_metadata: bool = True,
+    attributes: FileAttributes = NEW_FILE,
+) -> tuple[str, ...]:
+    """Write the video of all segments, with sound, subtitles and chapters of its source.
+
+    They are copied as they are. Returned is what the format cannot hold of them, in words for the
+    user. An existing file is replaced once the new one is complete.
+    """
+    import av
+
+    with (
+        open_container(source) as container,
+        new_file(segments.target, attributes) as stream,
+        av.open(stream, "w", format=_MUXERS[fmt]) as output,
+    ):
+        video: Any = output.add_stream(encoding.encoder)
+        encoding.configure(video.codec_context)
+        copies, missing = _add_copies(container, output)
+        if keep_metadata:
+            output.metadata.update(container.metadata)
+        if comment:
+            output.metadata["comment"] = comment
+        output.set_chapters(container.chapters())
+        output.start_encoding()
+        packets = heapq.merge(
+            _encoded_packets(segments, video, encoding.settings["time_base"]),
+            _copied_packets(source, container, copies),
+            key=_decoding_time,
+        )
+        for packet in packets:
+            output.mux(packet)
+    if missing:
+        return (f"{fmt} cannot hold {', '.join(missing)}: left out (mkv may)",)
+    return ()
+
+
+def _add_copies(
+    container: InputContainer, output: OutputContainer
+) -> tuple[dict[int, Stream], list[str]]:
+    """Add streams beside the video; return them by their numbers in the input, and the others."""
+    copies: dict[int, Stream] = {}
+    missing = []
+    for stream in container.streams:
+        name = f"{stream.type} {stream.name or ''}".strip()
+        if stream is find_video(container):
+            continue
+        try:
+            if stream.type not in ("audio", "subtitle", "attachment"):
+                raise ValueError(name)
+            copy = output.add_stream_from_template(stream)
+        except ValueError:
+            missing.append(name)
+            continue
+        copy.metadata.update(stream.metadata)
+        copy.disposition = stream.disposition
+        copies[stream.index] = copy
+    return copies, missing
+
+
+def _copied_packets(
+    source: Path, container: InputContainer, copies: Mapping[int, Stream]
+) -> Iterator[AnyPacket]:
+    packets = container.demux([container.streams[index] for index in copies])
+    while copies:
+        with reading_video(source):
+            packet = next(packets, None)
+        if packet is None:
+            return
+        if packet.size:
+            packet.stream = copies[packet.stream_index]
+            yield packet
+
+
+def _encoded_packets(
+    segments: Segments, video: Stream, time_base: Fraction
+) -> Iterator[AnyPacket]:
+    """Yield the packets of all segments, with times of decoding that always increase.
+
+    These are the times at which frames are shown, of so many frames before as the encoder
+    reorders.
+    """
+    from av import Packet
+
+    files = [file for _, file in sorted(segments.found().items())]
+    depth = 0
+    for file in files:
+        with np.load(file) as stored:
+            depth = max(depth, int(stored["reordered"]))
+    waiting: deque[int] = deque()
+    for number, file in enumerate(files):
+        with np.load(file) as stored:
+            starts = sorted(stored["starts"].tolist())
+            if number == 0:
+                step = starts[1] - starts[0] if len(starts) > 1 else 1
+                waiting.extend(starts[0] - step * n for n in range(depth, 0, -1))
+            offsets = np.cumsum(stored["sizes"])[:-1]
+            contents = np.split(stored["data"], offsets)
+            columns = (stored["starts"], stored["durations"], stored["keys"])
+            for content, shown, start, duration, key in zip(
+                contents, starts, *columns, strict=True
+            ):
+                waiting.append(shown)
+                packet = Packet(content.tobytes())
+                packet.stream = video
+                packet.time_base = time_base
+                packet.pts = int(start)
+                packet.dts = waiting.popleft()
+                packet.duration = int(duration)
+                packet.is_keyframe = bool(key)
+                yield packet
+
+
+def _decoding_time(packet: AnyPacket) -> Fraction:
+    return (packet.dts or packet.pts or 0) * packet.time_base
