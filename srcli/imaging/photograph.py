@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -86,23 +86,15 @@ _WRITTEN = (
 )  # fmt: skip
 
 
-def _container(name: str, *suffixes: str) -> Format:
-    """Return the format of videos in a container; encoders take up to 16,384 pixels a side."""
-    return Format(
-        name,
-        (f".{name}", *suffixes),
-        bits=(8, 16),
-        largest_side=16_384,
-        default_quality=85,
-        video=True,
-    )
-
-
+# encoders take up to 16,384 pixels a side
+_VIDEO = Format(
+    "mkv", (".mkv",), (8, 16), largest_side=16_384, default_quality=85, video=True
+)
 _VIDEOS = (
-    _container("mp4", ".m4v"),
-    _container("mov"),
-    _container("mkv"),
-    _container("webm"),
+    replace(_VIDEO, name="mp4", suffixes=(".mp4", ".m4v")),
+    replace(_VIDEO, name="mov", suffixes=(".mov",)),
+    _VIDEO,
+    replace(_VIDEO, name="webm", suffixes=(".webm",)),
 )
 
 FORMATS: dict[str, Format] = {form.name: form for form in (*_WRITTEN, *_VIDEOS)}

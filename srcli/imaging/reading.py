@@ -22,7 +22,6 @@ from srcli.imaging.photograph import (
     FORMATS,
     LARGEST_AREA,
     NAME,
-    VIDEO_SUFFIXES,
     Array,
     Photograph,
     Picture,
@@ -170,8 +169,8 @@ def open_picture(path: Path, *, confined: bool = False) -> Picture:
     if not isinstance(path, DatasetName):
         with decoding(path), open_input(path) as stream:
             head = stream.read(64)
-            is_clip = path.suffix.lower() in VIDEO_SUFFIXES
-            if format_of_content(head) is not None or not head or is_clip:
+            is_known = format_of_content(head) is not None or not head
+            if is_known or videos.is_video(path):
                 picture = read_header(path, stream)
                 picture = replace(picture, mark=mark_source(path, stream))
                 if picture.raster is None:
@@ -194,7 +193,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     name = format_of_content(head)
     if not head:
         raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
-    if name is None and path.suffix.lower() in VIDEO_SUFFIXES:
+    if name is None and videos.is_video(path):
         return videos.read_header(path)
     if name is None:
         raise _not_a_picture(path)

@@ -14,15 +14,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import NEW_FILE, FileAttributes
-from srcli.imaging.photograph import FORMATS, Array
+from srcli.imaging.photograph import FORMATS, Photograph
 from srcli.imaging.rasters.parts import StoredParts
 from srcli.imaging.videos import (
+    SWSCALE_MATRICES,
     Timing,
     Video,
     exact_conversion,
@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
+    from srcli.files import FileAttributes
+
     AnyPacket = Packet[Any]
 
-SEGMENT_FRAMES = 100
+SEGMENT_FRAMES = 50
 """Frames that are encoded together; so many at most are made again after an interruption."""
 _MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 _ENCODERS = {8: "libx264", 10: "libx265"}
@@ -62,9 +64,10 @@ _FULL_RANGE = 2
 class Encoding:
     """How frames of one output are encoded; all its segments alike."""
 
+    format: str
+    """That of the file, a key of ``FORMATS``."""
     encoder: str
     """FFmpeg's name of it."""
-    swscale_matrix: int
     settings: Mapping[str, Any]
     """Attributes of PyAV's encoder: size, format, times, colours and options."""
 
@@ -78,11 +81,10 @@ class Encoding:
         from av import CodecContext
         from av.codec.context import Flags
 
-        context: Any = CodecContext.create(self.encoder, "w")
+        context = cast("VideoCodecContext", CodecContext.create(self.encoder, "w"))
         self.configure(context)
         context.flags |= Flags.global_header | Flags.frame_duration
-        encoder: VideoCodecContext = context
-        return encoder
+        return context
 
 
 def choose_encoding(
@@ -103,10 +105,8 @@ def choose_encoding(
             f"{video.path}: this build of PyAV has no {encoder}; take another format"
         )
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
-    crf = _FINEST_CRF + _CRF_PER_QUALITY * (
-        100 - (quality or FORMATS[fmt].default_quality or 0)
-    )
-    crf = min(crf, 51)
+    quality = quality or FORMATS[fmt].default_quality or 0
+    crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
     if encoder in _LONG_SCALES:
         crf *= 63 / 51
     height, width = size
@@ -119,8 +119,8 @@ def choose_encoding(
         "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
         "color_range": _FULL_RANGE if video.first.color_range == _FULL_RANGE else 1,
         "colorspace": video.matrix,
-        "color_trc": int(video.first.color_trc),
-        "color_primaries": int(video.first.color_primaries),
+        "color_trc": video.first.color_trc,
+        "color_primaries": video.first.color_primaries,
         "options": {"crf": str(round(crf)), **_OPTIONS[encoder]},
     }
     aspect = stream.sample_aspect_ratio
@@ -128,9 +128,7 @@ def choose_encoding(
         settings["sample_aspect_ratio"] = 1 / aspect if video.turns % 2 else aspect
     if encoder == "libx265" and fmt in ("mp4", "mov"):
         settings["codec_tag"] = "hvc1"  # by which Apple's players know it
-    return Encoding(
-        encoder=encoder, swscale_matrix=video.swscale_matrix, settings=settings
-    )
+    return Encoding(format=fmt, encoder=encoder, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -159,20 +157,21 @@ class SegmentEncoder:
         self._context: VideoCodecContext | None = None
         self._packets: list[AnyPacket] = []
 
-    def encode(self, frame: tuple[Timing, Array]) -> None:
-        """Encode the next frame, (H, W, 3) of 8 or 16 bits with its times."""
+    def encode(self, frame: tuple[Timing, Photograph]) -> None:
+        """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""
         from av import VideoFrame
         from av.video.reformatter import ColorRange
 
-        timing, pixels = frame
+        timing, photograph = frame
         settings = self.encoding.settings
-        pixels = np.ascontiguousarray(pixels)
+        pixels = photograph.pixels[: settings["height"], : settings["width"]]
         rgb = VideoFrame.from_ndarray(
-            pixels, format="rgb24" if pixels.itemsize == 1 else "rgb48le"
+            np.ascontiguousarray(pixels),
+            format="rgb24" if pixels.itemsize == 1 else "rgb48le",
         )
         encoded = rgb.reformat(
             format=settings["pix_fmt"],
-            dst_colorspace=self.encoding.swscale_matrix,
+            dst_colorspace=SWSCALE_MATRICES[settings["colorspace"]],
             src_color_range=ColorRange.JPEG,
             dst_color_range=settings["color_range"],
             interpolation=exact_conversion(),
@@ -192,17 +191,14 @@ class SegmentEncoder:
         if self._context is None:
             return
         packets = [*self._packets, *self._context.encode(None)]
-        starts = [packet.pts or 0 for packet in packets]
-        ranks = np.argsort(np.argsort(starts))
         stored = io.BytesIO()
         np.savez(
             stored,
             data=np.frombuffer(b"".join(map(bytes, packets)), np.uint8),
             sizes=[packet.size for packet in packets],
-            starts=starts,
+            starts=[packet.pts or 0 for packet in packets],
             durations=[packet.duration or 0 for packet in packets],
             keys=[packet.is_keyframe for packet in packets],
-            reordered=(np.arange(len(starts)) - ranks).max(),
         )
         self.segments.add(self._number, stored.getbuffer())
         self._number += 1
@@ -215,11 +211,10 @@ def write_video(
     segments: Segments,
     source: Path,
     encoding: Encoding,
-    *,
-    fmt: str,
     comment: str | None,
-    keep_metadata: bool = True,
-    attributes: FileAttributes = NEW_FILE,
+    attributes: FileAttributes,
+    *,
+    keep_metadata: bool,
 ) -> tuple[str, ...]:
     """Write the video of all segments, with sound, subtitles and chapters of its source.
 
@@ -231,7 +226,7 @@ def write_video(
     with (
         open_container(source) as container,
         new_file(segments.target, attributes) as stream,
-        av.open(stream, "w", format=_MUXERS[fmt]) as output,
+        av.open(stream, "w", format=_MUXERS[encoding.format]) as output,
     ):
         video: Any = output.add_stream(encoding.encoder)
         encoding.configure(video.codec_context)
@@ -250,7 +245,8 @@ def write_video(
         for packet in packets:
             output.mux(packet)
     if missing:
-        return (f"{fmt} cannot hold {', '.join(missing)}: left out (mkv may)",)
+        names = ", ".join(missing)
+        return (f"{encoding.format} cannot hold {names}: left out (mkv may)",)
     return ()
 
 
@@ -305,17 +301,18 @@ def _encoded_packets(
     depth = 0
     for file in files:
         with np.load(file) as stored:
-            depth = max(depth, int(stored["reordered"]))
+            ranks = stored["starts"].argsort().argsort()
+            depth = max(depth, *(np.arange(len(ranks)) - ranks))
     waiting: deque[int] = deque()
-    for number, file in enumerate(files):
+    for file in files:
         with np.load(file) as stored:
             starts = sorted(stored["starts"].tolist())
-            if number == 0:
+            if not waiting:
                 step = starts[1] - starts[0] if len(starts) > 1 else 1
                 waiting.extend(starts[0] - step * n for n in range(depth, 0, -1))
             offsets = np.cumsum(stored["sizes"])[:-1]
             contents = np.split(stored["data"], offsets)
-            columns = (stored["starts"], stored["durations"], stored["keys"])
+            columns = [stored[name] for name in ("starts", "durations", "keys")]
             for content, shown, start, duration, key in zip(
                 contents, starts, *columns, strict=True
             ):

@@ -19,6 +19,7 @@ from srcli.files import open_input
 from srcli.imaging.photograph import (
     LARGEST_AREA,
     VIDEO,
+    VIDEO_SUFFIXES,
     Metadata,
     Photograph,
     Picture,
@@ -37,13 +38,18 @@ _DEMUXERS = (
 """Names of those that read one file alone; playlists could name others, on the network too."""
 _SD_HEIGHT = 576
 """Pixels up to which a video that does not name its matrix has that of BT.601."""
-_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 _BT709 = 1
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics by their numbers."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
+
+
+def is_video(path: Path) -> bool:
+    """Return True if the name of a file is that of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def can_read_videos() -> bool:
@@ -147,15 +153,10 @@ class Video:
         Enlarged frames would be taken for HD where the file does not say it.
         """
         named = int(self.first.colorspace)
-        if named in _MATRICES:
+        if named in SWSCALE_MATRICES:
             return named
         is_sd = self._stored[0] <= _SD_HEIGHT and not self.first.format.is_rgb
         return 6 if is_sd else _BT709
-
-    @property
-    def swscale_matrix(self) -> int:
-        """The same by libswscale's number."""
-        return _MATRICES[self.matrix]
 
     def frames(self, start: int = 0) -> Iterator[tuple[Timing, Photograph]]:
         """Yield frames from this index on; those before are decoded too, so that none is lost.
@@ -195,7 +196,7 @@ class Video:
             width,
             height,
             "rgb48le" if self.depth > 8 else "rgb24",
-            src_colorspace=self.swscale_matrix,
+            src_colorspace=SWSCALE_MATRICES[self.matrix],
             dst_color_range=ColorRange.JPEG,
             interpolation=exact_conversion(),
         )
@@ -206,7 +207,7 @@ class Video:
         """Yield what an enlargement loses, in words for the user."""
         frame = self.first
         if hdr := _HDR.get(int(frame.color_trc)):
-            yield f"HDR ({hdr}) is kept; its data on mastering and dynamics are left out"
+            yield f"HDR ({hdr}) is kept, but for data on mastering and dynamics"
         if self.depth > 10:
             yield f"{self.depth} bits become 10"
         if any(component.is_alpha for component in frame.format.components):
@@ -251,6 +252,7 @@ def read_header(path: Path) -> Picture:
             bits=16 if video.depth > 8 else 8,
             frames=stream.frames or max(round(seconds * rate), 1),
             lossless=False,
+            refusal=f"{path}: is a video, not a photograph",
             metadata=Metadata(software=video.container.metadata.get("comment")),
             warnings=tuple(video.notes()),
         )

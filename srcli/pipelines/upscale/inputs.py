@@ -26,7 +26,6 @@ from srcli.holding import history
 from srcli.imaging.photograph import (
     FORMATS,
     READABLE_SUFFIXES,
-    VIDEO_SUFFIXES,
     Provenance,
     format_of_content,
     format_of_suffix,
@@ -43,6 +42,7 @@ from srcli.imaging.rasters.opening import (
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
+from srcli.imaging.videos import is_video
 from srcli.models import MODELS
 from srcli.pipelines.upscale.photographs import (
     look_for_model,
@@ -307,11 +307,6 @@ def _choose_format(source: Path) -> str:
     if content is None:
         return "tif"
     return content if content in FORMATS and content != "gif" else "png"
-
-
-def is_video(path: Path) -> bool:
-    """Return True if the name of a file is that of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _group_by_output(items: Iterable[Item]) -> dict[str, list[Item]]:

@@ -219,7 +219,9 @@ class PhotographUpscaler:
         return prepare(photograph, keep_hidden=self.options.keep_hidden)
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
-        """Upscale photographs, then animations whose output holds all frames; return the rasters.
+        """Upscale photographs, then animations whose output holds all frames.
+
+        Returned are the others: rasters and videos.
 
         They are opened one by one; one that fails leaves the others alone.
         """
@@ -244,7 +246,7 @@ class PhotographUpscaler:
         for item in items:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
-                if picture is None:
+                if picture is None or picture.format == VIDEO:
                     rasters.append(item)
                     continue
                 if ignored:

@@ -20,7 +20,7 @@ from srcli.imaging.rasters.opening import (
     RASTER_SUFFIXES,
     product_header,
 )
-from srcli.imaging.videos import NEEDED, can_read_videos
+from srcli.imaging.videos import NEEDED, can_read_videos, is_video
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
@@ -133,8 +133,8 @@ class FolderSearch:
         if ending in INDIRECT_SUFFIXES:
             self._message(f"{file}: made of other files, left out; name it itself")
             return False
-        is_video = ending in VIDEO_SUFFIXES
-        if ending in UNREADABLE_SUFFIXES or (is_video and not can_read_videos()):
+        is_unread = is_video(file) and not can_read_videos()
+        if ending in UNREADABLE_SUFFIXES or is_unread:
             self._unreadable[ending] += 1
             self.reporter.report_left_out(file, "no picture that srx reads")
             return False
