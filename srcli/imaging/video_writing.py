@@ -22,12 +22,13 @@ from srcli.errors import PictureError
 from srcli.imaging.photograph import FORMATS, Photograph
 from srcli.imaging.rasters.parts import StoredParts
 from srcli.imaging.videos import (
+    EXACT,
+    FULL_RANGE,
     SWSCALE_MATRICES,
     Timing,
     Video,
-    exact_conversion,
-    find_video,
     open_container,
+    read_tags,
     reading_video,
 )
 from srcli.imaging.writing import new_file
@@ -57,7 +58,6 @@ _FINEST_CRF = 12
 _CRF_PER_QUALITY = 0.4
 _LONG_SCALES = ("libvpx-vp9", "libsvtav1")
 """Encoders whose scale of CRF goes to 63; that of the others to 51."""
-_FULL_RANGE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def choose_encoding(
         "pix_fmt": "yuv420p10le" if bits > 8 else "yuv420p",
         "time_base": stream.time_base,
         "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
-        "color_range": _FULL_RANGE if video.first.color_range == _FULL_RANGE else 1,
+        "color_range": FULL_RANGE if video.first.color_range == FULL_RANGE else 1,
         "colorspace": video.matrix,
         "color_trc": video.first.color_trc,
         "color_primaries": video.first.color_primaries,
@@ -160,7 +160,6 @@ class SegmentEncoder:
     def encode(self, frame: tuple[Timing, Photograph]) -> None:
         """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""
         from av import VideoFrame
-        from av.video.reformatter import ColorRange
 
         timing, photograph = frame
         settings = self.encoding.settings
@@ -172,9 +171,9 @@ class SegmentEncoder:
         encoded = rgb.reformat(
             format=settings["pix_fmt"],
             dst_colorspace=SWSCALE_MATRICES[settings["colorspace"]],
-            src_color_range=ColorRange.JPEG,
+            src_color_range=FULL_RANGE,
             dst_color_range=settings["color_range"],
-            interpolation=exact_conversion(),
+            interpolation=EXACT,
         )
         encoded.pts = timing.start
         encoded.duration = timing.duration
@@ -232,7 +231,7 @@ def write_video(
         encoding.configure(video.codec_context)
         copies, missing = _add_copies(container, output)
         if keep_metadata:
-            output.metadata.update(container.metadata)
+            output.metadata.update(read_tags(container))
         if comment:
             output.metadata["comment"] = comment
         output.set_chapters(container.chapters())
@@ -258,7 +257,7 @@ def _add_copies(
     missing = []
     for stream in container.streams:
         name = f"{stream.type} {stream.name or ''}".strip()
-        if stream is find_video(container):
+        if stream is container.streams.video[0]:
             continue
         try:
             if stream.type not in ("audio", "subtitle", "attachment"):

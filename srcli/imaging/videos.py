@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from srcli.imaging.photograph import (
 )
 
 if TYPE_CHECKING:
-    from av import VideoFrame, VideoStream
+    from av import VideoFrame
     from av.container import InputContainer
 
 NEEDED = 'pip install "srcli[video]"'
@@ -41,6 +41,10 @@ _SD_HEIGHT = 576
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 _BT709 = 1
+FULL_RANGE = 2
+"""FFmpeg's number of colours that use all values."""
+EXACT = 4 | 0x2000 | 0x4000 | 0x40000
+"""Flags of libswscale: bicubic interpolation of colours at full resolution, exact rounding."""
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics by their numbers."""
 _SAMPLES = 5
@@ -116,16 +120,15 @@ class Video:
 
         self.path = path
         self.container = container
-        stream = find_video(container)
-        if stream is None:
+        if not container.streams.video:
             raise PictureError(f"{path}: holds no moving pictures")
-        self.stream = stream
-        context = stream.codec_context
+        self.stream = container.streams.video[0]
+        context = self.stream.codec_context
         context.thread_type = ThreadType.AUTO
         self._stored = (context.height, context.width)
         if self._stored[0] * self._stored[1] > LARGEST_AREA:
             raise PictureError(f"{path}: its frames are too large to be decoded")
-        self._decoder = container.decode(stream)
+        self._decoder = container.decode(self.stream)
         first = self._decode_next()
         if first is None:
             raise PictureError(f"{path}: holds no frame that can be decoded")
@@ -189,16 +192,14 @@ class Video:
 
     def photograph(self, frame: VideoFrame) -> Photograph:
         """Convert a frame to upright RGB of full range, 8 or 16 bits."""
-        from av.video.reformatter import ColorRange
-
         height, width = self._stored
         rgb = frame.reformat(
             width,
             height,
             "rgb48le" if self.depth > 8 else "rgb24",
             src_colorspace=SWSCALE_MATRICES[self.matrix],
-            dst_color_range=ColorRange.JPEG,
-            interpolation=exact_conversion(),
+            dst_color_range=FULL_RANGE,
+            interpolation=EXACT,
         )
         pixels = np.rot90(rgb.to_ndarray(), self.turns)
         return Photograph(pixels=np.ascontiguousarray(pixels))
@@ -221,19 +222,9 @@ class Video:
             return next(self._decoder, None)
 
 
-def find_video(container: InputContainer) -> VideoStream | None:
-    """Return the stream that a player would show; None for sound alone."""
-    stream = container.streams.best("video")
-    return cast("VideoStream | None", stream)
-
-
-def exact_conversion() -> int:
-    """Return the flags with which libswscale rounds and interpolates colours best."""
-    from av.video.reformatter import Interpolation as Flags
-
-    return int(
-        Flags.BICUBIC | Flags.ACCURATE_RND | Flags.FULL_CHR_H_INT | Flags.FULL_CHR_H_INP
-    )
+def read_tags(container: InputContainer) -> dict[str, str]:
+    """Return the texts of a file by their names in lower case, as Matroska has others."""
+    return {name.lower(): text for name, text in container.metadata.items()}
 
 
 def read_header(path: Path) -> Picture:
@@ -253,7 +244,7 @@ def read_header(path: Path) -> Picture:
             frames=stream.frames or max(round(seconds * rate), 1),
             lossless=False,
             refusal=f"{path}: is a video, not a photograph",
-            metadata=Metadata(software=video.container.metadata.get("comment")),
+            metadata=Metadata(software=read_tags(video.container).get("comment")),
             warnings=tuple(video.notes()),
         )
 
@@ -263,8 +254,7 @@ def count_frames(path: Path) -> int:
     count = 0
     end = 0.0
     with open_container(path) as container, reading_video(path):
-        video = find_video(container)
-        assert video is not None  # its header was read
+        video = container.streams.video[0]
         indexed = len(video.index_entries)
         for packet in container.demux():
             if packet.size == 0 or packet.pts is None:

@@ -61,8 +61,9 @@ def write_clip(path, frames, starts=None, *, codec="libx264", sound="", **contex
         for name, value in context.items():
             setattr(video.codec_context, name, value)
         video.pix_fmt = frames[0].format.name
+        audio: Any = None
         if sound:
-            audio: Any = output.add_stream(sound, rate=48_000)
+            audio = output.add_stream(sound, rate=48_000)
         for frame, start in zip(frames, starts, strict=True):
             frame.pts = start
             frame.time_base = TIME_BASE
@@ -70,7 +71,8 @@ def write_clip(path, frames, starts=None, *, codec="libx264", sound="", **contex
         output.mux(video.encode())
         if sound:
             wave = np.sin(np.arange(1920 * len(frames)) ** 1.2 / 99)
-            samples = av.AudioFrame.from_ndarray(np.float32(wave)[None], "fltp", "mono")
+            wave = wave[None].astype(np.float32)
+            samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
             samples.sample_rate = 48_000
             output.mux(audio.encode(samples))
             output.mux(audio.encode())
@@ -238,12 +240,14 @@ def test_what_another_scale_has_left_is_not_continued(srx, interrupted):
     assert_same_frames("out/a.mp4", "a.mp4", scale=3)
 
 
-def test_a_finished_video_is_skipped_and_another_scale_made(srx):
-    write_clip("a.mp4", gray_frames(2))
-    srx("upscale a.mp4 out/", SMALL, code=0)
-    assert "1 skipped" in srx("upscale a.mp4 out/", SMALL, code=0).out
-    assert "made again" in srx("upscale a.mp4 out/ -m bicubic -s 3", code=0).err
-    assert_same_frames("out/a.mp4", "a.mp4", scale=3)
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_finished_video_is_skipped_and_another_scale_made(srx, name):
+    write_clip(name, gray_frames(2))
+    srx(f"upscale {name} out/", SMALL, code=0)
+    assert "1 skipped" in srx(f"upscale {name} out/", SMALL, code=0).out
+    result = srx(f"upscale {name} out/ -m bicubic -s 3", code=0)
+    assert "made again: was made with bicubic x2" in result.err
+    assert_same_frames(f"out/{name}", name, scale=3)
 
 
 def test_a_folder_goes_on_after_a_video_that_is_cut_short(srx):
