@@ -117,7 +117,7 @@ def choose_encoding(
         "pix_fmt": "yuv420p10le" if bits > 8 else "yuv420p",
         "time_base": stream.time_base,
         "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
-        "color_range": FULL_RANGE if video.first.color_range == FULL_RANGE else 1,
+        "color_range": video.color_range,
         "colorspace": video.matrix,
         "color_trc": video.first.color_trc,
         "color_primaries": video.first.color_primaries,
@@ -245,7 +245,7 @@ def write_video(
             output.mux(packet)
     if missing:
         names = ", ".join(missing)
-        return (f"{encoding.format} cannot hold {names}: left out (mkv may)",)
+        return (f"{names} left out, which {encoding.format} or srx cannot copy",)
     return ()
 
 

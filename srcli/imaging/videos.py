@@ -41,6 +41,7 @@ _SD_HEIGHT = 576
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 _BT709 = 1
+_LIMITED_RANGE = 1
 FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000
@@ -161,17 +162,25 @@ class Video:
         is_sd = self._stored[0] <= _SD_HEIGHT and not self.first.format.is_rgb
         return 6 if is_sd else _BT709
 
+    @property
+    def color_range(self) -> int:
+        """FFmpeg's number of the range of luma and chroma: limited unless all values are used."""
+        if self.first.format.is_rgb or self.first.color_range != FULL_RANGE:
+            return _LIMITED_RANGE
+        return FULL_RANGE
+
     def frames(self, start: int = 0) -> Iterator[tuple[Timing, Photograph]]:
         """Yield frames from this index on; those before are decoded too, so that none is lost.
 
-        Times always increase, by one unit at least.
+        Times always increase, by one unit at least; AVI stores none but the order.
         """
         frame: VideoFrame | None = self.first
         index = 0
-        time = -(2**62)
+        is_ordered = self.container.format.name == "avi"
+        time = (self.first.pts or 0) - 1
         while frame is not None:
-            stated = frame.dts if frame.pts is None else frame.pts
-            time = max(time + 1, stated or 0)
+            stated = frame.dts if is_ordered else frame.pts
+            time = max(time + 1, time if stated is None else stated)
             if index >= start:
                 yield Timing(time, frame.duration or 0), self.photograph(frame)
             index += 1
