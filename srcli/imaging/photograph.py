@@ -12,7 +12,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -58,7 +58,7 @@ class Format:
     default_quality: int | None = None
     """1 to 100, or None where the format is lossless."""
     video: bool = False
-    """A container of videos, which are written by ``video_writing``."""
+    """A container of videos."""
 
 
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
@@ -86,15 +86,16 @@ _WRITTEN = (
 )  # fmt: skip
 
 
-# encoders take up to 16,384 pixels a side
-_VIDEO = Format(
-    "mkv", (".mkv",), (8, 16), largest_side=16_384, default_quality=85, video=True
-)
-_VIDEOS = (
-    replace(_VIDEO, name="mp4", suffixes=(".mp4", ".m4v")),
-    replace(_VIDEO, name="mov", suffixes=(".mov",)),
-    _VIDEO,
-    replace(_VIDEO, name="webm", suffixes=(".webm",)),
+_VIDEOS = tuple(
+    Format(
+        suffixes[0].removeprefix("."),
+        suffixes,
+        bits=(8, 16),
+        largest_side=16_384,  # of encoders
+        default_quality=85,
+        video=True,
+    )
+    for suffixes in ((".mp4", ".m4v"), (".mov",), (".mkv",), (".webm",))
 )
 
 FORMATS: dict[str, Format] = {form.name: form for form in (*_WRITTEN, *_VIDEOS)}

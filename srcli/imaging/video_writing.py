@@ -19,23 +19,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.photograph import FORMATS, Photograph
+from srcli.imaging.photograph import FORMATS
 from srcli.imaging.rasters.parts import StoredParts
 from srcli.imaging.videos import (
     EXACT,
     FULL_RANGE,
     SWSCALE_MATRICES,
-    Timing,
+    TimedFrame,
     Video,
-    open_container,
-    read_tags,
+    open_video,
     reading_video,
 )
 from srcli.imaging.writing import new_file
 
 if TYPE_CHECKING:
     from av import Packet, VideoCodecContext
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.stream import Stream
 
     from srcli.files import FileAttributes
@@ -44,7 +43,8 @@ if TYPE_CHECKING:
 
 SEGMENT_FRAMES = 50
 """Frames that are encoded together; so many at most are made again after an interruption."""
-_MUXERS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+_MUXERS = {"mkv": "matroska"}
+"""FFmpeg's names of containers where they are others."""
 _ENCODERS = {8: "libx264", 10: "libx265"}
 """Encoders by bits of a value: few players show H.264 of 10 bits."""
 _WEBM_ENCODERS = {8: "libvpx-vp9", 10: "libsvtav1"}
@@ -157,11 +157,11 @@ class SegmentEncoder:
         self._context: VideoCodecContext | None = None
         self._packets: list[AnyPacket] = []
 
-    def encode(self, frame: tuple[Timing, Photograph]) -> None:
+    def encode(self, frame: TimedFrame) -> None:
         """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""
         from av import VideoFrame
 
-        timing, photograph = frame
+        (start, duration), photograph = frame
         settings = self.encoding.settings
         pixels = photograph.pixels[: settings["height"], : settings["width"]]
         rgb = VideoFrame.from_ndarray(
@@ -175,8 +175,8 @@ class SegmentEncoder:
             dst_color_range=settings["color_range"],
             interpolation=EXACT,
         )
-        encoded.pts = timing.start
-        encoded.duration = timing.duration
+        encoded.pts = start
+        encoded.duration = duration
         encoded.time_base = settings["time_base"]
         if self._context is None:
             self._context = self.encoding.open()
@@ -222,23 +222,24 @@ def write_video(
     """
     import av
 
+    muxer = _MUXERS.get(encoding.format, encoding.format)
     with (
-        open_container(source) as container,
+        open_video(source) as original,
         new_file(segments.target, attributes) as stream,
-        av.open(stream, "w", format=_MUXERS[encoding.format]) as output,
+        av.open(stream, "w", format=muxer) as output,
     ):
         video: Any = output.add_stream(encoding.encoder)
         encoding.configure(video.codec_context)
-        copies, missing = _add_copies(container, output)
+        copies, missing = _add_copies(original, output)
         if keep_metadata:
-            output.metadata.update(read_tags(container))
+            output.metadata.update(original.tags)
         if comment:
             output.metadata["comment"] = comment
-        output.set_chapters(container.chapters())
+        output.set_chapters(original.container.chapters())
         output.start_encoding()
         packets = heapq.merge(
             _encoded_packets(segments, video, encoding.settings["time_base"]),
-            _copied_packets(source, container, copies),
+            _copied_packets(original, copies),
             key=_decoding_time,
         )
         for packet in packets:
@@ -250,14 +251,14 @@ def write_video(
 
 
 def _add_copies(
-    container: InputContainer, output: OutputContainer
+    original: Video, output: OutputContainer
 ) -> tuple[dict[int, Stream], list[str]]:
     """Add streams beside the video; return them by their numbers in the input, and the others."""
     copies: dict[int, Stream] = {}
     missing = []
-    for stream in container.streams:
+    for stream in original.container.streams:
         name = f"{stream.type} {stream.name or ''}".strip()
-        if stream is container.streams.video[0]:
+        if stream is original.stream:
             continue
         try:
             if stream.type not in ("audio", "subtitle", "attachment"):
@@ -273,11 +274,12 @@ def _add_copies(
 
 
 def _copied_packets(
-    source: Path, container: InputContainer, copies: Mapping[int, Stream]
+    original: Video, copies: Mapping[int, Stream]
 ) -> Iterator[AnyPacket]:
-    packets = container.demux([container.streams[index] for index in copies])
+    streams = original.container.streams
+    packets = original.container.demux([streams[index] for index in copies])
     while copies:
-        with reading_video(source):
+        with reading_video(original.path):
             packet = next(packets, None)
         if packet is None:
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
+TimedFrame = tuple[tuple[int, int], Photograph]
+"""A frame behind its start and duration, in units of the video's time base."""
 NEEDED = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""
 _DEMUXERS = (
@@ -62,14 +64,6 @@ def can_read_videos() -> bool:
     return find_spec("av") is not None
 
 
-@dataclass(frozen=True)
-class Timing:
-    """When a frame is shown, in units of the video's time base."""
-
-    start: int
-    duration: int
-
-
 @contextmanager
 def reading_video(path: Path, pixels: int = 0) -> Iterator[None]:
     """Turn errors of FFmpeg on a bad video into a PictureError; see ``decoding``."""
@@ -86,7 +80,7 @@ def reading_video(path: Path, pixels: int = 0) -> Iterator[None]:
 
 
 @contextmanager
-def open_container(path: Path) -> Iterator[InputContainer]:
+def open_video(path: Path) -> Iterator[Video]:
     """Open a video file; no name in it is followed to other files or the network."""
     if not can_read_videos():
         raise PictureError(f"{path}: is a video; {NEEDED} reads it")
@@ -103,18 +97,11 @@ def open_container(path: Path) -> Iterator[InputContainer]:
                 metadata_errors="replace",
             )
         with container:
-            yield container
-
-
-@contextmanager
-def open_video(path: Path) -> Iterator[Video]:
-    """Open a video file and decode its first frame."""
-    with open_container(path) as container:
-        yield Video(path, container)
+            yield Video(path, container)
 
 
 class Video:
-    """A video that is read once, from its first frame on."""
+    """A video that is read once: its packets, or its frames from the first on."""
 
     def __init__(self, path: Path, container: InputContainer) -> None:
         from av.codec.context import ThreadType
@@ -130,12 +117,25 @@ class Video:
         if self._stored[0] * self._stored[1] > LARGEST_AREA:
             raise PictureError(f"{path}: its frames are too large to be decoded")
         self._decoder = container.decode(self.stream)
-        first = self._decode_next()
-        if first is None:
-            raise PictureError(f"{path}: holds no frame that can be decoded")
-        self.first = first
-        self.turns = first.rotation // 90 % 4
+
+    @cached_property
+    def first(self) -> VideoFrame:
+        """The first frame, from which the others follow."""
+        frame = self._decode_next()
+        if frame is None:
+            raise PictureError(f"{self.path}: holds no frame that can be decoded")
+        return frame
+
+    @property
+    def turns(self) -> int:
         """Quarter turns to the left that make frames upright."""
+        return self.first.rotation // 90 % 4
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Texts of the file by their names in lower case, which are others in Matroska."""
+        tags = self.container.metadata
+        return {name.lower(): text for name, text in tags.items()}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -169,7 +169,7 @@ class Video:
             return _LIMITED_RANGE
         return FULL_RANGE
 
-    def frames(self, start: int = 0) -> Iterator[tuple[Timing, Photograph]]:
+    def frames(self, start: int = 0) -> Iterator[TimedFrame]:
         """Yield frames from this index on; those before are decoded too, so that none is lost.
 
         Times always increase, by one unit at least; AVI stores none but the order.
@@ -182,7 +182,7 @@ class Video:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
             if index >= start:
-                yield Timing(time, frame.duration or 0), self.photograph(frame)
+                yield (time, frame.duration or 0), self.photograph(frame)
             index += 1
             frame = self._decode_next()
 
@@ -231,11 +231,6 @@ class Video:
             return next(self._decoder, None)
 
 
-def read_tags(container: InputContainer) -> dict[str, str]:
-    """Return the texts of a file by their names in lower case, as Matroska has others."""
-    return {name.lower(): text for name, text in container.metadata.items()}
-
-
 def read_header(path: Path) -> Picture:
     """Read the header and the first frame of a video; the number of frames may be an estimate."""
     with open_video(path) as video:
@@ -253,7 +248,7 @@ def read_header(path: Path) -> Picture:
             frames=stream.frames or max(round(seconds * rate), 1),
             lossless=False,
             refusal=f"{path}: is a video, not a photograph",
-            metadata=Metadata(software=read_tags(video.container).get("comment")),
+            metadata=Metadata(software=video.tags.get("comment")),
             warnings=tuple(video.notes()),
         )
 
@@ -262,13 +257,13 @@ def count_frames(path: Path) -> int:
     """Count the frames of a video without decoding them; refuse one that is cut short."""
     count = 0
     end = 0.0
-    with open_container(path) as container, reading_video(path):
-        video = container.streams.video[0]
-        indexed = len(video.index_entries)
+    with open_video(path) as video, reading_video(path):
+        container = video.container
+        indexed = len(video.stream.index_entries)
         for packet in container.demux():
             if packet.size == 0 or packet.pts is None:
                 continue
-            count += packet.stream is video
+            count += packet.stream is video.stream
             length = packet.pts + (packet.duration or 0)
             end = max(end, float(length * packet.time_base))
         stated = 0.0
