@@ -133,7 +133,11 @@ def choose_encoding(
 
 @dataclass(frozen=True)
 class Segments(StoredParts):
-    """The finished segments of a video: encoded packets with their times, as arrays of numpy."""
+    """The finished segments of a video, as arrays of numpy.
+
+    ``data`` holds the encoded packets, ``table`` (N, 4) their sizes in bytes, starts,
+    durations, and if frames can be decoded from there on.
+    """
 
     ending: ClassVar[str] = ".npz"
 
@@ -190,15 +194,13 @@ class SegmentEncoder:
         if self._context is None:
             return
         packets = [*self._packets, *self._context.encode(None)]
+        table = [
+            (packet.size, packet.pts or 0, packet.duration or 0, packet.is_keyframe)
+            for packet in packets
+        ]
+        data = np.frombuffer(b"".join(map(bytes, packets)), np.uint8)
         stored = io.BytesIO()
-        np.savez(
-            stored,
-            data=np.frombuffer(b"".join(map(bytes, packets)), np.uint8),
-            sizes=[packet.size for packet in packets],
-            starts=[packet.pts or 0 for packet in packets],
-            durations=[packet.duration or 0 for packet in packets],
-            keys=[packet.is_keyframe for packet in packets],
-        )
+        np.savez(stored, table=np.array(table, np.int64), data=data)
         self.segments.add(self._number, stored.getbuffer())
         self._number += 1
         self._frame_count = 0
@@ -302,30 +304,29 @@ def _encoded_packets(
     depth = 0
     for file in files:
         with np.load(file) as stored:
-            ranks = stored["starts"].argsort().argsort()
+            ranks = stored["table"][:, 1].argsort().argsort()
             depth = max(depth, *(np.arange(len(ranks)) - ranks))
     waiting: deque[int] = deque()
     for file in files:
         with np.load(file) as stored:
-            starts = sorted(stored["starts"].tolist())
-            if not waiting:
-                step = starts[1] - starts[0] if len(starts) > 1 else 1
-                waiting.extend(starts[0] - step * n for n in range(depth, 0, -1))
-            offsets = np.cumsum(stored["sizes"])[:-1]
-            contents = np.split(stored["data"], offsets)
-            columns = [stored[name] for name in ("starts", "durations", "keys")]
-            for content, shown, start, duration, key in zip(
-                contents, starts, *columns, strict=True
-            ):
-                waiting.append(shown)
-                packet = Packet(content.tobytes())
-                packet.stream = video
-                packet.time_base = time_base
-                packet.pts = int(start)
-                packet.dts = waiting.popleft()
-                packet.duration = int(duration)
-                packet.is_keyframe = bool(key)
-                yield packet
+            table = stored["table"]
+            contents = np.split(stored["data"], np.cumsum(table[:-1, 0]))
+        starts = sorted(table[:, 1].tolist())
+        if not waiting:
+            step = starts[1] - starts[0] if len(starts) > 1 else 1
+            waiting.extend(starts[0] - step * n for n in range(depth, 0, -1))
+        waiting.extend(starts)
+        for content, (_, start, duration, is_key) in zip(
+            contents, table.tolist(), strict=True
+        ):
+            packet = Packet(content.tobytes())
+            packet.stream = video
+            packet.time_base = time_base
+            packet.pts = start
+            packet.dts = waiting.popleft()
+            packet.duration = duration
+            packet.is_keyframe = bool(is_key)
+            yield packet
 
 
 def _decoding_time(packet: AnyPacket) -> Fraction:

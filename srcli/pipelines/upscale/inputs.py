@@ -26,6 +26,7 @@ from srcli.holding import history
 from srcli.imaging.photograph import (
     FORMATS,
     READABLE_SUFFIXES,
+    VIDEO_SUFFIXES,
     Provenance,
     format_of_content,
     format_of_suffix,
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
-    *NAMED_ONLY_SUFFIXES,
+    *NAMED_ONLY_SUFFIXES, *VIDEO_SUFFIXES,
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
 """Suffixes of files that are not written; an output named so is a mistake, not a new folder."""

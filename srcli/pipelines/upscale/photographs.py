@@ -370,13 +370,10 @@ class PhotographUpscaler:
         frames: Iterable[tuple[T, Photograph]],
         picture: Picture,
         model: str,
-        *,
-        count: int = 0,
     ) -> tuple[int, Iterator[tuple[T, Photograph]]]:
         """Return the number of tiles, and frames that are enlarged when they are asked for.
 
-        Each frame comes and goes with its timing; there are as many as the picture has,
-        unless a ``count`` is given.
+        Each frame comes and goes with its timing; there are as many as the picture has.
         """
         passes = choose_passes(picture, self.options, model)
         final_size = self.options.final_size(picture.height, picture.width)
@@ -386,7 +383,7 @@ class PhotographUpscaler:
         for number, (pass_model, scale) in enumerate(passes, 1):
             engine, tiling = self._engine(pass_model, scale, picture.bits)
             grid = tiling.padded_grid(*size)
-            tiles += grid.count * (count or picture.frames)
+            tiles += grid.count * picture.frames
             size = (size[0] * scale, size[1] * scale)
             if number == len(passes):
                 size = final_size

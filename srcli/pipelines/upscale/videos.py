@@ -94,8 +94,9 @@ def _make_video(
                 f"{item.source}: {finished} of {picture.frames} frames are kept from an "
                 "earlier run"
             )
+        remaining = replace(picture, frames=picture.frames - finished)
         tiles, frames = photographs.enlarge_frames(
-            video.frames(finished), picture, model, count=picture.frames - finished
+            video.frames(finished), remaining, model
         )
         encoder = SegmentEncoder(encoding, segments)
         started = time.monotonic()
