@@ -55,6 +55,7 @@ Examples:
   srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
+  srx upscale clip.mp4 larger.mp4 -s 2          a video, with its sound
   srx upscale - - < small.png > large.png       standard input and output
   srx upscale book.cbz larger.cbz               a comic book, or a zip
   srx upscale photos/ out/ --dry-run            sizes, disk and problems
@@ -151,12 +152,12 @@ is never replaced without --overwrite.
     "-of",
     "--format",
     default="auto",
-    help="png, jpg, webp, avif, bmp, gif, tif or cog; auto is the input's.",
+    help="png, jpg, webp, avif, bmp, gif, tif, cog, mp4, mov, mkv, webm, or as input.",
 )
 @option(
     "--quality",
     type=QUALITY,
-    help="Quality of jpg, webp and avif, and of COMPRESS=JPEG. [jpg: 95]",
+    help="Quality of jpg, webp, avif, COMPRESS=JPEG, videos. [jpg: 95, videos: 85]",
 )
 @option(
     "--fit",
@@ -335,9 +336,9 @@ def command(
     verbose: bool,
     **option_values: Any,
 ) -> int:
-    """Upscale pictures and rasters with a trained network.
+    """Upscale pictures, videos and rasters with a trained network.
 
-    IN are pictures, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads) and folders;
+    IN are pictures, videos, rasters (GeoTIFF, VRT, JP2 and all that GDAL reads), folders;
     OUT, the last argument, is a folder, or a file name when there is one picture. For
     one picture, - is standard input or output.
     """

@@ -27,6 +27,8 @@ class Format:
     animated: bool = False
     default_quality: int | None = None
     """1 to 100, or None where the format is lossless."""
+    video: bool = False
+    """A container of videos."""
 
 
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
@@ -52,7 +54,18 @@ _WRITTEN = (
     Format("gif", (".gif",), alpha=True, gray=False, largest_side=65_535, animated=True),
     Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL | {"iptc"}),
 )  # fmt: skip
-FORMATS: dict[str, Format] = {form.name: form for form in _WRITTEN}
+_VIDEOS = tuple(
+    Format(
+        suffixes[0].removeprefix("."),
+        suffixes,
+        bits=(8, 16),
+        largest_side=16_384,  # of encoders
+        default_quality=85,
+        video=True,
+    )
+    for suffixes in ((".mp4", ".m4v"), (".mov",), (".mkv",), (".webm",))
+)
+FORMATS: dict[str, Format] = {form.name: form for form in (*_WRITTEN, *_VIDEOS)}
 """The formats that can be written, by name."""
 _READ_ONLY = (".heic", ".heif", ".hif", ".jxl", ".tga", ".dds")
 READABLE_SUFFIXES: frozenset[str] = frozenset(
@@ -60,6 +73,15 @@ READABLE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""
+VIDEO = "video"
+"""Format of a ``Picture`` that is a video, whatever its container."""
+VIDEO_SUFFIXES: frozenset[str] = frozenset(
+    chain(
+        (".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp"),
+        *(form.suffixes for form in _VIDEOS),
+    )
+)
+"""Lower-case suffixes of videos, which need ``srcli[video]``."""
 _STARTS = {
     "png": rb"\x89PNG\r\n\x1a\n",
     "jpg": rb"\xff\xd8\xff",

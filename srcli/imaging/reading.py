@@ -11,7 +11,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import pillow, png, tiff, vips
+from srcli.imaging import pillow, png, tiff, videos, vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import FORMATS, format_of_content
@@ -92,12 +92,12 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     return *pillow.decode_pixels(image, picture.metadata.icc), orientation
 
 
-def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
+def read_frames(picture: Picture) -> Iterator[tuple[tuple[int, int], Photograph]]:
     """Decode the frames of an animation, complete and not only what changes, one after another.
 
     Yields:
-        RGB with alpha, 8 bits; milliseconds, 0 leaves them to the program that shows
-        it; and how often the whole is played, 0 is without end.
+        Milliseconds, 0 leaves them to the program that shows it, and how often the
+        whole is played, 0 is without end; then RGB with alpha, 8 bits.
     """
     with decoding_errors(picture.path):
         stream = open_input(picture.path)
@@ -121,7 +121,8 @@ def read_frames(picture: Picture) -> Iterator[tuple[Photograph, int, int]]:
                 metadata=picture.metadata,
             )
             duration = round(image.info.get("duration", 0))
-            yield photograph, duration, _times_played(picture, image.info.get("loop"))
+            plays = _times_played(picture, image.info.get("loop"))
+            yield (duration, plays), photograph
 
 
 def _times_played(picture: Picture, loop: int | None) -> int:
@@ -162,7 +163,8 @@ def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Pictur
     if not isinstance(path, DatasetName):
         with decoding_errors(path), open_input(path) as stream:
             head = stream.read(64)
-            if format_of_content(head) is not None or not head:
+            is_known = format_of_content(head) is not None or not head
+            if is_known or videos.is_video(path):
                 picture = read_header(path, stream, page)
                 return replace(
                     picture,
@@ -186,6 +188,8 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     name = format_of_content(head)
     if not head:
         raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
+    if name is None and videos.is_video(path):
+        return videos.read_header(path)
     if name is None:
         raise _not_a_picture(path)
     if name == "png":

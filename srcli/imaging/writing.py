@@ -26,7 +26,7 @@ from srcli.files import (
 from srcli.imaging import pillow, png, tiff_writing, vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import DAMAGE
-from srcli.imaging.formats import FORMATS, Format
+from srcli.imaging.formats import FORMATS, VIDEO, Format
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
@@ -145,7 +145,7 @@ def write_photograph(
                 )
                 without: dict[str, Any] = {name: None}
                 metadata = replace(metadata, **without)
-    with _new_file(path, attributes) as stream:
+    with new_file(path, attributes) as stream:
         _encode(stream, values, metadata, fmt, quality)
 
 
@@ -158,7 +158,7 @@ def writing_pages(
     Together the pages take so many bytes without compression.
     """
     big = pages_bytes > tiff_writing.LARGEST_CLASSIC
-    with _new_file(path, attributes) as stream:
+    with new_file(path, attributes) as stream:
         write = tiff_writing.write
 
         def add(photograph: Photograph) -> None:
@@ -323,7 +323,7 @@ def _metadata_segments(metadata: Metadata) -> bytes:
 
 
 @contextmanager
-def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
+def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
     """Replace a file by what the block writes; a PictureError names it where that fails."""
     try:
         with replacing(path, attributes) as stream:
@@ -338,7 +338,9 @@ def _new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
 
 
 def keeps_animation(picture: Picture, fmt: str) -> bool:
-    """Return True if a picture is an animation, and a format can hold all of its frames."""
+    """Return True if a picture is an animation or video, and a format can hold all its frames."""
+    if picture.format == VIDEO:
+        return True
     source = FORMATS.get(picture.format)
     if source is None or picture.frames < 2:
         return False
@@ -362,7 +364,7 @@ def write_animation(
     changed to sRGB where the format, which is ``animated``, holds no colour profile. 0
     plays are without end.
     """
-    with _new_file(path, attributes) as stream:
+    with new_file(path, attributes) as stream:
         metadata = _metadata_for_format(metadata, fmt)
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)

@@ -13,6 +13,7 @@ import torch
 import srcli
 from srcli.files import cache_folder
 from srcli.imaging.formats import FORMATS
+from srcli.imaging.videos import can_read_videos
 from srcli.inference.device import choose_device, half_type
 from srcli.layers.onednn import describe_convolutions
 from srcli.machine import describe_machine, free_memory, processor_count
@@ -57,7 +58,11 @@ def describe_installation() -> dict[str, str]:
             str(half).removeprefix("torch.") if half else "no: fp32 for all pictures"
         ),
         "convolutions": f"on the processor: {describe_convolutions()}",
-        "formats": ", ".join(FORMATS),
+        "formats": ", ".join(
+            name
+            for name, form in FORMATS.items()
+            if can_read_videos() or not form.video
+        ),
         "free memory": "unknown" if free is None else f"{free / 1e9:.1f} GB",
         "free disk here": f"{shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
         "cache": str(cache_folder()),

@@ -20,8 +20,12 @@ def picture(path):
 
 
 @pytest.fixture
-def photos(tmp_path):
-    """A folder with a picture, and files and folders that are none of the user's pictures."""
+def photos(tmp_path, monkeypatch):
+    """A folder with a picture, and files and folders that are none of the user's pictures.
+
+    What reads videos is not installed.
+    """
+    monkeypatch.setattr("srcli.pipelines.upscale.search.can_read_videos", lambda: False)
     for name in (
         "a.png",
         "@eaDir/a.png",
@@ -48,7 +52,8 @@ def outputs(folder):
         ("larger.pgn", "did you mean .png?"),
         ("larger.tfi", "did you mean .tif?"),
         ("larger.jpgg", "did you mean .jpg?"),
-        ("a.mp4", ".mp4 is not written here; give png"),
+        ("a.mp4", "a.mp4: is the name of a video, which"),
+        ("a.mpg", ".mpg is not written here"),
         ("a.xyzw", ".xyzw is not written here; give png"),
     ],
 )
@@ -85,7 +90,10 @@ def test_a_folder_that_exists_may_have_any_name(srx):
 
 def test_files_that_are_no_pictures_are_counted(srx, photos):
     result = srx("upscale", photos, "out", "-m bicubic", code=0)
-    assert "3 files are no pictures that srx reads: 2 .mp4, 1 .svg\n" in result.err
+    assert (
+        "3 files are no pictures that srx reads: 2 .mp4, 1 .svg; "
+        'pip install "srcli[video]" reads videos\n'
+    ) in result.err
     assert "drawing.svg" not in result.err
 
 

@@ -75,7 +75,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
                 world = dumpsw(transform).encode("ascii")
                 result.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
             _move_result(result, target, attributes)
-            shutil.rmtree(parts.folder, ignore_errors=True)
+            parts.remove()
     finally:
         # what is not finished will be made again and only takes room meanwhile
         shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,8 @@
 
 A part is a band of rows of the full width. It takes its final name, which holds the
 checksum of the file, once it is complete; so parts can be made in any order, twice, and
-by several processes, and an interrupted run leaves them to the next.
+by several processes, and an interrupted run leaves them to the next. Videos keep their
+segments in the same way.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -34,7 +35,7 @@ VERSION = 4
 """Of the contents of the folder."""
 _PLAN = "plan.json"
 _LOCK = "lock"
-_NAMES = f"part-{'[0-9]' * 6}-{'?' * 8}.tif"
+_NAMES = f"part-{'[0-9]' * 6}-{'?' * 8}"
 _BLOCK_HEIGHT = 256
 _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
@@ -43,17 +44,38 @@ _MOST_BYTES = 2**26
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The parts of one output, in a folder beside it."""
+class StoredParts:
+    """The finished parts of one output of any kind, numbered from 0, in a folder beside it."""
 
+    ending: ClassVar[str] = ".tif"
     target: Path
     """The final name of the output."""
-    output: OutputProfile
 
     @property
     def folder(self) -> Path:
         """The hidden folder that holds them."""
         return hidden_name(self.target, ".parts")
+
+    def found(self) -> dict[int, Path]:
+        """Return the complete parts by number."""
+        files = sorted(self.folder.glob(_NAMES + self.ending))
+        return {int(file.name[5:11]): file for file in files}
+
+    def add(self, number: int, file: bytes | memoryview) -> None:
+        """Store a part; of a raster, an empty file stands for nodata, or zeros without it."""
+        name = f"part-{number:06}-{checksum(file)}{self.ending}"
+        write_whole(self.folder / name, file)
+
+    def remove(self) -> None:
+        """Remove all parts, which are in the output now."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Parts(StoredParts):
+    """The parts of one raster: bands of rows of the full width."""
+
+    output: OutputProfile
 
     @property
     def rows(self) -> int:
@@ -73,10 +95,6 @@ class Parts:
         start = number * self.rows
         return range(start, min(start + self.rows, self.output.height))
 
-    def found(self) -> dict[int, Path]:
-        """Return the complete parts by number."""
-        return {int(file.name[5:11]): file for file in sorted(self.folder.glob(_NAMES))}
-
     def missing(self, runs: Iterable[range] | None = None) -> list[range]:
         """Return the runs of consecutive parts that are not there, of all or of some runs."""
         absent: set[int] = set()
@@ -90,10 +108,6 @@ class Parts:
             else:
                 missing_runs.append(range(number, number + 1))
         return missing_runs
-
-    def add(self, number: int, file: bytes | memoryview) -> None:
-        """Store a part; an empty file is one of nothing but nodata, or zeros without it."""
-        write_whole(self.folder / f"part-{number:06}-{checksum(file)}.tif", file)
 
 
 def has_unfinished_parts(target: Path) -> bool:
@@ -119,16 +133,37 @@ def open_parts(
     *,
     resume: bool = True,
 ) -> Iterator[tuple[Parts, tuple[str, ...]]]:
-    """Open the parts of an output, those of an interrupted run included, for one process.
+    """Open the parts of a raster, and yield messages too; see ``keep_parts``."""
+    parts = Parts(target, output)
+    form = [
+        VERSION,
+        output.height,
+        output.width,
+        output.dtype,
+        len(output.bands),
+        output.alpha,
+        output.mask,
+        str(output.nodata),
+    ]
+    plan = {**fingerprint, "form of parts": form}
+    with keep_parts(parts, plan, resume=resume) as notes:
+        yield parts, notes
+
+
+@contextmanager
+def keep_parts(
+    parts: StoredParts, fingerprint: Mapping[str, object], *, resume: bool = True
+) -> Iterator[tuple[str, ...]]:
+    """Hold the parts of an output, those of an interrupted run included, for one process.
 
     Parts with another fingerprint are removed: it has everything that the pixels depend
     on (input, model, options), by names for messages. The folder is removed at the end
     of the block if no part is complete.
 
     Yields:
-        The parts, and messages on earlier work that is not used.
+        Messages on earlier work that is not used.
     """
-    parts = Parts(target, output)
+    target = parts.target
     with writing_errors(target):
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "a folder has this name")
@@ -141,10 +176,10 @@ def open_parts(
         with writing_errors(target):
             notes = _resume(parts, fingerprint, resume=resume)
         try:
-            yield parts, notes
+            yield notes
         finally:
             if not parts.found():
-                shutil.rmtree(parts.folder, ignore_errors=True)
+                parts.remove()
 
 
 def _make_folder(folder: Path, target: Path) -> None:
@@ -164,11 +199,11 @@ def _make_folder(folder: Path, target: Path) -> None:
 
 
 def _resume(
-    parts: Parts, fingerprint: Mapping[str, object], *, resume: bool
+    parts: StoredParts, fingerprint: Mapping[str, object], *, resume: bool
 ) -> tuple[str, ...]:
     """Keep the intact parts of an earlier run with the same fingerprint; remove all else."""
     plan_file = parts.folder / _PLAN
-    plan = _plan(parts.output, fingerprint)
+    plan = json.dumps(fingerprint, default=str)
     earlier_plan: dict[str, Any] = {}
     if resume:
         with suppress(FileNotFoundError, ValueError, TypeError):  # missing or damaged
@@ -202,21 +237,6 @@ def _resume(
             file.unlink()
     write_whole(plan_file, plan.encode())
     return tuple(notes)
-
-
-def _plan(output: OutputProfile, fingerprint: Mapping[str, object]) -> str:
-    """Return what parts depend on, as JSON: the fingerprint and the form of their files."""
-    form = [
-        VERSION,
-        output.height,
-        output.width,
-        output.dtype,
-        len(output.bands),
-        output.alpha,
-        output.mask,
-        str(output.nodata),
-    ]
-    return json.dumps({**fingerprint, "form of parts": form}, default=str)
 
 
 @contextmanager

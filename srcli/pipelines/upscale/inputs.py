@@ -26,6 +26,7 @@ from srcli.holding import history
 from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
+    VIDEO_SUFFIXES,
     format_of_content,
     format_of_suffix,
 )
@@ -41,9 +42,14 @@ from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
+from srcli.imaging.videos import is_video
 from srcli.models import MODELS
 from srcli.pipelines.upscale.copying import holds_same_bytes
-from srcli.pipelines.upscale.photographs import look_for_model, open_photograph
+from srcli.pipelines.upscale.photographs import (
+    look_for_model,
+    open_photograph,
+    output_size,
+)
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
@@ -59,7 +65,7 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
-    *NAMED_ONLY_SUFFIXES,
+    *NAMED_ONLY_SUFFIXES, *VIDEO_SUFFIXES,
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
 """Suffixes of files that are not written; an output named so is a mistake, not a new folder."""
@@ -129,6 +135,9 @@ def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item
         raise UsageError(
             f"{output}: its extension contradicts --format {options.format}"
         )
+    if file_format and FORMATS[file_format].video != is_video(source):
+        kind = "video" if FORMATS[file_format].video else "picture"
+        raise UsageError(f"{output}: is the name of a {kind}, which {source} is not")
     target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
     return Item(source=source, target=target, format=file_format)
 
@@ -214,7 +223,8 @@ def pair_in_folder(
     if isinstance(source, DatasetName) and input_format not in ("tif", "png", "jpg"):
         input_format = None  # photographs in archives are read by GDAL, as rasters
     file_format = options.format
-    if file_format == "auto":
+    is_asked = file_format != "auto" and FORMATS[file_format].video == is_video(source)
+    if not is_asked:  # --format jpg leaves the videos of a folder alone
         if input_format == "gif":
             # of 256 colours, which the enlargement of a photograph has not
             input_format = None
@@ -288,6 +298,8 @@ def _choose_format(source: Path) -> str:
         return "tif"
     if suffix in READABLE_SUFFIXES:
         return "png"
+    if is_video(source):
+        return "mkv"
     try:
         with open_input(source) as stream:
             content = format_of_content(stream.read(64))
@@ -466,7 +478,7 @@ def _judge_by_size(
         return "kept", f"is older than {item.source}, and {unknown}"
     try:
         if picture := open_photograph(item, options):
-            height, width = options.final_size(picture.height, picture.width)
+            height, width = output_size(picture, options)
         else:
             height, width = raster_size(item, options)
         output = open_picture(item.target)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,12 +26,13 @@ from srcli.files import attributes_for
 from srcli.holding import begin
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.condition import SMALLEST_SIDE, classify_condition
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.fitting import with_resolution
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import open_picture, read_frames, read_photograph
+from srcli.imaging.videos import open_video
 from srcli.imaging.writing import (
     LOSSLESS_QUALITY,
     check_writable,
@@ -58,7 +61,9 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
+    from srcli.ports.image import TileGrid
 
+T = TypeVar("T")
 OpenedPhotograph = tuple[Item, Picture]
 LARGEST_PHOTOGRAPH = 400_000_000
 """Most output pixels of a photograph; larger pictures are read by windows. One number, so
@@ -83,6 +88,8 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
         if options.raster.given_options and not item.from_folder:
             return None  # reading it fails with the reason
         raise
+    if picture.format == VIDEO:
+        return picture
     if picture.raster is None and not _needs_windows(item, picture, options):
         return picture
     option = options.photograph_option
@@ -142,9 +149,32 @@ def choose_model(
     return options.model_for_photograph(condition), condition
 
 
+def choose_video_model(path: Path, options: UpscaleOptions) -> tuple[str, str]:
+    """Return the model that most of a few frames of a video would get; see ``choose_model``."""
+    if not options.auto:
+        return options.model, ""
+    choices = Counter[tuple[str, str]]()
+    with open_video(path) as video:
+        for frame in video.samples():
+            choices[choose_model(frame, options, "jpg")] += 1
+    ((choice, _),) = choices.most_common(1)
+    return choice
+
+
+def choose_passes(
+    picture: Picture, options: UpscaleOptions, model: str
+) -> tuple[tuple[str, int], ...]:
+    """Return model and scale of each pass; after the first nothing is left to restore."""
+    first_scale, *scales = options.steps(model, picture.height, picture.width)
+    further = [(options.model, scale) for scale in scales]
+    return (model, first_scale), *further
+
+
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
     """Return the model for one input; the usual one for rasters and animations."""
     picture = open_photograph(item, options)
+    if picture is not None and picture.format == VIDEO:
+        return choose_video_model(item.source, options)[0]
     if picture is None or picture.frames > 1:
         return options.model
     return choose_model(read_photograph(picture), options, picture.format)[0]
@@ -198,7 +228,9 @@ class PhotographUpscaler:
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
-        """Upscale photographs, then what has frames or pages that outputs hold; return the rasters.
+        """Upscale photographs, then what has frames or pages that outputs hold.
+
+        Returned are the others: rasters and videos.
 
         They are opened one by one; one that fails leaves the others alone.
         """
@@ -226,7 +258,7 @@ class PhotographUpscaler:
         for item in items:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
-                if picture is None:
+                if picture is None or picture.format == VIDEO:
                     rasters.append(item)
                     continue
                 if ignored:
@@ -289,8 +321,6 @@ class PhotographUpscaler:
         metadata = choose_metadata(photograph.metadata, picture, self.options, model)
         prepared = self._prepare(replace(photograph, metadata=metadata))
         lost = lost_metadata(item.format, metadata)
-        first_scale, *scales = self.options.steps(model, picture.height, picture.width)
-        passes = [(self.options.model, scale) for scale in scales]
         return PhotographJob(
             item=item,
             picture=picture,
@@ -298,7 +328,7 @@ class PhotographUpscaler:
             model=model,
             condition=condition,
             warnings=(*prepared.warnings, *unwritable, *lost),
-            passes=((model, first_scale), *passes),
+            passes=choose_passes(picture, self.options, model),
             prepared=prepared,
         )
 
@@ -392,53 +422,79 @@ class PhotographUpscaler:
             raise PageFailedError
         return jobs[0]
 
-    def _upscale_animation(self, item: Item, picture: Picture) -> None:
-        """Upscale an animation frame by frame; finished frames wait in a file until the last."""
-        begin(item.source)
-        started = time.monotonic()
-        model = self.options.model
-        scale, *further = self.options.steps(model, picture.height, picture.width)
-        if further:
-            raise PictureError(
-                f"{item.source}: is an animation; give a size up to -s {scale}"
-            )
-        size, unwritable = check_output(item, picture, self.options)
-        metadata = choose_metadata(picture.metadata, picture, self.options, model)
-        lost = lost_metadata(item.format, metadata)
-        item.make_folder()
-        engine, tiling = self._engine(model, scale, 8)
-        timings = []
+    def enlarge_frames(
+        self,
+        frames: Iterable[tuple[T, Photograph]],
+        picture: Picture,
+        model: str,
+    ) -> tuple[int, Iterator[tuple[T, Photograph]]]:
+        """Return the number of tiles, and frames that are enlarged when they are asked for.
+
+        Each frame comes and goes with its timing; there are as many as the picture has.
+        """
+        passes = choose_passes(picture, self.options, model)
+        final_size = self.options.final_size(picture.height, picture.width)
+        size = (picture.height, picture.width)
         tiles = 0
-        fitted = metadata
-        # beside the output, where there is room for it
-        frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
+        enlarged = iter(frames)
+        for number, (pass_model, scale) in enumerate(passes, 1):
+            engine, tiling = self._engine(pass_model, scale, picture.bits)
+            grid = tiling.padded_grid(*size, self.options.wrap)
+            tiles += grid.count * picture.frames
+            size = (size[0] * scale, size[1] * scale)
+            if number == len(passes):
+                size = final_size
+            enlarged = self._run_pass(enlarged, engine, grid, size, str(picture.path))
+        self.reporter.grow(tiles)
+        return tiles, enlarged
+
+    def _run_pass(
+        self,
+        frames: Iterator[tuple[T, Photograph]],
+        engine: TorchEngine,
+        grid: TileGrid,
+        size: tuple[int, int],
+        name: str,
+    ) -> Iterator[tuple[T, Photograph]]:
+        """Run frames, each with its timing, through a network; they get this size at the end."""
 
         def image_jobs() -> Iterator[ImageJob]:
-            stored = read_frames(replace(picture, metadata=metadata))
-            for index, (photograph, duration, plays) in enumerate(stored):
+            for timing, photograph in frames:
                 prepared = self._prepare(photograph)
-                height, width = prepared.pixels.shape[:2]
-                grid = tiling.padded_grid(height, width, self.options.wrap)
                 image_job, enlarged = array_job(
-                    prepared.pixels, grid, name=str(item.source), scale=scale
+                    prepared.pixels, grid, name=name, scale=engine.scale
                 )
-                if index == 0:
-                    self.reporter.grow(image_job.tiles * picture.frames)
-                image_job.owner = index, prepared, enlarged
-                timings.append((duration, plays))
+                image_job.owner = timing, prepared, enlarged
                 yield image_job
 
         for image_job in run_stream(engine, image_jobs(), task=self.reporter):
             if image_job.error is not None:
                 raise image_job.error
-            index, prepared, enlarged = image_job.owner
-            frame = prepared.finish(enlarged, size)
+            timing, prepared, enlarged = image_job.owner
+            yield timing, prepared.finish(enlarged, size)
+
+    def _upscale_animation(self, item: Item, picture: Picture) -> None:
+        """Upscale an animation frame by frame; finished frames wait in a file until the last."""
+        begin(item.source)
+        started = time.monotonic()
+        model = self.options.model
+        size, unwritable = check_output(item, picture, self.options)
+        metadata = choose_metadata(picture.metadata, picture, self.options, model)
+        lost = lost_metadata(item.format, metadata)
+        item.make_folder()
+        timings = []
+        fitted = metadata
+        # beside the output, where there is room for it
+        frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
+        stored = read_frames(replace(picture, metadata=metadata))
+        tiles, enlarged = self.enlarge_frames(stored, picture, model)
+        for index, (timing, frame) in enumerate(enlarged):
+            timings.append(timing)
             assert frame.alpha is not None  # frames have it
             frames[index, :, :, :3] = frame.pixels
             frames[index, :, :, 3] = frame.alpha
             release(frames)
             fitted = frame.metadata
-            tiles += image_job.tiles
         write_animation(
             item.target,
             frames,
@@ -484,6 +540,14 @@ def choose_metadata(
     return replace(metadata, software=make_provenance.software(earlier))
 
 
+def output_size(picture: Picture, options: UpscaleOptions) -> tuple[int, int]:
+    """Return the (height, width) of an output; of videos even, as encoders need it."""
+    height, width = options.final_size(picture.height, picture.width)
+    if picture.format == VIDEO:
+        return height - height % 2, width - width % 2
+    return height, width
+
+
 def check_output(
     item: Item, picture: Picture, options: UpscaleOptions
 ) -> tuple[tuple[int, int], tuple[str, ...]]:
@@ -492,7 +556,7 @@ def check_output(
     Returns:
         The output's (height, width), and warnings of what will be lost.
     """
-    height, width = options.final_size(picture.height, picture.width)
+    height, width = output_size(picture, options)
     try:
         unwritable = check_writable(
             item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
@@ -508,7 +572,7 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the pictures of an animation wait on the disk for the last one
-    if keeps_animation(picture, item.format):
+    if keeps_animation(picture, item.format) and picture.format != VIDEO:
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
@@ -517,6 +581,8 @@ def check_output(
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"
         warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
+    if (height, width) != options.final_size(picture.height, picture.width):
+        warnings.append("an odd row or column is cut off: sides of videos are even")
     return (height, width), tuple(warnings)
 
 

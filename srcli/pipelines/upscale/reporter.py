@@ -184,6 +184,10 @@ class Reporter(Task):
         """Add finished tiles."""
         self._task.advance(amount)
 
+    def describe(self, text: str) -> None:
+        """Replace the text beside the progress, up to the report of the next file."""
+        self._task.describe(text)
+
     def close(self) -> None:
         """End the progress display."""
         self._task.close()

@@ -1,8 +1,8 @@
 """Upscale files and folders, or estimate what would be done: the whole of ``srx upscale``.
 
 The way of a file: ``inputs.py`` pairs it with an output and skips finished ones,
-``photographs.py`` or else ``plans.py`` and ``rasters.py`` make the output, ``reporter.py``
-reports it. ``workers.py`` does the same in several processes.
+``photographs.py``, ``videos.py`` or else ``plans.py`` and ``rasters.py`` make the
+output, ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from srcli.holding import begin, history
 from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
+from srcli.imaging.videos import is_video
 from srcli.imaging.writing import keeps_animation, lost_metadata
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
@@ -32,6 +33,7 @@ from srcli.pipelines.upscale.photographs import (
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
+from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
 
@@ -129,6 +131,9 @@ def _upscale(
     for group in _isolate_suspects(items):
         rasters += photographs.upscale(group)
     for item in rasters:
+        if is_video(item.source):
+            upscale_video(item, photographs)
+            continue
         upscale_raster(item, options, reporter, partial(run_steps_here, pool, reporter))
 
 

@@ -14,22 +14,25 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.formats import READABLE_SUFFIXES
+from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
 from srcli.imaging.rasters.dataset_names import product_header
 from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES
+from srcli.imaging.videos import NEEDED, can_read_videos, is_video
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
-INPUT_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
+INPUT_SUFFIXES = (
+    READABLE_SUFFIXES | VIDEO_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
+) - {".ts"}
 """Lower-case suffixes of the files that are upscaled."""
 UNREADABLE_SUFFIXES = frozenset(
     """
     .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .ktx .ico .icns .cur
     .svg .svgz .emf .wmf .pdf .djvu .cbz .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
     .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
-    .mp4 .m4v .mov .avi .mkv .webm .mts .m2ts .3gp .wmv .mpg .mpeg .insv .insp
+    .insv .insp
     .dcm .fits .fit .fts .nii .ecw .sid
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
@@ -38,7 +41,7 @@ over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of raste
 often."""
 NAMED_ONLY_SUFFIXES = frozenset(
     """
-    .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz
+    .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
 """Suffixes of files that GDAL reads, but that often hold no picture: they are upscaled only
@@ -127,7 +130,8 @@ class FolderSearch:
         if ending in INDIRECT_SUFFIXES:
             self._message(f"{file}: made of other files, left out; name it itself")
             return False
-        if ending in UNREADABLE_SUFFIXES:
+        is_unread = is_video(file) and not can_read_videos()
+        if ending in UNREADABLE_SUFFIXES or is_unread:
             self._unreadable[ending] += 1
             self.reporter.report_left_out(file, "no picture that srx reads")
             return False
@@ -165,7 +169,11 @@ class FolderSearch:
             files = f"{number} files are no pictures"
             if number == 1:
                 files = "1 file is no picture"
-            self._message(f"{files} that srx reads: {_list_counts(self._unreadable)}")
+            hint = ""
+            if VIDEO_SUFFIXES & self._unreadable.keys():
+                hint = f"; {NEEDED} reads videos"
+            counts = _list_counts(self._unreadable)
+            self._message(f"{files} that srx reads: {counts}{hint}")
         if number := self._named_only.total():
             files = "1 file is" if number == 1 else f"{number} files are"
             self._message(

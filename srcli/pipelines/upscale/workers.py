@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.rasters.opening import network_access
+from srcli.imaging.videos import is_video
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.inputs import raster_size
@@ -30,6 +31,7 @@ from srcli.pipelines.upscale.rasters import (
     upscale_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
+from srcli.pipelines.upscale.videos import upscale_video
 from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
@@ -138,11 +140,12 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     large = []
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
-        for item in PhotographUpscaler(pool, options, reporter, sharing).upscale(
-            unit.items
-        ):
+        photographs = PhotographUpscaler(pool, options, reporter, sharing)
+        for item in photographs.upscale(unit.items):
             with reporter.guard(item):
-                if math.prod(raster_size(item, options)) >= LARGE_OUTPUT:
+                if is_video(item.source):
+                    upscale_video(item, photographs)
+                elif math.prod(raster_size(item, options)) >= LARGE_OUTPUT:
                     large.append(item)
                 else:
                     upscale_raster(item, options, reporter, run_steps)

@@ -1,0 +1,272 @@
+"""Read videos by PyAV: the header, frames as upright pixels with their times, a few samples.
+
+PyAV is the extra ``srcli[video]``; it is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from srcli.errors import PictureError
+from srcli.files import open_input
+from srcli.imaging.decoding_errors import decoding_errors
+from srcli.imaging.formats import VIDEO, VIDEO_SUFFIXES
+from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+
+TimedFrame = tuple[tuple[int, int], Photograph]
+"""A frame behind its start and duration, in units of the video's time base."""
+NEEDED = 'pip install "srcli[video]"'
+"""Command that installs what reads and writes videos."""
+_DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv"
+)
+"""Names of those that read one file alone; playlists could name others, on the network too."""
+_SD_HEIGHT = 576
+"""Pixels up to which a video that does not name its matrix has that of BT.601."""
+SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+"""Numbers of libswscale by those of ISO/IEC 23091-2."""
+_BT709 = 1
+_LIMITED_RANGE = 1
+FULL_RANGE = 2
+"""FFmpeg's number of colours that use all values."""
+EXACT = 4 | 0x2000 | 0x4000 | 0x40000
+"""Flags of libswscale: bicubic interpolation of colours at full resolution, exact rounding."""
+_HDR = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics by their numbers."""
+_SAMPLES = 5
+"""Frames that are looked at to judge a video."""
+
+
+def is_video(path: Path) -> bool:
+    """Return True if the name of a file is that of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def can_read_videos() -> bool:
+    """Return True if PyAV is installed."""
+    return find_spec("av") is not None
+
+
+@contextmanager
+def reading_video(path: Path, pixels: int = 0) -> Iterator[None]:
+    """Turn errors of FFmpeg on a bad video into a PictureError; see ``decoding``."""
+    from av import FFmpegError
+
+    with decoding_errors(path, pixels):
+        try:
+            yield
+        except FFmpegError as error:
+            raise PictureError(
+                f"{path}: the video is damaged or cut short, or of a kind that is not read "
+                f"({error.strerror}); copy it again"
+            ) from error
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[Video]:
+    """Open a video file; no name in it is followed to other files or the network."""
+    if not can_read_videos():
+        raise PictureError(f"{path}: is a video; {NEEDED} reads it")
+    import av
+
+    with decoding_errors(path):
+        stream = open_input(path)
+    with stream:
+        with reading_video(path):
+            container = av.open(
+                stream,
+                "r",
+                options={"format_whitelist": _DEMUXERS},
+                metadata_errors="replace",
+            )
+        with container:
+            yield Video(path, container)
+
+
+class Video:
+    """A video that is read once: its packets, or its frames from the first on."""
+
+    def __init__(self, path: Path, container: InputContainer) -> None:
+        from av.codec.context import ThreadType
+
+        self.path = path
+        self.container = container
+        if not container.streams.video:
+            raise PictureError(f"{path}: holds no moving pictures")
+        self.stream = container.streams.video[0]
+        context = self.stream.codec_context
+        context.thread_type = ThreadType.AUTO
+        self._stored = (context.height, context.width)
+        if self._stored[0] * self._stored[1] > LARGEST_AREA:
+            raise PictureError(f"{path}: its frames are too large to be decoded")
+        self._decoder = container.decode(self.stream)
+
+    @cached_property
+    def first(self) -> VideoFrame:
+        """The first frame, from which the others follow."""
+        frame = self._decode_next()
+        if frame is None:
+            raise PictureError(f"{self.path}: holds no frame that can be decoded")
+        return frame
+
+    @property
+    def turns(self) -> int:
+        """Quarter turns to the left that make frames upright."""
+        return self.first.rotation // 90 % 4
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Texts of the file by their names in lower case, which are others in Matroska."""
+        tags = self.container.metadata
+        return {name.lower(): text for name, text in tags.items()}
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of upright frames."""
+        height, width = self._stored
+        if self.turns % 2:
+            return width, height
+        return height, width
+
+    @property
+    def depth(self) -> int:
+        """Bits of a value of a frame."""
+        return max(component.bits for component in self.first.format.components)
+
+    @property
+    def matrix(self) -> int:
+        """Matrix of the colours, by its number in ISO/IEC 23091-2; by the height if none is named.
+
+        Enlarged frames would be taken for HD where the file does not say it.
+        """
+        named = int(self.first.colorspace)
+        if named in SWSCALE_MATRICES:
+            return named
+        is_sd = self._stored[0] <= _SD_HEIGHT and not self.first.format.is_rgb
+        return 6 if is_sd else _BT709
+
+    @property
+    def color_range(self) -> int:
+        """FFmpeg's number of the range of luma and chroma: limited unless all values are used."""
+        if self.first.format.is_rgb or self.first.color_range != FULL_RANGE:
+            return _LIMITED_RANGE
+        return FULL_RANGE
+
+    def frames(self, start: int = 0) -> Iterator[TimedFrame]:
+        """Yield frames from this index on; those before are decoded too, so that none is lost.
+
+        Times always increase, by one unit at least; AVI stores none but the order.
+        """
+        frame: VideoFrame | None = self.first
+        index = 0
+        is_ordered = self.container.format.name == "avi"
+        time = (self.first.pts or 0) - 1
+        while frame is not None:
+            stated = frame.dts if is_ordered else frame.pts
+            time = max(time + 1, time if stated is None else stated)
+            if index >= start:
+                yield (time, frame.duration or 0), self.photograph(frame)
+            index += 1
+            frame = self._decode_next()
+
+    def samples(self) -> Iterator[Photograph]:
+        """Yield a few frames spread over the video; it cannot be read on afterwards."""
+        yield self.photograph(self.first)
+        start = self.container.start_time or 0
+        for number in range(1, _SAMPLES):
+            with reading_video(self.path):
+                offset = (self.container.duration or 0) * number // _SAMPLES
+                self.container.seek(start + offset)
+                self._decoder = self.container.decode(self.stream)
+            frame = self._decode_next()
+            if frame is not None:
+                yield self.photograph(frame)
+
+    def photograph(self, frame: VideoFrame) -> Photograph:
+        """Convert a frame to upright RGB of full range, 8 or 16 bits."""
+        height, width = self._stored
+        rgb = frame.reformat(
+            width,
+            height,
+            "rgb48le" if self.depth > 8 else "rgb24",
+            src_colorspace=SWSCALE_MATRICES[self.matrix],
+            dst_color_range=FULL_RANGE,
+            interpolation=EXACT,
+        )
+        pixels = np.rot90(rgb.to_ndarray(), self.turns)
+        return Photograph(pixels=np.ascontiguousarray(pixels))
+
+    def notes(self) -> Iterator[str]:
+        """Yield what an enlargement loses, in words for the user."""
+        frame = self.first
+        if hdr := _HDR.get(int(frame.color_trc)):
+            yield f"HDR ({hdr}) is kept, but for data on mastering and dynamics"
+        if self.depth > 10:
+            yield f"{self.depth} bits become 10"
+        if any(component.is_alpha for component in frame.format.components):
+            yield "its transparency is left out"
+        if frame.interlaced_frame:
+            yield "is interlaced, and its lines are enlarged so; deinterlace it first"
+
+    def _decode_next(self) -> VideoFrame | None:
+        height, width = self._stored
+        with reading_video(self.path, height * width):
+            return next(self._decoder, None)
+
+
+def read_header(path: Path) -> Picture:
+    """Read the header and the first frame of a video; the number of frames may be an estimate."""
+    with open_video(path) as video:
+        stream = video.stream
+        seconds = (video.container.duration or 0) / 1_000_000
+        rate = stream.average_rate or 0
+        height, width = video.size
+        return Picture(
+            path=path,
+            format=VIDEO,
+            height=height,
+            width=width,
+            channels=3,
+            bits=16 if video.depth > 8 else 8,
+            frames=stream.frames or max(round(seconds * rate), 1),
+            lossless=False,
+            refusal=f"{path}: is a video, not a photograph",
+            metadata=Metadata(software=video.tags.get("comment")),
+            warnings=tuple(video.notes()),
+        )
+
+
+def count_frames(path: Path) -> int:
+    """Count the frames of a video without decoding them; refuse one that is cut short."""
+    count = 0
+    end = 0.0
+    with open_video(path) as video, reading_video(path):
+        container = video.container
+        indexed = len(video.stream.index_entries)
+        for packet in container.demux():
+            if packet.size == 0 or packet.pts is None:
+                continue
+            count += packet.stream is video.stream
+            length = packet.pts + (packet.duration or 0)
+            end = max(end, float(length * packet.time_base))
+        stated = 0.0
+        if "matroska" in container.format.name:  # others have an index
+            stated = (container.duration or 0) / 1_000_000
+    if count < indexed:
+        shortage = f"{count:,} of its {indexed:,} frames are there"
+    elif end < stated - 1:
+        shortage = f"{end:.0f} of its {stated:.0f} seconds are there"
+    else:
+        return count
+    raise PictureError(f"{path}: the video is cut short: {shortage}; copy it again")

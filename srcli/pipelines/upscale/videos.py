@@ -1,0 +1,143 @@
+"""Upscale videos: frames stream through the engines of photographs, segments are kept.
+
+Frames are decoded, enlarged and encoded at once, a few at a time; an interrupted run
+goes on behind its last finished segment.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import srcli
+from srcli.holding import begin
+from srcli.imaging.rasters.parts import keep_parts
+from srcli.imaging.video_writing import (
+    SEGMENT_FRAMES,
+    Encoding,
+    SegmentEncoder,
+    Segments,
+    choose_encoding,
+    write_video,
+)
+from srcli.imaging.videos import count_frames, open_video
+from srcli.models.weights import network_digest
+from srcli.pipelines.upscale.photographs import (
+    PhotographUpscaler,
+    check_output,
+    choose_metadata,
+    choose_video_model,
+    open_photograph,
+    writing_options,
+)
+from srcli.threads import read_ahead
+
+if TYPE_CHECKING:
+    from srcli.imaging.photograph import Picture
+    from srcli.imaging.videos import Video
+    from srcli.pipelines.upscale.reporter import Item
+
+_AHEAD = 2
+"""Frames that may wait for the encoder."""
+
+
+def upscale_video(item: Item, photographs: PhotographUpscaler) -> None:
+    """Upscale a video with the engines of photographs, and report it, a failure too."""
+    options = photographs.options
+    reporter = photographs.reporter
+    started = time.monotonic()
+    with reporter.guard(item, started):
+        begin(item.source)
+        picture = open_photograph(item, options)
+        assert picture is not None  # videos are no rasters
+        size, warnings = check_output(item, picture, options)
+        picture = replace(picture, frames=count_frames(item.source))
+        model, condition = choose_video_model(item.source, options)
+        item.make_folder()
+        with open_video(item.source) as video:
+            encoding = choose_encoding(video, item.format, size, options.quality)
+            tiles, missing = _make_video(
+                item, picture, model, video, encoding, photographs
+            )
+        reporter.add(
+            item,
+            started=started,
+            model=model,
+            condition=condition,
+            tiles=tiles,
+            size=size,
+            warnings=(*picture.warnings, *warnings, *missing),
+        )
+
+
+def _make_video(
+    item: Item,
+    picture: Picture,
+    model: str,
+    video: Video,
+    encoding: Encoding,
+    photographs: PhotographUpscaler,
+) -> tuple[int, tuple[str, ...]]:
+    """Make the missing segments and the file; return the tiles and what is left out, in words."""
+    options = photographs.options
+    reporter = photographs.reporter
+    segments = Segments(item.target)
+    fingerprint = _fingerprint(picture, model, encoding, photographs)
+    resume = options.raster.resume
+    with keep_parts(segments, fingerprint, resume=resume) as notes:
+        for note in notes:
+            reporter.progress.message(f"{item.source}: {note}")
+        finished = min(segments.complete * SEGMENT_FRAMES, picture.frames)
+        if finished:
+            reporter.progress.message(
+                f"{item.source}: {finished} of {picture.frames} frames are kept from an "
+                "earlier run"
+            )
+        remaining = replace(picture, frames=picture.frames - finished)
+        tiles, frames = photographs.enlarge_frames(
+            video.frames(finished), remaining, model
+        )
+        encoder = SegmentEncoder(encoding, segments)
+        started = time.monotonic()
+        with read_ahead(encoder.encode, frames, ahead=_AHEAD) as encoded:
+            for number, (_, future) in enumerate(encoded, 1):
+                future.result()
+                speed = number / (time.monotonic() - started)
+                reporter.describe(
+                    f"{item.source.name}: frame {finished + number} of {picture.frames}, "
+                    f"{speed:.1f} frames/s"
+                )
+        encoder.finish()
+        metadata = choose_metadata(picture.metadata, picture, options, model)
+        settings = writing_options(item, picture, options)
+        missing = write_video(
+            segments,
+            item.source,
+            encoding,
+            metadata.software,
+            settings["attributes"],
+            keep_metadata=not options.strip_metadata,
+        )
+        segments.remove()
+    return tiles, missing
+
+
+def _fingerprint(
+    picture: Picture, model: str, encoding: Encoding, photographs: PhotographUpscaler
+) -> dict[str, object]:
+    """Return what the segments depend on, by names for messages."""
+    import av
+
+    options = photographs.options
+    first_scale, *_ = options.steps(model, picture.height, picture.width)
+    network = photographs.pool.of(model, first_scale).network
+    return {
+        "version": [srcli.__version__, av.__version__],
+        "input": picture.input_id,
+        "model": f"{model} {network_digest(network)}",
+        "scale": [options.scale, str(options.size)],
+        "options": [options.checksum(model, photograph=True), str(options.engine)],
+        "tile": [options.tile, options.overlap],
+        "encoding": str(encoding),
+    }

@@ -1,0 +1,293 @@
+"""Videos keep their frames, times, sound and colours; interrupted runs go on."""
+
+from __future__ import annotations
+
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from srcli.imaging.video_writing import SegmentEncoder
+from srcli.imaging.videos import open_video
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.photographs import choose_video_model
+from tests.fixtures.files import json_lines, names_in
+
+SMALL = "-m bicubic -s 2"
+TIME_BASE = Fraction(1, 12_800)
+STEP = 512
+UPSCALE = "srcli.pipelines.upscale.videos."
+WRITING = "srcli.imaging.video_writing."
+ORANGE = (200, 90, 40)
+MATRICES = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}
+"""Shares of red and blue in luma by BT.709 and BT.601."""
+
+
+def yuv_of(colour, matrix):
+    """Y, Cb and Cr of limited range, 8 bits, by the equations of the standards."""
+    red, blue = MATRICES[matrix]
+    r, g, b = np.array(colour) / 255
+    luma = red * r + (1 - red - blue) * g + blue * b
+    cb = (b - luma) / (2 - 2 * blue)
+    cr = (r - luma) / (2 - 2 * red)
+    return np.array([16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr])
+
+
+def flat_frame(values, size=(32, 24), fmt="yuv420p"):
+    """A frame whose three planes hold one value each."""
+    frame = av.VideoFrame(size[0], size[1], fmt)
+    for plane, value in zip(frame.planes, values, strict=True):
+        samples = np.full(plane.buffer_size, round(value), dtype_of(frame))
+        plane.update(samples.tobytes()[: plane.buffer_size])
+    return frame
+
+
+def dtype_of(frame):
+    return np.uint16 if "10" in frame.format.name else np.uint8
+
+
+def write_clip(path, frames, starts=None, *, codec="libx264", sound="", **context):
+    """Write frames, by default 25 a second, and as much sound; return the path."""
+    starts = starts or range(0, STEP * len(frames), STEP)
+    with av.open(path, "w") as output:
+        video: Any = output.add_stream(codec, rate=25)
+        context = {"time_base": TIME_BASE, "options": {"crf": "8"}} | context
+        context |= {"width": frames[0].width, "height": frames[0].height}
+        for name, value in context.items():
+            setattr(video.codec_context, name, value)
+        video.pix_fmt = frames[0].format.name
+        audio: Any = None
+        if sound:
+            audio = output.add_stream(sound, rate=48_000)
+        for frame, start in zip(frames, starts, strict=True):
+            frame.pts = start
+            frame.time_base = TIME_BASE
+            output.mux(video.encode(frame))
+        output.mux(video.encode())
+        if sound:
+            wave = np.sin(np.arange(1920 * len(frames)) ** 1.2 / 99)
+            wave = wave[None].astype(np.float32)
+            samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+            samples.sample_rate = 48_000
+            output.mux(audio.encode(samples))
+            output.mux(audio.encode())
+    return Path(path)
+
+
+def gray_frames(count, size=(32, 24)):
+    """Frames that each have a brightness of their own."""
+    return [flat_frame((20 + 2 * index, 128, 128), size) for index in range(count)]
+
+
+def frames_of(path):
+    """Starts, (frame, height and width), and values (frame, plane) in the middles of planes."""
+    starts = []
+    sizes = []
+    values: list[list[int]] = []
+    with av.open(path) as clip:
+        for frame in clip.decode(video=0):
+            starts.append(frame.pts * frame.time_base)
+            sizes.append((frame.height, frame.width))
+            values.append([])
+            for plane in frame.planes:
+                samples = np.frombuffer(plane, dtype_of(frame))
+                row = samples.reshape(plane.height, -1)[plane.height // 2]
+                values[-1].append(int(row[plane.width // 2]))
+    return starts, np.array(sizes), np.array(values)
+
+
+def sound_of(path):
+    with av.open(path) as clip:
+        packets = [packet for packet in clip.demux(audio=0) if packet.size]
+        return [(bytes(packet), packet.pts * packet.time_base) for packet in packets]
+
+
+def assert_same_frames(path, source, scale=2):
+    starts, sizes, values = frames_of(path)
+    expected_starts, sizes_before, expected = frames_of(source)
+    assert starts == expected_starts
+    assert np.array_equal(sizes, scale * sizes_before)
+    assert np.abs(values - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "libopus")])
+def test_three_seconds_keep_every_frame_and_the_sound(srx, name, sound):
+    write_clip(name, gray_frames(75), sound=sound)
+    srx(f"upscale {name} out/", SMALL, code=0)
+    assert len(frames_of(name)[0]) == 75
+    assert_same_frames(f"out/{name}", name)
+    assert sound_of(f"out/{name}") == sound_of(name)
+
+
+def test_variable_rates_keep_their_times(srx):
+    starts = np.cumsum([512, 300, 900, 40, 1200] * 4).tolist()
+    write_clip("a.mp4", gray_frames(20), starts)
+    srx("upscale a.mp4 b.mp4", SMALL, code=0)
+    assert frames_of("b.mp4")[0] == [start * TIME_BASE for start in starts]
+    assert_same_frames("b.mp4", "a.mp4")
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("suffix", ["mp4", "webm"])
+def test_colours_stay_whatever_matrix_they_are_stored_by(srx, matrix, suffix):
+    expected = yuv_of(ORANGE, matrix)
+    frames = [flat_frame(expected) for _ in range(3)]
+    write_clip("a.mp4", frames, colorspace=matrix, color_range=1)
+    with open_video(Path("a.mp4")) as video:
+        pixels = video.photograph(video.first).pixels
+    assert np.abs(pixels - np.array(ORANGE, float)).max() <= 2
+    srx(f"upscale a.mp4 b.{suffix}", SMALL, code=0)
+    _, _, values = frames_of(f"b.{suffix}")
+    assert np.abs(values - expected).max() <= 2
+    with av.open(f"b.{suffix}") as clip:
+        context = clip.streams.video[0].codec_context
+        assert (context.colorspace, context.color_range) == (matrix, 1)
+
+
+def test_ten_bits_and_hdr_stay(srx):
+    fmt = "yuv420p10le"
+    frames = [flat_frame((601, 470, 590), fmt=fmt) for _ in range(3)]
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 16, "color_range": 1}
+    quiet = {"crf": "8", "x265-params": "log-level=none"}
+    write_clip("a.mp4", frames, codec="libx265", options=quiet, **tags)
+    assert "HDR (PQ) is kept" in srx("upscale a.mp4 b.mp4", SMALL, code=0).err
+    assert_same_frames("b.mp4", "a.mp4")
+    with av.open("b.mp4") as clip:
+        context = clip.streams.video[0].codec_context
+        assert context.pix_fmt == fmt
+        assert {name: getattr(context, name) for name in tags} == tags
+
+
+def test_turned_videos_become_upright_and_odd_sides_even(srx):
+    frames = gray_frames(3, (33, 24))
+    for frame in frames:  # its lower left corner is bright
+        rows = np.frombuffer(frame.planes[0], np.uint8).reshape(24, -1).copy()
+        rows[12:, :16] = 235
+        frame.planes[0].update(rows.tobytes())
+    path = write_clip("a.mkv", [frame.reformat(format="yuv444p") for frame in frames])
+    result = srx(f"upscale {path} a.mp4 -m bicubic -s 1", code=0)
+    assert "an odd row or column is cut off" in result.err
+    data = Path("a.mp4").read_bytes()
+    unit = (1).to_bytes(2) + bytes(2)
+    upright = unit + bytes(12) + unit
+    turned = bytes(4) + unit + bytes(4) + b"\xff\xff\0\0" + bytes(8)
+    at = data.index(upright, data.index(b"tkhd"))
+    Path("b.mp4").write_bytes(data[:at] + turned + data[at + len(turned) :])
+    srx("upscale b.mp4 c.mp4", SMALL, code=0)
+    with av.open("c.mp4") as clip:
+        luma = next(clip.decode(video=0)).to_ndarray(format="gray")
+    assert luma.shape == (64, 48)
+    assert luma[16, 12] > 200
+
+
+def test_sound_that_a_container_cannot_hold_is_named(srx):
+    write_clip("a.mp4", gray_frames(3), sound="aac")
+    result = srx("upscale a.mp4 b.webm", SMALL, code=0)
+    assert "audio aac left out, which webm or srx" in result.err
+    assert_same_frames("b.webm", "a.mp4")
+
+
+def test_quality_decides_on_the_rate_factor(srx):
+    write_clip("a.mp4", gray_frames(2))
+    srx("upscale a.mp4 b.mp4", SMALL, code=0)
+    srx("upscale a.mp4 c.mp4 --quality 75", SMALL, code=0)
+    assert b"crf=18.0" in Path("b.mp4").read_bytes()
+    assert b"crf=22.0" in Path("c.mp4").read_bytes()
+
+
+@pytest.fixture
+def interrupted(srx, monkeypatch):
+    """Upscale 12 frames by segments of 5, and stop at the ninth; list later ones, after -1."""
+    real = SegmentEncoder.encode
+    starts: list[int] = []
+
+    def encode(self, frame):
+        starts.append(frame[0][0] // STEP)
+        if starts == [*range(9)]:
+            raise KeyboardInterrupt
+        real(self, frame)
+
+    monkeypatch.setattr(WRITING + "SEGMENT_FRAMES", 5)
+    monkeypatch.setattr(UPSCALE + "SEGMENT_FRAMES", 5)
+    monkeypatch.setattr(SegmentEncoder, "encode", encode)
+    write_clip("a.mp4", gray_frames(12), sound="aac")
+    srx("upscale a.mp4 out/", SMALL, code=130)
+    assert names_in("out") == [".a.mp4.parts"]
+    starts[:] = [-1]
+    return starts
+
+
+def test_an_interrupted_run_goes_on_behind_the_last_segment(srx, interrupted):
+    result = srx("upscale a.mp4 out/", SMALL, code=0)
+    assert "5 of 12 frames are kept" in result.err
+    assert interrupted == [-1, *range(5, 12)]
+    assert names_in("out") == ["a.mp4"]
+    assert_same_frames("out/a.mp4", "a.mp4")
+    assert sound_of("out/a.mp4") == sound_of("a.mp4")
+
+
+def test_what_another_scale_has_left_is_not_continued(srx, interrupted):
+    result = srx("upscale a.mp4 out/ -m bicubic -s 3", code=0)
+    assert "earlier work on a.mp4 is not continued" in result.err
+    assert interrupted == [-1, *range(12)]
+    assert_same_frames("out/a.mp4", "a.mp4", scale=3)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_a_finished_video_is_skipped_and_another_scale_made(srx, name):
+    write_clip(name, gray_frames(2))
+    srx(f"upscale {name} out/", SMALL, code=0)
+    assert "1 skipped" in srx(f"upscale {name} out/", SMALL, code=0).out
+    result = srx(f"upscale {name} out/ -m bicubic -s 3", code=0)
+    assert "made again: was made with bicubic x2" in result.err
+    assert_same_frames(f"out/{name}", name, scale=3)
+
+
+def test_a_folder_goes_on_after_a_video_that_is_cut_short(srx):
+    folder = Path("in")
+    folder.mkdir()
+    good = write_clip(folder / "good.mkv", gray_frames(50), sound="libopus")
+    whole = good.read_bytes()
+    (folder / "cut.mkv").write_bytes(whole[: len(whole) // 3])
+    Image.new("RGB", (8, 6), ORANGE).save(folder / "photo.jpg")
+    (folder / "empty.mp4").write_bytes(b"no video")
+    result = srx("upscale in out --report report.jsonl -f png", SMALL, code=1)
+    assert len(result.errors) == 2
+    assert "cut.mkv: the video is cut short" in result.err
+    states = {Path(line["source"]).name: line for line in json_lines("report.jsonl")}
+    assert states["empty.mp4"]["state"] == states["cut.mkv"]["state"] == "failed"
+    assert states["good.mkv"]["width"] == 64
+    assert names_in("out") == ["good.mkv", "photo.png"]
+
+
+def test_other_containers_become_matroska(srx):
+    write_clip("a.avi", gray_frames(4), codec="mpeg4")
+    shown = srx("upscale a.avi out/ --dry-run", SMALL, code=0)
+    assert "a.mkv (64x48 mkv)" in shown.out
+    srx("upscale a.avi out/", SMALL, code=0)
+    assert_same_frames("out/a.mkv", "a.avi")
+
+
+def test_without_pyav_a_line_says_what_to_install(srx, monkeypatch):
+    write_clip("a.mp4", gray_frames(2))
+    monkeypatch.setitem(sys.modules, "av", None)
+    monkeypatch.setattr("srcli.imaging.videos.can_read_videos", lambda: False)
+    result = srx("upscale a.mp4 b.mp4", SMALL, code=2)
+    assert result.errors == [
+        'error: a.mp4: is a video; pip install "srcli[video]" reads it'
+    ]
+
+
+def test_auto_looks_at_a_few_frames(tmp_path):
+    path = write_clip(tmp_path / "a.mp4", gray_frames(9, (96, 80)))
+    options = UpscaleOptions(model="auto", scale=2)
+    assert choose_video_model(path, options) == ("g-idrn", "drawing")
+    noise = np.random.default_rng(0).integers(60, 90, (80, 96, 3), np.uint8)
+    frames = [av.VideoFrame.from_ndarray(noise).reformat(format="yuv420p")] * 4
+    path = write_clip(tmp_path / "b.mp4", frames)
+    assert choose_video_model(path, options)[0] == "g-idrn-photo"
