@@ -12,7 +12,13 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Block, show_results
-from srcli.cli.options import GroupedCommand, flag, heading, result_targets
+from srcli.cli.options import (
+    GroupedCommand,
+    flag,
+    heading,
+    result_targets,
+    with_settings,
+)
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
 if TYPE_CHECKING:
@@ -42,6 +48,7 @@ WORK = {
 
 @click.command("models", cls=GroupedCommand, epilog=EXAMPLES)
 @heading("Model")
+@options.network_settings
 @options.value_range
 @option(
     "-s",
@@ -56,6 +63,7 @@ WORK = {
 @click.argument("name", required=False, metavar="[NAME|FILE]")
 def command(
     name: str | None,
+    network_settings: tuple[str, ...],
     scale: int | None,
     value_range: int | None,
     every: bool,
@@ -69,8 +77,9 @@ def command(
     from srcli.pipelines.models import list_models
 
     targets = result_targets(json=json_file)
+    (name,) = with_settings((name or "",), network_settings)
     models = list_models(
-        name, tried=verbose, every=every, scale=scale, value_range=value_range
+        name or None, tried=verbose, every=every, scale=scale, value_range=value_range
     )
     blocks = _cards(models[0], name) if name else _list(models, every=every)
     show_results(blocks, models, targets, quiet=json_file == "-")
@@ -128,8 +137,8 @@ def _cards(model: Facts, asked: str) -> list[Block]:
     network = model["network"]
     untrained = model["untrained"]
     title = f"{asked}: weights of {name} x{cards[0]['scale']}"
-    if asked == name:
-        title = f"{name}: {model['summary']}"
+    if asked == name or not cards[0]["file"]:
+        title = f"{asked}: {model['summary']}"
     tiles = "none: pictures are enlarged whole"
     side = model["tile"]
     if side != WHOLE_TILE:

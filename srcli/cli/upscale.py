@@ -17,7 +17,7 @@ from click import Choice, option
 from srcli.cli import options
 from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
-from srcli.cli.options import flag, heading
+from srcli.cli.options import flag, heading, with_settings
 from srcli.cli.streams import STREAM, ReportLines, open_streams
 from srcli.cli.values import (
     FILE,
@@ -77,6 +77,7 @@ is never replaced without --overwrite.
     default="auto",
     help="Name, weights file, FILE.py:CLASS@FILE, or auto: by what pictures need.",
 )
+@options.network_settings
 @options.value_range
 @option(
     "-s",
@@ -326,6 +327,7 @@ def command(
     to_stdout = target == STREAM
     if to_stdout:  # all else that is printed goes to standard error
         named["suffix"] = ""
+    (named["model"],) = with_settings((named["model"],), named["network_settings"])
     settings = read_settings(named)
     with (
         network_access(allowed=named["allow_remote"]),

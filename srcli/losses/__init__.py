@@ -203,5 +203,7 @@ def _build(term: LossTerm) -> nn.Module:
     packaged = installed("losses")
     if not code and term.name not in packaged:
         raise unknown("loss", term.name, "the recipe", [*LOSSES, *packaged])
-    loss: nn.Module = build_module(load_code(term.name, "losses"), term.options, where)
+    maker = load_code(term.name, "losses")
+    hint = '"options": {{"{}": VALUE}}'
+    loss: nn.Module = build_module(maker, term.options, where, hint)
     return loss

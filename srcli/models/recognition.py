@@ -32,6 +32,7 @@ from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.layers.resize import bicubic_resize
 from srcli.models import (
     MODELS,
+    NETWORK_SETTING,
     build_network,
     find_entry,
     network_class,
@@ -92,10 +93,12 @@ def load_network(
     *,
     value_range: int | None = None,
     code: str = "",
+    arguments: Mapping[str, Any] | None = None,
 ) -> tuple[Network, WeightsInfo]:
     """Build the network of a weights file and load its tensors.
 
-    With ``code``, which the user has named, it is of that. ModelError if the file
+    With ``code``, which the user has named, it is of that, built by these ``arguments``
+    and those of the file's metadata. ModelError if the file
     cannot be read, fits no network or not the scale, or does not enlarge.
     """
     if exported := load_exported(path):
@@ -105,12 +108,13 @@ def load_network(
     stored = read_weights(path)
     stated = stored.info
     if code and not stated:
-        untrained = build_network(code, scale=scale)
+        untrained = build_network(code, scale=scale, options=arguments)
         stated = WeightsInfo(model=code, scale=untrained.scale)
         stored = read_weights(path, untrained.state_dict().keys())
     notes = [stored.note]
     if stated:
-        info = replace(stated, model=code or stated.model)
+        options = {**stated.network, **(arguments or {})}
+        info = replace(stated, model=code or stated.model, network=options)
         match = choose_scale(path, [KnownNetwork(stored.tensors, info)], scale)
         network = build(path, *match)
     else:
@@ -392,7 +396,11 @@ def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     if misfits:
-        raise ModelError(f"{path}: {_describe_misfits(info, misfits)}")
+        hint = ""
+        if not find_entry(info.model).target:
+            setting = NETWORK_SETTING.format("NAME")
+            hint = f"; -s and {setting} build it as it was trained"
+        raise ModelError(f"{path}: {_describe_misfits(info, misfits)}{hint}")
     state = {
         key: tensors[key].to(value.dtype, copy=True)
         for key, value in network.state_dict().items()

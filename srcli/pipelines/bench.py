@@ -33,7 +33,7 @@ from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, shipped_scales
 from srcli.ports.image import TileGrid
 from srcli.ports.progress import Progress, Task
-from srcli.recipes.code import allow_code, split_code
+from srcli.recipes.code import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs
 from srcli.report.table import Cell, Table, cost_tables, make_table, significant
 
@@ -208,7 +208,8 @@ def _load(
         for note in network.notes:
             progress.message(note)
         return network
-    network = build_network(code or model, scale=scale).deploy()
+    options = code_arguments(model)
+    network = build_network(code or model, scale=scale, options=options).deploy()
     if network.needs_weights:
         progress.warn(
             f"{model} x{scale}: there are no weights; it is timed with random ones"

@@ -25,7 +25,7 @@ from srcli.models import (
 from srcli.models.recognition import best_range, load_network
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
-from srcli.recipes.code import allow_code, split_code
+from srcli.recipes.code import allow_code, code_arguments, split_code
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import PAPERS, load_published
 
@@ -85,8 +85,11 @@ def list_models(
         return models
     code, file = split_model(name)
     allow_code(code)
+    arguments = code_arguments(name)
     if file:
-        loaded = load_network(file, scale, value_range=value_range, code=code)
+        loaded = load_network(
+            file, scale, value_range=value_range, code=code, arguments=arguments
+        )
         return [_describe(name, [(*loaded, file)], tried=tried)]
     forms: list[Form] = []
     entry = find_entry(name, scale)
@@ -101,8 +104,11 @@ def list_models(
                 continue
         # some are large, and their costs are counted without numbers
         with torch.device("meta" if entry.target else "cpu"):
-            network = build_network(code or name, scale=form_scale).deploy()
-        forms.append((network, WeightsInfo(model=name, scale=network.scale), None))
+            network = build_network(
+                code or name, scale=form_scale, options=arguments
+            ).deploy()
+        info = WeightsInfo(model=code or name, scale=network.scale, network=arguments)
+        forms.append((network, info, None))
     return [_describe(name, forms, tried=tried)]
 
 

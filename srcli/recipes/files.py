@@ -13,7 +13,13 @@ from typing import Any
 
 from srcli.errors import DataError, RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text, write_whole
-from srcli.recipes.code import installed, load_code, short_code, split_code
+from srcli.recipes.code import (
+    code_arguments,
+    installed,
+    load_code,
+    short_code,
+    split_code,
+)
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.training import TrainRecipe
 
@@ -34,8 +40,10 @@ def load_recipe(name: str) -> TrainRecipe:
     if name in installed("recipes"):
         recipe: TrainRecipe = convert(load_code(name, "recipes"), TrainRecipe, name)
         return recipe
-    if split_code(name)[0] or name in installed("networks"):
-        return replace(PLAIN, model=short_code(name))
+    code, _ = split_code(name)
+    if code or name in installed("networks"):
+        model = short_code(code or name)
+        return replace(PLAIN, model=model, network=code_arguments(name))
     raise RecipeError(
         f"no recipe {name!r}{did_you_mean(name, RECIPES)}; there are: {', '.join(RECIPES)}, "
         "the path of a .toml or .json file, or your own network, FILE.py:CLASS"

@@ -155,6 +155,83 @@ def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
         assert why in refused.err
 
 
+NEEDY = """
+import torch.nn.functional as F
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, dim, heads=1, *, scale=2, gain=1.0):
+        super().__init__()
+        self.scale = scale
+        self.gain = gain
+        self.body = nn.Conv2d(3, dim, 1, bias=False)
+        self.tail = nn.Conv2d(dim, 3, 1, bias=False)
+    def forward(self, x):
+        return F.interpolate(self.gain * self.tail(self.body(x)), scale_factor=self.scale)
+"""
+SET = "--set network.dim=3"
+
+
+@pytest.fixture
+def needy(work):
+    """A network whose constructor needs an argument, with plain weights."""
+    Path("needy.py").write_text(NEEDY)
+    eye = torch.eye(3).view(3, 3, 1, 1)
+    torch.save({"body.weight": eye, "tail.weight": eye}, "w.pth")
+    return "needy.py:Net@w.pth"
+
+
+def test_arguments_of_its_constructor_are_set_in_every_command(srx, needy):
+    commands = (
+        ("upscale photo.png out.png -s 2",),
+        ("eval --data photos -s 2 --metrics psnr --no-cost",),
+        ("compare photo.png sheet.png -s 2",),
+        ("bench --size 16x16 --rounds 1 -s 2",),
+        ("export net.pt -s 2",),
+    )
+    for command in commands:
+        refused = srx(*command, f"-m {needy}", code=2).err
+        assert "needy.py:Net: needs dim; give --set network.dim=VALUE" in refused
+        srx(*command, f"-m {needy} {SET}", code=0)
+    shown = srx(f"models {needy} -s 2 {SET} --json -", code=0).out
+    assert json.loads(shown)[0]["network"]["options"] == {
+        "heads": 1,
+        "gain": 1.0,
+        "dim": 3,
+    }
+    assert (
+        "needs dim; give"
+        in train(srx, "--budget 1", network="needy.py:Net", code=2).err
+    )
+    other = srx(
+        f"upscale photo.png new.png -s 2 -m {needy} --set network.dim=4", code=2
+    )
+    assert "build it as it was trained" in other.err
+
+
+def test_pictures_by_other_arguments_are_made_again(srx, needy):
+    gains = []
+    for setting in ("1.0", "1.0", "0.5"):
+        command = f"upscale photo.png out.png -s 2 -m {needy} {SET}"
+        shown = srx(f"{command} --set network.gain={setting}", code=0).out
+        with Image.open("out.png") as picture:
+            gains.append((shown[:6], np.asarray(picture).mean()))
+    (first, bright), (again, _), (changed, dark) = gains
+    assert (first, again, changed) == ("1 done", "0 done", "1 done")
+    assert dark == pytest.approx(bright / 2, rel=0.01)
+
+
+def test_arguments_stand_in_the_name_of_a_network_too(srx, needy):
+    network = load_model("needy.py:Net(dim=3, gain=0.25)@w.pth", 2)
+    white = torch.ones(1, 3, 8, 8)
+    assert float(network(white).detach().mean()) == pytest.approx(0.25)
+    for name, words in (("(3)", "give NAME=VALUE"), ("(dim=f())", "give NAME=VALUE")):
+        with pytest.raises(ModelError, match=words):
+            load_model(f"needy.py:Net{name}@w.pth", 2)
+    for options in ("-m g-idrn --set network.dim=3", f"-m {needy} --set dim=3"):
+        assert "network" in srx("upscale photo.png a.png", options, code=2).err
+
+
 # What follows is a promise of security: a file alone never decides what code is run.
 
 

@@ -29,6 +29,7 @@ from srcli.models.weights import (
     split_model,
     weights_path,
 )
+from srcli.recipes.code import code_arguments
 
 AUTO = "auto"
 USUAL_MODEL = "g-idrn"
@@ -193,6 +194,8 @@ class UpscaleOptions:
         """
         raster = RasterOptions() if photograph else self.raster
         engine = self.engine
+        code, _ = split_model(self.model)
+        arguments = sorted(code_arguments(self.model).items())
         creation = sorted(raster.creation.items())
         values = {
             "fit": self.fit != UNBOUNDED and self.fit,
@@ -210,6 +213,7 @@ class UpscaleOptions:
             "cog": raster.cog,
             "overviews": raster.overviews and not raster.cog,  # which has some
             "creation": [pair for pair in creation if "THREADS" not in pair[0]],
+            "network": code and (code.rpartition(":")[2], arguments),
             "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,
