@@ -43,6 +43,7 @@ WORK = {
     "conv GMACs, 256x256 LR": "conv_macs",
     "challenge GFLOPs, 256x256 LR": "challenge_flops",
     "conv GMACs, 1280x720 SR": "hd_conv_macs",
+    "matrix GMACs, 256x256 LR": "matrix_macs",
 }
 
 

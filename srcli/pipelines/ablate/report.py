@@ -25,6 +25,7 @@ from srcli.pipelines.ablate.results import (
 from srcli.recipes.ablations import Ablation, changes_text
 from srcli.recipes.fields import convert
 from srcli.report.table import (
+    MACS_NOTE,
     NOTHING,
     Cell,
     Row,
@@ -35,7 +36,7 @@ from srcli.report.table import (
     make_table,
     number,
     plural,
-    short,
+    work_text,
 )
 from srcli.training.budget import parse_budget
 
@@ -250,7 +251,7 @@ def cost_table(result: AblationResult) -> Table:
         cost = variant.cost
         if cost:
             parameters.append(f"{cost['parameters']:,}")
-            macs.append(short(cost["macs"]))
+            macs.append(work_text(cost["macs"], cost.get("products")))
             sizes |= dict.fromkeys(cost["memory"])
         else:
             parameters.append(None)
@@ -324,8 +325,8 @@ def notes(result: AblationResult) -> Iterator[str]:
     """Yield remarks that the tables must be read with, a sentence or two each."""
     recorded = "with" if result.ablation.memory_gradients else "without"
     yield (
-        "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
-        "convolutions for an LR picture of 256x256."
+        "Parameters and MACs are of the deployed form, for an LR picture of 256x256. "
+        f"{MACS_NOTE}"
     )
     yield (
         "Memory: the most that PyTorch held on a GPU for one forward pass in fp32 beside weights "

@@ -54,7 +54,8 @@ class VariantResult:
     variant: Variant
     cost: Mapping[str, Any] | None = None
     """``parameters`` and ``macs`` of the deployed form, multiply-accumulates of the
-    convolutions for an LR picture of 256x256; ``memory``: the peak of one forward pass
+    convolutions for an LR picture of 256x256; ``products``, those of linear layers,
+    matrix products and attention; ``memory``: the peak of one forward pass
     in bytes, by LR ``HEIGHTxWIDTH``, None where there is too little or the device keeps
     no account."""
     cost_failure: str = ""

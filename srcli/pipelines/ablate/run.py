@@ -553,5 +553,10 @@ def measure_cost(unit: Unit, device: str) -> JsonDict:
             choose_device(device),
             gradients=ablation.memory_gradients,
         )
-    macs, _ = count_macs(network, *CHALLENGE_SIZE)
-    return {"parameters": count_parameters(network), "macs": macs, "memory": memory}
+    work = count_macs(network, *CHALLENGE_SIZE)
+    return {
+        "parameters": count_parameters(network),
+        "macs": work.convolutions,
+        "products": work.products,
+        "memory": memory,
+    }
