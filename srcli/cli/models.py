@@ -144,11 +144,17 @@ def _cards(model: Facts, asked: str) -> list[Block]:
     side = model["tile"]
     if side != WHOLE_TILE:
         tiles = f"{side}x{side} input pixels, neighbours share {model['overlap']}"
+    sides = ""
+    if max(model["minimum"], model["multiple_of"]) > 1:
+        sides = (
+            f"{model['minimum']} pixels or more, divisible by {model['multiple_of']}"
+        )
     about = {
         "source": model["source"],
         "paper": model["paper"] and str(Paper(**model["paper"])),
         "printed in": "; ".join(model["printed_in"]),
         "channel": model["channel"],
+        "sides": sides,
         "network": f"{network['class']}({_arguments(network['options'])})",
         "tiles": tiles,
         "recipes": ", ".join(model["recipes"]) or "none",

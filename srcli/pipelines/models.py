@@ -143,6 +143,8 @@ def _describe(model: str, forms: Sequence[Form], *, tried: bool) -> Facts:
         "paper": asdict(paper) if paper else None,
         "printed_in": list(dict.fromkeys(printed_in)),
         "channel": network.colour.upper(),
+        "minimum": network.minimum,
+        "multiple_of": network.multiple_of,
         "scales": scales,
         "untrained": untrained,
         **asdict(choose_tiling(model, network)),

@@ -429,6 +429,38 @@ class Luma(Net):
     assert "not 3 times" in srx("upscale odd.png x.png -m unet.py:Net -s 3", code=2).err
 
 
+@pytest.mark.parametrize(
+    ("needs", "minimum", "multiple"),
+    [
+        ("F.conv2d(x, x.new_zeros(1, 3, 17, 17))", 17, 1),
+        ("F.pad(x, (0, -width % 32, 0, -height % 32), 'reflect')", 17, 1),
+        ("x.unflatten(2, (-1, 12)).unflatten(-1, (-1, 12))", 12, 12),
+        ("x.unflatten(2, (-1, 16)).unflatten(-1, (-1, 16))[:, :, 2]", 48, 16),
+    ],
+)
+def test_the_least_size_is_searched_for(needs, minimum, multiple):
+    call = f"height, width = x.shape[2:]\n        {needs}\n        return"
+    Path("mynet.py").write_text(SMALL.replace("return", call))
+    network = load_model(f"mynet.py:Net@{save_small()}", 2)
+    assert (network.minimum, network.multiple_of) == (minimum, multiple)
+    enlarged = upscale(np.zeros((5, 21, 3), np.uint8), "mynet.py:Net@small.pth", 2)
+    assert enlarged.shape == (10, 42, 3)
+
+
+def save_small():
+    """Weights of the network of SMALL."""
+    tensors = {"conv.weight": torch.zeros(3, 3, 1, 1), "conv.bias": torch.zeros(3)}
+    torch.save(tensors, "small.pth")
+    return "small.pth"
+
+
+def test_one_that_needs_larger_pictures_is_told_how_to_say_so(srx):
+    call = "assert len(x[0, 0]) > 199\n        return"
+    Path("mynet.py").write_text(SMALL.replace("return", call))
+    refused = srx("bench -m mynet.py:Net -s 2 --size 16x16", code=2).err
+    assert "its class says so by minimum and multiple_of" in refused
+
+
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
 def test_layers_that_ours_do_not_have_are_trained_and_enlarge_as_they_stand(
     srx, astronaut
