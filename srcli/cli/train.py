@@ -144,6 +144,7 @@ def command(
     computes its share of each batch of the recipe and of each validation; the first one
     writes. --nnodes takes several machines; see docs/scale.md.
     """
+    from srcli.recipes.code import split_code
     from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
 
     if degradation:
@@ -170,11 +171,12 @@ def command(
 
     from srcli.pipelines.train import run
 
+    code, _ = split_code(training["recipe"] or "")
     if folder:
         work = partial(run.resume_training, folder, _changes(training))
     else:
         work = partial(run.train, run.TrainOptions(**training))
-    return _train(work, quiet=quiet, verbose=verbose)
+    return _train(work, code, quiet=quiet, verbose=verbose)
 
 
 def _resumed_folder(training: dict[str, Any]) -> Path | None:
@@ -211,6 +213,7 @@ def _changes(training: Mapping[str, Any]) -> dict[str, Any]:
 
 def _train(
     work: Callable[[Progress, Callable[[], bool]], TrainResult],
+    code: str,
     *,
     quiet: bool,
     verbose: bool,
@@ -225,7 +228,7 @@ def _train(
             Console(quiet=quiet or follows, verbose=verbose) as console,
         ):
             result = work(console, stop)
-            console.message(summary(result))
+            console.message(summary(result, code))
     except PeerError as error:
         return error.exit_code
     except KeyboardInterrupt:
@@ -235,8 +238,8 @@ def _train(
     return ExitCode.OK if result.finished else ExitCode.INTERRUPTED
 
 
-def summary(result: TrainResult) -> str:
-    """Return one line on the end of a training."""
+def summary(result: TrainResult, code: str = "") -> str:
+    """Return one line on the end of a training, perhaps of a network of the user's own code."""
     position = result.position
     best = ""
     if position.at_best:
@@ -248,7 +251,9 @@ def summary(result: TrainResult) -> str:
     iterations = plural(position.total, "iteration")
     head = f"trained {iterations}"
     if not result.finished:
-        head = f"stopped at iteration {position.total}; go on with --resume {result.weights.parent}"
+        command = f"srx train {code} --resume" if code else "--resume"
+        advice = f"go on with {command} {result.weights.parent}"
+        head = f"stopped at iteration {position.total}; {advice}"
     elif result.new_iterations == 0:
         head = f"already finished after {iterations}"
     return f"{head}{best}; weights: {result.weights}"

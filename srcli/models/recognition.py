@@ -232,7 +232,8 @@ def _build_by_spandrel(
         )
     # Errors are of its own kinds, or of a torchvision for another torch.
     except Exception as error:
-        raise ModelError(f"{path}: {_describe_unknown(tensors, error)}") from error
+        reason = _describe_unknown(path.name, tensors, error)
+        raise ModelError(f"{path}: {reason}") from error
     name = descriptor.architecture.name
     channels = descriptor.input_channels, descriptor.output_channels
     if not isinstance(descriptor, ImageModelDescriptor) or channels != (3, 3):
@@ -244,8 +245,8 @@ def _build_by_spandrel(
     return network, info
 
 
-def _describe_unknown(tensors: Tensors, error: Exception) -> str:
-    """Say what tensors are that no network has, and how spandrel failed with them."""
+def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
+    """Say what the tensors of a file are that no network has, and how spandrel failed with them."""
     reason = str(error).partition("\n")[0]
     hint = f"spandrel does not know them either ({reason})".removesuffix(" ()")
     if isinstance(error, ImportError):
@@ -261,7 +262,8 @@ def _describe_unknown(tensors: Tensors, error: Exception) -> str:
     return (
         f"does not say which network it belongs to, and none has such tensors "
         f"({len(tensors)} tensors, {size:,} parameters, first {next(iter(tensors))!r}); "
-        f"{hint}; srx train NAME --init takes over those that fit"
+        f"{hint}; with the code of its network: -m FILE.py:CLASS@{name}; srx train NAME --init "
+        "takes over those that fit"
     )
 
 

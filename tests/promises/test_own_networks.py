@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -445,6 +446,29 @@ def test_the_least_size_is_searched_for(needs, minimum, multiple):
     assert (network.minimum, network.multiple_of) == (minimum, multiple)
     enlarged = upscale(np.zeros((5, 21, 3), np.uint8), "mynet.py:Net@small.pth", 2)
     assert enlarged.shape == (10, 42, 3)
+
+
+def test_code_that_holds_to_one_size_is_exported_for_one(srx):
+    call = "x = x + torch.zeros(int(x.shape[2]), 1)\n        return"
+    Path("mynet.py").write_text("import torch\n" + SMALL.replace("return", call))
+    command = f"export net.pt -s 2 -m mynet.py:Net@{save_small()}"
+    assert "takes pictures of 256x256 alone" in srx(command, code=0).out
+    transform = SMALL.replace("(x),", "(x) + torch.fft.fft2(x).real,")
+    Path("other.py").write_text(f"import torch\n{transform}")
+    refused = srx(f"export net.onnx -s 2 -m other.py:Net@{save_small()}", code=2)
+    assert "cannot be written as onnx (Exporting the operator" in refused.err
+    assert (refused.out, refused.err.count("\n")) == ("", 1)
+
+
+def test_messages_name_the_code_that_is_needed(srx, monkeypatch):
+    monkeypatch.setattr(
+        "srcli.cli.train.stop_signals", lambda **_: nullcontext(lambda: True)
+    )
+    stopped = train(srx, f"--budget 9 {QUICK}", code=130)
+    assert "go on with srx train mynet.py:Net --resume run" in stopped.out + stopped.err
+    save_small()
+    unknown = srx("upscale photo.png out.png -m small.pth", code=2).err
+    assert "with the code of its network: -m FILE.py:CLASS@small.pth" in unknown
 
 
 def save_small():
