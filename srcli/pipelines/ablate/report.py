@@ -5,9 +5,11 @@ A stored result is read here, as it must hold all that is shown of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 from srcli.errors import DataError, RecipeError
 from srcli.evaluation.scores import METRICS
@@ -19,6 +21,7 @@ from srcli.pipelines.ablate.results import (
     RESULT,
     AblationResult,
     VariantResult,
+    is_printed,
     judge,
     sets_of,
 )
@@ -154,7 +157,7 @@ def score_tables(result: AblationResult) -> list[Table]:
         make_table(
             differences,
             ("variant",),
-            ("to base dB", "printed to base"),
+            ("to base dB", "freedom", "SSIM to base", "printed to base"),
             ("verdict",),
             title=f"{name}: difference to {result.ablation.base}",
             group="set",
@@ -206,18 +209,28 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
 
 def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
     """Yield a row for each variant: its difference to the base, measured and printed."""
-    digits = METRICS["psnr"].digits
     printed_digits = _printed_digits(result, dataset)
     for variant in result.ablation.variants:
         comparison = result.comparison(dataset, variant.name)
         measured = comparison["found"]
-        to_base = None
-        if measured:
-            ends = ends_text(measured["low"], measured["high"], digits)
-            mean = number(measured["mean"], digits, sign=True)
-            to_base = f"{mean} {ends}".strip()
-        printed = number(comparison["printed"], printed_digits, sign=True)
-        yield Row((variant.name, to_base, printed, comparison["verdict"]), dataset)
+        cells = (
+            variant.name,
+            _difference_text(measured, "psnr"),
+            measured and number(measured["freedom"], 1),
+            _difference_text(comparison["ssim"], "ssim"),
+            number(comparison["printed"], printed_digits, sign=True),
+            comparison["verdict"],
+        )
+        yield Row(cells, dataset)
+
+
+def _difference_text(measured: Mapping[str, Any] | None, metric: str) -> str | None:
+    """Return a difference to the base with its interval; None where none was found."""
+    if measured is None:
+        return None
+    digits = METRICS[metric].digits
+    ends = ends_text(measured["low"], measured["high"], digits)
+    return f"{number(measured['mean'], digits, sign=True)} {ends}".strip()
 
 
 def _mean_text(means: Sequence[float], digits: int) -> str | None:
@@ -345,8 +358,16 @@ def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
     yield (
         f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "
         "interval over seeds and pictures (two-way random effects, Student's t), which is not "
-        "corrected for the number of tests."
+        "corrected for the number of tests; freedom: its degrees of freedom (Satterthwaite)."
     )
+    for variant, dataset in product(result.variants, result.conditions["sets"]):
+        means = variant.means(dataset)
+        bicubic = result.bicubic(dataset)
+        if means and bicubic is not None and fmean(means) < bicubic:
+            yield (
+                f"Warning: {variant.variant.name} is below bicubic on {dataset}: trained too "
+                "little, or for other LR pictures; it says nothing of the question."
+            )
     if seeds == 1:
         yield (
             "With one seed the interval is over pictures alone and decides nothing: another "
@@ -360,7 +381,13 @@ def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
             "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
             "more are better."
         )
-    if any(variant.published for variant in ablation.variants):
+    if not is_printed(result):
+        yield (
+            "Verdicts: higher or lower than base in PSNR, significant at the 5 % level after "
+            f"Holm's correction over the {plural(result.tests, 'test')} of this report; none "
+            "where base or variant is below bicubic."
+        )
+    else:
         yield (
             "Printed figures are of the paper's full training: verdicts compare the signs of "
             "differences, not the figures. They are on printed differences alone, significant at "
