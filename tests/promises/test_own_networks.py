@@ -433,7 +433,6 @@ class Luma(Net):
 @pytest.mark.parametrize(
     ("needs", "minimum", "multiple"),
     [
-        ("F.conv2d(x, x.new_zeros(1, 3, 17, 17))", 17, 1),
         ("F.pad(x, (0, -width % 32, 0, -height % 32), 'reflect')", 17, 1),
         ("x.unflatten(2, (-1, 12)).unflatten(-1, (-1, 12))", 12, 12),
         ("x.unflatten(2, (-1, 16)).unflatten(-1, (-1, 16))[:, :, 2]", 48, 16),

@@ -150,7 +150,7 @@ def score_tables(result: AblationResult) -> list[Table]:
         make_table(
             quality,
             ("variant",),
-            ("seeds", "PSNR dB", "SSIM", "printed dB"),
+            ("seeds", "PSNR dB", "best dB", "SSIM", "printed dB"),
             title=f"{name}: quality",
             group="set",
         ),
@@ -191,12 +191,17 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
     for variant in result.variants:
         name = variant.variant.name
         count = str(len(means[name]))
+        best_weights = []
+        for scores in variant.measured(dataset).values():
+            if "best" in scores:
+                best_weights.append(scores["best"])
         if name not in complete:
             count += f" of {seeds}"
         cells = (
             name,
             count if dataset in result.conditions["sets"] else None,
             _mean_text(means[name], digits),
+            _mean_text(best_weights, digits),
             _mean_text(variant.means(dataset, "ssim"), METRICS["ssim"].digits),
             number(result.ablation.printed(name, dataset), printed_digits),
         )
@@ -204,7 +209,7 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
         yield Row(cells, dataset, bold)
     bicubic = result.bicubic(dataset)
     if bicubic is not None:
-        yield Row(("bicubic", None, number(bicubic, digits), None, None), dataset)
+        yield Row(("bicubic", None, number(bicubic, digits), None, None, None), dataset)
 
 
 def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
@@ -326,7 +331,7 @@ def conditions(result: AblationResult) -> list[str]:
             f"Budget: {budget} for each variant and seed",
             f"Seeds: {run['seeds']}: each variant has the same batches in the same order",
             f"Trained on: {names}: {run['pictures']} pictures, {run['held_out'] or 'none'} held "
-            "out; the last weights are measured",
+            "out; the last weights are measured, and beside them the best by validation (best dB)",
             f"Measured on: {', '.join(run['sets'])}{missing}; protocol {protocol.name}: "
             f"{protocol.description}",
         ]

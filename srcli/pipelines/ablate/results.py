@@ -41,8 +41,8 @@ class SeedResult:
     """None where it has not been trained to the end."""
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By set: ``pictures``, each with its ``psnr`` and ``ssim``; mean PSNR of their
-    ``bicubic`` interpolation in dB; ``key``, a digest of the protocol and of their
-    places and times."""
+    ``bicubic`` interpolation, and of the ``best`` weights by validation, in dB;
+    ``key``, a digest of the protocol and of their places and times."""
     failure: str = ""
     """Reason why the training or the evaluation failed, if it did."""
 
