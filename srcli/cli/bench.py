@@ -9,7 +9,12 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import GroupedCommand, heading, result_targets
+from srcli.cli.options import (
+    GroupedCommand,
+    heading,
+    result_targets,
+    with_settings,
+)
 from srcli.cli.values import (
     NOT_NEGATIVE,
     POSITIVE,
@@ -35,6 +40,7 @@ something did.
 @click.command("bench", cls=GroupedCommand, epilog=EXAMPLES)
 @heading("Models")
 @options.models
+@options.network_settings
 @options.value_range
 @options.scales
 @option(
@@ -97,6 +103,7 @@ something did.
 @options.message_options
 def command(
     models: tuple[str, ...],
+    network_settings: tuple[str, ...],
     scales: tuple[int, ...],
     compare: str | None,
     json_file: str | None,
@@ -113,6 +120,7 @@ def command(
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
 
     targets = result_targets(json=json_file, markdown=markdown_file)
+    models = with_settings(models, network_settings)
     settings = BenchOptions(
         scales=scales or (default_scale(models),),
         compare_plain=compare == "plain",

@@ -9,7 +9,7 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Console
-from srcli.cli.options import GroupedCommand, check_targets, heading
+from srcli.cli.options import GroupedCommand, check_targets, heading, with_settings
 from srcli.cli.values import FILE, PATH, complete_models, parse_area
 from srcli.errors import UsageError
 
@@ -34,6 +34,7 @@ Examples:
     multiple=True,
     help="Name, weights file, FILE.py:CLASS@FILE or auto; repeatable. [default: all]",
 )
+@options.network_settings
 @option(
     "-s",
     "--scale",
@@ -57,6 +58,7 @@ def command(
     photo: Path,
     out: Path,
     models: tuple[str, ...],
+    network_settings: tuple[str, ...],
     scale: int,
     crop: tuple[Area, ...],
     quiet: bool,
@@ -70,6 +72,7 @@ def command(
     if out.suffix.lower() != ".png":
         raise UsageError(f"{out}: give a name that ends in .png")
     check_targets({"OUT": out})
+    models = with_settings(models, network_settings)
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
     from srcli.pipelines.compare import compare, compare_sheet

@@ -12,7 +12,13 @@ from click import option
 
 from srcli.cli import options
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import GroupedCommand, flag, heading, result_targets
+from srcli.cli.options import (
+    GroupedCommand,
+    flag,
+    heading,
+    result_targets,
+    with_settings,
+)
 from srcli.cli.values import (
     DIRECTORY,
     FILE,
@@ -47,6 +53,7 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
 @click.command("eval", cls=GroupedCommand, epilog=EXAMPLES)
 @heading("Models and pictures")
 @options.models
+@options.network_settings
 @options.value_range
 @options.scales
 @option(
@@ -144,6 +151,7 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
 @options.message_options
 def command(
     models: tuple[str, ...],
+    network_settings: tuple[str, ...],
     datasets: tuple[str, ...],
     scales: tuple[int, ...],
     sr_folders: tuple[Path, ...],
@@ -177,6 +185,7 @@ def command(
         costs=not no_cost,
         **measurement,
     )
+    models = with_settings(models, network_settings)
     names = [*models, *_sr_folders_as_models(sr_folders, datasets)] or ["g-idrn"]
     comparisons: list[Comparison] = []
     on_picture: list[Callable[[ScoredPicture], None]] = []

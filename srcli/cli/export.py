@@ -10,7 +10,13 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import echo, json_text, write_text
-from srcli.cli.options import GroupedCommand, check_targets, flag, heading
+from srcli.cli.options import (
+    GroupedCommand,
+    check_targets,
+    flag,
+    heading,
+    with_settings,
+)
 from srcli.cli.values import FILE, complete_models, parse_size
 from srcli.quantities import format_bytes
 
@@ -37,6 +43,7 @@ photograph; where they differ, no file is written and the exit code is 1.
     default="g-idrn",
     help="Name from 'srx models', weights file, or FILE.py:CLASS@FILE.",
 )
+@options.network_settings
 @options.value_range
 @option(
     "-s",
@@ -59,6 +66,7 @@ photograph; where they differ, no file is written and the exit code is 1.
 def command(
     file: Path,
     model: str,
+    network_settings: tuple[str, ...],
     scale: int | None,
     json_file: str | None,
     quiet: bool,
@@ -72,6 +80,7 @@ def command(
     check_targets({"OUT": file, "--json": json_file})
     from srcli.pipelines.export import export_model
 
+    (model,) = with_settings((model,), network_settings)
     result = export_model(model, scale, file, **export_options)
     facts = result["metadata"]
     size = format_bytes(result["bytes"])

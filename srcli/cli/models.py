@@ -12,7 +12,13 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Block, show_results
-from srcli.cli.options import GroupedCommand, flag, heading, result_targets
+from srcli.cli.options import (
+    GroupedCommand,
+    flag,
+    heading,
+    result_targets,
+    with_settings,
+)
 from srcli.cli.values import complete_models
 from srcli.report.table import NOTHING, Row, Table, make_table, number
 
@@ -38,11 +44,13 @@ WORK_LABELS = {
     "conv GMACs, 256x256 LR": "conv_macs",
     "challenge GFLOPs, 256x256 LR": "challenge_flops",
     "conv GMACs, 1280x720 SR": "hd_conv_macs",
+    "matrix GMACs, 256x256 LR": "matrix_macs",
 }
 
 
 @click.command("models", cls=GroupedCommand, epilog=EXAMPLES)
 @heading("Model")
+@options.network_settings
 @options.value_range
 @option(
     "-s",
@@ -59,6 +67,7 @@ WORK_LABELS = {
 )
 def command(
     name: str | None,
+    network_settings: tuple[str, ...],
     scale: int | None,
     value_range: int | None,
     with_untrained: bool,
@@ -72,8 +81,9 @@ def command(
     from srcli.pipelines.models import list_models
 
     targets = result_targets(json=json_file)
+    (name,) = with_settings((name or "",), network_settings)
     models = list_models(
-        name,
+        name or None,
         on_test_picture=verbose,
         with_untrained=with_untrained,
         scale=scale,
@@ -138,17 +148,23 @@ def _model_blocks(model: ModelFacts, asked: str) -> list[Block]:
     network = model["network"]
     untrained = model["untrained"]
     title = f"{asked}: weights of {name} x{cards[0]['scale']}"
-    if asked == name:
-        title = f"{name}: {model['summary']}"
+    if asked == name or not cards[0]["file"]:
+        title = f"{asked}: {model['summary']}"
     tiles = "none: pictures are enlarged whole"
     side = model["tile"]
     if side != WHOLE_TILE:
         tiles = f"{side}x{side} input pixels, neighbours share {model['overlap']}"
+    sides = ""
+    if max(model["minimum"], model["multiple_of"]) > 1:
+        sides = (
+            f"{model['minimum']} pixels or more, divisible by {model['multiple_of']}"
+        )
     about = {
         "source": model["source"],
         "paper": model["paper"] and str(Paper(**model["paper"])),
         "printed in": "; ".join(model["printed_in"]),
         "channel": model["channel"],
+        "sides": sides,
         "network": f"{network['class']}({_format_options(network['options'])})",
         "tiles": tiles,
         "recipes": ", ".join(model["recipes"]) or "none",

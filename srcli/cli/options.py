@@ -71,6 +71,13 @@ value_range = option(
     type=Choice([1, 255]),
     help="White inside a third-party network, 1 or 255. [default: found by a test]",
 )
+network_settings = option(
+    "--set",
+    "network_settings",
+    metavar="network.NAME=VALUE",
+    multiple=True,
+    help="Argument of the constructor of FILE.py:CLASS; repeatable.",
+)
 scales = option(
     "-s",
     "--scale",
@@ -181,6 +188,35 @@ def _find_obstacle(file: Path) -> str:
         return "" if os.access(file, os.W_OK) else os.strerror(errno.EACCES)
     except OSError as error:
         return error.strerror or str(error)
+
+
+def with_settings(
+    models: tuple[str, ...], settings: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Return models, those of the user's own code with the arguments of ``--set``.
+
+    UsageError for fields other than ``network.NAME``, and where no model is such code.
+    """
+    if not settings:
+        return models
+    from srcli.recipes.files import DEFAULT_RECIPE, apply_overrides
+    from srcli.recipes.plugins import split_code, with_arguments
+
+    for setting in settings:
+        if not setting.startswith("network."):
+            raise UsageError(f"--set {setting}: give network.NAME=VALUE")
+    arguments = apply_overrides(DEFAULT_RECIPE, settings).network
+    changed = []
+    for model in models:
+        if split_code(model)[0]:
+            model = with_arguments(model, arguments)
+        changed.append(model)
+    if tuple(changed) == models:
+        raise UsageError(
+            f"--set {settings[0]}: is for networks of your own code; name one by -m "
+            "FILE.py:CLASS or FILE.py:CLASS@WEIGHTS"
+        )
+    return tuple(changed)
 
 
 def parse_hold_out(values: tuple[str, ...]) -> tuple[str, ...] | None:

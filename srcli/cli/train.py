@@ -145,6 +145,7 @@ def command(
     writes. --nnodes takes several machines; see docs/scale.md.
     """
     from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
+    from srcli.recipes.plugins import split_code
 
     if degradation:
         overrides = (f"degradation={degradation}", *overrides)
@@ -170,11 +171,12 @@ def command(
 
     from srcli.pipelines.train import run
 
+    code, _ = split_code(training["recipe"] or "")
     if folder:
         work = partial(run.resume_training, folder, _given_options(training))
     else:
         work = partial(run.train, run.TrainOptions(**training))
-    return _run_training(work, quiet=quiet, verbose=verbose)
+    return _run_training(work, code, quiet=quiet, verbose=verbose)
 
 
 def _resumed_folder(training: dict[str, Any]) -> Path | None:
@@ -211,6 +213,7 @@ def _given_options(training: Mapping[str, Any]) -> dict[str, Any]:
 
 def _run_training(
     work: Callable[[Progress, Stop], TrainResult],
+    code: str,
     *,
     quiet: bool,
     verbose: bool,
@@ -225,7 +228,7 @@ def _run_training(
             Console(quiet=quiet or is_follower, verbose=verbose) as console,
         ):
             result = work(console, stop)
-            console.message(describe_end(result))
+            console.message(describe_end(result, code))
     except PeerError as error:
         return error.exit_code
     except KeyboardInterrupt:
@@ -235,8 +238,8 @@ def _run_training(
     return ExitCode.OK if result.finished else ExitCode.INTERRUPTED
 
 
-def describe_end(result: TrainResult) -> str:
-    """Return a line on how a training ended."""
+def describe_end(result: TrainResult, code: str = "") -> str:
+    """Return a line on how a training ended, perhaps of a network of the user's own code."""
     position = result.position
     best = ""
     if position.at_best:
@@ -248,7 +251,9 @@ def describe_end(result: TrainResult) -> str:
     iterations = plural(position.total, "iteration")
     head = f"trained {iterations}"
     if not result.finished:
-        head = f"stopped at iteration {position.total}; go on with --resume {result.weights.parent}"
+        command = f"srx train {code} --resume" if code else "--resume"
+        advice = f"go on with {command} {result.weights.parent}"
+        head = f"stopped at iteration {position.total}; {advice}"
     elif result.new_iterations == 0:
         head = f"already finished after {iterations}"
     return f"{head}{best}; weights: {result.weights}"

@@ -19,7 +19,7 @@ from srcli.cli import options
 from srcli.cli.archives import is_archive, open_archive
 from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
-from srcli.cli.options import flag, heading
+from srcli.cli.options import flag, heading, with_settings
 from srcli.cli.streams import STREAM, ReportLines, open_streams
 from srcli.cli.values import (
     AUTO_YES_NO,
@@ -84,6 +84,7 @@ is never replaced without --overwrite.
     default="auto",
     help="Name, file, FILE.py:CLASS@FILE, auto: by what pictures need, or best.",
 )
+@options.network_settings
 @options.value_range
 @option(
     "-s",
@@ -364,6 +365,9 @@ def command(
         option_values |= {"recursive": True, "suffix": "", "into_folder": True}
     if to_stdout:  # all else that is printed goes to standard error
         option_values["suffix"] = ""
+    (option_values["model"],) = with_settings(
+        (option_values["model"],), option_values["network_settings"]
+    )
     settings = read_settings(option_values)
     with (
         network_access(allowed=option_values["allow_remote"]),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from srcli.data.matching import mismatch
 from srcli.data.pictures import PictureRef, RgbPixels, decode, digest, photograph_of
 from srcli.errors import DataError, did_you_mean
 from srcli.imaging.arrays import empty_array
@@ -70,6 +71,12 @@ def pair_up(
     lr = read(ref.lr)
     lr_height, lr_width = lr.shape[:2]
     height, width = hr.shape[:2]
+    if lr.shape == hr.shape:
+        raise DataError(
+            f"{ref.lr}: is as large as the HR picture {ref}, as in RealSR (Version 3), for "
+            f"networks that keep the size; srx takes those that enlarge: make copies 1/{scale} as "
+            "large, for example by 'magick mogrify -resize', and give their folder by --lr"
+        )
     used_height = lr_height * scale
     used_width = lr_width * scale
     if not (0 <= height - used_height < 12 and 0 <= width - used_width < 12):
@@ -77,7 +84,12 @@ def pair_up(
             f"{ref.lr}: {lr_width}x{lr_height} is not 1/{scale} of the HR picture {ref} with "
             f"{width}x{height}"
         )
-    return hr[:used_height, :used_width], lr
+    hr = hr[:used_height, :used_width]
+    if difference := mismatch(hr, lr, scale):
+        raise DataError(
+            f"{ref.lr}: {difference} the HR picture {ref}; pair them right, or remove both"
+        )
+    return hr, lr
 
 
 def make_pairs(images: Iterable[RgbPixels], scale: int) -> Pairs:

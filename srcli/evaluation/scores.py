@@ -186,7 +186,7 @@ class Evaluation:
             finite = list(filter(math.isfinite, differences))
             if not finite:
                 continue
-            low, high, _ = crossed_interval(np.array([finite]))
+            interval = crossed_interval(np.array([finite]))
             self.differences.append({
                 "scale": scale,
                 "dataset": dataset,
@@ -195,8 +195,8 @@ class Evaluation:
                 "metric": metric,
                 "pictures": len(finite),
                 "mean": math.fsum(finite) / len(finite),
-                "low": low,
-                "high": high,
+                "low": interval.low,
+                "high": interval.high,
             })  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -211,7 +211,18 @@ class Evaluation:
         return {**plain, "means": means, "pictures": pictures}
 
 
-def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, float]:
+class Interval(NamedTuple):
+    """A 95 % interval of a mean, by Student's t; NaN where there is none."""
+
+    low: float
+    high: float
+    p: float
+    """Two-sided p-value of a mean of 0."""
+    freedom: float
+    """Degrees of freedom."""
+
+
+def crossed_interval(differences: NDArray[np.float64]) -> Interval:
     """Return the 95 % interval and p-value of a mean over seeds and pictures.
 
     Both are random effects. The differences of one training, or of one picture, are
@@ -220,14 +231,14 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
     percentile bootstrap over three seeds or five pictures is too short. With one seed
     it is the paired t interval over pictures, which does not cover other trainings.
 
-    ``differences`` are finite, of shape (seeds, pictures). Returned are lower and upper
-    end, and the two-sided p-value; NaN with one seed and one picture.
+    ``differences`` are finite, of shape (seeds, pictures); with one seed and one picture
+    there is no interval.
     """
     from scipy.special import stdtr, stdtrit
 
     seeds, pictures = differences.shape
     if seeds * pictures < 2:
-        return math.nan, math.nan, math.nan
+        return Interval(math.nan, math.nan, math.nan, math.nan)
     mean = float(differences.mean())
     if min(seeds, pictures) == 1:
         square = float(differences.var(ddof=1))
@@ -253,7 +264,7 @@ def crossed_interval(differences: NDArray[np.float64]) -> tuple[float, float, fl
     error = math.sqrt(square / (seeds * pictures))
     half = float(stdtrit(freedom, 0.975)) * error
     p = 2 * float(stdtr(freedom, -abs(mean) / error)) if error else float(mean == 0)
-    return mean - half, mean + half, p
+    return Interval(mean - half, mean + half, p, freedom)
 
 
 def label_models(models: Sequence[str]) -> dict[str, str]:

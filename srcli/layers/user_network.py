@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -15,10 +17,11 @@ from srcli.layers.network import Network
 from srcli.recipes.plugins import plugin_errors
 
 COLOURS = {"rgb": 3, "luma": 1, "y": 1}  # networks of ours say y
-MULTIPLES = (1, 2, 4, 6, 7, 8, 16, 32, 64)
+MULTIPLES = (*range(1, 11), 12, 14, 15, 16, 20, 24, 28, 32, 48, 64)
 """What sides of an input may have to divide by, as far as it is tried."""
-SIDES = (1, 5, 24)
-"""Pixels that the shorter side has at least, as far as it is tried."""
+SIDES = (1, 24, 64)
+"""Pixels that the shorter side has at least, as far as it is tried; between two of them
+the least is searched for."""
 LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tile_step": 1} | dict.fromkeys(
     ("tiles", "fp16", "bf16", "pools_globally"), 0
 )
@@ -82,7 +85,8 @@ class UserNetwork(Network):
                 with torch.no_grad(), plugin_errors(f"{self.origin}: fails"):
                     out = self._enlarge(x)
             except ModelError as error:
-                errors.append(str(error))
+                if colour == next(iter(colours)):
+                    errors.append(str(error))
                 continue
             factor = _enlargement(x, out)
             if factor and scale in (None, factor):
@@ -95,13 +99,30 @@ class UserNetwork(Network):
                 f"for a picture {tuple(x.shape)}{expected}"
             )
         else:
-            raise ModelError((wrong_shapes or errors)[0])
+            if wrong_shapes:
+                raise ModelError(wrong_shapes[0])
+            raise ModelError(
+                f"{errors[-1]}; tried are sides of 1 to {SIDES[-1]} pixels: if it needs others, "
+                "its class says so by minimum and multiple_of"
+            )
+        if not hasattr(self.kind, "minimum"):
+            self.minimum = self._least_side(x, multiple)
         self.network.train(training)
         self.scale = factor
         self.multiple_of = multiple
         self.colour = "rgb" if colour == "rgb" else "y"
-        if not hasattr(self.kind, "minimum"):
-            self.minimum = height
+
+    def _least_side(self, accepted: Tensor, multiple: int) -> int:
+        """Return the shortest side that the module takes, up to that of what it has taken."""
+
+        def takes(height: int) -> bool:
+            x = accepted[:, :, :height, : height + 2 * multiple].contiguous()
+            with suppress(ModelError), torch.no_grad(), plugin_errors(self.origin):
+                return _enlargement(x, self._enlarge(x)) > 0
+            return False
+
+        sides = range(multiple, accepted.shape[2] + 1, multiple)
+        return sides[bisect_left(sides[:-1], True, key=takes)]
 
     # Tensors are called as in the user's module, so that its own code loads the
     # weights, too.

@@ -203,5 +203,7 @@ def _build(term: LossTerm) -> nn.Module:
     packaged = installed_plugins("losses")
     if not code and term.name not in packaged:
         raise unknown_name("loss", term.name, "the recipe", [*LOSSES, *packaged])
-    loss: nn.Module = build_module(load_code(term.name, "losses"), term.options, where)
+    factory = load_code(term.name, "losses")
+    hint = '"options": {{"{}": VALUE}}'
+    loss: nn.Module = build_module(factory, term.options, where, hint)
     return loss

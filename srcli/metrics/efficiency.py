@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from srcli.errors import ModelError
@@ -26,6 +28,20 @@ HD_SIZE = (720, 1280)
 _LARGEST_COMPUTED = 512 * 512
 """LR pixels up to which a network is run on the processor to count its work."""
 _CONVOLUTION = torch.ops.aten.convolution
+_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+_ATTENTION_ON_GPUS = torch.ops.aten._scaled_dot_product_flash_attention
+_PRODUCTS = (
+    torch.ops.aten.mm,
+    torch.ops.aten.addmm,
+    torch.ops.aten.bmm,
+    torch.ops.aten.baddbmm,
+    _ATTENTION,
+)
+"""Operators that linear layers, matrix products and attention consist of."""
+_UNCOUNTED = re.compile(
+    r"(?!aten::|prims?::|profiler::).*|aten::(_fft_|.*lstm|.*gru|linalg_|_cdist).*"
+)
+"""Names of operators that multiply, or may do, and are not counted."""
 _RELUS = (
     torch.ops.aten.relu,
     torch.ops.aten.relu_,
@@ -43,15 +59,43 @@ def count_parameters(network: nn.Module) -> int:
     return sum(map(torch.numel, network.parameters()))
 
 
-def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
+class Work(NamedTuple):
+    """What a network computes for one picture."""
+
+    convolutions: int
+    """Multiply-accumulates of all convolutions, bias not counted."""
+    products: int
+    """Multiply-accumulates of linear layers, matrix products and attention."""
+    activations: int
+    """Output elements of all ReLUs, leaky or parametric too."""
+    uncounted: tuple[str, ...]
+    """Operators that multiply, or may do, and are not counted, such as ``_fft_r2c``."""
+
+
+class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Records the names of the operators that are run."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Any = (),  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        self.names.add(func.name().partition(".")[0])
+        return func(*args, **(kwargs or {}))
+
+
+def count_macs(network: Network, height: int, width: int) -> Work:
     """Count the work of one LR picture, its sides padded to what the network takes.
 
-    Returns the multiply-accumulates of all convolutions, bias not counted, and the
-    output elements of all ReLUs, leaky or parametric too.
-
     Nothing is computed, on the meta device; a network that branches on numbers, and so
-    does not run there, is run on the processor. Pooling, interpolation, softmax, matrix
-    products and additions count nothing. ModelError if it runs on neither, or only
+    does not run there, is run on the processor. Pooling, interpolation, softmax and
+    additions count nothing. ModelError if it runs on neither, or only
     there and the picture is large.
     """
     if network.opaque:
@@ -71,38 +115,47 @@ def count_macs(network: Network, height: int, width: int) -> tuple[int, int]:
     raise ModelError(f"{name}: its work cannot be counted ({reason})") from failure
 
 
-def _count(
-    network: Network, size: tuple[int, int], device: torch.device
-) -> tuple[int, int]:
+def _count(network: Network, size: tuple[int, int], device: torch.device) -> Work:
     """Count by running the network on a device; see ``count_macs``."""
     # by deepcopy's memory of what it has copied, tensors move without a copy of their
     # numbers
     tensors = (*network.parameters(), *network.buffers())
     moved = {id(tensor): tensor.to(device) for tensor in tensors}
     twin = copy.deepcopy(network, moved).eval()
-    elements = dict.fromkeys(_RELUS, lambda *_, out_shape, **__: math.prod(out_shape))
-    counter = FlopCounterMode(display=False, custom_mapping=elements)
-    with torch.no_grad(), counter:
+    formulas = dict.fromkeys(_RELUS, lambda *_, out_shape, **__: math.prod(out_shape))
+    operators = _Operators()
+    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+    counter.flop_registry[_ATTENTION] = counter.flop_registry[_ATTENTION_ON_GPUS]
+    with torch.no_grad(), operators, counter:
         twin(torch.zeros(1, network.input_channels, *size, device=device))
     counts = counter.get_flop_counts().get("Global", {})
     # a product and a sum are two operations
-    macs = counts.get(_CONVOLUTION, 0) // 2
-    return macs, sum(counts.get(name, 0) for name in _RELUS)
+    return Work(
+        convolutions=counts.get(_CONVOLUTION, 0) // 2,
+        products=sum(counts.get(name, 0) for name in _PRODUCTS) // 2,
+        activations=sum(counts.get(name, 0) for name in _RELUS),
+        uncounted=tuple(sorted(filter(_UNCOUNTED.fullmatch, operators.names))),
+    )
 
 
-def count_work(network: Network) -> dict[str, int]:
+def count_work(network: Network) -> dict[str, Any]:
     """Count the work at an LR size of 256x256, by the name of the figure.
 
     ``conv_macs`` are of the convolutions, ``challenge_flops`` have one more for every
     output element of a (leaky, parametric) ReLU, and ``hd_conv_macs`` are for an output
-    of 1280x720 (its LR size rounded down).
+    of 1280x720 (its LR size rounded down). ``matrix_macs`` and ``hd_matrix_macs``, in
+    none of them, are of linear layers, matrix products and attention; ``uncounted``
+    names operators that no figure has.
     """
-    macs, activations = count_macs(network, *CHALLENGE_SIZE)
-    hd_macs, _ = count_macs(network, *(side // network.scale for side in HD_SIZE))
+    work = count_macs(network, *CHALLENGE_SIZE)
+    hd_work = count_macs(network, *(side // network.scale for side in HD_SIZE))
     return {
-        "conv_macs": macs,
-        "challenge_flops": macs + activations,
-        "hd_conv_macs": hd_macs,
+        "conv_macs": work.convolutions,
+        "challenge_flops": work.convolutions + work.activations,
+        "hd_conv_macs": hd_work.convolutions,
+        "matrix_macs": work.products,
+        "hd_matrix_macs": hd_work.products,
+        "uncounted": work.uncounted,
     }
 
 
@@ -114,7 +167,16 @@ def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> C
     of ``count_work``, None where they cannot be counted, and ``peak_memory`` in bytes,
     None without a GPU.
     """
-    work: Cost = dict.fromkeys(("conv_macs", "challenge_flops", "hd_conv_macs"))
+    work: Cost = dict.fromkeys(
+        (
+            "conv_macs",
+            "challenge_flops",
+            "hd_conv_macs",
+            "matrix_macs",
+            "hd_matrix_macs",
+            "uncounted",
+        )
+    )
     with suppress(ModelError):
         work = count_work(network)
     return {

@@ -63,6 +63,8 @@ def _read_table() -> dict[str, NetworkEntry]:
 
 
 MODELS = _read_table()
+NETWORK_SETTING = "--set network.{}=VALUE"
+"""Option of commands that gives an argument to the constructor of a user's network."""
 
 
 def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
@@ -115,7 +117,9 @@ def build_network(
         if not find_entry(name).target:
             from srcli.layers.user_network import UserNetwork
 
-            module = build_module(kind, options, short_code(name), scale=scale or 4)
+            module = build_module(
+                kind, options, short_code(name), NETWORK_SETTING, scale=scale or 4
+            )
             return UserNetwork(module, short_code(name), scale)
         network: Network = construct(kind, options, where, scale=scale)
     except RecipeError as error:

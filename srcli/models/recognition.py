@@ -32,6 +32,7 @@ from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.layers.resize import bicubic_resize
 from srcli.models import (
     MODELS,
+    NETWORK_SETTING,
     build_network,
     find_entry,
     network_class,
@@ -92,10 +93,12 @@ def load_network(
     *,
     value_range: int | None = None,
     code: str = "",
+    arguments: Mapping[str, Any] | None = None,
 ) -> tuple[Network, WeightsInfo]:
     """Build the network of a weights file and load its tensors.
 
-    With ``code``, which the user has named, it is of that. ModelError if the file
+    With ``code``, which the user has named, it is of that, built by these ``arguments``
+    and those of the file's metadata. ModelError if the file
     cannot be read, fits no network or not the scale, or does not enlarge.
     """
     if exported := load_exported(path):
@@ -105,12 +108,13 @@ def load_network(
     stored = read_weights(path)
     stated = stored.info
     if code and not stated:
-        untrained = build_network(code, scale=scale)
+        untrained = build_network(code, scale=scale, options=arguments)
         stated = WeightsInfo(model=code, scale=untrained.scale)
         stored = read_weights(path, untrained.state_dict().keys())
     notes = [stored.note]
     if stated:
-        info = replace(stated, model=code or stated.model)
+        options = {**stated.network, **(arguments or {})}
+        info = replace(stated, model=code or stated.model, network=options)
         match = choose_scale(path, [KnownNetwork(stored.tensors, info)], scale)
         network = build(path, *match)
     else:
@@ -228,7 +232,8 @@ def _build_by_spandrel(
         )
     # Errors are of its own kinds, or of a torchvision for another torch.
     except Exception as error:
-        raise ModelError(f"{path}: {_describe_unknown(tensors, error)}") from error
+        reason = _describe_unknown(path.name, tensors, error)
+        raise ModelError(f"{path}: {reason}") from error
     name = descriptor.architecture.name
     channels = descriptor.input_channels, descriptor.output_channels
     if not isinstance(descriptor, ImageModelDescriptor) or channels != (3, 3):
@@ -240,8 +245,8 @@ def _build_by_spandrel(
     return network, info
 
 
-def _describe_unknown(tensors: Tensors, error: Exception) -> str:
-    """Say what tensors are that no network has, and how spandrel failed with them."""
+def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
+    """Say what the tensors of a file are that no network has, and how spandrel failed with them."""
     reason = str(error).partition("\n")[0]
     hint = f"spandrel does not know them either ({reason})".removesuffix(" ()")
     if isinstance(error, ImportError):
@@ -257,7 +262,8 @@ def _describe_unknown(tensors: Tensors, error: Exception) -> str:
     return (
         f"does not say which network it belongs to, and none has such tensors "
         f"({len(tensors)} tensors, {size:,} parameters, first {next(iter(tensors))!r}); "
-        f"{hint}; srx train NAME --init takes over those that fit"
+        f"{hint}; with the code of its network: -m FILE.py:CLASS@{name}; srx train NAME --init "
+        "takes over those that fit"
     )
 
 
@@ -392,7 +398,11 @@ def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     if misfits:
-        raise ModelError(f"{path}: {_describe_misfits(info, misfits)}")
+        hint = ""
+        if not find_entry(info.model).target:
+            setting = NETWORK_SETTING.format("NAME")
+            hint = f"; -s and {setting} build it as it was trained"
+        raise ModelError(f"{path}: {_describe_misfits(info, misfits)}{hint}")
     state = {
         key: tensors[key].to(value.dtype, copy=True)
         for key, value in network.state_dict().items()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import ModelError, UsageError
 from srcli.models import MODELS, build_network, find_entry, name_of
 from srcli.models.storage import WEIGHTS_SUFFIXES, read_weights
-from srcli.recipes.plugins import allow_code, split_code
+from srcli.recipes.plugins import allow_code, code_arguments, split_code
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -81,7 +81,8 @@ def load_model(
         model: A name of ``srx models``, or the path of a file of weights or of
             ``srx export``. Checkpoints of other software are recognised by names and
             shapes of their tensors. Or your own code, which is imported:
-            ``FILE.py:CLASS@WEIGHTS``, ``MODULE:CLASS@WEIGHTS``.
+            ``FILE.py:CLASS@WEIGHTS``, ``MODULE:CLASS@WEIGHTS``, with arguments of its
+            constructor ``FILE.py:CLASS(NAME=VALUE)@WEIGHTS``.
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4
             for names.
         value_range: White, 1 or 255, inside the network of such a checkpoint; found by
@@ -103,19 +104,22 @@ def load_model(
     model = model_text(model)
     code, _ = split_model(model)
     allow_code(code)
+    arguments = code_arguments(model)
     path = find_weights(model, 4 if scale is None else scale)
     with undisturbed():
         if path is not None:
-            network, _ = load_network(path, scale, value_range=value_range, code=code)
+            network, _ = load_network(
+                path, scale, value_range=value_range, code=code, arguments=arguments
+            )
             return network.eval()
         if code:
-            network = build_network(code, scale=scale or None).eval()
+            network = build_network(code, scale=scale or None, options=arguments).eval()
         else:
             network = build_network(model, scale=scale or 4).eval()
     if network.origin and network.needs_weights:
         raise ModelError(
             f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "
-            f"--data PHOTOS --out RUN, then give -m {model}@RUN/best.safetensors"
+            f"--data PHOTOS --out RUN, then give -m {code or model}@RUN/best.safetensors"
         )
     return network
 
@@ -198,7 +202,8 @@ def default_scale(models: Iterable[str]) -> int:
         code, file = split_model(model)
         if code and not file:
             allow_code(code)
-            return build_network(code, scale=None).scale
+            options = code_arguments(model)
+            return build_network(code, scale=None, options=options).scale
         if file and file.is_file():
             from srcli.models.recognition import (
                 KnownNetwork,

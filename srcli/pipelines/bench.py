@@ -33,9 +33,15 @@ from srcli.models import MODELS, build_network, find_entry
 from srcli.models.weights import load_model, shipped_scales
 from srcli.ports.image import TileGrid
 from srcli.ports.progress import Progress, Task
-from srcli.recipes.plugins import allow_code, split_code
+from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs
-from srcli.report.table import Table, cost_tables, make_table, significant
+from srcli.report.table import (
+    Table,
+    cost_tables,
+    make_table,
+    significant,
+    work_text,
+)
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -212,7 +218,8 @@ def _load_network(
         for note in network.notes:
             progress.message(note)
         return network
-    network = build_network(code or model, scale=scale).deploy()
+    options = code_arguments(model)
+    network = build_network(code or model, scale=scale, options=options).deploy()
     if network.needs_weights:
         progress.warn(
             f"{model} x{scale}: there are no weights; it is timed with random ones"
@@ -281,9 +288,9 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
         engine = case.engine
         seconds = median(case.seconds)
         height, width = case.picture.shape[:2]
-        macs = None
+        work = None
         with suppress(ModelError):
-            macs, _ = count_macs(engine.network, height, width)
+            work = count_macs(engine.network, height, width)
         times_plain = None
         if case.label in plain and not case.plain:
             times_plain = plain[case.label] / seconds
@@ -300,7 +307,9 @@ def make_speeds(cases: Sequence[BenchCase]) -> Iterator[Speed]:
             "batch": min(
                 grid.count, engine.batch_size(grid.tile_height, grid.tile_width)
             ),
-            "conv_macs": macs,  # of the picture in one piece; None where they cannot be counted
+            # of the picture in one piece; None where it cannot be counted
+            "conv_macs": work and work.convolutions,
+            "matrix_macs": work and work.products,
             "seconds": tuple(case.seconds),  # of every round: from memory to memory
             "peak_memory": case.peak,
             "times_plain": times_plain,
@@ -358,14 +367,17 @@ def _speed_table(speeds: Sequence[Speed]) -> Table:
             significant(speed[key] * 1000)
             for key in ("median_seconds", "fastest_seconds", "slowest_seconds")
         )
-        macs = speed["conv_macs"]
         peak = speed["peak_memory"]
         times = speed["times_plain"]
         cells = [
             speed["model"],
             speed["format"],
             speed["tiles"],
-            None if macs is None else significant(macs / 1e9),
+            work_text(
+                speed["conv_macs"],
+                speed["matrix_macs"],
+                lambda macs: significant(macs / 1e9),
+            ),
             milliseconds,
             f"{fastest}–{slowest}",
             significant(speed["sr_megapixels_per_second"]),

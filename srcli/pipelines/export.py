@@ -5,13 +5,16 @@ Another kind of file is a function like ``write_onnx`` and a line in ``WRITERS``
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import os
 import re
 import subprocess
 import tomllib
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,6 +44,8 @@ RunFile = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 CHECKED_SIZES = ((48, 40), (75, 98))
 """Height and width of the pictures that files are checked with; they are traced with
 the first."""
+USUAL_SIZE = (256, 256)
+"""Height and width of the inputs of a network that cannot be written for any size."""
 TOLERANCE = 0.1
 """Largest difference from PyTorch, in levels of 255: a tenth of what changes a pixel by
 one."""
@@ -74,8 +79,8 @@ def export_model(
     """Export a network to the kind of file that the suffix names, and compare it with PyTorch.
 
     ``model`` and ``scale`` are as ``load_model`` takes them; ``size`` is height and
-    width of the only input that the file takes, None for any. The file is replaced when
-    the check has passed.
+    width of the only input that the file takes, None for any, or, where that is not
+    possible, for ``USUAL_SIZE``. The file is replaced when the check has passed.
 
     Returned are, as JSON has them, the ``file``, its ``bytes``, the ``metadata`` stored
     in it, the ``parities`` (what differs from PyTorch on each crop, in levels of 255),
@@ -87,7 +92,7 @@ def export_model(
     """
     if file.suffix not in WRITERS:
         raise UsageError(f"{file}: the name must end in {' or '.join(WRITERS)}")
-    format_name, packages, write_file = WRITERS[file.suffix]
+    format_name, packages, _ = WRITERS[file.suffix]
     targets = [file]
     if format_name == "ncnn":
         targets = [file.with_suffix(".bin"), file]
@@ -105,11 +110,32 @@ def export_model(
         raise UsageError(
             f"{model}: is an exported file; give the weights that it was made from"
         )
-    if size is not None and size != (network.padded(size[0]), network.padded(size[1])):
+    if size is None:
+        with suppress(ModelError, InferenceError):
+            return _write_checked(network, model, None, file)
+        fixed = network.padded(USUAL_SIZE[0]), network.padded(USUAL_SIZE[1])
+        result = _write_checked(network, model, fixed, file)
+        note = (
+            f"It takes pictures of {fixed[1]}x{fixed[0]} alone, as the network cannot be written "
+            "for any size; --size gives another"
+        )
+        return {**result, "notes": (note, *result["notes"])}
+    if size != (network.padded(size[0]), network.padded(size[1])):
         raise UsageError(
             f"--size {size[1]}x{size[0]}: {model} takes sides that divide by "
             f"{network.multiple_of}, from {network.minimum} on"
         )
+    return _write_checked(network, model, size, file)
+
+
+def _write_checked(
+    network: Network, model: str, size: tuple[int, int] | None, file: Path
+) -> dict[str, Any]:
+    """Write a network for a size, None for any, and check it; see ``export_model``."""
+    format_name, _, write_file = WRITERS[file.suffix]
+    targets = [file]
+    if format_name == "ncnn":
+        targets = [file.with_suffix(".bin"), file]
     form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
     if size is None:
         # what a network does for smaller pictures by Python is not in its file
@@ -122,16 +148,11 @@ def export_model(
     x = torch.from_numpy(pictures[0])
     try:
         with TemporaryDirectory() as folder:
-            try:
+            with _explained(f"{model}: cannot be written as {format_name}"):
                 run = write_file(
                     form, x, Path(folder) / file.name, metadata, size is not None
                 )
-            except RuntimeError as error:
-                reason = str(error).partition("\n")[0]
-                raise ModelError(
-                    f"{model}: cannot be written as {format_name} ({reason})"
-                ) from error
-            parities = [measure_parity(form, run, picture) for picture in pictures]
+                parities = [measure_parity(form, run, picture) for picture in pictures]
             worst = max(parity["largest"] for parity in parities)
             if not worst <= TOLERANCE:
                 raise InferenceError(
@@ -151,6 +172,31 @@ def export_model(
         "parities": parities,
         "notes": (*network.notes, *caller_requirements(network)),
     }
+
+
+@contextmanager
+def _explained(complaint: str) -> Iterator[None]:
+    """Turn what libraries raise into a ModelError of a line, and silence what they print."""
+    copies = [os.dup(1), os.dup(2)]
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)  # C++ prints there, too
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    except OSError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().split("\n")
+        # of a trace the last line says what happened
+        reason = lines[-1] if "Traceback" in str(error) else lines[0]
+        refusal = ModelError(f"{complaint} ({reason[:200]})")
+        refusal.details = tuple(lines)
+        raise refusal from error
+    finally:
+        for number, copy in enumerate(copies, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def _check_pictures(
@@ -354,6 +400,8 @@ def write_ncnn(
             command.append(f"inputshape2={[1, 3, 2 * height, 2 * width]}")
         command.append("fp16=0")
         subprocess.run(command, cwd=work, capture_output=True, check=False)
+        if not Path(work, "net.ncnn.bin").exists():
+            raise RuntimeError("pnnx does not translate it")
         weights = Path(work, "net.ncnn.bin").read_bytes()
         layers = Path(work, "net.ncnn.param").read_bytes()
     layers = re.sub(rb"\bout0\b", b"output", layers)

@@ -26,7 +26,7 @@ from srcli.models.recognition import best_range, load_network
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
 from srcli.recipes.files import RECIPES
-from srcli.recipes.plugins import allow_code, split_code
+from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PAPERS, load_published
 
 if TYPE_CHECKING:
@@ -84,8 +84,11 @@ def list_models(
         return models
     code, file = split_model(name)
     allow_code(code)
+    arguments = code_arguments(name)
     if file:
-        loaded = load_network(file, scale, value_range=value_range, code=code)
+        loaded = load_network(
+            file, scale, value_range=value_range, code=code, arguments=arguments
+        )
         return [
             _describe_model(name, [(*loaded, file)], on_test_picture=on_test_picture)
         ]
@@ -102,8 +105,11 @@ def list_models(
                 continue
         # some are large, and their costs are counted without numbers
         with torch.device("meta" if entry.target else "cpu"):
-            network = build_network(code or name, scale=form_scale).deploy()
-        forms.append((network, WeightsInfo(model=name, scale=network.scale), None))
+            network = build_network(
+                code or name, scale=form_scale, options=arguments
+            ).deploy()
+        info = WeightsInfo(model=code or name, scale=network.scale, network=arguments)
+        forms.append((network, info, None))
     return [_describe_model(name, forms, on_test_picture=on_test_picture)]
 
 
@@ -140,6 +146,8 @@ def _describe_model(
         "paper": asdict(paper) if paper else None,
         "printed_in": list(dict.fromkeys(printed_in)),
         "channel": network.colour.upper(),
+        "minimum": network.minimum,
+        "multiple_of": network.multiple_of,
         "scales": scales,
         "untrained": untrained,
         **asdict(choose_tiling(model, network)),

@@ -14,7 +14,13 @@ from typing import Any
 from srcli.errors import RecipeError, did_you_mean
 from srcli.files import parse_text, read_input, shipped_text
 from srcli.recipes.fields import ROOT, convert
-from srcli.recipes.plugins import installed_plugins, load_code, short_code, split_code
+from srcli.recipes.plugins import (
+    code_arguments,
+    installed_plugins,
+    load_code,
+    short_code,
+    split_code,
+)
 from srcli.recipes.training import TrainRecipe
 
 SUFFIXES = (".json", ".toml")
@@ -34,8 +40,10 @@ def load_recipe(name: str) -> TrainRecipe:
     if name in installed_plugins("recipes"):
         recipe: TrainRecipe = convert(load_code(name, "recipes"), TrainRecipe, name)
         return recipe
-    if split_code(name)[0] or name in installed_plugins("networks"):
-        return replace(DEFAULT_RECIPE, model=short_code(name))
+    code, _ = split_code(name)
+    if code or name in installed_plugins("networks"):
+        model = short_code(code or name)
+        return replace(DEFAULT_RECIPE, model=model, network=code_arguments(name))
     raise RecipeError(
         f"no recipe {name!r}{did_you_mean(name, RECIPES)}; there are: {', '.join(RECIPES)}, "
         "the path of a .toml or .json file, or your own network, FILE.py:CLASS"

@@ -1,13 +1,14 @@
 """Plug-ins: networks, losses and recipes in users' Python files and in installed packages.
 
-Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``@WEIGHTS`` behind it
-for trained weights. It is imported only where they have done so themselves, in a
-command or a call: recipes, ablations and weights files may be a stranger's, and what
-these alone name is never run.
+Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``(NAME=VALUE)`` behind
+it for arguments of its constructor and ``@WEIGHTS`` for trained weights. It is imported
+only where they have done so themselves, in a command or a call: recipes, ablations and
+weights files may be a stranger's, and what these alone name is never run.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import os
 import re
@@ -34,18 +35,50 @@ NAMED_CODE = "SRX_NAMED_CODE"
 """Environment variable with the code that was named, a line each: worker processes take
 it over."""
 _CODE = re.compile(
-    r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)(?:@(.+))?"
+    r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)"
+    r"(\(.*?\))?(?:@(.+))?"
 )
 _OUR_FOLDERS = (sys.prefix, str(Path(__file__).parents[1]), "<")
 """Beginnings of files whose lines say nothing to the author of some code."""
 
 
 def split_code(model: str) -> tuple[str, str]:
-    """Split ``CODE@WEIGHTS`` into code (``FILE.py:CLASS``) and weights; either may be empty."""
+    """Return code and weights of ``CODE(ARGUMENTS)@WEIGHTS``; either may be empty."""
     match = _CODE.fullmatch(model)
     if match is None:
         return "", model
-    return match[1], match[2] or ""
+    return match[1], match[3] or ""
+
+
+def code_arguments(model: str) -> dict[str, Any]:
+    """Return the constructor's arguments in ``CODE(NAME=VALUE, ...)@WEIGHTS``, by name.
+
+    Values are literals of Python, of which nothing is run; ModelError for others.
+    """
+    match = _CODE.fullmatch(model)
+    if match is None or not match[2]:
+        return {}
+    arguments = {}
+    try:
+        call: Any = ast.parse(f"call{match[2]}", mode="eval").body
+        if call.args:
+            raise ValueError("an argument has no name")
+        for keyword in call.keywords:
+            arguments[keyword.arg] = ast.literal_eval(keyword.value)
+    except (SyntaxError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{model}: cannot be read; give NAME=VALUE, ... in the brackets"
+        ) from error
+    return arguments
+
+
+def with_arguments(model: str, arguments: Mapping[str, Any]) -> str:
+    """Return code, perhaps with weights, with further arguments for its constructor."""
+    code, weights = split_code(model)
+    pairs = []
+    for name, value in (code_arguments(model) | dict(arguments)).items():
+        pairs.append(f"{name}={value!r}")
+    return f"{code}({', '.join(pairs)})@{weights}".removesuffix("@")
 
 
 def short_code(code: str) -> str:
@@ -147,12 +180,17 @@ def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
 
 
 def build_module(
-    factory: Factory, options: Mapping[str, Any], where: str, **further: object
+    factory: Factory,
+    options: Mapping[str, Any],
+    where: str,
+    hint: str,
+    **further: object,
 ) -> Any:  # noqa: ANN401
     """Build a user's module by options, and further values as far as it takes them.
 
-    RecipeError for an option that it does not have; ModelError for whatever it raises,
-    and for what is no ``torch.nn.Module``.
+    RecipeError for an option that it does not have; ModelError for one that it lacks,
+    which ``hint`` says how to give (its name is put into ``{}``), for whatever it
+    raises, and for what is no ``torch.nn.Module``.
     """
     with plugin_errors(f"{where}: cannot be built"):
         parameters = inspect.signature(factory).parameters
@@ -164,15 +202,35 @@ def build_module(
                 if name not in parameters:
                     existing = [key for key in parameters if key not in further]
                     raise unknown_name("option", name, where, existing)
-        arguments = {
-            name: value for name, value in further.items() if name in parameters
-        }
-        module = factory(**options, **arguments)
+        arguments = dict(options)
+        for name, value in further.items():
+            if name in parameters:
+                arguments[name] = value
+        missing = _missing(parameters, arguments)
+        if missing:
+            settings = " ".join(hint.format(name) for name in missing)
+            raise ModelError(f"{where}: needs {', '.join(missing)}; give {settings}")
+        module = factory(**arguments)
     if not hasattr(module, "named_parameters"):
         raise ModelError(
             f"{where}: is no torch.nn.Module, but gives {type(module).__name__}"
         )
     return module
+
+
+def _missing(
+    parameters: Mapping[str, inspect.Parameter], arguments: Mapping[str, Any]
+) -> list[str]:
+    """Return the parameters without a default that no argument is for."""
+    missing = []
+    for name, parameter in parameters.items():
+        is_needed = parameter.default is parameter.empty and parameter.kind in (
+            parameter.POSITIONAL_OR_KEYWORD,
+            parameter.KEYWORD_ONLY,
+        )
+        if is_needed and name not in arguments:
+            missing.append(name)
+    return missing
 
 
 @contextmanager

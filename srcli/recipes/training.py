@@ -134,6 +134,9 @@ class Schedule:
     there."""
     floor: Annotated[float, FRACTION] = 0.0
     """``cosine``: share of the peak that is left at the end."""
+    restarts: Annotated[tuple[float, ...], FRACTIONS] = ()
+    """``cosine``: at each of these fractions the rate is at its peak again, and has
+    fallen to its floor just before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +151,10 @@ class Stage:
     stages."""
     batch: Annotated[int, POSITIVE] = 32
     """Patches per iteration."""
+    accumulate: Annotated[int, POSITIVE] = 1
+    """Equal parts of a batch that are computed one after the other, their gradients
+    added: takes less memory, not other steps, but where layers normalise by the
+    batch."""
     patch: Annotated[int | tuple[int, int, int], _PATCH] = 64
     """Edge of a patch in LR pixels; three numbers are those at x2, x3 and x4, half at
     x8."""
@@ -172,6 +179,8 @@ class Stage:
     def __post_init__(self) -> None:
         if not self.losses:
             raise RecipeError("a stage needs at least one loss")
+        if self.adversarial and self.accumulate > 1:
+            raise RecipeError("accumulate is not for stages against a discriminator")
 
     def edge(self, scale: int) -> int:
         """Return the edge of a patch in LR pixels at a scale of 2, 3, 4 or 8."""

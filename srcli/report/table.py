@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -21,10 +21,21 @@ NOTHING = "–"
 UNITS = ("", "K", "M", "G", "T")
 SPECIAL = re.compile(r"([\\`*\[\]<>|~&])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """Characters with a meaning in Markdown; an underscore inside a word has none."""
-WORK = ("conv_macs", "challenge_flops", "hd_conv_macs")
+WORK = {
+    "conv_macs": "matrix_macs",
+    "challenge_flops": "matrix_macs",
+    "hd_conv_macs": "hd_matrix_macs",
+}
+"""Figures of work, and those of matrix products that they do not have."""
+LEAST_PRODUCTS = 0.01
+"""Least share of the convolutions' MACs from which matrix products are shown."""
+MACS_NOTE = (
+    "MACs: multiply-accumulates of the convolutions; after +, from 1 % of these on, those of "
+    "linear layers, matrix products and attention."
+)
 COST_NOTE = (
-    "MACs: multiply-accumulates of the convolutions. FLOPs: as efficient-SR challenges count them, "
-    "MACs and one for every output of an activation. Peak memory: of one forward pass."
+    f"{MACS_NOTE} FLOPs: as efficient-SR challenges count them, MACs and one for every output of "
+    "an activation. Peak memory: of one forward pass."
 )
 PRINTED_COSTS_NOTE = (
     "Printed times are of the paper's device and pictures: compare them within their table, never "
@@ -132,6 +143,19 @@ def short(value: float) -> str:
     return f"{value:.4g} {UNITS[unit]}".strip()
 
 
+def work_text(
+    macs: float | None,
+    products: float | None,
+    write: Callable[[float], str] = short,
+) -> str | None:
+    """Return the MACs of convolutions, and behind a + those of matrix products that count."""
+    if macs is None:
+        return None
+    if products and products > LEAST_PRODUCTS * macs:
+        return f"{write(macs)} + {write(products)}"
+    return write(macs)
+
+
 def decimals(values: Iterable[float], least: int = 0) -> int:
     """Return the digits behind the point of the longest value, at least ``least``.
 
@@ -166,16 +190,23 @@ def cost_tables(
     ``costs`` are as JSON has them (``model_cost``).
     """
     measured_rows = []
+    notes = [COST_NOTE]
     for cost in costs:
         if cost["scale"] == scale:
             cells = (
                 cost["model"],
                 cost["parameters"] and short(cost["parameters"]),
                 f"{cost['size'][1]}×{cost['size'][0]}",
-                *(cost[work] and short(cost[work]) for work in WORK),
+                *(
+                    work_text(cost[work], cost[products])
+                    for work, products in WORK.items()
+                ),
                 cost["peak_memory"] and f"{cost['peak_memory'] / 2**20:.0f} MiB",
             )
             measured_rows.append(cells)
+            if cost["uncounted"]:
+                names = ", ".join(cost["uncounted"])
+                notes.append(f"Not counted in {cost['model']}: {names}.")
     printed_rows = []
     for row in printed:
         if row.scale == scale:
@@ -202,7 +233,7 @@ def cost_tables(
             ("model",),
             headings,
             title=f"x{scale}, cost",
-            notes=(COST_NOTE,),
+            notes=tuple(notes),
         ),
         make_table(
             printed_rows,

@@ -88,7 +88,14 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
     peak_ends = max(schedule.warmup, schedule.hold)
     if progress < peak_ends:
         return 1.0
-    fallen = (progress - peak_ends) / max(1.0 - peak_ends, 1e-9)
+    begin = peak_ends
+    end = 1.0
+    for restart in schedule.restarts:
+        if progress >= restart:
+            begin = max(begin, restart)
+        else:
+            end = min(end, restart)
+    fallen = (progress - begin) / max(end - begin, 1e-9)
     return schedule.floor + (1.0 - schedule.floor) * 0.5 * (
         1.0 + math.cos(math.pi * fallen)
     )

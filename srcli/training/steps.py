@@ -174,10 +174,16 @@ class SupervisedStep:
         that is done, for the learning rate. Returned are scalars for log and progress,
         ``loss`` first; on a GPU they may not be computed yet.
         """
-        _, loss = self.predict(lr_image, hr_image)
-        loss.backward()  # type: ignore[no-untyped-call]
+        count = self.stage.accumulate
+        losses = []
+        for lr_part, hr_part in zip(
+            lr_image.chunk(count), hr_image.chunk(count), strict=True
+        ):
+            _, loss = self.predict(lr_part, hr_part)
+            (loss / count).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
         self._apply(self.optimizer, self.stage.optimizer, done)
-        return average_values(self.team, {"loss": loss.detach()})
+        return average_values(self.team, {"loss": torch.stack(losses).mean()})
 
     def predict(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
         """Return SR (N, C, sP, sP) in fp32 and its loss, a scalar; both carry gradients."""
@@ -378,10 +384,10 @@ def make_step(stage: Stage, context: StepContext, number: int = 0) -> Supervised
             f"patches of {edge} pixels: this network takes sides that divide by "
             f"{network.multiple_of}, from {network.minimum} on; set stages.{number}.patch"
         )
-    if stage.batch % context.team.size:
+    if stage.batch % (context.team.size * stage.accumulate):
         raise RecipeError(
-            f"a batch of {stage.batch} cannot be divided among {context.team.size} processes; "
-            f"change it (--set stages.{number}.batch=...) or their number"
+            f"a batch of {stage.batch} cannot be divided among {context.team.size} processes and "
+            f"accumulate={stage.accumulate} parts; change one (--set stages.{number}.batch=...)"
         )
     if stage.adversarial is None:
         return SupervisedStep(stage, context)

@@ -19,6 +19,7 @@ from srcli.metrics.efficiency import (
 )
 from srcli.models import build_network
 from srcli.models.weights import load_model
+from srcli.report.table import cost_tables
 from tests.fixtures.networks import RFDN
 
 
@@ -41,13 +42,67 @@ class Small(Network):
 
 def test_every_operator_is_counted_by_hand():
     network = Small().train()
-    macs, activations = count_macs(network, 10, 12)  # maps of 5x6, then 20x24
+    work = count_macs(network, 10, 12)  # maps of 5x6, then 20x24
     assert network.training
     assert (
         count_parameters(network) == (3 * 8 * 9 + 8) + 4 * 2 * 9 + (4 * 3 * 16 + 6) + 6
     )
-    assert macs == 30 * 8 * 27 + 30 * 4 * 2 * 9 + 30 * 4 * 3 * 16
-    assert activations == 30 * 8 + 30 * 4 + 20 * 24 * 6
+    assert work.convolutions == 30 * 8 * 27 + 30 * 4 * 2 * 9 + 30 * 4 * 3 * 16
+    assert work.activations == 30 * 8 + 30 * 4 + 20 * 24 * 6
+    assert (work.products, work.uncounted) == (0, ())
+
+
+class Windows(Network):
+    """Attention in windows of 4x4, written out or by PyTorch's own; its sides are tested or not."""
+
+    scale = 1
+    multiple_of = 4
+
+    def __init__(self, *, fused: bool, branches: bool):
+        super().__init__()
+        self.fused = fused
+        self.branches = branches
+        self.qkv = nn.Linear(8, 24)
+        self.head = nn.Conv2d(3, 8, 1)
+        self.tail = nn.Linear(8, 3, bias=False)
+
+    def forward(self, x):
+        if self.branches and x.sum() > 1e9:
+            return x
+        features = F.unfold(self.head(x), 4, stride=4)
+        q, k, v = self.qkv(features.view(1, 8, 16, -1).permute(0, 3, 2, 1)).chunk(3, -1)
+        if self.fused:
+            out = F.scaled_dot_product_attention(q, k, v)
+        else:
+            out = (q @ k.transpose(-1, -2)).softmax(-1) @ v
+        planes = self.tail(out).permute(0, 3, 2, 1).flatten(1, 2)
+        return F.fold(planes, x.shape[2:], 4, stride=4)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("branches", [True, False])  # then it runs on the processor
+def test_attention_is_counted_by_hand(fused, branches):
+    work = count_macs(Windows(fused=fused, branches=branches), 12, 8)
+    tokens = 12 * 8
+    assert work.convolutions == tokens * 3 * 8
+    # to q, k and v; q by k and the weights by v, 16 tokens a window; to RGB
+    assert work.products == tokens * 8 * 24 + 2 * tokens * 16 * 8 + tokens * 8 * 3
+
+
+class Amplitudes(Network):
+    """A Fourier transform, which is not counted."""
+
+    def forward(self, x):
+        return torch.fft.fft2(x).abs()
+
+
+def test_what_is_not_counted_is_named_and_matrix_products_stand_behind_a_plus():
+    costs = []
+    for network in (Windows(fused=True, branches=False), Amplitudes()):
+        costs.append(model_cost(network, model=type(network).__name__))
+    table, _ = cost_tables(costs, (), 1)
+    assert [row.cells[3] for row in table.rows] == ["1.573 M + 30.93 M", "0"]
+    assert "Not counted in Amplitudes: aten::_fft_c2c." in table.notes
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,83 @@ def test_a_loss_of_ones_own_and_names_alone_are_losses_of_a_recipe(srx):
     ):
         refused = train(srx, *quick, f"stages.0.losses={loss}", out="other", code=2)
         assert why in refused.err
+
+
+NEEDY = """
+import torch.nn.functional as F
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, dim, heads=1, *, scale=2, gain=1.0):
+        super().__init__()
+        self.scale = scale
+        self.gain = gain
+        self.body = nn.Conv2d(3, dim, 1, bias=False)
+        self.tail = nn.Conv2d(dim, 3, 1, bias=False)
+    def forward(self, x):
+        return F.interpolate(self.gain * self.tail(self.body(x)), scale_factor=self.scale)
+"""
+SET = "--set network.dim=3"
+
+
+@pytest.fixture
+def needy(work):
+    """A network whose constructor needs an argument, with plain weights."""
+    Path("needy.py").write_text(NEEDY)
+    eye = torch.eye(3).view(3, 3, 1, 1)
+    torch.save({"body.weight": eye, "tail.weight": eye}, "w.pth")
+    return "needy.py:Net@w.pth"
+
+
+def test_arguments_of_its_constructor_are_set_in_every_command(srx, needy):
+    commands = (
+        ("upscale photo.png out.png -s 2",),
+        ("eval --data photos -s 2 --metrics psnr --no-cost",),
+        ("compare photo.png sheet.png -s 2",),
+        ("bench --size 16x16 --rounds 1 -s 2",),
+        ("export net.pt -s 2",),
+    )
+    for command in commands:
+        refused = srx(*command, f"-m {needy}", code=2).err
+        assert "needy.py:Net: needs dim; give --set network.dim=VALUE" in refused
+        srx(*command, f"-m {needy} {SET}", code=0)
+    shown = srx(f"models {needy} -s 2 {SET} --json -", code=0).out
+    assert json.loads(shown)[0]["network"]["options"] == {
+        "heads": 1,
+        "gain": 1.0,
+        "dim": 3,
+    }
+    assert (
+        "needs dim; give"
+        in train(srx, "--budget 1", network="needy.py:Net", code=2).err
+    )
+    other = srx(
+        f"upscale photo.png new.png -s 2 -m {needy} --set network.dim=4", code=2
+    )
+    assert "build it as it was trained" in other.err
+
+
+def test_pictures_by_other_arguments_are_made_again(srx, needy):
+    gains = []
+    for setting in ("1.0", "1.0", "0.5"):
+        command = f"upscale photo.png out.png -s 2 -m {needy} {SET}"
+        shown = srx(f"{command} --set network.gain={setting}", code=0).out
+        with Image.open("out.png") as picture:
+            gains.append((shown[:6], np.asarray(picture).mean()))
+    (first, bright), (again, _), (changed, dark) = gains
+    assert (first, again, changed) == ("1 done", "0 done", "1 done")
+    assert dark == pytest.approx(bright / 2, rel=0.01)
+
+
+def test_arguments_stand_in_the_name_of_a_network_too(srx, needy):
+    network = load_model("needy.py:Net(dim=3, gain=0.25)@w.pth", 2)
+    white = torch.ones(1, 3, 8, 8)
+    assert float(network(white).detach().mean()) == pytest.approx(0.25)
+    for name, words in (("(3)", "give NAME=VALUE"), ("(dim=f())", "give NAME=VALUE")):
+        with pytest.raises(ModelError, match=words):
+            load_model(f"needy.py:Net{name}@w.pth", 2)
+    for options in ("-m g-idrn --set network.dim=3", f"-m {needy} --set dim=3"):
+        assert "network" in srx("upscale photo.png a.png", options, code=2).err
 
 
 # What follows is a promise of security: a file alone never decides what code is run.
@@ -350,6 +428,60 @@ class Luma(Net):
         srx(f"upscale odd.png {name}.png -m unet.py:{name}", code=0)
         assert size_of(f"{name}.png") == (26, 18)
     assert "not 3 times" in srx("upscale odd.png x.png -m unet.py:Net -s 3", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("needs", "minimum", "multiple"),
+    [
+        ("F.pad(x, (0, -width % 32, 0, -height % 32), 'reflect')", 17, 1),
+        ("x.unflatten(2, (-1, 12)).unflatten(-1, (-1, 12))", 12, 12),
+        ("x.unflatten(2, (-1, 16)).unflatten(-1, (-1, 16))[:, :, 2]", 48, 16),
+    ],
+)
+def test_the_least_size_is_searched_for(needs, minimum, multiple):
+    call = f"height, width = x.shape[2:]\n        {needs}\n        return"
+    Path("mynet.py").write_text(SMALL.replace("return", call))
+    network = load_model(f"mynet.py:Net@{save_small()}", 2)
+    assert (network.minimum, network.multiple_of) == (minimum, multiple)
+    enlarged = upscale(np.zeros((5, 21, 3), np.uint8), "mynet.py:Net@small.pth", 2)
+    assert enlarged.shape == (10, 42, 3)
+
+
+def test_code_that_holds_to_one_size_is_exported_for_one(srx):
+    call = "x = x + torch.zeros(int(x.shape[2]), 1)\n        return"
+    Path("mynet.py").write_text("import torch\n" + SMALL.replace("return", call))
+    command = f"export net.pt -s 2 -m mynet.py:Net@{save_small()}"
+    assert "takes pictures of 256x256 alone" in srx(command, code=0).out
+    transform = SMALL.replace("(x),", "(x) + torch.fft.fft2(x).real,")
+    Path("other.py").write_text(f"import torch\n{transform}")
+    refused = srx(f"export net.onnx -s 2 -m other.py:Net@{save_small()}", code=2)
+    assert "cannot be written as onnx (Exporting the operator" in refused.err
+    assert (refused.out, refused.err.count("\n")) == ("", 1)
+
+
+def test_messages_name_the_code_that_is_needed(srx, monkeypatch):
+    monkeypatch.setattr(
+        "srcli.cli.train.stop_signals", lambda **_: nullcontext(lambda: True)
+    )
+    stopped = train(srx, f"--budget 9 {QUICK}", code=130)
+    assert "go on with srx train mynet.py:Net --resume run" in stopped.out + stopped.err
+    save_small()
+    unknown = srx("upscale photo.png out.png -m small.pth", code=2).err
+    assert "with the code of its network: -m FILE.py:CLASS@small.pth" in unknown
+
+
+def save_small():
+    """Weights of the network of SMALL."""
+    tensors = {"conv.weight": torch.zeros(3, 3, 1, 1), "conv.bias": torch.zeros(3)}
+    torch.save(tensors, "small.pth")
+    return "small.pth"
+
+
+def test_one_that_needs_larger_pictures_is_told_how_to_say_so(srx):
+    call = "assert len(x[0, 0]) > 199\n        return"
+    Path("mynet.py").write_text(SMALL.replace("return", call))
+    refused = srx("bench -m mynet.py:Net -s 2 --size 16x16", code=2).err
+    assert "its class says so by minimum and multiple_of" in refused
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.data import astronaut
 
 NAMES = ("0801", "0802", "0803", "0804", "0805", "0806")
 
@@ -17,7 +18,8 @@ def write(folder, names, side):
     folder.mkdir(parents=True, exist_ok=True)
     noise = np.random.default_rng(0)
     for name in names:
-        pixels = noise.integers(0, 255, (side, side, 3), np.uint8)
+        blocks = noise.integers(0, 255, (8, 8, 3), np.uint8)
+        pixels = blocks.repeat(side // 8, axis=0).repeat(side // 8, axis=1)
         Image.fromarray(pixels).save(folder / f"{name}.png")
 
 
@@ -115,3 +117,32 @@ def test_an_hr_set_with_its_lr_folder_is_still_evaluated(srx, tmp_path):
     write(data / "LR_bicubic" / "X2", ["0801x2"], 16)
     result = srx("eval -m bicubic -s 2 --data data --metrics psnr --no-cost", code=0)
     assert "LR: read from files" in result.out
+
+
+def test_pairs_that_show_different_things_are_left_out_by_name(train, srx):
+    photograph = astronaut()
+    Path("hr").mkdir()
+    Path("lr").mkdir()
+    for number in range(8):
+        hr = np.ascontiguousarray(photograph[20 * number :, 30 * number :][:128, :160])
+        lr = np.asarray(Image.fromarray(hr).resize((80, 64), Image.Resampling.BICUBIC))
+        if number == 5:
+            lr = np.roll(lr, (3, -2), axis=(0, 1))
+        if number == 6:
+            lr = np.ascontiguousarray(photograph[300:364, 300:380])
+        if number == 7:
+            lr = hr
+        Image.fromarray(hr).save(f"hr/{number}.png")
+        Image.fromarray(lr).save(f"lr/{number}.png")
+    reasons = (
+        "5.png: lies about 3 pixels lower and -2 further right than the HR picture hr/5.png",
+        "6.png: shows another picture than the HR picture hr/6.png",
+        "7.png: is as large as the HR picture hr/7.png, as in RealSR (Version 3)",
+    )
+    trained = train("hr", words=("--lr", "lr", "--hold-out", "0"))
+    evaluated = srx("eval -m bicubic -s 2 --data hr --lr lr --metrics psnr --no-cost")
+    assert (trained.code, evaluated.code) == (0, 1)
+    assert "4 pictures to train on, 1 to validate on" in trained.err
+    for reason in reasons:
+        assert reason in trained.err
+        assert reason in evaluated.err

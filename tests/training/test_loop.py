@@ -35,8 +35,10 @@ FIRST = Stage(
 SECOND = replace(
     FIRST,
     steps=4,
+    accumulate=2,
     losses=(LossTerm(name="l2"),),
     optimizer=Optimizer(learning_rate=1e-3, beta1=0.5, beta2=0.9, clip_norm=0.1),
+    schedule=Schedule(kind="cosine", restarts=(0.5,)),
 )
 RECIPE = TrainRecipe(
     model="none", stages=(FIRST, SECOND), ema_decay=0.9, validate_every=3

@@ -125,6 +125,12 @@ def test_cosine_rises_in_the_warm_up_and_falls_to_its_floor():
     assert factors == pytest.approx([0, 0.5, 1, 0.1 + 0.9 * 0.5, 0.1])
 
 
+def test_cosine_begins_anew_at_each_restart():
+    schedule = Schedule(kind="cosine", floor=0.1, restarts=(0.2, 0.6))
+    factors = [rate_factor(schedule, p) for p in (0, 0.1, 0.2, 0.4, 0.6, 0.8, 1)]
+    assert factors == pytest.approx([1, 0.55, 1, 0.55, 1, 0.55, 0.1])
+
+
 def test_cosine_may_stay_at_its_peak_first():
     schedule = Schedule(kind="cosine", warmup=0.1, hold=0.6, floor=0.2)
     factors = [rate_factor(schedule, p) for p in (0.05, 0.1, 0.35, 0.6, 0.8, 1.0)]

@@ -49,6 +49,21 @@ def test_a_batch_lowers_the_weighted_loss_at_the_rate_of_its_time(step, rate):
     assert network.gain.item() == pytest.approx(3.0 - rate)
 
 
+def test_parts_of_a_batch_change_the_weights_as_the_batch_does():
+    stage = replace(STAGE, batch=4, optimizer=Optimizer(kind="sgd"))
+    batch = torch.rand(4, 3, 2, 2), torch.rand(4, 3, 4, 4), 0.0
+    gains = []
+    for accumulate in (1, 4):
+        network = Gain()
+        step_of(network, replace(stage, accumulate=accumulate))(*batch)
+        gains.append(network.gain.item())
+    assert gains[1] == pytest.approx(gains[0], abs=1e-6) != 3.0
+    with pytest.raises(RecipeError, match="accumulate=3 parts"):
+        make_step(
+            replace(stage, accumulate=3), StepContext(network=Gain(), numerics=CPU)
+        )
+
+
 def test_a_patch_that_the_network_cannot_take_is_told_with_its_stage():
     network = Gain()
     network.multiple_of = 4

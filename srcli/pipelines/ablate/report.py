@@ -5,9 +5,11 @@ A stored result is read here, as it must hold all that is shown of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 
 from srcli.errors import DataError, RecipeError
 from srcli.evaluation.scores import METRICS
@@ -19,12 +21,14 @@ from srcli.pipelines.ablate.results import (
     RESULT,
     AblationResult,
     VariantResult,
+    is_printed,
     judge,
     sets_of,
 )
 from srcli.recipes.ablations import Ablation, changes_text
 from srcli.recipes.fields import convert
 from srcli.report.table import (
+    MACS_NOTE,
     NOTHING,
     Cell,
     Row,
@@ -35,7 +39,7 @@ from srcli.report.table import (
     make_table,
     number,
     plural,
-    short,
+    work_text,
 )
 from srcli.training.budget import parse_budget
 
@@ -146,14 +150,14 @@ def score_tables(result: AblationResult) -> list[Table]:
         make_table(
             quality,
             ("variant",),
-            ("seeds", "PSNR dB", "SSIM", "printed dB"),
+            ("seeds", "PSNR dB", "best dB", "SSIM", "printed dB"),
             title=f"{name}: quality",
             group="set",
         ),
         make_table(
             differences,
             ("variant",),
-            ("to base dB", "printed to base"),
+            ("to base dB", "freedom", "SSIM to base", "printed to base"),
             ("verdict",),
             title=f"{name}: difference to {result.ablation.base}",
             group="set",
@@ -187,12 +191,17 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
     for variant in result.variants:
         name = variant.variant.name
         count = str(len(means[name]))
+        best_weights = []
+        for scores in variant.measured(dataset).values():
+            if "best" in scores:
+                best_weights.append(scores["best"])
         if name not in complete:
             count += f" of {seeds}"
         cells = (
             name,
             count if dataset in result.conditions["sets"] else None,
             _mean_text(means[name], digits),
+            _mean_text(best_weights, digits),
             _mean_text(variant.means(dataset, "ssim"), METRICS["ssim"].digits),
             number(result.ablation.printed(name, dataset), printed_digits),
         )
@@ -200,23 +209,33 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
         yield Row(cells, dataset, bold)
     bicubic = result.bicubic(dataset)
     if bicubic is not None:
-        yield Row(("bicubic", None, number(bicubic, digits), None, None), dataset)
+        yield Row(("bicubic", None, number(bicubic, digits), None, None, None), dataset)
 
 
 def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
     """Yield a row for each variant: its difference to the base, measured and printed."""
-    digits = METRICS["psnr"].digits
     printed_digits = _printed_digits(result, dataset)
     for variant in result.ablation.variants:
         comparison = result.comparison(dataset, variant.name)
         measured = comparison["found"]
-        to_base = None
-        if measured:
-            ends = interval_text(measured["low"], measured["high"], digits)
-            mean = number(measured["mean"], digits, sign=True)
-            to_base = f"{mean} {ends}".strip()
-        printed = number(comparison["printed"], printed_digits, sign=True)
-        yield Row((variant.name, to_base, printed, comparison["verdict"]), dataset)
+        cells = (
+            variant.name,
+            _difference_text(measured, "psnr"),
+            measured and number(measured["freedom"], 1),
+            _difference_text(comparison["ssim"], "ssim"),
+            number(comparison["printed"], printed_digits, sign=True),
+            comparison["verdict"],
+        )
+        yield Row(cells, dataset)
+
+
+def _difference_text(measured: Mapping[str, Any] | None, metric: str) -> str | None:
+    """Return a difference to the base with its interval; None where none was found."""
+    if measured is None:
+        return None
+    digits = METRICS[metric].digits
+    ends = interval_text(measured["low"], measured["high"], digits)
+    return f"{number(measured['mean'], digits, sign=True)} {ends}".strip()
 
 
 def _mean_text(means: Sequence[float], digits: int) -> str | None:
@@ -250,7 +269,7 @@ def cost_table(result: AblationResult) -> Table:
         cost = variant.cost
         if cost:
             parameters.append(f"{cost['parameters']:,}")
-            macs.append(short(cost["macs"]))
+            macs.append(work_text(cost["macs"], cost.get("products")))
             sizes |= dict.fromkeys(cost["memory"])
         else:
             parameters.append(None)
@@ -312,7 +331,7 @@ def conditions(result: AblationResult) -> list[str]:
             f"Budget: {budget} for each variant and seed",
             f"Seeds: {run['seeds']}: each variant has the same batches in the same order",
             f"Trained on: {names}: {run['pictures']} pictures, {run['held_out'] or 'none'} held "
-            "out; the last weights are measured",
+            "out; the last weights are measured, and beside them the best by validation (best dB)",
             f"Measured on: {', '.join(run['sets'])}{missing}; protocol {protocol.name}: "
             f"{protocol.description}",
         ]
@@ -324,8 +343,8 @@ def notes(result: AblationResult) -> Iterator[str]:
     """Yield remarks that the tables must be read with, a sentence or two each."""
     recorded = "with" if result.ablation.memory_gradients else "without"
     yield (
-        "Parameters and MACs are of the deployed form; MACs are the multiply-accumulates of the "
-        "convolutions for an LR picture of 256x256."
+        "Parameters and MACs are of the deployed form, for an LR picture of 256x256. "
+        f"{MACS_NOTE}"
     )
     yield (
         "Memory: the most that PyTorch held on a GPU for one forward pass in fp32 beside weights "
@@ -344,8 +363,16 @@ def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
     yield (
         f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "
         "interval over seeds and pictures (two-way random effects, Student's t), which is not "
-        "corrected for the number of tests."
+        "corrected for the number of tests; freedom: its degrees of freedom (Satterthwaite)."
     )
+    for variant, dataset in product(result.variants, result.conditions["sets"]):
+        means = variant.means(dataset)
+        bicubic = result.bicubic(dataset)
+        if means and bicubic is not None and fmean(means) < bicubic:
+            yield (
+                f"Warning: {variant.variant.name} is below bicubic on {dataset}: trained too "
+                "little, or for other LR pictures; it says nothing of the question."
+            )
     if seeds == 1:
         yield (
             "With one seed the interval is over pictures alone and decides nothing: another "
@@ -359,7 +386,13 @@ def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
             "such an interval misses the truth in about 10 % of cases instead of 5 %. Three or "
             "more are better."
         )
-    if any(variant.published for variant in ablation.variants):
+    if not is_printed(result):
+        yield (
+            "Verdicts: higher or lower than base in PSNR, significant at the 5 % level after "
+            f"Holm's correction over the {plural(result.tests, 'test')} of this report; none "
+            "where base or variant is below bicubic."
+        )
+    else:
         yield (
             "Printed figures are of the paper's full training: verdicts compare the signs of "
             "differences, not the figures. They are on printed differences alone, significant at "

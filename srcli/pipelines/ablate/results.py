@@ -39,8 +39,8 @@ class SeedResult:
     """None where it has not been trained to the end."""
     scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By set: ``pictures``, each with its ``psnr`` and ``ssim``; mean PSNR of their
-    ``bicubic`` interpolation in dB; ``key``, a digest of the protocol and of their
-    places and times."""
+    ``bicubic`` interpolation, and of the ``best`` weights by validation, in dB;
+    ``key``, a digest of the protocol and of their places and times."""
     failure: str = ""
     """Reason why the training or the evaluation failed, if it did."""
 
@@ -52,7 +52,8 @@ class VariantResult:
     variant: Variant
     cost: Mapping[str, Any] | None = None
     """``parameters`` and ``macs`` of the deployed form, multiply-accumulates of the
-    convolutions for an LR picture of 256x256; ``memory``: the peak of one forward pass
+    convolutions for an LR picture of 256x256; ``products``, those of linear layers,
+    matrix products and attention; ``memory``: the peak of one forward pass
     in bytes, by LR ``HEIGHTxWIDTH``, None where there is too little or the device keeps
     no account."""
     cost_failure: str = ""
@@ -89,7 +90,8 @@ class AblationResult:
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
     comparisons: tuple[Mapping[str, Any], ...] = ()
-    """By ``set`` and ``variant``: what was ``found`` (``difference``), the ``printed``
+    """By ``set`` and ``variant``: what was ``found`` (``difference``), the same of
+    ``ssim``, the ``printed``
     difference in dB, None if there is none, the ``verdict``, and ``p`` adjusted for all
     tests of the report, None where there is no test."""
     tests: int = 0
@@ -150,14 +152,14 @@ def stored_names(out: Path) -> list[str]:
 
 
 def difference(
-    result: AblationResult, name: str, dataset: str
+    result: AblationResult, name: str, dataset: str, metric: str = "psnr"
 ) -> dict[str, Any] | None:
-    """Return the paired difference in PSNR, in dB, of a variant to the base on a set.
+    """Return the paired difference in a metric, PSNR in dB, of a variant to the base on a set.
 
-    It is ``mean``, ``low`` and ``high`` end of its 95 % interval and the two-sided
-    ``p`` of no difference, NaN where there are none, and the numbers of ``seeds`` and
-    ``pictures`` that both have. None for the base, and where both share no training and
-    picture.
+    It is ``mean``, ``low`` and ``high`` end of its 95 % interval, the two-sided ``p`` of
+    no difference and the degrees of ``freedom``, NaN where there are none, and the
+    numbers of ``seeds`` and ``pictures`` that both have. None for the base, and where
+    both share no training and picture.
     """
     if name == result.ablation.base:
         return None
@@ -176,13 +178,10 @@ def difference(
     for row, seed in zip(values, seeds, strict=True):
         base = of_base[seed]["pictures"]
         variant = of_variant[seed]["pictures"]
-        row[:] = [variant[name]["psnr"] - base[name]["psnr"] for name in pictures]
-    low, high, p = crossed_interval(values)
+        row[:] = [variant[name][metric] - base[name][metric] for name in pictures]
     return {
         "mean": float(values.mean()),
-        "low": low,
-        "high": high,
-        "p": p,
+        **crossed_interval(values)._asdict(),
         "seeds": len(seeds),
         "pictures": len(pictures),
     }
@@ -216,7 +215,8 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     """Compare all variants with their bases, and adjust the p-values for all tests together.
 
     A test is a printed difference with a sign, of variants with two seeds or more that
-    both are trained well above bicubic. ``results`` are everything that one report
+    both are trained well above bicubic; in ablations that nobody has printed, any
+    difference of such variants that are above bicubic. ``results`` are everything that one report
     shows.
     """
     comparisons = []
@@ -231,8 +231,13 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
         test["p"] = p
         if p < LEVEL:
-            same = (test["found"]["mean"] > 0) == (test["printed"] > 0)
-            test["verdict"] = "same sign" if same else "opposite sign"
+            is_higher = test["found"]["mean"] > 0
+            if not test["printed"]:
+                test["verdict"] = "higher" if is_higher else "lower"
+            elif is_higher == (test["printed"] > 0):
+                test["verdict"] = "same sign"
+            else:
+                test["verdict"] = "opposite sign"
     judged = []
     for result, of_result in zip(results, comparisons, strict=True):
         judged.append(replace(result, comparisons=tuple(of_result), tests=len(tests)))
@@ -256,7 +261,7 @@ def _compare(
         verdict = NOTHING
         if failures and not variant.measured(dataset):
             verdict = "failed"
-    elif not printed:
+    elif not printed and is_printed(result):
         verdict = "none: no sign printed"
     elif measured["seeds"] == 1:  # its interval is over pictures alone
         verdict = "none: one seed"
@@ -264,7 +269,9 @@ def _compare(
         _is_trained(result, result.base, dataset)
         and _is_trained(result, variant, dataset)
     ):
-        verdict = "none: too near bicubic"
+        verdict = "none: below bicubic"
+        if is_printed(result):
+            verdict = "none: too near bicubic"
     else:
         verdict = "undecided"
         p = measured["p"]
@@ -272,20 +279,29 @@ def _compare(
         "set": dataset,
         "variant": name,
         "found": measured,
+        "ssim": measured and difference(result, name, dataset, "ssim"),
         "printed": printed,
         "verdict": verdict,
         "p": p,
     }
 
 
+def is_printed(result: AblationResult) -> bool:
+    """Return whether a paper has figures of an ablation; the user's own have none."""
+    return any(variant.published for variant in result.ablation.variants)
+
+
 def _is_trained(result: AblationResult, variant: VariantResult, dataset: str) -> bool:
     """Return whether a variant is far enough above our bicubic on a set for a verdict.
 
-    That is ``LEAST_GAIN``, and ``PRINTED_SHARE`` of the gain over it that is printed.
+    That is any gain where nothing is printed; else ``LEAST_GAIN``, and
+    ``PRINTED_SHARE`` of the gain over it that is printed.
     """
     bicubic = result.bicubic(dataset)
     assert bicubic is not None  # a difference was found
     gain = fmean(variant.means(dataset)) - bicubic
+    if not is_printed(result):
+        return gain > 0
     printed = result.ablation.printed(variant.variant.name, dataset) or bicubic
     return gain >= max(LEAST_GAIN, PRINTED_SHARE * (printed - bicubic))
 

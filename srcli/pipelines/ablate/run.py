@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from filecmp import cmp
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -506,7 +507,10 @@ def _train(options: TrainOptions, progress: Progress, stop: Stop) -> int | None:
 def _score(
     unit: Unit, training: TrainOptions, dataset: str, progress: Progress
 ) -> JsonDict:
-    """Measure the last weights: the best by validation may be older than the last stage."""
+    """Measure the last weights: the best by validation may be older than the last stage.
+
+    Of the best, where they are others, the mean PSNR stands beside.
+    """
     options = EvalOptions(
         protocol=unit.ablation.protocol,
         metrics=PRINTED_METRICS,
@@ -514,8 +518,12 @@ def _score(
         device=training.device,
     )
     source, key = unit.sets[dataset]
+    folder = RunFolder(training.out)
+    files = [folder.last]
+    if folder.best.is_file() and not cmp(folder.last, folder.best, shallow=False):
+        files.append(folder.best)
     evaluation = evaluate(
-        [str(RunFolder(training.out).last)],
+        [str(file) for file in files],
         [source],
         scales=(training.scale,),
         options=options,
@@ -523,10 +531,15 @@ def _score(
     )
     for failure in evaluation.failures:
         raise DataError(f"every picture must be measured: {failure.reason}")
-    pictures = {score.picture: score.values for score in evaluation.scores}
+    pictures = {}
+    for score in evaluation.scores:
+        if score.model == evaluation.models[0]:
+            pictures[score.picture] = score.values
+    means = evaluation.means()
     return {
         "pictures": pictures,
-        "bicubic": evaluation.means()[0]["bicubic"],
+        "bicubic": means[0]["bicubic"],
+        "best": means[-1]["values"]["psnr"],
         "key": key,
     }
 
@@ -547,5 +560,10 @@ def measure_cost(unit: Unit, device: str) -> JsonDict:
             choose_device(device),
             gradients=ablation.memory_gradients,
         )
-    macs, _ = count_macs(network, *CHALLENGE_SIZE)
-    return {"parameters": count_parameters(network), "macs": macs, "memory": memory}
+    work = count_macs(network, *CHALLENGE_SIZE)
+    return {
+        "parameters": count_parameters(network),
+        "macs": work.convolutions,
+        "products": work.products,
+        "memory": memory,
+    }

@@ -34,6 +34,7 @@ from srcli.models.weights import (
     weights_path,
 )
 from srcli.ports.image import Wrap
+from srcli.recipes.plugins import code_arguments
 
 AUTO = "auto"
 USUAL_MODEL = "g-idrn"
@@ -270,6 +271,8 @@ class UpscaleOptions:
         """
         raster = RasterOptions() if photograph else self.raster
         engine = self.engine
+        code, _ = split_model(self.model)
+        arguments = sorted(code_arguments(self.model).items())
         creation = sorted(raster.creation.items())
         values = {
             "fit": self.fit != UNBOUNDED and self.fit,
@@ -290,6 +293,7 @@ class UpscaleOptions:
             "cog": raster.cog,
             "overviews": raster.overviews and not raster.cog,  # which has some
             "creation": [pair for pair in creation if "THREADS" not in pair[0]],
+            "network": code and (code.rpartition(":")[2], arguments),
             "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,

@@ -83,6 +83,9 @@ def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
     assert scores["bicubic"] == pytest.approx(
         bicubic.means()[0]["values"]["psnr"], abs=1e-3
     )
+    best = [str(tmp_path / "alone/best.safetensors")]
+    means = evaluate(best, [str(faces)], scales=(2,), options=plain).means()
+    assert scores["best"] == means[0]["values"]["psnr"]
     assert ran.missing == 0
     assert read_result(options.out, "tiny/parts") == ran
     plain = json.loads((options.out / "tiny/parts/ablation.json").read_text())

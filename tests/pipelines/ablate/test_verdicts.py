@@ -10,21 +10,24 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from srcli.evaluation.scores import crossed_interval
+from srcli.pipelines.ablate.report import report
 from srcli.pipelines.ablate.results import difference, holm, judge
+from srcli.report.table import markdown
+from tests.pipelines.ablate.conftest import PRINTED
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_one_seed_or_one_picture_is_the_plain_paired_interval(turned):
     values = np.array([[0.1, 0.3, -0.2, 0.25, 0.4]])
     half = 2.776445 * values.std(ddof=1) / math.sqrt(5)
-    *ends, p = crossed_interval(values.T if turned else values)
+    *ends, p, _ = crossed_interval(values.T if turned else values)
     assert ends == pytest.approx((values.mean() - half, values.mean() + half), abs=1e-5)
     assert p == pytest.approx(ttest_1samp(values[0], 0).pvalue)
 
 
 def test_special_cases_of_intervals():
     assert all(map(math.isnan, crossed_interval(np.array([[1.0]]))))
-    assert crossed_interval(np.full((3, 4), 0.5)) == pytest.approx((0.5, 0.5, 0.0))
+    assert crossed_interval(np.full((3, 4), 0.5)) == pytest.approx((0.5, 0.5, 0.0, 1e4))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +49,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(shape, parts, lowest, hig
             + parts[1] * generator.normal(size=(1, pictures))
             + parts[2] * generator.normal(size=shape)
         )
-        low, high, _ = crossed_interval(values)
+        low, high, _, _ = crossed_interval(values)
         hits += low <= 0 <= high
     assert lowest <= hits / 400 <= highest
 
@@ -162,6 +165,21 @@ def test_networks_near_bicubic_are_not_judged(written, gain, judged):
     lowered = above(written, gain)
     assert (verdicts(lowered)["small"] == "same sign") == judged
     assert (verdicts(lowered)["large"] == "none: too near bicubic") != judged
+
+
+def test_ones_own_are_higher_or_lower_and_a_warning_stands_below_bicubic(written):
+    own = above(printing(written, **dict.fromkeys(PRINTED)), 0.3)
+    assert verdicts(own) == {
+        "small": "none: below bicubic",
+        "middle": "base",
+        "large": "lower",
+        "other": "undecided",
+    }
+    text = markdown(report(judge([own])))
+    assert "Warning: small is below bicubic on Set5" in text
+    assert "Warning: large" not in text
+    ssim = judge([own])[0].comparison("Set5", "large")["ssim"]
+    assert (ssim["mean"], ssim["freedom"]) == (0, pytest.approx(1e4))
 
 
 def test_half_of_the_printed_gain_is_needed(written):
