@@ -99,7 +99,9 @@ def find_blanks(
         _stream_of(dataset.files[:1], stream) as file,
     ):
         blocks = claims.TiffBlocks.of(claims.read_page(file, _page(dataset)))
-        if blocks is not None and not blocks.filled().all():
+        if blocks is None or blocks.image_width != dataset.width:  # of an overview
+            return None
+        if not blocks.filled().all():
             return Blanks(blocks.filled(), blocks.height, blocks.width)
     return None
 

@@ -6,12 +6,15 @@ import os
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from threading import Lock
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from srcli.files import open_input
 from srcli.imaging.photograph import check_unchanged, decoding, mark_source
 from srcli.imaging.rasters.held import find_blanks
 from srcli.imaging.rasters.opening import DatasetName, open_raster, reading_errors
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
 
 
 class OpenedRaster(AbstractContextManager["OpenedRaster"]):
@@ -19,21 +22,24 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
 
     GDAL has one handle, on which threads take turns by ``lock``. A file on disk is open
     as a stream as well: its directory is read from there, and changes are seen there.
+    A ``dataset`` that a caller has opened stays open at the end.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dataset: DatasetReader | None = None) -> None:
         self.path = path
         self.lock = Lock()
         self._stream: IO[bytes] | None = None
         with ExitStack() as files:
-            if not isinstance(path, DatasetName):
+            if dataset is None and not isinstance(path, DatasetName):
                 # the system's error for a missing or forbidden file is clearer than GDAL's
                 with decoding(path):
                     self._stream = files.enter_context(open_input(path))
             self.mark = mark_source(path, self._stream)
             """What is recorded of it in outputs; see ``mark_source``."""
-            self.dataset = open_raster(path, stream=self._stream)
-            files.callback(self.dataset.close)
+            if dataset is None:
+                dataset = open_raster(path, stream=self._stream)
+                files.callback(dataset.close)
+            self.dataset = dataset
             self.blanks = find_blanks(self.dataset, self._stream)
             self._files = files.pop_all()
 

@@ -30,6 +30,8 @@ from srcli.ports.progress import Task
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -252,12 +254,16 @@ def upscale_raster(
     reporter: Reporter,
     do: DoSteps,
     slots: int = 1,
+    dataset: DatasetReader | None = None,
 ) -> None:
-    """Upscale a raster and report it, a failure too; ``slots`` steps are done at once."""
+    """Upscale a raster and report it, a failure too; ``slots`` steps are done at once.
+
+    ``dataset`` is read instead of the item's source, where that is open already.
+    """
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
-        with OpenedRaster(item.source) as opened:
+        with OpenedRaster(item.source, dataset) as opened:
             plan = plan_raster(item, options, opened)
             tiles = _make(plan, opened, reporter, do, slots)
         reporter.add(
