@@ -35,10 +35,14 @@ def open_streams(
     ``-`` among them becomes a temporary file; a picture for standard output goes there
     at the end.
     """
-    if STREAM not in (*inputs, output):
-        yield inputs, output, str
-        return
     from srcli.pipelines.upscale.inputs import name_in_folder
+    from srcli.pipelines.upscale.remote import find_remote
+
+    if STREAM not in (*inputs, output):
+        remote = find_remote(output, options)
+        with _naming(remote.shown if remote else str) as named:
+            yield inputs, output, named
+        return
 
     _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
@@ -57,11 +61,8 @@ def open_streams(
         def named(text: str) -> str:
             return text.replace(str(folder) + os.sep, "")
 
-        try:
+        with _naming(named):
             yield [source], target, named
-        except SrxError as error:
-            error.args = (named(str(error)),)
-            raise
         if output == STREAM and target.exists():
             if {*folder.iterdir()} - {source, target}:
                 echo(
@@ -70,6 +71,16 @@ def open_streams(
                     err=True,
                 )
             _send(target)
+
+
+@contextmanager
+def _naming(named: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """Give files the names that the user knows, in an error that ends the block as well."""
+    try:
+        yield named
+    except SrxError as error:
+        error.args = (named(str(error)),)
+        raise
 
 
 def _check_streams(

@@ -60,6 +60,7 @@ Examples:
   srx upscale tiles/ out/ -s 2 --mosaic         map tiles z/x/y, or sheets
   srx upscale 'NETCDF:"a.nc":band' /vsizip/a.zip/b.tif out/
   srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
+  srx upscale ortho.tif s3://BUCKET/larger.tif --allow-remote
 
 Running again does what is missing; a raster resumes where it stopped. An output that srx has made
 with another model, scale or options, or from an input that has changed since, is made again (not
@@ -246,7 +247,7 @@ is never replaced without --overwrite.
 @flag("--cog", help="Write a cloud-optimised GeoTIFF.")
 @flag("--no-resume", help="Start over instead of continuing an interrupted run.")
 @flag(
-    "--allow-remote", help="Read from the network: URLs, and mosaics with remote parts."
+    "--allow-remote", help="Use the network: URLs and remote mosaics in, buckets out."
 )
 @heading("Device and speed")
 @option(
@@ -310,7 +311,7 @@ def command(
     OUT, the last argument, is a folder, or a file name when there is one picture. For
     one picture, - is standard input or output.
     """
-    from srcli.imaging.rasters.opening import as_input, network_access
+    from srcli.imaging.rasters.opening import as_input, is_remote, network_access
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
@@ -321,7 +322,8 @@ def command(
         [as_input(word) for word in paths], output, named["overwrite"]
     )
     named["into_folder"] = (output or paths[-1]).endswith(("/", os.sep))
-    target = Path(target)  # no name of GDAL's
+    if not is_remote(str(target)):
+        target = Path(target)  # no name of GDAL's
     runner, named["device"] = choose_executor(named["device"], executor)
     to_stdout = target == STREAM
     if to_stdout:  # all else that is printed goes to standard error
@@ -368,8 +370,10 @@ def split_paths(
 
     A file that exists is refused where it may be meant as an input.
     """
+    from srcli.imaging.rasters.opening import as_input
+
     inputs = list(paths)
-    target = Path(output) if output is not None else inputs.pop()
+    target = inputs.pop() if output is None else as_input(output)
     if not inputs:
         raise UsageError(f"no output given; say where to: srx upscale {target} OUT")
     if not os.path.isfile(target) or target == STREAM:  # noqa: PTH113 - pathlib may raise

@@ -240,7 +240,11 @@ def read_provenance(path: Path) -> Provenance | None:
             metadata = read_header(path, stream).metadata
     except PictureError:
         return None
-    software = metadata.software or exif.software(metadata.exif)
+    return parse_provenance(metadata.software or exif.software(metadata.exif))
+
+
+def parse_provenance(software: str) -> Provenance | None:
+    """Return the provenance in the last entry of a Software text; None if it is not srx's."""
     last_entry = software.strip().rpartition(f"; {NAME} ")[2]
     match = _SOFTWARE.fullmatch(last_entry.removeprefix(f"{NAME} "))
     if match is None:

@@ -302,13 +302,6 @@ def test_a_remote_mosaic_copies_no_local_bytes(tmp_path, upscale, web):
     assert names_in("out") == ["m.tif"]
 
 
-def test_results_are_not_written_to_buckets(tmp_path, upscale):
-    tiff("b.tif")
-    result = upscale("b.tif", "s3://bucket/out.tif")
-    assert (result.code, [*tmp_path.iterdir()]) == (2, [tmp_path / "b.tif"])
-    assert "results are written to disk" in result.err
-
-
 @pytest.mark.parametrize("options", [[], ["--bidx 1"]])
 @pytest.mark.parametrize("name", ["a.hdf", 'HDF4_SDS:"a.hdf":0'])
 def test_a_missing_driver_is_named(upscale, monkeypatch, name, options):

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
@@ -57,6 +57,7 @@ from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.remote import RemoteFolder
 
 _NOT_WRITTEN = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREAD | NAMED_ONLY | {
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
@@ -314,7 +315,12 @@ def find_due(
     due: list[Item] = []
     finished: list[Item] = []
     again: defaultdict[str, list[Item]] = defaultdict(list)
-    look = partial(_compare, options=options, provenance=options.made_by())
+    look = partial(
+        _compare,
+        options=options,
+        provenance=options.made_by(),
+        remote=reporter.remote,
+    )
     # what has ended a worker is looked at alone
     threads = 1 if history().suspects else _THREADS
     with read_ahead(look, items, ahead=2 * threads, workers=threads) as looked:
@@ -354,7 +360,10 @@ def find_due(
 
 
 def _compare(
-    item: Item, options: UpscaleOptions, provenance: Provenance
+    item: Item,
+    options: UpscaleOptions,
+    provenance: Provenance,
+    remote: RemoteFolder | None = None,
 ) -> tuple[str, str]:
     """Compare what an output records with what is asked for.
 
@@ -363,6 +372,12 @@ def _compare(
         ``due``, ``finished`` or ``kept``: it is to stay; ``another``: it is, or may be,
         of another input, whose extension may differ.
     """
+    if remote is not None and not options.overwrite:
+        exists, record = remote.record(item.target)
+        if record is not None:
+            return _judge_by_record(item, record, options, provenance)
+        if exists:
+            return "kept", "nothing in it says that srx has made it"
     try:
         state = os.stat(item.target)  # noqa: PTH116 - there may be very many
     except (OSError, ValueError) as error:
@@ -380,6 +395,30 @@ def _compare(
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
         return _judge_by_size(item, options, is_newer=newer >= step)
+    age = _Age(newer > 0, newer >= step)
+    return _judge_by_record(item, record, options, provenance, age)
+
+
+class _Age(NamedTuple):
+    """How old an output is."""
+
+    may_be_older: bool
+    """Its input may have changed since."""
+    is_older: bool
+    """Its input has changed since."""
+
+
+_UNKNOWN_AGE = _Age(may_be_older=True, is_older=False)
+
+
+def _judge_by_record(
+    item: Item,
+    record: Provenance,
+    options: UpscaleOptions,
+    provenance: Provenance,
+    age: _Age = _UNKNOWN_AGE,
+) -> tuple[str, str]:
+    """Judge an output by what it records; see ``_compare``."""
     differs = False
     if record.source:
         extension, path, content = record.source.split(" ")
@@ -388,12 +427,13 @@ def _compare(
         differs = is_moved
         if content and content_now:
             differs = content != content_now
-        if differs and (is_moved or newer <= 0):  # what has changed is newer
+        # what has changed is newer
+        if differs and (is_moved or not age.may_be_older):
             verdict = "kept" if extension == extension_now else "another"
             return verdict, f"was made from another picture than {item.source}"
     if reason := _made_otherwise(item, record, options, provenance):
         return "due", reason
-    if differs or newer >= step:
+    if differs or age.is_older:
         return "due", "the input has changed since"
     return "finished", ""
 
