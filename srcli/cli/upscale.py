@@ -231,6 +231,12 @@ is never replaced without --overwrite.
     nargs=4,
     help="The same by its upper left and lower right corner.",
 )
+@option(
+    "-cutline",
+    "--cutline",
+    type=FILE,
+    help="Upscale what lies inside the polygons of this GeoJSON, GPKG or SHP.",
+)
 @flag(
     "--mosaic", help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster."
 )
@@ -393,6 +399,7 @@ def split_paths(
 
 def read_settings(named: Mapping[str, Any]) -> UpscaleOptions:
     """Return the options of a command line, most of which have the names of fields."""
+    from srcli.imaging.rasters.cutline import read_polygons
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.device import EngineOptions
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
@@ -406,7 +413,9 @@ def read_settings(named: Mapping[str, Any]) -> UpscaleOptions:
     _refuse_several(
         named, "say how large results are", "--scale", "--size", "--long-edge"
     )
-    _refuse_several(named, "name a window", "--srcwin", "--bounds", "-projwin")
+    _refuse_several(
+        named, "name a window", "--srcwin", "--bounds", "-projwin", "--cutline"
+    )
     output_format = named["format"].lower().lstrip(".")
     scale = Fraction(named["scale"] or 0).limit_denominator(1000)
     size = named["size"]
@@ -424,6 +433,7 @@ def read_settings(named: Mapping[str, Any]) -> UpscaleOptions:
         bands=sum(named["bands"], ()) or None,
         bounds=bounds,
         creation=dict(named["creation"]),
+        cutline=named["cutline"] and read_polygons(named["cutline"]),
         cog=named["cog"] or output_format == "cog",
         resume=not named["no_resume"],
     )

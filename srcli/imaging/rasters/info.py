@@ -19,6 +19,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
 from srcli.imaging.boxes import read_jp2_colours
 from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.opening import (
     DatasetName,
@@ -110,6 +111,8 @@ class RasterInfo:
     alpha alone."""
     filled: float = 1.0
     """Share of its blocks that a sparse file holds."""
+    cutline: Cutline | None = None
+    """Polygons outside of which the output is empty."""
     has_overviews: bool = False
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""

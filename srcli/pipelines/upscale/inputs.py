@@ -503,8 +503,12 @@ def _judge_by_size(
 def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
     """Return the (height, width) of the output of a raster."""
     asked = options.raster
+    info = read_info(item.source)
+    cutline = None
+    if asked.cutline is not None:
+        cutline = asked.cutline.on(info.path, info.place)
     window, _ = choose_window(
-        read_info(item.source), srcwin=asked.srcwin, bounds=asked.bounds
+        info, srcwin=asked.srcwin, bounds=asked.bounds, cutline=cutline
     )
     return window.height * options.scale, window.width * options.scale
 

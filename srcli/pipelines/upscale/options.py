@@ -17,6 +17,7 @@ import srcli
 from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.photograph import FORMATS, Provenance, format_of_suffix
 from srcli.imaging.rasters.classes import ClassMode
+from srcli.imaging.rasters.cutline import Polygons
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.transparency import AlphaMode
 from srcli.imaging.resize import UNBOUNDED, Box, times
@@ -67,6 +68,8 @@ class RasterOptions(OutputOptions):
     """Window to upscale: column, row, width, height in input pixels."""
     bounds: tuple[float, float, float, float] | None = None
     """Window to upscale: left, bottom, right, top in the file's coordinates."""
+    cutline: Polygons | None = None
+    """Polygons: only what lies inside is upscaled, the window is the one around them."""
     resume: bool = True
     """Continue an interrupted run."""
 
@@ -82,6 +85,7 @@ class RasterOptions(OutputOptions):
             "--nodata": self.nodata != "file",
             "--srcwin": self.srcwin is not None,
             "--bounds": self.bounds is not None,
+            "--cutline": self.cutline is not None,
             "--co": bool(self.creation),
             "--overviews": self.overviews,
             "--cog": self.cog,
@@ -230,6 +234,7 @@ class UpscaleOptions:
             "alpha": raster.alpha != "auto" and raster.alpha,
             "nodata": raster.nodata != "file" and str(raster.nodata),
             "window": raster.srcwin or raster.bounds,
+            "cutline": raster.cutline and raster.cutline.checksum,
             "cog": raster.cog,
             "overviews": raster.overviews and not raster.cog,  # which has some
             "creation": [pair for pair in creation if "THREADS" not in pair[0]],
