@@ -85,12 +85,6 @@ def test_what_lies_inside_is_that_of_the_window(srx, cut):
         np.testing.assert_array_equal(result.read(), expected)
 
 
-def test_a_picture_gets_transparency(cut):
-    path = write_by_gdal("a.tif", noise((40, 30, 3)), photometric="RGB", **PLACE)
-    with cut(path, target="out.png") as result:
-        np.testing.assert_array_equal(result.read(4) == 0, outside(result))
-
-
 def test_the_coordinate_system_may_be_named(cut):
     path = write_by_gdal("a.tif", noise((40, 30)), **PLACE)
     named = write_geojson("named.json", TRIANGLE, "urn:ogc:def:crs:EPSG::32632")

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
@@ -395,20 +395,7 @@ def _compare(
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
         return _judge_by_size(item, options, is_newer=newer >= step)
-    age = _Age(newer > 0, newer >= step)
-    return _judge_by_record(item, record, options, provenance, age)
-
-
-class _Age(NamedTuple):
-    """How old an output is."""
-
-    may_be_older: bool
-    """Its input may have changed since."""
-    is_older: bool
-    """Its input has changed since."""
-
-
-_UNKNOWN_AGE = _Age(may_be_older=True, is_older=False)
+    return _judge_by_record(item, record, options, provenance, newer, step)
 
 
 def _judge_by_record(
@@ -416,9 +403,14 @@ def _judge_by_record(
     record: Provenance,
     options: UpscaleOptions,
     provenance: Provenance,
-    age: _Age = _UNKNOWN_AGE,
+    newer: int = 1,
+    step: int = 2,
 ) -> tuple[str, str]:
-    """Judge an output by what it records; see ``_compare``."""
+    """Judge an output by what it records; see ``_compare``.
+
+    Its input is ``newer`` by nanoseconds, which file systems store in multiples of
+    ``step``; by less than one where the times are not known.
+    """
     differs = False
     if record.source:
         extension, path, content = record.source.split(" ")
@@ -428,12 +420,12 @@ def _judge_by_record(
         if content and content_now:
             differs = content != content_now
         # what has changed is newer
-        if differs and (is_moved or not age.may_be_older):
+        if differs and (is_moved or newer <= 0):
             verdict = "kept" if extension == extension_now else "another"
             return verdict, f"was made from another picture than {item.source}"
     if reason := _made_otherwise(item, record, options, provenance):
         return "due", reason
-    if differs or age.is_older:
+    if differs or newer >= step:
         return "due", "the input has changed since"
     return "finished", ""
 

@@ -169,11 +169,7 @@ def _like(data: Any, values: NDArray[Any], transform: Affine) -> Any:  # noqa: A
     result = type(data)(
         values, dims=data.dims, coords=coordinates, name=data.name, attrs=attributes
     )
-    result.encoding = {
-        name: value
-        for name, value in data.encoding.items()
-        if "chunk" not in name and name not in ("source", "original_shape")
-    }
+    result.encoding = dict(data.encoding)
     if x_dim in data.coords and y_dim in data.coords:
         across = transform.c + transform.a * (np.arange(values.shape[-1]) + 0.5)
         down = transform.f + transform.e * (np.arange(values.shape[-2]) + 0.5)
