@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from PIL import Image
 
@@ -19,6 +20,7 @@ from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
 from srcli.pipelines.export import export_model
 from srcli.pipelines.upscale.array import upscale
+from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 from tests.fixtures.pictures import read_pixels
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -153,6 +155,20 @@ def test_an_exported_file_makes_the_picture_of_srx_by_onnxruntime_alone(
     assert pixels.shape == expected.shape
     assert np.abs(pixels - expected).max() <= 1
     assert (pixels != expected).mean() < 0.01
+
+
+def test_chunks_of_an_array_fit_each_other(run, tmp_path, astronaut, capsys):
+    source = write_by_gdal(tmp_path / "a.tif", astronaut[:32, :48], **PLACE)
+    out = tmp_path / "out.tif"
+    run("chunked_array.py", source, out, "--chunk", 32)
+    assert capsys.readouterr().out == f"{out}: 96x64, 2 chunks\n"
+    expected = upscale(astronaut[:32, :48], "ddsr", 2).astype(int)
+    difference = np.abs(read_by_gdal(out) - expected)
+    assert difference.max() <= 2
+    assert (difference > 1).mean() < 0.001
+    with rasterio.open(source) as before, rasterio.open(out) as after:
+        assert after.bounds == before.bounds
+        assert after.crs == before.crs
 
 
 def test_the_notebook_upscales_measures_and_compares(

@@ -16,6 +16,7 @@ _ADVICE = {
     "-outsize": "-s 2 says how many times larger, --size and --long-edge (photographs) how large",
     "-ts": "-s 2 says how many times larger",
     "-tr": "-s 2 halves the pixels' size; gdalwarp -tr makes another of the result",
+    "-crop_to_cutline": "--cutline FILE crops as well",
     "-tap": "the corners stay; gdalwarp -tap moves them",
     "-scale": "-s 2 says how many times larger; values keep their range (--range LO,HI names it)",
     "-unscale": "values keep their offset and scale, as tags; gdal_translate -unscale applies them",

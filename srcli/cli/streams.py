@@ -35,10 +35,14 @@ def open_streams(
     ``-`` among them becomes a temporary file, whose folder the function takes out of a
     text; a picture for standard output is copied there at the end.
     """
-    if STREAM not in (*inputs, output):
-        yield inputs, output, str
-        return
     from srcli.pipelines.upscale.inputs import pair_in_folder
+    from srcli.pipelines.upscale.remote import find_remote
+
+    if STREAM not in (*inputs, output):
+        remote = find_remote(output, options)
+        with _shortening(remote.shown if remote else str) as shorten:
+            yield inputs, output, shorten
+        return
 
     _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
@@ -57,11 +61,8 @@ def open_streams(
         def shorten(text: str) -> str:
             return text.replace(str(folder) + os.sep, "")
 
-        try:
+        with _shortening(shorten):
             yield [source], target, shorten
-        except SrxError as error:
-            error.args = (shorten(str(error)),)
-            raise
         if output == STREAM and target.exists():
             if {*folder.iterdir()} - {source, target}:
                 echo(
@@ -70,6 +71,16 @@ def open_streams(
                     err=True,
                 )
             _copy_to_stdout(target)
+
+
+@contextmanager
+def _shortening(shorten: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
+    """Give files the names that the user knows, in an error that ends the block as well."""
+    try:
+        yield shorten
+    except SrxError as error:
+        error.args = (shorten(str(error)),)
+        raise
 
 
 def _check_streams(

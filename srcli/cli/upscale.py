@@ -66,6 +66,7 @@ Examples:
   srx upscale tiles/ out/ -s 2 --mosaic         map tiles z/x/y, or sheets
   srx upscale 'NETCDF:"a.nc":band' /vsizip/a.zip/b.tif out/
   srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
+  srx upscale ortho.tif s3://BUCKET/larger.tif --allow-remote
 
 Running again does what is missing; a raster resumes where it stopped. An output that srx has made
 with another model, scale or options, or from an input that has changed since, is made again (not
@@ -262,6 +263,12 @@ is never replaced without --overwrite.
     nargs=4,
     help="The same by its upper left and lower right corner.",
 )
+@option(
+    "-cutline",
+    "--cutline",
+    type=FILE,
+    help="Upscale what lies inside the polygons of this GeoJSON, GPKG or SHP.",
+)
 @flag(
     "--mosaic", help="Upscale a folder of map tiles (z/x/y, or sheets) as one raster."
 )
@@ -278,7 +285,7 @@ is never replaced without --overwrite.
 @flag("--cog", help="Write a cloud-optimised GeoTIFF.")
 @flag("--no-resume", help="Start over instead of continuing an interrupted run.")
 @flag(
-    "--allow-remote", help="Read from the network: URLs, and mosaics with remote parts."
+    "--allow-remote", help="Use the network: URLs and remote mosaics in, buckets out."
 )
 @heading("Device and speed")
 @option(
@@ -343,7 +350,7 @@ def command(
     OUT, the last argument, is a folder, or a file name when there is one picture. For
     one picture, - is standard input or output.
     """
-    from srcli.imaging.rasters.dataset_names import as_input
+    from srcli.imaging.rasters.dataset_names import as_input, is_remote
     from srcli.imaging.rasters.opening import network_access
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
@@ -356,7 +363,8 @@ def command(
         [as_input(word) for word in paths], output, option_values["overwrite"]
     )
     option_values["into_folder"] = (output or paths[-1]).endswith(("/", os.sep))
-    target = Path(target)  # no name of GDAL's
+    if not is_remote(str(target)):
+        target = Path(target)  # no name of GDAL's
     runner, option_values["device"] = choose_executor(option_values["device"], executor)
     to_stdout = target == STREAM
     open_files: Callable[..., Any] = open_streams
@@ -412,8 +420,10 @@ def split_paths(
 
     A file that exists is refused where it may be meant as an input.
     """
+    from srcli.imaging.rasters.dataset_names import as_input
+
     inputs = list(paths)
-    target = Path(output) if output is not None else inputs.pop()
+    target = inputs.pop() if output is None else as_input(output)
     if not inputs:
         raise UsageError(f"no output given; say where to: srx upscale {target} OUT")
     if not os.path.isfile(target) or target == STREAM:  # noqa: PTH113 - pathlib may raise
@@ -433,6 +443,7 @@ def split_paths(
 
 def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
     """Make ``UpscaleOptions`` of click's values, most of which have the names of fields."""
+    from srcli.imaging.rasters.cutline import read_polygons
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.device import EngineOptions
     from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
@@ -446,7 +457,9 @@ def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
     _refuse_together(
         option_values, "say how large results are", "--scale", "--size", "--long-edge"
     )
-    _refuse_together(option_values, "name a window", "--srcwin", "--bounds", "-projwin")
+    _refuse_together(
+        option_values, "name a window", "--srcwin", "--bounds", "-projwin", "--cutline"
+    )
     output_format = option_values["format"].lower().lstrip(".")
     scale = Fraction(option_values["scale"] or 0).limit_denominator(1000)
     size = option_values["size"]
@@ -464,6 +477,7 @@ def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
         bands=sum(option_values["bands"], ()) or None,
         bounds=bounds,
         creation=dict(option_values["creation"]),
+        cutline=option_values["cutline"] and read_polygons(option_values["cutline"]),
         cog=option_values["cog"] or output_format == "cog",
         resume=not option_values["no_resume"],
     )

@@ -20,6 +20,7 @@ from srcli.files import open_input
 from srcli.imaging.isobmff import read_jp2_colours
 from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.opening import (
     OpenedRaster,
@@ -108,6 +109,8 @@ class RasterInfo:
     alpha alone."""
     block_share: float = 1.0
     """Share of its blocks that a sparse file holds."""
+    cutline: Cutline | None = None
+    """Polygons outside of which the output is empty."""
     has_overviews: bool = False
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""

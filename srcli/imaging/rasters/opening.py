@@ -399,21 +399,24 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
 
     GDAL has one handle, on which threads take turns by ``lock``. A file on disk is open
     as a stream as well: its directory is read from there, and changes are seen there.
+    A ``dataset`` that a caller has opened stays open at the end.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, dataset: DatasetReader | None = None) -> None:
         self.path = path
         self.lock = Lock()
         self._stream: IO[bytes] | None = None
         with ExitStack() as files:
-            if not isinstance(path, DatasetName):
+            if dataset is None and not isinstance(path, DatasetName):
                 # the system's error for a missing or forbidden file is clearer than GDAL's
                 with decoding_errors(path):
                     self._stream = files.enter_context(open_input(path))
             self.input_id = input_id(path, self._stream)
             """What is recorded of it in outputs; see ``input_id``."""
-            self.dataset = open_raster(path, stream=self._stream)
-            files.callback(self.dataset.close)
+            if dataset is None:
+                dataset = open_raster(path, stream=self._stream)
+                files.callback(dataset.close)
+            self.dataset = dataset
             self.sparse_blocks = find_sparse_blocks(self.dataset, self._stream)
             self._files = files.pop_all()
 

@@ -216,9 +216,7 @@ def _provenance_tags(
         for key, text in info.tags.get("", {}).items()
         if not key.startswith("SRX_")
     }
-    earlier = ""
-    for key in reversed(_SOFTWARE.values()):
-        earlier = tags.get(key, earlier)
+    earlier = software_of(tags)
     tags[_SOFTWARE[options.format]] = options.provenance.software(earlier)
     # GDAL puts them beside a JPEG, into a file that only a place on the map needs as
     # well
@@ -228,6 +226,14 @@ def _provenance_tags(
         numbers = [str(out.band_order.index(index) + 1) for index in layout.classes]
         tags["SRX_NEAREST_BANDS"] = ",".join(numbers)
     return tags
+
+
+def software_of(tags: Mapping[str, str]) -> str:
+    """Return the Software entry among GDAL's tags of a file; empty without one."""
+    software = ""
+    for key in reversed(_SOFTWARE.values()):
+        software = tags.get(key, software)
+    return software
 
 
 def _profile_fits(out: OutputProfile, profile: str) -> bool:

@@ -100,6 +100,12 @@ class PartWriter:
             if rows is not None:
                 repeated[:, :, source.smooth] = rows
             rows = repeated
+        outside = source.outside(window, self._scale)
+        if outside is not None:
+            outside = outside[span.start % self._scale :][: len(span)]
+            has_alpha = decoded.alpha is not None
+            rows[outside] = self._empty_number(hides_colours=has_alpha)
+            opacity = opacity * ~outside
         return rows, opacity
 
     def _repeat(self, layer: Array, span: range) -> Array:
@@ -162,18 +168,26 @@ class PartWriter:
         hidden &= (decoded.alpha == 0)[:, :, None]
         return np.asarray(self._repeat(hidden, span) & (opacity > 0)[:, :, None])
 
+    def _empty_number(self, *, hides_colours: bool = False) -> float:
+        """Return what stands for no data in all bands; 0 where an alpha hides it."""
+        nodata = self._source.layout.nodata
+        if nodata is not None:
+            return nodata
+        if self._source.dtype.kind == "f" and not hides_colours:
+            return np.nan
+        return 0
+
     def _empty_value(self, decoded: DecodedWindow, span: range) -> Array | float:
         """Return what stands for no data: one value, or one for each pixel of the output.
 
         Infinite values stay what they are, and under an alpha of 0 floats stay finite.
         """
-        nodata = self._source.layout.nodata
+        empty = self._empty_number()
         if self._source.dtype.kind != "f":
-            return nodata or 0
-        empty = np.nan if nodata is None else nodata
+            return empty
         pixels = decoded.pixels[:, :, self._source.smooth]
         infinite = np.isinf(pixels)
-        has_hidden = nodata is None and decoded.alpha is not None
+        has_hidden = self._source.layout.nodata is None and decoded.alpha is not None
         if not (has_hidden or infinite.any()):
             return empty
         values = np.full_like(pixels, empty)

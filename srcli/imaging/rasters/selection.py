@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
@@ -323,8 +324,9 @@ def choose_window(
     *,
     srcwin: Sequence[int] | None = None,
     bounds: Sequence[float] | None = None,
+    cutline: Cutline | None = None,
 ) -> tuple[Window, tuple[str, ...]]:
-    """Turn --srcwin or --bounds into a window of a file and notes; the entire file without both.
+    """Turn --srcwin, --bounds or --cutline into a window of a file and notes; None is all of it.
 
     ``srcwin`` is (column, row, width, height) in pixels from the upper left corner,
     ``bounds`` (left, bottom, right, top) in the file's coordinate system: all pixels
@@ -337,6 +339,9 @@ def choose_window(
     if bounds is not None:
         option = "--bounds"
         requested = _enclosing(info, bounds, notes)
+    elif cutline is not None:
+        option = "--cutline"
+        requested = cutline.window()
     elif srcwin is not None:
         column, row, width, height = srcwin
         if min(width, height) < 1:

@@ -79,7 +79,9 @@ def find_sparse_blocks(
             _open_file(dataset, stream) as file,
         ):
             blocks = size_checks.TiffBlocks.from_tags(_read_tags(dataset, file))
-            if blocks is not None and not blocks.present.all():
+            if blocks is None or blocks.image_width != dataset.width:  # of an overview
+                return None
+            if not blocks.present.all():
                 return blocks
     return None
 

@@ -72,6 +72,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         elif info.mask == "dataset":
             self._mask_bands = [layout.bands[0]]
         is_marked = self.masked or layout.alpha is not None or self.dtype.kind == "f"
+        is_marked = is_marked or info.cutline is not None
         self.has_holes = is_marked or any(self._nodata)
         """Pixels may be invalid."""
         self.smooth: list[int] | slice = slice(None)
@@ -108,6 +109,15 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if not (self._left_out_is_empty or stays_zero):
             return False
         return sparse_blocks.are_left_out(self._in_file(window))
+
+    def outside(
+        self, window: Window, scale: int = 1, *, touched: bool = False
+    ) -> Bools | None:
+        """Tell which pixels lie outside the cutline; see ``Cutline``. None without one."""
+        cutline = self.info.cutline
+        if cutline is None:
+            return None
+        return cutline.outside(self._in_file(window), scale, touched=touched)
 
     def _in_file(self, window: Window) -> Window:
         """Return a window as it is counted from the upper left corner of the file."""
@@ -174,9 +184,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     def read(self, window: Window) -> Array | None:
         """Return what the network sees of a window, (h, w, channels), holes filled from its pixels.
 
-        None if no pixel is valid in any band, or it is blank.
+        None if no pixel is valid in any band, it is blank, or outside the cutline.
         """
-        if self.is_left_out(window):
+        outside = self.outside(window, touched=True)
+        if self.is_left_out(window) or (outside is not None and outside.all()):
             return None
         decoded = self.decode(window)
         pixels = decoded.pixels[:, :, self.smooth]

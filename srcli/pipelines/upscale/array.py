@@ -1,15 +1,11 @@
-"""``srcli.upscale``: upscale one picture in memory: a numpy array, a PIL image, or a file."""
+"""``srcli.upscale``: one picture or raster: an array, a PIL image, a file, an open dataset."""
 
 from __future__ import annotations
 
-import logging
 import os
-import sys
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
 
@@ -21,13 +17,20 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.photograph import Photograph
-from srcli.imaging.pillow import decode_pixels, quiet_pillow, to_image
+from srcli.imaging.pillow import decode_pixels, to_image
 from srcli.imaging.reading import read_photograph
 from srcli.inference.building import cached_pool, choose_tiling, run_one
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
+from srcli.pipelines.upscale.fractions import FractionTask, ShowProgress
+from srcli.pipelines.upscale.open_rasters import (
+    raster_as_image,
+    upscale_data_array,
+    upscale_dataset,
+    with_window,
+)
 from srcli.pipelines.upscale.options import (
     AUTO,
     BEST,
@@ -36,13 +39,9 @@ from srcli.pipelines.upscale.options import (
 )
 from srcli.pipelines.upscale.photographs import choose_model, open_photograph
 from srcli.pipelines.upscale.preparing import prepare
-from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
-from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap
-from srcli.ports.progress import Progress, Task
 
-log = logging.getLogger(__name__)
-ShowProgress = bool | Callable[[float], object]
 Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
 
 
@@ -52,6 +51,8 @@ def upscale(picture: Picture, *args: Any, **options: Any) -> Picture: ...
 def upscale(
     picture: str | os.PathLike[str], *args: Any, **options: Any
 ) -> Image.Image: ...
+@overload
+def upscale(picture: Any, *args: Any, **options: Any) -> Any: ...  # noqa: ANN401
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Any,
     model: str | os.PathLike[str] = "g-idrn",
@@ -69,8 +70,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     precision: Precision = "auto",
     value_range: int | None = None,
     progress: bool | Callable[[float], object] = False,
+    window: Any = None,
 ) -> Any:
-    """Upscale a picture.
+    """Upscale a picture or a raster.
 
     The first call with a model loads it, which takes a second; the last two stay in
     memory until their files change.
@@ -84,7 +86,13 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             has no mode for the result); CMYK and others become RGB. Or the path of a
             picture in any format that ``srx upscale`` reads: a photograph is turned
             upright by its EXIF orientation, a raster (GeoTIFF and others) is enlarged
-            as by the command, with nodata, masks and classes.
+            as by the command, with nodata, masks and classes. Or a raster that is
+            open: a dataset of rasterio (``rasterio.open(path)``, ``WarpedVRT``), or a
+            DataArray of xarray with rioxarray (extra ``srcli[xarray]``) and the
+            dimensions (y, x) or (band, y, x); int8 to int32, uint8 to uint32, float32
+            and float64 in any range, enlarged as ``srx upscale`` enlarges a file of
+            them. No band of a DataArray is alpha; words as its band coordinate, or as
+            ``long_name``, tell red, green and blue. Dask arrays are computed.
         model: A name of ``srx models``, a weights file, or ``auto``: by what the
             picture needs; ``best`` is that with Real-ESRGAN's networks.
         scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks
@@ -113,12 +121,19 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         progress: A function that is called with the fraction that is done, up to 1.0,
             after every tile, and whose errors end the call; True draws a bar on
             standard error.
+        window: A ``rasterio.windows.Window`` of whole pixels: only this part of a
+            dataset, or of the file of a path, is read and enlarged.
 
     Returns:
         The same kind, number of dimensions and dtype, both sides ``scale`` times as
-        long; a path gives a PIL image. PIL images keep the ``dpi`` of ``picture`` in
-        their ``info``, and the ``icc_profile`` if that fits the colours of the result
-        (gray, RGB); EXIF and everything else is dropped.
+        long. A path gives a PIL image. A dataset gives a dataset that is open for
+        reading and lies in memory: ``read()`` gives (C, H, W), and ``profile``,
+        ``transform``, ``nodata``, masks and tags are those of the file that ``srx
+        upscale`` would write; closing it frees the memory. A DataArray gives a
+        DataArray whose coordinates, transform and attributes fit its pixels. PIL
+        images keep the ``dpi`` of ``picture`` in their ``info``, and the
+        ``icc_profile`` if that fits the colours of the result (gray, RGB); EXIF and
+        everything else is dropped.
 
     Raises:
         UsageError: If the picture's shape, type or values, or an option, are not as above.
@@ -160,10 +175,18 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         wrap=wrap,
         engine=engine,
     )
-    if isinstance(picture, np.ndarray):
-        return _enlarge(picture, options, progress)
+    options = with_window(options, window)
+    package = type(picture).__module__.partition(".")[0]
     if isinstance(picture, str | os.PathLike):
         return _enlarge_file(Path(picture), options, progress)
+    if package == "rasterio":
+        return upscale_dataset(picture, options, progress)
+    if window is not None:
+        raise UsageError("window= is for datasets and paths; cut the array instead")
+    if package == "xarray":
+        return upscale_data_array(picture, options, progress)
+    if isinstance(picture, np.ndarray):
+        return _enlarge(picture, options, progress)
     if isinstance(picture, Image.Image):
         file_format = format_of_suffix(picture.format or "") or ""
         array = _pixels_of_image(picture)
@@ -172,12 +195,13 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             enlarged, picture.info.get("icc_profile"), picture.info.get("dpi")
         )
     name = type(picture).__name__
-    if type(picture).__module__.partition(".")[0] == "torch":
+    if package == "torch":
         name = (
             "a torch tensor; give tensor.permute(1, 2, 0).cpu().numpy() for (C, H, W)"
         )
     raise UsageError(
-        f"expected a path, a PIL image or a numpy array (H, W) or (H, W, C), got {name}"
+        "expected a path, a PIL image, a numpy array (H, W) or (H, W, C), an open dataset or a "
+        f"DataArray, got {name}"
     )
 
 
@@ -187,7 +211,7 @@ def _enlarge_file(
     item = Item(source=path, target=path, format="tif")
     opened = open_photograph(item, options)
     if opened is None:
-        return enlarge_raster(path, options, progress)
+        return raster_as_image(path, options, progress)
     photograph = read_photograph(opened)
     array = _join_alpha(photograph)
     if array.dtype != np.uint8 and array.shape[2] > 1:
@@ -235,7 +259,7 @@ def _enlarge(
         height *= scale
         width *= scale
         model = options.model
-    task = _FractionTask(progress, tiles)
+    task = FractionTask(progress, tiles)
     final_size = None
     for number, (pool, grid) in enumerate(passes, 1):
         if number == len(passes):
@@ -253,99 +277,6 @@ def _enlarge(
     # equal channels are one
     joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])
     return joined[:, :, 0] if array.ndim == 2 else joined
-
-
-def enlarge_raster(
-    path: Path,
-    options: UpscaleOptions,
-    progress: ShowProgress,
-) -> Image.Image:
-    """Upscale a raster file into a PIL image, as the command line does into a file."""
-    _, changed = file_of_model(options.model, options.scale)
-    pool = cached_pool(options.model, options.scale, options.engine, changed)
-    reporter = Reporter(_LoggedProgress(progress, 0))
-    reporter.open(1)
-    with tempfile.TemporaryDirectory(prefix="srx-") as folder:
-        item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
-        with undisturbed(options.engine.device):
-            upscale_raster(
-                item, options, reporter, partial(run_steps_here, pool, reporter)
-            )
-        if reporter.counts["failed"]:
-            raise PictureError(reporter.files[0].error)
-        return _read_enlarged(path, item.target)
-
-
-def _read_enlarged(path: Path, enlarged: Path) -> Image.Image:
-    """Read the raster ``enlarged`` as a PIL image, its mask as alpha; ``path`` is for messages."""
-    import rasterio
-    from rasterio.enums import ColorInterp, MaskFlags
-
-    with quiet_pillow(), rasterio.open(enlarged) as file:
-        pixels = np.moveaxis(file.read(), 0, 2)
-        nodata = file.nodata
-        # rasterio's masks are those of alpha and nodata too
-        is_masked = [MaskFlags.per_dataset] == file.mask_flag_enums[0]
-        has_alpha = file.colorinterp[-1] == ColorInterp.alpha
-        if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-            pixels = np.dstack([pixels, file.dataset_mask()])
-            has_alpha = True
-    dtype = pixels.dtype
-    count = pixels.shape[2]
-    is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
-    if count == 1 and dtype in (np.int16, np.int32):
-        image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
-    elif (dtype == np.uint8 and is_known) or (
-        count == 1 and dtype in (np.uint16, np.float32)
-    ):
-        image = to_image(pixels)
-    else:
-        raise PictureError(
-            f"{path}: PIL has no mode for {count} band(s) of {dtype}; use 'srx upscale'"
-        )
-    if nodata is not None:
-        image.info["nodata"] = nodata
-    return image
-
-
-class _FractionTask(Task):
-    """Task that calls ``progress`` with the fraction of tiles done; True draws a bar."""
-
-    def __init__(self, progress: ShowProgress, tiles: float) -> None:
-        self._show: Callable[[float], object] | None = None
-        if progress is True:
-            self._show = _draw_bar
-        elif progress:
-            self._show = progress
-        self._tiles = tiles
-        self._finished = 0.0
-
-    def grow(self, amount: float) -> None:
-        self._tiles += amount
-
-    def advance(self, amount: float = 1.0) -> None:
-        self._finished += amount
-        if self._show is not None:
-            self._show(self._finished / self._tiles)
-
-
-class _LoggedProgress(_FractionTask, Progress):
-    """Progress whose messages go to Python's log, and whose only task are the tiles."""
-
-    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        return self
-
-    def message(self, text: str) -> None:
-        log.info("%s", text)
-
-    def warn(self, text: str) -> None:
-        log.warning("%s", text)
-
-
-def _draw_bar(fraction: float) -> None:
-    end = "\n" if fraction >= 1 else ""
-    sys.stderr.write(f"\r[{'#' * round(40 * fraction):40}] {fraction:4.0%}{end}")
-    sys.stderr.flush()
 
 
 def _check_whole_number(name: str, value: Any, least: int) -> Any:  # noqa: ANN401
@@ -367,11 +298,15 @@ def _split_alpha(picture: NDArray[Any]) -> Photograph:
         )
     array = np.atleast_3d(picture)
     if array.shape[2] > 4:
-        raise UsageError(f"expected 1 to 4 channels last, got shape {picture.shape}")
+        raise UsageError(
+            f"expected 1 to 4 channels last, got shape {picture.shape}; (C, H, W) becomes that by "
+            "numpy.moveaxis(array, 0, 2); more bands: give a dataset or a DataArray"
+        )
     native = array.dtype.newbyteorder("=")
     if native not in (np.uint8, np.uint16) and native.kind != "f":
         raise UsageError(
-            f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}"
+            f"expected uint8, uint16 or floats in [0, 1], got {picture.dtype}; other values are "
+            "taken from open datasets of rasterio and DataArrays"
         )
     if native.kind == "f":
         native = np.dtype(np.float32)

@@ -63,6 +63,7 @@ from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.remote import RemoteFolder
 
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
     *NAMED_ONLY_SUFFIXES, *VIDEO_SUFFIXES,
@@ -334,7 +335,10 @@ def find_due_and_finished(
     finished = []
     remade: defaultdict[str, list[Item]] = defaultdict(list)
     judge = partial(
-        _judge_output, options=options, provenance=options.make_provenance()
+        _judge_output,
+        options=options,
+        provenance=options.make_provenance(),
+        remote=reporter.remote,
     )
     # a file that may have ended a worker is looked at alone
     threads = 1 if history().suspects else _THREADS
@@ -377,7 +381,10 @@ def find_due_and_finished(
 
 
 def _judge_output(
-    item: Item, options: UpscaleOptions, provenance: Provenance
+    item: Item,
+    options: UpscaleOptions,
+    provenance: Provenance,
+    remote: RemoteFolder | None = None,
 ) -> tuple[str, str]:
     """Judge by its record if an output is to be made, is finished, or is not srx's to replace.
 
@@ -386,6 +393,12 @@ def _judge_output(
         are ``due``, ``finished``, ``kept`` (it is to stay, the item fails) and
         ``another`` (it is, or may be, made of another input).
     """
+    if remote is not None and not options.overwrite:
+        exists, record = remote.record(item.target)
+        if record is not None:
+            return _judge_by_record(item, record, options, provenance)
+        if exists:
+            return "kept", "nothing in it says that srx has made it"
     try:
         state = os.stat(item.target)  # noqa: PTH116 - there may be very many
     except (OSError, ValueError) as error:
@@ -406,6 +419,22 @@ def _judge_output(
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
         return _judge_by_size(item, options, is_newer=newer >= step)
+    return _judge_by_record(item, record, options, provenance, newer, step)
+
+
+def _judge_by_record(
+    item: Item,
+    record: Provenance,
+    options: UpscaleOptions,
+    provenance: Provenance,
+    newer: int = 1,
+    step: int = 2,
+) -> tuple[str, str]:
+    """Judge an output by what it records; see ``_compare``.
+
+    Its input is ``newer`` by nanoseconds, which file systems store in multiples of
+    ``step``; by less than one where the times are not known.
+    """
     differs = False
     if record.source:
         extension, path, content = record.source.split(" ")
@@ -414,7 +443,8 @@ def _judge_output(
         differs = is_moved
         if content and content_now:
             differs = content != content_now
-        if differs and (is_moved or newer <= 0):  # what has changed is newer
+        # what has changed is newer
+        if differs and (is_moved or newer <= 0):
             verdict = "kept" if extension == extension_now else "another"
             return verdict, f"was made from another picture than {item.source}"
     if reason := _find_difference(item, record, options, provenance):
@@ -493,10 +523,15 @@ def _judge_by_size(
 def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
     """Return the (height, width) of the output of a raster."""
     raster_options = options.raster
+    info = read_info(item.source)
+    cutline = None
+    if raster_options.cutline is not None:
+        cutline = raster_options.cutline.on(info.path, info.georeference)
     window, _ = choose_window(
-        read_info(item.source),
+        info,
         srcwin=raster_options.srcwin,
         bounds=raster_options.bounds,
+        cutline=cutline,
     )
     return window.height * options.scale, window.width * options.scale
 

@@ -19,6 +19,7 @@ from srcli.imaging.formats import FORMATS, format_of_suffix
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
+from srcli.imaging.rasters.cutline import Polygons
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.resize import UNBOUNDED, Box, scale_size
 from srcli.inference.device import EngineOptions
@@ -69,6 +70,8 @@ class RasterOptions(OutputOptions):
     """Window to upscale: column, row, width, height in input pixels."""
     bounds: tuple[float, float, float, float] | None = None
     """Window to upscale: left, bottom, right, top in the file's coordinates."""
+    cutline: Polygons | None = None
+    """Polygons: only what lies inside is upscaled, the window is the one around them."""
     resume: bool = True
     """Continue an interrupted run."""
 
@@ -84,6 +87,7 @@ class RasterOptions(OutputOptions):
             "--nodata": self.nodata != "file",
             "--srcwin": self.srcwin,
             "--bounds": self.bounds,
+            "--cutline": self.cutline,
             "--co": self.creation,
             "--overviews": self.overviews,
             "--cog": self.cog,
@@ -290,6 +294,7 @@ class UpscaleOptions:
             "alpha": raster.alpha != "auto" and raster.alpha,
             "nodata": raster.nodata != "file" and str(raster.nodata),
             "window": raster.srcwin or raster.bounds,
+            "cutline": raster.cutline and raster.cutline.checksum,
             "cog": raster.cog,
             "overviews": raster.overviews and not raster.cog,  # which has some
             "creation": [pair for pair in creation if "THREADS" not in pair[0]],

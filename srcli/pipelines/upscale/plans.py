@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,8 +100,15 @@ def plan_raster(
     if options.strip_metadata:
         info = without_tags(info)
     _check_output_is_no_part(item, info)
+    if raster_options.cutline is not None:
+        info = replace(
+            info, cutline=raster_options.cutline.on(info.path, info.georeference)
+        )
     window, notes_on_window = choose_window(
-        info, srcwin=raster_options.srcwin, bounds=raster_options.bounds
+        info,
+        srcwin=raster_options.srcwin,
+        bounds=raster_options.bounds,
+        cutline=info.cutline,
     )
     notes_on_fills: tuple[str, ...] = ()
     if raster_options.nodata == "file":
@@ -120,6 +128,11 @@ def plan_raster(
     )
     if layout.alpha:
         layout = replace(layout, soft_alpha=transparency.soft)
+    if info.cutline is not None and info.mask is None and not _marks_empty(layout):
+        if layout.dtype.startswith("float"):
+            layout = replace(layout, nodata=math.nan)
+        else:
+            info = replace(info, mask="dataset")
 
     values = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),))
     remark_on_range = ""
@@ -163,6 +176,11 @@ def plan_raster(
     )
 
 
+def _marks_empty(layout: BandLayout) -> bool:
+    """Tell if a value or alpha can mark pixels of the output as empty."""
+    return layout.nodata is not None or layout.alpha is not None
+
+
 def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
     parts = {Path(name).resolve() for name in info.files}
     parts.discard(item.source.resolve())
@@ -201,6 +219,9 @@ def _fingerprint(
     options: UpscaleOptions,
 ) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""
+    part = [window.left, window.top, window.width, window.height]
+    if options.raster.cutline is not None:
+        part.append(int(options.raster.cutline.checksum, 16))
     states: list[object] = [_file_state(path) for path in info.files]
     if isinstance(info.path, DatasetName):  # one of its file's
         states.insert(0, str(info.path))
@@ -216,7 +237,7 @@ def _fingerprint(
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
-        "part": [window.left, window.top, window.width, window.height],
+        "part": part,
     }
 
 

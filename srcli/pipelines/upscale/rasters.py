@@ -31,6 +31,8 @@ from srcli.ports.progress import Task
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -264,12 +266,16 @@ def upscale_raster(
     reporter: Reporter,
     run_steps: RunSteps,
     slot_count: int = 1,
+    dataset: DatasetReader | None = None,
 ) -> None:
-    """Upscale a raster and report it, a failure too; ``run_steps`` runs ``slot_count`` at once."""
+    """Upscale a raster and report it, a failure too; ``run_steps`` runs ``slot_count`` at once.
+
+    ``dataset`` is read instead of the item's source, where that is open already.
+    """
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
-        with OpenedRaster(item.source) as opened:
+        with OpenedRaster(item.source, dataset) as opened:
             plan = plan_raster(item, options, opened)
             tiles = _make_raster(plan, opened, reporter, run_steps, slot_count)
         reporter.add(

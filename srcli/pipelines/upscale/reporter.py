@@ -23,6 +23,7 @@ from srcli.errors import (
 from srcli.files import explain_os_error, free_disk
 from srcli.holding import announce, history
 from srcli.imaging.rasters.dataset_names import as_input
+from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 
@@ -128,6 +129,8 @@ class Reporter(Task):
     progress: Progress
     on_file: Callable[[FileReport], None] = lambda report: None
     model: str = ""
+    remote: RemoteFolder | None = None
+    """Where finished outputs are copied to."""
     files: list[FileReport] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """Files by state."""
@@ -213,8 +216,10 @@ class Reporter(Task):
         """Report a file that is finished, and show its warnings.
 
         ``started`` is the start of its work by ``time.monotonic``; None if it never
-        began.
+        began. A finished output of a remote folder is copied there first.
         """
+        if self.remote is not None and state in ("done", "skipped"):
+            self.remote.upload(item.target)
         seconds = 0.0 if started is None else time.monotonic() - started
         if state == "done":
             values.setdefault("model", self.model)

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcli.errors import UsageError
 from srcli.holding import begin, history
 from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
@@ -32,6 +33,7 @@ from srcli.pipelines.upscale.photographs import (
 )
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
+from srcli.pipelines.upscale.remote import find_remote
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
@@ -57,7 +59,8 @@ def upscale_files(
 
     Args:
         inputs: Pictures and folders.
-        output: A folder, or a file for one picture.
+        output: A folder, or a file for one picture; with ``allow_remote`` also a name
+            of GDAL's of one in a bucket, to which finished files are copied.
         options: What is to be made of them.
         progress: Shows what goes on.
         on_file: Called with each report as soon as it is known.
@@ -69,6 +72,13 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
     reporter = Reporter(progress or Progress(), on_file, options.model)
+    reporter.remote = find_remote(output, options)
+    if reporter.remote is not None:
+        if executor is not None:
+            raise UsageError(
+                f"{output}: outputs of several devices or machines are written to disk"
+            )
+        output = reporter.remote.local_output
     upscale_due(inputs, output, options, reporter, executor, dry_run=dry_run)
     return reporter
 
@@ -88,8 +98,11 @@ def upscale_due(
     ``make_pool`` makes the engines, or returns those of an earlier call.
     """
     items, finished = find_due_and_finished(inputs, output, options, reporter)
+    if dry_run:
+        reporter.remote = None
     for item in finished:
-        reporter.add(item, "skipped")
+        with reporter.guard(item):
+            reporter.add(item, "skipped")
     try:
         if items and dry_run:
             _report_estimates(items, options, reporter)

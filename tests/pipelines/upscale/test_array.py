@@ -115,7 +115,7 @@ def test_the_order_of_bytes_does_not_matter(astronaut, dtype, factor):
         (np.array([[0, 1e39]]), "beyond what 32-bit floats hold"),
         (np.array([[-1e300, 0]]), "beyond what 32-bit floats hold"),
         (np.array([[-3e38, 3e38]]), "beyond what 32-bit floats hold"),
-        ([[0.5]], r"PIL image or a numpy array .* got list"),
+        ([[0.5]], r"PIL image, a numpy array .* got list"),
         (torch.zeros(3, 8, 8), r"torch tensor; give tensor\.permute\(1, 2, 0\)"),
     ],
 )

@@ -1,0 +1,174 @@
+"""Polygons that a raster is cut out by: read from a file, laid on its pixels."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.errors import PictureError, UsageError
+from srcli.files import parse_text, read_input
+from srcli.ports.image import Window
+
+_LONGITUDE_LATITUDE = "OGC:CRS84"
+"""Coordinate system of GeoJSON that names none."""
+
+
+@dataclass(frozen=True)
+class Polygons:
+    """Polygons of a file, in its coordinate system."""
+
+    path: Path
+    geometries: tuple[Mapping[str, Any], ...]
+    """Geometries of GeoJSON: ``Polygon`` and ``MultiPolygon``."""
+    crs: str
+    """Anything that rasterio reads as one: WKT, ``EPSG:4326``."""
+
+    @property
+    def checksum(self) -> str:
+        """Eight digits that differ for other polygons."""
+        return f"{zlib.crc32(repr((self.geometries, self.crs)).encode()):08x}"
+
+    def on(self, path: Path, georeference: Mapping[str, Any]) -> Cutline:
+        """Return the polygons in the coordinates of a raster, by where it lies on the map."""
+        from rasterio.errors import RasterioError
+        from rasterio.warp import transform_geom
+
+        transform = georeference["transform"]
+        if transform is None or georeference["crs"] is None:
+            raise PictureError(
+                f"{path}: has no place on the map, so --cutline cannot be found; use --srcwin"
+            )
+        try:
+            geometries = transform_geom(
+                self.crs, georeference["crs"], list(self.geometries)
+            )
+        except (RasterioError, ValueError) as error:
+            raise PictureError(
+                f"{path}: {self.path} cannot be turned into its coordinates ({error})"
+            ) from error
+        return Cutline(tuple(geometries), transform)
+
+
+@dataclass(frozen=True)
+class Cutline:
+    """Polygons outside of which a raster stays empty, in its coordinates."""
+
+    geometries: tuple[Mapping[str, Any], ...]
+    transform: Any
+    """The affine transform of the raster."""
+
+    def window(self) -> Window:
+        """Return the window of all pixels that the polygons touch; it may exceed the raster."""
+        from rasterio.features import bounds
+
+        boxes = [bounds(shape, transform=~self.transform) for shape in self.geometries]
+        edges = np.array(boxes)
+        left = int(np.floor(edges[:, ::2].min()))
+        top = int(np.floor(edges[:, 1::2].min()))
+        right = int(np.ceil(edges[:, ::2].max()))
+        bottom = int(np.ceil(edges[:, 1::2].max()))
+        return Window(top=top, left=left, height=bottom - top, width=right - left)
+
+    def outside(
+        self, window: Window, scale: int = 1, *, touched: bool = False
+    ) -> NDArray[np.bool_]:
+        """Tell which pixels of an enlarged window, (h * scale, w * scale), lie outside.
+
+        Pixels are inside by their centres, as for gdalwarp, or where polygons have
+        ``touched`` them.
+        """
+        from rasterio.features import geometry_mask
+
+        a, b, c, d, e, f = self.transform[:6]
+        x = a * window.left + b * window.top + c
+        y = d * window.left + e * window.top + f
+        shape = (window.height * scale, window.width * scale)
+        transform = type(self.transform)(
+            a / scale, b / scale, x, d / scale, e / scale, y
+        )
+        outside: NDArray[np.bool_] = geometry_mask(
+            self.geometries, shape, transform, all_touched=touched
+        )
+        return outside
+
+
+def read_polygons(path: Path) -> Polygons:
+    """Read the polygons of a vector file: GeoJSON, and by pyogrio whatever GDAL reads.
+
+    Raises:
+        UsageError: If the file cannot be read, or holds no polygons.
+    """
+    try:
+        if path.suffix.lower() in (".geojson", ".json"):
+            geometries, crs = _read_geojson(path)
+        else:
+            geometries, crs = _read_by_pyogrio(path)
+    except OSError as error:
+        raise UsageError(
+            f"--cutline {path}: cannot be read ({error.strerror})"
+        ) from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"--cutline {path}: is no GeoJSON ({error})") from error
+    polygons = [
+        shape for shape in geometries if shape["type"] in ("Polygon", "MultiPolygon")
+    ]
+    if not polygons:
+        raise UsageError(f"--cutline {path}: holds no polygons")
+    return Polygons(path, tuple(polygons), crs)
+
+
+def _read_geojson(path: Path) -> tuple[list[Mapping[str, Any]], str]:
+    """Return geometries and coordinate system of GeoJSON; older files name the latter."""
+    document = parse_text(read_input(path).decode("utf-8-sig"), json.loads)
+    crs = _LONGITUDE_LATITUDE
+    if document.get("crs"):
+        crs = document["crs"]["properties"]["name"]
+    return list(_geometries(document)), crs
+
+
+def _geometries(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the geometries of an object of GeoJSON, those of collections one by one."""
+    match item["type"]:
+        case "FeatureCollection":
+            for feature in item["features"]:
+                yield from _geometries(feature)
+        case "GeometryCollection":
+            for geometry in item["geometries"]:
+                yield from _geometries(geometry)
+        case "Feature":
+            if item["geometry"]:
+                yield from _geometries(item["geometry"])
+        case _:
+            yield item
+
+
+def _read_by_pyogrio(path: Path) -> tuple[list[Mapping[str, Any]], str]:
+    """Return geometries and coordinate system of the first layer of a vector file."""
+    try:
+        import pyogrio.raw
+        import shapely
+        from pyogrio.errors import DataSourceError
+    except ImportError:
+        raise UsageError(
+            f"--cutline {path}: pip install 'srcli[cutline]' to read it, or give GeoJSON "
+            "(ogr2ogr cutline.geojson FILE)"
+        ) from None
+    try:
+        meta, _, geometries, _ = pyogrio.raw.read(path, columns=[], force_2d=True)
+    except DataSourceError as error:
+        raise UsageError(f"--cutline {path}: cannot be read ({error})") from error
+    if geometries is None:
+        return [], ""
+    if not meta["crs"]:
+        raise UsageError(
+            f"--cutline {path}: names no coordinate system; a shapefile needs its .prj"
+        )
+    shapes = [shape for shape in shapely.from_wkb(geometries) if shape is not None]
+    return [shape.__geo_interface__ for shape in shapes], meta["crs"]

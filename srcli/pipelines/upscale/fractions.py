@@ -1,0 +1,58 @@
+"""Progress of ``srcli.upscale``: a fraction for the caller, lines for Python's log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+from srcli.ports.progress import Progress, Task
+
+log = logging.getLogger(__name__)
+ShowProgress = bool | Callable[[float], object]
+"""A function of the fraction that is done; True draws a bar on standard error."""
+
+
+class FractionTask(Task):
+    """Gives a function the fraction of the tiles that is done; True draws a bar."""
+
+    def __init__(self, progress: ShowProgress, tiles: float) -> None:
+        self._show: Callable[[float], object] | None = None
+        if progress is True:
+            self._show = _draw_bar
+        elif progress:
+            self._show = progress
+        self._tiles = tiles
+        self._finished = 0.0
+
+    def grow(self, amount: float) -> None:
+        """Add to the total."""
+        self._tiles += amount
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Call the function, or draw the bar."""
+        self._finished += amount
+        if self._show is not None:
+            self._show(self._finished / self._tiles)
+
+
+class LoggedProgress(FractionTask, Progress):
+    """Gives the lines on a raster to Python's log; its tiles are the only task."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Return itself."""
+        return self
+
+    def message(self, text: str) -> None:
+        """Log a line."""
+        log.info("%s", text)
+
+    def warn(self, text: str) -> None:
+        """Log a warning."""
+        log.warning("%s", text)
+
+
+def _draw_bar(fraction: float) -> None:
+    end = "\n" if fraction >= 1 else ""
+    sys.stderr.write(f"\r[{'#' * round(40 * fraction):40}] {fraction:4.0%}{end}")
+    sys.stderr.flush()

@@ -1,0 +1,259 @@
+"""``srcli.upscale`` for rasters: open datasets of rasterio, arrays of xarray, files as images."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.pillow import quiet_pillow, to_image
+from srcli.imaging.rasters.dataset_names import as_input
+from srcli.imaging.rasters.opening import network_access
+from srcli.inference.building import cached_pool
+from srcli.layers.isolation import undisturbed
+from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
+from srcli.pipelines.upscale.options import UpscaleOptions, file_of_model
+from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
+from srcli.pipelines.upscale.reporter import Item, Reporter
+
+if TYPE_CHECKING:
+    from affine import Affine
+    from rasterio.io import DatasetReader
+
+_FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
+_OUTDATED = ("transform", "res", "STATISTICS_")
+"""Beginnings of the names of attributes that describe the pixels before."""
+
+
+def raster_as_image(
+    path: Path, options: UpscaleOptions, progress: ShowProgress
+) -> Image.Image:
+    """Upscale the raster at a path; PIL must have a mode for the result."""
+    with _enlarged_file(path, options, progress) as enlarged:
+        return _read_as_image(path, enlarged)
+
+
+def upscale_dataset(
+    dataset: DatasetReader, options: UpscaleOptions, progress: ShowProgress
+) -> DatasetReader:
+    """Upscale an open dataset into one in memory."""
+    import rasterio
+
+    if dataset.closed or dataset.mode != "r":
+        raise UsageError(f"{dataset.name}: give a dataset that is open for reading")
+    path = as_input(dataset.name)
+    # who has opened it has permitted what it reads
+    with (
+        network_access(allowed=True),
+        _enlarged_file(path, options, progress, dataset) as enlarged,
+        quiet_pillow(),
+    ):
+        return rasterio.open(BytesIO(enlarged.read_bytes()))
+
+
+def upscale_data_array(
+    data: Any,  # noqa: ANN401
+    options: UpscaleOptions,
+    progress: ShowProgress,
+) -> Any:  # noqa: ANN401
+    """Upscale a DataArray of xarray; see ``srcli.upscale``."""
+    import rasterio
+
+    _check_data_array(data)
+    path = Path(str(data.name or "DataArray"))
+    with (
+        _written(data) as dataset,
+        _enlarged_file(path, options, progress, dataset) as enlarged,
+        quiet_pillow(),
+        rasterio.open(enlarged) as result,
+    ):
+        values = result.read()
+        return _like(
+            data, values.reshape(*data.shape[:-2], *result.shape), result.transform
+        )
+
+
+def _check_data_array(data: Any) -> None:  # noqa: ANN401
+    """Refuse an xarray object that is no raster of the dimensions (y, x) or (band, y, x)."""
+    if not hasattr(data, "values") or callable(data.values):
+        raise UsageError(
+            "got an xarray Dataset: give one of its variables, or dataset.to_dataarray('band')"
+        )
+    try:
+        import rioxarray  # noqa: F401 - which adds data.rio
+    except ImportError:
+        raise UsageError(f"a DataArray needs rioxarray: {_FOR_XARRAY}") from None
+    from rioxarray.exceptions import RioXarrayError
+
+    try:
+        axes = (data.rio.y_dim, data.rio.x_dim)
+        data.rio.transform()
+    except RioXarrayError as error:
+        raise UsageError(f"DataArray {data.dims}: {error}") from None
+    if data.dims[-2:] != axes or data.ndim > 3 or not data.size:
+        raise UsageError(
+            f"DataArray {dict(data.sizes)}: give the dimensions (y, x) or (band, y, x), "
+            "such as by data.transpose('band', 'y', 'x') and data.isel(time=0)"
+        )
+    if (
+        data.dtype.kind not in "uif"
+        or data.dtype.itemsize < data.dtype.kind.count("f") * 4
+    ):
+        raise UsageError(
+            f"DataArray of {data.dtype}: give integers, float32 or float64, "
+            "such as by data.astype('float32')"
+        )
+
+
+@contextmanager
+def _written(data: Any) -> Iterator[DatasetReader]:  # noqa: ANN401
+    """Yield a DataArray as an open dataset in memory; a band coordinate of words names bands."""
+    from rasterio.io import MemoryFile
+
+    bands: NDArray[Any] = data.values
+    bands = bands.reshape(-1, *bands.shape[-2:])
+    names = np.atleast_1d(data.attrs.get("long_name", ()))
+    if data.ndim == 3 and data.dims[0] in data.coords:
+        labels = data.coords[data.dims[0]].values
+        if labels.dtype.kind in "UOT":
+            names = labels
+    transform = data.rio.transform()
+    with MemoryFile() as memory:
+        with (
+            quiet_pillow(),
+            memory.open(
+                driver="GTiff",
+                count=len(bands),
+                height=bands.shape[1],
+                width=bands.shape[2],
+                dtype=bands.dtype.name,
+                crs=data.rio.crs,
+                transform=None if transform.is_identity else transform,
+                nodata=data.rio.nodata,
+                photometric="MINISBLACK",  # else GDAL takes a fourth band for alpha
+                alpha="UNSPECIFIED",
+                bigtiff="IF_SAFER",
+            ) as writer,
+        ):
+            writer.write(bands)
+            if len(names) == len(bands):
+                writer.descriptions = [str(name) for name in names]
+        with quiet_pillow():
+            dataset = memory.open()
+        yield dataset
+
+
+def _like(data: Any, values: NDArray[Any], transform: Affine) -> Any:  # noqa: ANN401
+    """Return values as a DataArray like another one, on the grid of a transform."""
+    x_dim = data.rio.x_dim
+    y_dim = data.rio.y_dim
+    attributes = {
+        name: value
+        for name, value in data.attrs.items()
+        if not str(name).startswith(_OUTDATED)
+    }
+    coordinates = {
+        name: coordinate
+        for name, coordinate in data.coords.items()
+        if {x_dim, y_dim}.isdisjoint(coordinate.dims)
+    }
+    result = type(data)(
+        values, dims=data.dims, coords=coordinates, name=data.name, attrs=attributes
+    )
+    result.encoding = dict(data.encoding)
+    if x_dim in data.coords and y_dim in data.coords:
+        across = transform.c + transform.a * (np.arange(values.shape[-1]) + 0.5)
+        down = transform.f + transform.e * (np.arange(values.shape[-2]) + 0.5)
+        x = (x_dim, across, data.coords[x_dim].attrs)
+        y = (y_dim, down, data.coords[y_dim].attrs)
+        result = result.assign_coords({x_dim: x, y_dim: y})
+    if not data.rio.transform().is_identity:
+        result = result.rio.set_spatial_dims(x_dim, y_dim)
+        result = result.rio.write_transform(transform)
+    return result
+
+
+@contextmanager
+def _enlarged_file(
+    path: Path,
+    options: UpscaleOptions,
+    progress: ShowProgress,
+    dataset: DatasetReader | None = None,
+) -> Iterator[Path]:
+    """Yield a GeoTIFF of an enlarged raster, as the command line makes it, for the block."""
+    if options.size:
+        raise UsageError(
+            f"scale={options.size}: rasters take 2, 3, 4, or another of the model's"
+        )
+    _, changed = file_of_model(options.model, options.scale)
+    pool = cached_pool(options.model, options.scale, options.engine, changed)
+    reporter = Reporter(LoggedProgress(progress, 0))
+    reporter.open(1)
+    run_steps = partial(run_steps_here, pool, reporter)
+    with tempfile.TemporaryDirectory(prefix="srx-") as folder:
+        item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
+        with undisturbed(options.engine.device):
+            upscale_raster(item, options, reporter, run_steps, dataset=dataset)
+        if reporter.counts["failed"]:
+            raise PictureError(reporter.files[0].error)
+        yield item.target
+
+
+def with_window(options: UpscaleOptions, window: Any) -> UpscaleOptions:  # noqa: ANN401
+    """Return options for a ``rasterio.windows.Window`` of a raster; None is all of it."""
+    if window is None:
+        return options
+    names = ("col_off", "row_off", "width", "height")
+    values = [getattr(window, name, None) for name in names]
+    pixels = [round(value) for value in values if value is not None]
+    if pixels != values:
+        raise UsageError(
+            f"window={window!r}: give a rasterio.windows.Window of whole pixels, "
+            "such as by window.round_offsets().round_lengths()"
+        )
+    column, row, width, height = pixels
+    raster = replace(options.raster, srcwin=(column, row, width, height))
+    return replace(options, raster=raster)
+
+
+def _read_as_image(path: Path, enlarged: Path) -> Image.Image:
+    """Read the raster made of a path as an image, a mask as its alpha."""
+    import rasterio
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    with quiet_pillow(), rasterio.open(enlarged) as file:
+        pixels = np.moveaxis(file.read(), 0, 2)
+        nodata = file.nodata
+        # rasterio's masks are those of alpha and nodata too
+        is_masked = [MaskFlags.per_dataset] == file.mask_flag_enums[0]
+        has_alpha = file.colorinterp[-1] == ColorInterp.alpha
+        if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+            pixels = np.dstack([pixels, file.dataset_mask()])
+            has_alpha = True
+    dtype = pixels.dtype
+    count = pixels.shape[2]
+    is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
+    if count == 1 and dtype in (np.int16, np.int32):
+        image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
+    elif (dtype == np.uint8 and is_known) or (
+        count == 1 and dtype in (np.uint16, np.float32)
+    ):
+        image = to_image(pixels)
+    else:
+        raise PictureError(
+            f"{path}: PIL has no mode for {count} band(s) of {dtype}; give "
+            "rasterio.open(path), which gives a dataset"
+        )
+    if nodata is not None:
+        image.info["nodata"] = nodata
+    return image

@@ -1,0 +1,228 @@
+"""`srcli.upscale` takes open datasets and DataArrays, and makes of them what the command makes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+import rioxarray
+import xarray
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+import srcli
+from srcli.errors import UsageError
+from tests.fixtures.photographs import PLACE, write_by_gdal
+
+HOLE = np.s_[:12, 5:20]
+
+
+def doubled(raster: Any, model: str = "bicubic", **options: Any) -> Any:
+    return srcli.upscale(raster, model, 2, **options)
+
+
+def open_array(file: Any) -> Any:
+    return rioxarray.open_rasterio(file)
+
+
+@pytest.fixture
+def enlarge(srx):
+    """Open the result of the command line at x2, the reference of this file."""
+
+    def run(path, *options, model="bicubic"):
+        command = f"upscale {path} by_srx.tif -s 2 -m {model} --overwrite"
+        srx(command, *options, code=0)
+        return rasterio.open("by_srx.tif")
+
+    return run
+
+
+def assert_equal_datasets(result, expected):
+    assert result.profile == expected.profile
+    assert result.colorinterp == expected.colorinterp
+    assert result.mask_flag_enums == expected.mask_flag_enums
+    np.testing.assert_array_equal(result.read(), expected.read())
+    np.testing.assert_array_equal(result.read_masks(), expected.read_masks())
+
+
+def with_hole(pixels, dtype, value):
+    pixels = pixels[:40, :48].astype(dtype)
+    pixels[HOLE] = value
+    return pixels
+
+
+def with_mask(sink):
+    mask = np.full(sink.shape, 255, np.uint8)
+    mask[HOLE] = 0
+    sink.write_mask(mask)
+
+
+def described(sink):
+    sink.descriptions = ("blue", "green", "red")
+
+
+RASTERS: dict[str, tuple[str, float, dict[str, Any]]] = {
+    "int16": ("int16", -9999, {"nodata": -9999, "then": described}),
+    "uint16": ("uint16", 0, {"nodata": 0}),
+    "float32": ("float32", np.nan, {}),
+    "mask": ("uint8", 7, {"then": with_mask, "photometric": "RGB"}),
+}
+
+
+@pytest.fixture(params=RASTERS)
+def raster(request, astronaut):
+    """Write a raster of a type with a hole, marked by nodata, NaN or a mask."""
+    dtype, value, profile = RASTERS[request.param]
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        return write_by_gdal(
+            "a.tif", with_hole(astronaut, dtype, value), **PLACE, **profile
+        )
+
+
+def test_a_dataset_becomes_what_the_command_makes_of_its_file(raster, enlarge):
+    with rasterio.open(raster) as dataset:
+        result = doubled(dataset)
+        assert dataset.read().shape == (3, 40, 48)
+    with result, enlarge(raster) as expected:
+        assert result.tags() == expected.tags()
+        assert_equal_datasets(result, expected)
+
+
+def test_red_green_and_blue_go_through_the_network_together(astronaut, enlarge):
+    pixels = with_hole(astronaut, "int16", -9999)
+    path = write_by_gdal("a.tif", pixels, nodata=-9999, then=described, **PLACE)
+    with enlarge(path, model="rrlfn") as expected:
+        with rasterio.open(path) as dataset:
+            assert_equal_datasets(doubled(dataset, "rrlfn"), expected)
+        with open_array(path) as data:
+            result = doubled(data, "rrlfn")
+        np.testing.assert_array_equal(result, expected.read())
+
+
+def test_a_window_is_the_one_of_srcwin(raster, enlarge):
+    window = Window(8, 4, 20, 30)
+    with rasterio.open(raster) as dataset:
+        result = doubled(dataset, window=window)
+    with result, enlarge(raster, "-srcwin 8 4 20 30") as expected:
+        assert_equal_datasets(result, expected)
+
+
+def test_a_warped_dataset_becomes_what_its_copy_on_disk_becomes(astronaut, enlarge):
+    pixels = with_hole(astronaut, "int16", -9999)
+    path = write_by_gdal("a.tif", pixels, nodata=-9999, **PLACE)
+    with rasterio.open(path) as dataset, WarpedVRT(dataset, crs="EPSG:3857") as warped:
+        rasterio.shutil.copy(warped, "copy.tif", driver="GTiff")
+        result = doubled(warped)
+    with result, enlarge("copy.tif") as expected:
+        assert_equal_datasets(result, expected)
+
+
+def test_an_overview_of_a_sparse_file_is_enlarged_by_itself(enlarge):
+    pixels = np.zeros((256, 256), np.uint8)
+    pixels[:96, :96] = np.arange(96)
+    path = write_by_gdal(
+        "a.tif",
+        pixels,
+        sparse_ok=True,
+        tiled=True,
+        blockxsize=64,
+        blockysize=64,
+        **PLACE,
+    )
+    with rasterio.open(path, "r+") as dataset:
+        dataset.build_overviews([2])
+    with rasterio.open(path, overview_level=0) as dataset:
+        rasterio.shutil.copy(dataset, "copy.tif", driver="GTiff")
+        result = doubled(dataset)
+    with result, enlarge("copy.tif") as expected:
+        np.testing.assert_array_equal(result.read(), expected.read())
+
+
+def test_a_data_array_becomes_what_the_command_makes_of_its_file(raster, enlarge):
+    with open_array(raster) as data:
+        result = doubled(data)
+    with enlarge(raster) as file, open_array(file) as expected:
+        if file.dtypes[0] != "uint8":  # whose mask no DataArray holds
+            np.testing.assert_array_equal(result, expected)
+        xarray.testing.assert_allclose(result.x, expected.x)
+        xarray.testing.assert_allclose(result.y, expected.y)
+        assert result.dtype == expected.dtype
+        assert result.attrs == data.attrs
+        assert result.rio.crs == expected.rio.crs
+        assert result.rio.transform() == expected.rio.transform()
+        np.testing.assert_equal(result.rio.nodata, expected.rio.nodata)
+
+
+def data_array(*dims, dtype="float32", **options):
+    sizes = {"band": 3, "y": 8, "x": 9, "time": 2}
+    values = np.random.default_rng(0).random([sizes.get(dim, 9) for dim in dims])
+    return xarray.DataArray((values * 99).astype(dtype), dims=dims, **options)
+
+
+def test_a_plain_data_array_keeps_name_and_scalar_coordinates_and_gets_no_place():
+    data = data_array("y", "x", name="height", coords={"time": 7}, attrs={"units": "m"})
+    result = doubled(data)
+    assert result.sizes == {"y": 16, "x": 18}
+    assert result.name == "height"
+    assert result.attrs == {"units": "m"}
+    assert set(result.coords) == {"time"}
+
+
+def test_degrees_and_dimensions_of_other_names_stay():
+    data = data_array("band", "lat", "lon").isel(lat=slice(4), lon=slice(5))
+    data = data.assign_coords(lat=[47.5, 47, 46.5, 46], lon=[8.0, 9, 10, 11, 12])
+    data = data.rio.set_spatial_dims("lon", "lat").rio.write_crs(4326)
+    result = doubled(data)
+    assert result.rio.bounds() == data.rio.bounds() == (7.5, 45.75, 12.5, 47.75)
+    np.testing.assert_allclose(result.lat[:3], [47.625, 47.375, 47.125])
+    np.testing.assert_allclose(result.lon[:3], [7.75, 8.25, 8.75])
+
+
+def test_words_of_the_band_coordinate_tell_colours():
+    data = data_array("band", "y", "x")
+    named = data.assign_coords(band=["B02", "B03", "B04"])
+    result = doubled(named, "rrlfn")
+    turned = doubled(data[::-1], "rrlfn")
+    np.testing.assert_array_equal(result, turned[::-1])
+    assert list(result.band.values) == ["B02", "B03", "B04"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (data_array("y", "x", "band"), "give the dimensions .y, x. or .band, y, x."),
+        (data_array("time", "band", "y", "x"), r"data\.isel\(time=0\)"),
+        (data_array("y", "x", dtype="complex64"), r"data\.astype\('float32'\)"),
+        (data_array("y", "x", dtype="float16"), "DataArray of float16: give integers"),
+        (data_array("rows", "columns"), "rows"),
+        (data_array("y", "x").to_dataset(name="a"), r"dataset\.to_dataarray\('band'\)"),
+    ],
+)
+def test_what_is_no_raster_is_refused_with_advice(data, message):
+    with pytest.raises(UsageError, match=message):
+        doubled(data)
+
+
+def test_windows_and_datasets_that_do_not_fit_are_refused(astronaut):
+    path = write_by_gdal("a.tif", astronaut[:9, :9], photometric="RGB", **PLACE)
+    dataset = rasterio.open(path)
+    for window in (Window(0.5, 0, 4, 4), (0, 0, 4, 4)):
+        with pytest.raises(UsageError, match="Window of whole pixels"):
+            doubled(dataset, window=window)
+    with pytest.raises(UsageError, match="scale=8: rasters take 2, 3, 4"):
+        srcli.upscale(dataset, "bicubic", 8)
+    with pytest.raises(UsageError, match="cut the array"):
+        doubled(astronaut, window=Window(0, 0, 4, 4))
+    dataset.close()
+    with pytest.raises(UsageError, match=r"a\.tif: give a dataset that is open"):
+        doubled(dataset)
+
+
+def test_a_data_array_without_rioxarray_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rioxarray", None)
+    with pytest.raises(UsageError, match=r"pip install 'srcli\[xarray\]'"):
+        doubled(data_array("y", "x"))
