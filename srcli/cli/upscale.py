@@ -368,7 +368,13 @@ def command(
     runner, option_values["device"] = choose_executor(option_values["device"], executor)
     to_stdout = target == STREAM
     open_files: Callable[..., Any] = open_streams
-    if is_archive(inputs, target) and not (watch or option_values["mosaic"]):
+    makes_archive = is_archive(inputs, target)
+    if is_remote(str(target)) and (watch or option_values["mosaic"] or makes_archive):
+        raise UsageError(
+            f"{target}: results of --watch, --mosaic and archives are written to disk; "
+            "name a folder there"
+        )
+    if makes_archive and not (watch or option_values["mosaic"]):
         open_files = partial(open_archive, dry_run=dry_run)
         option_values |= {"recursive": True, "suffix": "", "into_folder": True}
     if to_stdout:  # all else that is printed goes to standard error

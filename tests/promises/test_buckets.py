@@ -52,6 +52,15 @@ def test_the_network_is_not_written_to_unasked(upscale, web, bucket):
     assert web.requests == []
 
 
+@pytest.mark.parametrize("words", ["--watch in", "--mosaic in", "book.cbz"])
+def test_what_is_written_to_disk_alone_is_refused(srx, bucket, web, words):
+    Path("in").mkdir()
+    Path("book.cbz").touch()
+    result = srx("upscale", *words.split(), f"s3://{bucket.name}/o.cbz", code=2)
+    assert "are written to disk" in result.err
+    assert web.requests == []
+
+
 @pytest.mark.parametrize("name", ["out.tif", "sub/", "/vsis3/{}/deep/er/a.tif"])
 def test_an_object_is_what_would_be_on_disk(srx, upscale, bucket, name):
     if name.startswith("/vsis3"):

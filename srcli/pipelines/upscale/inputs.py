@@ -329,7 +329,7 @@ def find_due_and_finished(
     named with the extension of its own input.
     """
     items, targets = pair_inputs(inputs, output, options, reporter)
-    items = [item for item in items if not reporter.has_earlier_report(item)]
+    items = [item for item in items if not reporter.leaves_alone(item)]
     in_folder = is_folder(output, options)
     due = []
     finished = []

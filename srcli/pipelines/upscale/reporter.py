@@ -153,8 +153,8 @@ class Reporter(Task):
             self._earlier.add(report.source)
             self._count(report)
 
-    def has_earlier_report(self, item: Item) -> bool:
-        """Return True if a former worker of the run has reported an input."""
+    def leaves_alone(self, item: Item) -> bool:
+        """Return True for an input that a former worker of the run has reported."""
         return item.source in self._earlier
 
     @property

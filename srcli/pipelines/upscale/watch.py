@@ -52,7 +52,7 @@ class WatchReporter(Reporter):
         """0, as a watch has no end but a signal; failures are told when they happen."""
         return ExitCode.OK
 
-    def knows(self, item: Item) -> bool:
+    def leaves_alone(self, item: Item) -> bool:
         """Return True for a file that may still be written, or was tried as it is."""
         source = item.source
         try:
