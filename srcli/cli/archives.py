@@ -98,7 +98,10 @@ def _unpacking(source: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
-        raise UsageError(f"{source}: cannot be unpacked or packed ({error})") from error
+        reason = getattr(error, "strerror", "") or error
+        raise UsageError(
+            f"{source}: cannot be unpacked or packed ({reason})"
+        ) from error
 
 
 def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path) -> None:
