@@ -98,7 +98,10 @@ def _unpacking(source: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
-        raise UsageError(f"{source}: cannot be unpacked or packed ({error})") from error
+        reason = getattr(error, "strerror", "") or error
+        raise UsageError(
+            f"{source}: cannot be unpacked or packed ({reason})"
+        ) from error
 
 
 def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path) -> None:
@@ -113,11 +116,11 @@ def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path) -> None:
         if _is_picture(member.filename):
             pictures[number] = member
     sizes = [member.file_size for member in pictures.values()]
-    free, place = free_disk(folder)
+    free, nearest = free_disk(folder)
     if max(sizes, default=0) > LARGEST_MEMBER or sum(sizes) > free:
         raise UsageError(
             f"{source}: unpacks to {format_bytes(sum(sizes))}; a picture may take "
-            f"{format_bytes(LARGEST_MEMBER)}, and {format_bytes(free)} are free in {place}"
+            f"{format_bytes(LARGEST_MEMBER)}, and {format_bytes(free)} are free in {nearest}"
         )
     if not pictures:
         raise UsageError(f"{source}: holds no pictures that srx reads")

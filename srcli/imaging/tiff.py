@@ -370,7 +370,7 @@ def _check_blocks(tags: exif.Tags, file_size: int) -> None:
 def read_page(stream: IO[bytes], number: int = 1) -> Page:
     """Read a page, from 1, of those that are no thumbnails; the first of all if every page is one.
 
-    ValueError is raised where there are fewer.
+    PictureError is raised where there are fewer.
     """
     layout, start = read_start(stream)
     tags, following = read_directory(stream, start, layout, _NEEDED)
@@ -382,7 +382,9 @@ def read_page(stream: IO[bytes], number: int = 1) -> Page:
     if _SUB_IFDS not in tags or number > 1:
         full = [at for at, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)]
     if number > max(len(full), 1):
-        raise ValueError(f"it has {len(full)} pages, and no page {number}")
+        raise PictureError(
+            f"{stream.name}: has {len(full)} pages, and no page {number}"
+        )
     position = (full or [1])[number - 1]
     for _ in range(position - 1):
         tags, following = read_directory(stream, following, layout, _NEEDED)

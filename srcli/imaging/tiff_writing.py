@@ -58,12 +58,12 @@ def append(
     """
     end = stream.seek(0, os.SEEK_END)
     shift = end + end % 2
-    with TemporaryFile(dir=Path(stream.name).parent) as part:
-        _encode(part, values, big=big)
-        page = read_page(part)
-        part.seek(0)
+    with TemporaryFile(dir=Path(stream.name).parent) as page_file:
+        _encode(page_file, values, big=big)
+        page = read_page(page_file)
+        page_file.seek(0)
         stream.write(bytes(shift - end))
-        shutil.copyfileobj(part, stream)
+        shutil.copyfileobj(page_file, stream)
     tags = dict(page.tags)
     offsets = Entry(exif.LONG8 if big else exif.LONG, b"")
     for tag, _ in BLOCKS:

@@ -52,7 +52,7 @@ def test_one_page_is_taken_and_wrong_ones_are_refused(srx):
     alone = read_pixels("out/2.tif")
     np.testing.assert_array_equal(read_pixels("out/scan.tif"), alone)
     result = srx("upscale scan.tif out.png --pages 9", SMALL, code=2)
-    assert "it has 3 pages, and no page 9" in result.err
+    assert "scan.tif: has 3 pages, and no page 9" in result.err
     told = srx("upscale scan.tif a.png", SMALL, code=0).err
     assert "only the first is used" in told
 

@@ -26,17 +26,17 @@ def keeps_pages(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
     return is_document and item.format == "tif" and options.pages is None
 
 
-def open_pages(first: Picture) -> list[Picture]:
+def open_pages(first_page: Picture) -> list[Picture]:
     """Open all pages of a TIFF, of which the first is open, as single pictures.
 
     Raises:
         PictureError: If a page is damaged, or no photograph.
     """
-    pages = [replace(first, frames=1)]
-    for number in range(2, first.frames + 1):
-        page = open_picture(first.path, page=number)
+    pages = [replace(first_page, frames=1)]
+    for number in range(2, first_page.frames + 1):
+        page = open_picture(first_page.path, page=number)
         if page.raster or page.refusal:
-            name = f"{first.path}: "
+            name = f"{first_page.path}: "
             reason = page.refusal or (
                 f"{name}is a raster ({page.raster}); --pages 1 takes the first page alone"
             )
