@@ -111,6 +111,8 @@ class Video:
         if self._stored[0] * self._stored[1] > LARGEST_AREA:
             raise PictureError(f"{path}: its frames are too large to be decoded")
         self._decoder = container.decode(self.stream)
+        self.damaged = 0
+        """Frames so far that FFmpeg could decode in part only."""
 
     @cached_property
     def first(self) -> VideoFrame:
@@ -222,7 +224,10 @@ class Video:
     def _decode_next(self) -> VideoFrame | None:
         height, width = self._stored
         with reading_video(self.path, height * width):
-            return next(self._decoder, None)
+            frame = next(self._decoder, None)
+        if frame is not None:
+            self.damaged += frame.is_corrupt
+        return frame
 
 
 def read_header(path: Path) -> Picture:

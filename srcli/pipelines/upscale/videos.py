@@ -60,6 +60,11 @@ def upscale_video(item: Item, photographs: PhotographUpscaler) -> None:
             tiles, missing = _make_video(
                 item, picture, model, video, encoding, photographs
             )
+        if video.damaged:
+            damage = (
+                f"{video.damaged} of its frames are damaged, and some may be missing"
+            )
+            missing += (f"{damage}; copy it again",)
         reporter.add(
             item,
             started=started,
