@@ -89,7 +89,7 @@ def test_a_changed_picture_is_made_again(watched):
 
 
 def test_what_is_passed_over_or_collides_is_told_once(watched):
-    Path("in/film.mp4").touch()
+    Path("in/layers.psd").touch()
     picture("a.jpg")
     picture("a.png")
     result = watched(*[nothing] * 4, options="--format png")
