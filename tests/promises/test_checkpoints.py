@@ -269,7 +269,7 @@ def test_the_needs_of_a_network_of_spandrel_are_respected(
     [
         (True, "is for scale 2, not 3", {}),
         (True, "is of Fake, which does not turn RGB into RGB", {"input_channels": 1}),
-        (False, r"w\.pth: does not say .*spandrel does not know them either; srx", {}),
+        (False, r"w\.pth: does not say .*spandrel does not know them either; with", {}),
         (None, "pip install 'spandrel' reads", {}),
     ],
 )
