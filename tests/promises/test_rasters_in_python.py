@@ -16,6 +16,7 @@ from rasterio.windows import Window
 
 import srcli
 from srcli.errors import UsageError
+from tests.fixtures.mosaics import SIMPLE, tiff, vrt
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 HOLE = np.s_[:12, 5:20]
@@ -119,6 +120,14 @@ def test_a_warped_dataset_becomes_what_its_copy_on_disk_becomes(astronaut, enlar
         result = doubled(warped)
     with result, enlarge("copy.tif") as expected:
         assert_equal_datasets(result, expected)
+
+
+def test_an_open_dataset_may_read_the_network_as_its_user_has_decided(web):
+    tiff(web.folder / "a.tif")
+    head = "<GeoTransform>0,2,0,0,0,-2</GeoTransform>"
+    vrt("m.vrt", SIMPLE, name=f"/vsicurl/{web.url}/a.tif", head=head)
+    with rasterio.open("m.vrt") as dataset, doubled(dataset) as result:
+        assert (result.read() == dataset.read(1).max()).all()
 
 
 def test_an_overview_of_a_sparse_file_is_enlarged_by_itself(enlarge):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -17,7 +17,7 @@ from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.pillow import quiet_pillow, to_image
-from srcli.imaging.rasters.dataset_names import as_input
+from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.opening import network_access
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
@@ -52,9 +52,12 @@ def upscale_dataset(
     if dataset.closed or dataset.mode != "r":
         raise UsageError(f"{dataset.name}: give a dataset that is open for reading")
     path = as_input(dataset.name)
-    # who has opened it has permitted what it reads
+    access: AbstractContextManager[None] = nullcontext()
+    if any(map(is_remote, [dataset.name, *dataset.files])):
+        # who has opened it has permitted what it reads
+        access = network_access(allowed=True)
     with (
-        network_access(allowed=True),
+        access,
         _enlarged_file(path, options, progress, dataset) as enlarged,
         quiet_pillow(),
     ):
