@@ -44,10 +44,12 @@ from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.videos import is_video
 from srcli.models import MODELS
-from srcli.pipelines.upscale.copying import holds_same_bytes
-from srcli.pipelines.upscale.photographs import (
+from srcli.pipelines.upscale.choosing import (
     look_for_model,
     open_photograph,
+)
+from srcli.pipelines.upscale.copying import holds_same_bytes
+from srcli.pipelines.upscale.photographs import (
     output_size,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter

@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -25,14 +23,12 @@ from srcli.errors import PictureError
 from srcli.files import attributes_for
 from srcli.holding import begin
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
-from srcli.imaging.condition import SMALLEST_SIDE, classify_condition
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.fitting import with_resolution
-from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.imaging.photograph import Metadata, Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
-from srcli.imaging.reading import open_picture, read_frames, read_photograph
-from srcli.imaging.videos import open_video
+from srcli.imaging.reading import read_frames, read_photograph
 from srcli.imaging.writing import (
     LOSSLESS_QUALITY,
     check_writable,
@@ -45,6 +41,11 @@ from srcli.imaging.writing import (
 from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
+from srcli.pipelines.upscale.choosing import (
+    choose_model,
+    choose_passes,
+    open_photograph,
+)
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.pages import (
@@ -65,119 +66,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 OpenedPhotograph = tuple[Item, Picture]
-LARGEST_PHOTOGRAPH = 400_000_000
-"""Most output pixels of a photograph; larger pictures are read by windows. One number, so
-that results do not depend on the machine."""
-
-
-def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
-    """Open an input that is a photograph; return None if it is read by windows, as a raster.
-
-    Read by windows are georeferenced files and others that photographs cannot be (see
-    ``Picture.raster``), inputs with raster options, and pictures too large for memory.
-    Of the pictures of a folder, raster options apply to the TIFFs only. A picture
-    rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
-
-    A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster
-    options, and with ``--fit`` for a file that is read by windows.
-    """
-    try:
-        page = options.pages or 1
-        picture = open_picture(item.source, confined=item.from_folder, page=page)
-    except PictureError:
-        if options.raster.given_options and not item.from_folder:
-            return None  # reading it fails with the reason
-        raise
-    if picture.format == VIDEO:
-        return picture
-    if picture.raster is None and not _needs_windows(item, picture, options):
-        return picture
-    option = options.photograph_option
-    if not option:
-        return None
-    if picture.raster is None:
-        raise PictureError(
-            f"{item.source}: is too large for {option} when it is enlarged (more than "
-            f"{LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
-        )
-    advice = f"drop {option}"
-    if options.size:
-        advice = "give -s 4, or another scale of the model"
-    raise PictureError(
-        f"{item.source}: is a raster ({picture.raster}), and {option} is for photographs; {advice}"
-    )
-
-
-def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
-    """Return True for a photograph that raster options apply to, or that is too large."""
-    is_turned = picture.orientation != 1
-    pixels = picture.height * picture.width
-    is_large = pixels > LARGEST_AREA
-    if not is_turned and picture.format != "gif":
-        steps = options.largest_steps(picture.height, picture.width)
-        is_large = is_large or pixels * math.prod(steps) ** 2 > LARGEST_PHOTOGRAPH
-    as_raster = bool(options.raster.given_options)
-    if item.from_folder:
-        as_raster = as_raster and picture.format == "tif" and not is_turned
-    if as_raster and is_turned and not is_large:
-        raise PictureError(
-            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
-            "drop them, or rotate the pixels first"
-        )
-    return as_raster or is_large
-
-
-def choose_model(
-    photograph: Photograph, options: UpscaleOptions, file_format: str = ""
-) -> tuple[str, str]:
-    """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
-
-    Files of JPEG are never clean: g-idrn draws rings and dots of traces too faint to be
-    measured. For ``best`` others of 8 bits are unsure: they may have been saved as one,
-    or resized; but not TIFFs, which cameras and scanners write.
-    """
-    if not options.auto:
-        return options.model, ""
-    condition: str = classify_condition(photograph.pixels)
-    if condition == "clean" and file_format == "jpg":
-        condition = "saved"
-    elif condition == "clean" and options.best and file_format != "tif":
-        height, width = photograph.pixels.shape[:2]
-        is_measured = min(height, width) >= SMALLEST_SIDE
-        if is_measured and photograph.pixels.dtype == np.uint8:
-            condition = "unsure"
-    return options.model_for_photograph(condition), condition
-
-
-def choose_video_model(path: Path, options: UpscaleOptions) -> tuple[str, str]:
-    """Return the model that most of a few frames of a video would get; see ``choose_model``."""
-    if not options.auto:
-        return options.model, ""
-    choices = Counter[tuple[str, str]]()
-    with open_video(path) as video:
-        for frame in video.samples():
-            choices[choose_model(frame, options, "jpg")] += 1
-    ((choice, _),) = choices.most_common(1)
-    return choice
-
-
-def choose_passes(
-    picture: Picture, options: UpscaleOptions, model: str
-) -> tuple[tuple[str, int], ...]:
-    """Return model and scale of each pass; after the first nothing is left to restore."""
-    first_scale, *scales = options.steps(model, picture.height, picture.width)
-    further = [(options.model, scale) for scale in scales]
-    return (model, first_scale), *further
-
-
-def look_for_model(item: Item, options: UpscaleOptions) -> str:
-    """Return the model for one input; the usual one for rasters and animations."""
-    picture = open_photograph(item, options)
-    if picture is not None and picture.format == VIDEO:
-        return choose_video_model(item.source, options)[0]
-    if picture is None or picture.frames > 1:
-        return options.model
-    return choose_model(read_photograph(picture), options, picture.format)[0]
 
 
 @dataclass(kw_only=True, eq=False)
@@ -412,6 +300,7 @@ class PhotographUpscaler:
                 condition=jobs[0].condition,
                 tiles=sum(job.tiles for job in jobs),
                 size=jobs[0].size,
+                frames=len(pages),
                 warnings=tuple(dict.fromkeys(notes)),
             )
 
@@ -508,6 +397,7 @@ class PhotographUpscaler:
             started=started,
             tiles=tiles,
             size=size,
+            frames=picture.frames,
             warnings=(*picture.warnings, *unwritable, *lost),
         )
 

@@ -92,6 +92,8 @@ class FileReport:
     tiles: int = 0
     size: tuple[int, int] | None = None
     """Output (height, width)."""
+    frames: int = 1
+    """Pictures of about this size in the output."""
     bytes: int = 0
     """Disk needed at most, without compression; of a dry run."""
     warnings: tuple[str, ...] = ()
@@ -245,7 +247,7 @@ class Reporter(Task):
         self.files.append(report)
         self.counts[report.state] += 1
         if report.state == "done" and report.size:
-            self.megapixels += math.prod(report.size) / 1e6
+            self.megapixels += report.frames * math.prod(report.size) / 1e6
         self.on_file(report)
 
     def note(self, text: str) -> None:

@@ -23,12 +23,14 @@ from srcli.imaging.video_writing import (
 )
 from srcli.imaging.videos import count_frames, open_video
 from srcli.models.weights import network_digest
+from srcli.pipelines.upscale.choosing import (
+    choose_video_model,
+    open_photograph,
+)
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     check_output,
     choose_metadata,
-    choose_video_model,
-    open_photograph,
     writing_options,
 )
 from srcli.threads import read_ahead
@@ -72,6 +74,7 @@ def upscale_video(item: Item, photographs: PhotographUpscaler) -> None:
             condition=condition,
             tiles=tiles,
             size=size,
+            frames=picture.frames,
             warnings=(*picture.warnings, *warnings, *missing),
         )
 

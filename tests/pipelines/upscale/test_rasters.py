@@ -257,7 +257,7 @@ def test_huge_photographs_go_by_windows(tmp_path, astronaut, monkeypatch):
     source = tmp_path / "huge.png"
     Image.fromarray(astronaut).save(source)
     usual = enlarge(source, tmp_path / "usual")
-    monkeypatch.setattr("srcli.pipelines.upscale.photographs.LARGEST_PHOTOGRAPH", 1000)
+    monkeypatch.setattr("srcli.pipelines.upscale.choosing.LARGEST_PHOTOGRAPH", 1000)
     report = enlarge(source, tmp_path / "out")
     assert report.state == "done", report.error
     a = np.asarray(Image.open(usual.target)).astype(int)

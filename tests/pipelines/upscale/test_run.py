@@ -14,9 +14,11 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.pipelines.upscale import photographs
+from srcli.pipelines.upscale import choosing
+from srcli.pipelines.upscale.choosing import (
+    open_photograph,
+)
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
-from srcli.pipelines.upscale.photographs import open_photograph
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import WITH_NODATA
@@ -168,9 +170,9 @@ def test_what_goes_by_windows(geotiffs, picture, astronaut, monkeypatch):
         )
         assert not is_raster(path, replace(BICUBIC, raster=RasterOptions(resume=False)))
     pixels = 128 * 160 * 4
-    monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", pixels)
+    monkeypatch.setattr(choosing, "LARGEST_PHOTOGRAPH", pixels)
     assert not is_raster(picture)
-    monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", pixels - 1)
+    monkeypatch.setattr(choosing, "LARGEST_PHOTOGRAPH", pixels - 1)
     assert is_raster(picture)
     assert not is_raster(turned(picture))
 
@@ -205,7 +207,7 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture, monkey
         PictureError, match=r"with_nodata.*is a raster \(.+\), and --fit"
     ):
         is_raster(geotiffs / WITH_NODATA, fitting)
-    monkeypatch.setattr(photographs, "LARGEST_PHOTOGRAPH", 1000)
+    monkeypatch.setattr(choosing, "LARGEST_PHOTOGRAPH", 1000)
     with pytest.raises(
         PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"
     ):
