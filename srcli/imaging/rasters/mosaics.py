@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OpenByGdal = Callable[[str], "DatasetReader"]
 COPIES_BYTES = "copies bytes of other files; give a mosaic of GeoTIFFs"
 """Reason for which raw bands outside a mosaic's folder are refused."""
+REFUSED_BY_GDAL = "RAWRASTERBAND_ALLOWED"
+"""Word in the message of GDAL 3.12 and newer, which refuses them itself."""
 _HEAD = 4096
 """Bytes by which GDAL and this module tell what a file is; GDAL looks at fewer."""
 _DEEPEST = 16
@@ -122,9 +124,13 @@ class Mosaic:
         """Follow what may be a mosaic; of what GDAL cannot open, reading tells the reason."""
         from rasterio.errors import RasterioIOError
 
-        with suppress(RasterioIOError), self.open(name) as inner:
-            if inner.driver == "VRT":
-                self.follow(inner, folder, chain)
+        try:
+            with self.open(name) as inner:
+                if inner.driver == "VRT":
+                    self.follow(inner, folder, chain)
+        except RasterioIOError as error:
+            if REFUSED_BY_GDAL in str(error):
+                raise self._copies_bytes() from None
 
     def follow_mrf(self, name: str, chain: tuple[str, ...] = ()) -> None:
         """Check that the pixels of an MRF lie in its folder, and follow what it is a cache of."""

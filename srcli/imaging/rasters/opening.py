@@ -35,7 +35,7 @@ from srcli.imaging.rasters.dataset_names import (
     for_shell,
     is_remote,
 )
-from srcli.imaging.rasters.mosaics import COPIES_BYTES, Mosaic
+from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.utf8_names import alias_of_file, real_name
 from srcli.threads import hold_setting
@@ -183,8 +183,7 @@ def open_raster(
             _check_upright(path, dataset)
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
-            # GDAL 3.12 refuses it itself
-            if "RAWRASTERBAND_ALLOWED" in _innermost_text(error):
+            if REFUSED_BY_GDAL in _innermost_text(error):
                 raise PictureError(f"{path}: {COPIES_BYTES}") from None
             if reason := _common_reason(path):
                 raise PictureError(f"{path}: {reason}") from None
