@@ -69,7 +69,7 @@ KINDS = {
     "animation": (".gif", write_animation),
     "raster": (".tif", write_raster),
 }
-OPENING = UPSCALE + "photographs.open_picture"
+OPENING = UPSCALE + "choosing.open_picture"
 PHOTOGRAPHS = UPSCALE + "photographs."
 RASTERS = UPSCALE + "rasters."
 PHOTOGRAPH = {
