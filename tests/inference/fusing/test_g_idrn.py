@@ -88,7 +88,7 @@ def test_in_half_precision_forms_are_as_near_as_layers(name, half, pieces):
     network = load_model(name, 4).for_inference()
     fast = copy.deepcopy(network)
     keep_half_weights(fast, half)
-    for x in pieces.split(1):
+    for x in pieces[::2].split(1):
         with torch.no_grad(), record_calibration(network) as values:
             network(x)
         for pooled in (None, values):  # gates of what is held are a part of weights
