@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -80,15 +80,16 @@ def open_video(path: Path) -> Iterator[Video]:
         raise PictureError(f"{path}: is a video; {NEEDED} reads it")
     import av
 
+    # of tags that are not UTF-8, which later versions replace themselves
+    settings: dict[str, Any] = {}
+    if int(av.__version__.partition(".")[0]) < 19:
+        settings["metadata_errors"] = "replace"
     with decoding_errors(path):
         stream = open_input(path)
     with stream:
         with reading_video(path):
             container = av.open(
-                stream,
-                "r",
-                options={"format_whitelist": _DEMUXERS},
-                metadata_errors="replace",
+                stream, "r", options={"format_whitelist": _DEMUXERS}, **settings
             )
         with container:
             yield Video(path, container)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import cache_folder
@@ -69,10 +70,10 @@ class RemoteFolder:
                 return True, parse_provenance(software_of(file.tags()))
         except gdal_errors(OSError) as error:
             reason = reason_of(error)
+        if _is_file(self._object(target)):
+            return True, None
         if _MISSING.search(reason):
             return False, None
-        if "not recognized as being in a supported" in reason:
-            return True, None
         raise PictureError(
             f"{target}: cannot be looked at ({reason}); --overwrite writes it without a look"
         )
@@ -102,6 +103,26 @@ class RemoteFolder:
             Path(name).unlink(missing_ok=True)
         with suppress(OSError):  # where there is more
             self.staging.rmdir()
+
+
+def _is_file(name: str) -> bool:
+    """Return True if GDAL can open a file, a raster or not: as raw bytes it takes any."""
+    import rasterio
+
+    vrt = (
+        '<VRTDataset rasterXSize="1" rasterYSize="1"><VRTRasterBand dataType="Byte" band="1" '
+        'subClass="VRTRawRasterBand"><SourceFilename relativeToVRT="0">'
+        f"{escape(name)}</SourceFilename></VRTRasterBand></VRTDataset>"
+    )
+    with (
+        suppress(*gdal_errors(OSError)),
+        # which GDAL refuses otherwise, from version 3.12 on
+        rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"),
+        quiet_pillow(),
+        rasterio.open(vrt),
+    ):
+        return True
+    return False
 
 
 def find_remote(output: Path, options: UpscaleOptions) -> RemoteFolder | None:
