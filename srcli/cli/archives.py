@@ -37,6 +37,15 @@ def is_archive(inputs: Sequence[Path], output: Path) -> bool:
     return len(inputs) == 1 and (is_pair or suffix == ".cbz")
 
 
+def check_archive_name(output: Path) -> None:
+    """Refuse an output, written without a slash behind it, that looks like another file's name."""
+    is_file = output.suffix.lower() not in SUFFIXES and output.suffix
+    if (is_file or output.name == "-") and not output.is_dir():
+        raise UsageError(
+            f"{output}: give a name that ends in .cbz or .zip, or a folder"
+        )
+
+
 @contextmanager
 def open_archive(
     inputs: Sequence[Path],

@@ -16,7 +16,7 @@ import click
 from click import Choice, option
 
 from srcli.cli import options
-from srcli.cli.archives import is_archive, open_archive
+from srcli.cli.archives import check_archive_name, is_archive, open_archive
 from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
 from srcli.cli.options import flag, heading, with_settings
@@ -375,6 +375,8 @@ def command(
             "name a folder there"
         )
     if makes_archive and not (watch or option_values["mosaic"]):
+        if not option_values["into_folder"]:
+            check_archive_name(Path(target))
         open_files = partial(open_archive, dry_run=dry_run)
         option_values |= {"recursive": True, "suffix": "", "into_folder": True}
     if to_stdout:  # all else that is printed goes to standard error

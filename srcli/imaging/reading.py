@@ -188,8 +188,12 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     name = format_of_content(head)
     if not head:
         raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
-    if name is None and videos.is_video(path):
-        return videos.read_header(path)
+    if videos.is_video(path):
+        if name is None:
+            return videos.read_header(path)
+        raise PictureError(
+            f"{path}: is a picture with the name of a video; rename it to end in .{name}"
+        )
     if name is None:
         raise _not_a_picture(path)
     if name == "png":

@@ -54,6 +54,8 @@ _OPTIONS = {
     "libvpx-vp9": {"b": "0", "cpu-used": "3", "row-mt": "1"},
     "libsvtav1": {"preset": "6"},
 }
+_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
+"""Layouts of sound by FFmpeg's names where none is stated, as in AVI; mp4 needs one for PCM."""
 _FINEST_CRF = 12
 _CRF_PER_QUALITY = 0.4
 _LONG_SCALES = ("libvpx-vp9", "libsvtav1")
@@ -232,7 +234,7 @@ def write_video(
     ):
         video: Any = output.add_stream(encoding.encoder)
         encoding.configure(video.codec_context)
-        copies, missing = _add_copies(original, output)
+        copies, missing = _add_copies(original, output, muxer)
         if keep_metadata:
             output.metadata.update(original.tags)
         if comment:
@@ -253,22 +255,32 @@ def write_video(
 
 
 def _add_copies(
-    original: Video, output: OutputContainer
+    original: Video, output: OutputContainer, muxer: str
 ) -> tuple[dict[int, Stream], list[str]]:
     """Add streams beside the video; return them by their numbers in the input, and the others."""
+    import av
+
     copies: dict[int, Stream] = {}
     missing = []
     for stream in original.container.streams:
-        name = f"{stream.type} {stream.name or ''}".strip()
+        # a codec that FFmpeg does not know has no name
+        name = f"{stream.type} {getattr(stream, 'name', None) or ''}".strip()
         if stream is original.stream:
             continue
         try:
             if stream.type not in ("audio", "subtitle", "attachment"):
                 raise ValueError(name)
+            # some streams are refused as late as the header is written
+            with av.open(io.BytesIO(), "w", format=muxer) as trial:
+                trial.add_stream_from_template(stream)
+                trial.start_encoding()
             copy = output.add_stream_from_template(stream)
-        except ValueError:
+        except (ValueError, av.FFmpegError):
             missing.append(name)
             continue
+        context: Any = copy.codec_context
+        if stream.type == "audio" and context.layout.name in _LAYOUTS:
+            context.layout = _LAYOUTS[context.layout.name]
         copy.metadata.update(stream.metadata)
         copy.disposition = stream.disposition
         copies[stream.index] = copy

@@ -261,13 +261,17 @@ def count_frames(path: Path) -> int:
         container = video.container
         indexed = len(video.stream.index_entries)
         for packet in container.demux():
-            if packet.size == 0 or packet.pts is None:
+            start = packet.dts if packet.pts is None else packet.pts
+            if packet.size == 0 or start is None:
                 continue
             count += packet.stream is video.stream
-            length = packet.pts + (packet.duration or 0)
+            length = start + (packet.duration or 0)
             end = max(end, float(length * packet.time_base))
         stated = 0.0
-        if "matroska" in container.format.name:  # others have an index
+        name = container.format.name  # others have an index, or state no length
+        if name == "avi":
+            stated = float(video.stream.frames / (video.stream.average_rate or 1))
+        elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"

@@ -106,3 +106,10 @@ def test_bombs_and_encrypted_archives_are_refused(srx, monkeypatch):
     Path("book.cbz").write_bytes(content[:-30])
     assert "cannot be unpacked" in srx("upscale book.cbz a.cbz", SMALL, code=2).err
     assert names_in() == ["book.cbz"]
+
+
+@pytest.mark.parametrize("target", ["page.png", "-"])
+def test_a_mistyped_output_is_refused(srx, target):
+    result = srx(f"upscale book.cbz {target}", SMALL, code=2)
+    assert f"{target}: give a name that ends in .cbz or .zip, or a folder" in result.err
+    assert names_in() == ["book.cbz"]

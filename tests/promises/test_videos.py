@@ -194,6 +194,58 @@ def test_sound_that_a_container_cannot_hold_is_named(srx):
     assert_same_frames("b.webm", "a.mp4")
 
 
+def test_sound_that_a_header_refuses_is_named(srx):
+    write_clip("a.webm", gray_frames(3), codec="libvpx-vp9", sound="libopus")
+    result = srx("upscale a.webm b.mov", SMALL, code=0)
+    assert "audio opus left out, which mov or srx" in result.err
+    assert_same_frames("b.mov", "a.webm")
+
+
+def test_sound_of_a_codec_that_ffmpeg_does_not_know_is_named(srx):
+    clip = write_clip("a.mp4", gray_frames(3), sound="aac")
+    unknown = clip.read_bytes().replace(b"mp4a", b"zzzz").replace(b"esds", b"free")
+    clip.write_bytes(unknown)
+    result = srx("upscale a.mp4 b.mp4", SMALL, code=0)
+    assert "a.mp4: audio left out, which mp4 or srx" in result.err
+    assert_same_frames("b.mp4", "a.mp4")
+
+
+def test_pcm_of_an_avi_goes_into_mp4(srx):
+    write_clip("a.avi", gray_frames(3), codec="mpeg4", sound="pcm_s16le")
+    srx("upscale a.avi b.mp4", SMALL, code=0)
+    sounds = []
+    for name in ("a.avi", "b.mp4"):
+        with av.open(name) as clip:
+            samples = [frame.to_ndarray() for frame in clip.decode(audio=0)]
+            sounds.append(np.concatenate(samples, axis=1))
+    assert np.array_equal(sounds[0], sounds[1])
+
+
+def test_a_picture_named_like_a_video_is_told_to_be_renamed(srx):
+    Image.new("RGB", (8, 6)).save("a.mp4", "JPEG")
+    result = srx("upscale a.mp4 out/", SMALL, code=2)
+    assert "a.mp4: is a picture with the name of a video" in result.err
+    assert "rename it to end in .jpg" in result.err
+
+
+def test_large_enough_videos_are_copied(srx):
+    clip = write_clip("a.mp4", gray_frames(2))
+    options = "-m bicubic --long-edge 20 --only-smaller"
+    assert "1 copied" in srx("upscale a.mp4 b.mp4", options, code=0).out
+    assert Path("b.mp4").read_bytes() == clip.read_bytes()
+    result = srx("upscale a.mp4 b.mkv", options, code=2)
+    assert "give an output that ends in .mp4" in result.err
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [("avi", "mpeg4"), ("flv", "libx264")])
+def test_files_without_an_index_that_are_cut_short_are_refused(srx, suffix, codec):
+    clip = write_clip(f"a.{suffix}", gray_frames(105, size=(16, 16)), codec=codec)
+    whole = clip.read_bytes()
+    clip.write_bytes(whole[: len(whole) // 4])
+    assert "the video is cut short" in srx(f"upscale {clip} b.mkv", SMALL, code=2).err
+    assert names_in() == [clip.name]
+
+
 def test_quality_decides_on_the_rate_factor(srx):
     write_clip("a.mp4", gray_frames(2))
     srx("upscale a.mp4 b.mp4", SMALL, code=0)

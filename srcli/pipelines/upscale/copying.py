@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.files import attributes_for, explain_os_error, open_input, replacing
+from srcli.imaging.formats import VIDEO, format_of_suffix
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
@@ -38,7 +39,10 @@ def copy_large_enough(
     if not options.copies(*size):
         return False
     source = item.source
-    if picture.format != item.format:
+    source_format: str | None = picture.format
+    if source_format == VIDEO:
+        source_format = format_of_suffix(source.suffix)
+    if source_format != item.format:
         if not item.target.stem.startswith(source.stem):
             raise PictureError(
                 f"{source}: is large enough, and --only-smaller copies it as it is; "

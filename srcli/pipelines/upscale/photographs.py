@@ -146,7 +146,13 @@ class PhotographUpscaler:
         for item in items:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
-                if picture is None or picture.format == VIDEO:
+                if picture is not None and picture.format == VIDEO:
+                    if not copy_large_enough(
+                        item, picture, self.options, self.reporter
+                    ):
+                        rasters.append(item)
+                    continue
+                if picture is None:
                     rasters.append(item)
                     continue
                 if ignored:
