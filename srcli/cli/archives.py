@@ -106,7 +106,11 @@ def _unpacking(source: Path) -> Iterator[None]:
     """Turn errors of zips and disks into one that names the archive."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, RuntimeError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise UsageError(
+            f"{source}: is damaged or cut short, or no zip archive ({error}); copy it again"
+        ) from error
+    except (RuntimeError, OSError) as error:
         reason = getattr(error, "strerror", "") or error
         raise UsageError(
             f"{source}: cannot be unpacked or packed ({reason})"

@@ -235,9 +235,11 @@ def _not_a_picture(path: Path) -> PictureError:
             f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
             "-r 300 -png), upscale those, and bind them again (img2pdf)"
         )
-    names = ", ".join(sorted({*FORMATS, "heic", "jxl", "tga", "dds"}))
+    pictures = {name for name, form in FORMATS.items() if not form.video}
+    names = ", ".join(sorted(pictures | {"heic", "jxl", "tga", "dds"}))
     return PictureError(
-        f"{path}: not a picture that srx reads ({names}); convert it first"
+        f"{path}: not a picture that srx reads ({names}); convert it first, or give a "
+        "video its extension"
     )
 
 
