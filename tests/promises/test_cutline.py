@@ -121,6 +121,19 @@ def test_long_edges_are_as_curved_as_they_are_on_the_map(cut):
         np.testing.assert_array_equal(result.dataset_mask() == 0, expected)
 
 
+def test_polygons_beyond_the_map_of_a_raster_are_told(srx):
+    write_by_gdal(
+        "a.tif",
+        noise((9, 9)),
+        crs="+proj=gnom +lat_0=47 +lon_0=8",
+        transform=PLACE["transform"],
+    )
+    ring = [[-180, -90], [180, -90], [180, 90], [-180, -90]]
+    write_geojson("world.json", {"type": "Polygon", "coordinates": [ring]})
+    result = srx("upscale a.tif out.tif -s 2 --cutline world.json", code=2)
+    assert "a.tif: world.json cannot be turned into its coordinates" in result.err
+
+
 def test_other_formats_are_read_by_pyogrio(cut):
     path = write_by_gdal("a.tif", noise((40, 30)), **PLACE)
     with cut(path) as result:
@@ -163,11 +176,15 @@ def test_other_polygons_make_the_output_again(srx, cut):
         ("a.geojson", '{"features": 1}', "a.geojson: is no GeoJSON"),
         ("a.geojson", '{"type": "Polygon", "coordinates": [[]]}', "holds no polygons"),
         ("a.geojson", '{"type": "Polygon", "coordinates": 5}', "is no GeoJSON"),
-        ("a.geojson", '{"type": "Polygon", "coordinates": [[[0, 1]]]}', "of 1 points"),
+        (
+            "a.geojson",
+            '{"type": "Polygon", "coordinates": [[[0, 1]]]}',
+            "at least four points",
+        ),
         (
             "a.geojson",
             '{"type": "Polygon", "coordinates": [[[0, 1], [1, 1], [1, NaN], [0, 1]]]}',
-            "points that are not finite",
+            "of finite numbers",
         ),
         ("a.gpkg", "x", "pip install 'srcli[cutline]' to read it, or give GeoJSON"),
     ],

@@ -235,10 +235,10 @@ def test_a_fill_value_of_an_encoding_marks_empty_whole_numbers():
     [
         (data_array("y", "x", "band"), "give the dimensions .y, x. or .band, y, x."),
         (data_array("time", "band", "y", "x"), r"data\.isel\(time=0\)"),
-        (data_array("time", "y", "x"), r"time is no band.*data\.isel\(time=0\)"),
+        (data_array("time", "y", "x"), r"times are no bands.*data\.isel\(time=0\)"),
         (
             data_array("step", "y", "x", coords={"step": np.arange(9).astype("M8[D]")}),
-            "step is no band",
+            r"data\.isel\(step=0\)",
         ),
         (
             data_array("y", "x", coords={"x": np.arange(9) ** 2, "y": np.arange(8)}),

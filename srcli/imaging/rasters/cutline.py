@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
+from srcli.imaging.rasters.opening import gdal_errors
 from srcli.ports.image import Window
 
 SLACK = 1e-4
@@ -42,8 +43,6 @@ class Polygons:
     def on(self, path: Path, georeference: Mapping[str, Any]) -> Cutline:
         """Return the polygons in the coordinates of a raster, by where it lies on the map."""
         from rasterio.crs import CRS
-        from rasterio.errors import RasterioError
-        from rasterio.features import bounds
         from rasterio.warp import transform_geom
 
         transform = georeference["transform"]
@@ -56,15 +55,10 @@ class Polygons:
             if CRS.from_user_input(self.crs) != georeference["crs"]:
                 pieces = list(map(_in_pieces, geometries))
                 geometries = transform_geom(self.crs, georeference["crs"], pieces)
-        except (RasterioError, ValueError) as error:
+        except gdal_errors(ValueError) as error:
             raise PictureError(
                 f"{path}: {self.path} cannot be turned into its coordinates ({error})"
             ) from error
-        if not all(np.isfinite(bounds(shape)).all() for shape in geometries):
-            raise PictureError(
-                f"{path}: {self.path} reaches farther than its coordinate system; cut the "
-                "polygons to where the raster lies"
-            )
         return Cutline(tuple(geometries), transform)
 
 
@@ -153,10 +147,8 @@ def _polygons_of(
 
 def _check_ring(ring: Sequence[Sequence[float]]) -> None:
     points = np.array([point[:2] for point in ring], np.float64)
-    if len(points) < 4:
-        raise ValueError(f"a ring of {len(points)} points")
-    if not np.isfinite(points).all():
-        raise ValueError("points that are not finite")
+    if len(points) < 4 or not np.isfinite(points).all():
+        raise ValueError("a ring has at least four points, of finite numbers")
 
 
 def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,10 +116,9 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
             "such as by data.transpose('band', 'y', 'x') and data.isel(time=0)"
         )
     if data.ndim == 3 and len(data) > 1 and _is_time(data[data.dims[0]]):
-        name = data.dims[0]
         raise UsageError(
-            f"DataArray {dict(data.sizes)}: {name} is no band; enlarge one step after the "
-            f"other, such as by data.isel({name}=0)"
+            f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
+            f"other, such as by data.isel({data.dims[0]}=0)"
         )
     if (
         data.dtype.kind not in "uif"
@@ -183,10 +182,6 @@ def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
         OverflowError,
     ):  # whole numbers, and NaN as if they were decoded
         nodata = data.encoding.get("_FillValue")
-    if nodata is not None and data.dtype.kind != "f":
-        limits = np.iinfo(data.dtype)
-        if not limits.min <= nodata <= limits.max:
-            return None
     return nodata
 
 
