@@ -182,6 +182,10 @@ def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
         OverflowError,
     ):  # whole numbers, and NaN as if they were decoded
         nodata = data.encoding.get("_FillValue")
+    if nodata is not None and data.dtype.kind != "f":
+        limits = np.iinfo(data.dtype)
+        if not limits.min <= nodata <= limits.max:
+            return None
     return nodata
 
 
