@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -10,7 +12,7 @@ from PIL import Image
 
 import srcli
 from srcli.errors import UsageError
-from tests.fixtures.photographs import PLACE
+from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.pictures import read_pixels
 
 
@@ -113,6 +115,24 @@ def test_a_raster_goes_on_at_its_borders(srx, texture, tmp_path):
     assert "made again: was made with other options" in printed
     assert_array_equal(wrapped, middle_of(repeated))
     assert not np.array_equal(ended, wrapped)
+
+
+def test_a_sparse_raster_goes_on_at_its_borders(srx, texture, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.zeros((256, 320), np.uint8)
+    pixels[-20:, -32:] = texture[:, :, 0]
+    tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64}
+    for name, sparse in (("sparse.tif", True), ("dense.tif", False)):
+        write_by_gdal(name, pixels, sparse_ok=sparse, **tiles, **PLACE)
+    assert Path("sparse.tif").stat().st_size < 9_000 < Path("dense.tif").stat().st_size
+    command = "upscale sparse.tif dense.tif out -s 2 -m bicubic --wrap both -t 64"
+    srx(command, code=0)
+    with (
+        rasterio.open("out/sparse.tif") as left,
+        rasterio.open("out/dense.tif") as right,
+    ):
+        assert_array_equal(left.read(), right.read())
+        assert left.read(1)[:2, :2].any()
 
 
 def test_in_python_as_on_the_command_line(enlarge, texture):

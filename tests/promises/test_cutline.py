@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.features import geometry_mask
+from rasterio.transform import from_origin
 from rasterio.warp import transform_geom
 
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
@@ -94,6 +96,44 @@ def test_the_coordinate_system_may_be_named(cut):
         np.testing.assert_array_equal(result.read(masked=True), expected)
 
 
+def test_a_window_has_no_pixels_by_rounding(cut):
+    path = write_by_gdal("a.tif", noise((40, 30)), **PLACE)
+    corners = [(502, 196), (512, 196), (512, 185), (502, 185), (502, 196)]
+    ring = [(499_500 + x, 5_199_800 + y) for x, y in corners]
+    square = {"type": "Polygon", "coordinates": [ring]}
+    write_geojson("square.json", transform_geom("EPSG:32632", "EPSG:4326", square))
+    with cut(path, cutline="square.json") as result:
+        assert result.bounds == (500_002, 5_199_985, 500_012, 5_199_996)
+        assert result.dataset_mask().all()
+
+
+def test_long_edges_are_as_curved_as_they_are_on_the_map(cut):
+    place = {"crs": PLACE["crs"], "transform": from_origin(300_000, 5.3e6, 3000, 3000)}
+    path = write_by_gdal("a.tif", noise((100, 120)), **place)
+    ring = [(7, 45.5), (10, 45.5), (10, 47.5), (7, 47.5), (7, 45.5)]
+    write_geojson("long.json", {"type": "Polygon", "coordinates": [ring]})
+    sides = pairwise(map(np.array, ring))
+    fine = np.concatenate([np.linspace(start, end, 2048) for start, end in sides])
+    curved = {"type": "Polygon", "coordinates": [fine.tolist()]}
+    curved = transform_geom("EPSG:4326", PLACE["crs"], curved)
+    with cut(path, cutline="long.json") as result:
+        expected = geometry_mask([curved], result.shape, result.transform)
+        np.testing.assert_array_equal(result.dataset_mask() == 0, expected)
+
+
+def test_polygons_beyond_the_map_of_a_raster_are_told(srx):
+    write_by_gdal(
+        "a.tif",
+        noise((9, 9)),
+        crs="+proj=gnom +lat_0=47 +lon_0=8",
+        transform=PLACE["transform"],
+    )
+    ring = [[-180, -90], [180, -90], [180, 90], [-180, -90]]
+    write_geojson("world.json", {"type": "Polygon", "coordinates": [ring]})
+    result = srx("upscale a.tif out.tif -s 2 --cutline world.json", code=2)
+    assert "a.tif: world.json cannot be turned into its coordinates" in result.err
+
+
 def test_other_formats_are_read_by_pyogrio(cut):
     path = write_by_gdal("a.tif", noise((40, 30)), **PLACE)
     with cut(path) as result:
@@ -134,6 +174,18 @@ def test_other_polygons_make_the_output_again(srx, cut):
         ("a.geojson", "no JSON", "a.geojson: is no GeoJSON"),
         ("a.geojson", '{"type": "Point", "coordinates": [0, 0]}', "holds no polygons"),
         ("a.geojson", '{"features": 1}', "a.geojson: is no GeoJSON"),
+        ("a.geojson", '{"type": "Polygon", "coordinates": [[]]}', "holds no polygons"),
+        ("a.geojson", '{"type": "Polygon", "coordinates": 5}', "is no GeoJSON"),
+        (
+            "a.geojson",
+            '{"type": "Polygon", "coordinates": [[[0, 1]]]}',
+            "at least four points",
+        ),
+        (
+            "a.geojson",
+            '{"type": "Polygon", "coordinates": [[[0, 1], [1, 1], [1, NaN], [0, 1]]]}',
+            "of finite numbers",
+        ),
         ("a.gpkg", "x", "pip install 'srcli[cutline]' to read it, or give GeoJSON"),
     ],
 )

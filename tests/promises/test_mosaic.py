@@ -80,7 +80,7 @@ def test_tiles_of_a_web_map_have_no_borders(srx, tiles, tmp_path, enlarged):
 
 def test_running_again_does_what_is_missing(srx, tiles, tmp_path, photograph):
     enlarged = srcli.upscale(photograph, model="bicubic", scale=2).astype(int)
-    ask = ("upscale", tiles, "out", "-m", "bicubic", "--mosaic", "-s", 2)
+    ask = ("upscale", tiles, "out/", "-m", "bicubic", "--mosaic", "-s", 2)
     srx(*ask, code=0)
     assert "6 skipped" in srx(*ask).out
     (name, here), (outdated, _), *_ = places()

@@ -11,6 +11,8 @@ import rasterio
 import rasterio.shutil
 import rioxarray
 import xarray
+from rasterio.control import GroundControlPoint
+from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -200,11 +202,50 @@ def test_words_of_the_band_coordinate_tell_colours():
     assert list(result.band.values) == ["B02", "B03", "B04"]
 
 
+def test_a_coarser_array_has_the_place_of_its_coordinates():
+    data = data_array("y", "x", coords={"y": np.arange(8, 0, -1.0), "x": np.arange(9)})
+    data = data.rio.write_crs(32632).rio.write_transform()
+    result = doubled(data[::2, ::2])
+    np.testing.assert_allclose(result.x[:3], [-0.5, 0.5, 1.5])
+    np.testing.assert_allclose(result.y[:3], [8.5, 7.5, 6.5])
+    assert result.rio.resolution() == (1, -1)
+
+
+def test_ground_control_points_of_an_array_move_to_its_pixels():
+    points = [GroundControlPoint(4, 9, 8.5, 47.5), GroundControlPoint(0, 0, 8, 48)]
+    data = data_array("y", "x").rio.write_gcps(points, "EPSG:4326")
+    enlarged = doubled(data).rio.get_gcps()
+    places = [(point.row, point.col, point.x, point.y) for point in enlarged]
+    assert places == [(8, 18, 8.5, 47.5), (0, 0, 8, 48)]
+
+
+def test_a_fill_value_of_an_encoding_marks_empty_whole_numbers():
+    data = data_array("y", "x", dtype="int16")
+    data[:4, :4] = -1
+    data.encoding["_FillValue"] = -1
+    result = doubled(data)
+    np.testing.assert_array_equal(result == -1, np.kron(data == -1, np.ones((2, 2))))
+    data.encoding.clear()
+    data.attrs["_FillValue"] = -99_999  # which the type does not hold
+    assert doubled(data).attrs == data.attrs
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
         (data_array("y", "x", "band"), "give the dimensions .y, x. or .band, y, x."),
         (data_array("time", "band", "y", "x"), r"data\.isel\(time=0\)"),
+        (data_array("time", "y", "x"), r"times are no bands.*data\.isel\(time=0\)"),
+        (
+            data_array("step", "y", "x", coords={"step": np.arange(9).astype("M8[D]")}),
+            r"data\.isel\(step=0\)",
+        ),
+        (
+            data_array("y", "x", coords={"x": np.arange(9) ** 2, "y": np.arange(8)}),
+            "not evenly spaced",
+        ),
+        (data_array("y", "x", coords={"y": np.arange(8)})[:1], "of one pixel"),
+        (data_array("y", "x").variable, "xarray Variable: give a DataArray"),
         (data_array("y", "x", dtype="complex64"), r"data\.astype\('float32'\)"),
         (data_array("y", "x", dtype="float16"), "DataArray of float16: give integers"),
         (data_array("rows", "columns"), "rows"),
@@ -219,7 +260,7 @@ def test_what_is_no_raster_is_refused_with_advice(data, message):
 def test_windows_and_datasets_that_do_not_fit_are_refused(astronaut):
     path = write_by_gdal("a.tif", astronaut[:9, :9], photometric="RGB", **PLACE)
     dataset = rasterio.open(path)
-    for window in (Window(0.5, 0, 4, 4), (0, 0, 4, 4)):
+    for window in (Window(0.5, 0, 4, 4), Window(0, 0, np.nan, 4), (0, 0, 4, 4)):
         with pytest.raises(UsageError, match="Window of whole pixels"):
             doubled(dataset, window=window)
     with pytest.raises(UsageError, match="scale=8: rasters take 2, 3, 4"):
@@ -227,6 +268,11 @@ def test_windows_and_datasets_that_do_not_fit_are_refused(astronaut):
     with pytest.raises(UsageError, match="cut the array"):
         doubled(astronaut, window=Window(0, 0, 4, 4))
     dataset.close()
+    with (
+        MemoryFile(path.read_bytes()) as memory,
+        pytest.raises(UsageError, match="is open"),
+    ):
+        doubled(memory)
     with pytest.raises(UsageError, match=r"a\.tif: give a dataset that is open"):
         doubled(dataset)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,13 @@ from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
+from srcli.imaging.rasters.opening import gdal_errors
 from srcli.ports.image import Window
 
+SLACK = 1e-4
+"""Pixels by which bounds may miss a pixel's edge, because coordinates are rounded."""
+_PIECES = 1024
+"""Points added to each ring: of one of 100 km, pieces of 100 m deviate by less than 1 mm."""
 _LONGITUDE_LATITUDE = "OGC:CRS84"
 """Coordinate system of GeoJSON that names none."""
 
@@ -26,7 +31,7 @@ class Polygons:
 
     path: Path
     geometries: tuple[Mapping[str, Any], ...]
-    """Geometries of GeoJSON: ``Polygon`` and ``MultiPolygon``."""
+    """Geometries of GeoJSON, each a ``Polygon``."""
     crs: str
     """Anything that rasterio reads as one: WKT, ``EPSG:4326``."""
 
@@ -37,7 +42,7 @@ class Polygons:
 
     def on(self, path: Path, georeference: Mapping[str, Any]) -> Cutline:
         """Return the polygons in the coordinates of a raster, by where it lies on the map."""
-        from rasterio.errors import RasterioError
+        from rasterio.crs import CRS
         from rasterio.warp import transform_geom
 
         transform = georeference["transform"]
@@ -45,11 +50,12 @@ class Polygons:
             raise PictureError(
                 f"{path}: has no place on the map, so --cutline cannot be found; use --srcwin"
             )
+        geometries = list(self.geometries)
         try:
-            geometries = transform_geom(
-                self.crs, georeference["crs"], list(self.geometries)
-            )
-        except (RasterioError, ValueError) as error:
+            if CRS.from_user_input(self.crs) != georeference["crs"]:
+                pieces = list(map(_in_pieces, geometries))
+                geometries = transform_geom(self.crs, georeference["crs"], pieces)
+        except gdal_errors(ValueError) as error:
             raise PictureError(
                 f"{path}: {self.path} cannot be turned into its coordinates ({error})"
             ) from error
@@ -70,10 +76,10 @@ class Cutline:
 
         boxes = [bounds(shape, transform=~self.transform) for shape in self.geometries]
         edges = np.array(boxes)
-        left = int(np.floor(edges[:, ::2].min()))
-        top = int(np.floor(edges[:, 1::2].min()))
-        right = int(np.ceil(edges[:, ::2].max()))
-        bottom = int(np.ceil(edges[:, 1::2].max()))
+        left = int(np.floor(edges[:, ::2].min() + SLACK))
+        top = int(np.floor(edges[:, 1::2].min() + SLACK))
+        right = max(int(np.ceil(edges[:, ::2].max() - SLACK)), left + 1)
+        bottom = max(int(np.ceil(edges[:, 1::2].max() - SLACK)), top + 1)
         return Window(top=top, left=left, height=bottom - top, width=right - left)
 
     def outside(
@@ -110,18 +116,54 @@ def read_polygons(path: Path) -> Polygons:
             geometries, crs = _read_geojson(path)
         else:
             geometries, crs = _read_by_pyogrio(path)
+        polygons = list(_polygons_of(geometries))
     except OSError as error:
         raise UsageError(
             f"--cutline {path}: cannot be read ({error.strerror})"
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"--cutline {path}: is no GeoJSON ({error})") from error
-    polygons = [
-        shape for shape in geometries if shape["type"] in ("Polygon", "MultiPolygon")
-    ]
     if not polygons:
         raise UsageError(f"--cutline {path}: holds no polygons")
     return Polygons(path, tuple(polygons), crs)
+
+
+def _polygons_of(
+    geometries: Sequence[Mapping[str, Any]],
+) -> Iterator[Mapping[str, Any]]:
+    """Yield the polygons among geometries, which are not empty, one by one."""
+    for shape in geometries:
+        polygons = []
+        if shape["type"] == "Polygon":
+            polygons = [shape["coordinates"]]
+        elif shape["type"] == "MultiPolygon":
+            polygons = shape["coordinates"]
+        for rings in polygons:
+            if rings and rings[0]:
+                for ring in rings:
+                    _check_ring(ring)
+                yield {"type": "Polygon", "coordinates": rings}
+
+
+def _check_ring(ring: Sequence[Sequence[float]]) -> None:
+    points = np.array([point[:2] for point in ring], np.float64)
+    if len(points) < 4 or not np.isfinite(points).all():
+        raise ValueError("a ring has at least four points, of finite numbers")
+
+
+def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a polygon with points added on its edges, which are curves on other maps."""
+    rings = []
+    for ring in polygon["coordinates"]:
+        points = np.array([point[:2] for point in ring], np.float64)
+        lengths = np.hypot(*np.diff(points, axis=0).T)
+        positions = np.concatenate([[0.0], np.cumsum(lengths)])
+        added = np.linspace(0, positions[-1], _PIECES)
+        at = np.sort(np.concatenate([positions, added]))
+        x = np.interp(at, positions, points[:, 0])
+        y = np.interp(at, positions, points[:, 1])
+        rings.append(np.column_stack([x, y]).tolist())
+    return {"type": "Polygon", "coordinates": rings}
 
 
 def _read_geojson(path: Path) -> tuple[list[Mapping[str, Any]], str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.cutline import Cutline
+from srcli.imaging.rasters.cutline import SLACK, Cutline
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
@@ -24,10 +24,6 @@ from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from affine import Affine
-
-_SLACK = 1e-4
-"""Pixels by which bounds may miss a pixel's edge, because printed coordinates are
-rounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -387,12 +383,12 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
             f"{info.path}: has {georeference}, so --bounds cannot be found; use --srcwin"
         )
     exact = _bounding_box(~transform, bounds)
-    column = math.floor(exact.least_x + _SLACK)
-    row = math.floor(exact.least_y + _SLACK)
-    right = max(math.ceil(exact.most_x - _SLACK), column + 1)
-    bottom = max(math.ceil(exact.most_y - _SLACK), row + 1)
+    column = math.floor(exact.least_x + SLACK)
+    row = math.floor(exact.least_y + SLACK)
+    right = max(math.ceil(exact.most_x - SLACK), column + 1)
+    bottom = max(math.ceil(exact.most_y - SLACK), row + 1)
     snapped = _Box(column, row, right, bottom)
-    if not np.allclose(snapped, exact, rtol=0, atol=_SLACK):
+    if not np.allclose(snapped, exact, rtol=0, atol=SLACK):
         box = _list(_bounding_box(transform, snapped))
         notes.append(
             f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)"

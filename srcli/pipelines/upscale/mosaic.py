@@ -164,7 +164,7 @@ def _upscale_group(
         write_whole(vrt, text)
     # the result says which bands are classes
     raster_options = replace(
-        options, keep_dates=False, format="auto", suffix="", overwrite=False,
+        options, into_folder=False, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,
     )  # fmt: skip
     progress = _RenamedProgress(reporter.progress, vrt, name)

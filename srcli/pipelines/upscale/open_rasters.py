@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
+_SLACK = 0.1
+"""Pixels by which coordinates may differ from evenly spaced ones."""
 _OUTDATED = ("transform", "res", "STATISTICS_")
 """Beginnings of the names of attributes that describe the pixels before."""
 
@@ -48,8 +50,9 @@ def upscale_dataset(
 ) -> DatasetReader:
     """Upscale an open dataset into one in memory."""
     import rasterio
+    from rasterio.io import MemoryFile
 
-    if dataset.closed or dataset.mode != "r":
+    if isinstance(dataset, MemoryFile) or dataset.closed or dataset.mode != "r":
         raise UsageError(f"{dataset.name}: give a dataset that is open for reading")
     path = as_input(dataset.name)
     access: AbstractContextManager[None] = nullcontext()
@@ -73,24 +76,29 @@ def upscale_data_array(
     import rasterio
 
     _check_data_array(data)
+    transform = _transform_of(data)
     path = Path(str(data.name or "DataArray"))
     with (
-        _written(data) as dataset,
+        _written(data, transform) as dataset,
         _enlarged_file(path, options, progress, dataset) as enlarged,
         quiet_pillow(),
         rasterio.open(enlarged) as result,
     ):
         values = result.read()
-        return _like(
-            data, values.reshape(*data.shape[:-2], *result.shape), result.transform
-        )
+        values = values.reshape(*data.shape[:-2], *result.shape)
+        enlarged = _like(data, values, result.transform)
+        points, crs = result.gcps
+        if points:
+            enlarged = enlarged.rio.write_gcps(points, crs)
+        return enlarged
 
 
 def _check_data_array(data: Any) -> None:  # noqa: ANN401
     """Refuse an xarray object that is no raster of the dimensions (y, x) or (band, y, x)."""
-    if not hasattr(data, "values") or callable(data.values):
+    if not hasattr(data, "coords") or callable(data.values):
         raise UsageError(
-            "got an xarray Dataset: give one of its variables, or dataset.to_dataarray('band')"
+            f"got an xarray {type(data).__name__}: give a DataArray: one of the variables of a "
+            "Dataset, or dataset.to_dataarray('band')"
         )
     try:
         import rioxarray  # noqa: F401 - which adds data.rio
@@ -100,13 +108,17 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
 
     try:
         axes = (data.rio.y_dim, data.rio.x_dim)
-        data.rio.transform()
     except RioXarrayError as error:
         raise UsageError(f"DataArray {data.dims}: {error}") from None
     if data.dims[-2:] != axes or data.ndim > 3 or not data.size:
         raise UsageError(
             f"DataArray {dict(data.sizes)}: give the dimensions (y, x) or (band, y, x), "
             "such as by data.transpose('band', 'y', 'x') and data.isel(time=0)"
+        )
+    if data.ndim == 3 and len(data) > 1 and _is_time(data[data.dims[0]]):
+        raise UsageError(
+            f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
+            f"other, such as by data.isel({data.dims[0]}=0)"
         )
     if (
         data.dtype.kind not in "uif"
@@ -118,8 +130,70 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
         )
 
 
+def _is_time(coordinate: Any) -> bool:  # noqa: ANN401
+    """Tell if a coordinate holds times, by its values or, without any, by its name."""
+    is_named = str(coordinate.name).lower() == "time"
+    return is_named or coordinate.dtype.kind in "mM"
+
+
+def _transform_of(data: Any) -> Affine:  # noqa: ANN401
+    """Return the transform of a DataArray; refuse coordinates that have none.
+
+    One that is stored may be that of an array before ``coarsen`` or a step of slices.
+    """
+    from rioxarray.exceptions import RioXarrayError
+
+    try:
+        transform: Affine = data.rio.transform()
+        if not _fits(transform, data):
+            transform = data.rio.transform(recalc=True)
+    except RioXarrayError as error:
+        raise UsageError(f"DataArray {dict(data.sizes)}: {error}") from None
+    if not _fits(transform, data):
+        raise UsageError(
+            f"DataArray {dict(data.sizes)}: its coordinates are not evenly spaced, or are of one "
+            "pixel; give data.interp(...), or data.rio.write_transform(...)"
+        )
+    return transform
+
+
+def _fits(transform: Affine, data: Any) -> bool:  # noqa: ANN401
+    """Tell if the coordinates are those of a transform, up to a tenth of a pixel."""
+    if not transform.is_rectilinear:
+        return True  # by row and column together
+    axes = (
+        (data.rio.x_dim, transform.c, transform.a),
+        (data.rio.y_dim, transform.f, transform.e),
+    )
+    for name, start, step in axes:
+        if name in data.coords:
+            even = start + step * (np.arange(data.sizes[name]) + 0.5)
+            if np.abs(data.coords[name].values - even).max() > _SLACK * abs(step):
+                return False
+    return True
+
+
+def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
+    """Return the value of a DataArray's pixels without data; None if its type holds it not."""
+    try:
+        nodata: float | None = data.rio.nodata
+    except (
+        ValueError,
+        OverflowError,
+    ):  # whole numbers, and NaN as if they were decoded
+        nodata = data.encoding.get("_FillValue")
+    if nodata is not None and data.dtype.kind != "f":
+        limits = np.iinfo(data.dtype)
+        if not limits.min <= nodata <= limits.max:
+            return None
+    return nodata
+
+
 @contextmanager
-def _written(data: Any) -> Iterator[DatasetReader]:  # noqa: ANN401
+def _written(
+    data: Any,  # noqa: ANN401
+    transform: Affine,
+) -> Iterator[DatasetReader]:
     """Yield a DataArray as an open dataset in memory; a band coordinate of words names bands."""
     from rasterio.io import MemoryFile
 
@@ -130,7 +204,6 @@ def _written(data: Any) -> Iterator[DatasetReader]:  # noqa: ANN401
         labels = data.coords[data.dims[0]].values
         if labels.dtype.kind in "UOT":
             names = labels
-    transform = data.rio.transform()
     with MemoryFile() as memory:
         with (
             quiet_pillow(),
@@ -142,13 +215,16 @@ def _written(data: Any) -> Iterator[DatasetReader]:  # noqa: ANN401
                 dtype=bands.dtype.name,
                 crs=data.rio.crs,
                 transform=None if transform.is_identity else transform,
-                nodata=data.rio.nodata,
+                nodata=_nodata_of(data),
                 photometric="MINISBLACK",  # else GDAL takes a fourth band for alpha
                 alpha="UNSPECIFIED",
                 bigtiff="IF_SAFER",
             ) as writer,
         ):
             writer.write(bands)
+            points = data.rio.get_gcps()
+            if points:
+                writer.gcps = points, data.rio.crs
             if len(names) == len(bands):
                 writer.descriptions = [str(name) for name in names]
         with quiet_pillow():
@@ -218,7 +294,8 @@ def with_window(options: UpscaleOptions, window: Any) -> UpscaleOptions:  # noqa
         return options
     names = ("col_off", "row_off", "width", "height")
     values = [getattr(window, name, None) for name in names]
-    pixels = [round(value) for value in values if value is not None]
+    numbers = [value for value in values if value is not None]
+    pixels = [round(value) for value in numbers if np.isfinite(value)]
     if pixels != values:
         raise UsageError(
             f"window={window!r}: give a rasterio.windows.Window of whole pixels, "

@@ -150,7 +150,10 @@ class MakingStep:
             engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
             rows_read = self.grid.tile_height
         with plan.open(rows_read) as source:
-            source.keeps_zeros = all(low == 0 for low, _ in plan.values.ranges)
+            # zeros at the opposite border are pixels as others are
+            source.keeps_zeros = not plan.options.wrap and all(
+                low == 0 for low, _ in plan.values.ranges
+            )
             # those that are there were made by a worker that was lost
             for run in self._write_blanks(source, task):
                 writer = PartWriter(plan.parts, run, source, scale)
