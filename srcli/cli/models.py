@@ -213,6 +213,8 @@ def _figures_by_label(card: ModelFacts) -> dict[str, str]:
         figures["parameters"] = f"{costs['parameters']:,}"
     for label, name in WORK_LABELS.items():
         figures[label] = number(costs[name] and costs[name] / 1e9, 3)
+    if costs["uncounted"]:
+        figures["not counted"] = ", ".join(costs["uncounted"])
     for dataset, scores in card["sets"].items():
         for key in filter(METRICS.get, scores):
             metric = METRICS[key]

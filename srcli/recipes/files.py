@@ -24,6 +24,8 @@ from srcli.recipes.plugins import (
 from srcli.recipes.training import TrainRecipe
 
 SUFFIXES = (".json", ".toml")
+_CONSTANTS = {"True": True, "False": False, "None": None}
+"""Values of ``--set`` as Python spells them."""
 
 
 def load_recipe(name: str) -> TrainRecipe:
@@ -139,7 +141,12 @@ def _set_field(plain: dict[str, Any], path: str, value: object) -> None:
 
 
 def _parse_value(text: str) -> Any:  # noqa: ANN401
-    """Return the value that a text of ``--set`` stands for: JSON, a list by commas, or itself."""
+    """Return the value that a text of ``--set`` stands for: JSON, a list by commas, or itself.
+
+    Python's True, False and None are those of JSON.
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
     if text:
         for form in (text, f"[{text.rstrip(', ')}]"):
             with suppress(ValueError):

@@ -23,7 +23,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import ModelError, SrxError, did_you_mean
+from srcli.errors import ModelError, RecipeError, SrxError, did_you_mean
 from srcli.recipes.fields import unknown_name
 
 if TYPE_CHECKING:
@@ -202,6 +202,14 @@ def build_module(
                 if name not in parameters:
                     existing = [key for key in parameters if key not in further]
                     raise unknown_name("option", name, where, existing)
+        for name, value in options.items():
+            is_switch = name in parameters and isinstance(
+                parameters[name].default, bool
+            )
+            if is_switch and not isinstance(value, int):  # a bool is an int
+                raise RecipeError(
+                    f"{where}: {name} must be true or false, got {value!r}"
+                )
         arguments = dict(options)
         for name, value in further.items():
             if name in parameters:

@@ -210,6 +210,35 @@ def test_arguments_of_its_constructor_are_set_in_every_command(srx, needy):
     assert "build it as it was trained" in other.err
 
 
+SWITCHED = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    needs_weights = False
+    def __init__(self, scale=2, flip=True, parts=("up",), limit=1.0):
+        super().__init__()
+        self.scale = scale
+        self.options = (flip, tuple(parts), limit)
+    def forward(self, x):
+        if self.options != (False, ("a", "b"), None):
+            raise ValueError(self.options)
+        torch.fft.rfft2(x)
+        return nn.functional.interpolate(x, scale_factor=self.scale)
+"""
+
+
+def test_values_as_python_spells_them_reach_the_constructor(srx, work):
+    Path("switched.py").write_text(SWITCHED)
+    command = "models switched.py:Net -s 2 --set network.limit=None --set"
+    parts = 'network.parts=["a","b"]'
+    shown = srx(command, parts, "--set network.flip=False", code=0).out
+    assert "not counted" in shown
+    assert "_fft_r2c" in shown
+    refused = srx(command, parts, "--set network.flip=off", code=2).err
+    assert "switched.py:Net: flip must be true or false, got 'off'" in refused
+
+
 def test_pictures_by_other_arguments_are_made_again(srx, needy):
     gains = []
     for setting in ("1.0", "1.0", "0.5"):
