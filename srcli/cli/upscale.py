@@ -283,6 +283,7 @@ is never replaced without --overwrite.
 )
 @flag("--overviews", help="Add overviews (pyramids).")
 @flag("--cog", help="Write a cloud-optimised GeoTIFF.")
+@flag("--stac", help="Write a STAC item beside each result, as NAME.stac.json.")
 @flag("--no-resume", help="Start over instead of continuing an interrupted run.")
 @flag(
     "--allow-remote", help="Use the network: URLs and remote mosaics in, buckets out."

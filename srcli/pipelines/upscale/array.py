@@ -95,8 +95,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             dimensions (y, x) or (band, y, x); int8 to int32, uint8 to uint32, float32
             and float64 in any range, enlarged as ``srx upscale`` enlarges a file of
             them. Coordinates of a DataArray are evenly spaced, several times are no
-            bands (``data.isel(time=0)``), and no band is alpha; words as its band coordinate, or as
-            ``long_name``, tell red, green and blue. Dask arrays are computed.
+            bands (``data.isel(time=0)``), and no band is alpha; words as its band
+            coordinate, or as ``long_name``, tell red, green and blue. Dask arrays are
+            computed.
         model: A name of ``srx models``, a weights file, or ``auto``: by what the
             picture needs; ``best`` is that with Real-ESRGAN's networks.
         scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks

@@ -41,6 +41,7 @@ from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.parts import has_unfinished_parts
 from srcli.imaging.rasters.selection import choose_window
+from srcli.imaging.rasters.stac import find_assets
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.videos import is_video
 from srcli.models import MODELS
@@ -101,8 +102,9 @@ def pair_inputs(
     """
     forget_real_folders()
     _check_output(inputs, output, options)
+    sources = _open_items(inputs, output, reporter)
     paths = []
-    for path in map(as_input, inputs):
+    for path in sources:
         reason = _find_obstacle(path, remote=options.allow_remote)
         if reason:
             reporter.fail(Item(source=path, target=output, format=""), reason)
@@ -110,7 +112,7 @@ def pair_inputs(
             paths.append(path)
     items = []
     to_folder = is_folder(output, options)
-    if paths and len(inputs) == 1 and not paths[0].is_dir() and not to_folder:
+    if paths and len(sources) == 1 and not paths[0].is_dir() and not to_folder:
         items = [_pair_with_file(paths[0], output, options)]
     elif paths and (not to_folder or os.path.isfile(output)):  # noqa: PTH113
         raise UsageError(
@@ -129,6 +131,15 @@ def pair_inputs(
     if not items and not reporter.files and not reporter.may_be_idle:
         raise UsageError(_explain_no_pictures(paths, options))
     return _resolve_name_clashes(items, options, reporter)
+
+
+def _open_items(inputs: Sequence[Path], output: Path, reporter: Reporter) -> list[Path]:
+    """Return the inputs, the rasters of STAC items in place of these."""
+    sources: list[Path] = []
+    for path in map(as_input, inputs):
+        with reporter.guard(Item(source=path, target=output, format="")):
+            sources += find_assets(path) or [path]
+    return sources
 
 
 def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item:

@@ -74,6 +74,8 @@ class RasterOptions(OutputOptions):
     """Polygons: only what lies inside is upscaled, the window is the one around them."""
     resume: bool = True
     """Continue an interrupted run."""
+    stac: bool = False
+    """Write a STAC item beside each result."""
 
     @property
     def given_options(self) -> list[str]:
@@ -91,6 +93,7 @@ class RasterOptions(OutputOptions):
             "--co": self.creation,
             "--overviews": self.overviews,
             "--cog": self.cog,
+            "--stac": self.stac,
         }
         return [name for name, is_asked in conditions.items() if is_asked]
 

@@ -19,6 +19,7 @@ from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
@@ -281,6 +282,8 @@ def upscale_raster(
         with OpenedRaster(item.source, dataset) as opened:
             plan = plan_raster(item, options, opened)
             tiles = _make_raster(plan, opened, reporter, run_steps, slot_count)
+        if options.raster.stac:
+            write_item(item.target, item.source)
         reporter.add(
             item,
             started=started,

@@ -132,6 +132,8 @@ def find_remote(output: Path, options: UpscaleOptions) -> RemoteFolder | None:
         return None
     if not options.allow_remote:
         raise UsageError(f"{output}: is on the network: give --allow-remote, or a file")
+    if options.raster.stac:
+        raise UsageError(f"{output}: items of --stac are written to disk alone")
     if not _BUCKET.match(name.gdal):
         raise UsageError(
             f"{output}: cannot be written to; give s3://, gs:// or az://BUCKET/NAME, or a file"
