@@ -12,17 +12,9 @@ from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 
 @pytest.fixture
-def bucket(web, monkeypatch, request):
+def bucket(web_as_s3, request):
     """Serve a bucket of the test's own; return its folder."""
-    host = web.url.removeprefix("http://")
-    for key, value in {
-        "AWS_S3_ENDPOINT": host,
-        "AWS_HTTPS": "NO",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
-        "AWS_NO_SIGN_REQUEST": "YES",
-    }.items():
-        monkeypatch.setenv(key, value)
-    return web.folder / request.node.name.partition("[")[0].replace("_", "-")
+    return web_as_s3.folder / request.node.name.partition("[")[0].replace("_", "-")
 
 
 @pytest.fixture

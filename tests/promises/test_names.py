@@ -268,19 +268,12 @@ def test_a_search_leaves_containers_archives_and_products_alone(upscale):
         "/vsizip/{{/vsicurl/{url}/bucket/a.zip}}/b.tif",
     ],
 )
-def test_the_network_is_used_where_it_is_allowed_only(upscale, web, monkeypatch, name):
+def test_the_network_is_used_where_it_is_allowed_only(upscale, web_as_s3, name):
+    web = web_as_s3
     bucket = web.folder / "bucket"
     bucket.mkdir(exist_ok=True)
     tiff(bucket / "a.tif")
     zipped(bucket / "a.zip", b_tif=bucket / "a.tif")
-    host = web.url.removeprefix("http://")
-    for key, value in {
-        "AWS_S3_ENDPOINT": host,
-        "AWS_HTTPS": "NO",
-        "AWS_VIRTUAL_HOSTING": "FALSE",
-        "AWS_NO_SIGN_REQUEST": "YES",
-    }.items():
-        monkeypatch.setenv(key, value)
     name = name.format(url=web.url)
     assert "--allow-remote" in upscale(name, "out", code=2).err
     assert web.requests == []
