@@ -88,11 +88,19 @@ def lines_of_docstrings(tree):
 
 
 def code_tokens(source):
-    """Tokens of code: names, numbers, strings and signs, of no docstring."""
+    """Tokens of code: names, numbers, strings and signs, of no docstring.
+
+    Python 3.12 and newer cut f-strings into pieces; here each is one token.
+    """
     docstrings = lines_of_docstrings(ast.parse(source))
     tokens = []
+    depth = 0
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type not in NO_CODE and token.start[0] not in docstrings:
+        is_piece = depth > 0
+        kind = tokenize.tok_name[token.type]
+        depth += (kind == "FSTRING_START") - (kind == "FSTRING_END")
+        is_code = token.type not in NO_CODE and not is_piece
+        if is_code and token.start[0] not in docstrings:
             tokens.append(token)
     return tokens
 
@@ -114,6 +122,7 @@ def test_joining_lines_saves_no_tokens():
     joined = "a = 1; b = a\n"
     assert len(code_tokens(apart)) == 6
     assert len(code_tokens(joined)) == 7
+    assert len(code_tokens("a = f'{b} and {c:{d}}'\n")) == 3
 
 
 @pytest.mark.parametrize(("folder", "bar"), TOKEN_BARS.items())
