@@ -369,13 +369,14 @@ def command(
     runner, option_values["device"] = choose_executor(option_values["device"], executor)
     to_stdout = target == STREAM
     open_files: Callable[..., Any] = open_streams
-    makes_archive = is_archive(inputs, target)
-    if is_remote(str(target)) and (watch or option_values["mosaic"] or makes_archive):
+    is_special = watch or option_values["mosaic"]
+    makes_archive = is_archive(inputs, target) and not is_special
+    if is_remote(str(target)) and (is_special or makes_archive):
         raise UsageError(
             f"{target}: results of --watch, --mosaic and archives are written to disk; "
             "name a folder there"
         )
-    if makes_archive and not (watch or option_values["mosaic"]):
+    if makes_archive:
         if not option_values["into_folder"]:
             check_archive_name(Path(target))
         open_files = partial(open_archive, dry_run=dry_run)

@@ -60,7 +60,7 @@ def can_read_videos() -> bool:
 
 @contextmanager
 def reading_video(path: Path, pixels: int = 0) -> Iterator[None]:
-    """Turn errors of FFmpeg on a bad video into a PictureError; see ``decoding``."""
+    """Turn errors of FFmpeg on a bad video into a PictureError; see ``decoding_errors``."""
     from av import FFmpegError
 
     with decoding_errors(path, pixels):

@@ -16,9 +16,7 @@ from srcli.imaging.reading import open_picture, read_photograph
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
-from srcli.pipelines.upscale.choosing import (
-    choose_model,
-)
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.ports.progress import Progress
 from srcli.report.page import draw_sheet

@@ -14,9 +14,7 @@ from PIL import Image
 
 from srcli.imaging.video_writing import SegmentEncoder
 from srcli.imaging.videos import open_video
-from srcli.pipelines.upscale.choosing import (
-    choose_video_model,
-)
+from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.options import UpscaleOptions
 from tests.fixtures.files import json_lines, names_in
 

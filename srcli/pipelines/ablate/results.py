@@ -216,8 +216,8 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
 
     A test is a printed difference with a sign, of variants with two seeds or more that
     both are trained well above bicubic; in ablations that nobody has printed, any
-    difference of such variants that are above bicubic. ``results`` are everything that one report
-    shows.
+    difference of such variants that are above bicubic. ``results`` are everything that
+    one report shows.
     """
     comparisons = []
     tests = []

@@ -50,9 +50,7 @@ from srcli.pipelines.upscale.choosing import (
     open_photograph,
 )
 from srcli.pipelines.upscale.copying import holds_same_bytes
-from srcli.pipelines.upscale.photographs import (
-    output_size,
-)
+from srcli.pipelines.upscale.photographs import output_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
@@ -443,7 +441,7 @@ def _judge_by_record(
     newer: int = 1,
     step: int = 2,
 ) -> tuple[str, str]:
-    """Judge an output by what it records; see ``_compare``.
+    """Judge an output by what it records; see ``_judge_output``.
 
     Its input is ``newer`` by nanoseconds, which file systems store in multiples of
     ``step``; by less than one where the times are not known.

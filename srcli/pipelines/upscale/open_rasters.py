@@ -177,10 +177,8 @@ def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
     """Return the value of a DataArray's pixels without data; None if its type holds it not."""
     try:
         nodata: float | None = data.rio.nodata
-    except (
-        ValueError,
-        OverflowError,
-    ):  # whole numbers, and NaN as if they were decoded
+    except (ValueError, OverflowError):
+        # whole numbers, and NaN as if they were decoded
         nodata = data.encoding.get("_FillValue")
     if nodata is not None and data.dtype.kind != "f":
         limits = np.iinfo(data.dtype)

@@ -219,9 +219,6 @@ def _fingerprint(
     options: UpscaleOptions,
 ) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""
-    part = [window.left, window.top, window.width, window.height]
-    if options.raster.cutline is not None:
-        part.append(int(options.raster.cutline.checksum, 16))
     states: list[object] = [_file_state(path) for path in info.files]
     if isinstance(info.path, DatasetName):  # one of its file's
         states.insert(0, str(info.path))
@@ -237,7 +234,8 @@ def _fingerprint(
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
-        "part": part,
+        "part": [window.left, window.top, window.width, window.height],
+        "cutline": options.raster.cutline and options.raster.cutline.checksum,
     }
 
 

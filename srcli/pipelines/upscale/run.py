@@ -23,9 +23,7 @@ from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.choosing import (
-    open_photograph,
-)
+from srcli.pipelines.upscale.choosing import open_photograph
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages

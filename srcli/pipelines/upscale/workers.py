@@ -22,9 +22,7 @@ from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.inputs import raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import (
-    PhotographUpscaler,
-)
+from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.rasters import (
     LARGE_OUTPUT,
     RasterCalibration,
