@@ -146,16 +146,11 @@ class PhotographUpscaler:
         for item in items:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
-                if picture is not None and picture.format == VIDEO:
-                    if not copy_large_enough(
-                        item, picture, self.options, self.reporter
-                    ):
-                        rasters.append(item)
-                    continue
                 if picture is None:
                     rasters.append(item)
                     continue
-                if ignored:
+                is_video = picture.format == VIDEO
+                if ignored and not is_video:
                     self.reporter.progress.warn(
                         f"photographs are upscaled without {', '.join(ignored)}, which apply to "
                         "rasters; a photograph that is named itself is upscaled as a raster"
@@ -164,7 +159,9 @@ class PhotographUpscaler:
                 if copy_large_enough(item, picture, self.options, self.reporter):
                     continue
                 is_document = keeps_pages(item, picture, self.options)
-                if is_document or keeps_animation(picture, item.format):
+                if is_video:
+                    rasters.append(item)
+                elif is_document or keeps_animation(picture, item.format):
                     animations.append((item, picture))
                 else:
                     yield item, picture
