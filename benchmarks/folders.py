@@ -29,12 +29,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image
-from timing_page import write_page
-
-from srcli.machine import describe_machine, load_average
-from srcli.report.table import make_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,9 +265,17 @@ def main() -> None:
     parser.add_argument("--loop", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.loop:
+        # A loop of a few lines imports what it needs alone: no entry but srx and "plain"
+        # pays for PyTorch.
         entry, source, target = options.loop
         run_loop(entry, Path(source), Path(target), options.model, options.scale)
         return
+    import torch
+    from timing_page import write_page
+
+    from srcli.machine import describe_machine, load_average
+    from srcli.report.table import make_table
+
     machine, load = describe_machine(torch.device("cpu")), load_average()
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as name:

@@ -14,11 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import is_processor_inference
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
 
-STRIP_PIXELS = 24 * 1024
+STRIP_PIXELS = 12 * 1024
 """Pixels of a strip: its maps fit into the cache, and few rows are computed twice."""
+LARGE_PICTURE = 48 * 1024
+"""Pixels from which on a picture goes through blocks by strips."""
 HALO = 4
 """Rows above and below a strip that its pixels depend on: one for each 3x3 convolution
 of a block."""
@@ -45,7 +48,7 @@ class StripShortcut(DenseShortcut):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        is_large = x[0, 0].numel() >= 2 * STRIP_PIXELS
+        is_large = x[0, 0].numel() >= LARGE_PICTURE
         if is_large and is_processor_inference(x):
             return _shortcut(self, x)
         return super().forward(x)
@@ -78,10 +81,7 @@ def _block(block: Any, x: Tensor, shares: Sequence[Share]) -> Tensor:  # noqa: A
     strips = list(pairwise(cuts))
     out = torch.empty_like(x)
     for top, bottom in strips:
-        above = max(top - HALO, 0)
-        fused = block.distil(x[:, :, above : bottom + HALO])
-        fused = fused[:, :, top - above :][:, :, : bottom - top]
-        out[:, :, top:bottom] = fused
+        out[:, :, top:bottom] = _distil(block, x, top, bottom)
     gate = (block.attention.gate(out) * block.share).to(out.dtype)
     for top, bottom in strips:
         rows = out[:, :, top:bottom]
@@ -89,3 +89,25 @@ def _block(block: Any, x: Tensor, shares: Sequence[Share]) -> Tensor:  # noqa: A
         for source, weight in shares:
             rows.addcmul_(source[:, :, top:bottom], weight)
     return out
+
+
+def _distil(block: GroupDistillationBlock, x: Tensor, top: int, bottom: int) -> Tensor:
+    """Return rows ``top`` to ``bottom`` of what a block distils from a whole map.
+
+    Each 3x3 convolution leaves a row less above and below than it was given, and what
+    is fused are the rows themselves alone.
+    """
+    first = max(top - HALO, 0)
+    step = x[:, :, first : bottom + HALO]
+    distilled: list[Tensor] = []
+    for number, pointwise in enumerate(block.pointwise, start=1):
+        features = pointwise(step)
+        distilled.append(features[:, :, top - first : bottom - first])
+        grouped = block.grouped[number - 1]
+        step = convolve(grouped, features, plus=step, slope=block.slope)
+        above = max(top - HALO + number, 0)
+        step = step[:, :, above - first : bottom + HALO - number - first]
+        first = above
+    features = block.grouped[-1](step)
+    distilled.append(features[:, :, top - first : bottom - first])
+    return convolve_joined(block.fuse, distilled)

@@ -26,6 +26,7 @@ def pair(monkeypatch, **options):
     network = GIDRN(scale=2, channels=16, num_blocks=4, num_groups=2, **options).eval()
     by_strips = copy.deepcopy(network)
     monkeypatch.setattr(strips, "STRIP_PIXELS", 400)
+    monkeypatch.setattr(strips, "LARGE_PICTURE", 800)
     strips.use_strips(by_strips)
     return network, by_strips
 
