@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srcli.inference.fusing.allocator import keep_freed_memory
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import is_processor_inference
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
@@ -50,6 +51,8 @@ class StripShortcut(DenseShortcut):
         """Map (N, C, H, W) to the same shape."""
         is_large = x[0, 0].numel() >= LARGE_PICTURE
         if is_large and is_processor_inference(x):
+            # Maps of whole pictures are larger than what is kept otherwise.
+            keep_freed_memory(whole_pictures=True)
             return _shortcut(self, x)
         return super().forward(x)
 
