@@ -17,7 +17,10 @@ BackProjection = Literal["", "bicubic", "area"]
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How a network runs: device, number format, averaging, corrections of its results."""
+    """How a network runs: device, number format, averaging, corrections of its results.
+
+    A field that changes pixels belongs into ``UpscaleOptions.checksum`` as well.
+    """
 
     device: str = "auto"
     precision: Precision = "auto"

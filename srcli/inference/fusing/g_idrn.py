@@ -199,6 +199,7 @@ class MergedBlock(nn.Module):
         return torch.addcmul(x, fused, gate[..., None, None], value=self.share)
 
     def _gate(self, pooled: Tensor) -> Tensor:
+        """Return the gate (N, width) for pooled statistics; 0 behind the network's channels."""
         squeezed = F.linear(pooled.flatten(1), self.squeeze, self.squeeze_bias)
         return sigmoid(F.linear(F.relu(squeezed), self.expand, self.expand_bias))
 
@@ -256,6 +257,7 @@ def _behind(matrix: Tensor, grouped: nn.Conv2d) -> Tensor:
 
 
 def _convolve(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve maps to maps of the same size, channels last; biases are in the weight."""
     out = F.conv2d(x, weight, padding=1)
     return out.contiguous(memory_format=torch.channels_last)  # as cuDNN gives it
 
