@@ -19,7 +19,8 @@ BackProjection = Literal["", "bicubic", "area"]
 class EngineOptions:
     """How a network runs: device, number format, averaging, corrections of its results.
 
-    A field that changes pixels belongs into ``UpscaleOptions.checksum`` as well.
+    A field that changes pixels by more than rounding belongs into
+    ``UpscaleOptions.checksum`` as well.
     """
 
     device: str = "auto"

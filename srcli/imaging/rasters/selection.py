@@ -54,8 +54,8 @@ class BandLayout:
     """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and
     alpha; values without one are transparent black."""
     outputs: tuple[BandInfo, ...]
-    """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count
-    instead of theirs."""
+    """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count instead of
+    theirs."""
     notes: tuple[str, ...] = ()
     """Messages for the user on the choice."""
     remarks: tuple[str, ...] = ()

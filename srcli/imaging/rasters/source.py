@@ -130,7 +130,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     def decode(
         self, window: Window, shape: tuple[int, int] | None = None
     ) -> DecodedWindow:
-        """Read the pixels of a window as they are stored, and which of them are valid.
+        """Read the pixels of a window, its holes not filled, and which pixels are valid.
 
         ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps
         all pixels.

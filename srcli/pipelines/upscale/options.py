@@ -273,9 +273,9 @@ class UpscaleOptions:
     def checksum(self, model: str, *, photograph: bool = False) -> str:
         """Return a checksum of the options that decide on the output; empty without any.
 
-        Outputs record it; one with another checksum is made again. Every option that
-        changes an output, ``model`` and ``scale`` apart, has to be listed here. For a
-        ``photograph`` options of rasters do not count.
+        Outputs record it; one with another checksum is made again. So an option that
+        changes more than rounding has to be listed here; model and scale are recorded by
+        themselves. For a ``photograph`` options of rasters do not count.
         """
         raster = RasterOptions() if photograph else self.raster
         engine = self.engine
