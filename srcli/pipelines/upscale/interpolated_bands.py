@@ -47,7 +47,8 @@ def choose_interpolated_bands(
     """Choose the bands to interpolate: by ``auto`` those in which a network errs too much.
 
     A network that the user named enlarges all bands; a note says where it cannot keep
-    all digits. The model ``bicubic`` interpolates all of them in full precision.
+    all digits. With the model ``bicubic`` all bands are chosen, unless they have
+    8 bits or the range of their dtype.
     """
     engine = options.engine
     if engine.back_project or engine.denoise != 1:  # which correct a network's result
