@@ -135,7 +135,7 @@ def show_command(
 
     targets = result_targets(json=json_file, markdown=markdown)
     stored = stored_names(out)
-    # a name that has results may be that of a file, perhaps gone
+    # results may be of an ablation in a file, which may be gone: these need no definition
     ablations = select_ablations([name for name in names if name not in stored])
     shown = stored
     if names:

@@ -94,7 +94,7 @@ class Console(Progress):
         from rich import progress
 
         self.quiet = quiet
-        self._shown = {
+        self._is_shown = {
             "message": not quiet,
             "warning": not quiet,
             "detail": verbose,
@@ -102,8 +102,8 @@ class Console(Progress):
         }
         self._shorten = shorten
         self._out = _rich_console(to_stderr=not to_stdout)
-        self.shown = time.monotonic()
-        """When a progress line was shown last."""
+        self.last_line_time = time.monotonic()
+        """When a progress line was printed last, or the start."""
         self.bars = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
@@ -119,7 +119,7 @@ class Console(Progress):
         )
 
     def __enter__(self) -> Self:
-        if logging.lastResort is not None:  # what prints warnings of libraries and ours
+        if logging.lastResort is not None:  # the handler that prints warnings to stderr
             logging.lastResort.addFilter(self._clean_record)
         self.bars.start()
         return self
@@ -136,13 +136,13 @@ class Console(Progress):
 
     def show(self, level: str, *lines: str) -> None:
         """Show lines of a level: messages and warnings unless quiet, details if verbose."""
-        if not self._shown[level]:
+        if not self._is_shown[level]:
             return
         for line in lines:
             text = self._shorten(line)
             if level in ("warning", "error"):
                 text = f"{level}: {text}"
-            # the worker before, which a file ended, may have said the same
+            # an earlier worker, which crashed, may have printed the same
             if text not in holding.history().lines:
                 echo(text, out=self._out)
             holding.announce("print", text)
@@ -173,8 +173,8 @@ class _Task(Task):
         bar = self._bar
         now = time.monotonic()
         self._bars.advance(bar.id, amount)
-        if self._bars.disable and now - self._console.shown >= LINE_SECONDS:
-            self._console.shown = now
+        if self._bars.disable and now - self._console.last_line_time >= LINE_SECONDS:
+            self._console.last_line_time = now
             line = f"{bar.description}: {bar.completed:.0f}"
             if bar.total:
                 line += f" of {bar.total:.0f}"
@@ -200,11 +200,11 @@ class _Task(Task):
 
 @contextmanager
 def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Stop]:
-    """Turn Ctrl-C, SIGTERM, SIGHUP into a request to stop; yield a function that is True after one.
+    """Turn Ctrl-C, SIGTERM, SIGHUP into requests to stop; yield what tells if one has come.
 
-    A second signal aborts, and so does one that arrives before the first call of that
-    function, when nothing would react to the request yet. If silent, nothing is printed
-    at a signal.
+    A second signal aborts, and so does one that arrives before the first call of the
+    yielded function, when nothing would react to the request yet. If ``silent``, nothing
+    is printed at a signal.
 
     If ``once``, further signals are ignored, to the end of the process: ``torchrun``
     and batch systems pass on the same signal several times, and kill processes that
@@ -242,7 +242,7 @@ def stop_signals(*, silent: bool = False, once: bool = False) -> Iterator[Stop]:
 
 
 def print_blocks(blocks: Iterable[Block], *, to_stderr: bool = False) -> None:
-    """Print tables that are not empty, paragraphs, and names with their values in two columns.
+    """Print blocks: tables unless empty, paragraphs, and labels with values in two columns.
 
     Paragraphs that begin with blanks, such as commands, are not broken. The width is
     that of the terminal, also through a pipe to ``less``; logs of jobs have 200.
@@ -361,7 +361,7 @@ def write_text(target: str, text: str) -> None:
 
 
 def is_replaceable(file: Path) -> bool:
-    """Return True if a new file may take a file's place: it is a regular file, or there is none."""
+    """Return True for a regular file, or for none: a new file may take its place."""
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""Accept command lines written for GDAL: windows in quotes; advice on options not taken."""
+"""Accept command lines written for GDAL, and give advice on options that srx lacks."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class GdalCommand(GroupedCommand):
                 break
             if word in _ADVICE:
                 ctx.fail(f"{word}: {_ADVICE[word]}")
-            # -overwrite, -ot, -ofCOG
+            # -overwrite, -ot and -ofCOG would be read as -o with a value
             if word.startswith("-o") and word not in (
                 "-o",
                 "-of",
@@ -67,7 +67,7 @@ class GdalCommand(GroupedCommand):
                 )
         args = list(_split_windows(args))
         for index, word in enumerate(args):
-            # a kernel may follow, but click would take any word for one
+            # its kernel may be left out, but click would take any word for one
             if word == "--back-project":
                 follows = args[index + 1 : index + 2]
                 if follows not in (["bicubic"], ["area"]):

@@ -97,19 +97,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # nobody wants
         click.echo(nl=False)  # writes what waits; either stream may be closed
         os._exit(code)
-    gc.freeze()  # nor is any looked for at the end, when all memory is given back
+    gc.freeze()  # the end of the process gives back all memory: no search for garbage
     sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run ``srx`` and return its exit code."""
     escape_unencodable()
-    # the width is not known; rich would print nothing
+    # 0 means that the width is not known; rich would print nothing
     if os.environ.get("COLUMNS") == "0":
         del os.environ["COLUMNS"]
     try:
         Path.cwd()
-    except FileNotFoundError:  # where PyTorch's libraries end the process
+    except FileNotFoundError:  # PyTorch's libraries would end the process
         echo(
             "srx: error: the folder that you are in was removed; cd to another",
             err=True,
@@ -119,7 +119,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_threads()
         result = group.main(
-            # click expands sys.argv's patterns on Windows
+            # None is sys.argv, in which click expands patterns on Windows
             args=None if arguments is None else list(arguments),
             prog_name="srx",
             standalone_mode=False,
@@ -138,7 +138,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in (*NO_SPACE, errno.EFBIG):
             raise
-        # what the disk does not take is not tried again at the end
+        # Python would try to write the rest again at its end
         sys.stdout = io.StringIO()
         reason = "the disk is full; make room and run again"
         if error.errno == errno.EFBIG:
@@ -157,7 +157,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def print_interruption(arguments: Sequence[str]) -> int:
     """Print that the command was interrupted, and how to continue it; return the exit code."""
-    if "--watch" in arguments:  # has no other end
+    if "--watch" in arguments:  # the usual way to end it
         return ExitCode.OK
     continued = ""
     # with --overwrite, old outputs cannot be told from those of this run
@@ -177,7 +177,7 @@ def print_crash(files: Collection[str], reason: str) -> int:
 
 
 def _check_threads() -> None:
-    """Fail early where no thread can be started: numpy's libraries would send Ctrl-C."""
+    """Fail early where no thread can be started: numpy's libraries would send SIGINT."""
     thread = threading.Thread(target=int)
     thread.start()
     thread.join()

@@ -153,14 +153,14 @@ def message_options(command: Function) -> Function:
 
 
 def result_targets(**files: object) -> dict[str, str]:
-    """Return the files for results by option, such as ``--json``; refuse those of no use."""
+    """Return the result files by option, such as ``--json``; see ``check_targets``."""
     targets = {f"--{name}": str(file) for name, file in files.items() if file}
     check_targets(targets)
     return targets
 
 
 def check_targets(targets: Mapping[str, str | Path | None]) -> None:
-    """Refuse output files that cannot be written, or are the same, before anything is computed."""
+    """Refuse output files, by option, that cannot be written or are the same file."""
     owners: dict[str, str] = {}
     for name, target in targets.items():
         if not target:
@@ -193,7 +193,7 @@ def _find_obstacle(file: Path) -> str:
 def with_settings(
     models: tuple[str, ...], settings: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return models, those of the user's own code with the arguments of ``--set``.
+    """Return models, with the arguments of ``--set`` in those of the user's own code.
 
     UsageError for fields other than ``network.NAME``, and where no model is such code.
     """

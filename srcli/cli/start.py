@@ -1,8 +1,8 @@
 """Start ``srx``: commands that read people's files run in a worker, which may crash or hang.
 
-The first process imports next to nothing. It forks a worker, hears from it which files it
-reads, answers signals, and forks another one where a file has ended the first. Windows,
-which has no fork, runs all in one process.
+The first process, the watcher, imports next to nothing. It forks a worker, which announces
+the files that it reads through a pipe; it passes signals on, and forks another worker if a
+file has crashed the first. Windows, which has no fork, runs all in one process.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _ending_signals() -> list[signal.Signals]:
 
 @dataclass
 class WatchedWorker:
-    """A worker as the watching process sees it: what it has told."""
+    """A worker as the watching process sees it, by what it has announced."""
 
     pid: int
     pipe: int
@@ -74,7 +74,7 @@ class WatchedWorker:
     temporary: set[str] = field(default_factory=set)
     """Files and folders that it would remove at its end."""
     can_start_again: bool = True
-    """What it reads will still be there; standard input will not."""
+    """Its inputs can be read again; standard input cannot."""
     killed_for: str = ""
     """Why the watching process has killed it, in words that follow a file's name."""
 
@@ -98,7 +98,7 @@ class WatchedWorker:
 
 
 class Watcher:
-    """Runs a command in workers, one after another, until one comes to its end."""
+    """Runs a command in workers, one after another, until one ends without a crash."""
 
     def __init__(self, arguments: list[str]) -> None:
         self.arguments = arguments
@@ -173,7 +173,7 @@ class Watcher:
             self.stopping_since = time.monotonic()
             self.worker.send_signal(signal.SIGUSR1)
         elif time.monotonic() - self.stopping_since > POLL_SECONDS:
-            # not one that came to the process and to its group
+            # a signal to the process and to its group comes twice at once
             self.worker.send_signal(signal.SIGKILL)
 
     def _receive_events(self, worker: WatchedWorker) -> bool:
@@ -189,7 +189,7 @@ class Watcher:
         return bool(data)
 
     def _note_event(self, worker: WatchedWorker, name: str, *values: Any) -> None:
-        """Note what a worker announces; see ``srcli.holding``."""
+        """Note an event that a worker announces; see ``srcli.holding`` for their names."""
         self.history.started = self.history.started or time.monotonic()
         worker.readings.take(name, *values)
         if name == "begin":
@@ -220,7 +220,7 @@ class Watcher:
                 worker.send_signal(signal.SIGKILL)
 
     def blame_files(self, worker: WatchedWorker, reason: str) -> bool:
-        """Note which file ended a worker; return False if another worker would end alike.
+        """Note which file crashed a worker; return False if another worker would crash as well.
 
         Of several files that it worked on, any may be to blame: they become suspects,
         which the next worker takes one by one.

@@ -30,10 +30,11 @@ STREAM = Path("-")
 def open_streams(
     inputs: Sequence[Path], output: Path, options: UpscaleOptions
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
-    """Yield inputs and output as files, and a function that shortens their names in texts.
+    """Yield inputs and output as files, and a function for texts that name them.
 
-    ``-`` among them becomes a temporary file, whose folder the function takes out of a
-    text; a picture for standard output is copied there at the end.
+    Where ``-`` is among them, it becomes a temporary file, whose folder the function
+    removes from a text; where the output is in a bucket, the function puts in its name.
+    A picture for standard output is copied there at the end.
     """
     from srcli.pipelines.upscale.inputs import pair_in_folder
     from srcli.pipelines.upscale.remote import find_remote
@@ -75,7 +76,7 @@ def open_streams(
 
 @contextmanager
 def _shortening(shorten: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
-    """Give files the names that the user knows, in an error that ends the block as well."""
+    """Yield ``shorten``, and apply it to an error that ends the block."""
     try:
         yield shorten
     except SrxError as error:
@@ -112,7 +113,7 @@ def _copy_to_stdout(picture: Path) -> None:
             shutil.copyfileobj(file, sys.stdout.buffer)
             sys.stdout.buffer.flush()
     except BrokenPipeError:
-        with suppress(OSError):  # nothing is left for Python to write at its end
+        with suppress(OSError):  # or Python would try to write the rest at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise PictureError(
             "standard output: was closed before all was written"
@@ -136,7 +137,7 @@ def _copy_from_stdin(folder: Path) -> Path:
     with path.open("xb") as file:
         file.write(head)
         shutil.copyfileobj(stdin, file)
-    times = 0, 0  # a pipe has none
+    times = 0, 0  # a pipe has no times
     with suppress(OSError):
         state = os.fstat(stdin.fileno())
         if stat.S_ISREG(state.st_mode):

@@ -180,7 +180,7 @@ def command(
 
 
 def _resumed_folder(training: dict[str, Any]) -> Path | None:
-    """Return the folder of ``--resume FOLDER``, else None; make ``resume`` a truth value."""
+    """Return the folder of ``--resume FOLDER``, else None; set ``resume`` to True or False."""
     folder = training["resume"]
     training["resume"] = folder is not None
     if not folder:
@@ -191,7 +191,7 @@ def _resumed_folder(training: dict[str, Any]) -> Path | None:
         raise UsageError(
             f"--resume {folder} --out {training['out']}: give one of the two folders"
         )
-    training["recipe"] = folder  # --resume RECIPE ... --out FOLDER
+    training["recipe"] = folder  # what follows --resume is RECIPE, where --out is given
     return None
 
 

@@ -359,13 +359,13 @@ def command(
     from srcli.pipelines.upscale.watch import watch_folders
 
     limit_reading(read_timeout)
-    # by a path GDAL's names lose slashes
+    # as_input: a Path would lose slashes of GDAL's names
     inputs, target = split_paths(
         [as_input(word) for word in paths], output, option_values["overwrite"]
     )
     option_values["into_folder"] = (output or paths[-1]).endswith(("/", os.sep))
     if not is_remote(str(target)):
-        target = Path(target)  # no name of GDAL's
+        target = Path(target)  # outputs on disk are paths, never a DatasetName
     runner, option_values["device"] = choose_executor(option_values["device"], executor)
     to_stdout = target == STREAM
     open_files: Callable[..., Any] = open_streams
@@ -381,7 +381,7 @@ def command(
             check_archive_name(Path(target))
         open_files = partial(open_archive, dry_run=dry_run)
         option_values |= {"recursive": True, "suffix": "", "into_folder": True}
-    if to_stdout:  # all else that is printed goes to standard error
+    if to_stdout:
         option_values["suffix"] = ""
     (option_values["model"],) = with_settings(
         (option_values["model"],), option_values["network_settings"]
@@ -452,7 +452,11 @@ def split_paths(
 
 
 def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
-    """Make ``UpscaleOptions`` of click's values, most of which have the names of fields."""
+    """Make ``UpscaleOptions`` of click's values.
+
+    An option whose name is that of a field of ``UpscaleOptions``, ``RasterOptions`` or
+    ``EngineOptions`` becomes that field; the others are turned into fields here.
+    """
     from srcli.imaging.rasters.cutline import read_polygons
     from srcli.imaging.resize import UNBOUNDED, Box
     from srcli.inference.device import EngineOptions

@@ -31,7 +31,7 @@ AUTO_YES_NO = click.Choice(["auto", "yes", "no"])
 def complete_models(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Return to a shell models that begin so, those with weights if there are any, else files."""
+    """Complete the name of a model: those with weights if there are any; else a file name."""
     from srcli.models import MODELS
     from srcli.models.weights import shipped_scales
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from srcli.inference.values import PixelEncoder
 
     Rows = tuple[int, NDArray[Any]]
+    """First output row, and finished pixels (h, W, C)."""
 
 PIECE_BYTES = 48 * 1024 * 1024
 """Rows come in pieces of about this size, so that memory shrinks while they are
@@ -43,11 +44,11 @@ class TileSpan:
     start: int
     """From here on the tile shares pixels with the one before."""
     core: int
-    """From here on they are its own alone."""
+    """From here on it has pixels for itself."""
     end: int
-    """From here on it shares them with the next."""
+    """From here on it shares pixels with the next one."""
     stop: int
-    """From here on it gives nothing."""
+    """From here on it has no weight."""
     rise: Tensor
     """Weights from ``start`` to ``core``."""
     fall: Tensor
@@ -88,7 +89,7 @@ class Blender:
         self._left: Tensor | float = 0.0
         """Ramp of the tile to the left; a number where that is blank."""
         self._has_ramp_above = [False] * len(self._columns)
-        """For each column of tiles, if ``_above`` holds anything but zeros."""
+        """For each column of tiles: ``_above`` holds something other than zeros."""
         blank_pixel = encoder.encode(torch.zeros((channels, 1, 1), device=self.device))
         self._blank_pixel = blank_pixel.permute(1, 2, 0).to(encoder.storage)
         """(1, 1, C), where no tile has a pixel."""
@@ -106,14 +107,14 @@ class Blender:
 
     @within_memory
     def add(self, tile: Tensor | None, *, row: int, column: int) -> list[Rows]:
-        """Blend one enlarged tile (C, sH, sW) of a grid place in, or zeros for None.
+        """Blend in one enlarged tile (C, sH, sW), None for zeros, and return finished rows.
 
-        Tiles come row by row, from left to right. The first may begin any row of tiles:
-        rows then come out from where that one shares none with the row above.
+        Tiles come row by row, from left to right. The first tile may begin any row of
+        tiles; rows that it shares with the row of tiles above then do not come out.
 
-        Returned are rows that no later tile touches: (first output row, (h, W, C) in
-        the dtype of the encoder), from top to bottom, maybe in several pieces; they
-        belong to the caller. From a GPU they come with those of the next row of tiles.
+        Returned are rows that no later tile touches, in the dtype of the encoder, from
+        top to bottom, maybe in several pieces; they belong to the caller. From a GPU
+        they come one row of tiles later.
         """
         if column == 0:
             self._begin(row)
@@ -136,13 +137,13 @@ class Blender:
         return self.finish()
 
     def finish(self) -> list[Rows]:
-        """Return the rows, likewise, that are not back from a GPU after the last tile."""
+        """Return rows that are still on their way from a GPU; called after the last tile."""
         copies = self._copies
         self._copies = []
         return [(top, copy.wait()) for top, copy in copies]
 
     def _blend(self) -> None:
-        """Blend in the tiles that wait: beside each other, below the row above."""
+        """Blend the waiting tiles with each other and with the row of tiles above."""
         if not self._waiting:
             return
         row = self._row
@@ -163,7 +164,7 @@ class Blender:
         self._put(finished, row.origin + row.start, columns)
 
     def _join_waiting(self) -> Tensor:
-        """Blend the tiles that wait beside each other; return the columns that they complete."""
+        """Blend the waiting tiles with their left neighbours; return the columns they complete."""
         blocks: list[Tensor] = []
         for tile, span in self._waiting:
             if span.core > span.start:
@@ -178,7 +179,7 @@ class Blender:
         return torch.cat(blocks, dim=2)
 
     def _add_blank(self, column: int) -> None:
-        """Blend in a tile without pixels, or where its neighbours have none write it at once."""
+        """Blend in a tile without pixels; write blank pixels where no ramp reaches into it."""
         self._blend()  # the tiles to the left, whose ramp reaches into this one
         has_pixels = isinstance(self._left, Tensor)
         if has_pixels or self._has_ramp_above[column]:
@@ -203,7 +204,7 @@ class Blender:
     def _begin(self, row: int) -> None:
         """Make room for the rows that a row of tiles completes."""
         span = self._span(self._rows, row)
-        if self._row is None:  # what the row above would have to give is not there
+        if self._row is None:  # the row of tiles above was not computed
             span = replace(span, start=span.core, rise=span.rise[:0])
         self._row = span
         channels = self._tile_shape[0]
@@ -224,7 +225,7 @@ class Blender:
         self._put_pixels(pixels, top, columns)
 
     def _leave_blank(self, span: TileSpan) -> None:
-        """Write what no tile has a pixel of, which takes no blending."""
+        """Write blank pixels where a column of tiles has none, which takes no blending."""
         row = self._row
         assert row is not None
         columns = slice(span.origin + span.start, span.origin + span.end)

@@ -67,7 +67,7 @@ def make_engine(
 def network_half(
     network: Network, device: torch.device, precision: Precision, *, bits: int = 8
 ) -> torch.dtype | None:
-    """Return ``half_type``, or None where the network may not have it."""
+    """Return the ``half_type`` if the network allows it; None for fp32."""
     import torch
 
     half = half_type(device, precision, bits=bits)
@@ -78,7 +78,8 @@ def network_half(
 class EnginePool:
     """Engines of one model, one for each precision that its pictures need; built on first use.
 
-    ``changed`` tells apart weights that stood in one file.
+    ``changed``, the time of the weights file, is read by nothing here: it makes
+    ``cached_pool`` load a file again that has been replaced.
     """
 
     def __init__(
@@ -100,8 +101,8 @@ class EnginePool:
 
         from srcli.layers import onednn
 
-        is_plain = self._device.type != "cpu" or self.options.plain
-        if is_plain or not onednn.find_fault(torch.float32):
+        is_unpacked = self._device.type != "cpu" or self.options.plain
+        if is_unpacked or not onednn.find_fault(torch.float32):
             return ()
         return (f"convolutions: {onednn.describe_convolutions()}",)
 
@@ -120,7 +121,7 @@ class EnginePool:
 
     @property
     def _shifts_colours(self) -> bool:
-        """True for networks that do, and between two weights (see ``make_crisper``)."""
+        """True for networks known to shift colours, and for mixed weights (``make_crisper``)."""
         if self.options.strength and self.model == PHOTO_MODEL:
             return True
         return self.model in MODELS and MODELS[self.model].holds_colours
@@ -130,8 +131,8 @@ class EnginePool:
         half = half_type(self._device, self.options.precision, bits=bits)
         if half not in self._engines:
             network = self.network
-            # Each has a layout of its own, and all but plain ones copy the network for
-            # it.
+            # Each engine changes the layout of its network; all but plain ones work on a
+            # copy already (``fuse``).
             if self.options.plain:
                 network = copy.deepcopy(network)
             self._engines[half] = make_engine(
@@ -140,14 +141,14 @@ class EnginePool:
         return self._engines[half]
 
     def of(self, model: str, scale: int) -> EnginePool:
-        """Return the engines of this or another model, which is loaded at its first use."""
+        """Return the pool of this or another model, with the same options; loads nothing yet."""
         if (model, scale) not in self._pools:
             self._pools[model, scale] = EnginePool(model, scale, self.options)
         return self._pools[model, scale]
 
 
 cached_pool = lru_cache(maxsize=2)(EnginePool)
-"""Returns the engines of a model that the last calls made."""
+"""Returns the pool of an earlier call with equal arguments; the last two stay loaded."""
 
 
 def choose_tiling(

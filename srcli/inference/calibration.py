@@ -1,8 +1,8 @@
 """Calibrate a network on a sample of a whole image, so that its tiles come out as the image would.
 
-Channel attention takes mean, contrast and maximum of its input: of a tile, where the
-network was made for pictures. Windows spread over the image give those of the image,
-maxima nearly so.
+Channel attention takes mean, contrast and maximum of its input. In a tile these differ
+from those of the whole image, for which such a network was made. Windows spread over the
+image give those of the image, maxima nearly so.
 """
 
 from __future__ import annotations
@@ -29,40 +29,41 @@ CPU."""
 MAX_SHARE = 0.33
 """Largest share of the pixels of a small image."""
 CANDIDATE_WINDOWS = 2048
-"""Windows from which valid ones are chosen: all of a picture of 1,260x1,260."""
+"""Windows from which valid ones are chosen where few are: all of a picture of
+1,260x1,260."""
 
 
 def calibrate(engine: Engine, source: Source, grid: TileGrid) -> Calibration | None:
     """Return the calibration of an image, for ``start`` of the engine.
 
-    None where the network does not care, one tile holds the image, or no window is
-    valid.
+    None where the network needs none, one tile holds the image, no window is valid, or
+    not even one fits into memory.
     """
     if not engine.calibrates or grid.count == 1:
         return None
     windows = sample(grid.height, grid.width)
     most = len(windows)
-    pictures = _read_valid(source, grid, windows, most)
-    if 2 * len(pictures) < most:
-        # A flight along a road, a turned swath: look closer, there is little between
-        # nodata.
+    samples = _read_valid(source, grid, windows, most)
+    if 2 * len(samples) < most:
+        # Nodata covers most of it, as in a flight along a road or a turned swath: look
+        # at more windows.
         windows = sample(grid.height, grid.width, most=CANDIDATE_WINDOWS, share=1.0)
         closer = _read_valid(source, grid, windows, most)
-        pictures = max(pictures, closer, key=len)
-    while pictures:
+        samples = max(samples, closer, key=len)
+    while samples:
         try:
-            return engine.calibrate(pictures)
+            return engine.calibrate(samples)
         except MemoryError:
-            if len(pictures) == 1:
+            if len(samples) == 1:
                 break
-            pictures = pictures[::2]
+            samples = samples[::2]
     return None
 
 
 def sample(
     height: int, width: int, *, most: int = MAX_WINDOWS, share: float = MAX_SHARE
 ) -> list[Window]:
-    """Spread windows evenly over an image, from top to bottom."""
+    """Return windows spread evenly over an image, at most ``most`` and ``share`` of it."""
     side = min(WINDOW_SIDE, height, width)
     most = min(most, max(int(share * height * width / side**2), 1))
     down = max(round(math.sqrt(most * height / width)), 1)
@@ -75,8 +76,8 @@ def sample(
 def _read_valid(
     source: Source, grid: TileGrid, windows: list[Window], most: int
 ) -> list[NDArray[Any]]:
-    """Read windows that hold a valid pixel: all of them, or so many spread evenly over them."""
-    pictures: list[NDArray[Any]] = []
+    """Read the windows that hold a valid pixel; of more than ``most``, evenly chosen ones."""
+    samples: list[NDArray[Any]] = []
     seen = 0
     stride = 1
     for window in windows:
@@ -84,14 +85,14 @@ def _read_valid(
         if pixels is None:
             continue
         if seen % stride == 0:
-            pictures.append(pixels)
+            samples.append(pixels)
         seen += 1
         # no more are ever in memory, however many are looked at
-        if len(pictures) > 2 * most:
-            pictures = pictures[::2]
+        if len(samples) > 2 * most:
+            samples = samples[::2]
             stride *= 2
-    count = min(most, len(pictures))
-    return [pictures[(2 * i + 1) * len(pictures) // (2 * count)] for i in range(count)]
+    count = min(most, len(samples))
+    return [samples[(2 * i + 1) * len(samples) // (2 * count)] for i in range(count)]
 
 
 def _centred(length: int, side: int, count: int) -> list[int]:

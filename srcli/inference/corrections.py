@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from srcli.inference.device import EngineOptions
 
 BICUBIC_ROUNDS = (1.0, 1.0)
-"""Share of the error that each round of back-projection takes away."""
+"""Share of the error that each round of ``back_projected`` takes away."""
 AREA_ROUNDS = 8
-"""Rounds for means over a pixel, which come closer more slowly: below 0.1 % of the
-deviation."""
+"""Rounds of ``projected_by_area``, which approaches LR more slowly: eight leave less than
+0.1 % of the deviation."""
 COLOUR_RADIUS = 3
-"""LR pixels beyond which colours are those of the input."""
+"""Radius of the means whose colours ``held_colours`` keeps, in LR pixels."""
 
 
 @dataclass(frozen=True)
 class Correction:
-    """One correction, named for a fingerprint: results depend on it."""
+    """One correction; its name stands for it where results are compared by settings."""
 
     name: str
     apply: Callable[[Tensor, Tensor], Tensor]
@@ -63,8 +63,9 @@ def back_projected(
 ) -> Tensor:
     """Correct SR until, made smaller by bicubic interpolation, it is nearer to LR.
 
-    Each of the ``shares`` is a round. One below 1 gives that much back of what a network
-    took for noise: grain as soft as bicubic interpolation makes it.
+    There is a round for each of the ``shares`` of the error. A share below 1 gives that
+    much back of what a network took for noise: grain as soft as bicubic interpolation
+    makes it.
 
     Iterative back-projection (Irani and Peleg 1991) with MATLAB's bicubic kernel both
     ways, the one that LR pictures of training and benchmarks are made by.
@@ -77,7 +78,7 @@ def back_projected(
 
 
 def projected_by_area(sr_image: Tensor, lr_image: Tensor) -> Tensor:
-    """Correct SR until the means of the pixels that an LR pixel became are that pixel.
+    """Correct SR until the mean of the pixels that an LR pixel became is that pixel.
 
     As ``back_projected``, with the kernel of sensors and of GDAL's ``average``.
     """
@@ -89,9 +90,9 @@ def projected_by_area(sr_image: Tensor, lr_image: Tensor) -> Tensor:
 
 
 def held_colours(sr_image: Tensor, lr_image: Tensor) -> Tensor:
-    """Take away what SR differs from LR in means over several LR pixels.
+    """Remove the differences of SR from LR in means over several LR pixels.
 
-    Detail stays as it is; casts and tints go.
+    Colour casts go; detail stays as it is.
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
     error = lr_image - F.avg_pool2d(sr_image, scale)

@@ -17,7 +17,11 @@ BackProjection = Literal["", "bicubic", "area"]
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """Device, number format and averaging of a network."""
+    """How a network runs: device, number format, averaging, corrections of its results.
+
+    A field that changes pixels by more than rounding belongs into
+    ``UpscaleOptions.checksum`` as well.
+    """
 
     device: str = "auto"
     precision: Precision = "auto"
@@ -26,18 +30,19 @@ class EngineOptions:
     back_project: BackProjection = ""
     """The kernel by which results, made smaller, are the inputs again."""
     value_range: int | None = None
-    """White inside networks of weights files of others, 1 or 255; None finds it."""
+    """White inside a network of other software, 1 or 255; None finds it by a test."""
     strength: float | None = None
-    """0 to 1: how far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``; None is 0, and
-    half of the way, at x2 all of it, where ``auto`` chooses it for ``srx upscale``. Of
-    networks of others (see ``is_mixed``): their share in the result; None is all of it."""
+    """0 to 1. For ``g-idrn-photo``: how far it becomes ``g-idrn-photo-crisp``; None is 0
+    (``srx upscale`` replaces that by its own choice for ``auto``). For networks of
+    others (see ``is_mixed``): their share in the result; None is 1."""
     denoise: float = 1.0
-    """0 to 1: how much of what the network took for noise stays away."""
+    """0 to 1: share of what the network took for noise that stays removed; 1 gives
+    nothing back."""
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
     def __post_init__(self) -> None:
-        """Refuse shares beyond 0 to 1, and kernels that there are not."""
+        """Refuse shares beyond 0 to 1, and unknown kernels."""
         if self.back_project not in get_args(BackProjection):
             raise UsageError(
                 f"back_project={self.back_project!r}: give bicubic or area"
@@ -115,13 +120,13 @@ def half_type(
 
 
 def cpu_has_bf16() -> bool:
-    """Return True if the processor multiplies bf16 natively (AVX512-BF16 or AMX), and fast.
+    """Return True if the processor multiplies bf16 natively, and faster than fp32.
 
-    Intel's without AMX take twice as long as in fp32.
+    Intel's processors with AVX512-BF16 but without AMX take twice as long as in fp32.
     """
     import torch
 
-    # not in every version of PyTorch
+    # bool() is False, for versions of PyTorch that lack one of these
     has_bf16 = getattr(torch.cpu, "_is_avx512_bf16_supported", bool)
     has_amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)
     if not has_bf16():

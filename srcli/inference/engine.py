@@ -116,7 +116,7 @@ class Engine(Protocol):
         """
 
     def blending_stream(self) -> AbstractContextManager[object]:
-        """Let a GPU wait, blend and copy beside the batch that it works on, within a ``with``."""
+        """Return a context in which a GPU waits, blends and copies beside its current batch."""
 
     def blender(
         self, grid: TileGrid, *, channels: int, dtype: np.dtype[Any]
@@ -160,7 +160,7 @@ class NetworkBatch:
 
     @within_memory
     def result(self) -> BatchResult:
-        """Wait; what is not finite in half precision is computed again in fp32."""
+        """Wait for the batch; compute tiles in fp32 that are not finite in half precision."""
         enlarged = self.enlarged
         finite = self.finite.wait()
         if self.half is not None and not finite.all():
@@ -172,8 +172,9 @@ class NetworkBatch:
 class TorchEngine:
     """Run a network on tiles of photographs; see ``Engine`` for its methods.
 
-    ``device`` and ``half``, the type of the forward pass, None for fp32, stand for what
-    ``options`` say of them. ``hold_colours`` is for networks that shift colours.
+    ``device`` and ``half``, the type of the forward pass or None for fp32, are used
+    instead of what ``options`` say of them. ``hold_colours`` is for networks that shift
+    colours.
     """
 
     def __init__(
@@ -191,8 +192,8 @@ class TorchEngine:
         self.corrections = choose_corrections(self.options, hold_colours=hold_colours)
         self._failures = 0
         """Batches that half precision could not compute."""
-        self._fitting = sys.maxsize
-        """Input pixels of a batch that fits into memory, as far as is known."""
+        self._fitting_pixels = sys.maxsize
+        """Most input pixels of a batch: half of one that did not fit; no limit at first."""
         # Grouped fp32 convolutions on the CPU are slow in channels_last unless they are
         # packed.
         is_packed = any(isinstance(layer, PackedConv2d) for layer in network.modules())
@@ -226,14 +227,14 @@ class TorchEngine:
             if self.device.type == "cuda":
                 most_pixels = self._gpu_batch_pixels
             count = min(MOST_TILES, most_pixels // pixels)
-        return max(1, min(count, self._fitting // pixels))
+        return max(1, min(count, self._fitting_pixels // pixels))
 
     @cached_property
     def _gpu_batch_pixels(self) -> int:
         """Input pixels of a batch that is to fit into the memory that was free at first."""
         with self._lock:
             needed = bytes_per_pixel(self._rgb_network)
-        # the batches before, in fp32, that are still blended
+        # two earlier batches that are still blended: RGB in fp32, 12 bytes a pixel
         needed += 2 * 12 * self.scale**2
         return min(GPU_BATCH_PIXELS, int(free_gpu_bytes(self.device) / needed))
 
@@ -254,7 +255,7 @@ class TorchEngine:
         return None
 
     def blending_stream(self) -> AbstractContextManager[object]:
-        """Let a GPU do what is within beside its batches; elsewhere do nothing."""
+        """Let a GPU do the work of a ``with`` beside its batches; elsewhere change nothing."""
         return torch.cuda.stream(self._blending_stream)
 
     def start(
@@ -271,7 +272,7 @@ class TorchEngine:
             return self._start(tiles, calibration, positions)
         except MemoryError:
             height, width = tiles[0].shape[:2]
-            self._fitting = len(tiles) * height * width // 2
+            self._fitting_pixels = len(tiles) * height * width // 2
             raise
 
     @within_memory
@@ -299,7 +300,7 @@ class TorchEngine:
             enlarged = batch.enlarged.clone()
             enlarged[chosen] = self._enlarge(batch.network_input.select(chosen), None)
             self._failures += 1
-            # some cards do it badly
+            # some cards compute fp16 badly, whatever the picture
             if self._failures == 2 and batch.half == torch.float16:
                 self.half = None
                 log.warning("fp16 gives values that are not finite: goes on in fp32")
@@ -381,9 +382,10 @@ class TorchEngine:
 
 
 def without_tf32() -> AbstractContextManager[None]:
-    """Let GPUs compute fp32 convolutions in fp32: PyTorch's default has 10 bits, 8-bit steps more.
+    """Let GPUs compute fp32 convolutions in fp32: TF32, PyTorch's default, keeps 10 bits.
 
-    Half precision is as fast as before: only the image path of its networks is in fp32.
+    That is too few for pictures, whose 8-bit steps need more. Half precision stays as
+    fast: only the image path of its networks is in fp32.
     """
     cudnn = torch.backends.cudnn
     # From PyTorch 2.9 on; where a program has set it, the older setting would raise.

@@ -24,7 +24,7 @@ blending."""
 
 
 def within_memory(method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Let a method raise ``MemoryError`` for torch's own errors.
+    """Let a method raise ``MemoryError`` where torch says that memory is full.
 
     Nothing of the failed call is alive then: its frames are cleared and the error is
     gone.
@@ -50,9 +50,9 @@ def within_memory(method: Callable[Arguments, Result]) -> Callable[Arguments, Re
 
 
 def free_gpu_bytes(device: torch.device) -> float:
-    """Return how much of a GPU's free memory a batch may take."""
+    """Return the bytes that a batch may take of a GPU's free memory, a share of it."""
     free = torch.cuda.mem_get_info(device)[0]
-    # PyTorch gives to others what it has reserved and nobody uses.
+    # What PyTorch has reserved and no tensor uses is free for this process.
     free += torch.cuda.memory_reserved(device)
     free -= torch.cuda.memory_allocated(device)
     return GPU_MEMORY_SHARE * free

@@ -37,7 +37,7 @@ class RasterBatch:
     size: tuple[int, int]
     """Height and width of a tile that comes out."""
     groups: Iterable[NetworkBatch]
-    """One for each group, maybe started when it is asked for."""
+    """One for each group of bands; a generator starts each when it is asked for."""
     excess: NDArray[Any] | None
     """What ``normalise`` clipped; None for nothing."""
 
@@ -67,12 +67,13 @@ class RasterBatch:
 class RasterEngine:
     """Run a network on tiles of rasters; see ``Engine`` for its methods.
 
-    Each band is in one of the ``groups``. Three go through the network as RGB, a single
-    one as gray, of which luma comes out; ``gray`` says that red, green and blue are
-    equal, and gives luma to all three. Values outside the network's range are clipped
-    for it; what was clipped is enlarged by bicubic interpolation and added again, so
-    that nothing is lost. Groups whose bands are ``interpolated`` are enlarged by it
-    alone, in 64-bit floats where values have more than 16 bits.
+    Each band is in one of the ``groups``. Three bands go through the network as RGB; a
+    single one goes as gray, and gets the luma of the result. ``gray`` says that red,
+    green and blue are equal, and gives that luma to all three. Values outside the
+    network's range are clipped for it; what was clipped is enlarged by bicubic
+    interpolation and added again, so that nothing is lost. ``interpolated`` bands are
+    enlarged by bicubic interpolation alone, in 64-bit floats where values have more than
+    16 bits.
     """
 
     def __init__(
@@ -96,14 +97,14 @@ class RasterEngine:
         self.channels = sum(map(len, groups))
         self.groups = [group for group in groups if not {*group} <= {*interpolated}]
         """Groups that go through the network."""
-        self._columns = [_columns_of(group) for group in self.groups]
-        self._is_plain = is_full_range(values) and not interpolated
+        self._band_indices = [_band_index(group) for group in self.groups]
+        self._skips_normalising = is_full_range(values) and not interpolated
         self._encoder = PixelEncoder(values.dtype, values, engine.device)
         self.blending_device = self._encoder.device
         self._shares = torch.tensor(GRAY_SHARES, device=engine.device).view(3, 1, 1)
 
     def batch_size(self, height: int, width: int) -> int:
-        """Tiles to try at once; fewer of many bands, all of which stay on the device meanwhile."""
+        """Return the tiles to try at once; fewer of many bands, which all stay on the device."""
         channels = 8
         if self.runs_ahead:  # bands of two batches
             channels = 4
@@ -115,11 +116,11 @@ class RasterEngine:
         if not self.groups:
             return None
         units: Iterable[NDArray[Any]] = windows
-        if not self._is_plain:
+        if not self._skips_normalising:
             units, _ = normalise(np.stack(windows), self.values)
         rows = []
-        for columns in self._columns:
-            row = self.engine.calibrate([window[:, :, columns] for window in units])
+        for bands in self._band_indices:
+            row = self.engine.calibrate([window[:, :, bands] for window in units])
             if row is None:
                 return None
             rows.append(row)
@@ -138,11 +139,11 @@ class RasterEngine:
         """
         units: Iterable[NDArray[Any]] = tiles
         excess = None
-        if not self._is_plain:
+        if not self._skips_normalising:
             units, excess = normalise(np.stack(tiles), self.values, self.interpolated)
         groups: Iterable[NetworkBatch]
         groups = self._start_groups(units, calibration, positions)
-        # A processor has nothing to do beside, and takes less memory for one group at a
+        # A CPU gains nothing by starting ahead, and takes less memory for one group at a
         # time.
         if self.runs_ahead:
             groups = list(groups)
@@ -156,18 +157,18 @@ class RasterEngine:
         calibration: Calibration | None,
         positions: Positions | None,
     ) -> Iterator[NetworkBatch]:
-        """Start each group of bands when it is asked for."""
-        for row, columns in enumerate(self._columns):
+        """Yield a batch for each group of bands, started when it is asked for."""
+        for row, bands in enumerate(self._band_indices):
             measured = None
             if calibration is not None:
                 rows = calibration.items()
                 measured = {name: value[:, row : row + 1] for name, value in rows}
             yield self.engine.start(
-                [tile[:, :, columns] for tile in units], measured, positions
+                [tile[:, :, bands] for tile in units], measured, positions
             )
 
     def choose_bands(self, rgb: Tensor, group: Sequence[int]) -> Tensor:
-        """Return the bands of a group, of what the network made of it."""
+        """Return the bands of a group from the network's RGB: these three, or their luma."""
         if len(group) == 3 and not self.gray:
             return rgb
         luma = (rgb * self._shares).sum(dim=0, keepdim=True)
@@ -191,10 +192,10 @@ class RasterEngine:
             )
 
 
-def _columns_of(group: tuple[int, ...]) -> slice | list[int]:
-    """Return an index of a group's bands; a view where they lie side by side.
+def _band_index(group: tuple[int, ...]) -> slice | list[int]:
+    """Return what selects a group's bands of an array (H, W, C).
 
-    A list copies, pixel by pixel.
+    A slice, where they lie side by side, gives a view; a list copies pixel by pixel.
     """
     side_by_side = range(group[0], group[-1] + 1)
     if group == tuple(side_by_side):

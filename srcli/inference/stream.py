@@ -44,8 +44,8 @@ class ImageJob:
     """Names the image in errors."""
     source: Source
     write: Write
-    """Takes the enlarged rows without the grid's mirrored edge, (scale H, scale W) in
-    all."""
+    """Takes the enlarged rows, in order, without the edge around the image: scale H
+    rows of scale W pixels in all."""
     grid: TileGrid
     tile_rows: range | None = None
     """Rows of tiles to do, where an image goes by rows: batches hold tiles of one row
@@ -58,7 +58,7 @@ class ImageJob:
     error: SrxError | None = None
     """Set when the image failed; nothing is written of it afterwards."""
     owner: Any = None
-    """What the caller knows it by."""
+    """Anything by which the caller finds its own record of the image; not used here."""
 
     def __post_init__(self) -> None:
         """Begin without any tile."""
@@ -74,12 +74,12 @@ class ImageJob:
 
     @property
     def tiles(self) -> int:
-        """Tiles to do."""
+        """Number of tiles to do."""
         return len(self.rows) * len(self.grid.lefts)
 
     @property
     def complete(self) -> bool:
-        """True if all of them were blended."""
+        """True if all tiles were blended."""
         return self.tiles_done == self.tiles
 
 
@@ -146,7 +146,7 @@ def run_stream(
 
 @dataclass(frozen=True)
 class _Tile:
-    """One tile of an image: its place in the grid, and its pixels."""
+    """One tile of an image: its row and column in the grid, and its pixels."""
 
     job: ImageJob
     row: int
@@ -207,8 +207,12 @@ class _Batch:
 def _batches(
     engine: Engine, jobs: Iterable[ImageJob], active: list[ImageJob]
 ) -> Iterator[_Batch]:
-    """Begin jobs, which become active, and yield their tiles by batches; empty after each job."""
-    waiting: list[_Tile] = []  # the first of them has pixels
+    """Begin jobs, append them to ``active``, and yield their tiles by batches.
+
+    An empty batch follows each job, so that ``run_stream`` yields jobs that are complete
+    or have failed before the next one is loaded.
+    """
+    waiting: list[_Tile] = []  # the next batch, whose first tile has pixels
     for job in jobs:
         by_rows = job.tile_rows is not None
         if by_rows:
@@ -246,14 +250,14 @@ def _can_share_batch(leader: _Tile, tile: _Tile) -> bool:
         or leader.job.calibration is not tile.job.calibration
     ):
         return False
-    # Told where they lie, whole pictures would come out another way, if by rounding
-    # alone.
+    # Tiles of one picture are enlarged with their positions, whole pictures without:
+    # with them these would come out a little differently.
     grid = leader.job.grid
     return grid.step == 1 or (grid.count == 1) == (tile.job.grid.count == 1)
 
 
 def _is_full(engine: Engine, batch: _Batch) -> bool:
-    """Return True for as many tiles as the engine takes, or where it has nothing to do."""
+    """Return True for as many valid tiles as the engine takes at once, or for none."""
     count = len(batch.valid)
     return count == 0 or count >= engine.batch_size(*batch.tiles[0].size)
 
@@ -305,7 +309,7 @@ def _start_ahead(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
             continue
         tiles = batch.valid
         if tiles and len(tiles) <= engine.batch_size(*tiles[0].size):
-            # It comes again, and is told, when no other is under way.
+            # An error is raised again, and reported, when the batch is started alone.
             with suppress(Exception):
                 batch.in_flight = batch.start(engine)
         if previous is not None:
@@ -318,8 +322,8 @@ def _start_ahead(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
 def _finish(engine: Engine, batch: _Batch, task: Task, most: int = sys.maxsize) -> None:
     """Enlarge the tiles of a batch, blend them in, and write the rows that are done.
 
-    At most so many go through the engine at once, fewer if they do not fit; all at once
-    where the batch is started.
+    At most ``most`` valid tiles go through the engine at once, fewer if they do not
+    fit; all of a batch that is started already.
     """
     if batch.in_flight is not None:
         _finish_at_once(engine, batch, task)

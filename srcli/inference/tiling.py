@@ -33,11 +33,11 @@ class Tiling:
     """Tiles begin on multiples of it, as far as they are large enough; above 1 the
     engine gets their positions."""
     whole: int = 0
-    """Images of at most so many pixels, with their edge, are one tile whatever their
+    """Most pixels, counted with the edge, of images that are one tile whatever their
     shape: they need neither overlap nor calibration."""
 
     def grid(self, height: int, width: int) -> TileGrid:
-        """Cut an image, counted with its edge, into tiles as short as their number allows."""
+        """Cut an image, whose size includes its edge, into tiles no longer than they need be."""
         tile = self.tile
         overlap = self.overlap
         step = self.step
@@ -61,9 +61,10 @@ class Tiling:
         )
 
     def padded_grid(self, height: int, width: int, wrap: Wrap = "") -> TileGrid:
-        """Cut an image of ``height`` x ``width`` pixels with its edge.
+        """Add the edge around an image of ``height`` x ``width`` pixels, and cut it.
 
-        Where it goes on at its opposite border, the edge is as wide as the overlap.
+        Where it goes on at its opposite border (``wrap``), the edge is at least as wide
+        as the overlap.
         """
         edge = self.edge
         if wrap:
@@ -82,7 +83,7 @@ def balanced(length: int, *, tile: int, overlap: int, step: int = 1) -> int:
     if length <= tile:
         return length
     longest = tile - (tile - length) % step
-    # too small for that
+    # tiles are too small to begin on multiples of the step
     if longest <= overlap or _stride(longest, overlap, step) % step:
         longest = tile
         step = 1
@@ -133,11 +134,11 @@ class TileAxis:
     def joint(self, index: int) -> tuple[float, float]:
         """Return the first and last place where a tile hands over to the next, input pixels.
 
-        Both are equal where there is no overlap. The middles of two neighbouring joints
-        are as far apart as half of what lies between the first pixels of a tile and of
-        the next but one. A joint is half as wide as the overlap. As 2 * overlap < tile,
-        three tiles in a row never start within one overlap, so joints cannot touch; this
-        holds for balanced tiles and for a last tile that is shifted inwards too.
+        Both are equal where there is no overlap. A joint is half as wide as the overlap,
+        and the middles of two neighbouring ones are (starts[i + 2] - starts[i]) / 2
+        apart. As 2 * overlap < tile, three tiles in a row never start within one
+        overlap, so joints cannot touch; this holds for balanced tiles and for a last
+        tile that is shifted inwards too.
         """
         middle = (self.starts[index] + self.tile + self.starts[index + 1]) / 2
         half = self.overlap * (1 - 2 * TRIM) / 2
@@ -146,9 +147,9 @@ class TileAxis:
     def ramp(self, index: int) -> tuple[int, int]:
         """Return the output pixels in which a tile hands over to the next.
 
-        These are the first in which both have a weight, and the first after it in which
-        only the next tile has one; equal where nothing is blended, as at both ends of
-        the axis, for a tile of -1 and for the last one.
+        Returned are the first pixel in which both have a weight, and the first behind
+        it in which only the next tile has one. They are equal where nothing is blended,
+        as at both ends of the axis: for the index -1 and for the last tile.
         """
         if index < 0:
             return 0, 0
@@ -201,7 +202,7 @@ def _rise(
 def read_with_edge(
     source: Source, window: Window, grid: TileGrid
 ) -> NDArray[Any] | None:
-    """Read a window of a grid: of the image, and of the edge that surrounds it.
+    """Read a window of a grid, which may reach into the edge around the image.
 
     The edge mirrors the image, or goes on at its opposite border. None where the window
     holds no valid pixel.
@@ -233,7 +234,7 @@ def _read_pixels(
     source: Source, rows: NDArray[np.intp], columns: NDArray[np.intp]
 ) -> NDArray[Any] | None:
     """Read pixels of some rows and columns, which may come in any order and repeatedly."""
-    # what is mirrored is no more valid than the rest
+    # nothing else need be read: mirrored pixels are copies of these
     inside = Window(
         top=int(rows.min()),
         left=int(columns.min()),
@@ -263,10 +264,11 @@ def _mirrored(start: int, length: int, axis_length: int) -> NDArray[np.intp]:
 
 
 def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
-    """Return the rows of tiles that give some output rows as if all were done.
+    """Return the rows of tiles that suffice for some output rows.
 
-    A row of tiles that comes first gives nothing of what it shares with the row above,
-    so that rows which need that are computed from the row of tiles above.
+    These come out as if all rows of tiles were computed. The first row of tiles that is
+    computed gives none of the pixels that it shares with the one above it; so where
+    output rows need such pixels, the row of tiles above is the first.
     """
     axis = rows_of(grid, scale)
     top = output_rows.start + grid.edge * scale

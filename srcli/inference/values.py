@@ -16,7 +16,7 @@ from srcli.ports.image import Values
 def is_full_range(values: Values) -> bool:
     """Return True for uint8 and uint16 whose whole range is [0, 1] to the network.
 
-    Such pixels need no arithmetic of their own, and none lies outside the range.
+    Such pixels need no ``normalise``: none of them lies outside the range.
     """
     if values.dtype not in (np.uint8, np.uint16) or values.most is not None:
         return False
@@ -33,10 +33,10 @@ def normalise(
 ) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
     """Map the values of a file to [0, 1].
 
-    The last axis are bands where these have ranges of their own; NaN becomes 0.
-    Returned are the tiles clipped, and what clipping took away, in units of the range:
-    float32 or float64, None where nothing lies outside. Of ``interpolated`` bands it
-    takes away all.
+    Where bands have ranges of their own, they are the last axis; NaN becomes 0.
+    Returned are the clipped tiles, and the excess that clipping took away, in units of
+    the range: float32 or float64, None where nothing lies outside. All of an
+    ``interpolated`` band is excess: the network gets zeros there.
     """
     ends = np.array(values.ranges, np.float64)
     # Differences of integers of 16 bits are exact in float32; floats may lie close
@@ -60,8 +60,8 @@ def normalise(
 class PixelEncoder:
     """Turn enlarged tiles into the pixels of a file, of a dtype and range of values.
 
-    None is for photographs: uint8 and uint16 have their full range, float32 comes as
-    the network gives it.
+    ``values`` are None for photographs: uint8 and uint16 have their full range, float32
+    stays as the network gives it.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class PixelEncoder:
         return pixels.clamp_(self._least, self._most)
 
     def _of_bands(self, numbers: Sequence[float]) -> float | Tensor:
-        """Return a number for all bands, or those of each band, to calculate with (C, h, w)."""
+        """Return one number for all bands as a float, else a tensor (C, 1, 1) for (C, h, w)."""
         if len(numbers) == 1:
             return float(numbers[0])
         # Copied at once: what blends may be ahead of the stream in which this is made.

@@ -1,4 +1,4 @@
-"""Tell alpha bands from data that is called so, and soft ones from those of 0 and one more value.
+"""Tell bands of alpha from data that is called alpha, and soft alpha from alpha of two values.
 
 Many programs call the fourth band of a TIFF alpha, though it holds near infrared.
 """
@@ -35,7 +35,7 @@ class AlphaFindings:
     """What is known of the bands that a file calls alpha."""
 
     info: RasterInfo
-    """The file, whose alpha bands that hold data are called undefined."""
+    """The file, in which alpha bands that hold data have the interpretation undefined."""
     notes: tuple[str, ...] = ()
     soft: tuple[float, float] | None = None
     """Lowest and highest value of an alpha band that has others besides 0 and its
@@ -48,7 +48,7 @@ def check_alpha_bands(
     mode: AlphaMode,
     numbers: Sequence[int] | None = None,
 ) -> AlphaFindings:
-    """Look at bands called alpha; those of many values, most of them no maximum, are data.
+    """Look at bands called alpha: those of many values, none of them frequent, are data.
 
     Alpha changes slowly where it is soft, and most of what is seen has one value. The
     modes ``yes`` and ``no`` say of all of them that they are alpha, or data.
@@ -96,7 +96,7 @@ def _sample(info: RasterInfo, window: Window, band: int) -> Array:
 
 
 def _is_data(pixels: Array, bits: int | None) -> bool:
-    """Tell if pixels (n, h, w), of fewer bits than their dtype has or not, are no alpha."""
+    """Tell if pixels (n, h, w) are no alpha; ``bits`` as in ``BandInfo``."""
     is_seen = pixels > 0
     values, counts = np.unique(pixels[is_seen], return_counts=True)
     if not len(values):

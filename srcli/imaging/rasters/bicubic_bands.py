@@ -18,34 +18,34 @@ NETWORK_ERROR = 2e-4
 """Share of the range by which ``g-idrn`` is off on smooth surfaces, as a root mean
 square: the largest of ``benchmarks/surfaces.py``, rounded up."""
 _WELL_ABOVE = 5
-"""Times this error that the detail of a raster must have."""
+"""Least detail of a raster for a network, in units of this error."""
 _SMOOTHEST = 10
 """Percent of the blocks that may have less detail."""
 _BLOCK = 16
+"""Side of a block in pixels."""
 _LEAST_PIXELS = 64
-"""Pixels of a block whose neighbours are all valid."""
+"""Least pixels with valid neighbours of a block that counts."""
 _STEP_SHARE = 0.1
 """Of a step of whole numbers: an error below it is rounded away."""
 EXACT_STEPS = 2**24
-"""Steps of whole numbers in a range up to which the 32-bit floats of a network tell
-them apart."""
+"""Range of whole numbers below which 32-bit floats tell all of them apart."""
 
 
 def find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
-    """Return indices in ``layout.smooth`` of whole numbers of more steps than networks know."""
+    """Return positions in ``layout.smooth`` of whole numbers too wide for 32-bit floats."""
     wide: list[int] = []
-    for index, band in enumerate(layout.smooth):
-        low, high = _range_of(values, index)
-        is_whole = not info.band(layout.bands[band]).dtype.startswith("float")
+    for position, index in enumerate(layout.smooth):
+        low, high = _range_of(values, position)
+        is_whole = not info.band(layout.bands[index]).dtype.startswith("float")
         if layout.palette is None and is_whole and high - low >= EXACT_STEPS:
-            wide.append(index)
+            wide.append(position)
     return wide
 
 
 def find_measurement_bands(
     info: RasterInfo, layout: BandLayout, window: Window, values: Values
 ) -> list[int]:
-    """Return indices in ``layout.smooth`` of measurements for which a network errs too much.
+    """Return positions in ``layout.smooth`` of measurements that a network gets too wrong.
 
     Looked at are bands of more than 8 bits that go through the network alone. Their
     detail is how far pixels are from the mean of the four beside them. In nine of ten

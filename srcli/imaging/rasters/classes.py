@@ -42,16 +42,17 @@ _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of nam
 # Formats whose palettes save room, unless georeferenced.
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})
 _MOST = 64
-"""Most different values of a band that is taken for classes by its values."""
+"""Most different values of a band that may be classes by its values: few values."""
 _LEAST_WINDOWS = 4
-"""Windows of a band of many values that are looked at."""
+"""Windows that are looked at before a band is known to have many values."""
 _MIXED = 0.6
-"""Distance of neighbours over that of any two pixels, from which values have no
-order."""
+"""Mean distance of neighbours that differ, as a share of that of any two pixels, from
+which values have no order; see ``_disorder``."""
 _NUMBERED_ANYHOW = 0.3
-"""The same from which plateaus are no coarse measurement."""
+"""The same, from which plateaus are numbers of things and no coarse measurement."""
 _DENSE = 0.5
-"""Share of the whole numbers in between that are there."""
+"""Share of the whole numbers from the lowest to the highest value that numbers of things
+use."""
 NEIGHBOURS = (
     (np.s_[:, :, :-1], np.s_[:, :, 1:]),
     (np.s_[:, :-1], np.s_[:, 1:]),
@@ -59,13 +60,15 @@ NEIGHBOURS = (
 """Slices of windows (n, h, w): pixels, and those beside them in rows and in columns."""
 _JUMPS = 0.3
 """Share of borders between plateaus that are jumps; 0 on slopes, about 1 between
-numbers."""
+numbers of things."""
 _LEAST_BORDERS = 16
+"""Borders by which that share can be told."""
 _MOST_PLATEAUS = 1.5
-"""Plateaus of each value: a number belongs to one thing, a height to many places."""
+"""Most plateaus for each value: a number belongs to one thing, a height to many places."""
 _PLATEAUS = 0.5
-"""Share of equal neighbours from which there are plateaus."""
+"""Share of equal neighbours from which a band consists of plateaus."""
 _LEAST_TURNS = 2
+"""Changes between wider and narrower gaps from which few values are codes."""
 
 
 def choose_layout_by_pixels(
@@ -105,11 +108,11 @@ def choose_layout_by_pixels(
     signs = _sure_signs(info, window, sorted(set(candidates) - set(rgb or ())))
     findings = _Findings(signs)
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=signs)
-    # a word in the name of a file of several bands is about one of them
+    # in the name of a file of several bands a word may be about one of them
     word = ""
     if len(candidates) == 1:
         word = _class_word(info.path.stem)
-    if layout.palette is None:  # one stands for colours
+    if layout.palette is None:  # a palette that is left stands for colours
         for group in layout.groups:
             looks: dict[int, _Appearance] = {}
             for index in layout.indices(group):
@@ -132,7 +135,7 @@ def choose_layout_by_pixels(
     remarks += _band_messages(
         findings.pictures, "taken for a picture; --classes yes if not"
     )
-    # values alone may mislead
+    # a warning, as values alone may mislead
     notes = _band_messages(
         findings.guesses, f"{treatment}, --classes yes silences this"
     )
@@ -141,7 +144,7 @@ def choose_layout_by_pixels(
 
 @dataclass
 class _Findings:
-    """Bands by number, each with what it is told by."""
+    """Bands that look like classes or pictures, by number, each with the sign for it."""
 
     signs: dict[int, str]
     """Classes by what the file says."""
@@ -173,7 +176,7 @@ def _sure_signs(
     for number in bands:
         sign = _class_sign(info, number)
         is_float = info.band(number).dtype.startswith("float")
-        # others are probabilities
+        # floats that are no whole numbers are probabilities
         if sign and (not is_float or _sample_appearance(info, window, number).is_whole):
             signs[number] = sign
     return signs
@@ -192,12 +195,12 @@ def _are_class_bands(info: RasterInfo, looks: Mapping[int, _Appearance]) -> bool
     if not any(band.interpretation in COLOURS for band in bands):
         return True
     values_of_bands = [look.values for look in looks.values()]
-    every = frozenset[float]().union(*values_of_bands)
-    shared = every.intersection(*values_of_bands)
+    all_values = frozenset[float]().union(*values_of_bands)
+    shared = all_values.intersection(*values_of_bands)
     is_8_bit = all(band.dtype == "uint8" for band in bands)
     white = 255 if is_8_bit else 65535
-    is_shared = len(shared) >= max(5, 0.75 * len(every))
-    return is_shared and white not in every
+    is_shared = len(shared) >= max(5, 0.75 * len(all_values))
+    return is_shared and white not in all_values
 
 
 def _class_sign(info: RasterInfo, number: int) -> str:
@@ -262,9 +265,9 @@ class _Appearance(NamedTuple):
     is_unordered: bool = False
     """The few values look like classes without a name; see ``choose_layout_by_pixels``."""
     are_identifiers: bool = False
-    """Many values look like numbers of things, such as parcels."""
+    """The many values look like numbers of things, such as parcels."""
     is_mixed: bool = False
-    """Many values lie beside each other in any order, as bit flags do and no picture
+    """The many values lie beside each other in any order, as bit flags do and no picture
     does."""
 
     @property
@@ -274,7 +277,7 @@ class _Appearance(NamedTuple):
 
 
 def _sample_appearance(info: RasterInfo, window: Window, band: int) -> _Appearance:
-    """Look at windows of a band, until it proves to have many values; not at impossible blocks."""
+    """Look at windows of a band until it proves to have many values; huge blocks tell nothing."""
     layout = choose_layout(info, bands=(band,), classes=(band,))
     values: Array = np.empty(0, layout.dtype)
     decoded: list[DecodedWindow] = []

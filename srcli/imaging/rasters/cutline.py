@@ -1,4 +1,4 @@
-"""Polygons that a raster is cut out by: read from a file, laid on its pixels."""
+"""Read polygons from a file, and cut a raster out along them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from srcli.ports.image import Window
 SLACK = 1e-4
 """Pixels by which bounds may miss a pixel's edge, because coordinates are rounded."""
 _PIECES = 1024
-"""Points added to each ring: of one of 100 km, pieces of 100 m deviate by less than 1 mm."""
+"""Points added to each ring: a ring of 100 km gets pieces of 100 m, exact to 1 mm."""
 _LONGITUDE_LATITUDE = "OGC:CRS84"
-"""Coordinate system of GeoJSON that names none."""
+"""Coordinate system of GeoJSON, unless an older file names another."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Polygons:
         return f"{zlib.crc32(repr((self.geometries, self.crs)).encode()):08x}"
 
     def on(self, path: Path, georeference: Mapping[str, Any]) -> Cutline:
-        """Return the polygons in the coordinates of a raster, by where it lies on the map."""
+        """Return the polygons as a cutline of a raster, in its coordinates."""
         from rasterio.crs import CRS
         from rasterio.warp import transform_geom
 
@@ -159,9 +159,9 @@ def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:
         lengths = np.hypot(*np.diff(points, axis=0).T)
         positions = np.concatenate([[0.0], np.cumsum(lengths)])
         added = np.linspace(0, positions[-1], _PIECES)
-        at = np.sort(np.concatenate([positions, added]))
-        x = np.interp(at, positions, points[:, 0])
-        y = np.interp(at, positions, points[:, 1])
+        places = np.sort(np.concatenate([positions, added]))
+        x = np.interp(places, positions, points[:, 0])
+        y = np.interp(places, positions, points[:, 1])
         rings.append(np.column_stack([x, y]).tolist())
     return {"type": "Polygon", "coordinates": rings}
 

@@ -20,7 +20,9 @@ NETWORK_DRIVERS = frozenset({
     "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
     "WMS", "WMTS",
 })  # fmt: skip
+"""GDAL's drivers that read from the network."""
 IN_ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|\{)+")
+"""Beginning of GDAL's names of files in archives."""
 _REMOTE = re.compile(
     r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)"
     # an HDF5 file's own paths follow "://": HDF5:"a.h5"://group/band
@@ -93,7 +95,7 @@ class DatasetName(PlatformPath):
 
 
 def as_input(source: str | Path) -> Path:
-    """Return what a user names as an input: a path, or a ``DatasetName`` where none exists."""
+    """Return what a user names as an input: a path, or a ``DatasetName`` if it is no path."""
     if isinstance(source, DatasetName):
         return source
     text = str(source)
@@ -126,7 +128,7 @@ def is_remote(name: str) -> bool:
 
 
 def for_shell(names: Sequence[str]) -> str:
-    """List names on one line, quoted for a shell, so that one can be copied from there."""
+    """Return names on one line, quoted so that each can be pasted into a shell."""
     more = ""
     if len(names) > 30:
         more = f" ... ({len(names) - 30} more)"

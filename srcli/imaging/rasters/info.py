@@ -50,6 +50,7 @@ _OUTDATED = (
     "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
 )  # fmt: skip
 _EXACT = 2**53
+"""Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
 _WORDS = frozenset({"Description", "UnitType", "Offset", "Scale"})
 LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
@@ -92,9 +93,9 @@ class RasterInfo:
     width: int
     bands: tuple[BandInfo, ...]
     georeference: Mapping[str, Any]
-    """Where it lies on the map, by rasterio's names; None, or empty, if it does not say
-    so: crs, transform (it may be the identity), gcps (without a transform; crs is
-    theirs), rpcs."""
+    """Its place on the map, by rasterio's names: crs, transform (maybe the identity), gcps
+    (without a transform; the crs is theirs), rpcs. Those that the file lacks are None,
+    gcps empty."""
     driver: str = "GTiff"
     """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -182,7 +183,7 @@ def info_of(
 
 
 def companion_reason(picture: Picture) -> str | None:
-    """Return what files beside a picture say, as GDAL reads them, that makes it a raster."""
+    """Return why files beside a picture, such as a world file, make it a raster; else None."""
     stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
     # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
     tails = (
@@ -273,7 +274,10 @@ def _cast_nodata(dtype: str, value: float) -> float | None:
 
 
 def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    """Return the coordinates (x, y) of a position in pixels; affine's operator changed."""
+    """Return the coordinates (x, y) of a position in pixels.
+
+    The operator ``transform * (x, y)`` differs between versions of affine.
+    """
     return (
         transform.a * column + transform.b * row + transform.c,
         transform.d * column + transform.e * row + transform.f,
@@ -330,7 +334,7 @@ def _bands(
     notes: list[str],
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
-    described = _describe(dataset)
+    elements = _read_vrt_elements(dataset)
     # each of these goes through all bands
     values = zip(
         dataset.indexes,
@@ -361,14 +365,14 @@ def _bands(
             dtype=dtype,
             nodata=nodata,
             interpretation=interpretation.name,
-            vrt_elements=described.get(band, {}),
+            vrt_elements=elements.get(band, {}),
             tags=_tags(dataset, band),
             bits=bits,
         )
 
 
-def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
-    """Return what GDAL writes of each band into VRTs: rasterio has no calls for all of it."""
+def _read_vrt_elements(dataset: DatasetReader) -> dict[int, dict[str, str]]:
+    """Return the ``vrt_elements`` of each band; rasterio has no calls for all of them."""
     import rasterio.shutil
     from rasterio.io import MemoryFile
 
@@ -377,19 +381,19 @@ def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
             tree = ET.fromstring(memory.read().decode(errors="replace"))
     except gdal_errors(ET.ParseError):
-        return {}  # not every file can be described so
-    described = {}
+        return {}  # not every file can be described as a VRT
+    elements = {}
     for band in tree.findall("VRTRasterBand"):
         texts = {}
         for element in band:
             if element.tag in _WORDS | LEGEND:
                 texts[element.tag] = ET.tostring(element, "unicode").strip()
-        described[int(band.get("band", "0"))] = texts
-    return described
+        elements[int(band.get("band", "0"))] = texts
+    return elements
 
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
-    """Return the tags of a band by namespace, of the file if it is 0."""
+    """Return the tags of a band by namespace; those of the file for band 0."""
     tags: dict[str, dict[str, str]] = {}
     for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
         items = dataset.tags(band, ns=namespace or None)
@@ -404,11 +408,14 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
 def _mask(
     dataset: DatasetReader, nodata: float | Literal["file", "none"]
 ) -> Literal["dataset", "band"] | None:
-    """Return of what the file has masks, but for alpha; None if an option replaces them."""
+    """Return if there is one mask for all bands, or one for each; see ``RasterInfo.mask``.
+
+    None where alpha is the mask, or where an option replaces it.
+    """
     from rasterio.enums import MaskFlags
 
     flags = set(chain.from_iterable(dataset.mask_flag_enums))
-    # the alpha band itself has no mask; the option takes precedence over one
+    # alpha is no mask of its own, and a value of --nodata replaces masks
     if MaskFlags.alpha in flags or nodata not in ("file", "none"):
         return None
     if not all(dataset.mask_flag_enums):

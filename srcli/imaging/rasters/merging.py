@@ -1,4 +1,4 @@
-"""Make one raster of finished parts: GDAL copies a VRT of them, with metadata, to any format.
+"""Merge finished parts into one raster: GDAL copies a VRT of them, with metadata, to any format.
 
 A trial of a few pixels refuses wrong options before hours of work.
 """
@@ -44,7 +44,7 @@ _WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
 def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
     """Copy the parts into the final file, give it its name, and remove the parts.
 
-    The output gets the attributes, its sidecars the access rights among them.
+    The output gets the attributes; files beside it get all of them but the times.
     """
     from affine import dumpsw
 
@@ -60,7 +60,7 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
                 raise PictureError(
                     f"{target}: {missing} parts of it have got lost; run again"
                 )
-            # of a worker that was lost while it merged
+            # a run that was killed while it merged has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             vrt = part_folder / "parts.vrt"
@@ -89,7 +89,7 @@ def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:
         bands.append(str(len(bands) + 1))
     files = []
     for number, file in parts.found().items():
-        if file.stat().st_size:  # GDAL skips what no part covers
+        if file.stat().st_size:  # where no file is, GDAL reads nodata or zeros
             span = parts.span(number)
             path = folder / file.name
             files.append(
@@ -116,13 +116,13 @@ def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None
         _sync(target.parent)
 
 
-def _copy_interruptibly(*names: Any) -> None:
-    """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
+def _copy_interruptibly(*arguments: Any) -> None:
+    """Call ``copy_file`` in a thread, so that Ctrl-C works while GDAL copies for minutes."""
     failures: list[BaseException] = []
 
     def copy() -> None:
         try:
-            copy_file(*names)
+            copy_file(*arguments)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
@@ -143,7 +143,7 @@ def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of ra
 
 
 def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
-    """Copy a VRT to the format and options of an output; errors are those of rasterio."""
+    """Copy a VRT to the format and options of an output; raises errors of rasterio."""
     import rasterio
     import rasterio.shutil
 
@@ -156,7 +156,7 @@ def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
         options = {"COPY_SRC_MDD": "YES", **options}
     with rasterio.Env(**_COPY_SETTINGS):
         with _open(source, "r+") as dataset:
-            # in the file of a VRT some have other white space
+            # set here, as in the text of a VRT white space would change
             _set_tags(dataset, output)
             rasterio.shutil.copy(dataset, copy, driver=output.driver, **options)
         if has_band_tags and has_namespaces and output.driver == "GTiff":
@@ -165,7 +165,7 @@ def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
 
 
 class MosaicFile(NamedTuple):
-    """A file in a mosaic, with its position in pixels of the mosaic, whole once written."""
+    """A file in a mosaic, and its position in pixels: whole numbers once it is written."""
 
     file: Path
     """Absolute, or the name of a file beside the mosaic."""
@@ -181,7 +181,7 @@ class MosaicFile(NamedTuple):
 
 
 def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> bytes:
-    """Return a VRT of files, with the metadata of an output but tags; errors are rasterio's."""
+    """Return a VRT of files, with an output's metadata except tags; raises rasterio's errors."""
     from rasterio.crs import CRS
     from rasterio.enums import ColorInterp
     from rasterio.io import MemoryFile
@@ -283,7 +283,7 @@ def _check_room(path: Path) -> None:
     with path.open("r+b") as stream:
         end = stream.seek(0, os.SEEK_END)
         try:
-            stream.write(bytes(2**22))  # which it must still take
+            stream.write(bytes(2**22))  # fails on a disk that is full
             stream.flush()
             os.fsync(stream.fileno())
         finally:
@@ -337,7 +337,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         if failure and (signalled := _SIGNALLED.search(text)):
             failure = signalled[2]
     if failure:
-        # before it stand a function of libtiff and the trial's file
+        # without the function of libtiff and the trial's file before it
         reason = re.sub(r"^(\w+:)?(\S*copy\.\w+: )?", "", failure)
         raise PictureError(
             f"{target}: GDAL cannot write such a {output.driver}: {reason}; change --co"
@@ -387,7 +387,7 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
         is_sparse = output.creation.get("SPARSE_OK", "NO") != "NO"
         offset = dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1)
         if dataset.driver == "GTiff" and not is_sparse and not offset:
-            # GDAL goes on after some of its errors
+            # GDAL has gone on after an error
             raise OSError("it writes no pixels")
         if len(dataset.overviews(1)) < len(output.overviews):
             raise PictureError(f"{target}: its overviews are missing; run again")

@@ -1,7 +1,8 @@
-"""Follow a mosaic to the files it is made of, by what they hold and not by their names.
+"""Follow a mosaic to the files it is made of, and refuse those that a user would not expect.
 
 A mosaic may name others, in archives or in its own text, and each may have bands that
-copy bytes of any file. GDAL would read them all.
+copy bytes of any file. GDAL would read them all, so files are told by their first bytes
+and not by their names.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ REFUSED_BY_GDAL = "RAWRASTERBAND_ALLOWED"
 _HEAD = 4096
 """Bytes by which GDAL and this module tell what a file is; GDAL looks at fewer."""
 _DEEPEST = 16
-"""Mosaics within mosaics."""
+"""Most levels of mosaics within mosaics."""
 _SOURCES = frozenset({"sourcefilename", "sourcedataset"})
 _MRF_FILES = frozenset({"datafile", "indexfile"})
 _NAME_OF_GDAL = re.compile(r"/vsi\w+/|[A-Za-z]\w+:|\s*<")
-"""What GDAL opens that is no file of its own: in archives, by a driver's name, as
-text."""
+"""Beginning of names that GDAL opens though they are no files: in archives, by a driver's
+name, or as text."""
 _LONGEST_NAME = 4096
 
 
@@ -149,7 +150,7 @@ class Mosaic:
 
 
 def _files_named(root: ET.Element, folder: str) -> Iterator[str]:
-    """Yield the files that any text of a mosaic names, such as overviews, which GDAL lists not."""
+    """Yield files that any text of a mosaic names; GDAL does not list overviews."""
     for element in root.iter():
         text = (element.text or "").strip()
         if text and len(text) < _LONGEST_NAME and not text.replace(".", "").isdigit():

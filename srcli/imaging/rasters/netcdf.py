@@ -1,4 +1,4 @@
-"""Headers of classic NetCDF files, by which it is known how long a file must be."""
+"""Read the headers of classic NetCDF files, to know how long a file must be."""
 
 from __future__ import annotations
 
@@ -39,19 +39,21 @@ class _NetcdfHeader:
         self._offset = offset
 
     def bytes_needed(self) -> int:
-        """Return where the last variable ends; of records up to the last one."""
-        record_count = max(self._number(), 0)  # -1 is not known
-        lengths = [self._dimension() for _ in range(self._list())]
+        """Return where the last variable, or the last record, ends."""
+        record_count = max(self._read_number(), 0)  # -1: not stated
+        lengths = [
+            self._read_dimension_length() for _ in range(self._read_list_length())
+        ]
         self._skip_attributes()
         end = 0
         record_size = 0
         first_record = 0
-        for _ in range(self._list()):
+        for _ in range(self._read_list_length()):
             self._skip_name()
-            shape = [lengths[self._number()] for _ in range(self._number())]
+            shape = [lengths[self._read_number()] for _ in range(self._read_number())]
             self._skip_attributes()
-            value_size = _VALUE_BYTES[self._type()]
-            self._number()  # the variable's size, which is not reliable
+            value_size = _VALUE_BYTES[self._read_type()]
+            self._read_number()  # the variable's size, which is not reliable
             (begin,) = self._offset.unpack(self._stream.read(self._offset.size))
             if shape[:1] == [0]:  # it grows with the records
                 size = value_size * math.prod(shape[1:])
@@ -64,31 +66,31 @@ class _NetcdfHeader:
             end = max(end, first_record + record_count * record_size - 3)
         return end
 
-    def _number(self) -> int:
+    def _read_number(self) -> int:
         (value,) = self._count.unpack(self._stream.read(self._count.size))
         return int(value)
 
-    def _type(self) -> int:
+    def _read_type(self) -> int:
         return int.from_bytes(self._stream.read(4))
 
-    def _list(self) -> int:
-        """Return the length of a list, behind the word that says of what it is."""
-        self._type()
-        length = self._number()
+    def _read_list_length(self) -> int:
+        """Skip the kind of a list and return its length."""
+        self._read_type()
+        length = self._read_number()
         if not 0 <= length < 2**16:
             raise ValueError("a list of impossible length")
         return length
 
     def _skip_name(self) -> None:
-        length = self._number()
+        length = self._read_number()
         self._stream.seek(-(-length // 4) * 4, os.SEEK_CUR)
 
-    def _dimension(self) -> int:
+    def _read_dimension_length(self) -> int:
         self._skip_name()
-        return self._number()
+        return self._read_number()
 
     def _skip_attributes(self) -> None:
-        for _ in range(self._list()):
+        for _ in range(self._read_list_length()):
             self._skip_name()
-            size = _VALUE_BYTES[self._type()] * self._number()
+            size = _VALUE_BYTES[self._read_type()] * self._read_number()
             self._stream.seek(-(-size // 4) * 4, os.SEEK_CUR)

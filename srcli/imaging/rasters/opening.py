@@ -1,9 +1,8 @@
 """Open rasters with GDAL: what GDAL may read, open files, errors as one line.
 
 GDAL reads names that are no files of their own (``dataset_names``), and files that name
-further files (mosaics). The network is used only where
-that is allowed, and what a search of a folder has found, which nobody has named, leads
-to no other file.
+further files (``mosaics``). The network is used only where that is allowed. A file that
+a search of a folder has found, and that nobody has named, leads to no other file.
 """
 
 from __future__ import annotations
@@ -61,10 +60,12 @@ RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
 Files given by name may have any."""
 
 _MOST_FOLLOWED = 16
+"""Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
 _LONGEST_MESSAGE = 300
 _online = False
+"""The network may be used; set by ``network_access``."""
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = (
     "it is damaged or cut short, or a part of it is missing: copy or export it again"
@@ -93,10 +94,10 @@ them."""
 
 @contextmanager
 def network_access(*, allowed: bool) -> Iterator[None]:
-    """Let the whole process read rasters from the network, or keep it off there, as it is without.
+    """Let the whole process read rasters from the network, or forbid it, as by default.
 
-    ``OFFLINE`` leaves out servers that the environment exempts from proxies, and
-    libraries that make requests of their own.
+    Proxies are changed in the environment, too: ``OFFLINE`` does not reach servers that
+    it exempts from proxies, nor libraries that make requests of their own.
     """
     global _online
     before = _online
@@ -119,7 +120,7 @@ def network_access(*, allowed: bool) -> Iterator[None]:
 
 @cache
 def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]:
-    """Return the names of GDAL's drivers that may open a file."""
+    """Return the names of GDAL's drivers without the refused ones."""
     import rasterio
 
     with rasterio.Env() as env:
@@ -127,10 +128,10 @@ def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]
 
 
 def keep_blocks(limit_bytes: int) -> None:
-    """Limit what GDAL keeps of decoded blocks, for the whole process.
+    """Set the size of GDAL's cache of decoded blocks, and of open files if the system has few.
 
-    As an option of ``rasterio.Env`` it would end with each call, and with it the
-    blocks.
+    Both hold for the whole process: as options of ``rasterio.Env`` they would end with
+    it, and the blocks would be lost.
     """
     from rasterio._env import set_gdal_config
 
@@ -149,8 +150,8 @@ def open_raster(
 ) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread.
 
-    ``confined`` files lead to no other file. ``stream`` is the file at the path, where
-    that is open already.
+    A ``confined`` file may lead to no other file. ``stream`` is the file at the path,
+    where that is open already.
     """
     name = str(alias_of_file(path).absolute())
     advice = _DAMAGED
@@ -177,7 +178,7 @@ def open_raster(
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
             keep_blocks(BLOCK_CACHE)
-            dataset = _open_by_gdal(name, refused)
+            dataset = _open_dataset(name, refused)
             check_dataset_size(path, dataset, stream)
             _check_sources(path, dataset)
             _check_upright(path, dataset)
@@ -197,7 +198,7 @@ def _refused_drivers() -> frozenset[str]:
     return NETWORK_DRIVERS
 
 
-def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
+def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     from rasterio.io import DatasetReader
 
     drivers = list(allowed_drivers(refused=refused))
@@ -206,7 +207,7 @@ def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
 
 
 def _check_sources(path: Path, dataset: DatasetReader) -> None:
-    """Refuse a mosaic that copies bytes of files elsewhere, or is made of files on the network."""
+    """Refuse a mosaic that copies bytes of other files, or reads the network without leave."""
     if dataset.driver == "VRT":
         _files_of_mosaic(path, dataset)
     elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
@@ -224,20 +225,20 @@ def _check_upright(path: Path, dataset: DatasetReader) -> None:
 
 
 def _as_mosaic(path: Path) -> Mosaic:
-    open_source = partial(_open_by_gdal, refused=_refused_drivers())
+    open_source = partial(_open_dataset, refused=_refused_drivers())
     return Mosaic(path, _online, is_remote, open_source)
 
 
 def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     """List the files of a mosaic at any depth.
 
-    A raster is opened several times, and following thousands of files takes seconds: it
-    is done again where one of them has changed.
+    A raster is opened several times, and following thousands of files takes seconds:
+    they are followed again only if one of them has changed.
     """
     text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
     key = str(path), dataset.name, text, _online
     earlier = _followed.get(key)
-    if earlier is not None and earlier == _states(earlier):
+    if earlier is not None and earlier == _read_states(earlier):
         return tuple(earlier)
     mosaic = _as_mosaic(path)
     real_path = os.path.realpath(path)
@@ -247,12 +248,12 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     mosaic.follow(dataset, folder, (real_path,))
     if len(_followed) >= _MOST_FOLLOWED:
         _followed.clear()
-    _followed[key] = _states(mosaic.files)
+    _followed[key] = _read_states(mosaic.files)
     return tuple(mosaic.files)
 
 
-def _states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
-    """Return the sizes and times of files, by which a change of one is seen."""
+def _read_states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
+    """Return size and time of each file, None for those that cannot be looked at."""
     states: dict[str, tuple[int, int] | None] = dict.fromkeys(names)
     for name in states:
         with suppress(OSError):
@@ -270,9 +271,9 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
 
 
 def _report_error(kind: type[BaseException], error: BaseException, trace: Any) -> None:  # noqa: ANN401
-    """Print an error as Python does, but for messages of GDAL that rasterio cannot decode.
+    """Print an error as Python does, but none for messages that rasterio cannot decode.
 
-    They quote bytes of a damaged header, and the error that follows them is told.
+    GDAL quotes bytes of a damaged header in them; the error that follows is reported.
     """
     if not isinstance(error, UnicodeDecodeError):
         sys.__excepthook__(kind, error, trace)
@@ -289,8 +290,8 @@ def reading_errors(
 ) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
-    ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``; ``pixels``, if
-    some are decoded, say how long that may take.
+    ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``. ``pixels`` is
+    how many may be decoded within, by which the time limit is chosen.
     """
     import rasterio
 
@@ -341,7 +342,7 @@ def _innermost_text(error: BaseException) -> str:
 
 
 def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
-    """Open a file as a raster; None if GDAL does not, and nothing but GDAL says that it is one."""
+    """Return the header of a raster; None if GDAL opens none, and no name promises one."""
     try:
         with open_raster(path, confined=confined) as dataset:
             dtypes = dataset.dtypes or ("uint8",)  # a container has no bands
@@ -420,7 +421,7 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
             self._files = files.pop_all()
 
     def check_unchanged(self) -> None:
-        """Refuse a file whose content is another than when it was opened."""
+        """Refuse a file whose content has changed since it was opened."""
         stream = self._stream
         with suppress(OSError):  # it is no file any more
             if stream and not os.path.samestat(
@@ -434,7 +435,7 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
         return type(None), ()
 
     def close(self) -> None:
-        """Close the raster; once more does nothing."""
+        """Close the raster; a second call does nothing."""
         with reading_errors(self.path, "it cannot be closed"):
             self._files.close()
 

@@ -28,6 +28,7 @@ from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports.image import Window
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+"""GDAL's driver for each output format of rasters."""
 _SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
 """Tags that GDAL's drivers write as the Software entry of a format."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
@@ -36,6 +37,7 @@ _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are
 taken."""
 _PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
+"""Compressions that a PREDICTOR improves."""
 _OF_ANY_BITS = _PREDICTED | {
     "NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4",
 }  # fmt: skip
@@ -62,7 +64,7 @@ class OutputOptions:
     """Recorded in tags of the output; None records nothing."""
 
     def is_on(self, name: str, default: str) -> bool:
-        """Tell if GDAL reads the value of a creation option as true: all but "no", "off" ..."""
+        """Tell if a creation option is on: GDAL takes all values but "no", "off" ... for yes."""
         return self.creation.get(name, default).upper() not in _OFF
 
 
@@ -182,7 +184,7 @@ def _tags(
     tags = dict(info.tags)
     if options.provenance is not None:
         tags[""] = _provenance_tags(out, info, layout, options)
-    if _XMP in tags:  # whose sizes and regions become those of the enlarged raster
+    if _XMP in tags:  # sizes and regions in it are enlarged, too
         pixels = PixelMap(
             before=(window.height, window.width), after=(out.height, out.width)
         )
@@ -209,7 +211,7 @@ def _tags(
 def _provenance_tags(
     out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
 ) -> dict[str, str]:
-    """Return the tags of the input, which may be an enlargement, with the output's provenance."""
+    """Return the input's tags with the output's provenance in place of an earlier one."""
     assert options.provenance is not None
     tags = {
         key: text
@@ -222,7 +224,7 @@ def _provenance_tags(
     # well
     if options.format != "jpg" or any(info.georeference.values()):
         tags |= options.provenance.tags
-    if layout.classes:  # which no model has made
+    if layout.classes:  # enlarged by no model
         numbers = [str(out.band_order.index(index) + 1) for index in layout.classes]
         tags["SRX_NEAREST_BANDS"] = ",".join(numbers)
     return tags
@@ -237,7 +239,7 @@ def software_of(tags: Mapping[str, str]) -> str:
 
 
 def _profile_fits(out: OutputProfile, profile: str) -> bool:
-    """Tell if a colour profile, in base64, is one of the colours that the output begins with."""
+    """Tell if a colour profile, in base64, is for the colours of the first bands."""
     with suppress(binascii.Error):
         interpretations = tuple(band.interpretation for band in out.stored_bands)
         space = base64.b64decode(profile)[16:20]
@@ -315,7 +317,7 @@ def disk_needed(output: OutputProfile) -> int:
 
 
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
-    """Refuse formats that cannot hold the raster, and what would change classes."""
+    """Refuse a format that cannot hold the raster, or a compression that changes classes."""
     fmt = options.format
     dtypes = {"tif": (out.dtype,), "png": ("uint8", "uint16")}.get(fmt, ("uint8",))
     most = _MOST_PIXELS.get(fmt, math.inf)
@@ -353,7 +355,7 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
 def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str, str]:
     """Return GDAL's creation options: those of the user, and defaults for the others."""
     asked = options.creation
-    # which GDAL does not survive
+    # GDAL crashes on others
     for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):
         if name in asked and (not asked[name].isdecimal() or int(asked[name]) == 0):
             raise UsageError(
@@ -363,7 +365,7 @@ def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str,
     match out.driver:
         case "JPEG":
             defaults = {"QUALITY": quality}
-        case "PNG":  # tags in the file too, where they stay with it
+        case "PNG":  # tags inside the file as well, where they are not lost
             defaults = {"WRITE_METADATA_AS_TEXT": "YES"}
             if out.bits in (1, 2, 4):
                 defaults["NBITS"] = str(out.bits)

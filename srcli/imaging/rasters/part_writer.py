@@ -1,4 +1,4 @@
-"""Store enlarged rows of a raster as parts, with the holes of the input in them again."""
+"""Write enlarged rows of a raster as parts, in which the holes of the input are put back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from srcli.imaging.resize import resize, white_level
 from srcli.ports.image import Window
 
 _REACH = 3
-"""Rows beside others that their bicubic interpolation sees, and one more."""
+"""Rows above and below a part that bicubic interpolation sees, and one more."""
 _MOST_THREADS = 8
 
 
@@ -58,12 +58,12 @@ class PartWriter:
                 self.write_part(number, self._rows[: len(span)])
 
     def write_part(self, number: int, rows: Array | None = None) -> None:
-        """Write a part; without rows of the network, which are changed, all bands hold classes."""
+        """Write a part from rows of the network, which are changed; None if all hold classes."""
         source = self._source
         layout = source.layout
         nodata = layout.nodata
         if rows is not None and nodata is not None and np.isfinite(nodata):
-            # made by chance
+            # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
         opacity = np.array(white_level(source.dtype), source.dtype)
         if rows is None or layout.classes or source.has_holes:
@@ -73,7 +73,7 @@ class PartWriter:
     def _complete(
         self, span: range, rows: Array | None, opacity: Array
     ) -> tuple[Array, Array]:
-        """Return rows with the holes and classes of the input in them, and their opacity."""
+        """Put holes, classes and alpha of the input into rows; return these and their opacity."""
         source = self._source
         layout = source.layout
         top = span.start // self._scale
@@ -162,14 +162,14 @@ class PartWriter:
         return larger[(window.top - top) * scale :][: window.height * scale]
 
     def _is_shown(self, decoded: DecodedWindow, span: range, opacity: Array) -> Bools:
-        """Find pixels without alpha that are seen once the soft alpha beside them is larger."""
+        """Mark pixels of alpha 0 that become visible by the soft alpha beside them."""
         assert decoded.alpha is not None
         hidden = np.isfinite(decoded.pixels[:, :, self._source.smooth])
         hidden &= (decoded.alpha == 0)[:, :, None]
         return np.asarray(self._repeat(hidden, span) & (opacity > 0)[:, :, None])
 
     def _empty_number(self, *, hides_colours: bool = False) -> float:
-        """Return what stands for no data in all bands; 0 where an alpha hides it."""
+        """Return what stands for no data in all bands; 0 where alpha hides the pixels."""
         nodata = self._source.layout.nodata
         if nodata is not None:
             return nodata
@@ -178,9 +178,9 @@ class PartWriter:
         return 0
 
     def _empty_value(self, decoded: DecodedWindow, span: range) -> Array | float:
-        """Return what stands for no data: one value, or one for each pixel of the output.
+        """Return what holes are filled with: one value, or one for each pixel of the output.
 
-        Infinite values stay what they are, and under an alpha of 0 floats stay finite.
+        Infinite values stay infinite, and under an alpha of 0 floats stay finite.
         """
         empty = self._empty_number()
         if self._source.dtype.kind != "f":

@@ -1,4 +1,4 @@
-"""What of a raster is enlarged: the choice of its bands, which go together, and a window."""
+"""Choose what of a raster is enlarged: its bands, those that go together, and a window."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class BandLayout:
     alpha. Of a palette: ``(1,)``, which becomes three bands, or one if all its colours
     are gray."""
     smooth: tuple[int, ...]
-    """Indices of the output's colour bands, from 0, that the network sees. The others
-    hold classes or flags: they are enlarged by nearest neighbour, so that no other
-    values arise."""
+    """Indices of the output's colour bands, from 0, that are interpolated or go through
+    the network. The others hold classes or flags: they are enlarged by nearest
+    neighbour, so that no new values arise."""
     groups: tuple[tuple[int, ...], ...]
     """Positions in ``smooth``, each once: groups of three go through the network as R,
     G and B, others alone."""
@@ -54,11 +54,12 @@ class BandLayout:
     """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and
     alpha; values without one are transparent black."""
     outputs: tuple[BandInfo, ...]
-    """The bands of the output, alpha last; their dtype and nodata do not count."""
+    """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count instead of
+    theirs."""
     notes: tuple[str, ...] = ()
     """Messages for the user on the choice."""
     remarks: tuple[str, ...] = ()
-    """The same on bands that the file itself says to hold classes."""
+    """Messages on bands that the file itself says to hold classes."""
     dtype: str
     """numpy's name of the type of the output's values, and of the pixels as read."""
     nodata: float | None = None
@@ -72,7 +73,7 @@ class BandLayout:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Indices of the output's colour bands that the network does not see."""
+        """Indices of the output's colour bands that hold classes or flags."""
         return tuple(sorted(set(range(self.channels)) - set(self.smooth)))
 
     @property
@@ -150,7 +151,7 @@ def choose_layout(
 
 
 def _shown_band(band: BandInfo, number: int, shown_as: Mapping[int, str]) -> BandInfo:
-    """Return a band as the colour it is shown as; as none where others are shown."""
+    """Return a band with the colour that it is shown as; without one if others are shown."""
     if number in shown_as:
         return replace(band, interpretation=shown_as[number])
     if shown_as and band.interpretation in COLOURS:
@@ -159,7 +160,7 @@ def _shown_band(band: BandInfo, number: int, shown_as: Mapping[int, str]) -> Ban
 
 
 def _interpolated(band: BandInfo) -> BandInfo:
-    """Return what is true of a band once it is interpolated: its values mean no classes."""
+    """Return a band without what is wrong once it is interpolated, such as class names."""
     vrt_elements = {
         key: text for key, text in band.vrt_elements.items() if key not in LEGEND
     }
@@ -228,7 +229,7 @@ def _find_rgb(
         _check_numbers(info, "--rgb", rgb)
         if not set(rgb) <= set(candidates):
             raise UsageError(
-                f"--rgb {_list(rgb)}: give bands that are kept; neither alpha nor classes, which "
+                f"--rgb {_join(rgb)}: give bands that are kept; neither alpha nor classes, which "
                 "--classes no takes for colours"
             )
         return tuple(rgb), ""
@@ -241,7 +242,7 @@ def _find_rgb(
             return tuple(candidates[names.index(colour)] for colour in COLOURS), ""
     if len(candidates) in (3, 4):
         composite = candidates[:3]
-        listed = _list(composite)
+        listed = _join(composite)
         note = f"bands {listed} are taken for red, green, blue; --rgb names others"
         return composite, note
     if len(candidates) < 3:
@@ -276,7 +277,7 @@ def _output_dtype(
     smooth: tuple[int, ...],
     alpha: int | None,
 ) -> str:
-    """Return the dtype of the bands that go through the network, if it can hold the classes."""
+    """Return the dtype of the smooth bands; refuse one that cannot hold the other bands."""
     of_this_dtype = set(smooth or colour_bands)
     dtype = info.band((smooth or colour_bands)[0]).dtype
     numbers = list(colour_bands)
@@ -294,7 +295,7 @@ def _output_dtype(
         return dtype
     dtypes = sorted({info.band(number).dtype for number in numbers})
     raise PictureError(
-        f"{info.path}: bands {_list(sorted(set(numbers)))} hold values of several kinds "
+        f"{info.path}: bands {_join(sorted(set(numbers)))} hold values of several kinds "
         f"({', '.join(dtypes)}); choose bands of one kind by --bidx"
     )
 
@@ -302,7 +303,7 @@ def _output_dtype(
 def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
     if max(bands) > len(info.bands):
         raise PictureError(
-            f"{info.path}: has {len(info.bands)} band(s), so {option} {_list(bands)} does not fit"
+            f"{info.path}: has {len(info.bands)} band(s), so {option} {_join(bands)} does not fit"
         )
 
 
@@ -322,12 +323,12 @@ def choose_window(
     bounds: Sequence[float] | None = None,
     cutline: Cutline | None = None,
 ) -> tuple[Window, tuple[str, ...]]:
-    """Turn --srcwin, --bounds or --cutline into a window of a file and notes; None is all of it.
+    """Return the window that --srcwin, --bounds or --cutline ask for, and notes for the user.
 
     ``srcwin`` is (column, row, width, height) in pixels from the upper left corner,
     ``bounds`` (left, bottom, right, top) in the file's coordinate system: all pixels
-    that they touch are taken, also of rotated rasters. What lies beyond the file is
-    cut.
+    that they touch are taken, also of rotated rasters. Without any, the window is the
+    whole file; what lies beyond the file is cut off.
     """
     option = "--srcwin"
     notes: list[str] = []
@@ -342,7 +343,7 @@ def choose_window(
         column, row, width, height = srcwin
         if min(width, height) < 1:
             raise UsageError(
-                f"--srcwin {_list(srcwin)}: give a width and a height of at least 1"
+                f"--srcwin {_join(srcwin)}: give a width and a height of at least 1"
             )
         requested = Window(top=row, left=column, height=height, width=width)
     row = max(requested.top, 0)
@@ -354,7 +355,7 @@ def choose_window(
         transform = info.georeference["transform"]
         if transform is not None:
             box = _bounding_box(transform, (0, 0, info.width, info.height))
-            extent += f" and bounds {_list(box)}"
+            extent += f" and bounds {_join(box)}"
         raise PictureError(
             f"{info.path}: {option} lies outside the file, which {extent}"
         )
@@ -372,7 +373,7 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
     is_finite = all(map(math.isfinite, bounds))
     if not is_finite or bounds[0] >= bounds[2] or bounds[1] >= bounds[3]:
         raise UsageError(
-            f"--bounds {_list(bounds)}: give left,bottom,right,top with left < right, bottom < top"
+            f"--bounds {_join(bounds)}: give left,bottom,right,top with left < right, bottom < top"
         )
     transform = info.georeference["transform"]
     if transform is None or transform.is_degenerate:
@@ -389,7 +390,7 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
     bottom = max(math.ceil(exact.most_y - SLACK), row + 1)
     snapped = _Box(column, row, right, bottom)
     if not np.allclose(snapped, exact, rtol=0, atol=SLACK):
-        box = _list(_bounding_box(transform, snapped))
+        box = _join(_bounding_box(transform, snapped))
         notes.append(
             f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)"
         )
@@ -397,7 +398,7 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
 
 
 def _bounding_box(transform: Affine, edges: Sequence[float]) -> _Box:
-    """Return the least and largest coordinates that a box given by its edges is mapped to."""
+    """Return the box around what a transform makes of a box given as (x, y, x, y)."""
     x_values: list[float] = []
     y_values: list[float] = []
     for column in edges[::2]:
@@ -408,5 +409,5 @@ def _bounding_box(transform: Affine, edges: Sequence[float]) -> _Box:
     return _Box(min(x_values), min(y_values), max(x_values), max(y_values))
 
 
-def _list(numbers: Sequence[float]) -> str:
+def _join(numbers: Sequence[float]) -> str:
     return ",".join(f"{number:.12g}" for number in numbers)

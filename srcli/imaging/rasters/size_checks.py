@@ -1,7 +1,7 @@
-"""Compare what a raster that GDAL has opened claims with the bytes of its files.
+"""Check that the files of a raster that GDAL has opened are as large as it claims.
 
-Formats without compression need so many bytes a pixel. GDAL reads what some of them
-lack as zeros without a word, and others for minutes up to the row that is missing.
+Formats without compression need a known number of bytes a pixel. GDAL reads missing ones
+as zeros without a word, or reads for minutes up to the row that is missing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RAW_DRIVERS = frozenset({
     "NTv2", "PAux", "PCIDSK", "PCRaster", "PDS4", "PNM", "ROI_PAC", "RRASTER", "RST", "SAGA",
     "SRTMHGT", "VICAR",
 })  # fmt: skip
-"""Drivers of files that hold every pixel, but for those that name a compression."""
+"""Drivers of files that hold every pixel, unless they name a compression."""
 _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
 _PCIDSK_BLOCK = 512
@@ -132,7 +132,7 @@ def _check_size(path: Path, size: int, needed: int) -> None:
 
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
-    """Compare with the size that such a file states; its own tables may be larger than pixels."""
+    """Refuse a PCIDSK file below the size it states; its tables may exceed its pixels."""
     with (
         suppress(OSError, ValueError, KeyError),
         _open_file(dataset) as stream,

@@ -41,12 +41,13 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     """The selected window of a raster; its pixels never depend on earlier reads.
 
     Windows and rows count from its upper left corner. Several threads may read.
-    ``rows`` are those of the tiles that no block shall be decoded twice for; 0 for
-    samples.
+    ``rows`` is the height of the tiles that will be read row by row: GDAL's cache is made
+    large enough that no block is decoded twice; 0, for samples, takes the usual size.
     """
 
     keeps_zeros = False
-    """Zeros stay zeros when they are enlarged, but for where they border on others."""
+    """Zeros stay zeros when they are enlarged, except beside other values; set by callers
+    that know it."""
 
     def __init__(
         self, info: RasterInfo, layout: BandLayout, window: Window, rows: int = 0
@@ -76,8 +77,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.has_holes = is_marked or any(self._nodata)
         """Pixels may be invalid."""
         self.smooth: list[int] | slice = slice(None)
-        """Bands of pixels and valid ones that are no classes, all if there are no
-        others."""
+        """Index into the bands of a ``DecodedWindow``: those that hold no classes."""
         if layout.smooth and layout.classes:
             self.smooth = list(layout.smooth)
         # one handle, so that all threads share what GDAL keeps of blocks
@@ -101,7 +101,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         return bool(height * width > _LARGEST_BLOCK)
 
     def is_left_out(self, window: Window) -> bool:
-        """Tell if all of a window is left out of a sparse file, and known to stay as it is."""
+        """Tell if a sparse file has no block of a window, whose enlargement is then blank."""
         sparse_blocks = self._opened.sparse_blocks
         if sparse_blocks is None or self.masked or self.layout.alpha is not None:
             return False
@@ -130,7 +130,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
     def decode(
         self, window: Window, shape: tuple[int, int] | None = None
     ) -> DecodedWindow:
-        """Read a window, holes included.
+        """Read the pixels of a window, its holes not filled, and which pixels are valid.
 
         ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps
         all pixels.
@@ -182,9 +182,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         return values, masks
 
     def read(self, window: Window) -> Array | None:
-        """Return what the network sees of a window, (h, w, channels), holes filled from its pixels.
+        """Return what the network sees of a window, (h, w, channels), its holes filled.
 
-        None if no pixel is valid in any band, it is blank, or outside the cutline.
+        None if no pixel is valid in any band, or if all of it ``is_left_out`` or lies
+        outside the cutline.
         """
         outside = self.outside(window, touched=True)
         if self.is_left_out(window) or (outside is not None and outside.all()):
@@ -205,9 +206,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
 
 
 def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ...]]:
-    """Return the values without data of each band; none of a palette's.
+    """Return the nodata values of each band; empty for a palette.
 
-    Where a mask marks empty pixels, the declared value is one among its pixels.
+    Where a mask marks empty pixels, the declared nodata is a value as others are.
     """
     values: list[tuple[float, ...]] = []
     if layout.palette is None:

@@ -1,4 +1,4 @@
-"""Items of SpatioTemporal Asset Catalogs (STAC): the data of one, and that of a result.
+"""Read and write items of SpatioTemporal Asset Catalogs (STAC).
 
 Item specification 1.0.0, with the extensions projection 2.0.0 and raster 1.1.0.
 """

@@ -35,23 +35,21 @@ _LOW_FILL_VALUES = (
 """Values below those of most measurements, which many programs write for no data."""
 _HIGH_FILL_VALUES = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
 _HUGE = 1e19
-"""From here on the lowest or highest float of a file may be a fill, whatever its digits
-are."""
+"""Least size of floats that may be fills whatever their digits are, such as -3.4e38."""
 _MOST_SAMPLES = 2**23
 """Values that are looked at, all bands together."""
 _FEW = 16
-"""Up to so many different values are a mask or classes, of which a high one may be a
-value."""
+"""Most different values of a mask or of classes, among which a high one is no fill."""
 _LEAST_AREA = 16
 """Pixels of a fill in the midst of other values."""
 _CLIFF = 4
-"""Times the largest usual step between neighbours, at the border of such a fill."""
+"""Step at the border of such a fill, over the largest usual step between neighbours."""
 
 
 def find_undeclared_nodata(
     info: RasterInfo, window: Window, numbers: Sequence[int] | None = None
 ) -> tuple[RasterInfo, tuple[str, ...]]:
-    """Take undeclared fills as no data; return the info that says so, and notes for the user.
+    """Find undeclared fills; return the info that has them as nodata, and notes for the user.
 
     A known fill counts if it lies further from all other values than these from each
     other; or, below zero, if it covers areas whose borders are cliffs such as the data

@@ -1,4 +1,4 @@
-"""Decide from samples of a raster's pixels: black and white for the network, condition, gray."""
+"""Judge a raster by its pixels: values for black and white, condition, gray or colour."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def choose_value_range(
     ``auto`` takes 0 to 255 for uint8, 0 to 1 for floats in this range, otherwise the
     range of nearly all valid pixels: of red, green and blue together and of every other
     band alone, so that heights in metres do not swamp an index of -1 to 1. ``dtype`` is
-    the full range of the dtype (0 to 1 for floats). A note for the user is empty if the
-    range was not found from pixels.
+    the full range of the dtype (0 to 1 for floats). The text returned is a note for the
+    user, empty if the range was not found from pixels.
     """
     dtype = np.dtype(layout.dtype)
     is_float = dtype.kind == "f"
@@ -83,7 +83,7 @@ def _list_ranges(layout: BandLayout, ranges: list[tuple[float, float]]) -> str:
 
 
 def _highest_value(layout: BandLayout) -> float | None:
-    """Return what the bits of a value hold (NBITS), where these are fewer than the dtype's."""
+    """Return the highest value of ``BandInfo.bits`` bits; None for all bits of the dtype."""
     bits = {layout.outputs[index].bits for index in layout.smooth}
     fewest = bits.pop() if len(bits) == 1 else None
     if fewest is None or not layout.dtype.startswith("uint"):
@@ -118,7 +118,7 @@ def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list
 
 
 def _spread_samples(source: RasterSource, along: int, most: int) -> list[Array]:
-    """Read samples from small windows all over a raster, so many on each axis."""
+    """Read samples from small windows all over a raster, ``along`` windows on each axis."""
     areas = list(spread_windows(source, side=128, along=along))
     height = areas[0].height
     width = areas[0].width
@@ -193,11 +193,11 @@ _STRIP = 256
 def classify_raster_condition(
     info: RasterInfo, layout: BandLayout, window: Window
 ) -> Condition | Literal[""]:
-    """Say in one word what most of an aerial picture has gone through: RGB of 8 bits, no palette.
+    """Return the condition of most of an aerial picture, that is RGB of 8 bits, no palette.
 
-    Of nine parts all over it, those with holes and drawings do not count. It is empty
-    for all other rasters: their values are measurements, in which no network may mend
-    anything.
+    Nine parts all over it are looked at; those with holes, and drawings, do not count.
+    Empty for all other rasters: their values are measurements, which no network may
+    restore.
     """
     rgb = layout.rgb
     if not rgb or layout.dtype != "uint8" or layout.palette is not None:
@@ -218,8 +218,7 @@ def classify_raster_condition(
 def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool:
     """Return True if red, green and blue are equal wherever there is data.
 
-    A raster in colours is mostly left after the first sample; one that is gray is read
-    completely.
+    A raster in colours is mostly told by the first sample; a gray one is read completely.
     """
     rgb = layout.rgb
     if not rgb:

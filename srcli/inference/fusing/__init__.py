@@ -1,1 +1,1 @@
-"""What lets networks infer faster than their plain layers do."""
+"""Faster forms of networks for inference: merged, packed or half-precision layers."""

@@ -17,14 +17,14 @@ _LARGEST_BLOCK = 32 << 20
 
 @cache
 def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
-    """Tell glibc not to give freed blocks back to the system; once a process, nothing elsewhere.
+    """Tell glibc to keep freed blocks; return False where that fails or there is no glibc.
 
-    By default large tensors are mapped, zeroed page by page and unmapped again:
-    measured for g-idrn on one core, a tile then takes 1.4 to 1.6 times as long. The
-    process stays at its peak of memory instead of shrinking between tiles. With
-    ``whole_pictures`` tensors of these stay as well, which glibc maps whatever the
-    threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of all sizes then share one
-    heap, whose gaps take a quarter more memory with large rasters.
+    Equal calls after the first do nothing. By default large tensors are mapped, zeroed
+    page by page and unmapped again: measured for g-idrn on one core, a tile then takes
+    1.4 to 1.6 times as long. The process stays at its peak of memory instead of
+    shrinking between tiles. With ``whole_pictures`` their tensors stay as well, which
+    are above the largest threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of all
+    sizes then share one heap, whose gaps take a quarter more memory with large rasters.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -38,7 +38,7 @@ def fuse(network: Network, device: torch.device, half: torch.dtype | None) -> Ne
 
 
 def keep_half_weights(network: Network, half: torch.dtype) -> None:
-    """Let a network for inference keep rounded weights, its convolutions by ``HalfConv2d``."""
+    """Make convolutions ``HalfConv2d``, with weights that are rounded to ``half`` once."""
     for module in network.modules():
         if type(module) is nn.Conv2d:
             module.__class__ = HalfConv2d
@@ -52,10 +52,11 @@ def keep_half_weights(network: Network, half: torch.dtype) -> None:
 
 
 def pack_convolutions(network: nn.Module) -> bool:
-    """Let a network infer by ``PackedConv2d``; return False where that fails.
+    """Make a network's convolutions ``PackedConv2d``; return False where these fail.
 
     Activations that follow convolutions within ``nn.Sequential`` become a part of them,
-    but not in code of others, which may use the layers of one in other ways.
+    but not in networks of users' code, which may call the layers of a ``Sequential`` one
+    by one.
     """
     if onednn.find_fault(torch.float32):
         return False
@@ -73,9 +74,9 @@ def pack_convolutions(network: nn.Module) -> bool:
     return True
 
 
-def _absorb_activations(row: nn.Sequential) -> None:
-    """Let packed convolutions compute the activations that follow them in a row."""
-    for (_, layer), (name, activation) in pairwise(list(row.named_children())):
+def _absorb_activations(layers: nn.Sequential) -> None:
+    """Let packed convolutions compute the activations that directly follow them."""
+    for (_, layer), (name, activation) in pairwise(list(layers.named_children())):
         if not isinstance(layer, PackedConv2d):
             continue
         if isinstance(activation, nn.LeakyReLU):
@@ -84,4 +85,4 @@ def _absorb_activations(row: nn.Sequential) -> None:
             layer.slope = 0.0
         else:
             continue
-        setattr(row, name, nn.Identity())
+        setattr(layers, name, nn.Identity())

@@ -1,11 +1,11 @@
 """G-IDRN for GPUs in half precision: its layers merged into few large kernels.
 
 There a grouped convolution is no faster than a dense one, and every bias, sum and
-concatenation walks through memory once more. So the layers of each step of a G-IDB are
-one dense 3x3 convolution, and the fusion of the steps adds up matrix products. Behind
-the network's channels all maps have channels of ones: the weights of the first of them
-are the biases, at the rim of maps padded by zeros, too. Weights are merged in float64
-and rounded once.
+concatenation walks through memory once more. So the layers of each step of a G-IDB
+(``GroupDistillationBlock``) are one dense 3x3 convolution, and the fusion of the steps
+adds up matrix products. Behind the network's channels all maps have channels of ones:
+the weights of the first of them are the biases, at the rim of maps padded by zeros, too.
+Weights are merged in float64 and rounded once.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class MergedForm(nn.Module):
         channels = network.head.out_channels
         width = _padded(channels)
         head = _widen(exact.head, width, UNIT)
-        head[channels:, 3, 1, 1] = 1
+        head[channels:, 3, 1, 1] = 1  # behind RGB the input has ones, which stay ones
         layers = (attention.query, attention.key, attention.value)
         projections = torch.cat([_widen_matrix(layer, UNIT, width) for layer in layers])
         out = head.new_zeros(UNIT, width)
@@ -86,7 +86,7 @@ class MergedForm(nn.Module):
 
 
 class MergedShortcut(nn.Module):
-    """A ``DenseShortcut`` of merged modules."""
+    """A ``DenseShortcut`` whose blocks and nested shortcuts are merged."""
 
     shares: Tensor
 
@@ -116,10 +116,10 @@ class MergedShortcut(nn.Module):
 
 @dataclass(frozen=True)
 class GatedWeights:
-    """The weights of a block's end that hold its input and a picture's gate."""
+    """Weights of a block's last step with a picture's gate and the block's input in them."""
 
     pooled: Tensor
-    """What the pool holds of the picture."""
+    """The statistics of the picture that the gate follows from."""
     weight: Tensor
     joins: Tensor
 
@@ -199,6 +199,7 @@ class MergedBlock(nn.Module):
         return torch.addcmul(x, fused, gate[..., None, None], value=self.share)
 
     def _gate(self, pooled: Tensor) -> Tensor:
+        """Return the gate (N, width) for pooled statistics; 0 behind the network's channels."""
         squeezed = F.linear(pooled.flatten(1), self.squeeze, self.squeeze_bias)
         return sigmoid(F.linear(F.relu(squeezed), self.expand, self.expand_bias))
 
@@ -218,12 +219,12 @@ class MergedBlock(nn.Module):
 
 
 def _padded(channels: int) -> int:
-    """Return the channels of maps that have ones behind the network's channels."""
+    """Return the number of channels, rounded up, of maps with ones behind the network's."""
     return channels // UNIT * UNIT + UNIT
 
 
 def _keep(module: nn.Module, dtype: torch.dtype, **tensors: Tensor) -> None:
-    """Register buffers of a dtype that no file stores."""
+    """Register tensors, in a dtype, as buffers that are not saved with the network."""
     for name, value in tensors.items():
         module.register_buffer(name, value.to(dtype), persistent=False)
 
@@ -245,9 +246,9 @@ def _widen_matrix(layer: nn.Conv2d, out_width: int, in_width: int) -> Tensor:
 
 
 def _behind(matrix: Tensor, grouped: nn.Conv2d) -> Tensor:
-    """Return the dense weights of a grouped convolution behind a matrix."""
+    """Return dense weights of a matrix, as a 1x1 convolution, with a grouped one behind it."""
     assert grouped.bias is not None
-    # Impulses give them, mirrored.
+    # The responses to impulses are the weights, mirrored.
     impulses = matrix.T[..., None, None]
     responses = F.conv2d(impulses, grouped.weight, padding=2, groups=grouped.groups)
     weight = responses.flip(2, 3)
@@ -256,12 +257,13 @@ def _behind(matrix: Tensor, grouped: nn.Conv2d) -> Tensor:
 
 
 def _convolve(x: Tensor, weight: Tensor) -> Tensor:
+    """Convolve maps to maps of the same size, channels last; biases are in the weight."""
     out = F.conv2d(x, weight, padding=1)
     return out.contiguous(memory_format=torch.channels_last)  # as cuDNN gives it
 
 
 def _fuse(steps: list[Tensor], weight: Tensor, joins: Tensor) -> Tensor:
-    """Sum up the last step's convolution and matrix products of those before it."""
+    """Return the last step's convolution plus matrix products of the steps before it."""
     fused = _convolve(steps.pop(), weight)
     for step, join in zip(steps, joins, strict=True):
         _rows(fused).addmm_(_rows(step), join)

@@ -28,8 +28,9 @@ that results do not depend on the machine."""
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     """Open an input that is a photograph; return None if it is read by windows, as a raster.
 
-    Read by windows are georeferenced files and others that photographs cannot be (see
+    Read by windows are georeferenced files and others that only a raster can be (see
     ``Picture.raster``), inputs with raster options, and pictures too large for memory.
+    Videos are opened, too: their ``format`` is ``VIDEO``.
     Of the pictures of a folder, raster options apply to the TIFFs only. A picture
     rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
 
@@ -85,11 +86,12 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
 def choose_model(
     photograph: Photograph, options: UpscaleOptions, file_format: str = ""
 ) -> tuple[str, str]:
-    """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
+    """Return the model for a photograph; by ``auto`` also its condition, such as ``noise``.
 
-    Files of JPEG are never clean: g-idrn draws rings and dots of traces too faint to be
-    measured. For ``best`` others of 8 bits are unsure: they may have been saved as one,
-    or resized; but not TIFFs, which cameras and scanners write.
+    A JPEG is never clean: from traces of its compression that are too faint to be
+    measured, g-idrn would make rings and dots. For ``best`` other files of 8 bits are
+    unsure, as they may have been JPEGs before, or resized; but not TIFFs, which cameras
+    and scanners write.
     """
     if not options.auto:
         return options.model, ""
@@ -119,14 +121,14 @@ def choose_video_model(path: Path, options: UpscaleOptions) -> tuple[str, str]:
 def choose_passes(
     picture: Picture, options: UpscaleOptions, model: str
 ) -> tuple[tuple[str, int], ...]:
-    """Return model and scale of each pass; after the first nothing is left to restore."""
+    """Return model and scale of each pass; the first restores, others only enlarge."""
     first_scale, *scales = options.steps(model, picture.height, picture.width)
     further = [(options.model, scale) for scale in scales]
     return (model, first_scale), *further
 
 
 def look_for_model(item: Item, options: UpscaleOptions) -> str:
-    """Return the model for one input; the usual one for rasters and animations."""
+    """Open an input and return the model for it; rasters and animations get the usual one."""
     picture = open_photograph(item, options)
     if picture is not None and picture.format == VIDEO:
         return choose_video_model(item.source, options)[0]

@@ -29,7 +29,7 @@ def copy_large_enough(
 ) -> bool:
     """Copy an input as it is if the options ask for that; return False if it is to be enlarged.
 
-    The copy has its dates and extension, and is reported.
+    The copy has the dates and the extension of the input, and is reported.
 
     Raises:
         PictureError: If it cannot be copied, another file is in its place, or the output

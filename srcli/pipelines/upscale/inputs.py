@@ -2,8 +2,8 @@
 
 An output is finished if it records the model, scale and options that are asked for, and
 an input that has not changed since. A newer srx, or newer weights of the same model,
-change nothing. No pixel is decoded, but by ``auto`` for outputs that it has not chosen
-a model for.
+change nothing. No pixel is decoded, except with ``auto``: of inputs whose outputs were
+made with a model that the user named.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
     *NAMED_ONLY_SUFFIXES, *VIDEO_SUFFIXES,
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
-"""Suffixes of files that are not written; an output named so is a mistake, not a new folder."""
+"""Suffixes of files that srx cannot write: an output with one is a mistake, no new folder."""
 _SUFFIX_PATTERN = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 _THREADS = 16
 """Threads that look at files; on a network drive they wait most of the time."""
@@ -78,7 +78,7 @@ _WAYS_TO_KEEP_BOTH = (
     "--overwrite replaces it; another output folder or --suffix keeps both"
 )
 _TIME_STEPS = (10**9, 10**7, 10**3, 1)
-"""Steps in which file systems store times, in nanoseconds; FAT has twice the first."""
+"""Steps in which file systems store times, in nanoseconds; twice the first is FAT's."""
 _UNFINISHED_PARTS = (
     "an interrupted run with --overwrite has left work beside it; --overwrite goes on with it, "
     "--overwrite --no-resume starts over"
@@ -90,17 +90,19 @@ def pair_inputs(
 ) -> tuple[list[Item], set[str]]:
     """Pair every input picture with its output.
 
+    Inputs are pictures, folders and names as for ``as_input``, on the network if that
+    is allowed; the output is a folder, or a file name for one picture. What cannot be
+    done is reported.
+
     Returns:
         The pairs, and the real paths of all outputs.
 
-    Inputs are pictures, folders and names as for ``as_input``, on the network if that
-    is allowed; the output is a folder, or a file name for one picture. What cannot be
-    done is reported; a ``UsageError`` says where inputs and output do not fit each
-    other, or that there is no picture.
+    Raises:
+        UsageError: If inputs and output do not fit each other, or there is no picture.
     """
     forget_real_folders()
     _check_output(inputs, output, options)
-    sources = _open_items(inputs, output, reporter)
+    sources = _expand_stac_items(inputs, output, reporter)
     paths = []
     for path in sources:
         reason = _find_obstacle(path, remote=options.allow_remote)
@@ -131,8 +133,10 @@ def pair_inputs(
     return _resolve_name_clashes(items, options, reporter)
 
 
-def _open_items(inputs: Sequence[Path], output: Path, reporter: Reporter) -> list[Path]:
-    """Return the inputs, the rasters of STAC items in place of these."""
+def _expand_stac_items(
+    inputs: Sequence[Path], output: Path, reporter: Reporter
+) -> list[Path]:
+    """Return the inputs with the rasters of STAC items in place of the items."""
     sources: list[Path] = []
     for path in map(as_input, inputs):
         with reporter.guard(Item(source=path, target=output, format="")):
@@ -344,25 +348,25 @@ def find_due_and_finished(
     in_folder = is_folder(output, options)
     due = []
     finished = []
-    remade: defaultdict[str, list[Item]] = defaultdict(list)
+    due_by_reason: defaultdict[str, list[Item]] = defaultdict(list)
     judge = partial(
         _judge_output,
         options=options,
         provenance=options.make_provenance(),
         remote=reporter.remote,
     )
-    # a file that may have ended a worker is looked at alone
+    # a file that may have crashed a worker is looked at while no other one is
     threads = 1 if history().suspects else _THREADS
     with read_ahead(judge, items, ahead=2 * threads, workers=threads) as judged:
         for item, future in judged:
             with reporter.guard(item):
                 verdict, reason = future.result()
                 usual_name = item.target.name
-                new = name_by_extension(item, options.suffix)
-                target = real_path(new.target)
+                renamed = name_by_extension(item, options.suffix)
+                target = real_path(renamed.target)
                 if in_folder and verdict == "another" and target not in targets:
                     targets.add(target)
-                    item = new
+                    item = renamed
                     verdict, reason = judge(item)
                 if verdict == "due":
                     if item.target.name != usual_name:
@@ -371,7 +375,7 @@ def find_due_and_finished(
                             "not, or may not be, made from it"
                         )
                     due.append(item)
-                    remade[reason].append(item)
+                    due_by_reason[reason].append(item)
                 elif verdict == "finished":
                     finished.append(item)
                     if has_unfinished_parts(item.target):
@@ -382,8 +386,8 @@ def find_due_and_finished(
                         f"{item.target}: {reason}; {_WAYS_TO_KEEP_BOTH}",
                         output_exists=True,
                     )
-    remade.pop("", None)  # these are new
-    for reason, items in remade.items():
+    due_by_reason.pop("", None)  # these have no output yet
+    for reason, items in due_by_reason.items():
         text = f"{items[0].target}"
         if len(items) > 1:
             text += f" and {len(items) - 1} more"
@@ -419,7 +423,7 @@ def _judge_output(
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
     is_copy = options.only_smaller and holds_same_bytes(item.source, item.target)
-    if options.overwrite or is_copy:  # copying finds what is there
+    if options.overwrite or is_copy:  # ``copy_large_enough`` skips an equal copy
         return "due", ""
     record = read_provenance(item.target)
     if not options.records_provenance and record == read_provenance(
@@ -443,8 +447,9 @@ def _judge_by_record(
 ) -> tuple[str, str]:
     """Judge an output by what it records; see ``_judge_output``.
 
-    Its input is ``newer`` by nanoseconds, which file systems store in multiples of
-    ``step``; by less than one where the times are not known.
+    Its input is ``newer`` nanoseconds newer than the output; below ``step``, the
+    precision of the file system, both are of the same time. The defaults are for times
+    that are not known: the content alone tells if an input has changed.
     """
     differs = False
     if record.source:
@@ -454,7 +459,7 @@ def _judge_by_record(
         differs = is_moved
         if content and content_now:
             differs = content != content_now
-        # what has changed is newer
+        # an input that has changed is newer; this one is another
         if differs and (is_moved or newer <= 0):
             verdict = "kept" if extension == extension_now else "another"
             return verdict, f"was made from another picture than {item.source}"
@@ -469,13 +474,13 @@ def _find_difference(
     item: Item, record: Provenance, options: UpscaleOptions, provenance: Provenance
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
-    if options.auto:  # looks at pixels, but not at those of its own choices
+    if options.auto:  # decodes no pixels where it has chosen the model before
         is_same = record.auto
-        if is_same and options.best:  # which makes something else of photographs
+        if is_same and options.best:  # whose models for photographs are others
             is_same = open_photograph(item, options) is None
         is_same = is_same or record.model == look_for_model(item, options)
     elif record.weights and record.weights == provenance.weights:
-        is_same = True  # maybe by another name
+        is_same = True  # the same weights, maybe by another name
     elif options.model in MODELS or not record.weights:
         is_same = record.model == provenance.model
     else:
@@ -496,7 +501,7 @@ def _find_difference(
 
 
 def _modification_time(source: Path) -> int:
-    """Return when an input was changed last, in nanoseconds; of a VRT, any file of it."""
+    """Return when an input was changed last, in nanoseconds: of a VRT, its newest file."""
     files = [os.fspath(file_on_disk(source))]
     if source.suffix.lower() == ".vrt":
         with suppress(SrxError):  # reading it gives the reason

@@ -30,7 +30,7 @@ class InterpolatedBands:
     """Bands of a raster that bicubic interpolation enlarges, and why."""
 
     interpolated: tuple[int, ...] = ()
-    """Indices into ``BandLayout.smooth``."""
+    """Positions in ``BandLayout.smooth``."""
     notes: tuple[str, ...] = ()
     """Warnings of what a network loses."""
     remark: str = ""
@@ -46,8 +46,9 @@ def choose_interpolated_bands(
 ) -> InterpolatedBands:
     """Choose the bands to interpolate: by ``auto`` those in which a network errs too much.
 
-    A model that the user named enlarges all bands; a note says where it cannot keep all
-    digits.
+    A network that the user named enlarges all bands; a note says where it cannot keep
+    all digits. With the model ``bicubic`` all bands are chosen, unless they have
+    8 bits or the range of their dtype.
     """
     engine = options.engine
     if engine.back_project or engine.denoise != 1:  # which correct a network's result
@@ -68,7 +69,7 @@ def choose_interpolated_bands(
     if wide:
         remarks.append(f"{steps}: bicubic interpolation, which keeps all digits")
     interpolated = set(wide)
-    for group in layout.groups:  # which go together
+    for group in layout.groups:  # whose bands are enlarged alike
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
     measured = find_measurement_bands(info, layout, window, values)
@@ -84,20 +85,22 @@ def choose_interpolated_bands(
     return InterpolatedBands(tuple(sorted(interpolated.union(measured))), remark=remark)
 
 
-def _band_numbers(layout: BandLayout, indices: Iterable[int]) -> str:
-    """Return band numbers as text, such as ``1,4``, by indices into ``BandLayout.smooth``."""
-    return ",".join(str(layout.bands[layout.smooth[index]]) for index in indices)
+def _band_numbers(layout: BandLayout, positions: Iterable[int]) -> str:
+    """Return band numbers as text, such as ``1,4``, by positions in ``BandLayout.smooth``."""
+    return ",".join(
+        str(layout.bands[layout.smooth[position]]) for position in positions
+    )
 
 
 def keep_interpolated_values(
-    values: Values, method: InterpolatedBands, bands: int
+    values: Values, bicubic: InterpolatedBands, band_count: int
 ) -> Values:
-    """Return values whose ranges leave interpolated bands as they are: 0 to 1."""
-    if not method.interpolated:
+    """Return values with the range 0 to 1, which changes none, for interpolated bands."""
+    if not bicubic.interpolated:
         return values
     ranges = list(values.ranges)
     if len(ranges) == 1:
-        ranges *= bands
-    for index in method.interpolated:
-        ranges[index] = (0.0, 1.0)
+        ranges *= band_count
+    for position in bicubic.interpolated:
+        ranges[position] = (0.0, 1.0)
     return replace(values, ranges=tuple(ranges))

@@ -57,12 +57,12 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 _LEAST_GAP = 4096
-"""Pixels of a gap without tiles from which on both sides are enlarged by themselves."""
+"""Pixels of a gap between tiles above which its two sides are enlarged separately."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MosaicTile:
-    """One file of a mosaic."""
+    """One map tile or sheet: its input and output, and its place in the mosaic."""
 
     item: Item
     piece: MosaicFile
@@ -111,11 +111,11 @@ def upscale_mosaic(
                 f"other, that of {file} among them; each is enlarged by itself"
             )
         for tiles in groups:
-            # where one is new, its neighbours change as well
+            # where one tile is due, all are: its neighbours' borders change
             if new.isdisjoint(tile.item for tile in tiles):
                 continue
             path = tiles[0].item.source.relative_to(folder).with_suffix("")
-            # this folder stays after an interruption
+            # at an interruption this folder is left for the next run
             work_folder = hidden_name(output / "_".join(path.parts), ".srx-mosaic")
             name = zoom_folder or str(folder)
             _upscale_group(tiles, work_folder, name, options, reporter, executor)
@@ -155,14 +155,16 @@ def _upscale_group(
     reporter: Reporter,
     executor: ProcessExecutor | None,
 ) -> None:
+    """Upscale tiles as one VRT in ``work_folder``, cut the result, and report the tiles."""
     work_folder.mkdir(parents=True, exist_ok=True)
     first_source = tiles[0].item.source
     vrt = work_folder / f"{first_source.stem}.vrt"
     result = work_folder / "enlarged.tif"
     text = _describe_as_vrt(tiles)
-    if not vrt.is_file() or vrt.read_bytes() != text:  # or else an earlier run goes on
+    # an unchanged VRT keeps its time, so that an interrupted run goes on
+    if not vrt.is_file() or vrt.read_bytes() != text:
         write_whole(vrt, text)
-    # the result says which bands are classes
+    # provenance is kept: ``_cut_into_tiles`` reads there which bands hold classes
     raster_options = replace(
         options, into_folder=False, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,
@@ -198,7 +200,7 @@ def _split_at_gaps(tiles: Sequence[MosaicTile]) -> list[list[MosaicTile]]:
 def _split_along(
     tiles: Sequence[MosaicTile], start: str, size: str
 ) -> list[list[MosaicTile]]:
-    """Split tiles at gaps along one axis; ``start`` and ``size`` are fields of a ``Piece``."""
+    """Split tiles at gaps along an axis; ``start`` and ``size`` are fields of ``MosaicFile``."""
     groups: list[list[MosaicTile]] = []
     end = -math.inf
     for tile in sorted(tiles, key=lambda tile: float(getattr(tile.piece, start))):
@@ -263,6 +265,7 @@ def _read_tiles(
 
 
 def _read_map_tile(item: Item) -> MosaicTile:
+    """Decode a tile ``z/x/y`` of a web map, whose place its name says."""
     picture = open_picture(item.source, confined=True)
     read_photograph(picture)  # a damaged one would end the whole mosaic later
     if picture.bits != 8 or picture.orientation != 1 or picture.frames > 1:
@@ -300,6 +303,7 @@ def _read_map_tile(item: Item) -> MosaicTile:
 
 
 def _read_sheet(item: Item) -> MosaicTile:
+    """Decode a sheet, whose place its georeference says."""
     if item.format not in DRIVERS:
         raise PictureError(
             f"{item.target}: sheets of a mosaic are written as tif, png or jpg"
@@ -327,7 +331,7 @@ def _read_sheet(item: Item) -> MosaicTile:
         palette = "none"
         if names[0] == "palette" and (table := dataset.colormap(1)):
             palette = f"{zlib.crc32(repr(table).encode()):08x}"
-        # where a sheet is empty, what lies below it is seen
+        # a sheet's empty pixels show those of the sheets that it covers
         element = {}
         flags = {flag.name for flag in dataset.mask_flag_enums[0]}
         if flags & {"per_dataset", "alpha"}:
@@ -430,14 +434,15 @@ def _cut_into_tiles(
 def _write_map_tile(
     item: Item, picture: Picture, decoded: DecodedWindow, options: UpscaleOptions
 ) -> None:
+    """Write a window of the enlarged mosaic as a photograph, like its input ``picture``."""
     pixels = decoded.pixels[:, :, : picture.channels]
     photograph = Photograph(
         pixels=np.ascontiguousarray(pixels),
         alpha=decoded.alpha if picture.has_alpha else None,
         metadata=choose_metadata(picture.metadata, picture, options, options.model),
     )
-    form = writing_options(item, picture, options)
-    write_photograph(item.target, photograph, **form)
+    settings = writing_options(item, picture, options)
+    write_photograph(item.target, photograph, **settings)
 
 
 def _write_sheet(
@@ -451,7 +456,7 @@ def _write_sheet(
     if _is_all_valid(mosaic, window):
         info = replace(info, mask=None)
     tags = dict(sheet.tags)
-    tags.pop("xml:XMP", None)  # which tells sizes
+    tags.pop("xml:XMP", None)  # which states the size of the sheet
     named = replace(info, path=item.source, tags=tags)  # the path is for messages
     numbers = options.raster.bands or range(1, len(sheet.bands) + 1)
     layout = mosaic.layout

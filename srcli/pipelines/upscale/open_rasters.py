@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
 _SLACK = 0.1
-"""Pixels by which coordinates may differ from evenly spaced ones."""
+"""Share of a pixel by which coordinates may differ from evenly spaced ones."""
 _OUTDATED = ("transform", "res", "STATISTICS_")
-"""Beginnings of the names of attributes that describe the pixels before."""
+"""Beginnings of the names of attributes that are wrong for the enlarged pixels."""
 
 
 def raster_as_image(
@@ -79,18 +79,18 @@ def upscale_data_array(
     transform = _transform_of(data)
     path = Path(str(data.name or "DataArray"))
     with (
-        _written(data, transform) as dataset,
+        _as_dataset(data, transform) as dataset,
         _enlarged_file(path, options, progress, dataset) as enlarged,
         quiet_pillow(),
         rasterio.open(enlarged) as result,
     ):
         values = result.read()
         values = values.reshape(*data.shape[:-2], *result.shape)
-        enlarged = _like(data, values, result.transform)
+        array = _array_like(data, values, result.transform)
         points, crs = result.gcps
         if points:
-            enlarged = enlarged.rio.write_gcps(points, crs)
-        return enlarged
+            array = array.rio.write_gcps(points, crs)
+        return array
 
 
 def _check_data_array(data: Any) -> None:  # noqa: ANN401
@@ -120,7 +120,7 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
             f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
             f"other, such as by data.isel({data.dims[0]}=0)"
         )
-    if (
+    if (  # float16 is refused as well
         data.dtype.kind not in "uif"
         or data.dtype.itemsize < data.dtype.kind.count("f") * 4
     ):
@@ -174,11 +174,11 @@ def _fits(transform: Affine, data: Any) -> bool:  # noqa: ANN401
 
 
 def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
-    """Return the value of a DataArray's pixels without data; None if its type holds it not."""
+    """Return the nodata value of a DataArray; None if its dtype cannot hold it."""
     try:
         nodata: float | None = data.rio.nodata
     except (ValueError, OverflowError):
-        # whole numbers, and NaN as if they were decoded
+        # an array of integers that states NaN, as if it had been decoded to floats
         nodata = data.encoding.get("_FillValue")
     if nodata is not None and data.dtype.kind != "f":
         limits = np.iinfo(data.dtype)
@@ -188,7 +188,7 @@ def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
 
 
 @contextmanager
-def _written(
+def _as_dataset(
     data: Any,  # noqa: ANN401
     transform: Affine,
 ) -> Iterator[DatasetReader]:
@@ -230,8 +230,8 @@ def _written(
         yield dataset
 
 
-def _like(data: Any, values: NDArray[Any], transform: Affine) -> Any:  # noqa: ANN401
-    """Return values as a DataArray like another one, on the grid of a transform."""
+def _array_like(data: Any, values: NDArray[Any], transform: Affine) -> Any:  # noqa: ANN401
+    """Return values as a DataArray with the names of ``data``, on the grid of a transform."""
     x_dim = data.rio.x_dim
     y_dim = data.rio.y_dim
     attributes = {
@@ -267,7 +267,7 @@ def _enlarged_file(
     progress: ShowProgress,
     dataset: DatasetReader | None = None,
 ) -> Iterator[Path]:
-    """Yield a GeoTIFF of an enlarged raster, as the command line makes it, for the block."""
+    """Enlarge a raster as the command line does; yield a GeoTIFF that lives for the block."""
     if options.size:
         raise UsageError(
             f"scale={options.size}: rasters take 2, 3, 4, or another of the model's"

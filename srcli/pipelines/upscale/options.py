@@ -79,7 +79,7 @@ class RasterOptions(OutputOptions):
 
     @property
     def given_options(self) -> list[str]:
-        """Names of those options given that have a meaning for rasters only, such as ``--rgb``."""
+        """Names of the given options that are for rasters only, such as ``--rgb``."""
         conditions = {
             "--bidx": self.bands,
             "--rgb": self.rgb,
@@ -103,22 +103,21 @@ class UpscaleOptions:
     """All options of ``srx upscale`` apart from inputs and output."""
 
     model: str = USUAL_MODEL
-    """Name or file; ``auto`` is the usual one, and ``auto`` of the options below;
-    ``best`` is that, and ``best``."""
+    """A name or a file. ``auto`` becomes the usual model with the option ``auto`` below;
+    ``best`` becomes that with the option ``best``, too."""
     auto: bool = False
     """Photographs and aerial pictures with blocks, blur or noise get a model trained on
     these."""
     best: bool = False
-    """Photographs and drawings get Real-ESRGAN's networks, but for those that are
-    surely clean."""
+    """Drawings, and photographs that are not surely clean, get Real-ESRGAN's networks."""
     scale: int = 0
-    """1 to 16; 0 takes 4, or that of a weights file. One that the model lacks becomes
-    its usual one and a ``size``."""
+    """1 to 16; 0 takes 4, or the scale of a weights file. A scale that the model lacks is
+    replaced by its usual one, and asked for as ``size``."""
     tile: int | None = None
     """Input pixels; None takes the model's, as for ``overlap``."""
     overlap: int | None = None
     workers: int = 2
-    """Reading and writing threads."""
+    """Threads that read photographs, and threads that write them."""
     quality: int | None = None
     """1 to 100, for lossy formats; None takes the format's default."""
     strip_metadata: bool = False
@@ -163,7 +162,7 @@ class UpscaleOptions:
 
     @property
     def photograph_option(self) -> str:
-        """Name of a given option that has a meaning for photographs only; empty without one."""
+        """Name of a given option that is for photographs only; empty without one."""
         if self.fit != UNBOUNDED:
             return "--fit"
         if self.dpi != "keep":
@@ -177,7 +176,7 @@ class UpscaleOptions:
         return "--size or --long-edge"
 
     def final_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return the size (height, width) that a photograph of this size becomes."""
+        """Return the size (height, width) of the output of a photograph of this size."""
         if isinstance(self.size, Box):
             return self.size.filled(height, width)
         factor = self.size or Fraction(self.scale)
@@ -201,9 +200,10 @@ class UpscaleOptions:
         return self.only_smaller and final_height <= height and final_width <= width
 
     def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
-        """Return the scales of the one or two passes that make a photograph of the final size.
+        """Return the scales of the one or two passes by which a photograph is enlarged.
 
-        Their product is the least that reaches it, or else the largest there is.
+        Their product is the least one that reaches the final size, to which the result
+        is resized; if none does, the largest one.
         """
         scales = self._scales(model) or (self.scale,)
         if self.size is None and self.scale in scales:
@@ -219,19 +219,19 @@ class UpscaleOptions:
         return chains[-1]
 
     def largest_steps(self, height: int, width: int) -> tuple[int, ...]:
-        """Return the steps for a photograph by the network with the largest that it may get."""
+        """Return the steps with the largest product that ``auto`` may choose for a photograph."""
         model = self.model_for_photograph("blocks") if self.auto else self.model
         return self.steps(model, height, width)
 
     def model_for(self, condition: str, degraded: str = PHOTO_MODEL) -> str:
-        """Return the model for what a picture has gone through; "" where nobody has looked.
+        """Return the model for a condition, which is empty for pictures that were not judged.
 
-        ``degraded`` is that for pictures with blocks, blur or noise.
+        ``degraded`` is the model for pictures with blocks, blur or noise.
         """
         return self.model if condition in ("", "clean", "drawing") else degraded
 
     def model_for_photograph(self, condition: str) -> str:
-        """Return the model for a photograph, for which ``best`` has networks of its own."""
+        """Return the model for a photograph in a condition; ``best`` has others than ``auto``."""
         if self.best and condition == "drawing":
             return DRAWING_MODEL
         if self.best and condition != "clean":
@@ -248,7 +248,7 @@ class UpscaleOptions:
             raise UsageError(f"scale={self.scale}: give 1 to 16")
         if self.scale not in (self._scales(self.model) or (2, 3, 4)):
             usual = default_scale([self.model])
-            # 8 perhaps, of a file
+            # the usual one may be that of a weights file, such as 8
             if self.size is None and self.scale not in (0, usual):
                 object.__setattr__(self, "size", Fraction(self.scale))
             object.__setattr__(self, "scale", usual)
@@ -273,8 +273,9 @@ class UpscaleOptions:
     def checksum(self, model: str, *, photograph: bool = False) -> str:
         """Return a checksum of the options that decide on the output; empty without any.
 
-        Outputs record it; one with another checksum is made again. For a ``photograph``
-        options of rasters do not count.
+        Outputs record it; one with another checksum is made again. So an option that
+        changes more than rounding has to be listed here; model and scale are recorded by
+        themselves. For a ``photograph`` options of rasters do not count.
         """
         raster = RasterOptions() if photograph else self.raster
         engine = self.engine
@@ -335,13 +336,11 @@ class UpscaleOptions:
             source=source,
         )
 
-    def raster_output(self, format: str, mark: str) -> OutputOptions:
-        """Return the options of an output raster; ``mark`` is its input's (see ``input_id``)."""
-        make_provenance = (
-            self.make_provenance(mark) if self.records_provenance else None
-        )
+    def raster_output(self, format: str, input_id: str) -> OutputOptions:
+        """Return the options of an output raster, which records the ``input_id`` of its input."""
+        provenance = self.make_provenance(input_id) if self.records_provenance else None
         return replace(
-            self.raster, format=format, quality=self.quality, provenance=make_provenance
+            self.raster, format=format, quality=self.quality, provenance=provenance
         )
 
     def __post_init__(self) -> None:
@@ -396,7 +395,7 @@ class UpscaleOptions:
 
 
 def file_of_model(model: str, scale: int) -> tuple[Path, int]:
-    """Return the file that a model is loaded from, and when it changed; 0 without a file."""
+    """Return the file of a model and its time in nanoseconds; 0 where there is no file."""
     code, file = split_model(model)
     if file is None and code:
         file = Path(code.rpartition(":")[0])

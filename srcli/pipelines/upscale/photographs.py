@@ -1,7 +1,8 @@
 """Upscale photographs: read ahead, batch tiles across pictures, write behind, in bounded memory.
 
 What is read by windows instead is a raster (``rasters.py``). A ``Picture`` is the header
-of a file, a ``Photograph`` its pixels, a ``PreparedPhotograph`` what a network takes.
+of a file, a ``Photograph`` its pixels, a ``PreparedPhotograph`` what a network takes, a
+``PhotographJob`` one file on its way, and an ``ImageJob`` one of its passes.
 Animations go frame by frame: finished frames wait in a file on disk.
 """
 
@@ -96,7 +97,7 @@ class PhotographJob:
 
 @dataclass(eq=False)
 class PhotographUpscaler:
-    """Upscales photographs that fit into memory, which ``processes`` of this machine share."""
+    """Upscales photographs; ``processes`` of this machine share the memory for them."""
 
     pool: EnginePool
     """Engines of the options' model; other models are loaded when a picture needs them."""
@@ -105,41 +106,41 @@ class PhotographUpscaler:
     processes: int = 1
 
     def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
-        """Return the engine and tiles of a model."""
+        """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
         pool = self.pool.of(model, scale)
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
         return pool.engine(bits), tiling
 
     def _prepare(self, photograph: Photograph) -> PreparedPhotograph:
+        """Prepare a photograph for the next pass; see ``prepare``."""
         options = self.options
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
     def upscale(self, items: Sequence[Item]) -> list[Item]:
-        """Upscale photographs, then what has frames or pages that outputs hold.
+        """Upscale photographs, then animations and TIFFs of several pages.
 
-        Returned are the others: rasters and videos.
-
-        They are opened one by one; one that fails leaves the others alone.
+        Returned are the items that are something else: rasters and videos. Inputs are
+        opened one by one; one that fails leaves the others alone.
         """
-        animations: list[OpenedPhotograph] = []
-        rasters: list[Item] = []
-        stills = self._open_stills(items, animations, rasters)
+        multi_frame: list[OpenedPhotograph] = []
+        rasters_and_videos: list[Item] = []
+        stills = self._open_stills(items, multi_frame, rasters_and_videos)
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
-        for item, picture in animations:
+        for item, picture in multi_frame:
             with self.reporter.guard(item):
                 if picture.format == "tif":
                     self._upscale_pages(item, picture)
                 else:
                     self._upscale_animation(item, picture)
-        return rasters
+        return rasters_and_videos
 
     def _open_stills(
         self,
         items: Sequence[Item],
-        animations: list[OpenedPhotograph],
-        rasters: list[Item],
+        multi_frame: list[OpenedPhotograph],
+        rasters_and_videos: list[Item],
     ) -> Iterator[OpenedPhotograph]:
         """Open inputs and yield still photographs; append others to one of the two lists."""
         ignored = self.options.raster.given_options
@@ -147,7 +148,7 @@ class PhotographUpscaler:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
                 if picture is None:
-                    rasters.append(item)
+                    rasters_and_videos.append(item)
                     continue
                 is_video = picture.format == VIDEO
                 if ignored and not is_video:
@@ -155,21 +156,21 @@ class PhotographUpscaler:
                         f"photographs are upscaled without {', '.join(ignored)}, which apply to "
                         "rasters; a photograph that is named itself is upscaled as a raster"
                     )
-                    ignored = []  # it is told once
+                    ignored = []  # one warning is enough
                 if copy_large_enough(item, picture, self.options, self.reporter):
                     continue
                 is_document = keeps_pages(item, picture, self.options)
                 if is_video:
-                    rasters.append(item)
+                    rasters_and_videos.append(item)
                 elif is_document or keeps_animation(picture, item.format):
-                    animations.append((item, picture))
+                    multi_frame.append((item, picture))
                 else:
                     yield item, picture
 
     def _upscale_together(self, group: Iterator[OpenedPhotograph]) -> None:
         """Read, enlarge and write photographs that fit into memory together."""
         workers = self.options.workers
-        # after an interruption the pictures that are being written are finished
+        # at an interruption the pictures that are being written are finished
         with (
             read_ahead(
                 self._load, group, ahead=workers + 1, workers=workers
@@ -197,13 +198,15 @@ class PhotographUpscaler:
     def _with_engines(
         self, reading: Iterable[tuple[OpenedPhotograph, Future[PhotographJob]]]
     ) -> Iterator[PhotographJob]:
+        """Yield jobs that are read, with the engine of the first pass loaded for each."""
         for (item, _), future in reading:
             with self.reporter.guard(item):
                 job = future.result()
-                self._engine(*job.engine_key)  # here, where a picture may fail of it
+                self._engine(*job.engine_key)  # an error here fails this picture alone
                 yield job
 
     def _load(self, opened: OpenedPhotograph) -> PhotographJob:
+        """Read a photograph, choose its model, and prepare it for the first pass."""
         item, picture = opened
         begin(item.source)
         size, unwritable = check_output(item, picture, self.options)
@@ -225,7 +228,7 @@ class PhotographUpscaler:
 
     def _enlarged(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
         """Run the passes of jobs, and yield each job after its last."""
-        # neighbours of one model, scale and depth share an engine, and batches
+        # jobs in a row with one model, scale and depth share an engine, and batches
         for key, group in groupby(jobs, key=lambda job: job.engine_key):
             engine, tiling = self._engine(*key)
             unfinished = []
@@ -268,12 +271,13 @@ class PhotographUpscaler:
                 yield image_job
 
     def _save(self, job: PhotographJob) -> None:
+        """Write the output of a job after its last pass."""
         photograph = job.prepared.finish(job.enlarged, job.size)
         settings = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **settings)
 
     def _upscale_pages(self, item: Item, picture: Picture) -> None:
-        """Upscale page by page into one TIFF: one is in memory, the others are in the new file."""
+        """Upscale a TIFF page by page into one file; one page at a time is in memory."""
         begin(item.source)
         started = time.monotonic()
         pages = open_pages(picture)
@@ -322,7 +326,8 @@ class PhotographUpscaler:
     ) -> tuple[int, Iterator[tuple[T, Photograph]]]:
         """Return the number of tiles, and frames that are enlarged when they are asked for.
 
-        Each frame comes and goes with its timing; there are as many as the picture has.
+        ``frames`` are as many as ``picture.frames``, each with its timing, which comes
+        back with the enlarged frame.
         """
         passes = choose_passes(picture, self.options, model)
         final_size = self.options.final_size(picture.height, picture.width)
@@ -348,7 +353,7 @@ class PhotographUpscaler:
         size: tuple[int, int],
         name: str,
     ) -> Iterator[tuple[T, Photograph]]:
-        """Run frames, each with its timing, through a network; they get this size at the end."""
+        """Run frames, each with its timing, through a network, and resize them to ``size``."""
 
         def image_jobs() -> Iterator[ImageJob]:
             for timing, photograph in frames:
@@ -376,13 +381,13 @@ class PhotographUpscaler:
         item.make_folder()
         timings = []
         fitted = metadata
-        # beside the output, where there is room for it
+        # on the disk of the output, whose free room was checked
         frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
         stored = read_frames(replace(picture, metadata=metadata))
         tiles, enlarged = self.enlarge_frames(stored, picture, model)
         for index, (timing, frame) in enumerate(enlarged):
             timings.append(timing)
-            assert frame.alpha is not None  # frames have it
+            assert frame.alpha is not None  # ``read_frames`` gives RGBA
             frames[index, :, :, :3] = frame.pixels
             frames[index, :, :, 3] = frame.alpha
             release(frames)
@@ -408,7 +413,7 @@ class PhotographUpscaler:
 def writing_options(
     item: Item, picture: Picture, options: UpscaleOptions
 ) -> dict[str, Any]:
-    """Return arguments of the function that writes an output; refuse an input changed meanwhile."""
+    """Return arguments for ``write_photograph``; refuse an input that has changed meanwhile."""
     check_unchanged(item.source, picture.input_id)
     quality = options.quality
     if quality is None and item.format == "webp" and picture.lossless:
@@ -421,16 +426,16 @@ def choose_metadata(
     metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
 ) -> Metadata:
     """Return the metadata of an output: that of its input, and a record of what made it."""
-    if options.strip_metadata:  # but for what the pixels cannot be shown without
+    if options.strip_metadata:  # keep what the colours are shown by
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
     dpi = options.final_dpi(picture.height, picture.width, metadata.dpi)
     if dpi is not None and dpi != metadata.dpi:
         metadata = with_resolution(metadata, dpi)
     if not options.records_provenance:
         return metadata
-    make_provenance = options.make_provenance(picture.input_id, model, photograph=True)
+    provenance = options.make_provenance(picture.input_id, model, photograph=True)
     earlier = metadata.software or exif.software(metadata.exif)
-    return replace(metadata, software=make_provenance.software(earlier))
+    return replace(metadata, software=provenance.software(earlier))
 
 
 def output_size(picture: Picture, options: UpscaleOptions) -> tuple[int, int]:
@@ -464,7 +469,7 @@ def check_output(
             f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
-    # the pictures of an animation wait on the disk for the last one
+    # the frames of an animation wait on the disk for the last one
     if keeps_animation(picture, item.format) and picture.format != VIDEO:
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
@@ -484,8 +489,8 @@ def split_by_memory(
 ) -> Iterator[Iterator[OpenedPhotograph]]:
     """Split photographs into groups that each take half of the free memory at most.
 
-    Groups are runs of neighbours, of one photograph at least; the processes divide the
-    memory among them.
+    Groups are photographs in a row, at least one; ``processes`` divide the memory among
+    them.
     """
     free = free_memory()
     budget = sys.maxsize if free is None else free // 2 // processes
@@ -522,7 +527,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
         or options.photograph_option
     ):
         return 6 * input_bytes + 3 * output_bytes
-    # what the network gives is encoded as it lies there
+    # the network's output is written without a copy; a large one lies in a file on disk
     if output_bytes <= LARGEST_IN_MEMORY:
         return 3 * input_bytes + output_bytes
     return 3 * input_bytes

@@ -52,7 +52,7 @@ class RasterPlan:
     window: Window
     values: Values
     interpolated: tuple[int, ...]
-    """Indices into ``layout.smooth`` of bands that bicubic interpolation enlarges."""
+    """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
     output: OutputProfile
     notes: tuple[str, ...]
     """Choices made for the user, who may want others; shown as warnings."""
@@ -76,7 +76,7 @@ class RasterPlan:
         return self.output.height, self.output.width
 
     def open(self, rows: int) -> RasterSource:
-        """Open the window; no block is decoded twice for tiles of at most ``rows`` rows."""
+        """Open the window for tiles of at most ``rows`` rows; see ``RasterSource``."""
         return RasterSource(self.info, self.layout, self.window, rows)
 
 
@@ -144,17 +144,17 @@ def plan_raster(
         if options.auto:
             condition = classify_raster_condition(info, layout, window)
     options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
-    method = choose_interpolated_bands(info, layout, window, values, options)
-    if method.remark and len(method.interpolated) == len(layout.smooth):
+    bicubic = choose_interpolated_bands(info, layout, window, values, options)
+    if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
         remark_on_range = ""
 
     output_options = options.raster_output(item.format, opened.input_id)
     output = derive_profile(info, layout, window, options.scale, output_options)
-    remarks = [*layout.remarks, remark_on_range, method.remark]
+    remarks = [*layout.remarks, remark_on_range, bicubic.remark]
     remarks.append(_hint_at_overviews(item, info, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
-    notes += [*notes_on_window, *method.notes, *output.notes]
+    notes += [*notes_on_window, *bicubic.notes, *output.notes]
     notes += _check_disk(item, info, output, options)
     if options.keep_hidden and layout.alpha is not None:
         notes.append(
@@ -166,13 +166,13 @@ def plan_raster(
         info=info,
         layout=layout,
         window=window,
-        values=keep_interpolated_values(values, method, len(layout.smooth)),
-        interpolated=method.interpolated,
+        values=keep_interpolated_values(values, bicubic, len(layout.smooth)),
+        interpolated=bicubic.interpolated,
         output=output,
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=condition,
-        fingerprint=_fingerprint(info, layout, window, values, method, options),
+        fingerprint=_fingerprint(info, layout, window, values, bicubic, options),
     )
 
 
@@ -215,12 +215,12 @@ def _fingerprint(
     layout: BandLayout,
     window: Window,
     values: Values,
-    method: InterpolatedBands,
+    bicubic: InterpolatedBands,
     options: UpscaleOptions,
 ) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""
     states: list[object] = [_file_state(path) for path in info.files]
-    if isinstance(info.path, DatasetName):  # one of its file's
+    if isinstance(info.path, DatasetName):  # one of several rasters in its file
         states.insert(0, str(info.path))
     return {
         "version": srcli.__version__,
@@ -230,7 +230,7 @@ def _fingerprint(
         "classes": layout.classes,
         "bands": [*layout.bands, layout.alpha, layout.soft_alpha],
         "rgb": layout.groups,
-        "interpolated": method.interpolated,
+        "interpolated": bicubic.interpolated,
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
@@ -240,6 +240,7 @@ def _fingerprint(
 
 
 def _file_state(path: str) -> list[object]:
+    """Return name, size and time of a file, by which a change of it is seen."""
     try:
         state = file_on_disk(path).stat()
     except OSError:  # a source that is no file, such as a service

@@ -106,7 +106,7 @@ class CalibratingStep:
 
 @dataclass(frozen=True)
 class MakingStep:
-    """Make parts of a raster: ``runs`` of neighbouring ones, by their numbers."""
+    """Make parts of a raster: ``runs`` are ranges of part numbers."""
 
     plan: RasterPlan
     calibration: RasterCalibration | None
@@ -115,7 +115,7 @@ class MakingStep:
 
     @property
     def grid(self) -> TileGrid:
-        """The tiles; a header may claim more pixels than fit into memory as a grid."""
+        """The tiles, not stored: for what a header claims they might not fit into memory."""
         assert self.calibration is not None
         window = self.plan.window
         tiling = self.calibration.tiling
@@ -151,14 +151,14 @@ class MakingStep:
             engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
             rows_read = self.grid.tile_height
         with plan.open(rows_read) as source:
-            # zeros at the opposite border are pixels as others are
+            # where pictures wrap, zeros at a border are enlarged with the opposite one
             source.keeps_zeros = not plan.options.wrap and all(
                 low == 0 for low, _ in plan.values.ranges
             )
-            # those that are there were made by a worker that was lost
+            # parts that exist already are of a worker that was lost
             for run in self._write_blanks(source, task):
                 writer = PartWriter(plan.parts, run, source, scale)
-                if engine is None:  # classes alone
+                if engine is None:  # all bands hold classes
                     for number in run:
                         writer.write_part(number)
                         task.advance(1)
@@ -194,7 +194,7 @@ class MakingStep:
             run_one(engine, job, task=task)
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
-        """Write the missing parts that are blank in a sparse file; return the other missing runs.
+        """Store missing parts that a sparse file leaves blank; return the runs still missing.
 
         A part is blank if no tile that reaches into it sees a pixel.
         """

@@ -36,9 +36,8 @@ class RemoteFolder:
     """The name by which GDAL writes to it: ``/vsis3/bucket/out``."""
     staging: Path
     """A folder of the user's cache; interrupted work and what was not copied stays there."""
-
     file_name: str
-    """Name of the only file in it that is written; empty for many."""
+    """Name of the only file that is written; empty where there may be many."""
 
     @property
     def local_output(self) -> Path:
@@ -106,7 +105,7 @@ class RemoteFolder:
 
 
 def _is_file(name: str) -> bool:
-    """Return True if GDAL can open a file, a raster or not: as raw bytes it takes any."""
+    """Return True if a file exists: as raw bytes GDAL opens any, a raster or not."""
     import rasterio
 
     vrt = (

@@ -54,7 +54,11 @@ class Item:
     def check_disk(
         self, subject: str, needed: int, least: int, advice: str
     ) -> tuple[str, ...]:
-        """Refuse an output where less than ``least`` bytes are free; warn where it may not fit."""
+        """Refuse an output where less than ``least`` bytes are free; warn below ``needed``.
+
+        ``subject`` begins the message, such as ``"its pixels take"``; ``advice`` is what
+        else helps, such as ``"a smaller --scale"``.
+        """
         free, folder = free_disk(self.target)
         takes = f"{subject} {format_bytes(needed)} when enlarged"
         room = f"{format_bytes(free)} are free in {folder}"
@@ -93,11 +97,12 @@ class FileReport:
     size: tuple[int, int] | None = None
     """Output (height, width)."""
     frames: int = 1
-    """Pictures of about this size in the output."""
+    """Frames or pages of the output."""
     bytes: int = 0
     """Disk needed at most, without compression; of a dry run."""
     warnings: tuple[str, ...] = ()
     error: str = ""
+    """Why the input failed, was copied or was left out."""
     output_exists: bool = False
     """It failed because its output exists and is not to be replaced."""
     details: tuple[str, ...] = ()
@@ -143,14 +148,14 @@ class Reporter(Task):
     )
 
     may_be_idle: ClassVar[bool] = False
-    """A run that finds no picture is no mistake."""
+    """True if a run may find no picture; else that is an error."""
 
     def __post_init__(self) -> None:
         self._task = Task()
         self._expected = 0
         self._noted: set[str] = set()
         self._earlier: set[Path] = set()
-        for values in history().reports:  # of a worker that a file ended
+        for values in history().reports:  # of a worker that crashed
             report = FileReport.from_json(values)
             self._earlier.add(report.source)
             self._count(report)
@@ -177,7 +182,7 @@ class Reporter(Task):
         return ExitCode.PARTIAL
 
     def open(self, files: int) -> None:
-        """Start the progress display for so many files; 0 where others know how many there are."""
+        """Start the progress display, before any ``grow``; ``files`` is 0 in a worker."""
         self._before = self.counts["done"]
         self._expected = files + self.counts["failed"] + self._before
         self._begun = 0
@@ -199,7 +204,7 @@ class Reporter(Task):
         self._task = Task()
 
     def grow(self, amount: float) -> None:
-        """Add the tiles of a picture whose work begins."""
+        """Add the tiles of a picture whose work begins, and estimate those of the others."""
         self._tiles += amount
         if amount > 0:
             self._begun += 1

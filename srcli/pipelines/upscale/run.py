@@ -1,8 +1,9 @@
 """Upscale files and folders, or estimate what would be done: the whole of ``srx upscale``.
 
-The way of a file: ``inputs.py`` pairs it with an output and skips finished ones,
-``photographs.py``, ``videos.py`` or else ``plans.py`` and ``rasters.py`` make the
-output, ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
+The way of a file: ``inputs.py`` pairs it with an output and skips finished ones;
+``photographs.py`` makes the output of a photograph, ``videos.py`` of a video, ``plans.py``
+and ``rasters.py`` of anything else; ``reporter.py`` reports it. ``workers.py`` does the
+same in several processes.
 """
 
 from __future__ import annotations
@@ -93,9 +94,10 @@ def upscale_due(
     dry_run: bool = False,
     make_pool: Callable[..., EnginePool] = EnginePool,
 ) -> None:
-    """Upscale what a reporter does not know; see ``upscale_files``.
+    """Upscale inputs without a finished output; see ``upscale_files``.
 
-    ``make_pool`` makes the engines, or returns those of an earlier call.
+    Inputs that ``reporter`` leaves alone are passed over. ``make_pool`` takes the
+    arguments of ``EnginePool``, and makes engines or returns those of an earlier call.
     """
     items, finished = find_due_and_finished(inputs, output, options, reporter)
     if dry_run:
@@ -107,8 +109,8 @@ def upscale_due(
         if items and dry_run:
             _report_estimates(items, options, reporter)
         elif items:
-            # what cannot be written is told before minutes are spent on it; subfolders
-            # fail alone
+            # an output folder that cannot be made ends the run before any work; of its
+            # subfolders each file fails by itself
             folder = output if is_folder(output, options) else None
             _upscale(items, folder, options, reporter, executor, make_pool)
     finally:
@@ -123,14 +125,14 @@ def _upscale(
     executor: ProcessExecutor | None,
     make_pool: Callable[..., EnginePool],
 ) -> None:
-    """Upscale items, in this process or by an executor; ``folder`` is the output, if it is one."""
+    """Upscale items, here or by an executor; ``folder`` is the output folder, None for a file."""
     engine_options = options.engine
     if executor is not None:  # workers check device and precision on their machines
         engine_options = EngineOptions(value_range=options.engine.value_range)
     pool = make_pool(options.model, options.scale, engine_options)
     find_weights(options.model, options.scale)
-    if not options.auto:  # of what pictures choose, not all may be needed
-        # a wrong name or file makes no folder
+    if not options.auto:  # else each picture chooses a model, which is loaded then
+        # before the folder is made: a wrong name or file leaves none behind
         for note in pool.network.notes:
             reporter.progress.message(note)
     items[0].make_folder(folder)
@@ -140,10 +142,10 @@ def _upscale(
         return
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
-    rasters = []
+    rasters_and_videos = []
     for group in _isolate_suspects(items):
-        rasters += photographs.upscale(group)
-    for item in rasters:
+        rasters_and_videos += photographs.upscale(group)
+    for item in rasters_and_videos:
         if is_video(item.source):
             upscale_video(item, photographs)
             continue
@@ -162,11 +164,11 @@ def _isolate_suspects(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 def _report_estimates(
     items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
 ) -> None:
-    """Report size, disk and losses of each output, by the header of its input, without torch."""
+    """Report size, disk and losses of each output by the header of its input."""
     find_weights(options.model, options.scale)
-    is_plain = options.engine.precision != "fp16" and options.model in MODELS
-    if options.engine.device not in ("auto", "cpu") or not is_plain:
-        # only the network, or torch's view of the machine, can check these
+    needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
+    if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
+        # only torch and the network can check these; else torch is not imported
         _ = EnginePool(options.model, options.scale, options.engine).network
     for item in items:
         with reporter.guard(item):

@@ -76,7 +76,7 @@ class FolderSearch:
         self._message = reporter.note
         self._output_folder = real_path(output)
         if is_within(real_path(folder), self._output_folder):
-            self._output_folder = "\0"  # no path
+            self._output_folder = "\0"  # is no path, so that nothing lies in it
         self._result_count = 0
         self._excluded_count = 0
         self._unreadable = Counter[str]()
@@ -110,6 +110,7 @@ class FolderSearch:
         self.reporter.fail(item, reason)
 
     def _is_searched(self, path: Path) -> bool:
+        """Return True for a subfolder to search; count or tell of one that is left out."""
         if path.name[0] == "." or is_within(real_path(path), self._output_folder):
             return False
         if any(fnmatch(path.name.lower(), glob) for glob in _FOLDERS_OF_PROGRAMS):
@@ -124,6 +125,7 @@ class FolderSearch:
         return not self._is_excluded(path)
 
     def _is_picture(self, file: Path) -> bool:
+        """Return True for a file to upscale; count or tell of a picture that is left out."""
         ending = file.suffix.lower()
         if ending not in _KNOWN_SUFFIXES or self._is_excluded(file):
             return False
@@ -142,6 +144,7 @@ class FolderSearch:
         return _is_readable(file, self._output_folder)
 
     def _is_excluded(self, path: Path) -> bool:
+        """Return True for what ``--exclude`` leaves out, and count it."""
         for glob in self.options.exclude:
             below = path.relative_to(self.folder).as_posix()
             if fnmatch(path.name, glob) or fnmatch(below, glob):
@@ -194,8 +197,8 @@ def _is_readable(path: Path, output_folder: str) -> bool:
     with suppress(OSError):
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - there may be very many
             return False
-    # pathlib raises what os.path takes for no: folders that may not be searched, too
-    # long paths
+    # os.path says no where pathlib raises: in folders without permission, for names too
+    # long
     return not (os.path.islink(path) and is_within(real_path(path), output_folder))  # noqa: PTH114
 
 

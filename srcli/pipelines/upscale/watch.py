@@ -33,7 +33,7 @@ FileState = tuple[int, int]
 
 
 class WatchReporter(Reporter):
-    """Reporter of folders that are looked at again and again: once for each state of a file."""
+    """Reporter of watched folders: it lets each state of a file be tried once."""
 
     may_be_idle: ClassVar[bool] = True
 
@@ -42,7 +42,7 @@ class WatchReporter(Reporter):
         self._seen: dict[Path, FileState] = {}
         self._tried: dict[Path, FileState] = {}
         self._failures: set[tuple[Path, FileState | None, str]] = set()
-        for source in self._earlier:  # of a worker that a file ended
+        for source in self._earlier:  # of a worker that crashed
             with suppress(OSError):
                 self._tried[source] = _state_of(source)
         self._earlier.clear()
@@ -63,7 +63,7 @@ class WatchReporter(Reporter):
         self._seen[source] = state
         if not is_settled or self._tried.get(source) == state:
             return True
-        if source in self._tried:  # it may have ended a worker before it changed
+        if source in self._tried:  # it may have crashed a worker before it changed
             history().refused.pop(str(source), None)
         self._tried[source] = state
         return False
@@ -89,7 +89,7 @@ def watch_folders(
     executor: ProcessExecutor | None = None,
     dry_run: bool = False,
 ) -> Reporter:
-    """Upscale what is in folders and comes into them, until Ctrl-C or a signal to end.
+    """Upscale what is in folders, and what comes into them, until Ctrl-C or another signal.
 
     Arguments and result are those of ``upscale_files``. The model stays loaded.
 

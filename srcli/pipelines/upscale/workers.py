@@ -70,26 +70,25 @@ def upscale_by_workers(
         shared=(items[0].target.parent, items[0].source, Path(options.model)),
     )
     large = []
-    for share in run_units(_split_items(items, options, slot_count)):
-        if share.result is None:
-            (item,) = share.unit.items
-            reporter.fail(item, f"{item.source}: {share.failure}")
+    for outcome in run_units(_split_items(items, options, slot_count)):
+        if outcome.result is None:
+            (item,) = outcome.unit.items
+            reporter.fail(item, f"{item.source}: {outcome.failure}")
             continue
-        for report in share.result["files"]:
+        for report in outcome.result["files"]:
             reporter.record(report)
-        large += share.result["large"]
+        large += outcome.result["large"]
 
     def run_steps(steps: Sequence[RasterStep]) -> Sequence[RasterCalibration | None]:
         calibrations = []
-        for step in list(
-            run_units(steps)
-        ):  # others end before the error of one is raised
-            if step.result is None:
-                source = step.unit.plan.item.source
-                raise PictureError(f"{source}: {step.failure}")
-            if "error" in step.result:
-                raise step.result["error"]
-            calibrations.append(step.result["calibration"])
+        # a list: all steps end before the error of one is raised
+        for outcome in list(run_units(steps)):
+            if outcome.result is None:
+                source = outcome.unit.plan.item.source
+                raise PictureError(f"{source}: {outcome.failure}")
+            if "error" in outcome.result:
+                raise outcome.result["error"]
+            calibrations.append(outcome.result["calibration"])
         return calibrations
 
     for item in large:
@@ -118,7 +117,8 @@ def upscale_unit(
 
     A share gives ``files``, the reports of all that were done or failed, and ``large``,
     the rasters that are left for all workers; a step of a raster its ``calibration``,
-    maybe None, or the ``error`` of which it failed.
+    maybe None, or the ``error`` that it failed with. Values are
+    objects, not JSON.
     """
     if isinstance(unit, UpscaleShare):
         return _upscale_share(unit, slot, progress)
@@ -134,13 +134,13 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     options = unit.options
     reporter = Reporter(progress, model=options.model)
     reporter.open(0)
-    sharing = 1
+    processes = 1
     if slot.threads:
-        sharing = max(processor_count() // slot.threads, 1)
+        processes = max(processor_count() // slot.threads, 1)
     large = []
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
-        photographs = PhotographUpscaler(pool, options, reporter, sharing)
+        photographs = PhotographUpscaler(pool, options, reporter, processes)
         for item in photographs.upscale(unit.items):
             with reporter.guard(item):
                 if is_video(item.source):
