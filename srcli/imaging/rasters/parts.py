@@ -203,7 +203,9 @@ def _resume(
 ) -> tuple[str, ...]:
     """Keep the intact parts of an earlier run with the same fingerprint; remove all else."""
     plan_file = parts.folder / _PLAN
-    plan = json.dumps(fingerprint, default=str)
+    # NumPy's numbers become numbers; anything else raises TypeError, as its text could
+    # differ from process to process
+    plan = json.dumps(fingerprint, default=float)
     earlier_plan: dict[str, Any] = {}
     if resume:
         with suppress(FileNotFoundError, ValueError, TypeError):  # missing or damaged

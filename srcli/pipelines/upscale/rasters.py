@@ -97,7 +97,7 @@ class CalibratingStep:
                 "precision": str(engine.half or "fp32"),
                 "device": engine.device.type,
                 "tta": engine.options.tta,
-                "corrections": list(engine.corrections),
+                "corrections": [correction.name for correction in engine.corrections],
             },
             is_gray=is_gray_raster(plan.info, plan.layout, plan.window),
             statistics=statistics,

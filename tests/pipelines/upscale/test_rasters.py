@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from rasterio.transform import Affine
 import srcli
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.resize import resize
+from srcli.inference.device import EngineOptions
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
@@ -237,6 +239,24 @@ def test_any_missing_parts_are_made_again(crop, tmp_path, monkeypatch, interrupt
     report = enlarge(source, tmp_path / "out", options)
     assert 0 < report.tiles < expected.tiles
     np.testing.assert_array_equal(pixels_of(report.target), pixels_of(expected.target))
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        (EngineOptions(denoise=0.5), "noise 0.5"),
+        (EngineOptions(back_project="area"), "area"),
+    ],
+)
+def test_corrections_are_named_alike_by_every_process(
+    crop, tmp_path, interrupt, engine, name
+):
+    """Or a run that goes on later throws away what is finished."""
+    source = crop(FOUR_BANDS, 0, 0, 20, 20)
+    options = replace(BICUBIC, model="rrlfn", engine=engine)
+    interrupt(source, tmp_path / "out", options)
+    (plan,) = (tmp_path / "out").glob(".*.parts/*.json")
+    assert json.loads(plan.read_bytes())["corrections"] == [name]
 
 
 def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
