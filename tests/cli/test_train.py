@@ -282,8 +282,7 @@ def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
             "--out",
             out,
             *TINY[6:],
-            "--budget",
-            "4",
+            *("--set", "network.depth=3", "--budget", "4"),
         )
         assert result.code == 0, result.err
         return result.err.replace("\n", " "), (out / "last.safetensors").read_bytes()
