@@ -43,9 +43,7 @@ def contents(folder):
 
 
 def test_a_folder_of_pictures_with_the_flagship(srx, photos, tmp_path):
-    result = srx(
-        "upscale", photos, tmp_path / "out", "--model", "g-idrn", "-s", "4", code=0
-    )
+    result = srx("upscale", photos, tmp_path / "out", "--model g-idrn -s 4", code=0)
     assert "3 done" in result.out
     for source in photos.iterdir():
         width, height = size_of(source)
@@ -96,18 +94,16 @@ def test_results_are_made_smaller_to_fit(srx, photos, geotiffs, tmp_path, astron
 
 def test_a_second_run_skips_what_is_finished(srx, photos, tmp_path):
     out = tmp_path / "out"
-    srx("upscale", photos, out, "-m", "bicubic", code=0)
+    srx("upscale", photos, out, "-m bicubic", code=0)
     time_of_gray = (out / "gray.png").stat().st_mtime_ns
     (out / "one.png").unlink()
     # what has become unreadable since is told, and its enlargement stays
     (photos / "gray.png").write_bytes(b"no longer a picture")
-    result = srx("upscale", photos, out, "-m", "bicubic", code=1)
+    result = srx("upscale", photos, out, "-m bicubic", code=1)
     assert "1 done, 1 skipped" in result.out
     assert "gray.png: not a picture" in result.err
     assert (out / "gray.png").stat().st_mtime_ns == time_of_gray
-    again = srx(
-        "upscale", photos / "one.png", out, "-m", "bicubic", "--overwrite", "-s", "2"
-    )
+    again = srx("upscale", photos / "one.png", out, "-m bicubic --overwrite -s 2")
     assert "1 done" in again.out
     assert size_of(out / "one.png") == (320, 256)
 
@@ -116,10 +112,10 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
     (photos / "broken.png").write_bytes((photos / "one.png").read_bytes()[:2000])
     (photos / "text.jpg").write_text("not a picture")
     (photos / "empty.png").write_bytes(b"")
-    srx("upscale", photos / "text.jpg", tmp_path / "out", "-m", "bicubic", code=2)
+    srx("upscale", photos / "text.jpg", tmp_path / "out", "-m bicubic", code=2)
     report = tmp_path / "report.jsonl"
     result = srx(
-        "upscale", photos, tmp_path / "out", "-m", "bicubic", "--report", report, code=1
+        "upscale", photos, tmp_path / "out", "-m bicubic --report", report, code=1
     )
     assert "3 done, 3 failed" in result.out
     for name in ("broken.png", "text.jpg", "empty.png"):
@@ -194,11 +190,9 @@ def test_wrong_usage_is_one_clear_line_and_code_two(
 
 def test_replacing_a_file_has_to_be_meant(srx, photos):
     photo = photos / "one.png"
-    srx("upscale", photo, "-o", photo, "-m", "bicubic", "-s", "2", code=2)
+    srx("upscale", photo, "-o", photo, "-m bicubic -s 2", code=2)
     assert size_of(photo) == (160, 128)
-    srx(
-        "upscale", photo, "-o", photo, "--overwrite", "-m", "bicubic", "-s", "2", code=0
-    )
+    srx("upscale", photo, "-o", photo, "--overwrite -m bicubic -s 2", code=0)
     assert size_of(photo) == (320, 256)
 
 

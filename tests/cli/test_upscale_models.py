@@ -34,7 +34,7 @@ def test_every_scale_is_sharper_and_closer_than_bicubic(
 @pytest.mark.parametrize("size", [(1, 1), (37, 1), (2, 15)])
 def test_tiny_pictures(srx, tmp_path, size):
     Image.new("RGB", size, (10, 200, 30)).save(tmp_path / "t.png")
-    srx("upscale", tmp_path / "t.png", tmp_path / "o.png", "-s", "3", code=0)
+    srx("upscale", tmp_path / "t.png", tmp_path / "o.png", "-s 3", code=0)
     big = np.asarray(Image.open(tmp_path / "o.png")).astype(int)
     assert big.shape == (size[1] * 3, size[0] * 3, 3)
     assert np.abs(big - (10, 200, 30)).max() <= 12
@@ -43,9 +43,9 @@ def test_tiny_pictures(srx, tmp_path, size):
 def test_self_ensemble_changes_the_result_a_little(srx, tmp_path, astronaut):
     Image.fromarray(astronaut[:20, :24]).save(tmp_path / "a.png")
     out = tmp_path / "out.png"
-    srx("upscale", tmp_path / "a.png", out, "-s", "2", code=0)
+    srx("upscale", tmp_path / "a.png", out, "-s 2", code=0)
     plain = np.asarray(Image.open(out), int)
-    srx("upscale", tmp_path / "a.png", out, "-s", "2", "--tta", "--overwrite", code=0)
+    srx("upscale", tmp_path / "a.png", out, "-s 2 --tta --overwrite", code=0)
     assert 0 < np.abs(plain - np.asarray(Image.open(out), int)).mean() < 3
 
 
@@ -79,9 +79,7 @@ def test_strength_goes_from_the_faithful_to_the_crisp_model(srx, tmp_path, astro
 
     def enlarged(model, *options):
         out = tmp_path / "out.png"
-        messages = srx(
-            "upscale", source, out, "-s", "4", "-m", model, *options, code=0
-        ).err
+        messages = srx("upscale", source, out, "-s 4 -m", model, *options, code=0).err
         return np.asarray(Image.open(out), int), messages
 
     photo = enlarged("g-idrn-photo")[0]
@@ -108,8 +106,8 @@ def test_rasters_take_any_scale_that_a_file_has(srx, tmp_path, astronaut):
     weights = tmp_path / "x8.safetensors"
     save_weights(weights, network.state_dict(), WeightsInfo(model="fsrcnn", scale=8))
     write_by_gdal(tmp_path / "a.tif", astronaut[:30, :20], **PLACE)
-    srx("upscale", tmp_path / "a.tif", tmp_path / "b.tif", "-s", "8", "-m", weights,
-        "--value-range", "1", code=0)  # fmt: skip
+    srx("upscale", tmp_path / "a.tif", tmp_path / "b.tif", "-s 8 -m", weights,
+        "--value-range 1", code=0)  # fmt: skip
     with rasterio.open(tmp_path / "b.tif") as raster:
         assert (raster.height, raster.width) == (240, 160)
 
@@ -124,9 +122,7 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
             "upscale",
             source,
             out,
-            "-m",
-            "attentive-gan",
-            "-s",
+            "-m attentive-gan -s",
             scale,
             "--overwrite",
             code=0,
@@ -141,10 +137,7 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
         "compare",
         source,
         tmp_path / "sheet.png",
-        "-m",
-        "attentive-gan",
-        "-s",
-        2,
+        "-m attentive-gan -s 2",
         code=0,
     )
 
@@ -154,7 +147,7 @@ def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_doe
 ):
     fine = tmp_path / "fine.jpg"  # by its pixels it is clean
     Image.fromarray(astronaut[:48, :40]).save(fine, quality=98)
-    srx("upscale", fine, tmp_path / "fine.png", "-s", 2, code=0)
+    srx("upscale", fine, tmp_path / "fine.png", "-s 2", code=0)
     for input_picture in (fine, Image.open(fine)):
         pixels_made = np.asarray(srcli.upscale(input_picture, "auto", 2))
         np.testing.assert_array_equal(
@@ -167,7 +160,7 @@ def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_doe
         .astype(np.uint8)
     )
     Image.fromarray(grain).save(tmp_path / "a.png")
-    srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-s", 5, code=0)
+    srx("upscale", tmp_path / "a.png", tmp_path / "b.png", "-s 5", code=0)
     told: list[float] = []
     pixels_made = srcli.upscale(grain, "auto", 5, progress=told.append)
     np.testing.assert_array_equal(
@@ -210,7 +203,7 @@ def test_denoise_gives_grain_back_as_soft_as_interpolation_makes_it(
 
     def enlarged(*options):
         messages = srx(
-            "upscale", source, out, "-s", "4", "-m", "g-idrn-photo", *options, code=0
+            "upscale", source, out, "-s 4 -m g-idrn-photo", *options, code=0
         ).err
         return np.asarray(Image.open(out), float), messages
 
