@@ -58,6 +58,14 @@ def _two_threads():
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _wait_for_no_disk():
+    """Leave it to the system when files reach the disk: no test cuts the power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _read_shipped_weights_once():
     """Give copies of networks of shipped weights: to build one takes longer than to use it."""
     load_network = recognition.load_network
