@@ -70,7 +70,7 @@ def text_of(result):
 
 def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    lines = srx("ablate", "list", code=0).out.splitlines()
+    lines = srx("ablate list", code=0).out.splitlines()
     assert max(map(len, lines)) <= 80
     starts = {line.split()[0]: line for line in lines if line.split()}
     for name, entry in ABLATIONS.items():
@@ -79,7 +79,7 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
             str(len(entry.variants)),
         ]
     assert starts["g-idrn/hp-sigma"].split()[-4:-2] == ["our", "own"]
-    plain = json.loads(srx("ablate", "list", "--json", "-").out)
+    plain = json.loads(srx("ablate list --json -").out)
     assert list(map(itemgetter("name"), plain)) == list(ABLATIONS)
     assert plain[0]["variants"][0]["published"] == {
         "parameters": 534.0,
@@ -88,7 +88,7 @@ def test_the_list_has_a_line_for_every_ablation(srx, monkeypatch):
 
 
 def test_an_ablation_shows_changes_and_printed_figures(srx):
-    text = text_of(srx("ablate", "show", "g-idrn/blocks", code=0))
+    text = text_of(srx("ablate show g-idrn/blocks", code=0))
     for words in (
         "Source: g-idrn paper, Table 1",
         "Recipe: g-idrn-short, x2",
@@ -119,7 +119,7 @@ def test_an_ablation_shows_changes_and_printed_figures(srx):
 )
 def test_printed_figures_are_shown_as_printed(srx, monkeypatch, name, words):
     monkeypatch.setenv("COLUMNS", "120")
-    assert words in text_of(srx("ablate", "show", name, code=0))
+    assert words in text_of(srx("ablate show", name, code=0))
 
 
 def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
@@ -128,12 +128,10 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     other_file = mine.with_name("other.toml")
     other_file.write_text(MINE.replace('"mine"', '"yours/own"'))
     result = srx(
-        "ablate",
-        "run",
+        "ablate run",
         mine,
         other_file,
-        "--no-train",
-        "--out",
+        "--no-train --out",
         tmp_path / "out",
         *targets,
     )
@@ -161,7 +159,7 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
 
 def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     run = [*command_of(mine, pictures), "--set", "ema_decay=0.5"]
-    first_run = srx(*run, "--json", "-", code=0)
+    first_run = srx(*run, "--json -", code=0)
     (plain,) = json.loads(first_run.out)
     base, variant = plain["variants"]
     base_scores = base["seeds"][0]["scores"]["small"]["pictures"]
@@ -188,14 +186,14 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     out = ["--out", pictures / "out"]
     file = pictures / "a.md"
     for name in ([], ["mine"], [mine]):  # all there are, by name, by file
-        again = srx("ablate", "show", *name, *out, "--json", "-")
+        again = srx("ablate show", *name, *out, "--json -")
         assert json.loads(again.out) == [plain]
-    shown = srx("ablate", "show", mine, *out, "--markdown", file)
+    shown = srx("ablate show", mine, *out, "--markdown", file)
     assert "mine: quality" in shown.out
     assert "Not run yet" not in shown.out
     assert f"{difference:+.3f} [" in text_of(shown)
     assert f"{difference:+.3f}" in file.read_text(encoding="utf-8")
-    srx("train", "--resume", pictures / "out/mine/one/seed-0", "--budget", 4, code=0)
+    srx("train --resume", pictures / "out/mine/one/seed-0", "--budget 4", code=0)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +250,7 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     out = ["--out", pictures / "out"]
     (pictures / "out/other").mkdir()
     (pictures / "out/other/ablation.json").write_text("xx\n")
-    shown = srx("ablate", "show", *out, code=0)
+    shown = srx("ablate show", *out, code=0)
     assert "mine: quality" in shown.out
     (line,) = shown.err.splitlines()
     assert "warning: left out: " in line
@@ -277,7 +275,7 @@ def test_two_processes_come_to_the_same(srx, mine, pictures):
     srx(*run, code=0)
     alone = (trained / "last.safetensors").read_bytes()
     shutil.rmtree(trained)
-    told = srx(*run, "--processes", 2, code=0).err
+    told = srx(*run, "--processes 2", code=0).err
     assert "1 of 2 trainings are there already" in told
     assert (trained / "last.safetensors").read_bytes() == alone
 
@@ -318,12 +316,12 @@ def test_a_variant_that_cannot_be_trained_is_named_at_once(
 
 
 def test_the_command_below_an_ablation_runs_that_one(srx, tmp_path, mine):
-    text = text_of(srx("ablate", "show", "ddsr", "--out", tmp_path / "out"))
+    text = text_of(srx("ablate show ddsr --out", tmp_path / "out"))
     names = [name for name in ABLATIONS if name.startswith("ddsr/")]
     assert len(names) > 1
     for name in names:
         assert f"Not run yet: srx ablate run {name} --data" in text
-    text = text_of(srx("ablate", "show", mine, "--out", tmp_path / "out"))
+    text = text_of(srx("ablate show", mine, "--out", tmp_path / "out"))
     for words in ("Source: our own", "two (base) two branches network.branches=2"):
         assert words in text
     assert "Not run yet: srx ablate run FILE --data" in text
@@ -339,8 +337,6 @@ def test_a_signal_keeps_what_is_done_and_says_so(srx, mine, tmp_path, monkeypatc
         return true(ablations, options, progress=progress, stop=stop)
 
     monkeypatch.setattr(runs, "run_ablations", interrupted)
-    result = srx(
-        "ablate", "run", mine, "--no-train", "--out", tmp_path / "out", code=130
-    )
+    result = srx("ablate run", mine, "--no-train --out", tmp_path / "out", code=130)
     assert "the same command does what is missing" in result.err
     assert "mine: cost" in result.out

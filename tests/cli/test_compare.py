@@ -29,10 +29,7 @@ def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
         "compare",
         photo,
         tmp_path / "s.png",
-        "-m",
-        "bicubic",
-        "-m",
-        "rrlfn",
+        "-m bicubic -m rrlfn",
         *crops,
         code=0,
     )
@@ -45,10 +42,7 @@ def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
         "compare",
         photo,
         tmp_path / "s.png",
-        "-m",
-        "bicubic",
-        "--crop",
-        "0,0,200,100",
+        "-m bicubic --crop 0,0,200,100",
         code=0,
     )
     with Image.open(tmp_path / "s.png") as sheet:  # in full size
@@ -93,7 +87,7 @@ def test_by_default_all_shipped_models_enlarge_what_was_chosen(
 
     monkeypatch.setattr("srcli.pipelines.compare.upscale", enlarge)
     Image.fromarray(np.full((30, 300), 7, np.uint16) * 257).save(tmp_path / "deep.png")
-    srx("compare", tmp_path / "deep.png", tmp_path / "s.png", "-s", "3", code=0)
+    srx("compare", tmp_path / "deep.png", tmp_path / "s.png", "-s 3", code=0)
     for name, entry in MODELS.items():
         is_due = not entry.is_baseline and 3 in shipped_scales(name)
         assert (name in asked) == is_due

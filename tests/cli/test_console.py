@@ -132,7 +132,7 @@ def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(os, "isatty", lambda number: False)
     options = ["-s", "4", "--data", folder, "--no-cost", "-v"]
-    result = srx("eval", "-m", "bicubic", "-m", "g-idrn-aerial", *options, code=0)
+    result = srx("eval -m bicubic -m g-idrn-aerial", *options, code=0)
     (line,) = re.findall("(?!.*bicubic).*smile.*", result.out)
     assert "aerial_pictures_of_a_long_name/a_town_from_low_above[bold]:smile:" in line
     assert "g-idrn-aerial" in line
@@ -151,6 +151,6 @@ def test_the_doctor_shows_what_a_bug_report_needs(srx, tmp_path, monkeypatch):
         "cpu",
     ):
         assert heading in result.out
-    facts = json.loads(srx("doctor", "--json", "-").out)
+    facts = json.loads(srx("doctor --json -").out)
     assert facts["SRX_DATA"].endswith("sets: Mine")
     assert "png" in facts["formats"]

@@ -49,7 +49,7 @@ def read(result):
     ids=["y", "y-classic", "luma-float"],
 )
 def test_bicubic_rows_come_out_as_published(srx, srx_data, options, rows):
-    result = srx("eval", "-m", "bicubic", *BOTH, *options, *QUICK, "--json", "-")
+    result = srx("eval -m bicubic", *BOTH, *options, *QUICK, "--json -")
     means = {(mean["dataset"], mean["scale"]): mean for mean in read(result)["means"]}
     assert means.keys() == rows.keys()
     for dataset, (psnr, ssim) in rows.items():
@@ -70,7 +70,7 @@ def test_ifc_of_bicubic_comes_out_as_published(srx, srx_data):
         "ifc",
         "--no-cost",
     )
-    means = read(srx("eval", "-m", "bicubic", *ALL, *options, "--json", "-"))["means"]
+    means = read(srx("eval -m bicubic", *ALL, *options, "--json -"))["means"]
     ifc = list(map(itemgetter("ifc"), means))
     assert ifc == pytest.approx([6.083, 3.580, 2.329], abs=0.002)
 
@@ -80,7 +80,7 @@ def test_the_shipped_flagship_is_what_its_card_says(srx, srx_data):
 
     (model,) = list_models("g-idrn")
     (card,) = [entry for entry in model["cards"] if entry["scale"] == 4]
-    (mean,) = read(srx("eval", "--data", "Set5", *QUICK, "--json", "-"))["means"]
+    (mean,) = read(srx("eval --data Set5", *QUICK, "--json -"))["means"]
     written = card["measured"]["sets"]["Set5"]
     assert mean["psnr"] == pytest.approx(written["psnr"], abs=0.003)
     assert mean["ssim"] == pytest.approx(written["ssim"], abs=0.0003)
@@ -99,7 +99,7 @@ def pictures(tmp_path, astronaut):
 
 def test_json_and_the_table_name_protocol_models_and_differences(srx, pictures):
     models = ("-m", "bicubic", "-m", "rrlfn", "--shave", "16", "--kernel", "box")
-    result = srx("eval", *models, "-s", "2", "--data", pictures, "-v", "--json", "-")
+    result = srx("eval", *models, "-s 2 --data", pictures, "-v --json -")
     content = read(result)
     for text in (
         "protocol y", "mean of scale x scale", "rgb8", "border of 16", "bicubic", "2 of 2", "*",
@@ -123,7 +123,7 @@ def test_every_written_form_tells_the_same(srx, pictures, tmp_path):
     page = tmp_path / "out.html"
     outputs = ("--json", json_file, "--markdown", markdown, "--html", page)
     models = ("-m", "bicubic", "-m", "rrlfn")
-    result = srx("eval", *models, "-s", "4", "--data", pictures, *outputs, "-q")
+    result = srx("eval", *models, "-s 4 --data", pictures, *outputs, "-q")
     assert (result.code, result.out, result.err) == (0, "", "")
     content = json.loads(json_file.read_text())
     assert len(content["pictures"]) == 4
@@ -137,14 +137,13 @@ def test_pictures_can_be_kept_and_measured_again_as_another_programs(
     srx, pictures, tmp_path
 ):
     before = srx(
-        "eval", "-m", "rrlfn", "-s", "2", "--data", pictures, *QUICK, "--json", "-",
-        "--save-images", tmp_path / "sr",
+        "eval -m rrlfn -s 2 --data", pictures, *QUICK, "--json - --save-images", tmp_path / "sr",
     )  # fmt: skip
     folder = tmp_path / "sr" / "x2" / "mine" / "rrlfn"
     with Image.open(folder / "a.png") as saved:
         assert saved.size == (160, 128)
     again = srx(
-        "eval", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK, "--json", "-"
+        "eval --sr", folder, "--hr", pictures, "-s 2", *QUICK, "--json -"
     )  # fmt: skip
     mean = read(before)["means"][0]
     mean_again = read(again)["means"][0]
@@ -172,8 +171,8 @@ def test_luma_of_other_programs_pictures_is_compared_by_the_chain_on_luma(
         "psnr",
         "--no-cost",
     )
-    plain = read(srx("eval", *options, "--json", "-"))
-    luma = read(srx("eval", *options, "--chain", "luma-float", "--json", "-"))
+    plain = read(srx("eval", *options, "--json -"))
+    luma = read(srx("eval", *options, "--chain luma-float --json -"))
     psnr = plain["pictures"][0]["psnr"]
     # Y is rounded there, and not here
     assert luma["pictures"][0]["psnr"] == pytest.approx(psnr, abs=0.05)
@@ -185,7 +184,7 @@ def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeyp
     options = ("--sr", "bicubic", "--hr", pictures, "-s", "2", *QUICK, "--json", "-")
     (mean,) = read(srx("eval", *options))["means"]
     assert (mean["model"], mean["ssim"]) == ("bicubic", 1)
-    together = read(srx("eval", "-m", "bicubic", *options))["means"]
+    together = read(srx("eval -m bicubic", *options))["means"]
     assert list(map(itemgetter("model"), together)) == [
         "bicubic",
         f"{tmp_path.name}/bicubic",
@@ -196,9 +195,7 @@ def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeyp
 def test_a_set_by_two_names_is_one_set(srx, pictures, monkeypatch):
     monkeypatch.chdir(pictures.parent)
     sets = ("--data", pictures, "--data", f"./{pictures.name}")
-    content = read(
-        srx("eval", "-m", "bicubic", "-s", "2", *sets, *QUICK, "--json", "-")
-    )
+    content = read(srx("eval -m bicubic -s 2", *sets, *QUICK, "--json -"))
     assert list(map(itemgetter("of"), content["means"])) == [2]
 
 
@@ -210,7 +207,7 @@ def test_other_programs_pictures_stand_beside_models(
     Image.fromarray(astronaut).save(folder / "a_x2_SR.png")  # perfect
     Image.fromarray(astronaut[:100]).save(folder / "b.png")
     options = ("-m", "bicubic", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK)
-    result = srx("eval", *options, "--json", "-", code=1)
+    result = srx("eval", *options, "--json -", code=1)
     content = json.loads(result.out)
     counts = set(map(itemgetter("model", "pictures", "of"), content["means"]))
     assert counts == {("bicubic", 2, 2), ("theirs", 1, 2)}
@@ -245,15 +242,13 @@ def test_lr_files_are_used_as_they_are(srx, pictures, tmp_path, astronaut):
 def test_published_rows_stand_beside_ours_with_their_source(srx, pictures):
     folder = pictures.rename(pictures.with_name("Set5"))
     options = ("-m", "bicubic", "-s", "4", "--data", folder, *QUICK)
-    result = srx("eval", *options, "--published", "--json", "-")
+    result = srx("eval", *options, "--published --json -")
     rows = read(result)["published"]
     assert [(row["method"].lower(), row["values"]["psnr"]) for row in rows] == [
         ("bicubic", 28.42)
     ]
     assert "28.42" in result.err
-    every = read(srx("eval", *options, "--published", "all", "--json", "-"))[
-        "published"
-    ]
+    every = read(srx("eval", *options, "--published all --json -"))["published"]
     assert len(every) > 20
     assert all(map(itemgetter("source"), every))
 
@@ -272,9 +267,7 @@ def test_bad_pictures_are_named_and_the_others_go_on(srx, pictures):
             (pictures / name).write_bytes((pictures / "a.png").read_bytes()[:2000])
         else:
             Image.fromarray(pixels).save(pictures / name)
-    result = srx(
-        "eval", "-m", "bicubic", "-s", "2", "--data", pictures, "--no-cost", code=1
-    )
+    result = srx("eval -m bicubic -s 2 --data", pictures, "--no-cost", code=1)
     lines = "\n".join(re.findall(".*error.*", result.err))
     for name, (_, message) in BAD.items():
         (line,) = re.findall(f".*{re.escape(name)}.*", lines)
@@ -284,7 +277,7 @@ def test_bad_pictures_are_named_and_the_others_go_on(srx, pictures):
 
 def test_nothing_measured_at_all_is_another_exit_code(srx, tmp_path):
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(tmp_path / "tiny.png")
-    assert "tiny.png" in srx("eval", "-m", "bicubic", "--data", tmp_path, code=2).err
+    assert "tiny.png" in srx("eval -m bicubic --data", tmp_path, code=2).err
 
 
 def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path):
@@ -305,7 +298,7 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
         pictures,
         *QUICK,
     )
-    result = srx("eval", *options, "--json", "-", code=1)
+    result = srx("eval", *options, "--json -", code=1)
     assert "mine-x2.safetensors: is for scale 2, not 4" in result.err
     content = json.loads(result.out)
     assert list(map(itemgetter("scale", "model"), content["means"])) == [
@@ -323,17 +316,12 @@ def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
         "cpu",
     )
     srx(
-        "train",
-        "srcnn-915",
-        "-s",
-        "8",
-        "--data",
+        "train srcnn-915 -s 8 --data",
         pictures,
         "--out",
         tmp_path,
         *small,
-        "--budget",
-        "1",
+        "--budget 1",
     )
     options = (
         "-m",
@@ -344,9 +332,9 @@ def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
         pictures,
         *QUICK,
     )
-    (mean,) = read(srx("eval", *options, "--json", "-"))["means"]
+    (mean,) = read(srx("eval", *options, "--json -"))["means"]
     assert (mean["scale"], mean["pictures"]) == (8, 2)
-    result = srx("eval", "-s", "8", "--data", pictures, code=2)
+    result = srx("eval -s 8 --data", pictures, code=2)
     assert (
         "model g-idrn has no weights for scale 8; it has: 2, 3, 4; give a file"
         in result.err
@@ -368,11 +356,11 @@ def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
     ],
 )
 def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
-    result = srx("eval", "--data", pictures, "-s", "2", *options.split(), code=2)
+    result = srx("eval --data", pictures, "-s 2", *options.split(), code=2)
     assert message in result.err
     assert result.err.count("\n") == 1
 
 
 def test_a_missing_set_says_where_it_was_looked_for(srx, monkeypatch):
     monkeypatch.delenv("SRX_DATA", raising=False)
-    assert "SRX_DATA" in srx("eval", "-m", "bicubic", "--data", "Set5", code=2).err
+    assert "SRX_DATA" in srx("eval -m bicubic --data Set5", code=2).err

@@ -9,9 +9,7 @@ import pytest
 
 def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
     file = tmp_path / "bicubic.pt"
-    result = srx(
-        "export", file, "-m", "bicubic", "-s", 2, "--json", tmp_path / "out.json", "-v"
-    )
+    result = srx("export", file, "-m bicubic -s 2 --json", tmp_path / "out.json", "-v")
     assert result.code == 0
     assert "bicubic x2" in result.out
     assert "differs from PyTorch by 0.0000 levels of 255" in result.out
@@ -19,7 +17,7 @@ def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["metadata"]["scale"] == "2"
     assert content["parities"][0]["largest"] == 0
-    again = srx("export", file, "-m", "bicubic", "-s", 2, code=2)
+    again = srx("export", file, "-m bicubic -s 2", code=2)
     assert "exists already; give --overwrite" in again.err
 
 

@@ -112,9 +112,7 @@ def test_a_command_line_of_gdal_translate_means_the_same(srx, geotiffs, tmp_path
         tmp_path / "ours.tif",
         "--srcwin",
         *window[1:],
-        "--bidx",
-        "4,1,2",
-        "--cog",
+        "--bidx 4,1,2 --cog",
     )
     assert ours.code == 0, ours.err
     assert "are taken for red, green, blue" not in ours.err
@@ -157,9 +155,7 @@ def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
         "upscale",
         tmp_path / "a.bmp",
         tmp_path,
-        "-mbicubic",
-        "-s2",
-        "-vr",
+        "-mbicubic -s2 -vr",
         *words,
         code=0,
     )
@@ -183,8 +179,7 @@ def test_words_with_two_meanings_are_refused(srx, tmp_path, astronaut, words, me
         "upscale",
         tmp_path / "a.png",
         tmp_path / "out.png",
-        "-m",
-        "bicubic",
+        "-m bicubic",
         *words,
         code=2,
     )
@@ -199,15 +194,7 @@ def test_short_options_and_names_behind_two_dashes_stay(
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut[:9, :8]).save("-ot.png")
     srx(
-        "upscale",
-        "-mbicubic",
-        "-s2",
-        "-o",
-        "out",
-        "-t32",
-        "-vrq",
-        "--",
-        "-ot.png",
+        "upscale -mbicubic -s2 -o out -t32 -vrq -- -ot.png",
         code=0,
     )
     assert (tmp_path / "out" / "-ot.png").is_file()

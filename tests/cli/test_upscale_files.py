@@ -30,7 +30,7 @@ def test_sixteen_bit_colour_stays_sixteen_bit_with_its_profile(
     target = tmp_path / f"out.{fmt}"
     photograph = Photograph(pixels=pixels, alpha=None, metadata=Metadata(icc=SRGB))
     write_photograph(source, photograph, fmt=fmt)
-    srx("upscale", source, target, "-s", "2", code=0)
+    srx("upscale", source, target, "-s 2", code=0)
     with rasterio.open(target) as raster:
         deep = raster.read().transpose(1, 2, 0)
     assert deep.dtype == np.uint16
@@ -58,7 +58,7 @@ def test_strip_metadata_keeps_colours_and_georeference(
         exif[0x010F] = "Secret"
         Image.fromarray(astronaut[:16, :16]).save(source, exif=exif, icc_profile=SRGB)
     for strip in ((), ("--strip-metadata",)):
-        srx("upscale", source, out, "-m", "bicubic", "-s", 2, *strip, code=0)
+        srx("upscale", source, out, "-m bicubic -s 2", *strip, code=0)
         content = out.read_bytes()
         assert (b"Secret" in content) != bool(strip)
         assert (b"srx " in content) != bool(strip)
@@ -105,7 +105,7 @@ def test_photographs_say_which_software_and_model_made_them(
     assert pixels_made[0] == pixels_made[1]  # no dates
     # the history goes on, whatever the format
     final = tmp_path / "last.jpg"
-    srx("upscale", out, final, "-m", "bicubic", "-s", 2, code=0)
+    srx("upscale", out, final, "-m bicubic -s 2", code=0)
     with Image.open(final) as image:
         history = image.getexif()[0x0131]
     assert history.startswith(
@@ -199,7 +199,7 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
 
     def pixels_made(*words):
         out = tmp_path / "out.tif"
-        srx(*asked, "-o", out, "--overwrite", "--co", "COMPRESS=JPEG", *words, code=0)
+        srx(*asked, "-o", out, "--overwrite --co COMPRESS=JPEG", *words, code=0)
         with rasterio.open(out) as dataset:
             assert dataset.compression.name == "jpeg"
             return dataset.read()

@@ -141,7 +141,7 @@ def bytes_beside(identities):
 
 def test_memory_is_one_row_of_tiles_in_pixels_and_one_ramp_in_floats():
     before = set(map(id, tensors()))
-    grid = Tiling(tile=64, overlap=8).grid(64 * 3, 64 * 40)
+    grid = Tiling(tile=64, overlap=8).grid(64 * 3, 64 * 20)
     tile = torch.rand(3, grid.tile_height * 4, grid.tile_width * 4)
     before.add(id(tile))
     blender = make_blender(grid, 4)

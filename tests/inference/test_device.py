@@ -60,10 +60,10 @@ def tile(size):
     return [torch.ones(size) for _ in range(10)]
 for size, whole in ((1_000_000, False), (9_000_000, True)):
     taken = keep_freed_memory(whole_pictures=whole)
-    for _ in range(6):
+    for _ in range(3):
         tile(size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
+    for _ in range(2):
         tile(size)
     print(taken, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from importlib.util import find_spec
 
 import pytest
@@ -171,11 +169,13 @@ def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
 
 
 @pytest.mark.posix
-def test_a_full_disk_ends_the_command_in_a_line(tmp_path):
-    limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (10**5, 10**5))"
-    code = f"{limit}; from srcli.cli.main import main; main()"
-    words = f"export {tmp_path / 'a.pt'} -m rrlfn -s 2".split()
-    command = [sys.executable, "-c", code, *words]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "larger than a file may be" in result.stderr
-    assert result.returncode == 2
+def test_a_full_disk_ends_the_command_in_a_line(srx, tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, before[1]))
+    try:
+        result = srx("export", tmp_path / "a.pt", "-m rrlfn -s 2", code=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "larger than a file may be" in result.err

@@ -97,24 +97,21 @@ def test_floats_under_alpha_stay_finite(enlarge, colours):
     assert np.array_equal(out.read(4), repeated(alpha))
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
+def test_names_of_bands_say_what_is_red(enlarge, colours, infrared):
+    with enlarge(colours, "-m g-idrn")[1] as alone:
+        expected = alone.read()
+    pixels = np.dstack([colours[:, :, ::-1], infrared])
+    for names in (
         ("blue", "green", "red", "nir"),
         ("B02", "B03", "B04", "B08"),
         ("Blue (B2)", "Green (B3)", "Red (B4)", "Red edge (B5)"),
-    ],
-)
-def test_names_of_bands_say_what_is_red(enlarge, colours, infrared, names):
-    pixels = np.dstack([colours[:, :, ::-1], infrared])
-    options = ("-m", "g-idrn")
-    printed, out = enlarge(
-        pixels, *options, then=named(names), photometric="MINISBLACK"
-    )
-    assert "are taken for red" not in printed
-    assert out.descriptions == names
-    with enlarge(colours, *options)[1] as alone:
-        assert np.array_equal(out.read([3, 2, 1]), alone.read())
+    ):
+        printed, out = enlarge(
+            pixels, "-m g-idrn", then=named(names), photometric="MINISBLACK"
+        )
+        assert "are taken for red" not in printed
+        assert out.descriptions == names
+        assert np.array_equal(out.read([3, 2, 1]), expected)
 
 
 def test_many_bands_are_grouped_by_their_names(enlarge, colours, infrared):

@@ -53,12 +53,12 @@ def test_a_picture_comes_out_as_the_network_makes_it(
     srx, weights, tmp_path, astronaut, suffix
 ):
     file = tmp_path / f"net{suffix}"
-    Image.fromarray(astronaut).save("a.png")
+    Image.fromarray(astronaut[:48, :64]).save("a.png")
     srx(f"export {file} -m {weights}", code=0)
     srx(f"upscale a.png network.png -m {weights} --precision fp32", code=0)
     srx(f"upscale a.png file.png -m {file} --precision fp32", code=0)
     expected = read_pixels("network.png").astype(int)
-    assert expected.shape == (256, 320, 3)
+    assert expected.shape == (96, 128, 3)
     np.testing.assert_allclose(read_pixels("file.png"), expected, atol=1, rtol=0)
     tiny = np.ascontiguousarray(astronaut[:3, :2])  # for which rrlfn itself pads more
     expected = upscale(tiny, weights, 2, precision="fp32").astype(int)
@@ -88,13 +88,17 @@ def export(srx, tmp_path):
 
 
 @each_suffix
-def test_files_are_scored_and_timed_beside_models(srx, export, tmp_path, suffix):
+def test_files_are_scored_and_timed_beside_models(
+    srx, export, tmp_path, astronaut, suffix
+):
     file = export(f"net{suffix}")
     models = ("-m", file, "-m", "bicubic", "--json", tmp_path / "out.json")
+    Path("in").mkdir()
+    Image.fromarray(astronaut).save("in/a.png")
     out = {}
-    for command in [("eval",), ("bench", "--size", "32x32", "--rounds", 1)]:
-        srx(*command, *models, code=0)
-        out[command[0]] = json.loads(Path("out.json").read_text())
+    for command in ["eval --data in", "bench --size 32x32 --rounds 1"]:
+        srx(command, *models, code=0)
+        out[command.split()[0]] = json.loads(Path("out.json").read_text())
     assert [cost["parameters"] for cost in out["bench"]["costs"]] == [None, 0]
     assert {cost["scale"] for cost in out["eval"]["costs"]} == {2}
     card = srx(f"models -v {file}", code=0).out

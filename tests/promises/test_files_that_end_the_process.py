@@ -26,6 +26,10 @@ FAULTY = textwrap.dedent(
     import srcli.imaging.writing as writing
     import srcli.inference.stream as stream
 
+    if "--dry-run" not in sys.argv:  # once for all workers
+        import torch
+        import srcli.inference.building
+
     def obey(name):
         if "crash" in name:
             signal.raise_signal(signal.SIGSEGV)  # in this thread, before all else

@@ -14,12 +14,12 @@ from tests.fixtures.pictures import read_pixels
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
-def screentone(height=70, width=90) -> np.ndarray:
+def screentone(height=40, width=48) -> np.ndarray:
     """Black dots on white, of which networks make colours."""
     y, x = np.mgrid[0:height, 0:width]
     tone = np.where((x // 2 + y // 2) % 2, 255, 0).astype(np.uint8)
-    tone[:14] = 255
-    tone[50:] = 0
+    tone[:8] = 255
+    tone[28:] = 0
     return tone
 
 
@@ -31,7 +31,7 @@ def test_gray_stored_as_rgb_becomes_what_gray_becomes(srx, model):
     srx(f"upscale l.png rgb.png out/ -m {model}", code=0)
     gray = read_pixels("out/l.png")
     colours = read_pixels("out/rgb.png")
-    assert colours.shape == (280, 360, 3)
+    assert colours.shape == (160, 192, 3)
     np.testing.assert_array_equal(colours, np.dstack([gray] * 3))
 
 
@@ -44,7 +44,7 @@ def test_gray_of_any_storage_has_no_colours_afterwards(tmp_path, srx, name):
         image = image.quantize(2)
     elif name == "alpha.png":
         image.putalpha(
-            Image.fromarray(np.arange(6300).reshape(70, 90).astype(np.uint8))
+            Image.fromarray(np.arange(1920).reshape(40, 48).astype(np.uint8))
         )
     image.save(tmp_path / name, lossless=True)
     srx("upscale", tmp_path / name, "out.png", "-s 2", code=0)
@@ -57,7 +57,7 @@ def test_gray_of_any_storage_has_no_colours_afterwards(tmp_path, srx, name):
 @pytest.mark.parametrize("scale", [2, 6])
 def test_arrays_of_equal_channels_stay_equal(dtype, scale):
     white = 1 if dtype == np.float32 else np.iinfo(dtype).max
-    gray = (screentone(40, 40) / 255 * white).astype(dtype)
+    gray = (screentone(32, 20) / 255 * white).astype(dtype)
     enlarged = srcli.upscale(np.dstack([gray] * 3), scale=scale)
     assert enlarged.flags.writeable
     np.testing.assert_array_equal(
@@ -92,9 +92,9 @@ def test_a_gray_orthophoto_stays_gray(srx, dtype):
 
 def test_one_pixel_of_colour_makes_an_orthophoto_colourful(srx):
     bands = np.stack([screentone()] * 3)
-    bands[0, 60, 60] = 200
+    bands[0, 34, 30] = 200
     orthophoto("a.tif", bands)
     srx("upscale a.tif out.tif -s 2", code=0)
     with rasterio.open("out.tif") as dataset:
         red, green, _ = dataset.read().astype(int)
-    assert (red - green)[118:124, 118:124].max() > 50
+    assert (red - green)[66:72, 58:64].max() > 50

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,11 +15,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from srcli import upscale
+from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import load_model
-from srcli.recipes.plugins import NAMED_CODE
+from srcli.recipes.plugins import NAMED_CODE, installed_plugins
 from tests.fixtures.pictures import size_of
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
@@ -548,7 +546,18 @@ class Net(nn.Module):
     assert np.abs(enlarged.astype(int) - expected)[8:-8, 8:-8].max() <= 1
 
 
-def test_installed_packages_add_networks_losses_and_recipes(work):
+@pytest.fixture
+def find_packages(monkeypatch):
+    """Look for installed packages again, which otherwise is done once in a process."""
+    installed_plugins.cache_clear()
+    yield lambda: [
+        monkeypatch.setitem(models.MODELS, name, entry)
+        for name, entry in models._read_table().items()
+    ]
+    installed_plugins.cache_clear()
+
+
+def test_installed_packages_add_networks_losses_and_recipes(srx, work, find_packages):
     info = work / "site" / "tiny-1.2.dist-info"
     info.mkdir(parents=True)
     recipe = "\nRECIPE = {'model': 'tiny-net', 'validate_every': 7}\n"
@@ -568,15 +577,10 @@ def test_installed_packages_add_networks_losses_and_recipes(work):
         f"{train} --set stages.0.batch=2 --set stages.0.losses=l1,huber",
         "upscale photo.png larger.png -m run/last.safetensors",
     ]
-    # in a process of their own, as what is installed is looked up once
-    code = f"from srcli.cli.main import run\nfor c in {commands}: assert run(c.split()) == 0, c"
-    path = os.pathsep.join([str(work / "site"), *sys.path])
-    environment = {**os.environ, "PYTHONPATH": path}
-    result = subprocess.run(
-        [sys.executable, "-c", code], env=environment, text=True, capture_output=True
-    )
-    assert result.returncode == 0, result.stderr
-    assert "Networks of installed packages: tiny-net (tiny:Net)" in result.stdout
-    assert "network of an installed package" in result.stdout
-    assert '"validate_every": 7' in result.stdout
+    sys.path.insert(0, str(work / "site"))
+    find_packages()
+    printed = "".join(srx(command, code=0).out for command in commands)
+    assert "Networks of installed packages: tiny-net (tiny:Net)" in printed
+    assert "network of an installed package" in printed
+    assert '"validate_every": 7' in printed
     assert size_of("larger.png") == (128, 96)

@@ -89,11 +89,7 @@ def test_the_figure_has_a_row_for_each_picture(srx, tmp_path, astronaut):
         "-q",
     )
     srx(
-        "eval",
-        "-m",
-        "bicubic",
-        "-m",
-        "rrlfn",
+        "eval -m bicubic -m rrlfn",
         *words,
         "--figure",
         tmp_path / "figure.png",
