@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import re
 import sys
@@ -15,8 +14,6 @@ import torch
 from hypothesis import HealthCheck, settings
 
 from srcli.cli.main import run
-from srcli.models import recognition
-from srcli.models.weights import weights_path
 from tests.fixtures.commands import words_of
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
@@ -25,9 +22,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
 
 NUMERIC_FOLDERS = {"inference", "layers", "losses", "metrics", "models", "training"}
 """Folders of tests whose figures depend on the processor; marked ``numbers``."""
-
-SHIPPED = weights_path("g-idrn", 2).parent
-"""Folder of the weights that come with the package."""
 
 settings.register_profile(
     "suite",
@@ -62,25 +56,6 @@ def _wait_for_no_disk():
     """Leave it to the system when files reach the disk: no test cuts the power."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: None)
-        yield
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _read_shipped_weights_once():
-    """Give copies of networks of shipped weights: to build one takes longer than to use it."""
-    load_network = recognition.load_network
-    networks = {}
-
-    def load_copy(path, scale=None, **options):
-        if not path.is_relative_to(SHIPPED):
-            return load_network(path, scale, **options)
-        key = (path, scale, repr(options))
-        if key not in networks:
-            networks[key] = load_network(path, scale, **options)
-        return copy.deepcopy(networks[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recognition, "load_network", load_copy)
         yield
 
 
