@@ -23,7 +23,7 @@ from tempfile import gettempdir
 from typing import IO, Any
 
 from srcli.errors import DataError, PictureError
-from srcli.holding import announce
+from srcli.supervision import announce
 
 if sys.platform == "win32":
     import msvcrt

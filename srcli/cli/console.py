@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from srcli import holding
+from srcli import supervision
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Stop, Task
@@ -143,9 +143,9 @@ class Console(Progress):
             if level in ("warning", "error"):
                 text = f"{level}: {text}"
             # the worker before, which a file ended, may have said the same
-            if text not in holding.history().lines:
+            if text not in supervision.history().lines:
                 echo(text, out=self._out)
-            holding.announce("print", text)
+            supervision.announce("print", text)
 
     def _clean_record(self, record: logging.LogRecord) -> bool:
         record.msg = visible(self._shorten(record.getMessage()))

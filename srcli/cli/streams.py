@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from srcli.cli.console import echo
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import explain_os_error
-from srcli.holding import announce
+from srcli.supervision import announce
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions

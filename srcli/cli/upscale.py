@@ -39,7 +39,7 @@ from srcli.cli.values import (
     parse_rgb,
 )
 from srcli.errors import ExitCode, UsageError
-from srcli.holding import limit_reading
+from srcli.supervision import limit_reading
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

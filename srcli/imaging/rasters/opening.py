@@ -22,7 +22,6 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.holding import reading
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.photograph import Picture
@@ -38,6 +37,7 @@ from srcli.imaging.rasters.dataset_names import (
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.utf8_names import alias_of_file, real_name
+from srcli.supervision import reading
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
-from srcli.holding import history
 from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
@@ -60,6 +59,7 @@ from srcli.pipelines.upscale.search import (
     forget_real_folders,
     real_path,
 )
+from srcli.supervision import history
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:

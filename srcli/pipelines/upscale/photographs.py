@@ -21,7 +21,6 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import attributes_for
-from srcli.holding import begin
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
@@ -57,6 +56,7 @@ from srcli.pipelines.upscale.pages import (
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.quantities import format_bytes
+from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:

@@ -21,11 +21,11 @@ from srcli.errors import (
     one_file,
 )
 from srcli.files import explain_os_error, free_disk
-from srcli.holding import announce, history
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
+from srcli.supervision import announce, history
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]
 
@@ -125,7 +125,7 @@ class Reporter(Task):
 
     Each report is given to ``on_file``; those without a model get ``model``. Pictures
     whose tiles are not known yet count as many as the others have on average. What
-    former workers of the run have reported (see ``srcli.holding``) is taken over.
+    former workers of the run have reported (see ``srcli.supervision``) is taken over.
     """
 
     progress: Progress

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.holding import begin
 from srcli.imaging.rasters.parts import keep_parts
 from srcli.imaging.video_writing import (
     SEGMENT_FRAMES,
@@ -33,6 +32,7 @@ from srcli.pipelines.upscale.photographs import (
     choose_metadata,
     writing_options,
 )
+from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:

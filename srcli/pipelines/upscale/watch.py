@@ -15,12 +15,12 @@ from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from srcli.errors import ExitCode, UsageError
-from srcli.holding import history
 from srcli.inference.building import EnginePool
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_due
 from srcli.ports.progress import Progress
+from srcli.supervision import history
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
