@@ -26,7 +26,7 @@ from srcli.files import (
 from srcli.imaging import pillow, png, tiff_writing, vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import DAMAGE
-from srcli.imaging.formats import FORMATS, VIDEO, Format
+from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
@@ -338,9 +338,7 @@ def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
 
 
 def keeps_animation(picture: Picture, fmt: str) -> bool:
-    """Return True if a picture is an animation or video, and a format can hold all its frames."""
-    if picture.format == VIDEO:
-        return True
+    """Return True if a picture is an animation, and a format can hold all its frames."""
     source = FORMATS.get(picture.format)
     if source is None or picture.frames < 2:
         return False

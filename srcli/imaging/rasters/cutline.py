@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
 from srcli.imaging.rasters.opening import gdal_errors
+from srcli.imaging.rasters.transforms import enlarge_transform
 from srcli.ports.image import Window
 
 SLACK = 1e-4
@@ -92,13 +93,8 @@ class Cutline:
         """
         from rasterio.features import geometry_mask
 
-        a, b, c, d, e, f = self.transform[:6]
-        x = a * window.left + b * window.top + c
-        y = d * window.left + e * window.top + f
         shape = (window.height * scale, window.width * scale)
-        transform = type(self.transform)(
-            a / scale, b / scale, x, d / scale, e / scale, y
-        )
+        transform = enlarge_transform(self.transform, window.left, window.top, scale)
         outside: NDArray[np.bool_] = geometry_mask(
             self.geometries, shape, transform, all_touched=touched
         )

@@ -134,12 +134,12 @@ def _copy_interruptibly(*names: Any) -> None:
         raise failure
 
 
-def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
+def _open(path: Path, mode: str) -> Any:  # noqa: ANN401 - of rasterio
     """Open a raster, quietly: rasterio warns of those without a transform."""
     import rasterio
 
     with quiet_pillow():
-        return rasterio.open(path, mode, **profile)
+        return rasterio.open(path, mode)
 
 
 def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:

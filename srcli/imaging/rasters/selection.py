@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.cutline import SLACK, Cutline
+from srcli.imaging.rasters.cutline import SLACK
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
     BandInfo,
     RasterInfo,
-    coordinates,
 )
+from srcli.imaging.rasters.transforms import coordinates
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -320,9 +320,8 @@ def choose_window(
     *,
     srcwin: Sequence[int] | None = None,
     bounds: Sequence[float] | None = None,
-    cutline: Cutline | None = None,
 ) -> tuple[Window, tuple[str, ...]]:
-    """Turn --srcwin, --bounds or --cutline into a window of a file and notes; None is all of it.
+    """Turn --srcwin, --bounds or the file's cutline into a window and notes; None is all of it.
 
     ``srcwin`` is (column, row, width, height) in pixels from the upper left corner,
     ``bounds`` (left, bottom, right, top) in the file's coordinate system: all pixels
@@ -335,9 +334,9 @@ def choose_window(
     if bounds is not None:
         option = "--bounds"
         requested = _enclosing(info, bounds, notes)
-    elif cutline is not None:
+    elif info.cutline is not None:
         option = "--cutline"
-        requested = cutline.window()
+        requested = info.cutline.window()
     elif srcwin is not None:
         column, row, width, height = srcwin
         if min(width, height) < 1:

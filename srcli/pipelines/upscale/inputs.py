@@ -39,7 +39,6 @@ from srcli.imaging.rasters.dataset_names import (
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.parts import has_unfinished_parts
-from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.rasters.stac import find_assets
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.videos import is_video
@@ -50,6 +49,7 @@ from srcli.pipelines.upscale.choosing import (
 )
 from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.photographs import output_size
+from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
@@ -529,22 +529,6 @@ def _judge_by_size(
         return "finished", ""
     sizes = f"has {output.width}x{output.height} pixels and not {width}x{height}"
     return "kept", f"{sizes}, and {unknown}"
-
-
-def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
-    """Return the (height, width) of the output of a raster."""
-    raster_options = options.raster
-    info = read_info(item.source)
-    cutline = None
-    if raster_options.cutline is not None:
-        cutline = raster_options.cutline.on(info.path, info.georeference)
-    window, _ = choose_window(
-        info,
-        srcwin=raster_options.srcwin,
-        bounds=raster_options.bounds,
-        cutline=cutline,
-    )
-    return window.height * options.scale, window.width * options.scale
 
 
 def _shares_output_name(item: Item, options: UpscaleOptions) -> bool:

@@ -115,16 +115,16 @@ class PhotographUpscaler:
         options = self.options
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
-    def upscale(self, items: Sequence[Item]) -> list[Item]:
+    def upscale(self, items: Sequence[Item]) -> list[tuple[Item, Picture | None]]:
         """Upscale photographs, then what has frames or pages that outputs hold.
 
-        Returned are the others: rasters and videos.
+        Returned are the others: videos with their headers, and rasters without.
 
         They are opened one by one; one that fails leaves the others alone.
         """
         animations: list[OpenedPhotograph] = []
-        rasters: list[Item] = []
-        stills = self._open_stills(items, animations, rasters)
+        remaining: list[tuple[Item, Picture | None]] = []
+        stills = self._open_stills(items, animations, remaining)
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
         for item, picture in animations:
@@ -133,13 +133,13 @@ class PhotographUpscaler:
                     self._upscale_pages(item, picture)
                 else:
                     self._upscale_animation(item, picture)
-        return rasters
+        return remaining
 
     def _open_stills(
         self,
         items: Sequence[Item],
         animations: list[OpenedPhotograph],
-        rasters: list[Item],
+        remaining: list[tuple[Item, Picture | None]],
     ) -> Iterator[OpenedPhotograph]:
         """Open inputs and yield still photographs; append others to one of the two lists."""
         ignored = self.options.raster.given_options
@@ -147,7 +147,7 @@ class PhotographUpscaler:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
                 if picture is None:
-                    rasters.append(item)
+                    remaining.append((item, None))
                     continue
                 is_video = picture.format == VIDEO
                 if ignored and not is_video:
@@ -160,7 +160,7 @@ class PhotographUpscaler:
                     continue
                 is_document = keeps_pages(item, picture, self.options)
                 if is_video:
-                    rasters.append(item)
+                    remaining.append((item, picture))
                 elif is_document or keeps_animation(picture, item.format):
                     animations.append((item, picture))
                 else:
@@ -465,7 +465,7 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the pictures of an animation wait on the disk for the last one
-    if keeps_animation(picture, item.format) and picture.format != VIDEO:
+    if keeps_animation(picture, item.format):
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")

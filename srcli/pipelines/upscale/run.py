@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
+from srcli.imaging.formats import VIDEO
 from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.videos import is_video
 from srcli.imaging.writing import keeps_animation, lost_metadata
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
@@ -140,12 +140,12 @@ def _upscale(
         return
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
-    rasters = []
+    remaining = []
     for group in _isolate_suspects(items):
-        rasters += photographs.upscale(group)
-    for item in rasters:
-        if is_video(item.source):
-            upscale_video(item, photographs)
+        remaining += photographs.upscale(group)
+    for item, video in remaining:
+        if video is not None:
+            upscale_video(item, video, photographs)
             continue
         upscale_raster(item, options, reporter, partial(run_steps_here, pool, reporter))
 
@@ -202,7 +202,7 @@ def _estimate_photograph(
     if keeps_pages(item, picture, options):
         pages = open_pages(picture)
         warnings = picture.warnings
-    if keeps_animation(picture, item.format):
+    if picture.format == VIDEO or keeps_animation(picture, item.format):
         frames = picture.frames
         warnings = picture.warnings
     lost = lost_metadata(item.format, picture.metadata)

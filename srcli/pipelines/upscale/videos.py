@@ -22,10 +22,7 @@ from srcli.imaging.video_writing import (
 )
 from srcli.imaging.videos import count_frames, open_video
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.choosing import (
-    choose_video_model,
-    open_photograph,
-)
+from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     check_output,
@@ -44,15 +41,18 @@ _AHEAD = 2
 """Frames that may wait for the encoder."""
 
 
-def upscale_video(item: Item, photographs: PhotographUpscaler) -> None:
-    """Upscale a video with the engines of photographs, and report it, a failure too."""
+def upscale_video(
+    item: Item, picture: Picture, photographs: PhotographUpscaler
+) -> None:
+    """Upscale a video with the engines of photographs, and report it, a failure too.
+
+    ``picture`` is its header.
+    """
     options = photographs.options
     reporter = photographs.reporter
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
-        picture = open_photograph(item, options)
-        assert picture is not None  # videos are no rasters
         size, warnings = check_output(item, picture, options)
         picture = replace(picture, frames=count_frames(item.source))
         model, condition = choose_video_model(item.source, options)
