@@ -51,7 +51,7 @@ for _name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         ENDING_SIGNALS.append(_number)
 
 
-def _rich_console(*, to_stderr: bool = False) -> rich.console.Console:
+def _rich_console(*, to_stderr: bool) -> rich.console.Console:
     """Return a rich console that takes brackets and colons in names literally."""
     from rich.console import Console as RichConsole
 

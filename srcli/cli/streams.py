@@ -40,8 +40,7 @@ def open_streams(
 
     if STREAM not in (*inputs, output):
         remote = find_remote(output, options)
-        with _shortening(remote.shown if remote else str) as shorten:
-            yield inputs, output, shorten
+        yield inputs, output, remote.shown if remote else str
         return
 
     _check_streams(inputs, output, options)
@@ -61,8 +60,7 @@ def open_streams(
         def shorten(text: str) -> str:
             return text.replace(str(folder) + os.sep, "")
 
-        with _shortening(shorten):
-            yield [source], target, shorten
+        yield [source], target, shorten
         if output == STREAM and target.exists():
             if {*folder.iterdir()} - {source, target}:
                 echo(
@@ -74,10 +72,10 @@ def open_streams(
 
 
 @contextmanager
-def _shortening(shorten: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
-    """Give files the names that the user knows, in an error that ends the block as well."""
+def shortening(shorten: Callable[[str], str]) -> Iterator[None]:
+    """Give files the names that the user knows in an error that ends the block, too."""
     try:
-        yield shorten
+        yield
     except SrxError as error:
         error.args = (shorten(str(error)),)
         raise

@@ -151,7 +151,7 @@ def write_photograph(
 
 @contextmanager
 def writing_pages(
-    path: Path, *, pages_bytes: int, attributes: FileAttributes = NEW_FILE
+    path: Path, *, pages_bytes: int, attributes: FileAttributes
 ) -> Iterator[Callable[[Photograph], None]]:
     """Yield what appends a photograph as a page to a new TIFF, which is complete after the block.
 

@@ -131,8 +131,8 @@ def outline_network(
     name: str,
     *,
     scale: int,
-    options: Mapping[str, Any] | None = None,
-    most: int | None = None,
+    options: Mapping[str, Any],
+    most: int | None,
 ) -> Network:
     """Build a network as ``build_network`` does, but without memory for its tensors.
 

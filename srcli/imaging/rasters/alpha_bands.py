@@ -46,7 +46,7 @@ def check_alpha_bands(
     info: RasterInfo,
     window: Window,
     mode: AlphaMode,
-    numbers: Sequence[int] | None = None,
+    numbers: Sequence[int] | None,
 ) -> AlphaFindings:
     """Look at bands called alpha; those of many values, most of them no maximum, are data.
 

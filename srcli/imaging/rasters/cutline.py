@@ -137,14 +137,12 @@ def _polygons_of(
         for rings in polygons:
             if rings and rings[0]:
                 for ring in rings:
-                    _check_ring(ring)
+                    points = np.array([point[:2] for point in ring], np.float64)
+                    if len(points) < 4 or not np.isfinite(points).all():
+                        raise ValueError(
+                            "a ring has at least four points, of finite numbers"
+                        )
                 yield {"type": "Polygon", "coordinates": rings}
-
-
-def _check_ring(ring: Sequence[Sequence[float]]) -> None:
-    points = np.array([point[:2] for point in ring], np.float64)
-    if len(points) < 4 or not np.isfinite(points).all():
-        raise ValueError("a ring has at least four points, of finite numbers")
 
 
 def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:

@@ -340,7 +340,7 @@ def _innermost_text(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
+def open_by_gdal(path: Path, *, confined: bool) -> Picture | None:
     """Open a file as a raster; None if GDAL does not, and nothing but GDAL says that it is one."""
     try:
         with open_raster(path, confined=confined) as dataset:

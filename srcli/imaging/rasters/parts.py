@@ -21,13 +21,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import (
-    checksum,
-    explain_os_error,
-    hidden_name,
-    lock_file,
-    write_whole,
-)
+from srcli.files import checksum, explain_os_error, hidden_name, lock_file, write_whole
 from srcli.imaging.rasters.opening import gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
 
@@ -152,7 +146,7 @@ def open_parts(
 
 @contextmanager
 def keep_parts(
-    parts: StoredParts, fingerprint: Mapping[str, object], *, resume: bool = True
+    parts: StoredParts, fingerprint: Mapping[str, object], *, resume: bool
 ) -> Iterator[tuple[str, ...]]:
     """Hold the parts of an output, those of an interrupted run included, for one process.
 

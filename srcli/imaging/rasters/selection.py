@@ -13,12 +13,7 @@ from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.cutline import SLACK
-from srcli.imaging.rasters.info import (
-    COLOURS,
-    LEGEND,
-    BandInfo,
-    RasterInfo,
-)
+from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import coordinates
 from srcli.ports.image import Window
 

@@ -49,7 +49,7 @@ _CLIFF = 4
 
 
 def find_undeclared_nodata(
-    info: RasterInfo, window: Window, numbers: Sequence[int] | None = None
+    info: RasterInfo, window: Window, numbers: Sequence[int] | None
 ) -> tuple[RasterInfo, tuple[str, ...]]:
     """Take undeclared fills as no data; return the info that says so, and notes for the user.
 

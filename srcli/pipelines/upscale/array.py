@@ -24,10 +24,7 @@ from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
-from srcli.pipelines.upscale.choosing import (
-    choose_model,
-    open_photograph,
-)
+from srcli.pipelines.upscale.choosing import choose_model, open_photograph
 from srcli.pipelines.upscale.fractions import FractionTask, ShowProgress
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
@@ -35,12 +32,7 @@ from srcli.pipelines.upscale.open_rasters import (
     upscale_dataset,
     with_window,
 )
-from srcli.pipelines.upscale.options import (
-    AUTO,
-    BEST,
-    UpscaleOptions,
-    file_of_model,
-)
+from srcli.pipelines.upscale.options import AUTO, BEST, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap

@@ -83,7 +83,7 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
 
 
 def choose_model(
-    photograph: Photograph, options: UpscaleOptions, file_format: str = ""
+    photograph: Photograph, options: UpscaleOptions, file_format: str
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also what it has gone through, in one word.
 

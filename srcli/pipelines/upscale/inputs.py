@@ -43,10 +43,7 @@ from srcli.imaging.rasters.stac import find_assets
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.videos import is_video
 from srcli.models import MODELS
-from srcli.pipelines.upscale.choosing import (
-    look_for_model,
-    open_photograph,
-)
+from srcli.pipelines.upscale.choosing import look_for_model, open_photograph
 from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.photographs import output_size
 from srcli.pipelines.upscale.plans import raster_size
@@ -395,7 +392,7 @@ def _judge_output(
     item: Item,
     options: UpscaleOptions,
     provenance: Provenance,
-    remote: RemoteFolder | None = None,
+    remote: RemoteFolder | None,
 ) -> tuple[str, str]:
     """Judge by its record if an output is to be made, is finished, or is not srx's to replace.
 

@@ -42,10 +42,7 @@ from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due_and_finished
-from srcli.pipelines.upscale.photographs import (
-    choose_metadata,
-    writing_options,
-)
+from srcli.pipelines.upscale.photographs import choose_metadata, writing_options
 from srcli.pipelines.upscale.plans import without_tags
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files

@@ -115,11 +115,13 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
             f"DataArray {dict(data.sizes)}: give the dimensions (y, x) or (band, y, x), "
             "such as by data.transpose('band', 'y', 'x') and data.isel(time=0)"
         )
-    if data.ndim == 3 and len(data) > 1 and _is_time(data[data.dims[0]]):
-        raise UsageError(
-            f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
-            f"other, such as by data.isel({data.dims[0]}=0)"
-        )
+    if data.ndim == 3 and len(data) > 1:
+        name = data.dims[0]
+        if str(name).lower() == "time" or data[name].dtype.kind in "mM":
+            raise UsageError(
+                f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
+                f"other, such as by data.isel({name}=0)"
+            )
     if (
         data.dtype.kind not in "uif"
         or data.dtype.itemsize < data.dtype.kind.count("f") * 4
@@ -128,12 +130,6 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
             f"DataArray of {data.dtype}: give integers, float32 or float64, "
             "such as by data.astype('float32')"
         )
-
-
-def _is_time(coordinate: Any) -> bool:  # noqa: ANN401
-    """Tell if a coordinate holds times, by its values or, without any, by its name."""
-    is_named = str(coordinate.name).lower() == "time"
-    return is_named or coordinate.dtype.kind in "mM"
 
 
 def _transform_of(data: Any) -> Affine:  # noqa: ANN401

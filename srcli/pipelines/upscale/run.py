@@ -26,10 +26,7 @@ from srcli.pipelines.upscale.choosing import open_photograph
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
-from srcli.pipelines.upscale.photographs import (
-    PhotographUpscaler,
-    check_output,
-)
+from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.remote import find_remote
@@ -88,7 +85,7 @@ def upscale_due(
     output: Path,
     options: UpscaleOptions,
     reporter: Reporter,
-    executor: ProcessExecutor | None = None,
+    executor: ProcessExecutor | None,
     *,
     dry_run: bool = False,
     make_pool: Callable[..., EnginePool] = EnginePool,
