@@ -20,7 +20,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.formats import FORMATS
-from srcli.imaging.rasters.parts import StoredParts
+from srcli.imaging.stored_parts import StoredParts
 from srcli.imaging.videos import (
     EXACT,
     FULL_RANGE,

@@ -24,7 +24,8 @@ from srcli.files import NEW_FILE, FileAttributes, move_into_place, remove_stale
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
 from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.stored_parts import writing_errors
 from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_name
 
 if TYPE_CHECKING:

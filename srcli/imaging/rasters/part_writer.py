@@ -8,9 +8,10 @@ import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
-from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
+from srcli.imaging.stored_parts import writing_errors
 from srcli.ports.image import Window
 
 _REACH = 3

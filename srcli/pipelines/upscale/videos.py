@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.imaging.rasters.parts import keep_parts
+from srcli.imaging.stored_parts import keep_parts
 from srcli.imaging.video_writing import (
     SEGMENT_FRAMES,
     Encoding,
