@@ -1,4 +1,4 @@
-"""Parts of an unfinished raster: small GeoTIFFs, bands of rows of the full width, merged at the end."""
+"""Parts of an unfinished raster: small GeoTIFFs, bands of rows of full width, merged at the end."""
 
 from __future__ import annotations
 
