@@ -14,19 +14,18 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from PIL.ExifTags import Base
+
 from srcli.imaging import vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.exif import Entry
 from srcli.imaging.photograph import Metadata
+from srcli.imaging.size_checks import BLOCKS
 from srcli.imaging.tiff import (
-    BLOCKS,
     DESCRIPTIVE,
-    ICC,
     INCH,
-    IPTC,
     RESOLUTION,
-    XMP,
     Page,
     read_page,
 )
@@ -108,11 +107,11 @@ def _write_directory(
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
         tags[RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", INCH))
     if metadata.xmp:
-        tags[XMP] = Entry(1, metadata.xmp)
+        tags[Base.XMLPacket] = Entry(1, metadata.xmp)
     if metadata.icc:
-        tags[ICC] = Entry(7, metadata.icc)
+        tags[Base.InterColorProfile] = Entry(7, metadata.icc)
     if metadata.iptc:
-        tags[IPTC] = Entry(1, metadata.iptc)
+        tags[Base.IPTCNAA] = Entry(1, metadata.iptc)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
     packed, directory = exif.pack(tags, linked_ifds, start, page.layout)

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.files import (
@@ -210,13 +211,13 @@ def _metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
         return metadata
     block = metadata.exif
-    software = {}
+    software: dict[int, str] = {}
     if metadata.software is not None:
         text = metadata.software
         earlier = exif.software(block)
         if earlier not in text:
             text = f"{earlier}; {text}"
-        software[exif.SOFTWARE] = text
+        software[Base.Software] = text
     described = texts_outside_png(metadata.texts, fmt).by_tag
     # texts must not make EXIF too long for jpg
     for texts in (described | software, software):
@@ -268,7 +269,7 @@ def _encode(
         if metadata.exif:
             # else Pillow packs it anew, which moves or breaks makers' notes
             options["exif"] = exif.ExifBlock(metadata.exif).edited(
-                {exif.ORIENTATION: None}
+                {Base.Orientation: None}
             )
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
