@@ -284,7 +284,7 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
             drawn.add_column(heading, no_wrap=True)
         else:
             drawn.add_column(heading, overflow="fold")
-    notes: list[str] = []
+    notes = []
     sources: dict[str, None] = {}
     for row in table.rows:
         cells = [row.group] if table.group_heading else []

@@ -187,7 +187,7 @@ def command(
     )
     models = with_settings(models, network_settings)
     names = [*models, *_sr_folders_as_models(sr_folders, datasets)] or ["g-idrn"]
-    comparisons: list[Comparison] = []
+    comparisons = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
     if save_images:
         on_picture.append(partial(report.save_pictures, save_images))

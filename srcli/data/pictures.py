@@ -104,7 +104,7 @@ def photograph_of(name: str) -> str:
 
 def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
     """List the pictures of folders, zip shards and single files, sorted within each."""
-    refs: list[PictureRef] = []
+    refs = []
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
@@ -159,7 +159,7 @@ def refuse_lr_names(where: Path, names: Sequence[str]) -> None:
     By their stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
     """
     by_folded = {name.casefold(): name for name in names}
-    hr_of_lr: dict[str, str] = {}
+    hr_of_lr = {}
     for name in by_folded.values():
         ending = _ENDING.fullmatch(name)
         if ending is None:

@@ -358,7 +358,7 @@ def _skip_sub_blocks(stream: IO[bytes]) -> int:
 
 def check_webp(path: Path, size: tuple[int, int], stream: IO[bytes]) -> None:
     """Refuse a WebP animation whose canvas is much larger than its frames."""
-    frames: list[Frame] = []
+    frames = []
     stream.seek(12)
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[4:], "little")

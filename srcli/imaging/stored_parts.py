@@ -129,7 +129,7 @@ def _resume(
     """Keep the intact parts of an earlier run with the same fingerprint; remove all else."""
     plan_file = parts.folder / _PLAN
     plan = json.dumps(fingerprint, default=str)
-    earlier_plan: dict[str, Any] = {}
+    earlier_plan = {}
     if resume:
         with suppress(FileNotFoundError, ValueError, TypeError):  # missing or damaged
             earlier_plan = dict(json.loads(plan_file.read_bytes()))
@@ -141,7 +141,7 @@ def _resume(
     files = list(parts.found().values())
     work = f"earlier work on {parts.target.name} is"
     notes = []
-    intact: set[Path] = set()
+    intact = set()
     if not changed:
         for file in files:
             # nothing else would notice that the disk has lost a part; reading is faster

@@ -438,7 +438,7 @@ def _colour_space(
     tags: exif.Tags, bits: int, channels: int, notes: list[str]
 ) -> colour_spaces.ColourSpace | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
-    stated: dict[int, Sequence[float]] = {}
+    stated = {}
     for tag in (Base.TransferFunction, Base.WhitePoint, Base.PrimaryChromaticities):
         if tag in tags and tags[tag].tiff_type in _NUMERIC_TYPES:
             stated[tag] = tags[tag].numbers
@@ -461,7 +461,7 @@ def _further_pages(
     stream: IO[bytes], offset: int, layout: Layout, notes: list[str]
 ) -> list[int]:
     """Return NewSubfileType of the pages from an offset on, up to a damaged one, which is noted."""
-    seen: set[int] = set()
+    seen = set()
     kinds = []
     while offset and offset not in seen:
         seen.add(offset)
@@ -502,7 +502,7 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
     if damaged:
         notes.append(exif.DAMAGED)
-    linked_ifds: dict[int, exif.Tags] = {}
+    linked_ifds = {}
     for pointer, tags in ifds.items():
         linked_ifds[pointer] = {
             tag: entry for tag, entry in tags.items() if entry.tiff_type < 16

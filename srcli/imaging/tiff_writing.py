@@ -96,7 +96,7 @@ def _write_directory(
 ) -> int:
     """Write tags of pixels, and metadata, at the end of a file; return their offset."""
     tags = {tag: entry for tag, entry in tags.items() if tag not in RESOLUTION}
-    linked_ifds: dict[int, exif.Tags] = {}
+    linked_ifds = {}
     if metadata.exif is not None:
         block = exif.ExifBlock(metadata.exif)
         linked_ifds = block.linked_ifds

@@ -257,7 +257,7 @@ def _encode(
             subsample_mode="off",
         )
         return
-    options: dict[str, Any] = {}
+    options = {}
     for name in FORMATS[fmt].metadata:
         block = getattr(metadata, name)
         if block is not None:

@@ -164,7 +164,7 @@ class Blender:
 
     def _join_waiting(self) -> Tensor:
         """Blend the tiles that wait beside each other; return the columns that they complete."""
-        blocks: list[Tensor] = []
+        blocks = []
         for tile, span in self._waiting:
             if span.core > span.start:
                 rising = tile[:, :, span.start : span.core] * span.rise

@@ -76,7 +76,7 @@ def _read_valid(
     source: Source, grid: TileGrid, windows: list[Window], most: int
 ) -> list[NDArray[Any]]:
     """Read windows that hold a valid pixel: all of them, or so many spread evenly over them."""
-    pictures: list[NDArray[Any]] = []
+    pictures = []
     seen = 0
     stride = 1
     for window in windows:

@@ -50,7 +50,7 @@ class NetworkEntry:
 
 def _read_table() -> dict[str, NetworkEntry]:
     """Read the networks of ``models.toml``, and add those of installed packages."""
-    table: dict[str, NetworkEntry] = {}
+    table = {}
     shipped = tomllib.loads(shipped_text("models.toml", "srcli.models"))
     for name, fields in shipped.items():
         table[name] = convert(fields, NetworkEntry, name)

@@ -335,7 +335,7 @@ def edit_directory(
     head = layout.count.size
     size = layout.entry.size
     old_count = 0
-    rows: dict[int, bytes] = {}
+    rows = {}
     if start is not None:
         old_count = int(layout.count.unpack_from(tiff, start)[0])
         for index in range(old_count):

@@ -99,7 +99,7 @@ def _entry_changes(
     changes: dict[int, exif.Entry | None] = dict.fromkeys(_EXIF_SIZES)
     if pixel_map.changes_nothing:
         return changes
-    numbers: dict[int, list[float]] = {}
+    numbers = {}
     for tag in (*_AREAS, *_FOCAL_PLANE, *_RESOLUTION):
         if tag in tags and tags[tag].tiff_type not in (exif.TEXT, exif.UNDEFINED):
             numbers[tag] = tags[tag].numbers

@@ -46,10 +46,10 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     profiles, as ImageMagick and ExifTool write them. The notes get what is left out, in
     words for the user.
     """
-    texts: list[Chunk] = []
+    texts = []
     software = None
     room = _MOST_TEXT
-    left_out: set[str] = set()
+    left_out = set()
     profiles: dict[str, bytes] = {}
     for kind, content in chunks:
         if _ABOUT_THE_FILE.match(content):

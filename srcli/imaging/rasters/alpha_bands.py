@@ -56,7 +56,7 @@ def check_alpha_bands(
     """
     soft: tuple[float, float] | None = None
     bands = list(info.bands)
-    data: list[str] = []
+    data = []
     for number, band in enumerate(info.bands, 1):
         is_chosen = numbers is None or number in numbers
         if band.interpretation != "alpha" or not is_chosen:

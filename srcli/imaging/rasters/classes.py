@@ -111,7 +111,7 @@ def choose_layout_by_pixels(
         word = _class_word(info.path.stem)
     if layout.palette is None:  # one stands for colours
         for group in layout.groups:
-            looks: dict[int, _Appearance] = {}
+            looks = {}
             for index in layout.indices(group):
                 number = layout.bands[index]
                 if number in candidates:
@@ -169,7 +169,7 @@ def _sure_signs(
     info: RasterInfo, window: Window, bands: Sequence[int]
 ) -> dict[int, str]:
     """Return what the file says of bands of classes, by number; floats must be whole numbers."""
-    signs: dict[int, str] = {}
+    signs = {}
     for number in bands:
         sign = _class_sign(info, number)
         is_float = info.band(number).dtype.startswith("float")
@@ -210,7 +210,7 @@ def _class_sign(info: RasterInfo, number: int) -> str:
         return "(one bit a pixel)"
     if band.interpretation == "palette" and not is_picture:
         return "(a palette)"
-    tags: dict[str, str] = {}
+    tags = {}
     for items in band.tags.values():
         for key, text in items.items():
             tags[key.lower()] = text
@@ -277,7 +277,7 @@ def _sample_appearance(info: RasterInfo, window: Window, band: int) -> _Appearan
     """Look at windows of a band, until it proves to have many values; not at impossible blocks."""
     layout = choose_layout(info, bands=(band,), classes=(band,))
     values: Array = np.empty(0, layout.dtype)
-    decoded: list[DecodedWindow] = []
+    decoded = []
     with RasterSource(info, layout, window) as source:
         if source.has_huge_blocks:
             return _Appearance()
@@ -434,7 +434,7 @@ def jump_share(windows: Array, valid: Bools) -> float:
 
     A jump is twice the smallest step that there is between neighbours, or more.
     """
-    borders: list[Array] = []
+    borders = []
     smallest = math.inf
     for axis in (1, 2):
         pixels = windows.swapaxes(axis, 2).astype(np.float64)

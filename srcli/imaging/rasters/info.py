@@ -380,7 +380,7 @@ def _describe(dataset: DatasetReader) -> dict[int, dict[str, str]]:
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     """Return the tags of a band by namespace, of the file if it is 0."""
-    tags: dict[str, dict[str, str]] = {}
+    tags = {}
     for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
         items = dataset.tags(band, ns=namespace or None)
         lasting = {

@@ -102,7 +102,7 @@ def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:
 def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
     """Move a finished raster and all files beside it to their names, once they are on the disk."""
     sidecars = [file for file in sorted(result.parent.iterdir()) if file != result]
-    names: dict[Path, str] = {}
+    names = {}
     for file in (*sidecars, result):
         _sync(file)
         if file == result:
@@ -119,7 +119,7 @@ def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None
 
 def _copy_interruptibly(*names: Any) -> None:
     """Copy in a thread, because GDAL does not return for minutes and Ctrl-C should work."""
-    failures: list[BaseException] = []
+    failures = []
 
     def copy() -> None:
         try:

@@ -101,7 +101,7 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     global _online
     before = _online
     _online = allowed
-    saved: dict[str, str] = {}
+    saved = {}
     changed = () if allowed else (*_PROXIES, "no_proxy", "NO_PROXY")
     for name in changed:
         if name in os.environ:
@@ -367,7 +367,7 @@ def open_by_gdal(path: Path, *, confined: bool) -> Picture | None:
 def _common_reason(path: Path) -> str | None:
     """Return the reason, if it is a common one, for which GDAL cannot open a file."""
     head = b""
-    names: list[str] = []
+    names = []
     file = path.container if isinstance(path, DatasetName) else path
     with (
         suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile),

@@ -113,7 +113,7 @@ def choose_layout(
         raise PictureError(
             f"{info.path}: only an alpha band is left; choose more bands by --bidx"
         )
-    shown_as: dict[int, str] = {}
+    shown_as = {}
     if composite and not (rgb is None and bands is None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was
         # enlarged in
@@ -392,8 +392,8 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
 
 def _bounding_box(transform: Affine, edges: Sequence[float]) -> _Box:
     """Return the least and largest coordinates that a box given by its edges is mapped to."""
-    x_values: list[float] = []
-    y_values: list[float] = []
+    x_values = []
+    y_values = []
     for column in edges[::2]:
         for row in edges[1::2]:
             x, y = coordinates(transform, column, row)

@@ -103,7 +103,7 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
         return
     if dataset.driver == "PCIDSK":
         _check_pcidsk(path, dataset)
-    sizes: list[int] = []
+    sizes = []
     for name in dataset.files:
         size = _file_size(name)
         if size is None:

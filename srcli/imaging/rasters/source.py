@@ -209,7 +209,7 @@ def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ..
 
     Where a mask marks empty pixels, the declared value is one among its pixels.
     """
-    values: list[tuple[float, ...]] = []
+    values = []
     if layout.palette is None:
         for number in layout.bands:
             band = info.band(number)

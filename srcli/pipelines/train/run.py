@@ -154,7 +154,7 @@ def _train(
         lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
     )
     with ExitStack() as resources:
-        writers: list[Callable[[Mapping[str, Any]], None]] = []
+        writers = []
 
         def check() -> Path | None:
             """Refuse wrong options before anything takes long; return initial weights."""

@@ -130,7 +130,7 @@ def pair_inputs(
 
 def _open_items(inputs: Sequence[Path], output: Path, reporter: Reporter) -> list[Path]:
     """Return the inputs, the rasters of STAC items in place of these."""
-    sources: list[Path] = []
+    sources = []
     for path in map(as_input, inputs):
         with reporter.guard(Item(source=path, target=output, format="")):
             sources += find_assets(path) or [path]

@@ -121,7 +121,7 @@ def keep_interpolated_values(
 
 def _find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
     """Return indices in ``layout.smooth`` of whole numbers of more steps than networks know."""
-    wide: list[int] = []
+    wide = []
     for index, band in enumerate(layout.smooth):
         low, high = _range_of(values, index)
         is_whole = not info.band(layout.bands[band]).dtype.startswith("float")
@@ -145,7 +145,7 @@ def _find_measurement_bands(
     if is_picture or not candidates:
         return []
     details: dict[int, list[Array]] = {index: [] for index in candidates}
-    fractional: set[int] = set()
+    fractional = set()
     with RasterSource(info, layout, window) as source:
         for area in spread_windows(source, side=256, along=4):
             decoded = source.decode(area)
@@ -155,7 +155,7 @@ def _find_measurement_bands(
                 details[index].append(_details(pixels, valid))
                 if (pixels[valid] != np.rint(pixels[valid])).any():
                     fractional.add(index)
-    measurements: list[int] = []
+    measurements = []
     for index in candidates:
         low, high = _range_of(values, index)
         error = _NETWORK_ERROR * (high - low)

@@ -282,7 +282,7 @@ class PhotographUpscaler:
         item.make_folder()
         total = bytes_of_pages(pages, self.options)
         notes: list[str] = []
-        jobs: list[PhotographJob] = []
+        jobs = []
         attributes = writing_options(item, picture, self.options)["attributes"]
         with (
             suppress(PageFailedError),
