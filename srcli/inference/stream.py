@@ -99,7 +99,7 @@ class ArraySource:
         """Return a view of the window."""
         rows = slice(window.top, window.top + window.height)
         columns = slice(window.left, window.left + window.width)
-        view: NDArray[Any] = self.pixels[rows, columns]
+        view = self.pixels[rows, columns]
         return view
 
 

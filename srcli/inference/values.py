@@ -44,7 +44,7 @@ def normalise(
     dtype = "f8"
     if is_narrow(tiles.dtype) and bool((ends == np.rint(ends)).all()):
         dtype = "f4"
-    units: NDArray[Any] = tiles.astype(dtype)
+    units = tiles.astype(dtype)
     units -= ends[:, 0]
     units /= ends[:, 1] - ends[:, 0]
     if tiles.dtype.kind == "f":

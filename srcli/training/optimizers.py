@@ -145,7 +145,7 @@ def restore_optimizer(
     for name, value in tensors.items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = value
-    content: dict[str, Any] = optimizer.state_dict()
+    content = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": content["param_groups"]})
     for parameter, slots in optimizer.state.items():
         for key, value in slots.items():

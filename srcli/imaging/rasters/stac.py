@@ -73,7 +73,7 @@ def write_item(raster: Path, source: Path) -> Path:
         resolution = file.res[0]
         bands = []
         for dtype, nodata in zip(file.dtypes, file.nodatavals, strict=True):
-            band: dict[str, Any] = {
+            band = {
                 "data_type": dtype,
                 "spatial_resolution": resolution,
             }
