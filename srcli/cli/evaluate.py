@@ -31,7 +31,6 @@ from srcli.cli.values import (
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from srcli.pipelines.evaluate.report import Comparison
     from srcli.pipelines.evaluate.run import ScoredPicture
 
 EXAMPLES = """

@@ -9,7 +9,6 @@ tifffile writes EXIF to TIFF, and Pillow does not beside 16-bit colour.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -244,11 +243,11 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     if not obstacle and not stored.is_converted and Base.InterColorProfile not in tags:
         colour_space = _colour_space(tags, stored.bits[0], stored.channels, notes)
     metadata = Metadata(
-        icc=_bytes(tags, Base.InterColorProfile),
+        icc=_bytes(page, Base.InterColorProfile),
         colours=colour_space,
         exif=_exif(stream, page, notes),
-        xmp=_bytes(tags, Base.XMLPacket),
-        iptc=_iptc(page),
+        xmp=_bytes(page, Base.XMLPacket),
+        iptc=_bytes(page, Base.IPTCNAA),
         dpi=_resolution(tags),
     )
     frames = 1
@@ -427,11 +426,12 @@ def _numbers(tags: exif.Tags, tag: int, *default: int) -> list[int]:
     return list(map(int, tags[tag].numbers))
 
 
-def _bytes(tags: exif.Tags, tag: int) -> bytes | None:
-    """Return the bytes of a tag; None where it is left out."""
-    if tag in tags:
-        return tags[tag].value
-    return None
+def _bytes(page: Page, tag: int) -> bytes | None:
+    """Return the bytes of a tag as the file has them, whatever type they are said to have."""
+    entry = page.tags.get(tag)
+    if entry is None:
+        return None
+    return page.layout.byteswapped(entry.value, entry.tiff_type)
 
 
 def _colour_space(
@@ -486,14 +486,6 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
     if per_inch * min(across, down) <= 0:
         return None
     return across * per_inch, down * per_inch
-
-
-def _iptc(page: Page) -> bytes | None:
-    """Return the records of IPTC, which are bytes whatever type they are said to have."""
-    entry = page.tags.get(Base.IPTCNAA)
-    if entry is None:
-        return None
-    return page.layout.byteswapped(entry.value, entry.tiff_type)
 
 
 def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:

@@ -405,16 +405,16 @@ def _write_apng(
     stream.write(png.SIGNATURE)
     number = 0  # of the chunks that belong to animation
     for index, (frame, duration) in enumerate(zip(frames, milliseconds, strict=True)):
-        png.write(encoded := io.BytesIO(), frame, Metadata() if index else metadata)
+        encoded = io.BytesIO()
+        png.write(encoded, frame, Metadata() if index else metadata)
         encoded.seek(len(png.SIGNATURE))
-        chunks = [
-            (kind, content)
-            for kind, content, _ in png.read_chunks(encoded, pixels=True)
-        ]
+        pixels = []
+        for chunk_type, content, _ in png.read_chunks(encoded, pixels=True):
+            if chunk_type == b"IDAT":
+                pixels.append(content)
+            elif not index:
+                stream.write(png.pack_chunk(chunk_type, content))
         if not index:
-            stream.writelines(
-                png.pack_chunk(*one) for one in chunks if one[0] != b"IDAT"
-            )
             stream.write(
                 png.pack_chunk(b"acTL", struct.pack(">II", len(milliseconds), plays))
             )
@@ -424,11 +424,12 @@ def _write_apng(
             ">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0
         )
         stream.write(png.pack_chunk(b"fcTL", control))
-        for content in (content for kind, content in chunks if kind == b"IDAT"):
-            if not index:
-                stream.write(png.pack_chunk(b"IDAT", content))
-                continue
-            number += 1
-            stream.write(png.pack_chunk(b"fdAT", struct.pack(">I", number) + content))
+        for content in pixels:
+            chunk = png.pack_chunk(b"IDAT", content)
+            if index:
+                number += 1
+                numbered = struct.pack(">I", number) + content
+                chunk = png.pack_chunk(b"fdAT", numbered)
+            stream.write(chunk)
         number += 1
     stream.write(png.pack_chunk(b"IEND", b""))

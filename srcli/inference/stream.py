@@ -99,8 +99,7 @@ class ArraySource:
         """Return a view of the window."""
         rows = slice(window.top, window.top + window.height)
         columns = slice(window.left, window.left + window.width)
-        view = self.pixels[rows, columns]
-        return view
+        return self.pixels[rows, columns]
 
 
 def array_job(

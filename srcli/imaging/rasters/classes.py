@@ -14,7 +14,7 @@ import numpy as np
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.info import COLOURS, RasterInfo
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
-from srcli.imaging.rasters.source import DecodedWindow, RasterSource, spread_windows
+from srcli.imaging.rasters.source import RasterSource, spread_windows
 from srcli.ports.image import Window
 
 ClassMode = Literal["auto", "yes", "no"]

@@ -40,9 +40,40 @@ _OUTDATED = ("transform", "res", "STATISTICS_")
 def raster_as_image(
     path: Path, options: UpscaleOptions, progress: ShowProgress
 ) -> Image.Image:
-    """Upscale the raster at a path; PIL must have a mode for the result."""
-    with _enlarged_file(path, options, progress) as enlarged:
-        return _read_as_image(path, enlarged)
+    """Upscale the raster at a path; a mask is alpha, and PIL must have a mode for the result."""
+    import rasterio
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    with (
+        _enlarged_file(path, options, progress) as enlarged,
+        quiet_pillow(),
+        rasterio.open(enlarged) as file,
+    ):
+        pixels = np.moveaxis(file.read(), 0, 2)
+        nodata = file.nodata
+        # rasterio's masks are those of alpha and nodata too
+        is_masked = [MaskFlags.per_dataset] == file.mask_flag_enums[0]
+        has_alpha = file.colorinterp[-1] == ColorInterp.alpha
+        if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+            pixels = np.dstack([pixels, file.dataset_mask()])
+            has_alpha = True
+    dtype = pixels.dtype
+    count = pixels.shape[2]
+    is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
+    if count == 1 and dtype in (np.int16, np.int32):
+        image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
+    elif (dtype == np.uint8 and is_known) or (
+        count == 1 and dtype in (np.uint16, np.float32)
+    ):
+        image = to_image(pixels)
+    else:
+        raise PictureError(
+            f"{path}: PIL has no mode for {count} band(s) of {dtype}; give "
+            "rasterio.open(path), which gives a dataset"
+        )
+    if nodata is not None:
+        image.info["nodata"] = nodata
+    return image
 
 
 def upscale_dataset(
@@ -298,36 +329,3 @@ def with_window(options: UpscaleOptions, window: Any) -> UpscaleOptions:  # noqa
     column, row, width, height = pixels
     raster = replace(options.raster, srcwin=(column, row, width, height))
     return replace(options, raster=raster)
-
-
-def _read_as_image(path: Path, enlarged: Path) -> Image.Image:
-    """Read the raster made of a path as an image, a mask as its alpha."""
-    import rasterio
-    from rasterio.enums import ColorInterp, MaskFlags
-
-    with quiet_pillow(), rasterio.open(enlarged) as file:
-        pixels = np.moveaxis(file.read(), 0, 2)
-        nodata = file.nodata
-        # rasterio's masks are those of alpha and nodata too
-        is_masked = [MaskFlags.per_dataset] == file.mask_flag_enums[0]
-        has_alpha = file.colorinterp[-1] == ColorInterp.alpha
-        if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-            pixels = np.dstack([pixels, file.dataset_mask()])
-            has_alpha = True
-    dtype = pixels.dtype
-    count = pixels.shape[2]
-    is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
-    if count == 1 and dtype in (np.int16, np.int32):
-        image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
-    elif (dtype == np.uint8 and is_known) or (
-        count == 1 and dtype in (np.uint16, np.float32)
-    ):
-        image = to_image(pixels)
-    else:
-        raise PictureError(
-            f"{path}: PIL has no mode for {count} band(s) of {dtype}; give "
-            "rasterio.open(path), which gives a dataset"
-        )
-    if nodata is not None:
-        image.info["nodata"] = nodata
-    return image
