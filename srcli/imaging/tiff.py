@@ -102,10 +102,12 @@ class Page:
 
     tags: exif.Tags
     layout: Layout
-    following: int
-    """Offset of the next page in the file; 0 after the last."""
     number: int
     """Number in the file, from 1."""
+    further: list[int]
+    """NewSubfileType of the pages behind it."""
+    is_cut: bool
+    """The last of these is followed by a damaged one."""
 
 
 @dataclass(frozen=True)
@@ -227,8 +229,9 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         )
     obstacle = stored.obstacle
     notes: list[str] = []
-    further_pages = _further_pages(stream, page.following, page.layout, notes)
-    raster = _raster_reason(tags, stored, further_pages)
+    if page.is_cut:
+        notes.append("its pages end with a damaged one, which is left out")
+    raster = _raster_reason(tags, stored, page.further)
     if raster is not None and page.number > number:
         raise PictureError(
             f"{path}: its first page is a thumbnail; name the full picture: "
@@ -252,7 +255,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     )
     frames = 1
     if number == 1:
-        frames += sum(not kind & (_REDUCED | _MASK) for kind in further_pages)
+        frames += sum(not kind & (_REDUCED | _MASK) for kind in page.further)
     picture = Picture(
         path=path,
         format="tif",
@@ -363,10 +366,8 @@ def read_page(stream: IO[bytes], number: int = 1) -> Page:
     """
     layout, start = read_start(stream)
     tags, following = read_directory(stream, start, layout, _NEEDED)
-    kinds = [
-        first_number(tags, Base.NewSubfileType, 0),
-        *_further_pages(stream, following, layout, []),
-    ]
+    further, is_cut = _further_pages(stream, following, layout)
+    kinds = [first_number(tags, Base.NewSubfileType, 0), *further]
     full = [1]
     if Base.SubIFDs not in tags or number > 1:
         full = [at for at, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)]
@@ -377,7 +378,7 @@ def read_page(stream: IO[bytes], number: int = 1) -> Page:
     position = (full or [1])[number - 1]
     for _ in range(position - 1):
         tags, following = read_directory(stream, following, layout, _NEEDED)
-    return Page(tags, layout, following, position)
+    return Page(tags, layout, position, kinds[position:], is_cut)
 
 
 def _read_stored(path: Path, page: Page, count: int, prefix: str) -> tuple[Array, int]:
@@ -458,11 +459,11 @@ def _colour_space(
 
 
 def _further_pages(
-    stream: IO[bytes], offset: int, layout: Layout, notes: list[str]
-) -> list[int]:
-    """Return NewSubfileType of the pages from an offset on, up to a damaged one, which is noted."""
+    stream: IO[bytes], offset: int, layout: Layout
+) -> tuple[list[int], bool]:
+    """Return NewSubfileType of the pages from an offset on, and if a damaged one ends them."""
     seen = set()
-    kinds = []
+    kinds: list[int] = []
     while offset and offset not in seen:
         seen.add(offset)
         try:
@@ -470,10 +471,9 @@ def _further_pages(
                 stream, offset, layout, only=Base.NewSubfileType
             )
         except ValueError:
-            notes.append("its pages end with a damaged one, which is left out")
-            break
+            return kinds, True
         kinds.append(first_number(tags, Base.NewSubfileType, 0))
-    return kinds
+    return kinds, False
 
 
 def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
