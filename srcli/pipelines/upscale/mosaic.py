@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError, SrxError, UsageError
-from srcli.files import attributes_for, hidden_name, write_whole
+from srcli.files import hidden_name, write_whole
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import input_id
 from srcli.imaging.rasters.info import (
@@ -470,8 +470,7 @@ def _write_sheet(
         writer = PartWriter(parts, range(parts.count), source, 1)
         for number in range(parts.count):
             writer.write_part(number)
-        dates = options.keep_dates
-        merge_parts(parts, attributes_for(item.target, item.source, dates=dates))
+        merge_parts(parts, item.attributes(dates=options.keep_dates))
 
 
 def _is_all_valid(mosaic: RasterSource, window: Window) -> bool:

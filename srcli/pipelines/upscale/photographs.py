@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import attributes_for
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
@@ -413,7 +412,7 @@ def writing_options(
     quality = options.quality
     if quality is None and item.format == "webp" and picture.lossless:
         quality = LOSSLESS_QUALITY
-    attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
+    attributes = item.attributes(dates=options.keep_dates)
     return {"fmt": item.format, "quality": quality, "attributes": attributes}
 
 

@@ -20,7 +20,7 @@ from srcli.errors import (
     UsageError,
     one_file,
 )
-from srcli.files import explain_os_error, free_disk
+from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
@@ -50,6 +50,10 @@ class Item:
             raise UsageError(
                 f"{folder}: this folder cannot be made ({error.strerror}); give another output"
             ) from error
+
+    def attributes(self, *, dates: bool) -> FileAttributes:
+        """Return the attributes of the output; see ``attributes_for``."""
+        return attributes_for(self.target, self.source, dates=dates)
 
     def check_disk(
         self, subject: str, needed: int, least: int, advice: str
