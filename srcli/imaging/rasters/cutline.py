@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
 from srcli.imaging.rasters.opening import gdal_errors
-from srcli.imaging.rasters.transforms import enlarge_transform
+from srcli.imaging.rasters.transforms import Box, enlarge_transform
 from srcli.ports.image import Window
 
-SLACK = 1e-4
-"""Pixels by which bounds may miss a pixel's edge, because coordinates are rounded."""
 _PIECES = 1024
 """Points added to each ring: of one of 100 km, pieces of 100 m deviate by less than 1 mm."""
 _LONGITUDE_LATITUDE = "OGC:CRS84"
@@ -77,11 +75,10 @@ class Cutline:
 
         boxes = [bounds(shape, transform=~self.transform) for shape in self.geometries]
         edges = np.array(boxes)
-        left = int(np.floor(edges[:, ::2].min() + SLACK))
-        top = int(np.floor(edges[:, 1::2].min() + SLACK))
-        right = max(int(np.ceil(edges[:, ::2].max() - SLACK)), left + 1)
-        bottom = max(int(np.ceil(edges[:, 1::2].max() - SLACK)), top + 1)
-        return Window(top=top, left=left, height=bottom - top, width=right - left)
+        x_values = edges[:, ::2]
+        y_values = edges[:, 1::2]
+        box = Box(x_values.min(), y_values.min(), x_values.max(), y_values.max())
+        return box.enclosing_window()
 
     def outside(
         self, window: Window, scale: int = 1, *, touched: bool = False

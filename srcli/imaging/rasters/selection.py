@@ -6,19 +6,14 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.cutline import SLACK
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
-from srcli.imaging.rasters.transforms import coordinates
+from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from affine import Affine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,15 +296,6 @@ def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
         )
 
 
-class _Box(NamedTuple):
-    """A rectangle, in pixels or in coordinates of a map."""
-
-    least_x: float
-    least_y: float
-    most_x: float
-    most_y: float
-
-
 def choose_window(
     info: RasterInfo,
     *,
@@ -347,7 +333,7 @@ def choose_window(
         extent = f"has {info.width}x{info.height} pixels"
         transform = info.georeference["transform"]
         if transform is not None:
-            box = _bounding_box(transform, (0, 0, info.width, info.height))
+            box = bounding_box(transform, (0, 0, info.width, info.height))
             extent += f" and bounds {_list(box)}"
         raise PictureError(
             f"{info.path}: {option} lies outside the file, which {extent}"
@@ -376,30 +362,16 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
         raise PictureError(
             f"{info.path}: has {georeference}, so --bounds cannot be found; use --srcwin"
         )
-    exact = _bounding_box(~transform, bounds)
-    column = math.floor(exact.least_x + SLACK)
-    row = math.floor(exact.least_y + SLACK)
-    right = max(math.ceil(exact.most_x - SLACK), column + 1)
-    bottom = max(math.ceil(exact.most_y - SLACK), row + 1)
-    snapped = _Box(column, row, right, bottom)
+    exact = bounding_box(~transform, bounds)
+    window = exact.enclosing_window()
+    right = window.left + window.width
+    snapped = (window.left, window.top, right, window.top + window.height)
     if not np.allclose(snapped, exact, rtol=0, atol=SLACK):
-        box = _list(_bounding_box(transform, snapped))
+        box = _list(bounding_box(transform, snapped))
         notes.append(
             f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)"
         )
-    return Window(top=row, left=column, height=bottom - row, width=right - column)
-
-
-def _bounding_box(transform: Affine, edges: Sequence[float]) -> _Box:
-    """Return the least and largest coordinates that a box given by its edges is mapped to."""
-    x_values = []
-    y_values = []
-    for column in edges[::2]:
-        for row in edges[1::2]:
-            x, y = coordinates(transform, column, row)
-            x_values.append(x)
-            y_values.append(y)
-    return _Box(min(x_values), min(y_values), max(x_values), max(y_values))
+    return window
 
 
 def _list(numbers: Sequence[float]) -> str:
