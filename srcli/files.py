@@ -198,6 +198,14 @@ def open_input(path: Path) -> BufferedReader:
     return path.open("rb")
 
 
+def file_state(path: Path | str) -> tuple[int, int] | None:
+    """Return bytes, and nanoseconds of the last change, of a file; None without it."""
+    with suppress(OSError):
+        state = os.stat(path)  # noqa: PTH116 - there may be very many
+        return state.st_size, state.st_mtime_ns
+    return None
+
+
 def read_input(path: Path) -> bytes:
     """Read a file; see ``open_input``."""
     with open_input(path) as stream:

@@ -260,10 +260,12 @@ class TiffBlocks:
 
     def are_left_out(self, window: Window) -> bool:
         """Tell if all blocks of a window are left out; they hold nodata, or else zeros."""
-        bottom = window.top + window.height
-        right = window.left + window.width
-        rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
-        columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
+        rows = slice(
+            max(window.top, 0) // self.height, -(-window.bottom // self.height)
+        )
+        columns = slice(
+            max(window.left, 0) // self.width, -(-window.right // self.width)
+        )
         return not self.present[rows, columns].any()
 
 

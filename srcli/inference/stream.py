@@ -97,9 +97,7 @@ class ArraySource:
 
     def read(self, window: Window) -> NDArray[Any]:
         """Return a view of the window."""
-        rows = slice(window.top, window.top + window.height)
-        columns = slice(window.left, window.left + window.width)
-        return self.pixels[rows, columns]
+        return self.pixels[window.top : window.bottom, window.left : window.right]
 
 
 def array_job(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,7 +158,7 @@ def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_geojson(path: Path) -> tuple[list[Mapping[str, Any]], str]:
     """Return geometries and coordinate system of GeoJSON; older files name the latter."""
-    document = parse_text(read_input(path).decode("utf-8-sig"), json.loads)
+    document = parse_text(read_input(path).decode("utf-8-sig"))
     crs = _LONGITUDE_LATITUDE
     if document.get("crs"):
         crs = document["crs"]["properties"]["name"]

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import open_input
+from srcli.files import file_state, open_input
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.photograph import Picture
@@ -205,6 +205,14 @@ def _open_by_gdal(name: str, refused: frozenset[str]) -> DatasetReader:
         return DatasetReader(name, driver=drivers, sharing=False)
 
 
+def open_quietly(source: Any, mode: str = "r") -> Any:  # noqa: ANN401 - of rasterio
+    """Open a raster of our own without the warning of rasterio that it has no transform."""
+    import rasterio
+
+    with quiet_pillow():
+        return rasterio.open(source, mode)
+
+
 def _check_sources(path: Path, dataset: DatasetReader) -> None:
     """Refuse a mosaic that copies bytes of files elsewhere, or is made of files on the network."""
     if dataset.driver == "VRT":
@@ -253,12 +261,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
 
 def _states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
     """Return the sizes and times of files, by which a change of one is seen."""
-    states: dict[str, tuple[int, int] | None] = dict.fromkeys(names)
-    for name in states:
-        with suppress(OSError):
-            state = os.stat(name)  # noqa: PTH116 - there may be very many
-            states[name] = (state.st_size, state.st_mtime_ns)
-    return states
+    return {name: file_state(name) for name in names}
 
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:

@@ -155,7 +155,7 @@ class PartWriter:
         source = self._source
         scale = self._scale
         top = max(window.top - _REACH, 0)
-        bottom = min(window.top + window.height + _REACH, source.height)
+        bottom = min(window.bottom + _REACH, source.height)
         around = Window(top=top, left=0, height=bottom - top, width=source.width)
         alpha = source.decode(around).alpha
         assert alpha is not None

@@ -327,8 +327,8 @@ def choose_window(
         requested = Window(top=row, left=column, height=height, width=width)
     row = max(requested.top, 0)
     column = max(requested.left, 0)
-    height = min(requested.top + requested.height, info.height) - row
-    width = min(requested.left + requested.width, info.width) - column
+    height = min(requested.bottom, info.height) - row
+    width = min(requested.right, info.width) - column
     if min(width, height) < 1:
         extent = f"has {info.width}x{info.height} pixels"
         transform = info.georeference["transform"]
@@ -364,8 +364,7 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
         )
     exact = bounding_box(~transform, bounds)
     window = exact.enclosing_window()
-    right = window.left + window.width
-    snapped = (window.left, window.top, right, window.top + window.height)
+    snapped = (window.left, window.top, window.right, window.bottom)
     if not np.allclose(snapped, exact, rtol=0, atol=SLACK):
         box = _list(bounding_box(transform, snapped))
         notes.append(

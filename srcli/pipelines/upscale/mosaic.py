@@ -475,9 +475,8 @@ def _write_sheet(
 
 def _is_all_valid(mosaic: RasterSource, window: Window) -> bool:
     """Return True if all pixels of a window are valid."""
-    bottom = window.top + window.height
-    for top in range(window.top, bottom, 256):
-        strip = replace(window, top=top, height=min(256, bottom - top))
+    for top in range(window.top, window.bottom, 256):
+        strip = replace(window, top=top, height=min(256, window.bottom - top))
         if not mosaic.decode(strip).valid.all():
             return False
     return True

@@ -18,7 +18,7 @@ from PIL import Image
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.pillow import quiet_pillow, to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
-from srcli.imaging.rasters.opening import network_access
+from srcli.imaging.rasters.opening import network_access, open_quietly
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
@@ -41,13 +41,11 @@ def raster_as_image(
     path: Path, options: UpscaleOptions, progress: ShowProgress
 ) -> Image.Image:
     """Upscale the raster at a path; a mask is alpha, and PIL must have a mode for the result."""
-    import rasterio
     from rasterio.enums import ColorInterp, MaskFlags
 
     with (
         _enlarged_file(path, options, progress) as enlarged,
-        quiet_pillow(),
-        rasterio.open(enlarged) as file,
+        open_quietly(enlarged) as file,
     ):
         pixels = np.moveaxis(file.read(), 0, 2)
         nodata = file.nodata
@@ -80,7 +78,6 @@ def upscale_dataset(
     dataset: DatasetReader, options: UpscaleOptions, progress: ShowProgress
 ) -> DatasetReader:
     """Upscale an open dataset into one in memory."""
-    import rasterio
     from rasterio.io import MemoryFile
 
     if isinstance(dataset, MemoryFile) or dataset.closed or dataset.mode != "r":
@@ -90,12 +87,10 @@ def upscale_dataset(
     if any(map(is_remote, [dataset.name, *dataset.files])):
         # who has opened it has permitted what it reads
         access = network_access(allowed=True)
-    with (
-        access,
-        _enlarged_file(path, options, progress, dataset) as enlarged,
-        quiet_pillow(),
-    ):
-        return rasterio.open(BytesIO(enlarged.read_bytes()))
+    result: DatasetReader
+    with access, _enlarged_file(path, options, progress, dataset) as enlarged:
+        result = open_quietly(BytesIO(enlarged.read_bytes()))
+    return result
 
 
 def upscale_data_array(
@@ -104,16 +99,13 @@ def upscale_data_array(
     progress: ShowProgress,
 ) -> Any:  # noqa: ANN401
     """Upscale a DataArray of xarray; see ``srcli.upscale``."""
-    import rasterio
-
     _check_data_array(data)
     transform = _transform_of(data)
     path = Path(str(data.name or "DataArray"))
     with (
         _written(data, transform) as dataset,
         _enlarged_file(path, options, progress, dataset) as enlarged,
-        quiet_pillow(),
-        rasterio.open(enlarged) as result,
+        open_quietly(enlarged) as result,
     ):
         values = result.read()
         values = values.reshape(*data.shape[:-2], *result.shape)

@@ -11,6 +11,7 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
+from srcli.files import file_state
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_pixels
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
@@ -244,8 +245,5 @@ def _fingerprint(
 
 
 def _file_state(path: str) -> list[object]:
-    try:
-        state = file_on_disk(path).stat()
-    except OSError:  # a source that is no file, such as a service
-        return [path]
-    return [path, state.st_size, state.st_mtime_ns]
+    # none of a source that is no file, such as a service
+    return [path, *(file_state(file_on_disk(path)) or ())]
