@@ -244,10 +244,10 @@ def _enlarge(
     photograph = _split_alpha(array)
     model, _ = choose_model(photograph, options, file_format)
     height, width = array.shape[:2]
-    size = options.final_size(height, width)
+    size = options.final_size((height, width))
     passes = []
     tiles = 0
-    for scale in options.steps(model, height, width):
+    for scale in options.steps(model, (height, width)):
         pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
         grid = tiling.padded_grid(height, width, options.wrap)

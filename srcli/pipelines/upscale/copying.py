@@ -35,8 +35,8 @@ def copy_large_enough(
         PictureError: If it cannot be copied, another file is in its place, or the output
             was given a name of another format.
     """
-    size = (picture.height, picture.width)
-    if not options.copies(*size):
+    size = picture.size
+    if not options.copies(size):
         return False
     source = item.source
     source_format: str | None = picture.format

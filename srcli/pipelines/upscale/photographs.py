@@ -324,8 +324,8 @@ class PhotographUpscaler:
         Each frame comes and goes with its timing; there are as many as the picture has.
         """
         passes = choose_passes(picture, self.options, model)
-        final_size = self.options.final_size(picture.height, picture.width)
-        size = (picture.height, picture.width)
+        final_size = self.options.final_size(picture.size)
+        size = picture.size
         tiles = 0
         enlarged = iter(frames)
         for number, (pass_model, scale) in enumerate(passes, 1):
@@ -422,7 +422,7 @@ def choose_metadata(
     """Return the metadata of an output: that of its input, and a record of what made it."""
     if options.strip_metadata:  # but for what the pixels cannot be shown without
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
-    dpi = options.final_dpi(picture.height, picture.width, metadata.dpi)
+    dpi = options.final_dpi(picture.size, metadata.dpi)
     if dpi is not None and dpi != metadata.dpi:
         metadata = with_resolution(metadata, dpi)
     if not options.records_provenance:
@@ -434,7 +434,7 @@ def choose_metadata(
 
 def output_size(picture: Picture, options: UpscaleOptions) -> tuple[int, int]:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
-    height, width = options.final_size(picture.height, picture.width)
+    height, width = options.final_size(picture.size)
     if picture.format == VIDEO:
         return height - height % 2, width - width % 2
     return height, width
@@ -473,7 +473,7 @@ def check_output(
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"
         warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
-    if (height, width) != options.final_size(picture.height, picture.width):
+    if (height, width) != options.final_size(picture.size):
         warnings.append("an odd row or column is cut off: sides of videos are even")
     return (height, width), tuple(warnings)
 
@@ -508,7 +508,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     """Estimate the most bytes of memory that a photograph takes, from reading to writing."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
-    steps = options.largest_steps(picture.height, picture.width)
+    steps = options.largest_steps(picture.size)
     output_bytes = input_bytes * math.prod(steps) ** 2
     is_converted = (
         item.format not in ("png", "jpg", "tif")

@@ -138,7 +138,7 @@ def _fingerprint(
     import av
 
     options = photographs.options
-    first_scale, *_ = options.steps(model, picture.height, picture.width)
+    first_scale, *_ = options.steps(model, picture.size)
     network = photographs.pool.of(model, first_scale).network
     return {
         "version": [srcli.__version__, av.__version__],
