@@ -78,10 +78,6 @@ def resize(image: Array, scale: float | Fraction, wrap: Wrap = "") -> Array:
     1/3. With ``wrap`` the picture goes on at its opposite border, and is not mirrored.
     """
     exact = Fraction(scale).limit_denominator(10_000)
-    if image.ndim not in (2, 3) or 0 in image.shape or exact <= 0:
-        raise ValueError(
-            f"expected a picture, (H, W) or (H, W, C), not {image.shape} by {scale}"
-        )
     height, width = (math.ceil(side * exact) for side in image.shape[:2])
     return _resize_axes(image, (height, width), wrap, exact)
 
