@@ -87,10 +87,6 @@ class ArraySource:
     """An array (H, W, C) as a source: integers, or floats in the range that the engine takes."""
 
     def __init__(self, pixels: NDArray[Any]) -> None:
-        if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype.kind not in "uif":
-            raise ValueError(
-                f"expected (H, W, C) of numbers, got {pixels.shape} {pixels.dtype}"
-            )
         self.pixels = pixels
         self.height, self.width, self.channels = pixels.shape
         self.dtype = pixels.dtype

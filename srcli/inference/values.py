@@ -76,8 +76,6 @@ class PixelEncoder:
         self._least = float(limits.min)
         self._most = float(limits.max)
         if values is None:
-            if dtype not in (np.uint8, np.uint16, np.float32):
-                raise ValueError(f"expected values for pixels of {dtype}")
             values = Values(dtype=dtype, ranges=((0.0, self._most),))
         if values.most is not None:
             self._most = values.most
