@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
@@ -277,7 +278,10 @@ def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
     stream = io.BytesIO(encoded)
     if image.format == "PNG" and encoded[24] == 16:
         return vips.read_png(stream)[0]
-    if image.format == "TIFF" and max(vars(image)["tag_v2"].get(258, (1,))) > 8:
+    if (
+        image.format == "TIFF"
+        and max(vars(image)["tag_v2"].get(Base.BitsPerSample, (1,))) > 8
+    ):
         from rasterio.io import MemoryFile
 
         header = tiff.read_header(Path(image.format), stream)
