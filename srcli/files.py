@@ -23,7 +23,7 @@ from tempfile import gettempdir
 from typing import IO, Any
 
 from srcli.errors import DataError, PictureError
-from srcli.holding import announce
+from srcli.supervision import announce
 
 if sys.platform == "win32":
     import msvcrt
@@ -196,6 +196,14 @@ def open_input(path: Path) -> BufferedReader:
             errno.ENOTSUP, "a pipe or a device: copy it to a file first", str(path)
         )
     return path.open("rb")
+
+
+def file_state(path: Path | str) -> tuple[int, int] | None:
+    """Return bytes, and nanoseconds of the last change, of a file; None without it."""
+    with suppress(OSError):
+        state = os.stat(path)  # noqa: PTH116 - there may be very many
+        return state.st_size, state.st_mtime_ns
+    return None
 
 
 def read_input(path: Path) -> bytes:

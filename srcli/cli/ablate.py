@@ -141,7 +141,7 @@ def show_command(
     if names:
         shown = [name for name in names if name in stored]
         shown += [ablation.name for ablation in ablations]
-    results: list[AblationResult] = []
+    results = []
     for name in shown:
         try:
             result = read_result(out, name)

@@ -9,12 +9,7 @@ from click import Choice, option
 
 from srcli.cli import options
 from srcli.cli.console import Console, show_results
-from srcli.cli.options import (
-    GroupedCommand,
-    heading,
-    result_targets,
-    with_settings,
-)
+from srcli.cli.options import GroupedCommand, heading, result_targets, with_settings
 from srcli.cli.values import (
     NOT_NEGATIVE,
     POSITIVE,

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from srcli import holding
+from srcli import supervision
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Stop, Task
@@ -51,7 +51,7 @@ for _name in ("SIGTERM", "SIGHUP", "SIGBREAK"):
         ENDING_SIGNALS.append(_number)
 
 
-def _rich_console(*, to_stderr: bool = False) -> rich.console.Console:
+def _rich_console(*, to_stderr: bool) -> rich.console.Console:
     """Return a rich console that takes brackets and colons in names literally."""
     from rich.console import Console as RichConsole
 
@@ -143,9 +143,9 @@ class Console(Progress):
             if level in ("warning", "error"):
                 text = f"{level}: {text}"
             # an earlier worker, which crashed, may have printed the same
-            if text not in holding.history().lines:
+            if text not in supervision.history().lines:
                 echo(text, out=self._out)
-            holding.announce("print", text)
+            supervision.announce("print", text)
 
     def _clean_record(self, record: logging.LogRecord) -> bool:
         record.msg = visible(self._shorten(record.getMessage()))
@@ -284,7 +284,7 @@ def _print_table(out: rich.console.Console, table: Table) -> None:
             drawn.add_column(heading, no_wrap=True)
         else:
             drawn.add_column(heading, overflow="fold")
-    notes: list[str] = []
+    notes = []
     sources: dict[str, None] = {}
     for row in table.rows:
         cells = [row.group] if table.group_heading else []

@@ -31,7 +31,6 @@ from srcli.cli.values import (
 from srcli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from srcli.pipelines.evaluate.report import Comparison
     from srcli.pipelines.evaluate.run import ScoredPicture
 
 EXAMPLES = """
@@ -187,7 +186,7 @@ def command(
     )
     models = with_settings(models, network_settings)
     names = [*models, *_sr_folders_as_models(sr_folders, datasets)] or ["g-idrn"]
-    comparisons: list[Comparison] = []
+    comparisons = []
     on_picture: list[Callable[[ScoredPicture], None]] = []
     if save_images:
         on_picture.append(partial(report.save_pictures, save_images))

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from srcli import holding
-from srcli.holding import History, Readings
+from srcli import supervision
+from srcli.supervision import History, Readings
 
 WATCHED = frozenset({"upscale", "compare", "eval"})
 """Commands that read people's pictures, and keep nothing that a signal must save."""
@@ -148,7 +148,7 @@ class Watcher:
                 signal.signal(number, signal.SIG_IGN)
             signal.signal(signal.SIGUSR1, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-            holding.announce_to(_Announcer(far_end), self.history)
+            supervision.announce_to(_Announcer(far_end), self.history)
             self._run_worker()
         os.close(far_end)
         self.worker = WatchedWorker(pid, pipe)
@@ -189,7 +189,7 @@ class Watcher:
         return bool(data)
 
     def _note_event(self, worker: WatchedWorker, name: str, *values: Any) -> None:
-        """Note an event that a worker announces; see ``srcli.holding`` for their names."""
+        """Note an event that a worker announces; see ``srcli.supervision`` for their names."""
         self.history.started = self.history.started or time.monotonic()
         worker.readings.take(name, *values)
         if name == "begin":
@@ -262,7 +262,7 @@ class _Announcer:
                 while data:
                     data = data[os.write(self._pipe, data) :]
             except OSError:
-                holding.announce_to(None)
+                supervision.announce_to(None)
                 main_thread = threading.main_thread().ident
                 assert main_thread is not None
                 signal.pthread_kill(main_thread, signal.SIGUSR1)

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from srcli.cli.console import echo
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import explain_os_error
-from srcli.holding import announce
+from srcli.supervision import announce
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -41,8 +41,7 @@ def open_streams(
 
     if STREAM not in (*inputs, output):
         remote = find_remote(output, options)
-        with _shortening(remote.shown if remote else str) as shorten:
-            yield inputs, output, shorten
+        yield inputs, output, remote.shown if remote else str
         return
 
     _check_streams(inputs, output, options)
@@ -62,8 +61,7 @@ def open_streams(
         def shorten(text: str) -> str:
             return text.replace(str(folder) + os.sep, "")
 
-        with _shortening(shorten):
-            yield [source], target, shorten
+        yield [source], target, shorten
         if output == STREAM and target.exists():
             if {*folder.iterdir()} - {source, target}:
                 echo(
@@ -75,10 +73,10 @@ def open_streams(
 
 
 @contextmanager
-def _shortening(shorten: Callable[[str], str]) -> Iterator[Callable[[str], str]]:
-    """Yield ``shorten``, and apply it to an error that ends the block."""
+def shortening(shorten: Callable[[str], str]) -> Iterator[None]:
+    """Give files the names that the user knows in an error that ends the block, too."""
     try:
-        yield shorten
+        yield
     except SrxError as error:
         error.args = (shorten(str(error)),)
         raise

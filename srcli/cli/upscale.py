@@ -16,11 +16,10 @@ import click
 from click import Choice, option
 
 from srcli.cli import options
-from srcli.cli.archives import check_archive_name, is_archive, open_archive
 from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
 from srcli.cli.options import flag, heading, with_settings
-from srcli.cli.streams import STREAM, ReportLines, open_streams
+from srcli.cli.streams import STREAM, ReportLines, open_streams, shortening
 from srcli.cli.values import (
     AUTO_YES_NO,
     FILE,
@@ -39,7 +38,7 @@ from srcli.cli.values import (
     parse_rgb,
 )
 from srcli.errors import ExitCode, UsageError
-from srcli.holding import limit_reading
+from srcli.supervision import limit_reading
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -354,6 +353,11 @@ def command(
     from srcli.imaging.rasters.dataset_names import as_input, is_remote
     from srcli.imaging.rasters.opening import network_access
     from srcli.pipelines.executors import choose_executor
+    from srcli.pipelines.upscale.archives import (
+        check_archive_name,
+        is_archive,
+        open_archive,
+    )
     from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.run import upscale_files
     from srcli.pipelines.upscale.watch import watch_folders
@@ -390,6 +394,7 @@ def command(
     with (
         network_access(allowed=option_values["allow_remote"]),
         open_files(inputs, target, settings) as (sources, target, shorten),
+        shortening(shorten),
         closing(ReportLines(None if dry_run else report)) as lines,
         Console(
             quiet=quiet and not dry_run,

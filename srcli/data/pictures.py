@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
+from PIL.ExifTags import Base
 
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
@@ -104,7 +105,7 @@ def photograph_of(name: str) -> str:
 
 def find_pictures(paths: Sequence[Path]) -> list[PictureRef]:
     """List the pictures of folders, zip shards and single files, sorted within each."""
-    refs: list[PictureRef] = []
+    refs = []
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
@@ -159,7 +160,7 @@ def refuse_lr_names(where: Path, names: Sequence[str]) -> None:
     By their stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
     """
     by_folded = {name.casefold(): name for name in names}
-    hr_of_lr: dict[str, str] = {}
+    hr_of_lr = {}
     for name in by_folded.values():
         ending = _ENDING.fullmatch(name)
         if ending is None:
@@ -277,7 +278,10 @@ def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
     stream = io.BytesIO(encoded)
     if image.format == "PNG" and encoded[24] == 16:
         return vips.read_png(stream)[0]
-    if image.format == "TIFF" and max(vars(image)["tag_v2"].get(258, (1,))) > 8:
+    if (
+        image.format == "TIFF"
+        and max(vars(image)["tag_v2"].get(Base.BitsPerSample, (1,))) > 8
+    ):
         from rasterio.io import MemoryFile
 
         header = tiff.read_header(Path(image.format), stream)

@@ -210,7 +210,7 @@ def split_held_out(
     The crops of every held-out photograph come by name, at most ``MOST_CROPS``.
     """
     names = set(held_out)
-    train: list[PictureRef] = []
+    train = []
     crops_of: dict[str, list[PictureRef]] = {}
     for ref in refs:
         photograph = photograph_of(ref.name)
@@ -220,7 +220,7 @@ def split_held_out(
             crops_of.setdefault(photograph, []).append(ref)
         else:
             train.append(ref)
-    chosen: list[PictureRef] = []
+    chosen = []
     for _, crops in sorted(crops_of.items()):
         chosen += sorted(crops, key=lambda ref: ref.name)[:MOST_CROPS]
     return train, chosen

@@ -149,8 +149,8 @@ class Evaluation:
             scores = self.of(set_scale, name, model)
             if not scores:
                 continue
-            values: dict[str, float] = {}
-            medians: dict[str, float] = {}
+            values = {}
+            medians = {}
             for metric in scores[0].values:
                 column = [score.values[metric] for score in scores]
                 values[metric] = fmean(column)

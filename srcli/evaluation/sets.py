@@ -194,7 +194,7 @@ def _find_folder(name: str) -> Path:
     if path.is_file():
         raise DataError(f"{name}: a file; give the folder that holds the pictures")
     where = "a folder of sets (SRX_DATA is not set)"
-    sets: list[Path] = []
+    sets = []
     base = os.environ.get("SRX_DATA")
     if base:
         benchmarks = Path(base) / "benchmarks"

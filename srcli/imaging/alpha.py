@@ -16,7 +16,7 @@ places."""
 
 
 def fill_transparent(pixels: Array, alpha: Array) -> Array:
-    """Give pixels that are hardly seen the colours of those around them that are.
+    """Give pixels (H, W, C) that are hardly seen the colours of those around them that are.
 
     Programs leave any colour (often black) where little or nothing is seen; a network
     that looks at such pixels would draw it into the visible edge. So the colours of
@@ -33,10 +33,6 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
     Pixels of the highest alpha stay; the same array comes back if there is nothing to
     fill, or nothing to fill it with.
     """
-    if pixels.ndim != 3 or pixels.shape[:2] != alpha.shape:
-        raise ValueError(
-            f"expected (H, W, C) and (H, W), got {pixels.shape} and {alpha.shape}"
-        )
     pixels = _fill_faint(pixels, alpha)
     holes = alpha == 0
     if not holes.any():

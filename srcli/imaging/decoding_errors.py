@@ -13,9 +13,9 @@ from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.holding import reading
 from srcli.imaging.formats import format_of_content
 from srcli.imaging.isobmff import read_item_kind
+from srcli.supervision import reading
 
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError,

@@ -23,8 +23,8 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
     As readers of the standard do, an impossible one is not followed.
     """
     stream.seek(0)
-    meta = _find_box(stream, b"meta")
-    properties = dict(_boxes(_find_box(io.BytesIO(meta[4:]), b"iprp")))
+    meta = find_box(stream, b"meta")
+    properties = dict(_boxes(find_box(io.BytesIO(meta[4:]), b"iprp")))
     number = _primary_item(meta)
     contents = list(_boxes(properties.get(b"ipco", b"")))
     for index in _property_numbers(properties.get(b"ipma", b""), number):
@@ -38,7 +38,7 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
 def read_jp2_colours(stream: IO[bytes]) -> str:
     """Return the colours of a JPEG 2000 file if they are a kind that GDAL leaves alone; else ""."""
     stream.seek(0)
-    for kind, content in _boxes(_find_box(stream, b"jp2h")):
+    for kind, content in _boxes(find_box(stream, b"jp2h")):
         if kind == b"colr" and content[:1] == b"\1":
             return _JP2_COLOURS.get(int.from_bytes(content[3:7]), "")
     return ""
@@ -47,9 +47,9 @@ def read_jp2_colours(stream: IO[bytes]) -> str:
 def read_item_kind(stream: IO[bytes]) -> str:
     """Return how the picture of an AVIF or HEIC file is stored, such as ``av01``; maybe ""."""
     stream.seek(0)
-    meta = _find_box(stream, b"meta")
+    meta = find_box(stream, b"meta")
     number = _primary_item(meta)
-    items = _find_box(io.BytesIO(meta[4:]), b"iinf")
+    items = find_box(io.BytesIO(meta[4:]), b"iinf")
     start = 6 if items[:1] == b"\0" else 8
     for kind, content in _boxes(items[start:]):
         size = 2 if content[:1] == b"\2" else 4
@@ -77,7 +77,7 @@ def _parse_clap(clap: bytes, width: int, height: int) -> Crop | None:
 
 def _primary_item(meta: bytes) -> int:
     """Return the number of the item that is the picture."""
-    item = _find_box(io.BytesIO(meta[4:]), b"pitm")
+    item = find_box(io.BytesIO(meta[4:]), b"pitm")
     size = 2 if item[:1] == b"\0" else 4
     return int.from_bytes(item[4 : 4 + size])
 
@@ -102,7 +102,7 @@ def _property_numbers(table: bytes, item: int) -> list[int]:
     return []
 
 
-def _find_box(stream: IO[bytes], box_type: bytes) -> bytes:
+def find_box(stream: IO[bytes], box_type: bytes) -> bytes:
     """Return the content of the next box of a type; empty without one."""
     while len(head := stream.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)

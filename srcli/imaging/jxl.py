@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import struct
+import io
+
+from srcli.imaging.isobmff import find_box
 
 _SIGNATURE = b"\xff\x0a"
 _SIZES = ((9, 1), (13, 1), (18, 1), (30, 1))
@@ -62,16 +64,8 @@ def is_animation(start: bytes) -> bool:
 
 def _codestream(start: bytes) -> bytes:
     """Return the codestream, perhaps the first part of it, that a container holds."""
-    at = 0
-    while not start.startswith(_SIGNATURE) and at + 8 <= len(start):
-        length, kind = struct.unpack_from(">I4s", start, at)
-        if kind == b"jxlc":
-            return start[at + 8 :]
-        if kind == b"jxlp":  # behind the number of the part
-            return start[at + 12 :]
-        if length == 1:
-            length = int.from_bytes(start[at + 8 : at + 16])
-        if length < 8:
-            break
-        at += length
-    return start
+    if start.startswith(_SIGNATURE):
+        return start
+    codestream = find_box(io.BytesIO(start), b"jxlc")
+    # parts stand behind their numbers
+    return codestream or find_box(io.BytesIO(start), b"jxlp")[4:]

@@ -83,6 +83,11 @@ class Picture:
     """Beside its frames, an animation has a picture for programs that show none."""
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
+
+    @property
     def losses(self) -> tuple[str, ...]:
         """Losses of reading its first picture alone, in words for the user."""
         if self.frames == 1:

@@ -397,7 +397,7 @@ def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
     """Note a gain map and the video of a motion photo, of which XMP may not tell."""
     has_gain_map = False
     has_thermal = False
-    makers: set[str] = set()  # segments such as DJI's thermal data
+    makers = set()  # segments such as DJI's thermal data
     for name, content in vars(image)["applist"]:
         has_gain_map |= content.startswith(_GAIN_MAPS[0])
         has_thermal |= content.startswith(b"FLIR\0")

@@ -36,8 +36,8 @@ _Chunks = dict[bytes, bytes]
 def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a PNG file."""
     chunks: _Chunks = {}
-    text_chunks: list[texts.Chunk] = []
-    notes: list[str] = []
+    text_chunks = []
+    notes = []
     frames: list[tuple[int, int]] = []
     has_default_image = False
     stream.seek(len(SIGNATURE))

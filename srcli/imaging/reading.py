@@ -80,9 +80,9 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     if picture.format == "png":
         return *vips.read_png(stream), picture.orientation
     if picture.format == "jpg" and picture.bits > 8:
-        size = (picture.height, picture.width)
+        size = picture.size
         if picture.orientation > 4:
-            size = (picture.width, picture.height)
+            size = size[::-1]
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
         return stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
@@ -204,7 +204,7 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
         picture = pillow.read_header(name, path, stream)
     if picture.refusal is not None:
         return picture
-    if min(picture.height, picture.width) < 1:
+    if min(picture.size) < 1:
         raise PictureError(
             f"{path}: a picture of {picture.width}x{picture.height} pixels is empty"
         )
@@ -215,9 +215,11 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
             or xmp_orientation(picture.metadata.xmp)
             or 1
         )
-    size = (picture.height, picture.width)
-    height, width = reversed(size) if orientation > 4 else size
-    pixel_map = PixelMap(size, (height, width), orientation)
+    size = picture.size
+    if orientation > 4:
+        size = size[::-1]
+    height, width = size
+    pixel_map = PixelMap(picture.size, size, orientation)
     metadata, notes = fit_metadata(picture.metadata, pixel_map)
     return replace(
         picture,

@@ -78,10 +78,6 @@ def resize(image: Array, scale: float | Fraction, wrap: Wrap = "") -> Array:
     1/3. With ``wrap`` the picture goes on at its opposite border, and is not mirrored.
     """
     exact = Fraction(scale).limit_denominator(10_000)
-    if image.ndim not in (2, 3) or 0 in image.shape or exact <= 0:
-        raise ValueError(
-            f"expected a picture, (H, W) or (H, W, C), not {image.shape} by {scale}"
-        )
     height, width = (math.ceil(side * exact) for side in image.shape[:2])
     return _resize_axes(image, (height, width), wrap, exact)
 
@@ -180,17 +176,16 @@ class Box:
     longest: int | None = None
     """Of the longer side."""
 
-    def fitted(self, height: int, width: int) -> tuple[int, int]:
+    def fitted(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the largest size (height, width) of this shape that fits; never a larger one."""
-        return scale_size(
-            (height, width), min(self._largest_factor(height, width), Fraction(1))
-        )
+        return scale_size(size, min(self._largest_factor(size), Fraction(1)))
 
-    def filled(self, height: int, width: int) -> tuple[int, int]:
+    def filled(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the largest size (height, width) of this shape that fits."""
-        return scale_size((height, width), self._largest_factor(height, width))
+        return scale_size(size, self._largest_factor(size))
 
-    def _largest_factor(self, height: int, width: int) -> Fraction:
+    def _largest_factor(self, size: tuple[int, int]) -> Fraction:
+        height, width = size
         bounds = (
             (self.height, height),
             (self.width, width),

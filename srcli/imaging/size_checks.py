@@ -12,32 +12,30 @@ import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.arrays import Bools
-from srcli.imaging.metadata.exif import TEXT, Tags, read_directory, read_start
+from srcli.imaging.metadata.exif import (
+    Tags,
+    first_number,
+    read_directory,
+    read_start,
+)
 from srcli.ports.image import Window
 
-_WIDTH = 256
-_HEIGHT = 257
-_BITS = 258
-_COMPRESSION = 259
-_SAMPLES = 277
-_STRIP_ROWS = 278
-_STRIPS = 273
-_STRIP_SIZES = 279
-_TILES = 324
-_TILE_SIZES = 325
-_PLANAR = 284
-_TILE_WIDTH = 322
-_TILE_HEIGHT = 323
-_PHOTOMETRIC = 262
-_BLOCK_TAGS = frozenset({_STRIPS, _STRIP_SIZES, _TILES, _TILE_SIZES})
+BLOCKS = (
+    (Base.StripOffsets, Base.StripByteCounts),
+    (Base.TileOffsets, Base.TileByteCounts),
+)
+"""Tags of the offsets and lengths of strips, and of tiles."""
+BLOCK_TAGS = frozenset(chain(*BLOCKS))
 _FAR = 2**60
 """Bytes: beyond the end of every file."""
 _SEPARATE = 2
@@ -108,8 +106,8 @@ def read_tiff_page(stream: IO[bytes], page: int = 0) -> Tags:
     """Return the directory of one page of a TIFF, numbered from 0, which may be damaged."""
     layout, at = read_start(stream)
     for _ in range(page):
-        _, at = read_directory(stream, at, layout, only=_WIDTH)
-    return read_directory(stream, at, layout, _BLOCK_TAGS)[0]
+        _, at = read_directory(stream, at, layout, only=Base.ImageWidth)
+    return read_directory(stream, at, layout, BLOCK_TAGS)[0]
 
 
 def _tiff_shortage(tags: Tags, file_size: int) -> str:
@@ -165,32 +163,35 @@ class TiffBlocks:
     @classmethod
     def from_tags(cls, tags: Tags) -> TiffBlocks | None:
         """Read a directory; None where it has no blocks, or those of old JPEG, which differ."""
-        image_width = _first_number(tags, _WIDTH, 0)
-        image_height = _first_number(tags, _HEIGHT, 0)
-        if _TILES in tags:
+        image_width = first_number(tags, Base.ImageWidth, 0)
+        image_height = first_number(tags, Base.ImageLength, 0)
+        if Base.TileOffsets in tags:
             kind = "tiles"
-            offsets = _integers(tags, _TILES)
-            sizes = _integers(tags, _TILE_SIZES)
-            width = max(_first_number(tags, _TILE_WIDTH, 0), 1)
-            height = _first_number(tags, _TILE_HEIGHT, 0) or image_height
+            offsets = _integers(tags, Base.TileOffsets)
+            sizes = _integers(tags, Base.TileByteCounts)
+            width = max(first_number(tags, Base.TileWidth, 0), 1)
+            height = first_number(tags, Base.TileLength, 0) or image_height
         else:
             kind = "strips"
-            offsets = _integers(tags, _STRIPS)
-            sizes = _integers(tags, _STRIP_SIZES)
+            offsets = _integers(tags, Base.StripOffsets)
+            sizes = _integers(tags, Base.StripByteCounts)
             width = image_width
             height = min(
-                _first_number(tags, _STRIP_ROWS, 0) or image_height, image_height
+                first_number(tags, Base.RowsPerStrip, 0) or image_height, image_height
             )
-        compression = _first_number(tags, _COMPRESSION, 1)
+        compression = first_number(tags, Base.Compression, 1)
         is_empty = min(image_width, image_height) < 1
         if offsets is None or is_empty or compression == _OLD_JPEG:
             return None
         planes = 1
-        samples_together = _first_number(tags, _SAMPLES, 1)
-        if samples_together > 1 and _first_number(tags, _PLANAR, 1) == _SEPARATE:
+        samples_together = first_number(tags, Base.SamplesPerPixel, 1)
+        if (
+            samples_together > 1
+            and first_number(tags, Base.PlanarConfiguration, 1) == _SEPARATE
+        ):
             planes = samples_together
             samples_together = 1
-        if _first_number(tags, _PHOTOMETRIC, 1) == _YCBCR:
+        if first_number(tags, Base.PhotometricInterpretation, 1) == _YCBCR:
             samples_together = (
                 1  # the others may be stored at a fraction of the resolution
             )
@@ -201,7 +202,12 @@ class TiffBlocks:
             width=width,
             height=height,
             planes=planes,
-            row_bytes=-(-width * _first_number(tags, _BITS, 1) * samples_together // 8),
+            row_bytes=-(
+                -width
+                * first_number(tags, Base.BitsPerSample, 1)
+                * samples_together
+                // 8
+            ),
             compression=compression,
             offsets=offsets,
             sizes=sizes,
@@ -254,10 +260,12 @@ class TiffBlocks:
 
     def are_left_out(self, window: Window) -> bool:
         """Tell if all blocks of a window are left out; they hold nodata, or else zeros."""
-        bottom = window.top + window.height
-        right = window.left + window.width
-        rows = slice(max(window.top, 0) // self.height, -(-bottom // self.height))
-        columns = slice(max(window.left, 0) // self.width, -(-right // self.width))
+        rows = slice(
+            max(window.top, 0) // self.height, -(-window.bottom // self.height)
+        )
+        columns = slice(
+            max(window.left, 0) // self.width, -(-window.right // self.width)
+        )
         return not self.present[rows, columns].any()
 
 
@@ -271,13 +279,6 @@ def _integers(tags: Tags, tag: int) -> Numbers | None:
         return None
     values = np.frombuffer(entry.value, _INTEGER_TYPES[entry.tiff_type])
     return np.minimum(values.astype(np.uint64), _FAR).astype(np.int64)
-
-
-def _first_number(tags: Tags, tag: int, default: int) -> int:
-    """Return the first number of a tag; the usual one where it is left out."""
-    if tag in tags and tags[tag].tiff_type != TEXT:
-        return int(tags[tag].numbers[0])
-    return default
 
 
 def check_pixels(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
@@ -359,7 +360,7 @@ def _skip_sub_blocks(stream: IO[bytes]) -> int:
 
 def check_webp(path: Path, size: tuple[int, int], stream: IO[bytes]) -> None:
     """Refuse a WebP animation whose canvas is much larger than its frames."""
-    frames: list[Frame] = []
+    frames = []
     stream.seek(12)
     while len(head := stream.read(8)) == 8:
         length = int.from_bytes(head[4:], "little")

@@ -9,37 +9,29 @@ tifffile writes EXIF to TIFF, and Pillow does not beside 16-bit colour.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging import pillow, size_checks
 from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
-from srcli.imaging.metadata.exif import Layout, read_directory, read_start
+from srcli.imaging.metadata.exif import (
+    Layout,
+    first_number,
+    read_directory,
+    read_start,
+)
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
 
-# Tags of the main directory.
-_SUBFILE_TYPE = 254
-_WIDTH = 256
-_HEIGHT = 257
-_BITS = 258
-_PHOTOMETRIC = 262
-_SAMPLES = 277
-_EXTRA_SAMPLES = 338
-RESOLUTION = (282, 283, 296)  # across, down, and their unit
-_SAMPLE_FORMAT = 339
-_SUB_IFDS = 330
-_COLOUR_MAP = 320
-_COMPRESSION = 259
+RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
 _JPEG = 7
 _USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
 _COMPRESSIONS = {
@@ -53,18 +45,15 @@ _LAB = 8
 # Photometric interpretations: a pixel for each colour filter, or three before
 # development.
 _RAW_PHOTOMETRICS = (32803, 34892)
-BLOCKS = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
-_NEEDED = frozenset(
-    {_BITS, _SAMPLES, _COLOUR_MAP, _EXTRA_SAMPLES, _SAMPLE_FORMAT, *chain(*BLOCKS)}
-)
+_NEEDED = size_checks.BLOCK_TAGS | {
+    Base.BitsPerSample,
+    Base.SamplesPerPixel,
+    Base.ColorMap,
+    Base.ExtraSamples,
+    Base.SampleFormat,
+}
 """Tags without whose values pixels come out wrong."""
-XMP = 700
-IPTC = 33723
-ICC = 34675
 _GEO_KEYS = 34735
-_TRANSFER_FUNCTION = 301
-_WHITE_POINT = 318
-_PRIMARIES = 319
 _NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 # Exponent of TIFF 6.0, where primaries are told without a transfer function.
 _DEFAULT_CURVE = (2.2,)
@@ -113,10 +102,12 @@ class Page:
 
     tags: exif.Tags
     layout: Layout
-    following: int
-    """Offset of the next page in the file; 0 after the last."""
     number: int
     """Number in the file, from 1."""
+    further: list[int]
+    """NewSubfileType of the pages behind it."""
+    is_cut: bool
+    """The last of these is followed by a damaged one."""
 
 
 @dataclass(frozen=True)
@@ -140,26 +131,26 @@ class _PixelLayout:
     @classmethod
     def from_tags(cls, tags: exif.Tags) -> _PixelLayout:
         """Read the tags of a page."""
-        bits = _numbers(tags, _BITS, 1)
-        sample_formats = _numbers(tags, _SAMPLE_FORMAT, 1)
+        bits = _numbers(tags, Base.BitsPerSample, 1)
+        sample_formats = _numbers(tags, Base.SampleFormat, 1)
         depths = set()
         for sample_format in sample_formats:
             # format 4 is "undefined", which is taken as a whole number
             stored_as = 1 if sample_format == 4 else sample_format
             depths.add(_PHOTOGRAPH_BITS.get((stored_as, bits[0]), 0))
-        photometric = _numbers(tags, _PHOTOMETRIC, -1)[0]
+        photometric = first_number(tags, Base.PhotometricInterpretation, -1)
         colour_model, colours = _COLOUR_MODELS.get(photometric, ("", 0))
         return cls(
-            height=_numbers(tags, _HEIGHT, 0)[0],
-            width=_numbers(tags, _WIDTH, 0)[0],
+            height=first_number(tags, Base.ImageLength, 0),
+            width=first_number(tags, Base.ImageWidth, 0),
             bits=bits,
             sample_format=sample_formats[0],
             depth=depths.pop() if len(depths) == len(set(bits)) == 1 else 0,
-            samples=_numbers(tags, _SAMPLES, 1)[0],
+            samples=first_number(tags, Base.SamplesPerPixel, 1),
             photometric=photometric,
             colour_model=colour_model,
             colours=colours,
-            has_palette=_COLOUR_MAP in tags,
+            has_palette=Base.ColorMap in tags,
         )
 
     @property
@@ -230,16 +221,17 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     tags = page.tags
     stored = _PixelLayout.from_tags(tags)
     size_checks.check_tiff(path, tags, stream)
-    is_reduced = _numbers(tags, _SUBFILE_TYPE, 0)[0] & _REDUCED
-    is_preview = is_reduced and _SUB_IFDS in tags
+    is_reduced = first_number(tags, Base.NewSubfileType, 0) & _REDUCED
+    is_preview = is_reduced and Base.SubIFDs in tags
     if is_preview or stored.photometric in _RAW_PHOTOMETRICS:
         raise PictureError(
             f"{path}: a camera's raw file; develop it first, to TIFF or JPEG"
         )
     obstacle = stored.obstacle
     notes: list[str] = []
-    further_pages = _further_pages(stream, page.following, page.layout, notes)
-    raster = _raster_reason(tags, stored, further_pages)
+    if page.is_cut:
+        notes.append("its pages end with a damaged one, which is left out")
+    raster = _raster_reason(tags, stored, page.further)
     if raster is not None and page.number > number:
         raise PictureError(
             f"{path}: its first page is a thumbnail; name the full picture: "
@@ -251,19 +243,19 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         if _GEO_KEYS in tags:
             notes.append("position on the map (GeoTIFF) left out")
     colour_space = None
-    if not obstacle and not stored.is_converted and ICC not in tags:
+    if not obstacle and not stored.is_converted and Base.InterColorProfile not in tags:
         colour_space = _colour_space(tags, stored.bits[0], stored.channels, notes)
     metadata = Metadata(
-        icc=_bytes(tags, ICC),
+        icc=_bytes(page, Base.InterColorProfile),
         colours=colour_space,
         exif=_exif(stream, page, notes),
-        xmp=_bytes(tags, XMP),
-        iptc=_iptc(page),
+        xmp=_bytes(page, Base.XMLPacket),
+        iptc=_bytes(page, Base.IPTCNAA),
         dpi=_resolution(tags),
     )
     frames = 1
     if number == 1:
-        frames += sum(not kind & (_REDUCED | _MASK) for kind in further_pages)
+        frames += sum(not kind & (_REDUCED | _MASK) for kind in page.further)
     picture = Picture(
         path=path,
         format="tif",
@@ -274,7 +266,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         bits=8 if stored.colour_model in ("CMYK", "palette") else stored.depth,
         frames=frames,
         page=number,
-        orientation=_numbers(tags, exif.ORIENTATION, 0)[0],
+        orientation=first_number(tags, Base.Orientation, 0),
         raster=raster,
         metadata=metadata,
         warnings=tuple(notes),
@@ -321,7 +313,7 @@ def _has_alpha(tags: exif.Tags, stored: _PixelLayout) -> bool:
     # the fifth channel of CMYK is a spot colour or a selection unless it is said to be
     # alpha
     default = -1 if stored.colour_model in ("gray", "RGB", "palette") else 0
-    return _numbers(tags, _EXTRA_SAMPLES, default) != [0]
+    return _numbers(tags, Base.ExtraSamples, default) != [0]
 
 
 def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
@@ -329,7 +321,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     page = read_page(stream, picture.page)
     tags = page.tags
     _check_blocks(tags, stream.seek(0, os.SEEK_END))
-    photometric, *_ = _numbers(tags, _PHOTOMETRIC)
+    photometric = first_number(tags, Base.PhotometricInterpretation, -1)
     colour_model, colours = _COLOUR_MODELS[photometric]
     prefix = "GTIFF_RAW:" if colour_model in ("CMYK", "LAB") else ""
     values, bits = _read_stored(picture.path, page, colours + picture.has_alpha, prefix)
@@ -344,7 +336,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
     alpha = None
     if picture.has_alpha:
         alpha = stretch_to_dtype(values[:, :, colours], bits, dtype)
-        is_multiplied = _numbers(tags, _EXTRA_SAMPLES)[:1] == [_PREMULTIPLIED]
+        is_multiplied = _numbers(tags, Base.ExtraSamples)[:1] == [_PREMULTIPLIED]
         if is_multiplied and colour_model in ("gray", "RGB", "CMYK"):
             pixels = unpremultiplied(pixels, alpha)
     if colour_model == "palette":
@@ -359,7 +351,7 @@ def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | Non
 
 def _check_blocks(tags: exif.Tags, file_size: int) -> None:
     """Refuse pixels without a strip or a tile, which GDAL takes for empty."""
-    for offset_tag, length_tag in BLOCKS:
+    for offset_tag, length_tag in size_checks.BLOCKS:
         offsets = _numbers(tags, offset_tag)
         lengths = _numbers(tags, length_tag)
         for offset, length in zip(offsets, lengths, strict=True):
@@ -374,12 +366,10 @@ def read_page(stream: IO[bytes], number: int = 1) -> Page:
     """
     layout, start = read_start(stream)
     tags, following = read_directory(stream, start, layout, _NEEDED)
-    kinds = [
-        _numbers(tags, _SUBFILE_TYPE, 0)[0],
-        *_further_pages(stream, following, layout, []),
-    ]
+    further, is_cut = _further_pages(stream, following, layout)
+    kinds = [first_number(tags, Base.NewSubfileType, 0), *further]
     full = [1]
-    if _SUB_IFDS not in tags or number > 1:
+    if Base.SubIFDs not in tags or number > 1:
         full = [at for at, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)]
     if number > max(len(full), 1):
         raise PictureError(
@@ -388,12 +378,15 @@ def read_page(stream: IO[bytes], number: int = 1) -> Page:
     position = (full or [1])[number - 1]
     for _ in range(position - 1):
         tags, following = read_directory(stream, following, layout, _NEEDED)
-    return Page(tags, layout, following, position)
+    return Page(tags, layout, position, kinds[position:], is_cut)
 
 
 def _read_stored(path: Path, page: Page, count: int, prefix: str) -> tuple[Array, int]:
     """Read bands; where that fails, tell pixels that are only not read from those damaged."""
-    size = (_numbers(page.tags, _HEIGHT)[0], _numbers(page.tags, _WIDTH)[0])
+    size = (
+        first_number(page.tags, Base.ImageLength, 0),
+        first_number(page.tags, Base.ImageWidth, 0),
+    )
     if page.number > 1:
         prefix += f"GTIFF_DIR:{page.number}:"
     try:
@@ -409,8 +402,8 @@ def _read_stored(path: Path, page: Page, count: int, prefix: str) -> tuple[Array
 
 def _unusual_compression(tags: exif.Tags) -> str:
     """Return in what pixels are compressed if few readers know it; empty for usual ways."""
-    compression = _numbers(tags, _COMPRESSION, 1)[0]
-    bits = _numbers(tags, _BITS, 1)[0]
+    compression = first_number(tags, Base.Compression, 1)
+    bits = first_number(tags, Base.BitsPerSample, 1)
     if compression == _JPEG and bits > 8:
         return f"JPEG of {bits} bits"
     if compression in _USUAL_COMPRESSIONS:
@@ -420,7 +413,7 @@ def _unusual_compression(tags: exif.Tags) -> str:
 
 def _palette(tags: exif.Tags) -> Array:
     """Return the colours of a palette, (N, 3) uint8, N maybe fewer than values have room for."""
-    values = np.array(tags[_COLOUR_MAP].numbers)
+    values = np.array(tags[Base.ColorMap].numbers)
     if values.max(initial=0) > 255:  # some writers store 8 bits
         values = np.rint(values / 257)
     length = len(values) // 3
@@ -434,26 +427,27 @@ def _numbers(tags: exif.Tags, tag: int, *default: int) -> list[int]:
     return list(map(int, tags[tag].numbers))
 
 
-def _bytes(tags: exif.Tags, tag: int) -> bytes | None:
-    """Return the bytes of a tag; None where it is left out."""
-    if tag in tags:
-        return tags[tag].value
-    return None
+def _bytes(page: Page, tag: int) -> bytes | None:
+    """Return the bytes of a tag as the file has them, whatever type they are said to have."""
+    entry = page.tags.get(tag)
+    if entry is None:
+        return None
+    return page.layout.byteswapped(entry.value, entry.tiff_type)
 
 
 def _colour_space(
     tags: exif.Tags, bits: int, channels: int, notes: list[str]
 ) -> colour_spaces.ColourSpace | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
-    stated: dict[int, Sequence[float]] = {}
-    for tag in (_TRANSFER_FUNCTION, _WHITE_POINT, _PRIMARIES):
+    stated = {}
+    for tag in (Base.TransferFunction, Base.WhitePoint, Base.PrimaryChromaticities):
         if tag in tags and tags[tag].tiff_type in _NUMERIC_TYPES:
             stated[tag] = tags[tag].numbers
     if not stated:
         return None
-    white = stated.get(_WHITE_POINT, colour_spaces.SRGB[:2])
-    primaries = stated.get(_PRIMARIES, colour_spaces.SRGB[2:])
-    values = np.asarray(stated.get(_TRANSFER_FUNCTION, ()), np.float64) / 65535
+    white = stated.get(Base.WhitePoint, colour_spaces.SRGB[:2])
+    primaries = stated.get(Base.PrimaryChromaticities, colour_spaces.SRGB[2:])
+    values = np.asarray(stated.get(Base.TransferFunction, ()), np.float64) / 65535
     length = 2 ** (8 if bits <= 8 else 16)
     curves: list[Any] = [_DEFAULT_CURVE]
     if len(values) in (length, 3 * length):
@@ -465,20 +459,21 @@ def _colour_space(
 
 
 def _further_pages(
-    stream: IO[bytes], offset: int, layout: Layout, notes: list[str]
-) -> list[int]:
-    """Return NewSubfileType of the pages from an offset on, up to a damaged one, which is noted."""
-    seen: set[int] = set()
-    kinds = []
+    stream: IO[bytes], offset: int, layout: Layout
+) -> tuple[list[int], bool]:
+    """Return NewSubfileType of the pages from an offset on, and if a damaged one ends them."""
+    seen = set()
+    kinds: list[int] = []
     while offset and offset not in seen:
         seen.add(offset)
         try:
-            tags, offset = read_directory(stream, offset, layout, only=_SUBFILE_TYPE)
+            tags, offset = read_directory(
+                stream, offset, layout, only=Base.NewSubfileType
+            )
         except ValueError:
-            notes.append("its pages end with a damaged one, which is left out")
-            break
-        kinds += _numbers(tags, _SUBFILE_TYPE, 0)[:1]
-    return kinds
+            return kinds, True
+        kinds.append(first_number(tags, Base.NewSubfileType, 0))
+    return kinds, False
 
 
 def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
@@ -486,19 +481,11 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
     if RESOLUTION[0] not in tags or RESOLUTION[1] not in tags:
         return None
     across, down = (tags[tag].numbers[0] for tag in RESOLUTION[:2])
-    unit = _numbers(tags, RESOLUTION[2], INCH)[0]
+    unit = first_number(tags, RESOLUTION[2], INCH)
     per_inch = {INCH: 1.0, _CENTIMETRE: 2.54}.get(unit, 0)
     if per_inch * min(across, down) <= 0:
         return None
     return across * per_inch, down * per_inch
-
-
-def _iptc(page: Page) -> bytes | None:
-    """Return the records of IPTC, which are bytes whatever type they are said to have."""
-    entry = page.tags.get(IPTC)
-    if entry is None:
-        return None
-    return page.layout.byteswapped(entry.value, entry.tiff_type)
 
 
 def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
@@ -507,7 +494,7 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
     if damaged:
         notes.append(exif.DAMAGED)
-    linked_ifds: dict[int, exif.Tags] = {}
+    linked_ifds = {}
     for pointer, tags in ifds.items():
         linked_ifds[pointer] = {
             tag: entry for tag, entry in tags.items() if entry.tiff_type < 16

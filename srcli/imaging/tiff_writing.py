@@ -14,19 +14,18 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO
 
+from PIL.ExifTags import Base
+
 from srcli.imaging import vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.exif import Entry
 from srcli.imaging.photograph import Metadata
+from srcli.imaging.size_checks import BLOCKS
 from srcli.imaging.tiff import (
-    BLOCKS,
     DESCRIPTIVE,
-    ICC,
     INCH,
-    IPTC,
     RESOLUTION,
-    XMP,
     Page,
     read_page,
 )
@@ -97,7 +96,7 @@ def _write_directory(
 ) -> int:
     """Write tags of pixels, and metadata, at the end of a file; return their offset."""
     tags = {tag: entry for tag, entry in tags.items() if tag not in RESOLUTION}
-    linked_ifds: dict[int, exif.Tags] = {}
+    linked_ifds = {}
     if metadata.exif is not None:
         block = exif.ExifBlock(metadata.exif)
         linked_ifds = block.linked_ifds
@@ -108,11 +107,11 @@ def _write_directory(
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
         tags[RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", INCH))
     if metadata.xmp:
-        tags[XMP] = Entry(1, metadata.xmp)
+        tags[Base.XMLPacket] = Entry(1, metadata.xmp)
     if metadata.icc:
-        tags[ICC] = Entry(7, metadata.icc)
+        tags[Base.InterColorProfile] = Entry(7, metadata.icc)
     if metadata.iptc:
-        tags[IPTC] = Entry(1, metadata.iptc)
+        tags[Base.IPTCNAA] = Entry(1, metadata.iptc)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
     packed, directory = exif.pack(tags, linked_ifds, start, page.layout)

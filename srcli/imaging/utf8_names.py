@@ -35,17 +35,12 @@ def readable_name(name: str) -> str:
     """Return a name with the bytes that are no UTF-8 as ``%fc``."""
     text = ""
     for character in name:
-        if is_undecodable(character):
+        if "\udc80" <= character <= "\udcff":  # a lone surrogate stands for it
             character = f"%{ord(character) - 0xDC00:02x}"
         text += character
     if len(text.encode()) > _LONGEST_NAME:
         return text[-_LONGEST_NAME // 4 :]
     return text
-
-
-def is_undecodable(character: str) -> bool:
-    """Tell if a character of a name stands for a byte that is no UTF-8 (a lone surrogate)."""
-    return "\udc80" <= character <= "\udcff"
 
 
 def alias_of_folder(folder: Path) -> Path:

@@ -20,7 +20,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.formats import FORMATS
-from srcli.imaging.rasters.parts import StoredParts
+from srcli.imaging.stored_parts import StoredParts
 from srcli.imaging.videos import (
     EXACT,
     FULL_RANGE,
@@ -260,7 +260,7 @@ def _add_copies(
     """Add streams beside the video; return them by their numbers in the input, and the others."""
     import av
 
-    copies: dict[int, Stream] = {}
+    copies = {}
     missing = []
     for stream in original.container.streams:
         # a codec that FFmpeg does not know has no name

@@ -75,7 +75,7 @@ def encode(
         image.set_type(vips.GValue.gint_type, "page-height", height)
         image.set_type(vips.GValue.array_int_type, "delay", list(milliseconds))
         image.set_type(vips.GValue.gint_type, "loop", plays)
-    failures: list[OSError] = []  # which libvips cannot pass on
+    failures = []  # which libvips cannot pass on
 
     def put(data: bytes) -> int:
         nonlocal edit

@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.files import (
@@ -26,7 +27,7 @@ from srcli.files import (
 from srcli.imaging import pillow, png, tiff_writing, vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import DAMAGE
-from srcli.imaging.formats import FORMATS, VIDEO, Format
+from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
@@ -151,7 +152,7 @@ def write_photograph(
 
 @contextmanager
 def writing_pages(
-    path: Path, *, pages_bytes: int, attributes: FileAttributes = NEW_FILE
+    path: Path, *, pages_bytes: int, attributes: FileAttributes
 ) -> Iterator[Callable[[Photograph], None]]:
     """Yield what appends a photograph as a page to a new TIFF, which is complete after the block.
 
@@ -210,13 +211,13 @@ def _metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
         return metadata
     block = metadata.exif
-    software = {}
+    software: dict[int, str] = {}
     if metadata.software is not None:
         text = metadata.software
         earlier = exif.software(block)
         if earlier not in text:
             text = f"{earlier}; {text}"
-        software[exif.SOFTWARE] = text
+        software[Base.Software] = text
     described = texts_outside_png(metadata.texts, fmt).by_tag
     # texts must not make EXIF too long for jpg
     for texts in (described | software, software):
@@ -256,7 +257,7 @@ def _encode(
             subsample_mode="off",
         )
         return
-    options: dict[str, Any] = {}
+    options = {}
     for name in FORMATS[fmt].metadata:
         block = getattr(metadata, name)
         if block is not None:
@@ -268,7 +269,7 @@ def _encode(
         if metadata.exif:
             # else Pillow packs it anew, which moves or breaks makers' notes
             options["exif"] = exif.ExifBlock(metadata.exif).edited(
-                {exif.ORIENTATION: None}
+                {Base.Orientation: None}
             )
     if fmt == "webp":
         # exact: keep the colours of transparent pixels
@@ -338,9 +339,7 @@ def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
 
 
 def keeps_animation(picture: Picture, fmt: str) -> bool:
-    """Return True if a picture is an animation or video, and a format can hold all its frames."""
-    if picture.format == VIDEO:
-        return True
+    """Return True if a picture is an animation, and a format can hold all its frames."""
     source = FORMATS.get(picture.format)
     if source is None or picture.frames < 2:
         return False
@@ -406,16 +405,16 @@ def _write_apng(
     stream.write(png.SIGNATURE)
     number = 0  # of the chunks that belong to animation
     for index, (frame, duration) in enumerate(zip(frames, milliseconds, strict=True)):
-        png.write(encoded := io.BytesIO(), frame, Metadata() if index else metadata)
+        encoded = io.BytesIO()
+        png.write(encoded, frame, Metadata() if index else metadata)
         encoded.seek(len(png.SIGNATURE))
-        chunks = [
-            (kind, content)
-            for kind, content, _ in png.read_chunks(encoded, pixels=True)
-        ]
+        pixels = []
+        for chunk_type, content, _ in png.read_chunks(encoded, pixels=True):
+            if chunk_type == b"IDAT":
+                pixels.append(content)
+            elif not index:
+                stream.write(png.pack_chunk(chunk_type, content))
         if not index:
-            stream.writelines(
-                png.pack_chunk(*one) for one in chunks if one[0] != b"IDAT"
-            )
             stream.write(
                 png.pack_chunk(b"acTL", struct.pack(">II", len(milliseconds), plays))
             )
@@ -425,11 +424,12 @@ def _write_apng(
             ">IIIIIHHBB", number, width, height, 0, 0, delay, 1000, 0, 0
         )
         stream.write(png.pack_chunk(b"fcTL", control))
-        for content in (content for kind, content in chunks if kind == b"IDAT"):
-            if not index:
-                stream.write(png.pack_chunk(b"IDAT", content))
-                continue
-            number += 1
-            stream.write(png.pack_chunk(b"fdAT", struct.pack(">I", number) + content))
+        for content in pixels:
+            chunk = png.pack_chunk(b"IDAT", content)
+            if index:
+                number += 1
+                numbered = struct.pack(">I", number) + content
+                chunk = png.pack_chunk(b"fdAT", numbered)
+            stream.write(chunk)
         number += 1
     stream.write(png.pack_chunk(b"IEND", b""))

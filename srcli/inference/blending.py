@@ -165,7 +165,7 @@ class Blender:
 
     def _join_waiting(self) -> Tensor:
         """Blend the waiting tiles with their left neighbours; return the columns they complete."""
-        blocks: list[Tensor] = []
+        blocks = []
         for tile, span in self._waiting:
             if span.core > span.start:
                 rising = tile[:, :, span.start : span.core] * span.rise

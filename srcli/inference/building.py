@@ -12,13 +12,7 @@ from srcli.inference.device import EngineOptions, Precision, choose_device, half
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
-from srcli.models.weights import (
-    PHOTO_MODEL,
-    is_mixed,
-    load_model,
-    make_crisper,
-    mixed,
-)
+from srcli.models.weights import PHOTO_MODEL, is_mixed, load_model, make_crisper, mixed
 from srcli.ports.image import TileGrid
 from srcli.ports.progress import Task
 

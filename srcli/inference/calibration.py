@@ -77,7 +77,7 @@ def _read_valid(
     source: Source, grid: TileGrid, windows: list[Window], most: int
 ) -> list[NDArray[Any]]:
     """Read the windows that hold a valid pixel; of more than ``most``, evenly chosen ones."""
-    samples: list[NDArray[Any]] = []
+    samples = []
     seen = 0
     stride = 1
     for window in windows:

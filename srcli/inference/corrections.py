@@ -38,7 +38,7 @@ class Correction:
 
 
 def choose_corrections(
-    options: EngineOptions, *, hold_colours: bool = False
+    options: EngineOptions, *, hold_colours: bool
 ) -> list[Correction]:
     """Return the corrections that options ask for, in order.
 

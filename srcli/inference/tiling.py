@@ -109,8 +109,6 @@ def split_axis(
     They are multiples of ``step`` where the last tile, which ends with the axis, can
     begin on one, and where tiles are large enough.
     """
-    if length < 1:
-        raise ValueError(f"expected a length of at least 1, got {length}")
     if length <= tile:
         return (0,)
     if (length - tile) % step:

@@ -44,7 +44,7 @@ def normalise(
     dtype = "f8"
     if is_narrow(tiles.dtype) and bool((ends == np.rint(ends)).all()):
         dtype = "f4"
-    units: NDArray[Any] = tiles.astype(dtype)
+    units = tiles.astype(dtype)
     units -= ends[:, 0]
     units /= ends[:, 1] - ends[:, 0]
     if tiles.dtype.kind == "f":
@@ -76,8 +76,6 @@ class PixelEncoder:
         self._least = float(limits.min)
         self._most = float(limits.max)
         if values is None:
-            if dtype not in (np.uint8, np.uint16, np.float32):
-                raise ValueError(f"expected values for pixels of {dtype}")
             values = Values(dtype=dtype, ranges=((0.0, self._most),))
         if values.most is not None:
             self._most = values.most

@@ -92,7 +92,7 @@ def run_convolutions(layers: Iterable[nn.Module], x: Tensor, *, slope: float) ->
 
 def outputs_in_row(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
     """Run modules in a row, and return what each of them gives."""
-    outputs: list[Tensor] = []
+    outputs = []
     for module in modules:
         x = module(x)
         outputs.append(x)
@@ -145,7 +145,7 @@ class FeatureDistillationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        distilled: list[Tensor] = []
+        distilled = []
         for distil, refine in zip(self.distil, self.refine, strict=True):
             distilled.append(convolve(distil, x, slope=self.slope))
             x = convolve(refine, x, plus=x, slope=self.slope)

@@ -102,7 +102,7 @@ def _phased_axis(
     ends = beyond // reach
     padded = torch.cat([before] * ends + [x] + [after] * ends, dim=axis)
     padded = padded.movedim(axis, 0)
-    outputs: list[Tensor] = []
+    outputs = []
     for weights in phases:
         out: Tensor | None = None
         for start, weight in enumerate(weights):

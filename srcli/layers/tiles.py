@@ -254,7 +254,7 @@ def hold(
     (KeyError for those of another); its stretched maps know the ``positions`` of a
     batch of tiles of a ``size`` (height, width). None stands for whole pictures.
     """
-    pools: dict[str, GlobalPool] = {}
+    pools = {}
     maps: Iterable[StretchedMap] = ()
     try:
         if values:

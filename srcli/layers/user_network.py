@@ -74,8 +74,8 @@ class UserNetwork(Network):
             multiples = (self.multiple_of,)
         training = self.network.training
         self.network.eval()
-        wrong_shapes: list[str] = []
-        errors: list[str] = []
+        wrong_shapes = []
+        errors = []
         for colour, multiple, side in product(colours, multiples, SIDES):
             # An odd number of times, so that the side does not happen to divide by a
             # larger multiple, too.

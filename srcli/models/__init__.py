@@ -50,7 +50,7 @@ class NetworkEntry:
 
 def _read_table() -> dict[str, NetworkEntry]:
     """Read the networks of ``models.toml``, and add those of installed packages."""
-    table: dict[str, NetworkEntry] = {}
+    table = {}
     shipped = tomllib.loads(shipped_text("models.toml", "srcli.models"))
     for name, fields in shipped.items():
         table[name] = convert(fields, NetworkEntry, name)
@@ -131,8 +131,8 @@ def outline_network(
     name: str,
     *,
     scale: int,
-    options: Mapping[str, Any] | None = None,
-    most: int | None = None,
+    options: Mapping[str, Any],
+    most: int | None,
 ) -> Network:
     """Build a network as ``build_network`` does, but without memory for its tensors.
 

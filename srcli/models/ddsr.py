@@ -50,7 +50,7 @@ class DDSR(Network):
             1, channels, deconv_kernel, scale, padding, output_padding
         )
         self.act = nn.PReLU(channels)
-        layers: list[nn.Module] = []
+        layers = []
         for _ in range(depth - 1):
             layers += [conv(channels, channels), nn.PReLU(channels)]
         self.body = nn.Sequential(*layers)

@@ -202,7 +202,7 @@ def _load_torchscript(path: Path, facts_name: str) -> ExportedNetwork:
                 code += members.read(name).decode()
     _refuse(_SPECIAL.findall(code))
     with warnings.catch_warnings(action="ignore"):  # it is deprecated
-        program: Any = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
+        program = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
     operators = re.findall(r"\w+::\w+", str(program.inlined_graph))
     _refuse([name for name in operators if not _OPERATORS.fullmatch(name)])
     return ExportedNetwork(program, facts)

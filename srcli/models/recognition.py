@@ -287,7 +287,7 @@ def best_range(network: Network) -> tuple[float, dict[float, float]]:
     ``RANGES`` is clearly better; and the ``consistency`` with each.
     """
     usual = network.white
-    figures: dict[float, float] = {}
+    figures = {}
     for white in sorted({usual, *RANGES}):
         network.white = white
         figures[white] = consistency(network)
@@ -350,7 +350,7 @@ def _candidates_of(
     name = file["model"]
     layers = ", ".join(file["layers"])
     notes = {"recognised by": f"the names of its layers, such as {layers}"}
-    candidates: list[Candidate] = []
+    candidates = []
     for scale in MODELS[name].scales:
         renamed = _renamed(tensors, file, scale)
         options = _options(file, renamed) | further
@@ -425,7 +425,7 @@ def _renamed(
     names = dict(file.get("names", {}))
     for table in file.get("shared", ()):
         names |= PUBLISHED["names"][table]
-    renamed: dict[str, Tensor] = {}
+    renamed = {}
     for key, value in tensors.items():
         for pattern, template in names.items():
             pattern = pattern.replace("SCALE", str(scale))

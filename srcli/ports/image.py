@@ -27,6 +27,16 @@ class Window:
     height: int
     width: int
 
+    @property
+    def bottom(self) -> int:
+        """Row below it."""
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        """Column behind it."""
+        return self.left + self.width
+
 
 @dataclass(frozen=True, kw_only=True)
 class TileGrid:

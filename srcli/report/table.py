@@ -279,7 +279,7 @@ def markdown_table(table: Table) -> Iterator[str]:
 
 def markdown(blocks: Iterable[Table | str]) -> str:
     """Return tables that are not empty, with titles and notes, and paragraphs, for GitHub."""
-    lines: list[str] = []
+    lines = []
     for block in blocks:
         if isinstance(block, str):
             lines += [escape(block), ""]

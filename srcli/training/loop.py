@@ -346,7 +346,7 @@ class Trainer:
         deciding = next(iter(scores))
         pictures = scores[deciding]
         psnr = means[deciding]
-        entry: dict[str, object] = {"psnr": psnr, "sets": means}
+        entry = {"psnr": psnr, "sets": means}
         message = ", ".join(f"{name} {mean:.3f} dB" for name, mean in means.items())
         better = psnr > position.best
         if len(position.best_pictures) == len(pictures):

@@ -114,7 +114,7 @@ def apply_gradients(
     team: Team = ALONE,
 ) -> None:
     """Take one step by the means of all processes' gradients, and clear these."""
-    weights: list[Tensor] = []
+    weights = []
     for group in optimizer.param_groups:
         weights += group["params"]
     # Losses are means over the patches: these are the gradients of the whole batch.
@@ -145,7 +145,7 @@ def restore_optimizer(
     for name, value in tensors.items():
         index, _, key = name.partition(".")
         state.setdefault(int(index), {})[key] = value
-    content: dict[str, Any] = optimizer.state_dict()
+    content = optimizer.state_dict()
     optimizer.load_state_dict({"state": state, "param_groups": content["param_groups"]})
     for parameter, slots in optimizer.state.items():
         for key, value in slots.items():
@@ -267,7 +267,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 def _matrices(network: nn.Module) -> dict[Tensor, tuple[int, int, int]]:
     """Return (groups, rows, columns) of every kernel that is a stack of matrices."""
-    shapes: dict[Tensor, tuple[int, int, int]] = {}
+    shapes = {}
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
             kernel = module.weight

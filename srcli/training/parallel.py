@@ -89,7 +89,7 @@ class Team:
 
     def on_all_ranks(self, work: Callable[[], Result]) -> Result:
         """Call a function on every rank; return this rank's result; see ``gather``."""
-        results: list[Result] = []
+        results = []
         self.gather(lambda: results.append(work()))
         return results[0]
 

@@ -271,7 +271,7 @@ class AdversarialStep(SupervisedStep):
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
         real = hr_image
-        fake: Tensor = fake_image
+        fake = fake_image
         if self.sees_lr:
             seen = F.interpolate(lr_image, hr_image.shape[2:])
             real = torch.cat([hr_image, seen], 1)

@@ -14,7 +14,7 @@ from PIL import Image
 from srcli.cli import main
 from srcli.cli.upscale import command, read_settings
 from srcli.errors import UsageError
-from srcli.imaging.rasters.info import coordinates
+from srcli.imaging.rasters.transforms import coordinates
 from tests.fixtures.geotiffs import FOUR_BANDS
 
 

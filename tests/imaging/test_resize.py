@@ -154,7 +154,7 @@ def test_what_is_no_size_is_refused(text):
     ],
 )
 def test_sizes_keep_their_shape_and_fit(box, size, fitted):
-    assert parse_box(box).fitted(*size) == fitted
+    assert parse_box(box).fitted(size) == fitted
 
 
 @pytest.mark.parametrize(

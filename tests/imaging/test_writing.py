@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms, ImageDraw, JpegImagePlugin
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff_writing
 from srcli.imaging.arrays import empty_array, release
 from srcli.imaging.formats import FORMATS
-from srcli.imaging.metadata.exif import SOFTWARE, read_main, software, with_texts
+from srcli.imaging.metadata.exif import read_main, software, with_texts
 from srcli.imaging.metadata.fitting import fit_exif
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import Metadata, Photograph
@@ -497,7 +498,7 @@ UNCHANGED = PixelMap(before=(8, 8), after=(8, 8))
 
 
 def with_software(exif, text):
-    return with_texts(exif, {SOFTWARE: text})
+    return with_texts(exif, {Base.Software: text})
 
 
 def block(order, *, earlier):

@@ -10,11 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from srcli.inference.fusing.convolutions import pack_convolutions
-from srcli.layers.convolution import (
-    PackedConv2d,
-    convolve,
-    convolve_joined,
-)
+from srcli.layers.convolution import PackedConv2d, convolve, convolve_joined
 
 
 def layers(**options):

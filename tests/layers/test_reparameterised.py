@@ -8,10 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from srcli.layers.reparameterised import (
-    ReparameterisedConv,
-    TrainedWithBranches,
-)
+from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 
 EVERY = [
     dict(zip(("pointwise", "identity", "bn"), choice, strict=True))

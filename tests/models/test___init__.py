@@ -14,8 +14,8 @@ def test_every_entry_describes_itself_and_its_tiles(name):
     entry = find_entry(name)
     assert entry.summary
     assert 0 <= 2 * entry.overlap < entry.tile
-    parameters = list(outline_network(name, scale=entry.scales[0]).parameters())
-    assert entry.needs_weights == bool(parameters)
+    network = outline_network(name, scale=entry.scales[0], options={}, most=None)
+    assert entry.needs_weights == bool(list(network.parameters()))
 
 
 @pytest.mark.parametrize(

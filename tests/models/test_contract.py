@@ -103,7 +103,7 @@ def test_it_has_the_published_parameters(name):
     assert set(CASES[name].parameters) == set(MODELS[name].scales)
     for options, counts in ({}, CASES[name].parameters), *CASES[name].others:
         for scale, count in counts.items():
-            network = outline_network(name, scale=scale, options=options)
+            network = outline_network(name, scale=scale, options=options, most=None)
             assert network.scale == scale
             if type(network).deploy is not Network.deploy:
                 network = network.deploy()

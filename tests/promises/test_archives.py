@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.cli import archives
+from srcli.pipelines.upscale import archives
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from tests.fixtures.files import names_in
 from tests.fixtures.pictures import size_of

@@ -227,7 +227,7 @@ def _pack_profile(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:
     """Return an ICC profile of a colour space with the given tags, equal contents once."""
     table = struct.pack(">I", len(tags))
     blocks = b""
-    offsets: dict[bytes, int] = {}
+    offsets = {}
     start = _ICC_HEADER + 4 + _ICC_TAG * len(tags)
     for tag, content in tags.items():
         if content not in offsets:

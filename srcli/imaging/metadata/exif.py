@@ -15,16 +15,12 @@ from fractions import Fraction
 from typing import IO
 
 import numpy as np
+from PIL.ExifTags import Base
 
 ByteSource = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
-ORIENTATION = 0x0112
-SOFTWARE = 0x0131
-INTEROPERABILITY = 0xA005
-EXIF_IFD = 0x8769
-GPS_IFD = 0x8825
-LINKED_IFDS = (EXIF_IFD, GPS_IFD)
+LINKED_IFDS = (Base.ExifOffset, Base.GPSInfo)
 """Directories that the main one (IFD0) points to."""
 DAMAGED = "damaged part of EXIF left out"
 # How numpy spells one number of each TIFF type; fractions are two.
@@ -39,7 +35,6 @@ _VALUE_BYTES |= dict.fromkeys(_RATIONAL_TYPES, 8)
 _OFFSET_TYPES = (4, 13, 16, 18)  # types of offsets
 _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
-_COLOUR_SPACE = 0xA001
 _ADOBE_RGB = 2
 _UNCALIBRATED = 0xFFFF
 # Types of entries.
@@ -93,6 +88,13 @@ class Entry:
 
 Tags = dict[int, Entry]
 """The entries of one directory."""
+
+
+def first_number(tags: Tags, tag: int, default: int) -> int:
+    """Return the first number of a tag; the usual one where it is left out."""
+    if tag in tags and tags[tag].tiff_type != TEXT:
+        return int(tags[tag].numbers[0])
+    return default
 
 
 class Layout:
@@ -221,7 +223,7 @@ def pack(
     main = dict(main)
     for pointer, tags in linked_ifds.items():
         tags = dict(tags)
-        tags.pop(INTEROPERABILITY, None)
+        tags.pop(Base.ExifInteroperabilityOffset, None)
         if tags:
             start = edit_directory(data, None, tags, layout, at)
             offset = start.to_bytes(layout.inline, "little")
@@ -254,9 +256,12 @@ class ExifBlock:
         """Return it with other entries of two directories; None for those that go."""
         start = edit_directory(self.tiff, self.start, main, self.layout)
         self.tiff[:8] = self.layout.start(start)
-        if exif_ifd and EXIF_IFD in self.linked_ifds:
+        if exif_ifd and Base.ExifOffset in self.linked_ifds:
             edit_directory(
-                self.tiff, int(self.main[EXIF_IFD].numbers[0]), exif_ifd, self.layout
+                self.tiff,
+                int(self.main[Base.ExifOffset].numbers[0]),
+                exif_ifd,
+                self.layout,
             )
         return PREFIX + bytes(self.tiff)
 
@@ -270,7 +275,7 @@ def read_main(exif: bytes | None) -> Tags:
 
 def orientation(exif: bytes | None) -> int | None:
     """Return the orientation of the stored pixels, 1 to 8; None if the block states none."""
-    entry = read_main(exif).get(ORIENTATION)
+    entry = read_main(exif).get(Base.Orientation)
     if entry is None or entry.tiff_type not in (SHORT, LONG):
         return None
     stated = int(entry.numbers[0])
@@ -279,7 +284,7 @@ def orientation(exif: bytes | None) -> int | None:
 
 def software(exif: bytes | None) -> str:
     """Return the Software entry; empty without one, or in a damaged block."""
-    entry = read_main(exif).get(SOFTWARE)
+    entry = read_main(exif).get(Base.Software)
     if entry is None:
         return ""
     return entry.value.split(b"\0")[0].decode("utf-8", "replace").strip()
@@ -289,11 +294,11 @@ def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
         block = ExifBlock(exif)
-        tags = block.linked_ifds[EXIF_IFD]
-        space = tags[_COLOUR_SPACE].numbers[0]
+        tags = block.linked_ifds[Base.ExifOffset]
+        space = tags[Base.ColorSpace].numbers[0]
         if space != _UNCALIBRATED:
             return space == _ADOBE_RGB
-        offset = int(tags[INTEROPERABILITY].numbers[0])
+        offset = int(tags[Base.ExifInteroperabilityOffset].numbers[0])
         rules, _ = read_directory(block.tiff, offset, block.layout)
         return rules[1].value[:3] == b"R03"
     return False
@@ -309,7 +314,7 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
     block = ExifBlock(exif or Layout("<").start(8) + bytes(6))
     entries = {}
     for tag, text in texts.items():
-        if tag == SOFTWARE or tag not in block.main:
+        if tag == Base.Software or tag not in block.main:
             entries[tag] = Entry(TEXT, text.encode() + b"\0")
     return block.edited(entries)
 
@@ -330,7 +335,7 @@ def edit_directory(
     head = layout.count.size
     size = layout.entry.size
     old_count = 0
-    rows: dict[int, bytes] = {}
+    rows = {}
     if start is not None:
         old_count = int(layout.count.unpack_from(tiff, start)[0])
         for index in range(old_count):

@@ -5,23 +5,29 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
+from PIL.ExifTags import Base
+
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.photograph import Metadata
 
-# Image, PixelX and RelatedImage sizes: no longer true once it is upscaled
-_EXIF_SIZES = (0x0100, 0x0101, 0xA002, 0xA003, 0x1001, 0x1002)
-# SubjectArea and SubjectLocation, in pixels of the picture as it is stored
-_AREAS = (0x9214, 0xA214)
+# No longer true once it is upscaled.
+_EXIF_SIZES = (
+    Base.ImageWidth,
+    Base.ImageLength,
+    Base.ExifImageWidth,
+    Base.ExifImageHeight,
+    Base.RelatedImageWidth,
+    Base.RelatedImageLength,
+)
+# SubjectArea is the first; in pixels of the picture as it is stored.
+_AREAS = (0x9214, Base.SubjectLocation)
 # pixels per length of the sensor across and down; the same of a print, which is not
 # enlarged here
-_FOCAL_PLANE = (0xA20E, 0xA20F)
-_RESOLUTION = (0x011A, 0x011B)
-_RESOLUTION_UNIT = 0x0128
+_FOCAL_PLANE = (Base.FocalPlaneXResolution, Base.FocalPlaneYResolution)
+_RESOLUTION = (Base.XResolution, Base.YResolution)
 _RATIO = exif.Entry(5, b"")
-_THUMBNAIL_OFFSET = 0x0201
-_THUMBNAIL_LENGTH = 0x0202
 
 
 def fit_metadata(
@@ -56,7 +62,7 @@ def with_resolution(metadata: Metadata, dpi: tuple[float, float]) -> Metadata:
             if tag in stated.main:
                 changes[tag] = _RATIO.with_numbers([value])
         if changes:
-            changes[_RESOLUTION_UNIT] = exif.Entry(exif.SHORT, b"\2\0")  # inches
+            changes[Base.ResolutionUnit] = exif.Entry(exif.SHORT, b"\2\0")  # inches
             block = stated.edited(changes)
     return replace(metadata, exif=block, dpi=dpi)
 
@@ -71,15 +77,17 @@ def fit_exif(block: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]
     if old.following > old.start:
         _blank_thumbnail(old)
     changes = _entry_changes(old.main, pixel_map) | dict.fromkeys(old.damaged)
-    if exif.ORIENTATION in old.main:
-        changes[exif.ORIENTATION] = exif.Entry(exif.SHORT, b"\1\0")
+    if Base.Orientation in old.main:
+        changes[Base.Orientation] = exif.Entry(exif.SHORT, b"\1\0")
     with suppress(ValueError, LookupError):  # sizes of the picture are repeated there
-        offset = int(old.linked_ifds[exif.EXIF_IFD][exif.INTEROPERABILITY].numbers[0])
+        offset = int(
+            old.linked_ifds[Base.ExifOffset][Base.ExifInteroperabilityOffset].numbers[0]
+        )
         tags, _ = exif.read_directory(old.tiff, offset, old.layout)
         if not tags.keys().isdisjoint(_EXIF_SIZES):
-            removed = dict.fromkeys(_EXIF_SIZES)
+            removed: dict[int, None] = dict.fromkeys(_EXIF_SIZES)
             exif.edit_directory(old.tiff, offset, removed, old.layout)
-    details = _entry_changes(old.linked_ifds.get(exif.EXIF_IFD, {}), pixel_map)
+    details = _entry_changes(old.linked_ifds.get(Base.ExifOffset, {}), pixel_map)
     notes = (exif.DAMAGED,) if old.damaged else ()
     return old.edited(changes, details), notes
 
@@ -91,7 +99,7 @@ def _entry_changes(
     changes: dict[int, exif.Entry | None] = dict.fromkeys(_EXIF_SIZES)
     if pixel_map.changes_nothing:
         return changes
-    numbers: dict[int, list[float]] = {}
+    numbers = {}
     for tag in (*_AREAS, *_FOCAL_PLANE, *_RESOLUTION):
         if tag in tags and tags[tag].tiff_type not in (exif.TEXT, exif.UNDEFINED):
             numbers[tag] = tags[tag].numbers
@@ -116,8 +124,8 @@ def _blank_thumbnail(block: exif.ExifBlock) -> None:
     tiff = block.tiff
     with suppress(ValueError, LookupError):
         tags, _ = exif.read_directory(tiff, block.following, block.layout)
-        start = int(tags[_THUMBNAIL_OFFSET].numbers[0])
-        end = min(start + int(tags[_THUMBNAIL_LENGTH].numbers[0]), len(tiff))
+        start = int(tags[Base.JpegIFOffset].numbers[0])
+        end = min(start + int(tags[Base.JpegIFByteCount].numbers[0]), len(tiff))
         is_jpeg = tiff[start : start + 2] == b"\xff\xd8"
         if not block.following < start < end or not is_jpeg:
             return

@@ -7,6 +7,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from PIL.ExifTags import Base
+
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.exif import PREFIX
 from srcli.imaging.photograph import Metadata
@@ -23,9 +25,9 @@ XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 # of programs, about the file that was read, or repeating its EXIF
 _ABOUT_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
 _KEYWORDS_BY_TAG = {
-    0x010E: ("Description", "Title"),
-    0x013B: ("Author", "Artist"),
-    0x8298: ("Copyright",),
+    Base.ImageDescription: ("Description", "Title"),
+    Base.Artist: ("Author", "Artist"),
+    Base.Copyright: ("Copyright",),
 }
 """Tags of EXIF, and the keywords of which the first that is there fills one."""
 _LONGEST_OUTSIDE_PNG = (
@@ -44,10 +46,10 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     profiles, as ImageMagick and ExifTool write them. The notes get what is left out, in
     words for the user.
     """
-    texts: list[Chunk] = []
+    texts = []
     software = None
     room = _MOST_TEXT
-    left_out: set[str] = set()
+    left_out = set()
     profiles: dict[str, bytes] = {}
     for kind, content in chunks:
         if _ABOUT_THE_FILE.match(content):
@@ -122,7 +124,7 @@ def texts_outside_png(texts: Iterable[Chunk], fmt: str) -> TextsOutsidePng:
         for key, text in words.items()
         if 0 < len(text.encode()) <= _LONGEST_OUTSIDE_PNG
     ]
-    by_tag = {}
+    by_tag: dict[int, str] = {}
     if "exif" in FORMATS[fmt].metadata:
         for tag, keywords in _KEYWORDS_BY_TAG.items():
             for keyword in keywords:

@@ -121,7 +121,7 @@ def _namespaced_nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom ha
 
 def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
     """Drop what describes pictures, videos and sounds beside the picture; return what is lost."""
-    notes: list[str] = []
+    notes = []
     for node in list(_namespaced_nodes(document)):
         name = node.namespaceURI + node.localName
         companions = [row for row in _COMPANIONS if re.match(row[0], name)]

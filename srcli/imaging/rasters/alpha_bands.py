@@ -46,7 +46,7 @@ def check_alpha_bands(
     info: RasterInfo,
     window: Window,
     mode: AlphaMode,
-    numbers: Sequence[int] | None = None,
+    numbers: Sequence[int] | None,
 ) -> AlphaFindings:
     """Look at bands called alpha: those of many values, none of them frequent, are data.
 
@@ -56,7 +56,7 @@ def check_alpha_bands(
     """
     soft: tuple[float, float] | None = None
     bands = list(info.bands)
-    data: list[str] = []
+    data = []
     for number, band in enumerate(info.bands, 1):
         is_chosen = numbers is None or number in numbers
         if band.interpretation != "alpha" or not is_chosen:

@@ -14,7 +14,7 @@ import numpy as np
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.info import COLOURS, RasterInfo
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
-from srcli.imaging.rasters.source import DecodedWindow, RasterSource, spread_windows
+from srcli.imaging.rasters.source import RasterSource, spread_windows
 from srcli.ports.image import Window
 
 ClassMode = Literal["auto", "yes", "no"]
@@ -114,7 +114,7 @@ def choose_layout_by_pixels(
         word = _class_word(info.path.stem)
     if layout.palette is None:  # a palette that is left stands for colours
         for group in layout.groups:
-            looks: dict[int, _Appearance] = {}
+            looks = {}
             for index in layout.indices(group):
                 number = layout.bands[index]
                 if number in candidates:
@@ -172,7 +172,7 @@ def _sure_signs(
     info: RasterInfo, window: Window, bands: Sequence[int]
 ) -> dict[int, str]:
     """Return what the file says of bands of classes, by number; floats must be whole numbers."""
-    signs: dict[int, str] = {}
+    signs = {}
     for number in bands:
         sign = _class_sign(info, number)
         is_float = info.band(number).dtype.startswith("float")
@@ -213,7 +213,7 @@ def _class_sign(info: RasterInfo, number: int) -> str:
         return "(one bit a pixel)"
     if band.interpretation == "palette" and not is_picture:
         return "(a palette)"
-    tags: dict[str, str] = {}
+    tags = {}
     for items in band.tags.values():
         for key, text in items.items():
             tags[key.lower()] = text
@@ -280,7 +280,7 @@ def _sample_appearance(info: RasterInfo, window: Window, band: int) -> _Appearan
     """Look at windows of a band until it proves to have many values; huge blocks tell nothing."""
     layout = choose_layout(info, bands=(band,), classes=(band,))
     values: Array = np.empty(0, layout.dtype)
-    decoded: list[DecodedWindow] = []
+    decoded = []
     with RasterSource(info, layout, window) as source:
         if source.has_huge_blocks:
             return _Appearance()
@@ -437,7 +437,7 @@ def jump_share(windows: Array, valid: Bools) -> float:
 
     A jump is twice the smallest step that there is between neighbours, or more.
     """
-    borders: list[Array] = []
+    borders = []
     smallest = math.inf
     for axis in (1, 2):
         pixels = windows.swapaxes(axis, 2).astype(np.float64)
@@ -463,15 +463,9 @@ def jump_share(windows: Array, valid: Bools) -> float:
 
 def _count_plateaus(window: Array, valid: Bools) -> int:
     """Count the connected areas of equal valid pixels."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+    from skimage.measure import label
 
-    positions = np.arange(window.size).reshape(window.shape)
-    pairs = []
-    for before, after in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
-        is_equal = (window[before] == window[after]) & valid[before] & valid[after]
-        pairs.append((positions[before][is_equal], positions[after][is_equal]))
-    links = np.concatenate(pairs, axis=1)
-    graph = coo_matrix((np.ones(len(links[0]), bool), links), shape=(window.size,) * 2)
-    count, _ = connected_components(graph, directed=False)
-    return int(count) - int((~valid).sum())
+    _, ranks = np.unique(window, return_inverse=True)
+    # the background of 0 counts as no area
+    numbers = np.where(valid, ranks.reshape(window.shape) + 1, 0)
+    return int(label(numbers, connectivity=1).max())  # type: ignore[no-untyped-call]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,9 @@ from numpy.typing import NDArray
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
 from srcli.imaging.rasters.opening import gdal_errors
+from srcli.imaging.rasters.transforms import Box, enlarge_transform
 from srcli.ports.image import Window
 
-SLACK = 1e-4
-"""Pixels by which bounds may miss a pixel's edge, because coordinates are rounded."""
 _PIECES = 1024
 """Points added to each ring: a ring of 100 km gets pieces of 100 m, exact to 1 mm."""
 _LONGITUDE_LATITUDE = "OGC:CRS84"
@@ -76,11 +74,10 @@ class Cutline:
 
         boxes = [bounds(shape, transform=~self.transform) for shape in self.geometries]
         edges = np.array(boxes)
-        left = int(np.floor(edges[:, ::2].min() + SLACK))
-        top = int(np.floor(edges[:, 1::2].min() + SLACK))
-        right = max(int(np.ceil(edges[:, ::2].max() - SLACK)), left + 1)
-        bottom = max(int(np.ceil(edges[:, 1::2].max() - SLACK)), top + 1)
-        return Window(top=top, left=left, height=bottom - top, width=right - left)
+        x_values = edges[:, ::2]
+        y_values = edges[:, 1::2]
+        box = Box(x_values.min(), y_values.min(), x_values.max(), y_values.max())
+        return box.enclosing_window()
 
     def outside(
         self, window: Window, scale: int = 1, *, touched: bool = False
@@ -92,13 +89,8 @@ class Cutline:
         """
         from rasterio.features import geometry_mask
 
-        a, b, c, d, e, f = self.transform[:6]
-        x = a * window.left + b * window.top + c
-        y = d * window.left + e * window.top + f
         shape = (window.height * scale, window.width * scale)
-        transform = type(self.transform)(
-            a / scale, b / scale, x, d / scale, e / scale, y
-        )
+        transform = enlarge_transform(self.transform, window.left, window.top, scale)
         outside: NDArray[np.bool_] = geometry_mask(
             self.geometries, shape, transform, all_touched=touched
         )
@@ -141,14 +133,12 @@ def _polygons_of(
         for rings in polygons:
             if rings and rings[0]:
                 for ring in rings:
-                    _check_ring(ring)
+                    points = np.array([point[:2] for point in ring], np.float64)
+                    if len(points) < 4 or not np.isfinite(points).all():
+                        raise ValueError(
+                            "a ring has at least four points, of finite numbers"
+                        )
                 yield {"type": "Polygon", "coordinates": rings}
-
-
-def _check_ring(ring: Sequence[Sequence[float]]) -> None:
-    points = np.array([point[:2] for point in ring], np.float64)
-    if len(points) < 4 or not np.isfinite(points).all():
-        raise ValueError("a ring has at least four points, of finite numbers")
 
 
 def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:
@@ -168,7 +158,7 @@ def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read_geojson(path: Path) -> tuple[list[Mapping[str, Any]], str]:
     """Return geometries and coordinate system of GeoJSON; older files name the latter."""
-    document = parse_text(read_input(path).decode("utf-8-sig"), json.loads)
+    document = parse_text(read_input(path).decode("utf-8-sig"))
     crs = _LONGITUDE_LATITUDE
     if document.get("crs"):
         crs = document["crs"]["properties"]["name"]

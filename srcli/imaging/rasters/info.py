@@ -28,10 +28,10 @@ from srcli.imaging.rasters.opening import (
     gdal_errors,
     reading_errors,
 )
+from srcli.imaging.rasters.transforms import enlarge_transform
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
-    from affine import Affine
     from rasterio.io import DatasetReader
 
 MOST_BANDS = 4096
@@ -243,10 +243,8 @@ def enlarge_georeference(
     transform = georeference["transform"]
     rpcs = copy.copy(georeference["rpcs"])
     gcps = [copy.copy(point) for point in georeference["gcps"]]
-    if transform is not None:  # the upper left corner stays
-        x, y = coordinates(transform, window.left, window.top)
-        a, b, _, d, e, _ = transform[:6]
-        transform = type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
+    if transform is not None:
+        transform = enlarge_transform(transform, window.left, window.top, scale)
     for point in gcps:  # like GDAL's, they count from the corner of the first pixel
         point.row = (point.row - window.top) * scale
         point.col = (point.col - window.left) * scale
@@ -271,17 +269,6 @@ def _cast_nodata(dtype: str, value: float) -> float | None:
     if number_type.itemsize == 8 and abs(value) > _EXACT:
         return None
     return float(value)
-
-
-def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
-    """Return the coordinates (x, y) of a position in pixels.
-
-    The operator ``transform * (x, y)`` differs between versions of affine.
-    """
-    return (
-        transform.a * column + transform.b * row + transform.c,
-        transform.d * column + transform.e * row + transform.f,
-    )
 
 
 def _problem(path: Path, dataset: DatasetReader) -> str:
@@ -394,7 +381,7 @@ def _read_vrt_elements(dataset: DatasetReader) -> dict[int, dict[str, str]]:
 
 def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     """Return the tags of a band by namespace; those of the file for band 0."""
-    tags: dict[str, dict[str, str]] = {}
+    tags = {}
     for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
         items = dataset.tags(band, ns=namespace or None)
         lasting = {

@@ -22,9 +22,15 @@ from xml.etree import ElementTree as ET
 from srcli.errors import PictureError, UsageError
 from srcli.files import NEW_FILE, FileAttributes, move_into_place, remove_stale
 from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.opening import BLOCK_CACHE, gdal_errors, reason_of
+from srcli.imaging.rasters.opening import (
+    BLOCK_CACHE,
+    gdal_errors,
+    open_quietly,
+    reason_of,
+)
 from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.stored_parts import writing_errors
 from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_name
 
 if TYPE_CHECKING:
@@ -101,7 +107,7 @@ def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:
 def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
     """Move a finished raster and all files beside it to their names, once they are on the disk."""
     sidecars = [file for file in sorted(result.parent.iterdir()) if file != result]
-    names: dict[Path, str] = {}
+    names = {}
     for file in (*sidecars, result):
         _sync(file)
         if file == result:
@@ -116,13 +122,13 @@ def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None
         _sync(target.parent)
 
 
-def _copy_interruptibly(*arguments: Any) -> None:
+def _copy_interruptibly(*names: Any) -> None:
     """Call ``copy_file`` in a thread, so that Ctrl-C works while GDAL copies for minutes."""
-    failures: list[BaseException] = []
+    failures = []
 
     def copy() -> None:
         try:
-            copy_file(*arguments)
+            copy_file(*names)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
@@ -132,14 +138,6 @@ def _copy_interruptibly(*arguments: Any) -> None:
         thread.join(0.1)
     for failure in failures:
         raise failure
-
-
-def _open(path: Path, mode: str, **profile: Any) -> Any:  # noqa: ANN401 - of rasterio
-    """Open a raster, quietly: rasterio warns of those without a transform."""
-    import rasterio
-
-    with quiet_pillow():
-        return rasterio.open(path, mode, **profile)
 
 
 def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
@@ -155,12 +153,12 @@ def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
     if has_namespaces and not has_band_tags:
         options = {"COPY_SRC_MDD": "YES", **options}
     with rasterio.Env(**_COPY_SETTINGS):
-        with _open(source, "r+") as dataset:
+        with open_quietly(source, "r+") as dataset:
             # set here, as in the text of a VRT white space would change
             _set_tags(dataset, output)
             rasterio.shutil.copy(dataset, copy, driver=output.driver, **options)
         if has_band_tags and has_namespaces and output.driver == "GTiff":
-            with rasterio.open(copy, "r+") as dataset:
+            with open_quietly(copy, "r+") as dataset:
                 _set_tags(dataset, output)
 
 
@@ -274,7 +272,7 @@ def _build_overviews(file: Path, output: OutputProfile) -> None:
     if "JPEG_QUALITY" in output.creation:
         settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
     resampling = Resampling.nearest if output.classes else Resampling.average
-    with rasterio.Env(**settings), _open(file, "r+") as dataset:
+    with rasterio.Env(**settings), open_quietly(file, "r+") as dataset:
         dataset.build_overviews(list(output.overviews), resampling)
 
 
@@ -368,7 +366,7 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
 
     height = output.height
     width = output.width
-    with _open(file, "r") as dataset:
+    with open_quietly(file) as dataset:
         count: int = dataset.count
         if output.driver == "COG" and output.alpha and count == output.channels:
             # GDAL turns the alpha band of a COG with JPEG compression into a mask

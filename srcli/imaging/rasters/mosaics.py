@@ -94,7 +94,7 @@ class Mosaic:
     def _visit(self, name: str, folder: str, chain: tuple[str, ...]) -> None:
         if "/vsisparse/" in name:
             raise self._copies_bytes()
-        if not _is_file(name):
+        if not os.path.isfile(name):  # noqa: PTH113 - there may be very many
             is_name = _NAME_OF_GDAL.match(name) and not self.is_remote(name)
             if is_name and name not in self._seen:
                 self._seen.add(name)
@@ -154,7 +154,9 @@ def _files_named(root: ET.Element, folder: str) -> Iterator[str]:
     for element in root.iter():
         text = (element.text or "").strip()
         if text and len(text) < _LONGEST_NAME and not text.replace(".", "").isdigit():
-            yield from filter(_is_file, dict.fromkeys((_joined(folder, text), text)))
+            yield from filter(
+                os.path.isfile, dict.fromkeys((_joined(folder, text), text))
+            )
 
 
 def _resolved(name: str, folder: str, source: ET.Element) -> str:
@@ -171,10 +173,3 @@ def _joined(folder: str, name: str) -> str:
 
 def _is_inside(name: str, folder: str) -> bool:
     return bool(folder) and Path(os.path.realpath(name)).is_relative_to(folder)
-
-
-def _is_file(name: str) -> bool:
-    try:
-        return os.path.isfile(name)  # noqa: PTH113 - there may be very many
-    except ValueError:  # with a NUL
-        return False

@@ -20,8 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import open_input
-from srcli.holding import reading
+from srcli.files import file_state, open_input
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.photograph import Picture
@@ -37,6 +36,7 @@ from srcli.imaging.rasters.dataset_names import (
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.utf8_names import alias_of_file, real_name
+from srcli.supervision import reading
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def network_access(*, allowed: bool) -> Iterator[None]:
     global _online
     before = _online
     _online = allowed
-    saved: dict[str, str] = {}
+    saved = {}
     changed = () if allowed else (*_PROXIES, "no_proxy", "NO_PROXY")
     for name in changed:
         if name in os.environ:
@@ -206,6 +206,14 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
         return DatasetReader(name, driver=drivers, sharing=False)
 
 
+def open_quietly(source: Any, mode: str = "r") -> Any:  # noqa: ANN401 - of rasterio
+    """Open a raster of our own without the warning of rasterio that it has no transform."""
+    import rasterio
+
+    with quiet_pillow():
+        return rasterio.open(source, mode)
+
+
 def _check_sources(path: Path, dataset: DatasetReader) -> None:
     """Refuse a mosaic that copies bytes of other files, or reads the network without leave."""
     if dataset.driver == "VRT":
@@ -254,12 +262,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
 
 def _read_states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
     """Return size and time of each file, None for those that cannot be looked at."""
-    states: dict[str, tuple[int, int] | None] = dict.fromkeys(names)
-    for name in states:
-        with suppress(OSError):
-            state = os.stat(name)  # noqa: PTH116 - there may be very many
-            states[name] = (state.st_size, state.st_mtime_ns)
-    return states
+    return {name: file_state(name) for name in names}
 
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
@@ -341,7 +344,7 @@ def _innermost_text(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
+def open_by_gdal(path: Path, *, confined: bool) -> Picture | None:
     """Return the header of a raster; None if GDAL opens none, and no name promises one."""
     try:
         with open_raster(path, confined=confined) as dataset:
@@ -368,7 +371,7 @@ def open_by_gdal(path: Path, *, confined: bool = False) -> Picture | None:
 def _common_reason(path: Path) -> str | None:
     """Return the reason, if it is a common one, for which GDAL cannot open a file."""
     head = b""
-    names: list[str] = []
+    names = []
     file = path.container if isinstance(path, DatasetName) else path
     with (
         suppress(OSError, ValueError, NotImplementedError, zipfile.BadZipFile),

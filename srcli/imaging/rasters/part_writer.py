@@ -8,9 +8,10 @@ import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
-from srcli.imaging.rasters.parts import Parts, writing_errors
+from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
+from srcli.imaging.stored_parts import writing_errors
 from srcli.ports.image import Window
 
 _REACH = 3
@@ -154,7 +155,7 @@ class PartWriter:
         source = self._source
         scale = self._scale
         top = max(window.top - _REACH, 0)
-        bottom = min(window.top + window.height + _REACH, source.height)
+        bottom = min(window.bottom + _REACH, source.height)
         around = Window(top=top, left=0, height=bottom - top, width=source.width)
         alpha = source.decode(around).alpha
         assert alpha is not None

@@ -6,24 +6,14 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.cutline import SLACK, Cutline
-from srcli.imaging.rasters.info import (
-    COLOURS,
-    LEGEND,
-    BandInfo,
-    RasterInfo,
-    coordinates,
-)
+from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
+from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports.image import Window
-
-if TYPE_CHECKING:
-    from affine import Affine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +109,7 @@ def choose_layout(
         raise PictureError(
             f"{info.path}: only an alpha band is left; choose more bands by --bidx"
         )
-    shown_as: dict[int, str] = {}
+    shown_as = {}
     if composite and not (rgb is None and bands is None):
         # show a composite chosen by the user, such as 4,3,2, in the colours it was
         # enlarged in
@@ -307,21 +297,11 @@ def _check_numbers(info: RasterInfo, option: str, bands: Sequence[int]) -> None:
         )
 
 
-class _Box(NamedTuple):
-    """A rectangle, in pixels or in coordinates of a map."""
-
-    least_x: float
-    least_y: float
-    most_x: float
-    most_y: float
-
-
 def choose_window(
     info: RasterInfo,
     *,
     srcwin: Sequence[int] | None = None,
     bounds: Sequence[float] | None = None,
-    cutline: Cutline | None = None,
 ) -> tuple[Window, tuple[str, ...]]:
     """Return the window that --srcwin, --bounds or --cutline ask for, and notes for the user.
 
@@ -336,9 +316,9 @@ def choose_window(
     if bounds is not None:
         option = "--bounds"
         requested = _enclosing(info, bounds, notes)
-    elif cutline is not None:
+    elif info.cutline is not None:
         option = "--cutline"
-        requested = cutline.window()
+        requested = info.cutline.window()
     elif srcwin is not None:
         column, row, width, height = srcwin
         if min(width, height) < 1:
@@ -348,13 +328,13 @@ def choose_window(
         requested = Window(top=row, left=column, height=height, width=width)
     row = max(requested.top, 0)
     column = max(requested.left, 0)
-    height = min(requested.top + requested.height, info.height) - row
-    width = min(requested.left + requested.width, info.width) - column
+    height = min(requested.bottom, info.height) - row
+    width = min(requested.right, info.width) - column
     if min(width, height) < 1:
         extent = f"has {info.width}x{info.height} pixels"
         transform = info.georeference["transform"]
         if transform is not None:
-            box = _bounding_box(transform, (0, 0, info.width, info.height))
+            box = bounding_box(transform, (0, 0, info.width, info.height))
             extent += f" and bounds {_join(box)}"
         raise PictureError(
             f"{info.path}: {option} lies outside the file, which {extent}"
@@ -383,30 +363,15 @@ def _enclosing(info: RasterInfo, bounds: Sequence[float], notes: list[str]) -> W
         raise PictureError(
             f"{info.path}: has {georeference}, so --bounds cannot be found; use --srcwin"
         )
-    exact = _bounding_box(~transform, bounds)
-    column = math.floor(exact.least_x + SLACK)
-    row = math.floor(exact.least_y + SLACK)
-    right = max(math.ceil(exact.most_x - SLACK), column + 1)
-    bottom = max(math.ceil(exact.most_y - SLACK), row + 1)
-    snapped = _Box(column, row, right, bottom)
+    exact = bounding_box(~transform, bounds)
+    window = exact.enclosing_window()
+    snapped = (window.left, window.top, window.right, window.bottom)
     if not np.allclose(snapped, exact, rtol=0, atol=SLACK):
-        box = _join(_bounding_box(transform, snapped))
+        box = _join(bounding_box(transform, snapped))
         notes.append(
             f"--bounds snapped outwards to whole pixels: {box} (left,bottom,right,top)"
         )
-    return Window(top=row, left=column, height=bottom - row, width=right - column)
-
-
-def _bounding_box(transform: Affine, edges: Sequence[float]) -> _Box:
-    """Return the box around what a transform makes of a box given as (x, y, x, y)."""
-    x_values: list[float] = []
-    y_values: list[float] = []
-    for column in edges[::2]:
-        for row in edges[1::2]:
-            x, y = coordinates(transform, column, row)
-            x_values.append(x)
-            y_values.append(y)
-    return _Box(min(x_values), min(y_values), max(x_values), max(y_values))
+    return window
 
 
 def _join(numbers: Sequence[float]) -> str:

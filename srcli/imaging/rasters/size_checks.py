@@ -44,7 +44,7 @@ _LARGEST_MEMBER = 2**28
 
 
 def check_dataset_size(
-    path: Path, dataset: DatasetReader, stream: IO[bytes] | None = None
+    path: Path, dataset: DatasetReader, stream: IO[bytes] | None
 ) -> None:
     """Refuse an open raster whose files hold less than it claims.
 
@@ -67,7 +67,7 @@ def check_dataset_size(
 
 
 def find_sparse_blocks(
-    dataset: DatasetReader, stream: IO[bytes] | None = None
+    dataset: DatasetReader, stream: IO[bytes] | None
 ) -> size_checks.TiffBlocks | None:
     """Return the blocks of a sparse TIFF, which leaves some out; None if it has all.
 
@@ -103,7 +103,7 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
         return
     if dataset.driver == "PCIDSK":
         _check_pcidsk(path, dataset)
-    sizes: list[int] = []
+    sizes = []
     for name in dataset.files:
         size = _file_size(name)
         if size is None:

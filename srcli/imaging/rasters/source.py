@@ -158,12 +158,11 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """Read the values (h, w, bands) that the file holds, and its masks of valid pixels."""
         layout = self.layout
         area = self._in_file(window)
-        bottom = area.top + area.height
-        edges = ((area.top, bottom), (area.left, area.left + area.width))
+        edges = ((area.top, area.bottom), (area.left, area.right))
         dtype = layout.dtype if layout.palette is None else self.info.bands[0].dtype
         values: Array = np.empty((*shape, len(self._bands_to_read)), dtype)
         masks: Bools = np.ones((1, 1, 1), np.bool_)
-        failure = f"rows {area.top} to {bottom} cannot be read"
+        failure = f"rows {area.top} to {area.bottom} cannot be read"
         pixels = self.info.width * self.info.height
         with self._opened.lock, reading_errors(self.info.path, failure, pixels=pixels):
             if self._has_one_dtype:
@@ -210,7 +209,7 @@ def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ..
 
     Where a mask marks empty pixels, the declared nodata is a value as others are.
     """
-    values: list[tuple[float, ...]] = []
+    values = []
     if layout.palette is None:
         for number in layout.bands:
             band = info.band(number)

@@ -12,8 +12,8 @@ from typing import Any
 
 from srcli.errors import PictureError
 from srcli.files import parse_text, read_input, write_whole
-from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
+from srcli.imaging.rasters.opening import open_quietly
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -38,7 +38,7 @@ def find_assets(path: Path) -> list[Path]:
     ):
         return []
     try:
-        item = parse_text(read_input(path).decode("utf-8-sig"), json.loads)
+        item = parse_text(read_input(path).decode("utf-8-sig"))
         if item["type"] != "Feature" or "stac_version" not in item:
             return []
         assets = [
@@ -66,14 +66,13 @@ def write_item(raster: Path, source: Path) -> Path:
 
     Its time is that in the tags of the raster, else that of the file it was made from.
     """
-    import rasterio
     from rasterio.warp import transform_geom
 
-    with quiet_pillow(), rasterio.open(raster) as file:
+    with open_quietly(raster) as file:
         resolution = file.res[0]
         bands = []
         for dtype, nodata in zip(file.dtypes, file.nodatavals, strict=True):
-            band: dict[str, Any] = {
+            band = {
                 "data_type": dtype,
                 "spatial_resolution": resolution,
             }

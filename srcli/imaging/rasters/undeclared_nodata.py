@@ -47,7 +47,7 @@ _CLIFF = 4
 
 
 def find_undeclared_nodata(
-    info: RasterInfo, window: Window, numbers: Sequence[int] | None = None
+    info: RasterInfo, window: Window, numbers: Sequence[int] | None
 ) -> tuple[RasterInfo, tuple[str, ...]]:
     """Find undeclared fills; return the info that has them as nodata, and notes for the user.
 
@@ -111,7 +111,7 @@ def _fill_values_of_bands(
 
 def _fill_values_of(pixels: Array, valid: Bools) -> list[float]:
     """Return the fills among valid pixels (n, h, w), the most extreme first."""
-    fill_values: list[float] = []
+    fill_values = []
     while valid.any():
         fill_value = _find_fill_value(pixels, valid)
         if fill_value is None:
@@ -161,8 +161,8 @@ def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:
     if filled.sum() < _LEAST_AREA:
         return False
     inside = 0
-    border: list[Array] = []
-    usual: list[Array] = []
+    border = []
+    usual = []
     for before, after in NEIGHBOURS:
         are_valid = valid[before] & valid[after]
         steps = np.abs(pixels[before].astype(np.float64) - pixels[after])

@@ -59,7 +59,7 @@ def choose_value_range(
         ranges = ranges[:1]
     else:
         shown = _list_ranges(layout, ranges)
-        range_of_position: dict[int, tuple[float, float]] = {}
+        range_of_position = {}
         for group, group_range in zip(layout.groups, ranges, strict=True):
             range_of_position.update(dict.fromkeys(group, group_range))
         ranges = [range_of_position[index] for index in sorted(range_of_position)]

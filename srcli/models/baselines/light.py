@@ -62,7 +62,7 @@ class MultiDistillationBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        distilled: list[Tensor] = []
+        distilled = []
         coarse = x
         for layer in self.refine:
             step = F.leaky_relu(layer(coarse), SLOPE)

@@ -148,16 +148,16 @@ class VDSR(LumaNetwork):
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Number the last layer, too, and give all layers the biases that they lack."""
-        last = len(
-            {key.split(".")[1] for key in tensors if key.startswith("residual_layer.")}
-        )
-        end = f"residual_layer.{last}.conv"
-        found = {key.replace("output", end): value for key, value in tensors.items()}
-        zeros = {
-            key.replace(".weight", ".bias"): v.new_zeros(len(v))
-            for key, v in found.items()
+        numbers = {
+            key.split(".")[1] for key in tensors if key.startswith("residual_layer.")
         }
-        return zeros | found
+        end = f"residual_layer.{len(numbers)}.conv"
+        weights = {key.replace("output", end): value for key, value in tensors.items()}
+        biases = {
+            key.replace(".weight", ".bias"): weight.new_zeros(len(weight))
+            for key, weight in weights.items()
+        }
+        return biases | weights
 
 
 class DRCN(LumaNetwork):
@@ -425,36 +425,38 @@ class ECBSR(TrainedWithBranches):
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Fold the branches of the blocks, by our names of the deployed form."""
-        found: dict[str, Tensor] = {}
+        deployed: dict[str, Tensor] = {}
         for number in range(sum(key.endswith(".conv3x3.weight") for key in tensors)):
             stem = f"backbone.{number}."
-            own = {
-                k.removeprefix(stem): v
-                for k, v in tensors.items()
-                if k.startswith(stem)
+            block = {
+                key.removeprefix(stem): tensor
+                for key, tensor in tensors.items()
+                if key.startswith(stem)
             }
-            kernels = [FoldedKernel(own["conv3x3.weight"], own["conv3x3.bias"])]
-            if "conv1x1_3x3.k0" in own:
+            kernels = [FoldedKernel(block["conv3x3.weight"], block["conv3x3.bias"])]
+            if "conv1x1_3x3.k0" in block:
                 point, shift, wide, bias = (
-                    own[f"conv1x1_3x3.{n}"] for n in ("k0", "b0", "k1", "b1")
+                    block[f"conv1x1_3x3.{n}"] for n in ("k0", "b0", "k1", "b1")
                 )
                 kernels.append(
                     in_one(FoldedKernel(point, shift), FoldedKernel(wide, bias))
                 )
             for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
-                if f"{edge}.k0" in own:
+                if f"{edge}.k0" in block:
                     weight = (
-                        own[f"{edge}.k0"] * own[f"{edge}.scale"] * own[f"{edge}.mask"]
+                        block[f"{edge}.k0"]
+                        * block[f"{edge}.scale"]
+                        * block[f"{edge}.mask"]
                     )
-                    kernels.append(FoldedKernel(weight, own[f"{edge}.bias"]))
+                    kernels.append(FoldedKernel(weight, block[f"{edge}.bias"]))
             weight, bias = fold(kernels)
-            found |= {
+            deployed |= {
                 f"body.{2 * number}.weight": weight,
                 f"body.{2 * number}.bias": bias,
             }
-            if "act.weight" in own:
-                found[f"body.{2 * number + 1}.weight"] = own["act.weight"]
-        return found
+            if "act.weight" in block:
+                deployed[f"body.{2 * number + 1}.weight"] = block["act.weight"]
+        return deployed
 
 
 class EdgeOrientedConv(FoldingConv):

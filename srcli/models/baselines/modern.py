@@ -73,7 +73,7 @@ class SeparableDistillationBlock(FeatureDistillationBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        distilled: list[Tensor] = []
+        distilled = []
         step = x
         for distil, refine in zip(self.distil, self.refine, strict=True):
             distilled.append(gelu(distil(step)))

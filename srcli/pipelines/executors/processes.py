@@ -23,10 +23,10 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srcli import holding
+from srcli import supervision
 from srcli.errors import DefectError, SrxError, one_file
-from srcli.holding import Readings, reading_limit
 from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
+from srcli.supervision import Readings, reading_limit
 from srcli.threads import interrupts_blocked
 
 WAIT_SECONDS = 0.2
@@ -251,7 +251,7 @@ class Worker:
 
 def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
     """Do units in a new process, without the terminal: its signals, and what libraries print."""
-    holding.limit_reading(read_seconds)
+    supervision.limit_reading(read_seconds)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()
@@ -269,12 +269,12 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
         while job := pipe.recv():
             do_unit, unit, slot, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else bool)
-            holding.announce_to(partial(_relay_reading, progress))
+            supervision.announce_to(partial(_relay_reading, progress))
             progress.send("end", *try_unit(do_unit, unit, slot, progress, stop))
 
 
 def _relay_reading(progress: RelayedProgress, event: str, *values: Any) -> None:
-    """Tell the parent which files are being read, and no other event of ``srcli.holding``."""
+    """Tell the parent which files are being read, and no other event of ``srcli.supervision``."""
     if event in ("read", "close"):
         progress.send("hold", event, *values)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -154,7 +154,7 @@ def _train(
         lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
     )
     with ExitStack() as resources:
-        writers: list[Callable[[Mapping[str, Any]], None]] = []
+        writers = []
 
         def check() -> Path | None:
             """Refuse wrong options before anything takes long; return initial weights."""

@@ -24,10 +24,7 @@ from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
-from srcli.pipelines.upscale.choosing import (
-    choose_model,
-    open_photograph,
-)
+from srcli.pipelines.upscale.choosing import choose_model, open_photograph
 from srcli.pipelines.upscale.fractions import FractionTask, ShowProgress
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
@@ -35,12 +32,7 @@ from srcli.pipelines.upscale.open_rasters import (
     upscale_dataset,
     with_window,
 )
-from srcli.pipelines.upscale.options import (
-    AUTO,
-    BEST,
-    UpscaleOptions,
-    file_of_model,
-)
+from srcli.pipelines.upscale.options import AUTO, BEST, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap
@@ -252,10 +244,10 @@ def _enlarge(
     photograph = _split_alpha(array)
     model, _ = choose_model(photograph, options, file_format)
     height, width = array.shape[:2]
-    size = options.final_size(height, width)
+    size = options.final_size((height, width))
     passes = []
     tiles = 0
-    for scale in options.steps(model, height, width):
+    for scale in options.steps(model, (height, width)):
         pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
         grid = tiling.padded_grid(height, width, options.wrap)

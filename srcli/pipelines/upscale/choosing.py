@@ -70,7 +70,7 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
     pixels = picture.height * picture.width
     is_large = pixels > LARGEST_AREA
     if not is_turned and picture.format != "gif":
-        steps = options.largest_steps(picture.height, picture.width)
+        steps = options.largest_steps(picture.size)
         is_large = is_large or pixels * math.prod(steps) ** 2 > LARGEST_PHOTOGRAPH
     as_raster = bool(options.raster.given_options)
     if item.from_folder:
@@ -84,7 +84,7 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
 
 
 def choose_model(
-    photograph: Photograph, options: UpscaleOptions, file_format: str = ""
+    photograph: Photograph, options: UpscaleOptions, file_format: str
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also its condition, such as ``noise``.
 
@@ -122,7 +122,7 @@ def choose_passes(
     picture: Picture, options: UpscaleOptions, model: str
 ) -> tuple[tuple[str, int], ...]:
     """Return model and scale of each pass; the first restores, others only enlarge."""
-    first_scale, *scales = options.steps(model, picture.height, picture.width)
+    first_scale, *scales = options.steps(model, picture.size)
     further = [(options.model, scale) for scale in scales]
     return (model, first_scale), *further
 

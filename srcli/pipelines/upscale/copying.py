@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.files import attributes_for, explain_os_error, open_input, replacing
+from srcli.files import explain_os_error, open_input, replacing
 from srcli.imaging.formats import VIDEO, format_of_suffix
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def copy_large_enough(
         PictureError: If it cannot be copied, another file is in its place, or the output
             was given a name of another format.
     """
-    size = (picture.height, picture.width)
-    if not options.copies(*size):
+    size = picture.size
+    if not options.copies(size):
         return False
     source = item.source
     source_format: str | None = picture.format
@@ -57,7 +57,7 @@ def copy_large_enough(
         raise PictureError(f"{target}: exists; --overwrite replaces it")
     if not dry_run:
         item.make_folder()
-        attributes = attributes_for(target, source, dates=True)
+        attributes = item.attributes(dates=True)
         try:
             with open_input(source) as stream, replacing(target, attributes) as copy:
                 shutil.copyfileobj(stream, copy)

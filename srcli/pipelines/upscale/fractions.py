@@ -17,11 +17,9 @@ class FractionTask(Task):
     """Gives a function the fraction of the tiles that is done; True draws a bar."""
 
     def __init__(self, progress: ShowProgress, tiles: float) -> None:
-        self._show: Callable[[float], object] | None = None
+        self._show = progress
         if progress is True:
             self._show = _draw_bar
-        elif progress:
-            self._show = progress
         self._tiles = tiles
         self._finished = 0.0
 
@@ -32,7 +30,7 @@ class FractionTask(Task):
     def advance(self, amount: float = 1.0) -> None:
         """Call the function, or draw the bar."""
         self._finished += amount
-        if self._show is not None:
+        if callable(self._show):
             self._show(self._finished / self._tiles)
 
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
-from srcli.holding import history
 from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
@@ -39,18 +38,15 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
-from srcli.imaging.rasters.parts import has_unfinished_parts
-from srcli.imaging.rasters.selection import choose_window
 from srcli.imaging.rasters.stac import find_assets
 from srcli.imaging.reading import open_picture, read_provenance
+from srcli.imaging.stored_parts import has_unfinished_parts
 from srcli.imaging.videos import is_video
 from srcli.models import MODELS
-from srcli.pipelines.upscale.choosing import (
-    look_for_model,
-    open_photograph,
-)
+from srcli.pipelines.upscale.choosing import look_for_model, open_photograph
 from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.photographs import output_size
+from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
@@ -60,6 +56,7 @@ from srcli.pipelines.upscale.search import (
     forget_real_folders,
     real_path,
 )
+from srcli.supervision import history
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -137,7 +134,7 @@ def _expand_stac_items(
     inputs: Sequence[Path], output: Path, reporter: Reporter
 ) -> list[Path]:
     """Return the inputs with the rasters of STAC items in place of the items."""
-    sources: list[Path] = []
+    sources = []
     for path in map(as_input, inputs):
         with reporter.guard(Item(source=path, target=output, format="")):
             sources += find_assets(path) or [path]
@@ -399,7 +396,7 @@ def _judge_output(
     item: Item,
     options: UpscaleOptions,
     provenance: Provenance,
-    remote: RemoteFolder | None = None,
+    remote: RemoteFolder | None,
 ) -> tuple[str, str]:
     """Judge by its record if an output is to be made, is finished, or is not srx's to replace.
 
@@ -534,22 +531,6 @@ def _judge_by_size(
         return "finished", ""
     sizes = f"has {output.width}x{output.height} pixels and not {width}x{height}"
     return "kept", f"{sizes}, and {unknown}"
-
-
-def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
-    """Return the (height, width) of the output of a raster."""
-    raster_options = options.raster
-    info = read_info(item.source)
-    cutline = None
-    if raster_options.cutline is not None:
-        cutline = raster_options.cutline.on(info.path, info.georeference)
-    window, _ = choose_window(
-        info,
-        srcwin=raster_options.srcwin,
-        bounds=raster_options.bounds,
-        cutline=cutline,
-    )
-    return window.height * options.scale, window.width * options.scale
 
 
 def _shares_output_name(item: Item, options: UpscaleOptions) -> bool:

@@ -1,6 +1,8 @@
 """Choose the bands of a raster that bicubic interpolation enlarges instead of the network.
 
-They hold measurements without much detail, or whole numbers too wide for 32-bit floats.
+They hold whole numbers too wide for 32-bit floats, or measurements without much detail:
+a network's error is a share of the range of values. In a picture nobody sees it; in
+elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
 """
 
 from __future__ import annotations
@@ -9,20 +11,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.bicubic_bands import (
-    NETWORK_ERROR,
-    find_measurement_bands,
-    find_wide_bands,
-)
+import numpy as np
+
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.info import RasterInfo
-    from srcli.imaging.rasters.selection import BandLayout
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.ports.image import Values, Window
 
 INTERPOLATION_MODEL = "bicubic"
 """Name of the model that is bicubic interpolation."""
+_NETWORK_ERROR = 2e-4
+"""Share of the range by which ``g-idrn`` is off on smooth surfaces, as a root mean
+square: the largest of ``benchmarks/surfaces.py``, rounded up."""
+_WELL_ABOVE = 5
+"""Times this error that the detail of a raster must have."""
+_SMOOTHEST = 10
+"""Percent of the blocks that may have less detail."""
+_BLOCK = 16
+_LEAST_PIXELS = 64
+"""Pixels of a block whose neighbours are all valid."""
+_STEP_SHARE = 0.1
+"""Of a step of whole numbers: an error below it is rounded away."""
+_EXACT_STEPS = 2**24
+"""Steps of whole numbers in a range up to which the 32-bit floats of a network tell
+them apart."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,7 @@ def choose_interpolated_bands(
         if layout.dtype == "uint8" or options.raster.values == "dtype":
             return InterpolatedBands()
         return InterpolatedBands(tuple(range(len(layout.smooth))))
-    wide = find_wide_bands(info, layout, values)
+    wide = _find_wide_bands(info, layout, values)
     numbers = _band_numbers(layout, wide)
     steps = f"band {numbers}: whole numbers over a range of more than 16,777,216"
     if not options.auto:
@@ -72,12 +88,12 @@ def choose_interpolated_bands(
     for group in layout.groups:  # whose bands are enlarged alike
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
-    measured = find_measurement_bands(info, layout, window, values)
+    measured = _find_measurement_bands(info, layout, window, values)
     measured = [index for index in measured if index not in interpolated]
     if measured:
         remarks.append(
             f"band {_band_numbers(layout, measured)}: measurements with less detail than a network "
-            f"needs, whose error is {NETWORK_ERROR:.2%} of their range: bicubic interpolation"
+            f"needs, whose error is {_NETWORK_ERROR:.2%} of their range: bicubic interpolation"
         )
     remark = ""
     if remarks:
@@ -104,3 +120,82 @@ def keep_interpolated_values(
     for position in bicubic.interpolated:
         ranges[position] = (0.0, 1.0)
     return replace(values, ranges=tuple(ranges))
+
+
+def _find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
+    """Return indices in ``layout.smooth`` of whole numbers of more steps than networks know."""
+    wide = []
+    for index, band in enumerate(layout.smooth):
+        low, high = _range_of(values, index)
+        is_whole = not info.band(layout.bands[band]).dtype.startswith("float")
+        if layout.palette is None and is_whole and high - low >= _EXACT_STEPS:
+            wide.append(index)
+    return wide
+
+
+def _find_measurement_bands(
+    info: RasterInfo, layout: BandLayout, window: Window, values: Values
+) -> list[int]:
+    """Return indices in ``layout.smooth`` of measurements for which a network errs too much.
+
+    Looked at are bands of more than 8 bits that go through the network alone. Their
+    detail is how far pixels are from the mean of the four beside them. In nine of ten
+    blocks it must be well above the network's error, unless that vanishes when whole
+    numbers are rounded.
+    """
+    candidates = [group[0] for group in layout.groups if len(group) == 1]
+    is_picture = layout.dtype in ("uint8", "int8") or layout.palette is not None
+    if is_picture or not candidates:
+        return []
+    details: dict[int, list[Array]] = {index: [] for index in candidates}
+    fractional = set()
+    with RasterSource(info, layout, window) as source:
+        for area in spread_windows(source, side=256, along=4):
+            decoded = source.decode(area)
+            for index in candidates:
+                pixels = decoded.pixels[:, :, layout.smooth[index]]
+                valid = decoded.valid[:, :, layout.smooth[index]]
+                details[index].append(_details(pixels, valid))
+                if (pixels[valid] != np.rint(pixels[valid])).any():
+                    fractional.add(index)
+    measurements = []
+    for index in candidates:
+        low, high = _range_of(values, index)
+        error = _NETWORK_ERROR * (high - low)
+        blocks = np.concatenate(details[index])
+        is_rounded_away = index not in fractional and error < _STEP_SHARE
+        if is_rounded_away or not blocks.size:
+            continue
+        if np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error:
+            measurements.append(index)
+    return measurements
+
+
+def _range_of(values: Values, index: int) -> tuple[float, float]:
+    return values.ranges[index if len(values.ranges) > 1 else 0]
+
+
+def _details(pixels: Array, valid: Bools) -> Array:
+    """Return the detail of blocks of a window, each a root mean square."""
+    if min(pixels.shape) < 3:
+        return np.empty(0)
+    exact = np.where(valid, pixels, 0).astype(np.float64)
+    centre = np.s_[1:-1, 1:-1]
+    sides = np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]
+    around = np.zeros_like(exact[centre])
+    are_valid = valid[centre].copy()
+    for side in sides:
+        around += exact[side] / len(sides)
+        are_valid &= valid[side]
+    squares = np.where(are_valid, exact[centre] - around, 0) ** 2
+    counts = _sums_of_blocks(are_valid.astype(np.int64))
+    has_enough = counts >= min(_LEAST_PIXELS, are_valid.size)
+    means = _sums_of_blocks(squares)[has_enough] / counts[has_enough]
+    return np.asarray(np.sqrt(means))
+
+
+def _sums_of_blocks(layer: Array) -> Array:
+    """Return the sums of square blocks of a layer (h, w)."""
+    for axis, length in enumerate(layer.shape):
+        layer = np.add.reduceat(layer, np.arange(0, length, _BLOCK), axis=axis)
+    return layer

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError, SrxError, UsageError
-from srcli.files import attributes_for, hidden_name, write_whole
+from srcli.files import hidden_name, write_whole
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import input_id
 from srcli.imaging.rasters.info import (
@@ -42,10 +42,7 @@ from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due_and_finished
-from srcli.pipelines.upscale.photographs import (
-    choose_metadata,
-    writing_options,
-)
+from srcli.pipelines.upscale.photographs import choose_metadata, writing_options
 from srcli.pipelines.upscale.plans import without_tags
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_files
@@ -478,15 +475,13 @@ def _write_sheet(
         writer = PartWriter(parts, range(parts.count), source, 1)
         for number in range(parts.count):
             writer.write_part(number)
-        dates = options.keep_dates
-        merge_parts(parts, attributes_for(item.target, item.source, dates=dates))
+        merge_parts(parts, item.attributes(dates=options.keep_dates))
 
 
 def _is_all_valid(mosaic: RasterSource, window: Window) -> bool:
     """Return True if all pixels of a window are valid."""
-    bottom = window.top + window.height
-    for top in range(window.top, bottom, 256):
-        strip = replace(window, top=top, height=min(256, bottom - top))
+    for top in range(window.top, window.bottom, 256):
+        strip = replace(window, top=top, height=min(256, window.bottom - top))
         if not mosaic.decode(strip).valid.all():
             return False
     return True

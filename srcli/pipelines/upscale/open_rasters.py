@@ -18,7 +18,7 @@ from PIL import Image
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.pillow import quiet_pillow, to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
-from srcli.imaging.rasters.opening import network_access
+from srcli.imaging.rasters.opening import network_access, open_quietly
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
@@ -40,16 +40,44 @@ _OUTDATED = ("transform", "res", "STATISTICS_")
 def raster_as_image(
     path: Path, options: UpscaleOptions, progress: ShowProgress
 ) -> Image.Image:
-    """Upscale the raster at a path; PIL must have a mode for the result."""
-    with _enlarged_file(path, options, progress) as enlarged:
-        return _read_as_image(path, enlarged)
+    """Upscale the raster at a path; a mask is alpha, and PIL must have a mode for the result."""
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    with (
+        _enlarged_file(path, options, progress) as enlarged,
+        open_quietly(enlarged) as file,
+    ):
+        pixels = np.moveaxis(file.read(), 0, 2)
+        nodata = file.nodata
+        # rasterio's masks are those of alpha and nodata too
+        is_masked = [MaskFlags.per_dataset] == file.mask_flag_enums[0]
+        has_alpha = file.colorinterp[-1] == ColorInterp.alpha
+        if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
+            pixels = np.dstack([pixels, file.dataset_mask()])
+            has_alpha = True
+    dtype = pixels.dtype
+    count = pixels.shape[2]
+    is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
+    if count == 1 and dtype in (np.int16, np.int32):
+        image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
+    elif (dtype == np.uint8 and is_known) or (
+        count == 1 and dtype in (np.uint16, np.float32)
+    ):
+        image = to_image(pixels)
+    else:
+        raise PictureError(
+            f"{path}: PIL has no mode for {count} band(s) of {dtype}; give "
+            "rasterio.open(path), which gives a dataset"
+        )
+    if nodata is not None:
+        image.info["nodata"] = nodata
+    return image
 
 
 def upscale_dataset(
     dataset: DatasetReader, options: UpscaleOptions, progress: ShowProgress
 ) -> DatasetReader:
     """Upscale an open dataset into one in memory."""
-    import rasterio
     from rasterio.io import MemoryFile
 
     if isinstance(dataset, MemoryFile) or dataset.closed or dataset.mode != "r":
@@ -59,12 +87,10 @@ def upscale_dataset(
     if any(map(is_remote, [dataset.name, *dataset.files])):
         # who has opened it has permitted what it reads
         access = network_access(allowed=True)
-    with (
-        access,
-        _enlarged_file(path, options, progress, dataset) as enlarged,
-        quiet_pillow(),
-    ):
-        return rasterio.open(BytesIO(enlarged.read_bytes()))
+    result: DatasetReader
+    with access, _enlarged_file(path, options, progress, dataset) as enlarged:
+        result = open_quietly(BytesIO(enlarged.read_bytes()))
+    return result
 
 
 def upscale_data_array(
@@ -73,16 +99,13 @@ def upscale_data_array(
     progress: ShowProgress,
 ) -> Any:  # noqa: ANN401
     """Upscale a DataArray of xarray; see ``srcli.upscale``."""
-    import rasterio
-
     _check_data_array(data)
     transform = _transform_of(data)
     path = Path(str(data.name or "DataArray"))
     with (
         _as_dataset(data, transform) as dataset,
         _enlarged_file(path, options, progress, dataset) as enlarged,
-        quiet_pillow(),
-        rasterio.open(enlarged) as result,
+        open_quietly(enlarged) as result,
     ):
         values = result.read()
         values = values.reshape(*data.shape[:-2], *result.shape)
@@ -115,11 +138,13 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
             f"DataArray {dict(data.sizes)}: give the dimensions (y, x) or (band, y, x), "
             "such as by data.transpose('band', 'y', 'x') and data.isel(time=0)"
         )
-    if data.ndim == 3 and len(data) > 1 and _is_time(data[data.dims[0]]):
-        raise UsageError(
-            f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
-            f"other, such as by data.isel({data.dims[0]}=0)"
-        )
+    if data.ndim == 3 and len(data) > 1:
+        name = data.dims[0]
+        if str(name).lower() == "time" or data[name].dtype.kind in "mM":
+            raise UsageError(
+                f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
+                f"other, such as by data.isel({name}=0)"
+            )
     if (  # float16 is refused as well
         data.dtype.kind not in "uif"
         or data.dtype.itemsize < data.dtype.kind.count("f") * 4
@@ -128,12 +153,6 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
             f"DataArray of {data.dtype}: give integers, float32 or float64, "
             "such as by data.astype('float32')"
         )
-
-
-def _is_time(coordinate: Any) -> bool:  # noqa: ANN401
-    """Tell if a coordinate holds times, by its values or, without any, by its name."""
-    is_named = str(coordinate.name).lower() == "time"
-    return is_named or coordinate.dtype.kind in "mM"
 
 
 def _transform_of(data: Any) -> Affine:  # noqa: ANN401
@@ -302,36 +321,3 @@ def with_window(options: UpscaleOptions, window: Any) -> UpscaleOptions:  # noqa
     column, row, width, height = pixels
     raster = replace(options.raster, srcwin=(column, row, width, height))
     return replace(options, raster=raster)
-
-
-def _read_as_image(path: Path, enlarged: Path) -> Image.Image:
-    """Read the raster made of a path as an image, a mask as its alpha."""
-    import rasterio
-    from rasterio.enums import ColorInterp, MaskFlags
-
-    with quiet_pillow(), rasterio.open(enlarged) as file:
-        pixels = np.moveaxis(file.read(), 0, 2)
-        nodata = file.nodata
-        # rasterio's masks are those of alpha and nodata too
-        is_masked = [MaskFlags.per_dataset] == file.mask_flag_enums[0]
-        has_alpha = file.colorinterp[-1] == ColorInterp.alpha
-        if is_masked and pixels.dtype == np.uint8 and pixels.shape[2] in (1, 3):
-            pixels = np.dstack([pixels, file.dataset_mask()])
-            has_alpha = True
-    dtype = pixels.dtype
-    count = pixels.shape[2]
-    is_known = count in (1, 3) or (count in (2, 4) and has_alpha)
-    if count == 1 and dtype in (np.int16, np.int32):
-        image = Image.fromarray(pixels[:, :, 0].astype(np.int32))
-    elif (dtype == np.uint8 and is_known) or (
-        count == 1 and dtype in (np.uint16, np.float32)
-    ):
-        image = to_image(pixels)
-    else:
-        raise PictureError(
-            f"{path}: PIL has no mode for {count} band(s) of {dtype}; give "
-            "rasterio.open(path), which gives a dataset"
-        )
-    if nodata is not None:
-        image.info["nodata"] = nodata
-    return image

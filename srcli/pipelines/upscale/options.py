@@ -175,15 +175,15 @@ class UpscaleOptions:
             return f"-s {float(self.size):g}"
         return "--size or --long-edge"
 
-    def final_size(self, height: int, width: int) -> tuple[int, int]:
+    def final_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Return the size (height, width) of the output of a photograph of this size."""
         if isinstance(self.size, Box):
-            return self.size.filled(height, width)
+            return self.size.filled(size)
         factor = self.size or Fraction(self.scale)
-        return self.fit.fitted(*scale_size((height, width), factor))
+        return self.fit.fitted(scale_size(size, factor))
 
     def final_dpi(
-        self, height: int, width: int, dpi: tuple[float, float] | None
+        self, size: tuple[int, int], dpi: tuple[float, float] | None
     ) -> tuple[float, float] | None:
         """Return pixels per inch, across and down, of what a photograph of this size becomes."""
         if isinstance(self.dpi, float):
@@ -191,15 +191,17 @@ class UpscaleOptions:
         if dpi is None or self.dpi == "keep":
             return dpi
         across, down = dpi
-        final_height, final_width = self.final_size(height, width)
+        height, width = size
+        final_height, final_width = self.final_size(size)
         return across * final_width / width, down * final_height / height
 
-    def copies(self, height: int, width: int) -> bool:
+    def copies(self, size: tuple[int, int]) -> bool:
         """Return True for a photograph that ``only_smaller`` copies as it is."""
-        final_height, final_width = self.final_size(height, width)
+        height, width = size
+        final_height, final_width = self.final_size(size)
         return self.only_smaller and final_height <= height and final_width <= width
 
-    def steps(self, model: str, height: int, width: int) -> tuple[int, ...]:
+    def steps(self, model: str, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the scales of the one or two passes by which a photograph is enlarged.
 
         Their product is the least one that reaches the final size, to which the result
@@ -208,7 +210,8 @@ class UpscaleOptions:
         scales = self._scales(model) or (self.scale,)
         if self.size is None and self.scale in scales:
             return (self.scale,)
-        final_height, final_width = self.final_size(height, width)
+        height, width = size
+        final_height, final_width = self.final_size(size)
         needed = max(Fraction(final_height, height), Fraction(final_width, width))
         further = self._scales(self.model) or scales
         chains = [*product(scales), *product(scales, further)]
@@ -218,10 +221,10 @@ class UpscaleOptions:
                 return chain
         return chains[-1]
 
-    def largest_steps(self, height: int, width: int) -> tuple[int, ...]:
+    def largest_steps(self, size: tuple[int, int]) -> tuple[int, ...]:
         """Return the steps with the largest product that ``auto`` may choose for a photograph."""
         model = self.model_for_photograph("blocks") if self.auto else self.model
-        return self.steps(model, height, width)
+        return self.steps(model, size)
 
     def model_for(self, condition: str, degraded: str = PHOTO_MODEL) -> str:
         """Return the model for a condition, which is empty for pictures that were not judged.

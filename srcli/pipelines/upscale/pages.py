@@ -50,6 +50,6 @@ def bytes_of_pages(pages: Iterable[Picture], options: UpscaleOptions) -> int:
     total = 0
     for page in pages:
         values = page.channels + page.has_alpha
-        size = options.final_size(page.height, page.width)
+        size = options.final_size(page.size)
         total += math.prod(size) * values * page.bits // 8
     return total

@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import attributes_for
-from srcli.holding import begin
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
@@ -58,6 +56,7 @@ from srcli.pipelines.upscale.pages import (
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.quantities import format_bytes
+from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -117,14 +116,15 @@ class PhotographUpscaler:
         options = self.options
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
-    def upscale(self, items: Sequence[Item]) -> list[Item]:
+    def upscale(self, items: Sequence[Item]) -> list[tuple[Item, Picture | None]]:
         """Upscale photographs, then animations and TIFFs of several pages.
 
-        Returned are the items that are something else: rasters and videos. Inputs are
-        opened one by one; one that fails leaves the others alone.
+        Returned are the items that are something else: videos with their headers, and
+        rasters without. Inputs are opened one by one; one that fails leaves the others
+        alone.
         """
         multi_frame: list[OpenedPhotograph] = []
-        rasters_and_videos: list[Item] = []
+        rasters_and_videos: list[tuple[Item, Picture | None]] = []
         stills = self._open_stills(items, multi_frame, rasters_and_videos)
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
@@ -140,7 +140,7 @@ class PhotographUpscaler:
         self,
         items: Sequence[Item],
         multi_frame: list[OpenedPhotograph],
-        rasters_and_videos: list[Item],
+        rasters_and_videos: list[tuple[Item, Picture | None]],
     ) -> Iterator[OpenedPhotograph]:
         """Open inputs and yield still photographs; append others to one of the two lists."""
         ignored = self.options.raster.given_options
@@ -148,7 +148,7 @@ class PhotographUpscaler:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
                 if picture is None:
-                    rasters_and_videos.append(item)
+                    rasters_and_videos.append((item, None))
                     continue
                 is_video = picture.format == VIDEO
                 if ignored and not is_video:
@@ -161,7 +161,7 @@ class PhotographUpscaler:
                     continue
                 is_document = keeps_pages(item, picture, self.options)
                 if is_video:
-                    rasters_and_videos.append(item)
+                    rasters_and_videos.append((item, picture))
                 elif is_document or keeps_animation(picture, item.format):
                     multi_frame.append((item, picture))
                 else:
@@ -286,7 +286,7 @@ class PhotographUpscaler:
         item.make_folder()
         total = bytes_of_pages(pages, self.options)
         notes: list[str] = []
-        jobs: list[PhotographJob] = []
+        jobs = []
         attributes = writing_options(item, picture, self.options)["attributes"]
         with (
             suppress(PageFailedError),
@@ -330,8 +330,8 @@ class PhotographUpscaler:
         back with the enlarged frame.
         """
         passes = choose_passes(picture, self.options, model)
-        final_size = self.options.final_size(picture.height, picture.width)
-        size = (picture.height, picture.width)
+        final_size = self.options.final_size(picture.size)
+        size = picture.size
         tiles = 0
         enlarged = iter(frames)
         for number, (pass_model, scale) in enumerate(passes, 1):
@@ -418,7 +418,7 @@ def writing_options(
     quality = options.quality
     if quality is None and item.format == "webp" and picture.lossless:
         quality = LOSSLESS_QUALITY
-    attributes = attributes_for(item.target, item.source, dates=options.keep_dates)
+    attributes = item.attributes(dates=options.keep_dates)
     return {"fmt": item.format, "quality": quality, "attributes": attributes}
 
 
@@ -428,7 +428,7 @@ def choose_metadata(
     """Return the metadata of an output: that of its input, and a record of what made it."""
     if options.strip_metadata:  # keep what the colours are shown by
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
-    dpi = options.final_dpi(picture.height, picture.width, metadata.dpi)
+    dpi = options.final_dpi(picture.size, metadata.dpi)
     if dpi is not None and dpi != metadata.dpi:
         metadata = with_resolution(metadata, dpi)
     if not options.records_provenance:
@@ -440,7 +440,7 @@ def choose_metadata(
 
 def output_size(picture: Picture, options: UpscaleOptions) -> tuple[int, int]:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
-    height, width = options.final_size(picture.height, picture.width)
+    height, width = options.final_size(picture.size)
     if picture.format == VIDEO:
         return height - height % 2, width - width % 2
     return height, width
@@ -470,7 +470,7 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the frames of an animation wait on the disk for the last one
-    if keeps_animation(picture, item.format) and picture.format != VIDEO:
+    if keeps_animation(picture, item.format):
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
@@ -479,7 +479,7 @@ def check_output(
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"
         warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
-    if (height, width) != options.final_size(picture.height, picture.width):
+    if (height, width) != options.final_size(picture.size):
         warnings.append("an odd row or column is cut off: sides of videos are even")
     return (height, width), tuple(warnings)
 
@@ -514,7 +514,7 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     """Estimate the most bytes of memory that a photograph takes, from reading to writing."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
-    steps = options.largest_steps(picture.height, picture.width)
+    steps = options.largest_steps(picture.size)
     output_bytes = input_bytes * math.prod(steps) ** 2
     is_converted = (
         item.format not in ("png", "jpg", "tif")

@@ -11,10 +11,11 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
+from srcli.files import file_state
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_pixels
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
-from srcli.imaging.rasters.info import RasterInfo, info_of
+from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import OutputProfile, derive_profile, disk_needed
 from srcli.imaging.rasters.parts import Parts
@@ -32,7 +33,7 @@ from srcli.pipelines.upscale.interpolated_bands import (
     choose_interpolated_bands,
     keep_interpolated_values,
 )
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
 
@@ -100,16 +101,7 @@ def plan_raster(
     if options.strip_metadata:
         info = without_tags(info)
     _check_output_is_no_part(item, info)
-    if raster_options.cutline is not None:
-        info = replace(
-            info, cutline=raster_options.cutline.on(info.path, info.georeference)
-        )
-    window, notes_on_window = choose_window(
-        info,
-        srcwin=raster_options.srcwin,
-        bounds=raster_options.bounds,
-        cutline=info.cutline,
-    )
+    info, window, notes_on_window = _choose_part(info, raster_options)
     notes_on_fills: tuple[str, ...] = ()
     if raster_options.nodata == "file":
         info, notes_on_fills = find_undeclared_nodata(
@@ -128,7 +120,8 @@ def plan_raster(
     )
     if layout.alpha:
         layout = replace(layout, soft_alpha=transparency.soft)
-    if info.cutline is not None and info.mask is None and not _marks_empty(layout):
+    marks = (info.mask, layout.nodata, layout.alpha)
+    if info.cutline is not None and marks == (None, None, None):
         if layout.dtype.startswith("float"):
             layout = replace(layout, nodata=math.nan)
         else:
@@ -176,9 +169,21 @@ def plan_raster(
     )
 
 
-def _marks_empty(layout: BandLayout) -> bool:
-    """Tell if a value or alpha can mark pixels of the output as empty."""
-    return layout.nodata is not None or layout.alpha is not None
+def _choose_part(
+    info: RasterInfo, options: RasterOptions
+) -> tuple[RasterInfo, Window, tuple[str, ...]]:
+    """Return a header with its cutline, the window to enlarge, and notes for the user."""
+    if options.cutline is not None:
+        cutline = options.cutline.on(info.path, info.georeference)
+        info = replace(info, cutline=cutline)
+    window, notes = choose_window(info, srcwin=options.srcwin, bounds=options.bounds)
+    return info, window, notes
+
+
+def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
+    """Return the (height, width) of the output of a raster."""
+    _, window, _ = _choose_part(read_info(item.source), options.raster)
+    return window.height * options.scale, window.width * options.scale
 
 
 def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
@@ -241,8 +246,5 @@ def _fingerprint(
 
 def _file_state(path: str) -> list[object]:
     """Return name, size and time of a file, by which a change of it is seen."""
-    try:
-        state = file_on_disk(path).stat()
-    except OSError:  # a source that is no file, such as a service
-        return [path]
-    return [path, state.st_size, state.st_mtime_ns]
+    # none of a source that is no file, such as a service
+    return [path, *(file_state(file_on_disk(path)) or ())]

@@ -116,7 +116,7 @@ def prepare(
     )
 
 
-def enlarge_alpha(alpha: Array, scale: int, wrap: Wrap = "") -> Array:
+def enlarge_alpha(alpha: Array, scale: int, wrap: Wrap) -> Array:
     """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
     if not alpha.size or alpha.min() == alpha.max():
         height, width = alpha.shape

@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.files import attributes_for
-from srcli.holding import begin
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.part_writer import PartWriter
@@ -29,6 +27,7 @@ from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
+from srcli.supervision import begin
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
@@ -337,8 +336,7 @@ def _make_raster(
             tell(f"the tiles are done; writing {item.target.name}")
         opened.check_unchanged()
         opened.close()  # the output may replace it
-        dates = plan.options.keep_dates
-        merge_parts(parts, attributes_for(item.target, item.source, dates=dates))
+        merge_parts(parts, item.attributes(dates=plan.options.keep_dates))
     return tiles
 
 

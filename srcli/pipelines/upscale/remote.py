@@ -12,10 +12,9 @@ from xml.sax.saxutils import escape
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import cache_folder
-from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.provenance import Provenance, parse_provenance
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
-from srcli.imaging.rasters.opening import gdal_errors, reason_of
+from srcli.imaging.rasters.opening import gdal_errors, open_quietly, reason_of
 from srcli.imaging.rasters.output import software_of
 
 if TYPE_CHECKING:
@@ -61,11 +60,7 @@ class RemoteFolder:
         import rasterio
 
         try:
-            with (
-                rasterio.Env(),
-                quiet_pillow(),
-                rasterio.open(self._object(target)) as file,
-            ):
+            with rasterio.Env(), open_quietly(self._object(target)) as file:
                 return True, parse_provenance(software_of(file.tags()))
         except gdal_errors(OSError) as error:
             reason = reason_of(error)
@@ -90,7 +85,7 @@ class RemoteFolder:
             return
         try:
             with rasterio.Env():
-                with quiet_pillow(), rasterio.open(target) as file:
+                with open_quietly(target) as file:
                     names = file.files
                 rasterio.shutil.copyfiles(str(target), self._object(target))
         except gdal_errors(OSError) as error:
@@ -117,8 +112,7 @@ def _is_file(name: str) -> bool:
         suppress(*gdal_errors(OSError)),
         # which GDAL refuses otherwise, from version 3.12 on
         rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"),
-        quiet_pillow(),
-        rasterio.open(vrt),
+        open_quietly(vrt),
     ):
         return True
     return False

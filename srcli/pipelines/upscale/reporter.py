@@ -20,12 +20,12 @@ from srcli.errors import (
     UsageError,
     one_file,
 )
-from srcli.files import explain_os_error, free_disk
-from srcli.holding import announce, history
+from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
+from srcli.supervision import announce, history
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]
 
@@ -50,6 +50,10 @@ class Item:
             raise UsageError(
                 f"{folder}: this folder cannot be made ({error.strerror}); give another output"
             ) from error
+
+    def attributes(self, *, dates: bool) -> FileAttributes:
+        """Return the attributes of the output; see ``attributes_for``."""
+        return attributes_for(self.target, self.source, dates=dates)
 
     def check_disk(
         self, subject: str, needed: int, least: int, advice: str
@@ -130,7 +134,7 @@ class Reporter(Task):
 
     Each report is given to ``on_file``; those without a model get ``model``. Pictures
     whose tiles are not known yet count as many as the others have on average. What
-    former workers of the run have reported (see ``srcli.holding``) is taken over.
+    former workers of the run have reported (see ``srcli.supervision``) is taken over.
     """
 
     progress: Progress

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
-from srcli.holding import begin, history
+from srcli.imaging.formats import VIDEO
 from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.videos import is_video
 from srcli.imaging.writing import keeps_animation, lost_metadata
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
@@ -28,10 +27,7 @@ from srcli.pipelines.upscale.choosing import open_photograph
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
-from srcli.pipelines.upscale.photographs import (
-    PhotographUpscaler,
-    check_output,
-)
+from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.remote import find_remote
@@ -39,6 +35,7 @@ from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
+from srcli.supervision import begin, history
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
@@ -89,7 +86,7 @@ def upscale_due(
     output: Path,
     options: UpscaleOptions,
     reporter: Reporter,
-    executor: ProcessExecutor | None = None,
+    executor: ProcessExecutor | None,
     *,
     dry_run: bool = False,
     make_pool: Callable[..., EnginePool] = EnginePool,
@@ -145,9 +142,9 @@ def _upscale(
     rasters_and_videos = []
     for group in _isolate_suspects(items):
         rasters_and_videos += photographs.upscale(group)
-    for item in rasters_and_videos:
-        if is_video(item.source):
-            upscale_video(item, photographs)
+    for item, video in rasters_and_videos:
+        if video is not None:
+            upscale_video(item, video, photographs)
             continue
         upscale_raster(item, options, reporter, partial(run_steps_here, pool, reporter))
 
@@ -204,7 +201,7 @@ def _estimate_photograph(
     if keeps_pages(item, picture, options):
         pages = open_pages(picture)
         warnings = picture.warnings
-    if keeps_animation(picture, item.format):
+    if picture.format == VIDEO or keeps_animation(picture, item.format):
         frames = picture.frames
         warnings = picture.warnings
     lost = lost_metadata(item.format, picture.metadata)

@@ -11,8 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.holding import begin
-from srcli.imaging.rasters.parts import keep_parts
+from srcli.imaging.stored_parts import keep_parts
 from srcli.imaging.video_writing import (
     SEGMENT_FRAMES,
     Encoding,
@@ -23,16 +22,14 @@ from srcli.imaging.video_writing import (
 )
 from srcli.imaging.videos import count_frames, open_video
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.choosing import (
-    choose_video_model,
-    open_photograph,
-)
+from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     check_output,
     choose_metadata,
     writing_options,
 )
+from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -44,15 +41,18 @@ _AHEAD = 2
 """Frames that may wait for the encoder."""
 
 
-def upscale_video(item: Item, photographs: PhotographUpscaler) -> None:
-    """Upscale a video with the engines of photographs, and report it, a failure too."""
+def upscale_video(
+    item: Item, picture: Picture, photographs: PhotographUpscaler
+) -> None:
+    """Upscale a video with the engines of photographs, and report it, a failure too.
+
+    ``picture`` is its header.
+    """
     options = photographs.options
     reporter = photographs.reporter
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
-        picture = open_photograph(item, options)
-        assert picture is not None  # videos are no rasters
         size, warnings = check_output(item, picture, options)
         picture = replace(picture, frames=count_frames(item.source))
         model, condition = choose_video_model(item.source, options)
@@ -138,7 +138,7 @@ def _fingerprint(
     import av
 
     options = photographs.options
-    first_scale, *_ = options.steps(model, picture.height, picture.width)
+    first_scale, *_ = options.steps(model, picture.size)
     network = photographs.pool.of(model, first_scale).network
     return {
         "version": [srcli.__version__, av.__version__],

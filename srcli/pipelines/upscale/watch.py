@@ -6,7 +6,6 @@ grows meanwhile. A file that was tried is left alone until it changes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -15,12 +14,13 @@ from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from srcli.errors import ExitCode, UsageError
-from srcli.holding import history
+from srcli.files import file_state
 from srcli.inference.building import EnginePool
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_due
 from srcli.ports.progress import Progress
+from srcli.supervision import history
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
@@ -43,8 +43,8 @@ class WatchReporter(Reporter):
         self._tried: dict[Path, FileState] = {}
         self._failures: set[tuple[Path, FileState | None, str]] = set()
         for source in self._earlier:  # of a worker that crashed
-            with suppress(OSError):
-                self._tried[source] = _state_of(source)
+            if state := file_state(source):
+                self._tried[source] = state
         self._earlier.clear()
 
     @property
@@ -55,9 +55,8 @@ class WatchReporter(Reporter):
     def leaves_alone(self, item: Item) -> bool:
         """Return True for a file that may still be written, or was tried as it is."""
         source = item.source
-        try:
-            state = _state_of(source)
-        except OSError:
+        state = file_state(source)
+        if state is None:
             return True
         is_settled = self._seen.get(source) == state
         self._seen[source] = state
@@ -124,8 +123,3 @@ def _check_watched(
     for name, is_asked in refused.items():
         if is_asked:
             raise UsageError(f"--watch upscales new files as they come; drop {name}")
-
-
-def _state_of(file: Path) -> FileState:
-    state = os.stat(file)  # noqa: PTH116 - there may be very many
-    return state.st_size, state.st_mtime_ns

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.rasters.opening import network_access
-from srcli.imaging.videos import is_video
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
-from srcli.pipelines.upscale.inputs import raster_size
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
+from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.rasters import (
     LARGE_OUTPUT,
     RasterCalibration,
@@ -141,10 +140,10 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
         photographs = PhotographUpscaler(pool, options, reporter, processes)
-        for item in photographs.upscale(unit.items):
+        for item, video in photographs.upscale(unit.items):
             with reporter.guard(item):
-                if is_video(item.source):
-                    upscale_video(item, photographs)
+                if video is not None:
+                    upscale_video(item, video, photographs)
                 elif math.prod(raster_size(item, options)) >= LARGE_OUTPUT:
                     large.append(item)
                 else:

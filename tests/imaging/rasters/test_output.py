@@ -14,12 +14,7 @@ from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.info import (
-    BandInfo,
-    coordinates,
-    enlarge_georeference,
-    read_info,
-)
+from srcli.imaging.rasters.info import BandInfo, enlarge_georeference, read_info
 from srcli.imaging.rasters.output import (
     OutputOptions,
     OutputProfile,
@@ -28,6 +23,7 @@ from srcli.imaging.rasters.output import (
     disk_needed,
 )
 from srcli.imaging.rasters.selection import choose_layout
+from srcli.imaging.rasters.transforms import coordinates
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal

@@ -14,10 +14,7 @@ from srcli.imaging.photograph import Picture
 from srcli.inference.device import EngineOptions
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import (
-    photograph_memory,
-    split_by_memory,
-)
+from srcli.pipelines.upscale.photographs import photograph_memory, split_by_memory
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 

@@ -1,4 +1,4 @@
-"""Which files are being worked on, told to a process that watches over this one.
+"""Which files are being worked on, told to the process that supervises this one.
 
 Libraries that decode pictures may hang or crash on a damaged file, with Python's lock
 held. The watching process (``srcli.cli.start``) ends a worker that reads one file for too

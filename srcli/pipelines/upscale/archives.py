@@ -18,8 +18,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
 
-from srcli.errors import SrxError, UsageError
+from srcli.errors import UsageError
 from srcli.files import attributes_for, free_disk, hidden_name, replacing
+from srcli.pipelines.upscale.search import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def open_archive(
     output: Path,
     options: UpscaleOptions,
     *,
-    dry_run: bool = False,
+    dry_run: bool,
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
     """Yield a folder of an archive's pictures, one for results, and what shortens their names.
 
@@ -89,9 +90,6 @@ def open_archive(
                 with replacing(target, attributes) as stream:
                     _pack(archive, results, stream)
                 is_written = True
-    except SrxError as error:
-        error.args = (shorten(str(error)),)
-        raise
     finally:
         if is_written or not _holds_files(results):
             shutil.rmtree(folder, ignore_errors=True)
@@ -146,8 +144,6 @@ def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path) -> None:
 
 
 def _is_picture(name: str) -> bool:
-    from srcli.pipelines.upscale.search import INPUT_SUFFIXES
-
     path = PurePosixPath(name)
     return path.suffix.lower() in INPUT_SUFFIXES and not path.name.startswith(".")
 

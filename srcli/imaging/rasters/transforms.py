@@ -1,0 +1,57 @@
+"""Affine transforms between pixels and the map, without the operators that affine has changed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING, NamedTuple
+
+from srcli.ports.image import Window
+
+if TYPE_CHECKING:
+    from affine import Affine
+
+SLACK = 1e-4
+"""Pixels by which bounds may miss a pixel's edge, because coordinates are rounded."""
+
+
+class Box(NamedTuple):
+    """A rectangle, in pixels or in coordinates of a map."""
+
+    least_x: float
+    least_y: float
+    most_x: float
+    most_y: float
+
+    def enclosing_window(self) -> Window:
+        """Return the window of all pixels that a box in pixels touches."""
+        left = math.floor(self.least_x + SLACK)
+        top = math.floor(self.least_y + SLACK)
+        right = max(math.ceil(self.most_x - SLACK), left + 1)
+        bottom = max(math.ceil(self.most_y - SLACK), top + 1)
+        return Window(top=top, left=left, height=bottom - top, width=right - left)
+
+
+def coordinates(transform: Affine, column: float, row: float) -> tuple[float, float]:
+    """Return the coordinates (x, y) of a position in pixels."""
+    return (
+        transform.a * column + transform.b * row + transform.c,
+        transform.d * column + transform.e * row + transform.f,
+    )
+
+
+def enlarge_transform(transform: Affine, left: int, top: int, scale: int) -> Affine:
+    """Return the transform of an enlarged window by its upper left corner, which stays."""
+    x, y = coordinates(transform, left, top)
+    a, b, _, d, e, _ = transform[:6]
+    return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
+
+
+def bounding_box(transform: Affine, edges: Sequence[float]) -> Box:
+    """Return the least and largest coordinates that a box given by its edges is mapped to."""
+    corners = product(edges[::2], edges[1::2])
+    x_values, y_values = zip(
+        *(coordinates(transform, column, row) for column, row in corners), strict=True
+    )
+    return Box(min(x_values), min(y_values), max(x_values), max(y_values))
