@@ -21,7 +21,7 @@ import srcli
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "srcli"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-TOKEN_BARS = {"srcli": 251_500, "tests": 280_500}
+TOKEN_BARS = {"srcli": 250_500, "tests": 280_000}
 """Most tokens of code that a newcomer can be asked to read; layout and comments are
 free."""
 DENSE_BARS = {
