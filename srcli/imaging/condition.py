@@ -33,6 +33,9 @@ _LEAST_STEP = 0.05  # levels; flat drawings have hardly any
 _TRACES_SHARE = 0.8
 """Share of the steps that are not 0: antialiased drawings have as many small ones."""
 _COLOURS_PER_PIXEL = 0.01  # for each pixel
+_FEW_COLOURS = 512
+"""Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
+have 256."""
 _LEAST_RISE = 12  # levels that the rise of an edge has at least
 _WHITE_NOISE_RATIO = (
     1.2  # noise over the spread of means of 4x4 pixels: texture has less of it
@@ -96,7 +99,8 @@ def is_drawing(values: NDArray[np.int32]) -> bool:
     if (changes <= _SMOOTH_STEP).sum() > _TRACES_SHARE * len(changes):
         return False
     colours = values @ (1 << 8 * np.arange(values.shape[2]))
-    return len(np.unique(colours)) <= _COLOURS_PER_PIXEL * colours.size
+    most_colours = max(_COLOURS_PER_PIXEL * colours.size, _FEW_COLOURS)
+    return len(np.unique(colours)) <= most_colours
 
 
 def sharpness(gray: Floats) -> float:

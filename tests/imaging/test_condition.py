@@ -18,6 +18,7 @@ from srcli.imaging.condition import (
     sharpness,
 )
 from srcli.imaging.resize import downscale
+from tests.fixtures.letters import draw_letters
 from tests.fixtures.pictures import read_pixels
 
 
@@ -97,3 +98,12 @@ def test_one_word_for_every_kind_of_picture(picture, degradation):
 @pytest.mark.parametrize("size", [(1, 1), (63, 99), (64, 64)])
 def test_tiny_and_flat_pictures_need_nothing(size):
     assert classify_condition(np.zeros((*size, 3), np.uint8)) in {"clean", "drawing"}
+
+
+@pytest.mark.parametrize(("ink", "paper"), [("black", "white"), ("red", "white")])
+def test_few_letters_are_a_drawing(ink, paper):
+    """Their smoothed edges have as many colours as those of a page."""
+    letters = np.asarray(draw_letters(ink, paper))
+    assert classify_condition(letters) == "drawing"
+    photograph = data.astronaut()[:64, :96]
+    assert classify_condition(photograph) != "drawing"
