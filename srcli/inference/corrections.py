@@ -12,7 +12,6 @@ from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -27,10 +26,7 @@ AREA_ROUNDS = 8
 """Rounds of ``projected_by_area``, which approaches LR more slowly: eight leave less than
 0.1 % of the deviation."""
 COLOUR_RADIUS = 3
-"""Radius of the neighbourhoods whose mean colours and contrasts are kept, in LR pixels."""
-EDGE_CONTRASTS = (180 / 255, 220 / 255)
-"""Range of LR values within ``COLOUR_RADIUS`` from which contrast is held, and from which
-wholly: of letters and lines. What files, noise and texture leave is weaker."""
+"""Radius of the means whose colours ``held_colours`` keeps, in LR pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Correction:
 
 
 def choose_corrections(
-    options: EngineOptions, *, hold_colours: bool
+    options: EngineOptions, *, hold_colours: bool = False
 ) -> list[Correction]:
     """Return the corrections that options ask for, in order.
 
@@ -50,7 +46,6 @@ def choose_corrections(
     """
     chosen = []
     if hold_colours:
-        chosen.append(Correction("contrast", held_contrast))
         chosen.append(Correction("colours", held_colours))
     if options.back_project == "area":
         chosen.append(Correction("area", projected_by_area))
@@ -94,29 +89,6 @@ def projected_by_area(sr_image: Tensor, lr_image: Tensor) -> Tensor:
     return sr_image
 
 
-def held_contrast(sr_image: Tensor, lr_image: Tensor) -> Tensor:
-    """Give letters and lines the contrast back that SR lost: made smaller, it has LR's.
-
-    More contrast than LR's stays, and so does everything beside such edges: giving that
-    back would bring blocks and noise with it. Colours stay, too: they have fringes.
-    """
-    scale = sr_image.shape[2] // lr_image.shape[2]
-    side = 2 * COLOUR_RADIUS + 1
-    lightest = F.max_pool2d(lr_image, side, stride=1, padding=COLOUR_RADIUS)
-    darkest = -F.max_pool2d(-lr_image, side, stride=1, padding=COLOUR_RADIUS)
-    start, end = EDGE_CONTRASTS
-    share = ((lightest - darkest - start) / (end - start)).clamp(0, 1)
-    share = share.amax(dim=1, keepdim=True)
-    lr_gray = lr_image.mean(dim=1, keepdim=True)
-    contrast = lr_gray - _local_means(lr_gray)
-    for _ in BICUBIC_ROUNDS:
-        sr_gray = sr_image.mean(dim=1, keepdim=True)
-        error = lr_gray - bicubic_resize(sr_gray, Fraction(1, scale))
-        lost = torch.where(error * contrast > 0, share * error, 0)
-        sr_image = sr_image + bicubic_resize(lost, scale)
-    return sr_image
-
-
 def held_colours(sr_image: Tensor, lr_image: Tensor) -> Tensor:
     """Remove the differences of SR from LR in means over several LR pixels.
 
@@ -124,14 +96,10 @@ def held_colours(sr_image: Tensor, lr_image: Tensor) -> Tensor:
     """
     scale = sr_image.shape[2] // lr_image.shape[2]
     error = lr_image - F.avg_pool2d(sr_image, scale)
+    side = 2 * COLOUR_RADIUS + 1
     for _ in range(2):  # two boxes are a smooth kernel
-        error = _local_means(error)
+        error = F.avg_pool2d(
+            error, side, stride=1, padding=COLOUR_RADIUS, count_include_pad=False
+        )
     larger = F.interpolate(error, scale_factor=scale, mode="bilinear")
     return sr_image + larger
-
-
-def _local_means(image: Tensor) -> Tensor:
-    side = 2 * COLOUR_RADIUS + 1
-    return F.avg_pool2d(
-        image, side, stride=1, padding=COLOUR_RADIUS, count_include_pad=False
-    )

@@ -9,7 +9,6 @@ import skimage.data
 from PIL import Image
 
 import srcli
-from tests.fixtures.letters import draw_letters
 from tests.fixtures.pictures import read_pixels
 
 SHIFTING = [
@@ -45,40 +44,6 @@ def test_detail_is_left_as_it_is():
     cast = torch.tensor([0.1, 0.0, -0.1]).view(1, 3, 1, 1)
     corrected = held_colours(larger + detail + cast, noise)
     assert torch.allclose(corrected, larger + detail, atol=1e-5)
-
-
-@pytest.mark.parametrize(("ink", "paper"), [("black", "white"), ("white", "black")])
-def test_letters_come_out_no_paler(srx, ink, paper):
-    """Pixels of ink lose less than 6 levels; uncorrected ones lose 8 and 10."""
-    letters = draw_letters(ink, paper)
-    letters.save("letters.jpg", quality=90)
-    words = ["-m", "g-idrn-photo", "--strength", 0.5, "-s", 4]
-    srx("upscale", *words, "letters.jpg", "larger.png", code=0)
-    before = read_pixels("letters.jpg").mean(axis=2)
-    larger = Image.open("larger.png").convert("RGB")
-    after = np.asarray(larger.resize(letters.size, Image.Resampling.BICUBIC))
-    is_ink = before > 200 if ink == "white" else before < 55
-    lost = np.abs(after.mean(axis=2) - before)[is_ink]
-    assert lost.mean() < 6
-
-
-def test_contrast_is_left_as_it_is_beside_letters():
-    """Blocks, noise and texture do not come back, and what is sharper than LR stays."""
-    import torch
-
-    from srcli.inference.corrections import held_contrast
-
-    noise = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
-    smooth = torch.full((1, 3, 48, 48), 0.5)
-    assert torch.equal(held_contrast(smooth, 0.5 + 0.4 * (noise - 0.5)), smooth)
-    edge = torch.zeros(1, 3, 24, 24)
-    edge[..., 12:] = 1
-    soft = 0.1 + 0.8 * edge
-    larger = edge.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
-    assert torch.equal(held_contrast(larger, soft), larger)
-    paler = held_contrast(0.2 + 0.6 * larger, soft)
-    assert paler.min() < 0.15
-    assert paler.max() > 0.85
 
 
 @pytest.fixture
