@@ -22,6 +22,8 @@ GRAY_SHARES = (0.299, 0.587, 0.114)
 
 def luma(image: Array) -> NDArray[np.float64]:
     """Compute Y of RGB (H, W, 3), integer or float in [0, 1], as 16..235, NOT rounded."""
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"expected (H, W, 3), got shape {image.shape}")
     values = image.astype(np.float64, copy=False)
     if np.issubdtype(image.dtype, np.integer):
         values = values / np.iinfo(image.dtype).max
