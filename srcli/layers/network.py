@@ -175,6 +175,11 @@ def is_autocast(x: Tensor) -> bool:
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
+def in_autocast_type(x: Tensor) -> Tensor:
+    """Return a value in the type in which autocast convolves it; else as it is."""
+    return x.to(torch.get_autocast_dtype(x.device.type)) if is_autocast(x) else x
+
+
 def is_traced() -> bool:
     """Return True while PyTorch records a network for a compiler or a file."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]

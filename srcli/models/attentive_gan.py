@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from srcli.layers.blocks import conv, convs, repeat, run_convolutions
 from srcli.layers.convolution import convolve, convolve_joined
-from srcli.layers.network import Network
+from srcli.layers.network import Network, full_precision, widened
 from srcli.layers.reproducible import sigmoid
 from srcli.layers.resize import CORNERS, start_bicubic_by_corners
 
@@ -83,7 +83,9 @@ class AttentiveGenerator(Network):
         The maps are larger where there is more to do.
         """
         self.check_input(x)
-        features: Tensor = self.shallow(convolve(self.head, x, slope=0.0))
+        # The picture goes through these layers and the last one: bf16 would shift it.
+        with full_precision(x.device):
+            features: Tensor = self.shallow(convolve(self.head, x, slope=0.0))
         state: Tensor | None = None
         maps = [torch.full_like(features[:, :1], 0.5)]  # A_0
         if self.attention is not None:
@@ -97,7 +99,9 @@ class AttentiveGenerator(Network):
         else:
             mapped = state
         mapped = run_convolutions(self.mapping, mapped, slope=0.0)
-        return F.pixel_shuffle(self.up(mapped + features), self.scale), maps[1:]
+        with full_precision(x.device):
+            enlarged = self.up(widened(mapped) + features)
+        return F.pixel_shuffle(enlarged, self.scale), maps[1:]
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:

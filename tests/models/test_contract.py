@@ -98,6 +98,14 @@ each_variant = pytest.mark.parametrize(("name", "options"), VARIANTS, ids=str)
 
 
 @pytest.mark.usefixtures("_no_numbers")
+@pytest.mark.parametrize("name", list(CASES))
+def test_half_precision_does_not_round_the_picture(name):
+    network = small(name)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        enlarged = network(picture(network, 16, 16))
+    assert enlarged.dtype == torch.float32 or not network.bf16
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_has_the_published_parameters(name):
     assert set(CASES[name].parameters) == set(MODELS[name].scales)

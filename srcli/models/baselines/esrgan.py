@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.blocks import Residual, conv, convs, repeat
-from srcli.layers.network import Network, SkiplessNetwork
+from srcli.layers.network import (
+    Network,
+    SkiplessNetwork,
+    full_precision,
+    in_autocast_type,
+    widened,
+)
 
 SLOPE = 0.2
 """Negative slope of RRDBNet's leaky ReLUs, and the factor on every residual."""
@@ -21,6 +27,9 @@ class RRDBNet(SkiplessNetwork):
     The defaults are the published model, x4. Real-ESRGAN's models for x2 and x1 are the
     same network behind a pixel-unshuffle.
 
+    In half precision the first and the last convolution and all sums of residuals stay
+    in fp32: the picture goes through them, and 8 bits of bf16 would show in it.
+
     Args:
         scale: 1, 2 or 4.
         num_blocks: Residual-in-residual dense blocks (23; 6 in the model for anime).
@@ -28,6 +37,8 @@ class RRDBNet(SkiplessNetwork):
         unshuffle: Side of the blocks of pixels that become channels at first; 0 takes
             Real-ESRGAN's, 4 / ``scale``.
     """
+
+    bf16 = True
 
     def __init__(
         self,
@@ -54,11 +65,14 @@ class RRDBNet(SkiplessNetwork):
         self.last = conv(channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        head: Tensor = self.head(F.pixel_unshuffle(x, self.unshuffle))
+        with full_precision(x.device):
+            head: Tensor = self.head(F.pixel_unshuffle(x, self.unshuffle))
         out: Tensor = head + self.tail(self.body(head))
         for layer in self.up:
             out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
-        return self.last(F.leaky_relu_(self.full(out), SLOPE))
+        out = F.leaky_relu_(self.full(out), SLOPE)
+        with full_precision(x.device):
+            return self.last(widened(out))
 
 
 class DenselyConnected(nn.Module):
@@ -74,7 +88,7 @@ class DenselyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        joined = x
+        joined = in_autocast_type(x)
         for layer in self.layers[:-1]:
             joined = torch.cat([joined, F.leaky_relu_(layer(joined), SLOPE)], dim=1)
         return torch.add(x, self.layers[-1](joined), alpha=SLOPE)
