@@ -25,11 +25,17 @@ def convolve(
     x: Tensor,
     *,
     plus: Tensor | None = None,
+    may_overwrite: bool = False,
     slope: float | None = None,
 ) -> Tensor:
-    """Convolve (N, C, H, W), add ``plus``, and apply a leaky ReLU; 0 is a ReLU."""
+    """Convolve (N, C, H, W), add ``plus``, and apply a leaky ReLU; 0 is a ReLU.
+
+    ``may_overwrite`` says that nothing else needs ``plus``, so that the result may take
+    its memory: in place a sum costs packed convolutions nothing, else a pass of its
+    own where they have groups.
+    """
     if isinstance(layer, PackedConv2d) and layer.is_ready(x):
-        return layer.run((x,), plus, slope)
+        return layer.run((x,), plus, slope, out=plus if may_overwrite else None)
     out: Tensor = layer(x)
     if plus is not None:
         out = out + plus
@@ -37,24 +43,30 @@ def convolve(
 
 
 def convolve_joined(
-    layer: nn.Module, parts: Sequence[Tensor], *, slope: float | None = None
+    layer: nn.Module,
+    parts: Sequence[Tensor],
+    *,
+    slope: float | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """Convolve maps (N, C, H, W) as if concatenated; see ``convolve``."""
+    """Convolve maps (N, C, H, W) as if concatenated, into ``out``; see ``convolve``."""
     if (
         isinstance(layer, PackedConv2d)
         and layer.groups == 1
         and layer.is_ready(parts[0])
     ):
-        return layer.run(parts, None, slope)
+        return layer.run(parts, None, slope, out=out)
     if isinstance(layer, HalfConv2d) and layer.is_product(parts[0]):
         # To add to the output moves less than a concatenation does, unless the parts
         # are narrow.
         if layer.in_channels <= (len(parts) - 1) * layer.out_channels:
             parts = [torch.cat(list(parts), dim=1)]
-        return _activate(layer.multiply(parts), slope)
-    if len(parts) > 1:
-        parts = [torch.cat(list(parts), dim=1)]
-    return convolve(layer, parts[0], slope=slope)
+        convolved = _activate(layer.multiply(parts), slope)
+    else:
+        if len(parts) > 1:
+            parts = [torch.cat(list(parts), dim=1)]
+        convolved = convolve(layer, parts[0], slope=slope)
+    return convolved if out is None else out.copy_(convolved)
 
 
 def _activate(out: Tensor, slope: float | None) -> Tensor:
@@ -97,9 +109,18 @@ class PackedConv2d(nn.Conv2d):
         return _activate(super().forward(x), self.slope)
 
     def run(
-        self, parts: Sequence[Tensor], plus: Tensor | None, slope: float | None
+        self,
+        parts: Sequence[Tensor],
+        plus: Tensor | None,
+        slope: float | None,
+        *,
+        out: Tensor | None = None,
     ) -> Tensor:
-        """Sum up convolutions of parts of the input, and ``plus``; see ``convolve``."""
+        """Sum up convolutions of parts of the input, and ``plus``.
+
+        The result is in ``out``, if that is given: where there is a ``plus``, that
+        itself.
+        """
         dtype = self._dtype()
         geometry = Geometry(self.padding, self.stride, self.dilation, self.groups)  # type: ignore[arg-type]
         widths = tuple(part.shape[1] for part in parts)
@@ -107,16 +128,26 @@ class PackedConv2d(nn.Conv2d):
         if slope is None:
             slope = self.slope
         x = parts[0].to(dtype)
-        if plus is not None:
+        if out is not None and out.dtype == dtype:
+            # Maps whose pictures lie apart, oneDNN adds in another order.
+            total = out.contiguous(memory_format=torch.channels_last)
+            if plus is None:
+                total.zero_()
+            onednn.add_convolution(total, x, weights[0], bias, geometry)
+        elif plus is not None:
             plus = plus.to(dtype)
-            out = onednn.convolve_plus(x, plus, weights[0], bias, geometry)
+            total = onednn.convolve_plus(x, plus, weights[0], bias, geometry)
         elif len(parts) > 1:
-            out = onednn.convolve(x, weights[0], bias, geometry, None)
+            total = onednn.convolve(x, weights[0], bias, geometry, None)
         else:
-            return onednn.convolve(x, weights[0], bias, geometry, slope)
+            total = onednn.convolve(x, weights[0], bias, geometry, slope)
+            slope = None
         for part, weight in zip(parts[1:], weights[1:], strict=True):
-            out = onednn.add_convolution(out, part.to(dtype), weight, None, geometry)
-        return _activate(out, slope)
+            onednn.add_convolution(total, part.to(dtype), weight, None, geometry)
+        total = _activate(total, slope)
+        if out is None or total is out:
+            return total
+        return out.copy_(total)
 
     def _pack(
         self, dtype: torch.dtype, widths: tuple[int, ...], geometry: Geometry

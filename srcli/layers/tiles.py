@@ -36,7 +36,7 @@ MARGIN = 4
 """Outermost pixels of windows left out of mean and variance: padding by zeros spoils
 features there. A maximum counts them: around a whole picture it often lies there,
 too."""
-STRIP = 1 << 20
+STRIP = 1 << 18
 """Values of a picture's map that are widened at once."""
 
 
@@ -110,32 +110,45 @@ def _least_deviation(kind: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _deviation_and_mean(features: Tensor) -> tuple[Tensor, Tensor]:
-    # On processors by strips of rows: wide copies of a whole picture's map would be
-    # most of the memory it takes. Files, which are for any size, have none.
+    # On processors by strips of rows, which are widened and walked through while they
+    # are in the cache. Files, which are for any size, have none.
     strips: tuple[Tensor, ...] = (features,)
     if features.is_cpu and not is_traced():
         # Of as many rows in every batch, so that a picture's sums are the same.
         height = max(STRIP // features[0, :, 0].numel(), 1)
         strips = torch.split(features, height, dim=2)
-    # Two passes: torch.var_mean over channels_last maps takes four times as long.
-    mean = _mean_of_strips(strips)
-    variance = _mean_of_strips(strips, lambda strip: (strip - mean).square_())
-    return (variance + 1e-6).sqrt(), mean
+    means = []
+    variances = []
+    for strip in strips:
+        strip_mean, variance = _mean_and_variance(strip)
+        means.append(strip_mean)
+        variances.append(variance)
+    if len(strips) == 1:
+        return (variances[0] + 1e-6).sqrt(), means[0]
+    shares = [strip.shape[2] / features.shape[2] for strip in strips]
+    mean = _weighted_sum(means, shares)
+    # A picture's variance is that within its strips and that of their means (Chan et
+    # al. 1979).
+    for number, strip_mean in enumerate(means):
+        variances[number] += (strip_mean - mean).square_()
+    return (_weighted_sum(variances, shares) + 1e-6).sqrt(), mean
 
 
-def _mean_of_strips(
-    strips: Sequence[Tensor], change: Callable[[Tensor], Tensor] = lambda strip: strip
-) -> Tensor:
-    """Average strips of a map's rows after a change, in fp32 at least."""
-    # The variance of nearly flat maps vanishes in half precision.
-    means = [change(widened(strip)).mean(dim=(2, 3), keepdim=True) for strip in strips]
-    if len(means) == 1:
-        return means[0]
-    height = sum(strip.shape[2] for strip in strips)
-    shares = [strip.shape[2] / height for strip in strips]
-    total = means[0] * shares[0]
-    for mean, share in zip(means[1:], shares[1:], strict=True):
-        total = total + mean * share
+def _mean_and_variance(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in fp32 at least, in two passes.
+
+    torch.var_mean over channels_last maps takes four times as long, and the variance
+    of nearly flat maps vanishes in half precision.
+    """
+    wide = widened(features)
+    mean = wide.mean(dim=(2, 3), keepdim=True)
+    return mean, (wide - mean).square_().mean(dim=(2, 3), keepdim=True)
+
+
+def _weighted_sum(terms: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    total = terms[0] * weights[0]
+    for term, weight in zip(terms[1:], weights[1:], strict=True):
+        total = total + term * weight
     return total
 
 

@@ -214,6 +214,12 @@ class GroupDistillationBlock(nn.Module):
         step = x
         for pointwise, grouped in zip(self.pointwise, self.grouped[:3], strict=True):
             distilled.append(pointwise(step))
-            step = convolve(grouped, distilled[-1], plus=step, slope=self.slope)
+            step = convolve(
+                grouped,
+                distilled[-1],
+                plus=step,
+                may_overwrite=step is not x,
+                slope=self.slope,
+            )
         distilled.append(self.grouped[3](step))
         return convolve_joined(self.fuse, distilled)

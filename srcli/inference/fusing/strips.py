@@ -19,8 +19,9 @@ from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import is_processor_inference
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock
 
-STRIP_PIXELS = 12 * 1024
-"""Pixels of a strip: its maps fit into the cache, and few rows are computed twice."""
+STRIP_BYTES = 48 * 1024
+"""Bytes of one channel of a strip: its maps fit into the cache, and few rows are
+computed twice."""
 LARGE_PICTURE = 48 * 1024
 """Pixels from which on a picture goes through blocks by strips."""
 HALO = 4
@@ -79,12 +80,12 @@ def _shortcut(
 def _block(block: Any, x: Tensor, shares: Sequence[Share]) -> Tensor:  # noqa: ANN401
     """Do what a G-IDB does, and add shares of other maps to its output."""
     height, width = x.shape[2:]
-    count = max(round(height * width / STRIP_PIXELS), 1)
+    count = max(round(height * width * x.element_size() / STRIP_BYTES), 1)
     cuts = [height * number // count for number in range(count + 1)]
     strips = list(pairwise(cuts))
     out = torch.empty_like(x)
     for top, bottom in strips:
-        out[:, :, top:bottom] = _distil(block, x, top, bottom)
+        _distil(block, x, top, bottom, out[:, :, top:bottom])
     gate = (block.attention.gate(out) * block.share).to(out.dtype)
     for top, bottom in strips:
         rows = out[:, :, top:bottom]
@@ -94,23 +95,31 @@ def _block(block: Any, x: Tensor, shares: Sequence[Share]) -> Tensor:  # noqa: A
     return out
 
 
-def _distil(block: GroupDistillationBlock, x: Tensor, top: int, bottom: int) -> Tensor:
-    """Return rows ``top`` to ``bottom`` of what a block distils from a whole map.
+def _distil(
+    block: GroupDistillationBlock, x: Tensor, top: int, bottom: int, out: Tensor
+) -> None:
+    """Write rows ``top`` to ``bottom`` of what a block distils from a whole map.
 
     Each 3x3 convolution leaves a row less above and below than it was given, and what
     is fused are the rows themselves alone.
     """
     first = max(top - HALO, 0)
-    step = x[:, :, first : bottom + HALO]
+    step = x[:, :, first : bottom + HALO].clone()  # x is needed behind the gate
     distilled: list[Tensor] = []
     for number, pointwise in enumerate(block.pointwise, start=1):
         features = pointwise(step)
         distilled.append(features[:, :, top - first : bottom - first])
         grouped = block.grouped[number - 1]
-        step = convolve(grouped, features, plus=step, slope=block.slope)
+        step = convolve(
+            grouped,
+            features,
+            plus=step,
+            may_overwrite=True,
+            slope=block.slope,
+        )
         above = max(top - HALO + number, 0)
         step = step[:, :, above - first : bottom + HALO - number - first]
         first = above
     features = block.grouped[-1](step)
     distilled.append(features[:, :, top - first : bottom - first])
-    return convolve_joined(block.fuse, distilled)
+    convolve_joined(block.fuse, distilled, out=out)
