@@ -70,15 +70,9 @@ def network_half(
 
 
 class EnginePool:
-    """Engines of one model, one for each precision that its pictures need; built on first use.
+    """Engines of one model, one for each precision that its pictures need; built on first use."""
 
-    ``changed``, the time of the weights file, is read by nothing here: it makes
-    ``cached_pool`` load a file again that has been replaced.
-    """
-
-    def __init__(
-        self, model: str, scale: int, options: EngineOptions, changed: int = 0
-    ) -> None:
+    def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
         self.model = model
         self.scale = scale
         self.options = options
@@ -141,8 +135,17 @@ class EnginePool:
         return self._pools[model, scale]
 
 
-cached_pool = lru_cache(maxsize=2)(EnginePool)
-"""Returns the pool of an earlier call with equal arguments; the last two stay loaded."""
+@lru_cache(maxsize=2)
+def cached_pool(
+    model: str, scale: int, options: EngineOptions, file_time: int = 0
+) -> EnginePool:
+    """Return the pool of an earlier call with equal arguments; the last two stay loaded.
+
+    ``file_time``, when the weights file was changed last, makes a file that has been
+    replaced be loaded again.
+    """
+    del file_time  # a part of the key alone
+    return EnginePool(model, scale, options)
 
 
 def choose_tiling(

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
@@ -69,6 +69,9 @@ _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
 }  # fmt: skip
 """Suffixes of files that srx cannot write: an output with one is a mistake, no new folder."""
 _SUFFIX_PATTERN = re.compile(r"\.[a-z][a-z0-9]{1,4}")
+Verdict = Literal["due", "finished", "kept", "another"]
+"""What becomes of an output: it is to be made; is finished; stays, as it may not be srx's
+to replace, so that its item fails; is, or may be, made of another input."""
 _THREADS = 16
 """Threads that look at files; on a network drive they wait most of the time."""
 _WAYS_TO_KEEP_BOTH = (
@@ -397,13 +400,11 @@ def _judge_output(
     options: UpscaleOptions,
     provenance: Provenance,
     remote: RemoteFolder | None,
-) -> tuple[str, str]:
+) -> tuple[Verdict, str]:
     """Judge by its record if an output is to be made, is finished, or is not srx's to replace.
 
     Returns:
-        A verdict, and the reason in words that follow the name of the output. Verdicts
-        are ``due``, ``finished``, ``kept`` (it is to stay, the item fails) and
-        ``another`` (it is, or may be, made of another input).
+        The verdict, and the reason in words that follow the name of the output.
     """
     if remote is not None and not options.overwrite:
         exists, record = remote.record(item.target)
@@ -441,7 +442,7 @@ def _judge_by_record(
     provenance: Provenance,
     newer: int = 1,
     step: int = 2,
-) -> tuple[str, str]:
+) -> tuple[Verdict, str]:
     """Judge an output by what it records; see ``_judge_output``.
 
     Its input is ``newer`` nanoseconds newer than the output; below ``step``, the
@@ -458,8 +459,10 @@ def _judge_by_record(
             differs = content != content_now
         # an input that has changed is newer; this one is another
         if differs and (is_moved or newer <= 0):
-            verdict = "kept" if extension == extension_now else "another"
-            return verdict, f"was made from another picture than {item.source}"
+            reason = f"was made from another picture than {item.source}"
+            if extension != extension_now:
+                return "another", reason
+            return "kept", reason
     if reason := _find_difference(item, record, options, provenance):
         return "due", reason
     if differs or newer >= step:
@@ -512,7 +515,7 @@ def _modification_time(source: Path) -> int:
 
 def _judge_by_size(
     item: Item, options: UpscaleOptions, *, is_newer: bool
-) -> tuple[str, str]:
+) -> tuple[Verdict, str]:
     """Judge an output without a record by its size and time; see ``_judge_output``."""
     unknown = "nothing in it says that srx has made it"
     if not item.from_folder and _shares_output_name(item, options):

@@ -291,8 +291,8 @@ def _enlarged_file(
         raise UsageError(
             f"scale={options.size}: rasters take 2, 3, 4, or another of the model's"
         )
-    _, changed = file_of_model(options.model, options.scale)
-    pool = cached_pool(options.model, options.scale, options.engine, changed)
+    _, file_time = file_of_model(options.model, options.scale)
+    pool = cached_pool(options.model, options.scale, options.engine, file_time)
     reporter = Reporter(LoggedProgress(progress, 0))
     reporter.open(1)
     run_steps = partial(run_steps_here, pool, reporter)
