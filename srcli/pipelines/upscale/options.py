@@ -40,9 +40,9 @@ from srcli.recipes.plugins import code_arguments
 AUTO = "auto"
 USUAL_MODEL = "g-idrn"
 BEST = "best"
-AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 0.5}
-"""Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it. At x4 a half was preferred
-to 0 on 21 of 25 real pictures, and tears no faces as 1 does; at x2 1 was preferred to a
+AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 0.25}
+"""Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it. At x4 a quarter was
+preferred to a half on 86 of 120 sheets, and the half on 15; at x2 1 was preferred to a
 half on 19 of 22 (``benchmarks/sheets.md``)."""
 
 
