@@ -137,7 +137,7 @@ class PatchSampler(Dataset[Any]):
         scale = self.pairs.scale
         random = np.random.default_rng((self.seed, step))
         batch = stage.batch
-        edge = stage.edge(scale)
+        edge = stage.patch_edge(scale)
         usable = self.usable(edge)
         places = self._draw_places(random, usable, stage)
         if stage.prefer_detail:
@@ -210,7 +210,7 @@ class PatchSampler(Dataset[Any]):
         areas = self.shapes[usable].prod(axis=1).astype(np.float64)
         pixels = random.random(stage.batch) * areas.sum()
         which = usable[np.searchsorted(np.cumsum(areas), pixels)]
-        free = (self.shapes[which] - stage.edge(self.pairs.scale)) // step + 1
+        free = (self.shapes[which] - stage.patch_edge(self.pairs.scale)) // step + 1
         corner = (random.random((stage.batch, 2)) * free).astype(np.int64) * step
         return np.column_stack([which, corner])
 

@@ -233,7 +233,7 @@ class AdversarialStep(SupervisedStep):
         super().__init__(stage, context)
         self.settings = settings
         scale = context.network.scale
-        size = stage.edge(scale) * scale
+        size = stage.patch_edge(scale) * scale
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
             network = build_discriminator(
@@ -384,7 +384,7 @@ def cross_entropy(logits: Tensor, truth: float) -> Tensor:
 def make_step(stage: Stage, context: StepContext, number: int = 0) -> SupervisedStep:
     """Return the step that a stage describes; ``number`` is the stage's, for messages."""
     network = context.network
-    edge = stage.edge(network.scale)
+    edge = stage.patch_edge(network.scale)
     if network.padded(edge) != edge:
         raise RecipeError(
             f"patches of {edge} pixels: this network takes sides that divide by "
