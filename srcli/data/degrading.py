@@ -1,5 +1,8 @@
 """Degrade HR to LR as cameras and programs do, by numbers drawn from a recipe's ranges.
 
+A recipe's degradation consists of pieces, each with ranges. Drawn, a piece becomes a
+step, a function with its numbers, and the degradation a ``DegradationChain`` of steps.
+
 Values of pictures stay floats of 0 to 255 between the steps and are rounded once, to 8
 or 16 bits as the picture has; a JPEG has 8. A picture that is only downscaled is
 rounded as MATLAB rounds it. All works on encoded (not linear) values, as the
@@ -64,37 +67,38 @@ def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.fl
     return np.stack(planes, axis=2)
 
 
-def filtered(
+def filter_and_shrink(
     picture: Array, kernel: NDArray[np.float64], scale: int = 1
 ) -> NDArray[np.float32]:
-    """Filter a picture, then make it smaller by MATLAB's bicubic, without any rounding.
+    """Filter by a kernel and downscale by MATLAB's bicubic in one go, without any rounding.
 
-    The picture is (H, W, C) of any real dtype, both sides multiples of the scale (1 for
-    none), its edges mirrored with the edge pixel repeated; weights are (K, K), K odd.
+    The picture is (H, W, C) of any real dtype, both sides multiples of the scale, its
+    edges mirrored with the edge pixel repeated; the kernel is (K, K), K odd. A scale of
+    1 only filters.
     """
-    indices, weights = taps(16 * scale, 16, Fraction(1, scale))
+    places, weights = taps(16 * scale, 16, Fraction(1, scale))
     # At a whole scale every output pixel has the weights of one in the middle.
-    offsets = indices[8] - 8 * scale
-    dense = np.zeros(int(offsets[-1] - offsets[0]) + 1)
-    dense[offsets - offsets[0]] = weights[8]
+    offsets = places[8] - 8 * scale
+    shrinking = np.zeros(int(offsets[-1] - offsets[0]) + 1)
+    shrinking[offsets - offsets[0]] = weights[8]
     kernel_columns, kernel_rows = separate_kernel(kernel)
-    columns = [np.convolve(dense, column) for column in kernel_columns]
-    rows = [np.convolve(dense, row) for row in kernel_rows]
+    columns = [np.convolve(shrinking, column) for column in kernel_columns]
+    rows = [np.convolve(shrinking, row) for row in kernel_rows]
     start = int(offsets[0]) - kernel.shape[0] // 2
 
     def padded(lines: Array, axis: int) -> Array:
         """Mirror the ends of an axis as far as whole blocks of the output reach."""
         outputs = math.ceil(lines.shape[axis] // scale / BLOCK) * BLOCK
-        read = np.arange(start, start + scale * (outputs - 1) + len(rows[0]))
-        return lines.take(mirrored(read, lines.shape[axis]), axis)
+        indices = np.arange(start, start + scale * (outputs - 1) + len(rows[0]))
+        return lines.take(mirrored(indices, lines.shape[axis]), axis)
 
     # (H, C, W): both passes find their axis where a matrix product wants it.
     planes = padded(picture, 0).transpose(0, 2, 1).astype(np.float32, order="C")
     total: NDArray[np.float32] = np.zeros((), np.float32)
     for column, row in zip(columns, rows, strict=True):
-        down = _products(planes.reshape(len(planes), -1), column, scale)
+        down = _filter_rows(planes.reshape(len(planes), -1), column, scale)
         lines = padded(down.reshape(-1, planes.shape[2]), 1)
-        total = total + _products(lines.T, row, scale)
+        total = total + _filter_rows(lines.T, row, scale)
     result = total.reshape(len(total), -1, picture.shape[2]).swapaxes(0, 1)
     return result[: picture.shape[0] // scale, : picture.shape[1] // scale]
 
@@ -114,20 +118,23 @@ def separate_kernel(
     return (columns[:, :count] * values[:count]).T, rows[:count]
 
 
-def _products(
+def _filter_rows(
     lines: NDArray[np.float32], weights: NDArray[np.float64], stride: int
 ) -> NDArray[np.float32]:
-    """Filter lines (N, W) along their first axis with a stride, by products of matrices."""
-    band = np.zeros((BLOCK, stride * (BLOCK - 1) + len(weights)), np.float32)
+    """Filter (H, W) along the first axis, and keep every ``stride``-th row of the result.
+
+    Products of matrices make ``BLOCK`` rows at a time, of a few columns each.
+    """
+    band_matrix = np.zeros((BLOCK, stride * (BLOCK - 1) + len(weights)), np.float32)
     for i in range(BLOCK):
-        band[i, stride * i : stride * i + len(weights)] = weights
-    read = sliding_window_view(lines, band.shape[1], axis=0)[
-        :: stride * BLOCK
-    ].swapaxes(1, 2)
-    sums = np.empty((len(read), BLOCK, lines.shape[1]), np.float32)
-    step = max(MOST_MULTIPLICATIONS // band.size, 1)
-    for at in range(0, lines.shape[1], step):
-        np.matmul(band, read[:, :, at : at + step], out=sums[:, :, at : at + step])
+        band_matrix[i, stride * i : stride * i + len(weights)] = weights
+    windows = sliding_window_view(lines, band_matrix.shape[1], axis=0)
+    windows = windows[:: stride * BLOCK].swapaxes(1, 2)
+    sums = np.empty((len(windows), BLOCK, lines.shape[1]), np.float32)
+    width = max(MOST_MULTIPLICATIONS // band_matrix.size, 1)
+    for start in range(0, lines.shape[1], width):
+        columns = slice(start, start + width)
+        np.matmul(band_matrix, windows[:, :, columns], out=sums[:, :, columns])
     return sums.reshape(-1, lines.shape[1])
 
 
@@ -152,9 +159,9 @@ def gaussian(
     return np.fft.fftshift(np.fft.ifft2(contrast).real)
 
 
-# Steps of a degradation take a picture (H, W, 3) of 0 to 255 and a source of random
-# numbers, and return one of that size; only a JPEG rounds. A new step needs a piece in
-# ``srcli.recipes.degradation``, a function here and a branch in ``_draw_piece``; one
+# Steps take a picture (H, W, 3) of 0 to 255 and a source of random numbers, and return
+# one of that size; only a JPEG rounds. A new step needs a piece in
+# ``srcli.recipes.degradation``, a function here and a branch in ``_draw_step``; one
 # that reaches farther than ``HALO`` LR pixels needs a larger ``HALO``.
 
 
@@ -167,7 +174,7 @@ def blur(
     angle: float = 0.0,
 ) -> NDArray[np.float32]:
     """Blur with a Gaussian, edges mirrored; sigma is in pixels of this picture."""
-    return filtered(picture, gaussian(sigma, aspect, angle))
+    return filter_and_shrink(picture, gaussian(sigma, aspect, angle))
 
 
 def add_noise(
@@ -244,7 +251,7 @@ def round_levels(picture: Array, dtype: DTypeLike = np.uint8) -> Array:
 
 
 class Resampling(NamedTuple):
-    """A change of size between two steps, by a filter of Pillow."""
+    """A step that changes the size, by a filter of Pillow."""
 
     factor: float
     """Pixels of the result per pixel of the picture, along each side."""
@@ -259,7 +266,7 @@ class DegradationChain:
     before: tuple[partial[Array], ...] = ()
     after: tuple[partial[Array] | Resampling, ...] = ()
     filter: str = "bicubic"
-    """Of the downscale; ``bicubic`` is MATLAB's, others are Pillow's."""
+    """Filter of the downscale; ``bicubic`` is MATLAB's, others are Pillow's."""
 
     def apply(self, picture: Array, random: np.random.Generator) -> Array:
         """Degrade HR (H, W, 3), uint8 or uint16, to LR; what the scale does not divide is cut."""
@@ -271,7 +278,7 @@ class DegradationChain:
         def size_before(
             steps: Sequence[partial[Array] | Resampling],
         ) -> tuple[int, int]:
-            """Return the size from which the last steps come to that of LR."""
+            """Return the size of the picture before the last ``steps``, which end at LR's."""
             factor = 1.0
             for step in reversed(steps):
                 if isinstance(step, Resampling):
@@ -288,28 +295,28 @@ class DegradationChain:
             values = step(values, random)
         resizes_later = any(isinstance(step, Resampling) for step in self.after)
         if self.filter == "bicubic" and not resizes_later:
-            values = filtered(values, kernel, self.scale)
+            values = filter_and_shrink(values, kernel, self.scale)
         else:
             if kernel.size > 1:
-                values = filtered(values, kernel)
+                values = filter_and_shrink(values, kernel)
             values = resampled(values, size_before(self.after), self.filter)
-        for number, change in enumerate(self.after, 1):
-            if isinstance(change, Resampling):
+        for number, later_step in enumerate(self.after, 1):
+            if isinstance(later_step, Resampling):
                 size = size_before(self.after[number:])
-                values = resampled(values, size, change.filter)
+                values = resampled(values, size, later_step.filter)
             else:
-                values = change(values, random)
+                values = later_step(values, random)
         return round_levels(values, picture.dtype)
 
 
-def draw(
+def draw_chain(
     degradation: Degradation, scale: int, random: np.random.Generator
 ) -> DegradationChain:
-    """Draw the pieces to apply, and their numbers."""
+    """Draw which pieces are applied, and their numbers from their ranges."""
     if degradation.clean and random.random() < degradation.clean:
         return DegradationChain(scale=scale)
-    before = [_draw_piece(piece, random, scale) for piece in degradation.before]
-    after = [_draw_piece(piece, random, 1) for piece in degradation.after]
+    before = [_draw_step(piece, random, scale) for piece in degradation.before]
+    after = [_draw_step(piece, random, 1) for piece in degradation.after]
     return DegradationChain(
         scale=scale,
         before=tuple(
@@ -326,10 +333,13 @@ def _one_of(names: Sequence[str], random: np.random.Generator) -> str:
     return names[int(random.integers(len(names)))]
 
 
-def _draw_piece(
+def _draw_step(
     piece: Piece, random: np.random.Generator, pixels: int
 ) -> partial[Array] | Resampling | None:
-    """Draw one piece, or none; ``pixels`` are the picture's pixels per LR pixel."""
+    """Draw the step of a piece; None if it is not applied.
+
+    ``pixels`` are the picture's pixels per LR pixel, along each side.
+    """
     if random.random() >= piece.probability:
         return None
     if isinstance(piece, Blur):
@@ -393,7 +403,7 @@ def degrade(
     if isinstance(degradation, str):
         degradation = Degradation.named(degradation)
     random = np.random.default_rng(seed)
-    return draw(degradation, scale, random).apply(picture, random)
+    return draw_chain(degradation, scale, random).apply(picture, random)
 
 
 def degrade_pairs(
@@ -426,15 +436,15 @@ def degraded_patch(
     region = picture
     inside = []
     for axis, patch_start in enumerate(corner):
-        before = HALO + int(random.integers(block))
-        inside.append(slice(before, before + patch))
-        blocks = math.ceil((before + patch + HALO) / block)
-        start = (patch_start - before) * chain.scale
+        margin = HALO + int(random.integers(block))
+        inside.append(slice(margin, margin + patch))
+        blocks = math.ceil((margin + patch + HALO) / block)
+        start = (patch_start - margin) * chain.scale
         stop = start + chain.scale * block * blocks
         if 0 <= start <= stop <= picture.shape[axis]:
             region = region[:, start:stop] if axis else region[start:stop]
         else:
             # "take" gathers pixels of three bytes several times faster than indexing
-            read = mirrored(np.arange(start, stop), picture.shape[axis])
-            region = region.take(read, axis)
+            indices = mirrored(np.arange(start, stop), picture.shape[axis])
+            region = region.take(indices, axis)
     return chain.apply(region, random)[tuple(inside)]

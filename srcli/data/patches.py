@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from srcli.data.degrading import degraded_patch, draw
+from srcli.data.degrading import degraded_patch, draw_chain
 from srcli.errors import DataError
 from srcli.layers.colour import luma
 from srcli.layers.transfer import upload
@@ -29,13 +29,13 @@ Numbers = NDArray[np.int64]
 
 
 TURNS = {"d8": range(8), "rotations": (0, 3, 5, 6), "none": (0,)}
-"""Ways to turn patches by augmentation, as ``turned`` numbers them."""
+"""Ways to turn patches by ``Stage.augmentation``, as ``turned`` numbers them."""
 CELL = 8
 """Edge, in LR pixels, of the cells in which detail is measured."""
 
 
 class Patches(NamedTuple):
-    """The patches of one step as they lie in the pictures, and how they are to vary."""
+    """The patches of one step, cut and turned, and how their colours are to vary."""
 
     lr: RgbPixels
     """(N, P, P, 3)"""
@@ -44,13 +44,14 @@ class Patches(NamedTuple):
     orders: Numbers | None = None
     """Channel of the picture that each channel is taken from, (N, 3)."""
     colours: NDArray[np.float64] | None = None
-    """What ``draw_colours`` returned, (N, 4)."""
+    """Mean colour and contrast that each is to get, (N, 4) of ``draw_colours``."""
 
 
 class PatchSampler(Dataset[Any]):
-    """Draw batches of aligned LR and HR patches, which depend on seed and step only.
+    """Draws batches of aligned LR and HR patches, which depend on seed and step only.
 
-    Patches are turned as the stage says. For a network on Y they are Y of the RGB
+    A step is the number of an iteration over all stages. Patches are turned as the
+    stage says. For a network on Y they are Y of the RGB
     pixels, not rounded, as its input is when it enlarges a picture.
 
     Args:
@@ -92,16 +93,16 @@ class PatchSampler(Dataset[Any]):
         self._ahead: Iterator[Patches] = iter(())
         self._next: tuple[int, Stage] | None = None
 
-    def usable(self, patch: int, stage: int = 0) -> Numbers:
+    def usable(self, patch: int, stage_number: int = 0) -> Numbers:
         """Return the numbers of the pictures with at least ``patch`` x ``patch`` LR pixels.
 
-        DataError if there is none, which names the number of the stage.
+        DataError, which names the stage, if there is none.
         """
         usable = np.flatnonzero((self.shapes >= patch).all(axis=1))
         if not len(usable):
             raise DataError(
                 f"no training picture has {patch}x{patch} LR pixels ({patch * self.pairs.scale} at "
-                f"full size); use larger pictures or a smaller patch (stages.{stage}.patch)"
+                f"full size); use larger pictures or a smaller patch (stages.{stage_number}.patch)"
             )
         return usable
 
@@ -112,7 +113,7 @@ class PatchSampler(Dataset[Any]):
         or 1 for Y.
         """
         if not self.workers:
-            return self._varied(self[step, stage])
+            return self._finish(self[step, stage])
         if self._next != (step, stage):
             loader = DataLoader(
                 # a cycle of references would let the processes outlive the sampler
@@ -128,7 +129,7 @@ class PatchSampler(Dataset[Any]):
             with interrupts_blocked():
                 self._ahead = iter(loader)
         self._next = (step + 1, stage)
-        return self._varied(next(self._ahead))
+        return self._finish(next(self._ahead))
 
     def __getitem__(self, index: tuple[int, Stage]) -> Patches:
         """Draw the patches of one step, and cut or degrade them."""
@@ -136,27 +137,27 @@ class PatchSampler(Dataset[Any]):
         scale = self.pairs.scale
         random = np.random.default_rng((self.seed, step))
         batch = stage.batch
-        edge = stage.edge(scale)
+        edge = stage.patch_edge(scale)
         usable = self.usable(edge)
-        places = self._draw(random, usable, stage)
+        places = self._draw_places(random, usable, stage)
         if stage.prefer_detail:
-            rivals = self._draw(random, usable, stage)
+            rivals = self._draw_places(random, usable, stage)
             better = np.greater(self._score(rivals, edge), self._score(places, edge))
             places = np.where(better[:, None], rivals, places)
         ways = np.array(TURNS[stage.augmentation])
         turns = ways[random.integers(0, 8, size=batch) % len(ways)]
         # Everything is drawn for the whole batch; then each process takes its share.
         rank, ranks = self.share
-        share = slice(batch * rank // ranks, batch * (rank + 1) // ranks)
+        mine = slice(batch * rank // ranks, batch * (rank + 1) // ranks)
         orders = None
         if stage.shuffle_channels:
-            orders = random.permuted(np.tile(np.arange(3), (batch, 1)), axis=1)[share]
+            orders = random.permuted(np.tile(np.arange(3), (batch, 1)), axis=1)[mine]
         colours = None
         if stage.recolour:
-            colours = draw_colours(random, batch, stage.recolour)[share]
+            colours = draw_colours(random, batch, stage.recolour)[mine]
         lr_patches = []
         hr_patches = []
-        for number in range(batch)[share]:
+        for number in range(batch)[mine]:
             which, y, x = places[number].tolist()
             lr_patch, hr_patch = self._cut(which, (y, x), edge, (step, number))
             lr_patches.append(turned(lr_patch, turns[number]))
@@ -164,11 +165,12 @@ class PatchSampler(Dataset[Any]):
         return Patches(_stacked(lr_patches), _stacked(hr_patches), orders, colours)
 
     def _cut(
-        self, which: int, corner: tuple[int, int], edge: int, patch: tuple[int, int]
+        self, which: int, corner: tuple[int, int], edge: int, key: tuple[int, int]
     ) -> tuple[RgbPixels, RgbPixels]:
-        """Cut the LR and HR patch at a corner, in LR pixels, of a picture.
+        """Cut LR and HR patch out of picture number ``which``, or degrade HR to LR.
 
-        ``patch`` are step and number of the patch, by which a degradation is drawn.
+        ``corner`` is top and left in LR pixels; ``key`` are step and number of the
+        patch, by which a degradation is drawn.
         """
         scale = self.pairs.scale
         picture = self.pairs.hr[which]
@@ -177,38 +179,38 @@ class PatchSampler(Dataset[Any]):
             lr_patch = self.pairs.lr[which][y : y + edge, x : x + edge]
         else:
             # the last number keeps it apart from (seed, step), which draws the places
-            random = np.random.default_rng((self.seed, *patch, 1))
-            chain = draw(self.degradation, scale, random)
+            random = np.random.default_rng((self.seed, *key, 1))
+            chain = draw_chain(self.degradation, scale, random)
             lr_patch = degraded_patch(picture, corner, edge, chain, random)
         rows = slice(y * scale, (y + edge) * scale)
         return lr_patch, picture[rows, x * scale : (x + edge) * scale]
 
-    def _varied(self, patches: Patches) -> tuple[Tensor, Tensor]:
-        """Return LR and HR patches on the device, with their channels and colours varied."""
+    def _finish(self, patches: Patches) -> tuple[Tensor, Tensor]:
+        """Move LR and HR patches to the device, and vary their channels and colours there."""
         lr = to_tensor(patches.lr, self.device)
         hr = to_tensor(patches.hr, self.device)
         if patches.orders is not None:
             numbers = torch.arange(len(lr), device=lr.device)[:, None]
-            places = numbers, upload(patches.orders, lr.device)
-            lr = lr[places].contiguous(memory_format=torch.channels_last)
-            hr = hr[places].contiguous(memory_format=torch.channels_last)
+            orders = upload(patches.orders, lr.device)
+            lr = lr[numbers, orders].contiguous(memory_format=torch.channels_last)
+            hr = hr[numbers, orders].contiguous(memory_format=torch.channels_last)
         if patches.colours is not None:
             lr, hr = recoloured(lr, hr, patches.colours)
         if self.colour == "y":
             return luma(lr), luma(hr)
         return lr, hr
 
-    def _draw(
+    def _draw_places(
         self, random: np.random.Generator, usable: Numbers, stage: Stage
     ) -> Numbers:
-        """Draw a place for each patch: number of the picture, top and left in LR pixels."""
+        """Draw a place for each patch, (N, 3): picture, top and left in LR pixels."""
         step = stage.patch_stride
         # Pictures are drawn in proportion to their area, so that every pixel is as
         # likely.
         areas = self.shapes[usable].prod(axis=1).astype(np.float64)
         pixels = random.random(stage.batch) * areas.sum()
         which = usable[np.searchsorted(np.cumsum(areas), pixels)]
-        free = (self.shapes[which] - stage.edge(self.pairs.scale)) // step + 1
+        free = (self.shapes[which] - stage.patch_edge(self.pairs.scale)) // step + 1
         corner = (random.random((stage.batch, 2)) * free).astype(np.int64) * step
         return np.column_stack([which, corner])
 
@@ -223,7 +225,7 @@ class PatchSampler(Dataset[Any]):
 
 
 def _stacked(patches: list[RgbPixels]) -> RgbPixels:
-    """Stack patches, which all become uint16 where one of them is."""
+    """Stack patches; all become uint16 if any of them is."""
     deepest = np.result_type(*patches)
     for number, patch in enumerate(patches):
         if patch.dtype != deepest:
@@ -232,7 +234,10 @@ def _stacked(patches: list[RgbPixels]) -> RgbPixels:
 
 
 def measure_detail(image: RgbPixels) -> NDArray[np.float32]:
-    """Sum the differences of neighbouring pixels of an LR picture in cells of ``CELL``."""
+    """Sum the differences of neighbouring pixels of an LR picture in cells of ``CELL`` pixels.
+
+    They are levels of 255, of the mean of the channels.
+    """
     gray = image.astype(np.float32).mean(axis=2) * np.float32(
         255 / np.iinfo(image.dtype).max
     )
@@ -251,9 +256,9 @@ def draw_colours(
 ) -> NDArray[np.float64]:
     """Draw R, G, B and contrast, 0..1, for the patches of a batch: (N, 4).
 
-    Patches that keep their colours have NaN. Photographs hold few saturated colours,
-    aerial pictures hardly any: networks trained on these alone shift them, flat cyan at
-    worst by 38 of 255 levels.
+    ``share`` is that of the patches to recolour; the others have NaN. Photographs hold
+    few saturated colours, aerial pictures hardly any: networks trained on these alone
+    shift them, flat cyan at worst by 38 of 255 levels.
     """
     colours = np.empty((batch, 4))
     # A channel is 0 or 1, as in saturated colours, in a sixth of the draws each.

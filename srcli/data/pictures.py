@@ -39,11 +39,11 @@ RgbPixels = NDArray[Any]
 T = TypeVar("T")
 
 LARGEST_PICTURE = 2**28
-"""Pixels; training decodes whole pictures."""
-_SIDE_BY_SIDE = 2**25
-"""Pixels; larger pictures are decoded one at a time, when they are needed."""
+"""Most pixels of a picture; training decodes whole ones."""
+_LARGEST_IN_PARALLEL = 2**25
+"""Most pixels of a picture that is decoded beside others; larger ones wait their turn."""
 LARGEST_MEMBER = 2**29
-"""Bytes of a zip's member, unpacked; a few bytes can claim any size."""
+"""Most bytes of a zip's member, unpacked; a few bytes can claim any size."""
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 
@@ -51,7 +51,7 @@ _DAMAGE = (
     OSError, ValueError, SyntaxError, EOFError, RuntimeError, MemoryError,
     struct.error, zlib.error, zipfile.BadZipFile,
 )  # fmt: skip
-"""Exceptions of reading damaged or hostile pictures and zips."""
+"""Exceptions that reading damaged or hostile pictures and zips raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ Zips = dict[Path, zipfile.ZipFile]
 
 
 def _encoded(ref: PictureRef, zips: Zips) -> bytes:
-    """Return the bytes of the picture's file."""
+    """Return the bytes of the picture's file, or of the zip's member."""
     if not ref.member:
         return read_input(ref.path)
     archive = zips.get(ref.path) or zips.setdefault(ref.path, zipfile.ZipFile(ref.path))
@@ -99,7 +99,10 @@ def _encoded(ref: PictureRef, zips: Zips) -> bytes:
 
 
 def photograph_of(name: str) -> str:
-    """Return the photograph of a crop: ``ubuntu-125`` for ``ubuntu-125s_00``."""
+    """Return the name of the photograph that a crop is of, by the crop's own name.
+
+    It is ``ubuntu-125`` for ``ubuntu-125s_00``.
+    """
     return re.sub(r"s?_\d+$", "", name)
 
 
@@ -145,24 +148,24 @@ def _members(path: Path) -> list[PictureRef]:
     return pictures
 
 
-_FOLDER = re.compile(
+_LR_FOLDER = re.compile(
     r"(.*[_-])?(lr|low[_-]?res(olution)?)([_-]?(bic|unknown|mild|wild|difficult|x?\d).*)?|x[2348]",
     re.IGNORECASE,
 )
 """``LR``, ``LR_bicubic``, ``LRbicx4``, ``DIV2K_train_LR_mild``, ``X4``."""
 HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
-_ENDING = re.compile(r"(.+?)[_-]?(lr([_-]?x?\d)?|x[2348])", re.IGNORECASE)
+_LR_ENDING = re.compile(r"(.+?)[_-]?(lr([_-]?x?\d)?|x[2348])", re.IGNORECASE)
 
 
 def refuse_lr_names(where: Path, names: Sequence[str]) -> None:
-    """Refuse LR pictures that lie among HR ones.
+    """Refuse names of LR pictures among those of HR ones; ``where`` is told in the error.
 
-    By their stems: ``0801x4`` belongs to ``0801``, ``a_LR4`` to ``a_HR`` or ``a``.
+    ``0801x4`` is LR of ``0801``, ``a_LR4`` of ``a_HR`` or ``a``.
     """
     by_folded = {name.casefold(): name for name in names}
     hr_of_lr = {}
     for name in by_folded.values():
-        ending = _ENDING.fullmatch(name)
+        ending = _LR_ENDING.fullmatch(name)
         if ending is None:
             continue
         for suffix in ("hr", "-hr", "_hr", ""):
@@ -190,7 +193,9 @@ def refuse_lr_folders(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None
         refs_of_root.setdefault(root, []).append(ref)
     for root, below in refs_of_root.items():
         counts = Counter(_folders(root, ref) for ref in below)
-        lr_folders = [parts for parts in counts if any(map(_FOLDER.fullmatch, parts))]
+        lr_folders = [
+            parts for parts in counts if any(map(_LR_FOLDER.fullmatch, parts))
+        ]
         if lr_folders:
             examples = ", ".join("/".join(parts) for parts in lr_folders[:3])
             raise DataError(
@@ -202,7 +207,7 @@ def refuse_lr_folders(paths: Sequence[Path], refs: Sequence[PictureRef]) -> None
 
 
 def _lr_remedy(root: Path, hr_folders: Collection[tuple[str, ...]]) -> str:
-    """Return what to do about folders of LR pictures beside these other folders."""
+    """Say which folder below ``root`` to give instead, if ``hr_folders`` are beside LR ones."""
     if not hr_folders:
         return "give the folder of the HR pictures, or one of these by itself to train on it"
     named = set()
@@ -227,16 +232,16 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
 
 
 class _LargeError(Exception):
-    """A picture is to be decoded by itself."""
+    """The picture is larger than the caller of ``decode`` wants now."""
 
 
 def decode(
-    ref: PictureRef, zips: Zips | None = None, most: int = LARGEST_PICTURE
+    ref: PictureRef, zips: Zips | None = None, most_pixels: int = LARGEST_PICTURE
 ) -> RgbPixels:
-    """Decode one picture to (H, W, 3) RGB; _LargeError for one of over ``most`` pixels.
+    """Decode one picture to (H, W, 3) RGB, upright, uint8 or, of more bits, uint16.
 
-    It is uint8, or uint16 where values have more bits, and upright. Gray becomes
-    R = G = B, and transparency is ignored.
+    Gray becomes R = G = B, and transparency is ignored. DataError if it is too large or
+    cannot be decoded, _LargeError if it only has more than ``most_pixels``.
     """
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
@@ -247,7 +252,7 @@ def decode(
                 raise DataError(
                     f"{ref}: {image.width}x{image.height} is too large; cut it"
                 )
-            if image.width * image.height > most:
+            if image.width * image.height > most_pixels:
                 raise _LargeError
             pixels = _read_deep(encoded, image)
             if pixels is None:
@@ -274,7 +279,10 @@ def decode(
 
 
 def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
-    """Return pixels (H, W, 1 or 3) of a PNG or TIFF of over 8 bits, whose colours Pillow cuts."""
+    """Return the pixels (H, W, 1 or 3) of a PNG or TIFF of 16 bits; None for others.
+
+    Pillow would cut their colours to 8 bits.
+    """
     stream = io.BytesIO(encoded)
     if image.format == "PNG" and encoded[24] == 16:
         return vips.read_png(stream)[0]
@@ -301,15 +309,15 @@ def read_pictures(
     workers: int = 4,
     smallest: int = 1,
 ) -> Iterator[T | SrxError]:
-    """Decode pictures in threads; yield, in their order, what ``use`` makes of each.
+    """Decode pictures in threads; yield, in their order, what ``use`` returns for each.
 
     For pictures that cannot be used the error is yielded. ``use`` is called in the
     threads; ``smallest`` are the pixels that both sides must have.
     """
     zips: Zips = {}
 
-    def read(ref: PictureRef, most: int = LARGEST_PICTURE) -> T:
-        picture = decode(ref, zips, most)
+    def read(ref: PictureRef, most_pixels: int = LARGEST_PICTURE) -> T:
+        picture = decode(ref, zips, most_pixels)
         height, width = picture.shape[:2]
         if min(height, width) < smallest:
             raise DataError(
@@ -317,7 +325,7 @@ def read_pictures(
             )
         return use(ref, picture)
 
-    ahead = partial(read, most=_SIDE_BY_SIDE)
+    ahead = partial(read, most_pixels=_LARGEST_IN_PARALLEL)
     with read_ahead(ahead, refs, ahead=4 * workers, workers=workers) as decoded:
         for ref, decoding in decoded:
             result: T | SrxError

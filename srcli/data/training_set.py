@@ -1,4 +1,4 @@
-"""Hold pictures out of a training, pair HR with LR, and keep the pairs.
+"""Hold pictures out of a training, pair HR with LR, and keep the decoded pictures.
 
 Pictures for which there is no memory lie in mapped files, of which the system takes the
 memory back when it is needed.
@@ -25,17 +25,16 @@ OUR_HELD_OUT = (
     "ubuntu-117", "ubuntumate-808", "xubuntu-897",
 )
 # fmt: on
-"""Photographs of the project's own training shards that are held out by default, fixed for
-every comparison; other data has none of them, and a rule chooses."""
+"""Photographs of the project's own training data that are held out by default, fixed for
+every comparison; from other data, which has none of them, ``split_by_rule`` chooses."""
 RULE_FEWEST = 5
-"""With fewer photographs than this none is held out by rule."""
+"""Fewest photographs of which some are held out by rule."""
 RULE_SHARE = 0.02
 """Share of the photographs that is held out by rule."""
 RULE_MOST = 16
 """Largest number of photographs that are held out by rule."""
 MOST_CROPS = 10
-"""Largest number of crops of one photograph that are validated on, the first by
-name."""
+"""Most crops of one photograph that are validated on, the first by name."""
 FILE_BYTES = 2**28
 """Bytes of a mapped file, which holds many pictures: a process may map a few ten
 thousand files."""
@@ -100,10 +99,11 @@ def make_pairs(images: Iterable[RgbPixels], scale: int) -> Pairs:
 
 
 class PictureStore:
-    """Keep pictures in main memory up to a limit, the others in mapped files.
+    """Keeps pictures in main memory up to a limit, the others in mapped files.
 
-    The files have no names, or lose them with the process: none is left behind, however
-    it ends. ``limit`` are the bytes of pictures in main memory, None for all of them.
+    ``limit`` are the bytes of pictures in main memory, None for all of them; ``folder``
+    is that of the files. These have no names, or lose them with the process: none is
+    left behind, however it ends.
     """
 
     def __init__(self, limit: int | None = None, folder: Path | None = None) -> None:
@@ -207,7 +207,8 @@ def split_held_out(
 ) -> tuple[list[PictureRef], list[PictureRef]]:
     """Divide crops into training and held-out ones by the photograph they come from.
 
-    The crops of every held-out photograph come by name, at most ``MOST_CROPS``.
+    Of every held-out photograph the first crops by name are validated on, at most
+    ``MOST_CROPS``; the others are in neither.
     """
     names = set(held_out)
     train = []
@@ -227,7 +228,7 @@ def split_held_out(
 
 
 def split_by_rule(refs: list[PictureRef], fewest: int = RULE_FEWEST) -> Split:
-    """Hold out a few photographs, if there are ``fewest``; see ``choose_split``."""
+    """Hold out a few photographs, if there are at least ``fewest``; see ``choose_split``."""
     names = sorted({photograph_of(ref.name) for ref in refs})
     if len(names) < fewest:
         names = sorted({ref.name for ref in refs})

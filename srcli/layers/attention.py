@@ -95,9 +95,15 @@ class EnhancedSpatialAttention(nn.Module):
     Every value is gated by a strongly shrunk map of its surroundings: a strided
     convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly.
     Tiles whose places are held (``srcli.layers.tiles``) are resized as parts of their
-    pictures. Inside are ``width`` channels; RFANet has 3 convolutions of the shrunk map
-    (``depth``), RLFN 1, and BSRN makes them in another way, with another activation
-    between them.
+    pictures.
+
+    Args:
+        channels: Of input and output.
+        width: Channels inside.
+        depth: 3x3 convolutions of the shrunk map: 3 in RFANet, 1 in RLFN.
+        make_conv: Makes the 3x3 convolutions, plain ones by default; BSRN has
+            separable ones.
+        activation: Between the convolutions of the shrunk map.
     """
 
     MINIMUM = 15
@@ -111,22 +117,22 @@ class EnhancedSpatialAttention(nn.Module):
         channels: int,
         width: int = 16,
         depth: int = 1,
-        make: Callable[..., nn.Module] | None = None,
+        make_conv: Callable[..., nn.Module] | None = None,
         activation: Callable[[Tensor], Tensor] = F.relu,
     ) -> None:
         super().__init__()
-        make = make or partial(nn.Conv2d, kernel_size=3)
+        make_conv = make_conv or partial(nn.Conv2d, kernel_size=3)
         self.activation = activation
         self.squeeze = nn.Conv2d(channels, width, 1)
-        self.stride = make(width, width, stride=2, padding=0)
-        self.pooled = make(width, width, padding=1)
+        self.stride = make_conv(width, width, stride=2, padding=0)
+        self.pooled = make_conv(width, width, padding=1)
         self.direct = nn.Conv2d(width, width, 1)
         self.expand = nn.Conv2d(width, channels, 1)
         self.stretch = StretchedMap(step=self.STEP, minimum=self.MINIMUM)
         self.deeper = None
         if depth > 1:
             self.deeper = nn.ModuleList(
-                make(width, width, padding=1) for _ in range(depth - 1)
+                make_conv(width, width, padding=1) for _ in range(depth - 1)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -143,14 +149,14 @@ class EnhancedSpatialAttention(nn.Module):
 class AsymmetricNonLocal(nn.Module):
     """ANRB: every pixel attends to a pyramid of pooled regions (G-IDRN; Zhu et al. 2019).
 
-    The pyramid pools the whole input, of a tile too: nothing is held for it, so that a
-    tile attends to itself and not to its picture.
+    The pyramid pools the whole input: unlike a ``GlobalPool`` it holds nothing of a
+    tile's picture, so that a tile attends to itself.
 
     Args:
         bins: Edge lengths of the pooled grids; empty means no pooling, attention over
             all pixels.
-        scores: Most attention scores (queries times keys) of a picture in memory at
-            once; all of them with gradients, as autograd would keep every part anyway.
+        max_scores: Most attention scores (queries times keys) of a picture in memory at
+            once; with gradients there is no limit, as autograd keeps all anyway.
     """
 
     def __init__(
@@ -158,11 +164,11 @@ class AsymmetricNonLocal(nn.Module):
         *,
         channels: int,
         bins: tuple[int, ...] = (1, 3, 6, 8),
-        scores: int = 1 << 20,
+        max_scores: int = 1 << 20,
     ) -> None:
         super().__init__()
         self.bins = tuple(bins)
-        self.scores = scores
+        self.max_scores = max_scores
         self.query = nn.Conv2d(channels, 1, 1)
         self.key = nn.Conv2d(channels, 1, 1)
         self.value = nn.Conv2d(channels, 1, 1)
@@ -185,8 +191,8 @@ class AsymmetricNonLocal(nn.Module):
         parts: tuple[Tensor, ...] = (query,)
         # The number of parts would be traced, too.
         if not (torch.is_grad_enabled() or tracing):
-            parts = torch.split(query, max(self.scores // key.shape[2], 1), dim=2)
-        attended = [attend(part, key, value) for part in parts]
+            parts = torch.split(query, max(self.max_scores // key.shape[2], 1), dim=2)
+        attended = [softmax_attention(part, key, value) for part in parts]
         mixed = torch.cat(attended, dim=2).reshape(n, 1, h, w).to(x.dtype)
         return torch.add(x, self.out(mixed))
 
@@ -207,11 +213,11 @@ class AsymmetricNonLocal(nn.Module):
             return torch.cat([pool.flatten(2) for pool in pools], dim=2)
         if torch.compiler.is_compiling():
             return grid_means(maps, self.bins)
-        return grid_means(maps, self.bins, _kept_grid_shares)
+        return grid_means(maps, self.bins, _cached_grid_shares)
 
 
 def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Tensor:
-    """Return shares of an axis' pixels in means of grids, (sum of bins, length)."""
+    """Return the weight of each pixel of an axis in each cell's mean, (sum of bins, length)."""
     pixels = torch.arange(length, device=device)
     rows = []
     for count in bins:
@@ -224,7 +230,7 @@ def _grid_shares(length: int, bins: tuple[int, ...], device: torch.device) -> Te
 
 
 @lru_cache(maxsize=64)
-def _kept_grid_shares(
+def _cached_grid_shares(
     length: int, bins: tuple[int, ...], device: torch.device
 ) -> Tensor:
     with torch.inference_mode(mode=False):  # trainings use them, too
@@ -255,8 +261,8 @@ def grid_means(
     return torch.cat(grids, dim=2).to(maps.dtype)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend by softmax from (N, 1, Q) to (N, 1, S): (N, 1, Q) in fp32."""
+def softmax_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return what queries (N, 1, Q) take from keys and values (N, 1, S): (N, 1, Q), fp32."""
     with full_precision(query.device):
         scores = query.float().transpose(1, 2) * key.float()
         shares = scores.softmax(dim=2)

@@ -1,4 +1,7 @@
-"""Blocks of several networks: convolutions, distillation, local features, upsampling, a frame."""
+"""Blocks of several networks: convolutions, distillation, local features, upsampling, a frame.
+
+Layers "in a row" are run one after the other, each on the output of the one before.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ def convs(
     groups: int = 1,
     bias: bool = True,
 ) -> nn.ModuleList:
-    """Make convolutions by ``conv`` from pairs of input and output channels."""
+    """Make convolutions by ``conv``, one for each pair of input and output channels."""
     return nn.ModuleList(
         conv(*pair, kernel, groups=groups, bias=bias) for pair in widths
     )
@@ -50,7 +53,10 @@ def convs(
 
 @torch.no_grad()
 def damp(layer: nn.Conv2d, gain: float) -> None:
-    """Multiply a convolution's initial weights by a factor, and make its bias zero."""
+    """Multiply a convolution's initial weights by ``gain``, and make its bias zero.
+
+    A gain of 0 makes a layer that gives nothing, whatever its weights were.
+    """
     assert layer.bias is not None
     layer.bias.zero_()
     if gain:
@@ -60,7 +66,7 @@ def damp(layer: nn.Conv2d, gain: float) -> None:
 
 
 def repeat(make: Callable[[], nn.Module], times: int) -> nn.Sequential:
-    """Make several modules in a row."""
+    """Put the results of several calls of ``make`` in a row."""
     return nn.Sequential(*(make() for _ in range(times)))
 
 
@@ -73,25 +79,26 @@ class Residual(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        *layers, attention = self
-        if x.is_cuda and isinstance(attention, GatedChannels):
+        *before, end = self
+        if x.is_cuda and isinstance(end, GatedChannels):
+            # The gate joins the sum, which saves a pass over the map.
             out = x
-            for layer in layers:  # a slice of this class would add the input again
+            for layer in before:  # a slice of this class would add the input again
                 out = layer(out)
-            return torch.addcmul(x, out, attention.gate(out), value=self.share)
+            return torch.addcmul(x, out, end.gate(out), value=self.share)
         out = super().forward(x)  # type: ignore[no-untyped-call]
         return torch.add(x, out, alpha=self.share)
 
 
 def run_convolutions(layers: Iterable[nn.Module], x: Tensor, *, slope: float) -> Tensor:
-    """Run convolutions in a row, each before a leaky ReLU of a slope, a ReLU for 0."""
+    """Run convolutions in a row, each followed by a leaky ReLU of ``slope``; 0 is a ReLU."""
     for layer in layers:
         x = convolve(layer, x, slope=slope)
     return x
 
 
-def outputs_in_row(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
-    """Run modules in a row, and return what each of them gives."""
+def collect_outputs(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
+    """Run modules in a row; return the outputs of all of them, the first one's first."""
     outputs = []
     for module in modules:
         x = module(x)
@@ -100,9 +107,9 @@ def outputs_in_row(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
 
 
 class Concatenation(nn.Module):
-    """Run modules in a row, and fuse their joined outputs by a 1x1 convolution (RFDN).
+    """Modules in a row, whose outputs are concatenated and fused by a 1x1 convolution (RFDN).
 
-    Each maps ``channels`` to ``channels``; a leaky ReLU of the slope follows the
+    Each module maps ``channels`` to ``channels``; a leaky ReLU of ``slope`` follows the
     fusion.
     """
 
@@ -115,33 +122,34 @@ class Concatenation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
         return convolve_joined(
-            self.fuse, outputs_in_row(self.blocks, x), slope=self.slope
+            self.fuse, collect_outputs(self.blocks, x), slope=self.slope
         )
 
 
 class FeatureDistillationBlock(nn.Module):
-    """RFDB of RFDN (Liu et al. 2020): each step distils half the channels; no residual.
+    """RFDB of RFDN (Liu et al. 2020): each step distils half the channels.
 
-    The attention at its end is CCA, or ESA in the form of the AIM challenge; ``make``
-    gives the 3x3 convolutions.
+    A step adds its input; the block as a whole does not. The attention at the block's
+    end is CCA, or ESA in the form of the AIM challenge; ``make_conv`` makes its 3x3
+    convolutions from input and output channels.
     """
 
     def __init__(
         self,
-        attention: Callable[[], nn.Module],
+        make_attention: Callable[[], nn.Module],
         *,
         channels: int,
         slope: float = 0.05,
-        make: Callable[[int, int], nn.Module] = conv,
+        make_conv: Callable[[int, int], nn.Module] = conv,
     ) -> None:
         super().__init__()
         distilled = channels // 2
         self.slope = slope
         self.distil = convs([(channels, distilled)] * 3, 1)
-        self.refine = nn.ModuleList(make(channels, channels) for _ in range(3))
-        self.last = make(channels, distilled)
+        self.refine = nn.ModuleList(make_conv(channels, channels) for _ in range(3))
+        self.last = make_conv(channels, distilled)
         self.fuse = conv(4 * distilled, channels, 1)
-        self.attention = attention()
+        self.attention = make_attention()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
@@ -154,10 +162,11 @@ class FeatureDistillationBlock(nn.Module):
 
 
 class ResidualLocalFeatureBlock(nn.Module):
-    """RLFB of RLFN (Kong et al. 2022) and RRLFN: three 3x3 units, a 1x1 convolution, attention.
+    """RLFB of RLFN (Kong et al. 2022) and RRLFN: three 3x3 convolutions, a 1x1, attention.
 
-    The activation follows each unit, a ReLU where ``slope`` is 0; the input is added
-    behind them.
+    A leaky ReLU of ``slope`` follows each of the ``units``, a ReLU for 0; after the
+    last one the input is added. ``units`` are the 3x3 convolutions, plain or
+    re-parameterised.
     """
 
     def __init__(
@@ -202,11 +211,13 @@ class ShuffleUpsampling(nn.Sequential):
                 self.append(activation())
 
 
-class LongSkip(SkiplessNetwork):
-    """The frame of many networks: body and tail beside a skip of features, then enlargement.
+class FeatureSkipNetwork(SkiplessNetwork):
+    """The frame of many networks: a body beside a skip of features, then the upsampling.
 
-    The enlargement doubles step by step at full width, or with ``shuffled`` is one
-    sub-pixel shuffle.
+    ``up(head + tail(body(head)))``: the features of the first convolution, not the
+    picture, skip the body (the papers' long skip). ``tail`` says whether a convolution
+    follows the body. The upsampling doubles step by step at full width; with
+    ``shuffled`` it is one convolution and one sub-pixel shuffle.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class PhotoFeatures(nn.Module):
         self.requires_grad_(requires_grad=False).eval()
 
     def train(self, mode: bool = True) -> PhotoFeatures:
-        """Keep the statistics of the network's normalisation as they are."""
+        """Stay in evaluation mode, in which statistics of normalisation do not change."""
         del mode
         return super().train(mode=False)
 

@@ -12,7 +12,7 @@ from srcli.threads import hold_setting
 
 
 class _Defaults:
-    """PyTorch's default dtype as an attribute, for ``hold_setting``."""
+    """PyTorch's default dtype as an attribute, which ``hold_setting`` sets and restores."""
 
     dtype = property(
         lambda _: torch.get_default_dtype(), lambda _, to: torch.set_default_dtype(to)

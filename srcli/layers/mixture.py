@@ -1,4 +1,8 @@
-"""Two networks as one, whose results are mixed: between weights of different shapes."""
+"""Two networks as one, whose outputs are interpolated.
+
+Weights of equal shapes are interpolated themselves (``srcli.models.weights``); this is
+for networks that differ.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from srcli.layers.network import Network, widened
 
 
 class Mixture(Network):
-    """Results of a first network, moved by a share of 0 to 1 towards those of a second."""
+    """Outputs of a first network, moved by ``share``, 0 to 1, towards those of a second."""
 
     share: Tensor
     members: Iterable[Network]

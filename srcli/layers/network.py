@@ -17,8 +17,9 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 class Network(nn.Module):
     """A network that enlarges pictures (N, C, H, W) in [0, 1], with C = ``input_channels``.
 
-    A subclass sets the attributes in which it differs, on the class or in its
-    constructor.
+    A subclass writes ``_enlarge``, and sets the attributes in which it differs, on the
+    class or in its constructor. Discriminators are networks too: their ``_enlarge``
+    gives logits, and is documented where it is.
     """
 
     scale: int = 1
@@ -30,22 +31,25 @@ class Network(nn.Module):
     minimum: int = 1
     """Shortest side of an input, in pixels."""
     edge: int = 0
-    """Mirrored pixels wanted around a picture while it is enlarged, to keep padding
-    away."""
+    """Pixels by which a picture is mirrored at each border before it is enlarged, so
+    that the padding of convolutions stays outside the result."""
     pools_globally: bool = False
-    """Has layers that pool over the whole input: its tiles want a calibration on their
-    picture."""
+    """Has layers that pool over the whole input, such as channel attention: tiles are
+    enlarged with statistics of their picture (``srcli.layers.tiles``)."""
     tile_step: int = 1
-    """Above 1 it has maps with one value for so many pixels that are stretched over the
-    picture: tiles should begin on multiples of it, and the map needs their
-    positions."""
+    """Input pixels for each value of a coarse map that is stretched over the picture,
+    as in ESA; 1 without such maps. Tiles should begin on multiples of it, and the map
+    needs their positions."""
     tiles: bool = True
     """Tiles come out as the whole picture does; where they do not, pictures are not cut
     unless it is asked for."""
     tiling: tuple[int, int] = (192, 16)
-    """Tile and overlap of a network that is not in the table of models."""
+    """Edge and overlap of tiles, in input pixels, of a network that is not in the table
+    of models."""
     white_level: int | None = None
-    """255 or 65535 while pixels come from integers of 8 or 16 bits."""
+    """255 or 65535 while the pixels in [0, 1] come from integers of 8 or 16 bits, else
+    None; the engine sets it for networks that round as integer programs do. What a
+    network computes with is ``white``."""
     fp16: bool = True
     """May run in fp16; where it may not, it runs in fp32 whatever is asked for."""
     bf16: bool = True
@@ -54,8 +58,8 @@ class Network(nn.Module):
     notes: tuple[str, ...] = ()
     """What was decided when its weights were read, for the user."""
     origin: str = ""
-    """Code of others: a user's, a name of an installed package, or the software that
-    runs it."""
+    """Whose code it is, where it is not of ``srcli.models``: that of a user or of an
+    installed package by its name, or the software that runs an exported file."""
     needs_weights: bool = True
     """Makes no picture before it is trained; set False where it has all that it
     needs."""
@@ -64,10 +68,11 @@ class Network(nn.Module):
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
     white: float = 1.0
-    """White within ``_enlarge``: pictures in [0, 1] less ``mean`` are multiplied by
-    it."""
+    """Value of white within ``_enlarge``, 1 or 255, as in its training: pictures in
+    [0, 1] less ``mean`` are multiplied by it, and the result is divided."""
     mean: Tensor | None
-    """A colour, (1, C, 1, 1) in [0, 1]; None for black."""
+    """Colour that is subtracted before ``_enlarge`` and added afterwards, (1, C, 1, 1)
+    in [0, 1]; None for black."""
 
     def __init__(self, scale: int | None = None) -> None:
         super().__init__()
@@ -86,7 +91,10 @@ class Network(nn.Module):
         return widened(out) / self.white + mean
 
     def subtract_mean(self, white: float) -> None:
-        """Work on pictures less DIV2K's mean colour, as EDSR's descendants do."""
+        """Let ``_enlarge`` get pictures less DIV2K's mean colour, as in EDSR's descendants.
+
+        ``white`` is the attribute of that name.
+        """
         self.white = white
         self.mean = torch.tensor(DIV2K_MEAN).view(1, 3, 1, 1)
 
@@ -133,27 +141,33 @@ class Network(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} has no bicubic start")
 
     def deploy(self) -> Self:
-        """Return the deployed form, a new network for evaluation with equal outputs."""
+        """Return the deployed form, a new network for evaluation with equal outputs.
+
+        Branches that only help training are folded away.
+        """
         return copy.deepcopy(self).eval()
 
     def for_inference(self) -> Self:
-        """Return the network to infer with, a new one with merged layers.
+        """Return the deployed form with further layers merged, for enlarging alone.
 
         Outputs are equal to rounding, but for those of the input's outermost pixel, as
         what was padded between merged layers is not. ``edge`` and the overlap of tiles
-        keep it away.
+        keep it away. Its tensors are not those of weights files.
         """
         return self.deploy()
 
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Prepare a file of the network's authors for ``published_files.toml``."""
+        """Change tensors of the authors' files as ``published_files.toml`` cannot say.
+
+        The result has names that the table's expressions turn into this network's.
+        """
         return tensors
 
-    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Turn a deployed form's state into one of this network with the same outputs.
+    def unfold_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Turn the tensors of a deployed form into those of this one, with equal outputs.
 
-        It may be of another scale; what is in training form already stays as it is.
+        They may be of another scale; what is in training form already stays as it is.
         """
         return dict(tensors)
 
@@ -166,7 +180,7 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
 
 
 def widened(x: Tensor) -> Tensor:
-    """Return a value in fp32 at least; float64 stays as it is."""
+    """Convert half precision to fp32; fp32 and float64 stay as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -191,7 +205,11 @@ def is_processor_inference(x: Tensor) -> bool:
 
 
 class SkiplessNetwork(Network):
-    """A network without a skip for the picture, which goes through all layers; zero padding."""
+    """A network of zero-padded layers in which no skip carries the picture past them all.
+
+    The picture itself goes through every layer, which bf16 would shift. Skips of
+    features within it are another matter, see ``FeatureSkipNetwork``.
+    """
 
     edge = 4
     bf16 = False

@@ -50,7 +50,7 @@ def convolve(
     geometry: Geometry,
     slope: float | None,
 ) -> Tensor:
-    """Convolve by packed weights, and apply a leaky ReLU of a slope; None for none."""
+    """Convolve by packed weights, and apply a leaky ReLU of ``slope``; None for none."""
     activation = ("none", []) if slope is None else ("leaky_relu", [slope])
     out: Tensor = torch.ops.mkldnn._convolution_pointwise(
         x, weight, bias, *geometry.arguments, *activation, ""

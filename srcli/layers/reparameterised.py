@@ -1,4 +1,8 @@
-"""The re-parameterised 3x3 convolution: parallel branches in training, one kernel afterwards."""
+"""The re-parameterised 3x3 convolution: parallel branches in training, one kernel afterwards.
+
+To fold is to compute the one kernel from the branches, to unfold to find branches that
+equal a kernel, so that training can go on from a deployed form.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ from srcli.layers.network import Network
 
 
 class FoldedKernel(NamedTuple):
-    """Weights of a convolution whose output has the size of its input."""
+    """Weight and bias of a convolution whose output has the size of its input."""
 
     weight: Tensor
     """(C_out, C_in / groups, k, k) with odd k."""
@@ -24,27 +28,26 @@ class FoldedKernel(NamedTuple):
     """(C_out,)."""
 
 
-def fold(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
-    """Return the one kernel that is the sum of several on the same input.
+def sum_kernels(kernels: Sequence[FoldedKernel]) -> FoldedKernel:
+    """Return one kernel equal to several convolutions of the same input, added up.
 
     Smaller kernels, of odd edges, are added to the middle of the largest one (RRLFN
-    2025; RepVGG, Ding et al. 2021). One that needs no rim stays as it is: ONNX wants
-    plain kernels.
+    2025; RepVGG, Ding et al. 2021).
     """
     size = max(kernel.weight.shape[-1] for kernel in kernels)
     weights = []
     for kernel in kernels:
         rim = (size - kernel.weight.shape[-1]) // 2
         weight = kernel.weight
-        if rim:
+        if rim:  # none is padded by nothing: ONNX wants plain kernels
             weight = F.pad(weight, [rim] * 4)
         weights.append(weight)
     biases = [kernel.bias for kernel in kernels]
     return FoldedKernel(reduce(torch.add, weights), reduce(torch.add, biases))
 
 
-def with_norm(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
-    """Return one kernel for a convolution and the normalisation after it, in evaluation.
+def fold_norm(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel:
+    """Return one kernel equal to a convolution and the normalisation after it, in evaluation.
 
     ``W' = gain W / sqrt(var + eps)``,
     ``b' = gain (b - mean) / sqrt(var + eps) + shift``.
@@ -60,10 +63,11 @@ def with_norm(kernel: FoldedKernel, norm: nn.BatchNorm2d | None) -> FoldedKernel
     )
 
 
-def in_one(first: FoldedKernel, second: FoldedKernel) -> FoldedKernel:
+def chain_kernels(first: FoldedKernel, second: FoldedKernel) -> FoldedKernel:
     """Return one kernel equal to two convolutions in a row, one of which is 1x1.
 
-    A wide one behind a 1x1 pads by the bias of that, as if that had padded by zeros.
+    Zeros around the input become the first one's bias around the map between them: a
+    wider second one must pad by that bias for equal borders, not by zeros.
     """
     weight = torch.einsum("omhw,mijk->oihwjk", second.weight, first.weight)
     side = max(first.weight.shape[-1], second.weight.shape[-1])
@@ -84,8 +88,8 @@ class FoldingConv(nn.Module):
         """Return the 3x3 kernel that equals all branches in evaluation mode."""
         raise NotImplementedError
 
-    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state with which, in evaluation mode, it equals a kernel."""
+    def state_equal_to(self, kernel: FoldedKernel) -> dict[str, Tensor]:
+        """Return a state dict with which this convolution, in evaluation, equals a kernel."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +99,7 @@ class FoldingConv(nn.Module):
 
     @torch.no_grad()
     def deploy(self) -> nn.Module:
-        """Return the plain convolution, a new module."""
+        """Return the folded kernel as a plain convolution, a new module."""
         # Folded in float64, so that only the last rounding differs; Metal has none.
         parameter = next(self.parameters())
         wide = copy.deepcopy(self)
@@ -156,28 +160,32 @@ class ReparameterisedConv(FoldingConv):
 
     def kernel(self) -> FoldedKernel:
         """Return the 3x3 kernel that equals all branches in evaluation mode."""
-        kernels = [with_norm(kernel_of(self.conv), self.conv_norm)]
+        kernels = [fold_norm(kernel_of(self.conv), self.conv_norm)]
         if self.point is not None:
-            kernels.append(with_norm(kernel_of(self.point), self.point_norm))
+            kernels.append(fold_norm(kernel_of(self.point), self.point_norm))
         if self.identity:
             eyes = torch.eye(len(self.conv.weight)).to(self.conv.weight)
             unchanged = FoldedKernel(eyes[..., None, None], torch.zeros_like(eyes[0]))
-            kernels.append(with_norm(unchanged, self.identity_norm))
-        return fold(kernels)
+            kernels.append(fold_norm(unchanged, self.identity_norm))
+        return sum_kernels(kernels)
 
     def deploy(self) -> nn.Module:
-        """Return the form without further branches, a new module."""
+        """Return the folded kernel as a module of this class without further branches.
+
+        It keeps the name ``conv`` of its tensors; ``for_inference`` of the network
+        unwraps it.
+        """
         with torch.device("meta"):
             plain = ReparameterisedConv(channels=len(self.conv.weight), pointwise=False)
         plain.conv.load_state_dict(super().deploy().state_dict(), assign=True)
         return plain.train(self.training)
 
     @torch.no_grad()
-    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state with which, in evaluation mode, it equals a 3x3 kernel.
+    def state_equal_to(self, kernel: FoldedKernel) -> dict[str, Tensor]:
+        """Return a state dict with which this convolution, in evaluation, equals a kernel.
 
-        Extra convolutions are zero; what an identity branch adds is taken from the 3x3
-        one.
+        Extra convolutions are zero; what an identity branch adds is subtracted from the
+        3x3 one.
         """
         twin = copy.deepcopy(self)
         for parameter in twin.parameters():
@@ -207,6 +215,7 @@ def kernel_of(conv: nn.Conv2d) -> FoldedKernel:
 def _replace(
     network: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]
 ) -> None:
+    """Replace the modules of a kind by what ``make`` returns for each."""
     for module in list(network.modules()):
         for name, child in module.named_children():
             if isinstance(child, kind):
@@ -217,18 +226,18 @@ class TrainedWithBranches(Network):
     """A network whose convolutions may have further branches in training."""
 
     def deploy(self) -> Self:
-        """Return the deployed form, with plain convolutions."""
+        """Return the deployed form: every unit with branches is folded to one kernel."""
         plain = super().deploy()
         _replace(plain, FoldingConv, lambda unit: unit.deploy())
         return plain
 
     def for_inference(self) -> Self:
-        """Return the deployed form, with plain convolutions in place of their wrappers."""
+        """Return the deployed form, in which no folded unit is wrapped any more."""
         plain = super().for_inference()
         _replace(plain, ReparameterisedConv, lambda unit: unit.conv)
         return plain
 
-    def training_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def unfold_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn a deployed form's state into one with branches, the extra ones zero.
 
         It may be of another scale, in whole or in part, with wrapped convolutions
@@ -250,6 +259,6 @@ def _unfold(name: str, unit: FoldingConv, state: dict[str, Tensor]) -> None:
         if {f"{stem}.weight", f"{stem}.bias"} <= state.keys():
             weight = state.pop(f"{stem}.weight")
             kernel = FoldedKernel(weight, state.pop(f"{stem}.bias"))
-            for key, value in unit.unfolded(kernel).items():
+            for key, value in unit.state_equal_to(kernel).items():
                 state[f"{name}.{key}"] = value
             return

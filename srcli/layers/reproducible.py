@@ -3,7 +3,7 @@
 PyTorch computes a sigmoid, a SiLU and a GELU with vector instructions, and what is left
 over at the end of each thread's share with scalar ones, which round differently. Its
 ``exp`` and ``erf`` are one function for all values, and a sum, a product or a quotient
-is rounded in one way only: on a processor the three are made of these. Some other
+is rounded in one way only: on a processor the three are built from these. Some other
 operations order their sums by the number of pictures; they take one at a time. Wherever
 gradients are recorded, on GPUs and in exported networks everything is PyTorch's own.
 """

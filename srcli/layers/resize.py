@@ -16,8 +16,9 @@ from srcli.layers.blocks import damp
 from srcli.layers.network import widened
 
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+"""Moves, down and right in pixels, of the copies of ``start_bicubic_by_corners``."""
 _DYADIC = (2, 4)
-"""Scales by which the kernel's weights are sums of few powers of two."""
+"""Scales at which all weights of the kernel are multiples of 1/1024, exact in fp32."""
 
 
 def bicubic_resize(
@@ -60,7 +61,7 @@ def bicubic_resize(
 
 
 def _resize_floats(x: Tensor, axis: int, scale: Fraction) -> Tensor:
-    """Resize an axis by phases where they repeat, else by gathered pixels."""
+    """Resize an axis by kernels where these repeat, else by gathered pixels."""
     if scale in (*_DYADIC, 3):
         return _phased_axis(x, axis, _phase_taps(int(scale)).tolist())
     shrink = scale.denominator
@@ -73,6 +74,7 @@ def _resize_floats(x: Tensor, axis: int, scale: Fraction) -> Tensor:
 
 
 def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
+    """Resize an axis by any scale: gather one pixel of each kernel after the other."""
     length = x.shape[axis]
     indices, weights = taps(length, math.ceil(length * scale), scale)
     shape = [1] * x.ndim
@@ -92,7 +94,8 @@ def _phased_axis(
 ) -> Tensor:
     """Resize an axis by kernels that repeat: one per sub-pixel, or one with a stride.
 
-    Each weight is applied to whole rows at once.
+    ``phases`` are these kernels; ``shrink`` is the stride. Each weight is applied to
+    whole rows at once.
     """
     length = x.shape[axis]
     beyond = (len(phases[0]) - shrink) // 2
@@ -130,7 +133,7 @@ def bicubic_phases(scale: int) -> Tensor:
 def start_bicubic_by_corners(
     head: nn.Conv2d, up: nn.Conv2d, scale: int, *, gain: float
 ) -> int:
-    """Let a network enlarge bicubically by copies of the picture in its first channels.
+    """Set weights by which a network enlarges bicubically, in its first channels.
 
     Twelve channels of ``head`` become copies of R, G and B, each moved by a pixel to
     one of the four corners; through them the 3x3 kernels of ``up``, which stands before
@@ -163,13 +166,13 @@ def start_bicubic_by_corners(
 
 
 def _phase_taps(scale: int) -> NDArray[np.float64]:
-    """Return weights (scale, 5) of the five samples around each phase."""
+    """Return weights (scale, 5): of the five input pixels around each sub-pixel."""
     offsets = (np.arange(scale) + 0.5) / scale - 0.5
     return cubic(offsets[:, None] - np.arange(-2.0, 3.0))
 
 
 class BicubicEnlargement(nn.Module):
-    """``bicubic_resize`` by an integer factor, without copies from the host."""
+    """``bicubic_resize`` by an integer factor, with no weights to copy to a GPU."""
 
     def __init__(self, *, scale: int) -> None:
         super().__init__()

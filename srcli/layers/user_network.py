@@ -16,12 +16,13 @@ from srcli.errors import ModelError
 from srcli.layers.network import Network
 from srcli.recipes.plugins import plugin_errors
 
-COLOURS = {"rgb": 3, "luma": 1, "y": 1}  # networks of ours say y
+CHANNELS = {"rgb": 3, "luma": 1, "y": 1}
+"""Channels by ``colour``; users write luma, our own networks y."""
 MULTIPLES = (*range(1, 11), 12, 14, 15, 16, 20, 24, 28, 32, 48, 64)
 """What sides of an input may have to divide by, as far as it is tried."""
 SIDES = (1, 24, 64)
-"""Pixels that the shorter side has at least, as far as it is tried; between two of them
-the least is searched for."""
+"""Shorter sides of an input, in pixels, that are tried one after the other; below the
+one that the network takes, ``minimum`` is searched for."""
 LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tile_step": 1} | dict.fromkeys(
     ("tiles", "fp16", "bf16", "pools_globally"), 0
 )
@@ -29,7 +30,11 @@ LEAST = {"multiple_of": 1, "minimum": 1, "edge": 0, "tile_step": 1} | dict.fromk
 
 
 class UserNetwork(Network):
-    """A module that enlarges (N, 3 or 1, H, W) in [0, 1], with its own names of tensors."""
+    """A user's module as a network; its tensors keep the names that they have in it.
+
+    It enlarges (N, 3 or 1, H, W) in [0, 1]. What its class does not declare is found by
+    a probe, but for modules on the meta device, which compute nothing.
+    """
 
     edge = 4
     bf16 = False
@@ -42,7 +47,7 @@ class UserNetwork(Network):
         has_weights = next(network.parameters(), None) is not None
         self.needs_weights = getattr(self.kind, "needs_weights", has_weights)
         colour = getattr(self.kind, "colour", "rgb")
-        if colour not in COLOURS:
+        if colour not in CHANNELS:
             raise ModelError(f"colour of {name} must be rgb or luma, got {colour!r}")
         for attribute, least in LEAST.items():
             value = getattr(self.kind, attribute, getattr(self, attribute))
@@ -67,30 +72,44 @@ class UserNetwork(Network):
 
     def _probe(self, scale: int | None) -> None:
         """Find scale, colour and sizes that the module takes, where not declared."""
+        training = self.network.training
+        self.network.eval()
+        accepted = self._find_accepted_input(scale)
+        if not hasattr(self.kind, "minimum"):
+            self.minimum = self._least_side(accepted)
+        self.network.train(training)
+
+    def _find_accepted_input(self, scale: int | None) -> Tensor:
+        """Return an input that comes out enlarged; set scale, colour and multiple by it.
+
+        Inputs of every colour, multiple and side are tried. ModelError, with the first
+        wrong shape or else the last failure, if none comes out enlarged.
+        """
         declared = getattr(self.kind, "colour", None)
-        colours = [declared] if declared else COLOURS
+        colours = [declared] if declared else CHANNELS
         multiples: Sequence[int] = MULTIPLES
         if hasattr(self.kind, "multiple_of"):
             multiples = (self.multiple_of,)
-        training = self.network.training
-        self.network.eval()
         wrong_shapes = []
         errors = []
         for colour, multiple, side in product(colours, multiples, SIDES):
             # An odd number of times, so that the side does not happen to divide by a
             # larger multiple, too.
             height = multiple * (math.ceil(max(side, self.minimum) / multiple) | 1)
-            x = torch.full((1, COLOURS[colour], height, height + 2 * multiple), 0.5)
+            x = torch.full((1, CHANNELS[colour], height, height + 2 * multiple), 0.5)
             try:
                 with torch.no_grad(), plugin_errors(f"{self.origin}: fails"):
                     out = self._enlarge(x)
             except ModelError as error:
-                if colour == next(iter(colours)):
+                if colour == next(iter(colours)):  # the others fail for their channels
                     errors.append(str(error))
                 continue
             factor = _enlargement(x, out)
             if factor and scale in (None, factor):
-                break
+                self.scale = factor
+                self.multiple_of = multiple
+                self.colour = "rgb" if colour == "rgb" else "y"
+                return x
             expected = ""
             if scale:
                 expected = f", not {scale} times as high and wide"
@@ -98,22 +117,16 @@ class UserNetwork(Network):
                 f"{self.origin}: gives {tuple(out.shape)} "
                 f"for a picture {tuple(x.shape)}{expected}"
             )
-        else:
-            if wrong_shapes:
-                raise ModelError(wrong_shapes[0])
-            raise ModelError(
-                f"{errors[-1]}; tried are sides of 1 to {SIDES[-1]} pixels: if it needs others, "
-                "its class says so by minimum and multiple_of"
-            )
-        if not hasattr(self.kind, "minimum"):
-            self.minimum = self._least_side(x, multiple)
-        self.network.train(training)
-        self.scale = factor
-        self.multiple_of = multiple
-        self.colour = "rgb" if colour == "rgb" else "y"
+        if wrong_shapes:
+            raise ModelError(wrong_shapes[0])
+        raise ModelError(
+            f"{errors[-1]}; tried are sides of 1 to {SIDES[-1]} pixels: if it needs others, "
+            "its class says so by minimum and multiple_of"
+        )
 
-    def _least_side(self, accepted: Tensor, multiple: int) -> int:
-        """Return the shortest side that the module takes, up to that of what it has taken."""
+    def _least_side(self, accepted: Tensor) -> int:
+        """Return the shortest side that the module takes; ``accepted`` is an input it took."""
+        multiple = self.multiple_of
 
         def takes(height: int) -> bool:
             x = accepted[:, :, :height, : height + 2 * multiple].contiguous()

@@ -30,7 +30,8 @@ class NetworkEntry:
     """One network of the table; ``models.toml`` says what its fields are."""
 
     target: str = ""
-    """Empty for a network of an installed package, or of the user's own code."""
+    """Module below ``srcli.models`` and class; empty for a network of an installed
+    package, or of the user's own code."""
     summary: str
     source: str
     paper: str = ""
@@ -86,7 +87,7 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
 
 
 def name_of(network: Network) -> str:
-    """Return the first name in the table of a network's class, or else the class's own."""
+    """Return the first name in the table for a network's class; else ``origin`` or class."""
     if network.origin:
         return network.origin
     kind = type(network)
@@ -132,18 +133,19 @@ def outline_network(
     *,
     scale: int,
     options: Mapping[str, Any],
-    most: int | None,
+    most_tensors: int | None,
 ) -> Network:
     """Build a network as ``build_network`` does, but without memory for its tensors.
 
-    With more than ``most`` parameter tensors a ModelError gives it up.
+    A user's own network gets its memory where it cannot be built without. With more
+    than ``most_tensors`` parameter tensors it is given up by a ModelError.
     """
     import torch
     from torch.nn.modules.module import register_module_parameter_registration_hook
     from torch.overrides import TorchFunctionMode
 
     class NoNumbers(TorchFunctionMode):
-        """Skips normal numbers, for which the meta device imports a compiler."""
+        """Draws no normal numbers, for which the meta device imports a compiler."""
 
         def __torch_function__(
             self,
@@ -159,9 +161,9 @@ def outline_network(
     parameter_count = itertools.count(1)
 
     def give_up(module: torch.nn.Module, key: str, parameter: torch.Tensor) -> None:
-        if most is not None and next(parameter_count) > most:
+        if most_tensors is not None and next(parameter_count) > most_tensors:
             raise ModelError(
-                f"model {name}: its options ask for far more tensors than {most:,}"
+                f"model {name}: its options ask for far more tensors than {most_tensors:,}"
             )
 
     hook = register_module_parameter_registration_hook(give_up)
@@ -171,7 +173,7 @@ def outline_network(
     except ModelError:
         if find_entry(name).target:
             raise
-        if most is not None and next(parameter_count) > most:
+        if most_tensors is not None and next(parameter_count) > most_tensors:
             raise
     finally:
         hook.remove()

@@ -124,7 +124,7 @@ class AttentiveGenerator(Network):
 
 
 class AttentionStep(nn.Module):
-    """One time step: features and map to blocks, a recurrent unit, and the next map."""
+    """One time step of the attention: blocks, a recurrent unit, and the next map."""
 
     def __init__(self, blocks: nn.Sequential, channels: int) -> None:
         super().__init__()
@@ -134,10 +134,13 @@ class AttentionStep(nn.Module):
         self.last = conv(channels, 1)
 
     def forward(
-        self, features: Tensor, before: Tensor, state: Tensor | None
+        self, features: Tensor, attention_map: Tensor, state: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the next map, (N, 1, H, W), and state, (N, C, H, W), None at first."""
-        x = convolve_joined(self.first, [features, before], slope=0.0)
+        """Return the next map, (N, 1, H, W), and state, (N, C, H, W).
+
+        Features are (N, C, H, W); the state is None at the first step.
+        """
+        x = convolve_joined(self.first, [features, attention_map], slope=0.0)
         state = self.unit(self.blocks(x), state)
         return sigmoid(self.last(state)), state
 
@@ -172,9 +175,10 @@ class ConvGRU(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
-    """RDB of RDN (Zhang et al. 2018): each convolution sees all before; a 1x1 fuses.
+    """RDB of RDN (Zhang et al. 2018): each convolution takes all outputs before it.
 
-    With a ``growth`` of 0 the convolutions stand in a row instead, without a 1x1.
+    A 1x1 fuses them and the input is added. With a ``growth`` of 0 the convolutions
+    stand in a row instead, without a 1x1.
     """
 
     def __init__(self, channels: int, depth: int, growth: int) -> None:

@@ -19,9 +19,10 @@ from srcli.layers.reproducible import apply_to_each
 class DDSR(Network):
     """Enlarge Y / 255 by ``scale``; the defaults are the paper's final model, DDSR-18.
 
-    A transposed convolution makes F1 at full size; ``depth - 1`` layers of 3x3
-    convolution and PReLU map it; the last convolution takes the sum of both. That sum
-    stands before the last convolution because F1 has many maps and the output one.
+    A transposed convolution makes feature maps at full size, the paper's F1;
+    ``depth - 1`` layers of 3x3 convolution and PReLU, the mapping, work on them; the
+    last convolution takes the sum of both. That sum stands before the last convolution
+    because F1 has many maps and the output one.
 
     Args:
         depth: Convolutions after the transposed one, the last included (6, 12, 18).
@@ -102,8 +103,8 @@ class DDSR(Network):
         kernel = self.up.kernel_size[0]
         tap = kernel // 2
         offset = tap - deconv_geometry(kernel, self.scale)[0]
-        reach = bicubic_reach(self.scale, offset=offset, steps=len(layers))
-        shifts = list(itertools.product(reach, repeat=2))
+        kernels = bicubic_kernels_by_shift(self.scale, offset=offset, steps=len(layers))
+        shifts = list(itertools.product(kernels, repeat=2))
         shifts.sort(key=lambda shift: shift != (0, 0))
         if len(shifts) > self.last.in_channels:
             raise ModelError(
@@ -114,7 +115,7 @@ class DDSR(Network):
         self.up.weight[0, 0, tap, tap] = 1
         self.last.weight.mul_(deep_gain)
         for number, (down, right) in enumerate(shifts):
-            self.last.weight[0, number] = torch.outer(reach[down], reach[right])
+            self.last.weight[0, number] = torch.outer(kernels[down], kernels[right])
             source = 0
             for index, layer in enumerate(layers):
                 layer.weight[number] = 0
@@ -128,19 +129,24 @@ class DDSR(Network):
 
 
 def _step(shift: int, index: int) -> int:
-    """Return the pixels (-1, 0 or 1) that a layer moves a map on its way by a shift."""
+    """Return the pixels, -1, 0 or 1, by which layer ``index`` moves a map of this shift."""
     if index >= abs(shift):
         return 0
     return 1 if shift > 0 else -1
 
 
 def deconv_geometry(kernel: int, scale: int) -> tuple[int, int]:
-    """Return paddings of a transposed convolution that enlarges by its stride."""
+    """Return padding and output padding of a transposed convolution of stride ``scale``.
+
+    With them it enlarges by just the scale.
+    """
     padding = max(0, -(-(kernel - scale) // 2))
     return padding, scale - kernel + 2 * padding
 
 
-def bicubic_reach(scale: int, *, offset: int, steps: int) -> dict[int, Tensor]:
+def bicubic_kernels_by_shift(
+    scale: int, *, offset: int, steps: int
+) -> dict[int, Tensor]:
     """Return kernels on shifted copies that together interpolate one axis bicubically.
 
     The copies show the picture at full size: LR pixel i at HR pixel

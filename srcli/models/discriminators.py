@@ -1,7 +1,9 @@
 """Discriminators: an auto-encoder, and classifiers of pictures, patches, pixels and features.
 
-The first two are the ways in which the attentive GAN's paper can be read. All but the
-classifier of pictures take any size.
+They are networks whose ``_enlarge`` gives what the training compares: logits of a
+picture being real and not generated, but for the auto-encoder, which gives the picture
+again. The paper of the attentive GAN can be read as having either of the first two. All
+but the classifier of pictures take any size.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ SLOPE = 0.2
 
 
 class AutoEncoder(Network):
-    """Rebuild a picture through a narrow middle; the reading that fits the paper's equations.
+    """An auto-encoder: a picture rebuilt through a narrow middle, as the paper's equations need.
 
     ``widths`` are the channels after each convolution of the encoder, ``decoder`` those
     after each doubling of the size in the decoder.
@@ -63,7 +65,7 @@ class AutoEncoder(Network):
 
 
 class Classifier(Network):
-    """Tell real pictures from made ones: convolutions, then fully connected layers.
+    """A classifier of real and generated pictures: convolutions, then fully connected layers.
 
     The paper's last sigmoid belongs to its loss and is taken there, on logits, where it
     is exact. ``hidden`` is the width of the first of two fully connected layers; 0 for
@@ -88,7 +90,7 @@ class Classifier(Network):
         self.last = nn.Linear(hidden or flat, 1)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """Logits (N, 1) of (N, 3, size, size) being real."""
+        """Return logits (N, 1) of (N, 3, size, size) being real."""
         x = run_convolutions(self.encoder, x, slope=SLOPE).flatten(1)
         if self.hidden is not None:
             x = F.leaky_relu(self.hidden(x), SLOPE)
@@ -96,7 +98,7 @@ class Classifier(Network):
 
 
 class PatchClassifier(Network):
-    """Tell real from made patch by patch: convolutions alone (PatchGAN, Isola et al. 2017).
+    """A classifier of patches: convolutions alone (PatchGAN, Isola et al. 2017).
 
     All weights are normalised by their largest singular value (spectral normalisation,
     Miyato et al. 2018), so that it cannot grow too sure. Kernels are twice as wide as
@@ -114,12 +116,12 @@ class PatchClassifier(Network):
         self.last = spectral_norm(conv(widths[-1], 1))
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """Logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
+        """Return logits (N, 1, h, w) of the patches of (N, 3, H, W) being real."""
         return self.last(run_convolutions((*self.encoder, self.middle), x, slope=SLOPE))
 
 
 class UNet(Network):
-    """Tell real from made pixel by pixel: a U-Net (Real-ESRGAN, Wang et al. 2021).
+    """A classifier of pixels: a U-Net (Real-ESRGAN, Wang et al. 2021).
 
     It sees the whole patch and answers for every pixel, so that flat sky and fine fur
     are judged each by its own. All weights but the first and the last are normalised by
@@ -139,7 +141,7 @@ class UNet(Network):
         self.last = conv(width, 1)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """Logits (N, 1, H, W) of the pixels of (N, 3, H, W) being real."""
+        """Return logits (N, 1, H, W) of the pixels of (N, 3, H, W) being real."""
         levels = [convolve(self.first, x, slope=SLOPE)]
         for layer in self.down:
             levels.append(convolve(layer, levels[-1], slope=SLOPE))
@@ -151,13 +153,13 @@ class UNet(Network):
 
 
 class FeatureClassifier(Network):
-    """Tell real from made in features of photographs (projected GAN, Sauer et al. 2021).
+    """A classifier of features of photographs (projected GAN, Sauer et al. 2021).
 
-    As ``PhotoFeatures`` stay what they are, it knows early what texture looks like: in
-    hundreds of iterations, where classifiers of pixels take thousands. It is given LR
-    too, enlarged to the size of the pictures, and so finds texture that LR does not ask
-    for. ``widths`` are the channels of its own layers for each of the feature maps,
-    ``seen`` those for LR.
+    As ``PhotoFeatures`` are not trained with it, it knows early what texture looks
+    like: in hundreds of iterations, where classifiers of pixels take thousands. It sees
+    LR too, enlarged to the size of the pictures, and so finds texture that LR does not
+    ask for. ``widths`` are the channels of its own layers for each of the feature maps,
+    ``seen`` those of its layers for LR.
     """
 
     minimum = 32
@@ -185,7 +187,7 @@ class FeatureClassifier(Network):
         self.last = _normalised_convs((width, 1) for width in widths)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        """Return logits (N, maps, h, w) of pictures being real; LR is channels 3 to 5."""
+        """Return logits (N, maps, h, w) of (N, 6, H, W) being real: a picture, then LR."""
         seen = run_convolutions(
             self.seen, F.avg_pool2d(x[:, 3:], 4) * 4 - 2, slope=SLOPE
         )

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.network import Network
-from srcli.models.storage import zip_names
+from srcli.models.storage import checked_zip_names
 
 _OPERATORS = re.compile(
     r"aten::(?!(save|from_file)$)\w+|"
@@ -25,7 +25,7 @@ _OPERATORS = re.compile(
 """Operators that networks consist of; a file with any other is refused, as those reach
 files or hidden code."""
 _SPECIAL = re.compile(r"\b__(?!(?:torch|parameters|buffers|annotations)__)[a-z_]+?__\b")
-"""Names of code that runs when a file is read, or before a network."""
+"""Names of special methods, whose code would run when a file is read or before a network."""
 
 
 @lru_cache(maxsize=2)
@@ -57,7 +57,6 @@ class OnnxProgram(nn.Module):
 
 
 _MESSAGES = {
-    # messages of a message, by the numbers of their fields
     "model": {7: "graph", 25: "function"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "function": {7: "node", 11: "attribute"},
@@ -73,11 +72,11 @@ _MESSAGES = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {13: "external"},
 }
-"""What of an ONNX file, a message of Google's protocol buffers, leads to its
-tensors."""
+"""Kinds of messages within the protocol buffers of an ONNX file that lead to its tensors:
+by the kind of the outer one, and the number of its field."""
 
 
-def _names_files(content: bytes) -> bool:
+def _has_external_tensors(content: bytes) -> bool:
     """Return True if tensors of an ONNX file lie in other files.
 
     A damaged one raises a ValueError.
@@ -95,26 +94,26 @@ def _names_files(content: bytes) -> bool:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
-    """Yield numbers, and contents or values, of a protocol buffer's fields."""
+    """Yield the number of each field of a protocol buffer, and its content or value."""
     at = 0
     while at < len(message):
-        key, at = _number(message, at)
+        key, at = _read_varint(message, at)
         kind = key & 7
         if kind == 0:
-            value, at = _number(message, at)
+            value, at = _read_varint(message, at)
             yield key >> 3, value
             continue
         length = {1: 8, 5: 4}.get(kind, 0)
         if kind == 2:
-            length, at = _number(message, at)
+            length, at = _read_varint(message, at)
         elif not length:
             raise ValueError("its messages are of an unknown kind")
         yield key >> 3, message[at : at + length]
         at += length
 
 
-def _number(message: memoryview, at: int) -> tuple[int, int]:
-    """Read a number of seven bits a byte; return it and where it ends."""
+def _read_varint(message: memoryview, at: int) -> tuple[int, int]:
+    """Read a number stored in seven bits of each byte; return it and where it ends."""
     value = 0
     for shift in range(0, 70, 7):
         if at + shift // 7 >= len(message):
@@ -169,7 +168,7 @@ def load_exported(path: Path) -> ExportedNetwork | None:
         if path.suffix.lower() == ".onnx" and path.is_file():
             content = path.read_bytes()
             return _load_onnx(content) if b"srx_version" in content else None
-        for name in zip_names(path):
+        for name in checked_zip_names(path):
             if name.endswith("/extra/srx.json"):
                 return _load_torchscript(path, name)
         return None
@@ -187,7 +186,7 @@ def load_exported(path: Path) -> ExportedNetwork | None:
 
 
 def _load_onnx(content: bytes) -> ExportedNetwork:
-    if _names_files(content):
+    if _has_external_tensors(content):
         raise ValueError("its weights lie in other files")
     facts = onnx_session(content, "cpu").get_modelmeta().custom_metadata_map
     return ExportedNetwork(OnnxProgram(content), facts)

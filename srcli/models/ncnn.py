@@ -1,6 +1,6 @@
-"""Read Real-ESRGAN's networks from files of ncnn: layers in a .param, their numbers in a .bin.
+"""Read Real-ESRGAN's networks from files of ncnn: layers in a .param, their values in a .bin.
 
-Layers stand in the order in which they run, so that their numbers get the names of
+Layers stand in the order in which they run, so that their tensors get the names of
 Real-ESRGAN's own checkpoints by counting.
 """
 
@@ -17,16 +17,16 @@ from torch import Tensor
 
 _MAGIC = "7767517"
 _HALF = 0x01306B47
-"""Mark before numbers of 16 bits, which are padded to whole words; 0 of 32."""
+"""Mark before weights of 16 bits, which are padded to whole words; that of 32 is 0."""
 _DENSE = 15
-"""Convolutions of a residual block of three dense blocks."""
+"""Convolutions of a residual block: three dense blocks of five."""
 _AROUND = ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")
 """Convolutions before the first block and after the last one."""
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """One layer that has numbers."""
+    """One layer that has tensors."""
 
     kind: str
     tensors: dict[str, Tensor]
@@ -41,7 +41,7 @@ def read_ncnn(path: Path) -> dict[str, Tensor]:
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines[:1] != [_MAGIC]:
         raise ValueError("no description of a network of ncnn")
-    numbers = path.with_suffix(".bin").read_bytes()
+    content = path.with_suffix(".bin").read_bytes()
     layers = []
     position = 0
     for line in lines[2:]:
@@ -49,11 +49,11 @@ def read_ncnn(path: Path) -> dict[str, Tensor]:
         settings = _settings(words[int(inputs) + int(outputs) :])
         if kind not in ("Convolution", "PReLU"):
             continue
-        layer, position = _read_layer(kind, settings, numbers, position)
+        layer, position = _read_layer(kind, settings, content, position)
         layers.append(layer)
     if lines[-1].startswith("Interp"):
         raise ValueError("its result is made smaller; give the file for x4")
-    if position != len(numbers):
+    if position != len(content):
         raise ValueError("layers that only other networks have")
     tensors = {}
     for name, layer in zip(_names(layers), layers, strict=True):
@@ -73,26 +73,26 @@ def _settings(words: list[str]) -> dict[int, int]:
 
 
 def _read_layer(
-    kind: str, settings: dict[int, int], numbers: bytes, position: int
+    kind: str, settings: dict[int, int], content: bytes, position: int
 ) -> tuple[_Layer, int]:
-    """Read the numbers of a layer; return it and the position behind them."""
+    """Read a layer's tensors from a .bin; return it and the position after them."""
     width = settings[0]
     if kind == "PReLU":
-        slopes = _floats(numbers, position, width)
+        slopes = _floats(content, position, width)
         return _Layer(kind, {"weight": torch.from_numpy(slopes)}), position + 4 * width
     count = settings[6]
     side = settings[1]
-    (mark,) = struct.unpack_from("<I", numbers, position)
+    (mark,) = struct.unpack_from("<I", content, position)
     position += 4
     if mark == _HALF:
-        weights = np.frombuffer(numbers, "<f2", count, position).astype(np.float32)
+        weights = np.frombuffer(content, "<f2", count, position).astype(np.float32)
         position += -(-2 * count // 4) * 4
     elif mark == 0:
-        weights = _floats(numbers, position, count)
+        weights = _floats(content, position, count)
         position += 4 * count
     else:
         raise ValueError("layers of other networks, or numbers that are quantised")
-    bias = _floats(numbers, position, width)
+    bias = _floats(content, position, width)
     tensors = {
         "weight": torch.from_numpy(weights.reshape(width, -1, side, side)),
         "bias": torch.from_numpy(bias),
@@ -100,8 +100,8 @@ def _read_layer(
     return _Layer(kind, tensors), position + 4 * width
 
 
-def _floats(numbers: bytes, position: int, count: int) -> NDArray[np.float32]:
-    return np.frombuffer(numbers, "<f4", count, position).copy()
+def _floats(content: bytes, position: int, count: int) -> NDArray[np.float32]:
+    return np.frombuffer(content, "<f4", count, position).copy()
 
 
 def _names(layers: list[_Layer]) -> list[str]:

@@ -12,10 +12,10 @@ from srcli.layers.attention import PooledChannelAttention
 from srcli.layers.blocks import (
     Residual,
     ShuffleUpsampling,
+    collect_outputs,
     conv,
     damp,
     merge_convolutions,
-    outputs_in_row,
     repeat,
 )
 from srcli.layers.convolution import convolve, convolve_joined
@@ -33,9 +33,9 @@ class NestedAttention(Network):
         pool: Global pools of the attention.
         reduction: How many times narrower its bottleneck is.
         ca_kernel: Odd length of its convolution along the channels.
-        accumulate: How a loop joins its input and the outputs of its modules: all side
-            by side under a 1x1 convolution, or added up.
-        activations: Where ReLUs stand: inside the blocks alone, or also behind the
+        accumulate: How a loop joins its input and the outputs of its modules:
+            concatenated and fused by a 1x1 convolution, or added up.
+        activations: Where ReLUs stand: inside the blocks alone, or also after the
             first convolution, the 1x1 convolutions and each step of the enlargement;
             the paper has ReLU as its activation and no list. Residual branches end
             without one.
@@ -64,6 +64,8 @@ class NestedAttention(Network):
             )
         self.pools_globally = ca
 
+        act = nn.ReLU if activations == "all" else nn.Identity
+
         def attention() -> nn.Module:
             if not ca:
                 return nn.Identity()
@@ -72,6 +74,7 @@ class NestedAttention(Network):
             )
 
         def block() -> nn.Module:
+            # Made first: the order decides which random weights each layer begins with.
             gate = attention()
             return Residual(
                 first=conv(channels, channels),
@@ -90,7 +93,6 @@ class NestedAttention(Network):
                 act=act,
             )
 
-        act = nn.ReLU if activations == "all" else nn.Identity
         self.head = conv(3, channels)
         self.body = level(levels - 1)
         up = ShuffleUpsampling(
@@ -131,7 +133,7 @@ class NestedAttention(Network):
 class NestedLoop(nn.Module):
     """One loop: modules in a row, their outputs joined, a convolution, the input added.
 
-    Outputs are joined by a 1x1 convolution over all and ``act``, or else added up.
+    With ``concatenate`` a 1x1 convolution and ``act`` join the outputs, else a sum.
     """
 
     def __init__(
@@ -151,7 +153,7 @@ class NestedLoop(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to the same shape."""
-        outputs = [x, *outputs_in_row(self.blocks, x)]
+        outputs = [x, *collect_outputs(self.blocks, x)]
         if self.fuse is None:
             joined = torch.stack(outputs).sum(dim=0)
         else:

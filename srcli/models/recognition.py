@@ -1,9 +1,10 @@
 """Build the network of a weights file: that of its metadata, or that which its tensors fit.
 
 Tensors of other software are recognised by their names and shapes, or by the library
-spandrel. Relatives of a network have its tensors, and other code: another range of
-values, or a skip that no tensor shows. They load, and give a picture of something else,
-so networks try a test picture first.
+spandrel. A relative of a network has the same tensors and other code: another range of
+values, or a skip that no tensor shows. It would load and give a wrong picture, so each
+network first enlarges a test picture, whose enlargement made small again must be what
+it was (``consistency``).
 """
 
 from __future__ import annotations
@@ -44,21 +45,21 @@ from srcli.models.storage import WeightsInfo, read_weights
 Tensors = Mapping[str, Tensor]
 
 
-class KnownNetwork(NamedTuple):
-    """A network that tensors belong to."""
+class MatchedWeights(NamedTuple):
+    """Tensors, and the network of our table or of a user that they belong to."""
 
     tensors: Tensors
-    """By the network's own names."""
+    """By the names that the network has for them."""
     info: WeightsInfo
-    """What metadata would say of them."""
+    """Model, scale and options of the network, as metadata of our files have them."""
 
 
 class Candidate(NamedTuple):
     """A network that tensors might belong to."""
 
-    match: KnownNetwork
+    match: MatchedWeights
     misfits: list[str]
-    """What keeps the tensors from fitting, in words."""
+    """What keeps the tensors from fitting, in words; none where they fit."""
 
 
 _MOST_BUILT = 100
@@ -80,11 +81,13 @@ LEAST_RANGE_GAIN = 10.0
 """PSNR in dB by which another range of values must be better to be the right one. The
 right one was better by 21 and more in every published file, and in no trained network
 the wrong one was."""
-_SIDE = 24
-_BORDER = 4
-"""LR pixels that are not compared: networks pad by zeros."""
-_LEAST_ERROR = 1e-12
 RANGES = (1.0, 255.0)
+"""Values of white that networks are trained with."""
+_SIDE = 24
+"""Edge of the test picture, in LR pixels."""
+_BORDER = 4
+"""LR pixels along its edges that are not compared: networks pad by zeros."""
+_LEAST_ERROR = 1e-12
 
 
 def load_network(
@@ -95,15 +98,16 @@ def load_network(
     code: str = "",
     arguments: Mapping[str, Any] | None = None,
 ) -> tuple[Network, WeightsInfo]:
-    """Build the network of a weights file and load its tensors.
+    """Build the network of a weights file, load its tensors, and return its metadata too.
 
-    With ``code``, which the user has named, it is of that, built by these ``arguments``
-    and those of the file's metadata. ModelError if the file
-    cannot be read, fits no network or not the scale, or does not enlarge.
+    ``code`` is a network that the user has named, built with ``arguments`` and those of
+    the file's metadata; without it the file decides. ``value_range`` is as in
+    ``srcli.load_model``. ModelError if the file cannot be read, fits no network or not
+    the scale, or does not enlarge.
     """
     if exported := load_exported(path):
         info = WeightsInfo(model=exported.origin, scale=exported.scale)
-        choose_scale(path, [KnownNetwork({}, info)], scale)
+        choose_scale(path, [MatchedWeights({}, info)], scale)
         return exported, info
     stored = read_weights(path)
     stated = stored.info
@@ -115,8 +119,8 @@ def load_network(
     if stated:
         options = {**stated.network, **(arguments or {})}
         info = replace(stated, model=code or stated.model, network=options)
-        match = choose_scale(path, [KnownNetwork(stored.tensors, info)], scale)
-        network = build(path, *match)
+        match = choose_scale(path, [MatchedWeights(stored.tensors, info)], scale)
+        network = build_with_weights(path, match)
     else:
         network, info, note = _build_foreign(path, stored.tensors, scale, value_range)
         key = stored.key or "the top level"
@@ -129,9 +133,9 @@ def load_network(
 
 
 def choose_scale(
-    path: Path, matches: Sequence[KnownNetwork], scale: int | None
-) -> KnownNetwork:
-    """Return the match of a scale; None stands for the only one, else ModelError."""
+    path: Path, matches: Sequence[MatchedWeights], scale: int | None
+) -> MatchedWeights:
+    """Return the match of a scale; without a scale the only match, else ModelError."""
     scales = ", ".join(str(match.info.scale) for match in matches)
     fitting = [match for match in matches if scale in (None, match.info.scale)]
     if not fitting:
@@ -147,24 +151,26 @@ def choose_scale(
 def _build_foreign(
     path: Path, tensors: Tensors, scale: int | None, value_range: int | None
 ) -> tuple[Network, WeightsInfo, str]:
-    """Build the network that tensors fit, with the range of values of its training.
+    """Build the network of other software's tensors; return a note on the choice, too.
 
-    Where none enlarges a test picture, or no network fits, it is spandrel's. Returns a
-    note on the choice, too. ModelError if neither enlarges.
+    It is that of our table which they fit, with the range of values of its training.
+    Where none fits, or it enlarges no test picture, it is spandrel's. ModelError if
+    neither enlarges.
     """
     matches = find_matches(tensors)
     if not matches:
-        return *_build_by_spandrel(path, tensors, scale), ""
+        network, info = _build_by_spandrel(path, tensors, scale)
+        return network, info, ""
     match = choose_scale(path, matches, scale)
     info = match.info
-    network = build(path, *match).deploy()
+    network = build_with_weights(path, match).deploy()
     usual = network.white
     reason = ""
     if value_range is None:
-        network.white, figures = best_range(network)
+        network.white, psnrs = best_range(network)
         reason = ", as a test picture shows"
-        if figures[network.white] < LEAST_CONSISTENCY:
-            return _build_relative(path, tensors, info, figures)
+        if psnrs[network.white] < LEAST_CONSISTENCY:
+            return _build_relative(path, tensors, info, psnrs)
     else:
         network.white = float(value_range)
     if network.white == usual:
@@ -174,9 +180,12 @@ def _build_foreign(
 
 
 def _build_relative(
-    path: Path, tensors: Tensors, info: WeightsInfo, figures: Mapping[float, float]
+    path: Path, tensors: Tensors, info: WeightsInfo, psnrs: Mapping[float, float]
 ) -> tuple[Network, WeightsInfo, str]:
-    """Build by spandrel a relative of a network, which has its tensors."""
+    """Build a relative of the network ``info`` by spandrel; ModelError if it cannot.
+
+    ``psnrs`` are the ``consistency`` of that network at each value of white.
+    """
     # Where spandrel fails, too, the error that follows says more than its own.
     with suppress(ModelError, RuntimeError, ValueError):
         network, about = _build_by_spandrel(path, tensors, info.scale)
@@ -184,7 +193,7 @@ def _build_relative(
             reason = f"{info.model} itself enlarges nothing with it"
             return network, about, f"read by spandrel, as {reason}"
     tried = ", ".join(
-        f"{psnr:.0f} with values to {white:g}" for white, psnr in figures.items()
+        f"{psnr:.0f} with values to {white:g}" for white, psnr in psnrs.items()
     )
     raise ModelError(
         f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with "
@@ -219,10 +228,10 @@ class SpandrelNetwork(Network):
 def _build_by_spandrel(
     path: Path, tensors: Tensors, scale: int | None
 ) -> tuple[Network, WeightsInfo]:
-    """Build a network that is not of our table; spandrel itself reads no file.
+    """Build by spandrel, from tensors that we have read, a network not of our table.
 
-    ModelError if it is not installed, or does not know the network either; what comes
-    nearest of ours is told.
+    ModelError if spandrel is not installed, or does not know the network either; it
+    says which of our networks comes nearest.
     """
     try:
         from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
@@ -241,12 +250,12 @@ def _build_by_spandrel(
     network = SpandrelNetwork(descriptor)
     notes = {"recognised by": f"spandrel, as {name}"}
     info = WeightsInfo(model="spandrel", scale=network.scale, notes=notes)
-    choose_scale(path, [KnownNetwork(tensors, info)], scale)
+    choose_scale(path, [MatchedWeights(tensors, info)], scale)
     return network, info
 
 
 def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
-    """Say what the tensors of a file are that no network has, and how spandrel failed with them."""
+    """Describe tensors that fit no network of ours, and how spandrel failed with them."""
     reason = str(error).partition("\n")[0]
     hint = f"spandrel does not know them either ({reason})".removesuffix(" ()")
     if isinstance(error, ImportError):
@@ -284,18 +293,18 @@ def best_range(network: Network) -> tuple[float, dict[float, float]]:
     """Find the range of values that a network in evaluation mode was trained on.
 
     Returns the value of white, which is that of the network unless another one of
-    ``RANGES`` is clearly better; and the ``consistency`` with each.
+    ``RANGES`` is clearly better; and the ``consistency`` in dB by value of white.
     """
     usual = network.white
-    figures = {}
+    psnrs = {}
     for white in sorted({usual, *RANGES}):
         network.white = white
-        figures[white] = consistency(network)
+        psnrs[white] = consistency(network)
     network.white = usual
-    best = max(figures, key=figures.__getitem__)
-    if figures[best] > figures[usual] + LEAST_RANGE_GAIN:
-        return best, figures
-    return usual, figures
+    best = max(psnrs, key=psnrs.__getitem__)
+    if psnrs[best] > psnrs[usual] + LEAST_RANGE_GAIN:
+        return best, psnrs
+    return usual, psnrs
 
 
 @cache
@@ -317,10 +326,11 @@ def _test_picture(side: int) -> Tensor:
     return bicubic_resize(picture, Fraction(1, 4)).clamp(0, 1)
 
 
-def find_matches(tensors: Tensors) -> list[KnownNetwork]:
-    """Return the network that tensors belong to, once for each scale it may be of.
+def find_matches(tensors: Tensors) -> list[MatchedWeights]:
+    """Return the network that tensors of other software belong to; none if unknown.
 
-    Tensors go by the names that the network's authors published them under.
+    It comes once for each scale that it may be of. ``tensors`` have the names under
+    which the network's authors published them.
     """
     for candidates in _candidates(tensors):
         fitting = [match for match, misfits in candidates if not misfits]
@@ -356,22 +366,25 @@ def _candidates_of(
         options = _options(file, renamed) | further
         info = WeightsInfo(model=name, scale=scale, network=options, notes=notes)
         with suppress(ModelError):  # there is no network of these options
-            misfits, _ = differences(renamed, info)
-            candidates.append(Candidate(KnownNetwork(renamed, info), misfits))
+            misfits, _ = find_misfits(renamed, info)
+            candidates.append(Candidate(MatchedWeights(renamed, info), misfits))
     return candidates
 
 
-def differences(
-    tensors: Tensors, info: WeightsInfo, most: int | None = None
+def find_misfits(
+    tensors: Tensors, info: WeightsInfo, most_tensors: int | None = None
 ) -> tuple[list[str], Network]:
-    """Say what keeps tensors from being those of a network; and return its outline.
+    """Say what keeps tensors from being a network's, and return its ``outline_network``.
 
-    ModelError if there is none, or one of more than ``most`` parameters: metadata may
-    ask for any.
+    ModelError if there is no such network, or one of more than ``most_tensors``
+    parameter tensors: metadata of a file may ask for any number.
     """
     with warnings.catch_warnings(action="ignore"):  # of layers that are too narrow
         outline = outline_network(
-            info.model, scale=info.scale, options=info.network, most=most
+            info.model,
+            scale=info.scale,
+            options=info.network,
+            most_tensors=most_tensors,
         )
     expected = outline.state_dict()
     misfits = [f"{key!r} is missing" for key in expected.keys() - tensors.keys()]
@@ -391,10 +404,11 @@ def _describe_misfits(info: WeightsInfo, misfits: Sequence[str]) -> str:
     return text
 
 
-def build(path: Path, tensors: Tensors, info: WeightsInfo) -> Network:
-    """Build a network with its weights; ModelError where these do not fit."""
+def build_with_weights(path: Path, weights: MatchedWeights) -> Network:
+    """Build a network with its weights; ModelError, naming the file, if they do not fit."""
+    tensors, info = weights
     try:
-        misfits, network = differences(tensors, info, _MOST_BUILT * len(tensors))
+        misfits, network = find_misfits(tensors, info, _MOST_BUILT * len(tensors))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     if misfits:
@@ -436,7 +450,7 @@ def _renamed(
 
 
 def _fill(template: str, match: re.Match[str]) -> str:
-    """Put groups into a template: ``{1}`` as it is, ``{1//2-1}`` computed."""
+    """Put groups of a match into a template: ``{1}`` as it is, ``{1//2-1}`` computed."""
     text = template
     for slot in re.finditer(r"\{(\d)(?://(\d))?([+-]\d+)?\}", template):
         group, divisor, offset = slot.groups()

@@ -66,8 +66,8 @@ class StoredWeights(NamedTuple):
     note: str = ""
     """What was chosen among several tables of tensors, in words."""
     key: str = ""
-    """Names that stood above those of the tensors, such as ``params_ema`` or
-    ``model.module``."""
+    """Keys of the tables around that of the tensors, joined by dots, such as
+    ``params_ema`` or ``model.module``."""
 
 
 def save_weights(
@@ -95,14 +95,15 @@ def save_weights(
     write_whole(path, len(text).to_bytes(8, "little") + text + content[start:])
 
 
-def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
-    """Read the tensors of a weights file, its metadata if it is ours, and a note.
+def read_weights(path: Path, expected: Collection[str] = ()) -> StoredWeights:
+    """Read the tensors of a weights file, and its metadata if it is ours.
 
     It is ``.safetensors``, a checkpoint of other software that ``torch.save`` wrote, of
     which only plain tensors are read (no code runs), or Real-ESRGAN's for ncnn. Of
     tables for the generator and the discriminator the former is taken, of averaged and
-    other weights the averaged ones; a table of just these ``names`` stays as it is.
-    ModelError if the file is damaged, of another kind, or lacks tensors.
+    other weights the averaged ones. A table whose names are just the ``expected`` ones
+    is taken as it is, whatever they look like. ModelError if the file is damaged, of
+    another kind, or lacks tensors.
     """
     if not path.exists():
         raise ModelError(f"{path}: no such weights file")
@@ -115,7 +116,7 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
     inert: Any = [(_Inert, name) for name in _KNOWN["beside"]]
     metadata: Mapping[str, str] = {}
     try:
-        zip_names(path)  # refuses what unpacks to far more
+        checked_zip_names(path)
         with path.open("rb") as stream:
             # Of .safetensors, a length and JSON, whatever it is called.
             start = stream.read(9)
@@ -138,13 +139,16 @@ def read_weights(path: Path, names: Collection[str] = ()) -> StoredWeights:
         raise ModelError(f"{path}: {_why_unread(path, error)}") from error
     if "srx_format" in metadata:
         return StoredWeights(content, _parse(path, metadata))
-    chosen = _choose_table(path, content, names)
+    chosen = _choose_table(path, content, expected)
     _check_unpacked(path, [value.nbytes for value in chosen.tensors.values()])
     return chosen
 
 
-def zip_names(path: Path) -> list[str]:
-    """Return the names in a zip, none for others; ModelError if far larger inside."""
+def checked_zip_names(path: Path) -> list[str]:
+    """Return the names in a zip, none for other files.
+
+    ModelError if the zip unpacks to far more than its own size.
+    """
     with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
         _check_unpacked(path, [member.file_size for member in members.infolist()])
         return members.namelist()
@@ -152,7 +156,7 @@ def zip_names(path: Path) -> list[str]:
 
 
 def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
-    """Return the metadata of a weights file; ModelError if they are not ours."""
+    """Return the metadata of a file of ours; ModelError for a newer format or damage."""
     notes = dict(metadata)
     written = notes.pop("srx_format")
     if written != FORMAT:
@@ -175,7 +179,10 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
 
 
 class _Inert:
-    """An object beside the tensors, of which nothing is read, so that nothing runs."""
+    """A stand-in for objects beside the tensors of a checkpoint, which ignores their state.
+
+    So no code of theirs runs.
+    """
 
     def __new__(cls, *_: object) -> _Inert:
         return super().__new__(cls)
@@ -195,9 +202,11 @@ def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
         )
 
 
-def _choose_table(path: Path, content: object, names: Collection[str]) -> StoredWeights:
+def _choose_table(
+    path: Path, content: object, expected: Collection[str]
+) -> StoredWeights:
     """Choose the tensors of the network that enlarges, averaged if possible."""
-    tables = _tables(content, frozenset(names))
+    tables = _tables(content, frozenset(expected))
     if not tables:
         raise ModelError(f"{path}: holds no table of tensors")
     key, tensors = tables[0]
@@ -219,35 +228,41 @@ def _choose_table(path: Path, content: object, names: Collection[str]) -> Stored
 
 
 def _tables(
-    content: object, names: frozenset[str], key: Key = (), depth: int = 0
+    content: object, expected: frozenset[str], key: Key = (), depth: int = 0
 ) -> list[tuple[Key, Tensors]]:
-    """Return the tables of tensors in a checkpoint, the best first, by their names."""
+    """Return the tables of tensors in a checkpoint, the best first, each with its keys.
+
+    ``key`` are those of the tables around ``content``, ``depth`` is their number.
+    """
     from torch import Tensor
 
     if not isinstance(content, Mapping) or depth > _DEEPEST:
         return []
     tables = []
     for name in (*_KNOWN["averaged"], *_KNOWN["weights"]):
-        tables += _tables(content.get(name), names, (*key, name), depth + 1)
+        tables += _tables(content.get(name), expected, (*key, name), depth + 1)
     tensors: Tensors = {}
     for name, value in content.items():
         if isinstance(value, Tensor):
             tensors[str(name)] = value
-    if tensors and names == tensors.keys():
+    if tensors and expected == tensors.keys():
         return [*tables, (key, tensors)]
     for name in list(tensors):
         if re.match(_KNOWN["others"], name):
             del tensors[name]
     networks = _networks_within(tensors)
     for name, network in networks:
-        tables += _tables(network, names, (*key, name), depth)
+        tables += _tables(network, expected, (*key, name), depth)
     if tensors and not networks:
         tables.append((key, tensors))
     return tables
 
 
 def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
-    """Return networks whose names stand before their tensors', best first."""
+    """Return the networks whose tensors share a prefix, such as ``generator.``, best first.
+
+    Each comes with the prefix, and its tensors without it; none if no prefix is known.
+    """
     averaged = _below(tensors, _KNOWN["averaged"])
     plain = _below(tensors, (*_KNOWN["generator"], *_WRAPPERS))
     # What is averaged may be another thing, such as an attention.
@@ -271,10 +286,10 @@ def _is_average(averaged: Tensors, plain: Tensors) -> bool:
 def _below(
     tensors: Tensors, names: Iterable[str], *, only_wrappers: bool = False
 ) -> tuple[str, Tensors] | None:
-    """Return the first name that stands before tensors, and these tensors without it.
+    """Return the first of ``names`` that is a prefix, and its tensors without it.
 
-    With ``only_wrappers``, only a name before all tensors counts, if it leaves no
-    number, as of a layer.
+    With ``only_wrappers`` the prefix must be that of all tensors, and not of a numbered
+    layer.
     """
     for name in names:
         below: Tensors = {}
@@ -289,7 +304,10 @@ def _below(
 
 
 def _wraps_all(name: str, below: Tensors, tensors: Tensors) -> bool:
-    """Return True if a name stands before all tensors, and is not that of a layer."""
+    """Return True if a name is the prefix of all tensors, and not that of a layer.
+
+    ``below`` are the tensors without it.
+    """
     if any(key[:1].isdigit() for key in below):
         return False
     if name not in _KNOWN["pytorch"]:

@@ -134,10 +134,11 @@ def model_text(model: object) -> str:
 
 
 def make_crisper(network: Network, strength: float) -> None:
-    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, reached by 1.
+    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, in place.
 
-    Weights between two that began as one enlarge as well as these (network
-    interpolation, ESRGAN, Wang et al. 2018).
+    A ``strength`` of 0 leaves them, 1 makes them those. Weights between two networks
+    that were trained from the same ones enlarge as well as both (network interpolation,
+    ESRGAN, Wang et al. 2018).
     """
     crisp = load_model(CRISP_MODEL, network.scale).state_dict()
     for name, value in network.state_dict().items():
@@ -145,12 +146,18 @@ def make_crisper(network: Network, strength: float) -> None:
 
 
 def is_mixed(model: str) -> bool:
-    """Return True for networks of others, whose strength is a share of their results."""
+    """Return True where ``--strength`` mixes results and not weights, see ``mixed``.
+
+    So it is for networks of others: weights files, and models from installed packages.
+    """
     return model not in MODELS or bool(MODELS[model].file)
 
 
 def mixed(network: Network, share: float) -> Network:
-    """Return a network that moves the results of ``g-idrn-photo`` by a share to another's."""
+    """Return a network that gives a mix of the results of ``g-idrn-photo`` and of another.
+
+    ``share`` is that of the other one, 0 to 1.
+    """
     from srcli.layers.mixture import Mixture
 
     return Mixture([load_model(PHOTO_MODEL, network.scale), network], share)
@@ -159,7 +166,8 @@ def mixed(network: Network, share: float) -> Network:
 def find_weights(model: str, scale: int) -> Path | None:
     """Return the weights file of a model for ``load_model``; None for one without.
 
-    ModelError if there is no such model or scale. Files are not looked at.
+    ModelError if there is no such model or scale. A file that the user named need not
+    exist.
     """
     code, file = split_model(model)
     if code or file:
@@ -182,7 +190,10 @@ def find_weights(model: str, scale: int) -> Path | None:
 
 
 def split_model(model: str) -> tuple[str, Path | None]:
-    """Return the code that a model is of, and its weights file, as far as named."""
+    """Split a model as ``-m`` takes it into code of a user and a weights file.
+
+    The code is empty, the file None, where the model names none.
+    """
     code, weights = split_code(model)
     if not weights or model in MODELS:
         return code, None
@@ -206,7 +217,7 @@ def default_scale(models: Iterable[str]) -> int:
             return build_network(code, scale=None, options=options).scale
         if file and file.is_file():
             from srcli.models.recognition import (
-                KnownNetwork,
+                MatchedWeights,
                 choose_scale,
                 find_matches,
             )
@@ -216,8 +227,9 @@ def default_scale(models: Iterable[str]) -> int:
                 stored = read_weights(file)
                 matches = find_matches(stored.tensors)
                 if stored.info:
-                    matches = [KnownNetwork({}, stored.info)]
+                    matches = [MatchedWeights({}, stored.info)]
                 if matches and not code:  # the network is built later, once
                     return choose_scale(file, matches, None).info.scale
-            return load_model(model, value_range=1).scale  # none is sought here
+            # With a range of values no test picture is enlarged to find one.
+            return load_model(model, value_range=1).scale
     return 4

@@ -191,7 +191,7 @@ class Stage:
         if self.adversarial and self.accumulate > 1:
             raise RecipeError("accumulate is not for stages against a discriminator")
 
-    def edge(self, scale: int) -> int:
+    def patch_edge(self, scale: int) -> int:
         """Return the edge of a patch in LR pixels at a scale of 2, 3, 4 or 8."""
         if isinstance(self.patch, int):
             return self.patch

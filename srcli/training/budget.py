@@ -14,17 +14,18 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 @dataclass(frozen=True)
 class Budget:
-    """The length of a training or a stage, above zero: iterations, or seconds if it is timed."""
+    """The length of a training or a stage: iterations, or seconds where ``timed``."""
 
     length: float
+    """Above zero."""
     timed: bool = False
 
     def used(self, step: int, elapsed: float) -> float:
-        """Return the part of ``length`` that steps or seconds have used."""
+        """Return what is used of ``length`` after so many iterations and seconds."""
         return elapsed if self.timed else float(step)
 
     def fraction(self, step: int, elapsed: float) -> float:
-        """Return the used fraction of the budget, 0..1; see ``used``."""
+        """Return the fraction of ``length`` that is used, 0..1; see ``used``."""
         return min(self.used(step, elapsed) / self.length, 1.0)
 
 
@@ -38,8 +39,8 @@ def parse_budget(text: str) -> Budget:
     return Budget(float(match[1]) * _SECONDS.get(match[2], 1.0), timed=bool(match[2]))
 
 
-def parse_seconds(text: str) -> float:
-    """Read a time (``90s``, ``5m``), that of ``--checkpoint-every``, as seconds."""
+def parse_interval(text: str) -> float:
+    """Read the time (``90s``, ``5m``) of ``--checkpoint-every`` as seconds."""
     with suppress(RecipeError):
         if (budget := parse_budget(text)).timed:
             return budget.length

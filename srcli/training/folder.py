@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Position:
-    """Progress of a training: iterations, time and the best validation so far."""
+    """How far a training has come: iterations, time and the best validation so far."""
 
     stage: int = 0
     step: int = 0
@@ -91,8 +91,9 @@ class RunFolder:
     def locked(self) -> Iterator[None]:
         """Make the folder and keep other trainings out of it while the block runs.
 
-        Folders into which nothing was written are removed then: a refused training
-        leaves nothing.
+        An OSError of the block becomes a DataError that says how to go on. At the end
+        the folder is removed if nothing was written into it: a refused training leaves
+        nothing.
         """
         if self.path.exists() and not self.path.is_dir():
             raise UsageError(f"--out {self.path}: is a file; give a folder")
@@ -114,10 +115,10 @@ class RunFolder:
                     if [*self.path.iterdir()] == [self.lock]:
                         self.lock.unlink()
 
-    def check(self, *, resume: bool) -> bool:
-        """Refuse a folder that holds a training, unless it is resumed.
+    def has_checkpoint(self, *, resume: bool) -> bool:
+        """Return True if there is a checkpoint to resume from.
 
-        Return true if there is a checkpoint to resume from.
+        UsageError if the folder holds a training, and it is not to be resumed.
         """
         if resume:
             return self.state.is_file()
@@ -129,23 +130,28 @@ class RunFolder:
                 )
         return False
 
-    def store(
+    def write_settings(
         self, recipe: TrainRecipe, record: RunRecord, options: Mapping[str, object]
     ) -> None:
-        """Write recipe, record and options for a later resume; remove a log without checkpoint."""
+        """Write recipe, record and options for a later resume.
+
+        Without a checkpoint the training begins anew: an old log is removed. With one
+        the recipe stays, which ``resumed_record`` has found to be the same.
+        """
         if not self.state.is_file():
             write_json(self.recipe, plain_recipe(recipe))
             self.log.unlink(missing_ok=True)
         write_json(self.run, asdict(record))
         write_json(self.options, options)
 
-    def resume(
+    def resumed_record(
         self, recipe: TrainRecipe, record: RunRecord, progress: Progress
     ) -> RunRecord:
-        """Refuse settings that differ from the checkpoint's; return those to go on with.
+        """Return the record with which a stored training goes on.
 
-        A budget or init that is None is taken from the stored ones. What changes is
-        warned of.
+        It is ``record`` with the stored init, and the stored budget where that is None.
+        CheckpointError if a setting differs that may not; a warning for those that may,
+        but change the result.
         """
         stored: RunRecord = _read(self.run, RunRecord)
         if difference := self._difference(stored, recipe, record):
@@ -200,8 +206,8 @@ def _decisive(record: RunRecord, recipe: TrainRecipe) -> dict[str, Any]:
 
 
 @contextmanager
-def resumable(file: Path) -> Iterator[None]:
-    """Turn whatever a damaged or wrong file raises into a CheckpointError."""
+def checkpoint_errors(file: Path) -> Iterator[None]:
+    """Turn whatever reading a damaged or wrong checkpoint raises into a CheckpointError."""
     try:
         yield
     except CheckpointError:
@@ -216,12 +222,12 @@ def resumable(file: Path) -> Iterator[None]:
 
 def read_position(file: Path) -> Position:
     """Read only the position of a saved training."""
-    with resumable(file), safe_open(file, framework="pt") as stored:
+    with checkpoint_errors(file), safe_open(file, framework="pt") as stored:
         return Position(**parse_text((stored.metadata() or {})["position"]))
 
 
 def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -> None:
-    """Write a state; a crash leaves the former file as it was."""
+    """Write position and tensors of a training; a crash leaves the former file as it was."""
     # Cloned, because tied tensors would be refused.
     stored = {
         key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()
@@ -231,20 +237,20 @@ def write_state(file: Path, position: Position, tensors: Mapping[str, Tensor]) -
 
 def read_state(file: Path) -> tuple[Position, dict[str, Tensor]]:
     """Read what ``write_state`` wrote."""
-    with resumable(file):
+    with checkpoint_errors(file):
         # not mapped: a file that is cannot be replaced on Windows
         return read_position(file), load(file.read_bytes())
 
 
 def _read(file: Path, cls: type[Any]) -> Any:  # noqa: ANN401
-    """Read a dataclass from a file of JSON."""
-    with resumable(file):
+    """Read a dataclass from a file of JSON; CheckpointError if it is damaged."""
+    with checkpoint_errors(file):
         content = parse_text(file.read_text(encoding="utf-8"))
         return convert(content, cls, ROOT if cls is TrainRecipe else str(file))
 
 
-def write_entry(file: Path, entry: Mapping[str, object]) -> None:
-    """Append an entry as a line of JSON; infinite numbers and NaN become null."""
+def append_log_entry(file: Path, entry: Mapping[str, object]) -> None:
+    """Append an entry to a log as a line of JSON; infinite numbers and NaN become null."""
     entry = dict(entry)
     for key, value in entry.items():
         if isinstance(value, float) and not math.isfinite(value):
@@ -253,8 +259,8 @@ def write_entry(file: Path, entry: Mapping[str, object]) -> None:
         log.write(json.dumps(entry) + "\n")
 
 
-def rewind(file: Path, total: int) -> None:
-    """Drop entries after iteration ``total``, and a half-written last line.
+def rewind_log(file: Path, total: int) -> None:
+    """Drop entries of a log after iteration ``total``, and a half-written last line.
 
     A killed run has logged iterations after its checkpoint; they will be done again.
     """

@@ -22,10 +22,10 @@ from srcli.training.budget import stage_budgets
 from srcli.training.folder import (
     Position,
     RunFolder,
+    append_log_entry,
+    checkpoint_errors,
     read_state,
-    resumable,
-    rewind,
-    write_entry,
+    rewind_log,
     write_state,
 )
 from srcli.training.optimizers import prefixed, rate_at, without_prefix
@@ -53,7 +53,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, network: nn.Module, step: int) -> None:
-        """Average in the weights after iteration ``step``, counted from 0.
+        """Move the averages towards the weights after iteration ``step``, from 0 on.
 
         The decay is lower at first.
         """
@@ -72,19 +72,21 @@ class Ema:
 
 @dataclass(frozen=True, kw_only=True)
 class _Report:
-    """What one process says after an iteration; rank 0 decides all but the stop."""
+    """What one process says after an iteration: rank 0 for all, the others only ``stop``."""
 
     stop: bool
+    """True if this process was asked to stop."""
     validate: bool = False
+    """True if a validation is due."""
     elapsed: float = 0.0
     """Seconds spent in this stage."""
-    save: bool = False
+    checkpoint: bool = False
     """True if a checkpoint is due."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """Train one network by a recipe; construct, then ``run``.
+    """Trains one network by a recipe: construct it, ``resume`` if asked for, then ``run``.
 
     All ranks make the same calls; rank 0 alone logs and saves, and its clock decides
     for all.
@@ -93,9 +95,9 @@ class Trainer:
     context: StepContext
     recipe: TrainRecipe
     batch: Callable[[int, Stage], tuple[Tensor, Tensor]]
-    """Return LR (N, C, P, P) and HR (N, C, sP, sP) of a step in [0, 1], or a little
-    beyond: the same for the same step. Each of several processes gets its share of the
-    patches."""
+    """Return LR (N, C, P, P) and HR (N, C, sP, sP) of an iteration, counted over all
+    stages, in [0, 1] or a little beyond: the same for the same number. Each of several
+    processes gets its share of the patches."""
     folder: Path
     """Where the files of ``RunFolder`` are written."""
     budget: str | None = None
@@ -138,8 +140,8 @@ class Trainer:
         the log."""
 
     @property
-    def step(self) -> SupervisedStep:
-        """Step of the stage that is under way, or of the last one."""
+    def current_step(self) -> SupervisedStep:
+        """The object that does an iteration of the stage under way, or of the last one."""
         return self._steps[min(self.position.stage, len(self._steps) - 1)]
 
     def resume(self) -> bool:
@@ -154,12 +156,12 @@ class Trainer:
         self.position, tensors = self.team.on_rank_zero(partial(read_state, state))
 
         def restore() -> None:
-            with resumable(state):
+            with checkpoint_errors(state):
                 self.network.load_state_dict(without_prefix(tensors, "network."))
                 averages = without_prefix(tensors, "ema.")
                 for key, value in self.ema.averages.items():
                     value.copy_(averages[key])
-                self.step.restore(tensors)
+                self.current_step.restore(tensors)
 
         self.team.on_all_ranks(restore)
         position = self.position
@@ -167,7 +169,7 @@ class Trainer:
         ended = position.stage == len(self.budgets) and position.step > 0
         if ended and budget.fraction(position.step, position.elapsed) < 1:
             position.stage -= 1
-        self.team.on_rank_zero(partial(rewind, self.files.log, position.total))
+        self.team.on_rank_zero(partial(rewind_log, self.files.log, position.total))
         return True
 
     def run(self) -> bool:
@@ -188,7 +190,7 @@ class Trainer:
         while position.stage < len(stages):
             if not self._run_stage():
                 return False
-            before = self.step
+            before = self.current_step
             position.stage += 1
             if position.stage < len(stages):
                 position.step = 0
@@ -198,13 +200,13 @@ class Trainer:
                     # stage.
                     self.network.load_state_dict(self.ema.averages)
                 else:
-                    self.step.restore(before.state())
+                    self.current_step.restore(before.state())
             self.team.on_rank_zero(self.checkpoint)
-        self.team.on_rank_zero(self._end)
+        self.team.on_rank_zero(self._save_best_if_unvalidated)
         return True
 
-    def _end(self) -> None:
-        """Save the last weights as the best ones if nothing was validated."""
+    def _save_best_if_unvalidated(self) -> None:
+        """Save the last weights as the best ones if no validation has chosen any."""
         if self.position.best == float("-inf"):
             self.save(self.files.best, self.ema.averages, self.position)
 
@@ -236,12 +238,13 @@ class Trainer:
                 reports = team.gather(partial(self._report, values, task, stop=stop))
                 due = reports[0]
                 position.elapsed = due.elapsed
-                save = due.save
+                checkpoint = due.checkpoint
                 if due.validate:
                     self.validate()
-                    position.elapsed, save = team.on_rank_zero(self._look_at_clock)
+                    clock = team.on_rank_zero(self._look_at_clock)
+                    position.elapsed, checkpoint = clock
                 stopped = any(report.stop for report in reports)
-                if stopped or save:
+                if stopped or checkpoint:
                     team.on_rank_zero(self.checkpoint)
                     self._saved = self._began + position.elapsed
                 done = budget.used(position.step, position.elapsed)
@@ -249,7 +252,7 @@ class Trainer:
                 shown = done
                 if stopped:
                     return False
-            team.on_rank_zero(partial(self._log, task))
+            team.on_rank_zero(partial(self._log_means, task))
             self.validate()
         return True
 
@@ -257,8 +260,8 @@ class Trainer:
         """Change the weights by the batch of the current iteration."""
         lr_image, hr_image = self.batch(self.position.total, stage)
         numerics = self.context.numerics
-        with numerics.computing():
-            values = self.step(*numerics.arranged(lr_image, hr_image), done)
+        with numerics.fast_kernels():
+            values = self.current_step(*numerics.arranged(lr_image, hr_image), done)
         self.ema.update(self.network, self.position.total)
         return values
 
@@ -271,13 +274,15 @@ class Trainer:
         position = self.position
         self._values.append(values)
         if position.step % LOG_STEPS == 0:
-            self._log(task)
-        elapsed, save = self._look_at_clock()
+            self._log_means(task)
+        elapsed, checkpoint = self._look_at_clock()
         after = self.budgets[position.stage].fraction(position.step, elapsed)
         validate = int(after * LEAST_VALIDATIONS) > int(self._done * LEAST_VALIDATIONS)
         if position.total % self.recipe.validate_every == 0:
             validate = True
-        return _Report(stop=stop, validate=validate, elapsed=elapsed, save=save)
+        return _Report(
+            stop=stop, validate=validate, elapsed=elapsed, checkpoint=checkpoint
+        )
 
     def _look_at_clock(self) -> tuple[float, bool]:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
@@ -285,8 +290,8 @@ class Trainer:
         now = time.monotonic()
         return now - self._began, now - self._saved >= self.checkpoint_seconds
 
-    def _log(self, task: Task) -> None:
-        """Write and show the means since the last entry; waits for the device."""
+    def _log_means(self, task: Task) -> None:
+        """Log and show the means of losses since the last entry; waits for the device."""
         if not self._values:
             return
         position = self.position
@@ -297,7 +302,7 @@ class Trainer:
             means_of_names.append(column.mean())
         means = dict(zip(names, torch.stack(means_of_names).tolist(), strict=True))
         if not all(map(math.isfinite, means.values())):
-            raise diverged()
+            raise divergence_error()
         now = time.monotonic()
         # fewer than LOG_STEPS after a resume and at the end of a stage
         count = len(self._values)
@@ -310,7 +315,7 @@ class Trainer:
             "per_second": round(speed, 3),
             "iterations": count,
         }
-        self._write("train", entry)
+        self._log_entry("train", entry)
         losses = "  ".join(f"{name} {value:.5f}" for name, value in means.items())
         best = f"  best {position.best:.3f} dB" if position.best > 0 else ""
         task.describe(f"{losses}  {speed:.2f} it/s{best}")
@@ -334,9 +339,9 @@ class Trainer:
             self.network.load_state_dict(weights)
             self.network.train()
         position.validated = position.total
-        self.team.on_rank_zero(partial(self._record, scores))
+        self.team.on_rank_zero(partial(self._record_validation, scores))
 
-    def _record(self, scores: Mapping[str, Sequence[float]]) -> None:
+    def _record_validation(self, scores: Mapping[str, Sequence[float]]) -> None:
         """Log and report the mean PSNR of every set; save the weights if they are the best.
 
         ``scores`` are the PSNR of every picture by set.
@@ -354,13 +359,13 @@ class Trainer:
             better = gain > 0
             entry["gain"] = gain
             message += f"; {gain:+.3f} dB to the best so far"
-        if not self.step.best_by_psnr and not math.isnan(psnr):
+        if not self.current_step.best_by_psnr and not math.isnan(psnr):
             better = True
         entry["best"] = better
         degradation = self.recipe.degradation
         if not degradation.is_clean:
             entry["degradation"] = degradation.name  # these PSNRs depend on it
-        self._write("validation", entry)
+        self._log_entry("validation", entry)
         self.progress.message(f"iteration {position.total}: validation: {message}")
         if better:
             position.best = psnr
@@ -376,13 +381,13 @@ class Trainer:
         tensors = {
             **prefixed("network.", self.network.state_dict()),
             **prefixed("ema.", self.ema.averages),
-            **self.step.state(),
+            **self.current_step.state(),
         }
         write_state(self.files.state, self.position, tensors)
         self.save(self.files.last, self.ema.averages, self.position)
 
-    def _write(self, event: str, values: Mapping[str, object]) -> None:
-        """Write an entry of the log."""
+    def _log_entry(self, event: str, values: Mapping[str, object]) -> None:
+        """Write an entry, with the position, into the log and to ``log``."""
         position = self.position
         entry = {
             "event": event,
@@ -392,19 +397,19 @@ class Trainer:
             "elapsed": round(position.elapsed, 2),
             **values,
         }
-        write_entry(self.files.log, entry)
+        append_log_entry(self.files.log, entry)
         self.log(entry)
 
     def _require_finite(self) -> None:
         # A weight can be lost an iteration before the loss shows it; such a state is
         # never saved.
-        tensors = [*self.network.parameters(), *self.step.state().values()]
+        tensors = [*self.network.parameters(), *self.current_step.state().values()]
         sums = [value.sum() for value in tensors]
         if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
-            raise diverged()
+            raise divergence_error()
 
 
-def diverged() -> InferenceError:
+def divergence_error() -> InferenceError:
     """Return the error of a training whose loss or weights are no longer finite."""
     return InferenceError(
         "the training has diverged: the loss or a weight is not a finite number; "
@@ -416,7 +421,7 @@ def diverged() -> InferenceError:
 
 
 def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:
-    """Return the trimmed mean of the differences of all pictures' scores.
+    """Return the trimmed mean of how much the pictures' scores have grown.
 
     The fifth of the pictures with the lowest differences and the fifth with the highest
     are left out (of fewer than five none), so that single pictures that swing do not

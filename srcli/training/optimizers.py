@@ -22,10 +22,11 @@ from srcli.recipes.training import Optimizer, Schedule, Stage
 from srcli.training.parallel import ALONE, Team
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the quintic iteration: the steepest slope at zero that converges to
+"""Coefficients of Muon's quintic iteration: the steepest slope at zero that converges to
 about one."""
 _ROUNDS = 5
-_SIZE = 0.2
+"""Steps of that iteration."""
+_ADAM_RMS = 0.2
 """Root mean square of Adam's steps, in learning rates."""
 _SMALLEST = 4
 """Fewest rows and columns of a kernel that is treated as a matrix."""
@@ -44,7 +45,7 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
         return Muon(network, **options)
     parameters: Any = network.parameters()
     if settings.rates:
-        parameters = _groups(network, settings.rates)
+        parameters = _parameter_groups(network, settings.rates)
     if settings.kind == "sgd":
         return torch.optim.SGD(
             parameters,
@@ -58,8 +59,13 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
     return torch.optim.Adam(parameters, **options, fused=True)
 
 
-def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Return the weights in groups of equal factors on the learning rate."""
+def _parameter_groups(
+    network: nn.Module, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the weights in groups of equal factors on the learning rate.
+
+    ``rates`` are the factors by the beginning of the weights' names.
+    """
     groups: dict[float, list[nn.Parameter]] = {}
     unused = set(rates)
     for name, weight in network.named_parameters():
@@ -73,29 +79,29 @@ def _groups(network: nn.Module, rates: Mapping[str, float]) -> list[dict[str, An
     return [{"params": weights, "factor": factor} for factor, weights in groups.items()]
 
 
-def rate_factor(schedule: Schedule, progress: float) -> float:
-    """Return the factor on the peak learning rate after a fraction of the stage, 0..1."""
-    progress = min(max(progress, 0.0), 1.0)
-    if progress < schedule.warmup:
-        return progress / schedule.warmup
+def rate_factor(schedule: Schedule, done: float) -> float:
+    """Return the factor on the peak learning rate after the fraction ``done`` of a stage."""
+    done = min(max(done, 0.0), 1.0)
+    if done < schedule.warmup:
+        return done / schedule.warmup
     if schedule.kind == "constant":
         return 1.0
     if schedule.kind == "step":
-        return schedule.gamma ** sum(progress >= m for m in schedule.milestones)
+        return schedule.gamma ** sum(done >= m for m in schedule.milestones)
     if schedule.kind == "halving":
         # 0.6 / 0.2 is just below 3: a milestone must not be missed by a rounding error.
-        return schedule.gamma ** math.floor(progress / schedule.every + 1e-9)
+        return schedule.gamma ** math.floor(done / schedule.every + 1e-9)
     peak_ends = max(schedule.warmup, schedule.hold)
-    if progress < peak_ends:
+    if done < peak_ends:
         return 1.0
     begin = peak_ends
     end = 1.0
     for restart in schedule.restarts:
-        if progress >= restart:
+        if done >= restart:
             begin = max(begin, restart)
         else:
             end = min(end, restart)
-    fallen = (progress - begin) / max(end - begin, 1e-9)
+    fallen = (done - begin) / max(end - begin, 1e-9)
     return schedule.floor + (1.0 - schedule.floor) * 0.5 * (
         1.0 + math.cos(math.pi * fallen)
     )
@@ -113,7 +119,7 @@ def apply_gradients(
     clip_norm: float,
     team: Team = ALONE,
 ) -> None:
-    """Take one step by the means of all processes' gradients, and clear these."""
+    """Change the weights once by the means of all processes' gradients; clear these."""
     weights = []
     for group in optimizer.param_groups:
         weights += group["params"]
@@ -128,7 +134,10 @@ def apply_gradients(
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the state of an optimiser, by number of the weight and name of the slot."""
+    """Return the state of an optimiser as ``NUMBER.SLOT``, such as ``0.exp_avg``.
+
+    The number is that of the weight.
+    """
     tensors = {}
     for index, slots in optimizer.state_dict()["state"].items():
         for key, value in slots.items():
@@ -173,7 +182,7 @@ def prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Muon(torch.optim.AdamW):
-    """Optimise kernels by orthogonal momentum and the other weights by AdamW.
+    """Optimises kernels by orthogonal momentum and the other weights by AdamW.
 
     The kernel of a convolution is a matrix for each of its groups: output channels by
     input channels times taps. Biases, gains and kernels with less than four rows or
@@ -206,7 +215,7 @@ class Muon(torch.optim.AdamW):
         for kernel in kernels:
             alike.setdefault(self._shapes[kernel][1:], []).append(kernel)
         for size, stack in alike.items():
-            self._muon(stack, size, group["lr"])
+            self._update_kernels(stack, size, group["lr"])
         gradients = []
         for kernel in kernels:
             gradients.append(kernel.grad)
@@ -215,8 +224,10 @@ class Muon(torch.optim.AdamW):
         for kernel, gradient in zip(kernels, gradients, strict=True):
             kernel.grad = gradient
 
-    def _muon(self, kernels: list[Tensor], size: tuple[int, int], rate: float) -> None:
-        """Change kernels whose matrices have the same rows and columns, as one stack."""
+    def _update_kernels(
+        self, kernels: list[Tensor], size: tuple[int, int], rate: float
+    ) -> None:
+        """Change kernels whose matrices all have ``size``, rows and columns, as one stack."""
         gradients = []
         momenta = []
         for kernel in kernels:
@@ -229,7 +240,7 @@ class Muon(torch.optim.AdamW):
         torch._foreach_lerp_(momenta, gradients, 1 - self.momentum)
         updates = torch._foreach_lerp(gradients, momenta, self.momentum)  # Nesterov's
         stack = torch.cat([update.reshape(-1, *size) for update in updates])
-        stack = orthogonal(stack) * (_SIZE * max(size) ** 0.5)
+        stack = orthogonal(stack) * (_ADAM_RMS * max(size) ** 0.5)
         matrices = stack.split([self._shapes[kernel][0] for kernel in kernels])
         steps = [
             step.reshape(kernel.shape)

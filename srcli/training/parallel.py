@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -40,7 +40,7 @@ class Team:
     local_size: int = 1
     """Number of processes on this machine."""
     parent: int = field(default_factory=os.getppid, compare=False)
-    """Process that started this one: of several, that of ``torchrun``."""
+    """Id of the process that started this one: of several, that of ``torchrun``."""
 
     connected: bool = False
     """True if the processes exchange tensors by ``torch.distributed``; see
@@ -83,9 +83,8 @@ class Team:
 
         See ``gather``.
         """
-        box = self.gather(lambda: (work(),) if self.rank == 0 else None)[0]
-        assert box is not None
-        return box[0]
+        results = self.gather(lambda: work() if self.rank == 0 else None)
+        return cast("Result", results[0])
 
     def on_all_ranks(self, work: Callable[[], Result]) -> Result:
         """Call a function on every rank; return this rank's result; see ``gather``."""
@@ -124,7 +123,10 @@ class Team:
 
     @contextmanager
     def _lost_peers(self) -> Iterator[None]:
-        """Turn errors of ``torch.distributed`` into one line, told in full by ranks 0 and 1."""
+        """Turn errors of ``torch.distributed`` into one line.
+
+        Ranks 0 and 1 tell the reason: if one of them has ended, the other is there.
+        """
         try:
             yield
         except RuntimeError as error:  # gloo's and NCCL's own kinds derive from it
@@ -194,7 +196,7 @@ def process_group(team: Team) -> Iterator[Team]:
 
 
 def require_same(team: Team, option: str, digest: str) -> None:
-    """Refuse pictures that are not the same on all ranks."""
+    """Refuse pictures of an option whose ``digest`` is not the same on all ranks."""
     if len({*team.gather(lambda: digest)}) > 1:
         error = PeerError if team.rank else DataError  # one of them tells it
         raise error(f"{option}: holds other pictures here than for other processes")

@@ -34,7 +34,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Numerics:
-    """Settings that change speed and rounding of a training; applied by the methods."""
+    """Settings that change speed and rounding of a training, and methods that apply them."""
 
     device: torch.device
     autocast: torch.dtype | None = None
@@ -42,7 +42,7 @@ class Numerics:
     channels_last: bool = False
     compile: bool = False
     graphs: bool = False
-    """Run the network's passes as CUDA graphs, see ``graphed``."""
+    """Run the network's passes as CUDA graphs, see ``as_cuda_graphs``."""
     threads: int = 0
     """Threads of the processor that the training computes with; 0 on a GPU."""
 
@@ -63,17 +63,17 @@ class Numerics:
         return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
 
     def arranged(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
-        """Bring a batch into the layout; HR is compared only and may stay in channels_last."""
+        """Bring a batch into the layout; HR is only compared, and need not be channels_last."""
         if not self.channels_last:
             hr_image = hr_image.contiguous()
         return lr_image.contiguous(memory_format=self.layout), hr_image
 
     @contextmanager
-    def computing(self) -> Iterator[None]:
+    def fast_kernels(self) -> Iterator[None]:
         """Let a GPU multiply in TF32 and choose kernels by trials during a step.
 
-        Pictures that are enlarged in between, exactly and of many sizes, must have
-        neither.
+        Validations in between enlarge exactly, and pictures of many sizes: they must
+        have neither.
         """
         if self.device.type != "cuda":
             yield
@@ -86,7 +86,7 @@ class Numerics:
             yield
 
     def autocasting(self) -> torch.autocast:
-        """Return the context of a forward pass."""
+        """Return the autocast context of a forward pass."""
         half = self.autocast
         return torch.autocast(
             self.device.type,
@@ -98,7 +98,7 @@ class Numerics:
 
 @dataclass(frozen=True, kw_only=True)
 class StepContext:
-    """The parts that the steps of all stages of a training share."""
+    """What the steps of all stages of a training share."""
 
     network: Network
     """On the device of ``numerics``."""
@@ -110,7 +110,7 @@ class StepContext:
 
     @cached_property
     def forward(self) -> Callable[[Tensor], Tensor]:
-        """Network, its compiled form, or its passes as graphs."""
+        """The network, its compiled form, or its passes as CUDA graphs."""
         if self.numerics.compile:
             return torch.compile(self.network)
         # Code of users may do more in Python than a graph repeats.
@@ -121,11 +121,11 @@ class StepContext:
             # batches.
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 return self.network
-        return graphed(self.network)
+        return as_cuda_graphs(self.network)
 
 
-def graphed(network: Network) -> Callable[[Tensor], Tensor]:
-    """Return passes of a network, with gradients, as CUDA graphs, one per input shape.
+def as_cuda_graphs(network: Network) -> Callable[[Tensor], Tensor]:
+    """Return a function that runs a network, with gradients, as one CUDA graph per shape.
 
     Small networks start so many short kernels that a GPU waits for Python three
     quarters of the time. The output lies in memory that the next call overwrites.
@@ -151,7 +151,7 @@ def graphed(network: Network) -> Callable[[Tensor], Tensor]:
 
 
 class SupervisedStep:
-    """Train a network during one stage by its losses; called with one batch at a time."""
+    """Trains a network during one stage by its losses; called with one batch at a time."""
 
     best_by_psnr = True
     """True if validation decides which weights are the best; else the last ones are."""
@@ -167,12 +167,12 @@ class SupervisedStep:
     def __call__(
         self, lr_image: Tensor, hr_image: Tensor, done: float
     ) -> dict[str, Tensor]:
-        """Change the weights by one batch.
+        """Change the weights by one batch; return scalars for log and progress.
 
-        It is LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little beyond; of
-        several processes, each has its share. ``done`` is the fraction of the stage
-        that is done, for the learning rate. Returned are scalars for log and progress,
-        ``loss`` first; on a GPU they may not be computed yet.
+        The batch is LR (N, C, P, P) and HR (N, C, sP, sP) in [0, 1], or a little
+        beyond; of several processes, each has its share. ``done`` is the fraction of
+        the stage that is done, for the learning rate. The first scalar is ``loss``; on
+        a GPU they may not be computed yet.
         """
         count = self.stage.accumulate
         losses = []
@@ -211,7 +211,7 @@ class SupervisedStep:
 
 
 class AdversarialStep(SupervisedStep):
-    """Train network and discriminator on the same batch, as BEGAN does (Berthelot et al. 2017).
+    """Trains network and discriminator on the same batch, as BEGAN does (Berthelot et al. 2017).
 
     Both see the discriminator as it was before the iteration, so that it runs over the
     network's output only once. Every stage begins with a new discriminator.
@@ -233,7 +233,7 @@ class AdversarialStep(SupervisedStep):
         super().__init__(stage, context)
         self.settings = settings
         scale = context.network.scale
-        size = stage.edge(scale) * scale
+        size = stage.patch_edge(scale) * scale
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(context.seed)
             network = build_discriminator(
@@ -254,7 +254,7 @@ class AdversarialStep(SupervisedStep):
             raise RecipeError(
                 "jitter: the discriminator 'fc' takes pictures of one size only"
             )
-        if jitter and self._multiple(size - jitter) < self.discriminator.minimum:
+        if jitter and self._rounded_down(size - jitter) < self.discriminator.minimum:
             raise RecipeError(
                 f"jitter={jitter} leaves nothing of patches of {size} output pixels"
             )
@@ -267,7 +267,7 @@ class AdversarialStep(SupervisedStep):
     def __call__(
         self, lr_image: Tensor, hr_image: Tensor, done: float
     ) -> dict[str, Tensor]:
-        """Change both by one batch; see ``SupervisedStep``."""
+        """Change network and discriminator by one batch; see ``SupervisedStep``."""
         sr_image, loss = self.predict(lr_image, hr_image)
         fake_image = sr_image.detach().requires_grad_()
         real = hr_image
@@ -326,7 +326,10 @@ class AdversarialStep(SupervisedStep):
         return values
 
     def state(self) -> dict[str, Tensor]:
-        """Return the state of both optimisers, of the discriminator and of the balance."""
+        """Return the state of both optimisers, of the discriminator and of the balance.
+
+        The second optimiser is the discriminator's; the names are those in checkpoints.
+        """
         state = super().state()
         state |= prefixed("discriminator.", self.discriminator.state_dict())
         state |= prefixed("second.", optimizer_tensors(self._discriminator_optimizer))
@@ -348,19 +351,22 @@ class AdversarialStep(SupervisedStep):
         self._calls = int(tensors["jitter.calls"])
 
     def _crop(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-        """Crop both pictures at the same place, drawn by seed and iteration."""
+        """Crop real and generated pictures at one place, drawn by seed and iteration."""
         self._calls += 1
         jitter = self.settings.jitter
         if not jitter:
             return real, fake
         random = torch.Generator().manual_seed(self._seed * 1_000_003 + self._calls)
         top, left = torch.randint(jitter + 1, (2,), generator=random).tolist()
-        height, width = (self._multiple(length - jitter) for length in real.shape[2:])
+        height, width = (
+            self._rounded_down(length - jitter) for length in real.shape[2:]
+        )
         rows = slice(top, top + height)
         columns = slice(left, left + width)
         return real[:, :, rows, columns], fake[:, :, rows, columns]
 
-    def _multiple(self, length: int) -> int:
+    def _rounded_down(self, length: int) -> int:
+        """Return the longest side up to ``length`` that the discriminator takes."""
         multiple = self.discriminator.multiple_of
         return length // multiple * multiple
 
@@ -371,14 +377,14 @@ class AdversarialStep(SupervisedStep):
 
 
 def cross_entropy(logits: Tensor, truth: float) -> Tensor:
-    """Return the mean binary cross-entropy of logits against 1 (real) or 0 (generated)."""
+    """Return the mean binary cross-entropy of logits; ``truth`` is 1 for real, 0 for fake."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
 
 
 def make_step(stage: Stage, context: StepContext, number: int = 0) -> SupervisedStep:
-    """Return the step that a stage of a recipe describes; ``number`` names it in messages."""
+    """Return the step that a stage describes; ``number`` is the stage's, for messages."""
     network = context.network
-    edge = stage.edge(network.scale)
+    edge = stage.patch_edge(network.scale)
     if network.padded(edge) != edge:
         raise RecipeError(
             f"patches of {edge} pixels: this network takes sides that divide by "

@@ -21,8 +21,8 @@ from srcli.data.degrading import (
     degrade,
     degrade_pairs,
     degraded_patch,
-    draw,
-    filtered,
+    draw_chain,
+    filter_and_shrink,
     gaussian,
     round_levels,
     sharpen,
@@ -264,7 +264,7 @@ def test_filter_and_downscale_in_one_go_are_the_two_in_turn(astronaut, size, blu
     for scale in scales:
         picture = astronaut[: size[0] * scale, : size[1] * scale]
         expected = resize(summed(picture, kernel), Fraction(1, scale))
-        in_one_go = filtered(picture, kernel, scale)
+        in_one_go = filter_and_shrink(picture, kernel, scale)
         assert in_one_go.shape == (*size, 3)
         assert np.abs(in_one_go - expected).max() < error
 
@@ -307,7 +307,7 @@ def test_all_draws_keep_to_the_ranges_and_use_them(name, path):
         alone: dict[str, Any] = {path: (piece,)}
         steps = []
         for _ in range(DRAWS):
-            steps += getattr(draw(Degradation(**alone), scale, random), path)
+            steps += getattr(draw_chain(Degradation(**alone), scale, random), path)
         assert share(len(steps), piece.probability)
         for field in RANGES[type(piece)]:
             unit = scale if (path, field) == ("before", "sigma") else 1
@@ -321,7 +321,9 @@ def test_all_draws_keep_to_the_ranges_and_use_them(name, path):
             assert share(count, piece.subsampling, len(steps))
         if isinstance(piece, Resize):
             assert {step.filter for step in steps} == set(get_args(Filter))
-    filters = {draw(DEGRADATIONS[name], scale, random).filter for _ in range(DRAWS)}
+    filters = {
+        draw_chain(DEGRADATIONS[name], scale, random).filter for _ in range(DRAWS)
+    }
     assert filters == (set(get_args(Filter)) if name == "restore" else {"bicubic"})
 
 
@@ -330,7 +332,7 @@ def test_patches_have_their_size_and_lie_where_hr_does(astronaut, scale):
     picture = np.tile(astronaut, (2, 2, 1))
     clean = downscale(picture, scale).astype(float)
     for seed, (row, column) in enumerate([(0, 0), (3, 9), (16, 2), (0, 30)] * 6):
-        chain = draw(RESTORE, scale, source(seed))
+        chain = draw_chain(RESTORE, scale, source(seed))
         patch = degraded_patch(picture, (row, column), 24, chain, source(seed))
         assert patch.shape == (24, 24, 3)
 
@@ -355,7 +357,7 @@ def test_a_share_stays_clean_altogether():
     )
     clean_count = 0
     for _ in range(DRAWS):
-        chain = draw(half, 3, random)
+        chain = draw_chain(half, 3, random)
         if chain == DegradationChain(scale=3):
             clean_count += 1
         else:
@@ -378,7 +380,7 @@ def test_the_ends_of_the_blur_have_the_contrast_of_the_table(
     (piece,) = degradation.before
     for sigma, contrast in zip(piece.sigma, (sharpest, softest), strict=True):
         kernel = gaussian(sigma=sigma * scale)
-        blurred = filtered(wave, kernel, scale)[4:-4, 4:-4]
+        blurred = filter_and_shrink(wave, kernel, scale)[4:-4, 4:-4]
         assert np.abs(blurred).mean() == pytest.approx(contrast, abs=0.01)
 
 

@@ -58,7 +58,7 @@ def test_a_step_of_every_stage_keeps_all_state_on_the_gpu(name, half, monkeypatc
             give_gradients(
                 monkeypatch, network, getattr(step, "discriminator", network)
             )
-            patch = stage.edge(scale)
+            patch = stage.patch_edge(scale)
             lr_image = torch.rand(2, network.input_channels, patch, patch, device=GPU)
             hr_image = torch.rand(
                 2, network.input_channels, patch * scale, patch * scale, device=GPU

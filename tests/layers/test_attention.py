@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srcli.layers.attention import AsymmetricNonLocal, attend, grid_means
+from srcli.layers.attention import AsymmetricNonLocal, grid_means, softmax_attention
 
 
 def naive(layer, x):
@@ -61,11 +61,11 @@ def test_queries_in_parts_change_nothing_and_bound_memory(monkeypatch, bins):
 
     def watched(query, key, value):
         sizes.append(query[0].numel() * key.shape[2])  # of each picture
-        return attend(query, key, value)
+        return softmax_attention(query, key, value)
 
-    monkeypatch.setattr("srcli.layers.attention.attend", watched)
+    monkeypatch.setattr("srcli.layers.attention.softmax_attention", watched)
     torch.manual_seed(0)
-    layer = AsymmetricNonLocal(channels=5, bins=bins, scores=2000)
+    layer = AsymmetricNonLocal(channels=5, bins=bins, max_scores=2000)
     x = torch.randn(2, 5, 9, 11)
     expected = layer(x)
     assert len(sizes) == 1  # autograd would keep all parts anyway
@@ -73,7 +73,7 @@ def test_queries_in_parts_change_nothing_and_bound_memory(monkeypatch, bins):
         torch.testing.assert_close(layer(x), expected)
     assert len(sizes) > 3
     assert max(sizes[1:]) <= 2000
-    layer.scores = 1  # at least one query
+    layer.max_scores = 1  # at least one query
     with torch.no_grad():
         torch.testing.assert_close(layer(x), expected)
 

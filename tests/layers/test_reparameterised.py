@@ -75,11 +75,11 @@ class Row(nn.Sequential, TrainedWithBranches):
 def test_what_is_in_training_form_or_missing_stays():
     network = Row(make(4), make(4))
     state = network.state_dict()
-    torch.testing.assert_close(network.training_state(state), dict(state))
+    torch.testing.assert_close(network.unfold_state(state), dict(state))
     weights = {
         "1.conv.weight": state["1.conv.weight"],
         "1.conv.bias": state["1.conv.bias"],
         "head.weight": torch.ones(1),
     }
     second_unit = {key for key in state if key.startswith("1.")}
-    assert network.training_state(weights).keys() == second_unit | {"head.weight"}
+    assert network.unfold_state(weights).keys() == second_unit | {"head.weight"}

@@ -14,7 +14,9 @@ def test_every_entry_describes_itself_and_its_tiles(name):
     entry = find_entry(name)
     assert entry.summary
     assert 0 <= 2 * entry.overlap < entry.tile
-    network = outline_network(name, scale=entry.scales[0], options={}, most=None)
+    network = outline_network(
+        name, scale=entry.scales[0], options={}, most_tensors=None
+    )
     assert entry.needs_weights == bool(list(network.parameters()))
 
 

@@ -111,7 +111,9 @@ def test_it_has_the_published_parameters(name):
     assert set(CASES[name].parameters) == set(MODELS[name].scales)
     for options, counts in ({}, CASES[name].parameters), *CASES[name].others:
         for scale, count in counts.items():
-            network = outline_network(name, scale=scale, options=options, most=None)
+            network = outline_network(
+                name, scale=scale, options=options, most_tensors=None
+            )
             assert network.scale == scale
             if type(network).deploy is not Network.deploy:
                 network = network.deploy()
@@ -176,7 +178,7 @@ def test_deployed_and_fused_forms_give_the_same_and_can_be_trained_on(name, opti
             fused = network.for_inference()(x)[inner]
             torch.testing.assert_close(fused, expected[inner], **FUSED_LIMITS)
             torch.testing.assert_close(network.state_dict(), state, atol=0, rtol=0)
-            network.load_state_dict(network.training_state(plain.state_dict()))
+            network.load_state_dict(network.unfold_state(plain.state_dict()))
             torch.testing.assert_close(network(x), expected, **FUSED_LIMITS)
 
 

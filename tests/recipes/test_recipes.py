@@ -55,7 +55,7 @@ def test_rrlfn_is_trained_as_in_the_paper():
             64,
             "rotations",
         )
-        assert [scale * stage.edge(scale) for scale in (2, 3, 4)] == [256, 255, 256]
+        assert [s * stage.patch_edge(s) for s in (2, 3, 4)] == [256, 255, 256]
         assert stage.shuffle_channels
         assert stage.reset_optimizer
         assert (stage.optimizer.beta1, stage.optimizer.beta2) == (0.9, 0.999)
@@ -67,7 +67,7 @@ def test_rrlfn_is_trained_as_in_the_paper():
 def test_ddsr_is_trained_as_in_the_paper():
     (stage,) = RECIPES["ddsr"].stages
     assert (stage.steps, stage.batch, stage.patch_stride) == (100_000, 128, 4)
-    assert [stage.edge(scale) for scale in (2, 3, 4)] == [10, 7, 6]
+    assert [stage.patch_edge(scale) for scale in (2, 3, 4)] == [10, 7, 6]
     assert losses_of(stage) == [("l2", 1.0)]
     check_rates(stage, {0: 1e-3, 0.59999: 1e-3, 0.6: 1e-4, 0.9: 1e-5})
     assert stage.optimizer.kind == "adam"
@@ -84,7 +84,7 @@ def test_nested_attn_is_trained_as_in_the_paper():
 def test_attentive_gan_is_trained_as_in_the_paper():
     alone, against = RECIPES["attentive-gan"].stages
     for stage in (alone, against):
-        assert (stage.batch, 4 * stage.edge(4)) == (16, 96)
+        assert (stage.batch, 4 * stage.patch_edge(4)) == (16, 96)
         assert losses_of(stage) == [("l1", 1.0)]
         assert rate_at(stage, 0.0) == rate_at(stage, 1.0) == 1e-4
     # 200 epochs of 100,000 pictures, the first tenth without the discriminator

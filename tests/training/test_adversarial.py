@@ -220,7 +220,7 @@ def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
     assert uninterrupted.position.total == resumed.position.total == 9
     assert equal(uninterrupted.network.state_dict(), resumed.network.state_dict())
     assert equal(uninterrupted.ema.averages, resumed.ema.averages)
-    assert equal(uninterrupted.step.state(), resumed.step.state())
+    assert equal(uninterrupted.current_step.state(), resumed.current_step.state())
 
 
 def test_the_last_weights_of_an_adversarial_stage_are_its_best(tmp_path):
@@ -243,7 +243,7 @@ def test_a_discriminator_that_is_lost_ends_it_and_is_never_saved(tmp_path):
     resumed = make(tmp_path, stages)
     assert resumed.resume()
     assert resumed.position.total == 2
-    for value in resumed.step.state().values():
+    for value in resumed.current_step.state().values():
         assert torch.isfinite(value).all()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from srcli.errors import RecipeError
 from srcli.recipes.files import RECIPES
-from srcli.training.budget import Budget, parse_budget, parse_seconds, stage_budgets
+from srcli.training.budget import Budget, parse_budget, parse_interval, stage_budgets
 
 G_IDRN = RECIPES["g-idrn"]
 
@@ -37,12 +37,12 @@ def test_anything_else_is_refused(text):
 
 
 def test_a_time_needs_a_unit():
-    assert parse_seconds("5m") == 300
+    assert parse_interval("5m") == 300
     for text in ("300", "x"):
         with pytest.raises(
             RecipeError, match=f"--checkpoint-every {text}: give a time"
         ):
-            parse_seconds(text)
+            parse_interval(text)
 
 
 def test_stages_share_a_budget_by_their_iterations():

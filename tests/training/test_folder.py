@@ -15,8 +15,8 @@ from srcli.training.folder import (
     Position,
     RunFolder,
     RunRecord,
+    append_log_entry,
     read_state,
-    write_entry,
     write_state,
 )
 from tests.fixtures.progress import Notes
@@ -31,7 +31,7 @@ RECORD = RunRecord(
 def begun(path, record=RECORD, position=None):
     """A folder with a checkpoint."""
     folder = RunFolder(path)
-    folder.store(G_IDRN, record, {})
+    folder.write_settings(G_IDRN, record, {})
     write_state(folder.state, position or Position(), {})
     return folder
 
@@ -39,8 +39,8 @@ def begun(path, record=RECORD, position=None):
 def joined(folder, **changes):
     """The record to go on with, and what is warned of."""
     notes = Notes()
-    record = folder.resume(G_IDRN, replace(RECORD, **changes), notes)
-    folder.store(G_IDRN, record, {})
+    record = folder.resumed_record(G_IDRN, replace(RECORD, **changes), notes)
+    folder.write_settings(G_IDRN, record, {})
     return record, notes.warnings
 
 
@@ -48,12 +48,12 @@ def test_a_begun_folder_holds_recipe_and_record_and_no_old_log(tmp_path):
     folder = RunFolder(tmp_path / "a" / "b")
     folder.path.mkdir(parents=True)
     folder.log.write_text("old\n")
-    folder.store(G_IDRN, RECORD, {"scale": 2})
+    folder.write_settings(G_IDRN, RECORD, {"scale": 2})
     assert json.loads(folder.recipe.read_text())["stages"][0]["batch"] == 32
     assert json.loads(folder.run.read_text())["data"] == "d"
     assert json.loads(folder.options.read_text()) == {"scale": 2}
     assert not folder.log.exists()
-    folder.check(resume=False)  # no weights and no state: may be begun again
+    folder.has_checkpoint(resume=False)  # no weights and no state: may be begun again
 
 
 def test_a_checkpoint_is_not_held_open_by_the_tensors_read_from_it(tmp_path):
@@ -140,6 +140,6 @@ def test_what_cannot_be_claimed_is_named(tmp_path):
 
 def test_the_log_stays_valid_json_whatever_comes(tmp_path):
     log = tmp_path / "log.jsonl"
-    write_entry(log, {"total": 1, "psnr": float("inf"), "loss": 0.5})
+    append_log_entry(log, {"total": 1, "psnr": float("inf"), "loss": 0.5})
     line = json.loads(log.read_text(), parse_constant=lambda name: pytest.fail(name))
     assert line == {"total": 1, "psnr": None, "loss": 0.5}

@@ -92,8 +92,8 @@ def test_tf32_and_trials_of_kernels_are_for_steps_on_a_gpu_alone():
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
 
     before = chosen()
-    with Numerics(device=torch.device("cpu")).computing():
+    with Numerics(device=torch.device("cpu")).fast_kernels():
         assert chosen() == before
-    with Numerics(device=torch.device("cuda")).computing():
+    with Numerics(device=torch.device("cuda")).fast_kernels():
         assert chosen() == ("high", True)
     assert chosen() == before

@@ -13,11 +13,11 @@ from srcli.layers.blocks import (
     UPSAMPLING_FACTORS,
     Concatenation,
     FeatureDistillationBlock,
-    LongSkip,
+    FeatureSkipNetwork,
     ResidualLocalFeatureBlock,
+    collect_outputs,
     conv,
     convs,
-    outputs_in_row,
     repeat,
 )
 from srcli.layers.network import Network, SkiplessNetwork
@@ -28,7 +28,7 @@ SLOPE = 0.05
 """Negative slope of leaky ReLUs, but PAN's of 0.2."""
 
 
-class IMDN(LongSkip):
+class IMDN(FeatureSkipNetwork):
     """Information multi-distillation network (Hui et al., ACM MM 2019).
 
     The defaults are the published model; each step of a block distils a quarter of
@@ -72,7 +72,7 @@ class MultiDistillationBlock(nn.Module):
         return torch.add(x, self.fuse(self.attention(torch.cat(distilled, dim=1))))
 
 
-class RFDN(LongSkip):
+class RFDN(FeatureSkipNetwork):
     """Residual feature distillation network (Liu et al., ECCV workshops 2020).
 
     The defaults are the paper's RFDN; 52 channels are RFDN-L. The AIM 2020 challenge's
@@ -88,7 +88,7 @@ class RFDN(LongSkip):
         attention: Literal["cca", "esa"] = "cca",
         top: float = 1.0,
     ) -> None:
-        def attend() -> nn.Module:
+        def make_attention() -> nn.Module:
             if attention == "cca":
                 return ContrastChannelAttention(channels=channels)
             return EnhancedSpatialAttention(
@@ -97,7 +97,8 @@ class RFDN(LongSkip):
 
         def body() -> nn.Module:
             blocks = repeat(
-                lambda: FeatureDistillationBlock(attend, channels=channels), num_blocks
+                lambda: FeatureDistillationBlock(make_attention, channels=channels),
+                num_blocks,
             )
             return Concatenation(blocks, channels=channels, slope=SLOPE)
 
@@ -108,7 +109,7 @@ class RFDN(LongSkip):
             self.tile_step = EnhancedSpatialAttention.STEP
 
 
-class RLFN(LongSkip):
+class RLFN(FeatureSkipNetwork):
     """Residual local feature network (Kong et al., CVPR workshops 2022).
 
     RLFN-S has 48 channels. The NTIRE 2022 challenge's has 46 in 4 blocks, and 48
@@ -258,7 +259,7 @@ class LatticeNet(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        outputs = [head, *outputs_in_row(self.body, head)]
+        outputs = [head, *collect_outputs(self.body, head)]
         fused = outputs.pop()
         for deep, shallow in zip(self.deep, self.shallow, strict=True):
             earlier = shallow(outputs.pop())

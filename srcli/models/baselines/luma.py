@@ -23,9 +23,9 @@ from srcli.layers.reparameterised import (
     FoldedKernel,
     FoldingConv,
     TrainedWithBranches,
-    fold,
-    in_one,
+    chain_kernels,
     kernel_of,
+    sum_kernels,
 )
 from srcli.layers.resize import BicubicEnlargement
 
@@ -38,7 +38,7 @@ EDGE_FILTERS = (
 
 
 class LumaNetwork(Network):
-    """A network on Y whose layers pad by zeros."""
+    """A network on Y whose layers pad by zeros, which ``edge`` keeps from the result."""
 
     colour = "y"
     edge = 4
@@ -242,7 +242,7 @@ class MemNet(LumaNetwork):
         self.first_norm = nn.BatchNorm2d(1)
         self.head = conv(1, channels)
         self.body = nn.ModuleList(
-            MemoryBlock(channels, recursions, before=number + 1)
+            MemoryBlock(channels, recursions, memory_count=number + 1)
             for number in range(num_blocks)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_blocks))
@@ -263,21 +263,23 @@ class MemNet(LumaNetwork):
 class MemoryBlock(nn.Module):
     """A residual unit applied several times; a 1x1 gate over results and memories.
 
-    The convolutions are the same in every recursion, the normalisations are not. The
-    gate sees ``before`` memories, the block's input among them.
+    The convolutions are the same in every recursion, the normalisations are not.
+    Memories are the outputs of all blocks before; the block gets ``memory_count`` of
+    them, its input as the last one.
     """
 
-    def __init__(self, channels: int, recursions: int, before: int) -> None:
+    def __init__(self, channels: int, recursions: int, memory_count: int) -> None:
         super().__init__()
         self.conv1 = conv(channels, channels)
         self.conv2 = conv(channels, channels)
         self.norms1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(recursions))
         self.norms2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(recursions))
-        self.norm = nn.BatchNorm2d((before + recursions) * channels)
-        self.gate = conv((before + recursions) * channels, channels, 1)
+        joined = (memory_count + recursions) * channels
+        self.norm = nn.BatchNorm2d(joined)
+        self.gate = conv(joined, channels, 1)
 
     def forward(self, memories: Sequence[Tensor]) -> Tensor:
-        """Return the next memory, (N, C, H, W); the last one is the input."""
+        """Return the next memory, (N, C, H, W)."""
         states = list(memories)
         for norm1, norm2 in zip(self.norms1, self.norms2, strict=True):
             inner = self.conv1(F.relu_(norm1(states[-1])))
@@ -433,36 +435,33 @@ class ECBSR(TrainedWithBranches):
                 for key, tensor in tensors.items()
                 if key.startswith(stem)
             }
-            kernels = [FoldedKernel(block["conv3x3.weight"], block["conv3x3.bias"])]
-            if "conv1x1_3x3.k0" in block:
-                point, shift, wide, bias = (
-                    block[f"conv1x1_3x3.{n}"] for n in ("k0", "b0", "k1", "b1")
-                )
-                kernels.append(
-                    in_one(FoldedKernel(point, shift), FoldedKernel(wide, bias))
-                )
-            for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
-                if f"{edge}.k0" in block:
-                    weight = (
-                        block[f"{edge}.k0"]
-                        * block[f"{edge}.scale"]
-                        * block[f"{edge}.mask"]
-                    )
-                    kernels.append(FoldedKernel(weight, block[f"{edge}.bias"]))
-            weight, bias = fold(kernels)
-            deployed |= {
-                f"body.{2 * number}.weight": weight,
-                f"body.{2 * number}.bias": bias,
-            }
+            weight, bias = sum_kernels(ECBSR._published_kernels(block))
+            deployed[f"body.{2 * number}.weight"] = weight
+            deployed[f"body.{2 * number}.bias"] = bias
             if "act.weight" in block:
                 deployed[f"body.{2 * number + 1}.weight"] = block["act.weight"]
         return deployed
 
+    @staticmethod
+    def _published_kernels(block: Mapping[str, Tensor]) -> list[FoldedKernel]:
+        """Return a kernel for each branch of an authors' block, by its tensors' names."""
+        kernels = [FoldedKernel(block["conv3x3.weight"], block["conv3x3.bias"])]
+        if "conv1x1_3x3.k0" in block:
+            point = FoldedKernel(block["conv1x1_3x3.k0"], block["conv1x1_3x3.b0"])
+            wide = FoldedKernel(block["conv1x1_3x3.k1"], block["conv1x1_3x3.b1"])
+            kernels.append(chain_kernels(point, wide))
+        for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
+            if f"{edge}.k0" in block:
+                filters = block[f"{edge}.scale"] * block[f"{edge}.mask"]
+                weight = block[f"{edge}.k0"] * filters
+                kernels.append(FoldedKernel(weight, block[f"{edge}.bias"]))
+        return kernels
+
 
 class EdgeOrientedConv(FoldingConv):
-    """ECB: a 3x3 convolution, a wider one behind a 1x1, and three learnt filters of edges.
+    """ECB: a 3x3 convolution, a wider one after a 1x1, and three learnt filters of edges.
 
-    The 1x1 convolutions before the filters have no bias: the filters' sums are zero.
+    The 1x1 convolutions before the filters need no bias: the filters' sums are zero.
     """
 
     masks: Tensor
@@ -484,16 +483,16 @@ class EdgeOrientedConv(FoldingConv):
         """Return the 3x3 kernel that equals all branches."""
         weight, bias = kernel_of(self.conv)
         kernels = [FoldedKernel(weight, bias + self.shift)]
-        kernels.append(in_one(kernel_of(self.point), kernel_of(self.wide)))
+        kernels.append(chain_kernels(kernel_of(self.point), kernel_of(self.wide)))
         for edge, mask, gain in zip(self.edges, self.masks, self.gains, strict=True):
             kernels.append(
                 FoldedKernel(edge.weight * mask * gain, torch.zeros_like(self.shift))
             )
-        return fold(kernels)
+        return sum_kernels(kernels)
 
     @torch.no_grad()
-    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state that equals a 3x3 kernel, the other branches unchanged."""
+    def state_equal_to(self, kernel: FoldedKernel) -> dict[str, Tensor]:
+        """Return a state dict that equals a 3x3 kernel, the other branches unchanged."""
         twin = copy.deepcopy(self)
         present = twin.kernel()
         twin.conv.weight.add_(kernel.weight - present.weight)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from srcli.layers.attention import ContrastChannelAttention, EnhancedSpatialAttention
 from srcli.layers.blocks import (
     FeatureDistillationBlock,
-    LongSkip,
+    FeatureSkipNetwork,
+    collect_outputs,
     conv,
-    outputs_in_row,
     repeat,
 )
 from srcli.layers.convolution import convolve_joined
@@ -22,9 +22,9 @@ from srcli.layers.reparameterised import (
     FoldedKernel,
     FoldingConv,
     TrainedWithBranches,
-    fold,
-    in_one,
+    chain_kernels,
     kernel_of,
+    sum_kernels,
 )
 from srcli.layers.reproducible import GELU, gelu, sigmoid, silu
 from srcli.layers.tiles import GlobalPool, StretchedMap
@@ -55,7 +55,7 @@ class SeparableNetwork(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head = self.head(torch.cat([x] * 4, dim=1))
-        fused = gelu(convolve_joined(self.fuse, outputs_in_row(self.body, head)))
+        fused = gelu(convolve_joined(self.fuse, collect_outputs(self.body, head)))
         out: Tensor = self.up(self.tail(fused) + head)
         return F.pixel_shuffle(out, self.scale)
 
@@ -63,12 +63,12 @@ class SeparableNetwork(SkiplessNetwork):
 class SeparableDistillationBlock(FeatureDistillationBlock):
     """BSRN's ESDB and LKDN's LKDB: separable 3x3 steps that distil half the channels.
 
-    A ``residual`` step adds its input; the block's own input is added behind the
-    attention.
+    With ``residual`` each step adds its input; the block's own input is added after the
+    attention in any case.
     """
 
     def __init__(self, channels: int, attention: nn.Module, *, residual: bool) -> None:
-        super().__init__(lambda: attention, channels=channels, make=SeparableConv)
+        super().__init__(lambda: attention, channels=channels, make_conv=SeparableConv)
         self.residual = residual
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class BSRN(SeparableNetwork):
                 channels=channels,
                 width=channels // 4,
                 depth=3,
-                make=SeparableConv,
+                make_conv=SeparableConv,
                 activation=gelu,
             )
             contrast = ContrastChannelAttention(channels=channels, reduction=16)
@@ -175,7 +175,8 @@ class SPAN(TrainedWithBranches, SkiplessNetwork):
         joined = convolve_joined(self.fuse, [head, self.tail(step), shallow, inner])
         image = F.pixel_shuffle(self.up(joined), self.scale).float()
         assert self.mean is not None
-        return (image - self.mean) * self.white  # what comes out is in [0, 1] already
+        # It is in [0, 1] already: this undoes what ``forward`` does next.
+        return (image - self.mean) * self.white
 
 
 class SwiftAttentionBlock(nn.Module):
@@ -208,14 +209,14 @@ class ExpandedConv(FoldingConv):
         """Return the 3x3 kernel that equals all branches."""
         layers = (self.point, self.wide, self.narrow, self.skip)
         point, wide, narrow, skip = map(kernel_of, layers)
-        return fold([in_one(in_one(point, wide), narrow), skip])
+        return sum_kernels([chain_kernels(chain_kernels(point, wide), narrow), skip])
 
     @torch.no_grad()
-    def unfolded(self, kernel: FoldedKernel) -> dict[str, Tensor]:
-        """Return a state that equals a 3x3 kernel.
+    def state_equal_to(self, kernel: FoldedKernel) -> dict[str, Tensor]:
+        """Return a state dict that equals a 3x3 kernel.
 
-        The kernel runs through half of the inner channels; the other half begins as
-        nothing.
+        The kernel runs through half of the inner channels; of the other half nothing
+        comes out at first.
         """
         twin = type(self)(self.skip.in_channels, self.skip.out_channels).to(
             kernel.weight
@@ -235,7 +236,7 @@ class ExpandedConv(FoldingConv):
         return twin.state_dict()
 
 
-class SMFANet(LongSkip):
+class SMFANet(FeatureSkipNetwork):
     """Self-modulation feature aggregation network (Zheng et al., ECCV 2024), as published.
 
     SMFANet+ has 48 channels and 12 blocks.

@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import ChannelAttention
 from srcli.layers.blocks import (
-    LongSkip,
+    FeatureSkipNetwork,
     Residual,
     ShuffleUpsampling,
+    collect_outputs,
     conv,
     convs,
-    outputs_in_row,
     repeat,
     run_convolutions,
 )
 from srcli.layers.network import Network, SkiplessNetwork
 
 
-class EDSR(LongSkip):
+class EDSR(FeatureSkipNetwork):
     """Wide residual blocks without normalisation (Lim et al., CVPR workshops 2017).
 
     The defaults are the large model of the paper; its baseline has 64 channels, 16
@@ -47,7 +47,7 @@ class EDSR(LongSkip):
         self.subtract_mean(white=255.0)
 
 
-class RCAN(LongSkip):
+class RCAN(FeatureSkipNetwork):
     """Residual channel attention network, 400 layers deep (Zhang et al., ECCV 2018).
 
     The defaults are the published model: ``num_groups`` residual groups of
@@ -142,7 +142,7 @@ class RDN(SkiplessNetwork):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head: Tensor = self.head(x)
-        outputs = outputs_in_row(self.body, self.second(head))
+        outputs = collect_outputs(self.body, self.second(head))
         fused = self.tail(self.fuse(torch.cat(outputs, dim=1)))
         return self.last(self.up(fused + head))
 

@@ -232,7 +232,7 @@ def make_sampler(
         workers=workers,
     )
     total = len(sampler.shapes)
-    edges = [stage.edge(pairs.scale) for stage in recipe.stages]
+    edges = [stage.patch_edge(pairs.scale) for stage in recipe.stages]
     for patch in sorted(set(edges)):
         usable = len(sampler.usable(patch, edges.index(patch)))
         if usable < total:

@@ -47,7 +47,7 @@ def first_network(recipe: TrainRecipe, *, scale: int, seed: int) -> Network:
     memory.
     """
     outline = outline_network(
-        recipe.model, scale=scale, options=recipe.network, most=_MOST_TENSORS
+        recipe.model, scale=scale, options=recipe.network, most_tensors=_MOST_TENSORS
     )
     count = count_parameters(outline)
     free = free_memory()
@@ -138,7 +138,7 @@ def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, in
     Returns how many of the network's tensors were taken over, and how many it has.
     """
     new_state = network.state_dict()
-    stored_state = network.training_state(tensors)
+    stored_state = network.unfold_state(tensors)
     fitting = {}
     for key in new_state.keys() & stored_state.keys():
         value = new_state[key]

@@ -35,7 +35,7 @@ from srcli.recipes.fields import convert
 from srcli.recipes.files import RECIPES, apply_overrides, load_recipe
 from srcli.recipes.plugins import allow_code
 from srcli.recipes.training import TrainRecipe
-from srcli.training.budget import parse_seconds, stage_budgets
+from srcli.training.budget import parse_interval, stage_budgets
 from srcli.training.folder import Position, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_same
@@ -158,7 +158,7 @@ def _train(
 
         def check() -> Path | None:
             """Refuse wrong options before anything takes long; return initial weights."""
-            parse_seconds(options.checkpoint_every)
+            parse_interval(options.checkpoint_every)
             stage_budgets(recipe, options.budget)
             if team.rank == 0 and options.tensorboard is not None:
                 writers.append(
@@ -170,7 +170,9 @@ def _train(
         options = replace(options, init=team.on_all_ranks(check))
         # The folder is looked at while it is locked: nobody changes it any more.
         team.on_rank_zero(lambda: resources.enter_context(folder.locked()))
-        resumes = team.on_rank_zero(lambda: folder.check(resume=options.resume))
+        resumes = team.on_rank_zero(
+            lambda: folder.has_checkpoint(resume=options.resume)
+        )
         load = partial(_load, options, recipe, progress, team, resumes=resumes)
         context, data, sets = team.on_all_ranks(load)
         numerics = context.numerics
@@ -200,8 +202,8 @@ def _train(
             """Store the settings, and return the budget."""
             used = record
             if resumes:
-                used = folder.resume(recipe, record, progress)
-            folder.store(
+                used = folder.resumed_record(recipe, record, progress)
+            folder.write_settings(
                 recipe, used, plain_options(replace(options, budget=used.budget))
             )
             return used.budget
@@ -225,7 +227,7 @@ def _train(
                 batch=make_sampler(data.train, recipe, context, progress).batch,
                 folder=options.out,
                 budget=budget,
-                checkpoint_seconds=parse_seconds(options.checkpoint_every),
+                checkpoint_seconds=parse_interval(options.checkpoint_every),
                 validator=validator(sets, numerics, progress, team),
                 save=partial(write_weights, context.network, recipe, notes),
                 log=lambda entry: [write(entry) for write in writers],

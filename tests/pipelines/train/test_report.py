@@ -8,7 +8,7 @@ from typing import Any
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from srcli.pipelines.train import report
-from srcli.training.folder import RunFolder, write_entry
+from srcli.training.folder import RunFolder, append_log_entry
 
 COMMON: dict[str, Any] = {"stage": 0, "elapsed": 60.0}
 
@@ -27,7 +27,7 @@ def write(folder, page, total):
     validation = {"event": "validation", "total": total, "step": total, **COMMON}
     validation |= {"psnr": sets["held-out"], "sets": sets, "best": total < 200}
     for entry in (train, validation):
-        write_entry(folder.log, entry)
+        append_log_entry(folder.log, entry)
         page(entry)
 
 
