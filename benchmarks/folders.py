@@ -273,10 +273,15 @@ def main() -> None:
     import torch
     from timing_page import write_page
 
+    from srcli.inference.device import cpu_has_bf16
     from srcli.machine import describe_machine, load_average
     from srcli.report.table import make_table
 
     machine, load = describe_machine(torch.device("cpu")), load_average()
+    # what decides on most of the time, and no name of a processor says
+    machine += f", {torch.backends.cpu.get_cpu_capability()}"
+    if cpu_has_bf16():
+        machine += " with native bf16"
     rows: list[tuple[str, ...]] = []
     with tempfile.TemporaryDirectory() as name:
         for kind in options.folder or FOLDERS:
