@@ -112,7 +112,7 @@ is never replaced without --overwrite.
     "--strength",
     type=SHARE,
     metavar="X",
-    help="From g-idrn-photo (0) to its crisp form, or to -m (1). [auto: 0.25; x2: 1; x3: 0.5]",
+    help="From g-idrn-photo (0) to its crisp form, or to -m (1). [auto: 0.25 to 1]",
 )
 @option(
     "--denoise",

@@ -107,15 +107,16 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     noise = np.random.default_rng(0).normal(0, 8, astronaut.shape)
     noisy = np.clip(astronaut + noise, 0, 255).astype(np.uint8)
     Image.fromarray(noisy).save(tmp_path / "noisy.png")
-    image.quantize(4).convert("RGB").filter(ImageFilter.ModeFilter(5)).save(
-        tmp_path / "drawn.png"
-    )
+    drawn = image.quantize(4).convert("RGB").filter(ImageFilter.ModeFilter(5))
+    for name in ("drawn.png", "drawn.jpg"):
+        drawn.save(tmp_path / name, quality=100)
     inputs = sorted(tmp_path.iterdir())
     options = UpscaleOptions(model="auto", scale=2)
     files = upscale_files(inputs, tmp_path / "out", options, progress=notes).files
     assert {file.source.name: (file.condition, file.model) for file in files} == {
         "clean.png": ("clean", "g-idrn"),
         "disguised.png": ("blocks", "g-idrn-photo"),
+        "drawn.jpg": ("saved", "g-idrn-photo"),
         "drawn.png": ("drawing", "g-idrn"),
         "fine.jpg": ("saved", "g-idrn-photo"),
         "noisy.png": ("noise", "g-idrn-photo"),
