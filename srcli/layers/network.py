@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Self
 
@@ -192,6 +192,15 @@ def is_autocast(x: Tensor) -> bool:
 def in_autocast_type(x: Tensor) -> Tensor:
     """Return a value in the type in which autocast convolves it; else as it is."""
     return x.to(torch.get_autocast_dtype(x.device.type)) if is_autocast(x) else x
+
+
+def run_without_bf16(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Run a layer in fp32 where autocast takes bf16, whose 8 bits would show in pictures."""
+    kind = x.device.type
+    if is_autocast(x) and torch.get_autocast_dtype(kind) == torch.bfloat16:
+        with full_precision(x.device):
+            return layer(widened(x))
+    return layer(x)
 
 
 def is_traced() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from srcli.layers.blocks import conv, convs, repeat, run_convolutions
 from srcli.layers.convolution import convolve, convolve_joined
-from srcli.layers.network import Network, full_precision, widened
+from srcli.layers.network import Network, run_without_bf16
 from srcli.layers.reproducible import sigmoid
 from srcli.layers.resize import CORNERS, start_bicubic_by_corners
 
@@ -83,9 +84,9 @@ class AttentiveGenerator(Network):
         The maps are larger where there is more to do.
         """
         self.check_input(x)
-        # The picture goes through these layers and the last one: bf16 would shift it.
-        with full_precision(x.device):
-            features: Tensor = self.shallow(convolve(self.head, x, slope=0.0))
+        # The picture goes through these layers and the last one.
+        head = partial(convolve, self.head, slope=0.0)
+        features = run_without_bf16(self.shallow, run_without_bf16(head, x))
         state: Tensor | None = None
         maps = [torch.full_like(features[:, :1], 0.5)]  # A_0
         if self.attention is not None:
@@ -99,8 +100,7 @@ class AttentiveGenerator(Network):
         else:
             mapped = state
         mapped = run_convolutions(self.mapping, mapped, slope=0.0)
-        with full_precision(x.device):
-            enlarged = self.up(widened(mapped) + features)
+        enlarged = run_without_bf16(self.up, mapped + features)
         return F.pixel_shuffle(enlarged, self.scale), maps[1:]
 
     @torch.no_grad()

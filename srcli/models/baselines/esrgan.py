@@ -12,9 +12,8 @@ from srcli.layers.blocks import Residual, conv, convs, repeat
 from srcli.layers.network import (
     Network,
     SkiplessNetwork,
-    full_precision,
     in_autocast_type,
-    widened,
+    run_without_bf16,
 )
 
 SLOPE = 0.2
@@ -27,8 +26,8 @@ class RRDBNet(SkiplessNetwork):
     The defaults are the published model, x4. Real-ESRGAN's models for x2 and x1 are the
     same network behind a pixel-unshuffle.
 
-    In half precision the first and the last convolution and all sums of residuals stay
-    in fp32: the picture goes through them, and 8 bits of bf16 would show in it.
+    In bf16 the first and the last convolution and all sums of residuals stay in fp32:
+    the picture goes through them.
 
     Args:
         scale: 1, 2 or 4.
@@ -65,14 +64,12 @@ class RRDBNet(SkiplessNetwork):
         self.last = conv(channels, 3)
 
     def _enlarge(self, x: Tensor) -> Tensor:
-        with full_precision(x.device):
-            head: Tensor = self.head(F.pixel_unshuffle(x, self.unshuffle))
+        head = run_without_bf16(self.head, F.pixel_unshuffle(x, self.unshuffle))
         out: Tensor = head + self.tail(self.body(head))
         for layer in self.up:
             out = F.leaky_relu_(layer(F.interpolate(out, scale_factor=2.0)), SLOPE)
         out = F.leaky_relu_(self.full(out), SLOPE)
-        with full_precision(x.device):
-            return self.last(widened(out))
+        return run_without_bf16(self.last, out)
 
 
 class DenselyConnected(nn.Module):
