@@ -67,9 +67,7 @@ def read_metadata(file):
     return json.loads(facts["srx.json"])
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.*torch.jit.load.* is deprecated:DeprecationWarning"
-)
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load")
 @pytest.mark.parametrize("suffix", WRITERS)
 def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(
     tiny, tmp_path, suffix
