@@ -54,6 +54,11 @@ class Drawer:
             if abs(sum(ink) - sum(paper)) > 150:
                 return ink, paper
 
+    def sheet(self) -> tuple[Image.Image, Colour]:
+        """Return an empty page, and an ink that shows on it."""
+        ink, paper = self.colours()
+        return self.paper(paper), ink
+
     def paper(self, colour: Colour) -> Image.Image:
         """Return a page in one colour, in half of all cases with soft shades."""
         side = SIDE * LARGER
@@ -77,8 +82,7 @@ class Drawer:
 
     def page(self) -> Image.Image:
         """Draw lines of words, turned by up to 20 degrees in half of all cases."""
-        ink, paper = self.colours()
-        page = self.paper(paper)
+        page, ink = self.sheet()
         size = round(
             LARGER * float(np.exp(self.chance.uniform(np.log(14), np.log(120))))
         )
@@ -103,8 +107,7 @@ class Drawer:
 
     def window(self) -> Image.Image:
         """Draw boxes, rules and words as programs show them."""
-        ink, paper = self.colours()
-        page = self.paper(paper)
+        page, ink = self.sheet()
         canvas = ImageDraw.Draw(page)
         for _ in range(14):
             left, top = self.chance.integers(-80, page.width, 2).tolist()
@@ -123,8 +126,7 @@ class Drawer:
 
     def lines(self) -> Image.Image:
         """Draw curves, arcs and lines of several widths."""
-        ink, paper = self.colours()
-        page = self.paper(paper)
+        page, ink = self.sheet()
         canvas = ImageDraw.Draw(page)
         for _ in range(30):
             width = LARGER * int(self.chance.integers(1, 12))

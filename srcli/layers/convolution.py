@@ -35,7 +35,7 @@ def convolve(
     own where they have groups.
     """
     if isinstance(layer, PackedConv2d) and layer.is_ready(x):
-        return layer.run((x,), plus, slope, out=plus if may_overwrite else None)
+        return layer.run((x,), plus, slope, may_overwrite=may_overwrite)
     out: Tensor = layer(x)
     if plus is not None:
         out = out + plus
@@ -55,8 +55,9 @@ def convolve_joined(
         and layer.groups == 1
         and layer.is_ready(parts[0])
     ):
-        return layer.run(parts, None, slope, out=out)
-    if isinstance(layer, HalfConv2d) and layer.is_product(parts[0]):
+        zeros = None if out is None else out.zero_()
+        convolved = layer.run(parts, zeros, slope, may_overwrite=True)
+    elif isinstance(layer, HalfConv2d) and layer.is_product(parts[0]):
         # To add to the output moves less than a concatenation does, unless the parts
         # are narrow.
         if layer.in_channels <= (len(parts) - 1) * layer.out_channels:
@@ -66,7 +67,9 @@ def convolve_joined(
         if len(parts) > 1:
             parts = [torch.cat(list(parts), dim=1)]
         convolved = convolve(layer, parts[0], slope=slope)
-    return convolved if out is None else out.copy_(convolved)
+    if out is None or convolved is out:
+        return convolved
+    return out.copy_(convolved)
 
 
 def _activate(out: Tensor, slope: float | None) -> Tensor:
@@ -114,13 +117,9 @@ class PackedConv2d(nn.Conv2d):
         plus: Tensor | None,
         slope: float | None,
         *,
-        out: Tensor | None = None,
+        may_overwrite: bool = False,
     ) -> Tensor:
-        """Sum up convolutions of parts of the input, and ``plus``.
-
-        The result is in ``out``, if that is given: where there is a ``plus``, that
-        itself.
-        """
+        """Sum up convolutions of parts of the input, and ``plus``; see ``convolve``."""
         dtype = self._dtype()
         geometry = Geometry(self.padding, self.stride, self.dilation, self.groups)  # type: ignore[arg-type]
         widths = tuple(part.shape[1] for part in parts)
@@ -128,14 +127,13 @@ class PackedConv2d(nn.Conv2d):
         if slope is None:
             slope = self.slope
         x = parts[0].to(dtype)
-        if out is not None and out.dtype == dtype:
+        if plus is not None:
+            plus = plus.to(dtype)
+        if plus is not None and may_overwrite:
             # Maps whose pictures lie apart, oneDNN adds in another order.
-            total = out.contiguous(memory_format=torch.channels_last)
-            if plus is None:
-                total.zero_()
+            total = plus.contiguous(memory_format=torch.channels_last)
             onednn.add_convolution(total, x, weights[0], bias, geometry)
         elif plus is not None:
-            plus = plus.to(dtype)
             total = onednn.convolve_plus(x, plus, weights[0], bias, geometry)
         elif len(parts) > 1:
             total = onednn.convolve(x, weights[0], bias, geometry, None)
@@ -144,10 +142,7 @@ class PackedConv2d(nn.Conv2d):
             slope = None
         for part, weight in zip(parts[1:], weights[1:], strict=True):
             onednn.add_convolution(total, part.to(dtype), weight, None, geometry)
-        total = _activate(total, slope)
-        if out is None or total is out:
-            return total
-        return out.copy_(total)
+        return _activate(total, slope)
 
     def _pack(
         self, dtype: torch.dtype, widths: tuple[int, ...], geometry: Geometry
