@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -30,10 +29,17 @@ LARGEST = 1200 << 20
 """Bytes of memory that a process may hold; half of it is PyTorch's."""
 REASONS = ("was still reading", "crashed", "was killed")
 """What is said of a file that has ended a worker."""
+MEASURE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+"""Runs a command and prints its peak in KiB, without what other tests have started."""
 
 
 def run_round(originals, folder, seed):
-    """Upscale mutants, check what came of each, and return the lines of the report."""
+    """Upscale mutants, check what came of each; return the report's lines, and the peak."""
     rng = np.random.default_rng(seed)
     suffixes = sorted(originals)
     files = {}
@@ -47,7 +53,7 @@ def run_round(originals, folder, seed):
     words = words_of("upscale", folder / "in", *named, folder / "out", options)
     started = time.monotonic()
     result = subprocess.run(
-        [sys.executable, "-m", "srcli", *words],
+        [sys.executable, "-c", MEASURE, sys.executable, "-m", "srcli", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -66,7 +72,7 @@ def run_round(originals, folder, seed):
         assert "\n" not in (line["error"] or ""), where
     names = names_in(folder / "out")
     assert not [name for name in names if name.startswith(".")], where
-    return lines
+    return lines, int(result.stdout.split()[-1]) << 10
 
 
 def test_an_hour_of_mutants(originals, tmp_path, tell):
@@ -74,10 +80,12 @@ def test_an_hour_of_mutants(originals, tmp_path, tell):
     until = time.monotonic() + SECONDS
     states: Counter[str] = Counter()
     ended = []
+    peak = 0
     seed = FIRST_SEED
     while seed == FIRST_SEED or time.monotonic() < until:
         faulthandler.cancel_dump_traceback_later()  # of pytest, for the whole test
-        lines = run_round(originals, tmp_path / str(seed), seed)
+        lines, round_peak = run_round(originals, tmp_path / str(seed), seed)
+        peak = max(peak, round_peak)
         states.update(line["state"] for line in lines)
         errors = [line["error"] or "" for line in lines]
         ended += [
@@ -86,7 +94,6 @@ def test_an_hour_of_mutants(originals, tmp_path, tell):
             if any(reason in error for reason in REASONS)
         ]
         seed += 1
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     assert peak < LARGEST
     tell(
         f"mutants through the command: {seed - FIRST_SEED} rounds of {FILES}; "

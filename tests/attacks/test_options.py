@@ -38,6 +38,7 @@ MEANT = {
     "--protocol": "wrong",
     "--chain": "wrong",
     "--crop": "wrong",
+    "--cutline": "no-such.geojson",
     "--degradation": "wrong",
     "--set": "wrong",
     "--budget": "soon",
