@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from srcli.data.patches import PatchSampler
-from srcli.data.pictures import decode, find_pictures
-from srcli.data.training_set import make_pairs
+from srcli.data.pictures import decode, digest, find_pictures
+from srcli.data.training_set import Pairs
+from srcli.imaging.resize import downscale, mod_crop
 from srcli.recipes.training import Stage
 
 BATCH, PATCH, ROUNDS = 16, 48, 50
@@ -44,7 +45,10 @@ def main():
         f"{len(images)} pictures, {BATCH} patches of {PATCH}x{PATCH} LR pixels, one thread"
     )
     for scale in (2, 3, 4):
-        sampler = PatchSampler(make_pairs(images, scale))
+        hr = [mod_crop(image, scale) for image in images]
+        lr = [downscale(image, scale) for image in hr]
+        pairs = Pairs(scale=scale, hr=hr, lr=lr, digest=digest(hr))
+        sampler = PatchSampler(pairs)
         for prefer in (False, True):
             spent = []
             for step in range(ROUNDS):

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from srcli.data.matching import mismatch
-from srcli.data.pictures import PictureRef, RgbPixels, decode, digest, photograph_of
+from srcli.data.pictures import PictureRef, RgbPixels, decode, photograph_of
 from srcli.errors import DataError, did_you_mean
 from srcli.imaging.arrays import empty_array
 from srcli.imaging.resize import downscale, mod_crop
@@ -89,13 +89,6 @@ def pair_up(
             f"{ref.lr}: {difference} the HR picture {ref}; pair them right, or remove both"
         )
     return hr, lr
-
-
-def make_pairs(images: Iterable[RgbPixels], scale: int) -> Pairs:
-    """Crop HR pictures to multiples of ``scale`` and make their LR."""
-    hr = [np.ascontiguousarray(mod_crop(image, scale)) for image in images]
-    lr = [downscale(image, scale) for image in hr]
-    return Pairs(scale=scale, hr=hr, lr=lr, digest=digest(hr))
 
 
 class PictureStore:

@@ -234,15 +234,9 @@ def test_mistakes_are_told_in_a_line(srx, monkeypatch, tmp_path, arguments, mess
 
 def command_of(file, pictures):
     """The command that runs the ablation of a file with a tiny budget."""
-    training = [
-        "--data",
-        pictures / "photos",
-        "--hold-out",
-        "none",
-        "--sets",
-        pictures / "small",
-    ]
-    return ["ablate", "run", file, *training, "--budget", 2, "--out", pictures / "out"]
+    data = ["--data", pictures / "photos", "--sets", pictures / "small"]
+    options = ["--hold-out none --budget 2 --out", pictures / "out"]
+    return ["ablate run", file, *data, *options]
 
 
 def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):

@@ -29,9 +29,9 @@ LUMA = {  # the chain of published rows
     ("Set14", 3): (27.546, 0.7742),
     ("Set14", 4): (26.004, 0.7027),
 }
-QUICK = ("--metrics", "psnr,ssim", "--no-cost")
-BOTH = ("--data", "Set5", "--data", "Set14")
-ALL = ("-s", "2", "-s", "3", "-s", "4")
+QUICK = "--metrics psnr,ssim --no-cost"
+BOTH = "--data Set5 --data Set14"
+ALL = "-s 2 -s 3 -s 4"
 
 
 def read(result):
@@ -42,14 +42,14 @@ def read(result):
 @pytest.mark.parametrize(
     ("options", "rows"),
     [
-        ((), RGB8),
-        (("--protocol", "y-classic"), CLASSIC),
-        pytest.param(("--chain", "luma-float", *ALL), LUMA, marks=pytest.mark.slow),
+        ("-s 4", RGB8),
+        ("--protocol y-classic", CLASSIC),
+        pytest.param(f"--chain luma-float {ALL}", LUMA, marks=pytest.mark.slow),
     ],
     ids=["y", "y-classic", "luma-float"],
 )
 def test_bicubic_rows_come_out_as_published(srx, srx_data, options, rows):
-    result = srx("eval -m bicubic", *BOTH, *options, *QUICK, "--json -")
+    result = srx("eval -m bicubic", BOTH, options, QUICK, "--json -")
     means = {(mean["dataset"], mean["scale"]): mean for mean in read(result)["means"]}
     assert means.keys() == rows.keys()
     for dataset, (psnr, ssim) in rows.items():
@@ -61,16 +61,8 @@ def test_bicubic_rows_come_out_as_published(srx, srx_data, options, rows):
 
 
 def test_ifc_of_bicubic_comes_out_as_published(srx, srx_data):
-    options = (
-        "--data",
-        "Set5",
-        "--chain",
-        "luma-float",
-        "--metrics",
-        "ifc",
-        "--no-cost",
-    )
-    means = read(srx("eval -m bicubic", *ALL, *options, "--json -"))["means"]
+    options = "--data Set5 --chain luma-float --metrics ifc --no-cost"
+    means = read(srx("eval -m bicubic", ALL, options, "--json -"))["means"]
     ifc = list(map(itemgetter("ifc"), means))
     assert ifc == pytest.approx([6.083, 3.580, 2.329], abs=0.002)
 
@@ -80,7 +72,7 @@ def test_the_shipped_flagship_is_what_its_card_says(srx, srx_data):
 
     (model,) = list_models("g-idrn")
     (card,) = [entry for entry in model["cards"] if entry["scale"] == 4]
-    (mean,) = read(srx("eval --data Set5", *QUICK, "--json -"))["means"]
+    (mean,) = read(srx("eval --data Set5", QUICK, "--json -"))["means"]
     written = card["measured"]["sets"]["Set5"]
     assert mean["psnr"] == pytest.approx(written["psnr"], abs=0.003)
     assert mean["ssim"] == pytest.approx(written["ssim"], abs=0.0003)
@@ -137,13 +129,13 @@ def test_pictures_can_be_kept_and_measured_again_as_another_programs(
     srx, pictures, tmp_path
 ):
     before = srx(
-        "eval -m rrlfn -s 2 --data", pictures, *QUICK, "--json - --save-images", tmp_path / "sr",
+        "eval -m rrlfn -s 2 --data", pictures, QUICK, "--json - --save-images", tmp_path / "sr",
     )  # fmt: skip
     folder = tmp_path / "sr" / "x2" / "mine" / "rrlfn"
     with Image.open(folder / "a.png") as saved:
         assert saved.size == (160, 128)
     again = srx(
-        "eval --sr", folder, "--hr", pictures, "-s 2", *QUICK, "--json -"
+        "eval --sr", folder, "--hr", pictures, "-s 2", QUICK, "--json -"
     )  # fmt: skip
     mean = read(before)["means"][0]
     mean_again = read(again)["means"][0]
@@ -160,17 +152,7 @@ def test_luma_of_other_programs_pictures_is_compared_by_the_chain_on_luma(
     sets = Image.fromarray(astronaut).resize((80, 64)).resize((160, 128))
     sets.save(folder / "a.png")
     sets.resize((120, 128)).save(folder / "b.png")
-    options = (
-        "--sr",
-        folder,
-        "--hr",
-        pictures,
-        "-s",
-        "2",
-        "--metrics",
-        "psnr",
-        "--no-cost",
-    )
+    options = ("--sr", folder, "--hr", pictures, "-s 2 --metrics psnr --no-cost")
     plain = read(srx("eval", *options, "--json -"))
     luma = read(srx("eval", *options, "--chain luma-float --json -"))
     psnr = plain["pictures"][0]["psnr"]
@@ -181,7 +163,7 @@ def test_luma_of_other_programs_pictures_is_compared_by_the_chain_on_luma(
 def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeypatch):
     shutil.copytree(pictures, tmp_path / "bicubic")
     monkeypatch.chdir(tmp_path)
-    options = ("--sr", "bicubic", "--hr", pictures, "-s", "2", *QUICK, "--json", "-")
+    options = ("--sr bicubic --hr", pictures, "-s 2", QUICK, "--json -")
     (mean,) = read(srx("eval", *options))["means"]
     assert (mean["model"], mean["ssim"]) == ("bicubic", 1)
     together = read(srx("eval -m bicubic", *options))["means"]
@@ -195,7 +177,7 @@ def test_a_folder_called_as_a_model_is_a_folder(srx, pictures, tmp_path, monkeyp
 def test_a_set_by_two_names_is_one_set(srx, pictures, monkeypatch):
     monkeypatch.chdir(pictures.parent)
     sets = ("--data", pictures, "--data", f"./{pictures.name}")
-    content = read(srx("eval -m bicubic -s 2", *sets, *QUICK, "--json -"))
+    content = read(srx("eval -m bicubic -s 2", *sets, QUICK, "--json -"))
     assert list(map(itemgetter("of"), content["means"])) == [2]
 
 
@@ -206,7 +188,7 @@ def test_other_programs_pictures_stand_beside_models(
     folder.mkdir()
     Image.fromarray(astronaut).save(folder / "a_x2_SR.png")  # perfect
     Image.fromarray(astronaut[:100]).save(folder / "b.png")
-    options = ("-m", "bicubic", "--sr", folder, "--hr", pictures, "-s", "2", *QUICK)
+    options = ("-m bicubic --sr", folder, "--hr", pictures, "-s 2", QUICK)
     result = srx("eval", *options, "--json -", code=1)
     content = json.loads(result.out)
     counts = set(map(itemgetter("model", "pictures", "of"), content["means"]))
@@ -226,7 +208,7 @@ def test_lr_files_are_used_as_they_are(srx, pictures, tmp_path, astronaut):
     Image.fromarray(downscale(astronaut, 2)).save(folder / "LR_bicubic/X2/ax2.png")
     dark = downscale(astronaut[::-1, :120], 2) // 2
     Image.fromarray(dark).save(folder / "LR_bicubic/X2/bx2.png")
-    options = ("-m", "bicubic", "-s", "2", *QUICK, "--json", "-")
+    options = ("-m bicubic -s 2", QUICK, "--json -")
     sets = read(srx("eval", *options, "--data", pictures))
     folders = read(srx("eval", *options, "--data", folder))
     assert "LR: read from files; chain" in folders["chain"]
@@ -241,7 +223,7 @@ def test_lr_files_are_used_as_they_are(srx, pictures, tmp_path, astronaut):
 
 def test_published_rows_stand_beside_ours_with_their_source(srx, pictures):
     folder = pictures.rename(pictures.with_name("Set5"))
-    options = ("-m", "bicubic", "-s", "4", "--data", folder, *QUICK)
+    options = ("-m bicubic -s 4 --data", folder, QUICK)
     result = srx("eval", *options, "--published --json -")
     rows = read(result)["published"]
     assert [(row["method"].lower(), row["values"]["psnr"]) for row in rows] == [
@@ -285,19 +267,7 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
 
     mine = tmp_path / "mine-x2.safetensors"
     shutil.copy(weights_path("g-idrn", 2), mine)
-    options = (
-        "-m",
-        "bicubic",
-        "-m",
-        mine,
-        "-s",
-        "2",
-        "-s",
-        "4",
-        "--data",
-        pictures,
-        *QUICK,
-    )
+    options = ("-m bicubic -m", mine, "-s 2 -s 4 --data", pictures, QUICK)
     result = srx("eval", *options, "--json -", code=1)
     assert "mine-x2.safetensors: is for scale 2, not 4" in result.err
     content = json.loads(result.out)
@@ -307,31 +277,10 @@ def test_a_model_without_a_scale_leaves_the_other_scales(srx, pictures, tmp_path
 
 
 def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
-    small = (
-        "--set",
-        "network.channels=4",
-        "--set",
-        "stages.0.patch=8",
-        "--device",
-        "cpu",
-    )
-    srx(
-        "train srcnn-915 -s 8 --data",
-        pictures,
-        "--out",
-        tmp_path,
-        *small,
-        "--budget 1",
-    )
-    options = (
-        "-m",
-        tmp_path / "last.safetensors",
-        "-s",
-        "8",
-        "--data",
-        pictures,
-        *QUICK,
-    )
+    small = "--set network.channels=4 --set stages.0.patch=8 --device cpu --budget 1"
+    srx("train srcnn-915 -s 8 --data", pictures, "--out", tmp_path, small)
+    weights = tmp_path / "last.safetensors"
+    options = ("-m", weights, "-s 8 --data", pictures, QUICK)
     (mean,) = read(srx("eval", *options, "--json -"))["means"]
     assert (mean["scale"], mean["pictures"]) == (8, 2)
     result = srx("eval -s 8 --data", pictures, code=2)

@@ -18,19 +18,14 @@ from srcli.errors import PeerError
 from srcli.pipelines.train import data as training_data
 from srcli.pipelines.train import run
 from srcli.recipes.files import RECIPES, read_recipe
+from tests.fixtures.commands import words_of
 
-TINY = [
-    *("--set", "network.channels=16", "--set", "network.num_blocks=2"),
-    *(
-        "--set",
-        "network.num_groups=1",
-        "--set",
-        "stages.0.batch=2",
-        "--set",
-        "stages.0.patch=16",
-    ),
-    *("--precision", "fp32", "--threads", "1", "--device", "cpu", "-s", "2"),
-]
+ON_A_CORE = "--precision fp32 --threads 1 --device cpu -s 2"
+SMALL = f"--set stages.0.batch=2 --set stages.0.patch=16 {ON_A_CORE}"
+TRAIN = (
+    "train g-idrn-short --set network.channels=16 --set network.num_blocks=2 "
+    f"--set network.num_groups=1 {SMALL}"
+)
 
 
 @pytest.fixture
@@ -52,15 +47,7 @@ def pictures(tmp_path, astronaut, monkeypatch):
 def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
     srx, pictures, tmp_path
 ):
-    arguments = [
-        "train",
-        "g-idrn-short",
-        "--data",
-        pictures,
-        "--out",
-        tmp_path / "run",
-        *TINY,
-    ]
+    arguments = [TRAIN, "--data", pictures, "--out", tmp_path / "run"]
     begun = srx(*arguments, "--budget 5", code=0)
     assert f"weights: {tmp_path / 'run' / 'best.safetensors'}" in begun.err.replace(
         "\n", ""
@@ -83,23 +70,17 @@ def test_a_training_says_where_its_weights_are_and_is_finished_the_second_time(
 
 def test_a_stored_recipe_file_trains_again(srx, pictures, tmp_path):
     common = ["--data", pictures, "--budget", "2", "-q"]
-    srx("train g-idrn-short", *common, "--out", tmp_path / "a", *TINY, code=0)
+    srx(TRAIN, *common, "--out", tmp_path / "a", code=0)
     stored = tmp_path / "a" / "recipe.json"
-    second = srx(
-        *("train", stored, *common, "--out", tmp_path / "b", "-s", "2"),
-        *("--precision", "fp32", "--threads", "1", "--device", "cpu"),
-        code=0,
-    )
+    second = srx(f"train {stored}", *common, "--out", tmp_path / "b", ON_A_CORE, code=0)
     assert second.err == ""
     assert (tmp_path / "b" / "recipe.json").read_bytes() == stored.read_bytes()
 
 
 def test_a_degradation_is_a_word_of_its_own_and_can_be_refined(srx, pictures, tmp_path):
-    common = ["train", "g-idrn-short", "--data", pictures, "--budget", "1", *TINY]
-    quality = ("--set", "degradation.after.1.quality=50,60")
-    trained = srx(
-        *common, "--out", tmp_path / "a", "--degradation photo", *quality, code=0
-    )
+    degradation = "--degradation photo --set degradation.after.1.quality=50,60"
+    common = ("--data", pictures, "--budget 1", degradation)
+    trained = srx(TRAIN, *common, "--out", tmp_path / "a", code=0)
     assert "LR by degradation custom" in trained.err
     stored = json.loads((tmp_path / "a" / "recipe.json").read_text())["degradation"]
     assert stored["before"][0]["kind"] == "blur"
@@ -127,13 +108,9 @@ def test_wrong_words_are_refused_in_one_line(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.iterdir())
-    common = ("g-idrn-short", "--data", pictures, *TINY, "--budget", 5)
-    result = srx(
-        "train",
-        *common,
-        *words.split(),
-        *(() if "--out" in words else ("--out", "run")),
-    )
+    if "--out" not in words:
+        words += " --out run"
+    result = srx(TRAIN, "--data", pictures, "--budget 5", words)
     assert result.code == 2
     assert told in result.err.splitlines(keepends=True)[-1]
     assert sorted(tmp_path.iterdir()) == before
@@ -141,20 +118,12 @@ def test_wrong_words_are_refused_in_one_line(
 
 @pytest.mark.posix
 def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path):
-    arguments = [
-        "train",
-        "g-idrn-short",
-        "--data",
-        pictures,
-        "--out",
-        tmp_path / "run",
-        *TINY,
-    ]
+    arguments = [TRAIN, "--data", pictures, "--out", tmp_path / "run"]
     command = [
         sys.executable,
         "-m",
         "srcli",
-        *map(str, arguments),
+        *words_of(*arguments),
         "--budget",
         "100000",
     ]
@@ -211,39 +180,14 @@ def test_what_a_training_needs_is_named_at_once(srx):
 def test_sets_are_named_in_the_last_line_and_tensorboard_gets_its_files(
     srx, pictures, tmp_path
 ):
-    result = srx(
-        *(
-            "train",
-            "g-idrn-short",
-            "--data",
-            pictures,
-            "--out",
-            tmp_path / "run",
-            *TINY,
-        ),
-        *(
-            "--budget",
-            "5",
-            "--validate",
-            pictures,
-            "--tensorboard",
-            tmp_path / "events",
-        ),
-        code=0,
-    )
+    common = (TRAIN, "--data", pictures)
+    sets = ("--validate", pictures, "--tensorboard", tmp_path / "events")
+    result = srx(*common, "--out", tmp_path / "run", "--budget 5", *sets, code=0)
     assert ", pictures " in result.err.splitlines()[-1]
     assert list((tmp_path / "events").glob("events.out.tfevents.*"))
-    asked = (
-        "train",
-        "g-idrn-short",
-        "--data",
-        pictures,
-        "--out",
-        tmp_path / "other",
-        *TINY,
-    )
     for folder in (__file__, f"{__file__}/below"):
-        refused = srx(*asked, "--tensorboard", folder, code=2)
+        out = ("--out", tmp_path / "other")
+        refused = srx(*common, *out, "--tensorboard", folder, code=2)
         assert (
             f"--tensorboard {folder}: {__file__} is a file; give a folder"
             in refused.err
@@ -270,15 +214,8 @@ def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
     srx, pictures, tmp_path, monkeypatch
 ):
     def weights(out):
-        result = srx(
-            "train ddsr-short --data",
-            pictures,
-            "--out",
-            out,
-            *TINY[6:],
-            *("--set", "network.depth=3", "--budget", "4"),
-        )
-        assert result.code == 0, result.err
+        command = f"train ddsr-short --set network.depth=3 --budget 4 {SMALL}"
+        result = srx(command, "--data", pictures, "--out", out, code=0)
         return result.err.replace("\n", " "), (out / "last.safetensors").read_bytes()
 
     printed, expected = weights(tmp_path / "plain")

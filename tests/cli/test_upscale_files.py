@@ -137,18 +137,8 @@ def test_rasters_say_which_software_and_model_made_them(
     write_by_gdal(
         source, astronaut[:16, :24], then=lambda file: file.update_tags(**tags), **PLACE
     )
-    asked = (
-        "upscale",
-        source,
-        tmp_path,
-        "--suffix",
-        "_big",
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        *words,
-    )
+    options = "--suffix _big -m bicubic -s 2"
+    asked = ("upscale", source, tmp_path, options, *words)
     suffix = words[-1] if "-f" in words else "tif"
     key = {"jpg": "EXIF_Software", "png": "Software", "tif": "TIFFTAG_SOFTWARE"}[suffix]
     for strip in ((), ("--strip-provenance",)):
@@ -181,20 +171,8 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
     srx, geotiffs, tmp_path, cog
 ):
     source = geotiffs / WITH_NODATA
-    asked = (
-        "upscale",
-        source,
-        "-m",
-        "bicubic",
-        "-s",
-        2,
-        "--srcwin",
-        200,
-        200,
-        64,
-        64,
-        *cog,
-    )
+    options = "-m bicubic -s 2 --srcwin 200 200 64 64"
+    asked = ("upscale", source, options, *cog)
     best = ("--co", f"{'QUALITY' if cog else 'JPEG_QUALITY'}=95")
 
     def pixels_made(*words):

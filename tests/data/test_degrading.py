@@ -29,7 +29,6 @@ from srcli.data.degrading import (
     through_jpeg,
 )
 from srcli.data.patches import PatchSampler
-from srcli.data.training_set import make_pairs
 from srcli.errors import RecipeError
 from srcli.imaging.resize import downscale, resize
 from srcli.recipes.degradation import (
@@ -45,6 +44,7 @@ from srcli.recipes.degradation import (
 )
 from srcli.recipes.training import Stage
 from tests.fixtures.pictures import read_pixels
+from tests.fixtures.trainings import make_pairs
 
 each_scale = pytest.mark.parametrize("scale", [2, 3, 4])
 AERIAL, PHOTO, RESTORE = (DEGRADATIONS[name] for name in ("aerial", "photo", "restore"))

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from srcli.data.patches import PatchSampler, recoloured
-from srcli.data.training_set import Pairs, make_pairs
+from srcli.data.training_set import Pairs
 from srcli.errors import DataError
 from srcli.imaging.colour import luma
 from srcli.recipes.training import Stage
+from tests.fixtures.trainings import make_pairs
 
 
 def numbered(height, width, start):

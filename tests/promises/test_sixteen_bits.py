@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from srcli.data.degrading import degrade
 from srcli.data.patches import PatchSampler
 from srcli.data.pictures import PictureRef, decode, find_pictures
-from srcli.data.training_set import DataSelection, PictureStore, make_pairs
+from srcli.data.training_set import DataSelection, PictureStore
 from srcli.imaging.colour import luma
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.reading import read_photograph
@@ -24,6 +24,7 @@ from srcli.pipelines.train.data import load_data
 from srcli.ports.progress import Progress
 from srcli.recipes.degradation import BICUBIC
 from srcli.recipes.training import Stage
+from tests.fixtures.trainings import make_pairs
 
 
 @pytest.fixture

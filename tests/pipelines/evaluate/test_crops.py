@@ -78,22 +78,8 @@ def test_the_figure_has_a_row_for_each_picture(srx, tmp_path, astronaut):
     (tmp_path / "set").mkdir()
     for name in "ab":
         Image.fromarray(astronaut).save(tmp_path / "set" / f"{name}.png")
-    words = (
-        "-s",
-        "4",
-        "--data",
-        tmp_path / "set",
-        "--metrics",
-        "psnr",
-        "--no-cost",
-        "-q",
-    )
-    srx(
-        "eval -m bicubic -m rrlfn",
-        *words,
-        "--figure",
-        tmp_path / "figure.png",
-    )
+    command = "eval -m bicubic -m rrlfn -s 4 --metrics psnr --no-cost -q"
+    srx(command, "--data", tmp_path / "set", "--figure", tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as figure:
         assert figure.size == (4 * (ZOOM * CROP_SIDE + 8), 2 * (ZOOM * CROP_SIDE + 26))
 

@@ -15,14 +15,14 @@ from PIL import Image
 
 from srcli.data.degrading import degrade_pairs
 from srcli.data.patches import PatchSampler
-from srcli.data.training_set import DataSelection, choose_split, make_pairs
+from srcli.data.training_set import DataSelection, choose_split
 from srcli.errors import DataError, UsageError
 from srcli.pipelines.train.data import find_pairs, load_data, make_sampler
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.steps import Numerics, StepContext
 from tests.fixtures.progress import Notes
-from tests.fixtures.trainings import Net
+from tests.fixtures.trainings import Net, make_pairs
 
 AERIAL = DEGRADATIONS["aerial"]
 PHOTO = DEGRADATIONS["photo"]

@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.data.training_set import make_pairs
 from srcli.errors import DataError, PictureError
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.reading import read_photograph
@@ -25,6 +24,7 @@ from srcli.pipelines.train.data import deciding_set, validation_sets, validator
 from srcli.ports.progress import Progress
 from srcli.training.steps import Numerics
 from tests.fixtures.progress import Notes
+from tests.fixtures.trainings import make_pairs
 
 FP32 = Numerics(device=torch.device("cpu"))
 
