@@ -139,6 +139,11 @@ def history() -> History:
     return _watch.history
 
 
+def is_watched() -> bool:
+    """Return True in a worker of ``srcli.cli.start``."""
+    return _watch.announce is not None
+
+
 def announce(event: str, *values: Any) -> None:
     """Tell the watching process, if there is one, of an event."""
     if _watch.announce is not None:
@@ -154,7 +159,7 @@ def reading(path: Path, pixels: int | None = 0) -> Iterator[None]:
     Raises:
         PictureError: If reading it has ended a former worker.
     """
-    if _watch.announce is None:
+    if not is_watched():
         yield
         return
     if reason := _watch.history.refused.get(str(path)):

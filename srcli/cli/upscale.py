@@ -38,7 +38,8 @@ from srcli.cli.values import (
     parse_rgb,
 )
 from srcli.errors import ExitCode, UsageError
-from srcli.supervision import limit_reading
+from srcli.supervision import is_watched, limit_reading
+from srcli.torch_import import leave_out_shape_rules
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -352,6 +353,7 @@ def command(
     """
     from srcli.imaging.rasters.dataset_names import as_input, is_remote
     from srcli.imaging.rasters.opening import network_access
+    from srcli.models import MODELS
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.archives import (
         check_archive_name,
@@ -391,6 +393,10 @@ def command(
         (option_values["model"],), option_values["network_settings"]
     )
     settings = read_settings(option_values)
+    entry = MODELS.get(settings.model)
+    is_shipped = settings.auto or bool(entry and entry.target)
+    if is_shipped and is_watched():  # nothing else runs in this process
+        leave_out_shape_rules()
     with (
         network_access(allowed=option_values["allow_remote"]),
         open_files(inputs, target, settings) as (sources, target, shorten),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -94,6 +95,16 @@ def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained
     srx(f"compare photo.png sheet.png -m {model} -s 2", code=0)
     srx(f"export net.pt -m {model}", code=0)
     assert "width=8" in srx(f"models {model}", code=0).out
+
+
+@pytest.mark.parametrize(("model", "count"), [("rrlfn", 0), ("mynet.py:Net", 1)])
+def test_for_it_alone_torch_is_imported_with_what_compilers_need(model, count):
+    command = [sys.executable, "-X", "importtime", "-m", "srcli", "upscale"]
+    result = subprocess.run(
+        [*command, "photo.png", "out", "-m", model], capture_output=True, check=False
+    )
+    assert result.stderr.count(b" torch._C\n") == 1
+    assert result.stderr.count(b" torch._meta_registrations\n") == count
 
 
 def test_its_weights_are_those_of_the_module_itself_and_load_wherever_the_code_lies(
