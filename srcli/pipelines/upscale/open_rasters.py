@@ -293,7 +293,8 @@ def _enlarged_file(
         )
     _, file_time = file_of_model(options.model, options.scale)
     pool = cached_pool(options.model, options.scale, options.engine, file_time)
-    reporter = Reporter(LoggedProgress(progress, 0))
+    task = LoggedProgress(progress, 0)
+    reporter = Reporter(task)
     reporter.open(1)
     run_steps = partial(run_steps_here, pool, reporter)
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
@@ -301,7 +302,7 @@ def _enlarged_file(
         with undisturbed(options.engine.device):
             upscale_raster(item, options, reporter, run_steps, dataset=dataset)
         if reporter.counts["failed"]:
-            raise PictureError(reporter.files[0].error)
+            raise task.error or PictureError(reporter.files[0].error)
         yield item.target
 
 
