@@ -145,10 +145,7 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
                 f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
                 f"other, such as by data.isel({name}=0)"
             )
-    if (  # float16 is refused as well
-        data.dtype.kind not in "uif"
-        or data.dtype.itemsize < data.dtype.kind.count("f") * 4
-    ):
+    if data.dtype.kind not in "uif" or data.dtype.name == "float16":
         raise UsageError(
             f"DataArray of {data.dtype}: give integers, float32 or float64, "
             "such as by data.astype('float32')"
