@@ -32,7 +32,7 @@ def bicubic(picture: Any, scale: int = 2, **options: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("dtype", "channels"),
-    [("u1", 3), ("u1", 4), ("u2", None), ("u2", 2), ("f4", 3), ("f8", 1)],
+    [("u1", 4), ("u2", None), ("u2", 2), ("f8", 1)],
 )
 def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
     picture = np.dstack([astronaut, np.full((128, 160), 255)])[:20, :30]
@@ -53,7 +53,6 @@ def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
     ("mode", "expected"),
     [
         ("RGB", "RGB"),
-        ("RGBA", "RGBA"),
         ("P", "RGB"),
     ],
 )
@@ -166,7 +165,7 @@ def deep(mode):
     return Image.frombytes(mode, (4, 3), raw)
 
 
-@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16L", "I;16N", "I"])
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I;16N", "I"])
 def test_modes_of_sixteen_bits_keep_their_values(mode):
     big = bicubic(deep(mode))
     assert big.mode == "I;16"
@@ -250,8 +249,8 @@ def test_a_path_gives_an_upright_image_with_its_profile(tmp_path, astronaut):
     assert big.info["icc_profile"] == SRGB
     assert round(big.info["dpi"][0]) == 300
     np.testing.assert_array_equal(np.asarray(big), bicubic(np.rot90(picture, -1)))
-    with pytest.raises(PictureError, match=r"none\.png: no such file"):
-        bicubic(tmp_path / "none.png")
+    with pytest.raises(PictureError, match="null"):
+        bicubic(tmp_path / "none\0.png")
     deep = tmp_path / "deep.tif"
     tifffile.imwrite(deep, astronaut.astype(np.uint16) * 257, photometric="rgb")
     with pytest.raises(
