@@ -306,14 +306,15 @@ def _split_alpha(picture: NDArray[Any]) -> Photograph:
             "taken from open datasets of rasterio and DataArrays"
         )
     if native.kind == "f":
-        native = np.dtype(np.float32)
+        float32 = np.dtype(np.float32)
         largest = np.abs(array).max(where=np.isfinite(array), initial=0)
         # differences are held as well
-        if largest > np.finfo(np.float32).max / 2:
+        if largest > np.finfo(min(native, float32)).max / 2:
             raise UsageError(
-                f"float values up to {largest:g} are beyond what 32-bit floats hold; scale them, "
-                "such as to [0, 1]"
+                f"{native} values up to {largest:g} are too close to the largest that it, or "
+                "float32, holds; scale them, such as to [0, 1]"
             )
+        native = float32
     array = array.astype(native, copy=False)
     alpha = None
     if array.shape[2] % 2 == 0:
