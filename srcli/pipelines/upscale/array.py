@@ -289,6 +289,11 @@ def _check_whole_number(name: str, value: Any, least: int) -> Any:  # noqa: ANN4
 
 def _split_alpha(picture: NDArray[Any]) -> Photograph:
     """Split an array into a photograph's colours and alpha, in a dtype that engines take."""
+    if np.ma.isMaskedArray(picture):
+        raise UsageError(
+            "the mask of a masked array would be lost: give floats as array.filled(numpy.nan), or "
+            "array.data with the mask as a channel of alpha"
+        )
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise UsageError(
             f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
