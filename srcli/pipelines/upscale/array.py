@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.photograph import Photograph
@@ -346,9 +347,9 @@ def _pixels_of_image(image: Image.Image) -> NDArray[Any]:
     if image.mode[0] != "I":  # of 16 bits
         try:
             pixels, alpha = decode_pixels(image)
-        except (TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise UsageError(
-                f"PIL image of mode {image.mode}: cannot be converted ({error}); "
+                f"PIL image of mode {image.mode}: cannot be read or converted ({error}); "
                 "give an image of mode L, LA, RGB or RGBA"
             ) from error
         return _join_alpha(Photograph(pixels=pixels, alpha=alpha))
