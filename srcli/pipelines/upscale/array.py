@@ -131,7 +131,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         DataArray whose coordinates, transform and attributes fit its pixels. PIL
         images keep the ``dpi`` of ``picture`` in their ``info``, and the
         ``icc_profile`` if that fits the colours of the result (gray, RGB); EXIF and
-        everything else is dropped.
+        everything else is dropped: a photograph that EXIF turns is to be turned before,
+        by ``PIL.ImageOps.exif_transpose``.
 
     Raises:
         UsageError: If the picture's shape, type or values, or an option, are not as above.
