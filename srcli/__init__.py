@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from srcli import errors as errors
+
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "upscale"]
 

@@ -1,3 +1,4 @@
+from srcli import errors as errors
 from srcli.models.weights import load_model as load_model
 from srcli.pipelines.upscale.array import upscale as upscale
 

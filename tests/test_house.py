@@ -233,7 +233,7 @@ def test_help_imports_nothing_heavy():
 
 def test_importing_the_package_is_cheap_and_names_its_functions():
     code = (
-        "import sys, srcli\n"
+        "import sys, srcli; srcli.errors.SrxError\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     assert said_by("-c", code) == "[]\n"

@@ -67,7 +67,7 @@ def decoding_errors(path: Path, pixels: int = 0) -> Iterator[None]:
 
 def _unread_kind(path: Path, reason: str) -> str:
     """Return how an AVIF or HEIC file stores its picture if that is unusual; else empty."""
-    with suppress(OSError), open_input(path) as stream:
+    with suppress(OSError, ValueError), open_input(path) as stream:
         if format_of_content(stream.read(64)) in ("avif", "heic"):
             kind = read_item_kind(stream)
             # pictures made of others are read, but for some of them

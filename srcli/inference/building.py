@@ -39,6 +39,8 @@ def make_engine(
     With ``whole_pictures``, few tiles and no mirrored edges, it is not fused.
     ``hold_colours`` is for networks that shift colours.
     """
+    import torch
+
     from srcli.inference.engine import TorchEngine
     from srcli.inference.fusing.allocator import keep_freed_memory
     from srcli.inference.fusing.convolutions import fuse
@@ -46,7 +48,8 @@ def make_engine(
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)
     if not (options.plain or whole_pictures):
-        network = fuse(network, device, half)
+        with torch.random.fork_rng(devices=()):  # fused layers begin as random ones
+            network = fuse(network, device, half)
     if device.type == "cpu":
         keep_freed_memory(whole_pictures=whole_pictures)
     return TorchEngine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -42,14 +43,19 @@ class EngineOptions:
     """fp32 in PyTorch's default layout, for comparisons."""
 
     def __post_init__(self) -> None:
-        """Refuse shares beyond 0 to 1, and unknown kernels."""
+        """Refuse shares that are no numbers from 0 to 1, and unknown kernels."""
         if self.back_project not in get_args(BackProjection):
             raise UsageError(
                 f"back_project={self.back_project!r}: give bicubic or area"
             )
-        for name, share in (("strength", self.strength), ("denoise", self.denoise)):
-            if share is not None and not 0 <= share <= 1:
-                raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
+        for name, share in (
+            ("strength", self.strength or 0),
+            ("denoise", self.denoise),
+        ):
+            with suppress(TypeError):
+                if 0 <= share <= 1:
+                    continue
+            raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
 
 
 def choose_device(name: str) -> torch.device:

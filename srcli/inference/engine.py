@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -61,8 +61,16 @@ GPU_BATCH_PIXELS = 64 * 192 * 192
 """The same on a GPU, which is busy by then: more would only take memory."""
 MOST_TILES = 64
 """Most tiles of a batch whose size nobody has asked for."""
-# A forked process would wait for OpenMP's threads for ever.
+_LOCK = RLock()
+"""Held during a batch, as what a network's modules hold is of one batch: threads take
+turns, and forks wait, so that their copies are between two batches."""
 if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_LOCK.acquire,
+        after_in_parent=_LOCK.release,
+        after_in_child=_LOCK.release,
+    )
+    # A forked process would wait for OpenMP's threads for ever.
     os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
@@ -214,9 +222,6 @@ class TorchEngine:
             # Its few kernels go first, else each would wait for those of a pass that
             # have come before.
             self._blending_stream = torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]
-        # What the network's modules hold is of one batch: threads that share an engine
-        # take turns.
-        self._lock = Lock()
 
     def batch_size(self, height: int, width: int) -> int:
         """Return the tiles of a size to try at once."""
@@ -232,7 +237,7 @@ class TorchEngine:
     @cached_property
     def _gpu_batch_pixels(self) -> int:
         """Input pixels of a batch that is to fit into the memory that was free at first."""
-        with self._lock:
+        with _LOCK:
             needed = bytes_per_pixel(self._rgb_network)
         # two earlier batches that are still blended: RGB in fp32, 12 bytes a pixel
         needed += 2 * 12 * self.scale**2
@@ -241,7 +246,7 @@ class TorchEngine:
     @within_memory
     def calibrate(self, windows: Tiles) -> Calibration | None:
         """Measure what the network's global pools see of a whole image."""
-        with self._lock, torch.inference_mode():
+        with _LOCK, torch.inference_mode():
             network_input = self._upload(windows)
             for half in (self.half, None):
                 passes = []
@@ -283,7 +288,7 @@ class TorchEngine:
         positions: Positions | None,
     ) -> NetworkBatch:
         """Give a batch to the device."""
-        with self._lock, torch.inference_mode():
+        with _LOCK, torch.inference_mode():
             half = self.half
             network_input = self._upload(tiles, calibration, positions)
             enlarged = self._enlarge(network_input, half)
@@ -295,7 +300,7 @@ class TorchEngine:
     @torch.inference_mode()
     def enlarge_again(self, batch: NetworkBatch, finite: NDArray[np.bool_]) -> Tensor:
         """Return the tiles of a batch, those that are not finite computed in fp32."""
-        with self._lock:
+        with _LOCK:
             chosen = upload(~finite, self.device)
             enlarged = batch.enlarged.clone()
             enlarged[chosen] = self._enlarge(batch.network_input.select(chosen), None)

@@ -24,7 +24,7 @@ _DEFAULTS = _Defaults()
 
 @contextmanager
 def undisturbed(device: str = "cpu") -> Iterator[None]:
-    """Run a block under PyTorch's default settings, and keep the random state as it was."""
+    """Run a block under PyTorch's default settings."""
     cpu: AbstractContextManager[object] = nullcontext()
     if torch.get_default_device().type != "cpu":  # a context slows every call
         cpu = torch.device("cpu")
@@ -33,6 +33,5 @@ def undisturbed(device: str = "cpu") -> Iterator[None]:
         cpu,
         torch.inference_mode(mode=False),
         full_precision(torch.device(device)),
-        torch.random.fork_rng(devices=()),
     ):
         yield

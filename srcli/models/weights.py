@@ -98,6 +98,8 @@ def load_model(
     """
     if value_range not in (None, 1, 255):
         raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
+    import torch
+
     from srcli.layers.isolation import undisturbed
     from srcli.models.recognition import load_network
 
@@ -106,7 +108,8 @@ def load_model(
     allow_code(code)
     arguments = code_arguments(model)
     path = find_weights(model, 4 if scale is None else scale)
-    with undisturbed():
+    # all threads share the random state: it is set back here alone, where it is used
+    with undisturbed(), torch.random.fork_rng(devices=()):
         if path is not None:
             network, _ = load_network(
                 path, scale, value_range=value_range, code=code, arguments=arguments

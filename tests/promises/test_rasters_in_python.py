@@ -202,6 +202,11 @@ def test_words_of_the_band_coordinate_tell_colours():
     assert list(result.band.values) == ["B02", "B03", "B04"]
 
 
+def test_what_the_function_of_progress_raises_ends_the_call():
+    with pytest.raises(ZeroDivisionError):
+        doubled(data_array("y", "x"), progress=lambda _: 1 / 0)
+
+
 def test_a_coarser_array_has_the_place_of_its_coordinates():
     data = data_array("y", "x", coords={"y": np.arange(8, 0, -1.0), "x": np.arange(9)})
     data = data.rio.write_crs(32632).rio.write_transform()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.photograph import Photograph
@@ -130,7 +131,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         DataArray whose coordinates, transform and attributes fit its pixels. PIL
         images keep the ``dpi`` of ``picture`` in their ``info``, and the
         ``icc_profile`` if that fits the colours of the result (gray, RGB); EXIF and
-        everything else is dropped.
+        everything else is dropped: a photograph that EXIF turns is to be turned before,
+        by ``PIL.ImageOps.exif_transpose``.
 
     Raises:
         UsageError: If the picture's shape, type or values, or an option, are not as above.
@@ -289,6 +291,11 @@ def _check_whole_number(name: str, value: Any, least: int) -> Any:  # noqa: ANN4
 
 def _split_alpha(picture: NDArray[Any]) -> Photograph:
     """Split an array into a photograph's colours and alpha, in a dtype that engines take."""
+    if np.ma.isMaskedArray(picture):
+        raise UsageError(
+            "the mask of a masked array would be lost: give floats as array.filled(numpy.nan), or "
+            "array.data with the mask as a channel of alpha"
+        )
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise UsageError(
             f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
@@ -306,14 +313,15 @@ def _split_alpha(picture: NDArray[Any]) -> Photograph:
             "taken from open datasets of rasterio and DataArrays"
         )
     if native.kind == "f":
-        native = np.dtype(np.float32)
+        float32 = np.dtype(np.float32)
         largest = np.abs(array).max(where=np.isfinite(array), initial=0)
         # differences are held as well
-        if largest > np.finfo(np.float32).max / 2:
+        if largest > np.finfo(min(native, float32)).max / 2:
             raise UsageError(
-                f"float values up to {largest:g} are beyond what 32-bit floats hold; scale them, "
-                "such as to [0, 1]"
+                f"{native} values up to {largest:g} are too close to the largest that it, or "
+                "float32, holds; scale them, such as to [0, 1]"
             )
+        native = float32
     array = array.astype(native, copy=False)
     alpha = None
     if array.shape[2] % 2 == 0:
@@ -340,9 +348,9 @@ def _pixels_of_image(image: Image.Image) -> NDArray[Any]:
     if image.mode[0] != "I":  # of 16 bits
         try:
             pixels, alpha = decode_pixels(image)
-        except (TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise UsageError(
-                f"PIL image of mode {image.mode}: cannot be converted ({error}); "
+                f"PIL image of mode {image.mode}: cannot be read or converted ({error}); "
                 "give an image of mode L, LA, RGB or RGBA"
             ) from error
         return _join_alpha(Photograph(pixels=pixels, alpha=alpha))

@@ -22,6 +22,8 @@ class FractionTask(Task):
             self._show = _draw_bar
         self._tiles = tiles
         self._finished = 0.0
+        self.error: Exception | None = None
+        """What the function has raised, to end the call."""
 
     def grow(self, amount: float) -> None:
         """Add to the total."""
@@ -31,7 +33,11 @@ class FractionTask(Task):
         """Call the function, or draw the bar."""
         self._finished += amount
         if callable(self._show):
-            self._show(self._finished / self._tiles)
+            try:
+                self._show(self._finished / self._tiles)
+            except Exception as error:
+                self.error = error
+                raise
 
 
 class LoggedProgress(FractionTask, Progress):

@@ -145,10 +145,7 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
                 f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
                 f"other, such as by data.isel({name}=0)"
             )
-    if (  # float16 is refused as well
-        data.dtype.kind not in "uif"
-        or data.dtype.itemsize < data.dtype.kind.count("f") * 4
-    ):
+    if data.dtype.kind not in "uif" or data.dtype.name == "float16":
         raise UsageError(
             f"DataArray of {data.dtype}: give integers, float32 or float64, "
             "such as by data.astype('float32')"
@@ -293,7 +290,8 @@ def _enlarged_file(
         )
     _, file_time = file_of_model(options.model, options.scale)
     pool = cached_pool(options.model, options.scale, options.engine, file_time)
-    reporter = Reporter(LoggedProgress(progress, 0))
+    task = LoggedProgress(progress, 0)
+    reporter = Reporter(task)
     reporter.open(1)
     run_steps = partial(run_steps_here, pool, reporter)
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
@@ -301,7 +299,7 @@ def _enlarged_file(
         with undisturbed(options.engine.device):
             upscale_raster(item, options, reporter, run_steps, dataset=dataset)
         if reporter.counts["failed"]:
-            raise PictureError(reporter.files[0].error)
+            raise task.error or PictureError(reporter.files[0].error)
         yield item.target
 
 
