@@ -58,10 +58,7 @@ class GdalCommand(GroupedCommand):
             if word in _ADVICE:
                 ctx.fail(f"{word}: {_ADVICE[word]}")
             # -overwrite, -ot and -ofCOG would be read as -o with a value
-            if word.startswith("-o") and word not in (
-                "-o",
-                "-of",
-            ):
+            if word.startswith("-o") and word not in ("-o", "-of"):
                 ctx.fail(
                     f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
                 )

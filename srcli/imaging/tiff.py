@@ -18,15 +18,10 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging import pillow, size_checks
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
-from srcli.imaging.metadata.exif import (
-    Layout,
-    first_number,
-    read_directory,
-    read_start,
-)
+from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
@@ -517,7 +512,7 @@ def unpremultiplied(pixels: Array, alpha: Array) -> Array:
 
 
 def read_bands(
-    path: Path, driver: str, size: tuple[int, int], count: int, prefix: str = ""
+    path: Path, driver: str, size: Size, count: int, prefix: str = ""
 ) -> tuple[Array, int]:
     """Read the first bands of a file with one of GDAL's drivers, as they are stored, not turned.
 

@@ -22,13 +22,7 @@ from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.exif import Entry
 from srcli.imaging.photograph import Metadata
 from srcli.imaging.size_checks import BLOCKS
-from srcli.imaging.tiff import (
-    DESCRIPTIVE,
-    INCH,
-    RESOLUTION,
-    Page,
-    read_page,
-)
+from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION, Page, read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""

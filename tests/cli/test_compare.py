@@ -25,26 +25,13 @@ def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
     srx, photo, tmp_path
 ):
     crops = ("--crop", "10,20,40,30", "--crop", "100,60,30,60")
-    srx(
-        "compare",
-        photo,
-        tmp_path / "s.png",
-        "-m bicubic -m rrlfn",
-        *crops,
-        code=0,
-    )
+    srx("compare", photo, tmp_path / "s.png", "-m bicubic -m rrlfn", *crops, code=0)
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.size == (
             3 * (CELL_SIDE + 8),
             (CELL_SIDE * 3 // 4 + 26) + (CELL_SIDE + 26),
         )
-    srx(
-        "compare",
-        photo,
-        tmp_path / "s.png",
-        "-m bicubic --crop 0,0,200,100",
-        code=0,
-    )
+    srx("compare", photo, tmp_path / "s.png", "-m bicubic --crop 0,0,200,100", code=0)
     with Image.open(tmp_path / "s.png") as sheet:  # in full size
         assert sheet.size == (2 * 808, 400 + 26)
 

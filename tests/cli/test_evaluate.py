@@ -316,12 +316,7 @@ def test_a_network_is_trained_and_measured_for_8_times(srx, pictures, tmp_path):
         "cpu",
     )
     srx(
-        "train srcnn-915 -s 8 --data",
-        pictures,
-        "--out",
-        tmp_path,
-        *small,
-        "--budget 1",
+        "train srcnn-915 -s 8 --data", pictures, "--out", tmp_path, *small, "--budget 1"
     )
     options = (
         "-m",

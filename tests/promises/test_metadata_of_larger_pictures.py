@@ -474,18 +474,23 @@ def test_strip_metadata_leaves_all_of_it_out(upscale):
 
 @pytest.mark.parametrize("fmt", ["jpg", "png", "tif"])
 @pytest.mark.parametrize(
-    ("asked", "dpi"), [("keep", (72, 96)), ("scale", (144, 192)), ("300", (300, 300))]
+    ("asked", "dpi"),
+    [
+        ("-s 2", (72, 96)),
+        ("-s 2 --dpi scale", (144, 192)),
+        ("-s 2 --dpi 300", (300, 300)),
+    ],
 )
 def test_resolution_is_kept_scaled_or_a_number(srx, fmt, asked, dpi):
     exif = Image.Exif()
     exif[0x011A] = 72.0
     exif[0x011B] = 96.0
     Image.new("RGB", (9, 7)).save(f"a.{fmt}", exif=exif, dpi=(72, 96))
-    words = ("upscale", f"a.{fmt}", "out", "-m bicubic -s 2 --dpi")
+    words = ("upscale", f"a.{fmt}", "out", "-m bicubic")
     srx(*words, asked, code=0)
     with Image.open(f"out/a.{fmt}") as image:
         assert image.info["dpi"] == pytest.approx(dpi, abs=0.03)
         stated = image.getexif()
     assert (stated[0x011A], stated[0x011B]) == pytest.approx(dpi, abs=0.03)
     assert "1 skipped" in srx(*words, asked, code=0).out
-    assert "not keep, scale or 1 to 65535" in srx(*words, "0", code=2).err
+    assert "not keep, scale or 1 to 65535" in srx(*words, "--dpi 0", code=2).err

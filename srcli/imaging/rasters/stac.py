@@ -72,10 +72,7 @@ def write_item(raster: Path, source: Path) -> Path:
         resolution = file.res[0]
         bands = []
         for dtype, nodata in zip(file.dtypes, file.nodatavals, strict=True):
-            band = {
-                "data_type": dtype,
-                "spatial_resolution": resolution,
-            }
+            band = {"data_type": dtype, "spatial_resolution": resolution}
             if nodata is not None:
                 band["nodata"] = "nan" if nodata != nodata else nodata
             bands.append(band)

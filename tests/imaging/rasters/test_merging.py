@@ -338,10 +338,7 @@ def test_a_png_has_its_place_beside_it(save, tmp_path, dtype, copy):
         np.testing.assert_array_equal(file.read(), old.read())
     (tmp_path / "out.png.aux.xml").unlink()
     # the world file alone
-    with (
-        rasterio.open(target) as file,
-        rasterio.open(source) as old,
-    ):
+    with rasterio.open(target) as file, rasterio.open(source) as old:
         assert file.transform == old.transform
 
 

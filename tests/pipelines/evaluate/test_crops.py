@@ -88,12 +88,7 @@ def test_the_figure_has_a_row_for_each_picture(srx, tmp_path, astronaut):
         "--no-cost",
         "-q",
     )
-    srx(
-        "eval -m bicubic -m rrlfn",
-        *words,
-        "--figure",
-        tmp_path / "figure.png",
-    )
+    srx("eval -m bicubic -m rrlfn", *words, "--figure", tmp_path / "figure.png")
     with Image.open(tmp_path / "figure.png") as figure:
         assert figure.size == (4 * (ZOOM * CROP_SIDE + 8), 2 * (ZOOM * CROP_SIDE + 26))
 
