@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 
@@ -494,3 +495,17 @@ def test_resolution_is_kept_scaled_or_a_number(srx, fmt, asked, dpi):
     assert (stated[0x011A], stated[0x011B]) == pytest.approx(dpi, abs=0.03)
     assert "1 skipped" in srx(*words, asked, code=0).out
     assert "not keep, scale or 1 to 65535" in srx(*words, "--dpi 0", code=2).err
+
+
+# a photograph, and a part of it as a raster
+@pytest.mark.parametrize("options", ["-s 2", "-s 2 -srcwin 0 0 16 12"])
+def test_the_size_of_a_microscopes_pixels_follows(srx, options):
+    pixels = np.zeros((24, 32), np.uint16)
+    tifffile.imwrite("a.ome.tif", pixels, ome=True, metadata={"PhysicalSizeX": 0.1})
+    tifffile.imwrite("b.tif", pixels, imagej=True, resolution=(10, 5))
+    srx("upscale a.ome.tif b.tif out -m bicubic", options, code=0)
+    with tifffile.TiffFile("out/a.ome.tif") as file:
+        assert file.series[0].shape == file.pages.first.shape
+        assert 'PhysicalSizeX="0.05"' in str(file.ome_metadata)
+    with tifffile.TiffFile("out/b.tif") as file:
+        assert file.pages.first.resolution == (20, 10)
