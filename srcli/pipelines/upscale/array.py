@@ -183,6 +183,11 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         raise UsageError("window= is for datasets and paths; cut the array instead")
     if package == "xarray":
         return upscale_data_array(picture, options, progress)
+    if isinstance(picture, np.ma.MaskedArray):
+        raise UsageError(
+            "a masked array would lose its mask; give floats with NaN, such as by "
+            "array.astype(float).filled(numpy.nan), or an open dataset or a DataArray"
+        )
     if isinstance(picture, np.ndarray):
         return _enlarge(picture, options, progress)
     if isinstance(picture, Image.Image):

@@ -111,6 +111,7 @@ def test_the_order_of_bytes_does_not_matter(astronaut, dtype, factor):
         (np.zeros((4, 4, 5)), "expected"),
         (np.zeros(4), "expected"),
         (np.zeros((0, 4)), "expected"),
+        (np.ma.ones((4, 4)), "a masked array would lose its mask"),
         (np.zeros((4, 4), int), "expected uint8, uint16 or floats"),
         (np.array([[0, 1e39]]), "beyond what 32-bit floats hold"),
         (np.array([[-1e300, 0]]), "beyond what 32-bit floats hold"),
