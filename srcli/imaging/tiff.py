@@ -194,7 +194,9 @@ class _PixelLayout:
         bits = self.bits[0]
         rounding = ""
         if self.extra_bands and not has_alpha:
-            losses.append("a band of unknown meaning is left out")
+            losses.append(
+                "a band of unknown meaning is left out; --bidx keeps those it names"
+            )
         if self.is_converted:
             if self.depth > 8:
                 rounding = " and rounded to 8 bits"
