@@ -29,7 +29,7 @@ from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.sets import real_picture
 from srcli.files import explain_os_error, write_whole
-from srcli.imaging.arrays import Floats
+from srcli.imaging.arrays import Floats, Size
 from srcli.inference.building import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.tiles import StretchedMap, modules_of
@@ -72,7 +72,7 @@ def export_model(
     scale: int | None,
     file: Path,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     value_range: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def export_model(
 
 
 def _write_checked(
-    network: Network, model: str, size: tuple[int, int] | None, file: Path
+    network: Network, model: str, size: Size | None, file: Path
 ) -> dict[str, Any]:
     """Write a network for a size, None for any, and check it; see ``export_model``."""
     format_name, _, write_file = WRITERS[file.suffix]
@@ -199,7 +199,7 @@ def _explained(complaint: str) -> Iterator[None]:
             os.close(copy)
 
 
-def _check_pictures(network: Network, size: tuple[int, int] | None) -> list[Floats]:
+def _check_pictures(network: Network, size: Size | None) -> list[Floats]:
     """Return pictures (1, 3, H, W) to check a file with; ``size`` is None if it takes any."""
     pictures = []
     sizes = CHECKED_SIZES if size is None else [size]
@@ -210,9 +210,7 @@ def _check_pictures(network: Network, size: tuple[int, int] | None) -> list[Floa
     return pictures
 
 
-def make_metadata(
-    network: Network, model: str, size: tuple[int, int] | None
-) -> dict[str, str]:
+def make_metadata(network: Network, model: str, size: Size | None) -> dict[str, str]:
     """Return the metadata that an exported file holds."""
     tiling = choose_tiling(model, network)
     weights = find_weights(model, network.scale)

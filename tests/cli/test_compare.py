@@ -101,6 +101,7 @@ def test_parts_are_chosen_by_their_detail_and_do_not_overlap():
         ("photo.png s.png --crop 250,2,20,9", "which has 260x200 pixels"),
         ("photo.png s.png -m gidrn", "did you mean g-idrn?"),
         ("photo.png no/s.png -m bicubic", "no/s.png"),
+        ("dem.tif s.png", "dem.tif: is a raster (one band of floats)"),
         ("nothing.png s.png", "nothing.png: no such file"),
     ],
 )
@@ -108,6 +109,7 @@ def test_what_cannot_be_compared_is_one_line(
     srx, photo, monkeypatch, tmp_path, words, message
 ):
     monkeypatch.chdir(tmp_path)
+    Image.new("F", (9, 9)).save("dem.tif")
     result = srx("compare", *words.split())
     assert result.code == (1 if "nothing.png" in words else 2)
     assert message in " ".join(result.err.split())
