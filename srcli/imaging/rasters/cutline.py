@@ -48,7 +48,8 @@ class Polygons:
         transform = georeference["transform"]
         if transform is None or georeference["crs"] is None:
             raise PictureError(
-                f"{path}: has no place on the map, so --cutline cannot be found; use --srcwin"
+                f"{path}: has no place on the map, or no coordinate system, so --cutline cannot be "
+                "found; use --srcwin"
             )
         geometries = list(self.geometries)
         try:

@@ -268,10 +268,13 @@ def _choose_nodata_marks(
     """Choose how the output marks its empty pixels: nodata, mask or alpha."""
     nodata = out.nodata
     # compared as text, because NaN differs from itself
+    same = [str(nodata)]
+    if nodata != nodata:  # a value without data in any band
+        same.append("None")
     differing = [
         str(number)
         for number in layout.bands
-        if str(info.band(number).nodata) != str(nodata)
+        if str(info.band(number).nodata) not in same
     ]
     if nodata is not None and differing:
         bands = "band " if len(differing) == 1 else "bands "
