@@ -79,22 +79,22 @@ def test_rasters_are_those_of_the_processor(srx, tmp_path, dtype):
     assert np.abs(cpu - gpu).max() <= 2
 
 
+def engine_of_batches(batch):
+    network = load_model("g-idrn", 4).deploy()
+    options = EngineOptions(batch=batch)
+    return TorchEngine(
+        network, options, device=torch.device("cuda"), half=torch.float16
+    )
+
+
 def test_a_batch_that_does_not_fit_is_halved():
     picture = np.tile(data.astronaut(), (2, 2, 1))
     grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 192).grid(1024, 1024)
-
-    def engine(batch: int | None) -> TorchEngine:
-        network = load_model("g-idrn", 4).deploy()
-        device = torch.device("cuda")
-        return TorchEngine(
-            network, EngineOptions(batch=batch), device=device, half=torch.float16
-        )
-
-    expected = enlarge_array(engine(None), picture, grid)
+    expected = enlarge_array(engine_of_batches(None), picture, grid)
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(2**30 / torch.cuda.mem_get_info()[1])
     try:
-        small = engine(64)
+        small = engine_of_batches(64)
         halved = enlarge_array(small, picture, grid)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
@@ -108,10 +108,7 @@ def test_batches_that_overlap_give_what_one_at_a_time_gives():
     grid = choose_tiling("g-idrn", load_model("g-idrn", 4), 96).grid(1024, 1024)
     outs = []
     for runs_ahead in (False, True):
-        network = load_model("g-idrn", 4).deploy()
-        device = torch.device("cuda")
-        options = EngineOptions(batch=8)
-        engine = TorchEngine(network, options, device=device, half=torch.float16)
+        engine = engine_of_batches(8)
         engine.runs_ahead = runs_ahead
         outs.append(enlarge_array(engine, picture, grid).astype(int))
     assert outs[0].std() > 10

@@ -63,10 +63,7 @@ def test_every_window_shows_the_same_land(picture, scene, window):
 
 @pytest.mark.parametrize(
     ("options", "bands", "dtype"),
-    [
-        ((), 3, "uint8"),
-        (["--bands 4 --dtype uint16 --compress none"], 4, "uint16"),
-    ],
+    [((), 3, "uint8"), (["--bands 4 --dtype uint16 --compress none"], 4, "uint16")],
 )
 def test_the_file_holds_the_scene(
     picture, run, tmp_path, options, bands, dtype, capsys

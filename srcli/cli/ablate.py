@@ -211,9 +211,7 @@ def show_command(
     help="Number format of trainings; quality is measured in fp32.",
 )
 @option(
-    "--threads",
-    type=POSITIVE,
-    help="Threads of each training. [default: its share]",
+    "--threads", type=POSITIVE, help="Threads of each training. [default: its share]"
 )
 @options.message_options
 @click.argument("names", nargs=-1, required=True, metavar="NAME|FILE...")
@@ -255,10 +253,7 @@ def run_command(
         **training,
     )
     exit_code = ExitCode.OK
-    with (
-        stop_signals() as stop,
-        Console(quiet=quiet, verbose=verbose) as console,
-    ):
+    with stop_signals() as stop, Console(quiet=quiet, verbose=verbose) as console:
         results = run_ablations(
             ablations, settings, progress=console, stop=stop, executor=runner
         )

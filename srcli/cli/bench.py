@@ -88,9 +88,7 @@ something did.
     help="Number format; auto: as 'srx upscale' does; repeatable.",
 )
 @option(
-    "--threads",
-    type=POSITIVE,
-    help="Processor threads. [default: PyTorch's choice]",
+    "--threads", type=POSITIVE, help="Processor threads. [default: PyTorch's choice]"
 )
 @heading("Results")
 @options.json_file

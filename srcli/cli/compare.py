@@ -36,11 +36,7 @@ Examples:
 )
 @options.network_settings
 @option(
-    "-s",
-    "--scale",
-    type=Choice([2, 3, 4]),
-    default="4",
-    help="How many times larger.",
+    "-s", "--scale", type=Choice([2, 3, 4]), default="4", help="How many times larger."
 )
 @heading("Parts")
 @option(

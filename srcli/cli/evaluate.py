@@ -134,9 +134,7 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
     help="Write a page with tables, charts and crops, to open offline.",
 )
 @option(
-    "--figure",
-    type=FILE,
-    help="Write a PNG of crops side by side: LR, the models, HR.",
+    "--figure", type=FILE, help="Write a PNG of crops side by side: LR, the models, HR."
 )
 @option("--save-images", type=DIRECTORY, help="Write every SR picture as PNG.")
 @heading("Device and speed")
@@ -180,9 +178,7 @@ def command(
         json=json_file, markdown=markdown_file, html=html, figure=figure
     )
     settings = EvalOptions(
-        back_project="bicubic" if back_project else "",
-        costs=not no_cost,
-        **measurement,
+        back_project="bicubic" if back_project else "", costs=not no_cost, **measurement
     )
     models = with_settings(models, network_settings)
     names = [*models, *_sr_folders_as_models(sr_folders, datasets)] or ["g-idrn"]

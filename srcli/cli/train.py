@@ -100,10 +100,7 @@ Examples:
     help="Continue the training in FOLDER as stored, or that in --out.",
 )
 @option(
-    "--checkpoint-every",
-    metavar="TIME",
-    default="5m",
-    help="Time between checkpoints.",
+    "--checkpoint-every", metavar="TIME", default="5m", help="Time between checkpoints."
 )
 @option(
     "--tensorboard",

@@ -29,7 +29,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Floats
 from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
 from srcli.recipes.degradation import Blur, Degradation, Noise, Piece, Resize, Sharpen
 
@@ -57,7 +57,7 @@ VALIDATION_SEED = 20
 """Seed of the LR pictures of validation, the same for all seeds of a training."""
 
 
-def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.float32]:
+def resampled(picture: Array, size: tuple[int, int], name: str) -> Floats:
     """Resize (H, W, C) of any real dtype to (height, width) by a filter of Pillow, not rounded."""
     planes = []
     for plane in picture.transpose(2, 0, 1).astype(np.float32, order="C"):
@@ -69,7 +69,7 @@ def resampled(picture: Array, size: tuple[int, int], name: str) -> NDArray[np.fl
 
 def filter_and_shrink(
     picture: Array, kernel: NDArray[np.float64], scale: int = 1
-) -> NDArray[np.float32]:
+) -> Floats:
     """Filter by a kernel and downscale by MATLAB's bicubic in one go, without any rounding.
 
     The picture is (H, W, C) of any real dtype, both sides multiples of the scale, its
@@ -94,7 +94,7 @@ def filter_and_shrink(
 
     # (H, C, W): both passes find their axis where a matrix product wants it.
     planes = padded(picture, 0).transpose(0, 2, 1).astype(np.float32, order="C")
-    total: NDArray[np.float32] = np.zeros((), np.float32)
+    total: Floats = np.zeros((), np.float32)
     for column, row in zip(columns, rows, strict=True):
         down = _filter_rows(planes.reshape(len(planes), -1), column, scale)
         lines = padded(down.reshape(-1, planes.shape[2]), 1)
@@ -118,9 +118,7 @@ def separate_kernel(
     return (columns[:, :count] * values[:count]).T, rows[:count]
 
 
-def _filter_rows(
-    lines: NDArray[np.float32], weights: NDArray[np.float64], stride: int
-) -> NDArray[np.float32]:
+def _filter_rows(lines: Floats, weights: NDArray[np.float64], stride: int) -> Floats:
     """Filter (H, W) along the first axis, and keep every ``stride``-th row of the result.
 
     Products of matrices make ``BLOCK`` rows at a time, of a few columns each.
@@ -172,7 +170,7 @@ def blur(
     sigma: float,
     aspect: float = 1.0,
     angle: float = 0.0,
-) -> NDArray[np.float32]:
+) -> Floats:
     """Blur with a Gaussian, edges mirrored; sigma is in pixels of this picture."""
     return filter_and_shrink(picture, gaussian(sigma, aspect, angle))
 
@@ -186,7 +184,7 @@ def add_noise(
     gray: bool = False,
     colour: bool = False,
     size: float = 1.0,
-) -> NDArray[np.float32]:
+) -> Floats:
     """Add the Gaussian noise of a sensor, of standard deviation ``sigma`` in levels of 255.
 
     ``shot`` is the share of its variance that grows with light, ``gray`` one noise for
@@ -206,7 +204,7 @@ def add_noise(
         if gray:
             light = values.mean(axis=2, keepdims=True)
         noise = noise * np.sqrt((1 - shot) + shot * (np.maximum(light, 0) / MID_GRAY))
-    result: NDArray[np.float32] = values + noise
+    result: Floats = values + noise
     return result
 
 
@@ -230,7 +228,7 @@ def through_jpeg(
 
 def sharpen(
     picture: Array, random: np.random.Generator, *, sigma: float, amount: float
-) -> NDArray[np.float32]:
+) -> Floats:
     """Sharpen as cameras and programs do, by an unsharp mask without a threshold."""
     values = picture.astype(np.float32)
     return values + amount * (values - blur(picture, random, sigma=sigma))

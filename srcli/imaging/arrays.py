@@ -15,6 +15,8 @@ from numpy.typing import DTypeLike, NDArray
 Array = NDArray[Any]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
+Size = tuple[int, int]
+"""(height, width) in pixels."""
 LARGEST_IN_MEMORY = 2**27
 """Bytes; larger arrays lie in files where a folder is given for them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.metadata.colour_spaces import ColourSpace, PngChunks
 
 LARGEST_AREA = 2**30
@@ -83,7 +83,7 @@ class Picture:
     """Beside its frames, an animation has a picture for programs that show none."""
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width."""
         return self.height, self.width
 

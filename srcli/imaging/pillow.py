@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
 from srcli.imaging import isobmff, jxl, size_checks
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.colour_spaces import ColourSpace
@@ -356,9 +356,7 @@ def _bmp_colour_space(
     return None, colour_spaces.from_primaries(xy, curves, channels, notes)
 
 
-def _check_file_size(
-    name: str, path: Path, size: tuple[int, int], stream: IO[bytes]
-) -> list[str]:
+def _check_file_size(name: str, path: Path, size: Size, stream: IO[bytes]) -> list[str]:
     """Refuse a header that claims more than the file can hold; return notes on frames of a GIF."""
     if name == "gif":
         return _check_gif_frames(path, size, stream)
@@ -369,9 +367,7 @@ def _check_file_size(
     return []
 
 
-def _check_gif_frames(
-    path: Path, size: tuple[int, int], stream: IO[bytes]
-) -> list[str]:
+def _check_gif_frames(path: Path, size: Size, stream: IO[bytes]) -> list[str]:
     """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
 
     A file whose canvas is, or would become, too large for its frames is refused.

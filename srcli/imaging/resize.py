@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.arrays import Array, Bools, Size
 from srcli.ports.image import Wrap
 
 STRIP = 1 << 18
@@ -83,7 +83,7 @@ def resize(image: Array, scale: float | Fraction, wrap: Wrap = "") -> Array:
 
 
 def _resize_axes(
-    image: Array, size: tuple[int, int], wrap: Wrap, scale: Fraction | None = None
+    image: Array, size: Size, wrap: Wrap, scale: Fraction | None = None
 ) -> Array:
     """Resize both axes, by a scale or to a size."""
     height, width = size
@@ -176,15 +176,15 @@ class Box:
     longest: int | None = None
     """Of the longer side."""
 
-    def fitted(self, size: tuple[int, int]) -> tuple[int, int]:
+    def fitted(self, size: Size) -> Size:
         """Return the largest size (height, width) of this shape that fits; never a larger one."""
         return scale_size(size, min(self._largest_factor(size), Fraction(1)))
 
-    def filled(self, size: tuple[int, int]) -> tuple[int, int]:
+    def filled(self, size: Size) -> Size:
         """Return the largest size (height, width) of this shape that fits."""
         return scale_size(size, self._largest_factor(size))
 
-    def _largest_factor(self, size: tuple[int, int]) -> Fraction:
+    def _largest_factor(self, size: Size) -> Fraction:
         height, width = size
         bounds = (
             (self.height, height),
@@ -196,7 +196,7 @@ class Box:
         )
 
 
-def scale_size(size: tuple[int, int], factor: Fraction) -> tuple[int, int]:
+def scale_size(size: Size, factor: Fraction) -> Size:
     """Return a size with both sides so many times as long, each at least 1."""
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
 
@@ -205,7 +205,7 @@ UNBOUNDED = Box()
 """No bounds."""
 
 
-def shrink(image: Array, size: tuple[int, int], wrap: Wrap = "") -> Array:
+def shrink(image: Array, size: Size, wrap: Wrap = "") -> Array:
     """Resize (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
 
     Any real dtype is kept, as is the range of the values. ``wrap`` is that of ``resize``.
@@ -218,7 +218,7 @@ def shrink(image: Array, size: tuple[int, int], wrap: Wrap = "") -> Array:
     return np.clip(smaller, image.min(), image.max())
 
 
-def shrink_mask(mask: Bools, size: tuple[int, int]) -> Bools:
+def shrink_mask(mask: Bools, size: Size) -> Bools:
     """Downscale a mask (H, W); a pixel is set where any part of it is."""
     starts = [
         np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)

@@ -21,13 +21,8 @@ from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
-from srcli.imaging.arrays import Bools
-from srcli.imaging.metadata.exif import (
-    Tags,
-    first_number,
-    read_directory,
-    read_start,
-)
+from srcli.imaging.arrays import Bools, Size
+from srcli.imaging.metadata.exif import Tags, first_number, read_directory, read_start
 from srcli.ports.image import Window
 
 BLOCKS = (
@@ -294,9 +289,7 @@ def check_pixels(path: Path, pixels: int, stream: IO[bytes], name: str) -> None:
     _check_pixel_count(path, pixels, size * ratio, size)
 
 
-def check_png(
-    path: Path, sides: Collection[tuple[int, int]], bits: int, size: int
-) -> None:
+def check_png(path: Path, sides: Collection[Size], bits: int, size: int) -> None:
     """Refuse a PNG file of so many bytes that cannot hold pictures of these widths and heights."""
     needed = 0
     pixels = 0
@@ -313,7 +306,7 @@ def _check_pixel_count(path: Path, pixels: int, most: float, size: int) -> None:
         raise truncated_file(path, f"{size:,} bytes cannot hold its {pixels:,} pixels")
 
 
-def check_gif(path: Path, size: tuple[int, int], stream: IO[bytes]) -> list[Frame]:
+def check_gif(path: Path, size: Size, stream: IO[bytes]) -> list[Frame]:
     """Return the frames of a GIF file; refuse one whose pixels or canvas have no bytes."""
     frames = []
     for frame, length in _gif_frames(stream):
@@ -358,7 +351,7 @@ def _skip_sub_blocks(stream: IO[bytes]) -> int:
     return total
 
 
-def check_webp(path: Path, size: tuple[int, int], stream: IO[bytes]) -> None:
+def check_webp(path: Path, size: Size, stream: IO[bytes]) -> None:
     """Refuse a WebP animation whose canvas is much larger than its frames."""
     frames = []
     stream.seek(12)
@@ -382,7 +375,7 @@ def _read_24_bits(stream: IO[bytes]) -> int:
     return int.from_bytes(stream.read(3), "little")
 
 
-def check_canvas(path: Path, size: tuple[int, int], frames: Sequence[Frame]) -> None:
+def check_canvas(path: Path, size: Size, frames: Sequence[Frame]) -> None:
     """Refuse an animation whose canvas (width, height) is much larger than its frames reach."""
     width, height = size
     if not frames or width * height <= SMALL_CANVAS:

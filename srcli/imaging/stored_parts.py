@@ -18,13 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from srcli.errors import PictureError
-from srcli.files import (
-    checksum,
-    explain_os_error,
-    hidden_name,
-    lock_file,
-    write_whole,
-)
+from srcli.files import checksum, explain_os_error, hidden_name, lock_file, write_whole
 from srcli.imaging.rasters.opening import gdal_errors, reason_of
 
 _PLAN = "plan.json"

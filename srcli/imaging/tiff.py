@@ -18,15 +18,10 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging import pillow, size_checks
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
-from srcli.imaging.metadata.exif import (
-    Layout,
-    first_number,
-    read_directory,
-    read_start,
-)
+from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
@@ -86,6 +81,7 @@ _PHOTOGRAPH_BITS = {
     **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
 }
 # Of ResolutionUnit.
+_NO_UNIT = 1
 INCH = 2
 _CENTIMETRE = 3
 # no look at files that happen to lie beside, and no picture half read
@@ -198,7 +194,9 @@ class _PixelLayout:
         bits = self.bits[0]
         rounding = ""
         if self.extra_bands and not has_alpha:
-            losses.append("a band of unknown meaning is left out")
+            losses.append(
+                "a band of unknown meaning is left out; --bidx keeps those it names"
+            )
         if self.is_converted:
             if self.depth > 8:
                 rounding = " and rounded to 8 bits"
@@ -490,7 +488,10 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
 
 def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     """Return the tags that describe the photograph as an EXIF block; None if there are none."""
-    main = {tag: entry for tag, entry in page.tags.items() if tag in DESCRIPTIVE}
+    kept = DESCRIPTIVE
+    if first_number(page.tags, RESOLUTION[2], INCH) == _NO_UNIT:
+        kept = kept.union(RESOLUTION)
+    main = {tag: entry for tag, entry in page.tags.items() if tag in kept}
     ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
     if damaged:
         notes.append(exif.DAMAGED)
@@ -517,7 +518,7 @@ def unpremultiplied(pixels: Array, alpha: Array) -> Array:
 
 
 def read_bands(
-    path: Path, driver: str, size: tuple[int, int], count: int, prefix: str = ""
+    path: Path, driver: str, size: Size, count: int, prefix: str = ""
 ) -> tuple[Array, int]:
     """Read the first bands of a file with one of GDAL's drivers, as they are stored, not turned.
 

@@ -22,13 +22,7 @@ from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.exif import Entry
 from srcli.imaging.photograph import Metadata
 from srcli.imaging.size_checks import BLOCKS
-from srcli.imaging.tiff import (
-    DESCRIPTIVE,
-    INCH,
-    RESOLUTION,
-    Page,
-    read_page,
-)
+from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION, Page, read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
@@ -100,7 +94,8 @@ def _write_directory(
     if metadata.exif is not None:
         block = exif.ExifBlock(metadata.exif)
         linked_ifds = block.linked_ifds
-        tags |= {tag: block.main[tag] for tag in block.main.keys() & DESCRIPTIVE}
+        kept = DESCRIPTIVE.union(RESOLUTION)
+        tags |= {tag: block.main[tag] for tag in block.main.keys() & kept}
     if metadata.dpi is not None:
         for tag, value in zip(RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()

@@ -16,6 +16,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
+from srcli.imaging.arrays import Size
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import VIDEO, VIDEO_SUFFIXES
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-TimedFrame = tuple[tuple[int, int], Photograph]
+TimedFrame = tuple[Size, Photograph]
 """A frame behind its start and duration, in units of the video's time base."""
 NEEDED = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""
@@ -135,7 +136,7 @@ class Video:
         return {name.lower(): text for name, text in tags.items()}
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width of upright frames."""
         height, width = self._stored
         if self.turns % 2:

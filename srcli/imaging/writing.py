@@ -42,11 +42,7 @@ _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
-_JPEG_LIMITS = {
-    "exif": 65_533,
-    "xmp": 65_533 - len(XMP_PREFIX),
-    "iptc": 65_533 - 27,
-}
+_JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(XMP_PREFIX), "iptc": 65_533 - 27}
 _ICC_BYTES = 65_533 - 14
 
 

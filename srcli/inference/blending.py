@@ -68,11 +68,7 @@ class Blender:
         self.encoder = encoder
         self.device = encoder.device
         self._width = grid.width * scale
-        self._tile_shape = (
-            channels,
-            grid.tile_height * scale,
-            grid.tile_width * scale,
-        )
+        self._tile_shape = (channels, grid.tile_height * scale, grid.tile_width * scale)
         self._rows = rows_of(grid, scale)
         columns = columns_of(grid, scale)
         self._columns = [
@@ -97,9 +93,7 @@ class Blender:
         if len(grid.tops) > 1:
             tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * scale) + 1
         self._above = torch.zeros(
-            (channels, tallest, self._width),
-            dtype=encoder.blending,
-            device=self.device,
+            (channels, tallest, self._width), dtype=encoder.blending, device=self.device
         )
         """Ramp of the row of tiles above."""
         self._copies: list[tuple[int, HostCopy]] = []

@@ -282,10 +282,7 @@ class TorchEngine:
 
     @within_memory
     def _start(
-        self,
-        tiles: Tiles,
-        calibration: Calibration | None,
-        positions: Positions | None,
+        self, tiles: Tiles, calibration: Calibration | None, positions: Positions | None
     ) -> NetworkBatch:
         """Give a batch to the device."""
         with _LOCK, torch.inference_mode():

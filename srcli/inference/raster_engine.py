@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.blending import Blender
 from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
@@ -38,7 +38,7 @@ class RasterBatch:
     """Height and width of a tile that comes out."""
     groups: Iterable[NetworkBatch]
     """One for each group of bands; a generator starts each when it is asked for."""
-    excess: NDArray[Any] | None
+    excess: Array | None
     """What ``normalise`` clipped; None for nothing."""
 
     @within_memory
@@ -115,7 +115,7 @@ class RasterEngine:
         """Measure a whole raster, one row of measurements for each group of bands."""
         if not self.groups:
             return None
-        units: Iterable[NDArray[Any]] = windows
+        units: Iterable[Array] = windows
         if not self._skips_normalising:
             units, _ = normalise(np.stack(windows), self.values)
         rows = []
@@ -137,7 +137,7 @@ class RasterEngine:
 
         They come in units of the range, not clipped.
         """
-        units: Iterable[NDArray[Any]] = tiles
+        units: Iterable[Array] = tiles
         excess = None
         if not self._skips_normalising:
             units, excess = normalise(np.stack(tiles), self.values, self.interpolated)
@@ -153,7 +153,7 @@ class RasterEngine:
 
     def _start_groups(
         self,
-        units: Iterable[NDArray[Any]],
+        units: Iterable[Array],
         calibration: Calibration | None,
         positions: Positions | None,
     ) -> Iterator[NetworkBatch]:
@@ -174,7 +174,7 @@ class RasterEngine:
         luma = (rgb * self._shares).sum(dim=0, keepdim=True)
         return luma.expand(len(group), -1, -1)
 
-    def add_excess(self, tile: Tensor, excess: NDArray[Any]) -> Tensor:
+    def add_excess(self, tile: Tensor, excess: Array) -> Tensor:
         """Add what was clipped of a tile, enlarged by bicubic interpolation."""
         clipped = upload(excess, self.blending_device).permute(2, 0, 1)[None]
         enlarged = bicubic_resize(clipped, self.scale)[0]

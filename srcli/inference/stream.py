@@ -17,10 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
-
 from srcli.errors import DefectError, InferenceError, SrxError, one_file
-from srcli.imaging.arrays import empty_array, release
+from srcli.imaging.arrays import Array, empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
 from srcli.ports.image import Source, TileGrid, Window
@@ -86,30 +84,25 @@ class ImageJob:
 class ArraySource:
     """An array (H, W, C) as a source: integers, or floats in the range that the engine takes."""
 
-    def __init__(self, pixels: NDArray[Any]) -> None:
+    def __init__(self, pixels: Array) -> None:
         self.pixels = pixels
         self.height, self.width, self.channels = pixels.shape
         self.dtype = pixels.dtype
 
-    def read(self, window: Window) -> NDArray[Any]:
+    def read(self, window: Window) -> Array:
         """Return a view of the window."""
         return self.pixels[window.top : window.bottom, window.left : window.right]
 
 
 def array_job(
-    pixels: NDArray[Any],
-    grid: TileGrid,
-    *,
-    name: str,
-    scale: int,
-    folder: Path | None = None,
-) -> tuple[ImageJob, NDArray[Any]]:
+    pixels: Array, grid: TileGrid, *, name: str, scale: int, folder: Path | None = None
+) -> tuple[ImageJob, Array]:
     """Return the job of an array (H, W, C), and what it will write; see ``empty_array``."""
     height, width, channels = pixels.shape
     size = (height * scale, width * scale, channels)
     enlarged = empty_array(size, pixels.dtype, folder)
 
-    def write(top: int, rows: NDArray[Any]) -> None:
+    def write(top: int, rows: Array) -> None:
         enlarged[top : top + len(rows)] = rows
         release(enlarged)
 
@@ -392,7 +385,7 @@ def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) ->
             task.advance(1)
 
 
-def _write_inner(job: ImageJob, scale: int, top: int, rows: NDArray[Any]) -> None:
+def _write_inner(job: ImageJob, scale: int, top: int, rows: Array) -> None:
     """Write rows without the edge that surrounds the image."""
     edge = job.grid.edge * scale
     bottom = (job.grid.height - job.grid.edge) * scale

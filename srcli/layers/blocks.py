@@ -29,12 +29,7 @@ def conv(
 ) -> nn.Conv2d:
     """Make a convolution whose output has the size of its input; ``kernel`` is odd."""
     return nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel,
-        padding=kernel // 2,
-        groups=groups,
-        bias=bias,
+        in_channels, out_channels, kernel, padding=kernel // 2, groups=groups, bias=bias
     )
 
 

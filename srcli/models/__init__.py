@@ -129,11 +129,7 @@ def build_network(
 
 
 def outline_network(
-    name: str,
-    *,
-    scale: int,
-    options: Mapping[str, Any],
-    most_tensors: int | None,
+    name: str, *, scale: int, options: Mapping[str, Any], most_tensors: int | None
 ) -> Network:
     """Build a network as ``build_network`` does, but without memory for its tensors.
 

@@ -56,6 +56,11 @@ def compare(
     pixels = photograph.pixels
     if pixels.dtype != np.uint8:
         white = 65535 if pixels.dtype == np.uint16 else 1
+        if white == 1 and opened.raster:
+            raise UsageError(
+                f"{photo}: is a raster ({opened.raster}); "
+                "try models on a part of it by 'srx upscale -srcwin'"
+            )
         levels = np.nan_to_num(pixels).clip(0, white) * (255 / white)
         pixels = levels.round().astype(np.uint8)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))

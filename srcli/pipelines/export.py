@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -30,6 +29,7 @@ from srcli import __version__
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.sets import real_picture
 from srcli.files import explain_os_error, write_whole
+from srcli.imaging.arrays import Floats, Size
 from srcli.inference.building import choose_tiling
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.tiles import StretchedMap, modules_of
@@ -39,7 +39,7 @@ from srcli.models.weights import find_weights, load_model, network_digest
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-RunFile = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
+RunFile = Callable[[Floats], Floats]
 """Enlarges a picture, (1, 3, H, W) in [0, 1], by the software that an exported file is for."""
 CHECKED_SIZES = ((48, 40), (75, 98))
 """Height and width of the pictures that files are checked with; they are traced with
@@ -72,7 +72,7 @@ def export_model(
     scale: int | None,
     file: Path,
     *,
-    size: tuple[int, int] | None = None,
+    size: Size | None = None,
     value_range: int | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def export_model(
 
 
 def _write_checked(
-    network: Network, model: str, size: tuple[int, int] | None, file: Path
+    network: Network, model: str, size: Size | None, file: Path
 ) -> dict[str, Any]:
     """Write a network for a size, None for any, and check it; see ``export_model``."""
     format_name, _, write_file = WRITERS[file.suffix]
@@ -199,9 +199,7 @@ def _explained(complaint: str) -> Iterator[None]:
             os.close(copy)
 
 
-def _check_pictures(
-    network: Network, size: tuple[int, int] | None
-) -> list[NDArray[np.float32]]:
+def _check_pictures(network: Network, size: Size | None) -> list[Floats]:
     """Return pictures (1, 3, H, W) to check a file with; ``size`` is None if it takes any."""
     pictures = []
     sizes = CHECKED_SIZES if size is None else [size]
@@ -212,9 +210,7 @@ def _check_pictures(
     return pictures
 
 
-def make_metadata(
-    network: Network, model: str, size: tuple[int, int] | None
-) -> dict[str, str]:
+def make_metadata(network: Network, model: str, size: Size | None) -> dict[str, str]:
     """Return the metadata that an exported file holds."""
     tiling = choose_tiling(model, network)
     weights = find_weights(model, network.scale)
@@ -284,7 +280,7 @@ def caller_requirements(network: Network) -> list[str]:
 
 
 def measure_parity(
-    form: ExportedForm, run: RunFile, picture: NDArray[np.float32]
+    form: ExportedForm, run: RunFile, picture: Floats
 ) -> dict[str, float]:
     """Measure the difference of an exported file from PyTorch on a picture, in levels of 255."""
     with torch.inference_mode():
@@ -414,7 +410,7 @@ def write_ncnn(
     if net.load_param(str(file)) or net.load_model(str(file.with_suffix(".bin"))):
         raise RuntimeError("ncnn has no such operators")
 
-    def run(picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(picture: Floats) -> Floats:
         extractor = net.create_extractor()
         extractor.input("data", ncnn.Mat(picture[0]).clone())  # in ncnn's own alignment
         return np.array(extractor.extract("output")[1])[None]

@@ -144,9 +144,7 @@ def short(value: float) -> str:
 
 
 def work_text(
-    macs: float | None,
-    products: float | None,
-    write: Callable[[float], str] = short,
+    macs: float | None, products: float | None, write: Callable[[float], str] = short
 ) -> str | None:
     """Return the MACs of convolutions, and behind a + those of matrix products that count."""
     if macs is None:

@@ -101,11 +101,7 @@ def recipes():
 
 
 @pytest.mark.parametrize(
-    ("make", "use"),
-    [
-        (weights, load),
-        (recipes, lambda path: load_recipe(str(path))),
-    ],
+    ("make", "use"), [(weights, load), (recipes, lambda path: load_recipe(str(path)))]
 )
 def test_weights_and_recipes(tmp_path, tell, make, use):
     for suffix, content in make():

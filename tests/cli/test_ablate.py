@@ -128,12 +128,7 @@ def test_costs_alone_need_no_pictures(srx, mine, tmp_path):
     other_file = mine.with_name("other.toml")
     other_file.write_text(MINE.replace('"mine"', '"yours/own"'))
     result = srx(
-        "ablate run",
-        mine,
-        other_file,
-        "--no-train --out",
-        tmp_path / "out",
-        *targets,
+        "ablate run", mine, other_file, "--no-train --out", tmp_path / "out", *targets
     )
     assert result.code == 0, result.err
     assert "yours/own: cost" in result.out
@@ -201,26 +196,14 @@ def test_a_run_trains_measures_and_is_reported_later(srx, mine, pictures):
     [
         ("run ddsr/dept --no-train", "did you mean 'ddsr/depth'"),
         ("show none.toml", "none.toml: cannot be read"),
-        (
-            "run ddsr/depth --no-train --set network.depth=9",
-            "changes network.depth",
-        ),
+        ("run ddsr/depth --no-train --set network.depth=9", "changes network.depth"),
         ("run ddsr/depth", "--data: give pictures to train on, or --no-train"),
         ("run ddsr/depth --data nowhere", "nowhere"),
         ("run ddsr/depth --no-train --json no/a", "--json no/a: cannot"),
         ("run ddsr/depth --no-train --budget '5 miles'", "5 miles"),
-        (
-            "run ddsr/depth --no-train --set stages.0.bach=4",
-            "did you mean 'batch'",
-        ),
-        (
-            "run ddsr/depth --data .. --device abacus",
-            "--device abacus",
-        ),
-        (
-            "run ddsr/depth --data .. --precision fp16",
-            "--precision fp16",
-        ),
+        ("run ddsr/depth --no-train --set stages.0.bach=4", "did you mean 'batch'"),
+        ("run ddsr/depth --data .. --device abacus", "--device abacus"),
+        ("run ddsr/depth --data .. --precision fp16", "--precision fp16"),
         ("show", "no results in ablations; 'srx ablate run' makes them"),
     ],
 )

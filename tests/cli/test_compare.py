@@ -25,26 +25,13 @@ def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
     srx, photo, tmp_path
 ):
     crops = ("--crop", "10,20,40,30", "--crop", "100,60,30,60")
-    srx(
-        "compare",
-        photo,
-        tmp_path / "s.png",
-        "-m bicubic -m rrlfn",
-        *crops,
-        code=0,
-    )
+    srx("compare", photo, tmp_path / "s.png", "-m bicubic -m rrlfn", *crops, code=0)
     with Image.open(tmp_path / "s.png") as sheet:
         assert sheet.size == (
             3 * (CELL_SIDE + 8),
             (CELL_SIDE * 3 // 4 + 26) + (CELL_SIDE + 26),
         )
-    srx(
-        "compare",
-        photo,
-        tmp_path / "s.png",
-        "-m bicubic --crop 0,0,200,100",
-        code=0,
-    )
+    srx("compare", photo, tmp_path / "s.png", "-m bicubic --crop 0,0,200,100", code=0)
     with Image.open(tmp_path / "s.png") as sheet:  # in full size
         assert sheet.size == (2 * 808, 400 + 26)
 
@@ -114,6 +101,7 @@ def test_parts_are_chosen_by_their_detail_and_do_not_overlap():
         ("photo.png s.png --crop 250,2,20,9", "which has 260x200 pixels"),
         ("photo.png s.png -m gidrn", "did you mean g-idrn?"),
         ("photo.png no/s.png -m bicubic", "no/s.png"),
+        ("dem.tif s.png", "dem.tif: is a raster (one band of floats)"),
         ("nothing.png s.png", "nothing.png: no such file"),
     ],
 )
@@ -121,6 +109,7 @@ def test_what_cannot_be_compared_is_one_line(
     srx, photo, monkeypatch, tmp_path, words, message
 ):
     monkeypatch.chdir(tmp_path)
+    Image.new("F", (9, 9)).save("dem.tif")
     result = srx("compare", *words.split())
     assert result.code == (1 if "nothing.png" in words else 2)
     assert message in " ".join(result.err.split())

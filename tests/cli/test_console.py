@@ -95,10 +95,7 @@ def test_a_signal_asks_to_stop_and_the_second_aborts(capfd):
     assert "once more aborts" in capfd.readouterr().err
     assert signal.getsignal(signal.SIGINT) is before
     # nobody would react to a request
-    with (
-        stop_signals(),
-        pytest.raises(KeyboardInterrupt),
-    ):
+    with stop_signals(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
 
 

@@ -24,10 +24,7 @@ from srcli.cli.options import GroupedCommand
     [
         ("upscale a.png out", "; the same command continues"),
         ("upscale a.png out --overwrite", ""),
-        (
-            "train g-idrn --out run",
-            "; the same command with --resume continues",
-        ),
+        ("train g-idrn --out run", "; the same command with --resume continues"),
         ("train g-idrn --show", ""),
         ("ablate run mine.json", "; the same command does the rest"),
         ("eval", ""),

@@ -108,11 +108,7 @@ def test_a_command_line_of_gdal_translate_means_the_same(srx, geotiffs, tmp_path
     corners = (west, north, east, south)
     asked = ("upscale", source, "-m", "bicubic", "-s", 2)
     ours = srx(
-        *asked,
-        tmp_path / "ours.tif",
-        "--srcwin",
-        *window[1:],
-        "--bidx 4,1,2 --cog",
+        *asked, tmp_path / "ours.tif", "--srcwin", *window[1:], "--bidx 4,1,2 --cog"
     )
     assert ours.code == 0, ours.err
     assert "are taken for red, green, blue" not in ours.err
@@ -151,14 +147,7 @@ def test_a_command_line_of_gdal_translate_means_the_same(srx, geotiffs, tmp_path
 )
 def test_formats_by_the_names_of_gdal(srx, tmp_path, astronaut, words, suffix):
     Image.fromarray(astronaut[:9, :8]).save(tmp_path / "a.bmp")
-    srx(
-        "upscale",
-        tmp_path / "a.bmp",
-        tmp_path,
-        "-mbicubic -s2 -vr",
-        *words,
-        code=0,
-    )
+    srx("upscale", tmp_path / "a.bmp", tmp_path, "-mbicubic -s2 -vr", *words, code=0)
     with Image.open(tmp_path / f"a.{suffix}") as image:
         assert image.size == (16, 18)
 
@@ -193,8 +182,5 @@ def test_short_options_and_names_behind_two_dashes_stay(
 ):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut[:9, :8]).save("-ot.png")
-    srx(
-        "upscale -mbicubic -s2 -o out -t32 -vrq -- -ot.png",
-        code=0,
-    )
+    srx("upscale -mbicubic -s2 -o out -t32 -vrq -- -ot.png", code=0)
     assert (tmp_path / "out" / "-ot.png").is_file()

@@ -134,10 +134,7 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         ("{one}", "no output given"),
         ("{one} {one}", "last argument is the output"),
         ("{one} {gray} {gray}", "last argument is the output"),
-        (
-            "{photos} out -m nonsense",
-            "no model 'nonsense'; there are: g-idrn",
-        ),
+        ("{photos} out -m nonsense", "no model 'nonsense'; there are: g-idrn"),
         (
             "{photos}/gray.png {photos}/one.png '{photos}/zwei – Straße.jpg'",
             "last argument",
@@ -152,18 +149,9 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         ("missing/ out", "no such file"),
         ("{photos} {photos}", "--suffix"),
         ("{photos} out --device cuda:7", "CUDA"),
-        (
-            "{photos} out --executor spark",
-            "give local, ray or ray://HOST:PORT",
-        ),
-        (
-            "{photos} out --device cpu,tpu",
-            "--device tpu: give auto, cpu, cuda, cuda:N",
-        ),
-        (
-            "{photos} out --devices cuda:7,cpu",
-            "--device cuda:7: this machine has",
-        ),
+        ("{photos} out --executor spark", "give local, ray or ray://HOST:PORT"),
+        ("{photos} out --device cpu,tpu", "--device tpu: give auto, cpu, cuda, cuda:N"),
+        ("{photos} out --devices cuda:7,cpu", "--device cuda:7: this machine has"),
         (
             "{photos} out --executor ray --device cuda:1",
             "--device cuda:1: Ray chooses the GPU",

@@ -194,11 +194,7 @@ def test_jpeg_inside_a_geotiff_has_the_quality_of_our_jpegs(
     [
         ("--srcwin 0 0 0 5", 2, "srcwin"),
         ("--bounds 1 2 3 4", 2, "--bounds lies outside the file"),
-        (
-            "--bounds 1 2 3 nan",
-            2,
-            "--bounds 1,2,3,nan: give left,bottom,right,top",
-        ),
+        ("--bounds 1 2 3 nan", 2, "--bounds 1,2,3,nan: give left,bottom,right,top"),
         ("--bidx 7", 2, "7"),
         ("--rgb 1,2,9", 2, "9"),
         ("--co COMPRESS=NONSENSE", 2, "NONSENSE"),

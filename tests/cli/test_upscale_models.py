@@ -118,28 +118,14 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
     Image.fromarray(astronaut[:24, :20]).save(source, quality=30)
     pixels_made = []
     for scale in (4, 2):
-        srx(
-            "upscale",
-            source,
-            out,
-            "-m attentive-gan -s",
-            scale,
-            "--overwrite",
-            code=0,
-        )
+        srx("upscale", source, out, "-m attentive-gan -s", scale, "--overwrite", code=0)
         pixels_made.append(np.asarray(Image.open(out)))
     enlarged_image, half = pixels_made
     assert half.shape == (48, 40, 3)
     assert np.abs(half - resize(enlarged_image, Fraction(1, 2))).max() <= 1
     in_python = srcli.upscale(source, "attentive-gan", 2)
     np.testing.assert_array_equal(half, np.asarray(in_python))
-    srx(
-        "compare",
-        source,
-        tmp_path / "sheet.png",
-        "-m attentive-gan -s 2",
-        code=0,
-    )
+    srx("compare", source, tmp_path / "sheet.png", "-m attentive-gan -s 2", code=0)
 
 
 def test_python_chooses_models_and_makes_scales_in_two_passes_as_the_command_does(

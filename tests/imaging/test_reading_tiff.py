@@ -161,16 +161,12 @@ def test_a_band_of_unknown_meaning_is_left_out_and_said(path):
     photograph = read_photograph(path)
     assert np.array_equal(photograph.pixels, DEEP[:, :, :3])
     assert photograph.alpha is None
-    assert "unknown meaning" in photograph.warnings[0]
+    assert "left out; --bidx keeps" in photograph.warnings[0]
 
 
 def test_tiff_resolution_in_centimetres(path):
     tifffile.imwrite(
-        path,
-        DEEP[:, :, 0],
-        resolution=(100, 50),
-        resolutionunit=3,
-        metadata=None,
+        path, DEEP[:, :, 0], resolution=(100, 50), resolutionunit=3, metadata=None
     )
     assert read_photograph(path).metadata.dpi == pytest.approx((254, 127))
 

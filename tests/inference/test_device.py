@@ -33,13 +33,7 @@ def test_what_is_not_there_is_refused(name):
         choose_device(name)
 
 
-@pytest.mark.parametrize(
-    ("native", "half"),
-    [
-        (True, torch.bfloat16),
-        (False, None),
-    ],
-)
+@pytest.mark.parametrize(("native", "half"), [(True, torch.bfloat16), (False, None)])
 def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(
     monkeypatch, native, half
 ):

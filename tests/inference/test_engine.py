@@ -223,13 +223,7 @@ def test_tiles_that_fail_in_half_precision_keep_their_places(noise, runs_ahead):
     assert_allclose(tiled, expected, atol=0.01)
 
 
-@pytest.mark.parametrize(
-    "groups",
-    [
-        ((0, 1, 2), (3,)),
-        ((3,), (1,), (2,), (0,)),
-    ],
-)
+@pytest.mark.parametrize("groups", [((0, 1, 2), (3,)), ((3,), (1,), (2,), (0,))])
 def test_every_group_of_bands_has_its_tile_s_place(groups):
     pixels = random_levels(200, 240, 4)
     engine = byte_engine(cpu_engine(Stretched(), batch=3), *groups)
@@ -257,12 +251,7 @@ class Dark(Network):
 
 @pytest.mark.parametrize(
     ("tta", "half", "scale"),
-    [
-        (False, None, 2),
-        (False, None, 3),
-        (False, None, 4),
-        (True, torch.bfloat16, 2),
-    ],
+    [(False, None, 2), (False, None, 3), (False, None, 4), (True, torch.bfloat16, 2)],
 )
 def test_the_engine_corrects_odd_sizes_by_tiles_as_whole(edges, tta, half, scale):
     grid = grid_of(edges, tile=24, overlap=8)

@@ -99,15 +99,7 @@ def test_bands_of_a_group_go_through_the_network_as_rgb_others_as_gray(
     assert {x.shape[1] for x in network.inputs} == {3}
 
 
-@pytest.mark.parametrize(
-    ("bands", "tiles"),
-    [
-        (1, 16),
-        (8, 16),
-        (32, 4),
-        (300, 1),
-    ],
-)
+@pytest.mark.parametrize(("bands", "tiles"), [(1, 16), (8, 16), (32, 4), (300, 1)])
 def test_many_bands_take_no_more_memory_than_few(bands, tiles):
     groups = [(band,) for band in range(bands)]
     engine = byte_engine(cpu_engine(Turn(), batch=16), *groups)
@@ -160,9 +152,7 @@ def test_values_outside_the_range_are_kept_by_bicubic_interpolation(
     assert (pixels < low).any()
     assert (pixels > high).any()
     engine = RasterEngine(
-        cpu_engine(Bicubic(scale=2)),
-        groups=(RGB,),
-        values=values_of(dtype, low, high),
+        cpu_engine(Bicubic(scale=2)), groups=(RGB,), values=values_of(dtype, low, high)
     )
     _, enlarged = enlarge(engine, pixels, Tiling(tile=64, overlap=0))
     expected = resize(pixels.astype(float), 2)
@@ -174,13 +164,7 @@ def test_values_outside_the_range_are_kept_by_bicubic_interpolation(
     assert np.abs(enlarged.astype(float) - expected).max() <= tolerance
 
 
-@pytest.mark.parametrize(
-    "groups",
-    [
-        (RGB, (3,)),
-        ((3,), RGB),
-    ],
-)
+@pytest.mark.parametrize("groups", [(RGB, (3,)), ((3,), RGB)])
 def test_one_group_that_is_not_finite_fails_the_tile(groups):
     class Fragile(Turn):
         def forward(self, x):
@@ -220,9 +204,7 @@ def test_resumed_at_any_row_the_bytes_are_the_same(
     for row in range(count):
         # A new engine each time, as in a new process.
         engine = RasterEngine(
-            cpu_engine(network, batch=4),
-            groups=groups,
-            values=values_of(dtype, *span),
+            cpu_engine(network, batch=4), groups=groups, values=values_of(dtype, *span)
         )
         runs.append(enlarge(engine, pixels, tiling, range(row, count)))
     _, expected = runs[0]

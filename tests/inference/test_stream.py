@@ -106,11 +106,7 @@ class PasteJob(ImageJob):
     def __init__(self, source, grid, name="a.png", tile_rows=None):
         self.pixels = black(source.height, source.width)
         super().__init__(
-            name=name,
-            source=source,
-            write=self.paste,
-            grid=grid,
-            tile_rows=tile_rows,
+            name=name, source=source, write=self.paste, grid=grid, tile_rows=tile_rows
         )
 
     def paste(self, top, rows):
@@ -133,13 +129,7 @@ def is_right(job):
 @pytest.mark.parametrize("runs_ahead", [False, True])
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_every_image_comes_back_once_and_whole(batch, runs_ahead):
-    sizes = [
-        (20, 31),
-        (1, 1),
-        (8, 8),
-        (8, 8),
-        (3, 50),
-    ]
+    sizes = [(20, 31), (1, 1), (8, 8), (8, 8), (3, 50)]
     jobs = [make_job(*size) for size in sizes]
     engine = Repeat(batch, runs_ahead=runs_ahead)
     finished = list(run_stream(engine, jobs))
@@ -210,14 +200,7 @@ def test_tiles_without_a_valid_pixel_need_no_network(by_rows, batch, every):
 
 
 @pytest.mark.parametrize(
-    "rows",
-    [
-        range(3),
-        range(1, 3),
-        range(2, 3),
-        range(2),
-        range(1, 2),
-    ],
+    "rows", [range(3), range(1, 3), range(2, 3), range(2), range(1, 2)]
 )
 def test_a_part_of_an_image_makes_the_same_batches(rows):
     runs = []
@@ -250,12 +233,7 @@ def test_threads_end_where_the_engine_is_interrupted():
 
 def test_images_that_are_measured_as_a_whole_share_no_batch():
     engine = Repeat(batch=100, calibrates=True)
-    jobs = [
-        make_job(8, 8),
-        make_job(8, 20),
-        make_job(8, 20),
-        make_job(8, 8),
-    ]
+    jobs = [make_job(8, 8), make_job(8, 20), make_job(8, 20), make_job(8, 8)]
     finished = list(run_stream(engine, jobs))
     assert all(map(is_right, finished))
     assert len(finished) == 4
@@ -266,13 +244,7 @@ def test_images_that_are_measured_as_a_whole_share_no_batch():
     assert calibrations[1] is not calibrations[2]
 
 
-SIZES = [
-    (8, 8),
-    (8, 20),
-    (20, 8),
-    (8, 8),
-    (8, 8),
-]
+SIZES = [(8, 8), (8, 20), (20, 8), (8, 8), (8, 8)]
 
 
 def test_parts_of_images_are_told_where_they_lie_and_share_no_batch_with_whole_images():
@@ -301,14 +273,7 @@ def test_images_without_a_step_share_a_batch_and_need_no_positions():
     assert engine.positions == [None]
 
 
-@pytest.mark.parametrize(
-    ("height", "width"),
-    [
-        (1, 1),
-        (2, 7),
-        (9, 5),
-    ],
-)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 7), (9, 5)])
 @pytest.mark.parametrize("edge", [1, 4])
 @pytest.mark.parametrize("wrap", ["", "x", "y", "both"])
 def test_windows_are_those_of_the_padded_picture(height, width, edge, wrap):
@@ -338,14 +303,7 @@ class Darkening(Network):
         return repeated(blurred)
 
 
-@pytest.mark.parametrize(
-    ("edge", "clean"),
-    [
-        (0, False),
-        (1, True),
-        (4, True),
-    ],
-)
+@pytest.mark.parametrize(("edge", "clean"), [(0, False), (1, True), (4, True)])
 def test_the_frame_of_zero_padding_is_kept_out_of_sight(edge, clean):
     pixels = np.full((20, 33, 3), 200, np.uint8)
     grid = Tiling(tile=16, overlap=4, edge=edge).padded_grid(20, 33)

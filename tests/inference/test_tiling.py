@@ -26,14 +26,7 @@ def test_small_images_are_one_tile_whatever_their_shape():
 
 @pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize(
-    ("tile", "overlap"),
-    [
-        (16, 0),
-        (16, 4),
-        (16, 7),
-        (17, 3),
-        (1, 0),
-    ],
+    ("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)]
 )
 def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overlap):
     size = balanced(length, tile=tile, overlap=overlap)
@@ -45,15 +38,7 @@ def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overla
 
 
 @pytest.mark.parametrize("length", [1, 20, 192, 193, 250, 400, 608, 1001, 4096, 50_003])
-@pytest.mark.parametrize(
-    ("tile", "overlap"),
-    [
-        (192, 16),
-        (64, 16),
-        (48, 8),
-        (29, 0),
-    ],
-)
+@pytest.mark.parametrize(("tile", "overlap"), [(192, 16), (64, 16), (48, 8), (29, 0)])
 @pytest.mark.parametrize("step", [2, 6, 7])
 def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(
     length, tile, overlap, step
@@ -72,15 +57,7 @@ def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(
     assert grid.position(0, len(starts) - 1) == (0, starts[-1], 9, length)
 
 
-@pytest.mark.parametrize(
-    ("tile", "overlap"),
-    [
-        (0, 0),
-        (16, -1),
-        (16, 8),
-        (16, 20),
-    ],
-)
+@pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (16, -1), (16, 8), (16, 20)])
 def test_impossible_tilings_are_refused(tile, overlap):
     with pytest.raises(UsageError, match=r"--tile|--overlap"):
         Tiling(tile=tile, overlap=overlap).grid(100, 100)

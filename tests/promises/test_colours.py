@@ -212,10 +212,7 @@ def test_hdr_is_kept_or_told(upscale, tmp_path, write, points):
     assert np.all(np.diff(levels) > 10)  # bright parts are compressed, not cut
     assert 170 < levels[1] < 210  # paper white is a light gray
     # by its label, by its profile
-    for origin in (
-        source,
-        target.rename("in.tif"),
-    ):
+    for origin in (source, target.rename("in.tif")):
         target, told = upscale(origin, "bmp")
         assert f"{word} becomes SDR" in told
         assert np.abs(shown(target)[:, 1] * 255 - levels).max() < 4
@@ -321,11 +318,7 @@ def test_colours_of_animations(upscale):
     info.add(b"cICP", P3_CHUNK)
     frames = [Image.fromarray(frame_pixels) for frame_pixels in pixels]
     frames[0].save(
-        "in.png",
-        save_all=True,
-        append_images=frames[1:],
-        duration=40,
-        pnginfo=info,
+        "in.png", save_all=True, append_images=frames[1:], duration=40, pnginfo=info
     )
     for fmt in ("webp", "gif", "png"):
         target, told = upscale("in.png", fmt)

@@ -204,7 +204,14 @@ def test_polygons_and_rasters_that_do_not_meet_are_told(srx, cut):
     write_by_gdal("nowhere.tif", noise((40, 30)))
     write_by_gdal("a.tif", noise((5, 5)), **PLACE)
     result = srx("upscale nowhere.tif a.tif out", options, code=2)
-    assert "nowhere.tif: has no place on the map, so --cutline" in result.err
+    assert "nowhere.tif: has no place on the map, or no coordinate system" in result.err
     assert "a.tif: --cutline lies outside the file" in result.err
     result = srx("upscale a.tif out -srcwin 0 0 2 2", options, code=2)
     assert "--srcwin and --cutline each name a window" in result.err
+
+
+def test_no_value_of_floats_is_said_to_move(srx):
+    path = write_by_gdal("a.tif", noise((40, 30)).astype(np.float32), **PLACE)
+    cutline = write_geojson("a.json", TRIANGLE, "urn:ogc:def:crs:EPSG::32632")
+    told = srx(f"upscale {path} out -s 2 -m bicubic --cutline {cutline}", code=0).err
+    assert "one nodata value" not in told

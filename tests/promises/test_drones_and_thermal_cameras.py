@@ -80,13 +80,6 @@ def test_one_size_of_a_panorama_that_is_turned_goes(upscale):
     assert "GPano:FullPanoWidthPixels" not in xmp
 
 
-def test_the_resolution_of_prints_stays(upscale):
-    write("a.jpg", DJI, dpi=(300, 300))
-    upscale("a.jpg", "b.jpg", "-s 2")
-    with Image.open("b.jpg") as image:
-        assert image.info["dpi"] == (300, 300)
-
-
 @pytest.mark.parametrize(
     ("marker", "content", "words"),
     [

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import IFDRational
 
@@ -474,18 +475,37 @@ def test_strip_metadata_leaves_all_of_it_out(upscale):
 
 @pytest.mark.parametrize("fmt", ["jpg", "png", "tif"])
 @pytest.mark.parametrize(
-    ("asked", "dpi"), [("keep", (72, 96)), ("scale", (144, 192)), ("300", (300, 300))]
+    ("asked", "dpi"),
+    [
+        ("-s 2", (72, 96)),
+        ("-s 2 --dpi scale", (144, 192)),
+        ("-s 2 --dpi 300", (300, 300)),
+    ],
 )
 def test_resolution_is_kept_scaled_or_a_number(srx, fmt, asked, dpi):
     exif = Image.Exif()
     exif[0x011A] = 72.0
     exif[0x011B] = 96.0
     Image.new("RGB", (9, 7)).save(f"a.{fmt}", exif=exif, dpi=(72, 96))
-    words = ("upscale", f"a.{fmt}", "out", "-m bicubic -s 2 --dpi")
+    words = ("upscale", f"a.{fmt}", "out", "-m bicubic")
     srx(*words, asked, code=0)
     with Image.open(f"out/a.{fmt}") as image:
         assert image.info["dpi"] == pytest.approx(dpi, abs=0.03)
         stated = image.getexif()
     assert (stated[0x011A], stated[0x011B]) == pytest.approx(dpi, abs=0.03)
     assert "1 skipped" in srx(*words, asked, code=0).out
-    assert "not keep, scale or 1 to 65535" in srx(*words, "0", code=2).err
+    assert "not keep, scale or 1 to 65535" in srx(*words, "--dpi 0", code=2).err
+
+
+# a photograph, and a part of it as a raster
+@pytest.mark.parametrize("options", ["-s 2", "-s 2 -srcwin 0 0 16 12"])
+def test_the_size_of_a_microscopes_pixels_follows(srx, options):
+    pixels = np.zeros((24, 32), np.uint16)
+    tifffile.imwrite("a.ome.tif", pixels, ome=True, metadata={"PhysicalSizeX": 0.1})
+    tifffile.imwrite("b.tif", pixels, imagej=True, resolution=(10, 5))
+    srx("upscale a.ome.tif b.tif out -m bicubic", options, code=0)
+    with tifffile.TiffFile("out/a.ome.tif") as file:
+        assert file.series[0].shape == file.pages.first.shape
+        assert 'PhysicalSizeX="0.05"' in str(file.ome_metadata)
+    with tifffile.TiffFile("out/b.tif") as file:
+        assert file.pages.first.resolution == (20, 10)

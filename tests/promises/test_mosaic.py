@@ -235,12 +235,7 @@ def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, photograph, mar
 def test_sheets_of_other_palettes_are_left_out(srx, photograph):
     for name in "abc":
         Path("in").mkdir(exist_ok=True)
-        save_sheet(
-            f"in/{name}.tif",
-            photograph[::8, ::8, :1] // 32,
-            500_000,
-            5_000_000,
-        )
+        save_sheet(f"in/{name}.tif", photograph[::8, ::8, :1] // 32, 500_000, 5_000_000)
         with rasterio.open(f"in/{name}.tif", "r+") as file:
             file.write_colormap(
                 1, {entry: (entry, name == "c", 0, 255) for entry in range(8)}

@@ -103,10 +103,7 @@ def test_a_container_of_several_rasters_lists_them_and_leaves_the_others_alone(
         tiff(tmp_path / name)
     result = upscale("good1.tif", "a.nc", "good2.tif", "out", code=1)
     assert listed(result) == ['NETCDF:"a.nc":band', 'NETCDF:"a.nc":other']
-    assert names_in("out") == [
-        "good1.tif",
-        "good2.tif",
-    ]
+    assert names_in("out") == ["good1.tif", "good2.tif"]
     result = upscale(*listed(result), "out", code=0)  # as pasted
     assert (pixels("out/a_band.tif") == 5).all()
     assert (pixels("out/a_other.tif") == 7).all()
@@ -124,10 +121,7 @@ def test_hdf5_is_a_container_as_well(upscale):
     ("name", "result"),
     [
         # as a shell leaves it without quotes around it
-        (
-            "NETCDF:a.nc:other",
-            "a_other.tif",
-        ),
+        ("NETCDF:a.nc:other", "a_other.tif"),
         ("/vsizip/a.zip/b.tif", "b.tif"),
         ("/vsizip/{folder}/a.zip/in/c.tif", "c.tif"),
         ("zip://a.zip!in/c.tif", "c.tif"),
@@ -175,12 +169,7 @@ def test_names_that_are_refused_say_why(upscale, name, words, options):
     netcdf("a.nc", band=5, other=7)
     tiff("b.tif")
     Path("secret").write_bytes(bytes(64))
-    vrt(
-        "m.vrt",
-        RAW,
-        name="secret",
-        attributes=' subClass="VRTRawRasterBand"',
-    )
+    vrt("m.vrt", RAW, name="secret", attributes=' subClass="VRTRawRasterBand"')
     exif = turned_exif(6)
     Image.new("RGB", (8, 8)).save("turned.jpg", exif=exif)
     zipped("a.zip", m_vrt="m.vrt", in__c_tif="b.tif", turned_jpg="turned.jpg")

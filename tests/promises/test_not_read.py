@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from pathlib import Path
 
@@ -11,10 +10,10 @@ import pytest
 import rasterio
 from numpy.testing import assert_array_equal
 from PIL import Image
-from rasterio.transform import from_origin
 
+from tests.fixtures.claims import write_tiff
 from tests.fixtures.files import names_in
-from tests.fixtures.photographs import read_by_gdal
+from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -65,13 +64,7 @@ def tiff_of(path, content, compression, bits):
     ]
     entries += [(262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1), (278, 4, 1, 64)]
     entries += [(279, 4, 1, len(content))]
-    directory = struct.pack("<H", len(entries))
-    directory += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
-    content += bytes(len(content) % 2)
-    head = struct.pack("<2sHI", b"II", 42, 8 + len(content))
-    path = Path(path)
-    path.write_bytes(head + content + directory)
-    return path
+    return write_tiff(path, content, entries)
 
 
 @pytest.mark.parametrize(
@@ -108,13 +101,7 @@ def test_jpeg_of_12_bits_in_tiff_is_not_damaged(srx):
 def test_raw_codestreams_of_jpeg_2000_are_found_in_folders(tmp_path, srx, name):
     Path("in").mkdir()
     with rasterio.open(
-        "a.jp2",
-        "w",
-        driver="JP2OpenJPEG",
-        width=64,
-        height=64,
-        count=1,
-        dtype="uint8",
+        "a.jp2", "w", driver="JP2OpenJPEG", width=64, height=64, count=1, dtype="uint8"
     ) as dataset:
         dataset.write(np.full((1, 64, 64), 90, np.uint8))
     data = Path("a.jp2").read_bytes()
@@ -132,6 +119,7 @@ def test_raw_codestreams_of_jpeg_2000_are_found_in_folders(tmp_path, srx, name):
         (["-tr", "0.1", "0.1"], "-tr: -s 2 halves the pixels' size"),
         (["-scale", "0", "255"], "-scale: -s 2 says how many times larger"),
         (["-stats"], "-stats: run gdalinfo -stats on the result"),
+        (["-ot", "Byte"], "-ot: values keep their type"),
         (["-mo", "A=B"], "-mo: tags are kept"),
         (["-t_srs", "EPSG:4326"], "-t_srs: nothing is warped"),
     ],
@@ -139,23 +127,6 @@ def test_raw_codestreams_of_jpeg_2000_are_found_in_folders(tmp_path, srx, name):
 def test_words_of_gdal_are_refused_by_their_names(srx, words, advice):
     path = picture("a.tif")
     assert advice in srx("upscale", *words, path, "out.tif", code=2).err
-
-
-def raster(path, *factors):
-    """Write a GeoTIFF with overviews."""
-    georeference = {"crs": "EPSG:32632", "transform": from_origin(6e5, 52e5, 1, 1)}
-    size = {
-        "width": 64,
-        "height": 64,
-        "count": 3,
-        "dtype": "uint8",
-        "photometric": "RGB",
-    }
-    with rasterio.open(path, "w", driver="GTiff", **size, **georeference) as dataset:
-        dataset.write(np.full((3, 64, 64), 90, np.uint8))
-        if factors:
-            dataset.build_overviews(factors)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -168,7 +139,10 @@ def raster(path, *factors):
     ],
 )
 def test_overviews_that_are_not_kept_are_told_of(srx, factors, options, hints):
-    path = raster("a.tif", *factors)
+    pixels = np.full((64, 64, 3), 90, np.uint8)
+    path = write_by_gdal(
+        "a.tif", pixels, then=lambda file: file.build_overviews(factors), **PLACE
+    )
     options = ("-m", "bicubic", "-s", 2, *options)
     told = srx(f"upscale {path} out.tif", *options, code=0).err
     assert ("has overviews: --overviews adds some to the result" in told) == hints

@@ -40,10 +40,7 @@ def test_control_points_without_a_coordinate_system(srx):
     tags = [(33922, "d", len(points), points, True)]
     tifffile.imwrite("a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags)
     srx(f"upscale a.tif b.tif {WORDS}", code=0)
-    with (
-        warnings.catch_warnings(action="ignore"),
-        rasterio.open("b.tif") as enlarged,
-    ):
+    with warnings.catch_warnings(action="ignore"), rasterio.open("b.tif") as enlarged:
         kept_points, crs = enlarged.gcps
     assert crs is None
     assert [(point.col, point.row, point.x) for point in kept_points] == [

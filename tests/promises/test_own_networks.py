@@ -77,10 +77,7 @@ def test_it_is_trained_resumed_measured_timed_exported_and_enlarges(srx, trained
     srx("train mynet.py:Net --resume run --budget 10", code=0)
     assert read_json("run/recipe.json")["network"] == {"width": 8}
     # first by other weights, then it is there
-    for state in (
-        "1 done",
-        "0 done, 1 skipped",
-    ):
+    for state in ("1 done", "0 done, 1 skipped"):
         assert state in srx(f"upscale photo.png larger.png -m {model}", code=0).out
     assert size_of("larger.png") == (128, 96)
     here = shutil.copy(trained, "last.safetensors")

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 
 import srcli
-from tests.fixtures.claims import insert_chunks
+from tests.fixtures.claims import insert_chunks, write_tiff
 from tests.fixtures.pictures import flat_frames, save_frames
 
 
@@ -54,7 +54,6 @@ def test_a_thumbnail_on_the_first_page_is_not_the_picture(enlarged, photometric)
 
 def palette_tiff(path, indices, table):
     """Write a TIFF whose palette, (N, 3) of 16 bits, may be shorter than its values allow."""
-    path = Path(path)
     values = struct.pack(f"<{table.size}H", *table.T.ravel().tolist())
     height, width = indices.shape
     bits = indices.dtype.itemsize * 8
@@ -68,10 +67,7 @@ def palette_tiff(path, indices, table):
     ]
     entries += [(262, 3, 1, 3), (273, 4, 1, start), (277, 3, 1, 1), (278, 4, 1, height)]
     entries += [(279, 4, 1, len(pixels)), (320, 3, table.size, 8)]
-    directory = struct.pack("<H", len(entries))
-    directory += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
-    head = struct.pack("<2sHI", b"II", 42, start + len(pixels))
-    Path(path).write_bytes(head + values + pixels + directory)
+    write_tiff(path, values + pixels, entries)
 
 
 @pytest.mark.parametrize(("dtype", "length"), [(np.uint8, 195), (np.uint16, 65536)])

@@ -99,3 +99,12 @@ def test_a_result_without_place_has_no_geometry(srx):
     assert item["geometry"] is None
     assert "bbox" not in item
     assert item["assets"]["data"]["raster:bands"][0]["nodata"] == "nan"
+
+
+def test_a_footprint_is_turned_and_resolutions_are_in_metres(srx):
+    turned = rasterio.Affine(0.1, 0.2, 5, 0.2, -0.1, 40)  # degrees
+    write_by_gdal("a.tif", noise((24, 32)), crs="EPSG:4326", transform=turned)
+    srx("upscale a.tif out --stac", WORDS, code=0)
+    item = json.loads(Path("out/a.stac.json").read_text())
+    np.testing.assert_allclose(item["geometry"]["coordinates"][0][2], (8.2, 46.4))
+    assert "spatial_resolution" not in str(item)

@@ -76,10 +76,7 @@ def test_standard_input_to_standard_output(
 
 def test_a_redirection_of_the_shell(values):
     Path("a.png").write_bytes(encoded(values, "PNG"))
-    with (
-        Path("a.png").open("rb") as source,
-        Path("b.png").open("wb") as target,
-    ):
+    with Path("a.png").open("rb") as source, Path("b.png").open("wb") as target:
         command = [sys.executable, "-m", "srcli", "upscale", "-", "-", *SMALL]
         subprocess.run(command, stdin=source, stdout=target, check=True)
     with Image.open("b.png") as image:

@@ -128,12 +128,7 @@ def test_figures_agree_with_those_of_the_result_tables(
         ("nested-attn/depth", "4", "Set5.ssim", 0.0016),
         ("rrlfn/contrastive", "ws_2_CL", "Set14.ssim", 0.0),
         # as Table 1 prints, too
-        (
-            "g-idrn/blocks",
-            "RFDB+dual+DS+ANRB",
-            "Set5.psnr",
-            0.047,
-        ),
+        ("g-idrn/blocks", "RFDB+dual+DS+ANRB", "Set5.psnr", 0.047),
         ("g-idrn/hp-sigma", "3.0", "Set5.psnr", None),
     ],
 )
@@ -168,9 +163,7 @@ for _ablation, _variant in EVERY:
 
 
 @pytest.mark.parametrize(
-    ("ablation", "variant"),
-    TRAINED,
-    ids=lambda argument: argument.name,
+    ("ablation", "variant"), TRAINED, ids=lambda argument: argument.name
 )
 def test_every_variant_trains(ablation, variant, astronaut):
     recipe = variant_recipe(ablation, variant)

@@ -30,10 +30,7 @@ def test_g_idrn_is_trained_as_in_the_paper():
     recipe = RECIPES["g-idrn"]
     (stage,) = recipe.stages
     assert (stage.batch, stage.patch, stage.steps) == (32, 64, 1_000_000)
-    assert losses_of(stage) == [
-        ("l1", 0.4),
-        ("high-frequency", 0.6),
-    ]
+    assert losses_of(stage) == [("l1", 0.4), ("high-frequency", 0.6)]
     assert stage.losses[1].options == {"size": 9, "sigma": 1.5}
     optimizer = stage.optimizer
     assert (optimizer.beta1, optimizer.beta2, optimizer.epsilon) == (0.9, 0.999, 1e-8)

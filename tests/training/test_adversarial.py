@@ -142,9 +142,7 @@ def test_the_balance_follows_the_surplus_on_the_loss_or_on_the_error(
     assert balances["M"] == pytest.approx(balances["l_real"] + abs(surplus))
 
 
-def test_jitter_shows_the_discriminator_other_places(
-    monkeypatch,
-):
+def test_jitter_shows_the_discriminator_other_places(monkeypatch):
     step = step_of(JITTERED)
     lr_image, hr_image = Batches(4).batch(0, Stage(batch=2, patch=6))
     seen = []

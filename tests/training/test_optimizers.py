@@ -79,10 +79,7 @@ def test_gradient_descent_with_momentum_by_hand():
         ("sgd", 0.1 * (1 + 0.3 * 2)),  # the decay joins the gradient
         ("adamw", 0.1 * (1 + 0.3 * 2)),  # and here the change, which is the rate
         # a single number is no matrix: Adam with AdamW's decay
-        (
-            "muon",
-            0.1 * (1 + 0.3 * 2),
-        ),
+        ("muon", 0.1 * (1 + 0.3 * 2)),
         ("adam", 0.1),  # the decay joins the gradient, whose size Adam takes away
     ],
 )
@@ -200,12 +197,7 @@ def test_what_is_no_matrix_is_changed_by_adam():
     by_adam = twin.state_dict()
     assert not torch.allclose(by_muon["0.weight"], by_adam["0.weight"])
     # 3x8 has fewer than four rows
-    for name in (
-        "0.bias",
-        "1.weight",
-        "2.weight",
-        "2.bias",
-    ):
+    for name in ("0.bias", "1.weight", "2.weight", "2.bias"):
         torch.testing.assert_close(by_muon[name], by_adam[name])
 
 

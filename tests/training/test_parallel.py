@@ -101,10 +101,7 @@ def test_a_process_that_is_gone_is_one_line(gloo, monkeypatch):
     ):
         gloo.average([torch.zeros(1)])
     # one of two lines at most is shown
-    for rank, error_type in (
-        (1, InferenceError),
-        (2, PeerError),
-    ):
+    for rank, error_type in ((1, InferenceError), (2, PeerError)):
         with pytest.raises(error_type):
             replace(gloo, rank=rank).average([torch.zeros(1)])
 

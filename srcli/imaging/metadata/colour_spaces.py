@@ -100,10 +100,7 @@ def hdr_of(colour_space: ColourSpace | None, icc: bytes | None) -> str | None:
 
 
 def from_cicp(
-    cicp: bytes,
-    channels: int,
-    notes: list[str],
-    chunks: PngChunks = (),
+    cicp: bytes, channels: int, notes: list[str], chunks: PngChunks = ()
 ) -> ColourSpace | None:
     """Return the label of code points of ITU-T H.273; None, and a note, where they are not known.
 

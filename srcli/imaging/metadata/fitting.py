@@ -8,6 +8,7 @@ from dataclasses import replace
 from PIL.ExifTags import Base
 
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.photograph import Metadata
@@ -28,6 +29,7 @@ _AREAS = (0x9214, Base.SubjectLocation)
 _FOCAL_PLANE = (Base.FocalPlaneXResolution, Base.FocalPlaneYResolution)
 _RESOLUTION = (Base.XResolution, Base.YResolution)
 _RATIO = exif.Entry(5, b"")
+_NO_UNIT = 1  # of ResolutionUnit: the description names one, as ImageJ's does
 
 
 def fit_metadata(
@@ -107,11 +109,21 @@ def _entry_changes(
         area = numbers.get(tag, [])
         if len(area) in (2, 3, 4):
             changes[tag] = tags[tag].with_numbers(pixel_map.area(area))
-    across, down = _FOCAL_PLANE
-    if across in numbers and down in numbers:
-        new_across, new_down = pixel_map.size([numbers[across][0], numbers[down][0]])
-        changes[across] = tags[across].with_numbers([new_across])
-        changes[down] = tags[down].with_numbers([new_down])
+    description = tags.get(Base.ImageDescription)
+    if description is not None:
+        text = description.value.decode("latin-1")
+        text = fit_description(text, pixel_map, pixel_map.before)
+        changes[Base.ImageDescription] = replace(
+            description, value=text.encode("latin-1")
+        )
+    calibrations = [_FOCAL_PLANE]
+    if exif.first_number(tags, Base.ResolutionUnit, 0) == _NO_UNIT:
+        calibrations.append(_RESOLUTION)
+    for across, down in calibrations:
+        if across in numbers and down in numbers:
+            per_length = pixel_map.size([numbers[across][0], numbers[down][0]])
+            changes[across] = tags[across].with_numbers(per_length[:1])
+            changes[down] = tags[down].with_numbers(per_length[1:])
     across, down = _RESOLUTION
     if pixel_map.swaps_sides and across in numbers and down in numbers:
         changes[across] = tags[across].with_numbers(numbers[down][:1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from srcli.imaging.arrays import Size
+
 
 @dataclass(frozen=True)
 class PixelMap:
@@ -14,9 +16,9 @@ class PixelMap:
     picture's sides.
     """
 
-    before: tuple[int, int]
+    before: Size
     """(height, width) of the pixels as they were."""
-    after: tuple[int, int]
+    after: Size
     """(height, width) of the new pixels."""
     orientation: int = 1
     """1 to 8 as EXIF numbers them: how the old pixels were turned."""

@@ -43,10 +43,7 @@ class AlphaFindings:
 
 
 def check_alpha_bands(
-    info: RasterInfo,
-    window: Window,
-    mode: AlphaMode,
-    numbers: Sequence[int] | None,
+    info: RasterInfo, window: Window, mode: AlphaMode, numbers: Sequence[int] | None
 ) -> AlphaFindings:
     """Look at bands called alpha: those of many values, none of them frequent, are data.
 

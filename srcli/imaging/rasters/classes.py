@@ -53,10 +53,7 @@ _NUMBERED_ANYHOW = 0.3
 _DENSE = 0.5
 """Share of the whole numbers from the lowest to the highest value that numbers of things
 use."""
-NEIGHBOURS = (
-    (np.s_[:, :, :-1], np.s_[:, :, 1:]),
-    (np.s_[:, :-1], np.s_[:, 1:]),
-)
+NEIGHBOURS = ((np.s_[:, :, :-1], np.s_[:, :, 1:]), (np.s_[:, :-1], np.s_[:, 1:]))
 """Slices of windows (n, h, w): pixels, and those beside them in rows and in columns."""
 _JUMPS = 0.3
 """Share of borders between plateaus that are jumps; 0 on slopes, about 1 between
@@ -322,9 +319,7 @@ def _appearance_of(pixels: Array, valid: Array) -> _Appearance:
     if may_be_codes and not is_unordered and (low == high).mean() >= 0.5:
         is_unordered = are_codes(pixels, valid, few_values)
     return _Appearance(
-        few=count,
-        values=frozenset(few_values),
-        is_unordered=is_unordered,
+        few=count, values=frozenset(few_values), is_unordered=is_unordered
     )
 
 

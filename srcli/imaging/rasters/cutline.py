@@ -17,6 +17,8 @@ from srcli.imaging.rasters.opening import gdal_errors
 from srcli.imaging.rasters.transforms import Box, enlarge_transform
 from srcli.ports.image import Window
 
+Geometry = Mapping[str, Any]
+"""A geometry, or what holds some, as GeoJSON has them."""
 _PIECES = 1024
 """Points added to each ring: a ring of 100 km gets pieces of 100 m, exact to 1 mm."""
 _LONGITUDE_LATITUDE = "OGC:CRS84"
@@ -28,7 +30,7 @@ class Polygons:
     """Polygons of a file, in its coordinate system."""
 
     path: Path
-    geometries: tuple[Mapping[str, Any], ...]
+    geometries: tuple[Geometry, ...]
     """Geometries of GeoJSON, each a ``Polygon``."""
     crs: str
     """Anything that rasterio reads as one: WKT, ``EPSG:4326``."""
@@ -46,7 +48,8 @@ class Polygons:
         transform = georeference["transform"]
         if transform is None or georeference["crs"] is None:
             raise PictureError(
-                f"{path}: has no place on the map, so --cutline cannot be found; use --srcwin"
+                f"{path}: has no place on the map, or no coordinate system, so --cutline cannot be "
+                "found; use --srcwin"
             )
         geometries = list(self.geometries)
         try:
@@ -64,7 +67,7 @@ class Polygons:
 class Cutline:
     """Polygons outside of which a raster stays empty, in its coordinates."""
 
-    geometries: tuple[Mapping[str, Any], ...]
+    geometries: tuple[Geometry, ...]
     transform: Any
     """The affine transform of the raster."""
 
@@ -120,9 +123,7 @@ def read_polygons(path: Path) -> Polygons:
     return Polygons(path, tuple(polygons), crs)
 
 
-def _polygons_of(
-    geometries: Sequence[Mapping[str, Any]],
-) -> Iterator[Mapping[str, Any]]:
+def _polygons_of(geometries: Sequence[Geometry]) -> Iterator[Geometry]:
     """Yield the polygons among geometries, which are not empty, one by one."""
     for shape in geometries:
         polygons = []
@@ -141,7 +142,7 @@ def _polygons_of(
                 yield {"type": "Polygon", "coordinates": rings}
 
 
-def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:
+def _in_pieces(polygon: Geometry) -> dict[str, Any]:
     """Return a polygon with points added on its edges, which are curves on other maps."""
     rings = []
     for ring in polygon["coordinates"]:
@@ -156,7 +157,7 @@ def _in_pieces(polygon: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": rings}
 
 
-def _read_geojson(path: Path) -> tuple[list[Mapping[str, Any]], str]:
+def _read_geojson(path: Path) -> tuple[list[Geometry], str]:
     """Return geometries and coordinate system of GeoJSON; older files name the latter."""
     document = parse_text(read_input(path).decode("utf-8-sig"))
     crs = _LONGITUDE_LATITUDE
@@ -165,7 +166,7 @@ def _read_geojson(path: Path) -> tuple[list[Mapping[str, Any]], str]:
     return list(_geometries(document)), crs
 
 
-def _geometries(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _geometries(item: Geometry) -> Iterator[Geometry]:
     """Yield the geometries of an object of GeoJSON, those of collections one by one."""
     match item["type"]:
         case "FeatureCollection":
@@ -181,7 +182,7 @@ def _geometries(item: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield item
 
 
-def _read_by_pyogrio(path: Path) -> tuple[list[Mapping[str, Any]], str]:
+def _read_by_pyogrio(path: Path) -> tuple[list[Geometry], str]:
     """Return geometries and coordinate system of the first layer of a vector file."""
     try:
         import pyogrio.raw

@@ -15,6 +15,7 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.formats import FORMATS
+from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.provenance import Provenance
@@ -44,6 +45,7 @@ _OF_ANY_BITS = _PREDICTED | {
 """Compressions of values of any number of bits (NBITS)."""
 _OFF = frozenset({"NO", "FALSE", "OFF", "0"})
 _XMP = "xml:XMP"
+_DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,10 +186,20 @@ def _tags(
     tags = dict(info.tags)
     if options.provenance is not None:
         tags[""] = _provenance_tags(out, info, layout, options)
+    pixels = PixelMap(
+        before=(window.height, window.width), after=(out.height, out.width)
+    )
+    plain = dict(tags.get("", {}))
+    if _DESCRIPTION in plain:
+        whole = (info.height, info.width)
+        plain[_DESCRIPTION] = fit_description(plain[_DESCRIPTION], pixels, whole)
+    if plain.get("TIFFTAG_RESOLUTIONUNIT", "").startswith("1"):
+        # pixels for a unit that the description names, as ImageJ does
+        for key in plain.keys() & {"TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION"}:
+            with suppress(ValueError):
+                plain[key] = str(float(plain[key]) * out.width / window.width)
+    tags[""] = plain
     if _XMP in tags:  # sizes and regions in it are enlarged, too
-        pixels = PixelMap(
-            before=(window.height, window.width), after=(out.height, out.width)
-        )
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
         packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
@@ -256,10 +268,13 @@ def _choose_nodata_marks(
     """Choose how the output marks its empty pixels: nodata, mask or alpha."""
     nodata = out.nodata
     # compared as text, because NaN differs from itself
+    same = [str(nodata)]
+    if nodata != nodata:  # a value without data in any band
+        same.append("None")
     differing = [
         str(number)
         for number in layout.bands
-        if str(info.band(number).nodata) != str(nodata)
+        if str(info.band(number).nodata) not in same
     ]
     if nodata is not None and differing:
         bands = "band " if len(differing) == 1 else "bands "

@@ -15,20 +15,23 @@ from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports.image import Window
 
+Numbers = tuple[int, ...]
+"""Of bands, from 1, or indices of them, from 0."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BandLayout:
     """Bands of the output and their sources in the file."""
 
-    bands: tuple[int, ...]
+    bands: Numbers
     """Colour bands, numbered from 1 as in the file, in the order of the output; without
     alpha. Of a palette: ``(1,)``, which becomes three bands, or one if all its colours
     are gray."""
-    smooth: tuple[int, ...]
+    smooth: Numbers
     """Indices of the output's colour bands, from 0, that are interpolated or go through
     the network. The others hold classes or flags: they are enlarged by nearest
     neighbour, so that no new values arise."""
-    groups: tuple[tuple[int, ...], ...]
+    groups: tuple[Numbers, ...]
     """Positions in ``smooth``, each once: groups of three go through the network as R,
     G and B, others alone."""
     alpha: int | None = None
@@ -62,7 +65,7 @@ class BandLayout:
         return len(self.outputs) - (self.alpha is not None)
 
     @property
-    def classes(self) -> tuple[int, ...]:
+    def classes(self) -> Numbers:
         """Indices of the output's colour bands that hold classes or flags."""
         return tuple(sorted(set(range(self.channels)) - set(self.smooth)))
 
@@ -74,7 +77,7 @@ class BandLayout:
                 return self.indices(group)
         return []
 
-    def indices(self, group: tuple[int, ...]) -> list[int]:
+    def indices(self, group: Numbers) -> list[int]:
         """Return the indices of a group among the output's bands."""
         return [self.smooth[position] for position in group]
 
@@ -162,11 +165,9 @@ def _interpolated(band: BandInfo) -> BandInfo:
     return replace(band, vrt_elements=vrt_elements)
 
 
-def _groups(
-    smooth: tuple[int, ...], composite: tuple[int, ...]
-) -> tuple[tuple[int, ...], ...]:
+def _groups(smooth: Numbers, composite: Numbers) -> tuple[Numbers, ...]:
     """Return positions among smooth bands: those of a composite together, others alone."""
-    groups: list[tuple[int, ...]] = [
+    groups: list[Numbers] = [
         (index,) for index, band in enumerate(smooth) if band not in composite
     ]
     if composite:
@@ -212,8 +213,8 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
 
 
 def _find_rgb(
-    info: RasterInfo, candidates: tuple[int, ...], rgb: Sequence[int] | None
-) -> tuple[tuple[int, ...], str]:
+    info: RasterInfo, candidates: Numbers, rgb: Sequence[int] | None
+) -> tuple[Numbers, str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""
     if rgb is not None:
         _check_numbers(info, "--rgb", rgb)
@@ -262,10 +263,7 @@ def _described_colour(band: BandInfo) -> str:
 
 
 def _output_dtype(
-    info: RasterInfo,
-    colour_bands: tuple[int, ...],
-    smooth: tuple[int, ...],
-    alpha: int | None,
+    info: RasterInfo, colour_bands: Numbers, smooth: Numbers, alpha: int | None
 ) -> str:
     """Return the dtype of the smooth bands; refuse one that cannot hold the other bands."""
     of_this_dtype = set(smooth or colour_bands)

@@ -133,10 +133,7 @@ def _check_size(path: Path, size: int, needed: int) -> None:
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
     """Refuse a PCIDSK file below the size it states; its tables may exceed its pixels."""
-    with (
-        suppress(OSError, ValueError, KeyError),
-        _open_file(dataset) as stream,
-    ):
+    with suppress(OSError, ValueError, KeyError), _open_file(dataset) as stream:
         stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
         _check_size(path, stream.seek(0, os.SEEK_END), stated)
 

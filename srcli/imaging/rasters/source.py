@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.arrays import Array, Bools, Size
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_nodata
 from srcli.imaging.rasters.opening import (
@@ -127,9 +127,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             left=self.window.left + window.left,
         )
 
-    def decode(
-        self, window: Window, shape: tuple[int, int] | None = None
-    ) -> DecodedWindow:
+    def decode(self, window: Window, shape: Size | None = None) -> DecodedWindow:
         """Read the pixels of a window, its holes not filled, and which pixels are valid.
 
         ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps
@@ -152,9 +150,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             valid &= (alpha > 0)[:, :, None]
         return DecodedWindow(pixels, valid, alpha)
 
-    def _read_bands(
-        self, window: Window, shape: tuple[int, int]
-    ) -> tuple[Array, Bools]:
+    def _read_bands(self, window: Window, shape: Size) -> tuple[Array, Bools]:
         """Read the values (h, w, bands) that the file holds, and its masks of valid pixels."""
         layout = self.layout
         area = self._in_file(window)
@@ -220,7 +216,7 @@ def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ..
     return values
 
 
-def _cache_for(info: RasterInfo, block: tuple[int, int], rows: int) -> int:
+def _cache_for(info: RasterInfo, block: Size, rows: int) -> int:
     """Return the bytes of GDAL's cache by which tiles of so many rows decode no block twice.
 
     Where blocks are as wide as the file each tile would decode complete rows; other

@@ -14,6 +14,7 @@ from srcli.errors import PictureError
 from srcli.files import parse_text, read_input, write_whole
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
 from srcli.imaging.rasters.opening import open_quietly
+from srcli.imaging.rasters.transforms import coordinates
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -69,13 +70,12 @@ def write_item(raster: Path, source: Path) -> Path:
     from rasterio.warp import transform_geom
 
     with open_quietly(raster) as file:
-        resolution = file.res[0]
         bands = []
         for dtype, nodata in zip(file.dtypes, file.nodatavals, strict=True):
-            band = {
-                "data_type": dtype,
-                "spatial_resolution": resolution,
-            }
+            band = {"data_type": dtype}
+            if file.crs is not None and file.crs.is_projected:
+                metres = file.crs.linear_units_factor[1]
+                band["spatial_resolution"] = file.res[0] * metres
             if nodata is not None:
                 band["nodata"] = "nan" if nodata != nodata else nodata
             bands.append(band)
@@ -85,8 +85,9 @@ def write_item(raster: Path, source: Path) -> Path:
         }
         geometry = None
         if file.crs is not None:
-            left, bottom, right, top = file.bounds
-            corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
+            height, width = file.shape
+            places = ((0, height), (width, height), (width, 0), (0, 0))
+            corners = [coordinates(file.transform, *place) for place in places]
             ring = {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
             geometry = transform_geom(file.crs, "OGC:CRS84", ring)
             code = file.crs.to_epsg()

@@ -111,11 +111,7 @@ def _distil(
         distilled.append(features[:, :, top - first : bottom - first])
         grouped = block.grouped[number - 1]
         step = convolve(
-            grouped,
-            features,
-            plus=step,
-            may_overwrite=True,
-            slope=block.slope,
+            grouped, features, plus=step, may_overwrite=True, slope=block.slope
         )
         above = max(top - HALO + number, 0)
         step = step[:, :, above - first : bottom + HALO - number - first]

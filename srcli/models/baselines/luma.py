@@ -37,6 +37,11 @@ EDGE_FILTERS = (
 """The filters of Sobel, across and down, and of Laplace."""
 
 
+def repeated_norms(channels: int, times: int) -> nn.ModuleList:
+    """Make normalisations, one for each time that a convolution is applied."""
+    return nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(times))
+
+
 class LumaNetwork(Network):
     """A network on Y whose layers pad by zeros, which ``edge`` keeps from the result."""
 
@@ -204,8 +209,8 @@ class DRRN(LumaNetwork):
         self.head = conv(1, channels)
         self.conv1 = conv(channels, channels)
         self.conv2 = conv(channels, channels)
-        self.norms1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(units))
-        self.norms2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(units))
+        self.norms1 = repeated_norms(channels, units)
+        self.norms2 = repeated_norms(channels, units)
         self.last_norm = nn.BatchNorm2d(channels)
         self.last = conv(channels, 1)
 
@@ -245,7 +250,7 @@ class MemNet(LumaNetwork):
             MemoryBlock(channels, recursions, memory_count=number + 1)
             for number in range(num_blocks)
         )
-        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(num_blocks))
+        self.norms = repeated_norms(channels, num_blocks)
         self.last = conv(channels, 1)
         self.shares = nn.Parameter(torch.full((num_blocks,), 1.0 / num_blocks))
 
@@ -272,8 +277,8 @@ class MemoryBlock(nn.Module):
         super().__init__()
         self.conv1 = conv(channels, channels)
         self.conv2 = conv(channels, channels)
-        self.norms1 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(recursions))
-        self.norms2 = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(recursions))
+        self.norms1 = repeated_norms(channels, recursions)
+        self.norms2 = repeated_norms(channels, recursions)
         joined = (memory_count + recursions) * channels
         self.norm = nn.BatchNorm2d(joined)
         self.gate = conv(joined, channels, 1)

@@ -555,10 +555,7 @@ def measure_cost(unit: Unit, device: str) -> JsonDict:
     memory = {}
     for size in ablation.memory_sizes or (CHALLENGE_SIZE,):
         memory["{}x{}".format(*size)] = forward_memory(
-            network,
-            size,
-            choose_device(device),
-            gradients=ablation.memory_gradients,
+            network, size, choose_device(device), gradients=ablation.memory_gradients
         )
     work = count_macs(network, *CHALLENGE_SIZE)
     return {

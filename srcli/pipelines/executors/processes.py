@@ -391,11 +391,7 @@ class RelayedProgress(Task, Progress):
 
 
 def try_unit(
-    do_unit: UnitFunction,
-    unit: Unit,
-    slot: Slot,
-    progress: Progress,
-    stop: Stop,
+    do_unit: UnitFunction, unit: Unit, slot: Slot, progress: Progress, stop: Stop
 ) -> tuple[JsonDict | None, str | SrxError]:
     """Do a unit; return its result and no failure, or None and the failure.
 

@@ -101,9 +101,7 @@ class TrainResult:
 
 
 def train(
-    options: TrainOptions,
-    progress: Progress | None = None,
-    stop: Stop = lambda: False,
+    options: TrainOptions, progress: Progress | None = None, stop: Stop = lambda: False
 ) -> TrainResult:
     """Train as the options say; write recipe, weights, state and log into the folder.
 

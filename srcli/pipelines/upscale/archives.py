@@ -49,11 +49,7 @@ def check_archive_name(output: Path) -> None:
 
 @contextmanager
 def open_archive(
-    inputs: Sequence[Path],
-    output: Path,
-    options: UpscaleOptions,
-    *,
-    dry_run: bool,
+    inputs: Sequence[Path], output: Path, options: UpscaleOptions, *, dry_run: bool
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
     """Yield a folder of an archive's pictures, one for results, and what shortens their names.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.arrays import Array
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
@@ -184,6 +185,11 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         raise UsageError("window= is for datasets and paths; cut the array instead")
     if package == "xarray":
         return upscale_data_array(picture, options, progress)
+    if isinstance(picture, np.ma.MaskedArray):
+        raise UsageError(
+            "a masked array would lose its mask; give floats with NaN, such as by "
+            "array.astype(float).filled(numpy.nan), or an open dataset or a DataArray"
+        )
     if isinstance(picture, np.ndarray):
         return _enlarge(picture, options, progress)
     if isinstance(picture, Image.Image):
@@ -224,7 +230,7 @@ def _enlarge_file(
 
 
 def _as_image(
-    array: NDArray[Any], profile: bytes | None, dpi: tuple[float, float] | None
+    array: Array, profile: bytes | None, dpi: tuple[float, float] | None
 ) -> Image.Image:
     """Return an array as a PIL image with resolution, and with the colour profile if it fits."""
     image = to_image(array)
@@ -237,11 +243,8 @@ def _as_image(
 
 
 def _enlarge(
-    array: NDArray[Any],
-    options: UpscaleOptions,
-    progress: ShowProgress,
-    file_format: str = "",
-) -> NDArray[Any]:
+    array: Array, options: UpscaleOptions, progress: ShowProgress, file_format: str = ""
+) -> Array:
     """Upscale an array by one pass, or by two for a scale that the model lacks."""
     photograph = _split_alpha(array)
     model, _ = choose_model(photograph, options, file_format)
@@ -289,13 +292,8 @@ def _check_whole_number(name: str, value: Any, least: int) -> Any:  # noqa: ANN4
     raise UsageError(f"{name}={value!r}: give None or a whole number from {least}")
 
 
-def _split_alpha(picture: NDArray[Any]) -> Photograph:
+def _split_alpha(picture: Array) -> Photograph:
     """Split an array into a photograph's colours and alpha, in a dtype that engines take."""
-    if np.ma.isMaskedArray(picture):
-        raise UsageError(
-            "the mask of a masked array would be lost: give floats as array.filled(numpy.nan), or "
-            "array.data with the mask as a channel of alpha"
-        )
     if picture.ndim not in (2, 3) or 0 in picture.shape:
         raise UsageError(
             f"expected a PIL image or an array (H, W) or (H, W, C), got {picture.shape}"
@@ -330,14 +328,14 @@ def _split_alpha(picture: NDArray[Any]) -> Photograph:
     return Photograph(pixels=np.ascontiguousarray(array), alpha=alpha)
 
 
-def _join_alpha(picture: Photograph) -> NDArray[Any]:
+def _join_alpha(picture: Photograph) -> Array:
     """Return colours and alpha as one array (H, W, C)."""
     if picture.alpha is None:
         return picture.pixels
     return np.dstack([picture.pixels, picture.alpha])
 
 
-def _pixels_of_image(image: Image.Image) -> NDArray[Any]:
+def _pixels_of_image(image: Image.Image) -> Array:
     """Return the pixels of a PIL image of any mode, with any form of transparency as alpha."""
     if 0 in image.size:
         raise UsageError(

@@ -308,9 +308,7 @@ def _read_sheet(item: Item) -> MosaicTile:
     with (
         open_raster(item.source) as dataset,
         reading_errors(
-            item.source,
-            "it cannot be decoded",
-            pixels=dataset.width * dataset.height,
+            item.source, "it cannot be decoded", pixels=dataset.width * dataset.height
         ),
     ):
         for _, window in dataset.block_windows(1):

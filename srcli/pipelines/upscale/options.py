@@ -15,6 +15,7 @@ from typing import Literal
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
+from srcli.imaging.arrays import Size
 from srcli.imaging.formats import FORMATS, format_of_suffix
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.alpha_bands import AlphaMode
@@ -175,7 +176,7 @@ class UpscaleOptions:
             return f"-s {float(self.size):g}"
         return "--size or --long-edge"
 
-    def final_size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def final_size(self, size: Size) -> Size:
         """Return the size (height, width) of the output of a photograph of this size."""
         if isinstance(self.size, Box):
             return self.size.filled(size)
@@ -183,7 +184,7 @@ class UpscaleOptions:
         return self.fit.fitted(scale_size(size, factor))
 
     def final_dpi(
-        self, size: tuple[int, int], dpi: tuple[float, float] | None
+        self, size: Size, dpi: tuple[float, float] | None
     ) -> tuple[float, float] | None:
         """Return pixels per inch, across and down, of what a photograph of this size becomes."""
         if isinstance(self.dpi, float):
@@ -195,13 +196,13 @@ class UpscaleOptions:
         final_height, final_width = self.final_size(size)
         return across * final_width / width, down * final_height / height
 
-    def copies(self, size: tuple[int, int]) -> bool:
+    def copies(self, size: Size) -> bool:
         """Return True for a photograph that ``only_smaller`` copies as it is."""
         height, width = size
         final_height, final_width = self.final_size(size)
         return self.only_smaller and final_height <= height and final_width <= width
 
-    def steps(self, model: str, size: tuple[int, int]) -> tuple[int, ...]:
+    def steps(self, model: str, size: Size) -> tuple[int, ...]:
         """Return the scales of the one or two passes by which a photograph is enlarged.
 
         Their product is the least one that reaches the final size, to which the result
@@ -221,7 +222,7 @@ class UpscaleOptions:
                 return chain
         return chains[-1]
 
-    def largest_steps(self, size: tuple[int, int]) -> tuple[int, ...]:
+    def largest_steps(self, size: Size) -> tuple[int, ...]:
         """Return the steps with the largest product that ``auto`` may choose for a photograph."""
         model = self.model_for_photograph("blocks") if self.auto else self.model
         return self.steps(model, size)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, empty_array, release
+from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, Size, empty_array, release
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.fitting import with_resolution
@@ -74,7 +74,7 @@ class PhotographJob:
 
     item: Item
     picture: Picture
-    size: tuple[int, int]
+    size: Size
     """Height and width of the output."""
     model: str
     condition: str
@@ -319,10 +319,7 @@ class PhotographUpscaler:
         return jobs[0]
 
     def enlarge_frames(
-        self,
-        frames: Iterable[tuple[T, Photograph]],
-        picture: Picture,
-        model: str,
+        self, frames: Iterable[tuple[T, Photograph]], picture: Picture, model: str
     ) -> tuple[int, Iterator[tuple[T, Photograph]]]:
         """Return the number of tiles, and frames that are enlarged when they are asked for.
 
@@ -350,7 +347,7 @@ class PhotographUpscaler:
         frames: Iterator[tuple[T, Photograph]],
         engine: TorchEngine,
         grid: TileGrid,
-        size: tuple[int, int],
+        size: Size,
         name: str,
     ) -> Iterator[tuple[T, Photograph]]:
         """Run frames, each with its timing, through a network, and resize them to ``size``."""
@@ -438,7 +435,7 @@ def choose_metadata(
     return replace(metadata, software=provenance.software(earlier))
 
 
-def output_size(picture: Picture, options: UpscaleOptions) -> tuple[int, int]:
+def output_size(picture: Picture, options: UpscaleOptions) -> Size:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
     height, width = options.final_size(picture.size)
     if picture.format == VIDEO:
@@ -448,7 +445,7 @@ def output_size(picture: Picture, options: UpscaleOptions) -> tuple[int, int]:
 
 def check_output(
     item: Item, picture: Picture, options: UpscaleOptions
-) -> tuple[tuple[int, int], tuple[str, ...]]:
+) -> tuple[Size, tuple[str, ...]]:
     """Check by an input's header that format, memory and disk can hold its result.
 
     Returns:

@@ -12,6 +12,7 @@ import numpy as np
 import srcli
 from srcli.errors import PictureError
 from srcli.files import file_state
+from srcli.imaging.arrays import Size
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_pixels
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
@@ -72,7 +73,7 @@ class RasterPlan:
         return Parts(self.item.target, self.output)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width of the output."""
         return self.output.height, self.output.width
 
@@ -180,7 +181,7 @@ def _choose_part(
     return info, window, notes
 
 
-def raster_size(item: Item, options: UpscaleOptions) -> tuple[int, int]:
+def raster_size(item: Item, options: UpscaleOptions) -> Size:
     """Return the (height, width) of the output of a raster."""
     _, window, _ = _choose_part(read_info(item.source), options.raster)
     return window.height * options.scale, window.width * options.scale

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent, hides_colours
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.colour import are_gray
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
@@ -39,9 +39,7 @@ class PreparedPhotograph:
     """(H, W): True for pixels that are not finite; None where all are."""
     wrap: Wrap = ""
 
-    def finish(
-        self, enlarged: Array, size: tuple[int, int] | None = None
-    ) -> Photograph:
+    def finish(self, enlarged: Array, size: Size | None = None) -> Photograph:
         """Make a photograph of the enlarged pixels, (sH, sW, C), which may be changed.
 
         The size (height, width) is that of the pixels unless another is given.

@@ -107,10 +107,7 @@ def _split_items(
 
 
 def upscale_unit(
-    unit: UpscaleShare | RasterStep,
-    slot: Slot,
-    progress: Progress,
-    stop: Stop,
+    unit: UpscaleShare | RasterStep, slot: Slot, progress: Progress, stop: Stop
 ) -> JsonDict:
     """Do a unit in a worker; return what the parent needs of it.
 

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from numpy.testing import assert_array_equal
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioIOError
@@ -122,7 +123,7 @@ def test_the_file_is_that_of_gdal(
     assert described(target) == described(gdals_own(tmp_path / "ref.tif", out, pixels))
     if creation.get("COMPRESS") != "JPEG":
         with rasterio.open(target) as file:
-            np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
+            assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
     version = 43 if creation.get("BIGTIFF") == "YES" else 42
     assert version in target.read_bytes()[2:4]
     assert {path.name for path in tmp_path.iterdir()} == {
@@ -241,8 +242,8 @@ def test_a_mask_becomes_alpha_in_png(save, tmp_path, noise, dtype, opaque, copy)
     )
     copy(source, tmp_path / "out.png", format="png")
     with rasterio.open(tmp_path / "out.png") as file:
-        np.testing.assert_array_equal(file.read(4), mask * opaque)
-        np.testing.assert_array_equal(np.moveaxis(file.read([1, 2, 3]), 0, 2), pixels)
+        assert_array_equal(file.read(4), mask * opaque)
+        assert_array_equal(np.moveaxis(file.read([1, 2, 3]), 0, 2), pixels)
 
 
 @pytest.fixture
@@ -267,10 +268,10 @@ def test_overviews_are_those_that_gdal_builds(save, tmp_path, out, copy):
         rasterio.open(source, overview_level=0) as a,
         rasterio.open(target, overview_level=0) as b,
     ):
-        np.testing.assert_array_equal(a.read(), b.read())
+        assert_array_equal(a.read(), b.read())
     with rasterio.open(target) as file:
         assert file.overviews(1) == [2]
-        np.testing.assert_array_equal(file.read(), np.moveaxis(PHOTO, 2, 0))
+        assert_array_equal(file.read(), np.moveaxis(PHOTO, 2, 0))
     assert names(tmp_path) == {"in.tif", "out.tif"}
 
 
@@ -288,7 +289,7 @@ def test_overviews_of_a_mask_and_of_jpeg(save, tmp_path, out, copy):
     creation = {"COMPRESS": "JPEG", "JPEG_QUALITY": "95"}
     copy(source, out, overviews=True, creation=creation)
     with rasterio.open(out, overview_level=0) as file:
-        np.testing.assert_array_equal(file.dataset_mask() > 0, mask[::2, ::2])
+        assert_array_equal(file.dataset_mask() > 0, mask[::2, ::2])
         assert file.tags(ns="IMAGE_STRUCTURE")["COMPRESSION"] == "YCbCr JPEG"
         assert file.tags(ns="IMAGE_STRUCTURE")["JPEG_QUALITY"] == "95"
 
@@ -309,7 +310,7 @@ def test_a_cloud_optimized_file(save, tmp_path, out, copy):
         assert file.overviews(1) == [2]
         assert (file.transform, file.crs, file.nodata) == (old.transform, old.crs, 3)
         assert (file.tags(), file.descriptions) == (old.tags(), old.descriptions)
-        np.testing.assert_array_equal(file.read(), old.read())
+        assert_array_equal(file.read(), old.read())
     assert names(tmp_path) == {"in.tif", "out.tif"}
 
 
@@ -323,7 +324,7 @@ def test_smaller_copies_of_a_cog_are_made_as_asked(save, tmp_path, out, option, 
         rasterio.open(out, overview_level=0) as a,
         rasterio.open(tmp_path / "ref.tif", overview_level=0) as b,
     ):
-        np.testing.assert_array_equal(a.read(), b.read())
+        assert_array_equal(a.read(), b.read())
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
@@ -335,13 +336,10 @@ def test_a_png_has_its_place_beside_it(save, tmp_path, dtype, copy):
     assert names(tmp_path) == {"in.tif", "out.png", "out.pgw", "out.png.aux.xml"}
     with rasterio.open(target) as file, rasterio.open(source) as old:
         assert (file.transform, file.crs) == (old.transform, old.crs)
-        np.testing.assert_array_equal(file.read(), old.read())
+        assert_array_equal(file.read(), old.read())
     (tmp_path / "out.png.aux.xml").unlink()
     # the world file alone
-    with (
-        rasterio.open(target) as file,
-        rasterio.open(source) as old,
-    ):
+    with rasterio.open(target) as file, rasterio.open(source) as old:
         assert file.transform == old.transform
 
 
@@ -355,7 +353,7 @@ def test_a_jpeg_is_that_of_gdal(save, tmp_path, copy):
         rasterio.open(tmp_path / "out.jpg") as a,
         rasterio.open(tmp_path / "ref.jpg") as b,
     ):
-        np.testing.assert_array_equal(a.read(), b.read())
+        assert_array_equal(a.read(), b.read())
         assert a.transform == b.transform
     assert (tmp_path / "out.jgw").exists()
 
@@ -485,7 +483,7 @@ def test_alpha_stays_alpha_through_all(save, tmp_path, copy):
         with rasterio.open(target) as file:
             assert file.colorinterp[3] == ColorInterp.alpha
             assert MaskFlags.alpha in file.mask_flag_enums[0]
-            np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
+            assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
 
 
 def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(
@@ -501,7 +499,7 @@ def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(
     write(out, profile, source)
     with rasterio.open(out) as file:
         assert file.count == 3
-        np.testing.assert_array_equal(file.dataset_mask(), pixels[:, :, 3])
+        assert_array_equal(file.dataset_mask(), pixels[:, :, 3])
 
 
 def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path, noise):

@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 import rasterio
+from numpy.testing import assert_array_equal
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import source as source_module
@@ -70,9 +71,7 @@ def test_any_block_layout_gives_the_selected_window(save, noise, profile):
     with source_of(path, srcwin=(13, 21, 120, 110)) as source:
         assert (source.height, source.width) == (110, 120)
         for window in tiles(source):
-            np.testing.assert_array_equal(
-                source.read(window), cut(pixels[21:131, 13:133], window)
-            )
+            assert_array_equal(source.read(window), cut(pixels[21:131, 13:133], window))
 
 
 def test_blocks_of_many_bands_are_decoded_once(save, noise, monkeypatch):
@@ -107,7 +106,7 @@ def test_windows_without_a_valid_pixel_are_none(save, noise, dtype, nodata, prof
         assert source.read(Window(top=30, left=9, height=4, width=5)) is None
         tile = source.read(Window(top=19, left=0, height=4, width=50))
         assert tile is not None
-        np.testing.assert_array_equal(tile, np.broadcast_to(pixels[19], (4, 50, 2)))
+        assert_array_equal(tile, np.broadcast_to(pixels[19], (4, 50, 2)))
 
 
 def test_mosaics(save, save_vrt, noise):
@@ -132,7 +131,7 @@ def test_mosaics(save, save_vrt, noise):
     path = save_vrt("a.vrt", 110, 70, bands)
     with source_of(path) as source:
         for window in tiles(source, 30, 30, 20):
-            np.testing.assert_array_equal(source.read(window), cut(mosaic, window))
+            assert_array_equal(source.read(window), cut(mosaic, window))
     (path.parent / "right.tif").unlink()
     with source_of(path) as source, pytest.raises(PictureError, match=r"a\.vrt: rows"):
         everything(source)
@@ -145,7 +144,7 @@ def test_other_formats(save, noise, driver):
     path = save("a.bin", pixels, driver=driver, **options)
     with source_of(path) as source:
         for window in tiles(source):
-            np.testing.assert_array_equal(source.read(window), cut(pixels, window))
+            assert_array_equal(source.read(window), cut(pixels, window))
 
 
 def test_damage_in_the_middle_names_the_file(save, noise):
@@ -186,7 +185,7 @@ def test_nodata_hides_where_gdal_says_so(save, piece_of, dtype):
     with rasterio.open(path) as file:
         expected = np.moveaxis(file.read_masks() > 0, 0, 2)[ROWS, COLUMNS]
     assert not expected.all()
-    np.testing.assert_array_equal(piece.valid, expected)
+    assert_array_equal(piece.valid, expected)
 
 
 @pytest.mark.parametrize("nodata", [None, 9])
@@ -200,7 +199,7 @@ def test_masks_of_the_file_decide_alone(save, noise, piece_of, internal, nodata)
         )
     assert (path.parent / "a.tif.msk").exists() == (internal == "NO")
     piece = piece_of(path)
-    np.testing.assert_array_equal(piece.valid[..., 0], mask[ROWS, COLUMNS])
+    assert_array_equal(piece.valid[..., 0], mask[ROWS, COLUMNS])
     assert piece.pixels.shape[2] == 3
 
 
@@ -209,9 +208,9 @@ def test_alpha_is_apart_and_hides_where_it_is_zero(save, noise, piece_of):
     pixels[:, :, 3] %= 3
     path = save("a.tif", pixels, photometric="RGB", alpha="YES")
     piece = piece_of(path)
-    np.testing.assert_array_equal(piece.alpha, pixels[ROWS, COLUMNS, 3])
-    np.testing.assert_array_equal(piece.valid[..., 0], pixels[ROWS, COLUMNS, 3] > 0)
-    np.testing.assert_array_equal(piece.pixels, pixels[ROWS, COLUMNS, :3])
+    assert_array_equal(piece.alpha, pixels[ROWS, COLUMNS, 3])
+    assert_array_equal(piece.valid[..., 0], pixels[ROWS, COLUMNS, 3] > 0)
+    assert_array_equal(piece.pixels, pixels[ROWS, COLUMNS, :3])
     dropped = piece_of(path, bands=(1, 2, 3))
     assert (bool(dropped.valid.all()), dropped.alpha) == (True, None)
 
@@ -226,7 +225,7 @@ def test_bands_with_masks_and_values_of_their_own(save, save_vrt, noise, piece_o
     assert read_info(path).mask == "band"
     inner = pixels[ROWS, COLUMNS]
     expected = np.stack([inner[:, :, 0] != 2, inner[:, :, 2] > 0], axis=2)
-    np.testing.assert_array_equal(piece_of(path).valid, expected)
+    assert_array_equal(piece_of(path).valid, expected)
 
 
 def test_values_that_hide_only_together(save, noise, piece_of):
@@ -237,7 +236,7 @@ def test_values_that_hide_only_together(save, noise, piece_of):
     assert read_info(path).tags == {"": {"AREA_OR_POINT": "Area"}}
     expected = (pixels != [1, 2, 0]).any(axis=2)[ROWS, COLUMNS]
     assert not expected.all()
-    np.testing.assert_array_equal(piece_of(path).valid[..., 0], expected)
+    assert_array_equal(piece_of(path).valid[..., 0], expected)
 
 
 @pytest.mark.parametrize(
@@ -257,14 +256,14 @@ def test_palettes_are_expanded(save, noise, piece_of, dtype, nodata):
     table = np.array(
         [colours.get(value, (0, 0, 0, 255))[:3] for value in range(4)], np.uint8
     )
-    np.testing.assert_array_equal(piece.pixels, table[indices[ROWS, COLUMNS]])
+    assert_array_equal(piece.pixels, table[indices[ROWS, COLUMNS]])
     assert piece.pixels.dtype == np.uint8
     if nodata is None:
         assert (bool(piece.valid.all()), piece.alpha) == (True, None)
     else:
         visible = indices[ROWS, COLUMNS] != 2
-        np.testing.assert_array_equal(piece.valid[..., 0], visible)
-        np.testing.assert_array_equal(piece.alpha, np.where(visible, 255, 0))
+        assert_array_equal(piece.valid[..., 0], visible)
+        assert_array_equal(piece.alpha, np.where(visible, 255, 0))
 
 
 @pytest.mark.parametrize(
@@ -276,7 +275,7 @@ def test_a_scan_of_one_bit_is_gray(save, noise, piece_of, photometric, levels):
         save("a.tif", bits, nbits=1, photometric=photometric, compress="CCITTFAX4")
     )
     expected = np.array(levels, np.uint8)[bits[ROWS, COLUMNS]]
-    np.testing.assert_array_equal(piece.pixels[..., 0], expected)
+    assert_array_equal(piece.pixels[..., 0], expected)
     assert piece.pixels.shape[2] == 1
     assert (bool(piece.valid.all()), piece.alpha) == (True, None)
 
@@ -294,8 +293,8 @@ def test_transparent_entries_of_a_palette(save, save_vrt, noise, piece_of):
     )
     piece = piece_of(save_vrt("a.vrt", 20, 30, [("Byte", inner)]))
     entries = indices[ROWS, COLUMNS]
-    np.testing.assert_array_equal(piece.alpha, np.array([255, 0, 100])[entries])
-    np.testing.assert_array_equal(piece.valid[..., 0], entries != 1)
+    assert_array_equal(piece.alpha, np.array([255, 0, 100])[entries])
+    assert_array_equal(piece.valid[..., 0], entries != 1)
 
 
 def test_a_palette_beside_other_bands_is_expanded_alone(
@@ -311,7 +310,7 @@ def test_a_palette_beside_other_bands_is_expanded_alone(
     ]
     piece = piece_of(save_vrt("a.vrt", 20, 30, bands), bands=(1,))
     colours = np.array([(9, 8, 7), (1, 8, 7)], np.uint8)
-    np.testing.assert_array_equal(piece.pixels, colours[pixels[ROWS, COLUMNS, 0]])
+    assert_array_equal(piece.pixels, colours[pixels[ROWS, COLUMNS, 0]])
 
 
 @pytest.mark.parametrize("nodata", [-9999.0, 0.0, 5.0, 1e20])
@@ -353,7 +352,7 @@ def test_holes_take_the_value_of_a_nearest_pixel(dtype, holes):
         valid[:2, :2] = valid[-3:, -3:] = valid[0, -1] = valid[-1, 0] = False
     filled = fill_nearest(pixels, valid)
     assert filled.dtype == pixels.dtype
-    np.testing.assert_array_equal(filled[valid], pixels[valid])
+    assert_array_equal(filled[valid], pixels[valid])
     for nearest, sources in distance_to_source(
         valid[..., 0], pixels[..., 0], filled[..., 0]
     ):
@@ -366,7 +365,7 @@ def test_each_band_is_filled_for_itself(noise):
     filled = fill_nearest(pixels, valid)
     for band in range(3):
         alone = fill_nearest(pixels[:, :, [band]], valid[:, :, [band]])
-        np.testing.assert_array_equal(filled[:, :, [band]], alone)
+        assert_array_equal(filled[:, :, [band]], alone)
     assert not np.array_equal(
         filled[:, :, [0]], fill_nearest(pixels[:, :, [0]], valid[:, :, [1]])
     )
@@ -377,8 +376,8 @@ def test_a_band_without_any_pixel_takes_over_its_neighbour(noise):
     valid = noise((8, 9, 4), seed=3) > 50
     valid[:, :, [0, 3]] = False
     filled = fill_nearest(pixels, valid)
-    np.testing.assert_array_equal(filled[:, :, 0], filled[:, :, 1])
-    np.testing.assert_array_equal(filled[:, :, 3], filled[:, :, 2])
+    assert_array_equal(filled[:, :, 0], filled[:, :, 1])
+    assert_array_equal(filled[:, :, 3], filled[:, :, 2])
 
 
 def test_gdal_keeps_the_rows_that_all_tiles_of_a_row_share(tmp_path):

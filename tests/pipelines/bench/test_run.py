@@ -46,10 +46,7 @@ def test_everything_of_a_run_is_in_its_result(result):
     assert (cost["scale"], cost["model"], cost["size"]) == (2, "bicubic", (256, 256))
     srx, plain = result.speeds[:2]
     # no account on the processor
-    assert (srx["conv_macs"], plain["peak_memory"]) == (
-        0,
-        None,
-    )
+    assert (srx["conv_macs"], plain["peak_memory"]) == (0, None)
     assert (srx["plain"], plain["plain"], plain["times_plain"]) == (False, True, None)
     assert srx["times_plain"] == pytest.approx(
         plain["median_seconds"] / srx["median_seconds"]

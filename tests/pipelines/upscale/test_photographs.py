@@ -125,10 +125,7 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     }
     assert notes.messages == []
     # each as by its model alone
-    for file, strength in (
-        (files[0], None),
-        (files[-1], 1.0),
-    ):
+    for file, strength in ((files[0], None), (files[-1], 1.0)):
         engine = EngineOptions(strength=strength)
         options = UpscaleOptions(model=file.model, scale=2, engine=engine)
         (alone,) = upscale_files([file.source], tmp_path / "alone", options).files
