@@ -29,7 +29,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
-from srcli.imaging.arrays import Array, Floats
+from srcli.imaging.arrays import Array, Floats, Size
 from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
 from srcli.recipes.degradation import Blur, Degradation, Noise, Piece, Resize, Sharpen
 
@@ -57,7 +57,7 @@ VALIDATION_SEED = 20
 """Seed of the LR pictures of validation, the same for all seeds of a training."""
 
 
-def resampled(picture: Array, size: tuple[int, int], name: str) -> Floats:
+def resampled(picture: Array, size: Size, name: str) -> Floats:
     """Resize (H, W, C) of any real dtype to (height, width) by a filter of Pillow, not rounded."""
     planes = []
     for plane in picture.transpose(2, 0, 1).astype(np.float32, order="C"):

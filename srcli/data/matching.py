@@ -6,10 +6,10 @@ of its neighbours; correlations of blocks and of detail decide.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
+
+from srcli.imaging.arrays import Array
 
 GRID = 64
 """Blocks along the shorter side, which both pictures are averaged to."""
@@ -37,7 +37,7 @@ were (539)."""
 Plane = NDArray[np.float64]
 
 
-def mismatch(hr: NDArray[Any], lr: NDArray[Any], scale: int) -> str:
+def mismatch(hr: Array, lr: Array, scale: int) -> str:
     """Say how LR (H, W, 3) differs from HR, ``scale`` times larger; empty for a right pair."""
     from scipy.ndimage import uniform_filter
 
@@ -73,7 +73,7 @@ def mismatch(hr: NDArray[Any], lr: NDArray[Any], scale: int) -> str:
     return ""
 
 
-def _blocks(picture: NDArray[Any], step: int) -> Plane:
+def _blocks(picture: Array, step: int) -> Plane:
     """Average (H, W, 3) over its channels and squares of ``step`` x ``step`` pixels."""
     height, width = (side // step for side in picture.shape[:2])
     cropped = picture[: height * step, : width * step]

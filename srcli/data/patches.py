@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import degraded_patch, draw_chain
 from srcli.errors import DataError
+from srcli.imaging.arrays import Floats
 from srcli.layers.colour import luma
 from srcli.layers.transfer import upload
 from srcli.threads import interrupts_blocked
@@ -233,7 +234,7 @@ def _stacked(patches: list[RgbPixels]) -> RgbPixels:
     return np.stack(patches)
 
 
-def measure_detail(image: RgbPixels) -> NDArray[np.float32]:
+def measure_detail(image: RgbPixels) -> Floats:
     """Sum the differences of neighbouring pixels of an LR picture in cells of ``CELL`` pixels.
 
     They are levels of 255, of the mean of the channels.
@@ -241,7 +242,7 @@ def measure_detail(image: RgbPixels) -> NDArray[np.float32]:
     gray = image.astype(np.float32).mean(axis=2) * np.float32(
         255 / np.iinfo(image.dtype).max
     )
-    changes: NDArray[np.float32] = np.zeros_like(gray)
+    changes: Floats = np.zeros_like(gray)
     changes[:, 1:] += np.abs(np.diff(gray, axis=1))
     changes[1:] += np.abs(np.diff(gray, axis=0))
     for axis, side in enumerate(gray.shape):

@@ -17,23 +17,23 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
 from srcli.imaging import tiff, vips
+from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
 
-RgbPixels = NDArray[Any]
+RgbPixels = Array
 """(H, W, 3) RGB, uint8 or uint16."""
 
 T = TypeVar("T")
@@ -340,7 +340,7 @@ def read_pictures(
             yield result
 
 
-def digest(images: Iterable[NDArray[Any]]) -> str:
+def digest(images: Iterable[Array]) -> str:
     """Return the hex digest of the pixels of all pictures, in order."""
     total = hashlib.sha256()
     for image in images:

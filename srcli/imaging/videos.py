@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-TimedFrame = tuple[Size, Photograph]
+TimedFrame = tuple[tuple[int, int], Photograph]
 """A frame behind its start and duration, in units of the video's time base."""
 NEEDED = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.memory import within_memory
 from srcli.inference.tiling import TRIM, TileAxis, columns_of, rows_of
@@ -24,7 +24,7 @@ from srcli.ports.image import TileGrid
 if TYPE_CHECKING:
     from srcli.inference.values import PixelEncoder
 
-    Rows = tuple[int, NDArray[Any]]
+    Rows = tuple[int, Array]
     """First output row, and finished pixels (h, W, C)."""
 
 PIECE_BYTES = 48 * 1024 * 1024

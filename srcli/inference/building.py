@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from numpy.typing import NDArray
-
+from srcli.imaging.arrays import Array
 from srcli.inference.device import EngineOptions, Precision, choose_device, half_type
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling
@@ -186,11 +185,11 @@ def run_one(engine: Engine, job: ImageJob, *, task: Task | None = None) -> None:
 
 def enlarge_array(
     engine: Engine,
-    pixels: NDArray[Any],
+    pixels: Array,
     grid: TileGrid | None = None,
     *,
     name: str = "picture",
-) -> NDArray[Any]:
+) -> Array:
     """Enlarge an array (H, W, 1 or 3) as it is, by tiles, or whole where ``grid`` is None.
 
     Errors name it by ``name``.

@@ -48,14 +48,13 @@ class EngineOptions:
             raise UsageError(
                 f"back_project={self.back_project!r}: give bicubic or area"
             )
-        for name, share in (
-            ("strength", self.strength or 0),
-            ("denoise", self.denoise),
-        ):
+        shares = {"strength": self.strength or 0, "denoise": self.denoise}
+        for name, share in shares.items():
+            is_share = False
             with suppress(TypeError):
-                if 0 <= share <= 1:
-                    continue
-            raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
+                is_share = 0 <= share <= 1
+            if not is_share:
+                raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
 
 
 def choose_device(name: str) -> torch.device:

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
+from srcli.imaging.arrays import Array, Bools
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
@@ -48,7 +48,7 @@ from srcli.threads import hold_setting
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
-    Tiles = Sequence[NDArray[Any]]
+    Tiles = Sequence[Array]
     """Pixels (H, W, C) of tiles of one size."""
     Positions = Sequence[tuple[int, int, int, int]]
     """Where each tile lies, see ``TileGrid.position``."""
@@ -80,7 +80,7 @@ class BatchResult:
 
     tiles: Sequence[Tensor]
     """(C, scale H, scale W) each, as ``start`` says."""
-    finite: NDArray[np.bool_]
+    finite: Bools
     """False for each tile of which the network gave no finite values, in fp32 neither."""
 
 
@@ -295,7 +295,7 @@ class TorchEngine:
             return NetworkBatch(self, network_input, half, enlarged, finite)
 
     @torch.inference_mode()
-    def enlarge_again(self, batch: NetworkBatch, finite: NDArray[np.bool_]) -> Tensor:
+    def enlarge_again(self, batch: NetworkBatch, finite: Bools) -> Tensor:
         """Return the tiles of a batch, those that are not finite computed in fp32."""
         with _LOCK:
             chosen = upload(~finite, self.device)

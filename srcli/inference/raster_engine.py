@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.colour import GRAY_SHARES
 from srcli.inference.blending import Blender
 from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
@@ -34,7 +34,7 @@ class RasterBatch:
     engine: RasterEngine
     count: int
     """Tiles of the batch."""
-    size: tuple[int, int]
+    size: Size
     """Height and width of a tile that comes out."""
     groups: Iterable[NetworkBatch]
     """One for each group of bands; a generator starts each when it is asked for."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import DefectError, InferenceError, SrxError, one_file
-from srcli.imaging.arrays import Array, empty_array, release
+from srcli.imaging.arrays import Array, Size, empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
 from srcli.ports.image import Source, TileGrid, Window
@@ -141,7 +141,7 @@ class _Tile:
     """(H, W, C); None where no pixel is valid."""
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width."""
         return self.job.grid.tile_height, self.job.grid.tile_width
 

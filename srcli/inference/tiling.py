@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import UsageError
+from srcli.imaging.arrays import Array, Floats
 from srcli.ports.image import Source, TileGrid, Window, Wrap
 
 TRIM = 0.25
@@ -160,7 +160,7 @@ class TileAxis:
         start = math.floor(begin * self.scale - 0.5) + 1
         return start, max(start, math.ceil(end * self.scale - 0.5))
 
-    def weights(self, index: int) -> NDArray[np.float32]:
+    def weights(self, index: int) -> Floats:
         """Return the weights of a tile's output pixels, (tile * scale,) in [0, 1].
 
         Between neighbours the weight moves along a smoothstep curve in the middle of
@@ -197,9 +197,7 @@ def _rise(
     return t * t * (3.0 - 2.0 * t)
 
 
-def read_with_edge(
-    source: Source, window: Window, grid: TileGrid
-) -> NDArray[Any] | None:
+def read_with_edge(source: Source, window: Window, grid: TileGrid) -> Array | None:
     """Read a window of a grid, which may reach into the edge around the image.
 
     The edge mirrors the image, or goes on at its opposite border. None where the window
@@ -230,7 +228,7 @@ def read_with_edge(
 
 def _read_pixels(
     source: Source, rows: NDArray[np.intp], columns: NDArray[np.intp]
-) -> NDArray[Any] | None:
+) -> Array | None:
     """Read pixels of some rows and columns, which may come in any order and repeatedly."""
     # nothing else need be read: mirrored pixels are copies of these
     inside = Window(
@@ -244,7 +242,7 @@ def _read_pixels(
     across = columns[-1] - columns[0] + 1
     if pixels is None or (down, across) == (len(rows), len(columns)):
         return pixels
-    chosen: NDArray[Any]
+    chosen: Array
     chosen = pixels[np.ix_(rows - inside.top, columns - inside.left)]
     return chosen
 

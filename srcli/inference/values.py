@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from srcli.imaging.arrays import Array, Floats
 from srcli.ports.image import Values
 
 
@@ -29,8 +29,8 @@ def is_narrow(dtype: np.dtype[Any]) -> bool:
 
 
 def normalise(
-    tiles: NDArray[Any], values: Values, interpolated: Sequence[int] = ()
-) -> tuple[NDArray[np.float32], NDArray[Any] | None]:
+    tiles: Array, values: Values, interpolated: Sequence[int] = ()
+) -> tuple[Floats, Array | None]:
     """Map the values of a file to [0, 1].
 
     Where bands have ranges of their own, they are the last axis; NaN becomes 0.

@@ -5,13 +5,11 @@ The numbers are those of ``srcli.imaging.colour``; all tensors are of fp32 at le
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import OFFSET, RGB_TO_YCBCR
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
@@ -36,7 +34,7 @@ def ycbcr_to_rgb(x: Tensor) -> Tensor:
     return _mix(_shifted(x, -_SHIFT), _TO_RGB)
 
 
-def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
+def _mix(x: Tensor, rows: Array) -> Tensor:
     # Sums of planes, not a matrix product: that would run in TF32 on a GPU and lose
     # 8-bit steps.
     first, second, third = x.unbind(1)
@@ -44,7 +42,7 @@ def _mix(x: Tensor, rows: NDArray[Any]) -> Tensor:
     return torch.stack(planes, dim=1)
 
 
-def _shifted(x: Tensor, offsets: NDArray[Any]) -> Tensor:
+def _shifted(x: Tensor, offsets: Array) -> Tensor:
     # Numbers of Python, not a tensor: copying one to a GPU would wait for the GPU.
     planes = [x[:, i] + offset for i, offset in enumerate(offsets.tolist())]
     return torch.stack(planes, dim=1)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from srcli.imaging.arrays import Array
 
-def upload(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
+
+def upload(values: Array | Tensor, device: torch.device) -> Tensor:
     """Copy to a device; to a GPU through pinned memory, in the order of its other work.
 
     A copy from ordinary memory would first wait until the GPU has done all that it was
@@ -26,7 +26,7 @@ def upload(values: NDArray[Any] | Tensor, device: torch.device) -> Tensor:
         return host.pin_memory().to(device, non_blocking=True)
 
 
-def upload_stack(arrays: Sequence[NDArray[Any]], device: torch.device) -> Tensor:
+def upload_stack(arrays: Sequence[Array], device: torch.device) -> Tensor:
     """Copy arrays of one shape to a device as one tensor; see ``upload``."""
     if device.type != "cuda":
         return upload(np.stack(arrays), device)
@@ -51,7 +51,7 @@ class HostCopy:
             self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._copied.record(torch.cuda.current_stream(tensor.device))
 
-    def wait(self) -> NDArray[Any]:
+    def wait(self) -> Array:
         """Return the values once they are copied."""
         if self._copied is not None:
             self._copied.synchronize()

@@ -98,15 +98,18 @@ class Source(Protocol):
         """
 
 
+ValueRange = tuple[float, float]
+"""Values that are the network's 0 and 1, the second above the first."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Values:
     """The values of one image; the same for all of its tiles, so that tiles fit each other."""
 
     dtype: np.dtype[Any]
     """Of the pixels of input and output."""
-    ranges: tuple[tuple[float, float], ...]
-    """The network's 0 and 1, the second above the first: of each band, or one pair for
-    all."""
+    ranges: tuple[ValueRange, ...]
+    """One for each band, or one for all."""
     most: float | None = None
     """Highest value that the output can store; None is that of the dtype."""
 

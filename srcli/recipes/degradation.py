@@ -20,6 +20,8 @@ def _within(low: float, high: float) -> Range:
     return Range(f"two numbers, low and high, in {low}..{high}", holds)
 
 
+Interval = tuple[float, float]
+"""Lowest and highest value, between which each is drawn."""
 Filter = Literal["bicubic", "bilinear", "box", "lanczos"]
 """Antialiased filters by which programs make pictures smaller."""
 NOT_EMPTY = Range("at least one of them", lambda names: len(names) > 0)
@@ -38,13 +40,13 @@ class Blur(_Piece):
     """Gaussian blur of optics, motion and sensor, round or drawn out in one direction."""
 
     kind: Literal["blur"] = "blur"
-    sigma: Annotated[tuple[float, float], _within(0, 10)]
+    sigma: Annotated[Interval, _within(0, 10)]
     """Lowest and highest standard deviation along the wider axis, in LR pixels, so that
     a range means the same at every scale."""
-    aspect: Annotated[tuple[float, float], _within(0.05, 1)] = (1.0, 1.0)
+    aspect: Annotated[Interval, _within(0.05, 1)] = (1.0, 1.0)
     """Standard deviation along the narrower axis over that along the wider one; 1 is
     round."""
-    angle: Annotated[tuple[float, float], _within(0, 180)] = (0.0, 180.0)
+    angle: Annotated[Interval, _within(0, 180)] = (0.0, 180.0)
     """Direction of the wider axis in degrees: 0 along the rows, 45 right and down, 90
     down."""
 
@@ -54,9 +56,9 @@ class Noise(_Piece):
     """Gaussian noise of a sensor, part of which grows with the brightness."""
 
     kind: Literal["noise"] = "noise"
-    sigma: Annotated[tuple[float, float], _within(0, 100)]
+    sigma: Annotated[Interval, _within(0, 100)]
     """Lowest and highest standard deviation at mid-gray, in levels of 255."""
-    shot: Annotated[tuple[float, float], _within(0, 1)] = (0.0, 0.0)
+    shot: Annotated[Interval, _within(0, 1)] = (0.0, 0.0)
     """Share of the variance at mid-gray that is proportional to the brightness (photon
     noise)."""
     gray: Annotated[float, FRACTION] = 0.0
@@ -64,7 +66,7 @@ class Noise(_Piece):
     colour: bool = False
     """It is in the colours alone, and never gray, as a phone's noise reduction leaves
     it."""
-    size: Annotated[tuple[float, float], _within(1, 64)] = (1.0, 1.0)
+    size: Annotated[Interval, _within(1, 64)] = (1.0, 1.0)
     """Smallest and largest distance of two independent values, in pixels: above 1 it is
     in blotches, and ``sigma`` is that in their middles."""
 
@@ -85,9 +87,9 @@ class Sharpen(_Piece):
     """Unsharp masking, which leaves bright and dark halos along edges."""
 
     kind: Literal["sharpen"] = "sharpen"
-    sigma: Annotated[tuple[float, float], _within(0, 10)]
+    sigma: Annotated[Interval, _within(0, 10)]
     """Standard deviation of the Gaussian whose difference is added, in LR pixels."""
-    amount: Annotated[tuple[float, float], _within(0, 5)]
+    amount: Annotated[Interval, _within(0, 5)]
     """Times that the difference is added."""
 
 
@@ -100,7 +102,7 @@ class Resize(_Piece):
     """
 
     kind: Literal["resize"] = "resize"
-    factor: Annotated[tuple[float, float], _within(0.25, 4)]
+    factor: Annotated[Interval, _within(0.25, 4)]
     """Lowest and highest number of pixels that one pixel becomes along an axis."""
     filters: Annotated[tuple[Filter, ...], NOT_EMPTY] = ("bicubic",)
     """One of them is drawn."""

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
+from srcli.imaging.arrays import Bools
 from srcli.imaging.rasters.opening import gdal_errors
 from srcli.imaging.rasters.transforms import Box, enlarge_transform
 from srcli.ports.image import Window
@@ -84,7 +84,7 @@ class Cutline:
 
     def outside(
         self, window: Window, scale: int = 1, *, touched: bool = False
-    ) -> NDArray[np.bool_]:
+    ) -> Bools:
         """Tell which pixels of an enlarged window, (h * scale, w * scale), lie outside.
 
         Pixels are inside by their centres, as for gdalwarp, or where polygons have
@@ -94,7 +94,7 @@ class Cutline:
 
         shape = (window.height * scale, window.width * scale)
         transform = enlarge_transform(self.transform, window.left, window.top, scale)
-        outside: NDArray[np.bool_] = geometry_mask(
+        outside: Bools = geometry_mask(
             self.geometries, shape, transform, all_touched=touched
         )
         return outside

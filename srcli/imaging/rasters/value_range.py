@@ -10,13 +10,13 @@ from typing import Literal
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import Condition, classify_condition
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, spread_windows
-from srcli.ports.image import Values, Window, are_units
+from srcli.ports.image import ValueRange, Values, Window, are_units
 
 MOST_SAMPLES = 2**22
 """Values sampled for the range, all bands together."""
@@ -26,7 +26,7 @@ def choose_value_range(
     info: RasterInfo,
     layout: BandLayout,
     window: Window,
-    spec: Literal["auto", "dtype"] | tuple[float, float],
+    spec: Literal["auto", "dtype"] | ValueRange,
 ) -> tuple[Values, str]:
     """Choose the values that become 0 and 1 for the network, the same for all tiles and runs.
 
@@ -71,7 +71,7 @@ def choose_value_range(
     return values, note
 
 
-def _list_ranges(layout: BandLayout, ranges: list[tuple[float, float]]) -> str:
+def _list_ranges(layout: BandLayout, ranges: list[ValueRange]) -> str:
     """Return the ranges of the first groups of bands, in words, and how many more there are."""
     texts = []
     for group, (low, high) in zip(layout.groups[:4], ranges, strict=False):
@@ -127,9 +127,7 @@ def _spread_samples(source: RasterSource, along: int, most: int) -> list[Array]:
     return _samples(source, areas, shape)
 
 
-def _samples(
-    source: RasterSource, areas: Iterable[Window], shape: tuple[int, int]
-) -> list[Array]:
+def _samples(source: RasterSource, areas: Iterable[Window], shape: Size) -> list[Array]:
     """Read some windows at a given size; return the valid values of each group of bands."""
     groups = [source.layout.indices(group) for group in source.layout.groups]
     samples: list[list[Array]] = [[] for _ in groups]
@@ -141,7 +139,7 @@ def _samples(
     return list(map(np.concatenate, samples))
 
 
-def _robust_range(samples: Array) -> tuple[float, float]:
+def _robust_range(samples: Array) -> ValueRange:
     """Return the range of nearly all samples, a little wider; neither empty nor beyond them.
 
     Values outside are kept, but the network does not work on them; the margin leaves

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
@@ -39,7 +38,7 @@ from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap
 
-Picture = TypeVar("Picture", "NDArray[Any]", Image.Image)
+Picture = TypeVar("Picture", "Array", Image.Image)
 
 
 @overload

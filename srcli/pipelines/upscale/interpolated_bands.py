@@ -17,7 +17,7 @@ from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, spread_windows
-from srcli.ports.image import Values, Window
+from srcli.ports.image import ValueRange, Values, Window
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -171,7 +171,7 @@ def _find_measurement_bands(
     return measurements
 
 
-def _range_of(values: Values, index: int) -> tuple[float, float]:
+def _range_of(values: Values, index: int) -> ValueRange:
     return values.ranges[index if len(values.ranges) > 1 else 0]
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.arrays import Array
 from srcli.imaging.pillow import quiet_pillow, to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.opening import network_access, open_quietly
@@ -211,7 +211,7 @@ def _as_dataset(
     """Yield a DataArray as an open dataset in memory; a band coordinate of words names bands."""
     from rasterio.io import MemoryFile
 
-    bands: NDArray[Any] = data.values
+    bands: Array = data.values
     bands = bands.reshape(-1, *bands.shape[-2:])
     names = np.atleast_1d(data.attrs.get("long_name", ()))
     if data.ndim == 3 and data.dims[0] in data.coords:
@@ -246,7 +246,7 @@ def _as_dataset(
         yield dataset
 
 
-def _array_like(data: Any, values: NDArray[Any], transform: Affine) -> Any:  # noqa: ANN401
+def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: ANN401
     """Return values as a DataArray with the names of ``data``, on the grid of a transform."""
     x_dim = data.rio.x_dim
     y_dim = data.rio.y_dim

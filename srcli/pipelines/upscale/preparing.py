@@ -13,7 +13,7 @@ from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.resize import resize, shrink, shrink_mask
-from srcli.ports.image import Wrap, are_units
+from srcli.ports.image import ValueRange, Wrap, are_units
 
 HIDDEN_COLOURS = (
     "colours that alpha hides are replaced by those around them; --keep-hidden keeps them, where "
@@ -33,7 +33,7 @@ class PreparedPhotograph:
     alpha: Array | None
     metadata: Metadata
     warnings: tuple[str, ...]
-    value_range: tuple[float, float] | None
+    value_range: ValueRange | None
     """Values of a float photograph that became 0 and 1 in ``pixels``; None for integers."""
     holes: Array | None
     """(H, W): True for pixels that are not finite; None where all are."""
