@@ -388,8 +388,7 @@ class PhotographUpscaler:
         for index, (timing, frame) in enumerate(enlarged):
             timings.append(timing)
             assert frame.alpha is not None  # ``read_frames`` gives RGBA
-            frames[index, :, :, :3] = frame.pixels
-            frames[index, :, :, 3] = frame.alpha
+            frames[index] = np.dstack([frame.pixels, frame.alpha])
             release(frames)
             fitted = frame.metadata
         write_animation(
@@ -474,6 +473,8 @@ def check_output(
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
+        if picture.bits > 8 and item.format == "png":
+            warnings.append("frames of 16 bits are rounded to 8")
         if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
     if height < picture.height or width < picture.width:
