@@ -57,6 +57,8 @@ def test_nor_do_they_in_animations(srx, suffix):
     assert len(enlarged) == 2
     for frame in enlarged:
         check_red(np.asarray(frame.convert("RGBA")))
+    result = srx(f"upscale {source} b.webp -m bicubic --keep-hidden", code=0)
+    assert "webp loses colours that alpha hides" in result.err
 
 
 def test_half_transparent_pictures_keep_their_detail(srx):

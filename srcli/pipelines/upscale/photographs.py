@@ -475,6 +475,11 @@ def check_output(
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
         if picture.bits > 8 and item.format == "png":
             warnings.append("frames of 16 bits are rounded to 8")
+        hides = picture.has_alpha and options.keep_hidden
+        if hides and item.format == "webp":
+            warnings.append(
+                "animated webp loses colours that alpha hides: --format png keeps them"
+            )
         if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
     if height < picture.height or width < picture.width:
