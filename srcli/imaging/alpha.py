@@ -6,6 +6,7 @@ import numpy as np
 
 from srcli.imaging.arrays import Array, Floats
 from srcli.imaging.resize import to_dtype, white_level
+from srcli.ports.image import Wrap
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
 _ROWS = 256  # computed at once
@@ -15,7 +16,7 @@ meant something: they differ from their neighbours, which soft edges alone do in
 places."""
 
 
-def fill_transparent(pixels: Array, alpha: Array) -> Array:
+def fill_transparent(pixels: Array, alpha: Array, wrap: Wrap = "") -> Array:
     """Give pixels (H, W, C) that are hardly seen the colours of those around them that are.
 
     Programs leave any colour (often black) where little or nothing is seen; a network
@@ -27,14 +28,28 @@ def fill_transparent(pixels: Array, alpha: Array) -> Array:
       it, weighted by alpha and nearness. With straight colours, halfway between two
       pixels, that is what interpolation of colours multiplied by alpha gives. Pictures
       of equal alpha, however faint, stay as they are.
-    - A fully transparent pixel gets the mean, weighted by alpha, of the smallest block
-      of 2x2, 4x4, ... that has a visible pixel.
+    - A fully transparent pixel with nothing visible so near gets the mean, weighted by
+      alpha, of the smallest block of 2x2, 4x4, ... that has a visible pixel.
 
     Pixels of the highest alpha stay; the same array comes back if there is nothing to
-    fill, or nothing to fill it with.
+    fill, or nothing to fill it with. With ``wrap`` those at a border are near those at
+    the opposite one.
     """
-    pixels = _fill_faint(pixels, alpha)
-    holes = alpha == 0
+    if wrap:
+        height, width = alpha.shape
+        margins = [(0, 0), (0, 0), (0, 0)]
+        if wrap != "x":
+            margins[0] = (_REACH, _REACH)
+        if wrap != "y":
+            margins[1] = (_REACH, _REACH)
+        alpha = np.pad(alpha, margins[:2], "wrap")
+        filled = fill_transparent(np.pad(pixels, margins, "wrap"), alpha)
+        return filled[margins[0][0] :, margins[1][0] :][:height, :width]
+    highest = _reduce_window(
+        np.maximum, _reduce_window(np.maximum, alpha, _REACH, 0), _REACH, 1
+    )
+    pixels = _fill_faint(pixels, alpha, highest)
+    holes = highest == 0
     if not holes.any():
         return pixels
     # in bands, because floats of a whole picture would take a lot of memory
@@ -58,22 +73,15 @@ def hides_colours(pixels: Array, filled: Array) -> bool:
     Alpha of a game's texture, for example, may be its gloss or height, and no
     transparency.
     """
-    lost = 0
-    for top in range(0, len(pixels), _ROWS):
-        before = pixels[top : top + _ROWS]
-        after = filled[top : top + _ROWS]
-        replaced = (before != after).any(axis=2)
-        differs = (before[:, 1:] != before[:, :-1]).any(axis=2)
-        lost += int((replaced[:, 1:] & replaced[:, :-1] & differs).sum())
-    return bool(lost > _HIDDEN_SHARE * pixels.shape[0] * pixels.shape[1])
+    replaced = (pixels != filled).any(axis=2)
+    differs = (pixels[:, 1:] != pixels[:, :-1]).any(axis=2)
+    lost = replaced[:, 1:] & replaced[:, :-1] & differs
+    return bool(lost.sum() > _HIDDEN_SHARE * replaced.size)
 
 
-def _fill_faint(pixels: Array, alpha: Array) -> Array:
-    """Mix the colours around them into visible pixels of far less alpha than others nearby."""
-    highest = _reduce_window(
-        np.maximum, _reduce_window(np.maximum, alpha, _REACH, 0), _REACH, 1
-    )
-    faint = (alpha > 0) & (alpha < highest - alpha)
+def _fill_faint(pixels: Array, alpha: Array, highest: Array) -> Array:
+    """Mix the colours around them into pixels of far less alpha than the highest nearby."""
+    faint = alpha < highest - alpha
     if not faint.any():
         return pixels
     filled = pixels.copy()
@@ -91,24 +99,19 @@ def _fill_faint(pixels: Array, alpha: Array) -> Array:
         rows = rows + top
         share = 2.0 * alpha[rows, columns] / highest[rows, columns]
         weights = np.maximum(near[:, -1:], np.finfo(np.float32).tiny)
-        colours = pixels[rows, columns].astype(np.float64)
         around_them = near[:, :-1] / weights
-        mixed = around_them + share[:, None] * (colours - around_them)
+        mixed = around_them + share[:, None] * (pixels[rows, columns] - around_them)
         filled[rows, columns] = to_dtype(mixed, pixels.dtype)
     return filled
 
 
 def _weighted(pixels: Array, alpha: Array) -> Floats:
     """Return colours times alpha, and alpha (0 where a colour is not finite) as a last channel."""
-    height, width, channels = pixels.shape
     weights = alpha.astype(np.float32) / np.float32(white_level(alpha.dtype))
     if pixels.dtype.kind == "f":
         weights[~np.isfinite(pixels).all(axis=2)] = 0
         pixels = np.nan_to_num(pixels, posinf=0.0, neginf=0.0)
-    values = np.empty((height, width, channels + 1), np.float32)
-    np.multiply(pixels, weights[:, :, None], out=values[:, :, :-1], casting="unsafe")
-    values[:, :, -1] = weights
-    return values
+    return np.dstack([pixels * weights[:, :, None], weights])
 
 
 def _reduce_window(combine: np.ufunc, values: Array, reach: int, axis: int) -> Array:

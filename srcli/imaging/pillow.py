@@ -421,8 +421,12 @@ def _note_dds(image: Image.Image, start: bytes) -> list[str]:
     notes = []
     if vars(image).get("pixel_format", "").startswith("BC6"):
         notes.append("over 8 bits: rounded to 8")
-    if int.from_bytes(start[112:116], "little") & _DDS_SEVERAL:
-        notes.append("a cube map or volume: only its first picture is used")
+    several = int.from_bytes(start[112:116], "little") & _DDS_SEVERAL
+    if start[84:88] == b"DX10":
+        # its mark of cube maps, and its number of pictures
+        several |= start[136] & 4 or int.from_bytes(start[140:144], "little") > 1
+    if several:
+        notes.append("a cube map, array or volume: only its first picture is used")
     return notes
 
 
@@ -465,8 +469,6 @@ def decode_pixels(
     colours = len(mode)
     if image.has_transparency_data:
         mode += "A"
-    if image.mode == "1":
-        image = image.convert("L")
     if image.mode != mode:
         image = image.convert(mode)
     width, height = image.size
@@ -479,7 +481,7 @@ def decode_pixels(
     step = _COPIED_PIXELS // width or height
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        rows = image if step >= height else image.crop((0, top, width, bottom))
+        rows = image.crop((0, top, width, bottom))
         values = np.asarray(rows).reshape(-1, width, channels)
         pixels[top:bottom] = values[:, :, :colours]
         if alpha is not None:

@@ -49,9 +49,8 @@ def read_photograph(source: Path | Picture) -> Photograph:
             )
         stored, alpha, orientation = _decode(picture, stream)
         values = upright(stored, orientation)
-        stated_shape = (picture.height, picture.width, picture.channels)
-        has_alpha = alpha is not None
-        if values.shape != stated_shape or has_alpha != picture.has_alpha:
+        stated_shape = (*picture.size, picture.channels)
+        if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
         warnings = list(picture.losses)
         if picture.format == "jpg":
@@ -111,9 +110,12 @@ def read_frames(picture: Picture) -> Iterator[tuple[tuple[int, int], Photograph]
             with decoding_errors(picture.path, width * height):
                 image.seek(index)
                 image.load()
+                frame = image
+                if frame.mode == "I;16":  # which Pillow would cut at 255
+                    frame = frame.point(lambda value: value / 257 + 0.5)
                 # Pillow makes a GIF larger for frames that reach beyond it; browsers
                 # cut those
-                stored = np.asarray(image.convert("RGBA"))[:height, :width]
+                stored = np.asarray(frame.convert("RGBA"))[:height, :width]
             values = upright(stored, picture.orientation)
             photograph = Photograph(
                 pixels=values[:, :, :3].copy(),
@@ -131,9 +133,7 @@ def _times_played(picture: Picture, loop: int | None) -> int:
         return loop or 0
     if loop is None:
         return 1
-    if loop:
-        loop += 1  # GIF counts repetitions
-    return loop
+    return loop and loop + 1  # GIF counts repetitions
 
 
 def upright(image: Array, orientation: int) -> Array:

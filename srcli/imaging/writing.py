@@ -129,10 +129,8 @@ def write_photograph(
     The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1
     to 100 for jpg, webp (100 is lossless) and avif, the format's own by default.
     """
-    pixels = photograph.pixels
-    bits = pixels.dtype.itemsize * 8
-    has_alpha = photograph.alpha is not None
-    check_writable(fmt, *pixels.shape[:2], has_alpha=has_alpha, bits=bits)
+    # its limits; what is lost is told before
+    check_writable(fmt, *photograph.pixels.shape[:2], has_alpha=False, bits=8)
     values, metadata = _convert_values(photograph, FORMATS[fmt])
     if fmt == "jpg":
         for name, limit in _JPEG_LIMITS.items():
@@ -169,8 +167,7 @@ def writing_pages(
 def _convert_values(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
     """Convert to the values that a format holds, (H, W, C) with alpha last."""
     source_bits = photograph.pixels.dtype.itemsize * 8
-    enough = [bits for bits in target.bits if bits >= source_bits]
-    bits = min(enough, default=max(target.bits))
+    bits = min(source_bits, max(target.bits))
     pixels = _to_dtype_of_bits(photograph.pixels, bits)
     alpha = photograph.alpha
     metadata = _metadata_for_format(photograph.metadata, target.name)

@@ -63,10 +63,12 @@ def test_pictures_are_enlarged_and_order_and_names_kept(srx, target):
 def test_another_format_renames_and_a_bad_picture_stays(srx):
     with zipfile.ZipFile("book.cbz", "a") as archive:
         archive.writestr("bad.png", b"no picture")
+        archive.writestr("b/2.jpg", archive.read("1.jpg"))
     srx("upscale book.cbz larger.zip -f webp", SMALL, code=1)
     with zipfile.ZipFile("larger.zip") as archive:
         assert archive.namelist()[:3] == ["b/2.webp", "b/notes.txt", "a/2.webp"]
         assert archive.read("bad.png") == b"no picture"
+        assert archive.namelist()[-1] == "b/2_jpg.webp"
 
 
 def test_an_interrupted_run_leaves_no_archive_and_the_next_one_goes_on(

@@ -13,40 +13,25 @@ LINE = "colours that alpha hides are replaced"
 
 
 @pytest.fixture
-def gloss(tmp_path):
-    """A texture whose alpha, mostly 0, is no transparency; return the file and its colours."""
+def gloss():
+    """A texture whose alpha, mostly 0, is no transparency; return its colours."""
     y, x = np.mgrid[0:48, 0:64]
     rgb = np.dstack([x * 4, y * 5, (x + y) * 2]).astype(np.uint8)
     alpha = np.zeros((48, 64), np.uint8)
     alpha[12:36, 16:48] = 200
     Image.fromarray(np.dstack([rgb, alpha])).save("gloss.png")
-    return tmp_path / "gloss.png", rgb
-
-
-def enlarged(path):
-    return read_pixels(path).astype(int)
-
-
-def test_colours_that_alpha_hides_are_told_of(srx, gloss):
-    result = srx("upscale", gloss[0], "out.png", "-m bicubic -s 2", code=0)
-    assert LINE in result.err
-    assert "--keep-hidden" in result.err
+    return rgb
 
 
 @pytest.mark.parametrize("scale", [2, 6])
 def test_keep_hidden_keeps_colours_under_alpha(srx, gloss, scale):
-    path, rgb = gloss
-    options = ("-m", "bicubic", "-s", scale, "--keep-hidden")
-    result = srx(f"upscale {path} out.png", *options, code=0)
-    expected = srcli.upscale(rgb, "bicubic", scale)
-    np.testing.assert_array_equal(enlarged("out.png")[:, :, :3], expected)
+    words = f"upscale gloss.png out.png -m bicubic -s {scale} --keep-hidden"
+    result = srx(words, code=0)
+    expected = srcli.upscale(gloss, "bicubic", scale)
+    np.testing.assert_array_equal(read_pixels("out.png")[:, :, :3], expected)
+    array = srcli.upscale(read_pixels("gloss.png"), "bicubic", scale, keep_hidden=True)
+    np.testing.assert_array_equal(array[:, :, :3], expected)
     assert LINE not in result.err
-
-
-def test_keep_hidden_of_arrays(gloss):
-    path, rgb = gloss
-    enlarged = srcli.upscale(read_pixels(path), "bicubic", 2, keep_hidden=True)
-    np.testing.assert_array_equal(enlarged[:, :, :3], srcli.upscale(rgb, "bicubic", 2))
 
 
 def test_a_cut_out_with_soft_edges_gets_no_line(srx):
@@ -57,8 +42,11 @@ def test_a_cut_out_with_soft_edges_gets_no_line(srx):
     assert LINE not in srx("upscale a.png out.png -m bicubic", code=0).err
 
 
-def test_an_output_without_hidden_colours_is_made_again(srx, gloss):
-    options = ("upscale", gloss[0], "out.png", "-m", "bicubic", "-s", 2)
-    srx(*options, code=0)
-    result = srx(*options, "--keep-hidden", code=0)
+@pytest.mark.usefixtures("gloss")
+def test_hidden_colours_are_told_of_and_kept_if_asked_for(srx):
+    words = "upscale gloss.png out.png -m bicubic -s 2"
+    result = srx(words, code=0)
+    assert LINE in result.err
+    assert "--keep-hidden" in result.err
+    result = srx(words, "--keep-hidden", code=0)
     assert "made again: was made with other options" in result.err

@@ -47,11 +47,13 @@ def test_textures_become_what_pngs_of_their_pixels_do(
 
 
 def test_cube_maps_are_told_of_and_cut_files_refused(srx, texture):
-    texture.save("a.dds")
-    content = bytearray(Path("a.dds").read_bytes())
-    content[113] |= 2
-    Path("a.dds").write_bytes(content)
-    assert "only its first picture" in srx("upscale a.dds out", SMALL, code=0).err
+    for offset, pixel_format in ((113, None), (136, "BC3"), (140, "BC3")):
+        texture.save("a.dds", pixel_format=pixel_format)
+        content = bytearray(Path("a.dds").read_bytes())
+        content[offset] |= 6
+        Path("a.dds").write_bytes(content)
+        result = srx("upscale a.dds out --overwrite", SMALL, code=0)
+        assert "only its first picture" in result.err
     for name in ("a.dds", "a.tga"):
         texture.save(name)
         Path(f"cut_{name}").write_bytes(Path(name).read_bytes()[:99])

@@ -35,6 +35,16 @@ def check_red(pixels):
     assert pixels[opaque, 1:3].max() <= 15
 
 
+@pytest.mark.parametrize("shift", [0, 16])
+def test_a_sprite_takes_no_colour_of_a_farther_one(srx, shift):
+    sheet = np.zeros((8, 32, 4), np.uint8)
+    sheet[:, 6:11, 2:] = 255  # blue
+    sheet[:, 16:19, ::3] = 255  # red
+    Image.fromarray(np.roll(sheet, shift, 1)).save("a.png")
+    srx("upscale a.png out.png -m bicubic -s 2 --wrap x", code=0)
+    check_red(np.roll(read_pixels("out.png"), -2 * shift, 1)[:, 24:])
+
+
 @pytest.mark.parametrize("suffix", ["png", "webp"])
 def test_nor_do_they_in_animations(srx, suffix):
     frames = [disc(GARBAGE[2]), disc((0, 0, 255, 3))]
@@ -47,20 +57,19 @@ def test_nor_do_they_in_animations(srx, suffix):
     assert len(enlarged) == 2
     for frame in enlarged:
         check_red(np.asarray(frame.convert("RGBA")))
+    result = srx(f"upscale {source} b.webp -m bicubic --keep-hidden", code=0)
+    assert "webp loses colours that alpha hides" in result.err
 
 
 def test_half_transparent_pictures_keep_their_detail(srx):
     """A checkerboard of alpha 128 beside an opaque field is not blurred into it."""
     values = np.zeros((16, 16, 4), np.uint8)
     values[:, 8:] = (0, 0, 255, 255)
-    values[:, :8, 3] = 128
     values[::2, :8:2, :3] = values[1::2, 1:8:2, :3] = 255
-    opaque = values.copy()
-    opaque[:, :, 3] = 255
     results = []
-    for name, content in (("half", values), ("opaque", opaque)):
-        Image.fromarray(content).save(f"{name}.png")
-        target = f"{name}_out.png"
-        srx(f"upscale {name}.png {target} -m bicubic", code=0)
-        results.append(read_pixels(target)[:, :, :3])
-    assert np.array_equal(results[0], results[1])
+    for alpha in (128, 255):
+        values[:, :8, 3] = alpha
+        Image.fromarray(values).save("a.png")
+        srx("upscale a.png out.png -m bicubic --overwrite", code=0)
+        results.append(read_pixels("out.png")[:, :, :3])
+    assert np.array_equal(*results)

@@ -34,9 +34,8 @@ def watched(srx, monkeypatch):
             event()
 
         monkeypatch.setattr(watch, "sleep", wait)
-        return srx(
-            "upscale in out --report report.jsonl", SMALL, *options.split(), code=0
-        )
+        words = f"upscale in out --report report.jsonl {SMALL} {options}"
+        return srx(words, code=0)
 
     return run_with
 

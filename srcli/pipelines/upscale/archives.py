@@ -145,7 +145,11 @@ def _is_picture(name: str) -> bool:
 
 
 def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
-    """Write an archive with the results in place of its pictures, and all else as it is."""
+    """Write an archive with the results in place of its pictures, and all else as it is.
+
+    A name that would be there twice is ``a_tga.png`` instead.
+    """
+    names = set(archive.namelist())
     with zipfile.ZipFile(stream, "w") as packed:
         packed.comment = archive.comment
         for number, member in enumerate(archive.infolist()):
@@ -157,7 +161,12 @@ def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
             for file in sorted(results.glob(f"{number:06}/*")):
                 name = PurePosixPath(member.filename)
                 if file.stem == name.stem and _is_picture(file.name):
-                    info.filename = str(name.with_suffix(file.suffix))
+                    if file.suffix != name.suffix:
+                        info.filename = f"{name.with_suffix(file.suffix)}"
+                        if info.filename in names:
+                            ending = f"_{name.suffix[1:].lower()}{file.suffix}"
+                            info.filename = f"{name.with_suffix('')}{ending}"
+                        names.add(info.filename)
                     info.file_size = file.stat().st_size
                     content = file.open("rb")
             with (

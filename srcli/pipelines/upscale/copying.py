@@ -46,7 +46,7 @@ def copy_large_enough(
         if not item.target.stem.startswith(source.stem):
             raise PictureError(
                 f"{source}: is large enough, and --only-smaller copies it as it is; "
-                f"give an output that ends in {source.suffix}"
+                "give a folder as output"
             )
         item = replace(item, target=item.target.with_suffix(source.suffix))
     target = item.target

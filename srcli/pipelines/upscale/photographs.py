@@ -385,8 +385,7 @@ class PhotographUpscaler:
         for index, (timing, frame) in enumerate(enlarged):
             timings.append(timing)
             assert frame.alpha is not None  # ``read_frames`` gives RGBA
-            frames[index, :, :, :3] = frame.pixels
-            frames[index, :, :, 3] = frame.alpha
+            frames[index] = np.dstack([frame.pixels, frame.alpha])
             release(frames)
             fitted = frame.metadata
         write_animation(
@@ -471,6 +470,13 @@ def check_output(
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
+        if picture.bits > 8 and item.format == "png":
+            warnings.append("frames of 16 bits are rounded to 8")
+        hides = picture.has_alpha and options.keep_hidden
+        if hides and item.format == "webp":
+            warnings.append(
+                "animated webp loses colours that alpha hides: --format png keeps them"
+            )
         if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
     if height < picture.height or width < picture.width:

@@ -95,7 +95,7 @@ def prepare(
         value_range = (low, low + span)
         pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
     if alpha is not None and not keep_hidden:
-        visible = fill_transparent(pixels, alpha)
+        visible = fill_transparent(pixels, alpha, wrap)
         if hides_colours(pixels, visible):
             warnings.append(HIDDEN_COLOURS)
         pixels = visible
