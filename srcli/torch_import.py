@@ -16,7 +16,7 @@ class ModuleLoadedOnUse(ModuleType):
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):  # asked of all modules, as by inspect
             raise AttributeError(name)
-        sys.modules.pop(self.__name__)
+        del sys.modules[self.__name__]
         return getattr(import_module(self.__name__), name)
 
 

@@ -394,7 +394,7 @@ def command(
     )
     settings = read_settings(option_values)
     entry = MODELS.get(settings.model)
-    is_shipped = settings.auto or bool(entry and entry.target)
+    is_shipped = settings.auto or (entry and entry.target)
     if is_shipped and is_watched():  # nothing else runs in this process
         leave_out_shape_rules()
     with (

@@ -133,7 +133,9 @@ def _times_played(picture: Picture, loop: int | None) -> int:
         return loop or 0
     if loop is None:
         return 1
-    return loop and loop + 1  # GIF counts repetitions
+    if loop:
+        loop += 1  # GIF counts repetitions
+    return loop
 
 
 def upright(image: Array, orientation: int) -> Array:

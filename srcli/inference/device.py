@@ -50,11 +50,10 @@ class EngineOptions:
             )
         shares = {"strength": self.strength or 0, "denoise": self.denoise}
         for name, share in shares.items():
-            is_share = False
             with suppress(TypeError):
-                is_share = 0 <= share <= 1
-            if not is_share:
-                raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
+                if 0 <= share <= 1:
+                    continue
+            raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
 
 
 def choose_device(name: str) -> torch.device:

@@ -108,12 +108,15 @@ def describe_convolutions() -> str:
 
 def _errors(dtype: torch.dtype) -> dict[str, float]:
     """Return each operation's largest error, as a share of what rounding explains."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        x = torch.rand(2, 16, 9, 7).sub_(0.5).to(dtype)
-        weight = torch.rand(8, 8, 3, 3).sub_(0.5).to(dtype)
-        bias = torch.rand(8).sub_(0.5).to(dtype)
-        plus = torch.rand(2, 8, 9, 7).sub_(0.5).to(dtype)
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator).sub_(0.5).to(dtype)
+
+    x = draw(2, 16, 9, 7)
+    weight = draw(8, 8, 3, 3)
+    bias = draw(8)
+    plus = draw(2, 8, 9, 7)
     geometry = Geometry(groups=2)
     packed = pack_weight(weight, geometry)
 

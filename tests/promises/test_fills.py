@@ -9,7 +9,7 @@ import rasterio
 import srcli
 from tests.fixtures.photographs import write_by_gdal
 
-LINE = "is taken as no data, which the file does not say; --nodata none keeps it"
+LINE = "is taken as no data, which the file does not say (bands: "
 Y, X = np.mgrid[:60, :80]
 TERRAIN = 850 + 40 * np.sin(X / 17) * np.cos(Y / 13)
 HOLE = np.s_[20:40, 30:60]

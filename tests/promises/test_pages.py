@@ -90,4 +90,4 @@ def test_a_pdf_is_refused_with_what_helps(srx):
     assert "pdfimages" in err
     assert "img2pdf" in err
     told = srx("upscale . out --dry-run", SMALL, code=0).out
-    assert "1 file is no picture that srx reads: 1 .pdf" in told
+    assert "files that srx does not read: 1 .pdf" in told

@@ -277,10 +277,9 @@ def _choose_nodata_marks(
         if str(info.band(number).nodata) not in same
     ]
     if nodata is not None and differing:
-        bands = "band " if len(differing) == 1 else "bands "
         out.notes.append(
-            f"one nodata value is kept: {nodata:g} stands for no data in {bands}"
-            f"{','.join(differing)} too; values of {nodata:g} there are moved to the one beside "
+            f"one nodata value is kept: {nodata:g} stands for no data in all bands, also in "
+            f"{','.join(differing)}; values of {nodata:g} there are moved to the one beside "
             "it, those of classes stay"
         )
     bits = options.creation.get("NBITS", "")

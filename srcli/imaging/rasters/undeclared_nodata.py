@@ -77,10 +77,9 @@ def find_undeclared_nodata(
         bands_by_text[text].append(str(number))
     notes = []
     for text, names in bands_by_text.items():
-        listed = ("band " if len(names) == 1 else "bands ") + ",".join(names)
         notes.append(
-            f"{listed}: {text} is taken as no data, which the file does not say; --nodata none "
-            "keeps it as a value"
+            f"{text} is taken as no data, which the file does not say (bands: "
+            f"{','.join(names)}); --nodata none keeps it as a value"
         )
     return replace(info, bands=tuple(bands)), tuple(notes)
 

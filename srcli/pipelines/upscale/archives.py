@@ -162,7 +162,7 @@ def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
                 name = PurePosixPath(member.filename)
                 if file.stem == name.stem and _is_picture(file.name):
                     if file.suffix != name.suffix:
-                        info.filename = f"{name.with_suffix(file.suffix)}"
+                        info.filename = str(name.with_suffix(file.suffix))
                         if info.filename in names:
                             ending = f"_{name.suffix[1:].lower()}{file.suffix}"
                             info.filename = f"{name.with_suffix('')}{ending}"

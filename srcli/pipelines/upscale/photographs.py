@@ -472,8 +472,7 @@ def check_output(
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
         if picture.bits > 8 and item.format == "png":
             warnings.append("frames of 16 bits are rounded to 8")
-        hides = picture.has_alpha and options.keep_hidden
-        if hides and item.format == "webp":
+        if item.format == "webp" and picture.has_alpha and options.keep_hidden:
             warnings.append(
                 "animated webp loses colours that alpha hides: --format png keeps them"
             )

@@ -162,25 +162,20 @@ class FolderSearch:
             self._message(
                 f"{self._excluded_count} files and folders left out by --exclude"
             )
-        if number := self._program_folders.total():
-            folders = "1 folder" if number == 1 else f"{number} folders"
+        if self._program_folders:
             names = ", ".join(sorted(self._program_folders))
             self._message(
-                f"{folders} of other programs left out ({names}); name one itself"
+                f"folders of other programs left out ({names}); name one itself"
             )
-        if number := self._unreadable.total():
-            files = f"{number} files are no pictures"
-            if number == 1:
-                files = "1 file is no picture"
+        if self._unreadable:
             hint = ""
             if VIDEO_SUFFIXES & self._unreadable.keys():
                 hint = f"; {NEEDED} reads videos"
             counts = _list_counts(self._unreadable)
-            self._message(f"{files} that srx reads: {counts}{hint}")
-        if number := self._named_only.total():
-            files = "1 file is" if number == 1 else f"{number} files are"
+            self._message(f"files that srx does not read: {counts}{hint}")
+        if self._named_only:
             self._message(
-                f"{files} read only where named: {_list_counts(self._named_only)}"
+                f"files that are read only where named: {_list_counts(self._named_only)}"
             )
 
 

@@ -150,7 +150,7 @@ def test_pictures_that_cannot_be_read_are_told_of(tree, tmp_path):
     plan = Plan(tmp_path)
     assert plan.names == {"in/a.png": "out/a.png"}
     assert len(plan.notes) == 1
-    assert plan.notes[0] == "3 files are no pictures that srx reads: 2 .psd, 1 .dng"
+    assert plan.notes[0] == "files that srx does not read: 2 .psd, 1 .dng"
     (tmp_path / "in/a.png").unlink()
     with pytest.raises(UsageError, match=r"no pictures found"):
         Plan(tmp_path, recursive=True)
