@@ -92,7 +92,7 @@ def test_what_is_passed_over_or_collides_is_told_once(watched):
     picture("a.jpg")
     picture("a.png")
     result = watched(*[nothing] * 4, options="--format png")
-    assert result.err.count("1 file is no picture") == 1
+    assert result.err.count("files that srx does not read: 1 .psd") == 1
     assert result.err.count("are named with the extensions") == 1
     assert names_in("out") == ["a_jpg.png", "a_png.png"]
 

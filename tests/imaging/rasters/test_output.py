@@ -129,7 +129,7 @@ def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
     ]
     path = save_vrt("a.vrt", 40, 30, [*bands, ("Byte", source)])
     (note,) = [note for note in plan(path).notes if "nodata" in note]
-    assert "bands 3,4 too; values of 0 there" in note
+    assert "in all bands, also in 3,4; values of 0 there" in note
     for note in plan(path, bands=(1, 2)).notes:
         assert "nodata" not in note
     nan = save("b.tif", PIXELS.astype(np.float32), nodata=np.nan)
