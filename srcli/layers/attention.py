@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import full_precision, is_processor_inference
+from srcli.layers.network import full_precision, is_processor_inference, widened
 from srcli.layers.reproducible import apply_to_each, sigmoid
 from srcli.layers.tiles import GlobalPool, PoolKind, StretchedMap
 
@@ -262,12 +262,15 @@ def grid_means(
 
 
 def softmax_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Return what queries (N, 1, Q) take from keys and values (N, 1, S): (N, 1, Q), fp32."""
+    """Return what queries (N, 1, Q) take from keys and values (N, 1, S): (N, 1, Q).
+
+    It is in fp32 at least.
+    """
     with full_precision(query.device):
-        scores = query.float().transpose(1, 2) * key.float()
+        scores = widened(query).transpose(1, 2) * widened(key)
         shares = scores.softmax(dim=2)
         if is_processor_inference(shares):
             # A product of matrices orders its sums by the number of pictures in a
             # batch.
-            return shares.mul_(value.float()).sum(dim=2)[:, None]
-        return (shares @ value.float().transpose(1, 2)).transpose(1, 2)
+            return shares.mul_(widened(value)).sum(dim=2)[:, None]
+        return (shares @ widened(value).transpose(1, 2)).transpose(1, 2)

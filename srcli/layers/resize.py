@@ -179,6 +179,6 @@ class BicubicEnlargement(nn.Module):
         self.phases: list[list[float]] = _phase_taps(scale).tolist()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32."""
-        rows = _phased_axis(x.float(), 2, self.phases)
+        """Enlarge (N, C, H, W) to (N, C, scale H, scale W), in fp32 at least."""
+        rows = _phased_axis(widened(x), 2, self.phases)
         return _phased_axis(rows, 3, self.phases)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.layers.network import Network, full_precision
+from srcli.layers.network import Network, full_precision, widened
 from srcli.layers.resize import bicubic_resize
 
 if TYPE_CHECKING:
@@ -24,4 +24,4 @@ class Bicubic(Network):
         floats are not.
         """
         with full_precision(x.device):
-            return bicubic_resize(x.float(), self.scale, levels=self.white_level)
+            return bicubic_resize(widened(x), self.scale, levels=self.white_level)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from srcli.errors import ModelError
 from srcli.imaging.resize import cubic
 from srcli.layers.blocks import conv
-from srcli.layers.network import Network, full_precision
+from srcli.layers.network import Network, full_precision, widened
 from srcli.layers.reproducible import apply_to_each
 
 
@@ -62,12 +62,12 @@ class DDSR(Network):
         # What carries the picture past the mapping is kept exact: half precision would
         # cost it 8-bit steps.
         with full_precision(x.device):
-            shallow: Tensor = self.act(apply_to_each(self.up, x.float()))
+            shallow: Tensor = self.act(apply_to_each(self.up, widened(x)))
         deep: Tensor = self.body(shallow)
         with full_precision(x.device):
             if self.residual:
                 return self.last(shallow + deep)
-            return self.last(deep.float())
+            return self.last(widened(deep))
 
     @torch.no_grad()
     def _initialise(self) -> None:

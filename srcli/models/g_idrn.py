@@ -19,7 +19,7 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.convolution import convolve, convolve_joined
-from srcli.layers.network import Network, full_precision, is_autocast
+from srcli.layers.network import Network, full_precision, is_autocast, widened
 from srcli.layers.resize import bicubic_phases
 
 
@@ -122,7 +122,7 @@ class GIDRN(Network):
             # The image path carries the picture itself: half precision would cost it
             # 8-bit steps.
             with full_precision(x.device):
-                image: Tensor = self.direct(x.float())
+                image: Tensor = self.direct(widened(x))
                 out = out + image
         return F.pixel_shuffle(out, self.scale)
 

@@ -19,7 +19,7 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.convolution import convolve, convolve_joined
-from srcli.layers.network import Network
+from srcli.layers.network import Network, widened
 from srcli.layers.resize import BicubicEnlargement
 
 
@@ -108,7 +108,7 @@ class NestedAttention(Network):
     def _enlarge(self, x: Tensor) -> Tensor:
         out: Tensor = self.last(self.up(self.body(self.act(self.head(x)))))
         # The image path carries the picture itself and always stays in fp32.
-        return torch.add(out.float(), self.skip(x))
+        return torch.add(widened(out), self.skip(x))
 
     def for_inference(self) -> Self:
         """Return the network with its upsampling merged, a tenth of the products."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from srcli.layers.attention import EnhancedSpatialAttention
 from srcli.layers.blocks import ResidualLocalFeatureBlock, conv, damp, repeat
-from srcli.layers.network import full_precision
+from srcli.layers.network import full_precision, widened
 from srcli.layers.reparameterised import ReparameterisedConv, TrainedWithBranches
 from srcli.layers.resize import start_bicubic_by_corners
 
@@ -78,7 +78,7 @@ class RRLFN(TrainedWithBranches):
         # The picture itself runs past the body, from the head to the upsampling: half
         # precision would cost it 8-bit steps.
         with full_precision(x.device):
-            head: Tensor = self.head(x.float())
+            head: Tensor = self.head(widened(x))
         deep: Tensor = self.tail(self.body(head))
         with full_precision(x.device):
             out: Tensor = self.up(head + deep)

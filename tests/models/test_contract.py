@@ -107,6 +107,16 @@ def test_half_precision_does_not_round_the_picture(name):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_double_precision_gives_the_same_picture(name):
+    network = small(name).eval()
+    x = picture(network, 16, 18)
+    with torch.no_grad():
+        expected = network(x).double()
+        enlarged = network.double()(x.double())
+    torch.testing.assert_close(enlarged, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_it_has_the_published_parameters(name):
     assert set(CASES[name].parameters) == set(MODELS[name].scales)
     for options, counts in ({}, CASES[name].parameters), *CASES[name].others:

@@ -14,6 +14,7 @@ from srcli.layers.network import (
     SkiplessNetwork,
     in_autocast_type,
     run_without_bf16,
+    widened,
 )
 
 SLOPE = 0.2
@@ -110,4 +111,4 @@ class SRVGGNetCompact(Network):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         out = F.pixel_shuffle(self.body(x), self.scale)
-        return out.float() + F.interpolate(x.float(), scale_factor=float(self.scale))
+        return widened(out) + F.interpolate(widened(x), scale_factor=float(self.scale))

@@ -20,7 +20,7 @@ from srcli.layers.blocks import (
     convs,
     repeat,
 )
-from srcli.layers.network import Network, SkiplessNetwork
+from srcli.layers.network import Network, SkiplessNetwork, widened
 from srcli.layers.reproducible import Sigmoid, sigmoid
 from srcli.layers.tiles import GlobalPool, StretchedMap
 
@@ -179,12 +179,12 @@ class PAN(Network):
         head: Tensor = self.head(x)
         out: Tensor = self.last(self.up(head + self.tail(self.body(head))))
         image = F.interpolate(
-            x.float(),
+            widened(x),
             scale_factor=float(self.scale),
             mode="bilinear",
             align_corners=False,
         )
-        return out.float() + image
+        return widened(out) + image
 
 
 class SelfCalibratedBlock(nn.Module):
@@ -353,8 +353,10 @@ class MAFFSRN(Network):
         features = self.body(self.head(x))
         small, large = self.tails
         out = self.gains[0] * small(features) + self.gains[1] * large(features)
-        image = F.interpolate(x.float(), scale_factor=float(self.scale), mode="bicubic")
-        return F.pixel_shuffle(out, self.scale).float() + image
+        image = F.interpolate(
+            widened(x), scale_factor=float(self.scale), mode="bicubic"
+        )
+        return widened(F.pixel_shuffle(out, self.scale)) + image
 
 
 class FeatureFusionGroup(nn.Module):

@@ -18,7 +18,7 @@ from srcli.layers.blocks import (
     repeat,
     run_convolutions,
 )
-from srcli.layers.network import Network
+from srcli.layers.network import Network, widened
 from srcli.layers.reparameterised import (
     FoldedKernel,
     FoldingConv,
@@ -148,7 +148,7 @@ class VDSR(LumaNetwork):
         out: Tensor = self.layers[-1](
             run_convolutions(self.layers[:-1], image, slope=0.0)
         )
-        return image + out.float()
+        return image + widened(out)
 
     @staticmethod
     def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -426,7 +426,7 @@ class ECBSR(TrainedWithBranches):
 
     def _enlarge(self, x: Tensor) -> Tensor:
         # The picture itself is added at each sub-pixel position.
-        out = self.body(x).float() + x.float()
+        out = widened(self.body(x)) + widened(x)
         return F.pixel_shuffle(out, self.scale)
 
     @staticmethod
