@@ -389,11 +389,8 @@ def without_tf32() -> AbstractContextManager[None]:
     That is too few for pictures, whose 8-bit steps need more. Half precision stays as
     fast: only the image path of its networks is in fp32.
     """
-    cudnn = torch.backends.cudnn
-    # From PyTorch 2.9 on; where a program has set it, the older setting would raise.
-    if hasattr(cudnn, "conv"):
-        return hold_setting(cudnn.conv, "fp32_precision", "ieee")
-    return hold_setting(cudnn, "allow_tf32", False)
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    return hold_setting(convolutions, "fp32_precision", "ieee")
 
 
 def _are_tiles_finite(enlarged: Tensor) -> Tensor:
