@@ -394,9 +394,8 @@ def command(
     )
     settings = read_settings(option_values)
     entry = MODELS.get(settings.model)
-    is_shipped = settings.auto or (entry and entry.target)
-    if is_shipped and is_watched():  # nothing else runs in this process
-        leave_out_shape_rules()
+    if is_watched() and (settings.auto or (entry and entry.target)):
+        leave_out_shape_rules()  # neither our networks nor this process need them
     with (
         network_access(allowed=option_values["allow_remote"]),
         open_files(inputs, target, settings) as (sources, target, shorten),

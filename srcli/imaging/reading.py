@@ -53,6 +53,9 @@ def read_photograph(source: Path | Picture) -> Photograph:
         if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
         warnings = list(picture.losses)
+        if picture.format == "tga" and alpha is not None and not alpha.any():
+            alpha[...] = 255
+            warnings.append("its alpha is 0 everywhere: taken for unused, as opaque")
         if picture.format == "jpg":
             # looked for here, as the whole file was read
             warnings += pillow.find_trailing_video(stream)

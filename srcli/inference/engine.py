@@ -389,8 +389,7 @@ def without_tf32() -> AbstractContextManager[None]:
     That is too few for pictures, whose 8-bit steps need more. Half precision stays as
     fast: only the image path of its networks is in fp32.
     """
-    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    return hold_setting(convolutions, "fp32_precision", "ieee")
+    return hold_setting(torch.backends.cudnn.conv, "fp32_precision", "ieee")  # type: ignore[attr-defined]
 
 
 def _are_tiles_finite(enlarged: Tensor) -> Tensor:

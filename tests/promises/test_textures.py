@@ -59,3 +59,15 @@ def test_cube_maps_are_told_of_and_cut_files_refused(srx, texture):
         Path(f"cut_{name}").write_bytes(Path(name).read_bytes()[:99])
         result = srx("upscale", f"cut_{name}", "out", SMALL, code=2)
         assert "damaged or cut short" in result.err
+
+
+def test_a_tga_whose_alpha_is_unused_is_opaque(srx, texture):
+    texture.convert("RGB").save("same.png")
+    texture.putalpha(0)
+    texture.save("a.tga")
+    told = srx("upscale a.tga same.png out", SMALL, code=0).err
+    assert "its alpha is 0 everywhere" in told
+    np.testing.assert_array_equal(
+        read_pixels("out/a.png")[..., :3], read_pixels("out/same.png")
+    )
+    assert read_pixels("out/a.png")[..., 3].min() == 255

@@ -154,9 +154,9 @@ class FolderSearch:
 
     def _tell_what_is_left_out(self) -> None:
         if self._result_count:
-            suffix = self.options.suffix
             self._message(
-                f"{self._result_count} pictures whose names end in {suffix!r} left out as results"
+                f"{self._result_count} pictures whose names end in "
+                f"{self.options.suffix!r} left out as results"
             )
         if self._excluded_count:
             self._message(
