@@ -81,7 +81,6 @@ _PHOTOGRAPH_BITS = {
     **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
 }
 # Of ResolutionUnit.
-_NO_UNIT = 1
 INCH = 2
 _CENTIMETRE = 3
 # no look at files that happen to lie beside, and no picture half read
@@ -489,7 +488,7 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
 def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     """Return the tags that describe the photograph as an EXIF block; None if there are none."""
     kept = DESCRIPTIVE
-    if first_number(page.tags, RESOLUTION[2], INCH) == _NO_UNIT:
+    if exif.has_no_unit(page.tags):
         kept = kept.union(RESOLUTION)
     main = {tag: entry for tag, entry in page.tags.items() if tag in kept}
     ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)

@@ -130,6 +130,7 @@ def test_a_bomb_among_animations_stops_none_of_them(srx, tmp_path):
     lines = json_lines("report.jsonl")
     states = {Path(line["source"]).name: line["state"] for line in lines}
     assert states == {"a.gif": "done", "bomb.gif": "failed", "c.webp": "done"}
+    assert names_in("out") == ["a.gif", "c.webp"]
     assert len(frames_of("out/a.gif")) == 3
 
 

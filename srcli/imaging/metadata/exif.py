@@ -37,6 +37,7 @@ _MOST_ENTRIES = 4096
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
 _ADOBE_RGB = 2
 _UNCALIBRATED = 0xFFFF
+_NO_UNIT = 1  # of ResolutionUnit
 # Types of entries.
 TEXT = 2
 SHORT = 3
@@ -95,6 +96,11 @@ def first_number(tags: Tags, tag: int, default: int) -> int:
     if tag in tags and tags[tag].tiff_type != TEXT:
         return int(tags[tag].numbers[0])
     return default
+
+
+def has_no_unit(tags: Tags) -> bool:
+    """Return True for a resolution without a unit: the description names one, as ImageJ's does."""
+    return first_number(tags, Base.ResolutionUnit, 0) == _NO_UNIT
 
 
 class Layout:

@@ -29,7 +29,6 @@ _AREAS = (0x9214, Base.SubjectLocation)
 _FOCAL_PLANE = (Base.FocalPlaneXResolution, Base.FocalPlaneYResolution)
 _RESOLUTION = (Base.XResolution, Base.YResolution)
 _RATIO = exif.Entry(5, b"")
-_NO_UNIT = 1  # of ResolutionUnit: the description names one, as ImageJ's does
 
 
 def fit_metadata(
@@ -117,7 +116,7 @@ def _entry_changes(
             description, value=text.encode("latin-1")
         )
     calibrations = [_FOCAL_PLANE]
-    if exif.first_number(tags, Base.ResolutionUnit, 0) == _NO_UNIT:
+    if exif.has_no_unit(tags):
         calibrations.append(_RESOLUTION)
     for across, down in calibrations:
         if across in numbers and down in numbers:

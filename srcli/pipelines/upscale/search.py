@@ -163,9 +163,9 @@ class FolderSearch:
                 f"{self._excluded_count} files and folders left out by --exclude"
             )
         if self._program_folders:
-            names = ", ".join(sorted(self._program_folders))
             self._message(
-                f"folders of other programs left out ({names}); name one itself"
+                "folders of other programs left out "
+                f"({', '.join(sorted(self._program_folders))}); name one itself"
             )
         if self._unreadable:
             hint = ""
