@@ -34,8 +34,8 @@ from flat_colours import HARMLESS_LEVELS, card_line, largest_shift
 
 from srcli.cli.options import parse_hold_out
 from srcli.data.degrading import degrade_pairs
-from srcli.data.pictures import decode, find_pictures
-from srcli.data.training_set import DataSelection, choose_split, make_pairs
+from srcli.data.pictures import decode, digest, find_pictures
+from srcli.data.training_set import DataSelection, Pairs, choose_split, pair_up
 from srcli.models import MODELS
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import load_model, weights_dir, weights_path
@@ -80,7 +80,10 @@ def gain_on_held_out(
 ) -> float:
     """Gain of new weights over old ones on the held-out crops of training data, in dB."""
     split = choose_split(find_pictures(selection.data), selection)
-    pairs = make_pairs([decode(ref) for ref in split.held_out], info.scale)
+    crops = [pair_up(ref, decode(ref), info.scale) for ref in split.held_out]
+    hr = [picture for picture, _ in crops]
+    lr = [picture for _, picture in crops]
+    pairs = Pairs(scale=info.scale, hr=hr, lr=lr, digest=digest(hr))
     degradation = DEGRADATIONS.get(info.notes.get("degradation", ""), BICUBIC)
     if not degradation.is_clean:
         pairs = degrade_pairs(pairs, degradation)
@@ -200,7 +203,9 @@ def figures(section: str, rows: dict[str, dict[str, float]]) -> list[str]:
 
 
 def by_photographs(replaced: dict[str, Any]) -> list[str]:
-    """Lines of a card on the last weights that no teacher's pictures trained."""
+    """Lines of a card on the last weights that no teacher's pictures trained, if it knows any."""
+    if "photographs" not in replaced and "teacher" in replaced["training"]:
+        return []
     last = replaced.get("photographs") or {
         "sha256": replaced["sha256"],
         **{
