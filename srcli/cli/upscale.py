@@ -113,7 +113,7 @@ is never replaced without --overwrite.
     "--strength",
     type=SHARE,
     metavar="X",
-    help="From g-idrn-photo (0) to its crisp form, or to -m (1). [auto: 0.25 to 1]",
+    help="From g-idrn-photo (0) to its crisp form, or to -m (1). [auto: 0.5 or 1]",
 )
 @option(
     "--denoise",

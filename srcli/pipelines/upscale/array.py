@@ -102,7 +102,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             again, or for ``area`` the mean of the pixels that each became; for clean
             pictures only, as noise and JPEG blocks are kept as well.
         strength: How far ``g-idrn-photo`` becomes ``g-idrn-photo-crisp``, 0 to 1; None
-            is 0.25 where ``auto`` chooses it, 1 at x2, 0.5 at x3, and else 0. Networks of others,
+            is 1 where ``auto`` chooses it, 0.5 at x3, and else 0. Networks of others,
             and ``best``: their share, the remainder is of ``g-idrn-photo``; None is
             1. Other models stay as they are.
         denoise: How much of what the model took for noise stays away, 0 to 1; grain

