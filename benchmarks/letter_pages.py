@@ -1,21 +1,28 @@
-"""Draw pages of letters, windows and line drawings to train networks on.
+"""Draw pages of letters, windows, lines, woven cloth and lights to train networks on.
 
 Usage: python benchmarks/letter_pages.py OUT --fonts FOLDER [--fonts FOLDER] [--count 320]
+           [--chinese FONT] [--small FOLDER]
 
 Photographs hold few letters, and networks that know photographs alone give them ragged
 edges, rims and another gray. Every picture is 480x480, drawn twice as large: words in
 any two colours, middle grays among them, turned or straight; windows of programs; lines
-and arcs; shapes of flat colours with outlines. FOLDER holds fonts as .ttf files, such as
-those of matplotlib (matplotlib/mpl-data/fonts/ttf, free to use and to draw with).
+and arcs; shapes of flat colours with outlines; checked and striped cloth in folds; lights
+at night. FOLDER holds fonts as .ttf files, such as those of matplotlib
+(matplotlib/mpl-data/fonts/ttf, free to use and to draw with); FONT holds Chinese
+characters, of which a quarter of the words consist then. With --small every page is
+written four times smaller, too, as small pictures on web sites are: with jagged edges,
+sharpened, and saved as JPEGs.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+import numpy.typing as npt
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 SIDE = 480
 LARGER = 2
@@ -24,14 +31,22 @@ LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789&%()/+-
 WITHOUT_LETTERS = ("cmex", "cmsy", "cmmi", "Siz", "NonUni", "Display", "LastResort")
 """Parts of the names of fonts that hold signs instead of letters."""
 
+SMALLER = 4
+CHINESE = (0x4E00, 0x9FA0)
+"""First character of Unicode's Chinese ones, and the one after the last drawn."""
+
 Colour = tuple[int, int, int]
+FloatArray = npt.NDArray[np.float32]
 
 
 class Drawer:
     """Draws pages by chance, reproducible by its seed."""
 
-    def __init__(self, fonts: list[Path], seed: int) -> None:
+    def __init__(
+        self, fonts: list[Path], seed: int, chinese: Path | None = None
+    ) -> None:
         self.fonts = fonts
+        self.chinese = chinese
         self.chance = np.random.default_rng(seed)
 
     def colour(self) -> Colour:
@@ -80,6 +95,11 @@ class Drawer:
         count = int(self.chance.integers(1, 10))
         return "".join(self.chance.choice(list(LETTERS), count))
 
+    def chinese_word(self) -> str:
+        """Return up to four Chinese characters."""
+        count = int(self.chance.integers(1, 5))
+        return "".join(map(chr, self.chance.integers(*CHINESE, count)))
+
     def page(self) -> Image.Image:
         """Draw lines of words, turned by up to 20 degrees in half of all cases."""
         page, ink = self.sheet()
@@ -90,14 +110,17 @@ class Drawer:
         canvas = ImageDraw.Draw(ink_layer)
         top = -size / 2
         font = self.font(size)
+        in_chinese = self.chinese is not None and self.chance.random() < 0.25
+        if self.chinese is not None and in_chinese:
+            font = ImageFont.truetype(self.chinese, size)
         while top < page.height:
             left = -float(self.chance.uniform(0, 2 * size))
             while left < page.width:
-                word = self.word()
+                word = self.chinese_word() if in_chinese else self.word()
                 canvas.text((left, top), word, 255, font=font)
                 left += canvas.textlength(word, font=font) + size / 3
             top += size * float(self.chance.uniform(1.2, 1.6))
-            if self.chance.random() < 0.1:
+            if self.chance.random() < 0.1 and not in_chinese:
                 font = self.font(size)
         if self.chance.random() < 0.5:
             angle = float(self.chance.uniform(-20, 20))
@@ -164,11 +187,134 @@ class Drawer:
         smooth = page.filter(ImageFilter.ModeFilter(9))
         return smooth if self.chance.random() < 0.5 else page
 
+    def stripes(self, turn: float, folds: FloatArray) -> FloatArray:
+        """Return how much of each pixel one set of parallel threads covers, 0..1."""
+        down, across = np.mgrid[: SIDE * LARGER, : SIDE * LARGER].astype(np.float32)
+        along = across * np.cos(turn) + down * np.sin(turn) + folds
+        period = LARGER * float(np.exp(self.chance.uniform(np.log(10), np.log(70))))
+        width = period * float(self.chance.uniform(0.15, 0.6))
+        beside = np.abs(along % period - period / 2)
+        return np.clip(width / 2 - beside + 0.5, 0, 1)
+
+    def smooth(self, cells: int, height: float) -> FloatArray:
+        """Return a smooth surface of hills and hollows, -height..height."""
+        rough = self.chance.uniform(-height, height, (cells, cells))
+        surface = Image.fromarray(rough.astype(np.float32))
+        side = SIDE * LARGER
+        return np.asarray(surface.resize((side, side), Image.Resampling.BICUBIC))
+
+    def cloth(self) -> Image.Image:
+        """Draw striped or checked cloth, flat or in folds, with soft shades."""
+        page, ink = self.sheet()
+        threads = np.asarray(Image.new("RGB", (1, 1), ink), np.float32)
+        values = np.asarray(page, np.float32)
+        turn = float(self.chance.uniform(0, np.pi))
+        folds = float(self.chance.choice([0, 20, 60])) * LARGER
+        strength = float(self.chance.uniform(0.5, 1))
+        for crossing in range(int(self.chance.integers(1, 4))):
+            mask = self.stripes(turn + crossing * np.pi / 2, self.smooth(6, folds))
+            values = values + strength * mask[..., None] * (threads - values)
+            if self.chance.random() < 0.5:
+                threads = np.asarray(self.colour(), np.float32)
+        shaded = values * (1 + self.smooth(5, 0.4))[..., None]
+        return Image.fromarray(np.clip(shaded, 0, 255).astype(np.uint8))
+
+    def lights(self) -> Image.Image:
+        """Draw small lights at night, some of them with a glow."""
+        dark = int(self.chance.integers(0, 40))
+        page = self.paper((dark, dark, dark + int(self.chance.integers(0, 12))))
+        page = Image.blend(page, Image.new("RGB", page.size), 0.6)
+        halo = Image.new("RGB", page.size)
+        canvas, glow = ImageDraw.Draw(page), ImageDraw.Draw(halo)
+        for _ in range(int(self.chance.integers(60, 700))):
+            x, y = self.chance.integers(0, page.width, 2).tolist()
+            radius = LARGER * float(self.chance.exponential(2)) + 1
+            colour = self.lamp()
+            across = radius * (1 if self.chance.random() < 0.7 else 3)
+            box = (x - across, y - radius, x + across, y + radius)
+            draw_lamp = (
+                canvas.rectangle if self.chance.random() < 0.2 else canvas.ellipse
+            )
+            draw_lamp(box, colour)
+            if self.chance.random() < 0.2:
+                far = 4 * radius
+                glow.ellipse((x - far, y - far, x + far, y + far), colour)
+        return ImageChops.screen(
+            page, halo.filter(ImageFilter.GaussianBlur(12 * LARGER))
+        )
+
+    def lamp(self) -> Colour:
+        """Return the colour of a lamp: white, warm, or any bright one."""
+        choice = self.chance.random()
+        if choice < 0.4:
+            return (255, 255, 250)
+        if choice < 0.8:
+            green = int(self.chance.integers(140, 240))
+            return (255, green, int(self.chance.integers(60, green)))
+        red, green, blue = self.chance.integers(80, 256, 3).tolist()
+        return red, green, blue
+
     def draw(self) -> Image.Image:
-        """Draw a page of any kind, half of them of letters."""
-        kinds = (self.page, self.page, self.page, self.window, self.lines, self.shapes)
+        """Draw a page of any kind; three of eight show letters."""
+        letters = (self.page, self.page, self.page)
+        kinds = (
+            *letters,
+            self.window,
+            self.lines,
+            self.shapes,
+            self.cloth,
+            self.lights,
+        )
         page = kinds[self.chance.integers(len(kinds))]()
         return page.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+
+    def small_file(self, page: Image.Image) -> Image.Image:
+        """Return a page SMALLER times smaller, as small pictures on web sites are."""
+        small = (
+            self.jagged(page) if self.chance.random() < 0.75 else self.smooth_copy(page)
+        )
+        if self.chance.random() < 0.5:
+            radius, percent = (
+                self.chance.uniform(0.4, 1.2),
+                self.chance.integers(50, 200),
+            )
+            small = small.filter(ImageFilter.UnsharpMask(radius, int(percent), 0))
+        if self.chance.random() < 0.3:
+            deviation = self.chance.uniform(0, 4)
+            grain = self.chance.normal(0, deviation, (small.height, small.width, 1))
+            noisy = np.clip(np.asarray(small, np.float32) + grain, 0, 255)
+            small = Image.fromarray(np.rint(noisy).astype(np.uint8))
+        if self.chance.random() < 0.8:
+            small = self.saved(small)
+        return small
+
+    def jagged(self, page: Image.Image) -> Image.Image:
+        """Make a page smaller as fast programs do: edges become stairs."""
+        side = SIDE // SMALLER
+        if self.chance.random() < 0.6:
+            blur = SMALLER * self.chance.uniform(0.05, 0.4)
+            page = page.filter(ImageFilter.GaussianBlur(blur))
+        else:
+            between = round(side * self.chance.uniform(1.3, 3))
+            page = page.resize((between, between), Image.Resampling.LANCZOS)
+        corners = (0, 0, page.width, page.height)
+        return page.transform(
+            (side, side), Image.Transform.EXTENT, corners, Image.Resampling.BILINEAR
+        )
+
+    def smooth_copy(self, page: Image.Image) -> Image.Image:
+        """Make a page smaller by a filter against stairs."""
+        filters = (Image.Resampling.LANCZOS, Image.Resampling.BOX)
+        side = SIDE // SMALLER
+        return page.resize((side, side), filters[self.chance.integers(len(filters))])
+
+    def saved(self, picture: Image.Image) -> Image.Image:
+        """Save a picture as a JPEG of any usual quality, and read it again."""
+        quality = int(self.chance.integers(55, 97))
+        subsampling = 2 if self.chance.random() < 0.7 else 0
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=quality, subsampling=subsampling)
+        return Image.open(stream).convert("RGB")
 
 
 def main() -> None:
@@ -176,6 +322,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--fonts", type=Path, action="append", required=True)
+    parser.add_argument("--chinese", type=Path)
+    parser.add_argument("--small", type=Path)
     parser.add_argument("--count", type=int, default=320)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -185,9 +333,15 @@ def main() -> None:
             if not any(part in path.name for part in WITHOUT_LETTERS):
                 fonts.append(path)
     options.out.mkdir(parents=True, exist_ok=True)
-    drawer = Drawer(fonts, options.seed)
+    drawer = Drawer(fonts, options.seed, options.chinese)
+    if options.small is not None:
+        options.small.mkdir(parents=True, exist_ok=True)
     for number in range(options.count):
-        drawer.draw().save(options.out / f"letters-{number:04}_00.png")
+        name = f"letters-{number:04}_00.png"
+        page = drawer.draw()
+        page.save(options.out / name)
+        if options.small is not None:
+            drawer.small_file(page).save(options.small / name)
 
 
 if __name__ == "__main__":

@@ -338,7 +338,7 @@ def test_without_pyav_a_line_says_what_to_install(srx, monkeypatch):
 def test_auto_looks_at_a_few_frames(tmp_path):
     path = write_clip(tmp_path / "a.mp4", gray_frames(9, (96, 80)))
     options = UpscaleOptions(model="auto", scale=2)
-    assert choose_video_model(path, options) == ("g-idrn-photo", "saved")
+    assert choose_video_model(path, options) == ("g-idrn-photo", "drawing")
     noise = np.random.default_rng(0).integers(60, 90, (80, 96, 3), np.uint8)
     frames = [av.VideoFrame.from_ndarray(noise).reformat(format="yuv420p")] * 4
     path = write_clip(tmp_path / "b.mp4", frames)

@@ -88,16 +88,15 @@ def choose_model(
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also its condition, such as ``noise``.
 
-    A JPEG is never clean, nor a drawing but for ``best``: from traces of its compression
-    that are too faint to be measured, g-idrn would make rings and dots. For ``best``
-    other files of 8 bits are unsure, as they may have been JPEGs before, or resized;
-    but not TIFFs, which cameras and scanners write.
+    A JPEG is never clean: from traces of its compression that are too faint to be
+    measured, g-idrn would make rings and dots. For ``best`` other files of 8 bits are
+    unsure, as they may have been JPEGs before, or resized; but not TIFFs, which cameras
+    and scanners write.
     """
     if not options.auto:
         return options.model, ""
     condition: str = classify_condition(photograph.pixels)
-    is_flawless = condition == "clean" or (condition == "drawing" and not options.best)
-    if is_flawless and file_format == "jpg":
+    if condition == "clean" and file_format == "jpg":
         condition = "saved"
     elif condition == "clean" and options.best and file_format != "tif":
         height, width = photograph.pixels.shape[:2]

@@ -234,9 +234,12 @@ class UpscaleOptions:
         return self.model if condition in ("", "clean", "drawing") else degraded
 
     def model_for_photograph(self, condition: str) -> str:
-        """Return the model for a photograph in a condition; ``best`` has others than ``auto``."""
-        if self.best and condition == "drawing":
-            return DRAWING_MODEL
+        """Return the model for a photograph in a condition; ``best`` has others than ``auto``.
+
+        Drawings and screens get one that has learned letters and lines.
+        """
+        if condition == "drawing":
+            return DRAWING_MODEL if self.best else PHOTO_MODEL
         if self.best and condition != "clean":
             return LARGE_MODEL
         return self.model_for(condition)

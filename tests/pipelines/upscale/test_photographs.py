@@ -116,8 +116,8 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     assert {file.source.name: (file.condition, file.model) for file in files} == {
         "clean.png": ("clean", "g-idrn"),
         "disguised.png": ("blocks", "g-idrn-photo"),
-        "drawn.jpg": ("saved", "g-idrn-photo"),
-        "drawn.png": ("drawing", "g-idrn"),
+        "drawn.jpg": ("drawing", "g-idrn-photo"),
+        "drawn.png": ("drawing", "g-idrn-photo"),
         "fine.jpg": ("saved", "g-idrn-photo"),
         "noisy.png": ("noise", "g-idrn-photo"),
         "rough.jpg": ("blocks", "g-idrn-photo"),
