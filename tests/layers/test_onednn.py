@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -113,6 +116,15 @@ def test_pictures_are_enlarged_without_one(
     fused_picture = read_pixels(tmp_path / "fused.png").astype(int)
     plain_picture = read_pixels(tmp_path / "plain.png").astype(int)
     assert np.abs(fused_picture - plain_picture).max() <= 1
+
+
+def test_commands_that_import_less_of_pytorch_fuse_too(astronaut, tmp_path):
+    Image.fromarray(astronaut[:24, :32]).save(tmp_path / "a.png")
+    options = [tmp_path / "a.png", tmp_path / "b.png", "--device", "cpu", "-v"]
+    command = [sys.executable, "-m", "srcli", "upscale", *options]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "(g-idrn as clean" in result.stderr
+    assert "plain layers" not in result.stdout + result.stderr
 
 
 def test_the_doctor_names_the_fault(srx, replace_operation):
