@@ -17,12 +17,14 @@ sharpened, and saved as JPEGs.
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+
+from srcli.data.degrading import degrade
+from srcli.recipes.degradation import Degradation, Jpeg, Noise, Sharpen
 
 SIDE = 480
 LARGER = 2
@@ -32,6 +34,14 @@ WITHOUT_LETTERS = ("cmex", "cmsy", "cmmi", "Siz", "NonUni", "Display", "LastReso
 """Parts of the names of fonts that hold signs instead of letters."""
 
 SMALLER = 4
+SMALL_FILES = Degradation(
+    after=(
+        Sharpen(probability=0.5, sigma=(0.4, 1.2), amount=(0.5, 2.0)),
+        Noise(probability=0.3, sigma=(0.0, 4.0), gray=1.0),
+        Jpeg(probability=0.8, quality=(55, 96), subsampling=0.7),
+    )
+)
+"""What small pictures on web sites go through after they were made smaller."""
 CHINESE = (0x4E00, 0x9FA0)
 """First character of Unicode's Chinese ones, and the one after the last drawn."""
 
@@ -110,17 +120,19 @@ class Drawer:
         canvas = ImageDraw.Draw(ink_layer)
         top = -size / 2
         font = self.font(size)
-        in_chinese = self.chinese is not None and self.chance.random() < 0.25
-        if self.chinese is not None and in_chinese:
-            font = ImageFont.truetype(self.chinese, size)
+        make_word = self.word
+        chinese = self.chinese if self.chance.random() < 0.25 else None
+        if chinese is not None:
+            font = ImageFont.truetype(chinese, size)
+            make_word = self.chinese_word
         while top < page.height:
             left = -float(self.chance.uniform(0, 2 * size))
             while left < page.width:
-                word = self.chinese_word() if in_chinese else self.word()
+                word = make_word()
                 canvas.text((left, top), word, 255, font=font)
                 left += canvas.textlength(word, font=font) + size / 3
             top += size * float(self.chance.uniform(1.2, 1.6))
-            if self.chance.random() < 0.1 and not in_chinese:
+            if self.chance.random() < 0.1 and chinese is None:
                 font = self.font(size)
         if self.chance.random() < 0.5:
             angle = float(self.chance.uniform(-20, 20))
@@ -273,20 +285,8 @@ class Drawer:
         small = (
             self.jagged(page) if self.chance.random() < 0.75 else self.smooth_copy(page)
         )
-        if self.chance.random() < 0.5:
-            radius, percent = (
-                self.chance.uniform(0.4, 1.2),
-                self.chance.integers(50, 200),
-            )
-            small = small.filter(ImageFilter.UnsharpMask(radius, int(percent), 0))
-        if self.chance.random() < 0.3:
-            deviation = self.chance.uniform(0, 4)
-            grain = self.chance.normal(0, deviation, (small.height, small.width, 1))
-            noisy = np.clip(np.asarray(small, np.float32) + grain, 0, 255)
-            small = Image.fromarray(np.rint(noisy).astype(np.uint8))
-        if self.chance.random() < 0.8:
-            small = self.saved(small)
-        return small
+        seed = int(self.chance.integers(2**32))
+        return Image.fromarray(degrade(np.asarray(small), 1, SMALL_FILES, seed))
 
     def jagged(self, page: Image.Image) -> Image.Image:
         """Make a page smaller as fast programs do: edges become stairs."""
@@ -307,14 +307,6 @@ class Drawer:
         filters = (Image.Resampling.LANCZOS, Image.Resampling.BOX)
         side = SIDE // SMALLER
         return page.resize((side, side), filters[self.chance.integers(len(filters))])
-
-    def saved(self, picture: Image.Image) -> Image.Image:
-        """Save a picture as a JPEG of any usual quality, and read it again."""
-        quality = int(self.chance.integers(55, 97))
-        subsampling = 2 if self.chance.random() < 0.7 else 0
-        stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=quality, subsampling=subsampling)
-        return Image.open(stream).convert("RGB")
 
 
 def main() -> None:

@@ -67,7 +67,14 @@ def replace_operation(monkeypatch):
 
 
 def test_the_operations_work_with_this_pytorch():
+    assert onednn.find_fault(torch.float32) == ""
     assert onednn.describe_convolutions() == "fused by oneDNN"
+    # and where less of it is imported, as by srx upscale
+    code = (
+        "from srcli import torch_import; torch_import.leave_out_shape_rules(); "
+        "from srcli.layers import onednn; print(onednn.describe_convolutions())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code]) == b"fused by oneDNN\n"
 
 
 @pytest.mark.parametrize(
@@ -115,15 +122,6 @@ def test_pictures_are_enlarged_without_one(
     fused_picture = read_pixels(tmp_path / "fused.png").astype(int)
     plain_picture = read_pixels(tmp_path / "plain.png").astype(int)
     assert np.abs(fused_picture - plain_picture).max() <= 1
-
-
-def test_upscale_which_imports_less_of_pytorch_fuses_too():
-    code = (
-        "from srcli import torch_import; torch_import.leave_out_shape_rules(); "
-        "from srcli.layers import onednn; print(onednn.describe_convolutions())"
-    )
-    command = [sys.executable, "-c", code]
-    assert subprocess.check_output(command) == b"fused by oneDNN\n"
 
 
 def test_the_doctor_names_the_fault(srx, replace_operation):

@@ -229,17 +229,15 @@ class UpscaleOptions:
     def model_for(self, condition: str, degraded: str = PHOTO_MODEL) -> str:
         """Return the model for a condition, which is empty for pictures that were not judged.
 
-        ``degraded`` is the model for pictures with blocks, blur or noise.
+        ``degraded`` is the model for pictures with blocks, blur or noise, and for
+        drawings: it has learned letters and lines. Rasters are never judged as drawings.
         """
-        return self.model if condition in ("", "clean", "drawing") else degraded
+        return self.model if condition in ("", "clean") else degraded
 
     def model_for_photograph(self, condition: str) -> str:
-        """Return the model for a photograph in a condition; ``best`` has others than ``auto``.
-
-        Drawings and screens get one that has learned letters and lines.
-        """
-        if condition == "drawing":
-            return DRAWING_MODEL if self.best else PHOTO_MODEL
+        """Return the model for a photograph in a condition; ``best`` has others than ``auto``."""
+        if self.best and condition == "drawing":
+            return DRAWING_MODEL
         if self.best and condition != "clean":
             return LARGE_MODEL
         return self.model_for(condition)
