@@ -5,16 +5,26 @@ torch is imported late: a dry run does without it.
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcli.control_groups import memory_below_limit, processor_quota
+
 if TYPE_CHECKING:
     import torch
+
+IDLE_PRIORITY_CLASS = 0x40
+"""Of Windows: runs when the system is idle (SetPriorityClass)."""
+PRIO_DARWIN_PROCESS = 4
+PRIO_DARWIN_BG = 0x1000
+"""Of macOS, <sys/resource.h>: background, for processor, disk and network."""
 
 
 def describe_machine(device: torch.device) -> str:
@@ -34,10 +44,55 @@ def describe_machine(device: torch.device) -> str:
 
 
 def processor_count() -> int:
-    """Return the number of processors that this process may use."""
+    """Return the number of processors that this process may use.
+
+    A quota of a control group, as of a container, counts in full processors: of a half
+    and of one and a half, one and two threads make the most.
+    """
+    count = allowed_processors()
+    quota = processor_quota()
+    return count if quota is None else max(1, min(count, math.ceil(quota)))
+
+
+def allowed_processors() -> int:
+    """Return the number of processors on which this process may run, whatever their share."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def keep_to_quota() -> None:
+    """Let libraries start no more threads than a quota feeds; before they are loaded.
+
+    They count processors, and know nothing of quotas: threads beyond it use up its time
+    while they wait for each other, and then all stand still until the next period.
+    Nothing happens where the user has said how many, by ``OMP_NUM_THREADS``.
+    """
+    count = processor_count()
+    if count < allowed_processors():
+        os.environ.setdefault("OMP_NUM_THREADS", str(count))
+
+
+def run_in_background() -> None:
+    """Let this process, and those that it starts, run on what others leave.
+
+    Linux has a class of its own for that, which others displace at once; Windows and
+    macOS as well. Elsewhere it is the lowest priority.
+    """
+    if hasattr(os, "SCHED_IDLE"):
+        with suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+            return
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        kernel.SetPriorityClass(kernel.GetCurrentProcess(), IDLE_PRIORITY_CLASS)
+    elif sys.platform == "darwin":
+        with suppress(OSError):
+            os.setpriority(PRIO_DARWIN_PROCESS, 0, PRIO_DARWIN_BG)
+    else:
+        os.nice(19)
 
 
 def load_average() -> float | None:
@@ -62,23 +117,10 @@ def torch_threads(count: int | None) -> Iterator[None]:
 
 
 def free_memory() -> int | None:
-    """Return the bytes that the kernel and the control group leave free; None if unknown."""
-    free = _number(Path("/proc/meminfo"), r"MemAvailable:\s+(\d+) kB", 1024)
-    group = Path("/sys/fs/cgroup")
-    # where there is no limit, the file holds the word "max"
-    limit = _number(group / "memory.max", r"(\d+)")
-    used = _number(group / "memory.current", r"(\d+)")
-    if limit is None or used is None:
-        return free
-    cache = _number(group / "memory.stat", r"inactive_file (\d+)") or 0
-    below_limit = max(limit - used + cache, 0)
-    if free is None:
-        return below_limit
-    return min(free, below_limit)
-
-
-def _number(file: Path, pattern: str, unit: int = 1) -> int | None:
+    """Return the bytes that the kernel and the control groups leave free; None if unknown."""
+    known = [memory_below_limit()]
     with suppress(OSError):
-        if match := re.search(pattern, file.read_text(encoding="utf-8")):
-            return int(match[1]) * unit
-    return None
+        text = Path("/proc/meminfo").read_text("utf-8")
+        if match := re.search(r"MemAvailable:\s+(\d+) kB", text):
+            known.append(int(match[1]) * 1024)
+    return min((room for room in known if room is not None), default=None)

@@ -22,6 +22,8 @@ from srcli.cli.console import ENDING_SIGNALS, echo, escape_unencodable, show_res
 from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.files import NO_SPACE
+from srcli.machine import keep_to_quota
+from srcli.waiting import considerate_waiting
 
 WAYS_TO_CONTINUE = {
     "upscale": "; the same command continues",
@@ -116,15 +118,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return ExitCode.USAGE
     command_line = sys.argv[1:] if arguments is None else arguments
+    keep_to_quota()
     try:
         _check_threads()
-        result = group.main(
-            # None is sys.argv, in which click expands patterns on Windows
-            args=None if arguments is None else list(arguments),
-            prog_name="srx",
-            standalone_mode=False,
-            terminal_width=max(min(shutil.get_terminal_size().columns, 100) - 2, 30),
-        )
+        with considerate_waiting():
+            result = group.main(
+                # None is sys.argv, in which click expands patterns on Windows
+                args=None if arguments is None else list(arguments),
+                prog_name="srx",
+                standalone_mode=False,
+                terminal_width=_terminal_width(),
+            )
     except SrxError as error:
         echo(f"srx: error: {error}", err=True)
         if {"-v", "--verbose"} & {*command_line}:
@@ -174,6 +178,10 @@ def print_crash(files: Collection[str], reason: str) -> int:
     names = ", ".join(sorted(files)) or "srx"
     echo(f"srx: error: {names}: {reason}", err=True)
     return ExitCode.USAGE
+
+
+def _terminal_width() -> int:
+    return max(min(shutil.get_terminal_size().columns, 100) - 2, 30)
 
 
 def _check_threads() -> None:

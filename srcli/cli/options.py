@@ -143,6 +143,9 @@ precision = option(
     default="auto",
     help="Number format; auto: half precision where that is fast.",
 )
+background = flag(
+    "--background", help="Run on what other programs leave of the processors."
+)
 quiet = flag("-q", "--quiet", help="Show errors only.")
 verbose = flag("-v", "--verbose", help="Show details.")
 

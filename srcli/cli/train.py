@@ -17,6 +17,7 @@ from srcli.cli.console import Console, stop_signals
 from srcli.cli.options import GroupedCommand, flag, heading, parse_hold_out
 from srcli.cli.values import NOT_NEGATIVE, PATH, POSITIVE
 from srcli.errors import ExitCode, PeerError, UsageError
+from srcli.machine import run_in_background
 from srcli.report.table import plural
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ Examples:
 @options.device
 @options.precision
 @option("--threads", type=POSITIVE, help="Processor threads. [default: all]")
+@options.background
 @flag("--compile", help="Compile the network: starts slowly, then faster on GPUs.")
 @options.message_options
 @click.argument("recipe", required=False)
@@ -120,6 +122,7 @@ def command(
     overrides: tuple[str, ...],
     degradation: str | None,
     show: bool,
+    background: bool,
     quiet: bool,
     verbose: bool,
     **training: Any,
@@ -161,6 +164,8 @@ def command(
         plain = plain_recipe(apply_overrides(recipe, overrides))
         click.echo(json.dumps(plain, indent=2))
         return ExitCode.OK
+    if background:
+        run_in_background()
     training["scale"] = training["scale"] or 0
     training["threads"] = training["threads"] or 0
     training["hold_out"] = parse_hold_out(training["hold_out"])

@@ -38,6 +38,7 @@ from srcli.cli.values import (
     parse_rgb,
 )
 from srcli.errors import ExitCode, UsageError
+from srcli.machine import run_in_background
 from srcli.supervision import is_watched, limit_reading
 from srcli.torch_import import leave_out_shape_rules
 
@@ -328,6 +329,7 @@ is never replaced without --overwrite.
 @options.devices
 @options.executor
 @options.precision
+@options.background
 @heading("Results")
 @flag("--dry-run", help="Only print names, sizes, disk and problems.")
 @option("--report", type=FILE, help="Write a JSON line for every file.")
@@ -337,6 +339,7 @@ def command(
     paths: tuple[str, ...],
     output: str | None,
     executor: str,
+    background: bool,
     read_timeout: float,
     dry_run: bool,
     watch: bool,
@@ -364,6 +367,8 @@ def command(
     from srcli.pipelines.upscale.run import upscale_files
     from srcli.pipelines.upscale.watch import watch_folders
 
+    if background:
+        run_in_background()
     limit_reading(read_timeout)
     # as_input: a Path would lose slashes of GDAL's names
     inputs, target = split_paths(

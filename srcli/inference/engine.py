@@ -7,13 +7,11 @@ waits for it, and the engine's ``blender`` joins the tiles to rows of the image.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from threading import RLock
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,9 +23,15 @@ from srcli.imaging.arrays import Array, Bools
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
+from srcli.inference.lanes import (
+    Lanes,
+    NetworkCopies,
+    batch_lock,
+    choose_lane_count,
+    open_lanes,
+)
 from srcli.inference.memory import free_gpu_bytes, within_memory
 from srcli.inference.values import PixelEncoder
-from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import PackedConv2d
 from srcli.layers.tiles import (
     ORIENTATIONS,
@@ -61,17 +65,6 @@ GPU_BATCH_PIXELS = 64 * 192 * 192
 """The same on a GPU, which is busy by then: more would only take memory."""
 MOST_TILES = 64
 """Most tiles of a batch whose size nobody has asked for."""
-_LOCK = RLock()
-"""Held during a batch, as what a network's modules hold is of one batch: threads take
-turns, and forks wait, so that their copies are between two batches."""
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_LOCK.acquire,
-        after_in_parent=_LOCK.release,
-        after_in_child=_LOCK.release,
-    )
-    # A forked process would wait for OpenMP's threads for ever.
-    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 @dataclass(frozen=True)
@@ -100,6 +93,12 @@ class Engine(Protocol):
     """The network has to see a whole image before its tiles."""
     runs_ahead: bool
     """A batch is computed while the one before is blended and written."""
+
+    def lanes(self, count: int, height: int, width: int) -> Lanes | None:
+        """Return threads that compute batches of ``count`` tiles of a size beside each other.
+
+        None where one batch at a time is computed, by all threads.
+        """
 
     def batch_size(self, height: int, width: int) -> int:
         """Return the tiles of a size to try at once, fewer after a batch that did not fit."""
@@ -182,7 +181,8 @@ class TorchEngine:
 
     ``device`` and ``half``, the type of the forward pass or None for fp32, are used
     instead of what ``options`` say of them. ``hold_colours`` is for networks that shift
-    colours.
+    colours. ``has_lanes`` allows a processor several batches at once, by copies of the
+    network.
     """
 
     def __init__(
@@ -193,6 +193,7 @@ class TorchEngine:
         device: torch.device,
         half: torch.dtype | None = None,
         hold_colours: bool = False,
+        has_lanes: bool = False,
     ) -> None:
         self.device = device
         self.half = half
@@ -213,7 +214,8 @@ class TorchEngine:
         self._pass_count = len(ORIENTATIONS) if self.options.tta else 1
         self.network = network.to(device).eval()
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
-        self._rgb_network = as_rgb_network(self.network)
+        self._copies = NetworkCopies(self.network)
+        self._has_lanes = has_lanes and device.type == "cpu"
         self.scale = network.scale
         self.calibrates = network.pools_globally
         self.runs_ahead = device.type == "cuda"
@@ -237,16 +239,30 @@ class TorchEngine:
     @cached_property
     def _gpu_batch_pixels(self) -> int:
         """Input pixels of a batch that is to fit into the memory that was free at first."""
-        with _LOCK:
-            needed = bytes_per_pixel(self._rgb_network)
+        with batch_lock():
+            _, rgb_network = self._copies.of_this_thread()
+            needed = bytes_per_pixel(rgb_network)
         # two earlier batches that are still blended: RGB in fp32, 12 bytes a pixel
         needed += 2 * 12 * self.scale**2
         return min(GPU_BATCH_PIXELS, int(free_gpu_bytes(self.device) / needed))
 
+    def lanes(self, count: int, height: int, width: int) -> Lanes | None:
+        """Return threads that compute batches of such tiles beside each other, or None."""
+        threads = torch.get_num_threads()
+        if threads == 1 or not self._has_lanes:
+            return None
+        bytes_per_value = 4 if self.half is None else self.half.itemsize
+        lane_count = choose_lane_count(
+            threads, count * height * width * bytes_per_value
+        )
+        if lane_count == 1:
+            return None
+        return open_lanes(lane_count, threads // lane_count)
+
     @within_memory
     def calibrate(self, windows: Tiles) -> Calibration | None:
         """Measure what the network's global pools see of a whole image."""
-        with _LOCK, torch.inference_mode():
+        with batch_lock(), torch.inference_mode():
             network_input = self._upload(windows)
             for half in (self.half, None):
                 passes = []
@@ -285,7 +301,7 @@ class TorchEngine:
         self, tiles: Tiles, calibration: Calibration | None, positions: Positions | None
     ) -> NetworkBatch:
         """Give a batch to the device."""
-        with _LOCK, torch.inference_mode():
+        with batch_lock(), torch.inference_mode():
             half = self.half
             network_input = self._upload(tiles, calibration, positions)
             enlarged = self._enlarge(network_input, half)
@@ -297,7 +313,7 @@ class TorchEngine:
     @torch.inference_mode()
     def enlarge_again(self, batch: NetworkBatch, finite: Bools) -> Tensor:
         """Return the tiles of a batch, those that are not finite computed in fp32."""
-        with _LOCK:
+        with batch_lock():
             chosen = upload(~finite, self.device)
             enlarged = batch.enlarged.clone()
             enlarged[chosen] = self._enlarge(batch.network_input.select(chosen), None)
@@ -370,13 +386,14 @@ class TorchEngine:
         pixels = F.pad(
             pixels, (0, size[1] - width, 0, size[0] - height), mode="replicate"
         )
-        self.network.white_level = network_input.white_level
+        network, rgb_network = self._copies.of_this_thread()
+        network.white_level = network_input.white_level
         with (
-            hold(self.network, calibration, positions, size),
+            hold(network, calibration, positions, size),
             without_tf32(),
             torch.autocast(self.device.type, dtype=half, enabled=half is not None),
         ):
-            enlarged: Tensor = self._rgb_network(
+            enlarged: Tensor = rgb_network(
                 pixels.contiguous(memory_format=self._layout)
             )
         enlarged = enlarged[:, :, : height * self.scale, : width * self.scale].float()

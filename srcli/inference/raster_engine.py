@@ -91,6 +91,7 @@ class RasterEngine:
         self.calibrates = engine.calibrates
         self.runs_ahead = engine.runs_ahead
         self.blending_stream = engine.blending_stream
+        self.lanes = engine.lanes
         self.values = values
         self.gray = gray
         self.interpolated = sorted(interpolated)

@@ -9,7 +9,10 @@ often, or as the mirror's axis, it costs the edges of photographs a decibel
 
 from __future__ import annotations
 
+import math
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +32,7 @@ from srcli.threads import Write, read_ahead
 if TYPE_CHECKING:
     from srcli.inference.blending import Blender
     from srcli.inference.engine import BatchResult, Engine, InFlight
+    from srcli.inference.lanes import Lanes
 
 BATCHES_AHEAD = 2
 """Read in a thread while the engine works, for images that go by rows."""
@@ -120,7 +124,8 @@ def run_stream(
     may load them lazily; the task is advanced by every finished tile.
     """
     active: list[ImageJob] = []
-    for batch in _start_ahead(engine, _batches(engine, jobs, active)):
+    start = _start_ahead if engine.runs_ahead else _start_in_lanes
+    for batch in start(engine, _batches(engine, jobs, active)):
         with engine.blending_stream():
             _finish(engine, batch, task or Task())
         for job in list(active):
@@ -280,10 +285,7 @@ def _until_failure(
 
 
 def _start_ahead(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
-    """Yield batches; start each before the one before comes, where the engine runs ahead."""
-    if not engine.runs_ahead:
-        yield from batches
-        return
+    """Yield batches; start each before the one before comes."""
     previous: _Batch | None = None
     for batch in batches:
         # What did not fit beside the one before it goes alone.
@@ -293,8 +295,7 @@ def _start_ahead(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
         if not batch.tiles:
             yield batch
             continue
-        tiles = batch.valid
-        if tiles and len(tiles) <= engine.batch_size(*tiles[0].size):
+        if _fits(engine, batch):
             # An error is raised again, and reported, when the batch is started alone.
             with suppress(Exception):
                 batch.in_flight = batch.start(engine)
@@ -303,6 +304,108 @@ def _start_ahead(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
         previous = batch
     if previous is not None:
         yield previous
+
+
+def _fits(engine: Engine, batch: _Batch) -> bool:
+    """Return True if a batch has valid tiles, and no more than the engine takes at once."""
+    count = len(batch.valid)
+    return count > 0 and count <= engine.batch_size(*batch.tiles[0].size)
+
+
+class _LaneBatch:
+    """A batch that a lane computes; see ``srcli.inference.lanes``."""
+
+    def __init__(self, lanes: Lanes, engine: Engine, batch: _Batch) -> None:
+        self.started = time.monotonic()
+        self.seconds = math.inf
+        """That it has taken; infinite until it ends, and if it fails."""
+        self._start_batch = partial(batch.start, engine)
+        self._future = lanes.submit(self._compute)
+
+    def _compute(self) -> BatchResult:
+        result = self._start_batch().result()
+        self.seconds = time.monotonic() - self.started
+        return result
+
+    def is_young(self, typical_seconds: float) -> bool:
+        """Return True in the first half of the time that it will take."""
+        return time.monotonic() - self.started < typical_seconds / 2
+
+    def result(self) -> BatchResult:
+        """Wait for the batch; raise what it failed of."""
+        return self._future.result()
+
+
+class _RunningBatches:
+    """Batches that lanes compute at once, in the order in which they are to be finished."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.batches: deque[_Batch] = deque()
+        self.newest: _LaneBatch | None = None
+        """The one that was started last."""
+        self.typical_seconds = math.inf
+        """That the batch has taken which was waited for last."""
+
+    def start(self, batch: _Batch) -> Iterator[_Batch]:
+        """Start a batch; yield those that had to end before, or itself if no lane takes it."""
+        lanes = self._lanes(batch)
+        if lanes is None:
+            yield from self.finish()
+            yield batch
+            return
+        yield from self.finish(lanes.lane_count - 1)
+        self.newest = _LaneBatch(lanes, self.engine, batch)
+        batch.in_flight = self.newest
+        self.batches.append(batch)
+
+    def start_last(self, batch: _Batch) -> Iterator[_Batch]:
+        """Do the same with the last batch, by all threads together unless others just began.
+
+        In a lane it would take as long as each of the others, for which the threads of
+        these would have nothing to do.
+        """
+        lanes = self._lanes(batch)
+        if lanes is not None:
+            yield from self.finish(lanes.lane_count - 1)
+        if self.newest is not None and self.newest.is_young(self.typical_seconds):
+            yield from self.start(batch)
+            return
+        yield from self.finish()
+        yield batch
+
+    def finish(self, count: int = 0) -> Iterator[_Batch]:
+        """Yield the oldest batches until so many are left."""
+        while len(self.batches) > count:
+            batch = self.batches.popleft()
+            in_flight = batch.in_flight
+            yield batch
+            if isinstance(in_flight, _LaneBatch):
+                self.typical_seconds = in_flight.seconds
+
+    def _lanes(self, batch: _Batch) -> Lanes | None:
+        if not _fits(self.engine, batch):
+            return None
+        return self.engine.lanes(len(batch.valid), *batch.tiles[0].size)
+
+
+def _start_in_lanes(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+    """Yield batches in their order; start several at once where the engine has lanes.
+
+    A batch is started when the next one is known, as the last may go another way.
+    """
+    running = _RunningBatches(engine)
+    waiting: _Batch | None = None
+    for batch in batches:
+        if not batch.tiles:
+            yield batch
+            continue
+        if waiting is not None:
+            yield from running.start(waiting)
+        waiting = batch
+    if waiting is not None:
+        yield from running.start_last(waiting)
+    yield from running.finish()
 
 
 def _finish(engine: Engine, batch: _Batch, task: Task, most: int = sys.maxsize) -> None:

@@ -11,14 +11,21 @@ from pathlib import Path
 import torch
 
 import srcli
+from srcli.control_groups import processor_quota
 from srcli.files import cache_folder
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.videos import can_read_videos
 from srcli.inference.device import choose_device, half_type
 from srcli.layers.onednn import describe_convolutions
-from srcli.machine import describe_machine, free_memory, processor_count
+from srcli.machine import (
+    allowed_processors,
+    describe_machine,
+    free_memory,
+    processor_count,
+)
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
+from srcli.waiting import describe_waiting
 
 _LIBRARIES = (
     "torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich", "onnxruntime",
@@ -53,7 +60,8 @@ def describe_installation() -> dict[str, str]:
         "libraries": ", ".join(installed),
         "not installed": ", ".join(missing) or "nothing",
         "devices": "; ".join(_devices()),
-        "processors": str(processor_count()),
+        "processors": _processors(),
+        "waiting": describe_waiting(),
         "half precision": (
             str(half).removeprefix("torch.") if half else "no: fp32 for all pictures"
         ),
@@ -69,6 +77,20 @@ def describe_installation() -> dict[str, str]:
         "weights": ", ".join(weights) or "none: install srx again",
         "SRX_DATA": data or "not set",
     }
+
+
+def _processors() -> str:
+    """Return how many processors this process may use, and what says so."""
+    count = processor_count()
+    allowed = allowed_processors()
+    words = str(count)
+    if count < allowed:
+        words += (
+            f" (a control group gives the time of {processor_quota():g} of {allowed})"
+        )
+    elif allowed < (os.cpu_count() or 1):
+        words += f" (of {os.cpu_count()}: the others are not for this process)"
+    return words
 
 
 def _devices() -> list[str]:

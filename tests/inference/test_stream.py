@@ -53,6 +53,9 @@ class Repeat:
     def batch_size(self, height, width):
         return self.batch
 
+    def lanes(self, count, height, width):
+        return None
+
     def calibrate(self, windows):
         return [windows]
 

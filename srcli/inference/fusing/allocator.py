@@ -11,6 +11,7 @@ _TRIM_THRESHOLD = -1
 _TOP_PAD = -2
 _MMAP_THRESHOLD = -3
 _MMAP_MAX = -4
+_ARENA_MAX = -8
 _LARGEST_BLOCK = 32 << 20
 """The largest threshold that glibc accepts; tensors of a tile are below it."""
 
@@ -36,6 +37,8 @@ def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
         _TRIM_THRESHOLD: 2**31 - 1,
         _TOP_PAD: 64 << 20,
         _MMAP_THRESHOLD: _LARGEST_BLOCK,
+        # heaps of threads of their own give memory back all the same
+        _ARENA_MAX: 1,
     }
     if whole_pictures:
         settings[_MMAP_MAX] = 0

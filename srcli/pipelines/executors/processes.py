@@ -25,9 +25,11 @@ from typing import Any, NamedTuple
 
 from srcli import supervision
 from srcli.errors import DefectError, SrxError, one_file
+from srcli.machine import keep_to_quota
 from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
 from srcli.supervision import Readings, reading_limit
 from srcli.threads import interrupts_blocked
+from srcli.waiting import considerate_waiting
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
@@ -265,7 +267,9 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
         except OSError:  # Windows, at the end of the pipe
             return True
 
-    with suppress(EOFError, OSError):  # the parent needs no more, or is dead
+    keep_to_quota()
+    # the parent needs no more, or is dead
+    with considerate_waiting(), suppress(EOFError, OSError):
         while job := pipe.recv():
             do_unit, unit, slot, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else bool)

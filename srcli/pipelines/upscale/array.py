@@ -37,6 +37,7 @@ from srcli.pipelines.upscale.options import AUTO, BEST, UpscaleOptions, file_of_
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap
+from srcli.waiting import considerate_waiting
 
 Picture = TypeVar("Picture", "Array", Image.Image)
 
@@ -272,7 +273,7 @@ def _enlarge(
         image_job, enlarged = array_job(
             pixels, grid, name="picture", scale=pool.network.scale
         )
-        with undisturbed(options.engine.device):
+        with undisturbed(options.engine.device), considerate_waiting():
             run_one(pool.engine(pixels.dtype.itemsize * 8), image_job, task=task)
         photograph = prepared.finish(enlarged, final_size)
     # equal channels are one

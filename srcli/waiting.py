@@ -1,0 +1,179 @@
+"""How PyTorch's threads wait for each other: spinning while alone, asleep beside other work.
+
+PyTorch's operations end with all threads of OpenMP waiting for the slowest. GNU's
+library (libgomp, in PyTorch's packages for Linux) spins for milliseconds then, which is
+fastest while every thread has a processor. Beside other programs one of them often has
+none, and the others burn theirs until it gets one: an operation of a millisecond takes
+a time slice of the scheduler, 25. Asleep they would cost 4 to 6 % on an idle machine.
+
+The library reads its settings when it is loaded. But it nearly stops spinning by itself
+while the process has more OpenMP threads than processors, and asks that at every wait
+(``do_spin`` in libgomp's config/linux/wait.h). So a few more threads, which sleep, are
+kept for as long as the kernel says that threads of this process wait for processors.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+INTERVAL_SECONDS = 0.1
+"""Time between two looks at the kernel's statistics."""
+WAITING_SHARE = 0.2
+"""Seconds of waiting for a processor, of all threads in each second, that mean company.
+
+Alone on two processors a network's threads have 0.01 to 0.08, beside one busy process 0.4
+at least.
+"""
+QUIET_SECONDS = 1.0
+"""Time without waiting after which a process counts as alone."""
+SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+"""Variables of the environment by which a user decides how threads wait."""
+_TASKS = Path("/proc/self/task")
+_LOCK = threading.Lock()
+_USERS = 0
+_WATCH: LoadWatch | None = None
+
+
+@contextmanager
+def considerate_waiting() -> Iterator[None]:
+    """Let OpenMP's threads sleep while they wait, until the block ends, beside other work.
+
+    Blocks may overlap, in any threads. Nothing happens where the user has decided (see
+    ``SETTINGS``), nor on other systems than Linux, nor with other libraries for OpenMP.
+    """
+    global _USERS, _WATCH  # one for the process, as OpenMP's threads are
+    with _LOCK:
+        _USERS += 1
+        is_decided = any(name in os.environ for name in SETTINGS)
+        if _WATCH is None and sys.platform == "linux" and not is_decided:
+            _WATCH = LoadWatch()
+            _WATCH.start()
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _USERS -= 1
+            if _USERS == 0 and _WATCH is not None:
+                _WATCH.stop()
+                _WATCH = None
+
+
+def describe_waiting() -> str:
+    """Say in words how threads of this process wait for each other, for bug reports."""
+    for name in SETTINGS:
+        if name in os.environ:
+            return f"as {name}={os.environ[name]} says"
+    if find_libgomp() is None:
+        return "as the library for OpenMP does; it is not GNU's"
+    if seconds_without_processor() is None:
+        return "asleep: the kernel does not tell of other work"
+    return "spinning while alone, asleep beside other work"
+
+
+def seconds_without_processor() -> float | None:
+    """Return how long threads of this process have waited for processors; None if unknown.
+
+    It is the sum of all threads that live, by /proc/PID/task/TID/schedstat, of which
+    the second number counts nanoseconds on a run queue.
+    """
+    total = 0
+    with suppress(OSError, ValueError, IndexError):
+        for task in os.listdir(_TASKS):  # noqa: PTH208 - ten times a second
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                total += int((_TASKS / task / "schedstat").read_bytes().split()[1])
+        return total / 1e9
+    return None
+
+
+class LoadWatch(threading.Thread):
+    """Looks ten times a second whether others want the processors, and lets threads sleep."""
+
+    def __init__(self) -> None:
+        super().__init__(name="load watch", daemon=True)
+        self._stopped = threading.Event()
+        self._sleepers: SleepingThreads | None = None
+        self._last_wait = -QUIET_SECONDS
+        """When a thread last waited for a processor for longer than a moment."""
+
+    @property
+    def lets_threads_sleep(self) -> bool:
+        """True while OpenMP's threads sleep when they wait."""
+        return self._sleepers is not None
+
+    def run(self) -> None:
+        """Look until it is stopped."""
+        before = time.monotonic()
+        waited_before = seconds_without_processor()
+        while not self._stopped.wait(INTERVAL_SECONDS):
+            now = time.monotonic()
+            waited = seconds_without_processor()
+            if waited is None or waited_before is None:
+                # without the kernel's word, what costs little at most
+                self._last_wait = now
+            elif waited - waited_before > WAITING_SHARE * (now - before):
+                self._last_wait = now
+            before, waited_before = now, waited
+            self._choose(is_alone=now - self._last_wait > QUIET_SECONDS)
+        self._choose(is_alone=True)
+
+    def stop(self) -> None:
+        """Let threads wait as they did before."""
+        self._stopped.set()
+        self.join()
+
+    def _choose(self, *, is_alone: bool) -> None:
+        if is_alone and self._sleepers is not None:
+            self._sleepers.end()
+            self._sleepers = None
+        if not is_alone and self._sleepers is None:
+            library = find_libgomp()
+            if library is not None:
+                self._sleepers = SleepingThreads(library)
+
+
+def find_libgomp() -> ctypes.CDLL | None:
+    """Return GNU's library for OpenMP, if this process has loaded it; else None."""
+    if "torch._C" not in sys.modules:
+        return None
+    with suppress(OSError, AttributeError):
+        maps = Path("/proc/self/maps").read_text("utf-8", "replace")
+        found = re.search(r"/\S*libgomp[^/\s]*\.so\S*", maps)
+        if found:
+            library = ctypes.CDLL(found[0])
+            _ = library.GOMP_parallel
+            return library
+    return None
+
+
+class SleepingThreads:
+    """Threads of OpenMP, one more than there are processors, which wait for nothing.
+
+    They belong to a thread of this process, and end with it.
+    """
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(
+            target=self._sleep, args=(library,), name="sleepers", daemon=True
+        )
+        self._thread.start()
+
+    def _sleep(self, library: ctypes.CDLL) -> None:
+        # What the threads are started for does nothing, and may be called by any.
+        nothing = ctypes.CDLL(None).getpid
+        count = (os.cpu_count() or 1) + 1
+        library.GOMP_parallel(nothing, None, ctypes.c_uint(count), ctypes.c_uint(0))
+        self._ended.wait()
+
+    def end(self) -> None:
+        """End the threads."""
+        self._ended.set()
+        self._thread.join()

@@ -1,0 +1,138 @@
+"""Several batches at once on processors give the pixels of one after the other."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from skimage import data
+
+from srcli.inference import lanes
+from srcli.inference.building import EnginePool, enlarge_array
+from srcli.inference.device import EngineOptions
+from srcli.inference.stream import array_job, run_stream
+from srcli.inference.tiling import Tiling
+
+pytestmark = pytest.mark.numbers
+
+
+@pytest.fixture
+def two_threads():
+    """Let PyTorch have two threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def lanes_seen(monkeypatch):
+    """The lanes in which copies of networks were used."""
+    seen = set()
+    original = lanes.NetworkCopies.of_this_thread
+
+    def of_this_thread(self):
+        seen.add(lanes.current_lane())
+        return original(self)
+
+    monkeypatch.setattr(lanes.NetworkCopies, "of_this_thread", of_this_thread)
+    return seen
+
+
+def pictures():
+    """Return parts of photographs, of different sizes."""
+    coffee = data.coffee()
+    sizes = [(70, 90), (40, 40), (96, 64), (33, 47), (50, 50)]
+    return [
+        np.ascontiguousarray(
+            coffee[20 * number : 20 * number + height, 100 : 100 + width]
+        )
+        for number, (height, width) in enumerate(sizes)
+    ]
+
+
+def jobs_of(arrays, scale, tile):
+    """Return jobs by tiles, and what they write."""
+    jobs = []
+    for number, array in enumerate(arrays):
+        grid = Tiling(tile=tile, overlap=8).grid(*array.shape[:2])
+        jobs.append(array_job(array, grid, name=str(number), scale=scale))
+    return jobs
+
+
+@pytest.mark.parametrize("model", ["g-idrn", "rrlfn", "ddsr"])
+@pytest.mark.parametrize("tile", [32, 200])
+def test_pixels_are_those_of_one_batch_after_the_other(
+    two_threads, lanes_seen, model, tile
+):
+    engine = EnginePool(model, 2, EngineOptions(device="cpu")).engine(8)
+    beside = jobs_of(pictures(), 2, tile)
+    finished = list(run_stream(engine, [job for job, _ in beside]))
+    assert {job.name for job in finished} == set("01234")
+    assert len(lanes_seen - {0}) == 2
+    torch.set_num_threads(1)
+    for (_, enlarged), (job, expected) in zip(
+        beside, jobs_of(pictures(), 2, tile), strict=True
+    ):
+        list(run_stream(engine, [job]))
+        assert_array_equal(enlarged, expected)
+        assert expected.std() > 10
+
+
+def test_a_single_picture_is_computed_by_all_threads(two_threads, lanes_seen):
+    engine = EnginePool("rrlfn", 2, EngineOptions(device="cpu")).engine(8)
+    enlarge_array(engine, pictures()[0])
+    assert lanes_seen == {0}
+
+
+def test_one_picture_that_fails_leaves_the_others_alone(two_threads, monkeypatch):
+    engine = EnginePool("rrlfn", 2, EngineOptions(device="cpu")).engine(8)
+    start = type(engine).start
+
+    def fail_of_small(self, tiles, *args):
+        if tiles[0].shape[0] == 40:
+            raise ValueError("no pixels")
+        return start(self, tiles, *args)
+
+    monkeypatch.setattr(type(engine), "start", fail_of_small)
+    jobs = [job for job, _ in jobs_of(pictures(), 2, 200)]
+    errors = {job.name: job.error for job in run_stream(engine, jobs)}
+    assert "no pixels" in str(errors.pop("1"))
+    assert set(errors.values()) == {None}
+
+
+def test_threads_that_upscale_at_once_share_the_lanes(two_threads):
+    engine = EnginePool("g-idrn", 2, EngineOptions(device="cpu")).engine(8)
+    results = [jobs_of(pictures(), 2, 32) for _ in range(3)]
+
+    def upscale(jobs):
+        list(run_stream(engine, [job for job, _ in jobs]))
+
+    threads = [threading.Thread(target=upscale, args=(jobs,)) for jobs in results]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for others in zip(*results, strict=True):
+        assert_array_equal(others[0][1], others[1][1])
+        assert_array_equal(others[0][1], others[2][1])
+
+
+@pytest.mark.parametrize(
+    ("threads", "batch_bytes", "free", "count"),
+    [
+        (2, 192 * 192 * 2, 8e9, 2),
+        (16, 192 * 192 * 2, 64e9, 16),
+        (16, 512 * 512 * 2, 64e9, 2),
+        (16, 512 * 512 * 4, 64e9, 1),
+        (16, 192 * 192 * 2, 7e9, 4),
+        (16, 192 * 192 * 2, 1e9, 1),
+        (4, 64 * 64 * 2, None, 4),
+    ],
+)
+def test_lanes_fit_into_memory(monkeypatch, threads, batch_bytes, free, count):
+    monkeypatch.setattr(lanes, "free_memory", lambda: free and int(free))
+    assert lanes.choose_lane_count(threads, batch_bytes) == count

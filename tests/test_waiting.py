@@ -1,0 +1,102 @@
+"""OpenMP's threads, asleep beside other work: in processes of their own, which have two of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="libgomp is Linux's")
+WORK = """
+import os, time, torch
+from srcli.waiting import SleepingThreads, considerate_waiting, find_libgomp
+import srcli.waiting as waiting
+
+values = torch.zeros(1 << 18)
+
+def used_share(seconds=0.5):
+    "Processor seconds in each second of operations with pauses, in which threads wait."
+    start = time.monotonic()
+    used = time.process_time()
+    while time.monotonic() < start + seconds:
+        values.add_(1.0)
+        time.sleep(0.002)
+    return (time.process_time() - used) / (time.monotonic() - start)
+
+values.add_(1.0)
+"""
+
+
+def run(code, **environment):
+    """Run code behind ``WORK``, and return what it prints, in words."""
+    done = subprocess.run(
+        [sys.executable, "-c", WORK + code],
+        env=os.environ | {"OMP_NUM_THREADS": "2"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert not done.returncode, done.stderr
+    return done.stdout.split()
+
+
+@contextmanager
+def busy_processors():
+    """Keep all processors busy, twice over, as other programs do."""
+    others = []
+    for _ in range(2 * len(os.sched_getaffinity(0))):
+        others.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+@linux
+def test_threads_that_sleep_use_no_processor_while_they_wait():
+    spinning, asleep, before, during, after = run(
+        "spinning = used_share()\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "sleepers = SleepingThreads(find_libgomp())\n"
+        "asleep = used_share()\n"
+        "during = len(os.listdir('/proc/self/task'))\n"
+        "sleepers.end()\n"
+        "time.sleep(0.1)\n"
+        "print(spinning, asleep, before, during, len(os.listdir('/proc/self/task')))"
+    )
+    assert float(asleep) < 0.5 * float(spinning)
+    assert int(before) == int(after) < int(during)
+
+
+@linux
+def test_beside_other_work_threads_sleep_until_the_block_ends():
+    with busy_processors():
+        words = run(
+            "with considerate_waiting():\n"
+            "    until = time.monotonic() + 20\n"
+            "    watch = waiting._WATCH\n"
+            "    while not watch.lets_threads_sleep and time.monotonic() < until:\n"
+            "        used_share(0.1)\n"
+            "    print(watch.lets_threads_sleep)\n"
+            "print(watch.lets_threads_sleep, watch.is_alive())"
+        )
+    assert words == ["True", "False", "False"]
+
+
+@linux
+@pytest.mark.parametrize(
+    ("name", "text"), [("OMP_WAIT_POLICY", "active"), ("GOMP_SPINCOUNT", "1000")]
+)
+def test_what_the_user_has_decided_stays(name, text):
+    words = run(
+        "with considerate_waiting():\n    print(waiting._WATCH)\n"
+        "print(waiting.describe_waiting())",
+        **{name: text},
+    )
+    assert " ".join(words) == f"None as {name}={text} says"
