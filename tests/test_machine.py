@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -42,3 +44,21 @@ def test_the_kernel_says_what_is_free():
         int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal")
     )
     assert 0 < (free_memory() or 0) <= total
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="a class of Linux")
+@pytest.mark.parametrize("command", ["upscale", "train"])
+def test_commands_in_the_background_run_on_what_others_leave(command, tmp_path):
+    words = [command, "--background"]
+    if command == "upscale":
+        words += [str(tmp_path / "missing.png"), str(tmp_path / "out.png")]
+    code = (
+        "import os, sys\n"
+        "from srcli.cli.main import run\n"
+        f"code = run({words!r})\n"
+        "print(code, os.sched_getscheduler(0) == os.SCHED_IDLE)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-2:] == ["2", "True"], done.stderr

@@ -147,6 +147,8 @@ def command(
     from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
     from srcli.recipes.plugins import split_code
 
+    if background:
+        run_in_background()
     if degradation:
         overrides = (f"degradation={degradation}", *overrides)
     if training["recipe"] == "init":
@@ -164,8 +166,6 @@ def command(
         plain = plain_recipe(apply_overrides(recipe, overrides))
         click.echo(json.dumps(plain, indent=2))
         return ExitCode.OK
-    if background:
-        run_in_background()
     training["scale"] = training["scale"] or 0
     training["threads"] = training["threads"] or 0
     training["hold_out"] = parse_hold_out(training["hold_out"])
