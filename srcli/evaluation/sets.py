@@ -395,6 +395,9 @@ class Pair:
     full_size: tuple[int, int]
     """(height, width) of the HR file, before it was cropped."""
     luma: bool = False
+    lr_deviation: float | None = None
+    """Mean difference in levels of 255 of an LR file from HR made smaller by the kernel;
+    None where LR has no file."""
 
     @property
     def digest(self) -> str:
@@ -456,6 +459,11 @@ def read_pair(
     hr, lr = pair_up(
         picture, original, scale, kernel.shrink, lambda path: read_picture(path)[0]
     )
+    deviation = None
+    if picture.lr is not None:
+        made = kernel.shrink(hr, scale)
+        white = np.iinfo(made.dtype).max
+        deviation = float(np.abs(made.astype(np.float32) - lr).mean()) * 255 / white
     if jpeg is not None:
         lr = through_jpeg(lr, quality=jpeg, subsampled=True)
     if on_luma:
@@ -473,6 +481,7 @@ def read_pair(
         gray=gray,
         full_size=(height, width),
         luma=on_luma,
+        lr_deviation=deviation,
     )
 
 

@@ -75,6 +75,9 @@ T = TypeVar("T")
 
 WORKERS = 4
 """Threads that read pictures and score them."""
+LARGEST_LR_DEVIATION = 0.5
+"""Mean difference of LR from HR made smaller by the same kernel, in levels of 255: both
+are rounded, and MATLAB's own files differ by less than 0.01."""
 GPU_DEPTH = 4
 """Pictures that may wait for their scores while a GPU enlarges the next."""
 
@@ -185,7 +188,7 @@ def load_candidate(
     """Load a model, a name or weights file, at a scale; return its network and its ``MakeSr``."""
     network = load_model(model, scale, value_range=options.value_range)
     learns = network.opaque or next(network.parameters(), None) is not None
-    if options.on_luma and learns and network.colour != "y":
+    if options.on_luma and learns and network.colour == "rgb":
         raise UsageError(
             f"--chain luma-float feeds Y alone, and {label} takes RGB; "
             "it is for bicubic and for networks on Y"
@@ -287,21 +290,46 @@ def evaluate(
                 }
                 candidates |= _begin_set(result, pictures, scale, folders)
                 task.advance(len(pictures.missing))
+                deviations: list[float] = []
                 for scored in score_set(
                     pictures, scale, options, candidates, progress, task
                 ):
+                    deviations += scored.lr_deviations()
                     if scored.sr:
                         for call in on_picture:
                             scored.attempt(partial(call, scored), None, progress)
                     result.scores += scored.scores
                     result.failures += scored.failures
                     task.advance(1)
+                _tell_foreign_lr(deviations, pictures, scale, options, progress)
             if options.costs:
                 for label, (network, _) in networks.items():
                     cost = model_cost(network, model=label, device=device)
                     result.costs.append(cost)
     _add_comparisons(result, options, network_names)
     return result
+
+
+def _tell_foreign_lr(
+    deviations: Sequence[float],
+    pictures: PictureSet,
+    scale: int,
+    options: EvalOptions,
+    progress: Progress,
+) -> None:
+    """Tell of a set whose LR files were not made of HR by the kernel of the table.
+
+    ``deviations`` are mean differences from such LR, in levels of 255.
+    """
+    others = [each for each in deviations if each > LARGEST_LR_DEVIATION]
+    if others:
+        mean = sum(others) / len(others)
+        kernel = KERNELS[options.kernel].description
+        progress.warn(
+            f"{pictures.name} x{scale}: LR of {len(others)} of {len(deviations)} pictures was not "
+            f"made by {kernel} of HR, from which it differs by {mean:.1f} levels of 255 on "
+            "average: scores are not those of tables that are (docs/measuring.md)"
+        )
 
 
 def _begin_set(
@@ -477,6 +505,12 @@ class ScoredPicture:
     """SR pictures by model, (H, W, 3); those of failed models are left out."""
     seconds: dict[str, float | None] = field(default_factory=dict)
     """Seconds that each network took, by model."""
+
+    def lr_deviations(self) -> list[float]:
+        """Return ``Pair.lr_deviation`` where LR was read from a file, else nothing."""
+        if self.pair is None or self.pair.lr_deviation is None:
+            return []
+        return [self.pair.lr_deviation]
 
     def attempt(
         self,

@@ -97,7 +97,7 @@ def find_sidecars(item: Item) -> list[Sidecar]:
     """Return the sidecars beside an input, each with the place of that of its output."""
     source = item.source
     target = item.target
-    sidecars = []
+    sidecars: list[Sidecar] = []
     for suffix in SUFFIXES:
         whole_name = Sidecar(
             source.with_name(source.name + suffix),
