@@ -148,21 +148,25 @@ def find_reading(
     """
     names = constants.options.keys()
     usual_options = {name: options[name] for name in names if name in options}
-    network = build(usual_options)
-    white = constants.white or network.white
-    usual = Reading(tuple(usual_options.items()), white)
-    trials = {usual: try_out(network, white)}
+    network = build(usual_options).deploy()
+    usual = Reading(tuple(usual_options.items()), constants.white or network.white)
+    built = {usual.options: network}  # one at a time: they may be large
+    trials = {usual: _try_out(network, usual.white)}
     found = usual
     is_better = True
     while is_better:
         is_better = False
         for other in _neighbours(found, constants):
-            if other not in trials:
-                trials[other] = try_out(build(dict(other.options)), other.white)
+            if other in trials:
+                continue
+            if other.options not in built:
+                built = {other.options: build(dict(other.options)).deploy()}
+            trials[other] = _try_out(built[other.options], other.white)
         gains = {}
         for other in _neighbours(found, constants):
-            gain = trials[other].psnr - trials[found].psnr
-            gains[other] = gain - _least_gain(found, other)
+            if math.isfinite(trials[other].psnr):
+                gain = trials[other].psnr - trials[found].psnr
+                gains[other] = gain - _least_gain(found, other)
         best = max(gains, key=gains.__getitem__, default=found)
         if gains.get(best, 0.0) > 0:
             found = best
@@ -182,6 +186,8 @@ def _least_gain(reading: Reading, other: Reading) -> float:
 def _neighbours(reading: Reading, constants: Constants) -> Iterator[Reading]:
     """Yield readings that differ in one constant; without a shift white may be another, too."""
     current = dict(reading.options)
+    for white in sorted(_whites(current, reading, constants) - {reading.white}):
+        yield Reading(reading.options, white)
     for name, values in constants.options.items():
         for value in values:
             if value == current.get(name):
@@ -192,8 +198,6 @@ def _neighbours(reading: Reading, constants: Constants) -> Iterator[Reading]:
                 whites = _whites({name: value}, reading, constants)
             for white in sorted(whites):
                 yield Reading(options, white)
-    for white in sorted(_whites(current, reading, constants) - {reading.white}):
-        yield Reading(reading.options, white)
 
 
 def _whites(
@@ -205,9 +209,8 @@ def _whites(
     return {reading.white, *RANGES}
 
 
-def try_out(network: Network, white: float) -> Trial:
-    """Enlarge the test picture by the deployed form of a network with a value of white."""
-    network = network.deploy()
+def _try_out(network: Network, white: float) -> Trial:
+    """Enlarge the test picture by a network in evaluation mode with a value of white."""
     network.white = white
     return _trial(network)
 
