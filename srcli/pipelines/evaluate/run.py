@@ -47,6 +47,7 @@ from srcli.evaluation.sets import (
     match_files,
     read_pair,
     read_picture,
+    warn_of_foreign_lr,
 )
 from srcli.imaging.arrays import Array
 from srcli.imaging.resize import resize
@@ -75,9 +76,6 @@ T = TypeVar("T")
 
 WORKERS = 4
 """Threads that read pictures and score them."""
-LARGEST_LR_DEVIATION = 0.5
-"""Mean difference of LR from HR made smaller by the same kernel, in levels of 255: both
-are rounded, and MATLAB's own files differ by less than 0.01."""
 GPU_DEPTH = 4
 """Pictures that may wait for their scores while a GPU enlarges the next."""
 
@@ -301,35 +299,14 @@ def evaluate(
                     result.scores += scored.scores
                     result.failures += scored.failures
                     task.advance(1)
-                _tell_foreign_lr(deviations, pictures, scale, options, progress)
+                kernel = KERNELS[options.kernel]
+                warn_of_foreign_lr(pictures, scale, deviations, kernel, progress)
             if options.costs:
                 for label, (network, _) in networks.items():
                     cost = model_cost(network, model=label, device=device)
                     result.costs.append(cost)
     _add_comparisons(result, options, network_names)
     return result
-
-
-def _tell_foreign_lr(
-    deviations: Sequence[float],
-    pictures: PictureSet,
-    scale: int,
-    options: EvalOptions,
-    progress: Progress,
-) -> None:
-    """Tell of a set whose LR files were not made of HR by the kernel of the table.
-
-    ``deviations`` are mean differences from such LR, in levels of 255.
-    """
-    others = [each for each in deviations if each > LARGEST_LR_DEVIATION]
-    if others:
-        mean = sum(others) / len(others)
-        kernel = KERNELS[options.kernel].description
-        progress.warn(
-            f"{pictures.name} x{scale}: LR of {len(others)} of {len(deviations)} pictures was not "
-            f"made by {kernel} of HR, from which it differs by {mean:.1f} levels of 255 on "
-            "average: scores are not those of tables that are (docs/measuring.md)"
-        )
 
 
 def _begin_set(
