@@ -13,7 +13,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from srcli.models.recognition import RANGES, consistency, find_matches
+from srcli.models.readings import RANGES, consistency
+from srcli.models.recognition import find_matches
 from srcli.models.storage import read_weights
 from srcli.models.weights import load_model, weights_dir
 
@@ -26,7 +27,9 @@ def main() -> None:
     for path in files:
         tensors, info, *_ = read_weights(path)
         for scale in (
-            [info.scale] if info else [each.scale for _, each in find_matches(tensors)]
+            [info.scale]
+            if info
+            else [each.info.scale for each in find_matches(tensors)]
         ):
             found = []
             for white in RANGES:

@@ -76,7 +76,7 @@ network_settings = option(
     "network_settings",
     metavar="network.NAME=VALUE",
     multiple=True,
-    help="Argument of the constructor of FILE.py:CLASS; repeatable.",
+    help="Argument of FILE.py:CLASS, or of a weights file's network; repeatable.",
 )
 scales = option(
     "-s",
@@ -196,14 +196,15 @@ def _find_obstacle(file: Path) -> str:
 def with_settings(
     models: tuple[str, ...], settings: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Return models, with the arguments of ``--set`` in those of the user's own code.
+    """Return models, with the arguments of ``--set`` in the user's own code and files.
 
-    UsageError for fields other than ``network.NAME``, and where no model is such code.
+    UsageError for fields other than ``network.NAME``, and where no model is such.
     """
     if not settings:
         return models
+    from srcli.models.weights import split_model
     from srcli.recipes.files import DEFAULT_RECIPE, apply_overrides
-    from srcli.recipes.plugins import split_code, with_arguments
+    from srcli.recipes.plugins import with_arguments
 
     for setting in settings:
         if not setting.startswith("network."):
@@ -211,13 +212,13 @@ def with_settings(
     arguments = apply_overrides(DEFAULT_RECIPE, settings).network
     changed = []
     for model in models:
-        if split_code(model)[0]:
+        if any(split_model(model)):
             model = with_arguments(model, arguments)
         changed.append(model)
     if tuple(changed) == models:
         raise UsageError(
-            f"--set {settings[0]}: is for networks of your own code; name one by -m "
-            "FILE.py:CLASS or FILE.py:CLASS@WEIGHTS"
+            f"--set {settings[0]}: is for networks of your own code and weights files; name "
+            "one by -m FILE.py:CLASS, FILE.py:CLASS@WEIGHTS or WEIGHTS"
         )
     return tuple(changed)
 

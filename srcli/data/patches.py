@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from srcli.data.degrading import degraded_patch, draw_chain
 from srcli.errors import DataError
 from srcli.imaging.arrays import Floats
-from srcli.layers.colour import luma
+from srcli.layers.colour import gray_of, luma
 from srcli.layers.transfer import upload
 from srcli.threads import interrupts_blocked
 
@@ -58,7 +58,7 @@ class PatchSampler(Dataset[Any]):
     Args:
         pairs: HR and LR pictures, none of which is copied.
         seed: Seed of the whole training.
-        colour: ``rgb``, or ``y`` for one channel.
+        colour: ``rgb``, or ``y`` or ``gray`` for one channel.
         degradation: Makes every LR patch anew from the HR pixels around it, by a draw
             of its own; None takes LR of ``pairs``.
         share: (k, n): only the k-th of n equal parts of every batch is made, for rank k
@@ -199,6 +199,8 @@ class PatchSampler(Dataset[Any]):
             lr, hr = recoloured(lr, hr, patches.colours)
         if self.colour == "y":
             return luma(lr), luma(hr)
+        if self.colour == "gray":
+            return gray_of(lr), gray_of(hr)
         return lr, hr
 
     def _draw_places(

@@ -23,6 +23,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
+from srcli.data.rasters import (
+    LARGEST_PICTURE,
+    LargePictureError,
+    has_nodata,
+    is_tiff,
+    read_raster,
+)
 from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
 from srcli.imaging import tiff, vips
@@ -38,8 +45,6 @@ RgbPixels = Array
 
 T = TypeVar("T")
 
-LARGEST_PICTURE = 2**28
-"""Most pixels of a picture; training decodes whole ones."""
 _LARGEST_IN_PARALLEL = 2**25
 """Most pixels of a picture that is decoded beside others; larger ones wait their turn."""
 LARGEST_MEMBER = 2**29
@@ -231,18 +236,16 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
     return (*below[:-1], Path(below[-1]).stem, *members)
 
 
-class _LargeError(Exception):
-    """The picture is larger than the caller of ``decode`` wants now."""
-
-
 def decode(
     ref: PictureRef, zips: Zips | None = None, most_pixels: int = LARGEST_PICTURE
 ) -> RgbPixels:
     """Decode one picture to (H, W, 3) RGB, upright, uint8 or, of more bits, uint16.
 
     Gray becomes R = G = B, and transparency is ignored. DataError if it is too large or
-    cannot be decoded, _LargeError if it only has more than ``most_pixels``.
+    cannot be decoded, LargePictureError if it only has more than ``most_pixels``. Of a
+    raster with pixels without data it is the largest part that has none.
     """
+    encoded = b""
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
@@ -253,10 +256,14 @@ def decode(
                     f"{ref}: {image.width}x{image.height} is too large; cut it"
                 )
             if image.width * image.height > most_pixels:
-                raise _LargeError
+                raise LargePictureError
+            if image.format == "TIFF" and has_nodata(image):
+                return read_raster(str(ref), encoded, most_pixels)
             pixels = _read_deep(encoded, image)
             if pixels is None:
                 load(image)
+                if image.mode[0] in "IF" and image.format == "TIFF":
+                    return read_raster(str(ref), encoded, most_pixels)
                 if image.mode[0] in "IF":  # which Pillow would clip at 255
                     raise ValueError(
                         f"pixels of kind {image.mode} are neither 8 nor 16 bits"
@@ -271,6 +278,8 @@ def decode(
                 pixels, stated or xmp_orientation(image.info.get("xmp")) or 1
             )
     except UnidentifiedImageError as error:
+        if is_tiff(encoded):
+            return read_raster(str(ref), encoded, most_pixels)
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except _DAMAGE as error:
         raise DataError(
@@ -333,7 +342,7 @@ def read_pictures(
                 with one_file(ref):
                     try:
                         result = decoding.result()
-                    except _LargeError:
+                    except LargePictureError:
                         result = read(ref)
             except SrxError as error:
                 result = error

@@ -6,12 +6,12 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale, resize, to_dtype
 
+if TYPE_CHECKING:
+    from srcli.ports.progress import Progress
+
 UINT8 = np.dtype(np.uint8)
 BUILT_IN = "built-in"
 BUILT_IN_PICTURES = ("astronaut", "camera", "chelsea", "coffee", "rocket")
@@ -35,6 +38,11 @@ _ENDING = re.compile(
     r"(([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d[mdw]?)\Z",
     re.IGNORECASE,
 )
+
+
+LARGEST_LR_DEVIATION = 0.5
+"""Mean difference of LR from HR made smaller by the same kernel, in levels of 255; of
+one that is rounded alike it is 0."""
 
 
 @dataclass(frozen=True)
@@ -395,6 +403,9 @@ class Pair:
     full_size: tuple[int, int]
     """(height, width) of the HR file, before it was cropped."""
     luma: bool = False
+    lr_deviation: float | None = None
+    """Mean difference in levels of 255 of an LR file from HR made smaller by the kernel;
+    None where LR has no file."""
 
     @property
     def digest(self) -> str:
@@ -456,6 +467,11 @@ def read_pair(
     hr, lr = pair_up(
         picture, original, scale, kernel.shrink, lambda path: read_picture(path)[0]
     )
+    deviation = None
+    if picture.lr is not None:
+        made = kernel.shrink(hr, scale)
+        white = np.iinfo(made.dtype).max
+        deviation = float(np.abs(made.astype(np.float32) - lr).mean()) * 255 / white
     if jpeg is not None:
         lr = through_jpeg(lr, quality=jpeg, subsampled=True)
     if on_luma:
@@ -473,6 +489,29 @@ def read_pair(
         gray=gray,
         full_size=(height, width),
         luma=on_luma,
+        lr_deviation=deviation,
+    )
+
+
+def warn_of_foreign_lr(
+    pictures: PictureSet,
+    scale: int,
+    deviations: Sequence[float],
+    kernel: ResizeKernel,
+    progress: Progress,
+) -> None:
+    """Warn of a set whose LR files were not made of HR by a kernel.
+
+    ``deviations`` are ``Pair.lr_deviation`` of its pictures.
+    """
+    others = [each for each in deviations if each > LARGEST_LR_DEVIATION]
+    if not others:
+        return
+    progress.warn(
+        f"{pictures.name} x{scale}: LR of {len(others)} of {len(deviations)} pictures "
+        f"was not made by {kernel.description} of HR, from which it differs by "
+        f"{sum(others) / len(others):.1f} levels of 255 on average: scores are not those of "
+        "tables that are (docs/measuring.md)"
     )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from srcli.imaging.arrays import Array
-from srcli.imaging.colour import OFFSET, RGB_TO_YCBCR
+from srcli.imaging.colour import GRAY_SHARES, OFFSET, RGB_TO_YCBCR
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
 
@@ -83,11 +83,40 @@ class LumaOnGray(LumaOnRgb):
         return y.expand(-1, 3, -1, -1)
 
 
+class GrayOnRgb(LumaOnRgb):
+    """Enlarge RGB by a network that takes and gives gray values.
+
+    Gray of full range goes through the network; what colours differ from it by is
+    enlarged by MATLAB-compatible bicubic interpolation. A gray picture comes as R = G = B
+    and gets what the network makes of it, in all three.
+    """
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        with full_precision(x.device):
+            gray = gray_of(x.float())
+            differences = bicubic_resize(x.float() - gray, self.scale)
+        enlarged: Tensor = self.network(gray)
+        with full_precision(x.device):
+            return enlarged.float() + differences
+
+
+def gray_of(x: Tensor) -> Tensor:
+    """Return gray (N, 1, H, W) in [0, 1] of RGB (N, 3, H, W): luma of full range.
+
+    It is red's value where all three are equal.
+    """
+    red, green, blue = torch.split(x, 1, dim=1)
+    _, green_share, blue_share = GRAY_SHARES
+    return red + green_share * (green - red) + blue_share * (blue - red)
+
+
 def as_rgb_network(network: Network) -> Network:
-    """Return a network on RGB: itself, or wrapped where its ``colour`` is y."""
+    """Return a network on RGB: itself, or wrapped where its ``colour`` is another."""
+    if network.colour == "gray":
+        return GrayOnRgb(network)
     return LumaOnRgb(network) if network.colour == "y" else network
 
 
 def as_gray_network(network: Network) -> Network:
     """Return a network for pictures with Y in each channel: itself, or wrapped."""
-    return LumaOnGray(network) if network.colour == "y" else network
+    return network if network.colour == "rgb" else LumaOnGray(network)

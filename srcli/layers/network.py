@@ -24,8 +24,9 @@ class Network(nn.Module):
 
     scale: int = 1
     """Output pixels per input pixel, along each side."""
-    colour: Literal["rgb", "y"] = "rgb"
-    """Takes and gives RGB, or Y / 255 of limited-range BT.601 (16/255 to 235/255)."""
+    colour: Literal["rgb", "y", "gray"] = "rgb"
+    """Takes and gives RGB, or Y / 255 of limited-range BT.601 (16/255 to 235/255), or
+    gray in [0, 1], as other software feeds networks of one channel."""
     multiple_of: int = 1
     """Both sides of an input must divide by it."""
     minimum: int = 1
@@ -105,8 +106,8 @@ class Network(nn.Module):
 
     @property
     def input_channels(self) -> int:
-        """Channels of input and output: 3 for RGB, 1 for Y."""
-        return 1 if self.colour == "y" else 3
+        """Channels of input and output: 3 for RGB, 1 for Y and gray."""
+        return 3 if self.colour == "rgb" else 1
 
     def check_input(self, x: Tensor) -> None:
         """Raise ValueError for a wrong rank, channel count or size, unless compiling."""
@@ -118,9 +119,12 @@ class Network(nn.Module):
             )
         height, width = x.shape[2:]
         if (self.padded(height), self.padded(width)) != (height, width):
+            divisible = ""
+            if self.multiple_of > 1:
+                divisible = f" that divide by {self.multiple_of}"
             raise ValueError(
-                f"expected sides of at least {self.minimum} pixels that divide by "
-                f"{self.multiple_of}, got {height}x{width}"
+                f"expected sides of at least {self.minimum} pixels{divisible}, got "
+                f"{height}x{width}"
             )
 
     def padded(self, length: int) -> int:

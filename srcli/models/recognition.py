@@ -2,9 +2,8 @@
 
 Tensors of other software are recognised by their names and shapes, or by the library
 spandrel. A relative of a network has the same tensors and other code: another range of
-values, or a skip that no tensor shows. It would load and give a wrong picture, so each
-network first enlarges a test picture, whose enlargement made small again must be what
-it was (``consistency``).
+values, another constant, or a skip that no tensor shows. It would load and give a wrong
+picture, so each network first enlarges a test picture (``srcli.models.readings``).
 """
 
 from __future__ import annotations
@@ -16,21 +15,17 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fractions import Fraction
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from srcli.errors import ModelError
 from srcli.files import shipped_text
-from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import DIV2K_MEAN, Network
-from srcli.layers.resize import bicubic_resize
 from srcli.models import (
     MODELS,
     NETWORK_SETTING,
@@ -40,6 +35,16 @@ from srcli.models import (
     outline_network,
 )
 from srcli.models.exported import load_exported
+from srcli.models.readings import (
+    LEAST_CONSISTENCY,
+    RANGES,
+    SHIFT,
+    Constants,
+    FoundReading,
+    Reading,
+    consistency,
+    find_reading,
+)
 from srcli.models.storage import WeightsInfo, read_weights
 
 Tensors = Mapping[str, Tensor]
@@ -52,6 +57,8 @@ class MatchedWeights(NamedTuple):
     """By the names that the network has for them."""
     info: WeightsInfo
     """Model, scale and options of the network, as metadata of our files have them."""
+    constants: Constants = Constants()
+    """What the tensors do not show."""
 
 
 class Candidate(NamedTuple):
@@ -65,29 +72,14 @@ class Candidate(NamedTuple):
 _MOST_BUILT = 100
 """Most parameter tensors that a constructor may make for each tensor of the file."""
 
+_MOST_NAMED = 6
+"""Most classes of objects beside tensors that are named."""
 LARGEST_FIXED_SHIFT = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
 PUBLISHED: Mapping[str, Any] = tomllib.loads(
     shipped_text("published_files.toml", "srcli.models")
 )
 """The files of authors that are known, by the names of their tensors."""
-LEAST_CONSISTENCY = 20.0
-"""Least PSNR in dB, of the test picture and its enlargement made small again
-(``consistency``), of a network that enlarges. All shipped weights, those trained
-against a discriminator and on degraded photographs included, bicubic interpolation, and
-16 published files of six networks have 37 and more; files of relatives with another
-skip, and networks without training or skip, 18 and less (benchmarks/value_ranges.py)."""
-LEAST_RANGE_GAIN = 10.0
-"""PSNR in dB by which another range of values must be better to be the right one. The
-right one was better by 21 and more in every published file, and in no trained network
-the wrong one was."""
-RANGES = (1.0, 255.0)
-"""Values of white that networks are trained with."""
-_SIDE = 24
-"""Edge of the test picture, in LR pixels."""
-_BORDER = 4
-"""LR pixels along its edges that are not compared: networks pad by zeros."""
-_LEAST_ERROR = 1e-12
 
 
 def load_network(
@@ -101,11 +93,14 @@ def load_network(
     """Build the network of a weights file, load its tensors, and return its metadata too.
 
     ``code`` is a network that the user has named, built with ``arguments`` and those of
-    the file's metadata; without it the file decides. ``value_range`` is as in
+    the file's metadata; without it the file decides, but for ``arguments`` that no tensor
+    shows. ``value_range`` is as in
     ``srcli.load_model``. ModelError if the file cannot be read, fits no network or not
     the scale, or does not enlarge.
     """
     if exported := load_exported(path):
+        if arguments:
+            raise ModelError(f"{path}: {_NO_OPTIONS}")
         info = WeightsInfo(model=exported.origin, scale=exported.scale)
         choose_scale(path, [MatchedWeights({}, info)], scale)
         return exported, info
@@ -122,12 +117,19 @@ def load_network(
         match = choose_scale(path, [MatchedWeights(stored.tensors, info)], scale)
         network = build_with_weights(path, match)
     else:
-        network, info, note = _build_foreign(path, stored.tensors, scale, value_range)
+        network, info, note = _build_foreign(
+            path, stored.tensors, scale, value_range, arguments or {}
+        )
         key = stored.key or "the top level"
-        info = replace(info, notes={**info.notes, "read from": key})
+        about = {"read from": key}
+        if stored.dropped:
+            about["left out unread"] = ", ".join(stored.dropped[:_MOST_NAMED])
+        info = replace(info, notes={**info.notes, **about})
         notes.append(note)
     if value_range not in (None, network.white):
         notes.append("its range of values is known; --value-range is not used for it")
+    if network.colour == "gray":
+        notes.append(_OF_ONE_CHANNEL)
     network.notes = tuple(f"{path}: {note}" for note in notes if note)
     return network, info
 
@@ -149,42 +151,137 @@ def choose_scale(
 
 
 def _build_foreign(
-    path: Path, tensors: Tensors, scale: int | None, value_range: int | None
+    path: Path,
+    tensors: Tensors,
+    scale: int | None,
+    value_range: int | None,
+    arguments: Mapping[str, Any],
 ) -> tuple[Network, WeightsInfo, str]:
     """Build the network of other software's tensors; return a note on the choice, too.
 
-    It is that of our table which they fit, with the range of values of its training.
-    Where none fits, or it enlarges no test picture, it is spandrel's. ModelError if
-    neither enlarges.
+    It is that of our table which they fit, with the constants of its training: those of
+    ``arguments``, and those by which it enlarges a test picture best. Where none fits,
+    or it enlarges no test picture, it is spandrel's. ModelError if neither enlarges.
     """
     matches = find_matches(tensors)
     if not matches:
         network, info = _build_by_spandrel(path, tensors, scale)
+        if arguments:
+            raise ModelError(f"{path}: {_NO_OPTIONS}")
         return network, info, ""
-    match = choose_scale(path, matches, scale)
+    match = _with_options(path, choose_scale(path, matches, scale), arguments)
     info = match.info
-    network = build_with_weights(path, match).deploy()
-    usual = network.white
-    reason = ""
-    if value_range is None:
-        network.white, psnrs = best_range(network)
-        reason = ", as a test picture shows"
-        if psnrs[network.white] < LEAST_CONSISTENCY:
-            return _build_relative(path, tensors, info, psnrs)
-    else:
+
+    def build(options: Mapping[str, Any]) -> Network:
+        changed = replace(info, network={**info.network, **options})
+        return build_with_weights(path, match._replace(info=changed))
+
+    if value_range is not None:
+        network = build({}).deploy()
+        usual_white = match.constants.white or network.white
         network.white = float(value_range)
-    if network.white == usual:
-        return network, info, ""
-    white = f"takes values from 0 to {network.white:g}, not to {usual:g}{reason}"
-    return network, info, f"a network like {info.model} that {white}"
+        return network, info, _describe_white(info.model, network.white, usual_white)
+    found = find_reading(build, info.network, match.constants)
+    if found.psnr < LEAST_CONSISTENCY:
+        return _build_relative(path, tensors, info, found)
+    options = dict(found.reading.options)
+    notes = {"readings": _describe_figures(found)} if options else {}
+    info = replace(
+        info, network={**info.network, **options}, notes={**info.notes, **notes}
+    )
+    network = build(options).deploy()
+    network.white = found.reading.white
+    return network, info, _describe_choice(info.model, found)
+
+
+_OF_ONE_CHANNEL = (
+    "is of one channel: gray pictures are enlarged by it, of others their brightness, and "
+    "their colours by bicubic interpolation"
+)
+_NO_OPTIONS = (
+    "its network takes no arguments by --set, as it is not of the table of srx"
+)
+
+
+def _with_options(
+    path: Path, match: MatchedWeights, arguments: Mapping[str, Any]
+) -> MatchedWeights:
+    """Return a match with options that the user has given, which are not sought then.
+
+    ModelError for those that tensors show: another value would not fit.
+    """
+    info = match.info
+    constants = match.constants
+    for name in arguments:
+        if name not in constants.options:
+            known = ", ".join(constants.options) or "none"
+            raise ModelError(
+                f"{path}: --set network.{name}: the file itself tells it, or its network "
+                f"({info.model}) has no such option; to be set are: {known}"
+            )
+    open_options = {
+        name: values
+        for name, values in constants.options.items()
+        if name not in arguments
+    }
+    return match._replace(
+        info=replace(info, network={**info.network, **arguments}),
+        constants=replace(constants, options=open_options),
+    )
+
+
+def _describe_white(model: str, white: float, usual: float) -> str:
+    """Say that white is another value than usual; nothing where it is not."""
+    if white == usual:
+        return ""
+    return f"a network like {model} that takes values from 0 to {white:g}, not to {usual:g}"
+
+
+def _describe_figures(found: FoundReading) -> str:
+    """Name the readings that were tried, with their figures, the best first."""
+    psnrs = found.psnrs
+    ordered = sorted(psnrs, key=psnrs.__getitem__, reverse=True)
+    return "; ".join(f"{psnrs[reading]:.1f} dB with {reading}" for reading in ordered)
+
+
+def _describe_choice(model: str, found: FoundReading) -> str:
+    """Say which constants were chosen against the usual ones, or without a reason."""
+    reading = found.reading
+    notes = []
+    if reading.options == found.usual.options:
+        white = _describe_white(model, reading.white, found.usual.white)
+        notes += [f"{white}, as a test picture shows"] if white else []
+    else:
+        notes.append(
+            f"a network like {model} with {reading}, not {found.usual}, as a test picture "
+            f"shows ({found.psnr:.1f} and {found.psnrs[found.usual]:.1f} dB)"
+        )
+    if other := found.undecided():
+        notes.append(
+            f"read with {reading}; with {other[0]} the test picture is as good "
+            f"({found.psnr:.1f} and {other[1]:.1f} dB): {_how_to_take(other[0], reading)}"
+        )
+    return "; ".join(notes)
+
+
+def _how_to_take(other: Reading, reading: Reading) -> str:
+    """Say by which options another reading is taken."""
+    words = []
+    for name, value in other.options:
+        if (name, value) not in reading.options:
+            shown = str(value).lower() if isinstance(value, bool) else f"{value:g}"
+            words.append(f"--set network.{name}={shown}")
+    if other.white != reading.white:
+        words.append(f"--value-range {other.white:g}")
+    return f"{' '.join(words)} takes that"
 
 
 def _build_relative(
-    path: Path, tensors: Tensors, info: WeightsInfo, psnrs: Mapping[float, float]
+    path: Path, tensors: Tensors, info: WeightsInfo, found: FoundReading
 ) -> tuple[Network, WeightsInfo, str]:
     """Build a relative of the network ``info`` by spandrel; ModelError if it cannot.
 
-    ``psnrs`` are the ``consistency`` of that network at each value of white.
+    ``found`` is how well that network itself enlarges the test picture.
     """
     # Where spandrel fails, too, the error that follows says more than its own.
     with suppress(ModelError, RuntimeError, ValueError):
@@ -192,8 +289,8 @@ def _build_relative(
         if consistency(network.eval()) >= LEAST_CONSISTENCY:
             reason = f"{info.model} itself enlarges nothing with it"
             return network, about, f"read by spandrel, as {reason}"
-    tried = ", ".join(
-        f"{psnr:.0f} with values to {white:g}" for white, psnr in psnrs.items()
+    tried = "; ".join(
+        f"{psnr:.0f} with {reading}" for reading, psnr in found.psnrs.items()
     )
     raise ModelError(
         f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with "
@@ -218,11 +315,15 @@ class SpandrelNetwork(Network):
         self.fp16 = descriptor.supports_half
         self.bf16 = descriptor.supports_bfloat16
         self.tiles = descriptor.tiling.name == "SUPPORTED"
+        if descriptor.input_channels == 1:
+            self.colour = "gray"
         self._descriptor = descriptor
 
     def _enlarge(self, x: Tensor) -> Tensor:
         # One by one, as spandrel demands; it pads what must be square.
-        return torch.cat([self._descriptor(picture) for picture in torch.split(x, 1)])
+        # Copies, as some of its networks change their input in place.
+        pictures = [picture.clone() for picture in torch.split(x, 1)]
+        return torch.cat([self._descriptor(picture) for picture in pictures])
 
 
 def _build_by_spandrel(
@@ -245,8 +346,11 @@ def _build_by_spandrel(
         raise ModelError(f"{path}: {reason}") from error
     name = descriptor.architecture.name
     channels = descriptor.input_channels, descriptor.output_channels
-    if not isinstance(descriptor, ImageModelDescriptor) or channels != (3, 3):
-        raise ModelError(f"{path}: is of {name}, which does not turn RGB into RGB")
+    is_known = isinstance(descriptor, ImageModelDescriptor)
+    if not is_known or channels not in ((3, 3), (1, 1)):
+        raise ModelError(
+            f"{path}: is of {name}, which turns neither RGB into RGB nor gray into gray"
+        )
     network = SpandrelNetwork(descriptor)
     notes = {"recognised by": f"spandrel, as {name}"}
     info = WeightsInfo(model="spandrel", scale=network.scale, notes=notes)
@@ -276,56 +380,6 @@ def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
     )
 
 
-def consistency(network: Network) -> float:
-    """Return the PSNR in dB of a test picture enlarged and made small again."""
-    picture = _test_picture(network.padded(_SIDE))
-    with torch.inference_mode():
-        enlarged = as_rgb_network(network)(picture)
-        small = bicubic_resize(enlarged.float(), Fraction(1, network.scale))
-    inside = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
-    error = float((small - picture)[inside].square().mean())
-    if not math.isfinite(error):
-        return -math.inf
-    return -10 * math.log10(max(error, _LEAST_ERROR))
-
-
-def best_range(network: Network) -> tuple[float, dict[float, float]]:
-    """Find the range of values that a network in evaluation mode was trained on.
-
-    Returns the value of white, which is that of the network unless another one of
-    ``RANGES`` is clearly better; and the ``consistency`` in dB by value of white.
-    """
-    usual = network.white
-    psnrs = {}
-    for white in sorted({usual, *RANGES}):
-        network.white = white
-        psnrs[white] = consistency(network)
-    network.white = usual
-    best = max(psnrs, key=psnrs.__getitem__)
-    if psnrs[best] > psnrs[usual] + LEAST_RANGE_GAIN:
-        return best, psnrs
-    return usual, psnrs
-
-
-@cache
-def _test_picture(side: int) -> Tensor:
-    """Return (1, 3, H, W) in [0, 1]: soft colours, a disc and bars, shrunk."""
-    y, x = np.mgrid[0 : 4 * side, 0 : 4 * side] / (4 * side)
-    waves = ((1.3, 0.6, 0.0), (0.5, -1.1, 1.6), (0.8, 1.2, 1.0))
-    planes = np.stack(
-        [
-            0.5 + 0.25 * np.sin(2 * np.pi * (across * x + down * y) + phase)
-            for across, down, phase in waves
-        ]
-    )
-    disc = (x - 0.4) ** 2 + (y - 0.45) ** 2 < 0.05
-    bars = (x > 0.65) & (np.sin(40 * (x + 0.5 * y)) > 0)
-    planes[:, disc] = 0.9 - 0.8 * planes[:, disc]
-    planes[:, bars] *= 0.6
-    picture = torch.from_numpy(planes).float()[None]
-    return bicubic_resize(picture, Fraction(1, 4)).clamp(0, 1)
-
-
 def find_matches(tensors: Tensors) -> list[MatchedWeights]:
     """Return the network that tensors of other software belong to; none if unknown.
 
@@ -347,28 +401,62 @@ def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
         # It may lack a tensor, or have another of its name.
         with suppress(KeyError, TypeError):
             prepared = network_class(file["model"]).prepare_published(tensors)
+            constants = _constants(file, tensors)
             if "shifts" in file:
                 prepared = fold_shifts(prepared, *file["shifts"])
             for options in file.get("either", [{}]):
-                yield _candidates_of(file, prepared, options)
+                yield _candidates_of(file, prepared, options, constants)
 
 
 def _candidates_of(
-    file: Mapping[str, Any], tensors: Tensors, further: dict[str, Any]
+    file: Mapping[str, Any],
+    tensors: Tensors,
+    further: dict[str, Any],
+    constants: Constants,
 ) -> list[Candidate]:
     """Return a published network with further options, at each of its scales."""
     name = file["model"]
     layers = ", ".join(file["layers"])
     notes = {"recognised by": f"the names of its layers, such as {layers}"}
     candidates = []
-    for scale in MODELS[name].scales:
+    for scale in file.get("scales", MODELS[name].scales):
         renamed = _renamed(tensors, file, scale)
-        options = _options(file, renamed) | further
+        options = _usual(constants) | _options(file, renamed) | further
         info = WeightsInfo(model=name, scale=scale, network=options, notes=notes)
         with suppress(ModelError):  # there is no network of these options
             misfits, _ = find_misfits(renamed, info)
-            candidates.append(Candidate(MatchedWeights(renamed, info), misfits))
+            match = MatchedWeights(renamed, info, constants)
+            candidates.append(Candidate(match, misfits))
     return candidates
+
+
+def _constants(file: Mapping[str, Any], tensors: Tensors) -> Constants:
+    """Return what tensors of a published file do not show of their network.
+
+    The size of a shift tells white, its absence that there is none; values are from 0
+    to 1 then, unless a test picture shows another range.
+    """
+    options = {name: tuple(values) for name, values in file.get("unseen", {}).items()}
+    if "shifts" not in file:
+        return Constants(options)
+    added = tensors.get("add_mean.bias")
+    if added is not None and added.numel() == len(DIV2K_MEAN):
+        return Constants(options, shift_white(added))
+    if SHIFT in options:
+        options[SHIFT] = (False,)
+    return Constants(options)
+
+
+def _usual(constants: Constants) -> dict[str, Any]:
+    """Return the usual values of what no tensor shows, the first of each."""
+    return {name: values[0] for name, values in constants.options.items()}
+
+
+def shift_white(added: Tensor) -> float:
+    """Return the value of white, 1 or 255, at which a colour shift adds DIV2K's mean colour."""
+    ratio = float(added.float().mean()) / (sum(DIV2K_MEAN) / len(DIV2K_MEAN))
+    distance = {white: abs(math.log(max(ratio, 1e-6) / white)) for white in RANGES}
+    return min(distance, key=distance.__getitem__)
 
 
 def find_misfits(
@@ -406,7 +494,7 @@ def _describe_misfits(info: WeightsInfo, misfits: Sequence[str]) -> str:
 
 def build_with_weights(path: Path, weights: MatchedWeights) -> Network:
     """Build a network with its weights; ModelError, naming the file, if they do not fit."""
-    tensors, info = weights
+    tensors, info, _ = weights
     try:
         misfits, network = find_misfits(tensors, info, _MOST_BUILT * len(tensors))
     except ModelError as error:
@@ -476,8 +564,8 @@ def _options(file: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
 def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:
     """Fold trained colour shifts into the first and the last convolution.
 
-    EDSR's descendants subtract the mean colour of DIV2K on 0..255 by a 1x1 convolution,
-    and add it by another. Some trained these, too, by mistake; the fixed ones are
+    EDSR's descendants subtract the mean colour of DIV2K, on 0..255 or 0..1, by a 1x1
+    convolution, and add it by another. Some trained these, too, by mistake; the fixed ones are
     ``Network.subtract_mean``. Outputs differ near borders alone: zeros around a picture
     stand for another colour then.
     """
@@ -486,11 +574,13 @@ def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:
     if any(len(tensors.get(key, ())) != 3 for key in keys):
         return folded
     before, subtracted, after, added = (tensors[key].float() for key in keys)
-    mean = 255 * torch.tensor(DIV2K_MEAN)
+    white = shift_white(added)
+    mean = white * torch.tensor(DIV2K_MEAN)
     mixing = before[:, :, 0, 0]
     offset = mixing @ mean + subtracted
     surplus = added - mean
-    if max(offset.abs().max(), surplus.abs().max()) < LARGEST_FIXED_SHIFT:
+    largest = max(offset.abs().max(), surplus.abs().max()) * (255 / white)
+    if largest < LARGEST_FIXED_SHIFT:
         return folded
     kernel = tensors[f"{head}.weight"]
     folded[f"{head}.weight"] = torch.einsum("omhw,mi->oihw", kernel, mixing)

@@ -1,16 +1,17 @@
 """Read and write weights files: safetensors that name their network, and checkpoints of others.
 
-Checkpoints are read safely: plain tensors alone, and no code of theirs is run.
+Checkpoints are read safely: tensors alone, and no code of theirs is run.
 """
 
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import tomllib
 import warnings
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +69,8 @@ class StoredWeights(NamedTuple):
     key: str = ""
     """Keys of the tables around that of the tensors, joined by dots, such as
     ``params_ema`` or ``model.module``."""
+    dropped: tuple[str, ...] = ()
+    """Names of classes of the objects beside the tensors, which are not read."""
 
 
 def save_weights(
@@ -99,7 +102,7 @@ def read_weights(path: Path, expected: Collection[str] = ()) -> StoredWeights:
     """Read the tensors of a weights file, and its metadata if it is ours.
 
     It is ``.safetensors``, a checkpoint of other software that ``torch.save`` wrote, of
-    which only plain tensors are read (no code runs), or Real-ESRGAN's for ncnn. Of
+    which only tensors are read (no code runs), or Real-ESRGAN's for ncnn. Of
     tables for the generator and the discriminator the former is taken, of averaged and
     other weights the averaged ones. A table whose names are just the ``expected`` ones
     is taken as it is, whatever they look like. ModelError if the file is damaged, of
@@ -109,12 +112,10 @@ def read_weights(path: Path, expected: Collection[str] = ()) -> StoredWeights:
         raise ModelError(f"{path}: no such weights file")
     if not path.is_file():
         raise ModelError(f"{path}: not a file")
-    import torch
-
     from srcli.models.ncnn import read_ncnn
 
-    inert: Any = [(_Inert, name) for name in _KNOWN["beside"]]
     metadata: Mapping[str, str] = {}
+    dropped: tuple[str, ...] = ()
     try:
         checked_zip_names(path)
         with path.open("rb") as stream:
@@ -127,21 +128,38 @@ def read_weights(path: Path, expected: Collection[str] = ()) -> StoredWeights:
         elif path.suffix.lower() == NCNN_SUFFIX:
             return StoredWeights(read_ncnn(path), None)
         else:
-            # An unusable file is told of, so that warnings say nothing new.
-            with (
-                warnings.catch_warnings(action="ignore"),
-                torch.serialization.safe_globals(inert),
-            ):
-                content = torch.load(path, map_location="cpu", weights_only=True)
+            content, dropped = _read_pickled(path)
     except ModelError:
         raise
     except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
         raise ModelError(f"{path}: {_why_unread(path, error)}") from error
     if "srx_format" in metadata:
         return StoredWeights(content, _parse(path, metadata))
-    chosen = _choose_table(path, content, expected)
+    chosen = _choose_table(path, content, expected, dropped)
     _check_unpacked(path, [value.nbytes for value in chosen.tensors.values()])
-    return chosen
+    return chosen._replace(dropped=dropped)
+
+
+def _read_pickled(path: Path) -> tuple[object, tuple[str, ...]]:
+    """Read a checkpoint that ``torch.save`` wrote; return the names of what is left out, too.
+
+    Where PyTorch's safe reader meets objects that it does not know, ours leaves them
+    out. An error is that of PyTorch.
+    """
+    import torch
+
+    from srcli.models.strict_pickles import read_checkpoint
+
+    # An unusable file is told of, so that warnings say nothing new.
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True), ()
+        except pickle.UnpicklingError as error:
+            refusal = error
+        with suppress(Exception):  # what PyTorch says of the file is told then
+            checkpoint = read_checkpoint(path)
+            return checkpoint.content, checkpoint.dropped
+    raise refusal
 
 
 def checked_zip_names(path: Path) -> list[str]:
@@ -178,19 +196,6 @@ def _parse(path: Path, metadata: Mapping[str, str]) -> WeightsInfo:
         raise ModelError(f"{path}: metadata cannot be read ({error})") from error
 
 
-class _Inert:
-    """A stand-in for objects beside the tensors of a checkpoint, which ignores their state.
-
-    So no code of theirs runs.
-    """
-
-    def __new__(cls, *_: object) -> _Inert:
-        return super().__new__(cls)
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
 def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
     """Refuse a small file that takes much memory, compressed or with few values."""
     size = path.stat().st_size
@@ -203,10 +208,12 @@ def _check_unpacked(path: Path, sizes: Iterable[int]) -> None:
 
 
 def _choose_table(
-    path: Path, content: object, expected: Collection[str]
+    path: Path, content: object, expected: Collection[str], dropped: Sequence[str]
 ) -> StoredWeights:
     """Choose the tensors of the network that enlarges, averaged if possible."""
     tables = _tables(content, frozenset(expected))
+    if not tables and dropped:
+        raise ModelError(f"{path}: {_not_readable_safely(dropped[0])}")
     if not tables:
         raise ModelError(f"{path}: holds no table of tensors")
     key, tensors = tables[0]
@@ -240,7 +247,12 @@ def _tables(
         return []
     tables = []
     for name in (*_KNOWN["averaged"], *_KNOWN["weights"]):
-        tables += _tables(content.get(name), expected, (*key, name), depth + 1)
+        inner = content.get(name)
+        if name in _KNOWN["teachers"] and not _is_average(
+            inner, content.get("student")
+        ):
+            continue
+        tables += _tables(inner, expected, (*key, name), depth + 1)
     tensors: Tensors = {}
     for name, value in content.items():
         if isinstance(value, Tensor):
@@ -277,10 +289,26 @@ def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
     return [wrapped] if wrapped else []
 
 
-def _is_average(averaged: Tensors, plain: Tensors) -> bool:
-    """Return True if both have the same tensors, but for a count of averages."""
-    names = {name.removeprefix("module.") for name in averaged}
-    return names - {"n_averaged"} == {name.removeprefix("module.") for name in plain}
+def _is_average(averaged: object, plain: object) -> bool:
+    """Return True for two tables of tensors of the same names and shapes.
+
+    Averages may have a count of their own beside.
+    """
+    shapes = _shapes(averaged)
+    shapes.pop("n_averaged", None)
+    return bool(shapes) and shapes == _shapes(plain)
+
+
+def _shapes(table: object) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in a table by their names, without ``module.``."""
+    from torch import Tensor
+
+    shapes: dict[str, tuple[int, ...]] = {}
+    if isinstance(table, Mapping):
+        for name, value in table.items():
+            if isinstance(value, Tensor):
+                shapes[str(name).removeprefix("module.")] = tuple(value.shape)
+    return shapes
 
 
 def _below(
@@ -333,7 +361,30 @@ def _why_unread(path: Path, error: Exception) -> str:
         return "a web page, not weights: the download went wrong; get the file again"
     if not start:
         return "an empty file; get it again"
+    if _is_exported_program(path):
+        return (
+            "not a checkpoint but a program of torch.export (.pt2); where you trust it, save "
+            "its tensors: torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
+        )
     return _why_unreadable(suffix, str(error))
+
+
+def _is_exported_program(path: Path) -> bool:
+    """Return True for a zip of ``torch.export.save``, by the descriptions in it."""
+    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
+        for name in members.namelist():
+            if name.endswith(("serialized_exported_program.json", "models/model.json")):
+                return True
+    return False
+
+
+def _not_readable_safely(name: str) -> str:
+    """Say what is wrong with a file of Python objects, one of which is called ``name``."""
+    return (
+        f"not a checkpoint that can be read safely: it holds Python objects ({name}), "
+        "such as a whole pickled network, which could run code; where its code is, "
+        "save the tensors alone: torch.save(network.state_dict(), 'weights.pth')"
+    )
 
 
 def _why_unreadable(suffix: str, error: str) -> str:
@@ -356,11 +407,7 @@ def _why_unreadable(suffix: str, error: str) -> str:
     if suffix not in CHECKPOINT_SUFFIXES:
         return "not a weights file (.safetensors, .pth): it holds something else"
     if code := re.search(r"(?:GLOBAL|Unsupported class) (\S+)", error):
-        return (
-            f"not a checkpoint that can be read safely: it holds Python objects ({code[1]}), "
-            "such as a whole pickled network, which could run code; where its code is, "
-            "save the tensors alone: torch.save(network.state_dict(), 'weights.pth')"
-        )
+        return _not_readable_safely(code[1])
     # What PyTorch says further is advice to its programmers.
     if re.search("[Ww]eights[ _]only", error):
         reason = "it is damaged, or holds more than tensors"

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from srcli import __version__
@@ -31,8 +32,9 @@ from srcli.evaluation.sets import real_picture
 from srcli.files import explain_os_error, write_whole
 from srcli.imaging.arrays import Floats, Size
 from srcli.inference.building import choose_tiling
-from srcli.layers.colour import as_rgb_network
+from srcli.layers.colour import LumaOnRgb, as_rgb_network
 from srcli.layers.tiles import StretchedMap, modules_of
+from srcli.models.author_names import NAMES, author_tensors
 from srcli.models.exported import ExportedNetwork
 from srcli.models.weights import find_weights, load_model, network_digest
 
@@ -59,12 +61,29 @@ class ExportedForm(nn.Module):
 
     def __init__(self, network: Network) -> None:
         super().__init__()
-        self.network = as_rgb_network(network.deploy())
+        deployed = network.deploy()
+        _fold_parametrisations(deployed)
+        self.network = as_rgb_network(deployed)
+
+    @property
+    def deployed(self) -> Network:
+        """The network itself, as it takes and gives its own colours."""
+        network: Network = self.network
+        return network.network if isinstance(network, LumaOnRgb) else network
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), clipped to [0, 1]."""
         out: Tensor = self.network(x)
         return out.clamp(0.0, 1.0)
+
+
+def _fold_parametrisations(network: nn.Module) -> None:
+    """Replace weights that are computed, as by spectral normalisation, by their values."""
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module):
+            weights: Any = module.parametrizations
+            for name in list(weights):
+                parametrize.remove_parametrizations(module, name)
 
 
 def export_model(
@@ -265,10 +284,15 @@ def caller_requirements(network: Network) -> list[str]:
             f"The network stretches a coarse map over its input: give it whole pictures, or "
             f"overlapping tiles that begin on multiples of {network.tile_step} pixels"
         )
-    if network.multiple_of > 1 or network.minimum > 1:
+    needs = []
+    if network.multiple_of > 1:
+        needs.append(f"divide by {network.multiple_of}")
+    if network.minimum > 1:
+        needs.append(f"have at least {network.minimum} pixels")
+    if needs:
         sentences.append(
-            f"Sides of an input must divide by {network.multiple_of} and have at least "
-            f"{network.minimum} pixels: pad by repeating the last pixels, and crop the output"
+            f"Sides of an input must {' and '.join(needs)}: pad by repeating the last pixels, "
+            "and crop the output"
         )
     if network.edge > 0:
         sentences.append(
@@ -295,6 +319,51 @@ def measure_parity(
     }
 
 
+def _trace_to_onnx(
+    form: ExportedForm, x: Tensor, file: Path, is_fixed_size: bool
+) -> None:
+    """Write an ONNX file by PyTorch's older exporter, which records a run of the network.
+
+    It takes seconds where its successor takes minutes and a further package, but is
+    deprecated, and lacks operators such as resizing with antialiasing.
+    """
+    axes = {
+        "input": {0: "batch", 2: "height", 3: "width"},
+        "output": {0: "batch", 2: "output_height", 3: "output_width"},
+    }
+    torch.onnx.export(
+        form,
+        (x,),
+        file,
+        dynamo=False,
+        input_names=["input"],
+        output_names=["output"],
+        dynamic_axes={} if is_fixed_size else axes,
+        opset_version=OPSET,
+    )
+
+
+def _export_program_to_onnx(
+    form: ExportedForm, x: Tensor, file: Path, is_fixed_size: bool
+) -> None:
+    """Write an ONNX file by PyTorch's newer exporter, which compiles the network's program."""
+    sizes = {}
+    if not is_fixed_size:
+        dimension = torch.export.Dim
+        sizes = {0: dimension("batch"), 2: dimension("height"), 3: dimension("width")}
+    torch.onnx.export(
+        form,
+        (x if is_fixed_size else x.repeat(2, 1, 1, 1),),
+        file,
+        dynamo=True,
+        input_names=["input"],
+        output_names=["output"],
+        dynamic_shapes=({**sizes},),
+        opset_version=OPSET,
+        external_data=False,
+    )
+
+
 def write_onnx(
     form: ExportedForm,
     x: Tensor,
@@ -306,24 +375,17 @@ def write_onnx(
     import onnx
     import onnxruntime
 
-    axes = {
-        "input": {0: "batch", 2: "height", 3: "width"},
-        "output": {0: "batch", 2: "output_height", 3: "output_width"},
-    }
     with warnings.catch_warnings(), torch.no_grad():
-        # Deprecated, but it takes seconds where its successor takes minutes and more
-        # packages.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            form,
-            (x,),
-            file,
-            dynamo=False,
-            input_names=["input"],
-            output_names=["output"],
-            dynamic_axes={} if is_fixed_size else axes,
-            opset_version=OPSET,
-        )
+        warnings.simplefilter("ignore")  # each says that another is to come, or is new
+        try:
+            _trace_to_onnx(form, x, file, is_fixed_size)
+        except Exception as error:  # whatever it raises for what it does not know
+            if find_spec("onnxscript") is None:
+                hint = "pip install onnxscript: PyTorch's newer exporter may know it"
+                raise ModelError(
+                    f"{str(error).strip().splitlines()[0]}; {hint}"
+                ) from error
+            _export_program_to_onnx(form, x, file, is_fixed_size)
     model = onnx.load(file)
     # for Deepness, a plugin of QGIS
     plugin = {"model_type": json.dumps("Superresolution")}
@@ -418,10 +480,39 @@ def write_ncnn(
     return run
 
 
+def write_checkpoint(
+    form: ExportedForm,
+    x: Tensor,
+    file: Path,
+    metadata: Mapping[str, str],
+    is_fixed_size: bool,
+) -> RunFile:
+    """Write tensors by the names of a network's authors, and read the file as one of theirs."""
+    tensors = author_tensors(form.deployed)
+    if tensors is None:
+        raise RuntimeError(
+            f"its authors' names are known of {', '.join(NAMES)} alone; give .safetensors "
+            "files of training to srx itself"
+        )
+    torch.save(
+        {"params": {name: value.clone() for name, value in tensors.items()}}, file
+    )
+    scale = form.deployed.scale
+    loaded = load_model(str(file), scale, value_range=int(form.deployed.white))
+    read_again = ExportedForm(loaded).eval()
+
+    def run(picture: Floats) -> Floats:
+        with torch.inference_mode():
+            return np.asarray(read_again(torch.from_numpy(picture)))
+
+    return run
+
+
 WRITERS = {
     ".onnx": ("onnx", ("onnx", "onnxruntime"), write_onnx),
     ".pt": ("torchscript", (), write_torchscript),
     ".param": ("ncnn", ("ncnn", "pnnx"), write_ncnn),
+    ".pth": ("checkpoint", (), write_checkpoint),
 }
 """By the suffix of a file: name of its format, packages needed to write it, and the function
 that writes and loads it."""

@@ -22,7 +22,8 @@ from srcli.models import (
     find_entry,
     network_options,
 )
-from srcli.models.recognition import best_range, load_network
+from srcli.models.readings import best_range
+from srcli.models.recognition import load_network
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
 from srcli.recipes.files import RECIPES

@@ -38,13 +38,24 @@ _CODE = re.compile(
     r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)"
     r"(\(.*?\))?(?:@(.+))?"
 )
+_FILE_WITH_ARGUMENTS = re.compile(r"()(\([^\W\d].*?\))@(.+)")
+"""``(NAME=VALUE)@WEIGHTS``: a file of other software, whose network is recognised, with
+what its tensors do not show."""
 _OUR_FOLDERS = (sys.prefix, str(Path(__file__).parents[1]), "<")
 """Beginnings of files whose lines say nothing to the author of some code."""
 
 
+def _match_model(model: str) -> re.Match[str] | None:
+    """Match code, arguments and weights of a model; None for names and plain files."""
+    return _CODE.fullmatch(model) or _FILE_WITH_ARGUMENTS.fullmatch(model)
+
+
 def split_code(model: str) -> tuple[str, str]:
-    """Return code and weights of ``CODE(ARGUMENTS)@WEIGHTS``; either may be empty."""
-    match = _CODE.fullmatch(model)
+    """Return code and weights of ``CODE(ARGUMENTS)@WEIGHTS``; either may be empty.
+
+    Without code the weights are those of a network that is recognised by its tensors.
+    """
+    match = _match_model(model)
     if match is None:
         return "", model
     return match[1], match[3] or ""
@@ -55,7 +66,7 @@ def code_arguments(model: str) -> dict[str, Any]:
 
     Values are literals of Python, of which nothing is run; ModelError for others.
     """
-    match = _CODE.fullmatch(model)
+    match = _match_model(model)
     if match is None or not match[2]:
         return {}
     arguments = {}

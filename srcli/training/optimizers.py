@@ -41,6 +41,8 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
     if settings.kind != "sgd":
         options["betas"] = settings.beta1, settings.beta2
         options["eps"] = settings.epsilon
+    # fused steps know no complex numbers, as of layers on Fourier transforms
+    options["fused"] = not any(weight.is_complex() for weight in network.parameters())
     if settings.kind == "muon":
         return Muon(network, **options)
     parameters: Any = network.parameters()
@@ -52,11 +54,10 @@ def make_optimizer(network: nn.Module, settings: Optimizer) -> torch.optim.Optim
             **options,
             momentum=settings.momentum,
             nesterov=settings.nesterov,
-            fused=True,
         )
     if settings.kind == "adamw":
-        return torch.optim.AdamW(parameters, **options, fused=True)
-    return torch.optim.Adam(parameters, **options, fused=True)
+        return torch.optim.AdamW(parameters, **options)
+    return torch.optim.Adam(parameters, **options)
 
 
 def _parameter_groups(
@@ -194,7 +195,7 @@ class Muon(torch.optim.AdamW):
         self, network: nn.Module, *, momentum: float = 0.95, **settings: Any
     ) -> None:
         super().__init__(
-            network.parameters(), fused=True, **({"weight_decay": 0.0} | settings)
+            network.parameters(), **({"weight_decay": 0.0, "fused": True} | settings)
         )
         self.momentum = momentum
         self._shapes = _matrices(network)

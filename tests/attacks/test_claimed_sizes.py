@@ -24,13 +24,13 @@ def tiff(folder, **tags):
 
 def animation(folder):
     path = folder / "a.gif"
-    path.write_bytes(gif(32768, 16385, (1, 1)))
+    path.write_bytes(gif(3000, 3000, (1, 1)))
     return path
 
 
 MADE = {
-    "rows": lambda folder: tiff(folder, ImageLength=2**30),
-    "width": lambda folder: tiff(folder, ImageWidth=2**30),
+    "rows": lambda folder: tiff(folder, ImageLength=2**25),
+    "width": lambda folder: tiff(folder, ImageWidth=2**25),
     "gif": animation,
     "lan": label,
 }

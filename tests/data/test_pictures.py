@@ -106,7 +106,9 @@ def test_rotated_pictures_are_upright_in_training_and_evaluation(
 def test_float_pictures_are_refused(tmp_path):
     path = tmp_path / "a.tif"
     Image.new("F", (3, 2), 0.5).save(path)
-    with pytest.raises(DataError, match="neither 8 nor 16 bits"):
+    with pytest.raises(
+        DataError, match=r"values are float32, .* gdal_translate -ot UInt16"
+    ):
         decode(PictureRef(path=path))
 
 

@@ -115,7 +115,7 @@ def test_the_classifier_of_features_sees_the_picture_and_lr():
             "patch",
             12,
             {"widths": [4, 4, 4, 4]},
-            "at least 16 pixels that divide by 1, got 12x12",
+            "at least 16 pixels, got 12x12",
         ),
         ("patch", 96, {"widths": []}, "at least one width"),
     ],

@@ -107,8 +107,8 @@ PUBLISHED = [
 def test_published_files_are_recognised(file, name, scales, renamed):
     state = published(file)
     matches = find_matches(state)
-    assert [info.scale for _, info in matches] == scales
-    for tensors, info in matches:
+    assert [info.scale for _, info, _ in matches] == scales
+    for tensors, info, _ in matches:
         assert info.model == name
         network = build_network(name, scale=info.scale, options=info.network)
         network.load_state_dict(dict(tensors))
@@ -200,6 +200,34 @@ def test_fixed_colour_shifts_change_no_tensor():
             assert folded[key] is value
 
 
+def test_the_first_names_of_esrgan_at_x8():
+    """A doubling has three numbers, what follows two each."""
+    state = {}
+
+    def add(name, outputs, inputs):
+        state[f"{name}.weight"] = torch.zeros(outputs, inputs, 3, 3)
+        state[f"{name}.bias"] = torch.zeros(outputs)
+
+    add("model.0", 16, 3)
+    for dense in (1, 2, 3):
+        for number in range(5):
+            outputs = 32 if number < 4 else 16
+            add(
+                f"model.1.sub.0.RDB{dense}.conv{number + 1}.0",
+                outputs,
+                16 + 32 * number,
+            )
+    add("model.1.sub.1", 16, 16)
+    for number in (3, 6, 9, 11):
+        add(f"model.{number}", 16, 16)
+    add("model.13", 3, 16)
+    (match,) = find_matches(state)
+    assert (match.info.model, match.info.scale) == ("rrdbnet", 8)
+    network = build_network("rrdbnet", scale=8, options=match.info.network)
+    network.load_state_dict(dict(match.tensors))
+    assert network(torch.zeros(1, 3, 8, 9)).shape == (1, 3, 64, 72)
+
+
 def test_spans_branches_are_folded_into_their_sum():
     torch.manual_seed(0)
     state = published("span")
@@ -212,7 +240,7 @@ def test_spans_branches_are_folded_into_their_sum():
     for number in range(3):
         out = convolve(out, state, f"block_3.c2_r.conv.{number}")
     theirs = out + convolve(x, state, "block_3.c2_r.sk")
-    tensors, info = find_matches(state)[0]
+    tensors, info, _ = find_matches(state)[0]
     network = build_network("span", scale=info.scale, options=info.network)
     network.load_state_dict(dict(tensors))
     ours = network.deploy().get_submodule("body.2.second")(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib.util import find_spec
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
 from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.weights import load_model
 from srcli.pipelines import export as run
 from srcli.pipelines.export import WRITERS, export_model
 
@@ -32,6 +34,17 @@ NOT_IN_NCNN = [
     "lapsrn",
     "ecbsr",
 ]
+PROGRAMS = [suffix for suffix in WRITERS if suffix != ".pth"]
+"""Suffixes of files that hold a network's code; a checkpoint has tensors alone."""
+BY_AUTHORS: list[tuple[str, int, dict[str, Any]]] = [
+    ("rrdbnet", 4, {"channels": 16, "num_blocks": 2, "growth": 32}),
+    ("rrdbnet", 2, {"channels": 16, "num_blocks": 1, "growth": 32}),
+    ("srvgg", 3, {"channels": 8, "depth": 3}),
+    ("edsr", 3, {"channels": 16, "num_blocks": 2, "residual_scale": 1.0}),
+    ("rcan", 4, {"channels": 16, "num_groups": 2, "num_blocks": 3}),
+    ("span", 2, {"channels": 16}),
+]
+"""Networks whose authors' names are known, in small."""
 TINY = {
     "g-idrn": {"channels": 16, "num_blocks": 1, "num_groups": 1},
     "ddsr": {"depth": 2, "channels": 4},
@@ -68,7 +81,7 @@ def read_metadata(file):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load")
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", PROGRAMS)
 def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(
     tiny, tmp_path, suffix
 ):
@@ -149,7 +162,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", PROGRAMS)
 @pytest.mark.parametrize("name", [n for n in MODELS if "aerial" not in n])
 def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
     if not all(map(find_spec, WRITERS[suffix][1])):
@@ -177,3 +190,129 @@ def test_a_full_disk_ends_the_command_in_a_line(srx, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "larger than a file may be" in result.err
+
+
+@pytest.fixture(params=BY_AUTHORS, ids=lambda case: f"{case[0]}-x{case[1]}")
+def by_authors(request, tmp_path):
+    """Export a small network by its authors' names: the network, and the file."""
+    name, scale, options = request.param
+    torch.manual_seed(0)
+    network = build_network(name, scale=scale, options=options)
+    source = tmp_path / "w.safetensors"
+    info = WeightsInfo(model=name, scale=scale, network=options)
+    save_weights(source, network.state_dict(), info)
+    result = export_model(str(source), None, tmp_path / "out.pth")
+    check_parities(result, 0.01)
+    return network.deploy(), tmp_path / "out.pth"
+
+
+def test_a_checkpoint_by_authors_names_is_recognised(by_authors):
+    network, file = by_authors
+    loaded = load_model(str(file), value_range=int(network.white))
+    x = torch.rand(1, 3, 24, 32)
+    with torch.inference_mode():
+        difference = loaded(x) - network(x)
+    assert difference.abs().max() < 1e-4
+
+
+def test_a_checkpoint_by_authors_names_is_read_by_spandrel(by_authors):
+    spandrel = pytest.importorskip("spandrel")
+    network, file = by_authors
+    if type(network).__name__ == "EDSR":
+        pytest.skip("spandrel has no EDSR")
+    descriptor = spandrel.ModelLoader().load_from_file(str(file))
+    x = torch.rand(1, 3, 24, 32)
+    with torch.inference_mode():
+        difference = descriptor(x.clone()) - network(x).clamp(0, 1)
+    assert difference.abs().max() < 1e-4
+
+
+def test_networks_without_such_names_are_refused(tiny, tmp_path):
+    with pytest.raises(ModelError, match="authors' names are known of rrdbnet, srvgg"):
+        export_model(str(tiny / "ddsr.safetensors"), 2, tmp_path / "out.pth")
+    assert not list(tmp_path.iterdir())
+
+
+NETWORKS = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Smooth(nn.Module):
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale = scale
+        self.conv = nn.Conv2d(3, 12, 3, padding=1)
+    def forward(self, x):
+        size = [2 * side for side in x.shape[-2:]]
+        larger = F.interpolate(x, size=size, mode="bicubic", antialias=True)
+        return larger + 0.1 * F.pixel_shuffle(self.conv(x), 2)
+
+class Normed(nn.Module):
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale = scale
+        conv = nn.Conv2d(3, 12, 3, padding=1)
+        self.conv = nn.utils.parametrizations.spectral_norm(conv)
+    def forward(self, x):
+        larger = F.interpolate(x, scale_factor=2.0, mode="bicubic")
+        return larger + 0.1 * F.pixel_shuffle(self.conv(x), 2)
+"""
+ODD_SIZES = (
+    (17, 23), (24, 24), (31, 64), (33, 47), (48, 19),
+    (55, 55), (61, 89), (64, 21), (77, 35), (90, 41),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "packages"),
+    [
+        ("Normed", ".onnx", ("onnx", "onnxruntime")),
+        ("Normed", ".pt", ()),
+        ("Normed", ".param", ("ncnn", "pnnx")),
+        ("Smooth", ".onnx", ("onnx", "onnxruntime", "onnxscript")),
+    ],
+)
+def test_what_only_newer_pytorch_writes_is_written(
+    srx, tmp_path, monkeypatch, name, suffix, packages
+):
+    """Weights that are computed are folded; other operators go by the newer exporter."""
+    if not all(map(find_spec, packages)):
+        pytest.skip(f"software for {suffix} is not installed")
+    (tmp_path / "net.py").write_text(NETWORKS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(NETWORKS, space)  # the text above
+    torch.manual_seed(0)
+    network = space[name]().eval()
+    torch.save(network.state_dict(), "w.pth")
+    out = f"{name}{suffix}"
+    result = srx(f"export {out} -m net.py:{name}@w.pth", code=0)
+    assert "of size any" in result.out
+    if suffix != ".onnx":
+        return
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    for height, width in ODD_SIZES:
+        x = torch.rand(1, 3, height, width)
+        (by_file,) = session.run(None, {"input": x.numpy()})
+        with torch.inference_mode():
+            difference = torch.from_numpy(by_file) - network(x).clamp(0, 1)
+        assert difference.abs().max() * 255 < 0.01
+
+
+def test_what_the_older_exporter_lacks_says_what_helps(srx, tmp_path, monkeypatch):
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    monkeypatch.setattr(
+        run, "find_spec", lambda name: None if "script" in name else find_spec(name)
+    )
+    (tmp_path / "net.py").write_text(NETWORKS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    exec(NETWORKS, space)  # the text above
+    torch.save(space["Smooth"]().state_dict(), "w.pth")
+    result = srx("export net.onnx -m net.py:Smooth@w.pth", code=2)
+    assert "pip install onnxscript" in result.err
+    assert len(result.err.strip().splitlines()) == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import collections
+import datetime as dt
 import json
 import re
 import sys
@@ -20,7 +22,7 @@ from torch import nn
 
 from srcli import upscale
 from srcli.inference.building import choose_tiling
-from srcli.models.recognition import LEAST_CONSISTENCY, best_range
+from srcli.models.readings import LEAST_CONSISTENCY, best_range
 from srcli.models.weights import default_scale, load_model, weights_dir
 from tests.fixtures.pictures import read_pixels
 
@@ -54,7 +56,7 @@ def srvgg(weight: float = EXACT, fold: float | None = None):
 def edsr():
     """A file by EDSR's names, x2, that repeats pixels, but for values above 2, whose sign it turns.
 
-    As EDSR itself has it, white would be 255.
+    It has no colour shift.
     """
 
     def conv(out_channels, in_channels, rows, columns, value=1):
@@ -111,18 +113,23 @@ def enlarge(srx, picture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("make", "value_range", "wrong"),
-    [(lambda: srvgg(fold=5.0), "255", "1"), (edsr, "1", "255")],
+    ("make", "value_range", "wrong", "told"),
+    [
+        (
+            lambda: srvgg(fold=5.0),
+            "255",
+            "1",
+            "takes values from 0 to 255, not to 1, as a test picture shows",
+        ),
+        (edsr, "1", "255", ""),  # usual where a file has no shift
+    ],
 )
 def test_the_range_of_values_of_a_relative_is_found_and_said(
-    enlarge, picture, make, value_range, wrong
+    enlarge, picture, make, value_range, wrong, told
 ):
     result, pixels = enlarge(make())
     assert result.code == 0
-    assert (
-        f"takes values from 0 to {value_range}, not to {wrong}, as a test picture shows"
-        in result.err
-    )
+    assert told in result.err
     assert abs(pixels - picture[1]).max() <= 1
     result, pixels = enlarge(make(), f"--value-range {value_range}")
     assert abs(pixels - picture[1]).max() <= 1
@@ -264,11 +271,39 @@ def test_the_needs_of_a_network_of_spandrel_are_respected(
     assert {(*x.shape, x.dtype) for x in seen} == {(1, 3, 32, 32, torch.float32)}
 
 
+class Careless(Outside):
+    """A network that changes its input, as spandrel's RCAN does."""
+
+    def forward(self, x):
+        x *= 255
+        return super().forward(x) / 255
+
+
+def test_a_network_that_writes_into_its_input_changes_no_picture(srx, spandrel):
+    spandrel.network = Careless("plain")
+    torch.save({"x": zeros(2)}, "w.pth")
+    network = load_model("w.pth")
+    x = torch.rand(2, 3, 16, 18)
+    before = x.clone()
+    with torch.inference_mode():
+        first = network(x)
+        second = network(x)
+    assert torch.equal(x, before)
+    assert torch.equal(first, second)
+    for _ in range(2):  # the test picture, which is kept, stays what it was
+        figures = best_range(network)[1]
+        assert figures[1.0] > LEAST_CONSISTENCY
+
+
 @pytest.mark.parametrize(
     ("loads", "words", "changes"),
     [
         (True, "is for scale 2, not 3", {}),
-        (True, "is of Fake, which does not turn RGB into RGB", {"input_channels": 1}),
+        (
+            True,
+            "is of Fake, which turns neither RGB into RGB nor gray into gray",
+            {"input_channels": 1},
+        ),
         (False, r"w\.pth: does not say .*spandrel does not know them either; with", {}),
         (None, "pip install 'spandrel' reads", {}),
     ],
@@ -447,6 +482,15 @@ def _script(path):
         )
 
 
+def _program(path):
+    """Write a program of torch.export, whose own suffix is .pt2."""
+    program = torch.export.export(nn.Conv2d(3, 3, 1).eval(), (zeros(1, 3, 4, 4),))
+    own = path.with_suffix(".pt2")
+    with warnings.catch_warnings(action="ignore"):
+        torch.export.save(program, str(own))
+    own.rename(path)
+
+
 @pytest.mark.parametrize(
     ("name", "write", "words"),
     [
@@ -466,9 +510,10 @@ def _script(path):
         ),
         (
             "w.tar",
-            lambda path: torch.save({"net": GOOD, "trainer": Trainer()}, path),
+            lambda path: torch.save({"trainer": Trainer()}, path),
             r"Python objects \(.*Trainer\)",
         ),
+        ("w.pt", _program, r"a program of torch.export .*torch.export.load"),
         (
             "w.pth",
             lambda path: path.write_text("<!DOCTYPE html><html>"),
@@ -500,13 +545,114 @@ def test_another_kind_of_file_is_named_and_what_to_do(
     assert re.search(rf"{re.escape(str(tmp_path / name))}: .*{words}", result.err)
 
 
-def test_code_in_a_checkpoint_never_runs_whatever_lies_beside_it(enlarge, tmp_path):
+BESIDE = {
+    "histories": collections.defaultdict(list, loss=[0.1]),
+    "deque": collections.deque([30.1]),
+    "date": dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+    "namespace": SimpleNamespace(lr=1e-3),
+    "loss": nn.L1Loss(),
+    "optimiser": torch.optim.Adam([nn.Parameter(torch.ones(3))]),
+    "network": nn.Conv2d(3, 3, 1),
+    "function": len,
+    "frozen set": frozenset([1]),
+}
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize("name", BESIDE)
+def test_objects_beside_the_tensors_are_left_out(
+    enlarge, picture, tmp_path, name, is_zip
+):
+    content = {"params": GOOD, "beside": BESIDE[name], "epoch": 3}
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=is_zip)
+    result, pixels = enlarge(None)
+    assert result.code == 0, result.err
+    assert abs(pixels - picture[1]).max() <= 1
+
+
+@pytest.mark.parametrize("base", [dict, object])
+def test_configurations_whose_classes_nobody_has_are_left_out(
+    enlarge, srx, picture, tmp_path, monkeypatch, base
+):
+    """As OmegaConf, EasyDict, addict and mmengine leave them: mappings and plain objects."""
+    module = ModuleType("somebodys_code")
+    kind = type("Config", (base,), {"__module__": "somebodys_code"})
+    monkeypatch.setattr(module, "Config", kind, raising=False)
+    monkeypatch.setitem(sys.modules, "somebodys_code", module)
+    config = kind({"lr": 1e-3}) if base is dict else kind()
+    vars(config).update(parent=config, history=collections.deque([1.0], maxlen=3))
+    torch.save({"state_dict": GOOD, "cfg": config}, tmp_path / "w.pth")
+    monkeypatch.delitem(sys.modules, "somebodys_code")
+    result, pixels = enlarge(None)
+    assert result.code == 0, result.err
+    assert abs(pixels - picture[1]).max() <= 1
+    told = srx(f"models -v {tmp_path / 'w.pth'}", code=0).out
+    assert "left out unread" in told
+    assert "somebodys_code.Config" in told
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_tables_within_objects_of_others_are_found(enlarge, picture, tmp_path, is_zip):
+    """A state dict may itself be such an object, with parameters and shared numbers."""
+    tensors: dict[str, torch.Tensor] = {}
+    for key, value in GOOD.items():
+        tensors[key] = nn.Parameter(value)
+    numbers = torch.arange(2 * GOOD["body.4.bias"].numel()).float()
+    tensors["body.4.bias"] = numbers[::2] * 0
+    table = collections.defaultdict(None, tensors)
+    content = {"state_dict": table, "when": dt.date(2026, 1, 1)}
+    torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=is_zip)
+    result, pixels = enlarge(None)
+    assert result.code == 0, result.err
+    assert abs(pixels - picture[1]).max() <= 1
+
+
+def test_damage_is_told_beside_objects_too(enlarge, tmp_path):
+    torch.save({"params": GOOD, "when": dt.date(2026, 1, 1)}, tmp_path / "w.pth")
+    content = (tmp_path / "w.pth").read_bytes()
+    (tmp_path / "w.pth").write_bytes(content[: len(content) // 2])
+    result, pixels = enlarge(None)
+    assert (result.code, pixels) == (2, None)
+    assert "w.pth: damaged" in result.err
+
+
+WIDER = {key: value.repeat(2, *[1] * (value.ndim - 1)) for key, value in GOOD.items()}
+
+
+@pytest.mark.parametrize(
+    ("content", "averaged"),
+    [
+        (lambda: under("net.", RAW) | under("net_ema.", GOOD), "net_ema"),
+        (lambda: under("net.", RAW) | under("net_ema.module.", GOOD), "net_ema"),
+        (lambda: under("student.", RAW) | under("teacher.", GOOD), "teacher"),
+        (lambda: {"student": RAW, "teacher": GOOD}, "teacher"),
+        (lambda: {"student": GOOD, "teacher": WIDER}, ""),
+        (lambda: under("student.", GOOD) | under("teacher.", WIDER), ""),
+    ],
+)
+def test_averages_are_told_from_networks_that_one_learns_from(
+    enlarge, picture, content, averaged
+):
+    result, pixels = enlarge({"state_dict": content()})
+    assert result.code == 0, result.err
+    assert abs(pixels - picture[1]).max() <= 1
+    told = f"averaged weights (state_dict.{averaged}" if averaged else AVERAGED
+    assert (told in result.err) == bool(averaged)
+
+
+def test_code_in_a_checkpoint_never_runs_whatever_lies_beside_it(
+    enlarge, picture, tmp_path
+):
     marker = tmp_path / "ran"
 
     class Evil:
         def __reduce__(self):
             return exec, (f"open({str(marker)!r}, 'w')",)
 
-    result, pixels = enlarge({"net": GOOD, "best": np.float64(1), "args": Evil()})
+    content = {"net": GOOD, "best": np.float64(1), "args": Evil()}
+    result, pixels = enlarge(content)
+    assert (result.code, marker.exists()) == (0, False)
+    assert abs(pixels - picture[1]).max() <= 1
+    result, pixels = enlarge(Evil())
     assert (result.code, pixels, marker.exists()) == (2, None, False)
     assert "exec" in result.err

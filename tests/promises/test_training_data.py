@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from skimage.data import astronaut
+
+from srcli.data.pictures import PictureRef, decode
+from srcli.data.rasters import largest_rectangle
+from srcli.errors import DataError
+from srcli.models.weights import load_model
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 NAMES = ("0801", "0802", "0803", "0804", "0805", "0806")
 
@@ -150,3 +158,116 @@ def test_pairs_that_show_different_things_are_left_out_by_name(train, srx):
     for reason in reasons:
         assert reason in trained.err
         assert reason in evaluated.err
+
+
+def geotiff(path, pixels, **options):
+    """Write a GeoTIFF (H, W, C) that Pillow does not know."""
+    return write_by_gdal(path, pixels, **PLACE, **options)
+
+
+def blocks(dtype, bands=3, side=64):
+    values = np.random.default_rng(0).integers(1, 200, (side // 8, side // 8, bands))
+    return values.repeat(8, axis=0).repeat(8, axis=1).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bands", "options"),
+    [
+        ("uint16", 3, {}),
+        ("uint16", 4, {}),
+        ("uint16", 1, {}),
+        ("uint8", 3, {"nodata": 0}),
+        ("uint16", 3, {"interleave": "band", "compress": "deflate", "bigtiff": "YES"}),
+    ],
+)
+def test_geotiffs_are_trained_on_as_they_are_enlarged(train, dtype, bands, options):
+    Path("data").mkdir()
+    pixels = blocks(dtype, bands)
+    geotiff("data/a.tif", pixels, **options)
+    result = train("data", words=("--hold-out none",))
+    assert result.code == 0, result.err
+    read = decode(PictureRef(path=Path("data/a.tif")))
+    assert read.dtype == dtype
+    chosen = pixels[:, :, :3] if bands > 1 else pixels.repeat(3, axis=2)
+    assert np.array_equal(read, chosen)
+
+
+def test_pixels_without_data_are_left_out():
+    """What is used is the largest rectangle of squares of 16 pixels that all hold data."""
+    pixels = blocks("uint16", 3, 96)
+    pixels[:30] = 0
+    pixels[:, 80:] = 0
+    geotiff("a.tif", pixels, nodata=0)
+    read = decode(PictureRef(path=Path("a.tif")))
+    assert np.array_equal(read, pixels[32:, :80])
+    geotiff("b.tif", np.zeros_like(pixels), nodata=0)
+    with pytest.raises(
+        DataError, match=r"b\.tif: has no part of 16x16 pixels with data"
+    ):
+        decode(PictureRef(path=Path("b.tif")))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([[0, 0], [0, 0]], (0, 0, 0, 0)),
+        ([[1, 1, 0], [1, 1, 1], [0, 1, 1]], (0, 0, 2, 2)),
+        ([[1, 0, 1, 1, 1], [1, 0, 1, 1, 1]], (0, 2, 2, 3)),
+        ([[0, 1], [1, 1], [1, 1], [1, 1]], (1, 0, 3, 2)),
+    ],
+)
+def test_the_largest_rectangle(cells, expected):
+    assert largest_rectangle(np.array(cells, bool)) == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bands", "words"),
+    [
+        ("float32", 3, "its values are float32, .* gdal_translate -ot UInt16 -scale"),
+        ("int16", 1, "its values are int16"),
+        ("uint16", 8, "has 8 bands, none of which is called red; .* -b 3 -b 2 -b 1"),
+    ],
+)
+def test_rasters_of_other_kinds_say_what_helps(train, dtype, bands, words):
+    Path("data").mkdir()
+    geotiff("data/a.tif", blocks(dtype, bands), photometric="MINISBLACK")
+    result = train("data", words=("--hold-out none",))
+    assert result.code == 2
+    assert re.search(rf"a\.tif: {words}", result.err)
+    assert "Traceback" not in result.err
+
+
+FOURIER = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+class Fourier(nn.Module):
+    def __init__(self, scale=2):
+        super().__init__()
+        self.scale = scale
+        self.gain = nn.Parameter(torch.ones(3, 1, 1, dtype=torch.complex64))
+        self.up = nn.Conv2d(3, 12, 3, padding=1)
+    def forward(self, x):
+        y = torch.fft.irfft2(torch.fft.rfft2(x) * self.gain, s=x.shape[-2:])
+        larger = F.interpolate(x, scale_factor=2.0, mode="bilinear")
+        return larger + F.pixel_shuffle(self.up(y), 2)
+"""
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd", "muon"])
+def test_networks_with_complex_weights_are_trained_and_resumed(srx, kind):
+    write("data", NAMES, 32)
+    Path("net.py").write_text(FOURIER, encoding="utf-8")
+    command = "train net.py:Fourier -s 2 --data data --out run --device cpu --hold-out none -q"
+    small = (
+        f"--set stages.0.patch=8 --set stages.0.batch=2 --set stages.0.optimizer.kind={kind} "
+        "--set stages.0.optimizer.learning_rate=0.01"
+    )
+    srx(command, small, "--budget 2", code=0)
+    first = load_model("net.py:Fourier@run/last.safetensors").state_dict()["gain"]
+    assert first.is_complex()
+    assert not torch.equal(first, torch.ones_like(first))
+    srx("train net.py:Fourier --resume run --data data --budget 4 -q", code=0)
+    second = load_model("net.py:Fourier@run/last.safetensors").state_dict()["gain"]
+    assert not torch.equal(first, second)

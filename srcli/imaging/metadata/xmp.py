@@ -25,7 +25,8 @@ _DEWARP_LEFT_OUT = "calibration of the lens (DewarpData) left out: it is not tur
 _ORIENTATION = re.compile(
     rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""
 )
-_LARGEST = 2**20  # bytes of a packet that is edited
+LARGEST_EDITED = 2**20
+"""Bytes of a packet that is edited; longer ones stay as they are."""
 _AMPERSAND = "\ue000"
 """Stands for ``&`` in a document, so that references stay as they are written."""
 
@@ -90,7 +91,7 @@ def fit_xmp(xmp: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
     try:
         text = xmp.strip(b"\0").decode()
-        if len(xmp) > _LARGEST or _AMPERSAND in text or "<!DOCTYPE" in text:
+        if len(xmp) > LARGEST_EDITED or _AMPERSAND in text or "<!DOCTYPE" in text:
             return xmp, ()
         document = minidom.parseString(text.replace("&", _AMPERSAND))
         before = _serialise(document)

@@ -31,11 +31,12 @@ class RRDBNet(SkiplessNetwork):
     the picture goes through them.
 
     Args:
-        scale: 1, 2 or 4.
+        scale: 1, 2, 4 or 8.
         num_blocks: Residual-in-residual dense blocks (23; 6 in the model for anime).
         growth: Channels that each convolution of a dense block adds.
         unshuffle: Side of the blocks of pixels that become channels at first; 0 takes
             Real-ESRGAN's, 4 / ``scale``.
+        picture_channels: 3, or 1 for gray pictures.
     """
 
     bf16 = True
@@ -48,11 +49,13 @@ class RRDBNet(SkiplessNetwork):
         num_blocks: int = 23,
         growth: int = 32,
         unshuffle: int = 0,
+        picture_channels: int = 3,
     ) -> None:
         super().__init__(scale)
+        self.colour = "gray" if picture_channels == 1 else "rgb"
         self.unshuffle = unshuffle or max(4 // scale, 1)
         self.multiple_of = self.unshuffle
-        self.head = conv(3 * self.unshuffle**2, channels)
+        self.head = conv(picture_channels * self.unshuffle**2, channels)
 
         def dense() -> nn.Module:
             return DenselyConnected(channels, growth)
@@ -62,7 +65,7 @@ class RRDBNet(SkiplessNetwork):
         doublings = round(math.log2(scale * self.unshuffle))
         self.up = convs([(channels, channels)] * doublings)
         self.full = conv(channels, channels)
-        self.last = conv(channels, 3)
+        self.last = conv(channels, picture_channels)
 
     def _enlarge(self, x: Tensor) -> Tensor:
         head = run_without_bf16(self.head, F.pixel_unshuffle(x, self.unshuffle))
@@ -96,18 +99,27 @@ class SRVGGNetCompact(Network):
     """Real-ESRGAN's compact network: convolutions that correct nearest neighbours (2021).
 
     The defaults are realesr-animevideov3's; ``depth`` counts the convolutions between
-    the first and the last, 32 in realesr-general-x4v3.
+    the first and the last, 32 in realesr-general-x4v3; ``picture_channels`` are 3, or 1
+    for gray pictures.
     """
 
     edge = 4
 
-    def __init__(self, *, scale: int = 4, channels: int = 64, depth: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 64,
+        depth: int = 16,
+        picture_channels: int = 3,
+    ) -> None:
         super().__init__(scale)
+        self.colour = "gray" if picture_channels == 1 else "rgb"
         self.body = nn.Sequential()
-        for width in (3, *[channels] * depth):
+        for width in (picture_channels, *[channels] * depth):
             self.body.append(conv(width, channels))
             self.body.append(nn.PReLU(channels))
-        self.body.append(conv(channels, 3 * scale * scale))
+        self.body.append(conv(channels, picture_channels * scale * scale))
 
     def _enlarge(self, x: Tensor) -> Tensor:
         out = F.pixel_shuffle(self.body(x), self.scale)

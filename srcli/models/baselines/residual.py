@@ -24,7 +24,8 @@ class EDSR(FeatureSkipNetwork):
     """Wide residual blocks without normalisation (Lim et al., CVPR workshops 2017).
 
     The defaults are the large model of the paper; its baseline has 64 channels, 16
-    blocks and a factor of 1 on the output of a block, ``residual_scale``.
+    blocks and a factor of 1 on the output of a block, ``residual_scale``. Without
+    ``shift`` no mean colour is subtracted, and values are from 0 to 1.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class EDSR(FeatureSkipNetwork):
         channels: int = 256,
         num_blocks: int = 32,
         residual_scale: float = 0.1,
+        shift: bool = True,
     ) -> None:
         def block() -> nn.Module:
             return Residual(
@@ -44,7 +46,8 @@ class EDSR(FeatureSkipNetwork):
             )
 
         super().__init__(scale, channels, lambda: repeat(block, num_blocks))
-        self.subtract_mean(white=255.0)
+        if shift:
+            self.subtract_mean(white=255.0)
 
 
 class RCAN(FeatureSkipNetwork):
@@ -52,7 +55,7 @@ class RCAN(FeatureSkipNetwork):
 
     The defaults are the published model: ``num_groups`` residual groups of
     ``num_blocks`` channel attention blocks, whose bottlenecks are ``reduction`` times
-    narrower.
+    narrower. Without ``shift`` no mean colour is subtracted, and values are from 0 to 1.
     """
 
     pools_globally = True
@@ -65,6 +68,7 @@ class RCAN(FeatureSkipNetwork):
         num_groups: int = 10,
         num_blocks: int = 20,
         reduction: int = 16,
+        shift: bool = True,
     ) -> None:
         def block() -> nn.Module:
             return Residual(
@@ -80,7 +84,8 @@ class RCAN(FeatureSkipNetwork):
             )
 
         super().__init__(scale, channels, lambda: repeat(group, num_groups))
-        self.subtract_mean(white=255.0)
+        if shift:
+            self.subtract_mean(white=255.0)
 
 
 class SRResNet(SkiplessNetwork):

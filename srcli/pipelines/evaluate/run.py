@@ -47,6 +47,7 @@ from srcli.evaluation.sets import (
     match_files,
     read_pair,
     read_picture,
+    warn_of_foreign_lr,
 )
 from srcli.imaging.arrays import Array
 from srcli.imaging.resize import resize
@@ -185,7 +186,7 @@ def load_candidate(
     """Load a model, a name or weights file, at a scale; return its network and its ``MakeSr``."""
     network = load_model(model, scale, value_range=options.value_range)
     learns = network.opaque or next(network.parameters(), None) is not None
-    if options.on_luma and learns and network.colour != "y":
+    if options.on_luma and learns and network.colour == "rgb":
         raise UsageError(
             f"--chain luma-float feeds Y alone, and {label} takes RGB; "
             "it is for bicubic and for networks on Y"
@@ -287,15 +288,19 @@ def evaluate(
                 }
                 candidates |= _begin_set(result, pictures, scale, folders)
                 task.advance(len(pictures.missing))
+                deviations: list[float] = []
                 for scored in score_set(
                     pictures, scale, options, candidates, progress, task
                 ):
+                    deviations += scored.lr_deviations()
                     if scored.sr:
                         for call in on_picture:
                             scored.attempt(partial(call, scored), None, progress)
                     result.scores += scored.scores
                     result.failures += scored.failures
                     task.advance(1)
+                kernel = KERNELS[options.kernel]
+                warn_of_foreign_lr(pictures, scale, deviations, kernel, progress)
             if options.costs:
                 for label, (network, _) in networks.items():
                     cost = model_cost(network, model=label, device=device)
@@ -477,6 +482,12 @@ class ScoredPicture:
     """SR pictures by model, (H, W, 3); those of failed models are left out."""
     seconds: dict[str, float | None] = field(default_factory=dict)
     """Seconds that each network took, by model."""
+
+    def lr_deviations(self) -> list[float]:
+        """Return ``Pair.lr_deviation`` where LR was read from a file, else nothing."""
+        if self.pair is None or self.pair.lr_deviation is None:
+            return []
+        return [self.pair.lr_deviation]
 
     def attempt(
         self,

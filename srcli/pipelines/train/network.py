@@ -113,12 +113,12 @@ def initial_weights(
 
 def load_initial_weights(network: Network, file: Path, progress: Progress) -> None:
     """Copy the tensors that fit from a weights file."""
-    stored, info, note, _ = read_weights(file, network.state_dict().keys())
+    stored, info, note, *_ = read_weights(file, network.state_dict().keys())
     if note:
         progress.message(f"{file}: {note}")
     if info is None and (matches := find_matches(stored)):
         # of the scale trained, if the file does not tell its own
-        stored, _ = min(matches, key=lambda match: match[1].scale != network.scale)
+        stored, *_ = min(matches, key=lambda match: match.info.scale != network.scale)
     fitting, total = warm_start(network, stored)
     if fitting == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")

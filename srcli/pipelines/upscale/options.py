@@ -306,7 +306,7 @@ class UpscaleOptions:
             "cog": raster.cog,
             "overviews": raster.overviews and not raster.cog,  # which has some
             "creation": [pair for pair in creation if "THREADS" not in pair[0]],
-            "network": code and (code.rpartition(":")[2], arguments),
+            "network": (code or arguments) and (code.rpartition(":")[2], arguments),
             "value_range": engine.value_range,
             "tta": engine.tta,
             "back_project": engine.back_project,

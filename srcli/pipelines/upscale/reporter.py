@@ -28,6 +28,8 @@ from srcli.quantities import format_bytes
 from srcli.supervision import announce, history
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]
+FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
+"""States of inputs that have an output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +144,9 @@ class Reporter(Task):
     model: str = ""
     remote: RemoteFolder | None = None
     """Where finished outputs are copied to."""
+    carry_sidecars: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
+    """Writes the sidecars of a finished output; returns warnings, and lines for
+    --verbose."""
     files: list[FileReport] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """Files by state."""
@@ -231,6 +236,10 @@ class Reporter(Task):
         """
         if self.remote is not None and state in ("done", "skipped"):
             self.remote.upload(item.target)
+        elif self.carry_sidecars is not None and state in FINISHED:
+            warnings, details = self.carry_sidecars(item, state)
+            values["warnings"] = (*values.get("warnings", ()), *warnings)
+            values["details"] = (*values.get("details", ()), *details)
         seconds = 0.0 if started is None else time.monotonic() - started
         if state == "done":
             values.setdefault("model", self.model)

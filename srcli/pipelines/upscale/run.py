@@ -32,6 +32,7 @@ from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.remote import find_remote
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
+from srcli.pipelines.upscale.sidecars import carry_sidecars
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
@@ -99,6 +100,8 @@ def upscale_due(
     items, finished = find_due_and_finished(inputs, output, options, reporter)
     if dry_run:
         reporter.remote = None
+    else:
+        reporter.carry_sidecars = partial(carry_sidecars, options=options)
     for item in finished:
         with reporter.guard(item):
             reporter.add(item, "skipped")

@@ -30,6 +30,7 @@ from srcli.pipelines.upscale.rasters import (
     upscale_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
+from srcli.pipelines.upscale.sidecars import carry_sidecars
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.ports.progress import Progress, Stop
 
@@ -129,6 +130,7 @@ def upscale_unit(
 def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDict:
     options = unit.options
     reporter = Reporter(progress, model=options.model)
+    reporter.carry_sidecars = partial(carry_sidecars, options=options)
     reporter.open(0)
     processes = 1
     if slot.threads:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.scores import label_models
+from srcli.imaging.resize import downscale
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
@@ -91,6 +92,26 @@ def test_gray_pictures_reach_a_network_on_y_within_the_range_of_y(folder):
         if score.picture != "a"
     }
     assert psnr["ddsr"] > psnr["bicubic"] + 0.5
+
+
+def test_lr_that_another_kernel_made_is_told(srx, tmp_path, astronaut):
+    """Every other pixel, as some resizers take it, is another task than MATLAB's bicubic."""
+    picture = astronaut[:96, :120]
+    by_kernel = downscale(picture, 2)
+    made = {"ours": by_kernel, "thinned": picture[::2, ::2]}
+    for name, lr in made.items():
+        for folder, pixels in (("HR", picture), ("LR", lr)):
+            (tmp_path / name / folder).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / name / folder / "a.png")
+    told = {}
+    for name in made:
+        folder = tmp_path / name
+        words = ["--data", folder / "HR", "--lr", folder / "LR"]
+        result = srx("eval -m bicubic -s 2 --no-cost --metrics psnr", *words, code=0)
+        told[name] = result.err
+    assert "LR of 1 of 1 pictures was not made by" in told["thinned"]
+    assert "levels of 255 on average" in told["thinned"]
+    assert "was not made by" not in told["ours"]
 
 
 @pytest.mark.parametrize(

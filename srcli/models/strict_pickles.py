@@ -1,0 +1,272 @@
+"""Read the tensors of a checkpoint and nothing else of it, whatever objects lie beside them.
+
+PyTorch's own safe reader (``weights_only``) refuses a file that holds an object which it
+does not know: a history of losses, a date, the configuration of the training. Here every
+name in a pickle stands for a placeholder, but for the few by which PyTorch writes
+tensors, which are rebuilt by code of our own. So no name leads to code, and none is
+imported: what is no tensor, table or plain value is dropped unread.
+"""
+
+from __future__ import annotations
+
+import pickle  # noqa: TID251 - no name in a file leads to code here
+import struct
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from torch import Tensor
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+"""First number of a file of PyTorch before 1.6, which is no zip."""
+_DTYPES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+}
+_DEEPEST = 8
+"""Tables within tables whose tensors are built."""
+_MODULES_OF_STORAGES = ("torch", "torch.cuda", "torch.storage")
+
+
+class Placeholder(dict[Any, Any]):
+    """Stands for an object of any other class: keeps items, as of a table, and no state."""
+
+    def __new__(cls, *_: object, **__: object) -> Placeholder:
+        """Make one, whatever the object would be made of."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: object) -> None:
+        """Ignore what the object would be made of."""
+
+    def append(self, item: object) -> None:
+        """Ignore an item, as of a list."""
+
+    def extend(self, items: object) -> None:
+        """Ignore items, as of a list."""
+
+    def add(self, item: object) -> None:
+        """Ignore an item, as of a set."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        # it may be a member of a set, or a key of a table
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __call__(self, *_: object) -> Placeholder:
+        """Return this one, where the object is a function."""
+        return self
+
+
+class _Table(dict[Any, Any]):
+    """Stands for ``collections.OrderedDict``, without its attributes."""
+
+    def __init__(self, items: Any = ()) -> None:  # noqa: ANN401 - whatever a file says
+        super().__init__()
+        for pair in items:
+            if isinstance(pair, Sequence) and len(pair) == 2:
+                self[pair[0]] = pair[1]
+
+    def __setstate__(self, state: object) -> None:
+        """Ignore attributes, such as versions of layers."""
+
+
+@dataclass(eq=False)
+class _Storage:
+    """Numbers of a tensor in memory, of one type."""
+
+    dtype: torch.dtype
+    bytes: bytearray | None = None
+
+
+@dataclass
+class Checkpoint:
+    """What a checkpoint holds."""
+
+    content: object
+    dropped: tuple[str, ...]
+    """Names of what placeholders stand for, in the order of the file."""
+
+
+@dataclass
+class _Reader:
+    """Reads pickles of one file."""
+
+    storages: dict[str, _Storage] = field(default_factory=dict)
+    dropped: dict[str, None] = field(default_factory=dict)
+    read_storage: Callable[[str], bytearray] | None = None
+    """Reads numbers by their key, where they are there before the tensors are built."""
+
+    def find(self, module: str, name: str) -> Any:  # noqa: ANN401
+        """Return what a name in a pickle stands for: never what Python would import."""
+        full_name = f"{module}.{name}"
+        rebuilders: Mapping[str, Any] = {
+            "collections.OrderedDict": _Table,
+            "torch._utils._rebuild_tensor": self.rebuild,
+            "torch._utils._rebuild_tensor_v2": self.rebuild,
+            "torch._utils._rebuild_parameter": self.rebuild_parameter,
+            "torch._utils._rebuild_parameter_with_state": self.rebuild_parameter,
+            "torch.Size": tuple,
+        }
+        if full_name in rebuilders:
+            return rebuilders[full_name]
+        if module in _MODULES_OF_STORAGES and name in _DTYPES:
+            return _DTYPES[name]
+        self.dropped[full_name] = None
+        return Placeholder
+
+    def persistent(self, reference: Any) -> Any:  # noqa: ANN401
+        """Return the storage that a pickle refers to: ("storage", type, key, device, count).
+
+        Files of PyTorch before 1.6 refer to classes of networks, too: ("module", class,
+        its file and its source).
+        """
+        if isinstance(reference, tuple) and reference[:1] == ("module",):
+            return Placeholder
+        if not isinstance(reference, tuple) or len(reference) < 5:
+            raise ValueError("a reference to what is no storage")
+        _, dtype, key, *_ = reference
+        if not isinstance(dtype, torch.dtype):
+            raise ValueError("a storage of an unknown type")
+        key = str(key)
+        if key not in self.storages:
+            content = self.read_storage(key) if self.read_storage else None
+            self.storages[key] = _Storage(dtype, content)
+        return self.storages[key]
+
+    def rebuild(
+        self,
+        storage: object,
+        offset: int,
+        size: tuple[int, ...],
+        stride: tuple[int, ...],
+        *_: object,
+    ) -> object:
+        """Return a tensor, or a note to build it when the numbers have been read."""
+        if not isinstance(storage, _Storage):
+            raise ValueError("a tensor without numbers")
+        numbers = (offset, *size, *stride)
+        if any(type(number) is not int or number < 0 for number in numbers):
+            raise ValueError("a tensor without a size")
+        if storage.bytes is None:
+            return _LateTensor(storage, offset, tuple(size), tuple(stride))
+        return _build(storage, offset, tuple(size), tuple(stride))
+
+    def rebuild_parameter(self, tensor: object, *_: object) -> object:
+        """Return the tensor of a parameter."""
+        return tensor
+
+    def load(self, stream: IO[bytes]) -> Any:  # noqa: ANN401
+        """Read one pickle."""
+        reader = self
+
+        class StrictUnpickler(pickle.Unpickler):
+            """A reader that asks ``_Reader`` what names and references stand for."""
+
+            def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+                return reader.find(module, name)
+
+            def persistent_load(self, reference: Any) -> Any:  # noqa: ANN401
+                return reader.persistent(reference)
+
+        return StrictUnpickler(stream, encoding="utf-8", errors="replace").load()
+
+
+@dataclass(frozen=True)
+class _LateTensor:
+    """A tensor whose numbers follow behind the pickle."""
+
+    storage: _Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+def _build(
+    storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+) -> Tensor:
+    """Build a tensor; PyTorch refuses what reaches beyond the storage."""
+    numbers = torch.empty(0, dtype=storage.dtype)
+    if storage.bytes:
+        numbers = torch.frombuffer(storage.bytes, dtype=storage.dtype)
+    return numbers.as_strided(size, stride, offset)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a file that ``torch.save`` wrote; all but tensors and plain values is dropped.
+
+    Raises:
+        ValueError: If it is no such file, or refers to what it does not hold; and what
+            ``pickle`` and ``zipfile`` raise for damaged ones.
+    """
+    if zipfile.is_zipfile(path):
+        return _read_zip(path)
+    return _read_legacy(path)
+
+
+def _read_zip(path: Path) -> Checkpoint:
+    with zipfile.ZipFile(path) as members:
+        names = set(members.namelist())
+        pickles = [name for name in names if name.endswith("/data.pkl")]
+        if len(pickles) != 1:
+            raise ValueError("not a file of torch.save")
+        folder = pickles[0].removesuffix("data.pkl")
+        if (
+            f"{folder}byteorder" in names
+            and members.read(f"{folder}byteorder") == b"big"
+        ):
+            raise ValueError("numbers of a big-endian machine")
+        reader = _Reader(
+            read_storage=lambda key: bytearray(members.read(f"{folder}data/{key}"))
+        )
+        with members.open(pickles[0]) as stream:
+            content = reader.load(stream)
+    return Checkpoint(content, tuple(reader.dropped))
+
+
+def _read_legacy(path: Path) -> Checkpoint:
+    """Read a file of PyTorch before 1.6: pickles one after the other, then the numbers."""
+    reader = _Reader()
+    with path.open("rb") as stream:
+        if reader.load(stream) != _MAGIC:
+            raise ValueError("not a file of torch.save")
+        for _ in range(2):  # its version, and the sizes of the machine's numbers
+            reader.load(stream)
+        content = reader.load(stream)
+        for key in reader.load(stream):
+            storage = reader.storages[str(key)]
+            (count,) = struct.unpack("<Q", stream.read(8))
+            size = count * storage.dtype.itemsize
+            if size > path.stat().st_size:
+                raise EOFError("unexpected EOF")
+            storage.bytes = bytearray(stream.read(size))
+            if len(storage.bytes) != size:
+                raise EOFError("unexpected EOF")
+    return Checkpoint(_with_tensors(content), tuple(reader.dropped))
+
+
+def _with_tensors(content: Any, depth: int = 0) -> Any:  # noqa: ANN401
+    """Build the tensors in tables within tables."""
+    if isinstance(content, _LateTensor):
+        return _build(content.storage, content.offset, content.size, content.stride)
+    if isinstance(content, dict) and depth < _DEEPEST:
+        for key, value in content.items():
+            content[key] = _with_tensors(value, depth + 1)
+    return content
