@@ -89,11 +89,12 @@ def _make_output(
         if is_document:
             jobs = _write_document(item, pages, maker)
         else:
-            jobs = [maker.enlarge(picture)]
+            job = maker.enlarge(picture)
             settings = writing_options(item, picture, options)
-            write_photograph(item.target, maker.finish(jobs[0]), **settings)
-        for job in jobs:  # a file that is mapped cannot be removed everywhere
+            write_photograph(item.target, maker.finish(job), **settings)
+            # a file that is mapped cannot be removed on every system
             job.forget_pixels()
+            jobs = [job]
         if stored is not None:
             stored.remove()
     return jobs
