@@ -85,6 +85,16 @@ def is_made_by_parts(picture: Picture, options: UpscaleOptions) -> bool:
     return pixels > options.whole_pixels
 
 
+def bytes_of_rows(picture: Picture, options: UpscaleOptions) -> int:
+    """Return the bytes of the rows that a photograph made by parts keeps on the disk."""
+    value_count = picture.height * picture.width * picture.channels
+    total = 0
+    for scale in options.largest_steps(picture.size):
+        value_count *= scale**2
+        total += value_count * picture.bits // 8
+    return total
+
+
 def choose_model(
     photograph: Photograph, options: UpscaleOptions, file_format: str
 ) -> tuple[str, str]:

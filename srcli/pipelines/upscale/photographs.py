@@ -28,6 +28,7 @@ from srcli.imaging.metadata.fitting import with_resolution
 from srcli.imaging.photograph import Metadata, Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import read_frames, read_photograph
+from srcli.imaging.stored_rows import StoredRows
 from srcli.imaging.writing import (
     LOSSLESS_QUALITY,
     check_writable,
@@ -40,6 +41,7 @@ from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
 from srcli.pipelines.upscale.choosing import (
+    bytes_of_rows,
     choose_model,
     choose_passes,
     is_made_by_parts,
@@ -47,7 +49,7 @@ from srcli.pipelines.upscale.choosing import (
 )
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.pages import keeps_pages
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.quantities import format_bytes
@@ -441,12 +443,25 @@ def check_output(
             )
         if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
+    elif picture.format != VIDEO and is_made_by_parts(picture, options):
+        warnings += _check_room_for_rows(item, picture, options)
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"
         warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
     if (height, width) != options.final_size(picture.size):
         warnings.append("an odd row or column is cut off: sides of videos are even")
     return (height, width), tuple(warnings)
+
+
+def _check_room_for_rows(
+    item: Item, picture: Picture, options: UpscaleOptions
+) -> tuple[str, ...]:
+    """Refuse a photograph for whose rows the disk has no room; see ``Item.check_disk``."""
+    stored = StoredRows(item.target).stored_bytes
+    rows_bytes = max(bytes_of_rows(picture, options) - stored, 0)
+    total = rows_bytes + bytes_of_pages([picture], options)
+    subject = "its rows and the result take"
+    return item.check_disk(subject, total, rows_bytes, "a smaller --scale")
 
 
 def split_by_memory(
@@ -481,6 +496,11 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
     steps = options.largest_steps(picture.size)
     output_bytes = input_bytes * math.prod(steps) ** 2
+    if is_made_by_parts(picture, options):  # what becomes large lies in files
+        copies = 3
+        if picture.has_alpha or picture.bits == 32:
+            copies = 6
+        return copies * input_bytes
     is_converted = (
         item.format not in ("png", "jpg", "tif")
         or picture.bits not in FORMATS[item.format].bits

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
+from srcli.files import file_state
 from srcli.imaging.embedding import exif_beside_gdal
 from srcli.imaging.formats import VIDEO
 from srcli.imaging.metadata import exif
@@ -40,6 +42,13 @@ def read_picture(path: Path) -> Picture | None:
     """Return the header of a picture of a format that srx reads itself; else None."""
     if isinstance(path, DatasetName):
         return None
+    return _read_picture(path, file_state(path))
+
+
+@lru_cache(maxsize=1)
+def _read_picture(path: Path, state: tuple[int, int] | None) -> Picture | None:
+    """Read a header once for all who ask for it one after the other; ``state`` is a key."""
+    del state
     with suppress(PictureError):  # GDAL may read it nevertheless
         picture = open_known(path)
         if picture is not None and picture.format != VIDEO:

@@ -26,6 +26,7 @@ from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.choosing import (
+    bytes_of_rows,
     choose_model,
     is_made_by_parts,
     open_photograph,
@@ -231,11 +232,15 @@ def _estimate_photograph(
         # decoding thousands of small ones would take long
         photograph = read_photograph(picture)
         model, condition = choose_model(photograph, options, picture.format)
+    disk_bytes = bytes_of_pages(pages, options) * frames
+    for page in pages:
+        if is_made_by_parts(page, options):
+            disk_bytes += bytes_of_rows(page, options)
     reporter.add(
         item,
         model=model,
         condition=condition,
         size=size,
-        bytes=bytes_of_pages(pages, options) * frames,
+        bytes=disk_bytes,
         warnings=(*warnings, *unwritable, *lost),
     )
