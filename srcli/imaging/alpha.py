@@ -86,7 +86,7 @@ def hides_colours(pixels: Array, filled: Array) -> bool:
         lost = replaced[:, 1:] & replaced[:, :-1] & differs
         lost_count += int(lost.sum())
     height, width = pixels.shape[:2]
-    return lost_count > _HIDDEN_SHARE * height * width
+    return bool(lost_count > _HIDDEN_SHARE * height * width)
 
 
 def _fill_faint(pixels: Array, alpha: Array, highest: Array) -> Array:

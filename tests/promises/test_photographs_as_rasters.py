@@ -94,7 +94,7 @@ def test_options_of_rasters_leave_a_photograph_its_metadata(srx, photo, options,
 def test_a_bigtiff_keeps_the_place(srx, photo):
     srx(f"upscale {photo} a.tif -s 2 -m bicubic -co BIGTIFF=YES", code=0)
     with tifffile.TiffFile("a.tif") as larger:
-        tags = larger.pages[0].tags
+        tags = larger.pages.first.tags
         assert larger.is_bigtiff
         assert tags["Make"].value == "Maker"
         assert tags["GPSTag"].value["GPSLatitudeRef"] == "N"
@@ -228,8 +228,9 @@ def test_a_stack_of_imagej_stays_one(srx, stack):
     srx("upscale ij.tif out.tif -s 2 -m bicubic", code=0)
     with tifffile.TiffFile("out.tif") as larger:
         assert len(larger.pages) == 6
+        assert larger.imagej_metadata is not None
         assert larger.imagej_metadata["images"] == 6
-        across = larger.pages[0].tags["XResolution"].value
+        across = larger.pages.first.tags["XResolution"].value
     assert across[0] / across[1] == pytest.approx(10)
 
 
@@ -309,6 +310,10 @@ def test_0_of_a_depth_map_is_no_measurement(srx):
     hole = np.zeros((192, 192), bool)
     hole[60:100, 80:120] = True
     np.testing.assert_array_equal(values == 0, hole)
+    assert model_of(srx, "depth.png a.tif -s 2", "--nodata 0") == (
+        "bicubic",
+        "measurements",
+    )
     # no value beside the hole is mixed with its zeros
     assert values[~hole].min() >= depth[depth > 0].min() * 0.99
 
@@ -319,5 +324,16 @@ def test_texts_of_a_png_stay_texts(srx, astronaut):
     Image.fromarray(astronaut).save("a.png", pnginfo=texts, dpi=(72, 72))
     srx("upscale a.png b.png -s 2 -m bicubic --range 0,255", code=0)
     with Image.open("b.png") as larger:
-        assert larger.text["Author"] == "A. Person"
+        assert larger.info["Author"] == "A. Person"
         assert tuple(map(round, larger.info["dpi"])) == (72, 72)
+
+
+def test_floats_in_colours_get_the_usual_model(srx, astronaut):
+    pixels = astronaut.astype(np.float32) / 255
+    tifffile.imwrite("a.tif", pixels, photometric="rgb", metadata=None)
+    assert model_of(srx, "a.tif b.tif -s 2") == ("g-idrn", "")
+    shown = np.clip(read_by_gdal("b.tif"), 0, 1)
+    usual = np.asarray(
+        Image.fromarray(astronaut).resize((320, 256), Image.Resampling.BICUBIC)
+    )
+    assert np.abs(shown - usual / 255).mean() < 0.02

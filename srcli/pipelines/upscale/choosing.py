@@ -112,12 +112,14 @@ def choose_by_condition(
 ) -> tuple[str, str]:
     """Return the model for a photograph that holds no measurements; see ``choose_model``.
 
+    Floats are not judged: what is black and white in them is not known.
+
     A JPEG is never clean: from traces of its compression that are too faint to be
     measured, g-idrn would make rings and dots. For ``best`` other files of 8 bits are
     unsure, as they may have been JPEGs before, or resized; but not TIFFs, which cameras
     and scanners write.
     """
-    if not options.auto:
+    if not options.auto or photograph.pixels.dtype.kind == "f":
         return options.model, ""
     condition: str = classify_condition(photograph.pixels)
     if condition == "clean" and file_format == "jpg":

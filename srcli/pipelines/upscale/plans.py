@@ -155,6 +155,8 @@ def plan_raster(
     if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
         remark_on_range = ""
+        if condition:  # of a photograph
+            condition = "measurements"
 
     output_options = options.raster_output(item.format, opened.input_id)
     output = derive_profile(info, layout, window, options.scale, output_options)
