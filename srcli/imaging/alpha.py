@@ -48,10 +48,11 @@ def fill_transparent(pixels: Array, alpha: Array, wrap: Wrap = "") -> Array:
     highest = _reduce_window(
         np.maximum, _reduce_window(np.maximum, alpha, _REACH, 0), _REACH, 1
     )
-    pixels = _fill_faint(pixels, alpha, highest)
+    mixed = _fill_faint(pixels, alpha, highest)
     holes = highest == 0
+    del highest
     if not holes.any():
-        return pixels
+        return mixed
     height, width, channels = pixels.shape
     blocks = (-(-height // 2), -(-width // 2), channels + 1)
     sums = np.empty(blocks, np.float32)
@@ -59,11 +60,13 @@ def fill_transparent(pixels: Array, alpha: Array, wrap: Wrap = "") -> Array:
     for top in range(0, height, _ROWS):
         band = slice(top, top + _ROWS)
         block_rows = slice(top // 2, (top + _ROWS) // 2)
-        sums[block_rows] = _block_sums(_weighted(pixels[band], alpha[band]))
+        sums[block_rows] = _block_sums(_weighted(mixed[band], alpha[band]))
     if not sums[:, :, -1].any():
-        return pixels
+        return mixed
     means = _block_means(sums)
-    filled = pixels.copy()
+    filled = mixed
+    if filled is pixels:  # which stay as they are
+        filled = pixels.copy()
     for top in range(0, height, _ROWS):
         rows, columns = np.nonzero(holes[top : top + _ROWS])
         rows += top

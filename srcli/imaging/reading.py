@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -189,19 +190,28 @@ def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Pictur
     return raster
 
 
-def open_known(path: Path, page: int = 1) -> Picture | None:
-    """Read the header of a file as ``open_picture`` does; None for formats of GDAL alone."""
+def open_known(
+    path: Path, page: int = 1, stream: IO[bytes] | None = None
+) -> Picture | None:
+    """Read the header of a file as ``open_picture`` does; None for formats of GDAL alone.
+
+    ``stream`` is the file, where that is open already.
+    """
     from srcli.imaging.rasters.info import companion_reason
 
-    with decoding_errors(path), open_input(path) as stream:
-        head = stream.read(64)
+    with (
+        decoding_errors(path),
+        nullcontext(stream) if stream else open_input(path) as opened,
+    ):
+        opened.seek(0)
+        head = opened.read(64)
         is_known = format_of_content(head) is not None or not head
         if not (is_known or videos.is_video(path)):
             return None
-        picture = read_header(path, stream, page)
+        picture = read_header(path, opened, page)
         return replace(
             picture,
-            input_id=input_id(path, stream),
+            input_id=input_id(path, opened),
             raster=picture.raster or companion_reason(picture),
         )
 

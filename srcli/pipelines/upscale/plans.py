@@ -110,7 +110,7 @@ def plan_raster(
 ) -> RasterPlan:
     """Decide on bands, window, values, model and output of a raster, before it is enlarged."""
     raster_options = options.raster
-    picture = read_picture(item.source)
+    picture = read_picture(item.source, opened.stream)
     info = info_of(opened, raster_options.nodata)
     if options.strip_metadata:
         info = without_tags(info)

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
-from srcli.files import file_state
 from srcli.imaging.embedding import exif_beside_gdal
 from srcli.imaging.formats import VIDEO
 from srcli.imaging.metadata import exif
@@ -38,19 +36,15 @@ _TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
 """Beginnings of GDAL's names of tags that are no text of a photograph."""
 
 
-def read_picture(path: Path) -> Picture | None:
-    """Return the header of a picture of a format that srx reads itself; else None."""
+def read_picture(path: Path, stream: IO[bytes] | None = None) -> Picture | None:
+    """Return the header of a picture of a format that srx reads itself; else None.
+
+    ``stream`` is the file, where that is open already.
+    """
     if isinstance(path, DatasetName):
         return None
-    return _read_picture(path, file_state(path))
-
-
-@lru_cache(maxsize=1)
-def _read_picture(path: Path, state: tuple[int, int] | None) -> Picture | None:
-    """Read a header once for all who ask for it one after the other; ``state`` is a key."""
-    del state
     with suppress(PictureError):  # GDAL may read it nevertheless
-        picture = open_known(path)
+        picture = open_known(path, stream=stream)
         if picture is not None and picture.format != VIDEO:
             return picture
     return None
