@@ -331,7 +331,7 @@ def test_texts_of_a_png_stay_texts(srx, astronaut):
 def test_floats_in_colours_get_the_usual_model(srx, astronaut):
     pixels = astronaut.astype(np.float32) / 255
     tifffile.imwrite("a.tif", pixels, photometric="rgb", metadata=None)
-    assert model_of(srx, "a.tif b.tif -s 2") == ("g-idrn", "")
+    assert model_of(srx, "a.tif b.tif -s 2") == ("g-idrn", None)
     shown = np.clip(read_by_gdal("b.tif"), 0, 1)
     usual = np.asarray(
         Image.fromarray(astronaut).resize((320, 256), Image.Resampling.BICUBIC)
