@@ -552,6 +552,8 @@ def _print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None
         if file.size:
             height, width = file.size
             result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
+        if file.condition:
+            result += f", {file.model} as {file.condition}"
         say(f"{file.source} -> {file.target} ({result})")
     elif file.state == "done":
         model = file.model

@@ -9,7 +9,7 @@ from srcli.imaging.resize import to_dtype, white_level
 from srcli.ports.image import Wrap
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
-_ROWS = 256  # computed at once
+_ROWS = 256  # computed at once; an even number
 _HIDDEN_SHARE = 0.05
 """Share of a picture's pixels from which colours that are replaced look as if they
 meant something: they differ from their neighbours, which soft edges alone do in fewer
@@ -48,22 +48,30 @@ def fill_transparent(pixels: Array, alpha: Array, wrap: Wrap = "") -> Array:
     highest = _reduce_window(
         np.maximum, _reduce_window(np.maximum, alpha, _REACH, 0), _REACH, 1
     )
-    pixels = _fill_faint(pixels, alpha, highest)
+    mixed = _fill_faint(pixels, alpha, highest)
     holes = highest == 0
+    del highest
     if not holes.any():
-        return pixels
+        return mixed
+    height, width, channels = pixels.shape
+    blocks = (-(-height // 2), -(-width // 2), channels + 1)
+    sums = np.empty(blocks, np.float32)
     # in bands, because floats of a whole picture would take a lot of memory
-    parts = [
-        _block_sums(_weighted(pixels[top : top + _ROWS], alpha[top : top + _ROWS]))
-        for top in range(0, len(alpha), _ROWS)
-    ]
-    sums = np.concatenate(parts)
+    for top in range(0, height, _ROWS):
+        band = slice(top, top + _ROWS)
+        block_rows = slice(top // 2, (top + _ROWS) // 2)
+        sums[block_rows] = _block_sums(_weighted(mixed[band], alpha[band]))
     if not sums[:, :, -1].any():
-        return pixels
-    rows, columns = np.nonzero(holes)
-    values = _block_means(sums)[rows // 2, columns // 2]
-    filled = pixels.copy()
-    filled[rows, columns] = to_dtype(values.astype(np.float64), pixels.dtype)
+        return mixed
+    means = _block_means(sums)
+    filled = mixed
+    if filled is pixels:  # which stay as they are
+        filled = pixels.copy()
+    for top in range(0, height, _ROWS):
+        rows, columns = np.nonzero(holes[top : top + _ROWS])
+        rows += top
+        values = means[rows // 2, columns // 2].astype(np.float64)
+        filled[rows, columns] = to_dtype(values, pixels.dtype)
     return filled
 
 
@@ -73,10 +81,15 @@ def hides_colours(pixels: Array, filled: Array) -> bool:
     Alpha of a game's texture, for example, may be its gloss or height, and no
     transparency.
     """
-    replaced = (pixels != filled).any(axis=2)
-    differs = (pixels[:, 1:] != pixels[:, :-1]).any(axis=2)
-    lost = replaced[:, 1:] & replaced[:, :-1] & differs
-    return bool(lost.sum() > _HIDDEN_SHARE * replaced.size)
+    lost_count = 0
+    for top in range(0, len(pixels), _ROWS):
+        band = pixels[top : top + _ROWS]
+        replaced = (band != filled[top : top + _ROWS]).any(axis=2)
+        differs = (band[:, 1:] != band[:, :-1]).any(axis=2)
+        lost = replaced[:, 1:] & replaced[:, :-1] & differs
+        lost_count += int(lost.sum())
+    height, width = pixels.shape[:2]
+    return bool(lost_count > _HIDDEN_SHARE * height * width)
 
 
 def _fill_faint(pixels: Array, alpha: Array, highest: Array) -> Array:

@@ -6,8 +6,9 @@ import math
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,6 +20,7 @@ Size = tuple[int, int]
 """(height, width) in pixels."""
 LARGEST_IN_MEMORY = 2**27
 """Bytes; larger arrays lie in files where a folder is given for them."""
+_STRIP_VALUES = 2**23
 
 
 def empty_array(
@@ -34,15 +36,34 @@ def empty_array(
     if folder is None or size <= LARGEST_IN_MEMORY:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile(dir=folder, prefix="srx-") as stream:
-        # a full disk would end the process when the map is written
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(stream.fileno(), 0, size)
-        else:
-            stream.writelines(
-                bytes(min(2**20, size - at)) for at in range(0, size, 2**20)
-            )
-            stream.flush()
+        reserve(stream, size)
         return np.ndarray(shape, dtype, buffer=mmap.mmap(stream.fileno(), size))
+
+
+def reserve(stream: IO[bytes], size: int) -> None:
+    """Take the room for so many bytes of a file, which keeps those that it has.
+
+    A full disk raises an error of the system here; later, when a map of the file is
+    written, it would end the process.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(stream.fileno(), 0, size)
+        return
+    start = stream.seek(0, os.SEEK_END)
+    stream.writelines(bytes(min(2**20, size - at)) for at in range(start, size, 2**20))
+    stream.flush()
+
+
+def strips(array: Array) -> Iterator[slice]:
+    """Yield slices of rows that cover an array, one after the other, in which to work on it.
+
+    After each the memory of an array that lies in a file is given back, as a copy or a
+    file of it would take as much as all of it.
+    """
+    rows = max(_STRIP_VALUES // max(array[0].size, 1), 1)
+    for top in range(0, len(array), rows):
+        yield slice(top, min(top + rows, len(array)))
+        release(array)
 
 
 def release(array: Array) -> None:

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
 from srcli.imaging import isobmff, jxl, size_checks
-from srcli.imaging.arrays import Array, Size
+from srcli.imaging.arrays import Array, Size, empty_array, release
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.colour_spaces import ColourSpace
@@ -454,11 +454,12 @@ def find_trailing_video(stream: IO[bytes]) -> list[str]:
 
 
 def decode_pixels(
-    image: Image.Image, icc: bytes | None = None
+    image: Image.Image, icc: bytes | None = None, folder: Path | None = None
 ) -> tuple[Array, Array | None]:
     """Decode an image of any mode to (H, W, C) with C 1 or 3, and alpha (H, W) or None.
 
-    The profile is needed for modes other than gray and RGB.
+    The profile is needed for modes other than gray and RGB. Large arrays lie in the
+    folder; see ``empty_array``.
     """
     load(image)
     if image.mode in _CONVERTED_MODES:
@@ -473,10 +474,10 @@ def decode_pixels(
         image = image.convert(mode)
     width, height = image.size
     channels = len(mode)
-    pixels = np.empty((height, width, colours), np.uint8)
+    pixels = empty_array((height, width, colours), np.uint8, folder)
     alpha = None
     if channels > colours:
-        alpha = np.empty((height, width), np.uint8)
+        alpha = empty_array((height, width), np.uint8, folder)
     # Pillow makes two copies more of what is copied at once
     step = _COPIED_PIXELS // width or height
     for top in range(0, height, step):
@@ -486,6 +487,8 @@ def decode_pixels(
         pixels[top:bottom] = values[:, :, :colours]
         if alpha is not None:
             alpha[top:bottom] = values[:, :, -1]
+            release(alpha)
+        release(pixels)
     return pixels, alpha
 
 

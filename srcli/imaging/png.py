@@ -103,7 +103,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     def edit(head: bytes) -> bytes:
         """Put the chunks of the metadata behind the header instead of a resolution."""
         end = 54 if head[37:41] == b"pHYs" else 33
-        return head[:33] + _pack_metadata(metadata) + head[end:]
+        return head[:33] + pack_metadata(metadata) + head[end:]
 
     # Of about the size and speed that Pillow has at level 1: more would cost seconds
     # for 2 %.
@@ -113,7 +113,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     )
 
 
-def _pack_metadata(metadata: Metadata) -> bytes:
+def pack_metadata(metadata: Metadata) -> bytes:
     """Return the chunks that hold the metadata."""
     icc = metadata.icc
     chunks: list[texts.Chunk] = []

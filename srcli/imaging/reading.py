@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -12,7 +13,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging import pillow, png, tiff, videos, vips
-from srcli.imaging.arrays import Array
+from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.metadata import exif
@@ -25,8 +26,10 @@ from srcli.imaging.provenance import Provenance, input_id, parse_provenance
 from srcli.imaging.resize import stretch_to_dtype
 
 
-def read_photograph(source: Path | Picture) -> Photograph:
+def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photograph:
     """Read a picture file completely: upright pixels, metadata that fit them, and warnings.
+
+    Large arrays lie in the folder where one is given; see ``empty_array``.
 
     Raises:
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a
@@ -47,8 +50,9 @@ def read_photograph(source: Path | Picture) -> Photograph:
                 f"{path}: a picture of {picture.width}x{picture.height} pixels cannot be read as a "
                 "photograph; cut it, or convert it to a GeoTIFF"
             )
-        stored, alpha, orientation = _decode(picture, stream)
-        values = upright(stored, orientation)
+        stored, alpha, orientation = _decode(picture, stream, folder)
+        values = upright(stored, orientation, folder)
+        del stored
         stated_shape = (*picture.size, picture.channels)
         if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
@@ -74,13 +78,15 @@ def read_photograph(source: Path | Picture) -> Photograph:
     )
 
 
-def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, int]:
+def _decode(
+    picture: Picture, stream: IO[bytes], folder: Path | None
+) -> tuple[Array, Array | None, int]:
     """Decode a picture's pixels and alpha; return them and the orientation left to apply."""
     stream.seek(0)
     if picture.format == "tif":
-        return *tiff.read_pixels(picture, stream), picture.orientation
+        return *tiff.read_pixels(picture, stream, folder), picture.orientation
     if picture.format == "png":
-        return *vips.read_png(stream), picture.orientation
+        return *vips.read_png(stream, folder), picture.orientation
     if picture.format == "jpg" and picture.bits > 8:
         size = picture.size
         if picture.orientation > 4:
@@ -91,7 +97,8 @@ def _decode(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None, i
     image = pillow.crop_to_shown(pillow.open_image(picture.format, stream)[0], stream)
     # Pillow's pixels of HEIC are upright
     orientation = 1 if picture.format == "heic" else picture.orientation
-    return *pillow.decode_pixels(image, picture.metadata.icc), orientation
+    icc = picture.metadata.icc
+    return *pillow.decode_pixels(image, icc, folder), orientation
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[tuple[int, int], Photograph]]:
@@ -141,15 +148,24 @@ def _times_played(picture: Picture, loop: int | None) -> int:
     return loop
 
 
-def upright(image: Array, orientation: int) -> Array:
-    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them."""
+def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:
+    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them.
+
+    A large result lies in the folder; see ``empty_array``.
+    """
     if orientation > 4:
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         image = image[::-1]
     if orientation in (2, 3, 6, 7):
         image = image[:, ::-1]
-    return np.ascontiguousarray(image)
+    if image.flags.c_contiguous:
+        return image
+    turned = empty_array(image.shape, image.dtype, folder)
+    for rows in strips(turned):
+        turned[rows] = image[rows]
+        release(image)
+    return turned
 
 
 def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Picture:
@@ -162,24 +178,42 @@ def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Pictur
     ``confined``.
     """
     from srcli.imaging.rasters.dataset_names import DatasetName
-    from srcli.imaging.rasters.info import companion_reason
     from srcli.imaging.rasters.opening import open_by_gdal
 
     if not isinstance(path, DatasetName):
-        with decoding_errors(path), open_input(path) as stream:
-            head = stream.read(64)
-            is_known = format_of_content(head) is not None or not head
-            if is_known or videos.is_video(path):
-                picture = read_header(path, stream, page)
-                return replace(
-                    picture,
-                    input_id=input_id(path, stream),
-                    raster=picture.raster or companion_reason(picture),
-                )
+        picture = open_known(path, page)
+        if picture is not None:
+            return picture
     raster = open_by_gdal(path, confined=confined)
     if raster is None:
         raise _not_a_picture(path)
     return raster
+
+
+def open_known(
+    path: Path, page: int = 1, stream: IO[bytes] | None = None
+) -> Picture | None:
+    """Read the header of a file as ``open_picture`` does; None for formats of GDAL alone.
+
+    ``stream`` is the file, where that is open already.
+    """
+    from srcli.imaging.rasters.info import companion_reason
+
+    with (
+        decoding_errors(path),
+        nullcontext(stream) if stream else open_input(path) as opened,
+    ):
+        opened.seek(0)
+        head = opened.read(64)
+        is_known = format_of_content(head) is not None or not head
+        if not (is_known or videos.is_video(path)):
+            return None
+        picture = read_header(path, opened, page)
+        return replace(
+            picture,
+            input_id=input_id(path, opened),
+            raster=picture.raster or companion_reason(picture),
+        )
 
 
 def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:

@@ -13,12 +13,13 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.arrays import Array, Bools, Size
+from srcli.imaging.arrays import Array, Bools, Size, empty_array, release, strips
 from srcli.ports.image import Wrap
 
 STRIP = 1 << 18
@@ -70,29 +71,47 @@ def taps(
     return indices, weights
 
 
-def resize(image: Array, scale: float | Fraction, wrap: Wrap = "") -> Array:
+def resize(
+    image: Array,
+    scale: float | Fraction,
+    wrap: Wrap = "",
+    folder: Path | None = None,
+) -> Array:
     """Resize (H, W) or (H, W, C) as MATLAB's ``imresize(image, scale, 'bicubic')`` does.
 
     Any real dtype is kept: integers are rounded and clipped after each pass, floats are
     computed in float64. The scale is output pixels per input pixel, a ``Fraction`` for
     1/3. With ``wrap`` the picture goes on at its opposite border, and is not mirrored.
+    Large results lie in the ``folder``; see ``empty_array``.
     """
     exact = Fraction(scale).limit_denominator(10_000)
     height, width = (math.ceil(side * exact) for side in image.shape[:2])
-    return _resize_axes(image, (height, width), wrap, exact)
+    return _resize_axes(image, (height, width), wrap, folder, exact)
 
 
 def _resize_axes(
-    image: Array, size: Size, wrap: Wrap, scale: Fraction | None = None
+    image: Array,
+    size: Size,
+    wrap: Wrap,
+    folder: Path | None = None,
+    scale: Fraction | None = None,
 ) -> Array:
     """Resize both axes, by a scale or to a size."""
     height, width = size
-    taller = _resize_axis(image, height, 0, scale, wraps=wrap in ("y", "both"))
-    return _resize_axis(taller, width, 1, scale, wraps=wrap in ("x", "both"))
+    wraps_down = wrap in ("y", "both")
+    wraps_across = wrap in ("x", "both")
+    taller = _resize_axis(image, height, 0, scale, wraps=wraps_down, folder=folder)
+    return _resize_axis(taller, width, 1, scale, wraps=wraps_across, folder=folder)
 
 
 def _resize_axis(
-    image: Array, out_length: int, axis: int, scale: Fraction | None, *, wraps: bool
+    image: Array,
+    out_length: int,
+    axis: int,
+    scale: Fraction | None,
+    *,
+    wraps: bool,
+    folder: Path | None,
 ) -> Array:
     # By strips of rows: whole pictures in float64 would take ten times their size.
     length = image.shape[axis]
@@ -100,7 +119,7 @@ def _resize_axis(
     indices, weights = taps(length, out_length, scale, wraps=wraps)
     shape = list(image.shape)
     shape[axis] = out_length
-    out = np.empty(shape, image.dtype)
+    out = empty_array(tuple(shape), image.dtype, folder)
     rows = max(STRIP // max(image[0].size, out[0].size), 1)
     for top in range(0, shape[0], rows):
         strip = slice(top, top + rows)
@@ -110,6 +129,8 @@ def _resize_axis(
             turned = np.ascontiguousarray(image[strip].swapaxes(0, 1), dtype=np.float64)
             values = _weighted(turned, indices, weights).swapaxes(0, 1)
         out[strip] = to_dtype(values, image.dtype)
+        release(out)
+        release(image)
     return out
 
 
@@ -205,17 +226,33 @@ UNBOUNDED = Box()
 """No bounds."""
 
 
-def shrink(image: Array, size: Size, wrap: Wrap = "") -> Array:
+def shrink(
+    image: Array, size: Size, wrap: Wrap = "", folder: Path | None = None
+) -> Array:
     """Resize (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
 
-    Any real dtype is kept, as is the range of the values. ``wrap`` is that of ``resize``.
+    Any real dtype is kept, as is the range of the values. ``wrap`` and
+    ``folder`` are those of ``resize``.
     """
     if image.shape[:2] == size:
         return image
-    smaller = _resize_axes(image, size, wrap)
+    smaller = _resize_axes(image, size, wrap, folder)
     # Bicubic overshoots: what was clear, opaque or white all around must stay exactly
     # so.
-    return np.clip(smaller, image.min(), image.max())
+    low, high = extremes(image)
+    for rows in strips(smaller):
+        np.clip(smaller[rows], low, high, out=smaller[rows])
+    return smaller
+
+
+def extremes(image: Array) -> tuple[Any, Any]:
+    """Return the lowest and the highest value of an array that has any."""
+    lows = []
+    highs = []
+    for rows in strips(image):
+        lows.append(image[rows].min())
+        highs.append(image[rows].max())
+    return min(lows), max(highs)
 
 
 def shrink_mask(mask: Bools, size: Size) -> Bools:

@@ -49,6 +49,11 @@ class StoredParts:
         name = f"part-{number:06}-{checksum(file)}{self.ending}"
         write_whole(self.folder / name, file)
 
+    def is_content(self, file: Path) -> bool:
+        """Tell if a file beside the parts is one that they need."""
+        del file
+        return False
+
     def remove(self) -> None:
         """Remove all parts, which are in the output now."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -151,13 +156,21 @@ def _resume(
             )
     elif earlier_plan and files:
         notes.append(f"{work} not continued: changed: {', '.join(changed)}")
-    for file in parts.folder.iterdir():
-        if file.is_dir() and not file.is_symlink():
-            shutil.rmtree(file)
-        elif file.name != _LOCK and file not in intact:
-            file.unlink()
+    _remove_all_but(parts, intact)
     write_whole(plan_file, plan.encode())
     return tuple(notes)
+
+
+def _remove_all_but(parts: StoredParts, intact: set[Path]) -> None:
+    """Remove what an earlier run has left in the folder, except its intact parts."""
+    for file in parts.folder.iterdir():
+        is_needed = file.name == _LOCK or file in intact
+        if intact and parts.is_content(file):
+            is_needed = True
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        elif not is_needed:
+            file.unlink()
 
 
 @contextmanager

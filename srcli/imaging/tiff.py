@@ -18,7 +18,7 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging import pillow, size_checks
-from srcli.imaging.arrays import Array, Size
+from srcli.imaging.arrays import Array, Size, empty_array
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
 from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
@@ -58,10 +58,16 @@ DESCRIPTIVE = frozenset({
 })  # fmt: skip
 """Tags that describe the photograph (title, camera, author ...), not how it is
 stored."""
+_PLACES = (
+    "a place on the map (GeoTIFF)",
+    "a coordinate system (GeoTIFF)",
+    "a sensor model (RPC)",
+)
+_MASKED = "a mask of valid pixels"
 _RASTER_TAGS = {
-    **dict.fromkeys((33550, 33922, 34264), "a place on the map (GeoTIFF)"),
-    34735: "a coordinate system (GeoTIFF)",
-    50844: "a sensor model (RPC)",
+    **dict.fromkeys((33550, 33922, 34264), _PLACES[0]),
+    34735: _PLACES[1],
+    50844: _PLACES[2],
     42112: "GDAL's tags",
     42113: "a nodata value",
 }
@@ -290,7 +296,7 @@ def _raster_reason(
         if tag in tags:
             return reason
     if any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]):
-        return "a mask of valid pixels"
+        return _MASKED
     if stored.sample_format == 3 and stored.bits[0] == 64:
         return "64-bit floats"
     if stored.sample_format == 3 and stored.colour_model == "gray":
@@ -303,6 +309,12 @@ def _raster_reason(
     return None
 
 
+def is_on_map(reason: str) -> bool:
+    """Tell if a reason to read a file as a raster is its place on the map, or a mask."""
+    is_beside = reason.endswith("by a file beside it")
+    return is_beside or reason == _MASKED or reason in _PLACES
+
+
 def _has_alpha(tags: exif.Tags, stored: _PixelLayout) -> bool:
     """Tell if the band behind the colours is alpha."""
     if stored.extra_bands != 1 or stored.colour_model == "YCbCr":
@@ -313,15 +325,21 @@ def _has_alpha(tags: exif.Tags, stored: _PixelLayout) -> bool:
     return _numbers(tags, Base.ExtraSamples, default) != [0]
 
 
-def read_pixels(picture: Picture, stream: IO[bytes]) -> tuple[Array, Array | None]:
-    """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W)."""
+def read_pixels(
+    picture: Picture, stream: IO[bytes], folder: Path | None = None
+) -> tuple[Array, Array | None]:
+    """Decode a TIFF file, not turned: (H, W, C) and alpha (H, W).
+
+    A large file is read into the folder; see ``empty_array``.
+    """
     page = read_page(stream, picture.page)
     tags = page.tags
     _check_blocks(tags, stream.seek(0, os.SEEK_END))
     photometric = first_number(tags, Base.PhotometricInterpretation, -1)
     colour_model, colours = _COLOUR_MODELS[photometric]
     prefix = "GTIFF_RAW:" if colour_model in ("CMYK", "LAB") else ""
-    values, bits = _read_stored(picture.path, page, colours + picture.has_alpha, prefix)
+    count = colours + picture.has_alpha
+    values, bits = _read_stored(picture.path, page, count, prefix, folder)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
     if colour_model == "CMYK" and values.dtype.kind == "f":
         values = to_dtype(np.nan_to_num(values) * 255.0, np.dtype(dtype))
@@ -378,7 +396,9 @@ def read_page(stream: IO[bytes], number: int = 1) -> Page:
     return Page(tags, layout, position, kinds[position:], is_cut)
 
 
-def _read_stored(path: Path, page: Page, count: int, prefix: str) -> tuple[Array, int]:
+def _read_stored(
+    path: Path, page: Page, count: int, prefix: str, folder: Path | None
+) -> tuple[Array, int]:
     """Read bands; where that fails, tell pixels that are only not read from those damaged."""
     size = (
         first_number(page.tags, Base.ImageLength, 0),
@@ -387,7 +407,7 @@ def _read_stored(path: Path, page: Page, count: int, prefix: str) -> tuple[Array
     if page.number > 1:
         prefix += f"GTIFF_DIR:{page.number}:"
     try:
-        return read_bands(path, "GTiff", size, count, prefix)
+        return read_bands(path, "GTiff", size, count, prefix, folder)
     except DAMAGE:
         if stored := _unusual_compression(page.tags):
             raise PictureError(
@@ -517,12 +537,18 @@ def unpremultiplied(pixels: Array, alpha: Array) -> Array:
 
 
 def read_bands(
-    path: Path, driver: str, size: Size, count: int, prefix: str = ""
+    path: Path,
+    driver: str,
+    size: Size,
+    count: int,
+    prefix: str = "",
+    folder: Path | None = None,
 ) -> tuple[Array, int]:
     """Read the first bands of a file with one of GDAL's drivers, as they are stored, not turned.
 
     The size is (height, width) by the file's header; the prefix ``"GTIFF_RAW:"`` leaves
-    CMYK as it is, and ``"GTIFF_DIR:2:"`` takes a page.
+    CMYK as it is, and ``"GTIFF_DIR:2:"`` takes a page. What is large is read into the
+    folder; see ``empty_array``.
 
     Returns:
         Values (H, W, C), whole numbers or floats, and their bits.
@@ -539,7 +565,7 @@ def read_bands(
                 raise ValueError(
                     f"{source.count} bands of {source.shape[1]}x{source.shape[0]}"
                 )
-            values = np.empty((*size, count), source.dtypes[0])
+            values = empty_array((*size, count), source.dtypes[0], folder)
             source.read(list(range(1, count + 1)), out=values.transpose(2, 0, 1))
             structure = source.tags(1, ns="IMAGE_STRUCTURE")
     return values, int(structure.get("NBITS", 8 * values.dtype.itemsize))

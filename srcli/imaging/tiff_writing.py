@@ -19,10 +19,10 @@ from PIL.ExifTags import Base
 from srcli.imaging import vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.exif import Entry
+from srcli.imaging.metadata.exif import Entry, Layout
 from srcli.imaging.photograph import Metadata
 from srcli.imaging.size_checks import BLOCKS
-from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION, Page, read_page
+from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION, read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
@@ -37,7 +37,9 @@ def write(
     """
     _encode(stream, values, big=big or values.nbytes > LARGEST_CLASSIC)
     page = read_page(stream)
-    directory = _write_directory(stream, page, page.tags, metadata)
+    directory = write_directory(
+        stream, page.layout, _without_resolution(page.tags), metadata
+    )
     stream.seek(0)
     stream.write(page.layout.start(directory))
 
@@ -57,7 +59,7 @@ def append(
         page_file.seek(0)
         stream.write(bytes(shift - end))
         shutil.copyfileobj(page_file, stream)
-    tags = dict(page.tags)
+    tags = _without_resolution(page.tags)
     offsets = Entry(exif.LONG8 if big else exif.LONG, b"")
     for tag, _ in BLOCKS:
         if tag in tags:
@@ -66,7 +68,7 @@ def append(
             if entry is None:
                 raise ValueError("its pages take more than 4 GB")
             tags[tag] = entry
-    directory = _write_directory(stream, page, tags, metadata)
+    directory = write_directory(stream, page.layout, tags, metadata)
     # the directory before ends with the offset of the next one
     stream.seek(end - page.layout.inline)
     stream.write(page.layout.offset.pack(directory))
@@ -85,11 +87,23 @@ def _encode(stream: IO[bytes], values: Array, *, big: bool) -> None:
     )
 
 
-def _write_directory(
-    stream: IO[bytes], page: Page, tags: exif.Tags, metadata: Metadata
+def _without_resolution(tags: exif.Tags) -> exif.Tags:
+    """Return tags without the resolution that libvips makes up."""
+    return {tag: entry for tag, entry in tags.items() if tag not in RESOLUTION}
+
+
+def write_directory(
+    stream: IO[bytes],
+    layout: Layout,
+    tags: exif.Tags,
+    metadata: Metadata,
+    following: int = 0,
 ) -> int:
-    """Write tags of pixels, and metadata, at the end of a file; return their offset."""
-    tags = {tag: entry for tag, entry in tags.items() if tag not in RESOLUTION}
+    """Write tags of pixels, and metadata, at the end of a file; return their offset.
+
+    ``following`` is the offset of the next directory, 0 for the last one.
+    """
+    tags = dict(tags)
     linked_ifds = {}
     if metadata.exif is not None:
         block = exif.ExifBlock(metadata.exif)
@@ -109,6 +123,12 @@ def _write_directory(
         tags[Base.IPTCNAA] = Entry(1, metadata.iptc)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
-    packed, directory = exif.pack(tags, linked_ifds, start, page.layout)
+    packed, directory = exif.pack(tags, linked_ifds, start, layout)
     stream.write(bytes(start - end) + packed)
+    if following:
+        stream.seek(directory)
+        (count,) = layout.count.unpack(stream.read(layout.count.size))
+        stream.seek(count * layout.entry.size, os.SEEK_CUR)
+        stream.write(layout.offset.pack(following))
+        stream.seek(0, os.SEEK_END)
     return directory

@@ -9,28 +9,41 @@ cache, which knows pictures by name, is never used.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from srcli.errors import NO_THREADS, PictureError
-from srcli.imaging.arrays import Array, release
+from srcli.imaging.arrays import (
+    LARGEST_IN_MEMORY,
+    Array,
+    empty_array,
+    release,
+    strips,
+)
 
 _LOCK = threading.Lock()
 
 
-def read_png(stream: IO[bytes]) -> tuple[Array, Array | None]:
-    """Decode a PNG file whose chunks are sound: (H, W, C) of 8 or 16 bits, alpha (H, W)."""
+def read_png(
+    stream: IO[bytes], folder: Path | None = None
+) -> tuple[Array, Array | None]:
+    """Decode a PNG file whose chunks are sound: (H, W, C) of 8 or 16 bits, alpha (H, W).
+
+    Large arrays lie in the folder where one is given; see ``empty_array``.
+    """
     vips = _import_pyvips()
     data = stream.read()
     try:
         image = vips.Image.pngload_buffer(
             data, access="sequential", fail_on="truncated", unlimited=True
         )
-        values: Array = image.numpy().reshape(image.height, image.width, image.bands)
+        values = _decode(vips, image, folder)
     except vips.Error as error:
         if "creat" in str(error) and "thread" in str(error):
             raise PictureError(f"{stream.name}: {NO_THREADS}") from None
@@ -39,7 +52,39 @@ def read_png(stream: IO[bytes]) -> tuple[Array, Array | None]:
         ) from None
     if image.bands in (1, 3):
         return values, None
-    return values[:, :, :-1].copy(), values[:, :, -1].copy()
+    pixels = empty_array((*values.shape[:2], image.bands - 1), values.dtype, folder)
+    alpha = empty_array(values.shape[:2], values.dtype, folder)
+    for rows in strips(values):
+        pixels[rows] = values[rows, :, :-1]
+        alpha[rows] = values[rows, :, -1]
+        release(pixels)
+        release(alpha)
+    return pixels, alpha
+
+
+def _decode(vips: Any, image: Any, folder: Path | None) -> Array:  # noqa: ANN401 - of pyvips
+    """Decode an image of libvips that is read once, from the top: (H, W, C)."""
+    shape = (image.height, image.width, image.bands)
+    dtype = np.dtype(np.uint16 if image.format == "ushort" else np.uint8)
+    if folder is None or math.prod(shape) * dtype.itemsize <= LARGEST_IN_MEMORY:
+        decoded: Array = image.numpy()
+        return decoded.reshape(shape)
+    values = empty_array(shape, dtype, folder)
+    values_as_bytes = values.reshape(-1).view(np.uint8)
+    position = 0
+
+    def put(data: bytes) -> int:
+        nonlocal position
+        end = position + len(data)
+        values_as_bytes[position:end] = np.frombuffer(data, np.uint8)
+        position = end
+        release(values)
+        return len(data)
+
+    target = vips.TargetCustom()
+    target.on_write(put)
+    image.rawsave_target(target)
+    return values
 
 
 def encode(

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any, cast
@@ -24,8 +25,8 @@ from srcli.files import (
     remove_stale,
     replacing,
 )
-from srcli.imaging import pillow, png, tiff_writing, vips
-from srcli.imaging.arrays import Array
+from srcli.imaging import bmp, pillow, png, tiff_writing, vips
+from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
@@ -131,17 +132,21 @@ def write_photograph(
     """
     # its limits; what is lost is told before
     check_writable(fmt, *photograph.pixels.shape[:2], has_alpha=False, bits=8)
-    values, metadata = _convert_values(photograph, FORMATS[fmt])
+    values, metadata = _convert_values(photograph, FORMATS[fmt], path.parent)
     if fmt == "jpg":
-        for name, limit in _JPEG_LIMITS.items():
-            if len(getattr(metadata, name) or b"") > limit:
-                log.warning(
-                    "%s: its %s is too long for jpg: left out", path, name.upper()
-                )
-                without: dict[str, Any] = {name: None}
-                metadata = replace(metadata, **without)
+        metadata = cut_for_jpeg(metadata, path)
     with new_file(path, attributes) as stream:
         _encode(stream, values, metadata, fmt, quality)
+
+
+def cut_for_jpeg(metadata: Metadata, path: Path) -> Metadata:
+    """Return metadata without those that are too long for a JPEG; warnings name the path."""
+    for name, limit in _JPEG_LIMITS.items():
+        if len(getattr(metadata, name) or b"") > limit:
+            log.warning("%s: its %s is too long for jpg: left out", path, name.upper())
+            without: dict[str, Any] = {name: None}
+            metadata = replace(metadata, **without)
+    return metadata
 
 
 @contextmanager
@@ -158,46 +163,69 @@ def writing_pages(
 
         def add(photograph: Photograph) -> None:
             nonlocal write
-            write(stream, *_convert_values(photograph, FORMATS["tif"]), big=big)
+            converted = _convert_values(photograph, FORMATS["tif"], path.parent)
+            write(stream, *converted, big=big)
             write = tiff_writing.append
 
         yield add
 
 
-def _convert_values(photograph: Photograph, target: Format) -> tuple[Array, Metadata]:
-    """Convert to the values that a format holds, (H, W, C) with alpha last."""
-    source_bits = photograph.pixels.dtype.itemsize * 8
-    bits = min(source_bits, max(target.bits))
-    pixels = _to_dtype_of_bits(photograph.pixels, bits)
+def _convert_values(
+    photograph: Photograph, target: Format, folder: Path
+) -> tuple[Array, Metadata]:
+    """Convert to the values that a format holds, (H, W, C) with alpha last.
+
+    What is large, and no longer the photograph's, lies in the folder.
+    """
+    pixels = photograph.pixels
     alpha = photograph.alpha
-    metadata = _metadata_for_format(photograph.metadata, target.name)
-    channels = pixels.shape[2] if target.gray else 3
+    dtype = np.dtype(_DTYPES[min(pixels.dtype.itemsize * 8, max(target.bits))])
+    metadata = metadata_for_format(photograph.metadata, target.name)
+    height, width, channels = pixels.shape
     loses_profile = metadata.icc is not None and "icc" not in target.metadata
-    if loses_profile or channels > pixels.shape[2]:
-        pixels = pillow.to_srgb(pixels, metadata.icc)[:, :, :channels]
+    to_srgb = None
+    if loses_profile or (channels == 1 and not target.gray):
+        to_srgb = partial(pillow.to_srgb, icc=metadata.icc)
         metadata = replace(metadata, icc=None)
-    if alpha is not None:
-        alpha = _to_dtype_of_bits(alpha, bits)
-        if not target.alpha:  # on white
-            peak = white_level(pixels.dtype)
-            share = alpha[:, :, None] / peak
-            pixels = to_dtype(pixels * share + peak * (1 - share), pixels.dtype)
-            alpha = None
-    if alpha is not None:
-        pixels = np.concatenate([pixels, alpha[:, :, None]], axis=2)
-    return pixels, metadata
+    if not target.gray:
+        channels = 3
+    if pixels.dtype == dtype and to_srgb is None and alpha is None:
+        return pixels, metadata
+    keeps_alpha = alpha is not None and target.alpha
+    values = empty_array((height, width, channels + keeps_alpha), dtype, folder)
+    for rows in strips(values):
+        colours = _to_dtype(pixels[rows], dtype)
+        release(pixels)
+        if to_srgb is not None:
+            colours = to_srgb(colours)[:, :, :channels]
+        if alpha is not None:
+            opacity = _to_dtype(alpha[rows], dtype)
+            release(alpha)
+            if keeps_alpha:
+                values[rows, :, -1] = opacity
+            else:
+                colours = _put_on_white(colours, opacity)
+        values[rows, :, :channels] = colours
+    return values, metadata
 
 
-def _to_dtype_of_bits(values: Array, bits: int) -> Array:
-    dtype = np.dtype(_DTYPES[bits])
+def _put_on_white(pixels: Array, alpha: Array) -> Array:
+    """Return pixels (H, W, C) as they look on white, by their alpha (H, W)."""
+    peak = white_level(pixels.dtype)
+    share = alpha[:, :, None] / peak
+    return to_dtype(pixels * share + peak * (1 - share), pixels.dtype)
+
+
+def _to_dtype(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Convert pixels or alpha to another depth; floats are in [0, 1]."""
     if values.dtype == dtype:
         return values
     floats = values.astype(np.float64) / white_level(values.dtype)
     floats = np.nan_to_num(floats, posinf=1.0, neginf=0.0)
-    return to_dtype(floats * (2.0**bits - 1), dtype)
+    return to_dtype(floats * white_level(dtype), dtype)
 
 
-def _metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
+def metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
     """Return the metadata as a format holds them: it may know no labels, or no texts but EXIF's."""
     if not _holds_colour_space(fmt, metadata.colours):
         metadata = replace(metadata, icc=metadata.profile, colours=None)
@@ -239,24 +267,37 @@ def _encode(
     if fmt == "tif":
         tiff_writing.write(stream, values, metadata)
         return
+    if fmt == "bmp":
+        bmp.write(stream, values, metadata.dpi)
+        return
     quality = quality or FORMATS[fmt].default_quality or LOSSLESS_QUALITY
     if fmt == "jpg":
         vips.encode(
             stream,
             values,
             ".jpg",
-            lambda head: head[:2] + _metadata_segments(metadata) + head[2:],
+            lambda head: head[:2] + metadata_segments(metadata) + head[2:],
             Q=quality,
             subsample_mode="off",
         )
         return
-    options = {}
+    _encode_by_pillow(stream, values, metadata, fmt, quality, **pillow_options)
+
+
+def _encode_by_pillow(
+    stream: IO[bytes],
+    values: Array,
+    metadata: Metadata,
+    fmt: str,
+    quality: int,
+    **pillow_options: object,
+) -> None:
+    """Write a WebP or AVIF file."""
+    options: dict[str, Any] = {}
     for name in FORMATS[fmt].metadata:
         block = getattr(metadata, name)
         if block is not None:
             options["icc_profile" if name == "icc" else name] = block
-    if fmt == "bmp" and max(options.get("dpi", (0.0,))) > _LARGEST_DPI:
-        del options["dpi"]
     if fmt == "avif":
         options |= {"quality": quality, "subsampling": "4:4:4"}
         if metadata.exif:
@@ -287,7 +328,7 @@ def _encode(
     stream.writelines((head, mark, points, tail[4:]))
 
 
-def _metadata_segments(metadata: Metadata) -> bytes:
+def metadata_segments(metadata: Metadata) -> bytes:
     """Return the segments of a JPEG file that hold the metadata, which fit into them."""
     density = (0, 1, 1)  # without a unit
     if metadata.dpi is not None and max(metadata.dpi) <= _LARGEST_DPI:
@@ -357,7 +398,7 @@ def write_animation(
     plays are without end.
     """
     with new_file(path, attributes) as stream:
-        metadata = _metadata_for_format(metadata, fmt)
+        metadata = metadata_for_format(metadata, fmt)
         if fmt == "png":
             _write_apng(stream, frames, milliseconds, plays, metadata)
         elif fmt == "webp":

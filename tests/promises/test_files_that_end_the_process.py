@@ -51,7 +51,7 @@ FAULTY = textwrap.dedent(
         reading.read_header, "header", lambda path, *_: path.name
     )
     reading._decode = obeying(
-        reading._decode, "pixels", lambda picture, _: picture.path.name
+        reading._decode, "pixels", lambda picture, *_: picture.path.name
     )
     stream._finish_at_once = obeying(
         stream._finish_at_once,

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from logging.handlers import BufferingHandler
@@ -47,10 +47,15 @@ _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
 _WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
 
 
-def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
+def merge_parts(
+    parts: Parts,
+    attributes: FileAttributes = NEW_FILE,
+    complete: Callable[[Path], None] = lambda result: None,
+) -> None:
     """Copy the parts into the final file, give it its name, and remove the parts.
 
     The output gets the attributes; files beside it get all of them but the times.
+    ``complete`` is called with the file before that gets its name, and may change it.
     """
     from affine import dumpsw
 
@@ -80,7 +85,8 @@ def merge_parts(parts: Parts, attributes: FileAttributes = NEW_FILE) -> None:
             if output.driver in _WORLD_SUFFIXES and transform is not None:
                 world = dumpsw(transform).encode("ascii")
                 result.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
-            _move_result(result, target, attributes)
+            complete(result)
+            move_result(result, target, attributes)
             parts.remove()
     finally:
         # what is not finished will be made again and only takes room meanwhile
@@ -104,7 +110,7 @@ def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:
     return files
 
 
-def _move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
+def move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
     """Move a finished raster and all files beside it to their names, once they are on the disk."""
     sidecars = [file for file in sorted(result.parent.iterdir()) if file != result]
     names = {}

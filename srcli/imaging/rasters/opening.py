@@ -408,24 +408,25 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
     def __init__(self, path: Path, dataset: DatasetReader | None = None) -> None:
         self.path = path
         self.lock = Lock()
-        self._stream: IO[bytes] | None = None
+        self.stream: IO[bytes] | None = None
+        """The file on disk; None without one, or where a caller has opened the dataset."""
         with ExitStack() as files:
             if dataset is None and not isinstance(path, DatasetName):
                 # the system's error for a missing or forbidden file is clearer than GDAL's
                 with decoding_errors(path):
-                    self._stream = files.enter_context(open_input(path))
-            self.input_id = input_id(path, self._stream)
+                    self.stream = files.enter_context(open_input(path))
+            self.input_id = input_id(path, self.stream)
             """What is recorded of it in outputs; see ``input_id``."""
             if dataset is None:
-                dataset = open_raster(path, stream=self._stream)
+                dataset = open_raster(path, stream=self.stream)
                 files.callback(dataset.close)
             self.dataset = dataset
-            self.sparse_blocks = find_sparse_blocks(self.dataset, self._stream)
+            self.sparse_blocks = find_sparse_blocks(self.dataset, self.stream)
             self._files = files.pop_all()
 
     def check_unchanged(self) -> None:
         """Refuse a file whose content has changed since it was opened."""
-        stream = self._stream
+        stream = self.stream
         with suppress(OSError):  # it is no file any more
             if stream and not os.path.samestat(
                 os.fstat(stream.fileno()), self.path.stat()

@@ -19,7 +19,7 @@ from srcli.imaging.rasters.opening import (
     reading_errors,
 )
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.ports.image import Window
+from srcli.ports.image import Source, Window
 
 _LARGEST_BLOCK = 2**28
 """Pixels; a few bytes may claim larger blocks, which are not decoded for samples."""
@@ -232,8 +232,8 @@ def _cache_for(info: RasterInfo, block: Size, rows: int) -> int:
     return max(BLOCK_CACHE, info.width * pixel_bytes * cached_rows * 17 // 16)
 
 
-def spread_windows(source: RasterSource, *, side: int, along: int) -> Iterator[Window]:
-    """Yield windows of ``side`` pixels to sample a raster by, at most ``along`` on each axis.
+def spread_windows(source: Source, *, side: int, along: int) -> Iterator[Window]:
+    """Yield windows of ``side`` pixels to sample a picture by, at most ``along`` on each axis.
 
     They are spread evenly, and cover all of a small one.
     """

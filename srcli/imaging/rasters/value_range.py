@@ -53,7 +53,7 @@ def choose_value_range(
     if spec != "auto" or dtype == np.uint8:
         return Values(dtype=dtype, ranges=(ends,), most=most), ""
     samples = _sample_groups(info, layout, window)
-    ranges = [_robust_range(group) if group.size else ends for group in samples]
+    ranges = [robust_range(group) if group.size else ends for group in samples]
     shown = _range_text(*ranges[0])
     if len(set(ranges)) == 1:
         ranges = ranges[:1]
@@ -139,7 +139,7 @@ def _samples(source: RasterSource, areas: Iterable[Window], shape: Size) -> list
     return list(map(np.concatenate, samples))
 
 
-def _robust_range(samples: Array) -> ValueRange:
+def robust_range(samples: Array) -> ValueRange:
     """Return the range of nearly all samples, a little wider; neither empty nor beyond them.
 
     Values outside are kept, but the network does not work on them; the margin leaves

@@ -1,4 +1,7 @@
-"""Decide how an input is enlarged: whole or by windows, by which model, in which passes."""
+"""Decide how an input is enlarged: as a photograph or by windows, by which model, in which passes.
+
+What a file is decides that; its size decides only if a photograph is made by parts.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +18,22 @@ from srcli.imaging.formats import VIDEO
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.videos import open_video
+from srcli.pipelines.upscale.interpolated_bands import (
+    INTERPOLATION_MODEL,
+    are_measurements,
+)
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Item
-
-LARGEST_PHOTOGRAPH = 400_000_000
-"""Most output pixels of a photograph; larger pictures are read by windows. One number, so
-that results do not depend on the machine."""
 
 
 def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     """Open an input that is a photograph; return None if it is read by windows, as a raster.
 
     Read by windows are georeferenced files and others that only a raster can be (see
-    ``Picture.raster``), inputs with raster options, and pictures too large for memory.
-    Videos are opened, too: their ``format`` is ``VIDEO``.
+    ``Picture.raster``), inputs with raster options, and photographs of more than
+    ``LARGEST_AREA``. Videos are opened, too: their ``format`` is ``VIDEO``.
     Of the pictures of a folder, raster options apply to the TIFFs only. A picture
     rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
 
@@ -51,36 +54,45 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     option = options.photograph_option
     if not option:
         return None
-    if picture.raster is None:
-        raise PictureError(
-            f"{item.source}: is too large for {option} when it is enlarged (more than "
-            f"{LARGEST_PHOTOGRAPH / 1e6:.0f} megapixels); use a smaller --scale"
-        )
+    reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
     advice = f"drop {option}"
     if options.size:
         advice = "give -s 4, or another scale of the model"
     raise PictureError(
-        f"{item.source}: is a raster ({picture.raster}), and {option} is for photographs; {advice}"
+        f"{item.source}: is a raster ({reason}), and {option} is for photographs; {advice}"
     )
 
 
 def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
-    """Return True for a photograph that raster options apply to, or that is too large."""
+    """Return True for a photograph that raster options apply to, or that no memory holds."""
     is_turned = picture.orientation != 1
-    pixels = picture.height * picture.width
-    is_large = pixels > LARGEST_AREA
-    if not is_turned and picture.format != "gif":
-        steps = options.largest_steps(picture.size)
-        is_large = is_large or pixels * math.prod(steps) ** 2 > LARGEST_PHOTOGRAPH
     as_raster = bool(options.raster.given_options)
     if item.from_folder:
         as_raster = as_raster and picture.format == "tif" and not is_turned
-    if as_raster and is_turned and not is_large:
+    if as_raster and is_turned:
         raise PictureError(
             f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
             "drop them, or rotate the pixels first"
         )
-    return as_raster or is_large
+    is_huge = picture.height * picture.width > LARGEST_AREA and not is_turned
+    return as_raster or is_huge
+
+
+def is_made_by_parts(picture: Picture, options: UpscaleOptions) -> bool:
+    """Return True for a photograph that becomes so large that its parts are kept on the disk."""
+    steps = options.largest_steps(picture.size)
+    pixels = picture.height * picture.width * math.prod(steps) ** 2
+    return pixels > options.whole_pixels
+
+
+def bytes_of_rows(picture: Picture, options: UpscaleOptions) -> int:
+    """Return the bytes of the rows that a photograph made by parts keeps on the disk."""
+    value_count = picture.height * picture.width * picture.channels
+    total = 0
+    for scale in options.largest_steps(picture.size):
+        value_count *= scale**2
+        total += value_count * picture.bits // 8
+    return total
 
 
 def choose_model(
@@ -88,12 +100,26 @@ def choose_model(
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also its condition, such as ``noise``.
 
+    Gray pictures of 16 bits that hold measurements, such as heights, are interpolated.
+    """
+    if options.auto and are_measurements(photograph, options):
+        return INTERPOLATION_MODEL, "measurements"
+    return choose_by_condition(photograph, options, file_format)
+
+
+def choose_by_condition(
+    photograph: Photograph, options: UpscaleOptions, file_format: str
+) -> tuple[str, str]:
+    """Return the model for a photograph that holds no measurements; see ``choose_model``.
+
+    Floats are not judged: what is black and white in them is not known.
+
     A JPEG is never clean: from traces of its compression that are too faint to be
     measured, g-idrn would make rings and dots. For ``best`` other files of 8 bits are
     unsure, as they may have been JPEGs before, or resized; but not TIFFs, which cameras
     and scanners write.
     """
-    if not options.auto:
+    if not options.auto or photograph.pixels.dtype.kind == "f":
         return options.model, ""
     condition: str = classify_condition(photograph.pixels)
     if condition == "clean" and file_format == "jpg":
@@ -123,7 +149,10 @@ def choose_passes(
 ) -> tuple[tuple[str, int], ...]:
     """Return model and scale of each pass; the first restores, others only enlarge."""
     first_scale, *scales = options.steps(model, picture.size)
-    further = [(options.model, scale) for scale in scales]
+    further_model = options.model
+    if model == INTERPOLATION_MODEL:
+        further_model = model
+    further = [(further_model, scale) for scale in scales]
     return (model, first_scale), *further
 
 

@@ -17,9 +17,12 @@ from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.imaging.rasters.value_range import robust_range
+from srcli.inference.stream import ArraySource
 from srcli.ports.image import ValueRange, Values, Window
 
 if TYPE_CHECKING:
+    from srcli.imaging.photograph import Photograph
     from srcli.pipelines.upscale.options import UpscaleOptions
 
 INTERPOLATION_MODEL = "bicubic"
@@ -34,6 +37,12 @@ _SMOOTHEST = 10
 _BLOCK = 16
 _LEAST_PIXELS = 64
 """Pixels of a block whose neighbours are all valid."""
+_SMOOTH_RATIO = 0.1
+"""Detail of a block as a share of its slope, below which half of the blocks must be that
+are not flat: height maps have up to 0.06, photographs 0.19 and more."""
+_CENTRE = np.s_[1:-1, 1:-1]
+_SIDES = np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]
+"""The pixels above, below, left and right of those of ``_CENTRE``."""
 _STEP_SHARE = 0.1
 """Of a step of whole numbers: an error below it is rounded away."""
 _EXACT_STEPS = 2**24
@@ -160,15 +169,53 @@ def _find_measurement_bands(
                     fractional.add(index)
     measurements = []
     for index in candidates:
-        low, high = _range_of(values, index)
-        error = _NETWORK_ERROR * (high - low)
         blocks = np.concatenate(details[index])
-        is_rounded_away = index not in fractional and error < _STEP_SHARE
-        if is_rounded_away or not blocks.size:
-            continue
-        if np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error:
+        value_range = _range_of(values, index)
+        if _errs_too_much(blocks, value_range, are_whole=index not in fractional):
             measurements.append(index)
     return measurements
+
+
+def _errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:
+    """Tell if the detail of blocks is not well above the error of a network."""
+    low, high = value_range
+    error = _NETWORK_ERROR * (high - low)
+    is_rounded_away = are_whole and error < _STEP_SHARE
+    if is_rounded_away or not blocks.size:
+        return False
+    return bool(np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error)
+
+
+def are_measurements(photograph: Photograph, options: UpscaleOptions) -> bool:
+    """Tell if a gray picture of 16 bits holds measurements for which a network errs too much.
+
+    It is judged as a raster of one band is: heights of a game or a 3-D program, depths.
+    Photographs are among such pictures, with flat places where they are black or white.
+    So blocks that are not flat must be smooth as well, as slopes of the ground are.
+    """
+    pixels = photograph.pixels
+    engine = options.engine
+    is_corrected = engine.back_project or engine.denoise != 1
+    if pixels.dtype != np.uint16 or pixels.shape[2] > 1 or is_corrected:
+        return False
+    source = ArraySource(pixels)
+    samples = []
+    details = []
+    slopes = []
+    for area in spread_windows(source, side=256, along=4):
+        window = source.read(area)[:, :, 0]
+        valid = np.ones(window.shape, np.bool_)
+        samples.append(window.ravel())
+        details.append(_details(window, valid))
+        slopes.append(_slopes(window, valid))
+    low, high = robust_range(np.concatenate(samples))
+    blocks = np.concatenate(details)
+    if not _errs_too_much(blocks, (low, high), are_whole=True):
+        return False
+    steepness = np.concatenate(slopes)
+    is_sloping = steepness >= _WELL_ABOVE * _NETWORK_ERROR * (high - low)
+    ratios = blocks[is_sloping] / steepness[is_sloping]
+    return bool(ratios.size and np.median(ratios) < _SMOOTH_RATIO)
 
 
 def _range_of(values: Values, index: int) -> ValueRange:
@@ -180,18 +227,32 @@ def _details(pixels: Array, valid: Bools) -> Array:
     if min(pixels.shape) < 3:
         return np.empty(0)
     exact = np.where(valid, pixels, 0).astype(np.float64)
-    centre = np.s_[1:-1, 1:-1]
-    sides = np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]
-    around = np.zeros_like(exact[centre])
-    are_valid = valid[centre].copy()
-    for side in sides:
-        around += exact[side] / len(sides)
+    around = sum(exact[side] / len(_SIDES) for side in _SIDES)
+    return _root_means((exact[_CENTRE] - around) ** 2, valid)
+
+
+def _slopes(pixels: Array, valid: Bools) -> Array:
+    """Return how far values rise from one pixel to the next, for the blocks of ``_details``."""
+    if min(pixels.shape) < 3:
+        return np.empty(0)
+    exact = pixels.astype(np.float64)
+    above, below, left, right = (exact[side] for side in _SIDES)
+    return _root_means(((below - above) ** 2 + (right - left) ** 2) / 4, valid)
+
+
+def _root_means(squares: Array, valid: Bools) -> Array:
+    """Return root means of blocks of squares, one for each inner pixel of a window.
+
+    Only pixels count that are valid, with the four beside them; blocks with few such
+    pixels are left out.
+    """
+    are_valid = valid[_CENTRE].copy()
+    for side in _SIDES:
         are_valid &= valid[side]
-    squares = np.where(are_valid, exact[centre] - around, 0) ** 2
     counts = _sums_of_blocks(are_valid.astype(np.int64))
     has_enough = counts >= min(_LEAST_PIXELS, are_valid.size)
-    means = _sums_of_blocks(squares)[has_enough] / counts[has_enough]
-    return np.asarray(np.sqrt(means))
+    sums = _sums_of_blocks(np.where(are_valid, squares, 0))
+    return np.asarray(np.sqrt(sums[has_enough] / counts[has_enough]))
 
 
 def _sums_of_blocks(layer: Array) -> Array:

@@ -3,7 +3,8 @@
 What is read by windows instead is a raster (``rasters.py``). A ``Picture`` is the header
 of a file, a ``Photograph`` its pixels, a ``PreparedPhotograph`` what a network takes, a
 ``PhotographJob`` one file on its way, and an ``ImageJob`` one of its passes.
-Animations go frame by frame: finished frames wait in a file on disk.
+Animations go frame by frame: finished frames wait in a file on disk. What is not
+upscaled together with others is left to ``single_photographs.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +28,7 @@ from srcli.imaging.metadata.fitting import with_resolution
 from srcli.imaging.photograph import Metadata, Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import read_frames, read_photograph
+from srcli.imaging.stored_rows import StoredRows
 from srcli.imaging.writing import (
     LOSSLESS_QUALITY,
     check_writable,
@@ -35,24 +36,20 @@ from srcli.imaging.writing import (
     lost_metadata,
     write_animation,
     write_photograph,
-    writing_pages,
 )
 from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
 from srcli.pipelines.upscale.choosing import (
+    bytes_of_rows,
     choose_model,
     choose_passes,
+    is_made_by_parts,
     open_photograph,
 )
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.pages import (
-    PageFailedError,
-    bytes_of_pages,
-    keeps_pages,
-    open_pages,
-)
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.quantities import format_bytes
@@ -60,6 +57,8 @@ from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
     from srcli.ports.image import TileGrid
@@ -88,6 +87,10 @@ class PhotographJob:
     started: float = 0.0
     tiles: int = 0
 
+    def forget_pixels(self) -> None:
+        """Give back the memory, and the files, of its pixels."""
+        del self.prepared, self.enlarged
+
     @property
     def engine_key(self) -> tuple[str, int, int]:
         """Model, scale and bits of the next pass; jobs of the same key can share a batch."""
@@ -104,43 +107,42 @@ class PhotographUpscaler:
     reporter: Reporter
     processes: int = 1
 
-    def _engine(self, model: str, scale: int, bits: int) -> tuple[TorchEngine, Tiling]:
+    def engine_for(
+        self, model: str, scale: int, bits: int
+    ) -> tuple[TorchEngine, Tiling]:
         """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
         pool = self.pool.of(model, scale)
         tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
         return pool.engine(bits), tiling
 
-    def _prepare(self, photograph: Photograph) -> PreparedPhotograph:
-        """Prepare a photograph for the next pass; see ``prepare``."""
+    def prepare(self, photograph: Photograph) -> PreparedPhotograph:
+        """Prepare a photograph for the next pass; see ``preparing.prepare``."""
         options = self.options
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
     def upscale(self, items: Sequence[Item]) -> list[tuple[Item, Picture | None]]:
-        """Upscale photographs, then animations and TIFFs of several pages.
+        """Upscale photographs that fit into memory together, then animations.
 
-        Returned are the items that are something else: videos with their headers, and
-        rasters without. Inputs are opened one by one; one that fails leaves the others
-        alone.
+        Returned are the items that are something else: rasters without a header, videos,
+        and photographs that are upscaled alone (``single_photographs``). Inputs are
+        opened one by one; one that fails leaves the others alone.
         """
-        multi_frame: list[OpenedPhotograph] = []
-        rasters_and_videos: list[tuple[Item, Picture | None]] = []
-        stills = self._open_stills(items, multi_frame, rasters_and_videos)
+        animations: list[OpenedPhotograph] = []
+        others: list[tuple[Item, Picture | None]] = []
+        stills = self._open_stills(items, animations, others)
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
-        for item, picture in multi_frame:
+        for item, picture in animations:
             with self.reporter.guard(item):
-                if picture.format == "tif":
-                    self._upscale_pages(item, picture)
-                else:
-                    self._upscale_animation(item, picture)
-        return rasters_and_videos
+                self._upscale_animation(item, picture)
+        return others
 
     def _open_stills(
         self,
         items: Sequence[Item],
-        multi_frame: list[OpenedPhotograph],
-        rasters_and_videos: list[tuple[Item, Picture | None]],
+        animations: list[OpenedPhotograph],
+        others: list[tuple[Item, Picture | None]],
     ) -> Iterator[OpenedPhotograph]:
         """Open inputs and yield still photographs; append others to one of the two lists."""
         ignored = self.options.raster.given_options
@@ -148,7 +150,7 @@ class PhotographUpscaler:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
                 if picture is None:
-                    rasters_and_videos.append((item, None))
+                    others.append((item, None))
                     continue
                 is_video = picture.format == VIDEO
                 if ignored and not is_video:
@@ -160,10 +162,10 @@ class PhotographUpscaler:
                 if copy_large_enough(item, picture, self.options, self.reporter):
                     continue
                 is_document = keeps_pages(item, picture, self.options)
-                if is_video:
-                    rasters_and_videos.append((item, picture))
-                elif is_document or keeps_animation(picture, item.format):
-                    multi_frame.append((item, picture))
+                if not is_video and keeps_animation(picture, item.format):
+                    animations.append((item, picture))
+                elif is_video or is_document or is_made_by_parts(picture, self.options):
+                    others.append((item, picture))
                 else:
                     yield item, picture
 
@@ -172,12 +174,10 @@ class PhotographUpscaler:
         workers = self.options.workers
         # at an interruption the pictures that are being written are finished
         with (
-            read_ahead(
-                self._load, group, ahead=workers + 1, workers=workers
-            ) as reading,
+            read_ahead(self.load, group, ahead=workers + 1, workers=workers) as reading,
             read_ahead(
                 self._save,
-                self._enlarged(self._with_engines(reading)),
+                self.enlarge(self._with_engines(reading)),
                 ahead=workers,
                 workers=workers,
             ) as saving,
@@ -202,18 +202,25 @@ class PhotographUpscaler:
         for (item, _), future in reading:
             with self.reporter.guard(item):
                 job = future.result()
-                self._engine(*job.engine_key)  # an error here fails this picture alone
+                self.engine_for(
+                    *job.engine_key
+                )  # an error here fails this picture alone
                 yield job
 
-    def _load(self, opened: OpenedPhotograph) -> PhotographJob:
-        """Read a photograph, choose its model, and prepare it for the first pass."""
+    def load(
+        self, opened: OpenedPhotograph, folder: Path | None = None
+    ) -> PhotographJob:
+        """Read a photograph, choose its model, and prepare it for the first pass.
+
+        Large arrays lie in the folder where one is given; see ``empty_array``.
+        """
         item, picture = opened
         begin(item.source)
         size, unwritable = check_output(item, picture, self.options)
-        photograph = read_photograph(picture)
+        photograph = read_photograph(picture, folder)
         model, condition = choose_model(photograph, self.options, picture.format)
         metadata = choose_metadata(photograph.metadata, picture, self.options, model)
-        prepared = self._prepare(replace(photograph, metadata=metadata))
+        prepared = self.prepare(replace(photograph, metadata=metadata))
         lost = lost_metadata(item.format, metadata)
         return PhotographJob(
             item=item,
@@ -226,11 +233,11 @@ class PhotographUpscaler:
             prepared=prepared,
         )
 
-    def _enlarged(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
+    def enlarge(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
         """Run the passes of jobs, and yield each job after its last."""
         # jobs in a row with one model, scale and depth share an engine, and batches
         for key, group in groupby(jobs, key=lambda job: job.engine_key):
-            engine, tiling = self._engine(*key)
+            engine, tiling = self.engine_for(*key)
             unfinished = []
             image_jobs = self._image_jobs(group, tiling)
             for image_job in run_stream(engine, image_jobs, task=self.reporter):
@@ -239,12 +246,12 @@ class PhotographUpscaler:
                     self.reporter.fail(job.item, image_job.error, job.started)
                 elif len(job.passes) > 1:
                     larger = job.prepared.finish(job.enlarged)
-                    job.prepared = self._prepare(larger)
+                    job.prepared = self.prepare(larger)
                     job.passes = job.passes[1:]
                     unfinished.append(job)
                 else:
                     yield job
-            yield from self._enlarged(unfinished)
+            yield from self.enlarge(unfinished)
 
     def _image_jobs(
         self, jobs: Iterable[PhotographJob], tiling: Tiling
@@ -276,48 +283,6 @@ class PhotographUpscaler:
         settings = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **settings)
 
-    def _upscale_pages(self, item: Item, picture: Picture) -> None:
-        """Upscale a TIFF page by page into one file; one page at a time is in memory."""
-        begin(item.source)
-        started = time.monotonic()
-        pages = open_pages(picture)
-        for page in pages:
-            check_output(item, page, self.options)
-        item.make_folder()
-        total = bytes_of_pages(pages, self.options)
-        notes: list[str] = []
-        jobs = []
-        attributes = writing_options(item, picture, self.options)["attributes"]
-        with (
-            suppress(PageFailedError),
-            writing_pages(item.target, pages_bytes=total, attributes=attributes) as add,
-        ):
-            for page in pages:
-                job = self._enlarge_page(item, page)
-                add(job.prepared.finish(job.enlarged, job.size))
-                notes += job.warnings
-                del job.prepared, job.enlarged
-                jobs.append(job)
-            check_unchanged(item.source, picture.input_id)
-        if len(jobs) == len(pages):
-            self.reporter.add(
-                item,
-                started=started,
-                model=", ".join(dict.fromkeys(job.model for job in jobs)),
-                condition=jobs[0].condition,
-                tiles=sum(job.tiles for job in jobs),
-                size=jobs[0].size,
-                frames=len(pages),
-                warnings=tuple(dict.fromkeys(notes)),
-            )
-
-    def _enlarge_page(self, item: Item, page: Picture) -> PhotographJob:
-        """Enlarge one page; raise PageFailedError where that fails, and is reported."""
-        jobs = list(self._enlarged([self._load((item, page))]))
-        if not jobs:
-            raise PageFailedError
-        return jobs[0]
-
     def enlarge_frames(
         self, frames: Iterable[tuple[T, Photograph]], picture: Picture, model: str
     ) -> tuple[int, Iterator[tuple[T, Photograph]]]:
@@ -332,7 +297,7 @@ class PhotographUpscaler:
         tiles = 0
         enlarged = iter(frames)
         for number, (pass_model, scale) in enumerate(passes, 1):
-            engine, tiling = self._engine(pass_model, scale, picture.bits)
+            engine, tiling = self.engine_for(pass_model, scale, picture.bits)
             grid = tiling.padded_grid(*size, self.options.wrap)
             tiles += grid.count * picture.frames
             size = (size[0] * scale, size[1] * scale)
@@ -354,7 +319,7 @@ class PhotographUpscaler:
 
         def image_jobs() -> Iterator[ImageJob]:
             for timing, photograph in frames:
-                prepared = self._prepare(photograph)
+                prepared = self.prepare(photograph)
                 image_job, enlarged = array_job(
                     prepared.pixels, grid, name=name, scale=engine.scale
                 )
@@ -478,12 +443,25 @@ def check_output(
             )
         if picture.has_default_image:
             warnings.append("its picture for programs without animation is left out")
+    elif picture.format != VIDEO and is_made_by_parts(picture, options):
+        warnings += _check_room_for_rows(item, picture, options)
     if height < picture.height or width < picture.width:
         before = f"{picture.width}x{picture.height}"
         warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
     if (height, width) != options.final_size(picture.size):
         warnings.append("an odd row or column is cut off: sides of videos are even")
     return (height, width), tuple(warnings)
+
+
+def _check_room_for_rows(
+    item: Item, picture: Picture, options: UpscaleOptions
+) -> tuple[str, ...]:
+    """Refuse a photograph for whose rows the disk has no room; see ``Item.check_disk``."""
+    stored = StoredRows(item.target).stored_bytes
+    rows_bytes = max(bytes_of_rows(picture, options) - stored, 0)
+    total = rows_bytes + bytes_of_pages([picture], options)
+    subject = "its rows and the result take"
+    return item.check_disk(subject, total, rows_bytes, "a smaller --scale")
 
 
 def split_by_memory(
@@ -518,6 +496,11 @@ def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> 
     input_bytes = picture.height * picture.width * channels * picture.bits // 8
     steps = options.largest_steps(picture.size)
     output_bytes = input_bytes * math.prod(steps) ** 2
+    if is_made_by_parts(picture, options):  # what becomes large lies in files
+        copies = 3
+        if picture.has_alpha or picture.bits == 32:
+            copies = 6
+        return copies * input_bytes
     is_converted = (
         item.format not in ("png", "jpg", "tif")
         or picture.bits not in FORMATS[item.format].bits

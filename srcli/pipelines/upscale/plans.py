@@ -13,6 +13,8 @@ import srcli
 from srcli.errors import PictureError
 from srcli.files import file_state
 from srcli.imaging.arrays import Size
+from srcli.imaging.embedding import embed_metadata
+from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_pixels
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
@@ -27,7 +29,9 @@ from srcli.imaging.rasters.value_range import (
     choose_value_range,
     classify_raster_condition,
 )
+from srcli.imaging.reading import read_photograph
 from srcli.models.weights import AERIAL_MODEL
+from srcli.pipelines.upscale.choosing import choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
     INTERPOLATION_MODEL,
     InterpolatedBands,
@@ -35,6 +39,7 @@ from srcli.pipelines.upscale.interpolated_bands import (
     keep_interpolated_values,
 )
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_picture
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
 
@@ -66,6 +71,8 @@ class RasterPlan:
     condition: str
     """What its pixels have gone through, where ``auto`` chose the model by it; else
     empty."""
+    embedded: Metadata | None
+    """What is put into the output once GDAL has written it."""
 
     @property
     def parts(self) -> Parts:
@@ -76,6 +83,11 @@ class RasterPlan:
     def size(self) -> Size:
         """Height and width of the output."""
         return self.output.height, self.output.width
+
+    def embed(self, result: Path) -> None:
+        """Put metadata into a result that GDAL has written."""
+        if self.embedded is not None:
+            embed_metadata(result, self.item.format, self.embedded)
 
     def open(self, rows: int) -> RasterSource:
         """Open the window for tiles of at most ``rows`` rows; see ``RasterSource``."""
@@ -98,6 +110,7 @@ def plan_raster(
 ) -> RasterPlan:
     """Decide on bands, window, values, model and output of a raster, before it is enlarged."""
     raster_options = options.raster
+    picture = read_picture(item.source, opened.stream)
     info = info_of(opened, raster_options.nodata)
     if options.strip_metadata:
         info = without_tags(info)
@@ -136,19 +149,24 @@ def plan_raster(
             info, layout, window, raster_options.values
         )
         if options.auto:
-            condition = classify_raster_condition(info, layout, window)
-    options = replace(options, model=options.model_for(condition, AERIAL_MODEL))
+            model, condition = _choose_model(picture, info, layout, window, options)
+            options = replace(options, model=model)
     bicubic = choose_interpolated_bands(info, layout, window, values, options)
     if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
         remark_on_range = ""
+        if condition:  # of a photograph
+            condition = "measurements"
 
     output_options = options.raster_output(item.format, opened.input_id)
     output = derive_profile(info, layout, window, options.scale, output_options)
+    embedded, notes_on_metadata = choose_embedded(
+        item, picture, window, output, options
+    )
     remarks = [*layout.remarks, remark_on_range, bicubic.remark]
     remarks.append(_hint_at_overviews(item, info, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
-    notes += [*notes_on_window, *bicubic.notes, *output.notes]
+    notes += [*notes_on_window, *bicubic.notes, *output.notes, *notes_on_metadata]
     notes += _check_disk(item, info, output, options)
     if options.keep_hidden and layout.alpha is not None:
         notes.append(
@@ -166,8 +184,30 @@ def plan_raster(
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=condition,
+        embedded=embedded,
         fingerprint=_fingerprint(info, layout, window, values, bicubic, options),
     )
+
+
+def _choose_model(
+    picture: Picture | None,
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    options: UpscaleOptions,
+) -> tuple[str, str]:
+    """Return the model, as ``auto`` chooses it, and the condition of the pixels.
+
+    A photograph, read by windows or not, gets that of photographs.
+    """
+    if picture is None or picture.raster is not None:
+        condition = classify_raster_condition(info, layout, window)
+        return options.model_for(condition, AERIAL_MODEL), condition
+    if picture.height * picture.width > LARGEST_AREA:
+        condition = classify_raster_condition(info, layout, window)
+        return options.model_for_photograph(condition), condition
+    photograph = read_photograph(picture)
+    return choose_by_condition(photograph, options, picture.format)
 
 
 def _choose_part(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from srcli.imaging.alpha import fill_transparent, hides_colours
-from srcli.imaging.arrays import Array, Size
+from srcli.imaging.arrays import Array, Size, empty_array, release, strips
 from srcli.imaging.colour import are_gray
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
@@ -39,31 +40,50 @@ class PreparedPhotograph:
     """(H, W): True for pixels that are not finite; None where all are."""
     wrap: Wrap = ""
 
-    def finish(self, enlarged: Array, size: Size | None = None) -> Photograph:
-        """Make a photograph of the enlarged pixels, (sH, sW, C), which may be changed.
+    def finish(
+        self, enlarged: Array, size: Size | None = None, folder: Path | None = None
+    ) -> Photograph:
+        """Make a photograph of the enlarged pixels, (sH, sW, C), which stay as they are.
 
-        The size (height, width) is that of the pixels unless another is given.
+        The size (height, width) is that of the pixels unless another is given. What is
+        large lies in the folder; see ``empty_array``.
         """
         height, width = self.pixels.shape[:2]
         scale = len(enlarged) // height
         size = size or (enlarged.shape[0], enlarged.shape[1])
-        enlarged = shrink(enlarged, size, self.wrap)
+        enlarged = shrink(enlarged, size, self.wrap, folder)
         if self.value_range is not None:
-            low, high = self.value_range
-            enlarged = enlarged * np.float32(high - low) + np.float32(low)
-            enlarged = enlarged.astype(np.float32)
-        if self.holes is not None:
-            holes = self.holes.repeat(scale, axis=0).repeat(scale, axis=1)
-            enlarged[shrink_mask(holes, size)] = np.nan
+            enlarged = self._to_values(enlarged, scale, folder)
         alpha = self.alpha
         if alpha is not None:
-            alpha = enlarge_alpha(alpha, scale, self.wrap)
-            alpha = shrink(alpha, size, self.wrap)
+            alpha = enlarge_alpha(alpha, scale, self.wrap, folder)
+            alpha = shrink(alpha, size, self.wrap, folder)
         pixel_map = PixelMap(before=(height, width), after=size)
         metadata, _ = fit_metadata(self.metadata, pixel_map)
         if enlarged.shape[2] < self.channels:
             enlarged = np.broadcast_to(enlarged, (*size, self.channels))
         return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
+
+    def _to_values(self, units: Array, scale: int, folder: Path | None) -> Array:
+        """Return floats in the file's own values for floats in [0, 1]; holes become NaN."""
+        assert self.value_range is not None
+        low, high = self.value_range
+        values = empty_array(units.shape, np.float32, folder)
+        size = units.shape[:2]
+        holes = None
+        is_whole = len(units) == len(self.pixels) * scale
+        if self.holes is not None and not is_whole:
+            enlarged = self.holes.repeat(scale, axis=0).repeat(scale, axis=1)
+            holes = shrink_mask(enlarged, (size[0], size[1]))
+        for rows in strips(values):
+            values[rows] = units[rows] * np.float32(high - low) + np.float32(low)
+            release(units)
+            if holes is not None:
+                values[rows][holes[rows]] = np.nan
+            elif self.holes is not None:
+                lines = np.arange(rows.start, rows.stop) // scale
+                values[rows][self.holes[lines].repeat(scale, axis=1)] = np.nan
+        return values
 
 
 def prepare(
@@ -114,10 +134,21 @@ def prepare(
     )
 
 
-def enlarge_alpha(alpha: Array, scale: int, wrap: Wrap) -> Array:
-    """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range."""
-    if not alpha.size or alpha.min() == alpha.max():
-        height, width = alpha.shape
-        return np.full((height * scale, width * scale), alpha.flat[0], alpha.dtype)
+def enlarge_alpha(
+    alpha: Array, scale: int, wrap: Wrap, folder: Path | None = None
+) -> Array:
+    """Upscale an alpha channel (H, W) by bicubic interpolation, clipped to its range.
+
+    A large one lies in the folder; one of a single value takes no memory, and is not to
+    be written to.
+    """
+    height, width = alpha.shape
+    low = alpha.min()
+    high = alpha.max()
+    if low == high:
+        return np.broadcast_to(low, (height * scale, width * scale))
+    larger = resize(alpha, scale, wrap, folder)
     # bicubic overshoots: opaque and clear areas must stay exactly so
-    return np.clip(resize(alpha, scale, wrap), alpha.min(), alpha.max())
+    for rows in strips(larger):
+        np.clip(larger[rows], low, high, out=larger[rows])
+    return larger

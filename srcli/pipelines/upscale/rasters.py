@@ -280,7 +280,7 @@ def upscale_raster(
         begin(item.source)
         with OpenedRaster(item.source, dataset) as opened:
             plan = plan_raster(item, options, opened)
-            tiles = _make_raster(plan, opened, reporter, run_steps, slot_count)
+            tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
         if options.raster.stac:
             write_item(item.target, item.source)
         reporter.add(
@@ -294,12 +294,12 @@ def upscale_raster(
         )
 
 
-def _make_raster(
+def make_raster(
     plan: RasterPlan,
     opened: OpenedRaster,
     reporter: Reporter,
     run_steps: RunSteps,
-    slot_count: int,
+    slot_count: int = 1,
 ) -> int:
     """Make a raster by its plan, write the file, and return the number of tiles computed."""
     item = plan.item
@@ -336,7 +336,8 @@ def _make_raster(
             tell(f"the tiles are done; writing {item.target.name}")
         opened.check_unchanged()
         opened.close()  # the output may replace it
-        merge_parts(parts, item.attributes(dates=plan.options.keep_dates))
+        attributes = item.attributes(dates=plan.options.keep_dates)
+        merge_parts(parts, attributes, plan.embed)
     return tiles
 
 

@@ -1,9 +1,10 @@
 """Upscale files and folders, or estimate what would be done: the whole of ``srx upscale``.
 
 The way of a file: ``inputs.py`` pairs it with an output and skips finished ones;
-``photographs.py`` makes the output of a photograph, ``videos.py`` of a video, ``plans.py``
-and ``rasters.py`` of anything else; ``reporter.py`` reports it. ``workers.py`` does the
-same in several processes.
+``photographs.py`` makes the output of a photograph, ``single_photographs.py`` of a large
+one or of several pages, ``videos.py`` of a video, ``plans.py`` and ``rasters.py`` of
+anything else; ``reporter.py`` reports it. ``workers.py`` does the same in several
+processes.
 """
 
 from __future__ import annotations
@@ -18,21 +19,29 @@ from srcli.imaging.formats import VIDEO
 from srcli.imaging.rasters.merging import try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
+from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import keeps_animation, lost_metadata
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.choosing import open_photograph
+from srcli.pipelines.upscale.choosing import (
+    bytes_of_rows,
+    choose_model,
+    is_made_by_parts,
+    open_photograph,
+)
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
 from srcli.pipelines.upscale.plans import plan_raster
-from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
+from srcli.pipelines.upscale.rasters import run_steps_here
 from srcli.pipelines.upscale.remote import find_remote
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.sidecars import carry_sidecars
+from srcli.pipelines.upscale.single_photographs import upscale_alone
+from srcli.pipelines.upscale.stacks import find_pages, upscale_by_windows
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
@@ -142,14 +151,17 @@ def _upscale(
         return
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
-    rasters_and_videos = []
+    others = []
     for group in _isolate_suspects(items):
-        rasters_and_videos += photographs.upscale(group)
-    for item, video in rasters_and_videos:
-        if video is not None:
-            upscale_video(item, video, photographs)
-            continue
-        upscale_raster(item, options, reporter, partial(run_steps_here, pool, reporter))
+        others += photographs.upscale(group)
+    for item, picture in others:
+        if picture is None:
+            run_steps = partial(run_steps_here, pool, reporter)
+            upscale_by_windows(item, options, reporter, run_steps)
+        elif picture.format == VIDEO:
+            upscale_video(item, picture, photographs)
+        else:
+            upscale_alone(item, picture, photographs)
 
 
 def _isolate_suspects(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
@@ -185,11 +197,19 @@ def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) ->
     with OpenedRaster(item.source) as opened:
         plan = plan_raster(item, options, opened)
     try_creation_options(item.target, plan.output)  # what GDAL refuses is refused here
+    frames = len(find_pages(item, options)) or 1
+    page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
+    notes = plan.notes
+    if frames > 1:
+        notes = tuple(note for note in notes if "only the first is used" not in note)
     reporter.add(
         item,
+        model=plan.options.model,
+        condition=plan.condition,
         size=plan.size,
-        bytes=round(disk_needed(plan.output) * plan.info.block_share),
-        warnings=plan.notes,
+        frames=frames,
+        bytes=page_bytes * frames,
+        warnings=notes,
         details=plan.remarks,
     )
 
@@ -208,9 +228,22 @@ def _estimate_photograph(
         frames = picture.frames
         warnings = picture.warnings
     lost = lost_metadata(item.format, picture.metadata)
+    model = ""
+    condition = ""
+    is_one_picture = len(pages) == 1 and frames == 1 and picture.format != VIDEO
+    if is_one_picture and is_made_by_parts(picture, options):
+        # decoding thousands of small ones would take long
+        photograph = read_photograph(picture)
+        model, condition = choose_model(photograph, options, picture.format)
+    disk_bytes = bytes_of_pages(pages, options) * frames
+    for page in pages:
+        if is_made_by_parts(page, options):
+            disk_bytes += bytes_of_rows(page, options)
     reporter.add(
         item,
+        model=model,
+        condition=condition,
         size=size,
-        bytes=bytes_of_pages(pages, options) * frames,
+        bytes=disk_bytes,
         warnings=(*warnings, *unwritable, *lost),
     )

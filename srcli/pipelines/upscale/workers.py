@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
+from srcli.imaging.formats import VIDEO
 from srcli.imaging.rasters.opening import network_access
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
@@ -31,6 +32,8 @@ from srcli.pipelines.upscale.rasters import (
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
 from srcli.pipelines.upscale.sidecars import carry_sidecars
+from srcli.pipelines.upscale.single_photographs import upscale_alone
+from srcli.pipelines.upscale.stacks import find_pages, upscale_by_windows
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.ports.progress import Progress, Stop
 
@@ -139,15 +142,24 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
         photographs = PhotographUpscaler(pool, options, reporter, processes)
-        for item, video in photographs.upscale(unit.items):
+        for item, picture in photographs.upscale(unit.items):
             with reporter.guard(item):
-                if video is not None:
-                    upscale_video(item, video, photographs)
-                elif math.prod(raster_size(item, options)) >= LARGE_OUTPUT:
+                if picture is not None and picture.format == VIDEO:
+                    upscale_video(item, picture, photographs)
+                elif picture is not None:
+                    upscale_alone(item, picture, photographs)
+                elif _is_for_all_workers(item, options):
                     large.append(item)
                 else:
-                    upscale_raster(item, options, reporter, run_steps)
+                    upscale_by_windows(item, options, reporter, run_steps)
     return {"files": reporter.files, "large": large}
+
+
+def _is_for_all_workers(item: Item, options: UpscaleOptions) -> bool:
+    """Return True for a large raster; pages of a stack are made by one worker."""
+    if find_pages(item, options):
+        return False
+    return math.prod(raster_size(item, options)) >= LARGE_OUTPUT
 
 
 @contextmanager

@@ -273,17 +273,6 @@ def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
     assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
 
 
-def test_huge_photographs_go_by_windows(tmp_path, astronaut, monkeypatch):
-    source = tmp_path / "huge.png"
-    Image.fromarray(astronaut).save(source)
-    usual = enlarge(source, tmp_path / "usual")
-    monkeypatch.setattr("srcli.pipelines.upscale.choosing.LARGEST_PHOTOGRAPH", 1000)
-    report = enlarge(source, tmp_path / "out")
-    assert report.state == "done", report.error
-    a = np.asarray(Image.open(usual.target)).astype(int)
-    assert np.abs(a - np.asarray(Image.open(report.target))).max() <= 1
-
-
 def test_too_little_disk_is_said_before_work(crop, tmp_path, monkeypatch):
     source = crop(FOUR_BANDS, 0, 0, 100, 90)
     (foreseen,) = upscale_files([source], tmp_path / "out", BICUBIC, dry_run=True).files

@@ -14,7 +14,6 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
-from srcli.pipelines.upscale import choosing
 from srcli.pipelines.upscale.choosing import open_photograph
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.reporter import Item
@@ -156,7 +155,7 @@ def picture(tmp_path, astronaut):
     return path
 
 
-def test_what_goes_by_windows(geotiffs, picture, astronaut, monkeypatch):
+def test_what_goes_by_windows(geotiffs, picture, astronaut):
     for path in geotiffs.iterdir():
         assert is_raster(path)
     tiff = picture.with_suffix(".tif")
@@ -167,12 +166,8 @@ def test_what_goes_by_windows(geotiffs, picture, astronaut, monkeypatch):
             path, replace(BICUBIC, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
         )
         assert not is_raster(path, replace(BICUBIC, raster=RasterOptions(resume=False)))
-    pixels = 128 * 160 * 4
-    monkeypatch.setattr(choosing, "LARGEST_PHOTOGRAPH", pixels)
-    assert not is_raster(picture)
-    monkeypatch.setattr(choosing, "LARGEST_PHOTOGRAPH", pixels - 1)
-    assert is_raster(picture)
-    assert not is_raster(turned(picture))
+    for path in (picture, tiff, turned(picture)):
+        assert not is_raster(path, replace(BICUBIC, whole_pixels=1))
 
 
 def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
@@ -198,18 +193,14 @@ def test_what_exif_turns_cannot_have_options_of_rasters(picture):
         assert not is_raster(turned(picture, suffix), asked, from_folder=True)
 
 
-def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture, monkeypatch):
+def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture):
     fitting = replace(BICUBIC, fit=Box(width=100))
     assert not is_raster(picture, fitting)
+    assert not is_raster(picture, replace(fitting, whole_pixels=1))
     with pytest.raises(
         PictureError, match=r"with_nodata.*is a raster \(.+\), and --fit"
     ):
         is_raster(geotiffs / WITH_NODATA, fitting)
-    monkeypatch.setattr(choosing, "LARGEST_PHOTOGRAPH", 1000)
-    with pytest.raises(
-        PictureError, match=r"a\.png.*too large for --fit.*smaller --scale"
-    ):
-        is_raster(picture, fitting)
     with pytest.raises(
         UsageError, match="--fit is for photographs and --srcwin for rasters"
     ):

@@ -1,0 +1,106 @@
+"""What rasters keep of the metadata that GDAL does not pass on: EXIF, and all of photographs.
+
+A photograph that is read by windows, because an option of rasters asks for that, keeps
+what it keeps without the option.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from PIL.ExifTags import Base
+
+from srcli.errors import PictureError
+from srcli.imaging.embedding import exif_beside_gdal
+from srcli.imaging.formats import VIDEO
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.reading import open_known
+from srcli.imaging.writing import lost_metadata
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.output import OutputProfile
+    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.reporter import Item
+    from srcli.ports.image import Window
+
+_AREAS = (0x9214, Base.SubjectLocation)
+"""Entries of EXIF that describe places in the whole picture: SubjectArea is the first."""
+_TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
+"""Beginnings of GDAL's names of tags that are no text of a photograph."""
+
+
+def read_picture(path: Path, stream: IO[bytes] | None = None) -> Picture | None:
+    """Return the header of a picture of a format that srx reads itself; else None.
+
+    ``stream`` is the file, where that is open already.
+    """
+    if isinstance(path, DatasetName):
+        return None
+    with suppress(PictureError):  # GDAL may read it nevertheless
+        picture = open_known(path, stream=stream)
+        if picture is not None and picture.format != VIDEO:
+            return picture
+    return None
+
+
+def choose_embedded(
+    item: Item,
+    picture: Picture | None,
+    window: Window,
+    output: OutputProfile,
+    options: UpscaleOptions,
+) -> tuple[Metadata | None, tuple[str, ...]]:
+    """Choose what is put into an output once GDAL has written it; None for nothing.
+
+    The tags of the output become those that are left to GDAL. Returned with it are notes
+    on what is lost.
+    """
+    if picture is None or options.strip_metadata:
+        return None, ()
+    metadata = picture.metadata
+    is_photograph = picture.raster is None
+    if not is_photograph:
+        metadata = exif_beside_gdal(metadata)
+        if metadata.exif is None:
+            return None, ()
+    if output.driver == "COG" or (not is_photograph and item.format != "tif"):
+        form = "a COG" if output.driver == "COG" else f"{item.format} of a raster"
+        if metadata.exif is None:
+            return None, ()
+        return None, (f"EXIF left out: {form} is written without it",)
+    notes = lost_metadata(item.format, replace(metadata, icc=None, colours=None))
+    if metadata.exif is not None and (window.height, window.width) != picture.size:
+        block = exif.ExifBlock(metadata.exif)
+        metadata = replace(metadata, exif=block.edited({}, dict.fromkeys(_AREAS)))
+    before = (window.height, window.width)
+    pixel_map = PixelMap(before=before, after=(output.height, output.width))
+    metadata, lost = fit_metadata(metadata, pixel_map)
+    if is_photograph:
+        _leave_to_embedding(output, item.format)
+        if options.records_provenance:
+            provenance = options.make_provenance(picture.input_id)
+            earlier = metadata.software or exif.software(metadata.exif)
+            software = provenance.software(earlier)
+            metadata = replace(metadata, software=software)
+    return metadata, (*notes, *lost)
+
+
+def _leave_to_embedding(output: OutputProfile, fmt: str) -> None:
+    """Take texts and EXIF out of the tags that GDAL writes, to a file beside some formats."""
+    tags = {}
+    if "COLOR_PROFILE" in output.tags:
+        tags["COLOR_PROFILE"] = output.tags["COLOR_PROFILE"]
+    if fmt == "tif":
+        tags[""] = {
+            key: text
+            for key, text in output.tags.get("", {}).items()
+            if key.startswith(_TAGS_OF_TIFF)
+        }
+    output.tags = tags

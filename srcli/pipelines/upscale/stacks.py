@@ -1,0 +1,221 @@
+"""Upscale all pages of a TIFF that are read by windows, such as stacks of floats, into one TIFF.
+
+Each page goes the way of a raster, one after the other. Finished ones are kept, as
+files beside the output, for the next run.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import srcli
+from srcli.errors import PictureError
+from srcli.files import file_state, open_input
+from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.merging import move_result
+from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
+from srcli.imaging.stored_parts import StoredParts, keep_parts, writing_errors
+from srcli.imaging.tiff import is_on_map, read_page
+from srcli.imaging.tiff_writing import LARGEST_CLASSIC
+from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
+from srcli.pipelines.upscale.raster_metadata import read_picture
+from srcli.pipelines.upscale.rasters import RunSteps, make_raster, upscale_raster
+from srcli.supervision import begin
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.reporter import Item, Reporter
+
+
+def find_pages(item: Item, options: UpscaleOptions) -> list[int]:
+    """Return the numbers, as GDAL counts them, of the pages that become pages of the output.
+
+    Empty for what is no TIFF of several pages, for those on the map, whose pages are
+    mostly overviews, and where the output can have one page only.
+    """
+    raster = options.raster
+    has_one_page = raster.cog or raster.overviews or raster.stac
+    if item.format != "tif" or options.pages is not None or has_one_page:
+        return []
+    picture = read_picture(item.source)
+    if picture is None or picture.format != "tif" or picture.frames == 1:
+        return []
+    if picture.raster is not None and is_on_map(picture.raster):
+        return []
+    with open_input(item.source) as stream:
+        numbers = range(1, picture.frames + 1)
+        return [read_page(stream, number).number for number in numbers]
+
+
+def upscale_by_windows(
+    item: Item, options: UpscaleOptions, reporter: Reporter, run_steps: RunSteps
+) -> None:
+    """Upscale a raster, or all pages of a stack of them, in this process, and report it."""
+    pages: list[int] = []
+    with reporter.guard(item):
+        pages = find_pages(item, options)
+    if pages:
+        upscale_stack(item, pages, options, reporter, run_steps)
+    else:
+        upscale_raster(item, options, reporter, run_steps)
+
+
+def upscale_stack(
+    item: Item,
+    pages: Sequence[int],
+    options: UpscaleOptions,
+    reporter: Reporter,
+    run_steps: RunSteps,
+) -> None:
+    """Upscale pages, see ``find_pages``, into one file, and report it, a failure too.
+
+    The steps are run in this process.
+    """
+    started = time.monotonic()
+    with reporter.guard(item, started):
+        begin(item.source)
+        item.make_folder()
+        stored = StoredParts(item.target)
+        fingerprint = _fingerprint(item, options)
+        resume = options.raster.resume
+        with keep_parts(stored, fingerprint, resume=resume) as notes:
+            kept = stored.found()
+            for note in notes:
+                reporter.progress.message(f"{item.source}: {note}")
+            if kept:
+                reporter.progress.message(
+                    f"{item.source}: {len(kept)} of {len(pages)} pages are kept from an "
+                    "earlier run"
+                )
+            maker = _PageMaker(item, options, reporter, run_steps, stored)
+            for index, page in enumerate(pages):
+                maker.make(index, page, is_kept=index in kept)
+            first_plan = maker.plans[0]
+            _merge_pages(stored, first_plan)
+            stored.remove()
+        warnings = [note for plan in maker.plans for note in plan.notes]
+        models = [plan.options.model for plan in maker.plans]
+        reporter.add(
+            item,
+            started=started,
+            model=", ".join(dict.fromkeys(models)),
+            condition=first_plan.condition,
+            tiles=maker.tiles,
+            size=first_plan.size,
+            frames=len(pages),
+            warnings=tuple(dict.fromkeys(warnings)),
+        )
+
+
+class _PageMaker:
+    """Makes pages of one output, one after the other."""
+
+    def __init__(
+        self,
+        item: Item,
+        options: UpscaleOptions,
+        reporter: Reporter,
+        run_steps: RunSteps,
+        stored: StoredParts,
+    ) -> None:
+        self.plans: list[RasterPlan] = []
+        """Of the pages that were looked at: the first, and those that were made."""
+        self.tiles = 0
+        self._item = item
+        self._options = options
+        self._reporter = reporter
+        self._run_steps = run_steps
+        self._stored = stored
+
+    def make(self, index: int, page: int, *, is_kept: bool) -> None:
+        """Make a page, with its index in the output from 0, unless that is kept."""
+        if is_kept and self.plans:
+            return
+        target = self._stored.folder / f"page-{page}.tif"
+        item = replace(self._item, target=target)
+        with open_page(item.source, page) as opened:
+            plan = plan_raster(item, self._options, opened)
+            self.plans.append(plan)
+            if is_kept:
+                return
+            plan = _without_losses(plan)
+            if index:
+                plan = replace(plan, remarks=())  # mostly those of the first page
+            self.tiles += make_raster(plan, opened, self._reporter, self._run_steps)
+        with target.open("rb") as stream:
+            memory = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            with memory, memoryview(memory) as content:
+                self._stored.add(index, content)
+        target.unlink()
+
+
+def _without_losses(plan: RasterPlan) -> RasterPlan:
+    """Return the plan of a page whose file is copied once more: metadata and form come then."""
+    creation = {"COMPRESS": "DEFLATE", "ZLEVEL": "1", "BIGTIFF": "IF_SAFER"}
+    photometric = plan.output.creation.get("PHOTOMETRIC", "")
+    if photometric not in ("", "YCBCR"):
+        creation["PHOTOMETRIC"] = photometric
+    return replace(plan, embedded=None, output=replace(plan.output, creation=creation))
+
+
+def open_page(path: Path, page: int) -> OpenedRaster:
+    """Open a page of a TIFF, numbered as GDAL counts; its name is that of the file."""
+    name = DatasetName(f"GTIFF_DIR:{page}:{path.absolute()}")
+    return OpenedRaster(path, open_raster(name))
+
+
+def _fingerprint(item: Item, options: UpscaleOptions) -> dict[str, object]:
+    """Return what the pages depend on, by names for messages."""
+    raster = replace(options.raster, resume=True)
+    return {
+        "version": srcli.__version__,
+        "input": [str(item.source), *(file_state(item.source) or ())],
+        "model": [options.model, options.auto, options.best],
+        "scale": options.scale,
+        "options": [str(raster), options.wrap, str(options.engine)],
+        "metadata": [options.strip_metadata, options.strip_provenance],
+        "tile": [options.tile, options.overlap],
+    }
+
+
+def _merge_pages(stored: StoredParts, first_plan: RasterPlan) -> None:
+    """Copy finished pages into one file, and give it its name."""
+    import rasterio
+    import rasterio.shutil
+
+    target = stored.target
+    folder = stored.folder / "result"
+    result = folder / target.name
+    files = [file for _, file in sorted(stored.found().items())]
+    creation = dict(first_plan.output.creation)
+    page_bytes = math.prod(first_plan.size) * len(first_plan.output.bands) * 8
+    if page_bytes * len(files) > LARGEST_CLASSIC:
+        creation["BIGTIFF"] = "YES"
+    with writing_errors(target):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for file in files:
+            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), open_quietly(file) as page:
+                if page.count != len(first_plan.output.bands):
+                    creation.pop("PHOTOMETRIC", None)
+                if creation.get("PREDICTOR") in ("2", "3"):
+                    is_float = page.dtypes[0].startswith("float")
+                    creation["PREDICTOR"] = "3" if is_float else "2"
+                rasterio.shutil.copy(page, result, driver="GTiff", **creation)
+            creation["APPEND_SUBDATASET"] = "YES"
+        with open_quietly(result) as merged:
+            page_count = len(merged.subdatasets) or 1
+        if page_count != len(files):
+            raise PictureError(f"{target}: GDAL has written {page_count} pages")
+        first_plan.embed(result)
+        item = replace(first_plan.item, target=target)
+        move_result(
+            result, target, item.attributes(dates=first_plan.options.keep_dates)
+        )
