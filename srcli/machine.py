@@ -65,12 +65,14 @@ def keep_to_quota() -> None:
     """Let libraries start no more threads than a quota feeds; before they are loaded.
 
     They count processors, and know nothing of quotas: threads beyond it use up its time
-    while they wait for each other, and then all stand still until the next period.
-    Nothing happens where the user has said how many, by ``OMP_NUM_THREADS``.
+    while they wait for each other, and then all stand still until the next period. So
+    they sleep while they wait, too. What the user has said stays: ``OMP_NUM_THREADS``,
+    ``OMP_WAIT_POLICY``.
     """
     count = processor_count()
     if count < allowed_processors():
         os.environ.setdefault("OMP_NUM_THREADS", str(count))
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def run_in_background() -> None:

@@ -135,7 +135,7 @@ class LoadWatch(threading.Thread):
             self._sleepers = None
         if not is_alone and self._sleepers is None:
             library = find_libgomp()
-            if library is not None:
+            if library is not None and can_start_threads(SleepingThreads.count()):
                 self._sleepers = SleepingThreads(library)
 
 
@@ -153,11 +153,34 @@ def find_libgomp() -> ctypes.CDLL | None:
     return None
 
 
+def can_start_threads(count: int) -> bool:
+    """Tell if the system allows so many threads more; libgomp would end the process if not."""
+    ended = threading.Event()
+    started: list[threading.Thread] = []
+    try:
+        for _ in range(count):
+            thread = threading.Thread(target=ended.wait, daemon=True)
+            thread.start()
+            started.append(thread)
+    except RuntimeError:
+        return False
+    finally:
+        ended.set()
+        for thread in started:
+            thread.join()
+    return True
+
+
 class SleepingThreads:
     """Threads of OpenMP, one more than there are processors, which wait for nothing.
 
     They belong to a thread of this process, and end with it.
     """
+
+    @staticmethod
+    def count() -> int:
+        """Return how many are started: libgomp counts the processors of this process."""
+        return len(os.sched_getaffinity(0)) + 1
 
     def __init__(self, library: ctypes.CDLL) -> None:
         self._ended = threading.Event()
@@ -169,8 +192,8 @@ class SleepingThreads:
     def _sleep(self, library: ctypes.CDLL) -> None:
         # What the threads are started for does nothing, and may be called by any.
         nothing = ctypes.CDLL(None).getpid
-        count = (os.cpu_count() or 1) + 1
-        library.GOMP_parallel(nothing, None, ctypes.c_uint(count), ctypes.c_uint(0))
+        count = ctypes.c_uint(self.count())
+        library.GOMP_parallel(nothing, None, count, ctypes.c_uint(0))
         self._ended.wait()
 
     def end(self) -> None:

@@ -100,3 +100,15 @@ def test_what_the_user_has_decided_stays(name, text):
         **{name: text},
     )
     assert " ".join(words) == f"None as {name}={text} says"
+
+
+@linux
+def test_where_no_thread_can_be_started_the_process_goes_on():
+    words = run(
+        "import threading\n"
+        "def fail(self):\n"
+        "    raise RuntimeError('can\\'t start new thread')\n"
+        "threading.Thread.start = fail\n"
+        "print(waiting.can_start_threads(3))"
+    )
+    assert words == ["False"]
