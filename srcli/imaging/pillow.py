@@ -11,7 +11,7 @@ import re
 import struct
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +26,12 @@ from srcli.imaging.arrays import Array, Size, empty_array, release
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.colour_spaces import ColourSpace
-from srcli.imaging.metadata.exif import PREFIX, is_adobe_rgb
+from srcli.imaging.metadata.exif import (
+    PREFIX,
+    ExifBlock,
+    has_no_unit,
+    is_adobe_rgb,
+)
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import Metadata, Picture
@@ -221,7 +226,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         colour_space = _colour_space(name, start, exif, channels, notes)
     if exif is not None:  # JPEG XL has it without
         exif = PREFIX + exif.removeprefix(PREFIX)
-    dpi = info.get("dpi")
+    dpi = None if _has_no_unit(info, exif) else info.get("dpi")
     width, height, orientation = _size_and_orientation(name, image, stream)
     return Picture(
         path=path,
@@ -443,6 +448,15 @@ def _has_samsung_video(stream: IO[bytes]) -> bool:
     entries = directory[8:-8]
     types = [entries[at + 2 : at + 4] for at in range(0, len(entries), 12)]
     return _SAMSUNG_VIDEO in types
+
+
+def _has_no_unit(info: Mapping[Any, Any], block: bytes | None) -> bool:
+    """Tell if the resolution of a JPEG is a ratio, by EXIF; Pillow calls it dots an inch."""
+    if block is None or info.get("jfif_unit") in (1, 2):  # inches, centimetres
+        return False
+    with suppress(ValueError, LookupError):
+        return has_no_unit(ExifBlock(block).main)
+    return False
 
 
 def find_trailing_video(stream: IO[bytes]) -> list[str]:

@@ -12,7 +12,9 @@ import pytest
 import rasterio
 import tifffile
 from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 from PIL.TiffImagePlugin import IFDRational
+from skimage import data
 
 from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.pictures import turned_exif
@@ -509,3 +511,19 @@ def test_the_size_of_a_microscopes_pixels_follows(srx, options):
         assert 'PhysicalSizeX="0.05"' in str(file.ome_metadata)
     with tifffile.TiffFile("out/b.tif") as file:
         assert file.pages.first.resolution == (20, 10)
+
+
+@pytest.mark.parametrize("unit", [1, 2])
+def test_a_ratio_of_sides_is_no_resolution(upscale, tmp_path, unit):
+    # JFIF 1.01 without a unit, as phones and web sites write it, and EXIF beside it
+    block = Image.Exif()
+    block[Base.ResolutionUnit] = unit
+    block[Base.XResolution] = block[Base.YResolution] = 1.0
+    source = tmp_path / "phone.jpg"
+    Image.fromarray(data.chelsea()[:60, :80]).save(source, exif=block)
+    assert source.read_bytes()[13:18] == b"\0\0\1\0\1"
+    upscale(source, tmp_path / "x.jpg", "-s2")
+    with Image.open(tmp_path / "x.jpg") as larger:
+        assert larger.info["jfif_unit"] == unit - 1
+        assert larger.info["jfif_density"] == (1, 1)
+        assert larger.getexif()[Base.ResolutionUnit] == unit
