@@ -26,6 +26,7 @@ from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
 
+DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
 RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
 _JPEG = 7
 _USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
@@ -233,7 +234,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     obstacle = stored.obstacle
     notes: list[str] = []
     if page.is_cut:
-        notes.append("its pages end with a damaged one, which is left out")
+        notes.append(DAMAGED_PAGE)
     raster = _raster_reason(tags, stored, page.further)
     if raster is not None and page.number > number:
         raise PictureError(

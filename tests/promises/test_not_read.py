@@ -148,6 +148,12 @@ def test_overviews_that_are_not_kept_are_told_of(srx, factors, options, hints):
     assert ("has overviews: --overviews adds some to the result" in told) == hints
 
 
+def test_a_jpeg_has_no_overviews(srx):
+    Image.new("RGB", (600, 520)).save("a.jpg")
+    told = srx("upscale a.jpg out.tif -m bicubic -s 2 -co COMPRESS=ZSTD", code=0).err
+    assert "overviews" not in told
+
+
 @pytest.mark.parametrize("name", ["a.tif", "a.jpg", "a.png"])
 def test_a_picture_in_an_archive_leaves_nothing_beside_it(tmp_path, srx, name):
     Path("in").mkdir()

@@ -84,6 +84,11 @@ def test_a_dry_run_tells_of_damaged_pages(srx):
     assert "its pages end with a damaged one" in result.out
 
 
+def test_a_dry_run_counts_all_pages(srx):
+    told = srx("upscale scan.tif out -m bicubic -s 16 --dry-run", code=0).out
+    assert f"{(11 + 12 + 13) * 20 * 16**2 / 1e6:.1f} megapixels to write" in told
+
+
 def test_a_pdf_is_refused_with_what_helps(srx):
     Path("a.pdf").write_bytes(b"%PDF-1.7\n%abcdefghijklmnopqrstuvwxyz")
     err = srx("upscale a.pdf out", SMALL, code=2).err

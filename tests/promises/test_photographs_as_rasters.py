@@ -200,6 +200,20 @@ def stack():
     return np.stack(layers)
 
 
+@pytest.mark.parametrize("intact", [1, 2])
+def test_a_stack_that_is_cut_short_is_told_of(srx, stack, intact):
+    pages = stack.astype(np.float32)
+    tifffile.imwrite("stack.tif", pages, photometric="minisblack", metadata=None)
+    with tifffile.TiffFile("stack.tif") as file:
+        end = file.pages[intact].offset + 1
+    path = Path("stack.tif")
+    path.write_bytes(path.read_bytes()[:end])
+    told = srx("upscale stack.tif out -s 2 -m bicubic", code=0).err
+    assert told.count("its pages end with a damaged one, which is left out") == 1
+    with tifffile.TiffFile("out/stack.tif") as file:
+        assert len(file.pages) == intact
+
+
 @pytest.mark.parametrize("kind", STACKS)
 def test_all_pages_of_a_stack_become_what_each_becomes_alone(srx, stack, kind):
     pages = STACKS[kind](stack)

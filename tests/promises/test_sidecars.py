@@ -189,6 +189,28 @@ def test_rasters_and_copies_have_theirs_and_stripped_outputs_none(srx, picture):
     assert Path("copy/a.jpg.xmp").read_text("utf-8") == content
 
 
+def test_the_inputs_own_sidecar_is_never_replaced(srx, picture):
+    sidecar = Path("in/a.xmp")
+    content = LIGHTROOM.format(extension="jpg")
+    sidecar.write_text(content, "utf-8")
+    told = srx(f"upscale {picture} in/a.png {WORDS}", code=0).err
+    assert "in/a.xmp: not carried along, as that of a.png would replace it" in told
+    srx(f"upscale {picture} in/a.png {WORDS} --overwrite", code=0)
+    assert sidecar.read_text("utf-8") == content
+
+
+@pytest.mark.parametrize("stated", ["NEF", ""])
+def test_the_sidecar_of_a_raw_file_is_not_replaced_by_the_outputs(srx, picture, stated):
+    Path("in/a.xmp").write_text(LIGHTROOM.format(extension="jpg"), "utf-8")
+    Path("out").mkdir()
+    Path("out/a.nef").write_bytes(b"raw")
+    content = LIGHTROOM.format(extension=stated) if stated else HEAD + ">" + TAIL
+    Path("out/a.xmp").write_text(content, "utf-8")
+    told = srx(f"upscale in out {WORDS} --overwrite", code=0).err
+    assert "a.xmp is kept" in told
+    assert Path("out/a.xmp").read_text("utf-8") == content
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00\x01 no XMP", b"<html/>"])
 def test_what_is_no_xmp_is_left_and_told(srx, picture, content):
     Path("in/a.jpg.xmp").write_bytes(content)

@@ -176,7 +176,8 @@ def info_of(
             white_is_zero=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
             mask=_mask(dataset, nodata),
             block_share=block_share,
-            has_overviews=bool(dataset.overviews(1)),
+            # GDAL shows sizes that it decodes a JPEG to as overviews; the file has none
+            has_overviews=dataset.driver != "JPEG" and bool(dataset.overviews(1)),
             notes=tuple(notes),
             opened=opened,
         )

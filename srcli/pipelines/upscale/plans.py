@@ -30,6 +30,7 @@ from srcli.imaging.rasters.value_range import (
     classify_raster_condition,
 )
 from srcli.imaging.reading import read_photograph
+from srcli.imaging.tiff import DAMAGED_PAGE
 from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.choosing import choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
@@ -166,6 +167,8 @@ def plan_raster(
     remarks = [*layout.remarks, remark_on_range, bicubic.remark]
     remarks.append(_hint_at_overviews(item, info, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
+    if picture is not None and DAMAGED_PAGE in picture.warnings:
+        notes.append(DAMAGED_PAGE)  # GDAL counts the pages before it, and is silent
     notes += [*notes_on_window, *bicubic.notes, *output.notes, *notes_on_metadata]
     notes += _check_disk(item, info, output, options)
     if options.keep_hidden and layout.alpha is not None:

@@ -244,6 +244,7 @@ def _estimate_photograph(
         model=model,
         condition=condition,
         size=size,
+        frames=len(pages) * frames,
         bytes=disk_bytes,
         warnings=(*warnings, *unwritable, *lost),
     )

@@ -69,7 +69,8 @@ def carry_sidecars(
     if options.strip_metadata or isinstance(item.source, DatasetName):
         return [], []
     for sidecar in find_sidecars(item):
-        is_there = sidecar.target.exists()
+        is_own = _is_same(sidecar.target, sidecar.source)
+        is_there = sidecar.target.exists() and not is_own
         if is_there and (state == "skipped" or not options.overwrite):
             if state != "skipped":
                 warnings.append(
@@ -132,6 +133,8 @@ def _fitted(
         raise SidecarError(
             "as the picture itself was replaced: its sizes are the old ones"
         )
+    if _is_same(sidecar.target, source):
+        raise SidecarError(f"as that of {item.target.name} would replace it")
     if source.stat().st_size > _LARGEST_SIDECAR:
         raise SidecarError("as it is too large for one")
     content = read_input(source)
@@ -139,6 +142,8 @@ def _fitted(
         raise SidecarError("as it holds no XMP")
     if source.stem == item.source.stem:
         _check_owner(content, item.source)
+        if sidecar.target.is_file():
+            _check_replaced(sidecar.target, item.target)
     content = _renamed(content, item)
     if state == "copied":
         return content, []
@@ -174,6 +179,16 @@ def _check_owner(content: bytes, source: Path) -> None:
             other = source.with_suffix(spelling)
             if other.is_file() and not other.samefile(source):
                 raise SidecarError(f"as it may be that of {other.name}")
+
+
+def _check_replaced(sidecar: Path, target: Path) -> None:
+    """Refuse to replace a sidecar ``a.xmp`` that is not the output's, such as a raw file's."""
+    if sidecar.stat().st_size > _LARGEST_SIDECAR:
+        raise SidecarError(f"as {sidecar} is too large for a sidecar, and is kept")
+    try:
+        _check_owner(read_input(sidecar), target)
+    except SidecarError as error:
+        raise SidecarError(f"{error}: {sidecar} is kept") from error
 
 
 def _renamed(content: bytes, item: Item) -> bytes:
