@@ -23,7 +23,7 @@ from torch import Tensor
 
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import PackedConv2d
-from srcli.machine import free_memory
+from srcli.machine import allowed_processors, free_memory
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -64,6 +64,10 @@ def choose_lane_count(threads: int, batch_bytes: int) -> int:
     ``batch_bytes`` are those of one channel of a batch's input, in the type in which
     the network computes.
     """
+    # OpenMP can have bound this thread to processors of its own (OMP_PROC_BIND), and
+    # each thread that it starts, but for OpenMP's, to the same
+    if allowed_processors() < min(threads, os.cpu_count() or 1):
+        return 1
     lanes = min(threads, max(MOST_BYTES // max(batch_bytes, 1), 1))
     free = free_memory()
     if free is not None:

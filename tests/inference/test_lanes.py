@@ -20,8 +20,9 @@ pytestmark = pytest.mark.numbers
 
 
 @pytest.fixture
-def two_threads():
-    """Let PyTorch have two threads."""
+def two_threads(monkeypatch):
+    """Let PyTorch have two threads, wherever they run."""
+    monkeypatch.setattr(lanes, "allowed_processors", lambda: 2)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -135,4 +136,23 @@ def test_threads_that_upscale_at_once_share_the_lanes(two_threads):
 )
 def test_lanes_fit_into_memory(monkeypatch, threads, batch_bytes, free, count):
     monkeypatch.setattr(lanes, "free_memory", lambda: free and int(free))
+    monkeypatch.setattr(lanes, "allowed_processors", lambda: 16)
     assert lanes.choose_lane_count(threads, batch_bytes) == count
+
+
+@pytest.mark.parametrize(
+    ("threads", "processors", "allowed", "count"),
+    [
+        (16, 16, 1, 1),  # OMP_PROC_BIND=true
+        (16, 32, 8, 1),  # OMP_PLACES=sockets
+        (2, 16, 2, 2),
+        (4, 2, 2, 4),  # more threads than processors, by OMP_NUM_THREADS
+    ],
+)
+def test_no_lanes_where_a_thread_is_bound_to_fewer_processors(
+    monkeypatch, threads, processors, allowed, count
+):
+    monkeypatch.setattr(lanes, "free_memory", lambda: None)
+    monkeypatch.setattr(lanes, "allowed_processors", lambda: allowed)
+    monkeypatch.setattr(lanes.os, "cpu_count", lambda: processors)
+    assert lanes.choose_lane_count(threads, 192 * 192 * 2) == count
