@@ -56,8 +56,11 @@ def considerate_waiting() -> Iterator[None]:
         _BLOCKS.add(block)
         is_decided = any(name in os.environ for name in SETTINGS)
         if _WATCH is None and sys.platform == "linux" and not is_decided:
-            _WATCH = LoadWatch()
-            _WATCH.start()
+            watch = LoadWatch()
+            # at the interpreter's end, and where the system has no more, none starts
+            with suppress(RuntimeError):
+                watch.start()
+                _WATCH = watch
     try:
         yield
     finally:

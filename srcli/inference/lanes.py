@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -87,11 +88,17 @@ class Lanes:
         self._pool = ThreadPoolExecutor(self.lane_count, "lane", self._enter)
         before = torch.get_num_threads()
         started = threading.Barrier(self.lane_count + 1)
-        for _ in range(self.lane_count):
-            self._pool.submit(started.wait)
-        started.wait()
-        # what a thread sets is the default of threads that begin later, too
-        torch.set_num_threads(before)
+        self._is_open = True
+        try:
+            for _ in range(self.lane_count):
+                self._pool.submit(started.wait)
+            started.wait()
+        except RuntimeError:  # the interpreter ends, or the system has no more threads
+            self._is_open = False
+            started.abort()
+        finally:
+            # what a thread sets is the default of threads that begin later, too
+            torch.set_num_threads(before)
 
     def _enter(self) -> None:
         """Make a new thread a lane."""
@@ -100,8 +107,20 @@ class Lanes:
         torch.set_num_threads(self.threads)
 
     def submit(self, compute: Callable[[], Result]) -> Future[Result]:
-        """Let the next free lane compute something."""
-        return self._pool.submit(compute)
+        """Let the next free lane compute something.
+
+        What is left when the main thread has ended, as in other threads and at exit, is
+        computed here: no pool takes anything then.
+        """
+        if self._is_open:
+            with suppress(RuntimeError):
+                return self._pool.submit(compute)
+        future: Future[Result] = Future()
+        try:
+            future.set_result(compute())
+        except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
+            future.set_exception(error)
+        return future
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -156,3 +158,57 @@ def test_no_lanes_where_a_thread_is_bound_to_fewer_processors(
     monkeypatch.setattr(lanes, "allowed_processors", lambda: allowed)
     monkeypatch.setattr(lanes.os, "cpu_count", lambda: processors)
     assert lanes.choose_lane_count(threads, 192 * 192 * 2) == count
+
+
+AT_THE_END = """
+import threading, numpy, srcli, torch
+from srcli.inference import lanes
+lanes.allowed_processors = lambda: 2
+torch.set_num_threads(2)
+picture = numpy.zeros((96, 96, 3), numpy.uint8)
+
+def upscale():
+    return srcli.upscale(picture, scale=2, model="rrlfn", tile=48, overlap=8)
+
+def after_the_main_thread():
+    threading.main_thread().join()
+    print(upscale().shape)
+
+"""
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "threading.Thread(target=after_the_main_thread).start()",
+        "import atexit\natexit.register(lambda: print(upscale().shape))",
+    ],
+)
+def test_pictures_are_upscaled_after_the_main_thread_has_ended(way, is_open):
+    code = AT_THE_END + ("upscale()\n" if is_open else "") + way
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "(192, 192, 3)\n", done.stderr
+
+
+def test_lanes_that_cannot_start_leave_batches_to_the_thread_that_asks(monkeypatch):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(lanes.threading.Thread, "start", start)
+    closed = lanes.Lanes(2, 1)
+    assert closed.submit(lanes.current_lane).result() == 0
+    assert torch.get_num_threads() == before
+
+    def fail():
+        raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        closed.submit(fail).result()
