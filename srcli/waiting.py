@@ -38,7 +38,8 @@ SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """Variables of the environment by which a user decides how threads wait."""
 _TASKS = Path("/proc/self/task")
 _LOCK = threading.Lock()
-_USERS = 0
+_BLOCKS: set[object] = set()
+"""One thing for each block that has not ended."""
 _WATCH: LoadWatch | None = None
 
 
@@ -49,21 +50,37 @@ def considerate_waiting() -> Iterator[None]:
     Blocks may overlap, in any threads. Nothing happens where the user has decided (see
     ``SETTINGS``), nor on other systems than Linux, nor with other libraries for OpenMP.
     """
-    global _USERS, _WATCH  # one for the process, as OpenMP's threads are
+    global _WATCH  # one for the process, as OpenMP's threads are
+    block = object()
     with _LOCK:
-        _USERS += 1
+        _BLOCKS.add(block)
         is_decided = any(name in os.environ for name in SETTINGS)
         if _WATCH is None and sys.platform == "linux" and not is_decided:
-            _WATCH = LoadWatch()
-            _WATCH.start()
+            watch = LoadWatch()
+            # at the interpreter's end, and where the system has no more, none starts
+            with suppress(RuntimeError):
+                watch.start()
+                _WATCH = watch
     try:
         yield
     finally:
         with _LOCK:
-            _USERS -= 1
-            if _USERS == 0 and _WATCH is not None:
+            _BLOCKS.discard(block)  # a fork has forgotten it
+            if not _BLOCKS and _WATCH is not None:
                 _WATCH.stop()
                 _WATCH = None
+
+
+def _begin_without_blocks() -> None:
+    """Forget, in a forked process, blocks of its parent: those of other threads never end."""
+    global _LOCK, _WATCH
+    _LOCK = threading.Lock()  # one that another thread held would stay closed
+    _BLOCKS.clear()
+    _WATCH = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_without_blocks)
 
 
 def describe_waiting() -> str:
@@ -140,16 +157,24 @@ class LoadWatch(threading.Thread):
 
 
 def find_libgomp() -> ctypes.CDLL | None:
-    """Return GNU's library for OpenMP, if this process has loaded it; else None."""
-    if "torch._C" not in sys.modules:
+    """Return GNU's library for OpenMP, if PyTorch has loaded it; else None.
+
+    Other packages may have loaded copies of their own, whose threads are no concern of
+    PyTorch's: what PyTorch calls decides.
+    """
+    torch_path = getattr(sys.modules.get("torch._C"), "__file__", None)
+    if torch_path is None:
         return None
     with suppress(OSError, AttributeError):
+        # looks into the libraries that it needs, too
+        called = _address(ctypes.CDLL(torch_path))
         maps = Path("/proc/self/maps").read_text("utf-8", "replace")
-        found = re.search(r"/\S*libgomp[^/\s]*\.so\S*", maps)
-        if found:
-            library = ctypes.CDLL(found[0])
-            _ = library.GOMP_parallel
-            return library
+        # folders may have spaces in their names
+        for path in set(re.findall(r"/.*libgomp[^/\n]*\.so[^/\s]*", maps)):
+            with suppress(OSError, AttributeError):
+                library = ctypes.CDLL(path)
+                if _address(library) == called:
+                    return library
     return None
 
 
@@ -169,6 +194,10 @@ def can_start_threads(count: int) -> bool:
         for thread in started:
             thread.join()
     return True
+
+
+def _address(library: ctypes.CDLL) -> int | None:
+    return ctypes.cast(library.GOMP_parallel, ctypes.c_void_p).value
 
 
 class SleepingThreads:

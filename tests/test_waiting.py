@@ -112,3 +112,53 @@ def test_where_no_thread_can_be_started_the_process_goes_on():
         "print(waiting.can_start_threads(3))"
     )
     assert words == ["False"]
+
+
+@linux
+def test_the_library_is_that_which_pytorch_calls_whatever_else_is_loaded(tmp_path):
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    words = run(
+        "import ctypes, shutil\n"
+        "own = find_libgomp()._name\n"
+        f"copies = [shutil.copy(own, f'{folder}/libgomp-{{n}}.so.1') for n in range(4)]\n"
+        "others = [ctypes.CDLL(copy) for copy in copies]\n"
+        "address = ctypes.CDLL(torch._C.__file__).GOMP_parallel\n"
+        "number = lambda f: ctypes.cast(f, ctypes.c_void_p).value\n"
+        "print(number(find_libgomp().GOMP_parallel) == number(address))\n"
+        "print(number(address) in [number(o.GOMP_parallel) for o in others])\n"
+    )
+    assert words == ["True", "False"]
+
+
+@linux
+def test_pytorch_in_a_folder_with_a_space_has_its_library(tmp_path):
+    words = run(
+        "import ctypes, shutil, sys\n"
+        "from types import SimpleNamespace\n"
+        f"copy = shutil.copy(find_libgomp()._name, {str(tmp_path)!r} + '/a b libgomp.so.1')\n"
+        "library = ctypes.CDLL(copy)\n"
+        "sys.modules['torch._C'] = SimpleNamespace(__file__=copy)\n"
+        "print(find_libgomp()._name == copy)\n"
+    )
+    assert words == ["True"]
+
+
+@linux
+def test_a_fork_knows_nothing_of_the_blocks_of_other_threads():
+    words = run(
+        "with considerate_waiting(), waiting._LOCK:\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        with considerate_waiting():\n"
+        "            watch = waiting._WATCH\n"
+        "            works = watch.is_alive()\n"
+        "        os._exit(0 if works and not watch.is_alive() else 1)\n"
+        "    until = time.monotonic() + 20\n"
+        "    while not (ended := os.waitpid(child, os.WNOHANG))[0]:\n"
+        "        if time.monotonic() > until:\n"
+        "            os.kill(child, 9)\n"
+        "        time.sleep(0.05)\n"
+        "    print(ended[1])\n"
+    )
+    assert words == ["0"]

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import PackedConv2d
-from srcli.machine import free_memory
+from srcli.machine import allowed_processors, free_memory
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -64,6 +65,10 @@ def choose_lane_count(threads: int, batch_bytes: int) -> int:
     ``batch_bytes`` are those of one channel of a batch's input, in the type in which
     the network computes.
     """
+    # OpenMP can have bound this thread to processors of its own (OMP_PROC_BIND), and
+    # each thread that it starts, but for OpenMP's, to the same
+    if allowed_processors() < min(threads, os.cpu_count() or 1):
+        return 1
     lanes = min(threads, max(MOST_BYTES // max(batch_bytes, 1), 1))
     free = free_memory()
     if free is not None:
@@ -83,11 +88,17 @@ class Lanes:
         self._pool = ThreadPoolExecutor(self.lane_count, "lane", self._enter)
         before = torch.get_num_threads()
         started = threading.Barrier(self.lane_count + 1)
-        for _ in range(self.lane_count):
-            self._pool.submit(started.wait)
-        started.wait()
-        # what a thread sets is the default of threads that begin later, too
-        torch.set_num_threads(before)
+        self._is_open = True
+        try:
+            for _ in range(self.lane_count):
+                self._pool.submit(started.wait)
+            started.wait()
+        except RuntimeError:  # the interpreter ends, or the system has no more threads
+            self._is_open = False
+            started.abort()
+        finally:
+            # what a thread sets is the default of threads that begin later, too
+            torch.set_num_threads(before)
 
     def _enter(self) -> None:
         """Make a new thread a lane."""
@@ -96,8 +107,20 @@ class Lanes:
         torch.set_num_threads(self.threads)
 
     def submit(self, compute: Callable[[], Result]) -> Future[Result]:
-        """Let the next free lane compute something."""
-        return self._pool.submit(compute)
+        """Let the next free lane compute something.
+
+        What is left when the main thread has ended, as in other threads and at exit, is
+        computed here: no pool takes anything then.
+        """
+        if self._is_open:
+            with suppress(RuntimeError):
+                return self._pool.submit(compute)
+        future: Future[Result] = Future()
+        try:
+            future.set_result(compute())
+        except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
+            future.set_exception(error)
+        return future
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -20,8 +22,9 @@ pytestmark = pytest.mark.numbers
 
 
 @pytest.fixture
-def two_threads():
-    """Let PyTorch have two threads."""
+def two_threads(monkeypatch):
+    """Let PyTorch have two threads, wherever they run."""
+    monkeypatch.setattr(lanes, "allowed_processors", lambda: 2)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
@@ -135,4 +138,77 @@ def test_threads_that_upscale_at_once_share_the_lanes(two_threads):
 )
 def test_lanes_fit_into_memory(monkeypatch, threads, batch_bytes, free, count):
     monkeypatch.setattr(lanes, "free_memory", lambda: free and int(free))
+    monkeypatch.setattr(lanes, "allowed_processors", lambda: 16)
     assert lanes.choose_lane_count(threads, batch_bytes) == count
+
+
+@pytest.mark.parametrize(
+    ("threads", "processors", "allowed", "count"),
+    [
+        (16, 16, 1, 1),  # OMP_PROC_BIND=true
+        (16, 32, 8, 1),  # OMP_PLACES=sockets
+        (2, 16, 2, 2),
+        (4, 2, 2, 4),  # more threads than processors, by OMP_NUM_THREADS
+    ],
+)
+def test_no_lanes_where_a_thread_is_bound_to_fewer_processors(
+    monkeypatch, threads, processors, allowed, count
+):
+    monkeypatch.setattr(lanes, "free_memory", lambda: None)
+    monkeypatch.setattr(lanes, "allowed_processors", lambda: allowed)
+    monkeypatch.setattr(lanes.os, "cpu_count", lambda: processors)
+    assert lanes.choose_lane_count(threads, 192 * 192 * 2) == count
+
+
+AT_THE_END = """
+import threading, numpy, srcli, torch
+from srcli.inference import lanes
+lanes.allowed_processors = lambda: 2
+torch.set_num_threads(2)
+picture = numpy.zeros((96, 96, 3), numpy.uint8)
+
+def upscale():
+    return srcli.upscale(picture, scale=2, model="rrlfn", tile=48, overlap=8)
+
+def after_the_main_thread():
+    threading.main_thread().join()
+    print(upscale().shape)
+
+"""
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(
+    "way",
+    [
+        "threading.Thread(target=after_the_main_thread).start()",
+        "import atexit\natexit.register(lambda: print(upscale().shape))",
+    ],
+)
+def test_pictures_are_upscaled_after_the_main_thread_has_ended(way, is_open):
+    code = AT_THE_END + ("upscale()\n" if is_open else "") + way
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout == "(192, 192, 3)\n", done.stderr
+
+
+def test_lanes_that_cannot_start_leave_batches_to_the_thread_that_asks(monkeypatch):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    before = torch.get_num_threads()
+    monkeypatch.setattr(lanes.threading.Thread, "start", start)
+    closed = lanes.Lanes(2, 1)
+    assert closed.submit(lanes.current_lane).result() == 0
+    assert torch.get_num_threads() == before
+
+    def fail():
+        raise ValueError("bad")
+
+    with pytest.raises(ValueError, match="bad"):
+        closed.submit(fail).result()
