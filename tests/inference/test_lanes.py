@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -156,7 +157,7 @@ def test_no_lanes_where_a_thread_is_bound_to_fewer_processors(
 ):
     monkeypatch.setattr(lanes, "free_memory", lambda: None)
     monkeypatch.setattr(lanes, "allowed_processors", lambda: allowed)
-    monkeypatch.setattr(lanes.os, "cpu_count", lambda: processors)
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
     assert lanes.choose_lane_count(threads, 192 * 192 * 2) == count
 
 
@@ -202,7 +203,7 @@ def test_lanes_that_cannot_start_leave_batches_to_the_thread_that_asks(monkeypat
         raise RuntimeError("can't start new thread")
 
     before = torch.get_num_threads()
-    monkeypatch.setattr(lanes.threading.Thread, "start", start)
+    monkeypatch.setattr(threading.Thread, "start", start)
     closed = lanes.Lanes(2, 1)
     assert closed.submit(lanes.current_lane).result() == 0
     assert torch.get_num_threads() == before
