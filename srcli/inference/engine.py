@@ -216,6 +216,9 @@ class TorchEngine:
         self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._copies = NetworkCopies(self.network)
         self._has_lanes = has_lanes and device.type == "cpu"
+        self._lane_counts: dict[tuple[int, int], int] = {}
+        """By threads and bytes of a batch: chosen once, as the kernel's files of free
+        memory take half a millisecond to read."""
         self.scale = network.scale
         self.calibrates = network.pools_globally
         self.runs_ahead = device.type == "cuda"
@@ -252,9 +255,10 @@ class TorchEngine:
         if threads == 1 or not self._has_lanes:
             return None
         bytes_per_value = 4 if self.half is None else self.half.itemsize
-        lane_count = choose_lane_count(
-            threads, count * height * width * bytes_per_value
-        )
+        key = threads, count * height * width * bytes_per_value
+        if key not in self._lane_counts:
+            self._lane_counts[key] = choose_lane_count(*key)
+        lane_count = self._lane_counts[key]
         if lane_count == 1:
             return None
         return open_lanes(lane_count, threads // lane_count)
