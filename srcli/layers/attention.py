@@ -10,7 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.layers.network import full_precision, is_processor_inference, widened
+from srcli.layers.network import (
+    full_precision,
+    is_exported,
+    is_processor_inference,
+    widened,
+)
 from srcli.layers.reproducible import apply_to_each, sigmoid
 from srcli.layers.tiles import GlobalPool, PoolKind, StretchedMap
 
@@ -183,7 +188,7 @@ class AsymmetricNonLocal(nn.Module):
         key = self.pyramid(self.key(x))
         value = self.pyramid(self.value(x))
         query = query.flatten(2)
-        tracing = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        tracing = is_exported()
         if tracing and not self.bins:
             raise RuntimeError(
                 "attention over all pixels would be traced for one size alone"
@@ -202,7 +207,9 @@ class AsymmetricNonLocal(nn.Module):
             return maps.flatten(2)
         # torch.onnx is imported when it is asked, which takes longer than a small
         # picture.
-        if torch.jit.is_tracing() and torch.onnx.is_in_onnx_export():  # type: ignore[attr-defined, no-untyped-call]
+        if torch.compiler.is_exporting() or (
+            is_exported() and torch.onnx.is_in_onnx_export()
+        ):
             return grid_means(maps, self.bins)
         if maps.device.type == "cpu":
             # adds up large maps in another order where there are several

@@ -212,6 +212,11 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
 
 
+def is_exported() -> bool:
+    """Return True while PyTorch records a network for a file, by either of its exporters."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+
+
 def is_processor_inference(x: Tensor) -> bool:
     """Return True on a processor where neither gradients nor traces are recorded."""
     return x.is_cpu and not torch.is_grad_enabled() and not is_traced()

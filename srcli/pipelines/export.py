@@ -399,6 +399,40 @@ def write_onnx(
     return lambda picture: np.asarray(session.run(None, {"input": picture})[0])
 
 
+class _PlainOperations(TorchFunctionMode):
+    """Replaces operations that converters lack by such as all have.
+
+    ncnn and coremltools have no ``addcmul``, coremltools 9 neither ``lerp``, ``movedim``,
+    a sum with a factor, nor ``narrow`` by lengths that are computed.
+    """
+
+    def __torch_function__(
+        self,
+        func: Any,  # noqa: ANN401
+        types: Any,  # noqa: ANN401
+        args: Any = (),  # noqa: ANN401
+        kwargs: Any = None,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        kwargs = kwargs or {}
+        if func is torch.addcmul and not kwargs:
+            return args[0] + args[1] * args[2]
+        if func in (torch.add, Tensor.add_) and kwargs.keys() == {"alpha"}:
+            return func(args[0], args[1] * kwargs["alpha"])
+        if func is Tensor.narrow and not kwargs:
+            x, axis, start, length = args
+            everything = [slice(None)] * (axis % x.dim())
+            return x[(*everything, slice(start, start + length))]
+        if func is Tensor.movedim and not kwargs:
+            x, source, target = args
+            order = [axis for axis in range(x.dim()) if axis != source % x.dim()]
+            order.insert(target % x.dim(), source % x.dim())
+            return x.permute(order)
+        if func in (torch.lerp, Tensor.lerp) and not kwargs:
+            start, end, share = args
+            return start + (end - start) * share
+        return func(*args, **kwargs)
+
+
 def write_torchscript(
     form: ExportedForm,
     x: Tensor,
@@ -410,28 +444,14 @@ def write_torchscript(
     with warnings.catch_warnings(), torch.no_grad():
         # deprecated, and the form that loads without Python
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
+        with _PlainOperations():
+            traced = torch.jit.trace(form, (x,), check_trace=False)  # type: ignore[no-untyped-call]
         # by Python: on a full disk torch.jit.save would end the process
         file.write_bytes(
             traced.save_to_buffer({"srx.json": json.dumps(dict(metadata))})
         )
         loaded = torch.jit.load(file)  # type: ignore[no-untyped-call] # noqa: TID251 - just written
     return lambda picture: np.asarray(loaded(torch.from_numpy(picture)))
-
-
-class _SplitSums(TorchFunctionMode):
-    """Splits ``addcmul``, which ncnn does not have, into a product and a sum."""
-
-    def __torch_function__(
-        self,
-        func: Any,  # noqa: ANN401
-        types: Any,  # noqa: ANN401
-        args: Any = (),  # noqa: ANN401
-        kwargs: Any = None,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
-        if func is torch.addcmul:
-            return args[0] + args[1] * args[2]
-        return func(*args, **(kwargs or {}))
 
 
 def write_ncnn(
@@ -450,8 +470,7 @@ def write_ncnn(
     import pnnx
 
     with TemporaryDirectory() as work:
-        with _SplitSums():
-            write_torchscript(form, x, Path(work, "net.pt"), metadata, is_fixed_size)
+        write_torchscript(form, x, Path(work, "net.pt"), metadata, is_fixed_size)
         height, width = x.shape[2:]
         command = [pnnx.EXEC_PATH, "net.pt", f"inputshape={list(x.shape)}"]
         if not is_fixed_size:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from srcli.errors import RecipeError
+from srcli.errors import RecipeError, UsageError
 from srcli.layers.network import Network
 from srcli.losses import WeightedLoss, texture
 from srcli.models.discriminators import build_discriminator
@@ -96,6 +96,27 @@ class Numerics:
         )
 
 
+def _compile(network: Network) -> Callable[[Tensor], Tensor]:
+    """Return a network that is compiled when it first runs; UsageError if that fails."""
+    compiled = torch.compile(network)
+
+    def run(x: Tensor) -> Tensor:
+        try:
+            out: Tensor = compiled(x)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            # The last lines of what PyTorch says advise its developers.
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            reason = lines[1] if len(lines) > 1 else lines[0]
+            raise UsageError(
+                f"--compile: PyTorch's compiler fails ({reason[:150]}); it needs a C++ "
+                "compiler on processors and Triton on GPUs. Leave --compile out, or install "
+                "them"
+            ) from error
+        return out
+
+    return run
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepContext:
     """What the steps of all stages of a training share."""
@@ -112,7 +133,7 @@ class StepContext:
     def forward(self) -> Callable[[Tensor], Tensor]:
         """The network, its compiled form, or its passes as CUDA graphs."""
         if self.numerics.compile:
-            return torch.compile(self.network)
+            return _compile(self.network)
         # Code of users may do more in Python than a graph repeats.
         if not self.numerics.graphs or self.network.origin:
             return self.network

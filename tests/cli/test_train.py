@@ -225,3 +225,27 @@ def test_pictures_that_do_not_fit_into_memory_train_the_same_weights(
     assert re.search(r"of pictures lie in files in \S*cache until the end", printed)
     assert got == expected
     assert not list((tmp_path / "cache").glob("srx-*"))
+
+
+def test_a_compiler_that_is_missing_is_named_in_a_line(
+    srx, pictures, tmp_path, monkeypatch
+):
+    """PyTorch finds out in the first iteration, below hundred lines of its own code."""
+
+    def compile_network(network):
+        def run(x):
+            # what PyTorch 2.13 raises where there is no g++
+            raise torch._dynamo.exc.TorchDynamoException(
+                "backend='inductor' raised:\nInvalidCxxCompiler: No working C++ compiler "
+                "found in torch._inductor.config.cpp.cxx: (None, 'g++')\n\nSet TORCHDYNAMO_"
+            )
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile_network)
+    arguments = [TRAIN, "--data", pictures, "--out", tmp_path / "run", "--budget 3"]
+    result = srx(*arguments, "--compile", code=2)
+    last = " ".join(result.err.split("srx: ")[-1].split())
+    assert "--compile: PyTorch's compiler fails (InvalidCxxCompiler: No working" in last
+    assert "Leave --compile out" in last
+    assert "TORCHDYNAMO" not in last

@@ -107,6 +107,35 @@ def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(
     assert "give it whole pictures" in result["notes"][0]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load")
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("g-idrn", TINY["g-idrn"]),
+        ("ddsr", TINY["ddsr"]),
+        ("rrdbnet", {"channels": 8, "num_blocks": 1, "growth": 4}),
+    ],
+)
+def test_torchscript_has_no_operators_that_coremltools_lacks(tmp_path, name, options):
+    """Those below are what coremltools 9.0 did not convert of files of these networks."""
+    torch.manual_seed(0)
+    network = build_network(name, scale=2, options=options)
+    source = tmp_path / "w.safetensors"
+    info = WeightsInfo(model=name, scale=2, network=options)
+    save_weights(source, network.state_dict(), info)
+    export_model(str(source), None, tmp_path / "out.pt")
+    program = torch.jit.load(tmp_path / "out.pt")
+    operators = [node.kind() for node in program.inlined_graph.nodes()]
+    assert "aten::_convolution" in operators or "aten::conv2d" in operators
+    lacking = {"aten::addcmul", "aten::lerp", "aten::movedim", "aten::narrow"}
+    assert not lacking & set(operators)
+    sums = [n for n in program.inlined_graph.nodes() if "aten::add" in n.kind()]
+    factors = [
+        list(n.inputs())[2].toIValue() for n in sums if len(list(n.inputs())) == 3
+    ]
+    assert set(factors) <= {1}
+
+
 def test_a_file_for_one_size_takes_no_other(tiny, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     file = tmp_path / "out.onnx"
@@ -316,3 +345,26 @@ def test_what_the_older_exporter_lacks_says_what_helps(srx, tmp_path, monkeypatc
     result = srx("export net.onnx -m net.py:Smooth@w.pth", code=2)
     assert "pip install onnxscript" in result.err
     assert len(result.err.strip().splitlines()) == 1
+
+
+def test_the_flagship_is_written_once_the_older_exporter_is_gone(
+    tiny, tmp_path, monkeypatch
+):
+    """Its pools and its attention must not be recorded for the size of the example."""
+    if not all(map(find_spec, ("onnx", "onnxruntime", "onnxscript"))):
+        pytest.skip("the newer exporter is not installed")
+
+    def gone(*_):
+        raise TypeError("export() got an unexpected keyword argument 'dynamo'")
+
+    monkeypatch.setattr(run, "_trace_to_onnx", gone)
+    result = export_model(str(tiny / "g-idrn.safetensors"), 2, tmp_path / "out.onnx")
+    assert result["metadata"]["size"] == "any"
+    assert len(check_parities(result, 0.002)) == 2
+    import onnx
+
+    (side, *_), *_ = [
+        [axis.dim_param for axis in tensor.type.tensor_type.shape.dim]
+        for tensor in onnx.load(tmp_path / "out.onnx").graph.input
+    ]
+    assert side == "batch"

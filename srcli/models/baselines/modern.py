@@ -17,7 +17,7 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.convolution import convolve_joined
-from srcli.layers.network import SkiplessNetwork
+from srcli.layers.network import SkiplessNetwork, is_exported
 from srcli.layers.reparameterised import (
     FoldedKernel,
     FoldingConv,
@@ -300,7 +300,7 @@ class SelfModulation(nn.Module):
         height, width = x.shape[2:]
         bessel = height * width / (height * width - 1)
         variance = bessel * (self.contrast(wide) - self.mean(wide)) ** 2
-        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        if is_exported():
             # ONNX has no adaptive pool of maxima.
             maxima = _maxima_of_rows(_maxima_of_rows(wide.mT).mT)
         else:
