@@ -34,6 +34,7 @@ from srcli.models import (
     network_class,
     outline_network,
 )
+from srcli.models.by_spandrel import build_by_spandrel
 from srcli.models.exported import load_exported
 from srcli.models.readings import (
     LEAST_CONSISTENCY,
@@ -300,32 +301,6 @@ def _build_relative(
     )
 
 
-class SpandrelNetwork(Network):
-    """A network that spandrel built, for inference."""
-
-    edge = 4
-    origin = "spandrel"
-
-    def __init__(self, descriptor: Any) -> None:  # noqa: ANN401 - of an optional library
-        super().__init__()
-        self.network = descriptor.model
-        self.scale = descriptor.scale
-        self.minimum = max(descriptor.size_requirements.minimum, 1)
-        self.multiple_of = descriptor.size_requirements.multiple_of
-        self.fp16 = descriptor.supports_half
-        self.bf16 = descriptor.supports_bfloat16
-        self.tiles = descriptor.tiling.name == "SUPPORTED"
-        if descriptor.input_channels == 1:
-            self.colour = "gray"
-        self._descriptor = descriptor
-
-    def _enlarge(self, x: Tensor) -> Tensor:
-        # One by one, as spandrel demands; it pads what must be square.
-        # Copies, as some of its networks change their input in place.
-        pictures = [picture.clone() for picture in torch.split(x, 1)]
-        return torch.cat([self._descriptor(picture) for picture in pictures])
-
-
 def _build_by_spandrel(
     path: Path, tensors: Tensors, scale: int | None
 ) -> tuple[Network, WeightsInfo]:
@@ -335,24 +310,17 @@ def _build_by_spandrel(
     says which of our networks comes nearest.
     """
     try:
-        from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
-
-        descriptor = ModelLoader().load_from_state_dict(
-            canonicalize_state_dict(dict(tensors))
-        )
+        network = build_by_spandrel(tensors)
     # Errors are of its own kinds, or of a torchvision for another torch.
     except Exception as error:
         reason = _describe_unknown(path.name, tensors, error)
         raise ModelError(f"{path}: {reason}") from error
-    name = descriptor.architecture.name
-    channels = descriptor.input_channels, descriptor.output_channels
-    is_known = isinstance(descriptor, ImageModelDescriptor)
-    if not is_known or channels not in ((3, 3), (1, 1)):
+    if network.channels not in ((3, 3), (1, 1)):
         raise ModelError(
-            f"{path}: is of {name}, which turns neither RGB into RGB nor gray into gray"
+            f"{path}: is of {network.architecture}, which turns neither RGB into RGB nor "
+            "gray into gray"
         )
-    network = SpandrelNetwork(descriptor)
-    notes = {"recognised by": f"spandrel, as {name}"}
+    notes = {"recognised by": f"spandrel, as {network.architecture}"}
     info = WeightsInfo(model="spandrel", scale=network.scale, notes=notes)
     choose_scale(path, [MatchedWeights(tensors, info)], scale)
     return network, info

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import torch
@@ -189,3 +190,88 @@ def test_what_nothing_decides_is_told(saved):
     assert "with values to 255" in note
     assert "the test picture is as good" in note
     assert note.endswith("--value-range 255 takes that")
+
+
+class GatedBlock(nn.Module):
+    """A block of RCAN by BasicSR's names; its attention is a half everywhere."""
+
+    def __init__(self, width, factor):
+        super().__init__()
+        attention = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(width, width // 16, 1),
+            nn.ReLU(),
+            nn.Conv2d(width // 16, width, 1),
+            nn.Sigmoid(),
+        )
+        gate = nn.ModuleDict({"attention": attention})
+        convolutions = [nn.Conv2d(width, width, 3, 1, 1) for _ in range(2)]
+        self.rcab: Any = nn.Sequential(
+            convolutions[0], nn.ReLU(), convolutions[1], gate
+        )
+        self.factor = factor
+
+    def forward(self, x):
+        out = self.rcab[2](self.rcab[1](self.rcab[0](x)))
+        return x + self.factor * out * self.rcab[3]["attention"](out)
+
+
+class Group(nn.Module):
+    """A group of such blocks, here of one."""
+
+    def __init__(self, width, factor):
+        super().__init__()
+        self.residual_group = nn.Sequential(GatedBlock(width, factor))
+        self.conv = nn.Conv2d(width, width, 3, 1, 1)
+
+    def forward(self, x):
+        return x + self.conv(self.residual_group(x))
+
+
+class BasicRcan(nn.Module):
+    """RCAN x2 as BasicSR runs it, whose ``res_scale`` is in no file; it repeats pixels."""
+
+    def __init__(self, factor, width=16):
+        super().__init__()
+        self.conv_first = nn.Conv2d(3, width, 3, 1, 1)
+        self.body: Any = nn.Sequential(Group(width, factor))
+        self.conv_after_body = nn.Conv2d(width, width, 3, 1, 1)
+        enlarging = nn.Conv2d(width, 4 * width, 3, 1, 1)
+        self.upsample: Any = nn.Sequential(enlarging, nn.PixelShuffle(2))
+        self.conv_last = nn.Conv2d(width, 3, 3, 1, 1)
+        self._repeat_pixels(factor)
+
+    @torch.no_grad()
+    def _repeat_pixels(self, factor):
+        """See ``enlarging``: what comes through the ReLU and the gate is half of x."""
+        for weight in self.parameters():
+            weight.zero_()
+        most = 0.57 * 255
+        first, _, second, _ = self.body[0].residual_group[0].rcab
+        after: Any = self.conv_after_body
+        for channel in range(3):
+            same = channel, channel, 1, 1
+            self.conv_first.weight[same] = 1
+            first.weight[same] = -1
+            first.bias[channel] = most
+            second.weight[same] = 1 / factor
+            self.body[0].conv.weight[same] = 1
+            after.weight[same] = 1
+            after.bias[channel] = -0.5 * most
+            self.upsample[0].weight[4 * channel : 4 * channel + 4, channel, 1, 1] = 1
+            self.conv_last.weight[same] = 1 / 2.5
+
+    def forward(self, x):
+        mean = MEAN.view(1, 3, 1, 1)
+        features = self.conv_first((x - mean) * 255)
+        features = features + self.conv_after_body(self.body(features))
+        return self.conv_last(self.upsample(features)) / 255 + mean
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.1])
+def test_the_factor_of_basicsrs_rcan_is_found(saved, picture, factor):
+    theirs = BasicRcan(factor)
+    network, info = load_network(saved(theirs))
+    assert info.model == "rcan"
+    assert info.network["residual_scale"] == factor
+    assert_same(network, theirs, picture, 1)

@@ -55,7 +55,8 @@ class RCAN(FeatureSkipNetwork):
 
     The defaults are the published model: ``num_groups`` residual groups of
     ``num_blocks`` channel attention blocks, whose bottlenecks are ``reduction`` times
-    narrower. Without ``shift`` no mean colour is subtracted, and values are from 0 to 1.
+    narrower. ``residual_scale`` is a factor on the output of a block, which BasicSR's
+    code has. Without ``shift`` no mean colour is subtracted, and values are from 0 to 1.
     """
 
     pools_globally = True
@@ -68,10 +69,12 @@ class RCAN(FeatureSkipNetwork):
         num_groups: int = 10,
         num_blocks: int = 20,
         reduction: int = 16,
+        residual_scale: float = 1.0,
         shift: bool = True,
     ) -> None:
         def block() -> nn.Module:
             return Residual(
+                residual_scale,
                 conv1=conv(channels, channels),
                 act=nn.ReLU(inplace=True),
                 conv2=conv(channels, channels),
