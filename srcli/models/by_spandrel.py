@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -62,6 +63,9 @@ def build_by_spandrel(tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
     for another torch; else what spandrel raises for tensors of no network that it
     knows, TypeError where a network does not turn a picture into one (inpainting).
     """
+    # of old code that runs as it is, and that nobody who runs it can change
+    for said in ("torch.meshgrid", "`torch.jit"):
+        warnings.filterwarnings("ignore", message=said)
     from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
 
     _register_extra_networks()

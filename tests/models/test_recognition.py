@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -138,7 +139,8 @@ def test_a_scale_that_can_be_seen_is_the_default_and_the_only_one(tmp_path):
     assert default_scale(["g-idrn", "missing.pth"]) == 4
 
 
-def test_what_fits_nothing_is_told_and_what_comes_nearest(tmp_path):
+def test_what_fits_nothing_is_told_and_what_comes_nearest(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "spandrel", None)  # as if it were not installed
     state = published("imdn")
     del state["upsampler.0.bias"]
     state["fea_conv.bias"] = torch.zeros(3)
@@ -245,3 +247,18 @@ def test_spans_branches_are_folded_into_their_sum():
     network.load_state_dict(dict(tensors))
     ours = network.deploy().get_submodule("body.2.second")(x)
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_networks_of_spandrels_extra_package_are_known(tmp_path):
+    pytest.importorskip("spandrel")
+    extra = pytest.importorskip("spandrel_extra_arches.architectures.SRFormer")
+    torch.manual_seed(0)
+    size = {"img_size": 24, "window_size": 8, "embed_dim": 12}
+    shape = {"depths": [2], "num_heads": [2], "upscale": 2}
+    network = extra.SRFormer(**size, **shape, upsampler="pixelshuffledirect")
+    torch.save(network.state_dict(), tmp_path / "srformer.pth")
+    network = load_model(str(tmp_path / "srformer.pth"))
+    assert network.origin == "spandrel"
+    with torch.inference_mode():
+        assert network(torch.rand(1, 3, 24, 40)).shape == (1, 3, 48, 80)
