@@ -24,6 +24,7 @@ from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.provenance import Provenance, input_id, parse_provenance
 from srcli.imaging.resize import stretch_to_dtype
+from srcli.imaging.targa import correct_alpha
 
 
 def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photograph:
@@ -57,6 +58,8 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
             raise ValueError("its header and its pixels disagree")
         warnings = list(picture.losses)
+        if picture.format == "tga" and alpha is not None:
+            alpha = correct_alpha(stream, alpha)
         if picture.format == "tga" and alpha is not None and not alpha.any():
             alpha[...] = 255
             warnings.append("its alpha is 0 everywhere: taken for unused, as opaque")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,22 @@ def test_a_tga_whose_alpha_is_unused_is_opaque(srx, texture):
         read_pixels("out/a.png")[..., :3], read_pixels("out/same.png")
     )
     assert read_pixels("out/a.png")[..., 3].min() == 255
+
+
+@pytest.mark.parametrize("orientation", [0x00, 0x20])
+@pytest.mark.parametrize("attribute_bits", [0, 1])
+def test_the_highest_bit_of_16_is_opaque_or_means_nothing(
+    srx, attribute_bits, orientation
+):
+    """FFmpeg and SDL_image show all pixels where the header counts no attribute bits."""
+    fields = (0, 0, 2, 0, 0, 0, 0, 0, 32, 32, 16, attribute_bits | orientation)
+    red, opaque_red = 0x7C00, 0xFC00
+    row = [red] * 16 + [opaque_red] * 16
+    pixels = struct.pack(f"<{32 * 32}H", *row * 32)
+    Path("a.tga").write_bytes(struct.pack("<3B2HB4H2B", *fields) + pixels)
+    srx("upscale a.tga out", SMALL, code=0)
+    alpha = read_pixels("out/a.png")[..., 3]
+    left, right = alpha[:, : 8 * 2], alpha[:, -8 * 2 :]
+    assert right.min() == 255
+    assert left.max() == (0 if attribute_bits else 255)
+    assert tuple(read_pixels("out/a.png")[0, -1, :3]) == (255, 0, 0)
