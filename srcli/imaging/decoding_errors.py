@@ -59,6 +59,11 @@ def decoding_errors(path: Path, pixels: int = 0) -> Iterator[None]:
             raise PictureError(
                 f"{path}: its pixels are stored as {kind!r}, which is not read; export it as PNG"
             ) from error
+        if isinstance(error, NotImplementedError):
+            raise PictureError(
+                f"{path}: is of a kind that srx does not read ({reason}); export it as PNG or "
+                "plain TIFF"
+            ) from error
         raise PictureError(
             f"{path}: the file is damaged or cut short, or of a rare kind that srx does not read "
             f"({reason}); copy it again, or export it as PNG or plain TIFF"

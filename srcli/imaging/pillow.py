@@ -23,6 +23,7 @@ from PIL import Image, ImageCms
 from srcli.errors import PictureError
 from srcli.imaging import isobmff, jxl, size_checks
 from srcli.imaging.arrays import Array, Size, empty_array, release
+from srcli.imaging.dds import as_known_kind, describe_kind
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.colour_spaces import ColourSpace
@@ -141,7 +142,17 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
         ) from None
     with quiet_pillow() as messages:
         try:
+            if name == "dds":
+                return reader(as_known_kind(stream)), messages
             return reader(stream), messages
+        except NotImplementedError as error:
+            kind = f"a kind that srx does not read ({error})"
+            if name == "dds":
+                kind = f"{describe_kind(stream)}, which srx does not read"
+            raise PictureError(
+                f"{stream.name}: its pixels are stored as {kind}; export it as PNG or "
+                "plain TIFF"
+            ) from error
         except DAMAGE:
             with suppress(*DAMAGE):
                 if name == "jpg":

@@ -91,3 +91,65 @@ def test_the_highest_bit_of_16_is_opaque_or_means_nothing(
     assert right.min() == 255
     assert left.max() == (0 if attribute_bits else 255)
     assert tuple(read_pixels("out/a.png")[0, -1, :3]) == (255, 0, 0)
+
+
+def dx10(kind, size, data):
+    """Return a DDS of Direct3D 10: pixels or blocks of a kind by Microsoft's number."""
+    width, height = size
+    head = struct.pack("<4s7I44x", b"DDS ", 124, 0x1007, height, width, 0, 0, 1)
+    pixels = struct.pack("<II4s5I", 32, 4, b"DX10", 0, 0, 0, 0, 0)
+    caps = struct.pack("<5I", 0x1000, 0, 0, 0, 0)
+    return head + pixels + caps + struct.pack("<5I", kind, 3, 0, 1, 0) + data
+
+
+def plain_pixels(texture, kind):
+    """Return a picture's pixels, (H, W, 4), as Direct3D stores them, and as they look."""
+    values = np.asarray(texture.convert("RGBA")).copy()
+    shown = values.copy()
+    if kind in (87, 91):
+        return values[..., [2, 1, 0, 3]], shown
+    shown[..., 3] = 255
+    if kind in (88, 93):
+        return values[..., [2, 1, 0, 3]], shown
+    if kind == 61:
+        shown[..., 1:3] = shown[..., :1]
+        return values[..., 0], shown
+    if kind == 49:
+        shown[..., 2] = 0
+        return values[..., :2], shown
+    # 85: five, six and five bits, enlarged to eight
+    red, green, blue = (values[..., band].astype(np.uint16) for band in range(3))
+    packed = (red >> 3) << 11 | (green >> 2) << 5 | blue >> 3
+    shown[..., 0] = np.round((red >> 3) * (255 / 31))
+    shown[..., 1] = np.round((green >> 2) * (255 / 63))
+    shown[..., 2] = np.round((blue >> 3) * (255 / 31))
+    return packed, shown
+
+
+@pytest.mark.parametrize("kind", [49, 61, 85, 87, 88, 91, 93])
+def test_plain_pixels_of_direct3d_10_are_read(srx, texture, kind):
+    stored, shown = plain_pixels(texture, kind)
+    Path("a.dds").write_bytes(dx10(kind, texture.size, stored.tobytes()))
+    Image.fromarray(shown).save("same.png")
+    srx("upscale a.dds same.png out", SMALL, code=0)
+    ours = np.asarray(Image.open("out/a.png").convert("RGBA")).astype(int)
+    expected = np.asarray(Image.open("out/same.png").convert("RGBA")).astype(int)
+    # Pillow cuts off where it enlarges five bits to eight.
+    assert np.abs(ours - expected).max() <= (3 if kind == 85 else 0)
+
+
+@pytest.mark.parametrize(("kind", "blocks"), [(72, "DXT1"), (75, "DXT3"), (78, "DXT5")])
+def test_blocks_in_srgb_are_the_same_blocks(srx, texture, kind, blocks):
+    texture.convert("RGBA").save("same.dds", pixel_format=blocks)
+    data = Path("same.dds").read_bytes()[128:]
+    Path("a.dds").write_bytes(dx10(kind, texture.size, data))
+    srx("upscale a.dds same.dds out", SMALL, code=0)
+    np.testing.assert_array_equal(read_pixels("out/a.png"), read_pixels("out/same.png"))
+
+
+def test_textures_that_are_not_read_are_named(srx, texture):
+    values = np.asarray(texture.convert("RGBA")).astype("<f2")
+    Path("a.dds").write_bytes(dx10(10, texture.size, values.tobytes()))
+    result = srx("upscale a.dds out", SMALL, code=2)
+    assert "are stored as R16G16B16A16_FLOAT, which srx does not read" in result.err
+    assert "damaged" not in result.err
