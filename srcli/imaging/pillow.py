@@ -100,6 +100,7 @@ _BMP_VERSION_5 = 124
 _BMP_CALIBRATED = 0
 _BMP_EMBEDDED = 0x4D424544
 _LARGEST_PROFILE = 2**26
+_JUMBF = b"JP"  # how segments with boxes of ISO/IEC 19566-5 begin
 _DDS_SEVERAL = 0x200200  # bits of its header for six faces, and for a volume
 
 
@@ -413,6 +414,8 @@ def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
     for name, content in vars(image)["applist"]:
         has_gain_map |= content.startswith(_GAIN_MAPS[0])
         has_thermal |= content.startswith(b"FLIR\0")
+        if name == "APP11" and content.startswith(_JUMBF):
+            continue  # such as content credentials, which are told of themselves
         if name in _MAKER_SEGMENTS and not content.startswith(b"Ducky"):
             makers.add(name)
     if "mp" in image.info:  # a gain map is a further picture

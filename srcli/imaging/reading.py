@@ -18,6 +18,7 @@ from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import FORMATS, format_of_content
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import profile_fits
+from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credentials
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
@@ -263,6 +264,8 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     height, width = size
     pixel_map = PixelMap(picture.size, size, orientation)
     metadata, notes = fit_metadata(picture.metadata, pixel_map)
+    if name != "tif" and has_credentials(stream):
+        notes = (*notes, CREDENTIALS_LEFT_OUT)
     return replace(
         picture,
         height=height,

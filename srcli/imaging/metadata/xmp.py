@@ -7,20 +7,27 @@ here.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from fractions import Fraction
 from functools import partial
 from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
+from srcli.imaging.metadata.calibration import fit_calibration
+from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, PROVENANCE
 from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp_nodes import (
+    RDF,
+    decimal,
+    drop_property,
+    namespaced_nodes,
+    replace_numbers,
+    text_nodes,
+)
 
 HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
-_DEWARP_LEFT_OUT = "calibration of the lens (DewarpData) left out: it is not turned"
 
 _ORIENTATION = re.compile(
     rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""
@@ -40,9 +47,8 @@ _MWG = "http://www.metadataworkinggroup.com/schemas/regions/"
 _DIMENSIONS = f"{_ADOBE}xap/1.0/sType/Dimensions#"
 _AREA = f"{_ADOBE}xmp/sType/Area#"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
+_ACDSEE = "http://ns.acdsee.com/"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-_DJI = "http://www.dji.com/drone-dji/1.0/"
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 _COMPANIONS = (
     (f"{_ADOBE}hdr-gain-map/1.0/", "", HDR_LEFT_OUT),
@@ -56,6 +62,7 @@ _COMPANIONS = (
     (f"{_GOOGLE}1.0/container/", r"Semantic\W+Depth", DEPTH_LEFT_OUT),
     (f"{_ADOBE}xmp/note/HasExtendedXMP", "", "extended XMP left out"),
     (f"{_ADOBE}xap/1.0/Thumbnails", "(?!)", ""),
+    (re.escape(PROVENANCE), "", CREDENTIALS_LEFT_OUT),
 )
 """Pictures and sounds beside the picture: patterns of the namespace and name of
 properties that point at them, and of what these hold where something is lost, in words
@@ -98,7 +105,7 @@ def fit_xmp(xmp: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:
         notes = _drop_companions(document)
         if not pixel_map.changes_nothing:
             _move_geometry(document, pixel_map)
-            notes += _fit_calibration(document, pixel_map)
+            notes += fit_calibration(document, pixel_map)
         edited = _serialise(document)
     except (ExpatError, ValueError, RecursionError):
         return xmp, ()
@@ -112,18 +119,10 @@ def _serialise(document: minidom.Document) -> str:
     return text.replace(_AMPERSAND, "&")
 
 
-def _namespaced_nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom has no types for what is common
-    """Yield elements and attributes that have a namespace, in the order of the document."""
-    for element in (scope, *scope.getElementsByTagName("*")):
-        for node in (element, *(element.attributes or {}).values()):
-            if node.namespaceURI:
-                yield node
-
-
 def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
     """Drop what describes pictures, videos and sounds beside the picture; return what is lost."""
     notes = []
-    for node in list(_namespaced_nodes(document)):
+    for node in list(namespaced_nodes(document)):
         name = node.namespaceURI + node.localName
         companions = [row for row in _COMPANIONS if re.match(row[0], name)]
         if not companions:
@@ -144,87 +143,53 @@ def _move_geometry(document: minidom.Document, pixel_map: PixelMap) -> None:
     """Let regions, positions and sizes follow the pixels; texts that are no numbers stay."""
     elements = document.getElementsByTagNameNS
     dimensions = [
-        _text_nodes(scope, _DIMENSIONS, "wh")
-        for scope in elements(_MWG, "AppliedToDimensions")
+        text_nodes(scope, uri, "wh")
+        for regions, uri in (
+            (_MWG, _DIMENSIONS),
+            (f"{_ACDSEE}regions/", f"{_ACDSEE}sType/Dimensions#"),
+        )
+        for scope in elements(regions, "AppliedToDimensions")
     ]
     faces = _region_map(dimensions, pixel_map)
     for sides in dimensions:
-        _replace_numbers(sides, faces.size)
+        replace_numbers(sides, faces.size)
     _move_sizes(document, pixel_map)
     for name in ("SubjectArea", "SubjectLocation"):
         for scope in elements(_EXIF, name):
-            (items,) = _text_nodes(scope, _RDF, ("li",))
+            (items,) = text_nodes(scope, RDF, ("li",))
             if len(items) in (2, 3, 4):
-                _replace_numbers([[item] for item in items], pixel_map.area)
+                replace_numbers([[item] for item in items], pixel_map.area)
     for scope in elements(_MWG, "Area"):
-        _move_regions(_text_nodes(scope, _AREA, ("unit", *"xywh")), faces)
+        _move_regions(text_nodes(scope, _AREA, ("unit", *"xywh")), faces)
+    for name in ("DLYArea", "ALGArea"):  # drawn by hand, and found by the program
+        for scope in elements(f"{_ACDSEE}regions/", name):
+            area = f"{_ACDSEE}sType/Area#"
+            _move_regions(text_nodes(scope, area, ("unit", *"xywh")), faces)
     for scope in elements(_IPTC, "RegionBoundary"):
-        texts = _text_nodes(
-            scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx")
-        )
+        texts = text_nodes(scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx"))
         _move_regions(texts, pixel_map, corner=True)
     if faces.orientation == 1:
         return
-    (rectangles,) = _text_nodes(document, _MICROSOFT, ("Rectangle",))
+    (rectangles,) = text_nodes(document, _MICROSOFT, ("Rectangle",))
     for text in rectangles:
         with suppress(ValueError):  # upper left corner and size as shares of the sides
             x, y, width, height = map(float, text.nodeValue.split(","))
             box = faces.for_shares.area((x, y, width, height), corner=True)
-            text.nodeValue = ", ".join(map(_decimal, box))
+            text.nodeValue = ", ".join(map(decimal, box))
 
 
 def _move_sizes(document: minidom.Document, pixel_map: PixelMap) -> None:
     """Let sizes in pixels follow; one without the other is dropped where they change places."""
     for uri, *names in _SIZES:
-        widths, heights = _text_nodes(document, uri, names)
+        widths, heights = text_nodes(document, uri, names)
         if widths and heights:
-            _replace_numbers([widths, heights], pixel_map.size)
+            replace_numbers([widths, heights], pixel_map.size)
         elif pixel_map.swaps_sides:  # which would be the other one then
             for text in (*widths, *heights):
-                _drop_property(text)
+                drop_property(text)
         else:
-            _replace_numbers([widths], lambda values: pixel_map.size((*values, 0))[:1])
-            _replace_numbers([heights], lambda values: pixel_map.size((0, *values))[1:])
-
-
-def _fit_calibration(
-    document: minidom.Document, pixel_map: PixelMap
-) -> tuple[str, ...]:
-    """Let focal length and centre of DJI's cameras, in pixels, follow; return what is lost."""
-    names = (
-        "CalibratedFocalLength",
-        "CalibratedOpticalCenterX",
-        "CalibratedOpticalCenterY",
-    )
-    lengths, across, down = _text_nodes(document, _DJI, names)
-    _replace_numbers([lengths], lambda values: pixel_map.size((*values, *values))[:1])
-    _replace_numbers([across, down], pixel_map.area)
-    (dewarping,) = _text_nodes(document, _DJI, ("DewarpData",))
-    for text in dewarping:
-        # a date; focal lengths and distances from the middle in pixels, then
-        # coefficients
-        date, _, numbers = text.nodeValue.partition(";")
-        values = numbers.split(",")
-        try:
-            focal = pixel_map.size(list(map(float, values[:2])))
-            middle = pixel_map.size(list(map(float, values[2:4])))
-        except (ValueError, IndexError):
-            continue
-        if pixel_map.orientation != 1:
-            _drop_property(text)
-            return (_DEWARP_LEFT_OUT,)
-        values[:4] = map(_decimal, (*focal, *middle))
-        text.nodeValue = f"{date};{','.join(values)}"
-    return ()
-
-
-def _drop_property(text: Any) -> None:  # noqa: ANN401 - an attribute, or the text of an element
-    """Drop the property whose text stands in a node."""
-    if text.nodeType == text.ATTRIBUTE_NODE:
-        text.ownerElement.removeAttributeNode(text)
-    else:
-        element = text.parentNode
-        element.parentNode.removeChild(element)
+            replace_numbers([widths], lambda values: pixel_map.size((*values, 0))[:1])
+            replace_numbers([heights], lambda values: pixel_map.size((0, *values))[1:])
 
 
 def _region_map(dimensions: list[list[list[Any]]], pixel_map: PixelMap) -> PixelMap:
@@ -256,43 +221,4 @@ def _move_regions(
     if not pixel_map.changes_nothing:
         columns = [x, y, *filter(None, extent)]
         move = partial(pixel_map.area, corner=corner and len(columns) == 4)
-        _replace_numbers(columns, move, exact=True)
-
-
-def _text_nodes(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # noqa: ANN401
-    """Return for each property in a scope the nodes that hold its text, which may be empty."""
-    texts: dict[str, list[Any]] = {name: [] for name in names}
-    for node in _namespaced_nodes(scope):
-        if node.namespaceURI == uri and node.localName in texts:
-            text = node
-            if node.nodeType != node.ATTRIBUTE_NODE:
-                text = node.firstChild or node
-            texts[node.localName].append(text)
-    return list(texts.values())
-
-
-def _replace_numbers(
-    columns: Iterable[Sequence[Any]],
-    new: Callable[[Sequence[float]], list[float]],
-    *,
-    exact: bool = False,
-) -> None:
-    """Replace numbers, those of a row together, by what becomes of them.
-
-    Whole and rational ones stay so unless they are to be exact.
-    """
-    for nodes in zip(*columns, strict=False):
-        with suppress(TypeError, ValueError, ArithmeticError):
-            values = new([float(Fraction(node.nodeValue)) for node in nodes])
-            for node, value in zip(nodes, values, strict=True):
-                if "/" in node.nodeValue:
-                    ratio = Fraction(value).limit_denominator(10**6).as_integer_ratio()
-                    node.nodeValue = "/".join(map(str, ratio))
-                elif exact or "." in node.nodeValue:
-                    node.nodeValue = _decimal(value)
-                else:
-                    node.nodeValue = str(round(value))
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.9f}".rstrip("0").rstrip(".")
+        replace_numbers(columns, move, exact=True)
