@@ -1,15 +1,19 @@
-"""Headers of JPEG XL (ISO/IEC 18181-1), of which Pillow's plugin does not tell animations."""
+"""What files of JPEG XL (ISO/IEC 18181) say, and Pillow's plugin does not hand out."""
 
 from __future__ import annotations
 
 import io
+from typing import IO, NamedTuple
 
 from srcli.imaging.isobmff import find_box
 
+_COMPRESSED_XMP = "XMP left out: it is compressed by Brotli in the file"
 _SIGNATURE = b"\xff\x0a"
 _SIZES = ((9, 1), (13, 1), (18, 1), (30, 1))
 _PREVIEW_SIZES = ((6, 1), (8, 65), (10, 321), (12, 1345))
 _PREVIEW_BLOCKS = ((0, 16), (0, 32), (5, 1), (9, 33))
+_WHOLE_BITS = ((0, 8), (0, 10), (0, 12), (6, 1))
+_FLOAT_BITS = ((0, 32), (0, 16), (0, 24), (6, 1))
 """Numbers of bits, and what is added to them, between which two bits choose."""
 
 
@@ -49,17 +53,57 @@ class _Bits:
 
 def is_animation(start: bytes) -> bool:
     """Return True if the first bytes of a file say that it has frames."""
+    return _read_header(start).is_animation
+
+
+def bits_per_sample(start: bytes) -> int:
+    """Return how many bits values have, 1 to 32, by the first bytes of a file."""
+    return _read_header(start).bits
+
+
+def read_xmp(stream: IO[bytes]) -> tuple[bytes | None, tuple[str, ...]]:
+    """Return the XMP in a file's container, which Pillow's plugin does not give, and notes.
+
+    A box may be compressed by Brotli: such XMP is told as lost.
+    """
+    stream.seek(0)
+    if stream.read(2) == _SIGNATURE:
+        return None, ()  # no container, only pixels
+    stream.seek(0)
+    if xmp := find_box(stream, b"xml "):
+        return xmp, ()
+    stream.seek(0)
+    while compressed := find_box(stream, b"brob"):
+        if compressed.startswith(b"xml "):
+            return None, (_COMPRESSED_XMP,)
+    return None, ()
+
+
+class _Header(NamedTuple):
+    """What the metadata of a codestream say."""
+
+    is_animation: bool = False
+    bits: int = 8
+
+
+def _read_header(start: bytes) -> _Header:
+    """Read the fields of image metadata up to the depth (ISO/IEC 18181-1, D.3)."""
     bits = _Bits(_codestream(start)[len(_SIGNATURE) :][:64])
     bits.skip_size()
-    all_default = bits.read(1)
-    if all_default or not bits.read(1):  # no further fields
-        return False
-    bits.read(3)  # orientation
-    if bits.read(1):
-        bits.skip_size()
-    if bits.read(1):
-        bits.skip_preview()
-    return bool(bits.read(1))
+    if bits.read(1):  # all as by default
+        return _Header()
+    has_frames = False
+    if bits.read(1):  # further fields
+        bits.read(3)  # orientation
+        if bits.read(1):
+            bits.skip_size()
+        if bits.read(1):
+            bits.skip_preview()
+        has_frames = bool(bits.read(1))
+        if has_frames:
+            return _Header(is_animation=True)
+    is_float = bits.read(1)
+    return _Header(bits=bits.choose(_FLOAT_BITS if is_float else _WHOLE_BITS))
 
 
 def _codestream(start: bytes) -> bytes:

@@ -219,7 +219,13 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     is_stretched = name == "jpg" and depth > 8
     if is_stretched:
         notes.append(f"values of {depth} bits stretched to 16")
-    elif depth > 8 or (name == "avif" and _is_deep_avif(start)):
+    elif (
+        depth > 8
+        or (name == "avif" and _is_deep_avif(start))
+        or (
+            name == "jxl" and not vars(image)["jpeg"] and jxl.bits_per_sample(start) > 8
+        )
+    ):
         notes.append("over 8 bits: rounded to 8")
     frames = _count_frames(image, stream)
     if _GAIN_MAP_ITEM.search(start):
@@ -229,6 +235,10 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     elif name == "jpg":
         notes += _note_jpeg_extras(image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
+    xmp = info.get("xmp") or None
+    if name == "jxl" and xmp is None:
+        xmp, lost = jxl.read_xmp(stream)
+        notes += lost
     exif = info.get("exif") or None
     icc = info.get("icc_profile") or None
     colour_space = None
@@ -255,7 +265,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
             icc=icc,
             colours=colour_space,
             exif=exif,
-            xmp=info.get("xmp") or None,
+            xmp=xmp,
             iptc=(info.get("photoshop") or {}).get(_IPTC) or None,
             dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
             texts=comment_chunk(info.get("comment")),
