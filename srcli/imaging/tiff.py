@@ -22,6 +22,7 @@ from srcli.imaging.arrays import Array, Size, empty_array
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif
 from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
+from srcli.imaging.metadata.microscopy import count_planes_behind_one_directory
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
 from srcli.imaging.utf8_names import alias_of_file
@@ -241,6 +242,8 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
             f"{path}: its first page is a thumbnail; name the full picture: "
             f"GTIFF_DIR:{page.number}:{path}"
         )
+    if number == 1 and not page.further:
+        _refuse_hidden_planes(path, tags)
     has_alpha = _has_alpha(tags, stored)
     if not obstacle:
         notes += stored.losses(has_alpha=has_alpha)
@@ -287,6 +290,19 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
             "RGB of 8 or 16 bits"
         ),
     )
+
+
+def _refuse_hidden_planes(path: Path, tags: exif.Tags) -> None:
+    """Raise PictureError for planes that have no directory, and would be lost."""
+    if Base.ImageDescription not in tags:
+        return
+    description = tags[Base.ImageDescription].value.decode("latin-1")
+    planes = count_planes_behind_one_directory(description)
+    if planes > 1:
+        raise PictureError(
+            f"{path}: its {planes} planes stand behind one directory, as ImageJ writes stacks "
+            "beyond 4 GB; save it with a directory for each, such as OME-TIFF or BigTIFF"
+        )
 
 
 def _raster_reason(
@@ -498,6 +514,8 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
     """Return pixels per inch across and down; None if they are not stated."""
     if RESOLUTION[0] not in tags or RESOLUTION[1] not in tags:
         return None
+    if exif.has_no_unit(tags):
+        return None  # the size of a microscope's pixels, not of a print
     across, down = (tags[tag].numbers[0] for tag in RESOLUTION[:2])
     unit = first_number(tags, RESOLUTION[2], INCH)
     per_inch = {INCH: 1.0, _CENTIMETRE: 2.54}.get(unit, 0)

@@ -351,3 +351,31 @@ def test_floats_in_colours_get_the_usual_model(srx, astronaut):
         Image.fromarray(astronaut).resize((320, 256), Image.Resampling.BICUBIC)
     )
     assert np.abs(shown - usual / 255).mean() < 0.02
+
+
+@pytest.mark.parametrize("unit", ["cm", "inch"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_pixels_of_imagej_in_centimetres_are_no_resolution_of_a_print(srx, unit, dtype):
+    """The tag counts pixels in one unit of the description, which become as many more."""
+    values = np.arange(24 * 30).reshape(24, 30).astype(dtype)
+    name = {"cm": "CENTIMETER", "inch": "INCH"}[unit]
+    options = {"resolution": (50, 50), "resolutionunit": name}
+    tifffile.imwrite("a.tif", values, imagej=True, metadata={"unit": unit}, **options)
+    srx("upscale a.tif b.tif -m bicubic -s 2", code=0)
+    with tifffile.TiffFile("b.tif") as larger:
+        tags = larger.pages[0].tags
+        assert larger.imagej_metadata["unit"] == unit
+        across, down = tags["XResolution"].value, tags["YResolution"].value
+        assert across[0] / across[1] == down[0] / down[1] == 100
+        assert tags["ResolutionUnit"].value.name == name
+
+
+@pytest.mark.parametrize("imagej", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_planes_behind_one_directory_are_not_lost(srx, dtype, imagej):
+    """ImageJ writes stacks beyond 4 GB so, tifffile any that are to be truncated."""
+    planes = np.ones((5, 24, 30), dtype)
+    tifffile.imwrite("a.tif", planes, imagej=imagej, truncate=True)
+    result = srx("upscale a.tif b.tif -m bicubic -s 2", code=2)
+    assert "its 5 planes stand behind one directory" in result.err
+    assert not Path("b.tif").exists()

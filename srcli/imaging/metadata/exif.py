@@ -17,6 +17,8 @@ from typing import IO
 import numpy as np
 from PIL.ExifTags import Base
 
+from srcli.imaging.metadata.microscopy import names_pixel_unit
+
 ByteSource = bytes | bytearray | IO[bytes]
 
 PREFIX = b"Exif\0\0"
@@ -99,8 +101,16 @@ def first_number(tags: Tags, tag: int, default: int) -> int:
 
 
 def has_no_unit(tags: Tags) -> bool:
-    """Return True for a resolution without a unit: the description names one, as ImageJ's does."""
-    return first_number(tags, Base.ResolutionUnit, 0) == _NO_UNIT
+    """Return True for a resolution that is pixels for a unit which the description names.
+
+    Its own unit is none, or, where ImageJ counts in centimetres or inches, that one.
+    """
+    if first_number(tags, Base.ResolutionUnit, 0) == _NO_UNIT:
+        return True
+    description = tags.get(Base.ImageDescription)
+    return description is not None and names_pixel_unit(
+        description.value.decode("latin-1")
+    )
 
 
 class Layout:

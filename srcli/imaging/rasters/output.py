@@ -16,6 +16,7 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.descriptions import fit_description
+from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.provenance import Provenance
@@ -193,7 +194,8 @@ def _tags(
     if _DESCRIPTION in plain:
         whole = (info.height, info.width)
         plain[_DESCRIPTION] = fit_description(plain[_DESCRIPTION], pixels, whole)
-    if plain.get("TIFFTAG_RESOLUTIONUNIT", "").startswith("1"):
+    has_no_unit = plain.get("TIFFTAG_RESOLUTIONUNIT", "").startswith("1")
+    if has_no_unit or names_pixel_unit(plain.get(_DESCRIPTION, "")):
         # pixels for a unit that the description names, as ImageJ does
         for key in plain.keys() & {"TIFFTAG_XRESOLUTION", "TIFFTAG_YRESOLUTION"}:
             with suppress(ValueError):

@@ -1,0 +1,37 @@
+"""What ImageJ and tifffile say of a TIFF in its description."""
+
+from __future__ import annotations
+
+import re
+
+
+def names_pixel_unit(description: str) -> bool:
+    """Return True for a description by ImageJ that names the unit of its pixels' size.
+
+    The resolution of the file is the number of pixels in one such unit then, even where
+    it says that it counts in inches or centimetres.
+    """
+    unit = re.search(r"^unit=(.*)$", description, re.MULTILINE)
+    return (
+        description.startswith("ImageJ=")
+        and unit is not None
+        and unit[1].strip("\0 ").lower() not in ("", "pixel", "pixels")
+    )
+
+
+def count_planes_behind_one_directory(description: str) -> int:
+    """Return how many planes a file has whose only directory describes the first one.
+
+    So ImageJ writes stacks beyond 4 GB (its images), and tifffile those that are asked to
+    be ``truncate``d; 1 for others.
+    """
+    if description.startswith("ImageJ="):
+        images = re.search(r"^images=(\d{1,9})\s*$", description, re.MULTILINE)
+        return int(images[1]) if images else 1
+    if (
+        description.lstrip().startswith('{"shape":')
+        and '"truncated": true' in description
+    ):
+        shape = re.search(r'"shape": \[([\d, ]+)\]', description)
+        return int(shape[1].split(",")[0]) if shape else 2
+    return 1
