@@ -1,7 +1,8 @@
 """Write videos by PyAV: segments of encoded frames, joined with the sound of the input.
 
 Segments are encoded one by one, so that an interrupted run keeps those that are done.
-All begin with a frame that needs no other.
+All begin with a frame that needs no other. Where a segment takes long, its frames are
+kept as they go into the encoder, which gets them again in the next run.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import heapq
 import io
 import os
+import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 
 from srcli.errors import PictureError
+from srcli.imaging.arrays import Array
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.stored_parts import StoredParts
 from srcli.imaging.videos import (
@@ -33,7 +36,7 @@ from srcli.imaging.videos import (
 from srcli.imaging.writing import new_file
 
 if TYPE_CHECKING:
-    from av import Packet, VideoCodecContext
+    from av import Packet, VideoCodecContext, VideoFrame
     from av.container import OutputContainer
     from av.stream import Stream
 
@@ -42,7 +45,17 @@ if TYPE_CHECKING:
     AnyPacket = Packet[Any]
 
 SEGMENT_FRAMES = 50
-"""Frames that are encoded together; so many at most are made again after an interruption."""
+"""Frames that are encoded together."""
+KEEP_SECONDS = 20.0
+"""Interval at which the frames of a segment that is not complete are kept on the disk."""
+_SEGMENT_SECONDS = 45.0
+"""Longest that a segment takes whose frames are not kept."""
+_LARGEST_WAITING = 2**28
+"""Bytes of frames that wait in memory to be kept."""
+_LARGEST_KEPT = 2**30
+"""Bytes of kept frames that end their segment."""
+_FIRST_KEPT = 900_000
+"""Number of the first part that holds kept frames; segments have lower ones."""
 _MUXERS = {"mkv": "matroska"}
 """FFmpeg's names of containers where they are others."""
 _ENCODERS = {8: "libx264", 10: "libx265"}
@@ -135,10 +148,12 @@ def choose_encoding(
 
 @dataclass(frozen=True)
 class Segments(StoredParts):
-    """The finished segments of a video, as arrays of numpy.
+    """The finished segments of a video, and kept frames of the next one, as arrays of numpy.
 
-    ``data`` holds the encoded packets, ``table`` (N, 4) their sizes in bytes, starts,
-    durations, and if frames can be decoded from there on.
+    ``data`` holds the encoded packets of a segment, ``table`` (N, 4) their sizes in
+    bytes, starts, durations, and if frames can be decoded from there on. Of kept frames
+    ``frames`` (N, ...) holds the values as PyAV gives them, ``times`` (N, 2) starts and
+    durations, ``segment`` the number of their segment.
     """
 
     ending: ClassVar[str] = ".npz"
@@ -147,21 +162,88 @@ class Segments(StoredParts):
     def complete(self) -> int:
         """Number of segments from the first on without a gap."""
         count = 0
-        while count in self.found():
+        found = self.found()
+        while count in found:
             count += 1
         return count
 
+    def files(self) -> list[Path]:
+        """Return the files of the complete segments, in their order."""
+        found = self.found()
+        return [found[number] for number in range(self.complete)]
+
+    def add_kept(self, number: int, frames: Sequence[VideoFrame], segment: int) -> None:
+        """Keep some frames of a segment; ``number`` counts such parts from 0."""
+        self._add_arrays(
+            _FIRST_KEPT + number,
+            frames=np.stack([frame.to_ndarray() for frame in frames]),
+            times=np.array([(frame.pts, frame.duration) for frame in frames], np.int64),
+            segment=np.array(segment),
+        )
+
+    def add_segment(self, number: int, packets: Sequence[AnyPacket]) -> None:
+        """Store a segment, whose kept frames are not needed any more."""
+        table = [
+            (packet.size, packet.pts or 0, packet.duration or 0, packet.is_keyframe)
+            for packet in packets
+        ]
+        data = np.frombuffer(b"".join(map(bytes, packets)), np.uint8)
+        self._add_arrays(number, table=np.array(table, np.int64), data=data)
+        for kept_number, file in self.found().items():
+            if kept_number >= _FIRST_KEPT:
+                file.unlink(missing_ok=True)
+
+    def kept(self) -> Iterator[tuple[int, int, Array]]:
+        """Yield start, duration and values of each kept frame of the segment that is next.
+
+        Others, of a segment that is complete or behind a gap, are removed.
+        """
+        segment = self.complete
+        next_number = _FIRST_KEPT
+        for number, file in self.found().items():
+            if number < _FIRST_KEPT:
+                continue
+            with np.load(file) as stored:
+                is_next = number == next_number and int(stored["segment"]) == segment
+                times = stored["times"].tolist()
+                frames = stored["frames"]
+            if not is_next:
+                file.unlink()
+                continue
+            next_number += 1
+            for (start, duration), values in zip(times, frames, strict=True):
+                yield start, duration, values
+
+    def _add_arrays(self, number: int, **arrays: Any) -> None:
+        stored = io.BytesIO()
+        np.savez(stored, **arrays)
+        self.add(number, stored.getbuffer())
+
 
 class SegmentEncoder:
-    """Encodes frames as they come, and stores each segment that is full."""
+    """Encodes frames as they come, and stores each segment that is full.
+
+    It begins with the kept frames of an earlier run.
+    """
 
     def __init__(self, encoding: Encoding, segments: Segments) -> None:
+        from av import VideoFrame
+
         self.encoding = encoding
         self.segments = segments
+        self.frame_count = 0
+        """Frames that are encoded, those of earlier runs included."""
+        for file in segments.files():
+            with np.load(file) as stored:
+                self.frame_count += len(stored["table"])
         self._number = segments.complete
-        self._frame_count = 0
-        self._context: VideoCodecContext | None = None
-        self._packets: list[AnyPacket] = []
+        self._begin_segment()
+        for start, duration, values in segments.kept():
+            kept = VideoFrame.from_ndarray(values, format=encoding.settings["pix_fmt"])
+            self._encode(kept, start, duration)
+            self._kept_bytes += values.nbytes
+        found = segments.found()
+        self._kept_parts = sum(number >= _FIRST_KEPT for number in found)
 
     def encode(self, frame: TimedFrame) -> None:
         """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""
@@ -181,33 +263,77 @@ class SegmentEncoder:
             dst_color_range=settings["color_range"],
             interpolation=EXACT,
         )
-        encoded.pts = start
-        encoded.duration = duration
-        encoded.time_base = settings["time_base"]
-        if self._context is None:
-            self._context = self.encoding.open()
-        self._packets += self._context.encode(encoded)
-        self._frame_count += 1
-        if self._frame_count == SEGMENT_FRAMES:
+        self._encode(encoded, start, duration)
+        if not self._is_fast:
+            self._waiting.append(encoded)
+        self._keep_in_time()
+
+    def interrupt(self) -> None:
+        """Keep all frames for the next run."""
+        if self._is_fast:
             self.finish()
+        else:
+            self._keep()
 
     def finish(self) -> None:
         """Store the frames since the last full segment, if there are some."""
         if self._context is None:
             return
         packets = [*self._packets, *self._context.encode(None)]
-        table = [
-            (packet.size, packet.pts or 0, packet.duration or 0, packet.is_keyframe)
-            for packet in packets
-        ]
-        data = np.frombuffer(b"".join(map(bytes, packets)), np.uint8)
-        stored = io.BytesIO()
-        np.savez(stored, table=np.array(table, np.int64), data=data)
-        self.segments.add(self._number, stored.getbuffer())
+        self.segments.add_segment(self._number, packets)
         self._number += 1
-        self._frame_count = 0
-        self._context = None
-        self._packets = []
+        self._begin_segment()
+
+    def _begin_segment(self) -> None:
+        self._began = self._kept_at = time.monotonic()
+        self._context: VideoCodecContext | None = None
+        self._packets: list[AnyPacket] = []
+        self._segment_frames = 0
+        self._waiting: list[VideoFrame] = []
+        """Frames that are not kept yet."""
+        self._kept_parts = 0
+        self._kept_bytes: int = 0
+        self._is_fast = False
+        """The segment will be complete before its frames were worth keeping."""
+
+    def _encode(self, frame: VideoFrame, start: int, duration: int) -> None:
+        frame.pts = start
+        frame.duration = duration
+        frame.time_base = self.encoding.settings["time_base"]
+        if self._context is None:
+            self._context = self.encoding.open()
+        self._packets += self._context.encode(frame)
+        self._segment_frames += 1
+        self.frame_count += 1
+
+    def _keep_in_time(self) -> None:
+        """Store the segment if it is full, or its frames if they took long."""
+        now = time.monotonic()
+        seconds = now - self._began
+        is_full = self._segment_frames >= SEGMENT_FRAMES
+        if self._is_fast:
+            is_full = is_full or seconds > _SEGMENT_SECONDS
+        if is_full or self._kept_bytes > _LARGEST_KEPT:
+            self.finish()
+        elif not self._is_fast and now - self._kept_at >= KEEP_SECONDS:
+            self._keep()
+        elif sum(map(_bytes_of, self._waiting)) > _LARGEST_WAITING:
+            if seconds * SEGMENT_FRAMES < _SEGMENT_SECONDS * self._segment_frames:
+                self._is_fast = not self._kept_parts
+            self._keep()
+
+    def _keep(self) -> None:
+        """Keep the frames that wait, unless the segment is fast."""
+        if self._waiting and not self._is_fast:
+            self.segments.add_kept(self._kept_parts, self._waiting, self._number)
+            self._kept_parts += 1
+            self._kept_bytes += sum(map(_bytes_of, self._waiting))
+        self._waiting = []
+        self._kept_at = time.monotonic()
+
+
+def _bytes_of(frame: VideoFrame) -> int:
+    return sum(plane.buffer_size for plane in frame.planes)
 
 
 def write_video(
@@ -312,7 +438,7 @@ def _encoded_packets(
     """
     from av import Packet
 
-    files = [file for _, file in sorted(segments.found().items())]
+    files = segments.files()
     depth = 0
     for file in files:
         with np.load(file) as stored:

@@ -21,7 +21,6 @@ from tests.fixtures.files import json_lines, names_in
 SMALL = "-m bicubic -s 2"
 TIME_BASE = Fraction(1, 12_800)
 STEP = 512
-UPSCALE = "srcli.pipelines.upscale.videos."
 WRITING = "srcli.imaging.video_writing."
 ORANGE = (200, 90, 40)
 MATRICES = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}
@@ -105,6 +104,11 @@ def sound_of(path):
     with av.open(path) as clip:
         packets = [packet for packet in clip.demux(audio=0) if packet.size]
         return [(bytes(packet), packet.pts * packet.time_base) for packet in packets]
+
+
+def packets_of(path):
+    with av.open(path) as clip:
+        return [bytes(packet) for packet in clip.demux(video=0) if packet.size]
 
 
 def assert_same_frames(path, source, scale=2):
@@ -252,41 +256,76 @@ def test_quality_decides_on_the_rate_factor(srx):
     assert b"crf=22.0" in Path("c.mp4").read_bytes()
 
 
+class Interruption:
+    """Stops an upscaling of 12 frames, by segments of 5, before it encodes the ninth."""
+
+    error: type[BaseException] = KeyboardInterrupt
+    starts: list[int]
+    """Numbers of the frames that are encoded."""
+
+    def __init__(self, monkeypatch):
+        real = SegmentEncoder.encode
+        self.starts = []
+        self.is_done = False
+
+        def encode(encoder, frame):
+            self.starts.append(frame[0][0] // STEP)
+            if self.starts[-1] == 8 and not self.is_done:
+                self.is_done = True
+                raise self.error
+            real(encoder, frame)
+
+        monkeypatch.setattr(WRITING + "SEGMENT_FRAMES", 5)
+        monkeypatch.setattr(SegmentEncoder, "encode", encode)
+
+
 @pytest.fixture
-def interrupted(srx, monkeypatch):
-    """Upscale 12 frames by segments of 5, and stop at the ninth; list later ones, after -1."""
-    real = SegmentEncoder.encode
-    starts: list[int] = []
-
-    def encode(self, frame):
-        starts.append(frame[0][0] // STEP)
-        if starts == [*range(9)]:
-            raise KeyboardInterrupt
-        real(self, frame)
-
-    monkeypatch.setattr(WRITING + "SEGMENT_FRAMES", 5)
-    monkeypatch.setattr(UPSCALE + "SEGMENT_FRAMES", 5)
-    monkeypatch.setattr(SegmentEncoder, "encode", encode)
+def interruption(monkeypatch):
     write_clip("a.mp4", gray_frames(12), sound="aac")
+    return Interruption(monkeypatch)
+
+
+@pytest.mark.parametrize("size", [2**28, 0])
+def test_an_interrupted_run_goes_on_behind_the_last_frame(
+    srx, interruption, monkeypatch, size
+):
+    srx("upscale a.mp4 whole.mp4 --no-resume", SMALL, code=130)
+    srx("upscale a.mp4 whole.mp4 --no-resume", SMALL, code=0)
+    interruption.is_done = False
+    monkeypatch.setattr(WRITING + "_LARGEST_WAITING", size)
     srx("upscale a.mp4 out/", SMALL, code=130)
     assert names_in("out") == [".a.mp4.parts"]
-    starts[:] = [-1]
-    return starts
-
-
-def test_an_interrupted_run_goes_on_behind_the_last_segment(srx, interrupted):
+    interruption.starts.clear()
     result = srx("upscale a.mp4 out/", SMALL, code=0)
-    assert "5 of 12 frames are kept" in result.err
-    assert interrupted == [-1, *range(5, 12)]
+    assert "8 of 12 frames are kept" in result.err
+    assert interruption.starts == [*range(8, 12)]
     assert names_in("out") == ["a.mp4"]
     assert_same_frames("out/a.mp4", "a.mp4")
     assert sound_of("out/a.mp4") == sound_of("a.mp4")
+    # frames that were kept go into the same segment as without the interruption
+    is_same = packets_of("out/a.mp4") == packets_of("whole.mp4")
+    assert is_same == (size > 0)
 
 
-def test_what_another_scale_has_left_is_not_continued(srx, interrupted):
+def test_frames_that_take_long_are_kept_before_their_segment_is_full(
+    srx, interruption, monkeypatch
+):
+    interruption.error = SystemExit  # nothing is done at it, as at kill -9
+    monkeypatch.setattr(WRITING + "KEEP_SECONDS", 0)
+    with pytest.raises(SystemExit):
+        srx("upscale a.mp4 out/", SMALL)
+    result = srx("upscale a.mp4 out/", SMALL, code=0)
+    assert "8 of 12 frames are kept" in result.err
+    assert_same_frames("out/a.mp4", "a.mp4")
+    assert names_in("out") == ["a.mp4"]
+
+
+def test_what_another_scale_has_left_is_not_continued(srx, interruption):
+    srx("upscale a.mp4 out/", SMALL, code=130)
+    interruption.starts.clear()
     result = srx("upscale a.mp4 out/ -m bicubic -s 3", code=0)
     assert "earlier work on a.mp4 is not continued" in result.err
-    assert interrupted == [-1, *range(12)]
+    assert interruption.starts == [*range(12)]
     assert_same_frames("out/a.mp4", "a.mp4", scale=3)
 
 

@@ -7,13 +7,13 @@ goes on behind its last finished segment.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import srcli
 from srcli.imaging.stored_parts import keep_parts
 from srcli.imaging.video_writing import (
-    SEGMENT_FRAMES,
     Encoding,
     SegmentEncoder,
     Segments,
@@ -34,8 +34,8 @@ from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
-    from srcli.imaging.videos import Video
-    from srcli.pipelines.upscale.reporter import Item
+    from srcli.imaging.videos import TimedFrame, Video
+    from srcli.pipelines.upscale.reporter import Item, Reporter
 
 _AHEAD = 2
 """Frames that may wait for the encoder."""
@@ -96,7 +96,8 @@ def _make_video(
     with keep_parts(segments, fingerprint, resume=resume) as notes:
         for note in notes:
             reporter.progress.message(f"{item.source}: {note}")
-        finished = min(segments.complete * SEGMENT_FRAMES, picture.frames)
+        encoder = SegmentEncoder(encoding, segments)
+        finished = encoder.frame_count
         if finished:
             reporter.progress.message(
                 f"{item.source}: {finished} of {picture.frames} frames are kept from an "
@@ -106,16 +107,11 @@ def _make_video(
         tiles, frames = photographs.enlarge_frames(
             video.frames(finished), remaining, model
         )
-        encoder = SegmentEncoder(encoding, segments)
-        started = time.monotonic()
-        with read_ahead(encoder.encode, frames, ahead=_AHEAD) as encoded:
-            for number, (_, future) in enumerate(encoded, 1):
-                future.result()
-                speed = number / (time.monotonic() - started)
-                reporter.describe(
-                    f"{item.source.name}: frame {finished + number} of {picture.frames}, "
-                    f"{speed:.1f} frames/s"
-                )
+        try:
+            _encode(item, picture, encoder, frames, reporter)
+        except KeyboardInterrupt:
+            encoder.interrupt()
+            raise
         encoder.finish()
         metadata = choose_metadata(picture.metadata, picture, options, model)
         settings = writing_options(item, picture, options)
@@ -129,6 +125,26 @@ def _make_video(
         )
         segments.remove()
     return tiles, missing
+
+
+def _encode(
+    item: Item,
+    picture: Picture,
+    encoder: SegmentEncoder,
+    frames: Iterable[TimedFrame],
+    reporter: Reporter,
+) -> None:
+    """Encode enlarged frames as they come, and tell how many are done."""
+    started = time.monotonic()
+    finished = encoder.frame_count
+    with read_ahead(encoder.encode, frames, ahead=_AHEAD) as encoded:
+        for number, (_, future) in enumerate(encoded, 1):
+            future.result()
+            speed = number / (time.monotonic() - started)
+            reporter.describe(
+                f"{item.source.name}: frame {finished + number} of {picture.frames}, "
+                f"{speed:.1f} frames/s"
+            )
 
 
 def _fingerprint(
