@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from srcli.files import checksum
 from srcli.imaging.arrays import Array, release, reserve
-from srcli.imaging.stored_parts import StoredParts, writing_errors
+from srcli.imaging.stored_parts import StoredParts, open_own, writing_errors
 
 _PICTURE = "picture-"
 _LEAST_ROWS = 128
@@ -64,15 +63,11 @@ class PictureRows:
         """Open the file, and take its room on the disk."""
         path = self.stored.folder / f"{_PICTURE}{self.number:03}"
         size = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-        with writing_errors(self.stored.target):
-            # not a link that somebody has planted
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            flags |= getattr(os, "O_BINARY", 0)
-            with os.fdopen(os.open(path, flags, 0o600), "r+b") as stream:
-                if path.stat().st_size != size:
-                    stream.truncate(size)
-                reserve(stream, size)
-                memory = mmap.mmap(stream.fileno(), size)
+        with writing_errors(self.stored.target), open_own(path) as stream:
+            if path.stat().st_size != size:
+                stream.truncate(size)
+            reserve(stream, size)
+            memory = mmap.mmap(stream.fileno(), size)
         self.array = np.ndarray(self.shape, self.dtype, buffer=memory)
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -151,25 +152,17 @@ def cut_for_jpeg(metadata: Metadata, path: Path) -> Metadata:
     return metadata
 
 
-@contextmanager
-def writing_pages(
-    path: Path, *, pages_bytes: int, attributes: FileAttributes
-) -> Iterator[Callable[[Photograph], None]]:
-    """Yield what appends a photograph as a page to a new TIFF, which is complete after the block.
+def append_page(stream: IO[bytes], photograph: Photograph, *, big: bool) -> None:
+    """Append a photograph as a page to a TIFF, empty at first; a BigTIFF if it is ``big``.
 
-    Together the pages take so many bytes without compression.
+    The file can be sought in and read.
     """
-    big = pages_bytes > tiff_writing.LARGEST_CLASSIC
-    with new_file(path, attributes) as stream:
-        write = tiff_writing.write
-
-        def add(photograph: Photograph) -> None:
-            nonlocal write
-            converted = _convert_values(photograph, FORMATS["tif"], path.parent)
-            write(stream, *converted, big=big)
-            write = tiff_writing.append
-
-        yield add
+    folder = Path(stream.name).parent
+    values, metadata = _convert_values(photograph, FORMATS["tif"], folder)
+    if stream.seek(0, os.SEEK_END):
+        tiff_writing.append(stream, values, metadata, big=big)
+    else:
+        tiff_writing.write(stream, values, metadata, big=big)
 
 
 def _convert_values(

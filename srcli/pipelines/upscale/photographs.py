@@ -89,7 +89,8 @@ class PhotographJob:
 
     def forget_pixels(self) -> None:
         """Give back the memory, and the files, of its pixels."""
-        del self.prepared, self.enlarged
+        del self.prepared
+        vars(self).pop("enlarged", None)
 
     @property
     def engine_key(self) -> tuple[str, int, int]:

@@ -95,7 +95,11 @@ def upscale_stack(
                     "earlier run"
                 )
             maker = _PageMaker(item, options, reporter, run_steps, stored)
+            reporter.expect_pages(len(pages) - len(kept))
             for index, page in enumerate(pages):
+                reporter.describe(
+                    f"{item.source.name}: page {index + 1} of {len(pages)}"
+                )
                 maker.make(index, page, is_kept=index in kept)
             first_plan = maker.plans[0]
             _merge_pages(stored, first_plan)
