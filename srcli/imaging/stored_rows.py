@@ -56,6 +56,8 @@ class PictureRows:
     dtype: DTypeLike
     fingerprint: str
     """Stands for all that its pixels depend on; parts with another one are made again."""
+    unit_rows: int = 1
+    """Parts hold multiples of so many rows, such as those of a frame."""
     array: Array = field(init=False)
     """Its pixels, in a file on the disk."""
 
@@ -74,7 +76,8 @@ class PictureRows:
     def rows_of_part(self) -> int:
         """Rows of a part; the last one may have fewer."""
         _, width, _ = self.shape
-        return max(_LEAST_ROWS, -(-_LEAST_PIXELS // width))
+        least = max(_LEAST_ROWS, -(-_LEAST_PIXELS // width))
+        return -(-least // self.unit_rows) * self.unit_rows
 
     @property
     def part_count(self) -> int:

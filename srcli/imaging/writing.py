@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -42,6 +42,9 @@ LOSSLESS_QUALITY = 100
 """Quality of a WebP that is stored without loss."""
 _LOSSLESS_EFFORT = 50
 """What libwebp takes for quality is its effort then: 100 takes 2.4 times as long for 0.1 %."""
+_GIF_EFFORT = 4
+"""Of 1 to 10: 7, the usual, takes 2.6 times as long for 7 % fewer bytes and 0.7 dB; 1 takes four
+fifths of the time, loses 2.2 dB, and makes drawings larger."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
 _USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
@@ -254,7 +257,7 @@ def _encode(
 ) -> None:
     """Write one picture; ``pillow_options`` are options of Pillow's."""
     if fmt == "gif":
-        vips.encode(stream, values, ".gif")
+        vips.encode(stream, values, ".gif", effort=_GIF_EFFORT)
         return
     if fmt == "png":
         png.write(stream, values, metadata)
@@ -376,8 +379,8 @@ def keeps_animation(picture: Picture, fmt: str) -> bool:
     return source.animated and FORMATS[fmt].animated
 
 
-def write_animation(
-    path: Path,
+def encode_animation(
+    stream: IO[bytes],
     frames: Array,
     *,
     milliseconds: Sequence[int],
@@ -385,51 +388,66 @@ def write_animation(
     metadata: Metadata,
     fmt: str,
     quality: int | None = None,
-    attributes: FileAttributes = NEW_FILE,
+    on_share: Callable[[float], None] = lambda share: None,
 ) -> None:
-    """Write an animation; an existing file is replaced once the new one is complete.
+    """Write an animation to an open file, which is empty.
 
     Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are
     changed to sRGB where the format, which is ``animated``, holds no colour profile. 0
-    plays are without end.
+    plays are without end. ``on_share`` is called now and then with the share that is
+    encoded.
     """
-    with new_file(path, attributes) as stream:
-        metadata = metadata_for_format(metadata, fmt)
-        if fmt == "png":
-            _write_apng(stream, frames, milliseconds, plays, metadata)
-        elif fmt == "webp":
-            size = frames.shape[2:0:-1]
-            further = [
-                Image.frombuffer("RGBA", size, frame, "raw", "RGBA", 0, 1)
-                for frame in frames[1:]
-            ]
-            _encode(
-                stream,
-                frames[0],
-                metadata,
-                "webp",
-                quality,
-                method=4,
-                save_all=True,
-                append_images=further,
-                duration=[time or _USUAL_DURATION for time in milliseconds],
-                loop=plays,
+    metadata = metadata_for_format(metadata, fmt)
+    if fmt == "png":
+        _write_apng(stream, frames, milliseconds, plays, metadata, on_share)
+    elif fmt == "webp":
+        further = []
+        for number, frame in enumerate(frames[1:], 1):
+            image = Image.frombuffer(
+                "RGBA", frames.shape[2:0:-1], frame, "raw", "RGBA", 0, 1
             )
-        else:
-            if metadata.icc is not None:
-                for frame in frames:
-                    frame[:, :, :3] = pillow.to_srgb(frame[:, :, :3], metadata.icc)
-            vips.encode(
-                stream, frames, f".{fmt}", milliseconds=milliseconds, plays=plays
-            )
+
+            def seek(_: int, share: float = number / len(frames)) -> None:
+                on_share(share)
+
+            # which Pillow calls when the turn of this frame comes
+            vars(image)["seek"] = seek
+            further.append(image)
+        _encode(
+            stream,
+            frames[0],
+            metadata,
+            "webp",
+            quality,
+            method=4,
+            save_all=True,
+            append_images=further,
+            duration=[time or _USUAL_DURATION for time in milliseconds],
+            loop=plays,
+        )
+    else:
+        if metadata.icc is not None:
+            for frame in frames:
+                frame[:, :, :3] = pillow.to_srgb(frame[:, :, :3], metadata.icc)
+        vips.encode(
+            stream,
+            frames,
+            f".{fmt}",
+            milliseconds=milliseconds,
+            plays=plays,
+            on_share=on_share,
+            effort=_GIF_EFFORT,
+        )
+    on_share(1.0)
 
 
 def _write_apng(
     stream: IO[bytes],
-    frames: Iterable[Array],
+    frames: Array,
     milliseconds: Sequence[int],
     plays: int,
     metadata: Metadata,
+    on_share: Callable[[float], None],
 ) -> None:
     """Write an APNG; its frames are compressed one after another."""
     stream.write(png.SIGNATURE)
@@ -462,4 +480,5 @@ def _write_apng(
                 chunk = png.pack_chunk(b"fdAT", numbered)
             stream.write(chunk)
         number += 1
+        on_share((index + 1) / len(frames))
     stream.write(png.pack_chunk(b"IEND", b""))

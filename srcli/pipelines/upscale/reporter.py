@@ -215,9 +215,13 @@ class Reporter(Task):
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture whose work begins, and estimate those of the others."""
-        self._tiles += amount
         if amount > 0:
             self._begun += 1
+        self.extend(amount)
+
+    def extend(self, amount: float) -> None:
+        """Add work on pictures that have begun, such as writing a file, counted in tiles."""
+        self._tiles += amount
         files = self._expected + self._expected_pages
         files -= self.counts["failed"] + self._before
         total = self._tiles * max(files / max(self._begun, 1), 1)

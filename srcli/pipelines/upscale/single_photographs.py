@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import srcli
-from srcli.files import checksum, file_state
+from srcli.files import checksum
 from srcli.imaging import tiff_writing
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
@@ -27,6 +26,7 @@ from srcli.inference.stream import ArraySource, ImageJob
 from srcli.inference.tiling import tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.documents import StoredPages, open_pages_file
+from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
 from srcli.pipelines.upscale.pages import (
     bytes_of_pages,
     keeps_pages,
@@ -43,7 +43,6 @@ from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
-    from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.ports.image import TileGrid
 
 
@@ -81,9 +80,9 @@ def _make_output(
         check_output(item, page, options)
     item.make_folder()
     stored = StoredPages(item.target)
-    fingerprint = _fingerprint(item, options)
+    depends_on = describe_input(item, options)
     resume = options.raster.resume
-    with keep_parts(stored, fingerprint, resume=resume) as notes:
+    with keep_parts(stored, depends_on, resume=resume) as notes:
         for note in notes:
             photographs.reporter.progress.message(f"{item.source}: {note}")
         if is_document:
@@ -140,23 +139,6 @@ def _write_document(
         check_unchanged(item.source, pages[0].input_id)
         file.copy(item.target, attributes)
     return jobs
-
-
-def _fingerprint(item: Item, options: UpscaleOptions) -> dict[str, object]:
-    """Return what the pixels of an output depend on, by names for messages.
-
-    What is known only once a page is decoded, such as the model that suits it, is a part
-    of the page's own (``_fingerprint_of_pass``).
-    """
-    return {
-        "version": srcli.__version__,
-        "input": [str(item.source), *(file_state(item.source) or ())],
-        "model": [options.model, options.auto, options.best],
-        "scale": [options.scale, str(options.size), str(options.fit)],
-        "options": [options.wrap, options.keep_hidden, str(options.engine)],
-        "tile": [options.tile, options.overlap],
-        "page": options.pages,
-    }
 
 
 @dataclass
@@ -260,9 +242,5 @@ def _fingerprint_of_pass(
 ) -> str:
     """Return a checksum of what the pixels of a pass depend on, beside the input."""
     model, scale = job.passes[0]
-    corrections = [correction.name for correction in engine.corrections]
-    batch = engine.batch_size(grid.tile_height, grid.tile_width)
-    states = [model, scale, network_digest(engine.network), job.picture.page]
-    states += [grid.tile_height, grid.tile_width, grid.overlap, batch]
-    states += [str(engine.half), engine.device.type, engine.options.tta, corrections]
+    states = [model, scale, job.picture.page, *describe_pass(engine, grid)]
     return checksum(repr(states).encode())
