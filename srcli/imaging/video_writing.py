@@ -233,6 +233,8 @@ class SegmentEncoder:
         self.segments = segments
         self.frame_count = 0
         """Frames that are encoded, those of earlier runs included."""
+        self.finish_seconds = 0.0
+        """For each frame of a segment, that finishing it takes: encoders look ahead."""
         for file in segments.files():
             with np.load(file) as stored:
                 self.frame_count += len(stored["table"])
@@ -263,6 +265,8 @@ class SegmentEncoder:
             dst_color_range=settings["color_range"],
             interpolation=EXACT,
         )
+        if not self.finish_seconds:
+            self._time(encoded)
         self._encode(encoded, start, duration)
         if not self._is_fast:
             self._waiting.append(encoded)
@@ -279,7 +283,9 @@ class SegmentEncoder:
         """Store the frames since the last full segment, if there are some."""
         if self._context is None:
             return
+        started = time.monotonic()
         packets = [*self._packets, *self._context.encode(None)]
+        self.finish_seconds = (time.monotonic() - started) / self._segment_frames
         self.segments.add_segment(self._number, packets)
         self._number += 1
         self._begin_segment()
@@ -295,6 +301,15 @@ class SegmentEncoder:
         self._kept_bytes: int = 0
         self._is_fast = False
         """The segment will be complete before its frames were worth keeping."""
+
+    def _time(self, frame: VideoFrame) -> None:
+        """Estimate how long it takes to finish a segment by one frame alone."""
+        started = time.monotonic()
+        context = self.encoding.open()
+        context.encode(frame)
+        context.encode(None)
+        # several take about half of that each, as they share threads
+        self.finish_seconds = (time.monotonic() - started) / 2
 
     def _encode(self, frame: VideoFrame, start: int, duration: int) -> None:
         frame.pts = start

@@ -16,6 +16,7 @@ from srcli.imaging.video_writing import SegmentEncoder
 from srcli.imaging.videos import open_video
 from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.files import json_lines, names_in
 
 SMALL = "-m bicubic -s 2"
@@ -327,6 +328,17 @@ def test_what_another_scale_has_left_is_not_continued(srx, interruption):
     assert "earlier work on a.mp4 is not continued" in result.err
     assert interruption.starts == [*range(12)]
     assert_same_frames("out/a.mp4", "a.mp4", scale=3)
+
+
+def test_the_bar_counts_what_is_left_behind_the_last_tile(notes):
+    write_clip("a.mp4", gray_frames(6))
+    options = UpscaleOptions(model="bicubic", scale=2)
+    upscale_files([Path("a.mp4")], Path("b.mp4"), options, progress=notes)
+    ((_, done, texts),) = notes.closed
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
+    assert sum(grown) > 6  # tiles
+    assert done == pytest.approx(sum(grown))
+    assert "a.mp4: encoding the last frames" in texts
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])

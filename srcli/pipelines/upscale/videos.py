@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import srcli
 from srcli.imaging.stored_parts import keep_parts
 from srcli.imaging.video_writing import (
+    SEGMENT_FRAMES,
     Encoding,
     SegmentEncoder,
     Segments,
@@ -29,14 +30,17 @@ from srcli.pipelines.upscale.photographs import (
     choose_metadata,
     writing_options,
 )
+from srcli.pipelines.upscale.writing_work import WritingWork
 from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
     from srcli.imaging.videos import TimedFrame, Video
-    from srcli.pipelines.upscale.reporter import Item, Reporter
+    from srcli.pipelines.upscale.reporter import Item
 
+_SHARE_OF_FRAMES = 0.9
+"""Of the time behind the last tile, that the frames take which wait in the encoder."""
 _AHEAD = 2
 """Frames that may wait for the encoder."""
 
@@ -107,12 +111,17 @@ def _make_video(
         tiles, frames = photographs.enlarge_frames(
             video.frames(finished), remaining, model
         )
+        work = WritingWork(reporter)
+        tile_count = tiles / max(remaining.frames, 1)
         try:
-            _encode(item, picture, encoder, frames, reporter)
+            _encode(item, picture, encoder, frames, work, tile_count)
         except KeyboardInterrupt:
             encoder.interrupt()
             raise
+        work.describe(f"{item.source.name}: encoding the last frames")
         encoder.finish()
+        work.advance_to(_SHARE_OF_FRAMES)
+        work.describe(f"{item.source.name}: joining frames and sound")
         metadata = choose_metadata(picture.metadata, picture, options, model)
         settings = writing_options(item, picture, options)
         missing = write_video(
@@ -123,6 +132,7 @@ def _make_video(
             settings["attributes"],
             keep_metadata=not options.strip_metadata,
         )
+        work.advance_to(1.0)
         segments.remove()
     return tiles, missing
 
@@ -132,16 +142,20 @@ def _encode(
     picture: Picture,
     encoder: SegmentEncoder,
     frames: Iterable[TimedFrame],
-    reporter: Reporter,
+    work: WritingWork,
+    frame_tiles: float,
 ) -> None:
-    """Encode enlarged frames as they come, and tell how many are done."""
+    """Encode enlarged frames, of so many tiles each, as they come; tell how many are done."""
     started = time.monotonic()
     finished = encoder.frame_count
+    last_frames = picture.frames % SEGMENT_FRAMES or SEGMENT_FRAMES
     with read_ahead(encoder.encode, frames, ahead=_AHEAD) as encoded:
         for number, (_, future) in enumerate(encoded, 1):
             future.result()
             speed = number / (time.monotonic() - started)
-            reporter.describe(
+            work.seconds = last_frames * encoder.finish_seconds / _SHARE_OF_FRAMES
+            work.measure(1 / (speed * frame_tiles))
+            work.describe(
                 f"{item.source.name}: frame {finished + number} of {picture.frames}, "
                 f"{speed:.1f} frames/s"
             )
