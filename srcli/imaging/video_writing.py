@@ -140,7 +140,9 @@ def choose_encoding(
     }
     aspect = stream.sample_aspect_ratio
     if aspect:
-        settings["sample_aspect_ratio"] = 1 / aspect if video.turns % 2 else aspect
+        settings["sample_aspect_ratio"] = (
+            1 / aspect if video.orientation.swaps_sides else aspect
+        )
     if encoder == "libx265" and fmt in ("mp4", "mov"):
         settings["codec_tag"] = "hvc1"  # by which Apple's players know it
     return Encoding(format=fmt, encoder=encoder, settings=settings)
@@ -439,6 +441,11 @@ def _copied_packets(
         if packet is None:
             return
         if packet.size:
+            offset = round(original.start / packet.time_base)
+            if packet.pts is not None:
+                packet.pts -= offset
+            if packet.dts is not None:
+                packet.dts -= offset
             packet.stream = copies[packet.stream_index]
             yield packet
 

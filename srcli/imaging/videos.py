@@ -5,8 +5,11 @@ PyAV is the extra ``srcli[video]``; it is imported where it is needed.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +19,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging.arrays import Size
+from srcli.imaging.arrays import Array, Size
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import VIDEO, VIDEO_SUFFIXES
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
@@ -33,6 +36,8 @@ _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv"
 )
 """Names of those that read one file alone; playlists could name others, on the network too."""
+_ARBITRARY_CLOCKS = frozenset({"mpegts", "mpeg", "flv"})
+"""Containers of recorders and broadcasts, whose times count from any moment."""
 _SD_HEIGHT = 576
 """Pixels up to which a video that does not name its matrix has that of BT.601."""
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
@@ -96,6 +101,38 @@ def open_video(path: Path) -> Iterator[Video]:
             yield Video(path, container)
 
 
+@dataclass(frozen=True)
+class Orientation:
+    """How stored frames become upright: transposed first, then mirrored."""
+
+    swaps_sides: bool = False
+    mirrors_x: bool = False
+    """Left and right change places."""
+    mirrors_y: bool = False
+
+    @classmethod
+    def from_matrix(cls, matrix: bytes) -> Orientation:
+        """Return that of a display matrix, nine integers in the order of the machine.
+
+        It maps (x, y) to (a x + c y, b x + d y); turns that are no quarters become the
+        nearest ones.
+        """
+        a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return cls(swaps_sides=True, mirrors_x=c < 0, mirrors_y=b < 0)
+        return cls(mirrors_x=a < 0, mirrors_y=d < 0)
+
+    def apply(self, pixels: Array) -> Array:
+        """Return pixels (H, W, C) upright."""
+        if self.swaps_sides:
+            pixels = pixels.swapaxes(0, 1)
+        if self.mirrors_x:
+            pixels = pixels[:, ::-1]
+        if self.mirrors_y:
+            pixels = pixels[::-1]
+        return pixels
+
+
 class Video:
     """A video that is read once: its packets, or its frames from the first on."""
 
@@ -124,10 +161,21 @@ class Video:
             raise PictureError(f"{self.path}: holds no frame that can be decoded")
         return frame
 
+    @cached_property
+    def orientation(self) -> Orientation:
+        """How frames are turned and mirrored to be upright."""
+        side_data: Any
+        for side_data in self.first.side_data:
+            if side_data.type.name == "DISPLAYMATRIX":
+                return Orientation.from_matrix(bytes(side_data))
+        return Orientation()
+
     @property
-    def turns(self) -> int:
-        """Quarter turns to the left that make frames upright."""
-        return self.first.rotation // 90 % 4
+    def start(self) -> Fraction:
+        """Seconds at which its clock begins, by which all times become smaller."""
+        if self.container.format.name in _ARBITRARY_CLOCKS:
+            return Fraction(self.container.start_time or 0, 1_000_000)
+        return Fraction(0)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -139,7 +187,7 @@ class Video:
     def size(self) -> Size:
         """Height and width of upright frames."""
         height, width = self._stored
-        if self.turns % 2:
+        if self.orientation.swaps_sides:
             return width, height
         return height, width
 
@@ -174,13 +222,14 @@ class Video:
         """
         frame: VideoFrame | None = self.first
         index = 0
+        offset = round(self.start / (self.stream.time_base or 1))
         is_ordered = self.container.format.name == "avi"
         time = (self.first.pts or 0) - 1
         while frame is not None:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
             if index >= start:
-                yield (time, frame.duration or 0), self.photograph(frame)
+                yield (time - offset, frame.duration or 0), self.photograph(frame)
             index += 1
             frame = self._decode_next()
 
@@ -208,7 +257,7 @@ class Video:
             dst_color_range=FULL_RANGE,
             interpolation=EXACT,
         )
-        pixels = np.rot90(rgb.to_ndarray(), self.turns)
+        pixels = self.orientation.apply(rgb.to_ndarray())
         return Photograph(pixels=np.ascontiguousarray(pixels))
 
     def notes(self) -> Iterator[str]:
@@ -274,6 +323,7 @@ def count_frames(path: Path) -> int:
             stated = float(video.stream.frames / (video.stream.average_rate or 1))
         elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
+        end -= float(video.start)
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"
     elif end < stated - 1:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -17,107 +15,24 @@ from srcli.imaging.videos import open_video
 from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
+from tests.fixtures.clips import (
+    MATRICES,
+    ORANGE,
+    STEP,
+    TIME_BASE,
+    assert_same_frames,
+    flat_frame,
+    frames_of,
+    gray_frames,
+    packets_of,
+    sound_of,
+    write_clip,
+    yuv_of,
+)
 from tests.fixtures.files import json_lines, names_in
 
 SMALL = "-m bicubic -s 2"
-TIME_BASE = Fraction(1, 12_800)
-STEP = 512
 WRITING = "srcli.imaging.video_writing."
-ORANGE = (200, 90, 40)
-MATRICES = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}
-"""Shares of red and blue in luma by BT.709 and BT.601."""
-
-
-def yuv_of(colour, matrix):
-    """Y, Cb and Cr of limited range, 8 bits, by the equations of the standards."""
-    red, blue = MATRICES[matrix]
-    r, g, b = np.array(colour) / 255
-    luma = red * r + (1 - red - blue) * g + blue * b
-    cb = (b - luma) / (2 - 2 * blue)
-    cr = (r - luma) / (2 - 2 * red)
-    return np.array([16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr])
-
-
-def flat_frame(values, size=(32, 24), fmt="yuv420p"):
-    """A frame whose three planes hold one value each."""
-    frame = av.VideoFrame(size[0], size[1], fmt)
-    for plane, value in zip(frame.planes, values, strict=True):
-        samples = np.full(plane.buffer_size, round(value), dtype_of(frame))
-        plane.update(samples.tobytes()[: plane.buffer_size])
-    return frame
-
-
-def dtype_of(frame):
-    return np.uint16 if "10" in frame.format.name else np.uint8
-
-
-def write_clip(path, frames, starts=None, *, codec="libx264", sound="", **context):
-    """Write frames, by default 25 a second, and as much sound; return the path."""
-    starts = starts or range(0, STEP * len(frames), STEP)
-    with av.open(path, "w") as output:
-        video: Any = output.add_stream(codec, rate=25)
-        context = {"time_base": TIME_BASE, "options": {"crf": "8"}} | context
-        context |= {"width": frames[0].width, "height": frames[0].height}
-        for name, value in context.items():
-            setattr(video.codec_context, name, value)
-        video.pix_fmt = frames[0].format.name
-        audio: Any = None
-        if sound:
-            audio = output.add_stream(sound, rate=48_000)
-        for frame, start in zip(frames, starts, strict=True):
-            frame.pts = start
-            frame.time_base = TIME_BASE
-            output.mux(video.encode(frame))
-        output.mux(video.encode())
-        if sound:
-            wave = np.sin(np.arange(1920 * len(frames)) ** 1.2 / 99)
-            wave = wave[None].astype(np.float32)
-            samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-            samples.sample_rate = 48_000
-            output.mux(audio.encode(samples))
-            output.mux(audio.encode())
-    return Path(path)
-
-
-def gray_frames(count, size=(32, 24)):
-    """Frames that each have a brightness of their own."""
-    return [flat_frame((20 + 2 * index, 128, 128), size) for index in range(count)]
-
-
-def frames_of(path):
-    """Starts, (frame, height and width), and values (frame, plane) in the middles of planes."""
-    starts = []
-    sizes = []
-    values: list[list[int]] = []
-    with av.open(path) as clip:
-        for frame in clip.decode(video=0):
-            starts.append(frame.pts * frame.time_base)
-            sizes.append((frame.height, frame.width))
-            values.append([])
-            for plane in frame.planes:
-                samples = np.frombuffer(plane, dtype_of(frame))
-                row = samples.reshape(plane.height, -1)[plane.height // 2]
-                values[-1].append(int(row[plane.width // 2]))
-    return starts, np.array(sizes), np.array(values)
-
-
-def sound_of(path):
-    with av.open(path) as clip:
-        packets = [packet for packet in clip.demux(audio=0) if packet.size]
-        return [(bytes(packet), packet.pts * packet.time_base) for packet in packets]
-
-
-def packets_of(path):
-    with av.open(path) as clip:
-        return [bytes(packet) for packet in clip.demux(video=0) if packet.size]
-
-
-def assert_same_frames(path, source, scale=2):
-    starts, sizes, values = frames_of(path)
-    expected_starts, sizes_before, expected = frames_of(source)
-    assert starts == expected_starts
-    assert np.array_equal(sizes, scale * sizes_before)
-    assert np.abs(values - expected).max() <= 1
 
 
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "libopus")])
