@@ -1,4 +1,4 @@
-"""Write videos by PyAV: segments of encoded frames, joined with the sound of the input.
+"""Encode the frames of videos by PyAV into segments, which ``video_joining.py`` joins.
 
 Segments are encoded one by one, so that an interrupted run keeps those that are done.
 All begin with a frame that needs no other. Where a segment takes long, its frames are
@@ -7,11 +7,9 @@ kept as they go into the encoder, which gets them again in the next run.
 
 from __future__ import annotations
 
-import heapq
 import io
 import os
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -30,17 +28,10 @@ from srcli.imaging.videos import (
     SWSCALE_MATRICES,
     TimedFrame,
     Video,
-    open_video,
-    reading_video,
 )
-from srcli.imaging.writing import new_file
 
 if TYPE_CHECKING:
     from av import Packet, VideoCodecContext, VideoFrame
-    from av.container import OutputContainer
-    from av.stream import Stream
-
-    from srcli.files import FileAttributes
 
     AnyPacket = Packet[Any]
 
@@ -56,8 +47,6 @@ _LARGEST_KEPT = 2**30
 """Bytes of kept frames that end their segment."""
 _FIRST_KEPT = 900_000
 """Number of the first part that holds kept frames; segments have lower ones."""
-_MUXERS = {"mkv": "matroska"}
-"""FFmpeg's names of containers where they are others."""
 _ENCODERS = {8: "libx264", 10: "libx265"}
 """Encoders by bits of a value: few players show H.264 of 10 bits."""
 _WEBM_ENCODERS = {8: "libvpx-vp9", 10: "libsvtav1"}
@@ -67,8 +56,6 @@ _OPTIONS = {
     "libvpx-vp9": {"b": "0", "cpu-used": "3", "row-mt": "1"},
     "libsvtav1": {"preset": "6"},
 }
-_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
-"""Layouts of sound by FFmpeg's names where none is stated, as in AVI; mp4 needs one for PCM."""
 _FINEST_CRF = 12
 _CRF_PER_QUALITY = 0.4
 _LONG_SCALES = ("libvpx-vp9", "libsvtav1")
@@ -351,143 +338,3 @@ class SegmentEncoder:
 
 def _bytes_of(frame: VideoFrame) -> int:
     return sum(plane.buffer_size for plane in frame.planes)
-
-
-def write_video(
-    segments: Segments,
-    source: Path,
-    encoding: Encoding,
-    comment: str | None,
-    attributes: FileAttributes,
-    *,
-    keep_metadata: bool,
-) -> tuple[str, ...]:
-    """Write the video of all segments, with sound, subtitles and chapters of its source.
-
-    They are copied as they are. Returned is what the format cannot hold of them, in words for the
-    user. An existing file is replaced once the new one is complete.
-    """
-    import av
-
-    muxer = _MUXERS.get(encoding.format, encoding.format)
-    with (
-        open_video(source) as original,
-        new_file(segments.target, attributes) as stream,
-        av.open(stream, "w", format=muxer) as output,
-    ):
-        video: Any = output.add_stream(encoding.encoder)
-        encoding.configure(video.codec_context)
-        copies, missing = _add_copies(original, output, muxer)
-        if keep_metadata:
-            output.metadata.update(original.tags)
-        if comment:
-            output.metadata["comment"] = comment
-        output.set_chapters(original.container.chapters())
-        output.start_encoding()
-        packets = heapq.merge(
-            _encoded_packets(segments, video, encoding.settings["time_base"]),
-            _copied_packets(original, copies),
-            key=_decoding_time,
-        )
-        for packet in packets:
-            output.mux(packet)
-    if missing:
-        names = ", ".join(missing)
-        return (f"{names} left out, which {encoding.format} or srx cannot copy",)
-    return ()
-
-
-def _add_copies(
-    original: Video, output: OutputContainer, muxer: str
-) -> tuple[dict[int, Stream], list[str]]:
-    """Add streams beside the video; return them by their numbers in the input, and the others."""
-    import av
-
-    copies = {}
-    missing = []
-    for stream in original.container.streams:
-        # a codec that FFmpeg does not know has no name
-        name = f"{stream.type} {getattr(stream, 'name', None) or ''}".strip()
-        if stream is original.stream:
-            continue
-        try:
-            if stream.type not in ("audio", "subtitle", "attachment"):
-                raise ValueError(name)
-            # some streams are refused as late as the header is written
-            with av.open(io.BytesIO(), "w", format=muxer) as trial:
-                trial.add_stream_from_template(stream)
-                trial.start_encoding()
-            copy = output.add_stream_from_template(stream)
-        except (ValueError, av.FFmpegError):
-            missing.append(name)
-            continue
-        context: Any = copy.codec_context
-        if stream.type == "audio" and context.layout.name in _LAYOUTS:
-            context.layout = _LAYOUTS[context.layout.name]
-        copy.metadata.update(stream.metadata)
-        copy.disposition = stream.disposition
-        copies[stream.index] = copy
-    return copies, missing
-
-
-def _copied_packets(
-    original: Video, copies: Mapping[int, Stream]
-) -> Iterator[AnyPacket]:
-    streams = original.container.streams
-    packets = original.container.demux([streams[index] for index in copies])
-    while copies:
-        with reading_video(original.path):
-            packet = next(packets, None)
-        if packet is None:
-            return
-        if packet.size:
-            offset = round(original.start / packet.time_base)
-            if packet.pts is not None:
-                packet.pts -= offset
-            if packet.dts is not None:
-                packet.dts -= offset
-            packet.stream = copies[packet.stream_index]
-            yield packet
-
-
-def _encoded_packets(
-    segments: Segments, video: Stream, time_base: Fraction
-) -> Iterator[AnyPacket]:
-    """Yield the packets of all segments, with times of decoding that always increase.
-
-    These are the times at which frames are shown, of so many frames before as the encoder
-    reorders.
-    """
-    from av import Packet
-
-    files = segments.files()
-    depth = 0
-    for file in files:
-        with np.load(file) as stored:
-            ranks = stored["table"][:, 1].argsort().argsort()
-            depth = max(depth, *(np.arange(len(ranks)) - ranks))
-    waiting: deque[int] = deque()
-    for file in files:
-        with np.load(file) as stored:
-            table = stored["table"]
-            contents = np.split(stored["data"], np.cumsum(table[:-1, 0]))
-        starts = sorted(table[:, 1].tolist())
-        if not waiting:
-            step = starts[1] - starts[0] if len(starts) > 1 else 1
-            waiting.extend(starts[0] - step * n for n in range(depth, 0, -1))
-        waiting.extend(starts)
-        for content, (_, start, duration, is_key) in zip(
-            contents, table.tolist(), strict=True
-        ):
-            packet = Packet(content.tobytes())
-            packet.stream = video
-            packet.time_base = time_base
-            packet.pts = start
-            packet.dts = waiting.popleft()
-            packet.duration = duration
-            packet.is_keyframe = bool(is_key)
-            yield packet
-
-
-def _decoding_time(packet: AnyPacket) -> Fraction:
-    return (packet.dts or packet.pts or 0) * packet.time_base

@@ -164,11 +164,8 @@ class Video:
     @cached_property
     def orientation(self) -> Orientation:
         """How frames are turned and mirrored to be upright."""
-        side_data: Any
-        for side_data in self.first.side_data:
-            if side_data.type.name == "DISPLAYMATRIX":
-                return Orientation.from_matrix(bytes(side_data))
-        return Orientation()
+        matrix = self.side_data("DISPLAYMATRIX")
+        return Orientation.from_matrix(matrix) if matrix else Orientation()
 
     @property
     def start(self) -> Fraction:
@@ -180,8 +177,20 @@ class Video:
     @property
     def tags(self) -> dict[str, str]:
         """Texts of the file by their names in lower case, which are others in Matroska."""
-        tags = self.container.metadata
-        return {name.lower(): text for name, text in tags.items()}
+        tags = {}
+        for name, text in self.container.metadata.items():
+            if name.isupper() or "." not in name:
+                name = name.lower().replace(".iso6709", ".ISO6709")
+            tags[name] = text
+        return tags
+
+    def side_data(self, name: str) -> bytes:
+        """Return what the first frame has beside its pixels, by PyAV's name; maybe empty."""
+        side_data: Any
+        for side_data in self.first.side_data:
+            if side_data.type.name == name:
+                return bytes(side_data)
+        return b""
 
     @property
     def size(self) -> Size:
@@ -267,10 +276,22 @@ class Video:
             yield f"HDR ({hdr}) is kept, but for data on mastering and dynamics"
         if self.depth > 10:
             yield f"{self.depth} bits become 10"
-        if any(component.is_alpha for component in frame.format.components):
+        if self._has_alpha():
             yield "its transparency is left out"
         if frame.interlaced_frame:
             yield "is interlaced, and its lines are enlarged so; deinterlace it first"
+
+    def _has_alpha(self) -> bool:
+        """Tell if it is transparent, also where FFmpeg's decoders leave that out."""
+        if any(component.is_alpha for component in self.first.format.components):
+            return True
+        if self.stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9
+            return True
+        context = self.stream.codec_context
+        if context.name != "hevc":
+            return False
+        # a prefix SEI (NAL unit 39) with information on an alpha channel (165)
+        return bytes([0x4E, 1, 165]) in (context.extradata or b"")
 
     def _decode_next(self) -> VideoFrame | None:
         height, width = self._stored

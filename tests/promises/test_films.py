@@ -13,6 +13,7 @@ import pytest
 from tests.fixtures.clips import (
     STEP,
     TIME_BASE,
+    assert_same_frames,
     frames_of,
     gray_frames,
     sound_of,
@@ -119,3 +120,193 @@ def test_mirrored_clips_become_what_players_show(srx, matrix):
         frame = next(clip.decode(video=0))
     assert (frame.width > frame.height) == (matrix[0] != 0)
     assert frame.rotation == 0
+
+
+def box(kind, *parts):
+    body = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def edit_box(data, path, change):
+    """Change the content of the first box at a path."""
+    out = b""
+    at = 0
+    is_done = False
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        body = data[at + 8 : at + size]
+        if kind == path[0] and not is_done:
+            is_done = True
+            skipped = {b"stsd": 8, b"avc1": 78}.get(kind, 0)
+            inner = body[skipped:]
+            inner = edit_box(inner, path[1:], change) if path[1:] else change(inner)
+            body = body[:skipped] + inner
+        out += box(kind, body)
+        at += size
+    return out
+
+
+def change_clip(path, box_path, change):
+    data = Path(path).read_bytes()
+    Path(path).write_bytes(edit_box(data, box_path, change))
+
+
+TRACK = [b"moov", b"trak"]
+ENTRY = [*TRACK, b"mdia", b"minf", b"stbl", b"stsd", b"avc1"]
+PHONE = {
+    "com.apple.quicktime.make": "Apple",
+    "com.apple.quicktime.location.ISO6709": "+48.0000+011.0000+500.000/",
+    "com.apple.quicktime.creationdate": "2024-05-01T10:00:00+0200",
+    "com.apple.quicktime.content.identifier": "0A0A0A0A-0000",
+    "com.android.version": "14",
+}
+
+
+def write_phone(path, frames=2):
+    """A clip with keys of phones in a box of the movie, and a title where players look."""
+    write_clip(path, gray_frames(frames))
+    handler = box(b"hdlr", bytes(8), b"mdta", bytes(13))
+    names = [box(b"mdta", name.encode()) for name in PHONE]
+    values = []
+    for number, text in enumerate(PHONE.values(), 1):
+        value = box(b"data", struct.pack(">II", 1, 0), text.encode())
+        values.append(box(number.to_bytes(4), value))
+    keys = box(b"keys", struct.pack(">II", 0, len(names)), *names)
+    meta = box(b"meta", handler, keys, box(b"ilst", *values))
+    title = box(b"\xa9nam", struct.pack(">HH", 4, 0x55C4), b"Cats")
+    camera = box(b"FIRM", b"HD7.01")
+    xmp = box(b"XMP_", XMP)
+    udta = box(b"udta", title, camera, xmp)
+
+    def change(moov):
+        return edit_box(moov, [b"udta"], lambda _: udta[8:]) + meta
+
+    change_clip(path, [b"moov"], change)
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf='
+    b'"http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    b'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="4"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def tags_of(path):
+    with av.open(path) as clip:
+        return dict(clip.metadata)
+
+
+@pytest.mark.parametrize("target", ["out.mov", "out.mp4", "out.mkv"])
+def test_clips_of_phones_keep_place_camera_and_date(srx, target):
+    write_phone("phone.mov")
+    told = srx(f"upscale phone.mov {target}", SMALL, code=0).err
+    tags = tags_of(target)
+    for name, text in PHONE.items():
+        stored = tags.get(name) or tags.get(name.upper())
+        assert stored == text, name
+    assert tags["title"] == "Cats"
+    data = Path(target).read_bytes()
+    assert (b'Rating="4"' in data) == (target != "out.mkv")
+    assert ("XMP is left out" in told) == (target == "out.mkv")
+    assert (b"FIRMHD7.01" in data) == (target != "out.mkv")
+    assert_same_frames(target, "phone.mov")
+    assert "1 skipped" in srx(f"upscale phone.mov {target}", SMALL, code=0).out
+    srx(f"upscale phone.mov b.mov {SMALL} --strip-metadata", code=0)
+    assert b"com.apple" not in Path("b.mov").read_bytes()
+
+
+def test_keys_of_phones_come_back_from_matroska(srx):
+    write_phone("phone.mov")
+    srx("upscale phone.mov a.mkv", SMALL, code=0)
+    srx("upscale a.mkv b.mov -m bicubic -s 1", code=0)
+    assert PHONE.items() <= tags_of("b.mov").items()
+
+
+FULL = bytes(4)
+V2 = box(
+    b"sv3d",
+    box(b"svhd", FULL, b"a\0"),
+    box(
+        b"proj",
+        box(b"prhd", FULL, struct.pack(">3i", 90 << 16, 0, 0)),
+        box(b"equi", FULL, struct.pack(">4I", 0, 0, 0, 0)),
+    ),
+)
+STEREO = box(b"st3d", FULL, b"\1")
+V1 = (
+    b'<rdf:SphericalVideo xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+    b'xmlns:GSpherical="http://ns.google.com/videos/1.0/spherical/">'
+    b"<GSpherical:Spherical>true</GSpherical:Spherical>"
+    b"<GSpherical:Stitched>true</GSpherical:Stitched>"
+    b"<GSpherical:StitchingSoftware>any</GSpherical:StitchingSoftware>"
+    b"<GSpherical:ProjectionType>equirectangular</GSpherical:ProjectionType>"
+    b"<GSpherical:FullPanoWidthPixels>32</GSpherical:FullPanoWidthPixels>"
+    b"</rdf:SphericalVideo>"
+)
+
+
+def marks_of(path):
+    """Numbers of the marks of 360 degrees (projection, yaw) and 3D (layout)."""
+    marks = {}
+    with av.open(path) as clip:
+        for side_data in next(clip.decode(video=0)).side_data:
+            name = side_data.type.name
+            if name in ("SPHERICAL", "STEREO3D"):
+                count = 2 if name == "SPHERICAL" else 1
+                marks[name] = struct.unpack_from(f"={count}i", bytes(side_data))
+    return marks
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_pictures_of_360_degrees_stay_so(srx, version):
+    write_clip("a.mp4", gray_frames(2))
+    if version == 2:
+        change_clip("a.mp4", ENTRY, lambda entry: entry + STEREO + V2)
+    else:
+        mark = box(b"uuid", bytes.fromhex("ffcc8263f8554a938814587a02521fdd"), V1)
+        change_clip("a.mp4", TRACK, lambda track: track + mark)
+    expected = marks_of("a.mp4")
+    assert expected["SPHERICAL"] == (0, (90 << 16) * (version == 2))
+    for words in ("b.mp4", "b.mov", "c.mp4 --strip-metadata"):
+        srx(f"upscale a.mp4 {words}", SMALL, code=0)
+        target = words.split()[0]
+        assert marks_of(target) == expected
+        assert_same_frames(target, "a.mp4")
+    if version == 1:
+        assert b"FullPanoWidthPixels>64<" in Path("b.mp4").read_bytes()
+    told = srx("upscale a.mp4 b.mkv", SMALL, code=0).err
+    assert "the mark of 360 degrees is left out" in told
+    assert "SPHERICAL" not in marks_of("b.mkv")
+
+
+def test_3d_stays_whatever_the_containers(srx):
+    write_clip("a.mp4", gray_frames(2))
+    change_clip("a.mp4", ENTRY, lambda entry: entry + STEREO)
+    assert marks_of("a.mp4") == {"STEREO3D": (2,)}
+    for source, target in (("a.mp4", "b.mkv"), ("b.mkv", "c.mkv"), ("c.mkv", "d.mp4")):
+        srx(f"upscale {source} {target} -m bicubic -s 1", code=0)
+        assert marks_of(target) == {"STEREO3D": (2,)}
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_the_track_of_the_video_keeps_its_title_and_language(srx, name):
+    with av.open("first.mkv", "w") as output:
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        video.metadata.update({"title": "Director's cut", "language": "fra"})
+        for frame in gray_frames(3):
+            output.mux(video.encode(frame))
+        output.mux(video.encode())
+    srx(f"upscale first.mkv {name}", SMALL, code=0)
+    with av.open(name) as clip:
+        texts = clip.streams.video[0].metadata
+    assert texts["language"] == "fra"
+    key = "title" if name.endswith("mkv") else "handler_name"
+    assert texts[key] == "Director's cut"
+
+
+def test_transparency_that_decoders_leave_out_is_told(srx):
+    frames = [frame.reformat(format="yuva420p") for frame in gray_frames(2)]
+    write_clip("a.webm", frames, codec="libvpx-vp9", options={})
+    told = srx("upscale a.webm b.webm", SMALL, code=0).err
+    assert "its transparency is left out" in told

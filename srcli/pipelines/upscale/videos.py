@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.imaging.stored_parts import keep_parts
+from srcli.imaging.video_joining import write_video
 from srcli.imaging.video_writing import (
     SEGMENT_FRAMES,
     Encoding,
     SegmentEncoder,
     Segments,
     choose_encoding,
-    write_video,
 )
 from srcli.imaging.videos import count_frames, open_video
 from srcli.models.weights import network_digest

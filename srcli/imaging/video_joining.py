@@ -1,0 +1,290 @@
+"""Join the segments of a video with sound, subtitles, chapters and marks of its source."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import struct
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.imaging.arrays import Size
+from srcli.imaging.mov_boxes import (
+    Box,
+    MovBoxes,
+    equirectangular_box,
+    read_mov_boxes,
+    stereo_box,
+    text_key,
+    write_mov_boxes,
+)
+from srcli.imaging.video_writing import Encoding, Segments
+from srcli.imaging.videos import Video, open_video, reading_video
+from srcli.imaging.writing import new_file
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from av import Packet
+    from av.container import OutputContainer
+    from av.stream import Stream
+
+    from srcli.files import FileAttributes
+
+    AnyPacket = Packet[Any]
+
+_MUXERS = {"mkv": "matroska"}
+"""FFmpeg's names of containers where they are others."""
+_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
+"""Layouts of sound by FFmpeg's names where none is stated, as in AVI; mp4 needs one for PCM."""
+_QUICKTIME = ("mp4", "mov")
+_TRACK_TEXTS = ("title", "language", "handler_name")
+_SIDE_BY_SIDE = 1
+_TOP_AND_BOTTOM = 2
+_STEREO_MODES = {_SIDE_BY_SIDE: "left_right", _TOP_AND_BOTTOM: "top_bottom"}
+"""Names of the mark of 3D in Matroska by FFmpeg's numbers."""
+_EQUIRECTANGULAR = (0, 2)
+"""FFmpeg's numbers of a whole sphere, and of a part of it."""
+
+
+def write_video(
+    segments: Segments,
+    source: Path,
+    encoding: Encoding,
+    comment: str | None,
+    attributes: FileAttributes,
+    *,
+    keep_metadata: bool,
+) -> tuple[str, ...]:
+    """Write the video of all segments, with sound, subtitles and chapters of its source.
+
+    They are copied as they are, as are marks of 360 degrees and 3D. Returned is what the
+    format cannot hold of them, in words for the user. An existing file is replaced once
+    the new one is complete.
+    """
+    with open_video(source) as looked:  # which decodes, so that packets are missing
+        marks = _marks_of(looked, keep_metadata=keep_metadata)
+    with (
+        open_video(source) as original,
+        new_file(segments.target, attributes) as stream,
+    ):
+        missing = _mux(segments, original, encoding, comment, stream, marks)
+        notes = []
+        if encoding.format in _QUICKTIME:
+            after = (encoding.settings["height"], encoding.settings["width"])
+            is_mov = encoding.format == "mov"
+            write_mov_boxes(stream, marks.boxes, marks.size, after, is_mov=is_mov)
+        else:
+            notes += _lost_marks(marks, encoding.format)
+    if missing:
+        names = ", ".join(missing)
+        notes.insert(0, f"{names} left out, which {encoding.format} or srx cannot copy")
+    return tuple(notes)
+
+
+def _mux(
+    segments: Segments,
+    original: Video,
+    encoding: Encoding,
+    comment: str | None,
+    stream: IO[bytes],
+    marks: _Marks,
+) -> list[str]:
+    """Write all streams into a file; return the names of those that are left out."""
+    import av
+
+    muxer = _MUXERS.get(encoding.format, encoding.format)
+    with av.open(stream, "w", format=muxer) as output:
+        video: Any = output.add_stream(encoding.encoder)
+        encoding.configure(video.codec_context)
+        copies, missing = _add_copies(original, output, muxer)
+        if marks.keep_metadata:
+            output.metadata.update(original.tags)
+            texts = original.stream.metadata
+            if "title" in texts:  # where MP4 has it
+                video.metadata["handler_name"] = texts["title"]
+            for name in _TRACK_TEXTS:
+                if name in texts:
+                    video.metadata[name] = texts[name]
+        if comment:
+            output.metadata["comment"] = comment
+        if muxer in ("matroska", "webm") and marks.stereo in _STEREO_MODES:
+            video.metadata["stereo_mode"] = _STEREO_MODES[marks.stereo]
+        output.set_chapters(original.container.chapters())
+        output.start_encoding()
+        packets = heapq.merge(
+            _encoded_packets(segments, video, encoding.settings["time_base"]),
+            _copied_packets(original, copies),
+            key=_decoding_time,
+        )
+        for packet in packets:
+            output.mux(packet)
+    return missing
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What a container says of its video."""
+
+    boxes: MovBoxes
+    stereo: int
+    """FFmpeg's number of the layout of 3D; 0 for none."""
+    is_spherical: bool
+    size: Size
+    """(height, width) of upright frames."""
+    keep_metadata: bool
+
+
+def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
+    """Look at the first frame, and at the boxes of the file."""
+    if original.container.format.name.startswith("mov"):
+        boxes = read_mov_boxes(original.path)
+    else:
+        boxes = _made_boxes(original)
+        for name, text in original.tags.items():
+            if name.startswith("com."):  # keys of phones, as Matroska keeps them
+                boxes.keys.append(text_key(name, text))
+    if not keep_metadata:
+        boxes = boxes.without_texts()
+    return _Marks(
+        boxes=boxes,
+        stereo=_stereo_layout(original),
+        is_spherical=boxes.is_spherical or bool(original.side_data("SPHERICAL")),
+        size=original.size,
+        keep_metadata=keep_metadata,
+    )
+
+
+def _made_boxes(original: Video) -> MovBoxes:
+    """Return boxes that say what another container says of the pictures."""
+    boxes: list[Box] = []
+    stereo = stereo_box(_stereo_layout(original))
+    if stereo is not None:
+        boxes.append(stereo)
+    sphere = original.side_data("SPHERICAL")
+    if len(sphere) >= 32:
+        projection, *pose = struct.unpack_from("=i3i", sphere)
+        left, top, right, bottom = struct.unpack_from("=4I", sphere, 16)
+        if projection in _EQUIRECTANGULAR:
+            boxes.append(equirectangular_box(pose, (top, bottom, left, right)))
+    return MovBoxes(picture=boxes)
+
+
+def _stereo_layout(original: Video) -> int:
+    """Return FFmpeg's number of the layout of 3D; 0 for none."""
+    stereo = original.side_data("STEREO3D")
+    return int(struct.unpack_from("=i", stereo)[0]) if stereo else 0
+
+
+def _lost_marks(marks: _Marks, fmt: str) -> list[str]:
+    """Name the marks that a container does not get, in words for the user."""
+    notes = []
+    if marks.is_spherical:
+        notes.append(
+            f"the mark of 360 degrees is left out, which srx does not write into {fmt}: "
+            "-f mp4 keeps it"
+        )
+    if marks.boxes.xmp:
+        notes.append(f"XMP is left out, which {fmt} does not hold: -f mp4 keeps it")
+    return notes
+
+
+def _add_copies(
+    original: Video, output: OutputContainer, muxer: str
+) -> tuple[dict[int, Stream], list[str]]:
+    """Add streams beside the video; return them by their numbers in the input, and the others."""
+    import av
+
+    copies = {}
+    missing = []
+    for stream in original.container.streams:
+        # a codec that FFmpeg does not know has no name
+        name = f"{stream.type} {getattr(stream, 'name', None) or ''}".strip()
+        if stream is original.stream:
+            continue
+        try:
+            if stream.type not in ("audio", "subtitle", "attachment"):
+                raise ValueError(name)
+            # some streams are refused as late as the header is written
+            with av.open(io.BytesIO(), "w", format=muxer) as trial:
+                trial.add_stream_from_template(stream)
+                trial.start_encoding()
+            copy = output.add_stream_from_template(stream)
+        except (ValueError, av.FFmpegError):
+            missing.append(name)
+            continue
+        context: Any = copy.codec_context
+        if stream.type == "audio" and context.layout.name in _LAYOUTS:
+            context.layout = _LAYOUTS[context.layout.name]
+        copy.metadata.update(stream.metadata)
+        copy.disposition = stream.disposition
+        copies[stream.index] = copy
+    return copies, missing
+
+
+def _copied_packets(
+    original: Video, copies: Mapping[int, Stream]
+) -> Iterator[AnyPacket]:
+    streams = original.container.streams
+    packets = original.container.demux([streams[index] for index in copies])
+    while copies:
+        with reading_video(original.path):
+            packet = next(packets, None)
+        if packet is None:
+            return
+        if packet.size:
+            offset = round(original.start / packet.time_base)
+            if packet.pts is not None:
+                packet.pts -= offset
+            if packet.dts is not None:
+                packet.dts -= offset
+            packet.stream = copies[packet.stream_index]
+            yield packet
+
+
+def _encoded_packets(
+    segments: Segments, video: Stream, time_base: Fraction
+) -> Iterator[AnyPacket]:
+    """Yield the packets of all segments, with times of decoding that always increase.
+
+    These are the times at which frames are shown, of so many frames before as the encoder
+    reorders.
+    """
+    from av import Packet
+
+    files = segments.files()
+    depth = 0
+    for file in files:
+        with np.load(file) as stored:
+            ranks = stored["table"][:, 1].argsort().argsort()
+            depth = max(depth, *(np.arange(len(ranks)) - ranks))
+    waiting: deque[int] = deque()
+    for file in files:
+        with np.load(file) as stored:
+            table = stored["table"]
+            contents = np.split(stored["data"], np.cumsum(table[:-1, 0]))
+        starts = sorted(table[:, 1].tolist())
+        if not waiting:
+            step = starts[1] - starts[0] if len(starts) > 1 else 1
+            waiting.extend(starts[0] - step * n for n in range(depth, 0, -1))
+        waiting.extend(starts)
+        for content, (_, start, duration, is_key) in zip(
+            contents, table.tolist(), strict=True
+        ):
+            packet = Packet(content.tobytes())
+            packet.stream = video
+            packet.time_base = time_base
+            packet.pts = start
+            packet.dts = waiting.popleft()
+            packet.duration = duration
+            packet.is_keyframe = bool(is_key)
+            yield packet
+
+
+def _decoding_time(packet: AnyPacket) -> Fraction:
+    return (packet.dts or packet.pts or 0) * packet.time_base
