@@ -23,6 +23,7 @@ from srcli.imaging.arrays import Array, Size
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import VIDEO, VIDEO_SUFFIXES
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -43,6 +44,14 @@ _SD_HEIGHT = 576
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 _BT709 = 1
+_YCGCO = 8
+"""The number of a matrix that libswscale does not know."""
+_UNNAMED = (0, 2, 3)
+"""Numbers of red, green and blue as they are, and of no statement."""
+_DERIVED = (12, 13)
+"""Numbers of matrices that follow from the primaries."""
+_BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
+_OTHER_MATRICES = {10: "BT.2020 with constant luminance", 11: "SMPTE 2085", 14: "ICtCp"}
 _LIMITED_RANGE = 1
 FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
@@ -152,6 +161,10 @@ class Video:
         self._decoder = container.decode(self.stream)
         self.damaged = 0
         """Frames so far that FFmpeg could decode in part only."""
+        self.changes: list[str] = []
+        """Other sizes of frames so far, in words for the user."""
+        self._first_aspect = self._aspect
+        self._sizes: list[str] = []
 
     @cached_property
     def first(self) -> VideoFrame:
@@ -207,14 +220,31 @@ class Video:
 
     @property
     def matrix(self) -> int:
-        """Matrix of the colours, by its number in ISO/IEC 23091-2; by the height if none is named.
+        """Matrix of the output's colours: the input's, or another one for those without."""
+        named = self._matrix_of(self.first)
+        return named if named in SWSCALE_MATRICES else _BT709
 
-        Enlarged frames would be taken for HD where the file does not say it.
+    def _matrix_of(self, frame: VideoFrame) -> int:
+        """Return the matrix of a frame, by its number in ISO/IEC 23091-2.
+
+        It is guessed by the height if none is named; enlarged frames would be taken for
+        HD where the file does not say it.
+
+        Raises:
+            PictureError: If it is named, and none that can be converted.
         """
-        named = int(self.first.colorspace)
-        if named in SWSCALE_MATRICES:
+        named = int(frame.colorspace)
+        if named in _DERIVED:
+            named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
+        if named in SWSCALE_MATRICES or named == _YCGCO:
             return named
-        is_sd = self._stored[0] <= _SD_HEIGHT and not self.first.format.is_rgb
+        if named not in _UNNAMED:
+            name = _OTHER_MATRICES.get(named, f"matrix {named}")
+            raise PictureError(
+                f"{self.path}: its colours are stored by {name}, which srx does not read; "
+                "convert it first: ffmpeg -i IN -vf zscale=matrix=2020_ncl OUT"
+            )
+        is_sd = self._stored[0] <= _SD_HEIGHT and not frame.format.is_rgb
         return 6 if is_sd else _BT709
 
     @property
@@ -230,6 +260,7 @@ class Video:
         Times always increase, by one unit at least; AVI stores none but the order.
         """
         frame: VideoFrame | None = self.first
+        self._first_aspect = self._aspect
         index = 0
         offset = round(self.start / (self.stream.time_base or 1))
         is_ordered = self.container.format.name == "avi"
@@ -237,6 +268,7 @@ class Video:
         while frame is not None:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
+            self._note_change(frame, time)
             if index >= start:
                 yield (time - offset, frame.duration or 0), self.photograph(frame)
             index += 1
@@ -256,18 +288,73 @@ class Video:
                 yield self.photograph(frame)
 
     def photograph(self, frame: VideoFrame) -> Photograph:
-        """Convert a frame to upright RGB of full range, 8 or 16 bits."""
+        """Convert a frame to upright RGB of full range, 8 or 16 bits.
+
+        One of another size or aspect than the first is fitted into it, between black bars.
+        """
+        pixels = self._rgb(frame, *self._fitted_size(frame))
         height, width = self._stored
+        if pixels.shape[:2] != self._stored:
+            framed = np.zeros((height, width, 3), pixels.dtype)
+            top = (height - pixels.shape[0]) // 2
+            left = (width - pixels.shape[1]) // 2
+            framed[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+            pixels = framed
+        pixels = self.orientation.apply(pixels)
+        return Photograph(pixels=np.ascontiguousarray(pixels))
+
+    def _fitted_size(self, frame: VideoFrame) -> Size:
+        """Return height and width at which a frame is shown inside the first one."""
+        height, width = self._stored
+        if (
+            frame.height,
+            frame.width,
+        ) == self._stored and self._aspect == self._first_aspect:
+            return self._stored
+        ratio = self._aspect / self._first_aspect * Fraction(frame.width, frame.height)
+        if ratio >= Fraction(width, height):
+            return max(round(width / ratio), 1), width
+        return height, max(round(height * ratio), 1)
+
+    def _rgb(self, frame: VideoFrame, height: int, width: int) -> Array:
+        """Convert a frame to (H, W, 3) of this size."""
+        matrix = self._matrix_of(frame)
+        if matrix == _YCGCO:
+            return self._from_ycgco(frame, height, width)
         rgb = frame.reformat(
             width,
             height,
             "rgb48le" if self.depth > 8 else "rgb24",
-            src_colorspace=SWSCALE_MATRICES[self.matrix],
+            src_colorspace=SWSCALE_MATRICES[matrix],
             dst_color_range=FULL_RANGE,
             interpolation=EXACT,
         )
-        pixels = self.orientation.apply(rgb.to_ndarray())
-        return Photograph(pixels=np.ascontiguousarray(pixels))
+        return rgb.to_ndarray()
+
+    def _from_ycgco(self, frame: VideoFrame, height: int, width: int) -> Array:
+        """Convert a frame of luma, green and orange by the equations of ISO/IEC 23091-2."""
+        is_full = frame.color_range == FULL_RANGE
+        planes = frame.reformat(
+            width,
+            height,
+            "yuv444p16le",
+            # of no effect, as no colours are converted; it knows no others
+            src_colorspace=SWSCALE_MATRICES[_BT709],
+            dst_colorspace=SWSCALE_MATRICES[_BT709],
+            dst_color_range=FULL_RANGE if is_full else _LIMITED_RANGE,
+            interpolation=EXACT,
+        )
+        values = planes.to_ndarray().astype(np.float64) / 256
+        luma, green, orange = np.moveaxis(values, 2, 0)
+        green -= 128
+        orange -= 128
+        colours = (luma - green + orange, luma + green, luma - green - orange)
+        values = np.stack(colours, axis=2)
+        if not is_full:
+            values = (values - 16) * (255 / 219)
+        if self.depth > 8:
+            return (values.clip(0, 255) * 257).round().astype(np.uint16)
+        return values.clip(0, 255).round().astype(np.uint8)
 
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""
@@ -280,6 +367,28 @@ class Video:
             yield "its transparency is left out"
         if frame.interlaced_frame:
             yield "is interlaced, and its lines are enlarged so; deinterlace it first"
+
+    @property
+    def _aspect(self) -> Fraction:
+        """Width of a pixel of the frame that was decoded last, by its height."""
+        return self.stream.codec_context.sample_aspect_ratio or Fraction(1)
+
+    def _note_change(self, frame: VideoFrame, time: int) -> None:
+        """Note that a frame has another size or aspect than those before it."""
+        shown = frame.width * self._aspect / frame.height
+        size = f"{frame.width}x{frame.height} ({float(shown):.2f}:1)"
+        if size in self._sizes:
+            return
+        self._sizes.append(size)
+        first_size, *others = self._sizes
+        if not others:
+            return
+        first_time = self.first.pts or 0
+        seconds = float((time - first_time) * (self.stream.time_base or 1))
+        self.changes.append(
+            f"from {format_duration(seconds)} on its frames are {size}, not {first_size}: they "
+            "are fitted into the first size, between black bars"
+        )
 
     def _has_alpha(self) -> bool:
         """Tell if it is transparent, also where FFmpeg's decoders leave that out."""
@@ -309,6 +418,7 @@ def read_header(path: Path) -> Picture:
         seconds = (video.container.duration or 0) / 1_000_000
         rate = stream.average_rate or 0
         height, width = video.size
+        _ = video.matrix  # one that is not read is refused here
         return Picture(
             path=path,
             format=VIDEO,

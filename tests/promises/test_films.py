@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 
 from tests.fixtures.clips import (
+    ORANGE,
     STEP,
     TIME_BASE,
     assert_same_frames,
+    flat_frame,
     frames_of,
     gray_frames,
     sound_of,
     write_clip,
+    yuv_of,
 )
+from tests.fixtures.files import names_in
 
 SMALL = "-m bicubic -s 2"
 CORNERS = (40, 90, 150, 220)
@@ -310,3 +314,87 @@ def test_transparency_that_decoders_leave_out_is_told(srx):
     write_clip("a.webm", frames, codec="libvpx-vp9", options={})
     told = srx("upscale a.webm b.webm", SMALL, code=0).err
     assert "its transparency is left out" in told
+
+
+def test_colours_lie_where_the_standard_says(srx):
+    width, height = 32, 24
+    slope = 3.5  # levels of Cb a pixel
+    frame = av.VideoFrame(width, height, "yuv420p")
+    cb = np.zeros((12, frame.planes[1].line_size), np.uint8)
+    cb[:, :16] = np.round(72 + slope * 2 * np.arange(16))  # beside each second pixel
+    frame.planes[1].update(cb.tobytes())
+    for plane, value in ((0, 120), (2, 128)):
+        size = frame.planes[plane].buffer_size
+        frame.planes[plane].update(bytes([value]) * size)
+    write_clip("a.mp4", [frame] * 2, options={"qp": "0"})
+    for scale in (2, 4):
+        target = f"{scale}.mp4"
+        srx(f"upscale a.mp4 {target} -m bicubic --quality 100 -s {scale}", code=0)
+        with av.open(target) as clip:
+            planes = next(clip.decode(video=0)).to_ndarray().astype(float)
+        rows, columns = height * scale, width * scale
+        chroma = planes[rows : rows * 5 // 4].reshape(rows // 2, columns // 2)
+        numbers = np.arange(columns // 8, columns * 3 // 8)
+        places = (2 * numbers + 0.5) / scale - 0.5  # in pixels of the input
+        found = (chroma[rows // 4, numbers] - 72) / slope
+        assert abs((found - places).mean()) * scale < 0.2
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.mpg"])
+def test_frames_of_another_size_are_fitted_into_the_first(srx, name):
+    parts: list[bytes] = []
+    for size in ((32, 24), (64, 24)):
+        options = {"codec": "mpeg2video", "time_base": Fraction(1, 25), "options": {}}
+        starts = range(STEP * 25 * len(parts), STEP * (25 * len(parts) + 4), STEP)
+        part = write_clip(name, [quarters(size)] * 4, starts, **options)
+        parts.append(part.read_bytes())
+    Path(name).write_bytes(b"".join(parts))
+    told = srx(f"upscale {name} out.mkv", SMALL, code=0).err
+    assert "on its frames are 64x24 (2.67:1), not 32x24 (1.33:1)" in told
+    with av.open("out.mkv") as clip:
+        frames = [frame.to_ndarray()[:48] for frame in clip.decode(video=0)]
+    assert {frame.shape for frame in frames} == {(48, 64)}
+    first, last = frames[0].astype(int), frames[-1].astype(int)
+    assert abs(first[12, 16] - CORNERS[0]) < 9
+    assert last[:10].max() < 22  # a bar; the picture has half of the height
+    assert last[38:].max() < 22
+    assert abs(last[18, 16] - CORNERS[0]) < 9
+    assert abs(last[30, 48] - CORNERS[3]) < 9
+
+
+@pytest.mark.parametrize("color_range", [1, 2])
+def test_colours_by_green_and_orange_are_exact(srx, color_range):
+    red, green, blue = map(float, ORANGE)
+    if color_range == 1:  # the standard's values of red, green and blue
+        red, green, blue = (16 + value * 219 / 255 for value in ORANGE)
+    stored = (
+        green / 2 + (red + blue) / 4,
+        128 + green / 2 - (red + blue) / 4,
+        128 + (red - blue) / 2,
+    )
+    frames = [flat_frame(stored, fmt="yuv444p")] * 2
+    options = {"qp": "0"}
+    write_clip("a.mp4", frames, colorspace=8, color_range=color_range, options=options)
+    srx("upscale a.mp4 b.mp4 --quality 100", SMALL, code=0)
+    with av.open("b.mp4") as clip:
+        frame = next(clip.decode(video=0))
+        assert frame.colorspace in (1, 6)
+        matrix = int(frame.colorspace)
+        values = [bytes(plane)[0] for plane in frame.planes]
+    expected = yuv_of(ORANGE, matrix)
+    if frame.color_range == 2:
+        expected = (expected - (16, 128, 128)) * (255 / 219, 255 / 224, 255 / 224)
+        expected += (0, 128, 128)
+    assert np.abs(np.array(values, float) - expected).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("matrix", "name"), [(14, "ICtCp"), (10, "constant luminance")]
+)
+def test_colours_that_are_not_read_are_refused(srx, matrix, name):
+    frames = [flat_frame((120, 128, 128), fmt="yuv444p")] * 2
+    write_clip("a.mp4", frames, colorspace=matrix)
+    for words in ("b.mp4", "b.mp4 --dry-run"):
+        result = srx(f"upscale a.mp4 {words}", SMALL, code=2)
+        assert name in result.err + result.out
+    assert names_in() == ["a.mp4"]

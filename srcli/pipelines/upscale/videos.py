@@ -71,6 +71,7 @@ def upscale_video(
                 f"{video.damaged} of its frames are damaged, and some may be missing"
             )
             missing += (f"{damage}; copy it again",)
+        missing += tuple(video.changes)
         reporter.add(
             item,
             started=started,
