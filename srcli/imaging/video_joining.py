@@ -23,6 +23,7 @@ from srcli.imaging.mov_boxes import (
     text_key,
     write_mov_boxes,
 )
+from srcli.imaging.video_sound import LAYOUTS, SoundConversion, convert_sound
 from srcli.imaging.video_writing import Encoding, Segments
 from srcli.imaging.videos import Video, open_video, reading_video
 from srcli.imaging.writing import new_file
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 _MUXERS = {"mkv": "matroska"}
 """FFmpeg's names of containers where they are others."""
-_LAYOUTS = {"1 channels": "mono", "2 channels": "stereo"}
-"""Layouts of sound by FFmpeg's names where none is stated, as in AVI; mp4 needs one for PCM."""
 _QUICKTIME = ("mp4", "mov")
 _TRACK_TEXTS = ("title", "language", "handler_name")
 _SIDE_BY_SIDE = 1
@@ -73,17 +72,13 @@ def write_video(
         open_video(source) as original,
         new_file(segments.target, attributes) as stream,
     ):
-        missing = _mux(segments, original, encoding, comment, stream, marks)
-        notes = []
+        notes = _mux(segments, original, encoding, comment, stream, marks)
         if encoding.format in _QUICKTIME:
             after = (encoding.settings["height"], encoding.settings["width"])
             is_mov = encoding.format == "mov"
             write_mov_boxes(stream, marks.boxes, marks.size, after, is_mov=is_mov)
         else:
             notes += _lost_marks(marks, encoding.format)
-    if missing:
-        names = ", ".join(missing)
-        notes.insert(0, f"{names} left out, which {encoding.format} or srx cannot copy")
     return tuple(notes)
 
 
@@ -95,7 +90,7 @@ def _mux(
     stream: IO[bytes],
     marks: _Marks,
 ) -> list[str]:
-    """Write all streams into a file; return the names of those that are left out."""
+    """Write all streams into a file; return what is left out or converted, in words."""
     import av
 
     muxer = _MUXERS.get(encoding.format, encoding.format)
@@ -124,7 +119,17 @@ def _mux(
         )
         for packet in packets:
             output.mux(packet)
-    return missing
+    notes = []
+    if missing:
+        names = ", ".join(missing)
+        notes.append(f"{names} left out, which {encoding.format} or srx cannot copy")
+    for copy in copies.values():
+        if isinstance(copy, SoundConversion):
+            notes.append(
+                f"{copy.name} becomes {copy.new_name}, without loss: {encoding.format} does not "
+                "hold it"
+            )
+    return notes
 
 
 @dataclass(frozen=True)
@@ -196,39 +201,55 @@ def _lost_marks(marks: _Marks, fmt: str) -> list[str]:
 
 def _add_copies(
     original: Video, output: OutputContainer, muxer: str
-) -> tuple[dict[int, Stream], list[str]]:
-    """Add streams beside the video; return them by their numbers in the input, and the others."""
-    import av
+) -> tuple[dict[int, Stream | SoundConversion], list[str]]:
+    """Add streams beside the video; return them by their numbers in the input.
 
-    copies = {}
+    Returned are also the names of those that cannot be added. Sound that the container
+    does not hold is converted without loss where it holds another kind.
+    """
+    copies: dict[int, Stream | SoundConversion] = {}
     missing = []
     for stream in original.container.streams:
         # a codec that FFmpeg does not know has no name
         name = f"{stream.type} {getattr(stream, 'name', None) or ''}".strip()
         if stream is original.stream:
             continue
-        try:
-            if stream.type not in ("audio", "subtitle", "attachment"):
-                raise ValueError(name)
-            # some streams are refused as late as the header is written
-            with av.open(io.BytesIO(), "w", format=muxer) as trial:
-                trial.add_stream_from_template(stream)
-                trial.start_encoding()
-            copy = output.add_stream_from_template(stream)
-        except (ValueError, av.FFmpegError):
-            missing.append(name)
+        copy = _copy_of(stream, output, muxer)
+        if copy is not None:
+            copies[stream.index] = copy
             continue
-        context: Any = copy.codec_context
-        if stream.type == "audio" and context.layout.name in _LAYOUTS:
-            context.layout = _LAYOUTS[context.layout.name]
-        copy.metadata.update(stream.metadata)
-        copy.disposition = stream.disposition
-        copies[stream.index] = copy
+        converted = convert_sound(stream, output, muxer)
+        if converted is None:
+            missing.append(name)
+        else:
+            copies[stream.index] = converted
     return copies, missing
 
 
+def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:  # noqa: ANN401 - of any type
+    """Add a stream as it is; return None where the container does not hold it."""
+    import av
+
+    if stream.type not in ("audio", "subtitle", "attachment"):
+        return None
+    try:
+        # some streams are refused as late as the header is written
+        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+        copy: Stream = output.add_stream_from_template(stream)
+    except (ValueError, av.FFmpegError):
+        return None
+    context: Any = copy.codec_context
+    if stream.type == "audio" and context.layout.name in LAYOUTS:
+        context.layout = LAYOUTS[context.layout.name]
+    copy.metadata.update(stream.metadata)
+    copy.disposition = stream.disposition
+    return copy
+
+
 def _copied_packets(
-    original: Video, copies: Mapping[int, Stream]
+    original: Video, copies: Mapping[int, Stream | SoundConversion]
 ) -> Iterator[AnyPacket]:
     streams = original.container.streams
     packets = original.container.demux([streams[index] for index in copies])
@@ -236,15 +257,25 @@ def _copied_packets(
         with reading_video(original.path):
             packet = next(packets, None)
         if packet is None:
-            return
-        if packet.size:
-            offset = round(original.start / packet.time_base)
-            if packet.pts is not None:
-                packet.pts -= offset
-            if packet.dts is not None:
-                packet.dts -= offset
-            packet.stream = copies[packet.stream_index]
+            break
+        if not packet.size:
+            continue
+        offset = round(original.start / packet.time_base)
+        if packet.pts is not None:
+            packet.pts -= offset
+        if packet.dts is not None:
+            packet.dts -= offset
+        copy = copies[packet.stream_index]
+        if isinstance(copy, SoundConversion):
+            with reading_video(original.path):
+                converted = copy.convert(packet)
+            yield from converted
+        else:
+            packet.stream = copy
             yield packet
+    for copy in copies.values():
+        if isinstance(copy, SoundConversion):
+            yield from copy.finish()
 
 
 def _encoded_packets(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -21,7 +21,13 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.arrays import Array, Size
 from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.formats import VIDEO, VIDEO_SUFFIXES
+from srcli.imaging.formats import (
+    READABLE_SUFFIXES,
+    VIDEO,
+    VIDEO_HEAD_BYTES,
+    VIDEO_SUFFIXES,
+    is_video_content,
+)
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
 from srcli.quantities import format_duration
 
@@ -34,7 +40,8 @@ TimedFrame = tuple[tuple[int, int], Photograph]
 NEEDED = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""
 _DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv,"
+    "ogg,mxf,dv,yuv4mpegpipe"
 )
 """Names of those that read one file alone; playlists could name others, on the network too."""
 _ARBITRARY_CLOCKS = frozenset({"mpegts", "mpeg", "flv"})
@@ -64,8 +71,23 @@ _SAMPLES = 5
 
 
 def is_video(path: Path) -> bool:
-    """Return True if the name of a file is that of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    """Return True for the name of a video, and for a file with another one that holds a video.
+
+    Files with names of pictures are not looked into.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return True
+    if suffix in READABLE_SUFFIXES:
+        return False
+    return holds_video(path)
+
+
+def holds_video(path: Path) -> bool:
+    """Return True for a file that is a video by its first bytes."""
+    with suppress(OSError, ValueError), open_input(path) as stream:
+        return is_video_content(stream.read(VIDEO_HEAD_BYTES))
+    return False
 
 
 def can_read_videos() -> bool:

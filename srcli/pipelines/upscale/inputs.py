@@ -68,6 +68,8 @@ _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
 """Suffixes of files that srx cannot write: an output with one is a mistake, no new folder."""
+_VIDEO_FORMATS = {".3gp": "mov", ".3g2": "mov", ".qt": "mov", ".f4v": "mp4"}
+"""Formats of the outputs of videos of the same family; mkv holds nearly all others."""
 _SUFFIX_PATTERN = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 Verdict = Literal["due", "finished", "kept", "another"]
 """What becomes of an output: it is to be made; is finished; stays, as it may not be srx's
@@ -315,7 +317,7 @@ def _choose_format(source: Path) -> str:
     if suffix in READABLE_SUFFIXES:
         return "png"
     if is_video(source):
-        return "mkv"
+        return _VIDEO_FORMATS.get(suffix, "mkv")
     try:
         with open_input(source) as stream:
             content = format_of_content(stream.read(64))
