@@ -58,6 +58,8 @@ class MovBoxes:
     xmp: bytes = b""
     track: list[Box] = field(default_factory=list)
     """Boxes of the video's track: a mark of 360 degrees, keys of the lens."""
+    aperture: bytes = b""
+    """Content of the box ``clap`` of the video, which says what part of it is shown."""
     picture: list[Box] = field(default_factory=list)
     """Boxes of how its pictures are to be shown: 360 degrees, 3D."""
 
@@ -96,7 +98,7 @@ def write_mov_boxes(
     ``before`` and ``after`` are (height, width) of the pictures that the boxes were
     made for, and of those in the file.
     """
-    if boxes == MovBoxes():
+    if boxes == MovBoxes(aperture=boxes.aperture):
         return
     xmp = boxes.xmp
     if xmp:
@@ -222,6 +224,8 @@ def _read_track(track: bytes, found: MovBoxes) -> None:
         for kind, content in _boxes(entry[_SAMPLE_ENTRY_BYTES:]):
             if kind in (b"st3d", b"sv3d"):
                 found.picture.append((kind, content))
+            elif kind == b"clap":
+                found.aperture = content
         return
 
 

@@ -82,6 +82,29 @@ def write_video(
     return tuple(notes)
 
 
+def write_silent_video(
+    segments: Segments,
+    encoding: Encoding,
+    comment: str | None,
+    attributes: FileAttributes,
+) -> None:
+    """Write the video of all segments alone, as of an animation; see ``write_video``."""
+    import av
+
+    with new_file(segments.target, attributes) as stream:
+        muxer = _MUXERS.get(encoding.format, encoding.format)
+        with av.open(stream, "w", format=muxer) as output:
+            video: Any = output.add_stream(encoding.encoder)
+            encoding.configure(video.codec_context)
+            if comment:
+                output.metadata["comment"] = comment
+            output.start_encoding()
+            for packet in _encoded_packets(
+                segments, video, encoding.settings["time_base"]
+            ):
+                output.mux(packet)
+
+
 def _mux(
     segments: Segments,
     original: Video,

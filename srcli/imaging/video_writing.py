@@ -23,8 +23,10 @@ from srcli.imaging.arrays import Array
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.stored_parts import StoredParts
 from srcli.imaging.videos import (
+    BT709,
     EXACT,
     FULL_RANGE,
+    LIMITED_RANGE,
     SWSCALE_MATRICES,
     TimedFrame,
     Video,
@@ -56,6 +58,7 @@ _OPTIONS = {
     "libvpx-vp9": {"b": "0", "cpu-used": "3", "row-mt": "1"},
     "libsvtav1": {"preset": "6"},
 }
+_SRGB_TRANSFER = 13
 _FINEST_CRF = 12
 _CRF_PER_QUALITY = 0.4
 _LONG_SCALES = ("libvpx-vp9", "libsvtav1")
@@ -97,20 +100,8 @@ def choose_encoding(
     Sample aspect, times and colours are those of the input; 4:2:0 at twice the size
     holds the colours of every input. The quality is 1 to 100, by default the format's.
     """
-    from av import codecs_available
-
     bits = 10 if video.depth > 8 else 8
-    encoders = _WEBM_ENCODERS if fmt == "webm" else _ENCODERS
-    encoder = encoders[bits]
-    if encoder not in codecs_available:
-        raise PictureError(
-            f"{video.path}: this build of PyAV has no {encoder}; take another format"
-        )
-    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
-    quality = quality or FORMATS[fmt].default_quality or 0
-    crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
-    if encoder in _LONG_SCALES:
-        crf *= 63 / 51
+    encoder, options = _choose_encoder(video.path, fmt, bits, quality)
     height, width = size
     stream = video.stream
     settings: dict[str, Any] = {
@@ -123,7 +114,7 @@ def choose_encoding(
         "colorspace": video.matrix,
         "color_trc": video.first.color_trc,
         "color_primaries": video.first.color_primaries,
-        "options": {"crf": str(round(crf)), **_OPTIONS[encoder]},
+        "options": options,
     }
     aspect = stream.sample_aspect_ratio
     if aspect:
@@ -133,6 +124,47 @@ def choose_encoding(
     if encoder == "libx265" and fmt in ("mp4", "mov"):
         settings["codec_tag"] = "hvc1"  # by which Apple's players know it
     return Encoding(format=fmt, encoder=encoder, settings=settings)
+
+
+def choose_animation_encoding(
+    path: Path, fmt: str, size: tuple[int, int], quality: int | None
+) -> Encoding:
+    """Choose encoder and settings for frames of an animation, in sRGB, timed by milliseconds."""
+    encoder, options = _choose_encoder(path, fmt, 8, quality)
+    height, width = size
+    settings: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "pix_fmt": "yuv420p",
+        "time_base": Fraction(1, 1000),
+        "framerate": Fraction(10),
+        "color_range": LIMITED_RANGE,
+        "colorspace": BT709,
+        "color_trc": _SRGB_TRANSFER,
+        "color_primaries": BT709,
+        "options": options,
+    }
+    return Encoding(format=fmt, encoder=encoder, settings=settings)
+
+
+def _choose_encoder(
+    path: Path, fmt: str, bits: int, quality: int | None
+) -> tuple[str, dict[str, str]]:
+    """Return FFmpeg's name of an encoder, and its options for a quality."""
+    from av import codecs_available
+
+    encoders = _WEBM_ENCODERS if fmt == "webm" else _ENCODERS
+    encoder = encoders[bits]
+    if encoder not in codecs_available:
+        raise PictureError(
+            f"{path}: this build of PyAV has no {encoder}; take another format"
+        )
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
+    quality = quality or FORMATS[fmt].default_quality or 0
+    crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
+    if encoder in _LONG_SCALES:
+        crf *= 63 / 51
+    return encoder, {"crf": str(round(crf)), **_OPTIONS[encoder]}
 
 
 @dataclass(frozen=True)

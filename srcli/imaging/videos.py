@@ -20,6 +20,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.arrays import Array, Size
+from srcli.imaging.container_crops import read_container_crop
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import (
     READABLE_SUFFIXES,
@@ -28,6 +29,7 @@ from srcli.imaging.formats import (
     VIDEO_SUFFIXES,
     is_video_content,
 )
+from srcli.imaging.isobmff import Crop
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
 from srcli.quantities import format_duration
 
@@ -50,7 +52,7 @@ _SD_HEIGHT = 576
 """Pixels up to which a video that does not name its matrix has that of BT.601."""
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
-_BT709 = 1
+BT709 = 1
 _YCGCO = 8
 """The number of a matrix that libswscale does not know."""
 _UNNAMED = (0, 2, 3)
@@ -59,7 +61,7 @@ _DERIVED = (12, 13)
 """Numbers of matrices that follow from the primaries."""
 _BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
 _OTHER_MATRICES = {10: "BT.2020 with constant luminance", 11: "SMPTE 2085", 14: "ICtCp"}
-_LIMITED_RANGE = 1
+LIMITED_RANGE = 1
 FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000
@@ -227,10 +229,24 @@ class Video:
                 return bytes(side_data)
         return b""
 
+    @cached_property
+    def crop(self) -> Crop:
+        """Left, top, right and bottom of the part of stored frames that is shown."""
+        height, width = self._stored
+        name = self.container.format.name
+        return read_container_crop(self.path, name, height, width) or (
+            0,
+            0,
+            width,
+            height,
+        )
+
     @property
     def size(self) -> Size:
         """Height and width of upright frames."""
-        height, width = self._stored
+        left, top, right, bottom = self.crop
+        height = bottom - top
+        width = right - left
         if self.orientation.swaps_sides:
             return width, height
         return height, width
@@ -244,7 +260,7 @@ class Video:
     def matrix(self) -> int:
         """Matrix of the output's colours: the input's, or another one for those without."""
         named = self._matrix_of(self.first)
-        return named if named in SWSCALE_MATRICES else _BT709
+        return named if named in SWSCALE_MATRICES else BT709
 
     def _matrix_of(self, frame: VideoFrame) -> int:
         """Return the matrix of a frame, by its number in ISO/IEC 23091-2.
@@ -267,13 +283,13 @@ class Video:
                 "convert it first: ffmpeg -i IN -vf zscale=matrix=2020_ncl OUT"
             )
         is_sd = self._stored[0] <= _SD_HEIGHT and not frame.format.is_rgb
-        return 6 if is_sd else _BT709
+        return 6 if is_sd else BT709
 
     @property
     def color_range(self) -> int:
         """FFmpeg's number of the range of luma and chroma: limited unless all values are used."""
         if self.first.format.is_rgb or self.first.color_range != FULL_RANGE:
-            return _LIMITED_RANGE
+            return LIMITED_RANGE
         return FULL_RANGE
 
     def frames(self, start: int = 0) -> Iterator[TimedFrame]:
@@ -322,7 +338,8 @@ class Video:
             left = (width - pixels.shape[1]) // 2
             framed[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
             pixels = framed
-        pixels = self.orientation.apply(pixels)
+        left, top, right, bottom = self.crop
+        pixels = self.orientation.apply(pixels[top:bottom, left:right])
         return Photograph(pixels=np.ascontiguousarray(pixels))
 
     def _fitted_size(self, frame: VideoFrame) -> Size:
@@ -361,9 +378,9 @@ class Video:
             height,
             "yuv444p16le",
             # of no effect, as no colours are converted; it knows no others
-            src_colorspace=SWSCALE_MATRICES[_BT709],
-            dst_colorspace=SWSCALE_MATRICES[_BT709],
-            dst_color_range=FULL_RANGE if is_full else _LIMITED_RANGE,
+            src_colorspace=SWSCALE_MATRICES[BT709],
+            dst_colorspace=SWSCALE_MATRICES[BT709],
+            dst_color_range=FULL_RANGE if is_full else LIMITED_RANGE,
             interpolation=EXACT,
         )
         values = planes.to_ndarray().astype(np.float64) / 256

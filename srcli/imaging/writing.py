@@ -46,7 +46,7 @@ _GIF_EFFORT = 4
 """Of 1 to 10: 7, the usual, takes 2.6 times as long for 7 % fewer bytes and 0.7 dB; 1 takes four
 fifths of the time, loses 2.2 dB, and makes drawings larger."""
 _DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
-_USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
+USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(XMP_PREFIX), "iptc": 65_533 - 27}
@@ -202,12 +202,12 @@ def _convert_values(
             if keeps_alpha:
                 values[rows, :, -1] = opacity
             else:
-                colours = _put_on_white(colours, opacity)
+                colours = put_on_white(colours, opacity)
         values[rows, :, :channels] = colours
     return values, metadata
 
 
-def _put_on_white(pixels: Array, alpha: Array) -> Array:
+def put_on_white(pixels: Array, alpha: Array) -> Array:
     """Return pixels (H, W, C) as they look on white, by their alpha (H, W)."""
     peak = white_level(pixels.dtype)
     share = alpha[:, :, None] / peak
@@ -373,10 +373,14 @@ def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
 
 def keeps_animation(picture: Picture, fmt: str) -> bool:
     """Return True if a picture is an animation, and a format can hold all its frames."""
+    target = FORMATS[fmt]
+    return is_animation(picture) and (target.animated or target.video)
+
+
+def is_animation(picture: Picture) -> bool:
+    """Return True if a picture is an animation."""
     source = FORMATS.get(picture.format)
-    if source is None or picture.frames < 2:
-        return False
-    return source.animated and FORMATS[fmt].animated
+    return source is not None and source.animated and picture.frames > 1
 
 
 def encode_animation(
@@ -422,7 +426,7 @@ def encode_animation(
             method=4,
             save_all=True,
             append_images=further,
-            duration=[time or _USUAL_DURATION for time in milliseconds],
+            duration=[time or USUAL_DURATION for time in milliseconds],
             loop=plays,
         )
     else:

@@ -9,6 +9,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, ImageSequence
@@ -255,3 +256,46 @@ def test_the_true_reason_why_frames_cannot_be_kept(srx, monkeypatch, code, words
     monkeypatch.setattr("os.posix_fallocate", fail)
     assert words in srx(f"upscale a.gif b.gif {WORDS}", code=2).err
     assert names_in() == ["a.gif"]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("fmt", ["mp4", "webm", "mkv", "mov"])
+def test_animations_become_videos(srx, suffix, fmt):
+    write_frames(f"a{suffix}", size=(33, 24), duration=[40, 80, 120])
+    result = srx(f"upscale a{suffix} b.{fmt} {WORDS}", code=0)
+    assert "an odd row" not in result.err
+    with av.open(f"b.{fmt}") as clip:
+        frames = list(clip.decode(video=0))
+        times = [float(frame.time) for frame in frames]
+        pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
+        length = (clip.duration or 0) / 1_000_000
+    assert times == pytest.approx([0, 0.04, 0.12])
+    assert length == pytest.approx(0.24, abs=0.002)
+    for picture, colour in zip(pictures, COLOURS, strict=True):
+        assert picture.shape == (48, 66, 3)
+        assert np.abs(picture[24, 33].astype(int) - colour).max() < 12
+    assert "1 skipped" in srx(f"upscale a{suffix} b.{fmt} {WORDS}", code=0).out
+
+
+def test_transparent_animations_are_put_on_white_in_videos(srx):
+    frame = Image.new("RGBA", (32, 24), (0, 0, 0, 0))
+    frame.paste((200, 30, 30, 255), (16, 0, 32, 24))
+    save_frames("a.png", [frame, ImageOps.mirror(frame)], duration=80)
+    told = srx(f"upscale a.png b.mp4 {WORDS}", code=0).err
+    assert "mp4 has no transparency: the picture is put on white" in told
+    with av.open("b.mp4") as clip:
+        picture = next(clip.decode(video=0)).to_ndarray(format="rgb24")
+    assert picture[24, 12].min() > 246
+    assert np.abs(picture[24, 52].astype(int) - COLOURS[0]).max() < 12
+
+
+def test_only_animations_that_are_named_become_videos(srx):
+    Path("in").mkdir()
+    write_frames("in/a.gif")
+    Image.new("RGB", (8, 6)).save("in/b.png")
+    srx(f"upscale in out -f mp4 {WORDS}", code=0)
+    assert names_in("out") == ["a.gif", "b.png"]
+    srx(f"upscale in/a.gif in/b.png videos -f mp4 {WORDS}", code=0)
+    assert names_in("videos") == ["a.mp4", "b.png"]
+    result = srx(f"upscale in/b.png c.mp4 {WORDS}", code=2)
+    assert "c.mp4: is the name of a video" in result.err

@@ -398,3 +398,44 @@ def test_colours_that_are_not_read_are_refused(srx, matrix, name):
         result = srx(f"upscale a.mp4 {words}", SMALL, code=2)
         assert name in result.err + result.out
     assert names_in() == ["a.mp4"]
+
+
+def crop_of_mp4(path):
+    """Cut 4 pixels off at the left and 6 at the top, by MP4's clean aperture."""
+    # 28x18 pixels, whose middle lies 2 to the right and 3 below that of 32x24
+    clap = box(b"clap", struct.pack(">IIIIiIiI", 28, 1, 18, 1, 2, 1, 3, 1))
+    change_clip(path, ENTRY, lambda entry: entry + clap)
+
+
+def crop_of_matroska(path):
+    """Cut the same off by Matroska's elements, which replace those of the colours."""
+    data = Path(path).read_bytes()
+    at = data.index(b"\x55\xb0")
+    size = 3 + (data[at + 2] & 127)
+    crop = b"\x54\xcc\x81\4" + b"\x54\xbb\x81\6"
+    void = b"\xec" + bytes([0x80 | (size - len(crop) - 2)])
+    filled = (crop + void).ljust(size, b"\0")
+    Path(path).write_bytes(data[:at] + filled + data[at + size :])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+def test_what_containers_cut_off_does_not_come_back(srx, name):
+    tags = {"colorspace": 1, "color_primaries": 1, "color_trc": 1, "color_range": 1}
+    write_clip(name, [quarters()] * 2, **tags)
+    if name.endswith("mkv"):
+        crop_of_matroska(name)
+    else:
+        crop_of_mp4(name)
+    for target in ("b.mkv", "b.mp4"):
+        srx(f"upscale {name} {target}", SMALL, code=0)
+        with av.open(target) as clip:
+            frame = next(clip.decode(video=0))
+            aspect = clip.streams.video[0].sample_aspect_ratio
+            luma = frame.to_ndarray()[: frame.height].astype(int)
+        assert luma.shape == (36, 56)
+        assert aspect in (None, 0, 1)
+        middle = (2 * (12 - 6), 2 * (16 - 4))  # where the quarters meet
+        around = [
+            luma[middle[0] + dy, middle[1] + dx] for dy in (-5, 5) for dx in (-5, 5)
+        ]
+        assert np.abs(np.array(around) - CORNERS).max() < 9

@@ -16,6 +16,7 @@ import numpy as np
 
 from srcli.files import checksum
 from srcli.imaging.arrays import Array, Size
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import Metadata, Photograph, Picture
@@ -31,6 +32,7 @@ from srcli.pipelines.upscale.photographs import (
     choose_metadata,
     writing_options,
 )
+from srcli.pipelines.upscale.videos import upscale_to_video
 from srcli.pipelines.upscale.writing_work import WritingWork
 from srcli.supervision import begin
 
@@ -45,6 +47,9 @@ def upscale_animation(
     item: Item, picture: Picture, photographs: PhotographUpscaler
 ) -> None:
     """Upscale an animation with the engines of photographs, and report it, a failure too."""
+    if FORMATS[item.format].video:
+        upscale_to_video(item, picture, photographs)
+        return
     options = photographs.options
     reporter = photographs.reporter
     started = time.monotonic()

@@ -353,10 +353,10 @@ def choose_metadata(
     return replace(metadata, software=provenance.software(earlier))
 
 
-def output_size(picture: Picture, options: UpscaleOptions) -> Size:
+def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
     height, width = options.final_size(picture.size)
-    if picture.format == VIDEO:
+    if picture.format == VIDEO or FORMATS[item.format].video:
         return height - height % 2, width - width % 2
     return height, width
 
@@ -369,7 +369,7 @@ def check_output(
     Returns:
         The output's (height, width), and warnings of what will be lost.
     """
-    height, width = output_size(picture, options)
+    height, width = output_size(item, picture, options)
     try:
         unwritable = check_writable(
             item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
@@ -385,7 +385,7 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the frames of an animation wait on the disk for the last one
-    if keeps_animation(picture, item.format):
+    if keeps_animation(picture, item.format) and not FORMATS[item.format].video:
         frames_bytes = picture.frames * height * width * 4
         frames_bytes -= StoredRows(item.target).stored_bytes
         frames = f"its {picture.frames} pictures take"

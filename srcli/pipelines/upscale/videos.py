@@ -7,21 +7,27 @@ goes on behind its last finished segment.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import srcli
+from srcli.imaging.photograph import Photograph
+from srcli.imaging.pillow import to_srgb
+from srcli.imaging.reading import read_frames
 from srcli.imaging.stored_parts import keep_parts
-from srcli.imaging.video_joining import write_video
+from srcli.imaging.video_joining import write_silent_video, write_video
 from srcli.imaging.video_writing import (
     SEGMENT_FRAMES,
     Encoding,
     SegmentEncoder,
     Segments,
+    choose_animation_encoding,
     choose_encoding,
 )
 from srcli.imaging.videos import count_frames, open_video
+from srcli.imaging.writing import USUAL_DURATION, lost_metadata, put_on_white
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.photographs import (
@@ -102,27 +108,8 @@ def _make_video(
         for note in notes:
             reporter.progress.message(f"{item.source}: {note}")
         encoder = SegmentEncoder(encoding, segments)
-        finished = encoder.frame_count
-        if finished:
-            reporter.progress.message(
-                f"{item.source}: {finished} of {picture.frames} frames are kept from an "
-                "earlier run"
-            )
-        remaining = replace(picture, frames=picture.frames - finished)
-        tiles, frames = photographs.enlarge_frames(
-            video.frames(finished), remaining, model
-        )
-        work = WritingWork(reporter)
-        tile_count = tiles / max(remaining.frames, 1)
-        try:
-            _encode(item, picture, encoder, frames, work, tile_count)
-        except KeyboardInterrupt:
-            encoder.interrupt()
-            raise
-        work.describe(f"{item.source.name}: encoding the last frames")
-        encoder.finish()
-        work.advance_to(_SHARE_OF_FRAMES)
-        work.describe(f"{item.source.name}: joining frames and sound")
+        frames = video.frames(encoder.frame_count)
+        tiles, work = _make_segments(item, picture, model, frames, encoder, photographs)
         metadata = choose_metadata(picture.metadata, picture, options, model)
         settings = writing_options(item, picture, options)
         missing = write_video(
@@ -136,6 +123,99 @@ def _make_video(
         work.advance_to(1.0)
         segments.remove()
     return tiles, missing
+
+
+def upscale_to_video(
+    item: Item, picture: Picture, photographs: PhotographUpscaler
+) -> None:
+    """Upscale an animation (GIF, WebP, APNG) into a video, and report it, a failure too."""
+    options = photographs.options
+    reporter = photographs.reporter
+    started = time.monotonic()
+    with reporter.guard(item, started):
+        begin(item.source)
+        size, warnings = check_output(item, picture, options)
+        lost = lost_metadata(item.format, replace(picture.metadata, icc=None))
+        encoding = choose_animation_encoding(
+            item.source, item.format, size, options.quality
+        )
+        item.make_folder()
+        segments = Segments(item.target)
+        fingerprint = _fingerprint(picture, options.model, encoding, photographs)
+        resume = options.raster.resume
+        with keep_parts(segments, fingerprint, resume=resume) as notes:
+            for note in notes:
+                reporter.progress.message(f"{item.source}: {note}")
+            encoder = SegmentEncoder(encoding, segments)
+            frames = islice(_timed_frames(picture), encoder.frame_count, None)
+            tiles, work = _make_segments(
+                item, picture, options.model, frames, encoder, photographs
+            )
+            metadata = choose_metadata(
+                picture.metadata, picture, options, options.model
+            )
+            attributes = writing_options(item, picture, options)["attributes"]
+            write_silent_video(segments, encoding, metadata.software, attributes)
+            work.advance_to(1.0)
+            segments.remove()
+        reporter.add(
+            item,
+            started=started,
+            tiles=tiles,
+            size=size,
+            frames=picture.frames,
+            warnings=(*picture.warnings, *warnings, *lost),
+        )
+
+
+def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
+    """Yield the frames of an animation, on white and in sRGB, timed in milliseconds."""
+    start = 0
+    icc = picture.metadata.profile
+    for (milliseconds, _), photograph in read_frames(picture):
+        pixels = photograph.pixels
+        if icc is not None:
+            pixels = to_srgb(pixels, icc)
+        if photograph.alpha is not None:
+            pixels = put_on_white(pixels, photograph.alpha)
+        duration = milliseconds or USUAL_DURATION
+        yield (start, duration), Photograph(pixels=pixels)
+        start += duration
+
+
+def _make_segments(
+    item: Item,
+    picture: Picture,
+    model: str,
+    frames: Iterable[TimedFrame],
+    encoder: SegmentEncoder,
+    photographs: PhotographUpscaler,
+) -> tuple[int, WritingWork]:
+    """Make the segments that are missing; ``frames`` are those that the encoder has not got.
+
+    Returned are the tiles, and the work that is left.
+    """
+    reporter = photographs.reporter
+    finished = min(encoder.frame_count, picture.frames)
+    if finished:
+        reporter.progress.message(
+            f"{item.source}: {finished} of {picture.frames} frames are kept from an "
+            "earlier run"
+        )
+    remaining = replace(picture, frames=picture.frames - finished)
+    tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
+    work = WritingWork(reporter)
+    tile_count = tiles / max(remaining.frames, 1)
+    try:
+        _encode(item, picture, encoder, enlarged, work, tile_count)
+    except KeyboardInterrupt:
+        encoder.interrupt()
+        raise
+    work.describe(f"{item.source.name}: encoding the last frames")
+    encoder.finish()
+    work.advance_to(_SHARE_OF_FRAMES)
+    work.describe(f"{item.source.name}: joining frames and sound")
+    return tiles, work
 
 
 def _encode(
