@@ -22,6 +22,7 @@ from srcli.errors import PictureError
 from srcli.imaging.arrays import Array
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.stored_parts import StoredParts
+from srcli.imaging.video_captions import caption_unit
 from srcli.imaging.videos import (
     BT709,
     EXACT,
@@ -29,6 +30,7 @@ from srcli.imaging.videos import (
     LIMITED_RANGE,
     SWSCALE_MATRICES,
     TimedFrame,
+    Timing,
     Video,
 )
 
@@ -193,29 +195,50 @@ class Segments(StoredParts):
         found = self.found()
         return [found[number] for number in range(self.complete)]
 
-    def add_kept(self, number: int, frames: Sequence[VideoFrame], segment: int) -> None:
+    def add_kept(
+        self, number: int, frames: Sequence[tuple[Timing, VideoFrame]], segment: int
+    ) -> None:
         """Keep some frames of a segment; ``number`` counts such parts from 0."""
+        times = []
+        captions = b""
+        for timing, _ in frames:
+            times.append((timing.start, timing.duration, len(timing.captions)))
+            captions += timing.captions
         self._add_arrays(
             _FIRST_KEPT + number,
-            frames=np.stack([frame.to_ndarray() for frame in frames]),
-            times=np.array([(frame.pts, frame.duration) for frame in frames], np.int64),
+            frames=np.stack([frame.to_ndarray() for _, frame in frames]),
+            times=np.array(times, np.int64),
+            captions=np.frombuffer(captions, np.uint8),
             segment=np.array(segment),
         )
 
-    def add_segment(self, number: int, packets: Sequence[AnyPacket]) -> None:
-        """Store a segment, whose kept frames are not needed any more."""
-        table = [
-            (packet.size, packet.pts or 0, packet.duration or 0, packet.is_keyframe)
-            for packet in packets
-        ]
-        data = np.frombuffer(b"".join(map(bytes, packets)), np.uint8)
+    def add_segment(
+        self,
+        number: int,
+        packets: Sequence[AnyPacket],
+        in_front: Mapping[int, bytes],
+    ) -> None:
+        """Store a segment, whose kept frames are not needed any more.
+
+        ``in_front`` is what comes in front of packets, by the starts of their frames.
+        """
+        table = []
+        contents = []
+        for packet in packets:
+            start = packet.pts or 0
+            content = in_front.get(start, b"") + bytes(packet)
+            contents.append(content)
+            table.append(
+                (len(content), start, packet.duration or 0, packet.is_keyframe)
+            )
+        data = np.frombuffer(b"".join(contents), np.uint8)
         self._add_arrays(number, table=np.array(table, np.int64), data=data)
         for kept_number, file in self.found().items():
             if kept_number >= _FIRST_KEPT:
                 file.unlink(missing_ok=True)
 
-    def kept(self) -> Iterator[tuple[int, int, Array]]:
-        """Yield start, duration and values of each kept frame of the segment that is next.
+    def kept(self) -> Iterator[tuple[Timing, Array]]:
+        """Yield timing and values of each kept frame of the segment that is next.
 
         Others, of a segment that is complete or behind a gap, are removed.
         """
@@ -228,12 +251,14 @@ class Segments(StoredParts):
                 is_next = number == next_number and int(stored["segment"]) == segment
                 times = stored["times"].tolist()
                 frames = stored["frames"]
+                captions = stored["captions"].tobytes()
             if not is_next:
                 file.unlink()
                 continue
             next_number += 1
-            for (start, duration), values in zip(times, frames, strict=True):
-                yield start, duration, values
+            for (start, duration, size), values in zip(times, frames, strict=True):
+                yield Timing(start, duration, captions[:size]), values
+                captions = captions[size:]
 
     def _add_arrays(self, number: int, **arrays: Any) -> None:
         stored = io.BytesIO()
@@ -261,9 +286,9 @@ class SegmentEncoder:
                 self.frame_count += len(stored["table"])
         self._number = segments.complete
         self._begin_segment()
-        for start, duration, values in segments.kept():
+        for timing, values in segments.kept():
             kept = VideoFrame.from_ndarray(values, format=encoding.settings["pix_fmt"])
-            self._encode(kept, start, duration)
+            self._encode(kept, timing)
             self._kept_bytes += values.nbytes
         found = segments.found()
         self._kept_parts = sum(number >= _FIRST_KEPT for number in found)
@@ -272,7 +297,7 @@ class SegmentEncoder:
         """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""
         from av import VideoFrame
 
-        (start, duration), photograph = frame
+        timing, photograph = frame
         settings = self.encoding.settings
         pixels = photograph.pixels[: settings["height"], : settings["width"]]
         rgb = VideoFrame.from_ndarray(
@@ -282,9 +307,9 @@ class SegmentEncoder:
         encoded = _subsample(rgb, settings)
         if not self.finish_seconds:
             self._time(encoded)
-        self._encode(encoded, start, duration)
+        self._encode(encoded, timing)
         if not self._is_fast:
-            self._waiting.append(encoded)
+            self._waiting.append((timing, encoded))
         self._keep_in_time()
 
     def interrupt(self) -> None:
@@ -301,7 +326,10 @@ class SegmentEncoder:
         started = time.monotonic()
         packets = [*self._packets, *self._context.encode(None)]
         self.finish_seconds = (time.monotonic() - started) / self._segment_frames
-        self.segments.add_segment(self._number, packets)
+        captions = {}
+        for start, groups in self._captions.items():
+            captions[start] = caption_unit(self.encoding.encoder, groups)
+        self.segments.add_segment(self._number, packets, captions)
         self._number += 1
         self._begin_segment()
 
@@ -310,7 +338,9 @@ class SegmentEncoder:
         self._context: VideoCodecContext | None = None
         self._packets: list[AnyPacket] = []
         self._segment_frames = 0
-        self._waiting: list[VideoFrame] = []
+        self._captions: dict[int, bytes] = {}
+        """Closed captions by the starts of their frames."""
+        self._waiting: list[tuple[Timing, VideoFrame]] = []
         """Frames that are not kept yet."""
         self._kept_parts = 0
         self._kept_bytes: int = 0
@@ -326,9 +356,11 @@ class SegmentEncoder:
         # several take about half of that each, as they share threads
         self.finish_seconds = (time.monotonic() - started) / 2
 
-    def _encode(self, frame: VideoFrame, start: int, duration: int) -> None:
-        frame.pts = start
-        frame.duration = duration
+    def _encode(self, frame: VideoFrame, timing: Timing) -> None:
+        frame.pts = timing.start
+        frame.duration = timing.duration
+        if timing.captions:
+            self._captions[timing.start] = timing.captions
         frame.time_base = self.encoding.settings["time_base"]
         if self._context is None:
             self._context = self.encoding.open()
@@ -396,5 +428,6 @@ def _subsample(rgb: VideoFrame, settings: Mapping[str, Any]) -> VideoFrame:
     return VideoFrame.from_ndarray(values.reshape(-1, width), format=fmt)
 
 
-def _bytes_of(frame: VideoFrame) -> int:
+def _bytes_of(timed: tuple[Timing, VideoFrame]) -> int:
+    _, frame = timed
     return sum(plane.buffer_size for plane in frame.planes)

@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,8 +37,17 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-TimedFrame = tuple[tuple[int, int], Photograph]
-"""A frame behind its start and duration, in units of the video's time base."""
+
+class Timing(NamedTuple):
+    """When a frame is shown, in units of the video's time base, and what comes with it."""
+
+    start: int
+    duration: int
+    captions: bytes = b""
+    """Closed captions (CEA-608 and 708), in groups of three bytes."""
+
+
+TimedFrame = tuple[Timing, Photograph]
 NEEDED = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""
 _DEMUXERS = (
@@ -185,6 +194,8 @@ class Video:
         self._decoder = container.decode(self.stream)
         self.damaged = 0
         """Frames so far that FFmpeg could decode in part only."""
+        self.has_captions = False
+        """Frames so far have come with closed captions."""
         self.changes: list[str] = []
         """Other sizes of frames so far, in words for the user."""
         self._first_aspect = self._aspect
@@ -223,11 +234,7 @@ class Video:
 
     def side_data(self, name: str) -> bytes:
         """Return what the first frame has beside its pixels, by PyAV's name; maybe empty."""
-        side_data: Any
-        for side_data in self.first.side_data:
-            if side_data.type.name == name:
-                return bytes(side_data)
-        return b""
+        return _side_data_of(self.first, name)
 
     @cached_property
     def crop(self) -> Crop:
@@ -307,8 +314,11 @@ class Video:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
             self._note_change(frame, time)
+            captions = _side_data_of(frame, "A53_CC")
+            self.has_captions = self.has_captions or bool(captions)
             if index >= start:
-                yield (time - offset, frame.duration or 0), self.photograph(frame)
+                timing = Timing(time - offset, frame.duration or 0, captions)
+                yield timing, self.photograph(frame)
             index += 1
             frame = self._decode_next()
 
@@ -448,6 +458,14 @@ class Video:
         if frame is not None:
             self.damaged += frame.is_corrupt
         return frame
+
+
+def _side_data_of(frame: VideoFrame, name: str) -> bytes:
+    side_data: Any
+    for side_data in frame.side_data:
+        if side_data.type.name == name:
+            return bytes(side_data)
+    return b""
 
 
 def read_header(path: Path) -> Picture:

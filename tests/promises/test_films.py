@@ -10,6 +10,10 @@ import av
 import numpy as np
 import pytest
 
+from srcli.files import NEW_FILE
+from srcli.imaging.video_joining import write_video
+from srcli.imaging.video_writing import SegmentEncoder, Segments, choose_encoding
+from srcli.imaging.videos import open_video
 from tests.fixtures.clips import (
     ORANGE,
     STEP,
@@ -439,3 +443,86 @@ def test_what_containers_cut_off_does_not_come_back(srx, name):
             luma[middle[0] + dy, middle[1] + dx] for dy in (-5, 5) for dx in (-5, 5)
         ]
         assert np.abs(np.array(around) - CORNERS).max() < 9
+
+
+CAPTIONS = [
+    bytes([0xFC, 0x94, 0x20 + number, 0xFC, 0, 0, 0xFE, 0, 1]) for number in range(6)
+]
+
+
+def write_captions(path):
+    """A clip with closed captions, of their own for each frame, in units before the frames."""
+    write_clip("plain.mp4", gray_frames(6))
+    with av.open("plain.mp4") as clip, av.open(path, "w") as output:
+        copy = output.add_stream_from_template(clip.streams.video[0])
+        for packet in clip.demux(video=0):
+            if not packet.size or packet.pts is None:
+                continue
+            groups = CAPTIONS[packet.pts // STEP]
+            payload = b"\xb5\0\x31GA94\3" + bytes([0xC3, 0xFF]) + groups + b"\xff"
+            unit = bytes([6, 4, len(payload)]) + payload + b"\x80"
+            content = len(unit).to_bytes(4) + unit + bytes(packet)
+            changed = av.Packet(content)
+            for name in ("pts", "dts", "time_base", "duration", "is_keyframe"):
+                setattr(changed, name, getattr(packet, name))
+            changed.stream = copy
+            output.mux(changed)
+
+
+def captions_of(path):
+    with av.open(path) as clip:
+        found = []
+        for frame in clip.decode(video=0):
+            for side_data in frame.side_data:
+                if side_data.type.name == "A53_CC":
+                    found.append(bytes(side_data))
+        return found
+
+
+@pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_closed_captions_stay_with_their_frames(
+    srx, monkeypatch, target, is_interrupted
+):
+    write_captions("a.mp4")
+    assert captions_of("a.mp4") == CAPTIONS
+    if is_interrupted:
+        real = SegmentEncoder.encode
+        frames = []
+
+        def encode(encoder, frame):
+            frames.append(frame)
+            if len(frames) == 4:
+                raise KeyboardInterrupt
+            real(encoder, frame)
+
+        monkeypatch.setattr(SegmentEncoder, "encode", encode)
+        srx(f"upscale a.mp4 {target}", SMALL, code=130)
+    srx(f"upscale a.mp4 {target}", SMALL, code=0)
+    assert captions_of(target) == CAPTIONS
+    assert_same_frames(target, "a.mp4")
+
+
+def test_captions_that_a_format_does_not_hold_are_named(srx):
+    write_captions("a.mp4")
+    told = srx("upscale a.mp4 b.webm", SMALL, code=0).err
+    assert "closed captions left out, which webm does not hold" in told
+
+
+def test_captions_stay_beside_frames_of_ten_bits(srx):
+    quiet = {"crf": "8", "x265-params": "log-level=none"}
+    frames = [flat_frame((500, 512, 512), fmt="yuv420p10le") for _ in range(3)]
+    write_clip("a.mp4", frames, codec="libx265", options=quiet)
+    with open_video(Path("a.mp4")) as video:
+        encoding = choose_encoding(video, "mp4", (24, 32), None)
+        segments = Segments(Path("b.mp4").absolute())
+        segments.folder.mkdir()
+        encoder = SegmentEncoder(encoding, segments)
+        for number, (timing, photograph) in enumerate(video.frames()):
+            groups = bytes([0xFC, 0, 0, 0xFC, 0, number])
+            encoder.encode((timing._replace(captions=groups), photograph))
+        encoder.finish()
+    path = Path("a.mp4")
+    write_video(segments, path, encoding, None, NEW_FILE, keep_metadata=True)
+    expected = [bytes([0xFC, 0, 0, 0xFC, 0, number]) for number in range(3)]
+    assert captions_of("b.mp4") == expected

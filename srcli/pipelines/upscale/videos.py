@@ -17,6 +17,7 @@ from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import to_srgb
 from srcli.imaging.reading import read_frames
 from srcli.imaging.stored_parts import keep_parts
+from srcli.imaging.video_captions import holds_captions
 from srcli.imaging.video_joining import write_silent_video, write_video
 from srcli.imaging.video_writing import (
     SEGMENT_FRAMES,
@@ -26,7 +27,7 @@ from srcli.imaging.video_writing import (
     choose_animation_encoding,
     choose_encoding,
 )
-from srcli.imaging.videos import count_frames, open_video
+from srcli.imaging.videos import Timing, count_frames, open_video
 from srcli.imaging.writing import USUAL_DURATION, lost_metadata, put_on_white
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.choosing import choose_video_model
@@ -78,6 +79,8 @@ def upscale_video(
             )
             missing += (f"{damage}; copy it again",)
         missing += tuple(video.changes)
+        if video.has_captions and not holds_captions(encoding.encoder):
+            missing += (f"closed captions left out, which {item.format} does not hold",)
         reporter.add(
             item,
             started=started,
@@ -179,7 +182,7 @@ def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
         if photograph.alpha is not None:
             pixels = put_on_white(pixels, photograph.alpha)
         duration = milliseconds or USUAL_DURATION
-        yield (start, duration), Photograph(pixels=pixels)
+        yield Timing(start, duration), Photograph(pixels=pixels)
         start += duration
 
 
