@@ -30,6 +30,13 @@ from srcli.imaging.formats import (
     is_video_content,
 )
 from srcli.imaging.isobmff import Crop
+from srcli.imaging.other_matrices import (
+    CONSTANT_LUMINANCE,
+    ICTCP,
+    SIMILAR,
+    YCGCO,
+    to_rgb,
+)
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
 from srcli.quantities import format_duration
 
@@ -62,14 +69,14 @@ _SD_HEIGHT = 576
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 BT709 = 1
-_YCGCO = 8
-"""The number of a matrix that libswscale does not know."""
+_READ_MATRICES = (YCGCO, CONSTANT_LUMINANCE, ICTCP)
+"""Numbers of matrices that libswscale does not know."""
 _UNNAMED = (0, 2, 3)
 """Numbers of red, green and blue as they are, and of no statement."""
 _DERIVED = (12, 13)
 """Numbers of matrices that follow from the primaries."""
 _BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
-_OTHER_MATRICES = {10: "BT.2020 with constant luminance", 11: "SMPTE 2085", 14: "ICtCp"}
+_OTHER_MATRICES = {11: "SMPTE 2085", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
 LIMITED_RANGE = 1
 FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
@@ -267,7 +274,7 @@ class Video:
     def matrix(self) -> int:
         """Matrix of the output's colours: the input's, or another one for those without."""
         named = self._matrix_of(self.first)
-        return named if named in SWSCALE_MATRICES else BT709
+        return named if named in SWSCALE_MATRICES else SIMILAR.get(named, BT709)
 
     def _matrix_of(self, frame: VideoFrame) -> int:
         """Return the matrix of a frame, by its number in ISO/IEC 23091-2.
@@ -281,7 +288,7 @@ class Video:
         named = int(frame.colorspace)
         if named in _DERIVED:
             named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
-        if named in SWSCALE_MATRICES or named == _YCGCO:
+        if named in SWSCALE_MATRICES or named in _READ_MATRICES:
             return named
         if named not in _UNNAMED:
             name = _OTHER_MATRICES.get(named, f"matrix {named}")
@@ -368,8 +375,8 @@ class Video:
     def _rgb(self, frame: VideoFrame, height: int, width: int) -> Array:
         """Convert a frame to (H, W, 3) of this size."""
         matrix = self._matrix_of(frame)
-        if matrix == _YCGCO:
-            return self._from_ycgco(frame, height, width)
+        if matrix not in SWSCALE_MATRICES:
+            return self._by_other_matrix(frame, matrix, height, width)
         rgb = frame.reformat(
             width,
             height,
@@ -380,8 +387,10 @@ class Video:
         )
         return rgb.to_ndarray()
 
-    def _from_ycgco(self, frame: VideoFrame, height: int, width: int) -> Array:
-        """Convert a frame of luma, green and orange by the equations of ISO/IEC 23091-2."""
+    def _by_other_matrix(
+        self, frame: VideoFrame, matrix: int, height: int, width: int
+    ) -> Array:
+        """Convert a frame whose matrix libswscale does not know to (H, W, 3) of this size."""
         is_full = frame.color_range == FULL_RANGE
         planes = frame.reformat(
             width,
@@ -393,17 +402,20 @@ class Video:
             dst_color_range=FULL_RANGE if is_full else LIMITED_RANGE,
             interpolation=EXACT,
         )
-        values = planes.to_ndarray().astype(np.float64) / 256
-        luma, green, orange = np.moveaxis(values, 2, 0)
-        green -= 128
-        orange -= 128
-        colours = (luma - green + orange, luma + green, luma - green - orange)
-        values = np.stack(colours, axis=2)
-        if not is_full:
-            values = (values - 16) * (255 / 219)
-        if self.depth > 8:
-            return (values.clip(0, 255) * 257).round().astype(np.uint16)
-        return values.clip(0, 255).round().astype(np.uint8)
+        values = planes.to_ndarray().astype(np.float64)
+        middle = 2.0**15
+        if is_full:
+            values[:, :, 0] /= 2**16 - 1
+            values[:, :, 1:] = (values[:, :, 1:] - middle) / (2**16 - 1)
+        else:
+            values[:, :, 0] = (values[:, :, 0] / 256 - 16) / 219
+            values[:, :, 1:] = (values[:, :, 1:] - middle) / 256 / 224
+        if matrix == YCGCO and not is_full:
+            # its differences are as large as those of red, green and blue
+            values[:, :, 1:] *= 224 / 219
+        white = 65535 if self.depth > 8 else 255
+        rgb = to_rgb(values, matrix, int(frame.color_trc)).clip(0, 1) * white
+        return rgb.round().astype(np.uint16 if self.depth > 8 else np.uint8)
 
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""

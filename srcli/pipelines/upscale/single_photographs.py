@@ -98,8 +98,12 @@ def _write_large(
 ) -> PhotographJob:
     """Make one large photograph."""
     maker = PageMaker(item, photographs, stored)
+    reporter = photographs.reporter
+    reporter.describe(f"reading {item.source.name}")  # may take seconds
     job = maker.load(picture)
+    reporter.describe(f"enlarging {item.source.name}")
     maker.enlarge(job)
+    reporter.describe(f"writing {item.target.name}")
     settings = writing_options(item, picture, photographs.options)
     write_photograph(item.target, maker.finish(job), **settings)
     # a file that is mapped cannot be removed on every system

@@ -102,6 +102,7 @@ def upscale_stack(
                 )
                 maker.make(index, page, is_kept=index in kept)
             first_plan = maker.plans[0]
+            reporter.describe(f"{item.source.name}: writing {len(pages)} pages")
             _merge_pages(stored, first_plan)
             stored.remove()
         warnings = [note for plan in maker.plans for note in plan.notes]
