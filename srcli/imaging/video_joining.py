@@ -23,6 +23,7 @@ from srcli.imaging.mov_boxes import (
     text_key,
     write_mov_boxes,
 )
+from srcli.imaging.video_clock import Clock
 from srcli.imaging.video_sound import LAYOUTS, SoundConversion, convert_sound
 from srcli.imaging.video_writing import Encoding, Segments
 from srcli.imaging.videos import Video, open_video, reading_video
@@ -275,7 +276,14 @@ def _copied_packets(
     original: Video, copies: Mapping[int, Stream | SoundConversion]
 ) -> Iterator[AnyPacket]:
     streams = original.container.streams
-    packets = original.container.demux([streams[index] for index in copies])
+    # the clock needs the times of sound and pictures
+    demuxed: dict[int, Stream] = {original.stream.index: original.stream}
+    for stream in streams.audio:
+        demuxed[stream.index] = stream
+    for index in copies:
+        demuxed[index] = streams[index]
+    clock = Clock(original.container)
+    packets = original.container.demux([*demuxed.values()])
     while copies:
         with reading_video(original.path):
             packet = next(packets, None)
@@ -283,11 +291,9 @@ def _copied_packets(
             break
         if not packet.size:
             continue
-        offset = round(original.start / packet.time_base)
-        if packet.pts is not None:
-            packet.pts -= offset
-        if packet.dts is not None:
-            packet.dts -= offset
+        clock.correct(packet)
+        if packet.stream_index not in copies:
+            continue
         copy = copies[packet.stream_index]
         if isinstance(copy, SoundConversion):
             with reading_video(original.path):

@@ -38,6 +38,7 @@ from srcli.imaging.other_matrices import (
     to_rgb,
 )
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.imaging.video_clock import Clock
 from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
@@ -62,8 +63,6 @@ _DEMUXERS = (
     "ogg,mxf,dv,yuv4mpegpipe"
 )
 """Names of those that read one file alone; playlists could name others, on the network too."""
-_ARBITRARY_CLOCKS = frozenset({"mpegts", "mpeg", "flv"})
-"""Containers of recorders and broadcasts, whose times count from any moment."""
 _SD_HEIGHT = 576
 """Pixels up to which a video that does not name its matrix has that of BT.601."""
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
@@ -198,7 +197,7 @@ class Video:
         self._stored = (context.height, context.width)
         if self._stored[0] * self._stored[1] > LARGEST_AREA:
             raise PictureError(f"{path}: its frames are too large to be decoded")
-        self._decoder = container.decode(self.stream)
+        self._decoder = self._decode()
         self.damaged = 0
         """Frames so far that FFmpeg could decode in part only."""
         self.has_captions = False
@@ -221,13 +220,6 @@ class Video:
         """How frames are turned and mirrored to be upright."""
         matrix = self.side_data("DISPLAYMATRIX")
         return Orientation.from_matrix(matrix) if matrix else Orientation()
-
-    @property
-    def start(self) -> Fraction:
-        """Seconds at which its clock begins, by which all times become smaller."""
-        if self.container.format.name in _ARBITRARY_CLOCKS:
-            return Fraction(self.container.start_time or 0, 1_000_000)
-        return Fraction(0)
 
     @property
     def tags(self) -> dict[str, str]:
@@ -314,7 +306,6 @@ class Video:
         frame: VideoFrame | None = self.first
         self._first_aspect = self._aspect
         index = 0
-        offset = round(self.start / (self.stream.time_base or 1))
         is_ordered = self.container.format.name == "avi"
         time = (self.first.pts or 0) - 1
         while frame is not None:
@@ -324,7 +315,7 @@ class Video:
             captions = _side_data_of(frame, "A53_CC")
             self.has_captions = self.has_captions or bool(captions)
             if index >= start:
-                timing = Timing(time - offset, frame.duration or 0, captions)
+                timing = Timing(time, frame.duration or 0, captions)
                 yield timing, self.photograph(frame)
             index += 1
             frame = self._decode_next()
@@ -337,7 +328,7 @@ class Video:
             with reading_video(self.path):
                 offset = (self.container.duration or 0) * number // _SAMPLES
                 self.container.seek(start + offset)
-                self._decoder = self.container.decode(self.stream)
+                self._decoder = self._decode()
             frame = self._decode_next()
             if frame is not None:
                 yield self.photograph(frame)
@@ -463,6 +454,16 @@ class Video:
         # a prefix SEI (NAL unit 39) with information on an alpha channel (165)
         return bytes([0x4E, 1, 165]) in (context.extradata or b"")
 
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Yield the frames from here on, timed by a clock that begins at 0 where it has to."""
+        clock = Clock(self.container)
+        streams = [self.stream, *self.container.streams.audio]
+        for packet in self.container.demux(streams):
+            clock.correct(packet)
+            if packet.stream is self.stream:
+                frames: Any = packet.decode()
+                yield from frames
+
     def _decode_next(self) -> VideoFrame | None:
         height, width = self._stored
         with reading_video(self.path, height * width):
@@ -523,7 +524,8 @@ def count_frames(path: Path) -> int:
             stated = float(video.stream.frames / (video.stream.average_rate or 1))
         elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
-        end -= float(video.start)
+        if name == "flv":  # whose clock begins anywhere
+            end -= (container.start_time or 0) / 1_000_000
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"
     elif end < stated - 1:

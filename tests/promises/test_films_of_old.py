@@ -160,3 +160,33 @@ def test_modules_of_programs_in_folders_are_no_videos(srx):
     result = srx("upscale in out", SMALL, code=0)
     assert names_in("out") == ["a.png"]
     assert not result.errors
+
+
+@pytest.mark.parametrize("first", [0, 3600, 20])
+@pytest.mark.parametrize("name", ["VTS_01_1.VOB", "a.ts"])
+def test_clocks_that_begin_anew_go_on(srx, name, first):
+    pieces = []
+    for start in (first, 20):  # in seconds
+        starts = range(start * 12_800, start * 12_800 + 5 * 512, 512)
+        piece = "piece.mpg" if name.endswith("VOB") else "piece.ts"
+        write_clip(piece, gray_frames(5), starts, sound="mp2", **MPEG)
+        pieces.append(Path(piece).read_bytes())
+    Path(name).write_bytes(b"".join(pieces))
+    srx(f"upscale {name} b.mkv", SMALL, code=0)
+    with av.open("b.mkv") as clip:
+        times = [float(frame.time) for frame in clip.decode(video=0)]
+    with av.open("b.mkv") as clip:
+        sound = [
+            float(packet.pts * packet.time_base)
+            for packet in clip.demux(audio=0)
+            if packet.pts is not None
+        ]
+    steps = np.diff(times)
+    assert len(times) == 10
+    assert times[0] < 0.7
+    assert steps.min() > 0.03
+    assert steps.max() < 0.9
+    # the second pieces of sound and pictures begin together
+    jump = times[5] - times[0]
+    later = [time for time in sound if time > sound[0] + 0.15]
+    assert abs(later[0] - sound[0] - jump) < 0.2
