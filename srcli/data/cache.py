@@ -78,12 +78,12 @@ class PictureCache:
         with self._lock:
             path = self._files.get(key)
             self._used.add(key)
-        found = None if path is None else _load(path)
-        if found is None:
+        picture = None if path is None else _load(path)
+        if picture is None:
             return self._store(key, make())
         with self._lock:
             self.hits += 1
-        return found
+        return picture
 
     def _store(self, key: str, picture: Array) -> Array:
         """Store a picture if there is room, and return it, or its file mapped."""

@@ -77,17 +77,17 @@ class MovBoxes:
 
 def read_mov_boxes(path: Path) -> MovBoxes:
     """Read the boxes of a file; those of other formats, or damaged ones, are empty."""
-    found = MovBoxes()
+    boxes = MovBoxes()
     with open_input(path) as stream:
         for kind, start, size in _top_boxes(stream):
             stream.seek(start)
             if kind == b"moov" and size <= _LARGEST_MOOV:
-                _read_moov(stream.read(size), found)
+                _read_moov(stream.read(size), boxes)
             elif kind == b"uuid" and 16 < size <= _LARGEST_BOX:
                 content = stream.read(size)
                 if content[:16] == _XMP_UUID:
-                    found.xmp = content[16:]
-    return found
+                    boxes.xmp = content[16:]
+    return boxes
 
 
 def write_mov_boxes(
@@ -177,15 +177,15 @@ def _top_boxes(stream: IO[bytes]) -> Iterable[tuple[bytes, int, int]]:
 
 def _boxes(data: bytes) -> list[Box]:
     """Return the boxes of a content, up to the first that is damaged."""
-    found = []
+    contents = []
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
         if size < 8 or at + size > len(data):
             break
-        found.append((kind, data[at + 8 : at + size]))
+        contents.append((kind, data[at + 8 : at + size]))
         at += size
-    return found
+    return contents
 
 
 def _content(data: bytes, *path: bytes) -> bytes:
@@ -195,37 +195,37 @@ def _content(data: bytes, *path: bytes) -> bytes:
     return data
 
 
-def _read_moov(moov: bytes, found: MovBoxes) -> None:
+def _read_moov(moov: bytes, result: MovBoxes) -> None:
     for kind, content in _boxes(moov):
         if kind == b"meta":
-            found.keys += _read_keys(content)
+            result.keys += _read_keys(content)
         elif kind == b"udta":
-            _read_user_data(content, found)
-        elif kind == b"trak" and not found.track and _is_video(content):
-            _read_track(content, found)
+            _read_user_data(content, result)
+        elif kind == b"trak" and not result.track and _is_video(content):
+            _read_track(content, result)
 
 
-def _read_user_data(content: bytes, found: MovBoxes) -> None:
+def _read_user_data(content: bytes, result: MovBoxes) -> None:
     for kind, value in _boxes(content):
         if kind == b"meta":
-            found.keys += _read_keys(value)
+            result.keys += _read_keys(value)
         elif kind == b"XMP_":
-            found.xmp = value
+            result.xmp = value
         elif kind not in _COPIED_TEXTS and len(value) <= _LARGEST_BOX:
-            found.user_data.append((kind, value))
+            result.user_data.append((kind, value))
 
 
-def _read_track(track: bytes, found: MovBoxes) -> None:
+def _read_track(track: bytes, result: MovBoxes) -> None:
     for kind, content in _boxes(track):
         is_sphere = kind == b"uuid" and content[:16] == _SPHERICAL_UUID
         if is_sphere or (kind == b"meta" and _read_keys(content)):
-            found.track.append((kind, content))
+            result.track.append((kind, content))
     for _, entry in _boxes(_sample_entries(track)):
         for kind, content in _boxes(entry[_SAMPLE_ENTRY_BYTES:]):
             if kind in (b"st3d", b"sv3d"):
-                found.picture.append((kind, content))
+                result.picture.append((kind, content))
             elif kind == b"clap":
-                found.aperture = content
+                result.aperture = content
         return
 
 
@@ -281,8 +281,8 @@ def _add_user_data(moov: bytes, boxes: Sequence[Box]) -> bytes:
     for kind, content in boxes:
         if kind not in kinds:
             added += _pack(kind, content)
-    others = [box for box in _boxes(moov) if box[0] != b"udta"]
-    return b"".join(_pack(*box) for box in (*others, (b"udta", added)))
+    boxes_before = [box for box in _boxes(moov) if box[0] != b"udta"]
+    return b"".join(_pack(*box) for box in (*boxes_before, (b"udta", added)))
 
 
 def _change_track(moov: bytes, boxes: MovBoxes, factor: float) -> bytes:
@@ -322,9 +322,9 @@ def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) ->
 def _extend_entry(table: bytes, boxes: Sequence[Box]) -> bytes:
     """Add boxes to the first sample entry of a table ``stsd``."""
     head = table[:8]
-    (kind, entry), *others = _boxes(table[8:])
+    (kind, entry), *further = _boxes(table[8:])
     entry += b"".join(_pack(*box) for box in boxes)
-    return head + _pack(kind, entry) + b"".join(_pack(*box) for box in others)
+    return head + _pack(kind, entry) + b"".join(_pack(*box) for box in further)
 
 
 def _scale_sphere(content: bytes, factor: float) -> bytes:

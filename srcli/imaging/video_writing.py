@@ -185,15 +185,15 @@ class Segments(StoredParts):
     def complete(self) -> int:
         """Number of segments from the first on without a gap."""
         count = 0
-        found = self.found()
-        while count in found:
+        files = self.found()
+        while count in files:
             count += 1
         return count
 
     def files(self) -> list[Path]:
         """Return the files of the complete segments, in their order."""
-        found = self.found()
-        return [found[number] for number in range(self.complete)]
+        files = self.found()
+        return [files[number] for number in range(self.complete)]
 
     def add_kept(
         self, number: int, frames: Sequence[tuple[Timing, VideoFrame]], segment: int
@@ -287,11 +287,11 @@ class SegmentEncoder:
         self._number = segments.complete
         self._begin_segment()
         for timing, values in segments.kept():
-            kept = VideoFrame.from_ndarray(values, format=encoding.settings["pix_fmt"])
-            self._encode(kept, timing)
+            frame = VideoFrame.from_ndarray(values, format=encoding.settings["pix_fmt"])
+            self._encode(frame, timing)
             self._kept_bytes += values.nbytes
-        found = segments.found()
-        self._kept_parts = sum(number >= _FIRST_KEPT for number in found)
+        numbers = segments.found()
+        self._kept_parts = sum(number >= _FIRST_KEPT for number in numbers)
 
     def encode(self, frame: TimedFrame) -> None:
         """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""

@@ -119,19 +119,19 @@ class _AnimationMaker:
         reporter = self._photographs.reporter
         total = picture.frames
         missing = self._rows.missing()
-        kept = total
+        kept_count = total
         if missing:
-            kept = missing[0].start // self._height
-        if kept:
+            kept_count = missing[0].start // self._height
+        if kept_count:
             reporter.progress.message(
-                f"{self._item.source}: {kept} of {total} frames are kept from an earlier "
+                f"{self._item.source}: {kept_count} of {total} frames are kept from an earlier "
                 "run"
             )
-        remaining = replace(picture, frames=total - kept)
+        remaining = replace(picture, frames=total - kept_count)
         tiles, enlarged = self._photographs.enlarge_frames(
-            self._read_frames(kept), remaining, self._photographs.options.model
+            self._read_frames(kept_count), remaining, self._photographs.options.model
         )
-        run = range(kept * self._height, total * self._height)
+        run = range(kept_count * self._height, total * self._height)
         started = time.monotonic()
         for number, (index, frame) in enumerate(enlarged, 1):
             assert frame.alpha is not None  # ``read_frames`` gives RGBA
@@ -140,7 +140,7 @@ class _AnimationMaker:
             if number == 1:
                 self._work.seconds = total * self._seconds_of_frame(rows)
             seconds = time.monotonic() - started
-            self._work.measure(seconds * (total - kept) / (number * tiles))
+            self._work.measure(seconds * (total - kept_count) / (number * tiles))
             reporter.describe(f"{self._item.source.name}: frame {index + 1} of {total}")
         return tiles
 
@@ -161,11 +161,11 @@ class _AnimationMaker:
                 **settings,
             )
 
-    def _read_frames(self, kept: int) -> Iterator[tuple[int, Photograph]]:
+    def _read_frames(self, kept_count: int) -> Iterator[tuple[int, Photograph]]:
         """Yield the frames behind those that are kept, each with its number from 0."""
         for index, (timing, photograph) in enumerate(read_frames(self._picture)):
             self._timings.append(timing)
-            if index >= kept:
+            if index >= kept_count:
                 yield index, photograph
 
     def _seconds_of_frame(self, frame: Array) -> float:

@@ -40,9 +40,9 @@ class StoredPages(StoredRows):
     @property
     def page_count(self) -> int:
         """Number of pages that earlier runs have finished, if none has changed."""
-        found = self.found()
+        marks = self.found()
         count = 0
-        while _FIRST_PAGE + count in found:
+        while _FIRST_PAGE + count in marks:
             count += 1
         return count
 

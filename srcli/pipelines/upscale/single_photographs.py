@@ -122,12 +122,12 @@ def _write_document(
     attributes = writing_options(item, pages[0], photographs.options)["attributes"]
     pages_bytes = bytes_of_pages(pages, photographs.options)
     is_big = pages_bytes > tiff_writing.LARGEST_CLASSIC
-    kept = min(stored.page_count, len(pages))
-    if kept:
+    kept_pages = min(stored.page_count, len(pages))
+    if kept_pages:
         reporter.progress.message(
-            f"{item.source}: {kept} of {len(pages)} pages are kept from an earlier run"
+            f"{item.source}: {kept_pages} of {len(pages)} pages are kept from an earlier run"
         )
-    reporter.expect_pages(len(pages) - kept)
+    reporter.expect_pages(len(pages) - kept_pages)
     jobs = []
     with open_pages_file(stored, big=is_big) as file:
         for number, page in enumerate(pages, 1):
