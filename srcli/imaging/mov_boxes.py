@@ -71,19 +71,19 @@ class MovBoxes:
     @property
     def is_spherical(self) -> bool:
         """True for pictures of 360 degrees."""
-        kinds = [kind for kind, _ in chain(self.picture, self.track)]
-        return b"sv3d" in kinds or b"uuid" in kinds
+        box_types = [box_type for box_type, _ in chain(self.picture, self.track)]
+        return b"sv3d" in box_types or b"uuid" in box_types
 
 
 def read_mov_boxes(path: Path) -> MovBoxes:
     """Read the boxes of a file; those of other formats, or damaged ones, are empty."""
     boxes = MovBoxes()
     with open_input(path) as stream:
-        for kind, start, size in _top_boxes(stream):
+        for box_type, start, size in _top_boxes(stream):
             stream.seek(start)
-            if kind == b"moov" and size <= _LARGEST_MOOV:
+            if box_type == b"moov" and size <= _LARGEST_MOOV:
                 _read_moov(stream.read(size), boxes)
-            elif kind == b"uuid" and 16 < size <= _LARGEST_BOX:
+            elif box_type == b"uuid" and 16 < size <= _LARGEST_BOX:
                 content = stream.read(size)
                 if content[:16] == _XMP_UUID:
                     boxes.xmp = content[16:]
@@ -106,7 +106,9 @@ def write_mov_boxes(
         xmp = fitted or b""
     stream.flush()
     position = [
-        (start, size) for kind, start, size in _top_boxes(stream) if kind == b"moov"
+        (start, size)
+        for box_type, start, size in _top_boxes(stream)
+        if box_type == b"moov"
     ]
     if not position:
         return
@@ -151,8 +153,8 @@ def equirectangular_box(pose: Sequence[int], bounds: Sequence[int]) -> Box:
     return b"sv3d", header + _pack(b"proj", head + bounds_box)
 
 
-def _pack(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
+def _pack(box_type: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), box_type) + content
 
 
 def _top_boxes(stream: IO[bytes]) -> Iterable[tuple[bytes, int, int]]:
@@ -162,7 +164,7 @@ def _top_boxes(stream: IO[bytes]) -> Iterable[tuple[bytes, int, int]]:
     while at + 8 <= end:
         stream.seek(at)
         head = stream.read(16)
-        size, kind = struct.unpack(">I4s", head[:8])
+        size, box_type = struct.unpack(">I4s", head[:8])
         start = 8
         if size == 1 and len(head) == 16:
             size = int.from_bytes(head[8:])
@@ -171,7 +173,7 @@ def _top_boxes(stream: IO[bytes]) -> Iterable[tuple[bytes, int, int]]:
             size = end - at
         if size < start or at + size > end:
             return
-        yield kind, at + start, size - start
+        yield box_type, at + start, size - start
         at += size
 
 
@@ -180,10 +182,10 @@ def _boxes(data: bytes) -> list[Box]:
     contents = []
     at = 0
     while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
+        size, box_type = struct.unpack_from(">I4s", data, at)
         if size < 8 or at + size > len(data):
             break
-        contents.append((kind, data[at + 8 : at + size]))
+        contents.append((box_type, data[at + 8 : at + size]))
         at += size
     return contents
 
@@ -191,40 +193,42 @@ def _boxes(data: bytes) -> list[Box]:
 def _content(data: bytes, *path: bytes) -> bytes:
     """Return the content of the first box at a path; empty without one."""
     for wanted in path:
-        data = next((content for kind, content in _boxes(data) if kind == wanted), b"")
+        data = next(
+            (content for box_type, content in _boxes(data) if box_type == wanted), b""
+        )
     return data
 
 
 def _read_moov(moov: bytes, result: MovBoxes) -> None:
-    for kind, content in _boxes(moov):
-        if kind == b"meta":
+    for box_type, content in _boxes(moov):
+        if box_type == b"meta":
             result.keys += _read_keys(content)
-        elif kind == b"udta":
+        elif box_type == b"udta":
             _read_user_data(content, result)
-        elif kind == b"trak" and not result.track and _is_video(content):
+        elif box_type == b"trak" and not result.track and _is_video(content):
             _read_track(content, result)
 
 
 def _read_user_data(content: bytes, result: MovBoxes) -> None:
-    for kind, value in _boxes(content):
-        if kind == b"meta":
+    for box_type, value in _boxes(content):
+        if box_type == b"meta":
             result.keys += _read_keys(value)
-        elif kind == b"XMP_":
+        elif box_type == b"XMP_":
             result.xmp = value
-        elif kind not in _COPIED_TEXTS and len(value) <= _LARGEST_BOX:
-            result.user_data.append((kind, value))
+        elif box_type not in _COPIED_TEXTS and len(value) <= _LARGEST_BOX:
+            result.user_data.append((box_type, value))
 
 
 def _read_track(track: bytes, result: MovBoxes) -> None:
-    for kind, content in _boxes(track):
-        is_sphere = kind == b"uuid" and content[:16] == _SPHERICAL_UUID
-        if is_sphere or (kind == b"meta" and _read_keys(content)):
-            result.track.append((kind, content))
+    for box_type, content in _boxes(track):
+        is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
+        if is_sphere or (box_type == b"meta" and _read_keys(content)):
+            result.track.append((box_type, content))
     for _, entry in _boxes(_sample_entries(track)):
-        for kind, content in _boxes(entry[_SAMPLE_ENTRY_BYTES:]):
-            if kind in (b"st3d", b"sv3d"):
-                result.picture.append((kind, content))
-            elif kind == b"clap":
+        for box_type, content in _boxes(entry[_SAMPLE_ENTRY_BYTES:]):
+            if box_type in (b"st3d", b"sv3d"):
+                result.picture.append((box_type, content))
+            elif box_type == b"clap":
                 result.aperture = content
         return
 
@@ -276,11 +280,11 @@ def text_key(name: str, text: str) -> tuple[bytes, bytes]:
 def _add_user_data(moov: bytes, boxes: Sequence[Box]) -> bytes:
     """Add boxes to ``udta``, but for kinds that are there."""
     present = _content(moov, b"udta")
-    kinds = {kind for kind, _ in _boxes(present)}
+    box_types = {box_type for box_type, _ in _boxes(present)}
     added = present
-    for kind, content in boxes:
-        if kind not in kinds:
-            added += _pack(kind, content)
+    for box_type, content in boxes:
+        if box_type not in box_types:
+            added += _pack(box_type, content)
     boxes_before = [box for box in _boxes(moov) if box[0] != b"udta"]
     return b"".join(_pack(*box) for box in (*boxes_before, (b"udta", added)))
 
@@ -289,19 +293,19 @@ def _change_track(moov: bytes, boxes: MovBoxes, factor: float) -> bytes:
     """Add boxes to the first track of video, and to its sample entry."""
     changed = b""
     is_done = False
-    for kind, content in _boxes(moov):
-        if kind == b"trak" and not is_done and _is_video(content):
+    for box_type, content in _boxes(moov):
+        if box_type == b"trak" and not is_done and _is_video(content):
             is_done = True
-            for track_kind, track_content in boxes.track:
-                if track_kind == b"uuid":
+            for inner_type, track_content in boxes.track:
+                if inner_type == b"uuid":
                     track_content = _scale_sphere(track_content, factor)
-                content += _pack(track_kind, track_content)
+                content += _pack(inner_type, track_content)
             if boxes.picture:
                 path = (b"mdia", b"minf", b"stbl", b"stsd")
                 content = _edit(
                     content, path, lambda table: _extend_entry(table, boxes.picture)
                 )
-        changed += _pack(kind, content)
+        changed += _pack(box_type, content)
     return changed
 
 
@@ -311,20 +315,20 @@ def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) ->
         return edit(data)
     changed = b""
     is_done = False
-    for kind, content in _boxes(data):
-        if kind == path[0] and not is_done:
+    for box_type, content in _boxes(data):
+        if box_type == path[0] and not is_done:
             is_done = True
             content = _edit(content, path[1:], edit)
-        changed += _pack(kind, content)
+        changed += _pack(box_type, content)
     return changed
 
 
 def _extend_entry(table: bytes, boxes: Sequence[Box]) -> bytes:
     """Add boxes to the first sample entry of a table ``stsd``."""
     head = table[:8]
-    (kind, entry), *further = _boxes(table[8:])
+    (box_type, entry), *further = _boxes(table[8:])
     entry += b"".join(_pack(*box) for box in boxes)
-    return head + _pack(kind, entry) + b"".join(_pack(*box) for box in further)
+    return head + _pack(box_type, entry) + b"".join(_pack(*box) for box in further)
 
 
 def _scale_sphere(content: bytes, factor: float) -> bytes:
