@@ -25,6 +25,7 @@ _LARGEST_BOX = 2**24
 """Bytes of one that is copied."""
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SPHERICAL_UUID = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
+_LONGEST_NUMBER = 20
 _SAMPLE_ENTRY_BYTES = 78
 """Bytes of a video's sample entry in front of its boxes."""
 _COPIED_TEXTS = {
@@ -338,7 +339,7 @@ def _scale_sphere(content: bytes, factor: float) -> bytes:
     for number, part in enumerate(parts):
         if number % 2:  # the number and the start of the closing tag
             value, mark, tag = part.partition(b"<")
-            if value.strip().isdigit():
+            if value.strip().isdigit() and len(value) <= _LONGEST_NUMBER:
                 value = str(round(int(value) * factor)).encode()
             part = value + mark + tag
         if number:

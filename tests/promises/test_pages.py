@@ -12,6 +12,8 @@ from PIL import Image, ImageSequence
 from srcli.imaging import tiff_writing
 from srcli.inference.building import run_one
 from srcli.pipelines.upscale import single_photographs
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.files import names_in
 from tests.fixtures.pictures import read_pixels, save_frames
 
@@ -127,6 +129,15 @@ def test_a_dry_run_tells_of_damaged_pages(srx):
 def test_a_dry_run_counts_all_pages(srx):
     told = srx("upscale scan.tif out -m bicubic -s 16 --dry-run", code=0).out
     assert f"{(11 + 12 + 13) * 20 * 16**2 / 1e6:.1f} megapixels to write" in told
+
+
+def test_the_bar_counts_all_pages_from_the_first_on(notes):
+    options = UpscaleOptions(model="bicubic", scale=2)
+    upscale_files([Path("scan.tif")], Path("out"), options, progress=notes)
+    ((_, done, texts),) = notes.closed
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
+    assert grown[0] == sum(grown) == done == 3  # tiles, one for each page
+    assert "scan.tif: page 2 of 3" in texts
 
 
 def test_a_pdf_is_refused_with_what_helps(srx):
