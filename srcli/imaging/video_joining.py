@@ -287,12 +287,11 @@ def _copied_packets(
     while copies:
         with reading_video(original.path):
             packet = next(packets, None)
+            if packet is not None:
+                clock.correct(packet)
         if packet is None:
             break
-        if not packet.size:
-            continue
-        clock.correct(packet)
-        if packet.stream_index not in copies:
+        if not packet.size or packet.stream_index not in copies:
             continue
         copy = copies[packet.stream_index]
         if isinstance(copy, SoundConversion):
