@@ -400,32 +400,36 @@ def _subsample(rgb: VideoFrame, settings: Mapping[str, Any]) -> VideoFrame:
     That is beside every second luma value of a line, and between two lines. libswscale
     puts those of new frames into the middle of four, half a pixel to the right.
     """
-    from av import VideoFrame
-
     conversion: dict[str, Any] = {
         "dst_colorspace": SWSCALE_MATRICES[settings["colorspace"]],
         "src_color_range": FULL_RANGE,
         "dst_color_range": settings["color_range"],
         "interpolation": EXACT,
     }
-    fmt = settings["pix_fmt"]
-    values: Array = rgb.reformat(format=fmt, **conversion).to_ndarray().reshape(-1)
-    full: Array = rgb.reformat(format="yuv444p16le", **conversion).to_ndarray()
-    bits = 8 * values.itemsize
-    shift = 7 if bits == 8 else 5  # of eight values of 12 bits
-    height, width, _ = full.shape
-    start = height * width
-    size = start // 4
-    for number in (0, 1):
-        plane = full[:, :, 1 + number] >> 4
-        lines = plane[::2] + plane[1::2]
-        sums = 2 * lines[:, ::2] + lines[:, 1::2]
+    encoded = rgb.reformat(format=settings["pix_fmt"], **conversion)
+    full = rgb.reformat(format="yuv444p16le", **conversion)
+    is_deep = encoded.format.components[0].bits > 8
+    shift = 5 if is_deep else 7  # of eight values of 12 bits
+    for number in (1, 2):
+        values = _values_of(full, number, np.uint16)
+        lines = values[::2] >> 4
+        lines += values[1::2] >> 4
+        sums = lines[:, ::2] << 1
+        sums += lines[:, 1::2]
         sums[:, 1:] += lines[:, 1:-1:2]
         sums[:, 0] += lines[:, 0]
-        rounded = (sums + np.uint16(1 << (shift - 1))) >> shift
-        at = start + number * size
-        values[at : at + size] = rounded.reshape(-1)
-    return VideoFrame.from_ndarray(values.reshape(-1, width), format=fmt)
+        sums += np.uint16(1 << (shift - 1))
+        sums >>= np.uint16(shift)
+        plane = _values_of(encoded, number, np.uint16 if is_deep else np.uint8)
+        plane[...] = sums
+    return encoded
+
+
+def _values_of(frame: VideoFrame, number: int, dtype: type[np.generic]) -> Array:
+    """Return the values of a plane, (H, W), which can be changed there."""
+    plane: Any = frame.planes[number]
+    values: Array = np.frombuffer(plane, dtype)
+    return values.reshape(plane.height, -1)[:, : plane.width]
 
 
 def _bytes_of(timed: tuple[Timing, VideoFrame]) -> int:
