@@ -7,6 +7,7 @@ import io
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from av import Packet
-    from av.container import OutputContainer
+    from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
     from srcli.files import FileAttributes
@@ -118,9 +119,8 @@ def _mux(
     import av
 
     muxer = _MUXERS.get(encoding.format, encoding.format)
-    with av.open(stream, "w", format=muxer) as output:
-        video: Any = output.add_stream(encoding.encoder)
-        encoding.configure(video.codec_context)
+    with av.open(stream, "w", format=muxer) as output, ExitStack() as resources:
+        video = _add_video(output, encoding, muxer, marks.sphere, resources)
         copies, missing = _add_copies(original, output, muxer)
         if marks.keep_metadata:
             output.metadata.update(original.tags)
@@ -163,6 +163,8 @@ class _Marks:
     boxes: MovBoxes
     stereo: int
     """FFmpeg's number of the layout of 3D; 0 for none."""
+    sphere: Box | None
+    """Of 360 degrees, if srx knows how to write it into Matroska."""
     is_spherical: bool
     size: Size
     """(height, width) of upright frames."""
@@ -180,9 +182,11 @@ def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
                 boxes.keys.append(text_key(name, text))
     if not keep_metadata:
         boxes = boxes.without_texts()
+    sphere = _sphere_of(original)
     return _Marks(
         boxes=boxes,
         stereo=_stereo_layout(original),
+        sphere=sphere,
         is_spherical=boxes.is_spherical or bool(original.side_data("SPHERICAL")),
         size=original.size,
         keep_metadata=keep_metadata,
@@ -191,17 +195,68 @@ def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
 
 def _made_boxes(original: Video) -> MovBoxes:
     """Return boxes that say what another container says of the pictures."""
-    boxes: list[Box] = []
-    stereo = stereo_box(_stereo_layout(original))
-    if stereo is not None:
-        boxes.append(stereo)
+    boxes = [stereo_box(_stereo_layout(original)), _sphere_of(original)]
+    return MovBoxes(picture=[box for box in boxes if box is not None])
+
+
+def _sphere_of(original: Video) -> Box | None:
+    """Return the box of 360 degrees by what FFmpeg tells; None for kinds that are rarer."""
     sphere = original.side_data("SPHERICAL")
-    if len(sphere) >= 32:
-        projection, *pose = struct.unpack_from("=i3i", sphere)
-        left, top, right, bottom = struct.unpack_from("=4I", sphere, 16)
-        if projection in _EQUIRECTANGULAR:
-            boxes.append(equirectangular_box(pose, (top, bottom, left, right)))
-    return MovBoxes(picture=boxes)
+    if len(sphere) < 32:
+        return None
+    projection, *pose = struct.unpack_from("=i3i", sphere)
+    left, top, right, bottom = struct.unpack_from("=4I", sphere, 16)
+    if projection not in _EQUIRECTANGULAR:
+        return None
+    return equirectangular_box(pose, (top, bottom, left, right))
+
+
+def _add_video(
+    output: OutputContainer,
+    encoding: Encoding,
+    muxer: str,
+    sphere: Box | None,
+    resources: ExitStack,
+) -> Any:  # noqa: ANN401 - a stream whose attributes PyAV does not tell
+    """Add the stream of the video, for packets of segments."""
+    if muxer not in ("matroska", "webm") or sphere is None:
+        video: Any = output.add_stream(encoding.encoder)
+        encoding.configure(video.codec_context)
+        return video
+    header = resources.enter_context(_spherical_header(encoding, sphere))
+    marked: Any = output.add_stream_from_template(header.streams.video[0], opaque=True)
+    # as the packets of segments need it, not as MP4 has it
+    encoder = encoding.open()
+    encoder.open()
+    if encoder.extradata:
+        marked.codec_context.extradata = encoder.extradata
+    return marked
+
+
+@contextmanager
+def _spherical_header(encoding: Encoding, sphere: Box) -> Iterator[InputContainer]:
+    """Yield a video of one frame whose header says that it shows 360 degrees.
+
+    FFmpeg's muxer for Matroska takes the mark from such a header alone.
+    """
+    import av
+
+    height = encoding.settings["height"]
+    width = encoding.settings["width"]
+    frame = av.VideoFrame(width, height, encoding.settings["pix_fmt"])
+    frame.pts = 0
+    frame.time_base = encoding.settings["time_base"]
+    with io.BytesIO() as stream:
+        with av.open(stream, "w", format="mp4") as output:
+            video: Any = output.add_stream(encoding.encoder)
+            encoding.configure(video.codec_context)
+            output.mux(video.encode(frame))
+            output.mux(video.encode())
+        boxes = MovBoxes(picture=[sphere])
+        write_mov_boxes(stream, boxes, (1, 1), (1, 1), is_mov=False)
+        stream.seek(0)
+        with av.open(stream, "r") as header:
+            yield header
 
 
 def _stereo_layout(original: Video) -> int:
@@ -213,7 +268,7 @@ def _stereo_layout(original: Video) -> int:
 def _lost_marks(marks: _Marks, fmt: str) -> list[str]:
     """Name the marks that a container does not get, in words for the user."""
     notes = []
-    if marks.is_spherical:
+    if marks.is_spherical and not marks.sphere:
         notes.append(
             f"the mark of 360 degrees is left out, which srx does not write into {fmt}: "
             "-f mp4 keeps it"
