@@ -233,7 +233,17 @@ def _encode(
     started = time.monotonic()
     finished = encoder.frame_count
     last_frames = picture.frames % SEGMENT_FRAMES or SEGMENT_FRAMES
-    with read_ahead(encoder.encode, frames, ahead=_AHEAD) as encoded:
+    is_broken = False
+
+    def encode(frame: TimedFrame) -> None:
+        nonlocal is_broken
+        if is_broken:  # frames after a gap are worth nothing
+            return
+        is_broken = True
+        encoder.encode(frame)
+        is_broken = False
+
+    with read_ahead(encode, frames, ahead=_AHEAD) as encoded:
         for number, (_, future) in enumerate(encoded, 1):
             future.result()
             speed = number / (time.monotonic() - started)
