@@ -108,7 +108,7 @@ def break_at(monkeypatch):
 
         def breaking(*values, **keywords):
             seen = repr([getattr(value, "__dict__", value) for value in values])
-            if match := re.search(r"bad(\d)", seen):
+            if match := re.search(r"\bbad(\d)\b", seen):
                 raise ERRORS[int(match[1])]
             return real(*values, **keywords)
 
