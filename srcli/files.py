@@ -89,12 +89,15 @@ def attributes_for(
 
 
 @contextmanager
-def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[bytes]]:
+def replacing(
+    path: Path, attributes: FileAttributes = NEW_FILE, *, is_synchronised: bool = True
+) -> Iterator[IO[bytes]]:
     """Yield a new file with a hidden name; it takes the final name when it is on the disk.
 
     If the block fails, the new file is removed and a former file stays as it was. What
     processes that were killed have left in this folder, which must exist, is removed
-    first.
+    first. One that is not ``is_synchronised`` may be damaged by a power cut, but takes
+    no time for the disk.
     """
     _remove_abandoned(path.parent)
     part, stream = make_part(path.parent, attributes.mode)
@@ -102,7 +105,8 @@ def replacing(path: Path, attributes: FileAttributes = NEW_FILE) -> Iterator[IO[
         with stream:
             yield stream
             stream.flush()
-            os.fsync(stream.fileno())
+            if is_synchronised:
+                os.fsync(stream.fileno())
             # while it is locked, so that no process removes it
             if sys.platform != "win32":
                 _finish(part, path, attributes)

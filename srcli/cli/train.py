@@ -103,6 +103,7 @@ Examples:
 @option(
     "--checkpoint-every", metavar="TIME", default="5m", help="Time between checkpoints."
 )
+@flag("--no-cache", help="Decode all pictures again, and keep none for the next start.")
 @option(
     "--tensorboard",
     type=PATH,

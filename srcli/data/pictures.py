@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -39,6 +39,9 @@ from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.pillow import load, quiet_pillow
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
+
+if TYPE_CHECKING:
+    from srcli.data.cache import PictureCache
 
 RgbPixels = Array
 """(H, W, 3) RGB, uint8 or uint16."""
@@ -237,7 +240,10 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
 
 
 def decode(
-    ref: PictureRef, zips: Zips | None = None, most_pixels: int = LARGEST_PICTURE
+    ref: PictureRef,
+    zips: Zips | None = None,
+    most_pixels: int = LARGEST_PICTURE,
+    cache: PictureCache | None = None,
 ) -> RgbPixels:
     """Decode one picture to (H, W, 3) RGB, upright, uint8 or, of more bits, uint16.
 
@@ -245,9 +251,22 @@ def decode(
     cannot be decoded, LargePictureError if it only has more than ``most_pixels``. Of a
     raster with pixels without data it is the largest part that has none.
     """
-    encoded = b""
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
+    except _DAMAGE as error:
+        raise _cannot_be_decoded(ref, error) from error
+    if cache is None:
+        return _decode_bytes(ref, encoded, most_pixels)
+    return cache.decoded(encoded, lambda: _decode_bytes(ref, encoded, most_pixels))
+
+
+def _cannot_be_decoded(ref: PictureRef, error: BaseException) -> DataError:
+    return DataError(f"{ref}: cannot be decoded ({error}); remove or replace it")
+
+
+def _decode_bytes(ref: PictureRef, encoded: bytes, most_pixels: int) -> RgbPixels:
+    """Decode the bytes of a picture; see ``decode``."""
+    try:
         with quiet_pillow():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
@@ -282,9 +301,7 @@ def decode(
             return read_raster(str(ref), encoded, most_pixels)
         raise DataError(f"{ref}: not a picture; remove or replace it") from error
     except _DAMAGE as error:
-        raise DataError(
-            f"{ref}: cannot be decoded ({error}); remove or replace it"
-        ) from error
+        raise _cannot_be_decoded(ref, error) from error
 
 
 def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
@@ -317,16 +334,18 @@ def read_pictures(
     *,
     workers: int = 4,
     smallest: int = 1,
+    cache: PictureCache | None = None,
 ) -> Iterator[T | SrxError]:
     """Decode pictures in threads; yield, in their order, what ``use`` returns for each.
 
     For pictures that cannot be used the error is yielded. ``use`` is called in the
-    threads; ``smallest`` are the pixels that both sides must have.
+    threads; ``smallest`` are the pixels that both sides must have. Pictures of the
+    ``cache`` need not be decoded.
     """
     zips: Zips = {}
 
     def read(ref: PictureRef, most_pixels: int = LARGEST_PICTURE) -> T:
-        picture = decode(ref, zips, most_pixels)
+        picture = decode(ref, zips, most_pixels, cache)
         height, width = picture.shape[:2]
         if min(height, width) < smallest:
             raise DataError(

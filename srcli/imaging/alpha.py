@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Floats
+from srcli.imaging.arrays import Array, Bools, Floats
 from srcli.imaging.resize import to_dtype, white_level
 from srcli.ports.image import Wrap
 
 _REACH = 4  # pixels: the bicubic kernel reaches 2, what a network mixes in visibly little more
+BLEED = 3
+"""Pixels around visible ones that take their colours: the bicubic kernel, by which alpha
+is enlarged, reaches 2, and programs that make pictures smaller look a little farther."""
 _ROWS = 256  # computed at once; an even number
 _HIDDEN_SHARE = 0.05
 """Share of a picture's pixels from which colours that are replaced look as if they
@@ -73,6 +76,25 @@ def fill_transparent(pixels: Array, alpha: Array, wrap: Wrap = "") -> Array:
         values = means[rows // 2, columns // 2].astype(np.float64)
         filled[rows, columns] = to_dtype(values, pixels.dtype)
     return filled
+
+
+def find_unseen(alpha: Array, wrap: Wrap = "") -> Bools | None:
+    """Return where nothing is visible within ``BLEED`` pixels: (H, W), None if nowhere.
+
+    With ``wrap`` the pixels at a border are near those at the opposite one.
+    """
+    margins = [(0, 0), (0, 0)]
+    if wrap in ("y", "both"):
+        margins[0] = (BLEED, BLEED)
+    if wrap in ("x", "both"):
+        margins[1] = (BLEED, BLEED)
+    is_seen = np.pad(alpha > 0, margins, "wrap")
+    for axis in (0, 1):
+        is_seen = _reduce_window(np.logical_or, is_seen, BLEED, axis)
+    height, width = alpha.shape
+    top, left = margins[0][0], margins[1][0]
+    unseen: Bools = ~is_seen[top : top + height, left : left + width]
+    return unseen if unseen.any() else None
 
 
 def hides_colours(pixels: Array, filled: Array) -> bool:

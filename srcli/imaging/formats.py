@@ -78,6 +78,8 @@ VIDEO = "video"
 VIDEO_SUFFIXES: frozenset[str] = frozenset(
     chain(
         (".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp"),
+        (".3g2", ".asf", ".dv", ".f4v", ".m1v", ".m2t", ".m2v", ".mod", ".mpe", ".mxf"),
+        (".ogm", ".ogv", ".qt", ".tod", ".vob", ".divx", ".y4m"),
         *(form.suffixes for form in _VIDEOS),
     )
 )
@@ -98,6 +100,40 @@ _STARTS = {
     "avif": rb"....ftyp(....){0,12}avi[fs]",
     "heic": rb"....ftyp(....){0,12}(hei[cmsx]|hev[cx]|mif1)",
 }
+
+
+_VIDEO_STARTS = re.compile(
+    rb"""
+    ....(ftyp|moov|mdat|wide|pnot)  # MP4, QuickTime and 3GP, but for pictures
+    |\x1a\x45\xdf\xa3  # Matroska, WebM
+    |RIFF....AVI\x20
+    |\x30\x26\xb2\x75\x8e\x66\xcf\x11  # ASF, WMV
+    |FLV\x01
+    |\0\0\x01[\xba\xb3]  # MPEG, also of DVDs
+    |\x06\x0e\x2b\x34\x02\x05\x01\x01  # MXF
+    |YUV4MPEG2\x20
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_TS_PACKETS = ((0, 188), (4, 192))
+"""Start and distance of the bytes by which packets of transport streams are known."""
+VIDEO_HEAD_BYTES = 1024
+"""First bytes by which a video is known."""
+
+
+def is_video_content(head: bytes) -> bool:
+    """Tell by the first bytes of a file if it is a video, whatever its name."""
+    if format_of_content(head) is not None:
+        return False
+    if _VIDEO_STARTS.match(head):
+        return True
+    if head.startswith(b"OggS"):
+        return b"theora" in head or b"\x01video" in head
+    for start, distance in _TS_PACKETS:
+        marks = head[start::distance]
+        if len(marks) >= 5 and marks[:5] == b"\x47" * 5:
+            return True
+    return False
 
 
 def format_of_suffix(suffix: str) -> str | None:

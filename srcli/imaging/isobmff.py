@@ -31,7 +31,7 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
         if 0 < index <= len(contents):
             kind, content = contents[index - 1]
             if kind == b"clap":
-                return _parse_clap(content, width, height)
+                return parse_clap(content, width, height)
     return None
 
 
@@ -58,7 +58,8 @@ def read_item_kind(stream: IO[bytes]) -> str:
     return ""
 
 
-def _parse_clap(clap: bytes, width: int, height: int) -> Crop | None:
+def parse_clap(clap: bytes, width: int, height: int) -> Crop | None:
+    """Return the part of a picture that the content of a box ``clap`` shows; None for all."""
     if len(clap) != 32:
         return None
     numbers = struct.unpack(">IIIIiIiI", clap)

@@ -277,6 +277,11 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
 
 
 def _not_a_picture(path: Path) -> PictureError:
+    if videos.holds_video(path):
+        return PictureError(
+            f"{path}: is a video with the name of a picture; rename it to end in .mp4 or "
+            "another extension of videos"
+        )
     if path.suffix.lower() == ".pdf":
         return PictureError(
             f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
@@ -285,8 +290,7 @@ def _not_a_picture(path: Path) -> PictureError:
     pictures = {name for name, form in FORMATS.items() if not form.video}
     names = ", ".join(sorted(pictures | {"heic", "jxl", "tga", "dds"}))
     return PictureError(
-        f"{path}: not a picture that srx reads ({names}); convert it first, or give a "
-        "video its extension"
+        f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
     )
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import IO, ClassVar
 
 from srcli.errors import PictureError
 from srcli.files import checksum, explain_os_error, hidden_name, lock_file, write_whole
@@ -104,6 +104,20 @@ def keep_parts(
         finally:
             if not parts.found():
                 parts.remove()
+
+
+def open_own(file: Path) -> IO[bytes]:
+    """Open a file in the folder of parts to read and write, made if it is missing.
+
+    A link that somebody has planted there is refused.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+
+    def opener(name: str, _: int) -> int:
+        return os.open(name, flags, 0o600)
+
+    return open(file, "r+b", opener=opener)
 
 
 def _make_folder(folder: Path, target: Path) -> None:

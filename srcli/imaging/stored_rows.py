@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +18,7 @@ from numpy.typing import DTypeLike
 
 from srcli.files import checksum
 from srcli.imaging.arrays import Array, release, reserve
-from srcli.imaging.stored_parts import StoredParts, writing_errors
+from srcli.imaging.stored_parts import StoredParts, open_own, writing_errors
 
 _PICTURE = "picture-"
 _LEAST_ROWS = 128
@@ -57,6 +56,8 @@ class PictureRows:
     dtype: DTypeLike
     fingerprint: str
     """Stands for all that its pixels depend on; parts with another one are made again."""
+    unit_rows: int = 1
+    """Parts hold multiples of so many rows, such as those of a frame."""
     array: Array = field(init=False)
     """Its pixels, in a file on the disk."""
 
@@ -64,22 +65,19 @@ class PictureRows:
         """Open the file, and take its room on the disk."""
         path = self.stored.folder / f"{_PICTURE}{self.number:03}"
         size = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-        with writing_errors(self.stored.target):
-            # not a link that somebody has planted
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-            flags |= getattr(os, "O_BINARY", 0)
-            with os.fdopen(os.open(path, flags, 0o600), "r+b") as stream:
-                if path.stat().st_size != size:
-                    stream.truncate(size)
-                reserve(stream, size)
-                memory = mmap.mmap(stream.fileno(), size)
+        with writing_errors(self.stored.target), open_own(path) as stream:
+            if path.stat().st_size != size:
+                stream.truncate(size)
+            reserve(stream, size)
+            memory = mmap.mmap(stream.fileno(), size)
         self.array = np.ndarray(self.shape, self.dtype, buffer=memory)
 
     @property
     def rows_of_part(self) -> int:
         """Rows of a part; the last one may have fewer."""
         _, width, _ = self.shape
-        return max(_LEAST_ROWS, -(-_LEAST_PIXELS // width))
+        least = max(_LEAST_ROWS, -(-_LEAST_PIXELS // width))
+        return -(-least // self.unit_rows) * self.unit_rows
 
     @property
     def part_count(self) -> int:

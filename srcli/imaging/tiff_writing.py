@@ -26,6 +26,8 @@ from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION, read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
+LINK_BYTES = 8
+"""Bytes at the end of a page that may hold the offset of the next one."""
 
 
 def write(
@@ -72,6 +74,19 @@ def append(
     # the directory before ends with the offset of the next one
     stream.seek(end - page.layout.inline)
     stream.write(page.layout.offset.pack(directory))
+
+
+def cut_off(stream: IO[bytes], end: int) -> None:
+    """Cut a file that ``write`` has begun off behind a page, which becomes the last one.
+
+    ``end`` is the length that the file had with this page; 0 empties it.
+    """
+    stream.truncate(end)
+    stream.seek(0)
+    if end:
+        layout, _ = exif.read_start(stream.read(16))
+        stream.seek(end - layout.inline)
+        stream.write(bytes(layout.inline))
 
 
 def _encode(stream: IO[bytes], values: Array, *, big: bool) -> None:

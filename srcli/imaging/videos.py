@@ -5,40 +5,78 @@ PyAV is the extra ``srcli[video]``; it is imported where it is needed.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging.arrays import Size
+from srcli.imaging.arrays import Array, Size
+from srcli.imaging.container_crops import read_container_crop
 from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.formats import VIDEO, VIDEO_SUFFIXES
+from srcli.imaging.formats import (
+    READABLE_SUFFIXES,
+    VIDEO,
+    VIDEO_HEAD_BYTES,
+    VIDEO_SUFFIXES,
+    is_video_content,
+)
+from srcli.imaging.isobmff import Crop
+from srcli.imaging.other_matrices import (
+    CONSTANT_LUMINANCE,
+    ICTCP,
+    SIMILAR,
+    YCGCO,
+    to_rgb,
+)
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.imaging.video_clock import Clock
+from srcli.quantities import format_duration
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.container import InputContainer
 
-TimedFrame = tuple[tuple[int, int], Photograph]
-"""A frame behind its start and duration, in units of the video's time base."""
+
+class Timing(NamedTuple):
+    """When a frame is shown, in units of the video's time base, and what comes with it."""
+
+    start: int
+    duration: int
+    captions: bytes = b""
+    """Closed captions (CEA-608 and 708), in groups of three bytes."""
+
+
+TimedFrame = tuple[Timing, Photograph]
 NEEDED = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""
 _DEMUXERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv"
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv,"
+    "ogg,mxf,dv,yuv4mpegpipe"
 )
 """Names of those that read one file alone; playlists could name others, on the network too."""
 _SD_HEIGHT = 576
 """Pixels up to which a video that does not name its matrix has that of BT.601."""
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
-_BT709 = 1
-_LIMITED_RANGE = 1
+BT709 = 1
+_READ_MATRICES = (YCGCO, CONSTANT_LUMINANCE, ICTCP)
+"""Numbers of matrices that libswscale does not know."""
+_UNNAMED = (0, 2, 3)
+"""Numbers of red, green and blue as they are, and of no statement."""
+_DERIVED = (12, 13)
+"""Numbers of matrices that follow from the primaries."""
+_BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
+_OTHER_MATRICES = {11: "SMPTE 2085", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
+LIMITED_RANGE = 1
 FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000
@@ -50,8 +88,23 @@ _SAMPLES = 5
 
 
 def is_video(path: Path) -> bool:
-    """Return True if the name of a file is that of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    """Return True for the name of a video, and for a file with another one that holds a video.
+
+    Files with names of pictures are not looked into.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return True
+    if suffix in READABLE_SUFFIXES:
+        return False
+    return holds_video(path)
+
+
+def holds_video(path: Path) -> bool:
+    """Return True for a file that is a video by its first bytes."""
+    with suppress(OSError, ValueError), open_input(path) as stream:
+        return is_video_content(stream.read(VIDEO_HEAD_BYTES))
+    return False
 
 
 def can_read_videos() -> bool:
@@ -96,6 +149,38 @@ def open_video(path: Path) -> Iterator[Video]:
             yield Video(path, container)
 
 
+@dataclass(frozen=True)
+class Orientation:
+    """How stored frames become upright: transposed first, then mirrored."""
+
+    swaps_sides: bool = False
+    mirrors_x: bool = False
+    """Left and right change places."""
+    mirrors_y: bool = False
+
+    @classmethod
+    def from_matrix(cls, matrix: bytes) -> Orientation:
+        """Return that of a display matrix, nine integers in the order of the machine.
+
+        It maps (x, y) to (a x + c y, b x + d y); turns that are no quarters become the
+        nearest ones.
+        """
+        a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return cls(swaps_sides=True, mirrors_x=c < 0, mirrors_y=b < 0)
+        return cls(mirrors_x=a < 0, mirrors_y=d < 0)
+
+    def apply(self, pixels: Array) -> Array:
+        """Return pixels (H, W, C) upright."""
+        if self.swaps_sides:
+            pixels = pixels.swapaxes(0, 1)
+        if self.mirrors_x:
+            pixels = pixels[:, ::-1]
+        if self.mirrors_y:
+            pixels = pixels[::-1]
+        return pixels
+
+
 class Video:
     """A video that is read once: its packets, or its frames from the first on."""
 
@@ -112,9 +197,15 @@ class Video:
         self._stored = (context.height, context.width)
         if self._stored[0] * self._stored[1] > LARGEST_AREA:
             raise PictureError(f"{path}: its frames are too large to be decoded")
-        self._decoder = container.decode(self.stream)
+        self._decoder = self._decode()
         self.damaged = 0
         """Frames so far that FFmpeg could decode in part only."""
+        self.has_captions = False
+        """Frames so far have come with closed captions."""
+        self.changes: list[str] = []
+        """Other sizes of frames so far, in words for the user."""
+        self._first_aspect = self._aspect
+        self._sizes: list[str] = []
 
     @cached_property
     def first(self) -> VideoFrame:
@@ -124,22 +215,45 @@ class Video:
             raise PictureError(f"{self.path}: holds no frame that can be decoded")
         return frame
 
-    @property
-    def turns(self) -> int:
-        """Quarter turns to the left that make frames upright."""
-        return self.first.rotation // 90 % 4
+    @cached_property
+    def orientation(self) -> Orientation:
+        """How frames are turned and mirrored to be upright."""
+        matrix = self.side_data("DISPLAYMATRIX")
+        return Orientation.from_matrix(matrix) if matrix else Orientation()
 
     @property
     def tags(self) -> dict[str, str]:
         """Texts of the file by their names in lower case, which are others in Matroska."""
-        tags = self.container.metadata
-        return {name.lower(): text for name, text in tags.items()}
+        tags = {}
+        for name, text in self.container.metadata.items():
+            if name.isupper() or "." not in name:
+                name = name.lower().replace(".iso6709", ".ISO6709")
+            tags[name] = text
+        return tags
+
+    def side_data(self, name: str) -> bytes:
+        """Return what the first frame has beside its pixels, by PyAV's name; maybe empty."""
+        return _side_data_of(self.first, name)
+
+    @cached_property
+    def crop(self) -> Crop:
+        """Left, top, right and bottom of the part of stored frames that is shown."""
+        height, width = self._stored
+        name = self.container.format.name
+        return read_container_crop(self.path, name, height, width) or (
+            0,
+            0,
+            width,
+            height,
+        )
 
     @property
     def size(self) -> Size:
         """Height and width of upright frames."""
-        height, width = self._stored
-        if self.turns % 2:
+        left, top, right, bottom = self.crop
+        height = bottom - top
+        width = right - left
+        if self.orientation.swaps_sides:
             return width, height
         return height, width
 
@@ -150,21 +264,38 @@ class Video:
 
     @property
     def matrix(self) -> int:
-        """Matrix of the colours, by its number in ISO/IEC 23091-2; by the height if none is named.
+        """Matrix of the output's colours: the input's, or another one for those without."""
+        named = self._matrix_of(self.first)
+        return named if named in SWSCALE_MATRICES else SIMILAR.get(named, BT709)
 
-        Enlarged frames would be taken for HD where the file does not say it.
+    def _matrix_of(self, frame: VideoFrame) -> int:
+        """Return the matrix of a frame, by its number in ISO/IEC 23091-2.
+
+        It is guessed by the height if none is named; enlarged frames would be taken for
+        HD where the file does not say it.
+
+        Raises:
+            PictureError: If it is named, and none that can be converted.
         """
-        named = int(self.first.colorspace)
-        if named in SWSCALE_MATRICES:
+        named = int(frame.colorspace)
+        if named in _DERIVED:
+            named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
+        if named in SWSCALE_MATRICES or named in _READ_MATRICES:
             return named
-        is_sd = self._stored[0] <= _SD_HEIGHT and not self.first.format.is_rgb
-        return 6 if is_sd else _BT709
+        if named not in _UNNAMED:
+            name = _OTHER_MATRICES.get(named, f"matrix {named}")
+            raise PictureError(
+                f"{self.path}: its colours are stored by {name}, which srx does not read; "
+                "convert it first: ffmpeg -i IN -vf zscale=matrix=2020_ncl OUT"
+            )
+        is_sd = self._stored[0] <= _SD_HEIGHT and not frame.format.is_rgb
+        return 6 if is_sd else BT709
 
     @property
     def color_range(self) -> int:
         """FFmpeg's number of the range of luma and chroma: limited unless all values are used."""
         if self.first.format.is_rgb or self.first.color_range != FULL_RANGE:
-            return _LIMITED_RANGE
+            return LIMITED_RANGE
         return FULL_RANGE
 
     def frames(self, start: int = 0) -> Iterator[TimedFrame]:
@@ -173,14 +304,19 @@ class Video:
         Times always increase, by one unit at least; AVI stores none but the order.
         """
         frame: VideoFrame | None = self.first
+        self._first_aspect = self._aspect
         index = 0
         is_ordered = self.container.format.name == "avi"
         time = (self.first.pts or 0) - 1
         while frame is not None:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
+            self._note_change(frame, time)
+            captions = _side_data_of(frame, "A53_CC")
+            self.has_captions = self.has_captions or bool(captions)
             if index >= start:
-                yield (time, frame.duration or 0), self.photograph(frame)
+                timing = Timing(time, frame.duration or 0, captions)
+                yield timing, self.photograph(frame)
             index += 1
             frame = self._decode_next()
 
@@ -192,24 +328,85 @@ class Video:
             with reading_video(self.path):
                 offset = (self.container.duration or 0) * number // _SAMPLES
                 self.container.seek(start + offset)
-                self._decoder = self.container.decode(self.stream)
+                self._decoder = self._decode()
             frame = self._decode_next()
             if frame is not None:
                 yield self.photograph(frame)
 
     def photograph(self, frame: VideoFrame) -> Photograph:
-        """Convert a frame to upright RGB of full range, 8 or 16 bits."""
+        """Convert a frame to upright RGB of full range, 8 or 16 bits.
+
+        One of another size or aspect than the first is fitted into it, between black bars.
+        """
+        pixels = self._rgb(frame, *self._fitted_size(frame))
         height, width = self._stored
+        if pixels.shape[:2] != self._stored:
+            framed = np.zeros((height, width, 3), pixels.dtype)
+            top = (height - pixels.shape[0]) // 2
+            left = (width - pixels.shape[1]) // 2
+            framed[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+            pixels = framed
+        left, top, right, bottom = self.crop
+        pixels = self.orientation.apply(pixels[top:bottom, left:right])
+        return Photograph(pixels=np.ascontiguousarray(pixels))
+
+    def _fitted_size(self, frame: VideoFrame) -> Size:
+        """Return height and width at which a frame is shown inside the first one."""
+        height, width = self._stored
+        if (
+            frame.height,
+            frame.width,
+        ) == self._stored and self._aspect == self._first_aspect:
+            return self._stored
+        ratio = self._aspect / self._first_aspect * Fraction(frame.width, frame.height)
+        if ratio >= Fraction(width, height):
+            return max(round(width / ratio), 1), width
+        return height, max(round(height * ratio), 1)
+
+    def _rgb(self, frame: VideoFrame, height: int, width: int) -> Array:
+        """Convert a frame to (H, W, 3) of this size."""
+        matrix = self._matrix_of(frame)
+        if matrix not in SWSCALE_MATRICES:
+            return self._by_other_matrix(frame, matrix, height, width)
         rgb = frame.reformat(
             width,
             height,
             "rgb48le" if self.depth > 8 else "rgb24",
-            src_colorspace=SWSCALE_MATRICES[self.matrix],
+            src_colorspace=SWSCALE_MATRICES[matrix],
             dst_color_range=FULL_RANGE,
             interpolation=EXACT,
         )
-        pixels = np.rot90(rgb.to_ndarray(), self.turns)
-        return Photograph(pixels=np.ascontiguousarray(pixels))
+        return rgb.to_ndarray()
+
+    def _by_other_matrix(
+        self, frame: VideoFrame, matrix: int, height: int, width: int
+    ) -> Array:
+        """Convert a frame whose matrix libswscale does not know to (H, W, 3) of this size."""
+        is_full = frame.color_range == FULL_RANGE
+        planes = frame.reformat(
+            width,
+            height,
+            "yuv444p16le",
+            # of no effect, as no colours are converted; it knows no others
+            src_colorspace=SWSCALE_MATRICES[BT709],
+            dst_colorspace=SWSCALE_MATRICES[BT709],
+            dst_color_range=FULL_RANGE if is_full else LIMITED_RANGE,
+            interpolation=EXACT,
+        )
+        values = planes.to_ndarray().astype(np.float64)
+        middle = 2.0**15
+        if is_full:
+            values[:, :, 0] /= 2**16 - 1
+            values[:, :, 1:] = (values[:, :, 1:] - middle) / (2**16 - 1)
+        else:
+            values[:, :, 0] = (values[:, :, 0] / 256 - 16) / 219
+            values[:, :, 1:] = (values[:, :, 1:] - middle) / 256 / 224
+        if matrix == YCGCO and not is_full:
+            # its differences are as large as those of red, green and blue
+            values[:, :, 1:] *= 224 / 219
+        white = 65535 if self.depth > 8 else 255
+        rgb = to_rgb(values, matrix, int(frame.color_trc)).clip(0, 1) * white
+        return rgb.round().astype(np.uint16 if self.depth > 8 else np.uint8)
 
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""
@@ -218,10 +415,54 @@ class Video:
             yield f"HDR ({hdr}) is kept, but for data on mastering and dynamics"
         if self.depth > 10:
             yield f"{self.depth} bits become 10"
-        if any(component.is_alpha for component in frame.format.components):
+        if self._has_alpha():
             yield "its transparency is left out"
         if frame.interlaced_frame:
             yield "is interlaced, and its lines are enlarged so; deinterlace it first"
+
+    @property
+    def _aspect(self) -> Fraction:
+        """Width of a pixel of the frame that was decoded last, by its height."""
+        return self.stream.codec_context.sample_aspect_ratio or Fraction(1)
+
+    def _note_change(self, frame: VideoFrame, time: int) -> None:
+        """Note that a frame has another size or aspect than those before it."""
+        shown = frame.width * self._aspect / frame.height
+        size = f"{frame.width}x{frame.height} ({float(shown):.2f}:1)"
+        if size in self._sizes:
+            return
+        self._sizes.append(size)
+        first_size, *others = self._sizes
+        if not others:
+            return
+        first_time = self.first.pts or 0
+        seconds = float((time - first_time) * (self.stream.time_base or 1))
+        self.changes.append(
+            f"from {format_duration(seconds)} on its frames are {size}, not {first_size}: they "
+            "are fitted into the first size, between black bars"
+        )
+
+    def _has_alpha(self) -> bool:
+        """Tell if it is transparent, also where FFmpeg's decoders leave that out."""
+        if any(component.is_alpha for component in self.first.format.components):
+            return True
+        if self.stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9
+            return True
+        context = self.stream.codec_context
+        if context.name != "hevc":
+            return False
+        # a prefix SEI (NAL unit 39) with information on an alpha channel (165)
+        return bytes([0x4E, 1, 165]) in (context.extradata or b"")
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Yield the frames from here on, timed by a clock that begins at 0 where it has to."""
+        clock = Clock(self.container)
+        streams = [self.stream, *self.container.streams.audio]
+        for packet in self.container.demux(streams):
+            clock.correct(packet)
+            if packet.stream is self.stream:
+                frames: Any = packet.decode()
+                yield from frames
 
     def _decode_next(self) -> VideoFrame | None:
         height, width = self._stored
@@ -232,6 +473,14 @@ class Video:
         return frame
 
 
+def _side_data_of(frame: VideoFrame, name: str) -> bytes:
+    side_data: Any
+    for side_data in frame.side_data:
+        if side_data.type.name == name:
+            return bytes(side_data)
+    return b""
+
+
 def read_header(path: Path) -> Picture:
     """Read the header and the first frame of a video; the number of frames may be an estimate."""
     with open_video(path) as video:
@@ -239,6 +488,7 @@ def read_header(path: Path) -> Picture:
         seconds = (video.container.duration or 0) / 1_000_000
         rate = stream.average_rate or 0
         height, width = video.size
+        _ = video.matrix  # one that is not read is refused here
         return Picture(
             path=path,
             format=VIDEO,
@@ -274,6 +524,8 @@ def count_frames(path: Path) -> int:
             stated = float(video.stream.frames / (video.stream.average_rate or 1))
         elif "matroska" in name or name == "flv":
             stated = (container.duration or 0) / 1_000_000
+        if name == "flv":  # whose clock begins anywhere
+            end -= (container.start_time or 0) / 1_000_000
     if count < indexed:
         shortage = f"{count:,} of its {indexed:,} frames are there"
     elif end < stated - 1:

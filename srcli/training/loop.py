@@ -35,6 +35,8 @@ LOG_STEPS = 50
 """Iterations between two entries of the log."""
 LEAST_VALIDATIONS = 5
 """Each stage is validated at least so often, whatever ``validate_every`` says."""
+FIRST_CHECKPOINT = 30.0
+"""Seconds after which the first checkpoint of a run is written, if not before."""
 TRIM = 0.2
 """Share of the pictures at either end that does not count in ``paired_gain``."""
 
@@ -135,6 +137,8 @@ class Trainer:
         """Fraction of the stage that was done before the iteration."""
         self._values: list[Mapping[str, Tensor]] = []
         """Losses and the like of all iterations since the last entry of the log."""
+        self._is_saved = False
+        """This run has written a checkpoint."""
         self._began = self._saved = self._logged = 0.0
         """Times of the start of the stage, without pauses, of checkpoint and entry of
         the log."""
@@ -288,7 +292,10 @@ class Trainer:
         """Return the seconds spent in this stage, and true if a checkpoint is due."""
         # Validation and checkpoints count: a budget of 9 minutes takes 9 minutes.
         now = time.monotonic()
-        return now - self._began, now - self._saved >= self.checkpoint_seconds
+        interval = self.checkpoint_seconds
+        if not self._is_saved:
+            interval = min(interval, FIRST_CHECKPOINT)
+        return now - self._began, now - self._saved >= interval
 
     def _log_means(self, task: Task) -> None:
         """Log and show the means of losses since the last entry; waits for the device."""
@@ -384,6 +391,7 @@ class Trainer:
             **self.current_step.state(),
         }
         write_state(self.files.state, self.position, tensors)
+        self._is_saved = True
         self.save(self.files.last, self.ema.averages, self.position)
 
     def _log_entry(self, event: str, values: Mapping[str, object]) -> None:

@@ -9,13 +9,18 @@ import struct
 import zlib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, ImageSequence
 
+from srcli.imaging import stored_rows
 from srcli.imaging.photograph import Metadata
-from srcli.imaging.writing import write_animation
+from srcli.imaging.stored_rows import PictureRows
+from srcli.imaging.writing import encode_animation
 from srcli.inference.engine import TorchEngine
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.files import json_lines, names_in
 from tests.fixtures.pictures import flat_frames, save_frames, turned_exif
 
@@ -76,14 +81,15 @@ def test_frames_and_durations_are_kept(srx, suffix, fmt):
 
 
 def test_gray_frames_of_16_bits_are_rounded(srx):
-    write_animation(
-        Path("a.png"),
-        np.full((2, 6, 8, 1), 40 * 257 + 60, np.uint16),
-        milliseconds=[80, 80],
-        plays=0,
-        metadata=Metadata(),
-        fmt="png",
-    )
+    with Path("a.png").open("wb") as stream:
+        encode_animation(
+            stream,
+            np.full((2, 6, 8, 1), 40 * 257 + 60, np.uint16),
+            milliseconds=[80, 80],
+            plays=0,
+            metadata=Metadata(),
+            fmt="png",
+        )
     assert "rounded to 8" in srx(f"upscale a.png b.png {WORDS}", code=0).err
     assert np.equal(frames_of("b.png"), 40).all()
 
@@ -150,6 +156,42 @@ def test_frames_of_a_gif_that_are_larger_than_it_are_cut(srx):
     assert (frames[1] == 255).all()
 
 
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_finished_frames_are_kept_when_a_run_is_interrupted(srx, monkeypatch, suffix):
+    write_frames(f"a{suffix}", size=(64, 200), duration=[40, 80, 120])
+    srx(f"upscale a{suffix} whole{suffix} {WORDS}", code=0)
+    real = PictureRows.write
+    calls = []
+
+    def stop(self, run, top, rows):
+        calls.append(top)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        real(self, run, top, rows)
+
+    monkeypatch.setattr(stored_rows, "_LEAST_PIXELS", 1)
+    monkeypatch.setattr(PictureRows, "write", stop)
+    srx(f"upscale a{suffix} out/ {WORDS}", code=130)
+    assert names_in("out") == [f".a{suffix}.parts"]
+    result = srx(f"upscale a{suffix} out/ {WORDS}", code=0)
+    assert "1 of 3 frames are kept from an earlier run" in result.err
+    assert names_in("out") == [f"a{suffix}"]
+    enlarged = Path(f"out/a{suffix}").read_bytes()
+    assert enlarged == Path(f"whole{suffix}").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+def test_the_bar_counts_the_writing_of_frames(notes, suffix):
+    write_frames(f"a{suffix}", size=(64, 48))
+    options = UpscaleOptions(model="bicubic", scale=2)
+    upscale_files([Path(f"a{suffix}")], Path("out"), options, progress=notes)
+    ((_, done, texts),) = notes.closed
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
+    assert sum(grown) > 3  # tiles
+    assert done == pytest.approx(sum(grown))
+    assert f"a{suffix}: writing 3 frames" in texts
+
+
 @pytest.mark.parametrize("stated", [2, 7, 2**31 + 1])
 def test_an_animated_png_is_taken_by_the_frames_that_it_holds(srx, stated):
     write_frames("a.png")
@@ -211,7 +253,49 @@ def test_the_true_reason_why_frames_cannot_be_kept(srx, monkeypatch, code, words
         raise OSError(code, "no")
 
     write_frames("a.gif")
-    monkeypatch.setattr("srcli.imaging.arrays.LARGEST_IN_MEMORY", 1)
     monkeypatch.setattr("os.posix_fallocate", fail)
     assert words in srx(f"upscale a.gif b.gif {WORDS}", code=2).err
     assert names_in() == ["a.gif"]
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
+@pytest.mark.parametrize("fmt", ["mp4", "webm", "mkv", "mov"])
+def test_animations_become_videos(srx, suffix, fmt):
+    write_frames(f"a{suffix}", size=(33, 24), duration=[40, 80, 120])
+    result = srx(f"upscale a{suffix} b.{fmt} {WORDS}", code=0)
+    assert "an odd row" not in result.err
+    with av.open(f"b.{fmt}") as clip:
+        frames = list(clip.decode(video=0))
+        times = [float(frame.time) for frame in frames]
+        pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
+        length = (clip.duration or 0) / 1_000_000
+    assert times == pytest.approx([0, 0.04, 0.12])
+    assert length == pytest.approx(0.24, abs=0.002)
+    for picture, colour in zip(pictures, COLOURS, strict=True):
+        assert picture.shape == (48, 66, 3)
+        assert np.abs(picture[24, 33].astype(int) - colour).max() < 12
+    assert "1 skipped" in srx(f"upscale a{suffix} b.{fmt} {WORDS}", code=0).out
+
+
+def test_transparent_animations_are_put_on_white_in_videos(srx):
+    frame = Image.new("RGBA", (32, 24), (0, 0, 0, 0))
+    frame.paste((200, 30, 30, 255), (16, 0, 32, 24))
+    save_frames("a.png", [frame, ImageOps.mirror(frame)], duration=80)
+    told = srx(f"upscale a.png b.mp4 {WORDS}", code=0).err
+    assert "mp4 has no transparency: the picture is put on white" in told
+    with av.open("b.mp4") as clip:
+        picture = next(clip.decode(video=0)).to_ndarray(format="rgb24")
+    assert picture[24, 12].min() > 246
+    assert np.abs(picture[24, 52].astype(int) - COLOURS[0]).max() < 12
+
+
+def test_only_animations_that_are_named_become_videos(srx):
+    Path("in").mkdir()
+    write_frames("in/a.gif")
+    Image.new("RGB", (8, 6)).save("in/b.png")
+    srx(f"upscale in out -f mp4 {WORDS}", code=0)
+    assert names_in("out") == ["a.gif", "b.png"]
+    srx(f"upscale in/a.gif in/b.png videos -f mp4 {WORDS}", code=0)
+    assert names_in("videos") == ["a.mp4", "b.png"]
+    result = srx(f"upscale in/b.png c.mp4 {WORDS}", code=2)
+    assert "c.mp4: is the name of a video" in result.err

@@ -50,3 +50,35 @@ def test_hidden_colours_are_told_of_and_kept_if_asked_for(srx):
     assert "--keep-hidden" in result.err
     result = srx(words, "--keep-hidden", code=0)
     assert "made again: was made with other options" in result.err
+
+
+@pytest.mark.parametrize("options", ["-s 2", "-s 6", "--size 100x", "-s 3 --wrap x"])
+def test_colours_that_nobody_sees_are_repeated(srx, options):
+    rng = np.random.default_rng(0)
+    sheet = np.zeros((40, 64, 4), np.uint8)
+    sheet[:, :, :3] = rng.integers(0, 255, (5, 8, 3)).repeat(8, 0).repeat(8, 1)
+    sheet[14:20, 30:36] = (250, 10, 10, 255)
+    Image.fromarray(sheet).save("a.png")
+    srx("upscale a.png out.png -m bicubic", options, code=0)
+    enlarged = read_pixels("out.png")
+    height, width = enlarged.shape[:2]
+    rows = np.arange(height) * 40 // height
+    columns = np.arange(width) * 64 // width
+    nearest = sheet[rows][:, columns]
+    far = np.ones((height, width), bool)
+    far[(rows >= 14 - 4) & (rows < 20 + 4)] = (columns < 30 - 4) | (columns >= 36 + 4)
+    np.testing.assert_array_equal(enlarged[far], nearest[far])
+    near = (enlarged[:, :, 3] > 0) & (nearest[:, :, 3] == 0)
+    assert near.any()
+    assert np.abs(enlarged[near, :3].astype(int) - (250, 10, 10)).max() <= 2
+
+
+def test_gray_that_hides_colours_keeps_both(srx):
+    sheet = np.zeros((24, 48, 4), np.uint8)
+    sheet[:, :24] = (90, 90, 90, 255)
+    sheet[:, 24:] = (0, 200, 30, 0)
+    Image.fromarray(sheet).save("a.png")
+    srx("upscale a.png out.png -m bicubic -s 2", code=0)
+    enlarged = read_pixels("out.png")
+    assert (enlarged[:, :44] == (90, 90, 90, 255)).all()
+    assert (enlarged[:, 56:] == (0, 200, 30, 0)).all()

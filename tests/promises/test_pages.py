@@ -10,8 +10,10 @@ import tifffile
 from PIL import Image, ImageSequence
 
 from srcli.imaging import tiff_writing
-from srcli.inference.stream import array_job
-from srcli.pipelines.upscale import photographs
+from srcli.inference.building import run_one
+from srcli.pipelines.upscale import single_photographs
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.files import names_in
 from tests.fixtures.pictures import read_pixels, save_frames
 
@@ -57,19 +59,59 @@ def test_one_page_is_taken_and_wrong_ones_are_refused(srx):
     assert "only the first is used" in told
 
 
-def test_a_page_that_fails_leaves_no_file_and_is_reported_once(srx, monkeypatch):
-    jobs = iter([array_job])
+def fail_at_page(monkeypatch, number, error):
+    """Let the n-th page that is enlarged from now on fail, and none after it."""
+    pages = []
 
     def fail(*arguments, **named):
-        for job in jobs:
-            return job(*arguments, **named)
-        raise MemoryError
+        pages.append(arguments)
+        if len(pages) == number:
+            raise error
+        return run_one(*arguments, **named)
 
-    monkeypatch.setattr(photographs, "array_job", fail)
+    monkeypatch.setattr(single_photographs, "run_one", fail)
+    return pages
+
+
+def test_a_page_that_fails_is_reported_once_and_the_others_are_kept(srx, monkeypatch):
+    fail_at_page(monkeypatch, 2, MemoryError())
     result = srx("upscale scan.tif out", SMALL, code=2)
     assert len(result.errors) == 1
     assert "does not fit into memory" in result.err
-    assert names_in("out") == []
+    assert names_in("out") == [".scan.tif.parts"]
+
+
+@pytest.mark.parametrize("options", [SMALL, "-m bicubic -s 6"])
+def test_finished_pages_are_kept_when_a_run_is_interrupted(srx, monkeypatch, options):
+    srx("upscale scan.tif whole.tif", options, code=0)
+    passes = 2 if "-s 6" in options else 1
+    fail_at_page(monkeypatch, 2 * passes + 1, KeyboardInterrupt())
+    srx("upscale scan.tif scans/", options, code=130)
+    made = fail_at_page(monkeypatch, 99, KeyboardInterrupt())
+    result = srx("upscale scan.tif scans/", options, code=0)
+    assert "scan.tif: 2 of 3 pages are kept from an earlier run" in result.err
+    assert len(made) == passes
+    assert Path("scans/scan.tif").read_bytes() == Path("whole.tif").read_bytes()
+    assert names_in("scans") == ["scan.tif"]
+
+
+@pytest.mark.parametrize("damage", ["pages.tif", "options"])
+def test_kept_pages_that_do_not_fit_are_made_again(srx, monkeypatch, damage):
+    srx("upscale scan.tif whole.tif", SMALL, code=0)
+    fail_at_page(monkeypatch, 3, KeyboardInterrupt())
+    other = SMALL
+    if damage == "options":
+        other = f"{SMALL} --strip-provenance"  # which is written into each page
+    srx("upscale scan.tif scans/", other, code=130)
+    if damage == "pages.tif":
+        pages = Path("scans/.scan.tif.parts/pages.tif")
+        content = bytearray(pages.read_bytes())
+        content[len(content) - 40] ^= 255  # of the second page
+        pages.write_bytes(content)
+    made = fail_at_page(monkeypatch, 99, KeyboardInterrupt())
+    srx("upscale scan.tif scans/", SMALL, code=0)
+    assert len(made) == (2 if damage == "pages.tif" else 3)
+    assert Path("scans/scan.tif").read_bytes() == Path("whole.tif").read_bytes()
 
 
 def test_a_dry_run_tells_of_damaged_pages(srx):
@@ -87,6 +129,15 @@ def test_a_dry_run_tells_of_damaged_pages(srx):
 def test_a_dry_run_counts_all_pages(srx):
     told = srx("upscale scan.tif out -m bicubic -s 16 --dry-run", code=0).out
     assert f"{(11 + 12 + 13) * 20 * 16**2 / 1e6:.1f} megapixels to write" in told
+
+
+def test_the_bar_counts_all_pages_from_the_first_on(notes):
+    options = UpscaleOptions(model="bicubic", scale=2)
+    upscale_files([Path("scan.tif")], Path("out"), options, progress=notes)
+    ((_, done, texts),) = notes.closed
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
+    assert grown[0] == sum(grown) == done == 3  # tiles, one for each page
+    assert "scan.tif: page 2 of 3" in texts
 
 
 def test_a_pdf_is_refused_with_what_helps(srx):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -16,103 +14,25 @@ from srcli.imaging.video_writing import SegmentEncoder
 from srcli.imaging.videos import open_video
 from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.run import upscale_files
+from tests.fixtures.clips import (
+    MATRICES,
+    ORANGE,
+    STEP,
+    TIME_BASE,
+    assert_same_frames,
+    flat_frame,
+    frames_of,
+    gray_frames,
+    packets_of,
+    sound_of,
+    write_clip,
+    yuv_of,
+)
 from tests.fixtures.files import json_lines, names_in
 
 SMALL = "-m bicubic -s 2"
-TIME_BASE = Fraction(1, 12_800)
-STEP = 512
-UPSCALE = "srcli.pipelines.upscale.videos."
 WRITING = "srcli.imaging.video_writing."
-ORANGE = (200, 90, 40)
-MATRICES = {1: (0.2126, 0.0722), 6: (0.299, 0.114)}
-"""Shares of red and blue in luma by BT.709 and BT.601."""
-
-
-def yuv_of(colour, matrix):
-    """Y, Cb and Cr of limited range, 8 bits, by the equations of the standards."""
-    red, blue = MATRICES[matrix]
-    r, g, b = np.array(colour) / 255
-    luma = red * r + (1 - red - blue) * g + blue * b
-    cb = (b - luma) / (2 - 2 * blue)
-    cr = (r - luma) / (2 - 2 * red)
-    return np.array([16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr])
-
-
-def flat_frame(values, size=(32, 24), fmt="yuv420p"):
-    """A frame whose three planes hold one value each."""
-    frame = av.VideoFrame(size[0], size[1], fmt)
-    for plane, value in zip(frame.planes, values, strict=True):
-        samples = np.full(plane.buffer_size, round(value), dtype_of(frame))
-        plane.update(samples.tobytes()[: plane.buffer_size])
-    return frame
-
-
-def dtype_of(frame):
-    return np.uint16 if "10" in frame.format.name else np.uint8
-
-
-def write_clip(path, frames, starts=None, *, codec="libx264", sound="", **context):
-    """Write frames, by default 25 a second, and as much sound; return the path."""
-    starts = starts or range(0, STEP * len(frames), STEP)
-    with av.open(path, "w") as output:
-        video: Any = output.add_stream(codec, rate=25)
-        context = {"time_base": TIME_BASE, "options": {"crf": "8"}} | context
-        context |= {"width": frames[0].width, "height": frames[0].height}
-        for name, value in context.items():
-            setattr(video.codec_context, name, value)
-        video.pix_fmt = frames[0].format.name
-        audio: Any = None
-        if sound:
-            audio = output.add_stream(sound, rate=48_000)
-        for frame, start in zip(frames, starts, strict=True):
-            frame.pts = start
-            frame.time_base = TIME_BASE
-            output.mux(video.encode(frame))
-        output.mux(video.encode())
-        if sound:
-            wave = np.sin(np.arange(1920 * len(frames)) ** 1.2 / 99)
-            wave = wave[None].astype(np.float32)
-            samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
-            samples.sample_rate = 48_000
-            output.mux(audio.encode(samples))
-            output.mux(audio.encode())
-    return Path(path)
-
-
-def gray_frames(count, size=(32, 24)):
-    """Frames that each have a brightness of their own."""
-    return [flat_frame((20 + 2 * index, 128, 128), size) for index in range(count)]
-
-
-def frames_of(path):
-    """Starts, (frame, height and width), and values (frame, plane) in the middles of planes."""
-    starts = []
-    sizes = []
-    values: list[list[int]] = []
-    with av.open(path) as clip:
-        for frame in clip.decode(video=0):
-            starts.append(frame.pts * frame.time_base)
-            sizes.append((frame.height, frame.width))
-            values.append([])
-            for plane in frame.planes:
-                samples = np.frombuffer(plane, dtype_of(frame))
-                row = samples.reshape(plane.height, -1)[plane.height // 2]
-                values[-1].append(int(row[plane.width // 2]))
-    return starts, np.array(sizes), np.array(values)
-
-
-def sound_of(path):
-    with av.open(path) as clip:
-        packets = [packet for packet in clip.demux(audio=0) if packet.size]
-        return [(bytes(packet), packet.pts * packet.time_base) for packet in packets]
-
-
-def assert_same_frames(path, source, scale=2):
-    starts, sizes, values = frames_of(path)
-    expected_starts, sizes_before, expected = frames_of(source)
-    assert starts == expected_starts
-    assert np.array_equal(sizes, scale * sizes_before)
-    assert np.abs(values - expected).max() <= 1
 
 
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "libopus")])
@@ -192,10 +112,10 @@ def test_sound_that_a_container_cannot_hold_is_named(srx):
     assert_same_frames("b.webm", "a.mp4")
 
 
-def test_sound_that_a_header_refuses_is_named(srx):
+def test_sound_that_a_header_refuses_is_converted(srx):
     write_clip("a.webm", gray_frames(3), codec="libvpx-vp9", sound="libopus")
     result = srx("upscale a.webm b.mov", SMALL, code=0)
-    assert "audio opus left out, which mov or srx" in result.err
+    assert "audio opus becomes alac, without loss: mov does not hold it" in result.err
     assert_same_frames("b.mov", "a.webm")
 
 
@@ -252,42 +172,88 @@ def test_quality_decides_on_the_rate_factor(srx):
     assert b"crf=22.0" in Path("c.mp4").read_bytes()
 
 
+class Interruption:
+    """Stops an upscaling of 12 frames, by segments of 5, before it encodes the ninth."""
+
+    error: type[BaseException] = KeyboardInterrupt
+    starts: list[int]
+    """Numbers of the frames that are encoded."""
+
+    def __init__(self, monkeypatch):
+        real = SegmentEncoder.encode
+        self.starts = []
+        self.is_done = False
+
+        def encode(encoder, frame):
+            self.starts.append(frame[0][0] // STEP)
+            if self.starts[-1] == 8 and not self.is_done:
+                self.is_done = True
+                raise self.error
+            real(encoder, frame)
+
+        monkeypatch.setattr(WRITING + "SEGMENT_FRAMES", 5)
+        monkeypatch.setattr(SegmentEncoder, "encode", encode)
+
+
 @pytest.fixture
-def interrupted(srx, monkeypatch):
-    """Upscale 12 frames by segments of 5, and stop at the ninth; list later ones, after -1."""
-    real = SegmentEncoder.encode
-    starts: list[int] = []
-
-    def encode(self, frame):
-        starts.append(frame[0][0] // STEP)
-        if starts == [*range(9)]:
-            raise KeyboardInterrupt
-        real(self, frame)
-
-    monkeypatch.setattr(WRITING + "SEGMENT_FRAMES", 5)
-    monkeypatch.setattr(UPSCALE + "SEGMENT_FRAMES", 5)
-    monkeypatch.setattr(SegmentEncoder, "encode", encode)
+def interruption(monkeypatch):
     write_clip("a.mp4", gray_frames(12), sound="aac")
+    return Interruption(monkeypatch)
+
+
+@pytest.mark.parametrize("size", [2**28, 0])
+def test_an_interrupted_run_goes_on_behind_the_last_frame(
+    srx, interruption, monkeypatch, size
+):
+    srx("upscale a.mp4 whole.mp4 --no-resume", SMALL, code=130)
+    srx("upscale a.mp4 whole.mp4 --no-resume", SMALL, code=0)
+    interruption.is_done = False
+    monkeypatch.setattr(WRITING + "_LARGEST_WAITING", size)
     srx("upscale a.mp4 out/", SMALL, code=130)
     assert names_in("out") == [".a.mp4.parts"]
-    starts[:] = [-1]
-    return starts
-
-
-def test_an_interrupted_run_goes_on_behind_the_last_segment(srx, interrupted):
+    interruption.starts.clear()
     result = srx("upscale a.mp4 out/", SMALL, code=0)
-    assert "5 of 12 frames are kept" in result.err
-    assert interrupted == [-1, *range(5, 12)]
+    assert "8 of 12 frames are kept" in result.err
+    assert interruption.starts == [*range(8, 12)]
     assert names_in("out") == ["a.mp4"]
     assert_same_frames("out/a.mp4", "a.mp4")
     assert sound_of("out/a.mp4") == sound_of("a.mp4")
+    # frames that were kept go into the same segment as without the interruption
+    is_same = packets_of("out/a.mp4") == packets_of("whole.mp4")
+    assert is_same == (size > 0)
 
 
-def test_what_another_scale_has_left_is_not_continued(srx, interrupted):
+def test_frames_that_take_long_are_kept_before_their_segment_is_full(
+    srx, interruption, monkeypatch
+):
+    interruption.error = SystemExit  # nothing is done at it, as at kill -9
+    monkeypatch.setattr(WRITING + "KEEP_SECONDS", 0)
+    with pytest.raises(SystemExit):
+        srx("upscale a.mp4 out/", SMALL)
+    result = srx("upscale a.mp4 out/", SMALL, code=0)
+    assert "8 of 12 frames are kept" in result.err
+    assert_same_frames("out/a.mp4", "a.mp4")
+    assert names_in("out") == ["a.mp4"]
+
+
+def test_what_another_scale_has_left_is_not_continued(srx, interruption):
+    srx("upscale a.mp4 out/", SMALL, code=130)
+    interruption.starts.clear()
     result = srx("upscale a.mp4 out/ -m bicubic -s 3", code=0)
     assert "earlier work on a.mp4 is not continued" in result.err
-    assert interrupted == [-1, *range(12)]
+    assert interruption.starts == [*range(12)]
     assert_same_frames("out/a.mp4", "a.mp4", scale=3)
+
+
+def test_the_bar_counts_what_is_left_behind_the_last_tile(notes):
+    write_clip("a.mp4", gray_frames(6))
+    options = UpscaleOptions(model="bicubic", scale=2)
+    upscale_files([Path("a.mp4")], Path("b.mp4"), options, progress=notes)
+    ((_, done, texts),) = notes.closed
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
+    assert sum(grown) > 6  # tiles
+    assert done == pytest.approx(sum(grown))
+    assert "a.mp4: encoding the last frames" in texts
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])

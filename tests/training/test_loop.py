@@ -74,6 +74,20 @@ def test_a_stop_after_any_iteration_changes_nothing(tmp_path, cut):
     assert uninterrupted.position.total == resumed.position.total == 10
 
 
+def test_the_first_checkpoint_comes_sooner_than_the_others(tmp_path, monkeypatch):
+    monkeypatch.setattr("srcli.training.loop.FIRST_CHECKPOINT", 0)
+    saved = []
+    real = Trainer.checkpoint
+
+    def checkpoint(trainer):
+        saved.append(trainer.position.total)
+        real(trainer)
+
+    monkeypatch.setattr(Trainer, "checkpoint", checkpoint)
+    make(tmp_path / "run").run()
+    assert saved == [1, 6, 10]  # and at the ends of the stages
+
+
 def test_a_finished_training_goes_on_exactly_where_its_budget_is_longer(tmp_path):
     recipe = replace(
         RECIPE, stages=(replace(FIRST, schedule=Schedule(kind="constant")),)

@@ -22,6 +22,7 @@ from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler, to_tensor
 from srcli.data.pictures import (
     PictureRef,
+    decode,
     digest,
     find_pictures,
     read_pictures,
@@ -45,6 +46,7 @@ from srcli.quantities import format_bytes
 from srcli.training.parallel import ALONE, Team
 
 if TYPE_CHECKING:
+    from srcli.data.cache import PictureCache
     from srcli.data.pictures import RgbPixels
     from srcli.layers.network import Network
     from srcli.recipes.degradation import Degradation
@@ -111,13 +113,15 @@ def load_data(
     *,
     folder: Path | None = None,
     processes: int = 1,
+    cache: PictureCache | None = None,
 ) -> TrainingSet:
     """Find, split, decode and pair all pictures, and degrade the LR of validation.
 
     Broken and tiny pictures are left out with a warning. If none of the pictures held
     out by rule can be used, the next ones are held out. Half of the free memory,
     divided by the ``processes`` of this machine that load the pictures each for itself,
-    is for pictures; more of them lie in files of the folder.
+    is for pictures; more of them lie in files of the folder. Those of the ``cache`` are
+    not decoded again, and those that are decoded go there.
     """
     split = choose_split(find_pairs(selection, scale), selection)
     paired = any(ref.lr for ref in split.train)
@@ -138,6 +142,7 @@ def load_data(
         workers=max(1, processor_count() // processes),
         progress=progress,
         problems=problems,
+        cache=cache,
     )
     held_out = read(split.held_out)
     while not held_out.hr and split.by_rule:
@@ -150,6 +155,10 @@ def load_data(
         )
     if len(problems) > WARNINGS:
         progress.warn(f"{len(problems)} pictures were left out in all")
+    if cache is not None and cache.hits:
+        progress.message(
+            f"{cache.hits} decoded pictures are those of an earlier start, in {cache.folder}"
+        )
     if store.in_files:
         all_bytes = format_bytes(store.in_files + store.in_memory)
         progress.message(
@@ -184,12 +193,17 @@ def _read_pairs(
     workers: int,
     progress: Progress,
     problems: list[SrxError],
+    cache: PictureCache | None,
 ) -> Pairs:
     """Read pictures into a store; what cannot be used is added to the problems."""
     hr = []
     lr = []
     make = partial(pair_up, scale=scale)
-    pairs = read_pictures(refs, make, workers=workers, smallest=SMALLEST * scale)
+    if cache is not None:
+        make = partial(make, shrink=cache.shrunk, read=partial(_read_lr, cache=cache))
+    pairs = read_pictures(
+        refs, make, workers=workers, smallest=SMALLEST * scale, cache=cache
+    )
     with closing(progress.task("reading", total=len(refs), unit="pictures")) as task:
         for pair in pairs:
             task.advance()
@@ -205,6 +219,10 @@ def _read_pairs(
     if any(ref.lr for ref in refs):
         pictures += lr
     return Pairs(scale=scale, hr=hr, lr=lr, digest=digest(pictures))
+
+
+def _read_lr(path: Path, cache: PictureCache) -> RgbPixels:
+    return decode(PictureRef(path=path), cache=cache)
 
 
 def make_sampler(

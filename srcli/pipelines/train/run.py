@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from srcli.data.cache import PictureCache
 from srcli.data.training_set import DataSelection, Pairs
 from srcli.errors import CheckpointError, RecipeError, UsageError
 from srcli.files import cache_folder, parse_text
@@ -76,6 +77,8 @@ class TrainOptions(TrainSettings):
     tensorboard: Path | None = None
     """Folder for event files of TensorBoard."""
     checkpoint_every: str = "5m"
+    no_cache: bool = False
+    """Neither take decoded pictures from the user's cache nor keep them there."""
     compile: bool = False
 
     @property
@@ -271,6 +274,9 @@ def _load(
     # Weights of rank 0 go to all before the first iteration.
     if options.init is not None and not resumes and team.rank == 0:
         load_initial_weights(network, options.init, progress)
+    cache = None
+    if not options.no_cache:
+        cache = PictureCache(cache_folder() / "pictures")
     data = load_data(
         options,
         options.scale,
@@ -278,6 +284,7 @@ def _load(
         progress,
         folder=cache_folder(),
         processes=team.local_size,
+        cache=cache,
     )
     sets = validation_sets(data.held_out, options.validate, options.scale, progress)
     network = numerics.placed(network)

@@ -42,6 +42,7 @@ from srcli.imaging.rasters.stac import find_assets
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.stored_parts import has_unfinished_parts
 from srcli.imaging.videos import is_video
+from srcli.imaging.writing import is_animation
 from srcli.models import MODELS
 from srcli.pipelines.upscale.choosing import look_for_model, open_photograph
 from srcli.pipelines.upscale.copying import holds_same_bytes
@@ -68,6 +69,8 @@ _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
 }  # fmt: skip
 """Suffixes of files that srx cannot write: an output with one is a mistake, no new folder."""
+_VIDEO_FORMATS = {".3gp": "mov", ".3g2": "mov", ".qt": "mov", ".f4v": "mp4"}
+"""Formats of the outputs of videos of the same family; mkv holds nearly all others."""
 _SUFFIX_PATTERN = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 Verdict = Literal["due", "finished", "kept", "another"]
 """What becomes of an output: it is to be made; is finished; stays, as it may not be srx's
@@ -151,11 +154,22 @@ def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item
         raise UsageError(
             f"{output}: its extension contradicts --format {options.format}"
         )
-    if file_format and FORMATS[file_format].video != is_video(source):
+    if file_format and not _can_become(source, file_format):
         kind = "video" if FORMATS[file_format].video else "picture"
         raise UsageError(f"{output}: is the name of a {kind}, which {source} is not")
     target = output.with_name(f"{output.stem}{options.suffix}{output.suffix}")
     return Item(source=source, target=target, format=file_format)
+
+
+def _can_become(source: Path, file_format: str) -> bool:
+    """Return True if an input can become a format: videos and animations can become videos."""
+    if FORMATS[file_format].video == is_video(source):
+        return True
+    if is_video(source) or isinstance(source, DatasetName):
+        return False
+    with suppress(SrxError), one_file(source):  # reading it gives the reason
+        return is_animation(open_picture(source, confined=True))
+    return False
 
 
 def _explain_no_pictures(folders: Sequence[Path], options: UpscaleOptions) -> str:
@@ -240,6 +254,8 @@ def pair_in_folder(
         input_format = None  # photographs in archives are read by GDAL, as rasters
     file_format = options.format
     is_asked = file_format != "auto" and FORMATS[file_format].video == is_video(source)
+    if not is_asked and file_format != "auto" and not from_folder:
+        is_asked = _can_become(source, file_format)
     if not is_asked:  # --format jpg leaves the videos of a folder alone
         if input_format == "gif":
             # of 256 colours, which the enlargement of a photograph has not
@@ -315,7 +331,7 @@ def _choose_format(source: Path) -> str:
     if suffix in READABLE_SUFFIXES:
         return "png"
     if is_video(source):
-        return "mkv"
+        return _VIDEO_FORMATS.get(suffix, "mkv")
     try:
         with open_input(source) as stream:
             content = format_of_content(stream.read(64))
@@ -524,7 +540,7 @@ def _judge_by_size(
         return "kept", f"is older than {item.source}, and {unknown}"
     try:
         if picture := open_photograph(item, options):
-            height, width = output_size(picture, options)
+            height, width = output_size(item, picture, options)
         else:
             height, width = raster_size(item, options)
         output = open_picture(item.target)

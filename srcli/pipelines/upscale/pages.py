@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import Item
 
 
-class PageFailedError(Exception):
-    """A page has failed, which is reported already."""
-
-
 def keeps_pages(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
     """Return True for a TIFF all of whose pages go into the output."""
     is_document = picture.format == "tif" and picture.frames > 1

@@ -3,8 +3,8 @@
 What is read by windows instead is a raster (``rasters.py``). A ``Picture`` is the header
 of a file, a ``Photograph`` its pixels, a ``PreparedPhotograph`` what a network takes, a
 ``PhotographJob`` one file on its way, and an ``ImageJob`` one of its passes.
-Animations go frame by frame: finished frames wait in a file on disk. What is not
-upscaled together with others is left to ``single_photographs.py``.
+What is not upscaled together with others is left to ``single_photographs.py``,
+``animations.py`` and ``videos.py``.
 """
 
 from __future__ import annotations
@@ -18,23 +18,20 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from srcli.errors import PictureError
-from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, Size, empty_array, release
+from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, Size
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.fitting import with_resolution
 from srcli.imaging.photograph import Metadata, Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
-from srcli.imaging.reading import read_frames, read_photograph
+from srcli.imaging.reading import read_photograph
 from srcli.imaging.stored_rows import StoredRows
 from srcli.imaging.writing import (
     LOSSLESS_QUALITY,
     check_writable,
     keeps_animation,
     lost_metadata,
-    write_animation,
     write_photograph,
 )
 from srcli.inference.building import EnginePool, choose_tiling
@@ -89,7 +86,8 @@ class PhotographJob:
 
     def forget_pixels(self) -> None:
         """Give back the memory, and the files, of its pixels."""
-        del self.prepared, self.enlarged
+        del self.prepared
+        vars(self).pop("enlarged", None)
 
     @property
     def engine_key(self) -> tuple[str, int, int]:
@@ -122,29 +120,24 @@ class PhotographUpscaler:
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
     def upscale(self, items: Sequence[Item]) -> list[tuple[Item, Picture | None]]:
-        """Upscale photographs that fit into memory together, then animations.
+        """Upscale photographs that fit into memory together.
 
         Returned are the items that are something else: rasters without a header, videos,
-        and photographs that are upscaled alone (``single_photographs``). Inputs are
-        opened one by one; one that fails leaves the others alone.
+        animations, and photographs that are upscaled alone (``single_photographs``).
+        Inputs are opened one by one; one that fails leaves the others alone.
         """
-        animations: list[OpenedPhotograph] = []
         others: list[tuple[Item, Picture | None]] = []
-        stills = self._open_stills(items, animations, others)
+        stills = self._open_stills(items, others)
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
-        for item, picture in animations:
-            with self.reporter.guard(item):
-                self._upscale_animation(item, picture)
         return others
 
     def _open_stills(
         self,
         items: Sequence[Item],
-        animations: list[OpenedPhotograph],
         others: list[tuple[Item, Picture | None]],
     ) -> Iterator[OpenedPhotograph]:
-        """Open inputs and yield still photographs; append others to one of the two lists."""
+        """Open inputs and yield still photographs; append others to a list."""
         ignored = self.options.raster.given_options
         for item in items:
             with self.reporter.guard(item):
@@ -161,10 +154,9 @@ class PhotographUpscaler:
                     ignored = []  # one warning is enough
                 if copy_large_enough(item, picture, self.options, self.reporter):
                     continue
+                is_moving = is_video or keeps_animation(picture, item.format)
                 is_document = keeps_pages(item, picture, self.options)
-                if not is_video and keeps_animation(picture, item.format):
-                    animations.append((item, picture))
-                elif is_video or is_document or is_made_by_parts(picture, self.options):
+                if is_moving or is_document or is_made_by_parts(picture, self.options):
                     others.append((item, picture))
                 else:
                     yield item, picture
@@ -332,44 +324,6 @@ class PhotographUpscaler:
             timing, prepared, enlarged = image_job.owner
             yield timing, prepared.finish(enlarged, size)
 
-    def _upscale_animation(self, item: Item, picture: Picture) -> None:
-        """Upscale an animation frame by frame; finished frames wait in a file until the last."""
-        begin(item.source)
-        started = time.monotonic()
-        model = self.options.model
-        size, unwritable = check_output(item, picture, self.options)
-        metadata = choose_metadata(picture.metadata, picture, self.options, model)
-        lost = lost_metadata(item.format, metadata)
-        item.make_folder()
-        timings = []
-        fitted = metadata
-        # on the disk of the output, whose free room was checked
-        frames = empty_array((picture.frames, *size, 4), np.uint8, item.target.parent)
-        stored = read_frames(replace(picture, metadata=metadata))
-        tiles, enlarged = self.enlarge_frames(stored, picture, model)
-        for index, (timing, frame) in enumerate(enlarged):
-            timings.append(timing)
-            assert frame.alpha is not None  # ``read_frames`` gives RGBA
-            frames[index] = np.dstack([frame.pixels, frame.alpha])
-            release(frames)
-            fitted = frame.metadata
-        write_animation(
-            item.target,
-            frames,
-            milliseconds=[milliseconds for milliseconds, _ in timings],
-            plays=timings[0][1],
-            metadata=fitted,
-            **writing_options(item, picture, self.options),
-        )
-        self.reporter.add(
-            item,
-            started=started,
-            tiles=tiles,
-            size=size,
-            frames=picture.frames,
-            warnings=(*picture.warnings, *unwritable, *lost),
-        )
-
 
 def writing_options(
     item: Item, picture: Picture, options: UpscaleOptions
@@ -399,10 +353,10 @@ def choose_metadata(
     return replace(metadata, software=provenance.software(earlier))
 
 
-def output_size(picture: Picture, options: UpscaleOptions) -> Size:
+def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
     height, width = options.final_size(picture.size)
-    if picture.format == VIDEO:
+    if picture.format == VIDEO or FORMATS[item.format].video:
         return height - height % 2, width - width % 2
     return height, width
 
@@ -415,7 +369,7 @@ def check_output(
     Returns:
         The output's (height, width), and warnings of what will be lost.
     """
-    height, width = output_size(picture, options)
+    height, width = output_size(item, picture, options)
     try:
         unwritable = check_writable(
             item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
@@ -431,8 +385,9 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the frames of an animation wait on the disk for the last one
-    if keeps_animation(picture, item.format):
+    if keeps_animation(picture, item.format) and not FORMATS[item.format].video:
         frames_bytes = picture.frames * height * width * 4
+        frames_bytes -= StoredRows(item.target).stored_bytes
         frames = f"its {picture.frames} pictures take"
         item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
         if picture.bits > 8 and item.format == "png":

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from srcli.imaging.alpha import fill_transparent, hides_colours
-from srcli.imaging.arrays import Array, Size, empty_array, release, strips
+from srcli.imaging.alpha import fill_transparent, find_unseen, hides_colours
+from srcli.imaging.arrays import Array, Bools, Size, empty_array, release, strips
 from srcli.imaging.colour import are_gray
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
@@ -17,8 +17,8 @@ from srcli.imaging.resize import resize, shrink, shrink_mask
 from srcli.ports.image import ValueRange, Wrap, are_units
 
 HIDDEN_COLOURS = (
-    "colours that alpha hides are replaced by those around them; --keep-hidden keeps them, where "
-    "alpha is data (gloss, height) and no transparency"
+    "colours that alpha hides are replaced by those around them, or repeated; --keep-hidden "
+    "enlarges them, where alpha is data (gloss, height) and no transparency"
 )
 
 
@@ -38,6 +38,10 @@ class PreparedPhotograph:
     """Values of a float photograph that became 0 and 1 in ``pixels``; None for integers."""
     holes: Array | None
     """(H, W): True for pixels that are not finite; None where all are."""
+    unseen: Bools | None = None
+    """(H, W): True where no visible pixel is near; None where there is one everywhere."""
+    hidden: Array | None = None
+    """Colours of the photograph, (H, W, C), which are repeated there."""
     wrap: Wrap = ""
 
     def finish(
@@ -60,9 +64,30 @@ class PreparedPhotograph:
             alpha = shrink(alpha, size, self.wrap, folder)
         pixel_map = PixelMap(before=(height, width), after=size)
         metadata, _ = fit_metadata(self.metadata, pixel_map)
-        if enlarged.shape[2] < self.channels:
+        if self.unseen is not None and self.hidden is not None:
+            enlarged = self._with_hidden(enlarged, self.unseen, self.hidden, folder)
+        elif enlarged.shape[2] < self.channels:
             enlarged = np.broadcast_to(enlarged, (*size, self.channels))
         return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
+
+    def _with_hidden(
+        self, enlarged: Array, unseen: Bools, hidden: Array, folder: Path | None
+    ) -> Array:
+        """Return the pixels with colours that nobody sees repeated from the photograph.
+
+        What a network makes of them looks like noise to programs that compress the file.
+        """
+        height, width = enlarged.shape[:2]
+        shape = (height, width, self.channels)
+        colours = empty_array(shape, enlarged.dtype, folder)
+        columns = np.arange(width) * unseen.shape[1] // width
+        for rows in strips(colours):
+            lines = np.arange(rows.start, rows.stop) * unseen.shape[0] // height
+            is_unseen = unseen[lines][:, columns]
+            colours[rows] = enlarged[rows]
+            release(enlarged)
+            colours[rows][is_unseen] = hidden[lines][:, columns][is_unseen]
+        return colours
 
     def _to_values(self, units: Array, scale: int, folder: Path | None) -> Array:
         """Return floats in the file's own values for floats in [0, 1]; holes become NaN."""
@@ -114,7 +139,12 @@ def prepare(
         span = (high - low) or 1.0
         value_range = (low, low + span)
         pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
+    unseen = None
+    hidden = None
     if alpha is not None and not keep_hidden:
+        unseen = find_unseen(alpha, wrap)
+        if unseen is not None:
+            hidden = photograph.pixels
         visible = fill_transparent(pixels, alpha, wrap)
         if hides_colours(pixels, visible):
             warnings.append(HIDDEN_COLOURS)
@@ -130,6 +160,8 @@ def prepare(
         warnings=tuple(warnings),
         value_range=value_range,
         holes=holes,
+        unseen=unseen,
+        hidden=hidden,
         wrap=wrap,
     )
 

@@ -194,6 +194,7 @@ class Reporter(Task):
         """Start the progress display, before any ``grow``; ``files`` is 0 in a worker."""
         self._before = self.counts["done"]
         self._expected = files + self.counts["failed"] + self._before
+        self._expected_pages = 0
         self._begun = 0
         self._tiles = 0.0
         self._total = 0.0
@@ -214,13 +215,22 @@ class Reporter(Task):
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture whose work begins, and estimate those of the others."""
-        self._tiles += amount
         if amount > 0:
             self._begun += 1
-        files = self._expected - self.counts["failed"] - self._before
+        self.extend(amount)
+
+    def extend(self, amount: float) -> None:
+        """Add work on pictures that have begun, such as writing a file, counted in tiles."""
+        self._tiles += amount
+        files = self._expected + self._expected_pages
+        files -= self.counts["failed"] + self._before
         total = self._tiles * max(files / max(self._begun, 1), 1)
         self._task.grow(total - self._total)
         self._total = total
+
+    def expect_pages(self, count: int) -> None:
+        """Count a file whose work begins as so many, each of which calls ``grow``."""
+        self._expected_pages += max(count - 1, 0)
 
     def add(
         self,

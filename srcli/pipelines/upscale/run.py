@@ -25,6 +25,7 @@ from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.animations import upscale_animation
 from srcli.pipelines.upscale.choosing import (
     bytes_of_rows,
     choose_model,
@@ -160,6 +161,8 @@ def _upscale(
             upscale_by_windows(item, options, reporter, run_steps)
         elif picture.format == VIDEO:
             upscale_video(item, picture, photographs)
+        elif keeps_animation(picture, item.format):
+            upscale_animation(item, picture, photographs)
         else:
             upscale_alone(item, picture, photographs)
 

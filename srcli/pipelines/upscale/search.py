@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 INPUT_SUFFIXES = (
     READABLE_SUFFIXES | VIDEO_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
-) - {".ts"}
+) - {".ts", ".mod"}
 """Lower-case suffixes of the files that are upscaled."""
 UNREADABLE_SUFFIXES = frozenset(
     """
@@ -41,7 +41,7 @@ over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of raste
 often."""
 NAMED_ONLY_SUFFIXES = frozenset(
     """
-    .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts
+    .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
 """Suffixes of files that GDAL reads, but that often hold no picture: they are upscaled only

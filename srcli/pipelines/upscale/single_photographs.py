@@ -2,33 +2,32 @@
 
 What such a photograph becomes is decided as for all others (``PhotographUpscaler``).
 Its rows are stored by parts beside the output, so that an interrupted run goes on, and
-are encoded from there.
+are encoded from there; finished pages of a TIFF are kept, too (``documents.py``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-import srcli
-from srcli.files import checksum, file_state
+from srcli.files import checksum
+from srcli.imaging import tiff_writing
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.stored_parts import keep_parts
-from srcli.imaging.stored_rows import PictureRows, StoredRows
-from srcli.imaging.writing import write_photograph, writing_pages
+from srcli.imaging.stored_rows import PictureRows
+from srcli.imaging.writing import write_photograph
 from srcli.inference.building import run_one
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ArraySource, ImageJob
 from srcli.inference.tiling import tile_rows
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.choosing import is_made_by_parts
+from srcli.pipelines.upscale.documents import StoredPages, open_pages_file
+from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
 from srcli.pipelines.upscale.pages import (
-    PageFailedError,
     bytes_of_pages,
     keeps_pages,
     open_pages,
@@ -44,7 +43,6 @@ from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
-    from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.ports.image import TileGrid
 
 
@@ -56,8 +54,6 @@ def upscale_alone(
     with photographs.reporter.guard(item, started):
         begin(item.source)
         jobs = _make_output(item, picture, photographs)
-        if not jobs:
-            return
         notes = [note for job in jobs for note in job.warnings]
         photographs.reporter.add(
             item,
@@ -74,7 +70,7 @@ def upscale_alone(
 def _make_output(
     item: Item, picture: Picture, photographs: PhotographUpscaler
 ) -> list[PhotographJob]:
-    """Make the output; return a job for each page, none where one failed and is reported."""
+    """Make the output; return a job for each page."""
     options = photographs.options
     pages = [picture]
     is_document = keeps_pages(item, picture, options)
@@ -83,118 +79,118 @@ def _make_output(
     for page in pages:
         check_output(item, page, options)
     item.make_folder()
-    jobs: list[PhotographJob] = []
-    with suppress(PageFailedError), _open_stored(item, pages, photographs) as stored:
-        maker = PageMaker(item, photographs, stored)
+    stored = StoredPages(item.target)
+    depends_on = describe_input(item, options)
+    resume = options.raster.resume
+    with keep_parts(stored, depends_on, resume=resume) as notes:
+        for note in notes:
+            photographs.reporter.progress.message(f"{item.source}: {note}")
         if is_document:
-            jobs = _write_document(item, pages, maker)
+            jobs = _write_document(item, pages, photographs, stored)
         else:
-            job = maker.enlarge(picture)
-            settings = writing_options(item, picture, options)
-            write_photograph(item.target, maker.finish(job), **settings)
-            # a file that is mapped cannot be removed on every system
-            job.forget_pixels()
-            jobs = [job]
-        if stored is not None:
-            stored.remove()
+            jobs = [_write_large(item, picture, photographs, stored)]
+        stored.remove()
     return jobs
+
+
+def _write_large(
+    item: Item, picture: Picture, photographs: PhotographUpscaler, stored: StoredPages
+) -> PhotographJob:
+    """Make one large photograph."""
+    maker = PageMaker(item, photographs, stored)
+    reporter = photographs.reporter
+    reporter.describe(f"reading {item.source.name}")  # may take seconds
+    job = maker.load(picture)
+    reporter.describe(f"enlarging {item.source.name}")
+    maker.enlarge(job)
+    reporter.describe(f"writing {item.target.name}")
+    settings = writing_options(item, picture, photographs.options)
+    write_photograph(item.target, maker.finish(job), **settings)
+    # a file that is mapped cannot be removed on every system
+    job.forget_pixels()
+    return job
 
 
 def _write_document(
-    item: Item, pages: Sequence[Picture], maker: PageMaker
+    item: Item,
+    pages: Sequence[Picture],
+    photographs: PhotographUpscaler,
+    stored: StoredPages,
 ) -> list[PhotographJob]:
     """Write all pages into one TIFF; one page at a time is in memory."""
-    options = maker.photographs.options
-    attributes = writing_options(item, pages[0], options)["attributes"]
-    total = bytes_of_pages(pages, options)
+    reporter = photographs.reporter
+    attributes = writing_options(item, pages[0], photographs.options)["attributes"]
+    pages_bytes = bytes_of_pages(pages, photographs.options)
+    is_big = pages_bytes > tiff_writing.LARGEST_CLASSIC
+    kept_pages = min(stored.page_count, len(pages))
+    if kept_pages:
+        reporter.progress.message(
+            f"{item.source}: {kept_pages} of {len(pages)} pages are kept from an earlier run"
+        )
+    reporter.expect_pages(len(pages) - kept_pages)
     jobs = []
-    with writing_pages(item.target, pages_bytes=total, attributes=attributes) as add:
-        for page in pages:
-            job = maker.enlarge(page)
-            add(maker.finish(job))
+    with open_pages_file(stored, big=is_big) as file:
+        for number, page in enumerate(pages, 1):
+            reporter.describe(f"{item.source.name}: page {number} of {len(pages)}")
+            maker = PageMaker(item, photographs, stored)
+            job = maker.load(page)
+            fingerprint = maker.fingerprint_of_page(job)
+            if not file.take_kept(fingerprint):
+                maker.enlarge(job)
+                file.append(maker.finish(job), fingerprint)
             job.forget_pixels()
             jobs.append(job)
         check_unchanged(item.source, pages[0].input_id)
+        file.copy(item.target, attributes)
     return jobs
-
-
-@contextmanager
-def _open_stored(
-    item: Item, pages: Sequence[Picture], photographs: PhotographUpscaler
-) -> Iterator[StoredRows | None]:
-    """Open the stored rows of an output; None where all pages are made in memory."""
-    options = photographs.options
-    if not any(is_made_by_parts(page, options) for page in pages):
-        yield None
-        return
-    stored = StoredRows(item.target)
-    fingerprint = _fingerprint(item, options)
-    resume = options.raster.resume
-    with keep_parts(stored, fingerprint, resume=resume) as notes:
-        for note in notes:
-            photographs.reporter.progress.message(f"{item.source}: {note}")
-        yield stored
-
-
-def _fingerprint(item: Item, options: UpscaleOptions) -> dict[str, object]:
-    """Return what the pixels of an output depend on, by names for messages.
-
-    What is known only once a page is decoded, such as the model that suits it, is a part
-    of the page's own (``_fingerprint_of_pass``).
-    """
-    return {
-        "version": srcli.__version__,
-        "input": [str(item.source), *(file_state(item.source) or ())],
-        "model": [options.model, options.auto, options.best],
-        "scale": [options.scale, str(options.size), str(options.fit)],
-        "options": [options.wrap, options.keep_hidden, str(options.engine)],
-        "tile": [options.tile, options.overlap],
-        "page": options.pages,
-    }
 
 
 @dataclass
 class PageMaker:
-    """Enlarges the pages of one output, one after the other."""
+    """Enlarges one page of an output, or all of it."""
 
     item: Item
     photographs: PhotographUpscaler
-    stored: StoredRows | None
-    """Where the rows of large pages are stored."""
+    stored: StoredPages
+    """Where the rows of the page are stored."""
     picture_count: int = 0
-    """Pictures that are stored so far: one for each pass of a large page."""
+    """Pictures that are stored so far: one for each pass."""
     part_count: int = 0
 
-    def enlarge(self, page: Picture) -> PhotographJob:
-        """Enlarge a page; raise PageFailedError where that fails, and is reported."""
-        if self.stored is not None and is_made_by_parts(page, self.photographs.options):
-            return self._enlarge_by_parts(page, self.stored)
-        job = self.photographs.load((self.item, page))
-        enlarged = list(self.photographs.enlarge([job]))
-        if not enlarged:
-            raise PageFailedError
+    def load(self, page: Picture) -> PhotographJob:
+        """Read a page; large arrays lie in files."""
+        job = self.photographs.load((self.item, page), self.item.target.parent)
+        job.started = time.monotonic()
         return job
 
     def finish(self, job: PhotographJob) -> Photograph:
         """Return a page after its last pass, in its final size."""
         return job.prepared.finish(job.enlarged, job.size, self.item.target.parent)
 
-    def _enlarge_by_parts(self, page: Picture, stored: StoredRows) -> PhotographJob:
+    def fingerprint_of_page(self, job: PhotographJob) -> str:
+        """Return a checksum of what a page of a document depends on, beside the input."""
+        engine, _ = self.photographs.engine_for(*job.engine_key)
+        states = [_fingerprint_of_pass(job, engine, self._grid(job))]
+        for model, scale in job.passes[1:]:
+            network = self.photographs.pool.of(model, scale).network
+            states.append(f"{model} {scale} {network_digest(network)}")
+        states.append(f"{job.size} {job.prepared.metadata}")
+        return checksum(repr(states).encode())
+
+    def enlarge(self, job: PhotographJob) -> None:
         """Enlarge a page whose rows are stored, pass by pass."""
         folder = self.item.target.parent
-        job = self.photographs.load((self.item, page), folder)
-        job.started = time.monotonic()
         while True:
-            picture = self._open_picture(job, stored)
+            picture = self._open_picture(job, self.stored)
             self._make_missing_rows(job, picture)
             job.enlarged = picture.array
             if len(job.passes) == 1:
-                return job
+                return
             larger = job.prepared.finish(job.enlarged, folder=folder)
             job.prepared = self.photographs.prepare(larger)
             job.passes = job.passes[1:]
 
-    def _open_picture(self, job: PhotographJob, stored: StoredRows) -> PictureRows:
+    def _open_picture(self, job: PhotographJob, stored: StoredPages) -> PictureRows:
         """Open the rows of the next pass of a job."""
         engine, _ = self.photographs.engine_for(*job.engine_key)
         pixels = job.prepared.pixels
@@ -250,9 +246,5 @@ def _fingerprint_of_pass(
 ) -> str:
     """Return a checksum of what the pixels of a pass depend on, beside the input."""
     model, scale = job.passes[0]
-    corrections = [correction.name for correction in engine.corrections]
-    batch = engine.batch_size(grid.tile_height, grid.tile_width)
-    states = [model, scale, network_digest(engine.network), job.picture.page]
-    states += [grid.tile_height, grid.tile_width, grid.overlap, batch]
-    states += [str(engine.half), engine.device.type, engine.options.tta, corrections]
+    states = [model, scale, job.picture.page, *describe_pass(engine, grid)]
     return checksum(repr(states).encode())

@@ -95,9 +95,14 @@ def upscale_stack(
                     "earlier run"
                 )
             maker = _PageMaker(item, options, reporter, run_steps, stored)
+            reporter.expect_pages(len(pages) - len(kept))
             for index, page in enumerate(pages):
+                reporter.describe(
+                    f"{item.source.name}: page {index + 1} of {len(pages)}"
+                )
                 maker.make(index, page, is_kept=index in kept)
             first_plan = maker.plans[0]
+            reporter.describe(f"{item.source.name}: writing {len(pages)} pages")
             _merge_pages(stored, first_plan)
             stored.remove()
         warnings = [note for plan in maker.plans for note in plan.notes]

@@ -7,20 +7,28 @@ goes on behind its last finished segment.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import srcli
+from srcli.imaging.photograph import Photograph
+from srcli.imaging.pillow import to_srgb
+from srcli.imaging.reading import read_frames
 from srcli.imaging.stored_parts import keep_parts
+from srcli.imaging.video_captions import holds_captions
+from srcli.imaging.video_joining import write_silent_video, write_video
 from srcli.imaging.video_writing import (
     SEGMENT_FRAMES,
     Encoding,
     SegmentEncoder,
     Segments,
+    choose_animation_encoding,
     choose_encoding,
-    write_video,
 )
-from srcli.imaging.videos import count_frames, open_video
+from srcli.imaging.videos import Timing, count_frames, open_video
+from srcli.imaging.writing import USUAL_DURATION, lost_metadata, put_on_white
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.photographs import (
@@ -29,14 +37,17 @@ from srcli.pipelines.upscale.photographs import (
     choose_metadata,
     writing_options,
 )
+from srcli.pipelines.upscale.writing_work import WritingWork
 from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
-    from srcli.imaging.videos import Video
+    from srcli.imaging.videos import TimedFrame, Video
     from srcli.pipelines.upscale.reporter import Item
 
+_SHARE_OF_FRAMES = 0.9
+"""Of the time behind the last tile, that the frames take which wait in the encoder."""
 _AHEAD = 2
 """Frames that may wait for the encoder."""
 
@@ -67,6 +78,9 @@ def upscale_video(
                 f"{video.damaged} of its frames are damaged, and some may be missing"
             )
             missing += (f"{damage}; copy it again",)
+        missing += tuple(video.changes)
+        if video.has_captions and not holds_captions(encoding.encoder):
+            missing += (f"closed captions left out, which {item.format} does not hold",)
         reporter.add(
             item,
             started=started,
@@ -96,27 +110,9 @@ def _make_video(
     with keep_parts(segments, fingerprint, resume=resume) as notes:
         for note in notes:
             reporter.progress.message(f"{item.source}: {note}")
-        finished = min(segments.complete * SEGMENT_FRAMES, picture.frames)
-        if finished:
-            reporter.progress.message(
-                f"{item.source}: {finished} of {picture.frames} frames are kept from an "
-                "earlier run"
-            )
-        remaining = replace(picture, frames=picture.frames - finished)
-        tiles, frames = photographs.enlarge_frames(
-            video.frames(finished), remaining, model
-        )
         encoder = SegmentEncoder(encoding, segments)
-        started = time.monotonic()
-        with read_ahead(encoder.encode, frames, ahead=_AHEAD) as encoded:
-            for number, (_, future) in enumerate(encoded, 1):
-                future.result()
-                speed = number / (time.monotonic() - started)
-                reporter.describe(
-                    f"{item.source.name}: frame {finished + number} of {picture.frames}, "
-                    f"{speed:.1f} frames/s"
-                )
-        encoder.finish()
+        frames = video.frames(encoder.frame_count)
+        tiles, work = _make_segments(item, picture, model, frames, encoder, photographs)
         metadata = choose_metadata(picture.metadata, picture, options, model)
         settings = writing_options(item, picture, options)
         missing = write_video(
@@ -127,8 +123,136 @@ def _make_video(
             settings["attributes"],
             keep_metadata=not options.strip_metadata,
         )
+        work.advance_to(1.0)
         segments.remove()
     return tiles, missing
+
+
+def upscale_to_video(
+    item: Item, picture: Picture, photographs: PhotographUpscaler
+) -> None:
+    """Upscale an animation (GIF, WebP, APNG) into a video, and report it, a failure too."""
+    options = photographs.options
+    reporter = photographs.reporter
+    started = time.monotonic()
+    with reporter.guard(item, started):
+        begin(item.source)
+        size, warnings = check_output(item, picture, options)
+        lost = lost_metadata(item.format, replace(picture.metadata, icc=None))
+        encoding = choose_animation_encoding(
+            item.source, item.format, size, options.quality
+        )
+        item.make_folder()
+        segments = Segments(item.target)
+        fingerprint = _fingerprint(picture, options.model, encoding, photographs)
+        resume = options.raster.resume
+        with keep_parts(segments, fingerprint, resume=resume) as notes:
+            for note in notes:
+                reporter.progress.message(f"{item.source}: {note}")
+            encoder = SegmentEncoder(encoding, segments)
+            frames = islice(_timed_frames(picture), encoder.frame_count, None)
+            tiles, work = _make_segments(
+                item, picture, options.model, frames, encoder, photographs
+            )
+            metadata = choose_metadata(
+                picture.metadata, picture, options, options.model
+            )
+            attributes = writing_options(item, picture, options)["attributes"]
+            write_silent_video(segments, encoding, metadata.software, attributes)
+            work.advance_to(1.0)
+            segments.remove()
+        reporter.add(
+            item,
+            started=started,
+            tiles=tiles,
+            size=size,
+            frames=picture.frames,
+            warnings=(*picture.warnings, *warnings, *lost),
+        )
+
+
+def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
+    """Yield the frames of an animation, on white and in sRGB, timed in milliseconds."""
+    start = 0
+    icc = picture.metadata.profile
+    for (milliseconds, _), photograph in read_frames(picture):
+        pixels = photograph.pixels
+        if icc is not None:
+            pixels = to_srgb(pixels, icc)
+        if photograph.alpha is not None:
+            pixels = put_on_white(pixels, photograph.alpha)
+        duration = milliseconds or USUAL_DURATION
+        yield Timing(start, duration), Photograph(pixels=pixels)
+        start += duration
+
+
+def _make_segments(
+    item: Item,
+    picture: Picture,
+    model: str,
+    frames: Iterable[TimedFrame],
+    encoder: SegmentEncoder,
+    photographs: PhotographUpscaler,
+) -> tuple[int, WritingWork]:
+    """Make the segments that are missing; ``frames`` are those that the encoder has not got.
+
+    Returned are the tiles, and the work that is left.
+    """
+    reporter = photographs.reporter
+    finished = min(encoder.frame_count, picture.frames)
+    if finished:
+        reporter.progress.message(
+            f"{item.source}: {finished} of {picture.frames} frames are kept from an "
+            "earlier run"
+        )
+    remaining = replace(picture, frames=picture.frames - finished)
+    tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
+    work = WritingWork(reporter)
+    tile_count = tiles / max(remaining.frames, 1)
+    try:
+        _encode(item, picture, encoder, enlarged, work, tile_count)
+    except KeyboardInterrupt:
+        encoder.interrupt()
+        raise
+    work.describe(f"{item.source.name}: encoding the last frames")
+    encoder.finish()
+    work.advance_to(_SHARE_OF_FRAMES)
+    work.describe(f"{item.source.name}: joining frames and sound")
+    return tiles, work
+
+
+def _encode(
+    item: Item,
+    picture: Picture,
+    encoder: SegmentEncoder,
+    frames: Iterable[TimedFrame],
+    work: WritingWork,
+    frame_tiles: float,
+) -> None:
+    """Encode enlarged frames, of so many tiles each, as they come; tell how many are done."""
+    started = time.monotonic()
+    finished = encoder.frame_count
+    last_frames = picture.frames % SEGMENT_FRAMES or SEGMENT_FRAMES
+    is_broken = False
+
+    def encode(frame: TimedFrame) -> None:
+        nonlocal is_broken
+        if is_broken:  # frames after a gap are worth nothing
+            return
+        is_broken = True
+        encoder.encode(frame)
+        is_broken = False
+
+    with read_ahead(encode, frames, ahead=_AHEAD) as encoded:
+        for number, (_, future) in enumerate(encoded, 1):
+            future.result()
+            speed = number / (time.monotonic() - started)
+            work.seconds = last_frames * encoder.finish_seconds / _SHARE_OF_FRAMES
+            work.measure(1 / (speed * frame_tiles))
+            work.describe(
+                f"{item.source.name}: frame {finished + number} of {picture.frames}, "
+                f"{speed:.1f} frames/s"
+            )
 
 
 def _fingerprint(

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, one_file
 from srcli.imaging.formats import VIDEO
 from srcli.imaging.rasters.opening import network_access
+from srcli.imaging.writing import keeps_animation
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
+from srcli.pipelines.upscale.animations import upscale_animation
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.plans import raster_size
@@ -146,6 +148,8 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
             with reporter.guard(item):
                 if picture is not None and picture.format == VIDEO:
                     upscale_video(item, picture, photographs)
+                elif picture is not None and keeps_animation(picture, item.format):
+                    upscale_animation(item, picture, photographs)
                 elif picture is not None:
                     upscale_alone(item, picture, photographs)
                 elif _is_for_all_workers(item, options):

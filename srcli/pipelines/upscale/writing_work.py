@@ -1,0 +1,37 @@
+"""The time that writing an output takes behind the last tile, as a share of the progress bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.reporter import Reporter
+
+
+class WritingWork:
+    """Counts the writing of one output as so many tiles as would take as long."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.seconds = 0.0
+        """That writing will probably take."""
+        self._reporter = reporter
+        self._tiles = 0.0
+        """As which it counts."""
+        self._done = 0.0
+
+    def measure(self, tile_seconds: float) -> None:
+        """Count it by the time that tiles have taken on average."""
+        tiles = self.seconds / max(tile_seconds, 1e-6)
+        self._reporter.extend(tiles - self._tiles)
+        self._tiles = tiles
+
+    def describe(self, text: str) -> None:
+        """Say beside the bar what is written."""
+        self._reporter.describe(text)
+
+    def advance_to(self, share: float) -> None:
+        """Say which share of it is done, 1 for all of it."""
+        done = share * self._tiles
+        if done > self._done:
+            self._reporter.advance(done - self._done)
+            self._done = done

@@ -1,0 +1,192 @@
+"""Films of old cameras, phones and discs are read, and keep their sound."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.fixtures.clips import assert_same_frames, gray_frames, write_clip
+from tests.fixtures.files import names_in
+
+SMALL = "-m bicubic -s 2"
+MPEG = {"codec": "mpeg2video", "time_base": Fraction(1, 25), "options": {}}
+
+
+def add_sound(path, source, codec, *, rate=48_000, layout="stereo", fmt="s16"):
+    """Write the frames of a clip with a tone of a codec beside them; return the tone."""
+    shape = (1, rate // 4 * (1 if layout == "mono" else 2))
+    tone = (np.sin(np.arange(shape[1]) * 0.05) * 9000).astype(np.int16).reshape(shape)
+    if fmt == "s32":
+        tone = tone.astype(np.int32) << 16 | 0x1200  # 24 bits
+    with av.open(source) as clip, av.open(path, "w") as output:
+        video = output.add_stream_from_template(clip.streams.video[0])
+        audio: Any = output.add_stream(codec, rate=rate)
+        audio.codec_context.layout = layout
+        audio.codec_context.format = fmt
+        if codec.startswith("libopencore"):
+            audio.codec_context.bit_rate = 12_200
+        for packet in clip.demux(video=0):
+            if packet.size:
+                packet.stream = video
+                output.mux(packet)
+        frame = av.AudioFrame.from_ndarray(tone, fmt, layout)
+        frame.sample_rate = rate
+        frame.pts = 0
+        frame.time_base = Fraction(1, rate)
+        output.mux(audio.encode(frame))
+        output.mux(audio.encode())
+    return tone
+
+
+def samples_of(path, fmt="s16"):
+    """Samples as (1, N), channels in turns, and the name of the codec."""
+    with av.open(path) as clip:
+        audio = clip.streams.audio[0]
+        resampler = av.AudioResampler(fmt, audio.layout, audio.rate)
+        pieces = []
+        for frame in clip.decode(audio=0):
+            for converted in resampler.resample(frame):
+                pieces.append(converted.to_ndarray())
+        return np.concatenate(pieces, axis=1), audio.codec_context.name
+
+
+@pytest.fixture
+def old_phone():
+    write_clip("v.mp4", gray_frames(6), codec="mpeg4", options={})
+    add_sound("a.3gp", "v.mp4", "libopencore_amrnb", rate=8000, layout="mono")
+
+
+@pytest.mark.usefixtures("old_phone")
+def test_clips_of_old_phones_keep_their_sound(srx):
+    srx("upscale a.3gp out/", SMALL, code=0)
+    assert names_in("out") == ["a.mov"]
+    expected, name = samples_of("a.3gp")
+    assert name.startswith("amr")
+    kept, kept_name = samples_of("out/a.mov")
+    assert kept_name == name
+    np.testing.assert_array_equal(kept, expected)
+    assert_same_frames("out/a.mov", "a.3gp")
+
+
+@pytest.mark.usefixtures("old_phone")
+@pytest.mark.parametrize(("target", "codec"), [("b.mkv", "flac"), ("b.mp4", "alac")])
+def test_sound_that_a_container_does_not_hold_is_converted(srx, target, codec):
+    told = srx(f"upscale a.3gp {target}", SMALL, code=0).err
+    assert f"becomes {codec}, without loss" in told
+    expected, _ = samples_of("a.3gp")
+    converted, name = samples_of(target)
+    assert name == codec
+    assert abs(converted.shape[1] - expected.shape[1]) < 1152
+    size = min(converted.shape[1], expected.shape[1])
+    np.testing.assert_array_equal(converted[:, :size], expected[:, :size])
+
+
+@pytest.mark.parametrize("fmt", ["s16", "s32"])
+def test_uncompressed_sound_of_discs_stays_exact(srx, fmt):
+    write_clip("v.m2ts", gray_frames(6), **MPEG)
+    add_sound("a.m2ts", "v.m2ts", "pcm_bluray", fmt=fmt)
+    told = srx("upscale a.m2ts out/", SMALL, code=0).err
+    expected, _ = samples_of("a.m2ts", fmt)
+    assert np.abs(expected).max() > 8000
+    kept, name = samples_of("out/a.mkv", fmt)
+    assert name == ("pcm_s16le" if fmt == "s16" else "pcm_s24le")
+    assert f"becomes {name}, without loss" in told
+    np.testing.assert_array_equal(kept, expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["VTS_01_1.VOB", "MOV001.MOD", "a.m2v", "a.mpe", "a.dat"]
+)
+def test_films_of_discs_and_camcorders_are_read(srx, name):
+    stored = write_clip("a.mpg" if name != "a.m2v" else "b.m2v", gray_frames(4), **MPEG)
+    stored.rename(name)
+    srx(f"upscale {name} out/", SMALL, code=0)
+    (target,) = names_in("out")
+    assert target == f"{Path(name).stem}.mkv"
+    with av.open(f"out/{target}") as clip:
+        frames = list(clip.decode(video=0))
+    assert len(frames) == 4
+    assert (frames[0].height, frames[0].width) == (48, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "muxer", "codec", "target"),
+    [
+        ("a.3g2", "3g2", "mpeg4", "a.mov"),
+        ("a.asf", "asf", "msmpeg4", "a.mkv"),
+        ("a.f4v", "f4v", "libx264", "a.mp4"),
+        ("a.ogv", "ogg", "libtheora", "a.mkv"),
+        ("a.mxf", "mxf", "mpeg2video", "a.mkv"),
+        ("a.y4m", "yuv4mpegpipe", "wrapped_avframe", "a.mkv"),
+        ("clip", "mp4", "libx264", "clip.mkv"),
+        ("clip.bin", "matroska", "libx264", "clip.mkv"),
+    ],
+)
+def test_further_containers_are_known_by_name_or_content(
+    srx, name, muxer, codec, target
+):
+    if codec not in av.codecs_available:
+        pytest.skip(f"this build of PyAV has no {codec}")
+    with av.open(name, "w", format=muxer) as output:
+        video: Any = output.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = 32, 24, "yuv420p"
+        for number, frame in enumerate(gray_frames(4)):
+            frame.pts = number
+            frame.time_base = Fraction(1, 25)
+            output.mux(video.encode(frame))
+        output.mux(video.encode())
+    srx(f"upscale {name} out/", SMALL, code=0)
+    assert names_in("out") == [target]
+    with av.open(f"out/{target}") as clip:
+        assert len(list(clip.decode(video=0))) == 4
+
+
+def test_a_video_named_like_a_picture_is_told_to_be_renamed(srx):
+    write_clip("a.mp4", gray_frames(2)).rename("a.jpg")
+    result = srx("upscale a.jpg out/", SMALL, code=2)
+    assert "a.jpg: is a video with the name of a picture; rename it" in result.err
+
+
+def test_modules_of_programs_in_folders_are_no_videos(srx):
+    Path("in").mkdir()
+    Path("in/go.mod").write_text("module x")
+    Image.new("RGB", (8, 6)).save("in/a.png")
+    result = srx("upscale in out", SMALL, code=0)
+    assert names_in("out") == ["a.png"]
+    assert not result.errors
+
+
+@pytest.mark.parametrize("first", [0, 3600, 20])
+@pytest.mark.parametrize("name", ["VTS_01_1.VOB", "a.ts"])
+def test_clocks_that_begin_anew_go_on(srx, name, first):
+    pieces = []
+    for start in (first, 20):  # in seconds
+        starts = range(start * 12_800, start * 12_800 + 5 * 512, 512)
+        piece = "piece.mpg" if name.endswith("VOB") else "piece.ts"
+        write_clip(piece, gray_frames(5), starts, sound="mp2", **MPEG)
+        pieces.append(Path(piece).read_bytes())
+    Path(name).write_bytes(b"".join(pieces))
+    srx(f"upscale {name} b.mkv", SMALL, code=0)
+    with av.open("b.mkv") as clip:
+        times = [float(frame.time) for frame in clip.decode(video=0)]
+    with av.open("b.mkv") as clip:
+        sound = [
+            float(packet.pts * packet.time_base)
+            for packet in clip.demux(audio=0)
+            if packet.pts is not None
+        ]
+    steps = np.diff(times)
+    assert len(times) == 10
+    assert times[0] < 0.7
+    assert steps.min() > 0.03
+    assert steps.max() < 0.9
+    # the second pieces of sound and pictures begin together
+    jump = times[5] - times[0]
+    later = [time for time in sound if time > sound[0] + 0.15]
+    assert abs(later[0] - sound[0] - jump) < 0.2
