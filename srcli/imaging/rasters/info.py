@@ -22,6 +22,7 @@ from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
+from srcli.imaging.rasters.limits import find_limits
 from srcli.imaging.rasters.opening import (
     OpenedRaster,
     dataset_files,
@@ -79,6 +80,9 @@ class BandInfo:
     bits: int | None = None
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's
     NBITS)."""
+    limits: tuple[float, float] | None = None
+    """Lowest and highest value of valid pixels by the tags ``valid_range``, ``valid_min``
+    and ``valid_max``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -329,9 +333,10 @@ def _bands(
         dataset.dtypes,
         dataset.nodatavals,
         dataset.colorinterp,
+        zip(dataset.scales, dataset.offsets, strict=True),
         strict=True,
     )
-    for band, dtype, stated, interpretation in values:
+    for band, dtype, stated, interpretation, packing in values:
         if option == "none":
             stated = None
         elif option != "file":
@@ -349,13 +354,16 @@ def _bands(
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
+        tags = _tags(dataset, band)
+        stated_ones = {**dataset.tags(), **tags.get("", {})}
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
-            tags=_tags(dataset, band),
+            tags=tags,
             bits=bits,
+            limits=find_limits(stated_ones, dtype, packing, nodata),
         )
 
 

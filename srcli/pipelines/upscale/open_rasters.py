@@ -18,6 +18,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.arrays import Array
 from srcli.imaging.pillow import quiet_pillow, to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
+from srcli.imaging.rasters.limits import find_packing
 from srcli.imaging.rasters.opening import network_access, open_quietly
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
@@ -109,11 +110,20 @@ def upscale_data_array(
     ):
         values = result.read()
         values = values.reshape(*data.shape[:-2], *result.shape)
+        packing = find_packing(data)
+        if packing is not None:
+            packing.fit(values, _repeated(data.values, values.shape))
         array = _array_like(data, values, result.transform)
         points, crs = result.gcps
         if points:
             array = array.rio.write_gcps(points, crs)
         return array
+
+
+def _repeated(values: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array in which each pixel is repeated along y and x up to a shape."""
+    scale = shape[-1] // values.shape[-1]
+    return values.repeat(scale, axis=-2).repeat(scale, axis=-1)
 
 
 def _check_data_array(data: Any) -> None:  # noqa: ANN401
