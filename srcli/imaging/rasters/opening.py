@@ -35,6 +35,7 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
+from srcli.imaging.rasters.tile_indexes import list_tiles
 from srcli.imaging.utf8_names import alias_of_file, real_name
 from srcli.supervision import reading
 from srcli.threads import hold_setting
@@ -266,10 +267,21 @@ def _read_states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
 
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
-    """List all files of a dataset, each once; GDAL follows mosaics one level deep only."""
+    """List all files of a dataset, each once.
+
+    GDAL follows mosaics one level deep only, and tile indexes not at all.
+    """
     names = list(dataset.files)
     if dataset.driver == "VRT":
         names += _files_of_mosaic(path, dataset)
+    elif dataset.driver in ("GTI", "STACTA", "STACIT"):
+        container = path.container if isinstance(path, DatasetName) else path
+        if container is not None:
+            names = [str(container), *names, *list_tiles(container)]
+    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
+        mosaic = _as_mosaic(path)
+        mosaic.follow_mrf(str(path))
+        names += mosaic.files
     return tuple(dict.fromkeys(map(real_name, names)))
 
 

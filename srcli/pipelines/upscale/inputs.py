@@ -30,6 +30,11 @@ from srcli.imaging.formats import (
     format_of_suffix,
 )
 from srcli.imaging.provenance import Provenance, input_id
+from srcli.imaging.rasters.companions import (
+    checksum_of,
+    companions_on_disk,
+    is_mosaic,
+)
 from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     as_input,
@@ -431,6 +436,9 @@ def _judge_output(
     newer = _modification_time(item.source) - state.st_mtime_ns
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
+        for companion in companions_on_disk(item.source):
+            changed = _modification_time(companion)
+            newer = max(newer, changed - state.st_mtime_ns)
         return _judge_by_size(item, options, is_newer=newer >= step)
     return _judge_by_record(item, record, options, provenance, newer, step)
 
@@ -451,7 +459,7 @@ def _judge_by_record(
     """
     differs = False
     if record.source:
-        extension, path, content = record.source.split(" ")
+        extension, path, content, *_ = record.source.split(" ")
         extension_now, path_now, content_now = input_id(item.source).split(" ")
         is_moved = path != path_now
         differs = is_moved
@@ -467,7 +475,21 @@ def _judge_by_record(
         return "due", reason
     if differs or newer >= step:
         return "due", "the input has changed since"
+    if record.source and _have_companions_changed(item, record, options):
+        return "due", "a file beside the input has changed since"
     return "finished", ""
+
+
+def _have_companions_changed(
+    item: Item, record: Provenance, options: UpscaleOptions
+) -> bool:
+    """Tell if files that belong to a raster, such as a world file, are others than before."""
+    before = [*record.source.split(" "), ""][3]
+    now = checksum_of(companions_on_disk(item.source))
+    if before == now:
+        return False
+    # of a photograph none is recorded
+    return bool(before) or open_photograph(item, options) is None
 
 
 def _find_difference(
@@ -501,9 +523,9 @@ def _find_difference(
 
 
 def _modification_time(source: Path) -> int:
-    """Return when an input was changed last, in nanoseconds: of a VRT, its newest file."""
+    """Return when an input was changed last, in nanoseconds: of a mosaic, its newest file."""
     files = [os.fspath(file_on_disk(source))]
-    if source.suffix.lower() == ".vrt":
+    if is_mosaic(source):
         with suppress(SrxError):  # reading it gives the reason
             files += read_info(source).files
     times = []

@@ -23,7 +23,7 @@ import numpy as np
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import hidden_name, write_whole
 from srcli.imaging.photograph import Photograph, Picture
-from srcli.imaging.provenance import input_id
+from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
@@ -431,6 +431,9 @@ def _write_map_tile(
 ) -> None:
     """Write a window of the enlarged mosaic as a photograph, like its input ``picture``."""
     pixels = decoded.pixels[:, :, : picture.channels]
+    files = map(str, companions_on_disk(item.source))
+    input_id = source_id(item.source, files, picture.input_id)
+    picture = replace(picture, input_id=input_id)
     photograph = Photograph(
         pixels=np.ascontiguousarray(pixels),
         alpha=decoded.alpha if picture.has_alpha else None,
@@ -464,7 +467,8 @@ def _write_sheet(
                 about.pop(element, None)
             outputs.append(replace(band, tags=sheet_band.tags, vrt_elements=about))
         layout = replace(layout, outputs=tuple(outputs))
-    output_options = options.raster_output(item.format, input_id(item.source))
+    input_id = source_id(item.source, sheet.files)
+    output_options = options.raster_output(item.format, input_id)
     output = derive_profile(named, layout, window, 1, output_options)
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
     output.georeference = enlarge_georeference(sheet.georeference, size, options.scale)
