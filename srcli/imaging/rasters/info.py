@@ -29,6 +29,7 @@ from srcli.imaging.rasters.opening import (
     gdal_errors,
     reading_errors,
 )
+from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.imaging.rasters.transforms import enlarge_transform
 from srcli.ports.image import Window
 
@@ -38,18 +39,6 @@ if TYPE_CHECKING:
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
 COLOURS = ("red", "green", "blue")
-# Tag namespaces that describe the structure of the file, or are kept in fields of their
-# own.
-_STRUCTURE = frozenset({
-    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
-    "xml:gml.root-instance",
-})  # fmt: skip
-# Beginnings of tags that are outdated once the pixels change.
-_OUTDATED = (
-    "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
-    "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",
-    "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
-)  # fmt: skip
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
@@ -98,8 +87,8 @@ class RasterInfo:
     bands: tuple[BandInfo, ...]
     georeference: Mapping[str, Any]
     """Its place on the map, by rasterio's names: crs, transform (maybe the identity), gcps
-    (without a transform; the crs is theirs), rpcs. Those that the file lacks are None,
-    gcps empty."""
+    (without a transform; the crs is theirs), rpcs; and the epoch of the crs, a decimal
+    year as text. Those that the file lacks are None, gcps empty."""
     driver: str = "GTiff"
     """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -158,7 +147,8 @@ def info_of(
             )
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
-        bands = tuple(_bands(path, dataset, nodata, notes))
+        description = _describe_as_vrt(dataset)
+        bands = tuple(_bands(path, dataset, description, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         block_share = 1.0
         if opened.sparse_blocks is not None:
@@ -173,7 +163,7 @@ def info_of(
             height=dataset.height,
             width=dataset.width,
             bands=bands,
-            georeference=_georeference(dataset),
+            georeference=_georeference(dataset, description),
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
@@ -217,7 +207,7 @@ def companion_reason(picture: Picture) -> str | None:
     return None
 
 
-def _georeference(dataset: DatasetReader) -> dict[str, Any]:
+def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, Any]:
     """Return where a raster lies on the map; see ``RasterInfo``."""
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -238,7 +228,13 @@ def _georeference(dataset: DatasetReader) -> dict[str, Any]:
     crs = dataset.crs or None
     if gcps and gcps_crs:
         crs = gcps_crs
-    return {"crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs}
+    epoch = None  # which rasterio's CRS does not hold
+    for system in (description.find("SRS"), description.find("GCPList")):
+        if system is not None and crs is not None:
+            epoch = epoch or system.get("coordinateEpoch")
+    return {
+        "crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs, "epoch": epoch,
+    }  # fmt: skip
 
 
 def enlarge_georeference(
@@ -322,11 +318,12 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
 def _bands(
     path: Path,
     dataset: DatasetReader,
+    description: ET.Element,
     option: float | Literal["file", "none"],
     notes: list[str],
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
-    elements = _read_vrt_elements(dataset)
+    elements = _read_vrt_elements(description)
     # each of these goes through all bands
     values = zip(
         dataset.indexes,
@@ -367,19 +364,23 @@ def _bands(
         )
 
 
-def _read_vrt_elements(dataset: DatasetReader) -> dict[int, dict[str, str]]:
-    """Return the ``vrt_elements`` of each band; rasterio has no calls for all of them."""
+def _describe_as_vrt(dataset: DatasetReader) -> ET.Element:
+    """Return GDAL's description of a raster; it holds what rasterio has no calls for."""
     import rasterio.shutil
     from rasterio.io import MemoryFile
 
     try:
         with MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-            tree = ET.fromstring(memory.read().decode(errors="replace"))
+            return ET.fromstring(memory.read().decode(errors="replace"))
     except gdal_errors(ET.ParseError):
-        return {}  # not every file can be described as a VRT
+        return ET.Element("none")  # not every file can be described as a VRT
+
+
+def _read_vrt_elements(description: ET.Element) -> dict[int, dict[str, str]]:
+    """Return the ``vrt_elements`` of each band."""
     elements = {}
-    for band in tree.findall("VRTRasterBand"):
+    for band in description.findall("VRTRasterBand"):
         texts = {}
         for element in band:
             if element.tag in _WORDS | LEGEND:
@@ -393,10 +394,8 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     tags = {}
     for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
         items = dataset.tags(band, ns=namespace or None)
-        lasting = {
-            key: text for key, text in items.items() if not key.startswith(_OUTDATED)
-        }
-        if lasting and namespace not in _STRUCTURE:
+        lasting = {key: text for key, text in items.items() if not is_outdated(key)}
+        if lasting and namespace not in STRUCTURE:
             tags[namespace] = lasting
     return tags
 

@@ -454,7 +454,9 @@ def _write_sheet(
     if _is_all_valid(mosaic, window):
         info = replace(info, mask=None)
     tags = dict(sheet.tags)
-    tags.pop("xml:XMP", None)  # which states the size of the sheet
+    # which state the size of the sheet
+    for namespace in ("xml:XMP", "IMD"):
+        tags.pop(namespace, None)
     named = replace(info, path=item.source, tags=tags)  # the path is for messages
     numbers = options.raster.bands or range(1, len(sheet.bands) + 1)
     layout = mosaic.layout

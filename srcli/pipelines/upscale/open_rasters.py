@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -20,6 +20,7 @@ from srcli.imaging.pillow import quiet_pillow, to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.limits import find_packing
 from srcli.imaging.rasters.opening import network_access, open_quietly
+from srcli.imaging.rasters.stale_tags import is_outdated
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
 _SLACK = 0.1
 """Share of a pixel by which coordinates may differ from evenly spaced ones."""
-_OUTDATED = ("transform", "res", "STATISTICS_")
-"""Beginnings of the names of attributes that are wrong for the enlarged pixels."""
+_OUTDATED = frozenset({"transform", "res", "resolution", "actual_range", "bounds"})
+"""Names of attributes, also of coordinates, that are wrong for the enlarged pixels."""
 
 
 def raster_as_image(
@@ -260,11 +261,7 @@ def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: AN
     """Return values as a DataArray with the names of ``data``, on the grid of a transform."""
     x_dim = data.rio.x_dim
     y_dim = data.rio.y_dim
-    attributes = {
-        name: value
-        for name, value in data.attrs.items()
-        if not str(name).startswith(_OUTDATED)
-    }
+    attributes = _lasting(data.attrs)
     coordinates = {
         name: coordinate
         for name, coordinate in data.coords.items()
@@ -277,13 +274,23 @@ def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: AN
     if x_dim in data.coords and y_dim in data.coords:
         across = transform.c + transform.a * (np.arange(values.shape[-1]) + 0.5)
         down = transform.f + transform.e * (np.arange(values.shape[-2]) + 0.5)
-        x = (x_dim, across, data.coords[x_dim].attrs)
-        y = (y_dim, down, data.coords[y_dim].attrs)
+        x = (x_dim, across, _lasting(data.coords[x_dim].attrs))
+        y = (y_dim, down, _lasting(data.coords[y_dim].attrs))
         result = result.assign_coords({x_dim: x, y_dim: y})
     if not data.rio.transform().is_identity:
         result = result.rio.set_spatial_dims(x_dim, y_dim)
         result = result.rio.write_transform(transform)
     return result
+
+
+def _lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a DataArray or coordinate that hold for the enlarged pixels."""
+    lasting = {}
+    for name, value in attributes.items():
+        is_statistic = str(name).startswith("STATISTICS_")
+        if not (is_statistic or is_outdated(str(name)) or name in _OUTDATED):
+            lasting[name] = value
+    return lasting
 
 
 @contextmanager
