@@ -43,7 +43,7 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
-from srcli.imaging.rasters.stac import find_assets
+from srcli.imaging.rasters.stac import StacAsset, find_assets
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.stored_parts import has_unfinished_parts
 from srcli.imaging.videos import is_video
@@ -107,7 +107,7 @@ def pair_inputs(
     """
     forget_real_folders()
     _check_output(inputs, output, options)
-    sources = _expand_stac_items(inputs, output, reporter)
+    sources, assets = _expand_stac_items(inputs, output, reporter)
     paths = []
     for path in sources:
         reason = _find_obstacle(path, remote=options.allow_remote)
@@ -133,6 +133,7 @@ def pair_inputs(
                     )
             else:
                 items.append(pair_in_folder(path, output, options))
+    items = [replace(item, asset=assets.get(str(item.source))) for item in items]
     if not items and not reporter.files and not reporter.may_be_idle:
         raise UsageError(_explain_no_pictures(paths, options))
     return _resolve_name_clashes(items, options, reporter)
@@ -140,13 +141,19 @@ def pair_inputs(
 
 def _expand_stac_items(
     inputs: Sequence[Path], output: Path, reporter: Reporter
-) -> list[Path]:
-    """Return the inputs with the rasters of STAC items in place of the items."""
+) -> tuple[list[Path], dict[str, StacAsset]]:
+    """Return the inputs with the rasters of STAC items in place of the items.
+
+    Returned with them are the assets of these items by the names of their rasters.
+    """
     sources = []
+    assets_by_name: dict[str, StacAsset] = {}
     for path in map(as_input, inputs):
         with reporter.guard(Item(source=path, target=output, format="")):
-            sources += find_assets(path) or [path]
-    return sources
+            assets = find_assets(path)
+            sources += [asset.raster for asset in assets] or [path]
+            assets_by_name |= {str(asset.raster): asset for asset in assets}
+    return sources, assets_by_name
 
 
 def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item:

@@ -1,0 +1,117 @@
+"""When a raster was taken: by its STAC item, its tags, its file, or the server that it is on."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srcli.errors import PictureError
+from srcli.files import parse_text, read_input
+from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from srcli.imaging.rasters.stac import StacAsset
+
+_TAGS = (
+    ("IMAGERY", "ACQUISITIONDATETIME"),  # of Maxar, Landsat, Pleiades, RapidEye ...
+    ("", "ACQUISITIONDATETIME"),
+    ("", "DATATAKE_1_DATATAKE_SENSING_START"),
+    ("", "PRODUCT_START_TIME"),
+    ("", "NITF_IDATIM"),
+    ("", "NC_GLOBAL#time_coverage_start"),
+    ("", "time_coverage_start"),
+    ("", "EXIF_DateTimeOriginal"),
+    ("ENVI", "acquisition_time"),
+    ("", "TIFFTAG_DATETIME"),
+)
+"""Namespaces and names of tags that tell it, the surest first."""
+_TIMES = re.compile(
+    r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)"
+    r"(?:[T ]?(\d\d):?(\d\d):?(\d\d)(?:\.\d+)?)? *(Z|UTC|[+-]\d\d:?\d\d)?"
+)
+_TIMEOUT = 20
+"""Seconds to wait for a server."""
+
+
+def acquisition_time(
+    dataset: DatasetReader, source: Path, asset: StacAsset | None
+) -> str:
+    """Return when a raster was taken, as RFC 3339 has it.
+
+    A file that nothing tells it of has its time on disk, or that of its server.
+    PictureError for one on the network of which neither is known.
+    """
+    if asset is not None and (time := _time_of_item(asset)):
+        return time
+    for namespace, name in _TAGS:
+        text = dataset.tags(ns=namespace or None).get(name, "")
+        if time := _parse_time(text):
+            return time
+    with suppress(OSError):
+        seconds = file_on_disk(source).stat().st_mtime
+        return _formatted(datetime.fromtimestamp(seconds, UTC))
+    if time := _time_of_server(source):
+        return time
+    raise PictureError(
+        f"{source}: nothing tells when it was taken, which a STAC item must say; drop --stac, or "
+        "download it"
+    )
+
+
+def _time_of_item(asset: StacAsset) -> str:
+    """Return the time of an item, or the beginning of its span."""
+    with suppress(OSError, ValueError, AttributeError):
+        item = parse_text(read_input(asset.item).decode("utf-8-sig"))
+        properties: Mapping[str, Any] = item.get("properties") or {}
+        for name in ("datetime", "start_datetime"):
+            if isinstance(properties.get(name), str):
+                return str(properties[name])
+    return ""
+
+
+def _parse_time(text: str) -> str:
+    """Return a time in one of the forms of tags as RFC 3339 has it; empty for no time.
+
+    Without a zone it is that of UTC.
+    """
+    match = _TIMES.match(text.strip())
+    if match is None:
+        return ""
+    with suppress(ValueError):
+        numbers = [int(number or 0) for number in match.groups()[:6]]
+        time = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type, misc]
+        zone = (match[7] or "").replace(":", "")
+        if zone[:1] in ("+", "-"):
+            shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
+            time -= shift if zone[0] == "+" else -shift
+        return _formatted(time)
+    return ""
+
+
+def _time_of_server(source: Path) -> str:
+    """Return when a server says that a file was changed last; empty where it says nothing."""
+    address = str(source)
+    if isinstance(source, DatasetName):
+        address = source.gdal.removeprefix("/vsicurl/")
+    if not address.startswith(("http://", "https://")):
+        return ""
+    request = urllib.request.Request(address, method="HEAD")
+    with (
+        suppress(OSError, ValueError, TypeError),
+        urllib.request.urlopen(request, timeout=_TIMEOUT) as answer,
+    ):
+        changed = parsedate_to_datetime(answer.headers["Last-Modified"])
+        return _formatted(changed.astimezone(UTC))
+    return ""
+
+
+def _formatted(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
