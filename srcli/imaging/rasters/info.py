@@ -351,6 +351,8 @@ def _bands(
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
+        if nodata is not None and dtype == "float32" and bits == 16:
+            nodata = float(np.float16(nodata))  # what half floats hold for it
         tags = _tags(dataset, band)
         stated_ones = {**dataset.tags(), **tags.get("", {})}
         yield BandInfo(

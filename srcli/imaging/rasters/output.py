@@ -442,11 +442,11 @@ def _tiff_options(
             defaults["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
         if compression == "JPEG":
             defaults["QUALITY"] = quality
-        if is_predicted:
+        if is_predicted and out.dtype != "float16":
             defaults["PREDICTOR"] = "YES"
         return defaults
     if is_predicted:
-        defaults["PREDICTOR"] = "3" if out.dtype.startswith("float") else "2"
+        defaults["PREDICTOR"] = str(predictor_of(out.dtype))
     defaults["INTERLEAVE"] = "PIXEL"
     defaults["PHOTOMETRIC"] = _photometric(out)
     if compression == "JPEG":
@@ -462,6 +462,13 @@ def _tiff_options(
         text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
         defaults |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
     return defaults
+
+
+def predictor_of(dtype: str) -> int:
+    """Return the PREDICTOR of TIFFs that suits a dtype; 1 for none, as of half floats."""
+    if dtype == "float16":
+        return 1
+    return 3 if dtype.startswith("float") else 2
 
 
 def _photometric(out: OutputProfile) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
+from srcli.imaging.rasters.output import predictor_of
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
@@ -159,7 +160,7 @@ class PartWriter:
                 transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
                 COMPRESS="ZSTD",
                 ZSTD_LEVEL=1,
-                PREDICTOR=3 if output.dtype.startswith("float") else 2,
+                PREDICTOR=predictor_of(output.dtype),
                 INTERLEAVE="PIXEL",
                 TILED=True,
                 BLOCKXSIZE=min(512, -(-output.width // 16) * 16),

@@ -24,6 +24,7 @@ from srcli.ports.image import Window
 _LOW_FILL_VALUES = (
     -999,
     -9999,
+    -10000,  # which half floats hold for -9999
     -99999,
     -999999,
     -32767,
@@ -154,7 +155,7 @@ def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:
     """Tell if a value covers areas that end in steps as there are nowhere else."""
     is_float = pixels.dtype.kind == "f"
     limits = np.finfo(pixels.dtype) if is_float else np.iinfo(pixels.dtype)
-    if value < limits.min:
+    if value < float(limits.min):
         return False
     filled = valid & is_nodata(pixels, value)
     if filled.sum() < _LEAST_AREA:
