@@ -14,6 +14,7 @@ from rasterio import Affine
 
 import srcli
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters.opening import open_quietly
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 
 Y, X = np.mgrid[:24, :32]
@@ -169,7 +170,7 @@ def test_half_floats_of_newer_gdal_stay_so_and_older_ones_read_their_fill(srx):
     tifffile.imwrite("half.tif", heights)
     for options in ("-co COMPRESS=LZW", "--cog"):
         srx("upscale half.tif out.tif -s 2 -m bicubic --overwrite", options, code=0)
-        with rasterio.open("half.tif") as source, rasterio.open("out.tif") as out:
+        with open_quietly("half.tif") as source, open_quietly("out.tif") as out:
             assert out.dtypes == source.dtypes
             data = out.read(1, masked=True)
         assert data.mask.sum() == 256

@@ -140,11 +140,7 @@ def info_of(
             raise PictureError(f"{path}: {problem}")
         notes = []
         if dataset.subdatasets:
-            names = _subdatasets(path, dataset)
-            notes.append(
-                f"holds {len(names)} pictures: only the first is used; name another, such as "
-                f"{for_shell(names[-1:])}"
-            )
+            notes += _note_on_others(path, dataset)
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         description = _describe_as_vrt(dataset)
@@ -313,6 +309,27 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
     keys = [key for key in tags if key.endswith("_NAME")]
     keys.sort(key=lambda key: (len(key), key))
     return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
+
+
+def _note_on_others(path: Path, dataset: DatasetReader) -> list[str]:
+    """Return a note on the rasters of a container besides the one that GDAL has opened.
+
+    Bounds of coordinates, as climate models write them, are no pictures.
+    """
+    names = _subdatasets(path, dataset)
+    used = dataset.tags(1).get("NETCDF_VARNAME", "")
+    others = [
+        name
+        for name in names
+        if not (used and name.endswith(f":{used}"))
+        and not name.endswith(("_bnds", "_bounds"))
+    ]
+    if used and not others:
+        return []
+    return [
+        f"holds {len(names)} pictures: only {used or 'the first'} is used; name another, such "
+        f"as {for_shell(others[-1:] or names[-1:])}"
+    ]
 
 
 def _bands(

@@ -71,6 +71,16 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = (
     "it is damaged or cut short, or a part of it is missing: copy or export it again"
 )
+_ADVICE = {
+    "Too many open files": "raise 'ulimit -n'",
+    "Numeric conversion not representable": (
+        'GDAL does not read unsigned bytes from NetCDF: give HDF5:"{file}"://{variable}, in '
+        "which values above 127 are negative, or convert it, such as by xarray"
+    ),
+    "NetCDF: Filter error": "this GDAL cannot decompress it: export it again with deflate",
+    "is not configured": "this GDAL cannot decompress it: export it again with deflate",
+}
+"""What to do about errors that are none of the file's, by words in GDAL's messages."""
 _MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "DIMAP",
@@ -301,12 +311,18 @@ def _report_unraisable(report: Any) -> None:  # noqa: ANN401 - a type of the typ
 
 @contextmanager
 def reading_errors(
-    path: Path, failure: str, *, advice: str = _DAMAGED, pixels: int = 0
+    path: Path,
+    failure: str,
+    *,
+    advice: str = _DAMAGED,
+    pixels: int = 0,
+    variable: str = "VARIABLE",
 ) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
     ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``. ``pixels`` is
-    how many may be decoded within, by which the time limit is chosen.
+    how many may be decoded within, by which the time limit is chosen. ``variable`` is
+    the one of a NetCDF file that is read.
     """
     import rasterio
 
@@ -327,8 +343,10 @@ def reading_errors(
         ) from error
     except gdal_errors(OSError, ValueError) as error:
         reason = reason_of(error).removeprefix(f"{path}: ")
-        if "Too many open files" in reason:
-            advice = "raise 'ulimit -n'"
+        for words, other_advice in _ADVICE.items():
+            if words in reason:
+                file = path.container if isinstance(path, DatasetName) else path
+                advice = other_advice.format(file=file, variable=variable)
         raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 

@@ -74,6 +74,8 @@ def find_undeclared_nodata(
         bands[number - 1] = replace(
             band, nodata=nodata, undeclared_nodata=tuple(values)
         )
+        if values == [band.nodata]:  # declared, and a mask is beside it
+            continue
         text = ", ".join(f"{value:.9g}" for value in values)
         bands_by_text[text].append(str(number))
     notes = []
