@@ -21,6 +21,7 @@ from srcli.data.degrading import resampled, through_jpeg
 from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
+from srcli.evaluation.empty_pixels import note_on_empty_pixels
 from srcli.imaging.arrays import Array
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.formats import READABLE_SUFFIXES
@@ -60,7 +61,7 @@ class PictureSet:
     lr_folder: Path | None = None
     """Folder of the LR pictures; None where they are made."""
     notes: tuple[str, ...] = ()
-    """Messages about folders beside the set that are not used."""
+    """Messages about folders beside the set that are not used, and on pixels without data."""
 
     @property
     def size(self) -> int:
@@ -125,6 +126,8 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     for key, path in hr.items():
         if key not in lr.missing:
             items.append(PictureRef(path=path, lr=lr.files.get(key), label=key))
+    if note := note_on_empty_pixels(items):
+        notes = (*notes, f"{label}: {note}")
     return PictureSet(
         label, resolved_folder, tuple(items), lr.missing, lr.orphans, lr_folder, notes
     )
