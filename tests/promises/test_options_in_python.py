@@ -175,3 +175,14 @@ def test_half_floats_of_newer_gdal_stay_so_and_older_ones_read_their_fill(srx):
             data = out.read(1, masked=True)
         assert data.mask.sum() == 256
         assert -310 < data.min() < data.max() < 340
+
+
+def test_nodata_that_half_floats_cannot_hold_is_found(srx):
+    heights = (np.sin(X / 5) * 300 + Y).astype("float32")
+    heights[4:12, 4:12] = -9999  # -9992 by GDAL
+    write_by_gdal("half.tif", heights, NBITS=16, nodata=-9999, **PLACE)
+    srx("upscale half.tif out.tif -s 2 -m bicubic", code=0)
+    with rasterio.open("out.tif") as out:
+        data = out.read(1, masked=True)
+    assert data.mask.sum() == 256
+    assert -310 < data.min() < data.max() < 340

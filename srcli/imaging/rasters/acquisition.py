@@ -35,8 +35,13 @@ _TAGS = (
 """Namespaces and names of tags that tell it, the surest first."""
 _TIMES = re.compile(
     r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)"
-    r"(?:[T ]?(\d\d):?(\d\d):?(\d\d)(?:\.\d+)?)? *(Z|UTC|[+-]\d\d:?\d\d)?"
+    r"(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d+)?)?)? *(Z|UTC|[+-]\d\d:?\d\d)?"
 )
+_NAMES_OF_DIMAP = ("IMAGING_DATE", "IMAGING_TIME")
+_UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
+"""What GDAL makes of times that it cannot read."""
+_SINCE = re.compile(r"(day|hour|minute|second)s? since (.+)", re.IGNORECASE)
+"""Units of time of the CF conventions."""
 _TIMEOUT = 20
 """Seconds to wait for a server."""
 
@@ -54,6 +59,9 @@ def acquisition_time(
     for namespace, name in _TAGS:
         text = dataset.tags(ns=namespace or None).get(name, "")
         if time := _parse_time(text):
+            return time
+    for find in (_time_of_landsat, _time_of_dimap, _time_of_first_band):
+        if time := find(dataset):
             return time
     with suppress(OSError):
         seconds = file_on_disk(source).stat().st_mtime
@@ -77,6 +85,40 @@ def _time_of_item(asset: StacAsset) -> str:
     return ""
 
 
+def _time_of_landsat(dataset: DatasetReader) -> str:
+    """Return the time in Landsat's MTL, of which GDAL reads the date of some versions only."""
+    date = ""
+    clock = ""
+    for key, text in dataset.tags(ns="IMD").items():
+        if key.endswith(".DATE_ACQUIRED"):
+            date = text.strip('" ')
+        elif key.endswith(".SCENE_CENTER_TIME"):
+            clock = text.strip('" ')
+    return _parse_time(f"{date} {clock}".strip())
+
+
+def _time_of_dimap(dataset: DatasetReader) -> str:
+    """Return the time in the description of a scene of Pleiades or SPOT (DIMAP)."""
+    texts = "".join(dataset.tags(ns="xml:dimap").values())
+    found = [re.search(f"<{name}>(.*?)</{name}>", texts) for name in _NAMES_OF_DIMAP]
+    return _parse_time(" ".join(match[1].strip() for match in found if match))
+
+
+def _time_of_first_band(dataset: DatasetReader) -> str:
+    """Return the time for which a weather or climate model gives its first band."""
+    tags = dataset.tags(1)
+    with suppress(ValueError, OverflowError):
+        if "GRIB_VALID_TIME" in tags:
+            seconds = float(tags["GRIB_VALID_TIME"].split()[0])
+            return _formatted(datetime.fromtimestamp(seconds, UTC))
+        units = _SINCE.match(dataset.tags().get("time#units", ""))
+        if units is not None and "NETCDF_DIM_time" in tags:
+            start = datetime.fromisoformat(_parse_time(units[2]))
+            step = {f"{units[1].lower()}s": float(tags["NETCDF_DIM_time"])}
+            return _formatted(start + timedelta(**step))
+    return ""
+
+
 def _parse_time(text: str) -> str:
     """Return a time in one of the forms of tags as RFC 3339 has it; empty for no time.
 
@@ -88,6 +130,8 @@ def _parse_time(text: str) -> str:
     with suppress(ValueError):
         numbers = [int(number or 0) for number in match.groups()[:6]]
         time = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type, misc]
+        if time == _UNKNOWN:
+            return ""
         zone = (match[7] or "").replace(":", "")
         if zone[:1] in ("+", "-"):
             shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))

@@ -268,6 +268,22 @@ def _cast_nodata(dtype: str, value: float) -> float | None:
     return float(value)
 
 
+def _in_half_floats(
+    nodata: float | None, dtype: str, bits: int | None
+) -> tuple[float, ...]:
+    """Return what half floats hold for a nodata value that none of them equals.
+
+    GDAL rounds towards 0 when it writes them, other programs to the nearest.
+    """
+    if nodata is None or dtype != "float32" or bits != 16 or not np.isfinite(nodata):
+        return ()
+    with np.errstate(over="ignore"):
+        nearest = np.float16(nodata)
+    values = {float(nearest), float(np.nextafter(nearest, np.float16(0)))}
+    values.discard(nodata)
+    return tuple(sorted(values)) if float(nearest) != nodata else ()
+
+
 def _problem(path: Path, dataset: DatasetReader) -> str:
     """Return why a raster cannot be enlarged, and what to do; empty if it can."""
     if not dataset.count:
@@ -368,13 +384,12 @@ def _bands(
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
-        if nodata is not None and dtype == "float32" and bits == 16:
-            nodata = float(np.float16(nodata))  # what half floats hold for it
         tags = _tags(dataset, band)
         stated_ones = {**dataset.tags(), **tags.get("", {})}
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
+            undeclared_nodata=_in_half_floats(nodata, dtype, bits),
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
             tags=tags,
@@ -414,7 +429,7 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
         items = dataset.tags(band, ns=namespace or None)
         lasting = {key: text for key, text in items.items() if not is_outdated(key)}
-        if lasting and namespace not in STRUCTURE:
+        if lasting and namespace.lower() not in STRUCTURE:
             tags[namespace] = lasting
     return tags
 

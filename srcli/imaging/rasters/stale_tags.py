@@ -16,12 +16,13 @@ from srcli.imaging.arrays import Size
 from srcli.ports.image import Window
 
 STRUCTURE = frozenset({
-    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
-    "TILING_SCHEME", "xml:gml.root-instance", "xml:TRE", "xml:DIMAP", "xml:PDS4",
-    "xml:BAG", "json:ISIS3", "json:PDS", "json:VICAR", "LocationInfo",
+    "image_structure", "derived_subdatasets", "subdatasets", "rpc", "geolocation",
+    "tiling_scheme", "xml:gml.root-instance", "xml:tre", "xml:dimap", "xml:pds4",
+    "xml:bag", "json:isis3", "json:pds", "json:vicar", "locationinfo", "cgm",
+    "nitf_metadata",
 })  # fmt: skip
-"""Namespaces of tags that describe the structure of the file, or are kept in fields of
-their own."""
+"""Namespaces of tags, in lower case, that describe the structure of the file, or are kept
+in fields of their own."""
 _OUTDATED = (
     "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
     "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",
@@ -58,6 +59,11 @@ _PLACE = re.compile(
     r"(ul|ur|ll|lr)(lon|lat|hae)|\w*corner\w*|(corner_)?(ul|ur|ll|lr)_\w+",
     re.IGNORECASE,
 )
+_OF_MAXAR = ("IMAGE_", "BAND_", "MAP_PROJECTED", "version", "numRows")
+"""Beginnings of keys of Maxar's products, which GDAL writes into files ``.IMD``."""
+_UNKNOWN_TIME = "1970-01-01 00:00:00"
+"""What GDAL makes of times that it cannot read."""
+_TILE_FORMATS = frozenset({"png", "jpg", "jpeg", "webp"})
 _COUNT = "1"
 """Usage of a column of pixel counts in GDAL's attribute tables (GFU_PixelCount)."""
 _COUNT_NAMES = frozenset({"count", "histogram", "pixelcount", "pixel_count"})
@@ -88,7 +94,9 @@ def fit_tags(
     for key, text in tags.get("", {}).items():
         name = key.rpartition("#")[2].lower()
         is_of_bands = _BAND_NAME.fullmatch(key) and not keeps_bands
-        if not (is_of_bands or (is_part and _EXTENT.fullmatch(name))):
+        is_of_tiles = key == "format" and text in _TILE_FORMATS
+        is_of_scene = is_part and _EXTENT.fullmatch(name)
+        if not (is_of_bands or is_of_tiles or is_of_scene):
             plain[key] = text
     fitted[""] = plain
     if "ENVI" in tags:
@@ -101,6 +109,10 @@ def fit_tags(
             for key, text in tags["TRE"].items()
             if not key.startswith(_GRIDS_OF_NITF)
         }
+    if "IMAGERY" in tags:
+        fitted["IMAGERY"] = {
+            key: text for key, text in tags["IMAGERY"].items() if text != _UNKNOWN_TIME
+        }
     if "IMD" in tags:
         fitted["IMD"] = _fit_product(tags["IMD"], whole, window, scale)
     return {name: items for name, items in fitted.items() if items or not name}
@@ -109,9 +121,11 @@ def fit_tags(
 def _fit_product(
     items: Mapping[str, str], whole: Size, window: Window, scale: int
 ) -> dict[str, str]:
-    """Return the description of a product of satellites (Maxar, Landsat, Pleiades ...)."""
+    """Return the description of a product of Maxar's satellites; empty for others."""
     is_part = (window.height, window.width) != whole
-    fitted = {}
+    fitted: dict[str, str] = {}
+    if not any(key.startswith(_OF_MAXAR) for key in items):
+        return fitted  # else GDAL writes Landsat's MTL into a file .IMD
     for key, text in items.items():
         name = key.rpartition(".")[2]
         if _ROWS.fullmatch(name):

@@ -24,7 +24,8 @@ from srcli.ports.image import Window
 _LOW_FILL_VALUES = (
     -999,
     -9999,
-    -10000,  # which half floats hold for -9999
+    -9992,  # which GDAL writes into half floats for -9999, and others the next
+    -10000,
     -99999,
     -999999,
     -32767,
