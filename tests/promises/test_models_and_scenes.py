@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,26 @@ def test_landsat_has_its_time_and_no_file_of_maxar(srx):
     with rasterio.open(f"out/{scene}_B4.TIF") as out:
         assert out.tags(ns="IMAGERY")["SATELLITEID"] == "LANDSAT_8"
         assert "1970" not in str(out.tags(ns="IMAGERY"))
+
+
+NAMES = {
+    "LC08_L2SP_194026_20210603_20210608_02_T1_SR_B4.TIF": "2021-06-03T10:15:16Z",
+    "LC09_L2SP_194026_20220704_20220708_02_T1_ST_B10.TIF": "2022-07-04T00:00:00Z",
+    "T32TNT_20210603T101559_B04_10m.tif": "2021-06-03T10:15:59Z",
+    "S1A_IW_GRDH_1SDV_20200102T053000_20200102T053025_0.tif": "2020-01-02T05:30:00Z",
+    "flight_20200102T053000.tif": "2001-09-09T01:46:40Z",  # that of the file
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_scenes_tell_when_they_were_taken(srx, name):
+    write_by_gdal(name, noise((16, 16), "uint16"), nodata=0, **PLACE)
+    os.utime(name, (1e9, 1e9))
+    mtl = MTL.replace("L1_METADATA_FILE", "LANDSAT_METADATA_FILE")
+    Path("LC08_L2SP_194026_20210603_20210608_02_T1_MTL.txt").write_text(mtl)
+    srx("upscale", name, "out", "--stac", RUN, code=0)
+    (item,) = Path("out").glob("*.json")
+    assert time_of(item) == NAMES[name]
 
 
 DIMAP = """<Dimap_Document>

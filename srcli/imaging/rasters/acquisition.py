@@ -37,6 +37,11 @@ _TIMES = re.compile(
     r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)"
     r"(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d+)?)?)? *(Z|UTC|[+-]\d\d:?\d\d)?"
 )
+_NAMES_OF_LANDSAT = ("DATE_ACQUIRED", "SCENE_CENTER_TIME")
+_LANDSAT = re.compile(r"L[COTEM]\d\d_\w{4}_\d{6}_(\d{8})_\d{8}_\d\d_[A-Z0-9]{2}")
+"""Names of scenes, which begin those of all their files."""
+_SENTINEL = re.compile(r"(?:S[123][ABCD]_\w+?_|T\d\d[A-Z]{3}_)(\d{8}T\d{6})(?!\d)")
+"""Names of products and of files in them, with the time at which sensing began."""
 _NAMES_OF_DIMAP = ("IMAGING_DATE", "IMAGING_TIME")
 _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 """What GDAL makes of times that it cannot read."""
@@ -63,6 +68,8 @@ def acquisition_time(
     for find in (_time_of_landsat, _time_of_dimap, _time_of_first_band):
         if time := find(dataset):
             return time
+    if time := _time_of_scene(source):
+        return time
     with suppress(OSError):
         seconds = file_on_disk(source).stat().st_mtime
         return _formatted(datetime.fromtimestamp(seconds, UTC))
@@ -87,14 +94,29 @@ def _time_of_item(asset: StacAsset) -> str:
 
 def _time_of_landsat(dataset: DatasetReader) -> str:
     """Return the time in Landsat's MTL, of which GDAL reads the date of some versions only."""
-    date = ""
-    clock = ""
-    for key, text in dataset.tags(ns="IMD").items():
-        if key.endswith(".DATE_ACQUIRED"):
-            date = text.strip('" ')
-        elif key.endswith(".SCENE_CENTER_TIME"):
-            clock = text.strip('" ')
-    return _parse_time(f"{date} {clock}".strip())
+    lines = [f"{key} = {text}" for key, text in dataset.tags(ns="IMD").items()]
+    return _time_in_mtl("\n".join(lines))
+
+
+def _time_in_mtl(text: str) -> str:
+    """Return the time in the text of an MTL; empty without one."""
+    words = [re.search(rf'{name} = "?([^"\n]+)', text) for name in _NAMES_OF_LANDSAT]
+    return _parse_time(" ".join(match[1].strip() for match in words if match))
+
+
+def _time_of_scene(source: Path) -> str:
+    """Return the time in the name of a scene of Landsat or Sentinel, or in the MTL beside it.
+
+    GDAL does not find the MTL of Landsat's products of level 2.
+    """
+    name = str(source)
+    if found := _LANDSAT.search(name):
+        with suppress(OSError):
+            mtl = read_input(source.with_name(f"{found[0]}_MTL.txt"))
+            return _time_in_mtl(mtl.decode("utf-8", "replace"))
+        return _parse_time(found[1])
+    found = _SENTINEL.search(name)
+    return _parse_time(found[1]) if found else ""
 
 
 def _time_of_dimap(dataset: DatasetReader) -> str:
