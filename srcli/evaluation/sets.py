@@ -106,7 +106,12 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
             pairs, missing = _suffixed_pairs(pair_folder, scale)
             if pairs or missing:
                 return PictureSet(
-                    label, resolved_folder, tuple(pairs), missing, lr_folder=pair_folder
+                    label,
+                    resolved_folder,
+                    tuple(pairs),
+                    missing,
+                    lr_folder=pair_folder,
+                    notes=_notes_on_pixels(label, pairs),
                 )
     hr_folder = folder
     notes: tuple[str, ...] = ()
@@ -126,11 +131,15 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     for key, path in hr.items():
         if key not in lr.missing:
             items.append(PictureRef(path=path, lr=lr.files.get(key), label=key))
-    if note := note_on_empty_pixels(items):
-        notes = (*notes, f"{label}: {note}")
+    notes += _notes_on_pixels(label, items)
     return PictureSet(
         label, resolved_folder, tuple(items), lr.missing, lr.orphans, lr_folder, notes
     )
+
+
+def _notes_on_pixels(label: str, pictures: Sequence[PictureRef]) -> tuple[str, ...]:
+    note = note_on_empty_pixels(pictures)
+    return (f"{label}: {note}",) if note else ()
 
 
 def list_pictures(folder: Path) -> list[Path]:

@@ -160,6 +160,14 @@ def test_tifffile_reads_the_shape_that_there_is(srx, caplog):
     srx("upscale t.tif out.tif -s 2 -m bicubic --overwrite", code=0)
     with tifffile.TiffFile("out.tif") as file:
         assert "ImageDescription" not in file.pages[0].tags
+    for shape, kind in (((40, 48, 3), "rgb"), ((4, 40, 48), "minisblack")):
+        pixels = noise(shape)
+        tifffile.imwrite("p.tif", pixels, photometric=kind)
+        srx("upscale p.tif out.tif -s 2 -m bicubic --overwrite", code=0)
+        with tifffile.TiffFile("out.tif") as file:
+            shape = file.series[0].shape
+        assert sorted(shape) == sorted({40: 80, 48: 96}.get(n, n) for n in pixels.shape)
+    assert not caplog.records
 
 
 def test_the_epoch_of_a_dynamic_coordinate_system_is_kept(doubled):

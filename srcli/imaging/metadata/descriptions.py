@@ -42,7 +42,7 @@ def fit_description(text: str, pixel_map: PixelMap, whole: Size) -> str:
 def _without_shape(text: str) -> str:
     """Return tifffile's description of an array without its shape; empty if that was all."""
     try:
-        entries = parse_text(text)
+        entries = parse_text(text.rstrip("\0 \n"))
     except ValueError:
         return text
     for name in ("shape", "truncated"):

@@ -159,7 +159,7 @@ def name_of_folder(folder: Path) -> str:
     """
     if header := product_header(folder):
         return str(header)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - False for a name too long
         return ""
     if any((folder / name).is_file() for name in _ZARR_FILES):
         return f'ZARR:"{folder}"'

@@ -82,6 +82,8 @@ _AMBIGUOUS = {
     ".pix": _Kind((b"PCIDSK",)),
     ".rst": _Kind((), (".rdc",)),  # IDRISI; else a text
     ".flt": _Kind((), (".hdr",)),  # a grid of floats; else a model of OpenFlight
+    ".ers": _Kind((b"DatasetHeader",)),
+    ".sdat": _Kind((), (".sgrd",)),  # of SAGA
     ".ntf": _Kind((b"NITF", b"NSIF")),  # else lines of the British survey
 }
 _FOLDERS_OF_PROGRAMS = (
