@@ -18,7 +18,7 @@ from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-    from srcli.imaging.rasters.stac import StacAsset
+    from srcli.imaging.rasters.stac_assets import StacAsset
 
 _TAGS = (
     ("IMAGERY", "ACQUISITIONDATETIME"),  # of Maxar, Landsat, Pleiades, RapidEye ...

@@ -43,7 +43,7 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
-from srcli.imaging.rasters.stac import StacAsset, find_assets
+from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.stored_parts import has_unfinished_parts
 from srcli.imaging.videos import is_video

@@ -22,7 +22,7 @@ from srcli.errors import (
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.imaging.rasters.stac import StacAsset
+from srcli.imaging.rasters.stac_assets import StacAsset
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
