@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -33,7 +34,18 @@ _LARGEST_WHOLE = 2**20
 _MOST_READ = 64
 """Most files that are read; of more, names and sizes count, and their times."""
 _PICTURES = READABLE_SUFFIXES | RASTER_SUFFIXES | VIDEO_SUFFIXES
-_PHOTOGRAPHS = READABLE_SUFFIXES - {".tif", ".tiff"}
+_OF_SCENES = ("_mtl", "_metadata")
+"""Ends of the names of files that describe all files of a scene, which begin alike."""
+
+
+@dataclass(frozen=True)
+class _OtherFiles:
+    """Files of a folder that are no pictures, by their names in lower case."""
+
+    stems: frozenset[str]
+    """Beginnings of the names: those before every dot, and before ``_rpc``."""
+    scenes: tuple[str, ...]
+    """Beginnings of the names of files that one of them describes."""
 
 
 def find_companions(path: Path, files: Iterable[str]) -> list[Path]:
@@ -79,24 +91,29 @@ def source_id(path: Path, files: Iterable[str], main_id: str = "") -> str:
     return f"{main_id} {companions}" if companions else main_id
 
 
-def companions_on_disk(path: Path) -> list[Path]:
+def companions_on_disk(path: Path, *, had_some: bool = True) -> list[Path]:
     """Return the companions of an input on disk as they are now.
 
-    GDAL is asked only where there is a file that may be one: to look at every photograph
-    of a large folder would take minutes.
+    Of one that had none before, GDAL is asked only where there is a file that may be
+    one: to look at every picture of a large folder would take minutes.
     """
-    if isinstance(path, DatasetName) and is_remote(str(path)):
-        return []
-    may_have_some = isinstance(path, DatasetName) or is_mosaic(path)
-    if not may_have_some:
-        stems = _other_files(str(path.parent), _time_of(path.parent))
-        may_have_some = bool(stems)
-        if path.suffix.lower() in _PHOTOGRAPHS:
-            may_have_some = path.stem.lower() in stems
+    if isinstance(path, DatasetName):
+        may_have_some = not is_remote(str(path))
+    else:
+        may_have_some = had_some or is_mosaic(path) or _may_have_some(path)
     if may_have_some:
         with suppress(PictureError), open_raster(path) as dataset:
             return find_companions(path, dataset_files(path, dataset))
     return []
+
+
+def _may_have_some(path: Path) -> bool:
+    """Tell by the names in its folder if a file may have companions."""
+    others = _other_files(str(path.parent), _time_of(path.parent))
+    stem = path.stem.lower()
+    if path.suffix.lower() not in READABLE_SUFFIXES:
+        return bool(others.stems)  # such as the headers of raw pixels
+    return stem in others.stems or stem.startswith(others.scenes)
 
 
 def is_mosaic(path: Path) -> bool:
@@ -115,13 +132,13 @@ def _time_of(folder: Path) -> int:
 
 
 @lru_cache(maxsize=64)
-def _other_files(folder: str, changed: int) -> frozenset[str]:
-    """Return beginnings of the names of files in a folder that are no pictures.
+def _other_files(folder: str, changed: int) -> _OtherFiles:
+    """Return the files of a folder that are no pictures.
 
-    ``changed`` is the folder's time, by which it is read again. Beginnings are those
-    before every dot and before ``_rpc``, in lower case.
+    ``changed`` is the folder's time, by which it is read again.
     """
     stems = set()
+    scenes = []
     with suppress(OSError), os.scandir(folder or ".") as entries:
         for entry in entries:
             name = entry.name.lower()
@@ -130,7 +147,12 @@ def _other_files(folder: str, changed: int) -> frozenset[str]:
             words = name.removesuffix("_rpc.txt").split(".")
             for count in range(1, len(words) + 1):
                 stems.add(".".join(words[:count]))
-    return frozenset(stems)
+            for ending in _OF_SCENES:
+                if words[0].endswith(ending):
+                    scenes.append(words[0].removesuffix(ending))
+            if words[0].startswith("dim_"):  # of DIMAP
+                scenes.append(words[0].replace("dim_", "img_", 1))
+    return _OtherFiles(frozenset(stems), tuple(scenes))
 
 
 def _is_same(file: Path, path: Path) -> bool:

@@ -492,7 +492,7 @@ def _have_companions_changed(
 ) -> bool:
     """Tell if files that belong to a raster, such as a world file, are others than before."""
     before = [*record.source.split(" "), ""][3]
-    now = checksum_of(companions_on_disk(item.source))
+    now = checksum_of(companions_on_disk(item.source, had_some=bool(before)))
     if before == now:
         return False
     # of a photograph none is recorded
