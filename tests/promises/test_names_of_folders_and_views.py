@@ -95,7 +95,9 @@ def test_a_climate_model_file_says_which_variable_is_used(srx):
 
 
 def test_unsigned_bytes_of_netcdf_are_not_called_damaged():
-    text = "netCDF chunk fetch failed: #-60 (NetCDF: Numeric conversion not representable)"
+    text = (
+        "netCDF chunk fetch failed: #-60 (NetCDF: Numeric conversion not representable)"
+    )
     hint = r'give HDF5:"goes.nc"://DQF'
     with (
         pytest.raises(PictureError, match=hint) as caught,

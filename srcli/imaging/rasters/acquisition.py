@@ -65,10 +65,9 @@ def acquisition_time(
         text = dataset.tags(ns=namespace or None).get(name, "")
         if time := _parse_time(text):
             return time
-    for find in (_time_of_landsat, _time_of_dimap, _time_of_first_band):
-        if time := find(dataset):
-            return time
-    if time := _time_of_scene(source):
+    if time := _time_of_landsat(dataset) or _time_of_first_band(dataset):
+        return time
+    if time := _time_of_dimap(dataset, source) or _time_of_scene(source):
         return time
     with suppress(OSError):
         seconds = file_on_disk(source).stat().st_mtime
@@ -119,10 +118,13 @@ def _time_of_scene(source: Path) -> str:
     return _parse_time(found[1]) if found else ""
 
 
-def _time_of_dimap(dataset: DatasetReader) -> str:
+def _time_of_dimap(dataset: DatasetReader, source: Path) -> str:
     """Return the time in the description of a scene of Pleiades or SPOT (DIMAP)."""
-    texts = "".join(dataset.tags(ns="xml:dimap").values())
-    found = [re.search(f"<{name}>(.*?)</{name}>", texts) for name in _NAMES_OF_DIMAP]
+    text = ""
+    if dataset.driver == "DIMAP":
+        with suppress(OSError):
+            text = read_input(file_on_disk(source)).decode("utf-8", "replace")
+    found = [re.search(f"<{name}>(.*?)</{name}>", text) for name in _NAMES_OF_DIMAP]
     return _parse_time(" ".join(match[1].strip() for match in found if match))
 
 
