@@ -95,6 +95,21 @@ def test_messages_name_what_python_has(caplog):
     assert "--" not in str(caught.value)
 
 
+def test_members_of_an_ensemble_are_no_colours_where_that_is_said(srx, caplog):
+    caplog.set_level(logging.INFO)
+    members = noise((3, 24, 32), "float32")
+    result = srcli.upscale(array(members), "rrlfn", 2, rgb="none")
+    assert "red, green, blue" not in caplog.text
+    alone = srcli.upscale(array(members[1]), "rrlfn", 2)
+    np.testing.assert_allclose(result[1], alone, atol=1e-4)
+    write_by_gdal("a.tif", np.moveaxis(members, 0, 2), photometric="MINISBLACK")
+    srx("upscale a.tif out.tif -s 2 -m rrlfn", code=0)
+    again = srx("upscale a.tif out.tif -s 2 -m rrlfn --rgb none", code=0)
+    assert "made with other options" in again.err
+    with open_quietly("out.tif") as out:
+        np.testing.assert_allclose(out.read(), result, atol=1e-4)
+
+
 WRONG = [
     ({"classes": "maybe"}, "classes='maybe': give 'auto', 'yes' or 'no'"),
     ({"rgb": (1, 2)}, "give 3 bands"),

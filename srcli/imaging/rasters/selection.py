@@ -218,6 +218,8 @@ def _find_rgb(
     info: RasterInfo, candidates: Numbers, rgb: Sequence[int] | None
 ) -> tuple[Numbers, str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""
+    if rgb is not None and not rgb:
+        return (), ""  # the user has said that none are
     if rgb is not None:
         _check_numbers(info, "--rgb", rgb)
         if not set(rgb) <= set(candidates):

@@ -71,7 +71,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     progress: bool | Callable[[float], object] = False,
     window: Any = None,
     bidx: Sequence[int] | None = None,
-    rgb: Sequence[int] | None = None,
+    rgb: Sequence[int] | Literal["none"] | None = None,
     range: Literal["auto", "dtype"] | tuple[float, float] = "auto",
     nodata: float | Literal["file", "none"] | None = None,
     classes: ClassMode = "auto",
@@ -135,7 +135,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             follows is for rasters: datasets, DataArrays (but for the window) and paths.
         bidx: Numbers of the bands to keep, from 1, in this order; None keeps all.
         rgb: Numbers of the bands that go through the network together as red, green
-            and blue; None finds them.
+            and blue; ``none``: each band alone; None finds them.
         range: Values that are black and white for the network, ``(low, high)``;
             ``auto`` finds them, ``dtype`` takes all of the type.
         nodata: The value of pixels without data, instead of what the raster says;

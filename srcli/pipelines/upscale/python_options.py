@@ -39,10 +39,7 @@ def raster_options(given: Mapping[str, Any]) -> RasterOptions:
     if given["bidx"] is not None:
         options = replace(options, bands=_read_bands("bidx", given["bidx"]))
     if given["rgb"] is not None:
-        bands = _read_bands("rgb", given["rgb"])
-        if len(bands) != 3:
-            raise UsageError(f"rgb={given['rgb']!r}: give 3 bands, such as (1, 2, 3)")
-        options = replace(options, rgb=bands)
+        options = replace(options, rgb=_read_rgb(given["rgb"]))
     if given["classes"] not in get_args(ClassMode):
         raise UsageError(f"classes={given['classes']!r}: give 'auto', 'yes' or 'no'")
     if given["alpha"] not in get_args(AlphaMode):
@@ -97,6 +94,16 @@ def _read_bands(name: str, bands: Any) -> Any:  # noqa: ANN401
             f"{name}={bands!r}: give numbers of different bands from 1, such as (3, 2, 1)"
         )
     return numbers
+
+
+def _read_rgb(rgb: Any) -> Any:  # noqa: ANN401
+    """Read the numbers of three bands, or none of any."""
+    if isinstance(rgb, str | tuple | list) and rgb in ("none", (), []):
+        return ()
+    bands = _read_bands("rgb", rgb)
+    if len(bands) != 3:
+        raise UsageError(f"rgb={rgb!r}: give 3 bands, such as (1, 2, 3), or 'none'")
+    return bands
 
 
 def _read_range(values: Any) -> Any:  # noqa: ANN401
