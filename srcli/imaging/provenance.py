@@ -102,11 +102,17 @@ def content_checksum(stream: IO[bytes]) -> str:
     return checksum(f"{size} ".encode() + stream.read(_SAMPLE_BYTES))
 
 
+def _content_of(identifier: str) -> str:
+    """Return the checksum of the content in an ``input_id``; empty without one."""
+    words = identifier.split(" ")
+    return words[2] if len(words) > 2 else ""
+
+
 def check_unchanged(
     path: Path, earlier_id: str, stream: IO[bytes] | None = None
 ) -> None:
     """Refuse an input whose content has changed since ``input_id`` was called."""
-    before = earlier_id.rpartition(" ")[2]
-    now = input_id(path, stream).rpartition(" ")[2]
+    before = _content_of(earlier_id)
+    now = _content_of(input_id(path, stream))
     if before and now and before != now:  # what is no file any more was read to its end
         raise PictureError(f"{path}: has changed while it was enlarged; run again")

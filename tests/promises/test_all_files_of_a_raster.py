@@ -218,3 +218,14 @@ def test_tiles_of_a_stac_item_are_parts_of_it(srx, made):
     assert "has changed since" in made(item)
     result = srx("upscale", item, "tiles/0/0/1.tif", RUN, "--overwrite", code=2)
     assert "is a part of it and would be overwritten" in result.err
+
+
+def test_map_tiles_with_a_place_beside_them_are_finished_once(made):
+    place = "<GeoTransform>9000,10,0,5000,0,-10</GeoTransform>"
+    for column in (9, 10):
+        Path(f"tiles/5/{column}").mkdir(parents=True)
+        name = f"tiles/5/{column}/12.png"
+        write_by_gdal(name, noise((16, 16)), driver="PNG")
+        write_later(f"{name}.aux.xml", f"<PAMDataset>{place}</PAMDataset>")
+    assert "2 done" in made("tiles", "--mosaic")
+    assert "2 skipped" in made("tiles", "--mosaic")

@@ -431,13 +431,14 @@ def _write_map_tile(
 ) -> None:
     """Write a window of the enlarged mosaic as a photograph, like its input ``picture``."""
     pixels = decoded.pixels[:, :, : picture.channels]
-    files = map(str, companions_on_disk(item.source))
+    # a world file or .aux.xml beside it, as gdal2tiles writes one
+    files = map(str, companions_on_disk(item.source, had_some=False))
     input_id = source_id(item.source, files, picture.input_id)
-    picture = replace(picture, input_id=input_id)
+    recorded = replace(picture, input_id=input_id)
     photograph = Photograph(
         pixels=np.ascontiguousarray(pixels),
         alpha=decoded.alpha if picture.has_alpha else None,
-        metadata=choose_metadata(picture.metadata, picture, options, options.model),
+        metadata=choose_metadata(picture.metadata, recorded, options, options.model),
     )
     settings = writing_options(item, picture, options)
     write_photograph(item.target, photograph, **settings)
