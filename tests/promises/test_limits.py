@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import rioxarray  # noqa: F401 - adds .rio
@@ -35,7 +37,7 @@ def packed_as_xarray_does(data):
     return np.asarray(variable.values)
 
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "int16": {"dtype": "int16", "scale_factor": 0.01, "_FillValue": -32768},
     "uint8": {"dtype": "uint8", "scale_factor": 0.5, "_FillValue": 255},
     "fill of 0": {
@@ -92,7 +94,7 @@ def test_what_lies_beyond_the_range_already_stays():
     assert (result.values[:, 54:] == 250).all()
 
 
-RANGES = {
+RANGES: dict[str, tuple[dict[str, str], dict[str, Any]]] = {
     "numbers as stored": ({"valid_range": "{0,10000}"}, {}),
     "as HDF4 spells them": ({"valid_range": "0, 10000"}, {}),
     "two tags": ({"valid_min": "0", "valid_max": "10000"}, {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,11 @@ def array(values, **coordinates):
     return xarray.DataArray(values, dims=dims, coords=coordinates)
 
 
-def doubled(raster, **options):
+def open_array(file: Any) -> Any:
+    return rioxarray.open_rasterio(file)
+
+
+def doubled(raster: Any, **options: Any) -> Any:
     return srcli.upscale(raster, "bicubic", 2, **options)
 
 
@@ -70,12 +75,17 @@ def test_nodata_range_bands_and_colours_are_those_of_the_command(srx):
     path = write_by_gdal("a.tif", pixels, photometric="MINISBLACK", **PLACE)
     options = "--nodata 7 --range 0,40000 --bidx 4,3,1 --rgb 4,3,1"
     srx("upscale a.tif out.tif -s 2 -m rrlfn", options, code=0)
-    python = {"nodata": 7, "range": (0, 40000), "bidx": (4, 3, 1), "rgb": [4, 3, 1]}
+    python: dict[str, Any] = {
+        "nodata": 7,
+        "range": (0, 40000),
+        "bidx": (4, 3, 1),
+        "rgb": [4, 3, 1],
+    }
     with rasterio.open(path) as dataset, rasterio.open("out.tif") as expected:
-        result = srcli.upscale(dataset, "rrlfn", 2, **python)
+        result: Any = srcli.upscale(dataset, "rrlfn", 2, **python)
         np.testing.assert_array_equal(result.read(), expected.read())
         assert result.nodata == 7
-    with rioxarray.open_rasterio(path) as data:
+    with open_array(path) as data:
         python |= {"rgb": [1, 2, 3]}  # of the bands that are kept
         result = srcli.upscale(data, "rrlfn", 2, **python)
     with rasterio.open("out.tif") as expected:
@@ -150,7 +160,7 @@ def test_a_rotated_grid_keeps_numbers_of_pixels_as_coordinates():
 
 def test_places_of_each_pixel_follow_the_rotated_grid():
     write_by_gdal("r.tif", noise((24, 32)), crs="EPSG:32632", transform=ROTATED)
-    with rioxarray.open_rasterio("r.tif") as data:
+    with open_array("r.tif") as data:
         result = doubled(data)
     columns, rows = np.meshgrid(np.arange(64) + 0.5, np.arange(48) + 0.5)
     transform = result.rio.transform()

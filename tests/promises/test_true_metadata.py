@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,14 +155,16 @@ def test_tifffile_reads_the_shape_that_there_is(srx, caplog):
     srx("upscale t.tif out.tif -s 2 -m bicubic -co PREDICTOR=1", code=0)
     with tifffile.TiffFile("out.tif") as file:
         assert file.series[0].shape == (80, 96)
-        assert file.pages[0].description == '{"unit": "m"}'
+        assert file.pages.first.description == '{"unit": "m"}'
     assert not caplog.records
     tifffile.imwrite("t.tif", heights)
     srx("upscale t.tif out.tif -s 2 -m bicubic --overwrite", code=0)
     with tifffile.TiffFile("out.tif") as file:
-        assert "ImageDescription" not in file.pages[0].tags
-    for shape, kind in (((40, 48, 3), "rgb"), ((4, 40, 48), "minisblack")):
-        pixels = noise(shape)
+        assert "ImageDescription" not in file.pages.first.tags
+    for pixels, kind in (
+        (noise((40, 48, 3)), "rgb"),
+        (noise((4, 40, 48)), "minisblack"),
+    ):
         tifffile.imwrite("p.tif", pixels, photometric=kind)
         srx("upscale p.tif out.tif -s 2 -m bicubic --overwrite", code=0)
         with tifffile.TiffFile("out.tif") as file:
@@ -190,7 +193,7 @@ def test_coordinates_do_not_state_the_old_resolution():
         noise((8, 9), "float32"), dims=("y", "x"), coords={"y": y, "x": x},
         attrs=attributes,
     )  # fmt: skip
-    result = srcli.upscale(data, "bicubic", 2)
+    result: Any = srcli.upscale(data, "bicubic", 2)
     assert result.y.attrs == {"units": "m"}
     assert result.x.attrs == {}
     assert result.attrs == {"responsible": "us"}
