@@ -211,8 +211,8 @@ is never replaced without --overwrite.
 @option(
     "--rgb",
     type=parse_rgb,
-    metavar="R,G,B",
-    help="Red, green and blue band, where the file does not name them.",
+    metavar="R,G,B|none",
+    help="Red, green and blue band, where the file does not name them; none: each alone.",
 )
 @option(
     "--range",

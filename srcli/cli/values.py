@@ -107,10 +107,12 @@ def parse_bands(text: str) -> tuple[int, ...]:
 
 
 def parse_rgb(text: str) -> tuple[int, ...]:
-    """Read the numbers of three bands."""
+    """Read the numbers of three bands; ``none`` is no band."""
+    if text.strip() == "none":
+        return ()
     bands = parse_bands(text)
     if len(bands) != 3:
-        raise ValueError(f"{text!r}: give 3 bands, such as 1,2,3")
+        raise ValueError(f"{text!r}: give 3 bands, such as 1,2,3, or none")
     return bands
 
 

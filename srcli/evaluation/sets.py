@@ -21,6 +21,7 @@ from srcli.data.degrading import resampled, through_jpeg
 from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
+from srcli.evaluation.empty_pixels import note_on_empty_pixels
 from srcli.imaging.arrays import Array
 from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.formats import READABLE_SUFFIXES
@@ -60,7 +61,7 @@ class PictureSet:
     lr_folder: Path | None = None
     """Folder of the LR pictures; None where they are made."""
     notes: tuple[str, ...] = ()
-    """Messages about folders beside the set that are not used."""
+    """Messages about folders beside the set that are not used, and on pixels without data."""
 
     @property
     def size(self) -> int:
@@ -105,7 +106,12 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
             pairs, missing = _suffixed_pairs(pair_folder, scale)
             if pairs or missing:
                 return PictureSet(
-                    label, resolved_folder, tuple(pairs), missing, lr_folder=pair_folder
+                    label,
+                    resolved_folder,
+                    tuple(pairs),
+                    missing,
+                    lr_folder=pair_folder,
+                    notes=_notes_on_pixels(label, pairs),
                 )
     hr_folder = folder
     notes: tuple[str, ...] = ()
@@ -125,9 +131,15 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     for key, path in hr.items():
         if key not in lr.missing:
             items.append(PictureRef(path=path, lr=lr.files.get(key), label=key))
+    notes += _notes_on_pixels(label, items)
     return PictureSet(
         label, resolved_folder, tuple(items), lr.missing, lr.orphans, lr_folder, notes
     )
+
+
+def _notes_on_pixels(label: str, pictures: Sequence[PictureRef]) -> tuple[str, ...]:
+    note = note_on_empty_pixels(pictures)
+    return (f"{label}: {note}",) if note else ()
 
 
 def list_pictures(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ _SAMPLE_BYTES = 2**13
 _ENTRY = re.compile(
     r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
     r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
-    r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?))?\)"
+    r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?(?: [0-9a-f]{8})?))?\)"
 )
 
 
@@ -36,8 +36,8 @@ class Provenance:
     options: str = ""
     """Checksum of the options that pixels and size depend on; empty for none."""
     source: str = ""
-    """The input's ``input_id``; empty in outputs of earlier versions, which did not
-    record options either."""
+    """The input's ``input_id``, of rasters with a checksum of the files beside it; empty
+    in outputs of earlier versions, which did not record options either."""
 
     def software(self, earlier: str = "") -> str:
         """Return the text for a Software entry, with that of the input (``earlier``) in front."""
@@ -88,20 +88,31 @@ def input_id(path: Path, stream: IO[bytes] | None = None) -> str:
         suppress(OSError),
         nullcontext(stream) if stream else open_input(path) as opened,
     ):
-        # what it holds of an earlier read is dropped
-        size = opened.seek(0, os.SEEK_END)
-        opened.seek(max(size - _SAMPLE_BYTES, 0) // 2)
-        content = checksum(f"{size} ".encode() + opened.read(_SAMPLE_BYTES))
+        content = content_checksum(opened)
     extension = re.sub(r"\W", "", path.suffix.lower(), flags=re.ASCII)
     names = "/".join(path.absolute().parts[-2:])
     return f"{extension} {checksum(os.fsencode(names))} {content}"
+
+
+def content_checksum(stream: IO[bytes]) -> str:
+    """Return a checksum of the size of a file and of a piece from its middle."""
+    # what it holds of an earlier read is dropped
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(size - _SAMPLE_BYTES, 0) // 2)
+    return checksum(f"{size} ".encode() + stream.read(_SAMPLE_BYTES))
+
+
+def _content_of(identifier: str) -> str:
+    """Return the checksum of the content in an ``input_id``; empty without one."""
+    words = identifier.split(" ")
+    return words[2] if len(words) > 2 else ""
 
 
 def check_unchanged(
     path: Path, earlier_id: str, stream: IO[bytes] | None = None
 ) -> None:
     """Refuse an input whose content has changed since ``input_id`` was called."""
-    before = earlier_id.rpartition(" ")[2]
-    now = input_id(path, stream).rpartition(" ")[2]
+    before = _content_of(earlier_id)
+    now = _content_of(input_id(path, stream))
     if before and now and before != now:  # what is no file any more was read to its end
         raise PictureError(f"{path}: has changed while it was enlarged; run again")

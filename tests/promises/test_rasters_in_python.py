@@ -252,7 +252,6 @@ def test_a_fill_value_of_an_encoding_marks_empty_whole_numbers():
         (data_array("y", "x", coords={"y": np.arange(8)})[:1], "of one pixel"),
         (data_array("y", "x").variable, "xarray Variable: give a DataArray"),
         (data_array("y", "x", dtype="complex64"), r"data\.astype\('float32'\)"),
-        (data_array("y", "x", dtype="float16"), "DataArray of float16: give integers"),
         (data_array("rows", "columns"), "rows"),
         (data_array("y", "x").to_dataset(name="a"), r"dataset\.to_dataarray\('band'\)"),
     ],

@@ -112,9 +112,10 @@ def _entry_changes(
     if description is not None:
         text = description.value.decode("latin-1")
         text = fit_description(text, pixel_map, pixel_map.before)
-        changes[Base.ImageDescription] = replace(
-            description, value=text.encode("latin-1")
-        )
+        changes[Base.ImageDescription] = None
+        if text:
+            encoded = text.encode("latin-1")
+            changes[Base.ImageDescription] = replace(description, value=encoded)
     calibrations = [_FOCAL_PLANE]
     if exif.has_no_unit(tags):
         calibrations.append(_RESOLUTION)

@@ -44,6 +44,10 @@ _SCHEMES = {
     "ftp": "/vsicurl/",
 }
 """GDAL's prefix for each scheme of a URI."""
+_ZARR_FILES = (".zgroup", ".zarray", "zarr.json")
+_GRID_HEADER = "hdr.adf"
+_VIEW = "vrt://"
+"""Beginning of GDAL's names of changed views: ``vrt://a.tif?bands=3,2,1``."""
 _DRIVER = re.compile(r"([A-Za-z]\w+):(?!//)(.*)", re.DOTALL)
 
 
@@ -78,6 +82,8 @@ class DatasetName(PlatformPath):
             if folder.suffix.upper() == ".SAFE":
                 path = folder
                 break
+        if path.name.lower() == _GRID_HEADER:
+            path = path.parent
         self.stem = "_".join((path.stem, *re.findall(r"\w+", raster)))
         self.suffix = "" if raster else path.suffix
 
@@ -100,8 +106,8 @@ def as_input(source: str | Path) -> Path:
         return source
     text = str(source)
     path = Path(source)
-    if header := product_header(path):
-        return DatasetName(str(header))
+    if name_of_raster := name_of_folder(path):
+        return DatasetName(name_of_raster)
     if os.path.lexists(text) or "\0" in text:
         return path
     if isinstance(source, Path):  # which has lost a slash of its URL
@@ -146,6 +152,23 @@ def product_header(folder: Path) -> Path | None:
     return None
 
 
+def name_of_folder(folder: Path) -> str:
+    """Return the name by which GDAL opens a raster that is a folder; empty for other folders.
+
+    Such are Sentinel products, Zarr stores and Esri's grids.
+    """
+    if header := product_header(folder):
+        return str(header)
+    if not os.path.isdir(folder):  # noqa: PTH112 - False for a name too long
+        return ""
+    if any((folder / name).is_file() for name in _ZARR_FILES):
+        return f'ZARR:"{folder}"'
+    for name in (_GRID_HEADER, _GRID_HEADER.upper()):
+        if (folder / name).is_file():
+            return str(folder / name)
+    return ""
+
+
 def _without_scheme(text: str) -> str:
     """Turn a URI as rasterio knows them into GDAL's name: ``zip://a.zip!b.tif``."""
     joined_schemes, _, path = text.partition("://")
@@ -161,6 +184,8 @@ def _without_scheme(text: str) -> str:
 
 def _split(name: str) -> tuple[str, str]:
     """Split a name of GDAL's into that of a file, and that of a raster in it."""
+    if name.lower().startswith(_VIEW):
+        return name[len(_VIEW) :].partition("?")[0], ""
     match = _DRIVER.fullmatch(name)
     if match is None:
         return name, ""

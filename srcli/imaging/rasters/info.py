@@ -22,12 +22,14 @@ from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
+from srcli.imaging.rasters.limits import find_limits
 from srcli.imaging.rasters.opening import (
     OpenedRaster,
     dataset_files,
     gdal_errors,
     reading_errors,
 )
+from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.imaging.rasters.transforms import enlarge_transform
 from srcli.ports.image import Window
 
@@ -37,18 +39,6 @@ if TYPE_CHECKING:
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
 COLOURS = ("red", "green", "blue")
-# Tag namespaces that describe the structure of the file, or are kept in fields of their
-# own.
-_STRUCTURE = frozenset({
-    "IMAGE_STRUCTURE", "DERIVED_SUBDATASETS", "SUBDATASETS", "RPC", "GEOLOCATION",
-    "xml:gml.root-instance",
-})  # fmt: skip
-# Beginnings of tags that are outdated once the pixels change.
-_OUTDATED = (
-    "STATISTICS_", "EXIF_PixelXDimension", "EXIF_PixelYDimension", "EXIF_SubjectArea",
-    "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",
-    "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
-)  # fmt: skip
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
@@ -79,6 +69,9 @@ class BandInfo:
     bits: int | None = None
     """Bits of a stored value where these are fewer than those of the dtype (GDAL's
     NBITS)."""
+    limits: tuple[float, float] | None = None
+    """Lowest and highest value of valid pixels by the tags ``valid_range``, ``valid_min``
+    and ``valid_max``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +87,8 @@ class RasterInfo:
     bands: tuple[BandInfo, ...]
     georeference: Mapping[str, Any]
     """Its place on the map, by rasterio's names: crs, transform (maybe the identity), gcps
-    (without a transform; the crs is theirs), rpcs. Those that the file lacks are None,
-    gcps empty."""
+    (without a transform; the crs is theirs), rpcs; and the epoch of the crs, a decimal
+    year as text. Those that the file lacks are None, gcps empty."""
     driver: str = "GTiff"
     """GDAL's name of the format."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -147,14 +140,11 @@ def info_of(
             raise PictureError(f"{path}: {problem}")
         notes = []
         if dataset.subdatasets:
-            names = _subdatasets(path, dataset)
-            notes.append(
-                f"holds {len(names)} pictures: only the first is used; name another, such as "
-                f"{for_shell(names[-1:])}"
-            )
+            notes += _note_on_others(path, dataset)
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
-        bands = tuple(_bands(path, dataset, nodata, notes))
+        description = _describe_as_vrt(dataset)
+        bands = tuple(_bands(path, dataset, description, nodata, notes))
         structure = dataset.tags(ns="IMAGE_STRUCTURE")
         block_share = 1.0
         if opened.sparse_blocks is not None:
@@ -169,7 +159,7 @@ def info_of(
             height=dataset.height,
             width=dataset.width,
             bands=bands,
-            georeference=_georeference(dataset),
+            georeference=_georeference(dataset, description),
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
@@ -213,7 +203,7 @@ def companion_reason(picture: Picture) -> str | None:
     return None
 
 
-def _georeference(dataset: DatasetReader) -> dict[str, Any]:
+def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, Any]:
     """Return where a raster lies on the map; see ``RasterInfo``."""
     from rasterio.errors import NotGeoreferencedWarning
 
@@ -234,7 +224,13 @@ def _georeference(dataset: DatasetReader) -> dict[str, Any]:
     crs = dataset.crs or None
     if gcps and gcps_crs:
         crs = gcps_crs
-    return {"crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs}
+    epoch = None  # which rasterio's CRS does not hold
+    for system in (description.find("SRS"), description.find("GCPList")):
+        if system is not None and crs is not None:
+            epoch = epoch or system.get("coordinateEpoch")
+    return {
+        "crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs, "epoch": epoch,
+    }  # fmt: skip
 
 
 def enlarge_georeference(
@@ -270,6 +266,22 @@ def _cast_nodata(dtype: str, value: float) -> float | None:
     if number_type.itemsize == 8 and abs(value) > _EXACT:
         return None
     return float(value)
+
+
+def _in_half_floats(
+    nodata: float | None, dtype: str, bits: int | None
+) -> tuple[float, ...]:
+    """Return what half floats hold for a nodata value that none of them equals.
+
+    GDAL rounds towards 0 when it writes them, other programs to the nearest.
+    """
+    if nodata is None or dtype != "float32" or bits != 16 or not np.isfinite(nodata):
+        return ()
+    with np.errstate(over="ignore"):
+        nearest = np.float16(nodata)
+    values = {float(nearest), float(np.nextafter(nearest, np.float16(0)))}
+    values.discard(nodata)
+    return tuple(sorted(values)) if float(nearest) != nodata else ()
 
 
 def _problem(path: Path, dataset: DatasetReader) -> str:
@@ -315,23 +327,46 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
     return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
 
 
+def _note_on_others(path: Path, dataset: DatasetReader) -> list[str]:
+    """Return a note on the rasters of a container besides the one that GDAL has opened.
+
+    Bounds of coordinates, as climate models write them, are no pictures.
+    """
+    names = _subdatasets(path, dataset)
+    used = dataset.tags(1).get("NETCDF_VARNAME", "")
+    others = [
+        name
+        for name in names
+        if not (used and name.endswith(f":{used}"))
+        and not name.endswith(("_bnds", "_bounds"))
+    ]
+    if used and not others:
+        return []
+    return [
+        f"holds {len(names)} pictures: only {used or 'the first'} is used; name another, such "
+        f"as {for_shell(others[-1:] or names[-1:])}"
+    ]
+
+
 def _bands(
     path: Path,
     dataset: DatasetReader,
+    description: ET.Element,
     option: float | Literal["file", "none"],
     notes: list[str],
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
-    elements = _read_vrt_elements(dataset)
+    elements = _read_vrt_elements(description)
     # each of these goes through all bands
     values = zip(
         dataset.indexes,
         dataset.dtypes,
         dataset.nodatavals,
         dataset.colorinterp,
+        zip(dataset.scales, dataset.offsets, strict=True),
         strict=True,
     )
-    for band, dtype, stated, interpretation in values:
+    for band, dtype, stated, interpretation, packing in values:
         if option == "none":
             stated = None
         elif option != "file":
@@ -349,29 +384,37 @@ def _bands(
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
+        tags = _tags(dataset, band)
+        stated_ones = {**dataset.tags(), **tags.get("", {})}
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
+            undeclared_nodata=_in_half_floats(nodata, dtype, bits),
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
-            tags=_tags(dataset, band),
+            tags=tags,
             bits=bits,
+            limits=find_limits(stated_ones, dtype, packing, nodata),
         )
 
 
-def _read_vrt_elements(dataset: DatasetReader) -> dict[int, dict[str, str]]:
-    """Return the ``vrt_elements`` of each band; rasterio has no calls for all of them."""
+def _describe_as_vrt(dataset: DatasetReader) -> ET.Element:
+    """Return GDAL's description of a raster; it holds what rasterio has no calls for."""
     import rasterio.shutil
     from rasterio.io import MemoryFile
 
     try:
         with MemoryFile(ext=".vrt") as memory:
             rasterio.shutil.copy(dataset, memory.name, driver="VRT")
-            tree = ET.fromstring(memory.read().decode(errors="replace"))
+            return ET.fromstring(memory.read().decode(errors="replace"))
     except gdal_errors(ET.ParseError):
-        return {}  # not every file can be described as a VRT
+        return ET.Element("none")  # not every file can be described as a VRT
+
+
+def _read_vrt_elements(description: ET.Element) -> dict[int, dict[str, str]]:
+    """Return the ``vrt_elements`` of each band."""
     elements = {}
-    for band in tree.findall("VRTRasterBand"):
+    for band in description.findall("VRTRasterBand"):
         texts = {}
         for element in band:
             if element.tag in _WORDS | LEGEND:
@@ -385,10 +428,8 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
     tags = {}
     for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
         items = dataset.tags(band, ns=namespace or None)
-        lasting = {
-            key: text for key, text in items.items() if not key.startswith(_OUTDATED)
-        }
-        if lasting and namespace not in _STRUCTURE:
+        lasting = {key: text for key, text in items.items() if not is_outdated(key)}
+        if lasting and namespace.lower() not in STRUCTURE:
             tags[namespace] = lasting
     return tags
 

@@ -211,6 +211,9 @@ def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> 
             if georeference["gcps"]:
                 dataset.gcps = (georeference["gcps"], georeference["crs"] or CRS())
         tree = ET.fromstring(memory.read())
+    for system in (*tree.findall("SRS"), *tree.findall("GCPList")):
+        if georeference.get("epoch"):
+            system.set("coordinateEpoch", georeference["epoch"])
     elements = tree.findall("VRTRasterBand")
     for element, band in zip(elements, bands, strict=True):
         element.extend(

@@ -35,6 +35,7 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
+from srcli.imaging.rasters.tile_indexes import list_tiles
 from srcli.imaging.utf8_names import alias_of_file, real_name
 from srcli.supervision import reading
 from srcli.threads import hold_setting
@@ -70,6 +71,16 @@ _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
 _DAMAGED = (
     "it is damaged or cut short, or a part of it is missing: copy or export it again"
 )
+_ADVICE = {
+    "Too many open files": "raise 'ulimit -n'",
+    "Numeric conversion not representable": (
+        'GDAL does not read unsigned bytes from NetCDF: give HDF5:"{file}"://{variable}, in '
+        "which values above 127 are negative, or convert it, such as by xarray"
+    ),
+    "NetCDF: Filter error": "this GDAL cannot decompress it: export it again with deflate",
+    "is not configured": "this GDAL cannot decompress it: export it again with deflate",
+}
+"""What to do about errors that are none of the file's, by words in GDAL's messages."""
 _MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "DIMAP",
@@ -266,10 +277,21 @@ def _read_states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
 
 
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
-    """List all files of a dataset, each once; GDAL follows mosaics one level deep only."""
+    """List all files of a dataset, each once.
+
+    GDAL follows mosaics one level deep only, and tile indexes not at all.
+    """
     names = list(dataset.files)
     if dataset.driver == "VRT":
         names += _files_of_mosaic(path, dataset)
+    elif dataset.driver in ("GTI", "STACTA", "STACIT"):
+        container = path.container if isinstance(path, DatasetName) else path
+        if container is not None:
+            names = [str(container), *names, *list_tiles(container)]
+    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
+        mosaic = _as_mosaic(path)
+        mosaic.follow_mrf(str(path))
+        names += mosaic.files
     return tuple(dict.fromkeys(map(real_name, names)))
 
 
@@ -289,12 +311,18 @@ def _report_unraisable(report: Any) -> None:  # noqa: ANN401 - a type of the typ
 
 @contextmanager
 def reading_errors(
-    path: Path, failure: str, *, advice: str = _DAMAGED, pixels: int = 0
+    path: Path,
+    failure: str,
+    *,
+    advice: str = _DAMAGED,
+    pixels: int = 0,
+    variable: str = "VARIABLE",
 ) -> Iterator[None]:
     """Turn errors of rasterio and GDAL while reading one file into a PictureError.
 
     ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``. ``pixels`` is
-    how many may be decoded within, by which the time limit is chosen.
+    how many may be decoded within, by which the time limit is chosen. ``variable`` is
+    the one of a NetCDF file that is read.
     """
     import rasterio
 
@@ -315,8 +343,10 @@ def reading_errors(
         ) from error
     except gdal_errors(OSError, ValueError) as error:
         reason = reason_of(error).removeprefix(f"{path}: ")
-        if "Too many open files" in reason:
-            advice = "raise 'ulimit -n'"
+        for words, other_advice in _ADVICE.items():
+            if words in reason:
+                file = path.container if isinstance(path, DatasetName) else path
+                advice = other_advice.format(file=file, variable=variable)
         raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 

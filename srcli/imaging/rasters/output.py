@@ -7,7 +7,7 @@ import binascii
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from srcli.imaging.rasters.info import (
     enlarge_georeference,
 )
 from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.stale_tags import fit_attribute_table, fit_tags
 from srcli.ports.image import Window
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
@@ -46,6 +47,7 @@ _OF_ANY_BITS = _PREDICTED | {
 """Compressions of values of any number of bits (NBITS)."""
 _OFF = frozenset({"NO", "FALSE", "OFF", "0"})
 _XMP = "xml:XMP"
+_TABLE = "GDALRasterAttributeTable"
 _DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
 
 
@@ -152,7 +154,7 @@ def derive_profile(
         height=window.height * scale,
         width=window.width * scale,
         dtype=layout.dtype,
-        bands=layout.outputs,
+        bands=_with_counts(info, layout, window, scale),
         alpha=layout.alpha is not None,
         alpha_position=layout.alpha_position if options.format == "tif" else None,
         mask=info.mask is not None and layout.alpha is None,
@@ -176,6 +178,27 @@ def derive_profile(
     return out
 
 
+def _with_counts(
+    info: RasterInfo, layout: BandLayout, window: Window, scale: int
+) -> tuple[BandInfo, ...]:
+    """Return the output's bands; counts of pixels in their attribute tables are true.
+
+    Each pixel becomes ``scale`` squared; how many a part of the raster has is not known.
+    """
+    is_part = (window.height, window.width) != (info.height, info.width)
+    factor = scale**2
+    if is_part or info.cutline is not None:
+        factor = 0
+    bands = []
+    for band in layout.outputs:
+        elements = dict(band.vrt_elements)
+        if _TABLE in elements:
+            elements[_TABLE] = fit_attribute_table(elements[_TABLE], factor)
+            band = replace(band, vrt_elements=elements)
+        bands.append(band)
+    return tuple(bands)
+
+
 def _tags(
     out: OutputProfile,
     info: RasterInfo,
@@ -184,16 +207,27 @@ def _tags(
     options: OutputOptions,
 ) -> dict[str, Mapping[str, str]]:
     """Return the tags of the output; notes are added on those that are left out."""
-    tags = dict(info.tags)
+    numbers = [*layout.bands]
+    if layout.alpha:
+        numbers.insert(layout.alpha_position or 0, layout.alpha)
+    tags = fit_tags(
+        info.tags,
+        (info.height, info.width),
+        window,
+        out.height // window.height,
+        keeps_bands=numbers == list(range(1, len(info.bands) + 1)),
+    )
     if options.provenance is not None:
-        tags[""] = _provenance_tags(out, info, layout, options)
+        tags[""] = _provenance_tags(out, tags[""], info, layout, options)
     pixels = PixelMap(
         before=(window.height, window.width), after=(out.height, out.width)
     )
     plain = dict(tags.get("", {}))
     if _DESCRIPTION in plain:
         whole = (info.height, info.width)
-        plain[_DESCRIPTION] = fit_description(plain[_DESCRIPTION], pixels, whole)
+        description = fit_description(plain.pop(_DESCRIPTION), pixels, whole)
+        if description:
+            plain[_DESCRIPTION] = description
     has_no_unit = plain.get("TIFFTAG_RESOLUTIONUNIT", "").startswith("1")
     if has_no_unit or names_pixel_unit(plain.get(_DESCRIPTION, "")):
         # pixels for a unit that the description names, as ImageJ does
@@ -223,15 +257,15 @@ def _tags(
 
 
 def _provenance_tags(
-    out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
+    out: OutputProfile,
+    plain: Mapping[str, str],
+    info: RasterInfo,
+    layout: BandLayout,
+    options: OutputOptions,
 ) -> dict[str, str]:
-    """Return the input's tags with the output's provenance in place of an earlier one."""
+    """Return plain tags with the output's provenance in place of an earlier one."""
     assert options.provenance is not None
-    tags = {
-        key: text
-        for key, text in info.tags.get("", {}).items()
-        if not key.startswith("SRX_")
-    }
+    tags = {key: text for key, text in plain.items() if not key.startswith("SRX_")}
     earlier = software_of(tags)
     tags[_SOFTWARE[options.format]] = options.provenance.software(earlier)
     # GDAL puts them beside a JPEG, into a file that only a place on the map needs as
@@ -410,11 +444,11 @@ def _tiff_options(
             defaults["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
         if compression == "JPEG":
             defaults["QUALITY"] = quality
-        if is_predicted:
+        if is_predicted and out.dtype != "float16":
             defaults["PREDICTOR"] = "YES"
         return defaults
     if is_predicted:
-        defaults["PREDICTOR"] = "3" if out.dtype.startswith("float") else "2"
+        defaults["PREDICTOR"] = str(predictor_of(out.dtype))
     defaults["INTERLEAVE"] = "PIXEL"
     defaults["PHOTOMETRIC"] = _photometric(out)
     if compression == "JPEG":
@@ -430,6 +464,13 @@ def _tiff_options(
         text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
         defaults |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
     return defaults
+
+
+def predictor_of(dtype: str) -> int:
+    """Return the PREDICTOR of TIFFs that suits a dtype; 1 for none, as of half floats."""
+    if dtype == "float16":
+        return 1
+    return 3 if dtype.startswith("float") else 2
 
 
 def _photometric(out: OutputProfile) -> str:

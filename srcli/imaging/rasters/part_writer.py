@@ -7,7 +7,9 @@ import os
 import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
+from srcli.imaging.rasters.output import predictor_of
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
@@ -24,9 +26,9 @@ class PartWriter:
 
     It marks the pixels that the input marks as empty: they become nodata (without such
     a value: NaN in floats, else 0), and valid pixels that the network happened to make
-    equal to nodata move to the next value. Bands of classes, mask and alpha of two
-    values are enlarged by nearest neighbour, for which rows of the input are read
-    again.
+    equal to nodata move to the next value; those beyond a stated valid range move to
+    its end. Bands of classes, mask and alpha of two values are enlarged by nearest
+    neighbour, for which rows of the input are read again.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class PartWriter:
         source = self._source
         layout = source.layout
         nodata = layout.nodata
+        if rows is not None:
+            self._keep_within_limits(rows, self._parts.span(number))
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
@@ -71,15 +75,32 @@ class PartWriter:
             rows, opacity = self._complete(self._parts.span(number), rows, opacity)
         self._store(number, rows, opacity)
 
+    def _keep_within_limits(self, rows: Array, span: range) -> None:
+        """Cut what overshoots the valid range that tags of a band state."""
+        layout = self._source.layout
+        limits = [layout.outputs[index].limits for index in layout.smooth]
+        if layout.palette is not None or not any(limits):
+            return
+        decoded = self._source.decode(self._input_rows(span))
+        pixels = decoded.pixels[:, :, self._source.smooth]
+        for position, ends in enumerate(limits):
+            if ends is not None:
+                before = self._repeat(pixels[:, :, position], span)
+                keep_within(rows[:, :, position], before, ends)
+
+    def _input_rows(self, span: range) -> Window:
+        """Return the rows of the input that become some rows of the output."""
+        top = span.start // self._scale
+        bottom = -(-span.stop // self._scale)
+        return Window(top=top, left=0, height=bottom - top, width=self._source.width)
+
     def _complete(
         self, span: range, rows: Array | None, opacity: Array
     ) -> tuple[Array, Array]:
         """Put holes, classes and alpha of the input into rows; return these and their opacity."""
         source = self._source
         layout = source.layout
-        top = span.start // self._scale
-        bottom = -(-span.stop // self._scale)
-        window = Window(top=top, left=0, height=bottom - top, width=source.width)
+        window = self._input_rows(span)
         decoded = source.decode(window)
         if layout.soft_alpha is not None:
             softened = self._soften(window, layout.soft_alpha)
@@ -139,7 +160,7 @@ class PartWriter:
                 transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
                 COMPRESS="ZSTD",
                 ZSTD_LEVEL=1,
-                PREDICTOR=3 if output.dtype.startswith("float") else 2,
+                PREDICTOR=predictor_of(output.dtype),
                 INTERLEAVE="PIXEL",
                 TILED=True,
                 BLOCKXSIZE=min(512, -(-output.width // 16) * 16),

@@ -15,6 +15,8 @@ from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports.image import Window
 
+_STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
+"""Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""
 Numbers = tuple[int, ...]
 """Of bands, from 1, or indices of them, from 0."""
 
@@ -216,6 +218,8 @@ def _find_rgb(
     info: RasterInfo, candidates: Numbers, rgb: Sequence[int] | None
 ) -> tuple[Numbers, str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""
+    if rgb is not None and not rgb:
+        return (), ""  # the user has said that none are
     if rgb is not None:
         _check_numbers(info, "--rgb", rgb)
         if not set(rgb) <= set(candidates):
@@ -231,6 +235,8 @@ def _find_rgb(
     ):
         if all(names.count(colour) == 1 for colour in COLOURS):
             return tuple(candidates[names.index(colour)] for colour in COLOURS), ""
+    if any(map(_is_step, bands)):
+        return (), ""
     if len(candidates) in (3, 4):
         composite = candidates[:3]
         listed = _join(composite)
@@ -241,6 +247,11 @@ def _find_rgb(
     return (), (
         f"{len(candidates)} bands, each enlarged alone; --rgb names three that go together"
     )
+
+
+def _is_step(band: BandInfo) -> bool:
+    """Tell if a band is a step of time, a level or a quantity of a model, and no colour."""
+    return any(key.startswith(_STEP_TAGS) for key in band.tags.get("", {}))
 
 
 def _described_colour(band: BandInfo) -> str:

@@ -160,7 +160,14 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         masks: Bools = np.ones((1, 1, 1), np.bool_)
         failure = f"rows {area.top} to {area.bottom} cannot be read"
         pixels = self.info.width * self.info.height
-        with self._opened.lock, reading_errors(self.info.path, failure, pixels=pixels):
+        tags = self.info.bands[0].tags.get("", {})
+        errors = reading_errors(
+            self.info.path,
+            failure,
+            pixels=pixels,
+            variable=tags.get("NETCDF_VARNAME", "VARIABLE"),
+        )
+        with self._opened.lock, errors:
             if self._has_one_dtype:
                 # at once: blocks may hold all bands, more than GDAL keeps
                 planes = values.transpose(2, 0, 1)

@@ -1,4 +1,4 @@
-"""Read and write items of SpatioTemporal Asset Catalogs (STAC).
+"""Write items of SpatioTemporal Asset Catalogs (STAC).
 
 Item specification 1.0.0, with the extensions projection 2.0.0 and raster 1.1.0.
 """
@@ -6,15 +6,17 @@ Item specification 1.0.0, with the extensions projection 2.0.0 and raster 1.1.0.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from srcli.errors import PictureError
 from srcli.files import parse_text, read_input, write_whole
-from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
+from srcli.imaging.rasters.footprints import find_footprint
 from srcli.imaging.rasters.opening import open_quietly
-from srcli.imaging.rasters.transforms import coordinates
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from srcli.imaging.rasters.stac_assets import StacAsset
 
 _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
@@ -25,106 +27,98 @@ _MEDIA_TYPES = {
     "PNG": "image/png",
     "JPEG": "image/jpeg",
 }
-_TIFF_TIME = "%Y:%m:%d %H:%M:%S"
+_OF_THE_INPUT = ("proj:", "raster:", "created", "updated", "published", "datetime")
+"""Beginnings of properties that an output has of its own, or that tell of the old item."""
 
 
-def find_assets(path: Path) -> list[Path]:
-    """Return the rasters of a STAC item: its assets with the role ``data``.
-
-    Empty for what is no item; PictureError for an item without such assets.
-    """
-    if isinstance(path, DatasetName) or path.suffix.lower() not in (
-        ".json",
-        ".geojson",
-    ):
-        return []
-    try:
-        item = parse_text(read_input(path).decode("utf-8-sig"))
-        if item["type"] != "Feature" or "stac_version" not in item:
-            return []
-        assets = [
-            asset for asset in item["assets"].values() if "data" in asset["roles"]
-        ]
-        links = [asset["href"] for asset in assets if _is_raster(asset)]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return []
-    if not links:
-        raise PictureError(f"{path}: is a STAC item without rasters of the role data")
-    rasters = []
-    for link in links:
-        link = link.removeprefix("file://")
-        rasters.append(as_input(link if is_remote(link) else path.parent / link))
-    return rasters
-
-
-def _is_raster(asset: dict[str, Any]) -> bool:
-    """Tell if the media type of an asset, where it has one, is that of a raster."""
-    return str(asset.get("type", "image/")).startswith(("image/", "application/x-"))
-
-
-def write_item(raster: Path, source: Path) -> Path:
+def write_item(raster: Path, time: str, asset: StacAsset | None = None) -> Path:
     """Write the item of a raster beside it, as ``NAME.stac.json``, and return its path.
 
-    Its time is that in the tags of the raster, else that of the file it was made from.
+    ``time`` is when it was taken. Of a raster that an item has led to, its ``asset``,
+    the id and the properties of that item are kept.
     """
-    from rasterio.warp import transform_geom
-
-    with open_quietly(raster) as file:
-        bands = []
-        for dtype, nodata in zip(file.dtypes, file.nodatavals, strict=True):
-            band = {"data_type": dtype}
-            if file.crs is not None and file.crs.is_projected:
-                metres = file.crs.linear_units_factor[1]
-                band["spatial_resolution"] = file.res[0] * metres
-            if nodata is not None:
-                band["nodata"] = "nan" if nodata != nodata else nodata
-            bands.append(band)
-        properties: dict[str, Any] = {
-            "datetime": _time_of(file.tags().get("TIFFTAG_DATETIME"), source),
-            "proj:shape": list(file.shape),
-        }
-        geometry = None
-        if file.crs is not None:
-            height, width = file.shape
-            places = ((0, height), (width, height), (width, 0), (0, 0))
-            corners = [coordinates(file.transform, *place) for place in places]
-            ring = {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
-            geometry = transform_geom(file.crs, "OGC:CRS84", ring)
-            code = file.crs.to_epsg()
-            properties["proj:code"] = f"EPSG:{code}" if code else None
-            properties["proj:wkt2"] = file.crs.to_wkt(version="WKT2_2019")
-            properties["proj:transform"] = list(file.transform)
-        media_type = _MEDIA_TYPES[file.driver]
     item: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.0.0",
-        "stac_extensions": _EXTENSIONS,
+        "stac_extensions": list(_EXTENSIONS),
         "id": raster.stem,
-        "geometry": geometry,
-        "properties": properties,
+        "geometry": None,
+        "properties": {"datetime": time},
         "links": [],
-        "assets": {
-            "data": {
-                "href": f"./{raster.name}",
-                "type": media_type,
-                "roles": ["data"],
-                "raster:bands": bands,
-            }
-        },
     }
-    if geometry:
-        x, y = zip(*geometry["coordinates"][0], strict=True)
-        item["bbox"] = [min(x), min(y), max(x), max(y)]
+    described: dict[str, Any] = {}
+    if asset is not None:
+        described = _take_over(item, asset)
+    with open_quietly(raster) as file:
+        item["properties"]["proj:shape"] = list(file.shape)
+        if file.crs is not None:
+            _add_place(item, file)
+        described |= {
+            "href": f"./{raster.name}",
+            "type": _MEDIA_TYPES[file.driver],
+            "roles": ["data"],
+            "raster:bands": _describe_bands(file),
+        }
+    item["assets"] = {"data": described}
     path = raster.with_name(f"{raster.stem}.stac.json")
     write_whole(path, json.dumps(item, indent=2).encode())
     return path
 
 
-def _time_of(stated: str | None, source: Path) -> str:
-    """Return a time of TIFF, else that of a file, as RFC 3339 has it."""
-    try:
-        time = datetime.strptime(stated or "", _TIFF_TIME).replace(tzinfo=UTC)
-    except ValueError:
-        seconds = source.stat().st_mtime if source.exists() else 0
-        time = datetime.fromtimestamp(seconds, UTC)
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+def _take_over(item: dict[str, Any], asset: StacAsset) -> dict[str, Any]:
+    """Put id, properties and extensions of an asset's item into a new one.
+
+    Returned is what the asset says of its bands.
+    """
+    source = parse_text(read_input(asset.item).decode("utf-8-sig"))
+    name = str(source.get("id") or asset.item.stem)
+    item["id"] = name if asset.is_only else f"{name}_{asset.key}"
+    for key, value in (source.get("properties") or {}).items():
+        if not key.startswith(_OF_THE_INPUT):
+            item["properties"][key] = value
+    for extension in source.get("stac_extensions") or ():
+        if not {"projection", "raster"} & set(str(extension).split("/")):
+            item["stac_extensions"].append(extension)
+    item["geometry"] = source.get("geometry")
+    if source.get("bbox"):
+        item["bbox"] = source["bbox"]
+    link = {"rel": "derived_from", "href": str(asset.item.absolute())}
+    item["links"].append({**link, "type": "application/geo+json"})
+    own = source["assets"].get(asset.key, {})
+    return {key: own[key] for key in ("title", "eo:bands") if key in own}
+
+
+def _add_place(item: dict[str, Any], file: DatasetReader) -> None:
+    """Add footprint and projection of a raster to its item."""
+    code = file.crs.to_epsg()
+    item["properties"] |= {
+        "proj:code": f"EPSG:{code}" if code else None,
+        "proj:wkt2": file.crs.to_wkt(version="WKT2_2019"),
+        "proj:transform": list(file.transform),
+    }
+    footprint = find_footprint(file.crs, file.transform, file.shape)
+    item["geometry"] = None
+    item.pop("bbox", None)
+    if footprint is not None:
+        item["geometry"] = footprint.geometry
+        item["bbox"] = footprint.box
+
+
+def _describe_bands(file: DatasetReader) -> list[dict[str, Any]]:
+    """Return the ``raster:bands`` of a raster."""
+    bands = []
+    for number, dtype in enumerate(file.dtypes):
+        band: dict[str, Any] = {"data_type": dtype}
+        if file.crs is not None and file.crs.is_projected:
+            metres = file.crs.linear_units_factor[1]
+            band["spatial_resolution"] = file.res[0] * metres
+        nodata = file.nodatavals[number]
+        if nodata is not None:
+            band["nodata"] = "nan" if nodata != nodata else nodata
+        packing = (file.scales[number], file.offsets[number])
+        if packing != (1.0, 0.0):
+            band["scale"], band["offset"] = packing
+        if file.units[number]:
+            band["unit"] = file.units[number]
+        bands.append(band)
+    return bands

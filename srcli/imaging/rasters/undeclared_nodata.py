@@ -24,6 +24,8 @@ from srcli.ports.image import Window
 _LOW_FILL_VALUES = (
     -999,
     -9999,
+    -9992,  # which GDAL writes into half floats for -9999, and others the next
+    -10000,
     -99999,
     -999999,
     -32767,
@@ -73,6 +75,8 @@ def find_undeclared_nodata(
         bands[number - 1] = replace(
             band, nodata=nodata, undeclared_nodata=tuple(values)
         )
+        if values == [band.nodata]:  # declared, and a mask is beside it
+            continue
         text = ", ".join(f"{value:.9g}" for value in values)
         bands_by_text[text].append(str(number))
     notes = []
@@ -154,7 +158,7 @@ def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:
     """Tell if a value covers areas that end in steps as there are nowhere else."""
     is_float = pixels.dtype.kind == "f"
     limits = np.finfo(pixels.dtype) if is_float else np.iinfo(pixels.dtype)
-    if value < limits.min:
+    if value < float(limits.min):
         return False
     filled = valid & is_nodata(pixels, value)
     if filled.sum() < _LEAST_AREA:

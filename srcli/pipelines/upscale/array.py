@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,8 @@ from srcli.imaging.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import decode_pixels, to_image
+from srcli.imaging.rasters.alpha_bands import AlphaMode
+from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.reading import read_photograph
 from srcli.inference.building import cached_pool, choose_tiling, run_one
 from srcli.inference.device import EngineOptions, Precision, choose_device
@@ -31,10 +33,10 @@ from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
     upscale_data_array,
     upscale_dataset,
-    with_window,
 )
 from srcli.pipelines.upscale.options import AUTO, BEST, UpscaleOptions, file_of_model
 from srcli.pipelines.upscale.preparing import prepare
+from srcli.pipelines.upscale.python_options import given_names, raster_options
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap
 from srcli.waiting import considerate_waiting
@@ -68,6 +70,12 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     value_range: int | None = None,
     progress: bool | Callable[[float], object] = False,
     window: Any = None,
+    bidx: Sequence[int] | None = None,
+    rgb: Sequence[int] | Literal["none"] | None = None,
+    range: Literal["auto", "dtype"] | tuple[float, float] = "auto",
+    nodata: float | Literal["file", "none"] | None = None,
+    classes: ClassMode = "auto",
+    alpha: AlphaMode = "auto",
 ) -> Any:
     """Upscale a picture or a raster.
 
@@ -86,10 +94,12 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             as by the command, with nodata, masks and classes. Or a raster that is
             open: a dataset of rasterio (``rasterio.open(path)``, ``WarpedVRT``), or a
             DataArray of xarray with rioxarray (extra ``srcli[xarray]``) and the
-            dimensions (y, x) or (band, y, x); int8 to int32, uint8 to uint32, float32
-            and float64 in any range, enlarged as ``srx upscale`` enlarges a file of
-            them. Coordinates of a DataArray are evenly spaced, several times are no
-            bands (``data.isel(time=0)``), and no band is alpha; words as its band
+            dimensions (y, x) or (band, y, x); int8 to int32, uint8 to uint32, floats
+            in any range, enlarged as ``srx upscale`` enlarges a file of them; masks of
+            booleans are repeated, as arrays of numpy too, and so are integers of 64
+            bits that hold classes. Coordinates of a DataArray are evenly spaced (others,
+            such as latitudes and longitudes of each pixel, are enlarged along), several
+            times are no bands (``data.isel(time=0)``), and no band is alpha; words as its band
             coordinate, or as ``long_name``, tell red, green and blue. Dask arrays are
             computed.
         model: A name of ``srx models``, a weights file, or ``auto``: by what the
@@ -121,7 +131,19 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             after every tile, and whose errors end the call; True draws a bar on
             standard error.
         window: A ``rasterio.windows.Window`` of whole pixels: only this part of a
-            dataset, or of the file of a path, is read and enlarged.
+            dataset, or of the file of a path, is read and enlarged. This and what
+            follows is for rasters: datasets, DataArrays (but for the window) and paths.
+        bidx: Numbers of the bands to keep, from 1, in this order; None keeps all.
+        rgb: Numbers of the bands that go through the network together as red, green
+            and blue; ``none``: each band alone; None finds them.
+        range: Values that are black and white for the network, ``(low, high)``;
+            ``auto`` finds them, ``dtype`` takes all of the type.
+        nodata: The value of pixels without data, instead of what the raster says;
+            ``none`` treats all values as data.
+        classes: ``yes`` repeats the pixels of all bands, ``no`` those of none; ``auto``
+            finds the bands that hold classes, flags or masks.
+        alpha: Bands called alpha are transparency (``yes``), data (``no``), or what
+            they look like (``auto``).
 
     Returns:
         The same kind, number of dimensions and dtype, both sides ``scale`` times as
@@ -143,12 +165,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         InferenceError: If values come out that are not finite, or a tile does not fit
             into memory.
     """
-    if precision not in get_args(Precision):
-        raise UsageError(
-            f"precision={precision!r}: give one of {', '.join(get_args(Precision))}"
-        )
-    if wrap not in get_args(Wrap):
-        raise UsageError(f"wrap={wrap!r}: give x, y or both")
+    _check_choice("precision", precision, get_args(Precision))
+    _check_choice("wrap", wrap, get_args(Wrap))
     model = model_text(model)
     scale = _check_whole_number("scale", scale, 1)
     tile = _check_whole_number("tile", tile, 1)
@@ -166,7 +184,12 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     has_strength = model in (AUTO, BEST, PHOTO_MODEL) or is_mixed(model)
     if strength and not has_strength:
         engine = replace(engine, strength=0.0)
+    of_rasters = {
+        "window": window, "bidx": bidx, "rgb": rgb, "range": range, "nodata": nodata,
+        "classes": classes, "alpha": alpha,
+    }  # fmt: skip
     options = UpscaleOptions(
+        raster=raster_options(of_rasters),
         model=model,
         scale=scale or 0,
         tile=tile,
@@ -175,14 +198,12 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         wrap=wrap,
         engine=engine,
     )
-    options = with_window(options, window)
     package = type(picture).__module__.partition(".")[0]
     if isinstance(picture, str | os.PathLike):
         return _enlarge_file(Path(picture), options, progress)
     if package == "rasterio":
         return upscale_dataset(picture, options, progress)
-    if window is not None:
-        raise UsageError("window= is for datasets and paths; cut the array instead")
+    _check_meant_for_arrays(of_rasters, is_data_array=package == "xarray")
     if package == "xarray":
         return upscale_data_array(picture, options, progress)
     if isinstance(picture, np.ma.MaskedArray):
@@ -191,6 +212,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             "array.astype(float).filled(numpy.nan), or an open dataset or a DataArray"
         )
     if isinstance(picture, np.ndarray):
+        if picture.dtype == np.bool_ and picture.ndim in (2, 3):
+            return _repeat_mask(picture, options)
         return _enlarge(picture, options, progress)
     if isinstance(picture, Image.Image):
         file_format = format_of_suffix(picture.format or "") or ""
@@ -208,6 +231,30 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         "expected a path, a PIL image, a numpy array (H, W) or (H, W, C), an open dataset or a "
         f"DataArray, got {name}"
     )
+
+
+def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:  # noqa: ANN401
+    """Refuse a value that is none of the choices."""
+    if value not in choices:
+        listed = ", ".join(filter(None, choices))
+        raise UsageError(f"{name}={value!r}: give one of {listed}")
+
+
+def _check_meant_for_arrays(given: dict[str, Any], *, is_data_array: bool) -> None:
+    """Refuse options of rasters that mean nothing for arrays, or for a DataArray."""
+    if given["window"] is not None:
+        raise UsageError("window= is for datasets and paths; cut the array instead")
+    names = given_names(given)
+    if names and not is_data_array:
+        raise UsageError(
+            f"{names[0]}= is for rasters: datasets, DataArrays and paths; not for arrays"
+        )
+
+
+def _repeat_mask(mask: Array, options: UpscaleOptions) -> Array:
+    """Enlarge a mask (H, W) or (H, W, C) of booleans by repeating each pixel."""
+    factor = options.final_size((1, 1))[0]
+    return mask.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def _enlarge_file(

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 
+from srcli.pipelines.upscale.python_options import in_python
 from srcli.ports.progress import Progress, Task
 
 log = logging.getLogger(__name__)
@@ -49,11 +50,11 @@ class LoggedProgress(FractionTask, Progress):
 
     def message(self, text: str) -> None:
         """Log a line."""
-        log.info("%s", text)
+        log.info("%s", in_python(text))
 
     def warn(self, text: str) -> None:
         """Log a warning."""
-        log.warning("%s", text)
+        log.warning("%s", in_python(text))
 
 
 def _draw_bar(fraction: float) -> None:

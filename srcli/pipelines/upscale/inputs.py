@@ -30,6 +30,11 @@ from srcli.imaging.formats import (
     format_of_suffix,
 )
 from srcli.imaging.provenance import Provenance, input_id
+from srcli.imaging.rasters.companions import (
+    checksum_of,
+    companions_on_disk,
+    is_mosaic,
+)
 from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     as_input,
@@ -38,7 +43,7 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
-from srcli.imaging.rasters.stac import find_assets
+from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.stored_parts import has_unfinished_parts
 from srcli.imaging.videos import is_video
@@ -105,7 +110,7 @@ def pair_inputs(
     """
     forget_real_folders()
     _check_output(inputs, output, options)
-    sources = _expand_stac_items(inputs, output, reporter)
+    sources, assets = _expand_stac_items(inputs, output, reporter)
     paths = []
     for path in sources:
         reason = _find_obstacle(path, remote=options.allow_remote)
@@ -131,6 +136,7 @@ def pair_inputs(
                     )
             else:
                 items.append(pair_in_folder(path, output, options))
+    items = [replace(item, asset=assets.get(str(item.source))) for item in items]
     if not items and not reporter.files and not reporter.may_be_idle:
         raise UsageError(_explain_no_pictures(paths, options))
     return _resolve_name_clashes(items, options, reporter)
@@ -138,13 +144,19 @@ def pair_inputs(
 
 def _expand_stac_items(
     inputs: Sequence[Path], output: Path, reporter: Reporter
-) -> list[Path]:
-    """Return the inputs with the rasters of STAC items in place of the items."""
+) -> tuple[list[Path], dict[str, StacAsset]]:
+    """Return the inputs with the rasters of STAC items in place of the items.
+
+    Returned with them are the assets of these items by the names of their rasters.
+    """
     sources = []
+    assets_by_name: dict[str, StacAsset] = {}
     for path in map(as_input, inputs):
         with reporter.guard(Item(source=path, target=output, format="")):
-            sources += find_assets(path) or [path]
-    return sources
+            assets = find_assets(path)
+            sources += [asset.raster for asset in assets] or [path]
+            assets_by_name |= {str(asset.raster): asset for asset in assets}
+    return sources, assets_by_name
 
 
 def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
@@ -447,6 +459,9 @@ def _judge_output(
     newer = _modification_time(item.source) - state.st_mtime_ns
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
+        for companion in companions_on_disk(item.source):
+            changed = _modification_time(companion)
+            newer = max(newer, changed - state.st_mtime_ns)
         return _judge_by_size(item, options, is_newer=newer >= step)
     return _judge_by_record(item, record, options, provenance, newer, step)
 
@@ -467,7 +482,7 @@ def _judge_by_record(
     """
     differs = False
     if record.source:
-        extension, path, content = record.source.split(" ")
+        extension, path, content, *_ = record.source.split(" ")
         extension_now, path_now, content_now = input_id(item.source).split(" ")
         is_moved = path != path_now
         differs = is_moved
@@ -483,7 +498,21 @@ def _judge_by_record(
         return "due", reason
     if differs or newer >= step:
         return "due", "the input has changed since"
+    if record.source and _have_companions_changed(item, record, options):
+        return "due", "a file beside the input has changed since"
     return "finished", ""
+
+
+def _have_companions_changed(
+    item: Item, record: Provenance, options: UpscaleOptions
+) -> bool:
+    """Tell if files that belong to a raster, such as a world file, are others than before."""
+    before = [*record.source.split(" "), ""][3]
+    now = checksum_of(companions_on_disk(item.source, had_some=bool(before)))
+    if before == now:
+        return False
+    # of a photograph none is recorded
+    return bool(before) or open_photograph(item, options) is None
 
 
 def _find_difference(
@@ -517,9 +546,9 @@ def _find_difference(
 
 
 def _modification_time(source: Path) -> int:
-    """Return when an input was changed last, in nanoseconds: of a VRT, its newest file."""
+    """Return when an input was changed last, in nanoseconds: of a mosaic, its newest file."""
     files = [os.fspath(file_on_disk(source))]
-    if source.suffix.lower() == ".vrt":
+    if is_mosaic(source):
         with suppress(SrxError):  # reading it gives the reason
             files += read_info(source).files
     times = []

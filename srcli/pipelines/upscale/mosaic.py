@@ -23,7 +23,7 @@ import numpy as np
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import hidden_name, write_whole
 from srcli.imaging.photograph import Photograph, Picture
-from srcli.imaging.provenance import input_id
+from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.info import (
     COLOURS,
     LEGEND,
@@ -431,10 +431,14 @@ def _write_map_tile(
 ) -> None:
     """Write a window of the enlarged mosaic as a photograph, like its input ``picture``."""
     pixels = decoded.pixels[:, :, : picture.channels]
+    # a world file or .aux.xml beside it, as gdal2tiles writes one
+    files = map(str, companions_on_disk(item.source, had_some=False))
+    input_id = source_id(item.source, files, picture.input_id)
+    recorded = replace(picture, input_id=input_id)
     photograph = Photograph(
         pixels=np.ascontiguousarray(pixels),
         alpha=decoded.alpha if picture.has_alpha else None,
-        metadata=choose_metadata(picture.metadata, picture, options, options.model),
+        metadata=choose_metadata(picture.metadata, recorded, options, options.model),
     )
     settings = writing_options(item, picture, options)
     write_photograph(item.target, photograph, **settings)
@@ -451,7 +455,9 @@ def _write_sheet(
     if _is_all_valid(mosaic, window):
         info = replace(info, mask=None)
     tags = dict(sheet.tags)
-    tags.pop("xml:XMP", None)  # which states the size of the sheet
+    # which state the size of the sheet
+    for namespace in ("xml:XMP", "IMD"):
+        tags.pop(namespace, None)
     named = replace(info, path=item.source, tags=tags)  # the path is for messages
     numbers = options.raster.bands or range(1, len(sheet.bands) + 1)
     layout = mosaic.layout
@@ -464,7 +470,8 @@ def _write_sheet(
                 about.pop(element, None)
             outputs.append(replace(band, tags=sheet_band.tags, vrt_elements=about))
         layout = replace(layout, outputs=tuple(outputs))
-    output_options = options.raster_output(item.format, input_id(item.source))
+    input_id = source_id(item.source, sheet.files)
+    output_options = options.raster_output(item.format, input_id)
     output = derive_profile(named, layout, window, 1, output_options)
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
     output.georeference = enlarge_georeference(sheet.georeference, size, options.scale)

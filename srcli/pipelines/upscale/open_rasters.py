@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,11 +18,14 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.arrays import Array
 from srcli.imaging.pillow import quiet_pillow, to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
+from srcli.imaging.rasters.limits import find_packing
 from srcli.imaging.rasters.opening import network_access, open_quietly
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
+from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.options import UpscaleOptions, file_of_model
+from srcli.pipelines.upscale.python_options import in_python
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -33,8 +36,6 @@ if TYPE_CHECKING:
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
 _SLACK = 0.1
 """Share of a pixel by which coordinates may differ from evenly spaced ones."""
-_OUTDATED = ("transform", "res", "STATISTICS_")
-"""Beginnings of the names of attributes that are wrong for the enlarged pixels."""
 
 
 def raster_as_image(
@@ -100,6 +101,17 @@ def upscale_data_array(
 ) -> Any:  # noqa: ANN401
     """Upscale a DataArray of xarray; see ``srcli.upscale``."""
     _check_data_array(data)
+    raster = options.raster
+    if raster.bands is not None:
+        data = _with_bands(data, raster.bands)
+        raster = replace(raster, bands=None)
+    asked_type = data.dtype
+    if asked_type.kind == "b":  # a mask
+        data = data.astype(np.uint8)
+        raster = replace(raster, classes="yes")
+    elif asked_type.name == "float16":  # which not every GDAL writes
+        data = data.astype(np.float32)
+    options = replace(options, raster=raster)
     transform = _transform_of(data)
     path = Path(str(data.name or "DataArray"))
     with (
@@ -109,11 +121,32 @@ def upscale_data_array(
     ):
         values = result.read()
         values = values.reshape(*data.shape[:-2], *result.shape)
+        packing = find_packing(data)
+        if packing is not None:
+            packing.fit(values, _repeated(data.values, values.shape))
         array = _array_like(data, values, result.transform)
         points, crs = result.gcps
         if points:
             array = array.rio.write_gcps(points, crs)
-        return array
+        return array.astype(asked_type) if array.dtype != asked_type else array
+
+
+def _with_bands(data: Any, numbers: Sequence[int]) -> Any:  # noqa: ANN401
+    """Return the bands of these numbers, from 1, in this order."""
+    count = len(data) if data.ndim == 3 else 1
+    if max(numbers) > count:
+        raise UsageError(
+            f"DataArray {dict(data.sizes)}: has {count} band(s), so bidx={numbers} does not fit"
+        )
+    if data.ndim < 3:
+        return data
+    return data.isel({data.dims[0]: [number - 1 for number in numbers]})
+
+
+def _repeated(values: Array, shape: tuple[int, ...]) -> Array:
+    """Return an array in which each pixel is repeated along y and x up to a shape."""
+    scale = shape[-1] // values.shape[-1]
+    return values.repeat(scale, axis=-2).repeat(scale, axis=-1)
 
 
 def _check_data_array(data: Any) -> None:  # noqa: ANN401
@@ -145,9 +178,9 @@ def _check_data_array(data: Any) -> None:  # noqa: ANN401
                 f"DataArray {dict(data.sizes)}: times are no bands; enlarge one step after the "
                 f"other, such as by data.isel({name}=0)"
             )
-    if data.dtype.kind not in "uif" or data.dtype.name == "float16":
+    if data.dtype.kind not in "uifb":
         raise UsageError(
-            f"DataArray of {data.dtype}: give integers, float32 or float64, "
+            f"DataArray of {data.dtype}: give integers, floats or booleans, "
             "such as by data.astype('float32')"
         )
 
@@ -248,28 +281,17 @@ def _as_dataset(
 
 def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: ANN401
     """Return values as a DataArray with the names of ``data``, on the grid of a transform."""
-    x_dim = data.rio.x_dim
-    y_dim = data.rio.y_dim
-    attributes = {
-        name: value
-        for name, value in data.attrs.items()
-        if not str(name).startswith(_OUTDATED)
-    }
-    coordinates = {
-        name: coordinate
-        for name, coordinate in data.coords.items()
-        if {x_dim, y_dim}.isdisjoint(coordinate.dims)
-    }
+    scale = values.shape[-1] // data.shape[-1]
     result = type(data)(
-        values, dims=data.dims, coords=coordinates, name=data.name, attrs=attributes
+        values,
+        dims=data.dims,
+        coords=enlarge_coordinates(data, transform, scale),
+        name=data.name,
+        attrs=lasting(data.attrs),
     )
     result.encoding = dict(data.encoding)
-    if x_dim in data.coords and y_dim in data.coords:
-        across = transform.c + transform.a * (np.arange(values.shape[-1]) + 0.5)
-        down = transform.f + transform.e * (np.arange(values.shape[-2]) + 0.5)
-        x = (x_dim, across, data.coords[x_dim].attrs)
-        y = (y_dim, down, data.coords[y_dim].attrs)
-        result = result.assign_coords({x_dim: x, y_dim: y})
+    x_dim = data.rio.x_dim
+    y_dim = data.rio.y_dim
     if not data.rio.transform().is_identity:
         result = result.rio.set_spatial_dims(x_dim, y_dim)
         result = result.rio.write_transform(transform)
@@ -299,23 +321,6 @@ def _enlarged_file(
         with undisturbed(options.engine.device):
             upscale_raster(item, options, reporter, run_steps, dataset=dataset)
         if reporter.counts["failed"]:
-            raise task.error or PictureError(reporter.files[0].error)
+            error = in_python(reporter.files[0].error)
+            raise task.error or PictureError(error)
         yield item.target
-
-
-def with_window(options: UpscaleOptions, window: Any) -> UpscaleOptions:  # noqa: ANN401
-    """Return options for a ``rasterio.windows.Window`` of a raster; None is all of it."""
-    if window is None:
-        return options
-    names = ("col_off", "row_off", "width", "height")
-    values = [getattr(window, name, None) for name in names]
-    numbers = [value for value in values if value is not None]
-    pixels = [round(value) for value in numbers if np.isfinite(value)]
-    if pixels != values:
-        raise UsageError(
-            f"window={window!r}: give a rasterio.windows.Window of whole pixels, "
-            "such as by window.round_offsets().round_lengths()"
-        )
-    column, row, width, height = pixels
-    raster = replace(options.raster, srcwin=(column, row, width, height))
-    return replace(options, raster=raster)

@@ -52,9 +52,9 @@ class RasterOptions(OutputOptions):
 
     bands: tuple[int, ...] | None = None
     """Bands to upscale, from 1, in the output's order; None is all of them."""
-    rgb: tuple[int, int, int] | None = None
-    """Bands that go through the network together; None takes those that the file calls
-    so."""
+    rgb: tuple[int, ...] | None = None
+    """Three bands that go through the network together, or none; None takes those that
+    the file calls so."""
     values: Literal["auto", "dtype"] | tuple[float, float] = "auto"
     """Values taken as black and white: found in the file, all of the dtype, or these
     two."""
@@ -82,7 +82,7 @@ class RasterOptions(OutputOptions):
         """Names of the given options that are for rasters only, such as ``--rgb``."""
         conditions = {
             "--bidx": self.bands,
-            "--rgb": self.rgb,
+            "--rgb": self.rgb is not None,
             "--range": self.values != "auto",
             "--classes": self.classes == "yes",
             "--alpha": self.alpha == "no",
@@ -299,7 +299,7 @@ class UpscaleOptions:
             "keep_hidden": self.keep_hidden,
             "wrap": self.wrap,
             "bands": raster.bands,
-            "rgb": raster.rgb,
+            "rgb": "none" if raster.rgb == () else raster.rgb,
             "range": raster.values != "auto" and raster.values,
             "classes": raster.classes != "auto" and raster.classes,
             "alpha": raster.alpha != "auto" and raster.alpha,

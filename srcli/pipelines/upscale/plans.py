@@ -17,6 +17,7 @@ from srcli.imaging.embedding import embed_metadata
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_pixels
+from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
 from srcli.imaging.rasters.opening import OpenedRaster
@@ -159,7 +160,8 @@ def plan_raster(
         if condition:  # of a photograph
             condition = "measurements"
 
-    output_options = options.raster_output(item.format, opened.input_id)
+    input_id = source_id(item.source, info.files, opened.input_id)
+    output_options = options.raster_output(item.format, input_id)
     output = derive_profile(info, layout, window, options.scale, output_options)
     embedded, notes_on_metadata = choose_embedded(
         item, picture, window, output, options

@@ -20,6 +20,7 @@ from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.reading import open_known
 from srcli.imaging.writing import lost_metadata
@@ -85,7 +86,9 @@ def choose_embedded(
     if is_photograph:
         _leave_to_embedding(output, item.format)
         if options.records_provenance:
-            provenance = options.make_provenance(picture.input_id)
+            files = companions_on_disk(picture.path)
+            input_id = source_id(picture.path, map(str, files), picture.input_id)
+            provenance = options.make_provenance(input_id)
             earlier = metadata.software or exif.software(metadata.exif)
             software = provenance.software(earlier)
             metadata = replace(metadata, software=software)

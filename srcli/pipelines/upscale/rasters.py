@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.part_writer import PartWriter
@@ -279,10 +280,13 @@ def upscale_raster(
     with reporter.guard(item, started):
         begin(item.source)
         with OpenedRaster(item.source, dataset) as opened:
+            taken = ""
+            if options.raster.stac:
+                taken = acquisition_time(opened.dataset, item.source, item.asset)
             plan = plan_raster(item, options, opened)
             tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
         if options.raster.stac:
-            write_item(item.target, item.source)
+            write_item(item.target, taken, item.asset)
         reporter.add(
             item,
             started=started,

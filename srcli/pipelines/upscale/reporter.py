@@ -22,6 +22,7 @@ from srcli.errors import (
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
+from srcli.imaging.rasters.stac_assets import StacAsset
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
@@ -42,6 +43,8 @@ class Item:
     """Format of the output, a key of ``FORMATS``."""
     from_folder: bool = False
     """The input was found in a folder, not named itself."""
+    asset: StacAsset | None = None
+    """What a STAC item says of the input, where one has led to it."""
 
     def make_folder(self, folder: Path | None = None) -> None:
         """Make the folder of the output, or one that it is in."""

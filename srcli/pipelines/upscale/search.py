@@ -9,13 +9,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcli.files import open_input
 from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
-from srcli.imaging.rasters.dataset_names import product_header
+from srcli.imaging.rasters.dataset_names import name_of_folder, product_header
 from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES
 from srcli.imaging.videos import NEEDED, can_read_videos, is_video
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -49,6 +51,41 @@ where the user names the file."""
 _KNOWN_SUFFIXES = (
     INPUT_SUFFIXES | INDIRECT_SUFFIXES | UNREADABLE_SUFFIXES | NAMED_ONLY_SUFFIXES
 )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How rasters are told from other files of the same suffix."""
+
+    heads: tuple[bytes, ...]
+    """First bytes of a raster; none where one is known by the files beside it."""
+    beside: tuple[str, ...] = ()
+    """Suffixes of files that a raster of raw pixels has beside it."""
+
+
+_HEAD = 64
+"""Bytes by which such a file is told."""
+_AMBIGUOUS = {
+    ".img": _Kind(
+        (
+            b"EHFA_HEADER_TAG",
+            b"PDS_VERSION",
+            b"CCSD",
+            b"NJPL",
+            b"LBLSIZE",
+            b"II",
+            b"MM",
+        ),
+        (".hdr", ".lbl", ".xml", ".aux.xml", ".rrd"),
+    ),  # ERDAS, planets, ENVI; else an image of a disk
+    ".bag": _Kind((b"\x89HDF",)),  # a survey of a sea floor; else a recording of ROS
+    ".pix": _Kind((b"PCIDSK",)),
+    ".rst": _Kind((), (".rdc",)),  # IDRISI; else a text
+    ".flt": _Kind((), (".hdr",)),  # a grid of floats; else a model of OpenFlight
+    ".ers": _Kind((b"DatasetHeader",)),
+    ".sdat": _Kind((), (".sgrd",)),  # of SAGA
+    ".ntf": _Kind((b"NITF", b"NSIF")),  # else lines of the British survey
+}
 _FOLDERS_OF_PROGRAMS = (
     "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
     "*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.lrdata",
@@ -122,6 +159,11 @@ class FolderSearch:
         if product_header(path) is not None:
             self._message(f"{path}: a Sentinel product, left out; name it itself")
             return False
+        if name_of_folder(path):
+            self._message(
+                f"{path}: a raster that is a folder, left out; name it itself"
+            )
+            return False
         return not self._is_excluded(path)
 
     def _is_picture(self, file: Path) -> bool:
@@ -133,7 +175,7 @@ class FolderSearch:
             self._message(f"{file}: made of other files, left out; name it itself")
             return False
         is_unread = is_video(file) and not can_read_videos()
-        if ending in UNREADABLE_SUFFIXES or is_unread:
+        if ending in UNREADABLE_SUFFIXES or is_unread or _is_no_raster(file):
             self._unreadable[ending] += 1
             self.reporter.report_left_out(file, "no picture that srx reads")
             return False
@@ -177,6 +219,21 @@ class FolderSearch:
             self._message(
                 f"files that are read only where named: {_list_counts(self._named_only)}"
             )
+
+
+def _is_no_raster(file: Path) -> bool:
+    """Tell if a file only has the suffix of a raster: a disk's ``.img``, a README.rst ..."""
+    kind = _AMBIGUOUS.get(file.suffix.lower())
+    if kind is None:
+        return False
+    for suffix in kind.beside:
+        for name in (file.with_suffix(suffix), Path(f"{file}{suffix}")):
+            if name.is_file() or name.with_suffix(suffix.upper()).is_file():
+                return False
+    with suppress(OSError), open_input(file) as stream:
+        head = stream.read(_HEAD)
+        return bool(head) and not head.startswith(kind.heads)
+    return False  # reading it gives the reason
 
 
 def _list_counts(counts: Counter[str]) -> str:

@@ -1,0 +1,185 @@
+"""When a raster was taken: by its STAC item, its tags, its file, or the server that it is on."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from srcli.errors import PictureError
+from srcli.files import parse_text, read_input
+from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from srcli.imaging.rasters.stac_assets import StacAsset
+
+_TAGS = (
+    ("IMAGERY", "ACQUISITIONDATETIME"),  # of Maxar, Landsat, Pleiades, RapidEye ...
+    ("", "ACQUISITIONDATETIME"),
+    ("", "DATATAKE_1_DATATAKE_SENSING_START"),
+    ("", "PRODUCT_START_TIME"),
+    ("", "NITF_IDATIM"),
+    ("", "NC_GLOBAL#time_coverage_start"),
+    ("", "time_coverage_start"),
+    ("", "EXIF_DateTimeOriginal"),
+    ("ENVI", "acquisition_time"),
+    ("", "TIFFTAG_DATETIME"),
+)
+"""Namespaces and names of tags that tell it, the surest first."""
+_TIMES = re.compile(
+    r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)"
+    r"(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d+)?)?)? *(Z|UTC|[+-]\d\d:?\d\d)?"
+)
+_NAMES_OF_LANDSAT = ("DATE_ACQUIRED", "SCENE_CENTER_TIME")
+_LANDSAT = re.compile(r"L[COTEM]\d\d_\w{4}_\d{6}_(\d{8})_\d{8}_\d\d_[A-Z0-9]{2}")
+"""Names of scenes, which begin those of all their files."""
+_SENTINEL = re.compile(r"(?:S[123][ABCD]_\w+?_|T\d\d[A-Z]{3}_)(\d{8}T\d{6})(?!\d)")
+"""Names of products and of files in them, with the time at which sensing began."""
+_NAMES_OF_DIMAP = ("IMAGING_DATE", "IMAGING_TIME")
+_UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
+"""What GDAL makes of times that it cannot read."""
+_SINCE = re.compile(r"(day|hour|minute|second)s? since (.+)", re.IGNORECASE)
+"""Units of time of the CF conventions."""
+_TIMEOUT = 20
+"""Seconds to wait for a server."""
+
+
+def acquisition_time(
+    dataset: DatasetReader, source: Path, asset: StacAsset | None
+) -> str:
+    """Return when a raster was taken, as RFC 3339 has it.
+
+    A file that nothing tells it of has its time on disk, or that of its server.
+    PictureError for one on the network of which neither is known.
+    """
+    if asset is not None and (time := _time_of_item(asset)):
+        return time
+    for namespace, name in _TAGS:
+        text = dataset.tags(ns=namespace or None).get(name, "")
+        if time := _parse_time(text):
+            return time
+    if time := _time_of_landsat(dataset) or _time_of_first_band(dataset):
+        return time
+    if time := _time_of_dimap(dataset, source) or _time_of_scene(source):
+        return time
+    with suppress(OSError):
+        seconds = file_on_disk(source).stat().st_mtime
+        return _formatted(datetime.fromtimestamp(seconds, UTC))
+    if time := _time_of_server(source):
+        return time
+    raise PictureError(
+        f"{source}: nothing tells when it was taken, which a STAC item must say; drop --stac, or "
+        "download it"
+    )
+
+
+def _time_of_item(asset: StacAsset) -> str:
+    """Return the time of an item, or the beginning of its span."""
+    with suppress(OSError, ValueError, AttributeError):
+        item = parse_text(read_input(asset.item).decode("utf-8-sig"))
+        properties: Mapping[str, Any] = item.get("properties") or {}
+        for name in ("datetime", "start_datetime"):
+            if isinstance(properties.get(name), str):
+                return str(properties[name])
+    return ""
+
+
+def _time_of_landsat(dataset: DatasetReader) -> str:
+    """Return the time in Landsat's MTL, of which GDAL reads the date of some versions only."""
+    lines = [f"{key} = {text}" for key, text in dataset.tags(ns="IMD").items()]
+    return _time_in_mtl("\n".join(lines))
+
+
+def _time_in_mtl(text: str) -> str:
+    """Return the time in the text of an MTL; empty without one."""
+    words = [re.search(rf'{name} = "?([^"\n]+)', text) for name in _NAMES_OF_LANDSAT]
+    return _parse_time(" ".join(match[1].strip() for match in words if match))
+
+
+def _time_of_scene(source: Path) -> str:
+    """Return the time in the name of a scene of Landsat or Sentinel, or in the MTL beside it.
+
+    GDAL does not find the MTL of Landsat's products of level 2.
+    """
+    name = str(source)
+    if found := _LANDSAT.search(name):
+        with suppress(OSError):
+            mtl = read_input(source.with_name(f"{found[0]}_MTL.txt"))
+            return _time_in_mtl(mtl.decode("utf-8", "replace"))
+        return _parse_time(found[1])
+    found = _SENTINEL.search(name)
+    return _parse_time(found[1]) if found else ""
+
+
+def _time_of_dimap(dataset: DatasetReader, source: Path) -> str:
+    """Return the time in the description of a scene of Pleiades or SPOT (DIMAP)."""
+    text = ""
+    if dataset.driver == "DIMAP":
+        with suppress(OSError):
+            text = read_input(file_on_disk(source)).decode("utf-8", "replace")
+    found = [re.search(f"<{name}>(.*?)</{name}>", text) for name in _NAMES_OF_DIMAP]
+    return _parse_time(" ".join(match[1].strip() for match in found if match))
+
+
+def _time_of_first_band(dataset: DatasetReader) -> str:
+    """Return the time for which a weather or climate model gives its first band."""
+    tags = dataset.tags(1)
+    with suppress(ValueError, OverflowError):
+        if "GRIB_VALID_TIME" in tags:
+            seconds = float(tags["GRIB_VALID_TIME"].split()[0])
+            return _formatted(datetime.fromtimestamp(seconds, UTC))
+        units = _SINCE.match(dataset.tags().get("time#units", ""))
+        if units is not None and "NETCDF_DIM_time" in tags:
+            start = datetime.fromisoformat(_parse_time(units[2]))
+            step = {f"{units[1].lower()}s": float(tags["NETCDF_DIM_time"])}
+            return _formatted(start + timedelta(**step))
+    return ""
+
+
+def _parse_time(text: str) -> str:
+    """Return a time in one of the forms of tags as RFC 3339 has it; empty for no time.
+
+    Without a zone it is that of UTC.
+    """
+    match = _TIMES.match(text.strip())
+    if match is None:
+        return ""
+    with suppress(ValueError):
+        numbers = [int(number or 0) for number in match.groups()[:6]]
+        time = datetime(*numbers, tzinfo=UTC)  # type: ignore[arg-type, misc]
+        if time == _UNKNOWN:
+            return ""
+        zone = (match[7] or "").replace(":", "")
+        if zone[:1] in ("+", "-"):
+            shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
+            time -= shift if zone[0] == "+" else -shift
+        return _formatted(time)
+    return ""
+
+
+def _time_of_server(source: Path) -> str:
+    """Return when a server says that a file was changed last; empty where it says nothing."""
+    address = str(source)
+    if isinstance(source, DatasetName):
+        address = source.gdal.removeprefix("/vsicurl/")
+    if not address.startswith(("http://", "https://")):
+        return ""
+    request = urllib.request.Request(address, method="HEAD")
+    with (
+        suppress(OSError, ValueError, TypeError),
+        urllib.request.urlopen(request, timeout=_TIMEOUT) as answer,
+    ):
+        changed = parsedate_to_datetime(answer.headers["Last-Modified"])
+        return _formatted(changed.astimezone(UTC))
+    return ""
+
+
+def _formatted(time: datetime) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")

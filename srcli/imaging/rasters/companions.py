@@ -1,0 +1,183 @@
+"""Tell if a raster has changed by all files that it consists of, and not by the first alone.
+
+A world file, ``.aux.xml``, ``.msk``, ``.hdr`` or ``.RPB`` beside a raster, and the tiles of
+a mosaic, change what comes out as much as the file itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from srcli.errors import PictureError
+from srcli.files import checksum, open_input, read_input
+from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
+from srcli.imaging.provenance import content_checksum, input_id
+from srcli.imaging.rasters.dataset_names import DatasetName, is_remote
+from srcli.imaging.rasters.opening import (
+    INDIRECT_SUFFIXES,
+    RASTER_SUFFIXES,
+    dataset_files,
+    open_raster,
+)
+
+_DERIVED_SUFFIXES = (".ovr", ".rrd")
+"""Of overviews, which are made from the pixels."""
+_INDEX_DRIVERS = frozenset({"GTI", "STACTA", "STACIT", "MRF", "VRT"})
+_LARGEST_WHOLE = 2**20
+"""Bytes of a file that is read whole; of larger ones a piece is."""
+_MOST_READ = 64
+"""Most files that are read; of more, names and sizes count, and their times."""
+_PICTURES = READABLE_SUFFIXES | RASTER_SUFFIXES | VIDEO_SUFFIXES
+_OF_SCENES = ("_mtl", "_metadata")
+"""Ends of the names of files that describe all files of a scene, which begin alike."""
+
+
+@dataclass(frozen=True)
+class _OtherFiles:
+    """Files of a folder that are no pictures, by their names in lower case."""
+
+    stems: frozenset[str]
+    """Beginnings of the names: those before every dot, and before ``_rpc``."""
+    scenes: tuple[str, ...]
+    """Beginnings of the names of files that one of them describes."""
+
+
+def find_companions(path: Path, files: Iterable[str]) -> list[Path]:
+    """Return which of a raster's files, except itself, decide on what comes out.
+
+    Left out are overviews, and a ``.aux.xml`` that holds nothing but statistics, which
+    viewers write when they show a raster.
+    """
+    companions = []
+    for name in files:
+        file = Path(name)
+        is_itself = not isinstance(path, DatasetName) and _is_same(file, path)
+        if is_itself or name.lower().endswith(_DERIVED_SUFFIXES) or not file.is_file():
+            continue
+        if not name.lower().endswith(".aux.xml") or _without_statistics(file):
+            companions.append(file)
+    return companions
+
+
+def checksum_of(companions: list[Path]) -> str:
+    """Return a checksum of companions by their names and contents; empty for none."""
+    words = []
+    for file in sorted(companions):
+        state = f"{file.name} "
+        with suppress(OSError), open_input(file) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if file.name.lower().endswith(".aux.xml"):
+                state += checksum(_without_statistics(file))
+            elif len(companions) > _MOST_READ:
+                state += str(size)
+            elif size <= _LARGEST_WHOLE:
+                state += checksum(stream.read())
+            else:
+                state += content_checksum(stream)
+        words.append(state)
+    return checksum(os.fsencode("\n".join(words))) if words else ""
+
+
+def source_id(path: Path, files: Iterable[str], main_id: str = "") -> str:
+    """Return the ``input_id`` of a raster of some files, with a word more for its companions."""
+    main_id = main_id or input_id(path)
+    companions = checksum_of(find_companions(path, files))
+    return f"{main_id} {companions}" if companions else main_id
+
+
+def companions_on_disk(path: Path, *, had_some: bool = True) -> list[Path]:
+    """Return the companions of an input on disk as they are now.
+
+    Of one that had none before, GDAL is asked only where there is a file that may be
+    one: to look at every picture of a large folder would take minutes.
+    """
+    if isinstance(path, DatasetName):
+        may_have_some = not is_remote(str(path))
+    else:
+        may_have_some = had_some or is_mosaic(path) or _may_have_some(path)
+    if may_have_some:
+        with suppress(PictureError), open_raster(path) as dataset:
+            return find_companions(path, dataset_files(path, dataset))
+    return []
+
+
+def _may_have_some(path: Path) -> bool:
+    """Tell by the names in its folder if a file may have companions."""
+    others = _other_files(str(path.parent), _time_of(path.parent))
+    stem = path.stem.lower()
+    if path.suffix.lower() not in READABLE_SUFFIXES:
+        return bool(others.stems)  # such as the headers of raw pixels
+    return stem in others.stems or stem.startswith(others.scenes)
+
+
+def is_mosaic(path: Path) -> bool:
+    """Tell by its name if a raster is made of other files."""
+    if isinstance(path, DatasetName):
+        return str(path).partition(":")[0].upper() in _INDEX_DRIVERS
+    name = path.name.lower()
+    is_described = ".gti." in name or name.endswith((".json", ".geojson"))
+    return is_described or path.suffix.lower() in INDIRECT_SUFFIXES
+
+
+def _time_of(folder: Path) -> int:
+    with suppress(OSError):
+        return folder.stat().st_mtime_ns
+    return 0
+
+
+@lru_cache(maxsize=64)
+def _other_files(folder: str, changed: int) -> _OtherFiles:
+    """Return the files of a folder that are no pictures.
+
+    ``changed`` is the folder's time, by which it is read again.
+    """
+    stems = set()
+    scenes = []
+    with suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            name = entry.name.lower()
+            if os.path.splitext(name)[1] in _PICTURES:  # noqa: PTH122
+                continue
+            words = name.removesuffix("_rpc.txt").split(".")
+            for count in range(1, len(words) + 1):
+                stems.add(".".join(words[:count]))
+            for ending in _OF_SCENES:
+                if words[0].endswith(ending):
+                    scenes.append(words[0].removesuffix(ending))
+            if words[0].startswith("dim_"):  # of DIMAP
+                scenes.append(words[0].replace("dim_", "img_", 1))
+    return _OtherFiles(frozenset(stems), tuple(scenes))
+
+
+def _is_same(file: Path, path: Path) -> bool:
+    with suppress(OSError):
+        return file.samefile(path)
+    return False
+
+
+def _without_statistics(file: Path) -> bytes:
+    """Return what a ``.aux.xml`` says besides statistics and histograms; empty for nothing."""
+    try:
+        content = read_input(file)
+        root = ET.fromstring(content)
+    except (OSError, ET.ParseError):
+        return b"damaged"
+    for parent in list(root.iter()):
+        for child in list(parent):
+            key = child.get("key", "")
+            if child.tag == "Histograms" or key.startswith("STATISTICS_"):
+                parent.remove(child)
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag == "Metadata" and not len(child):
+                parent.remove(child)
+    for band in root.findall("PAMRasterBand"):
+        if not len(band):
+            root.remove(band)
+    return ET.tostring(root) if len(root) else b""

@@ -1,0 +1,89 @@
+"""Find the rasters of items of SpatioTemporal Asset Catalogs (STAC 1.0 and 1.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from srcli.errors import PictureError
+from srcli.files import parse_text, read_input
+from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
+
+_RASTER_TYPES = ("image/tiff", "image/jp2", "application/x-")
+_RASTER_ENDINGS = frozenset({".tif", ".tiff", ".jp2", ".nc", ".h5", ".hdf"})
+_PREVIEWS = frozenset({"thumbnail", "overview", "preview", "metadata"})
+"""Roles of assets, and often their keys, that are not data."""
+
+
+@dataclass(frozen=True)
+class StacAsset:
+    """An asset of an item, and the raster that it leads to."""
+
+    raster: Path
+    item: Path
+    """The file of the item."""
+    key: str
+    """Name of the asset in the item."""
+    is_only: bool
+    """No other raster of the item is upscaled."""
+
+
+def find_assets(path: Path) -> list[StacAsset]:
+    """Return the rasters of a STAC item: its assets with the role ``data``.
+
+    Roles are optional: where no asset has one, rasters are told by their media types.
+    Empty for what is no item; PictureError for an item without such assets.
+    """
+    if isinstance(path, DatasetName) or path.suffix.lower() not in (
+        ".json",
+        ".geojson",
+    ):
+        return []
+    try:
+        item = parse_text(read_input(path).decode("utf-8-sig"))
+    except (OSError, ValueError):
+        return []
+    is_item = isinstance(item, dict) and item.get("type") == "Feature"
+    if not is_item or "stac_version" not in item or "asset_templates" in item:
+        return []
+    assets = {}
+    if isinstance(item.get("assets"), dict):
+        for key, asset in item["assets"].items():
+            if isinstance(asset, dict) and isinstance(asset.get("href"), str):
+                assets[key] = asset
+    keys = _data_keys(assets)
+    if not keys:
+        raise PictureError(f"{path}: is a STAC item without rasters of the role data")
+    rasters = []
+    for key in keys:
+        link = assets[key]["href"].removeprefix("file://")
+        raster = as_input(link if is_remote(link) else path.parent / link)
+        rasters.append(StacAsset(raster, path, key, is_only=len(keys) == 1))
+    return rasters
+
+
+def _data_keys(assets: dict[str, dict[str, Any]]) -> list[str]:
+    """Return the names of the assets that are rasters of data."""
+    if any(asset.get("roles") for asset in assets.values()):
+        return [
+            key
+            for key, asset in assets.items()
+            if "data" in (asset.get("roles") or ()) and _may_be_raster(asset)
+        ]
+    keys = []
+    for key, asset in assets.items():
+        media_type = str(asset.get("type") or "")
+        ending = PurePosixPath(asset["href"].partition("?")[0]).suffix.lower()
+        is_raster = media_type.startswith(_RASTER_TYPES) or (
+            not media_type and ending in _RASTER_ENDINGS
+        )
+        if is_raster and key.lower() not in _PREVIEWS:
+            keys.append(key)
+    return keys
+
+
+def _may_be_raster(asset: dict[str, Any]) -> bool:
+    """Tell if the media type of an asset, where it has one, is that of a raster."""
+    media_type = str(asset.get("type") or "image/")
+    return media_type.startswith(("image/", "application/x-"))

@@ -1,0 +1,135 @@
+"""Options of rasters as arguments of ``srcli.upscale``, and messages in its words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+
+from srcli.errors import UsageError
+from srcli.imaging.rasters.alpha_bands import AlphaMode
+from srcli.imaging.rasters.classes import ClassMode
+from srcli.pipelines.upscale.options import RasterOptions
+
+NAMES = ("window", "bidx", "rgb", "range", "nodata", "classes", "alpha")
+"""Arguments of ``srcli.upscale`` that are for rasters alone."""
+_CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")
+_NODATA = re.compile(r"--nodata (none|-?\d[\d.e+-]*)")
+_OPTION = re.compile(r"--(bidx|rgb|range|nodata|classes|alpha)\b")
+
+
+def in_python(text: str) -> str:
+    """Return a message of the command line with the options that Python's users have."""
+    text = _CHOICE.sub(r"\1='\2'", text)
+    text = text.replace("--nodata none", "nodata='none'")
+    text = _NODATA.sub(r"nodata=\1", text)
+    text = re.sub(r"--(srcwin|bounds)\b", "window=", text)
+    return _OPTION.sub(r"\1=", text)
+
+
+def raster_options(given: Mapping[str, Any]) -> RasterOptions:
+    """Return the options of rasters by their names in ``NAMES``; UsageError for wrong ones."""
+    options = RasterOptions()
+    if given["window"] is not None:
+        options = replace(options, srcwin=_read_window(given["window"]))
+    if given["bidx"] is not None:
+        options = replace(options, bands=_read_bands("bidx", given["bidx"]))
+    if given["rgb"] is not None:
+        options = replace(options, rgb=_read_rgb(given["rgb"]))
+    if given["classes"] not in get_args(ClassMode):
+        raise UsageError(f"classes={given['classes']!r}: give 'auto', 'yes' or 'no'")
+    if given["alpha"] not in get_args(AlphaMode):
+        raise UsageError(f"alpha={given['alpha']!r}: give 'auto', 'yes' or 'no'")
+    return replace(
+        options,
+        classes=given["classes"],
+        alpha=given["alpha"],
+        values=_read_range(given["range"]),
+        nodata=_read_nodata(given["nodata"]),
+    )
+
+
+def given_names(given: Mapping[str, Any]) -> list[str]:
+    """Return the names of the arguments for rasters that differ from what they are by default."""
+    defaults = {"range": "auto", "nodata": "file", "classes": "auto", "alpha": "auto"}
+    names = []
+    for name in NAMES:
+        value = given[name]
+        if value is not None and not (
+            isinstance(value, str) and value == defaults.get(name)
+        ):
+            names.append(name)
+    return names
+
+
+def _read_window(window: Any) -> tuple[int, int, int, int]:  # noqa: ANN401
+    """Read a ``rasterio.windows.Window`` of whole pixels."""
+    names = ("col_off", "row_off", "width", "height")
+    values = [getattr(window, name, None) for name in names]
+    numbers = [value for value in values if value is not None]
+    pixels = [round(value) for value in numbers if np.isfinite(value)]
+    if pixels != values:
+        raise UsageError(
+            f"window={window!r}: give a rasterio.windows.Window of whole pixels, "
+            "such as by window.round_offsets().round_lengths()"
+        )
+    column, row, width, height = pixels
+    return column, row, width, height
+
+
+def _read_bands(name: str, bands: Any) -> Any:  # noqa: ANN401
+    """Read numbers of different bands, from 1."""
+    try:
+        numbers = tuple(int(band) for band in bands)
+        is_right = bool(numbers) and numbers == tuple(bands)
+    except (TypeError, ValueError):
+        numbers = ()
+        is_right = False
+    if not is_right or min(numbers) < 1 or len({*numbers}) != len(numbers):
+        raise UsageError(
+            f"{name}={bands!r}: give numbers of different bands from 1, such as (3, 2, 1)"
+        )
+    return numbers
+
+
+def _read_rgb(rgb: Any) -> Any:  # noqa: ANN401
+    """Read the numbers of three bands, or none of any."""
+    if isinstance(rgb, str | tuple | list) and rgb in ("none", (), []):
+        return ()
+    bands = _read_bands("rgb", rgb)
+    if len(bands) != 3:
+        raise UsageError(f"rgb={rgb!r}: give 3 bands, such as (1, 2, 3), or 'none'")
+    return bands
+
+
+def _read_range(values: Any) -> Any:  # noqa: ANN401
+    """Read ``auto``, ``dtype`` or two numbers."""
+    if isinstance(values, str) and values in ("auto", "dtype"):
+        return values
+    try:
+        low, high = (float(value) for value in values)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (low < high and math.isfinite(high - low)):
+        raise UsageError(
+            f"range={values!r}: give 'auto', 'dtype' or (LO, HI) with LO below HI"
+        )
+    return low, high
+
+
+def _read_nodata(nodata: Any) -> Any:  # noqa: ANN401
+    """Read a number, ``none`` or ``file``; None is ``file``."""
+    if nodata is None:
+        return "file"
+    if isinstance(nodata, str) and nodata in ("file", "none"):
+        return nodata
+    try:
+        return float(nodata)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"nodata={nodata!r}: give a number, 'none', or 'file' for what is declared"
+        ) from None
