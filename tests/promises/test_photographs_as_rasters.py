@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -359,11 +360,13 @@ def test_pixels_of_imagej_in_centimetres_are_no_resolution_of_a_print(srx, unit,
     """The tag counts pixels in one unit of the description, which become as many more."""
     values = np.arange(24 * 30).reshape(24, 30).astype(dtype)
     name = {"cm": "CENTIMETER", "inch": "INCH"}[unit]
-    options = {"resolution": (50, 50), "resolutionunit": name}
+    options: dict[str, Any] = {"resolution": (50, 50), "resolutionunit": name}
     tifffile.imwrite("a.tif", values, imagej=True, metadata={"unit": unit}, **options)
     srx("upscale a.tif b.tif -m bicubic -s 2", code=0)
     with tifffile.TiffFile("b.tif") as larger:
-        tags = larger.pages[0].tags
+        page: Any = larger.pages[0]
+        tags = page.tags
+        assert larger.imagej_metadata is not None
         assert larger.imagej_metadata["unit"] == unit
         across, down = tags["XResolution"].value, tags["YResolution"].value
         assert across[0] / across[1] == down[0] / down[1] == 100
