@@ -185,6 +185,10 @@ is never replaced without --overwrite.
 @option("--suffix", help="Append this to output names, such as _x4.")
 @flag("--watch", help="Stay, and enlarge what comes into the folders, until Ctrl-C.")
 @flag("--overwrite", help="Replace outputs that exist, whoever made them.")
+@flag(
+    "--no-disk-check",
+    help="Begin where the disk seems too small; what is done is kept.",
+)
 @flag("--keep-dates", help="Give outputs the file times of their inputs.")
 @flag(
     "--keep-hidden",
@@ -520,6 +524,7 @@ def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
         format=output_format,
         suffix=option_values["suffix"] or "",
         wrap=option_values["wrap"] or "",
+        disk_check=not option_values["no_disk_check"],
         raster=raster,
         engine=fill(EngineOptions, back_project=option_values["back_project"] or ""),
     )
@@ -569,10 +574,14 @@ def _describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
     counts = reporter.counts
     if is_dry_run:
         disk = sum(file.bytes for file in reporter.files)
-        return (
+        likely = sum(file.likely_bytes or file.bytes for file in reporter.files)
+        text = (
             f"{reporter.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
-            f"at most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
+            f"at most {disk / 1e6:.0f} MB on disk before compression"
         )
+        if likely < disk:
+            text += f", about {likely / 1e6:.0f} with it"
+        return f"{text}; nothing was done"
     text = f"{counts['done']} done"
     models = Counter(file.model for file in reporter.files if file.condition)
     if auto and models:

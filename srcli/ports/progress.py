@@ -18,7 +18,11 @@ class Task:
         """Add to the work that is done, in the unit of the task."""
 
     def grow(self, amount: float) -> None:
-        """Add to the total: more work has become known."""
+        """Add to the total: work on one more thing, such as a picture, begins."""
+
+    def extend(self, amount: float) -> None:
+        """Add to the total, or take from it: more has become known of what has begun."""
+        self.grow(amount)
 
     def describe(self, text: str) -> None:
         """Replace the text shown beside the bar."""
@@ -31,7 +35,10 @@ class Progress:
     """Receives the reports of pipelines."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Start a piece of work of ``total`` units (None: unknown)."""
+        """Start a piece of work of ``total`` units (None: unknown).
+
+        The unit ``"%"`` shows the share that is done, where amounts mean nothing to users.
+        """
         return Task()
 
     def message(self, text: str) -> None:

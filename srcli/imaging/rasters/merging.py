@@ -16,7 +16,7 @@ from dataclasses import replace
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError, UsageError
@@ -51,11 +51,13 @@ def merge_parts(
     parts: Parts,
     attributes: FileAttributes = NEW_FILE,
     complete: Callable[[Path], None] = lambda result: None,
+    on_bytes: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Copy the parts into the final file, give it its name, and remove the parts.
 
     The output gets the attributes; files beside it get all of them but the times.
-    ``complete`` is called with the file before that gets its name, and may change it.
+    ``complete`` is called with the file before that gets its name, and may change it;
+    ``on_bytes`` several times a second with the bytes that are written so far.
     """
     from affine import dumpsw
 
@@ -76,9 +78,7 @@ def merge_parts(
             folder.mkdir()
             vrt = part_folder / "parts.vrt"
             vrt.write_bytes(describe_mosaic(output, files))
-            _copy_interruptibly(vrt, result, output)
-            if output.overviews:
-                _build_overviews(result, output)
+            _write_interruptibly(vrt, result, output, on_bytes)
             _check_room(result)
             check_shape(result, target, output)
             transform = output.georeference["transform"]
@@ -128,22 +128,44 @@ def move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
         _sync(target.parent)
 
 
-def _copy_interruptibly(*names: Any) -> None:
-    """Call ``copy_file`` in a thread, so that Ctrl-C works while GDAL copies for minutes."""
+def _write_interruptibly(
+    source: Path, result: Path, output: OutputProfile, on_bytes: Callable[[int], None]
+) -> None:
+    """Call ``write_result`` in a thread, so that Ctrl-C works while GDAL copies for minutes.
+
+    GDAL tells rasterio nothing of how far it has come: the files tell it.
+    """
     failures = []
 
-    def copy() -> None:
+    def write() -> None:
         try:
-            copy_file(*names)
+            write_result(source, result, output)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
-    thread = Thread(target=copy, daemon=True, name="gdal-copy")
+    thread = Thread(target=write, daemon=True, name="gdal-copy")
     thread.start()
     while thread.is_alive():
         thread.join(0.1)
+        on_bytes(folder_bytes(result.parent))
     for failure in failures:
         raise failure
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder, in which others may write and remove some."""
+    total = 0
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
+
+
+def write_result(source: Path, result: Path, output: OutputProfile) -> None:
+    """Copy a VRT to the format and options of an output, with its overviews."""
+    copy_file(source, result, output)
+    if output.overviews:
+        _build_overviews(result, output)
 
 
 def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:

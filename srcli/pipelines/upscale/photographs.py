@@ -434,7 +434,13 @@ def check_output(
     if keeps_animation(picture, item.format):
         frames_bytes = picture.frames * height * width * 4
         frames = f"its {picture.frames} pictures take"
-        item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
+        warnings += item.check_disk(
+            frames,
+            frames_bytes,
+            frames_bytes,
+            "a smaller --scale",
+            refuses=options.disk_check,
+        )
         if picture.bits > 8 and item.format == "png":
             warnings.append("frames of 16 bits are rounded to 8")
         if item.format == "webp" and picture.has_alpha and options.keep_hidden:
@@ -461,7 +467,9 @@ def _check_room_for_rows(
     rows_bytes = max(bytes_of_rows(picture, options) - stored, 0)
     total = rows_bytes + bytes_of_pages([picture], options)
     subject = "its rows and the result take"
-    return item.check_disk(subject, total, rows_bytes, "a smaller --scale")
+    return item.check_disk(
+        subject, total, rows_bytes, "a smaller --scale", refuses=options.disk_check
+    )
 
 
 def split_by_memory(

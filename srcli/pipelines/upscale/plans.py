@@ -11,7 +11,7 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
-from srcli.files import file_state
+from srcli.files import file_state, free_disk
 from srcli.imaging.arrays import Size
 from srcli.imaging.embedding import embed_metadata
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
@@ -24,6 +24,7 @@ from srcli.imaging.rasters.output import OutputProfile, derive_profile, disk_nee
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.trial_copy import sample_copy
 from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
 from srcli.imaging.rasters.value_range import (
     choose_value_range,
@@ -44,9 +45,14 @@ from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_pictur
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
 
-LEAST_COMPRESSED = 0.4
-"""Share of an output's uncompressed size that must be free on disk; photographs rarely
-shrink so far."""
+USUAL_SHARE = 0.4
+"""Share of its uncompressed size that an output takes where no sample of it is made;
+photographs rarely shrink so far."""
+SURE_SHARE = 0.6
+"""Share of the foreseen bytes that must be free on disk, as samples may be unlike the
+rest."""
+UNSURE_SHARE = 1.3
+"""Share of the foreseen bytes that an output may take after all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +176,7 @@ def plan_raster(
     if picture is not None and DAMAGED_PAGE in picture.warnings:
         notes.append(DAMAGED_PAGE)  # GDAL counts the pages before it, and is silent
     notes += [*notes_on_window, *bicubic.notes, *output.notes, *notes_on_metadata]
-    notes += _check_disk(item, info, output, options)
+    notes += _check_disk(item, info, layout, window, output, options)
     if options.keep_hidden and layout.alpha is not None:
         notes.append(
             "--keep-hidden is for photographs: colours under alpha are not kept"
@@ -241,15 +247,43 @@ def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
 
 
 def _check_disk(
-    item: Item, info: RasterInfo, output: OutputProfile, options: UpscaleOptions
+    item: Item,
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    output: OutputProfile,
+    options: UpscaleOptions,
 ) -> tuple[str, ...]:
     """Refuse an output that the disk has no room for; return a warning for one that may not fit."""
-    needed = round(disk_needed(output) * info.block_share)
+    free, _ = free_disk(item.target)
+    if free >= round(disk_needed(output) * info.block_share):
+        return ()
+    likely = foresee_disk(info, layout, window, output, options.scale)
     advice = "a part (--srcwin)"
     if options.mosaic:
         advice = "a folder with fewer of its files"
-    least = round(LEAST_COMPRESSED * needed)
-    return item.check_disk("its pixels take", needed, least, advice)
+    return item.check_disk(
+        "parts and result may take",
+        round(UNSURE_SHARE * likely),
+        round(SURE_SHARE * likely),
+        advice,
+        refuses=options.disk_check,
+    )
+
+
+def foresee_disk(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    output: OutputProfile,
+    scale: int,
+) -> int:
+    """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
+    sample = sample_copy(info, layout, window, scale, output)
+    most = round(disk_needed(output) * info.block_share)
+    if sample is None:
+        return round(USUAL_SHARE * most)
+    return min(sample.disk_needed(output), most)
 
 
 def _hint_at_overviews(item: Item, info: RasterInfo, options: UpscaleOptions) -> str:

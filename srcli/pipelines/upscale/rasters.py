@@ -25,6 +25,7 @@ from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
+from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.supervision import begin
@@ -278,6 +279,7 @@ def upscale_raster(
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
+        reporter.describe(f"looking at {item.source.name}")
         with OpenedRaster(item.source, dataset) as opened:
             plan = plan_raster(item, options, opened)
             tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
@@ -313,10 +315,12 @@ def make_raster(
     try_creation_options(item.target, plan.output)
     fingerprint = plan.fingerprint
     calibration = None
+    on_processor = False
     if plan.layout.groups:  # else all bands hold classes
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
+        on_processor = calibration.fingerprint["device"] == "cpu" and slot_count == 1
     resume = plan.options.raster.resume
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
         parts,
@@ -331,13 +335,18 @@ def make_raster(
         steps = _split_runs(MakingStep(plan, calibration, missing), slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
         reporter.grow(tiles)
-        run_steps(steps)
+        reporter.describe(f"enlarging {item.source.name}")
+        forecast = WritingForecast(plan, parts, reporter, on_processor)
+        with forecast.watch():
+            run_steps(steps)
         if math.prod(plan.size) >= LARGE_OUTPUT:
             tell(f"the tiles are done; writing {item.target.name}")
+        forecast.begin()
         opened.check_unchanged()
         opened.close()  # the output may replace it
         attributes = item.attributes(dates=plan.options.keep_dates)
-        merge_parts(parts, attributes, plan.embed)
+        merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
+        forecast.end()
     return tiles
 
 

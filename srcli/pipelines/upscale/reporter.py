@@ -58,21 +58,29 @@ class Item:
         return attributes_for(self.target, self.source, dates=dates)
 
     def check_disk(
-        self, subject: str, needed: int, least: int, advice: str
+        self,
+        subject: str,
+        needed: int,
+        least: int,
+        advice: str,
+        *,
+        refuses: bool = True,
     ) -> tuple[str, ...]:
         """Refuse an output where less than ``least`` bytes are free; warn below ``needed``.
 
         ``subject`` begins the message, such as ``"its pixels take"``; ``advice`` is what
-        else helps, such as ``"a smaller --scale"``.
+        else helps, such as ``"a smaller --scale"``. Without ``refuses`` it only warns.
         """
         free, folder = free_disk(self.target)
         takes = f"{subject} {format_bytes(needed)} when enlarged"
         room = f"{format_bytes(free)} are free in {folder}"
-        if free < least:
-            advice = f"make room, take another folder or {advice}"
-            raise PictureError(f"{self.source}: {takes}, and {room}; {advice}")
+        if free < least and refuses:
+            raise PictureError(
+                f"{self.source}: {takes}, and {room}; make room, take another folder or "
+                f"{advice}; --no-disk-check goes on, and keeps what is done"
+            )
         if free < needed:
-            return (f"{takes}, before compression, and {room}",)
+            return (f"{takes}, and {room}",)
         return ()
 
     def check_folder(self) -> None:
@@ -106,6 +114,9 @@ class FileReport:
     """Frames or pages of the output."""
     bytes: int = 0
     """Disk needed at most, without compression; of a dry run."""
+    likely_bytes: int = 0
+    """Disk that a raster probably takes on the way, as it is compressed; of a dry
+    run."""
     warnings: tuple[str, ...] = ()
     error: str = ""
     """Why the input failed, was copied or was left out."""
@@ -164,6 +175,11 @@ class Reporter(Task):
         self._expected = 0
         self._noted: set[str] = set()
         self._earlier: set[Path] = set()
+        self._begun = 0
+        self._tiles = 0.0
+        self._total = 0.0
+        self.finished = 0.0
+        """Tiles that are done, of all pictures."""
         for values in history().reports:  # of a worker that crashed
             report = FileReport.from_json(values)
             self._earlier.add(report.source)
@@ -197,10 +213,11 @@ class Reporter(Task):
         self._begun = 0
         self._tiles = 0.0
         self._total = 0.0
-        self._task = self.progress.task("upscaling", unit="tiles")
+        self._task = self.progress.task("upscaling", unit="%")
 
     def advance(self, amount: float = 1.0) -> None:
         """Add finished tiles."""
+        self.finished += amount
         self._task.advance(amount)
 
     def describe(self, text: str) -> None:
@@ -214,9 +231,13 @@ class Reporter(Task):
 
     def grow(self, amount: float) -> None:
         """Add the tiles of a picture whose work begins, and estimate those of the others."""
-        self._tiles += amount
         if amount > 0:
             self._begun += 1
+        self.extend(amount)
+
+    def extend(self, amount: float) -> None:
+        """Add work on pictures that have begun, such as writing a file, counted in tiles."""
+        self._tiles += amount
         files = self._expected - self.counts["failed"] - self._before
         total = self._tiles * max(files / max(self._begun, 1), 1)
         self._task.grow(total - self._total)

@@ -35,7 +35,7 @@ from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
-from srcli.pipelines.upscale.plans import plan_raster
+from srcli.pipelines.upscale.plans import foresee_disk, plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here
 from srcli.pipelines.upscale.remote import find_remote
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
@@ -196,9 +196,13 @@ def _report_estimates(
 def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) -> None:
     with OpenedRaster(item.source) as opened:
         plan = plan_raster(item, options, opened)
-    try_creation_options(item.target, plan.output)  # what GDAL refuses is refused here
-    frames = len(find_pages(item, options)) or 1
+        # what GDAL refuses is refused here
+        try_creation_options(item.target, plan.output)
+        likely = foresee_disk(
+            plan.info, plan.layout, plan.window, plan.output, options.scale
+        )
     page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
+    frames = len(find_pages(item, options)) or 1
     notes = plan.notes
     if frames > 1:
         notes = tuple(note for note in notes if "only the first is used" not in note)
@@ -209,6 +213,7 @@ def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) ->
         size=plan.size,
         frames=frames,
         bytes=page_bytes * frames,
+        likely_bytes=likely * frames,
         warnings=notes,
         details=plan.remarks,
     )

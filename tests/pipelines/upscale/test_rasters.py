@@ -13,11 +13,13 @@ import rasterio
 import rasterio.shutil
 from PIL import Image
 from rasterio.transform import Affine
+from skimage import data
 
 import srcli
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.resize import resize
 from srcli.inference.device import EngineOptions
+from srcli.pipelines.upscale import rasters, writing_forecast
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
@@ -273,21 +275,108 @@ def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
     assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
 
 
-def test_too_little_disk_is_said_before_work(crop, tmp_path, monkeypatch):
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk whose free bytes a test says."""
+    disk = SimpleNamespace(free=10**12)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
+    return disk
+
+
+def test_too_little_disk_is_said_before_work(crop, tmp_path, disk):
     source = crop(FOUR_BANDS, 0, 0, 100, 90)
     (foreseen,) = upscale_files([source], tmp_path / "out", BICUBIC, dry_run=True).files
-    disk = SimpleNamespace(free=foreseen.bytes // 10)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
+    assert foreseen.likely_bytes < foreseen.bytes
+    disk.free = foreseen.likely_bytes // 4
     error = enlarge(source, tmp_path / "out").error
     assert (
         f"are free in {tmp_path / 'out'}; make room, take another folder or a part"
         in error
     )
+    assert "--no-disk-check goes on" in error
     assert not any((tmp_path / "out").glob("*.tif"))
-    disk.free = foreseen.bytes // 2  # may do, as files are compressed
-    report = enlarge(source, tmp_path / "out")
+    report = enlarge(source, tmp_path / "out", replace(BICUBIC, disk_check=False))
     assert report.state == "done", report.error
-    assert "before compression, and" in "\n".join(report.warnings)
+    assert "parts and result may take" in "\n".join(report.warnings)
+
+
+def test_what_is_compressed_well_needs_little_disk(tmp_path, disk):
+    """Regions of a class map, whose parts and result take a hundredth of their pixels."""
+    regions = np.add.outer(np.arange(1200) // 311, np.arange(1000) // 173) % 5
+    source = write_by_gdal(tmp_path / "classes.tif", regions.astype(np.uint8), **PLACE)
+    disk.free = 1200 * 1000 * 4 // 10
+    report = enlarge(source, tmp_path / "out", classes="yes")
+    assert (report.state, report.warnings) == ("done", ())
+
+
+@pytest.mark.parametrize("compression", ["DEFLATE", "JPEG", "NONE"])
+def test_the_disk_is_foreseen_by_content_and_compression(
+    tmp_path, monkeypatch, compression
+):
+    """It is near the bytes of the parts and of the result."""
+    source = write_by_gdal(tmp_path / "a.tif", data.astronaut()[:400, :300], **PLACE)
+    options = replace(BICUBIC, raster=RasterOptions(creation={"COMPRESS": compression}))
+    out = tmp_path / "out.tif"
+    (foreseen,) = upscale_files([source], out, options, dry_run=True).files
+    part_bytes = []
+    remove = Parts.remove
+
+    def weigh(parts):
+        part_bytes.append(sum(file.stat().st_size for file in parts.found().values()))
+        remove(parts)
+
+    monkeypatch.setattr(Parts, "remove", weigh)
+    enlarge(source, out, options)
+    needed = max(part_bytes) + out.stat().st_size
+    assert 0.6 < foreseen.likely_bytes / needed < 1.5
+
+
+def test_a_disk_that_will_be_full_stops_before_the_file_is_written(
+    crop, tmp_path, disk, notes, monkeypatch
+):
+    """Its parts are kept, and the same command goes on once there is room."""
+    source = crop(FOUR_BANDS, 0, 0, 300, 280)
+    make = rasters.MakingStep.run
+
+    def fill_disk(*step):
+        make(*step)
+        disk.free = 1000
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rasters.MakingStep, "run", fill_disk)
+        patch.setattr(writing_forecast, "LEAST_PIXELS", 0)
+        run = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes)
+    error = run.files[0].error
+    assert "all its parts are finished, but writing it takes about" in error
+    assert "make room and run the same command again" in error
+    assert "what is left may take" in "\n".join(notes.warnings)
+    disk.free = 10**12
+    monkeypatch.setattr(
+        "srcli.inference.engine.TorchEngine.start", lambda *_: pytest.fail("made again")
+    )
+    assert enlarge(source, tmp_path / "out").state == "done"
+
+
+def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch):
+    """The tiles are a part of it only, the total is known before, and all is done at 1."""
+    monkeypatch.setattr(writing_forecast, "LEAST_PIXELS", 0)
+    monkeypatch.setattr(writing_forecast, "POLL_SECONDS", 0.01)
+    source = crop(FOUR_BANDS, 0, 0, 300, 280)
+    shares: list[float] = []
+    before_writing = []
+    begin = writing_forecast.WritingForecast.begin
+
+    def note_shares(forecast):
+        begin(forecast)
+        before_writing.append(len(shares))
+
+    monkeypatch.setattr(writing_forecast.WritingForecast, "begin", note_shares)
+    with rasterio.open(source) as dataset:
+        srcli.upscale(dataset, "bicubic", 2, progress=shares.append)
+    while_writing = shares[before_writing[0] : -1]
+    assert while_writing
+    assert 0 < min(while_writing) <= max(while_writing) < 1
+    assert shares[-1] == 1
 
 
 def test_nodata_can_be_given_and_taken_away(crop, tmp_path):

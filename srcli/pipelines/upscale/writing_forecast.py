@@ -1,0 +1,189 @@
+"""Foresee how long the file of a raster will be written, and if the disk has room for it.
+
+The copy at the end may take as long as the network. A trial on the first finished parts
+tells how long, so that the progress counts it from then on, as so many tiles.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from srcli.errors import PictureError
+from srcli.files import free_disk
+from srcli.imaging.rasters.opening import gdal_errors
+from srcli.imaging.rasters.output import disk_needed
+from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.trial_copy import COG_SHARE, TrialCopy, try_copy
+from srcli.machine import processor_count
+from srcli.pipelines.upscale.plans import RasterPlan
+from srcli.pipelines.upscale.reporter import Reporter
+from srcli.quantities import format_bytes
+
+LEAST_PIXELS = 20_000_000
+"""Output pixels below which files are written in a moment."""
+POLL_SECONDS = 1.0
+LARGEST_SHARE = 0.98
+"""Of the file, by the bytes foreseen, that counts as written before it is complete."""
+SURE_SHARE = 0.9
+"""Of the foreseen bytes of a file, that must be free before it is written."""
+
+
+@dataclass
+class WritingForecast:
+    """What writing the file of a raster will take, counted in tiles of its progress."""
+
+    plan: RasterPlan
+    parts: Parts
+    reporter: Reporter
+    on_processor: bool
+    """The network runs on this machine's processors, which are busy with it."""
+    trial: TrialCopy | None = None
+    _tiles: float = 0.0
+    """What writing is worth."""
+    _counted: float = 0.0
+    """What of it is counted as done."""
+    _is_warned: bool = False
+    _finished_before: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+    _processor_started: float = field(default_factory=time.process_time)
+    _seconds_for_tiles: float = 0.0
+    """Time that the tiles have taken, once all are done."""
+    _processor_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._finished_before = self.reporter.finished
+        self._is_needed = self._needs_trial()
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Look at the finished parts once a second, in a thread, while others are made."""
+        stop = threading.Event()
+
+        def poll() -> None:
+            while not stop.wait(POLL_SECONDS):
+                self._look()
+
+        thread = threading.Thread(target=poll, daemon=True, name="writing-forecast")
+        if self._is_needed:
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            if self._is_needed:
+                thread.join()
+        self._look()
+        self._seconds_for_tiles = time.monotonic() - self._started
+
+    def begin(self) -> None:
+        """Tell that the file is written now; refuse to where the disk has no room for it."""
+        name = self.parts.target.name
+        self.reporter.describe(f"writing {name}")
+        if self.trial is None or not self.plan.options.disk_check:
+            return
+        needed = self._result_bytes()
+        free, folder = free_disk(self.parts.target)
+        if free < SURE_SHARE * needed:
+            raise PictureError(
+                f"{self.parts.target}: all its parts are finished, but writing it takes "
+                f"about {format_bytes(needed)}, and {format_bytes(free)} are free in "
+                f"{folder}; make room and run the same command again, which goes on from "
+                "there (--co COMPRESS=... may make it smaller)"
+            )
+
+    def count_bytes(self, count: int) -> None:
+        """Count what is written of the file as progress."""
+        if self.trial is None:
+            return
+        share = min(count / max(self._result_bytes(), 1), LARGEST_SHARE)
+        seconds = time.monotonic() - self._started - self._seconds_for_tiles
+        left = (1 - share) * self._writing_seconds(self.trial)
+        self._weigh(seconds + left)
+        self._count(share)
+
+    def end(self) -> None:
+        """Count the file as written."""
+        self._count(1.0)
+
+    def _needs_trial(self) -> bool:
+        """Tell if the file is large, or the disk so full that its size has to be known."""
+        height, width = self.plan.size
+        if height * width >= LEAST_PIXELS:
+            return True
+        free, _ = free_disk(self.parts.target)
+        return free < disk_needed(self.plan.output)
+
+    def _look(self) -> None:
+        """Try a copy once there are parts, and count what it tells."""
+        if not self._is_needed:
+            return
+        if self.trial is None:
+            # a file that cannot be copied fails at the end, with the reason
+            with suppress(*gdal_errors(OSError, ValueError)):
+                self.trial = try_copy(self.parts)
+        if self.trial is not None:
+            self._weigh(self._writing_seconds(self.trial))
+            self._check_room()
+
+    def _weigh(self, seconds: float) -> None:
+        """Count writing as the tiles that are made in so many seconds."""
+        passed = self._seconds_for_tiles or time.monotonic() - self._started
+        finished = self.reporter.finished - self._finished_before - self._counted
+        speed = finished / max(passed, 1e-3)
+        if not finished:  # all parts are there: the progress is that of the file
+            speed = 1.0
+        tiles = max(seconds * speed, self._counted)
+        self.reporter.extend(tiles - self._tiles)
+        self._tiles = tiles
+
+    def _count(self, share: float) -> None:
+        """Count a share of the file as written."""
+        new = max(share * self._tiles - self._counted, 0.0)
+        self._counted += new
+        self.reporter.advance(new)
+
+    def _writing_seconds(self, trial: TrialCopy) -> float:
+        """Estimate the time for the whole file by the processor time of a trial."""
+        times = self._part_bytes() / trial.part_bytes
+        processors = float(processor_count())
+        if "NUM_THREADS" not in self.plan.output.creation:
+            processors = 1.0
+        if self.on_processor:
+            # others may use them too; then tiles and file take longer alike
+            passed = time.monotonic() - self._started
+            used = (time.process_time() - self._processor_started) / max(passed, 1e-3)
+            processors = min(processors, max(used, 0.1))
+        return times * max(trial.seconds / processors, trial.reading_seconds)
+
+    def _part_bytes(self) -> int:
+        """Estimate the bytes of all parts by those that are finished."""
+        sizes = [file.stat().st_size for file in self.parts.found().values()]
+        return sum(sizes) * self.parts.count // max(len(sizes), 1)
+
+    def _result_bytes(self) -> int:
+        """Estimate the bytes that are on the disk when the file is written."""
+        assert self.trial is not None
+        share = self.trial.result_share
+        if self.plan.output.driver == "COG":
+            share *= COG_SHARE
+        return round(self._part_bytes() * share)
+
+    def _check_room(self) -> None:
+        """Warn once if the disk will be full before the end."""
+        if self._is_warned:
+            return
+        finished = len(self.parts.found())
+        missing_share = 1 - finished / self.parts.count
+        needed = round(self._part_bytes() * missing_share) + self._result_bytes()
+        free, folder = free_disk(self.parts.target)
+        if free < needed:
+            self._is_warned = True
+            self.reporter.progress.warn(
+                f"{self.plan.item.source}: what is left may take {format_bytes(needed)} on "
+                f"the disk, and {format_bytes(free)} are free in {folder}; make room "
+                "meanwhile, or the run stops there, and the same command goes on later"
+            )
