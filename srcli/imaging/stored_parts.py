@@ -44,6 +44,11 @@ class StoredParts:
         files = sorted(self.folder.glob(_NAMES + self.ending))
         return {int(file.name[5:11]): file for file in files}
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes on the disk that earlier runs have taken."""
+        return sum(file.stat().st_size for file in self.found().values())
+
     def add(self, number: int, file: bytes | memoryview) -> None:
         """Store a part; of a raster, an empty file stands for nodata, or zeros without it."""
         name = f"part-{number:06}-{checksum(file)}{self.ending}"

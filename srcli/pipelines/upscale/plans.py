@@ -259,6 +259,8 @@ def _check_disk(
     if free >= round(disk_needed(output) * info.block_share):
         return ()
     likely = foresee_disk(info, layout, window, output, options.scale)
+    # parts of an earlier run are there, or are removed
+    likely = max(likely - Parts(item.target, output).stored_bytes, 0)
     advice = "a part (--srcwin)"
     if options.mosaic:
         advice = "a folder with fewer of its files"

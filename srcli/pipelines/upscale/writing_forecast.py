@@ -66,6 +66,8 @@ class WritingForecast:
         def poll() -> None:
             while not stop.wait(POLL_SECONDS):
                 self._look()
+                if self.trial is not None:
+                    self._check_room(self.trial)
 
         thread = threading.Thread(target=poll, daemon=True, name="writing-forecast")
         if self._is_needed:
@@ -85,7 +87,7 @@ class WritingForecast:
         self.reporter.describe(f"writing {name}")
         if self.trial is None or not self.plan.options.disk_check:
             return
-        needed = self._result_bytes()
+        needed = self._result_bytes(self.trial)
         free, folder = free_disk(self.parts.target)
         if free < SURE_SHARE * needed:
             raise PictureError(
@@ -99,7 +101,7 @@ class WritingForecast:
         """Count what is written of the file as progress."""
         if self.trial is None:
             return
-        share = min(count / max(self._result_bytes(), 1), LARGEST_SHARE)
+        share = min(count / max(self._result_bytes(self.trial), 1), LARGEST_SHARE)
         seconds = time.monotonic() - self._started - self._seconds_for_tiles
         left = (1 - share) * self._writing_seconds(self.trial)
         self._weigh(seconds + left)
@@ -127,7 +129,6 @@ class WritingForecast:
                 self.trial = try_copy(self.parts)
         if self.trial is not None:
             self._weigh(self._writing_seconds(self.trial))
-            self._check_room()
 
     def _weigh(self, seconds: float) -> None:
         """Count writing as the tiles that are made in so many seconds."""
@@ -164,21 +165,21 @@ class WritingForecast:
         sizes = [file.stat().st_size for file in self.parts.found().values()]
         return sum(sizes) * self.parts.count // max(len(sizes), 1)
 
-    def _result_bytes(self) -> int:
+    def _result_bytes(self, trial: TrialCopy) -> int:
         """Estimate the bytes that are on the disk when the file is written."""
-        assert self.trial is not None
-        share = self.trial.result_share
+        share = trial.result_share
         if self.plan.output.driver == "COG":
             share *= COG_SHARE
         return round(self._part_bytes() * share)
 
-    def _check_room(self) -> None:
+    def _check_room(self, trial: TrialCopy) -> None:
         """Warn once if the disk will be full before the end."""
         if self._is_warned:
             return
         finished = len(self.parts.found())
         missing_share = 1 - finished / self.parts.count
-        needed = round(self._part_bytes() * missing_share) + self._result_bytes()
+        needed = round(self._part_bytes() * missing_share)
+        needed += self._result_bytes(trial)
         free, folder = free_disk(self.parts.target)
         if free < needed:
             self._is_warned = True

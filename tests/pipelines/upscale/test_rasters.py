@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -341,10 +342,12 @@ def test_a_disk_that_will_be_full_stops_before_the_file_is_written(
     def fill_disk(*step):
         make(*step)
         disk.free = 1000
+        time.sleep(0.2)
 
     with monkeypatch.context() as patch:
         patch.setattr(rasters.MakingStep, "run", fill_disk)
         patch.setattr(writing_forecast, "LEAST_PIXELS", 0)
+        patch.setattr(writing_forecast, "POLL_SECONDS", 0.01)
         run = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes)
     error = run.files[0].error
     assert "all its parts are finished, but writing it takes about" in error
@@ -354,6 +357,16 @@ def test_a_disk_that_will_be_full_stops_before_the_file_is_written(
     monkeypatch.setattr(
         "srcli.inference.engine.TorchEngine.start", lambda *_: pytest.fail("made again")
     )
+    assert enlarge(source, tmp_path / "out").state == "done"
+
+
+def test_room_for_what_is_finished_is_not_asked_for_again(
+    crop, tmp_path, disk, interrupt
+):
+    source = crop(FOUR_BANDS, 0, 0, 300, 280)
+    interrupt(source, tmp_path / "out")
+    stored = Parts(tmp_path / "out" / source.name, None).stored_bytes  # type: ignore[arg-type]
+    disk.free = stored
     assert enlarge(source, tmp_path / "out").state == "done"
 
 
