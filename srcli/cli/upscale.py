@@ -580,7 +580,7 @@ def _describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
             f"at most {disk / 1e6:.0f} MB on disk before compression"
         )
         if likely < disk:
-            text += f", about {likely / 1e6:.0f} with it"
+            text += f", about {max(likely / 1e6, 1):.0f} with it"
         return f"{text}; nothing was done"
     text = f"{counts['done']} done"
     models = Counter(file.model for file in reporter.files if file.condition)

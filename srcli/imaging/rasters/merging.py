@@ -63,21 +63,14 @@ def merge_parts(
 
     target = parts.target
     output = parts.output
-    part_folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
-    folder = part_folder / "result"
+    folder = alias_of_folder(parts.folder) / "result"
     result = folder / readable_name(target.name)
-    files = _mosaic_files(parts, part_folder.absolute())
     try:
         with writing_errors(target):
-            if missing := sum(map(len, parts.missing())):
-                raise PictureError(
-                    f"{target}: {missing} parts of it have got lost; run again"
-                )
+            vrt = write_vrt(parts)
             # a run that was killed while it merged has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            vrt = part_folder / "parts.vrt"
-            vrt.write_bytes(describe_mosaic(output, files))
             _write_interruptibly(vrt, result, output, on_bytes)
             _check_room(result)
             check_shape(result, target, output)
@@ -91,6 +84,19 @@ def merge_parts(
     finally:
         # what is not finished will be made again and only takes room meanwhile
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_vrt(parts: Parts) -> Path:
+    """Write a VRT of finished parts into their folder, without tags; return its path."""
+    if missing := sum(map(len, parts.missing())):
+        raise PictureError(
+            f"{parts.target}: {missing} parts of it have got lost; run again"
+        )
+    folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
+    vrt = folder / "parts.vrt"
+    files = _mosaic_files(parts, folder.absolute())
+    vrt.write_bytes(describe_mosaic(parts.output, files))
+    return vrt
 
 
 def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:

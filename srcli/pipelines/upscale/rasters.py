@@ -340,12 +340,16 @@ def make_raster(
         with forecast.watch():
             run_steps(steps)
         if math.prod(plan.size) >= LARGE_OUTPUT:
-            tell(f"the tiles are done; writing {item.target.name}")
+            tell(f"the tiles are done; {forecast.text}")
         forecast.begin()
         opened.check_unchanged()
         opened.close()  # the output may replace it
-        attributes = item.attributes(dates=plan.options.keep_dates)
-        merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
+        if reporter.ending is not None:
+            reporter.ending.finish(parts, forecast.count_share)
+            parts.remove()
+        else:
+            attributes = item.attributes(dates=plan.options.keep_dates)
+            merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
         forecast.end()
     return tiles
 

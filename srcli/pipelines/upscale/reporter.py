@@ -22,6 +22,7 @@ from srcli.errors import (
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
+from srcli.imaging.rasters.parts import Parts
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
@@ -141,6 +142,19 @@ class FileReport:
         return cls(**restored)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What becomes of the finished parts of a raster, where that is not one file."""
+
+    text: str
+    """What is done, such as ``"cutting 12 tiles"``."""
+    seconds: float
+    """Time that it probably takes."""
+    finish: Callable[[Parts, Callable[[float], None]], None]
+    """Uses the parts, which it may not change, and calls a function with the share that
+    is done."""
+
+
 @dataclass
 class Reporter(Task):
     """Collects the reports of a run, and shows its progress as the one task of all tiles.
@@ -158,6 +172,8 @@ class Reporter(Task):
     carry_sidecars: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
     """Writes the sidecars of a finished output; returns warnings, and lines for
     --verbose."""
+    ending: Ending | None = None
+    """What is made of the parts of rasters; None writes them into the output."""
     files: list[FileReport] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """Files by state."""

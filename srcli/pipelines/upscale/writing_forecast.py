@@ -58,6 +58,13 @@ class WritingForecast:
         self._finished_before = self.reporter.finished
         self._is_needed = self._needs_trial()
 
+    @property
+    def text(self) -> str:
+        """What is done at the end, for the user."""
+        if self.reporter.ending is not None:
+            return self.reporter.ending.text
+        return f"writing {self.parts.target.name}"
+
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Look at the finished parts once a second, in a thread, while others are made."""
@@ -83,8 +90,7 @@ class WritingForecast:
 
     def begin(self) -> None:
         """Tell that the file is written now; refuse to where the disk has no room for it."""
-        name = self.parts.target.name
-        self.reporter.describe(f"writing {name}")
+        self.reporter.describe(self.text)
         if self.trial is None or not self.plan.options.disk_check:
             return
         needed = self._result_bytes(self.trial)
@@ -107,12 +113,21 @@ class WritingForecast:
         self._weigh(seconds + left)
         self._count(share)
 
+    def count_share(self, share: float) -> None:
+        """Count a share of what is done at the end as progress."""
+        seconds = time.monotonic() - self._started - self._seconds_for_tiles
+        if share > 0.1:  # before, the estimate tells more
+            self._weigh(seconds / share)
+        self._count(share)
+
     def end(self) -> None:
         """Count the file as written."""
         self._count(1.0)
 
     def _needs_trial(self) -> bool:
         """Tell if the file is large, or the disk so full that its size has to be known."""
+        if self.reporter.ending is not None:
+            return True
         height, width = self.plan.size
         if height * width >= LEAST_PIXELS:
             return True
@@ -122,6 +137,10 @@ class WritingForecast:
     def _look(self) -> None:
         """Try a copy once there are parts, and count what it tells."""
         if not self._is_needed:
+            return
+        ending = self.reporter.ending
+        if ending is not None and ending.seconds:
+            self._weigh(ending.seconds)
             return
         if self.trial is None:
             # a file that cannot be copied fails at the end, with the reason
