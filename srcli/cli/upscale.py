@@ -286,7 +286,11 @@ is never replaced without --overwrite.
     multiple=True,
     help="Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.",
 )
-@flag("--overviews", help="Add overviews (pyramids).")
+@option(
+    "--overviews/--no-overviews",
+    default=None,
+    help="Add overviews (pyramids), or none. [default: as the input]",
+)
 @flag("--cog", help="Write a cloud-optimised GeoTIFF.")
 @flag("--stac", help="Write a STAC item beside each result, as NAME.stac.json.")
 @flag("--no-resume", help="Start over instead of continuing an interrupted run.")

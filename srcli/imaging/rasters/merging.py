@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import NEW_FILE, FileAttributes, move_into_place, remove_stale
+from srcli.files import (
+    NEW_FILE,
+    FileAttributes,
+    hidden_name,
+    move_into_place,
+    remove_stale,
+)
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import (
     BLOCK_CACHE,
@@ -28,7 +34,7 @@ from srcli.imaging.rasters.opening import (
     open_quietly,
     reason_of,
 )
-from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.output import OutputProfile, overview_factors
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.stored_parts import writing_errors
 from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_name
@@ -171,7 +177,10 @@ def write_result(source: Path, result: Path, output: OutputProfile) -> None:
     """Copy a VRT to the format and options of an output, with its overviews."""
     copy_file(source, result, output)
     if output.overviews:
-        _build_overviews(result, output)
+        quality = output.creation.get("JPEG_QUALITY", "")
+        threads = output.creation.get("NUM_THREADS", "ALL_CPUS")
+        is_exact = output.classes
+        _build_overviews(result, output.overviews, is_exact, quality, threads)
 
 
 def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
@@ -293,21 +302,59 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             dataset.update_tags(number, ns=namespace or None, **settable)
 
 
-def _build_overviews(file: Path, output: OutputProfile) -> None:
+def add_overviews(target: Path, quality: int) -> bool:
+    """Add overviews to a finished GeoTIFF; return False for one that has or needs none.
+
+    They are built in a copy, which takes its place then. ``quality`` is that of JPEG.
+    """
+    with open_quietly(target) as dataset:
+        factors = overview_factors(dataset.height, dataset.width)
+        if dataset.driver != "GTiff" or dataset.overviews(1) or not factors:
+            return False
+        is_palette = dataset.colorinterp[0].name == "palette"
+        is_exact = is_palette or "SRX_NEAREST_BANDS" in dataset.tags()
+    folder = alias_of_folder(hidden_name(target, ".overviews"))
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    with writing_errors(target):
+        folder.mkdir(mode=0o700)
+        try:
+            copy = folder / readable_name(target.name)
+            shutil.copy2(target, copy)
+            _build_overviews(copy, factors, is_exact, str(quality))
+            _check_room(copy)
+            with open_quietly(copy) as dataset:
+                if len(dataset.overviews(1)) < len(factors):
+                    raise PictureError(
+                        f"{target}: its overviews are missing; run again"
+                    )
+            _sync(copy)
+            move_into_place(copy, target)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+def _build_overviews(
+    file: Path,
+    factors: Sequence[int],
+    is_exact: bool,
+    quality: str,
+    threads: str = "ALL_CPUS",
+) -> None:
     """Build overviews of a file: averages, or nearest neighbours where it holds classes."""
     import rasterio
     from rasterio.enums import Resampling
 
     settings = {
         "GDAL_CACHEMAX": BLOCK_CACHE,
-        "GDAL_NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
+        "GDAL_NUM_THREADS": threads,
         "GDAL_TIFF_OVR_BLOCKSIZE": 256,
     }
-    if "JPEG_QUALITY" in output.creation:
-        settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
-    resampling = Resampling.nearest if output.classes else Resampling.average
+    if quality:
+        settings["JPEG_QUALITY_OVERVIEW"] = quality
+    resampling = Resampling.nearest if is_exact else Resampling.average
     with rasterio.Env(**settings), open_quietly(file, "r+") as dataset:
-        dataset.build_overviews(list(output.overviews), resampling)
+        dataset.build_overviews(list(factors), resampling)
 
 
 def _check_room(path: Path) -> None:

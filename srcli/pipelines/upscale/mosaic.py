@@ -354,7 +354,12 @@ def _write_sheet(
         info = replace(info, mask=None)
     tags = dict(sheet.tags)
     tags.pop("xml:XMP", None)  # which states the size of the sheet
-    named = replace(info, path=item.source, tags=tags)  # the path is for messages
+    named = replace(
+        info,
+        path=item.source,  # for messages
+        tags=tags,
+        has_overviews=sheet.has_overviews,
+    )
     numbers = options.raster.bands or range(1, len(sheet.bands) + 1)
     layout = mosaic.layout
     if len(numbers) == len(layout.outputs):  # else a palette has become colours

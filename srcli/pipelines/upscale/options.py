@@ -310,7 +310,6 @@ class UpscaleOptions:
             "window": raster.srcwin or raster.bounds,
             "cutline": raster.cutline and raster.cutline.checksum,
             "cog": raster.cog,
-            "overviews": raster.overviews and not raster.cog,  # which has some
             "creation": [pair for pair in creation if "THREADS" not in pair[0]],
             "network": (code or arguments) and (code.rpartition(":")[2], arguments),
             "value_range": engine.value_range,

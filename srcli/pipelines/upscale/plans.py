@@ -20,7 +20,12 @@ from srcli.imaging.rasters.classes import choose_layout_by_pixels
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
 from srcli.imaging.rasters.opening import OpenedRaster
-from srcli.imaging.rasters.output import OutputProfile, derive_profile, disk_needed
+from srcli.imaging.rasters.output import (
+    OutputOptions,
+    OutputProfile,
+    derive_profile,
+    disk_needed,
+)
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
@@ -53,6 +58,8 @@ SURE_SHARE = 0.6
 rest."""
 UNSURE_SHARE = 1.3
 """Share of the foreseen bytes that an output may take after all."""
+_LOSSY = {(1, False): "JPEG", (3, False): "JPEG", (3, True): "WEBP"}
+"""Lossy compression by the number of colour bands, and if there is alpha."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +75,9 @@ class RasterPlan:
     interpolated: tuple[int, ...]
     """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
     output: OutputProfile
+    lossy_output: OutputProfile | None
+    """The output with lossy compression, where that of the input is, and the user has
+    named none."""
     notes: tuple[str, ...]
     """Choices made for the user, who may want others; shown as warnings."""
     remarks: tuple[str, ...]
@@ -171,7 +181,7 @@ def plan_raster(
         item, picture, window, output, options
     )
     remarks = [*layout.remarks, remark_on_range, bicubic.remark]
-    remarks.append(_hint_at_overviews(item, info, options))
+    remarks.append(_tell_of_overviews(output, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
     if picture is not None and DAMAGED_PAGE in picture.warnings:
         notes.append(DAMAGED_PAGE)  # GDAL counts the pages before it, and is silent
@@ -190,6 +200,7 @@ def plan_raster(
         values=keep_interpolated_values(values, bicubic, len(layout.smooth)),
         interpolated=bicubic.interpolated,
         output=output,
+        lossy_output=_derive_lossy(info, layout, window, options.scale, output_options),
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=condition,
@@ -288,11 +299,31 @@ def foresee_disk(
     return min(sample.disk_needed(output), most)
 
 
-def _hint_at_overviews(item: Item, info: RasterInfo, options: UpscaleOptions) -> str:
-    are_made = options.raster.overviews or options.raster.cog
-    if not info.has_overviews or are_made or item.format != "tif":
+def _derive_lossy(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    scale: int,
+    output_options: OutputOptions,
+) -> OutputProfile | None:
+    """Return the output with lossy compression; see ``RasterPlan``."""
+    is_asked = "COMPRESS" in output_options.creation or output_options.format != "tif"
+    has_classes = bool(layout.classes) or not info.is_lossy
+    if is_asked or has_classes or layout.dtype != "uint8":
+        return None
+    compression = _LOSSY.get((layout.channels, layout.alpha is not None))
+    if compression is None:
+        return None
+    creation = {**output_options.creation, "COMPRESS": compression}
+    return derive_profile(
+        info, layout, window, scale, replace(output_options, creation=creation)
+    )
+
+
+def _tell_of_overviews(output: OutputProfile, options: UpscaleOptions) -> str:
+    if not output.overviews or options.raster.overviews:
         return ""
-    return "the input has overviews: --overviews adds some to the result"
+    return "has overviews, and so gets its result; --no-overviews leaves them out"
 
 
 def _fingerprint(

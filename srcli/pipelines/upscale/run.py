@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
-from srcli.imaging.formats import VIDEO
-from srcli.imaging.rasters.merging import try_creation_options
+from srcli.imaging.formats import FORMATS, VIDEO
+from srcli.imaging.rasters.merging import add_overviews, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.reading import read_photograph
@@ -113,7 +113,10 @@ def upscale_due(
         reporter.carry_sidecars = partial(carry_sidecars, options=options)
     for item in finished:
         with reporter.guard(item):
-            reporter.add(item, "skipped")
+            if not dry_run and _add_overviews(item, options, reporter):
+                reporter.add(item)
+            else:
+                reporter.add(item, "skipped")
     try:
         if items and dry_run:
             _report_estimates(items, options, reporter)
@@ -124,6 +127,22 @@ def upscale_due(
             _upscale(items, folder, options, reporter, executor, make_pool)
     finally:
         reporter.close()
+
+
+def _add_overviews(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
+    """Add overviews to a finished raster that has none, where they are asked for."""
+    if not options.raster.overviews or item.format != "tif" or reporter.remote:
+        return False
+    if open_photograph(item, options) is not None:
+        return False
+    quality = options.quality or FORMATS["jpg"].default_quality
+    assert quality is not None
+    if not add_overviews(item.target, quality):
+        return False
+    reporter.progress.message(
+        f"{item.target}: overviews are added, all else is finished"
+    )
+    return True
 
 
 def _upscale(

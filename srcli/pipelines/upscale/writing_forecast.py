@@ -26,6 +26,8 @@ from srcli.quantities import format_bytes
 LEAST_PIXELS = 20_000_000
 """Output pixels below which files are written in a moment."""
 POLL_SECONDS = 1.0
+LEAST_TIMES = 3
+"""How many times smaller lossy compression makes what is worth a message."""
 LARGEST_SHARE = 0.98
 """Of the file, by the bytes foreseen, that counts as written before it is complete."""
 SURE_SHARE = 0.9
@@ -146,8 +148,27 @@ class WritingForecast:
             # a file that cannot be copied fails at the end, with the reason
             with suppress(*gdal_errors(OSError, ValueError)):
                 self.trial = try_copy(self.parts)
+                if self.trial is not None:
+                    self._compare_with_lossy(self.trial)
         if self.trial is not None:
             self._weigh(self._writing_seconds(self.trial))
+
+    def _compare_with_lossy(self, trial: TrialCopy) -> None:
+        """Tell how much smaller lossy compression makes the result of a lossy input."""
+        lossy_output = self.plan.lossy_output
+        if lossy_output is None:
+            return
+        lossy = try_copy(self.parts, lossy_output)
+        if lossy is None:
+            return
+        times = trial.result_bytes / lossy.result_bytes
+        if times >= LEAST_TIMES:
+            size = format_bytes(self._result_bytes(trial))
+            self.reporter.progress.message(
+                f"{self.plan.item.source}: the result takes about {size} without loss; "
+                f"-co COMPRESS={lossy_output.creation['COMPRESS']} makes it about "
+                f"{times:.0f} times smaller, with losses as the input has them"
+            )
 
     def _weigh(self, seconds: float) -> None:
         """Count writing as the tiles that are made in so many seconds."""

@@ -392,6 +392,40 @@ def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch):
     assert shares[-1] == 1
 
 
+@pytest.mark.parametrize(
+    ("bands", "compression", "told"),
+    [(3, "JPEG", "JPEG"), (1, "JPEG", "JPEG"), (4, "WEBP", "WEBP"), (3, "DEFLATE", "")],
+)
+def test_what_lossy_compression_would_save_is_told(
+    tmp_path, monkeypatch, notes, bands, compression, told
+):
+    """Where the input has it: as much as the result becomes smaller by it."""
+    monkeypatch.setattr(writing_forecast, "LEAST_PIXELS", 0)
+    pixels = data.astronaut()
+    pixels = pixels[:, :, :1] if bands == 1 else pixels
+    colours = {1: "MINISBLACK", 3: "YCBCR" if compression == "JPEG" else "RGB"}
+    if bands == 4:
+        alpha = np.full((*pixels.shape[:2], 1), 255, np.uint8)
+        alpha[:200] = 0
+        pixels = np.concatenate([pixels, alpha], axis=2)
+    source = write_by_gdal(
+        tmp_path / "a.tif",
+        pixels,
+        compress=compression,
+        photometric=colours.get(bands, "RGB"),
+        **PLACE,
+    )
+    run = upscale_files([source], tmp_path / "exact", BICUBIC, progress=notes)
+    said = "\n".join(notes.messages)
+    assert (f"-co COMPRESS={told} makes it about" in said) == bool(told)
+    if told:
+        times = int(said.partition(" times smaller")[0].rpartition("about ")[2])
+        asked = replace(BICUBIC, raster=RasterOptions(creation={"COMPRESS": told}))
+        lossy = enlarge(source, tmp_path / "lossy", asked)
+        sizes = [report.target.stat().st_size for report in (*run.files, lossy)]
+        assert times == pytest.approx(sizes[0] / sizes[1], rel=0.25)
+
+
 def test_nodata_can_be_given_and_taken_away(crop, tmp_path):
     source = crop(WITH_NODATA, 0, 0, 120, 120)
     report = enlarge(source, tmp_path / "none", nodata="none")
