@@ -63,7 +63,7 @@ def merge_parts(
 
     The output gets the attributes; files beside it get all of them but the times.
     ``complete`` is called with the file before that gets its name, and may change it;
-    ``on_bytes`` several times a second with the bytes that are written so far.
+    ``on_bytes`` several times a second with the bytes of it that are written so far.
     """
     from affine import dumpsw
 
@@ -159,7 +159,8 @@ def _write_interruptibly(
     thread.start()
     while thread.is_alive():
         thread.join(0.1)
-        on_bytes(folder_bytes(result.parent))
+        with suppress(FileNotFoundError):
+            on_bytes(result.stat().st_size)
     for failure in failures:
         raise failure
 

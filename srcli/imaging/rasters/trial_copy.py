@@ -35,9 +35,9 @@ SAMPLE_VALUES = 2**24
 """Most values of their enlargements; fewer windows are taken where bands are many."""
 TRIAL_ROWS = 512
 """Rows of finished parts that a trial copies: those of a row of blocks."""
-COG_SHARE = 1.25
-"""Bytes on the disk while GDAL writes a COG, by those of the file: it makes the
-overviews in a file of their own before."""
+COG_TEMPORARY = 0.5
+"""Bytes, by those of the parts, of the file without loss in which GDAL makes the
+overviews of a COG before the rest."""
 _BY_ONE_THREAD = {"NUM_THREADS": "1"}
 
 
@@ -61,13 +61,18 @@ class TrialCopy:
         """Bytes of the result, by those of its parts."""
         return self.result_bytes / self.part_bytes
 
+    def bytes_to_write(self, part_bytes: int, output: OutputProfile) -> int:
+        """Estimate the bytes on the disk when the file of so many bytes of parts is written."""
+        share = self.result_share
+        if output.driver == "COG":
+            share += COG_TEMPORARY
+        return round(share * part_bytes)
+
     def disk_needed(self, output: OutputProfile) -> int:
         """Estimate the bytes that a whole output takes on the way: its parts, and the result."""
-        result_bytes = self.result_bytes
-        if output.driver == "COG":
-            result_bytes = round(result_bytes * COG_SHARE)
         share = output.height * output.width / self.pixels
-        return round((self.part_bytes + result_bytes) * share)
+        part_bytes = round(self.part_bytes * share)
+        return part_bytes + self.bytes_to_write(part_bytes, output)
 
 
 def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | None:

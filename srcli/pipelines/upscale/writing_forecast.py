@@ -17,7 +17,7 @@ from srcli.files import free_disk
 from srcli.imaging.rasters.opening import gdal_errors
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.trial_copy import COG_SHARE, TrialCopy, try_copy
+from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy
 from srcli.machine import processor_count
 from srcli.pipelines.upscale.plans import RasterPlan
 from srcli.pipelines.upscale.reporter import Reporter
@@ -25,11 +25,15 @@ from srcli.quantities import format_bytes
 
 LEAST_PIXELS = 20_000_000
 """Output pixels below which files are written in a moment."""
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 LEAST_TIMES = 3
 """How many times smaller lossy compression makes what is worth a message."""
 LARGEST_SHARE = 0.98
 """Of the file, by the bytes foreseen, that counts as written before it is complete."""
+FIRST_SHARE = 0.005
+"""Of the file, below which only its header is there."""
+MOST_BEFORE = 0.6
+"""Largest share of writing that comes before the first bytes of the file."""
 SURE_SHARE = 0.9
 """Of the foreseen bytes of a file, that must be free before it is written."""
 
@@ -48,13 +52,14 @@ class WritingForecast:
     """What writing is worth."""
     _counted: float = 0.0
     """What of it is counted as done."""
+    _share_before: float = 0.0
+    """What is counted of writing before the first bytes of the file."""
     _is_warned: bool = False
     _finished_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
     _processor_started: float = field(default_factory=time.process_time)
     _seconds_for_tiles: float = 0.0
     """Time that the tiles have taken, once all are done."""
-    _processor_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self._finished_before = self.reporter.finished
@@ -69,7 +74,7 @@ class WritingForecast:
 
     @contextmanager
     def watch(self) -> Iterator[None]:
-        """Look at the finished parts once a second, in a thread, while others are made."""
+        """Look at the finished parts twice a second, in a thread, while others are made."""
         stop = threading.Event()
 
         def poll() -> None:
@@ -95,7 +100,7 @@ class WritingForecast:
         self.reporter.describe(self.text)
         if self.trial is None or not self.plan.options.disk_check:
             return
-        needed = self._result_bytes(self.trial)
+        needed = self._bytes_to_write(self.trial)
         free, folder = free_disk(self.parts.target)
         if free < SURE_SHARE * needed:
             raise PictureError(
@@ -106,13 +111,20 @@ class WritingForecast:
             )
 
     def count_bytes(self, count: int) -> None:
-        """Count what is written of the file as progress."""
+        """Count what is written of the file as progress.
+
+        What comes before its first bytes, as the overviews of a COG, is told by time.
+        """
         if self.trial is None:
             return
-        share = min(count / max(self._result_bytes(self.trial), 1), LARGEST_SHARE)
+        foreseen = self._writing_seconds(self.trial)
         seconds = time.monotonic() - self._started - self._seconds_for_tiles
-        left = (1 - share) * self._writing_seconds(self.trial)
-        self._weigh(seconds + left)
+        written = count / max(self.trial.result_share * self._part_bytes(), 1)
+        if written < FIRST_SHARE:
+            self._share_before = min(seconds / max(foreseen, 1e-3), MOST_BEFORE)
+        share = self._share_before + (1 - self._share_before) * written
+        share = min(share, LARGEST_SHARE)
+        self._weigh(seconds + (1 - share) * foreseen)
         self._count(share)
 
     def count_share(self, share: float) -> None:
@@ -163,7 +175,7 @@ class WritingForecast:
             return
         times = trial.result_bytes / lossy.result_bytes
         if times >= LEAST_TIMES:
-            size = format_bytes(self._result_bytes(trial))
+            size = format_bytes(round(trial.result_share * self._part_bytes()))
             self.reporter.progress.message(
                 f"{self.plan.item.source}: the result takes about {size} without loss; "
                 f"-co COMPRESS={lossy_output.creation['COMPRESS']} makes it about "
@@ -205,12 +217,9 @@ class WritingForecast:
         sizes = [file.stat().st_size for file in self.parts.found().values()]
         return sum(sizes) * self.parts.count // max(len(sizes), 1)
 
-    def _result_bytes(self, trial: TrialCopy) -> int:
+    def _bytes_to_write(self, trial: TrialCopy) -> int:
         """Estimate the bytes that are on the disk when the file is written."""
-        share = trial.result_share
-        if self.plan.output.driver == "COG":
-            share *= COG_SHARE
-        return round(self._part_bytes() * share)
+        return trial.bytes_to_write(self._part_bytes(), self.plan.output)
 
     def _check_room(self, trial: TrialCopy) -> None:
         """Warn once if the disk will be full before the end."""
@@ -219,7 +228,7 @@ class WritingForecast:
         finished = len(self.parts.found())
         missing_share = 1 - finished / self.parts.count
         needed = round(self._part_bytes() * missing_share)
-        needed += self._result_bytes(trial)
+        needed += self._bytes_to_write(trial)
         free, folder = free_disk(self.parts.target)
         if free < needed:
             self._is_warned = True
