@@ -68,6 +68,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     value_range: int | None = None,
     progress: bool | Callable[[float], object] = False,
     window: Any = None,
+    disk_check: bool = True,
 ) -> Any:
     """Upscale a picture or a raster.
 
@@ -122,6 +123,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             standard error.
         window: A ``rasterio.windows.Window`` of whole pixels: only this part of a
             dataset, or of the file of a path, is read and enlarged.
+        disk_check: Refuse a raster for which the folder of temporary files has no room;
+            False begins it all the same.
 
     Returns:
         The same kind, number of dimensions and dtype, both sides ``scale`` times as
@@ -173,6 +176,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         overlap=overlap,
         keep_hidden=keep_hidden,
         wrap=wrap,
+        disk_check=disk_check,
         engine=engine,
     )
     options = with_window(options, window)

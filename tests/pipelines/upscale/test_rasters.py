@@ -17,6 +17,7 @@ from rasterio.transform import Affine
 from skimage import data
 
 import srcli
+from srcli.errors import PictureError
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.resize import resize
 from srcli.inference.device import EngineOptions
@@ -358,6 +359,16 @@ def test_a_disk_that_will_be_full_stops_before_the_file_is_written(
         "srcli.inference.engine.TorchEngine.start", lambda *_: pytest.fail("made again")
     )
     assert enlarge(source, tmp_path / "out").state == "done"
+
+
+def test_python_begins_without_a_disk_check(crop, disk):
+    source = crop(FOUR_BANDS, 0, 0, 100, 90)
+    disk.free = 1000
+    with rasterio.open(source) as dataset:
+        with pytest.raises(PictureError, match="are free in"):
+            srcli.upscale(dataset, "bicubic", 2)
+        with srcli.upscale(dataset, "bicubic", 2, disk_check=False) as larger:
+            assert larger.shape == (180, 200)
 
 
 def test_room_for_what_is_finished_is_not_asked_for_again(
