@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -33,12 +33,11 @@ MOST_SAMPLES_ALONG = 4
 """Windows of the input, on each axis, by which the disk is foreseen."""
 SAMPLE_VALUES = 2**24
 """Most values of their enlargements; fewer windows are taken where bands are many."""
-TRIAL_ROWS = 512
-"""Rows of finished parts that a trial copies: those of a row of blocks."""
+TRIAL_ROWS = 256
+"""Rows of finished parts that a trial copies at least: those of one part mostly."""
 COG_TEMPORARY = 0.5
 """Bytes, by those of the parts, of the file without loss in which GDAL makes the
 overviews of a COG before the rest."""
-_BY_ONE_THREAD = {"NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -159,11 +158,12 @@ def _copy_to_temporary(
     files: Sequence[MosaicFile], rows: int, part_bytes: int, output: OutputProfile
 ) -> TrialCopy:
     """Copy files, which lie below each other, as the output would be; raises rasterio's errors."""
-    creation: Mapping[str, str] = output.creation
-    if (
-        "NUM_THREADS" in creation
-    ):  # the time of one thread can be measured beside others
-        creation = {**creation, **_BY_ONE_THREAD}
+    creation = dict(output.creation)
+    if "NUM_THREADS" in creation:  # one thread's time can be measured beside others
+        creation["NUM_THREADS"] = "1"
+    if creation.get("BLOCKYSIZE", "").isdecimal():  # no block is filled up below
+        height = min(int(creation["BLOCKYSIZE"]), -(-rows // 16) * 16)
+        creation["BLOCKYSIZE"] = str(height)
     trial = replace(output, height=rows, creation=creation)
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True

@@ -26,6 +26,8 @@ from srcli.quantities import format_bytes
 LEAST_PIXELS = 20_000_000
 """Output pixels below which files are written in a moment."""
 POLL_SECONDS = 0.5
+LEAST_SECONDS = 2.0
+"""Time of writing that tells how many processors it gets."""
 LEAST_TIMES = 3
 """How many times smaller lossy compression makes what is worth a message."""
 LARGEST_SHARE = 0.98
@@ -57,7 +59,10 @@ class WritingForecast:
     _is_warned: bool = False
     _finished_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
+    _rate_started: float = field(default_factory=time.monotonic)
     _processor_started: float = field(default_factory=time.process_time)
+    _processors: float = field(default_factory=processor_count)
+    """How many processors this process gets: for the tiles, then for the file."""
     _seconds_for_tiles: float = 0.0
     """Time that the tiles have taken, once all are done."""
 
@@ -94,6 +99,8 @@ class WritingForecast:
                 thread.join()
         self._look()
         self._seconds_for_tiles = time.monotonic() - self._started
+        self._rate_started = time.monotonic()
+        self._processor_started = time.process_time()
 
     def begin(self) -> None:
         """Tell that the file is written now; refuse to where the disk has no room for it."""
@@ -205,11 +212,14 @@ class WritingForecast:
         processors = float(processor_count())
         if "NUM_THREADS" not in self.plan.output.creation:
             processors = 1.0
-        if self.on_processor:
-            # others may use them too; then tiles and file take longer alike
-            passed = time.monotonic() - self._started
+        passed = time.monotonic() - self._rate_started
+        # others may use them too; then tiles and file take longer alike
+        if self.on_processor or self._seconds_for_tiles:
             used = (time.process_time() - self._processor_started) / max(passed, 1e-3)
-            processors = min(processors, max(used, 0.1))
+            if self._seconds_for_tiles and passed < LEAST_SECONDS:
+                used = self._processors
+            self._processors = min(processors, max(used, 0.1))
+            processors = self._processors
         return times * max(trial.seconds / processors, trial.reading_seconds)
 
     def _part_bytes(self) -> int:
