@@ -52,6 +52,7 @@ from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.pipelines.upscale.smaller_files import compare_with_jpeg
 from srcli.quantities import format_bytes
 from srcli.supervision import begin
 from srcli.threads import read_ahead
@@ -106,6 +107,8 @@ class PhotographUpscaler:
     options: UpscaleOptions
     reporter: Reporter
     processes: int = 1
+    _has_compared: bool = False
+    """It has told how much smaller an output is in a lossy format."""
 
     def engine_for(
         self, model: str, scale: int, bits: int
@@ -282,6 +285,14 @@ class PhotographUpscaler:
         photograph = job.prepared.finish(job.enlarged, job.size)
         settings = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **settings)
+        if not self._has_compared and self._loses_less(job):
+            self._has_compared = True  # one example is enough
+            compare_with_jpeg(job.item, photograph, self.reporter.progress)
+
+    def _loses_less(self, job: PhotographJob) -> bool:
+        """Return True where the input is lossy and cannot be written, so that it became a PNG."""
+        is_chosen = self.options.format == "auto" and job.item.format == "png"
+        return is_chosen and job.picture.format in ("heic", "jxl")
 
     def enlarge_frames(
         self, frames: Iterable[tuple[T, Photograph]], picture: Picture, model: str
