@@ -317,11 +317,14 @@ def make_raster(
     calibration = None
     on_processor = False
     if plan.layout.groups:  # else all bands hold classes
+        reporter.describe(f"measuring {item.source.name}")
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
         on_processor = calibration.fingerprint["device"] == "cpu" and slot_count == 1
     resume = plan.options.raster.resume
+    if plan.parts.stored_bytes:
+        reporter.describe(f"checking earlier parts of {item.target.name}")
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
         parts,
         notes,
