@@ -369,7 +369,8 @@ def test_cutting_is_in_the_progress(tiles, tmp_path, notes, monkeypatch):
     mosaic.upscale_mosaic(
         [tiles], tmp_path / "out", options, progress=notes, on_file=lambda _: None
     )
-    ((_, done, texts),) = notes.closed
+    reading, (_, done, texts) = notes.closed
+    assert reading == ("reading", 6, [])
     assert "cutting 6 tiles" in texts
     grown = [float(text.split()[-1]) for text in texts if text.startswith("grown")]
     assert done == pytest.approx(sum(grown))

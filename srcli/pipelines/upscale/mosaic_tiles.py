@@ -100,9 +100,12 @@ def read_tiles(
 ) -> list[MosaicTile]:
     """Read all tiles; report those that are damaged or unlike the majority as failed."""
     tiles = []
+    task = reporter.progress.task("reading", total=len(items), unit="files")
     for item in items:
         with reporter.guard(item):
             tiles.append(read_tile(item))
+        task.advance()
+    task.close()
     if not tiles:
         return []
     counts = Counter(tuple(tile.features.items()) for tile in tiles)
