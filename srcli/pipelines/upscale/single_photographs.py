@@ -90,7 +90,6 @@ def _make_output(
             jobs = _write_document(item, pages, maker)
         else:
             job = maker.enlarge(picture)
-            photographs.reporter.describe(f"writing {item.target.name}")
             settings = writing_options(item, picture, options)
             write_photograph(item.target, maker.finish(job), **settings)
             # a file that is mapped cannot be removed on every system
@@ -183,10 +182,7 @@ class PageMaker:
     def _enlarge_by_parts(self, page: Picture, stored: StoredRows) -> PhotographJob:
         """Enlarge a page whose rows are stored, pass by pass."""
         folder = self.item.target.parent
-        reporter = self.photographs.reporter
-        reporter.describe(f"reading {self.item.source.name}")  # may take seconds
         job = self.photographs.load((self.item, page), folder)
-        reporter.describe(f"enlarging {self.item.source.name}")
         job.started = time.monotonic()
         while True:
             picture = self._open_picture(job, stored)
