@@ -81,6 +81,8 @@ class Run:
     samples: list[tuple[float, float, float | None]] = field(default_factory=list)
     """Seconds since the start, share that is done (0 to 1), seconds left as shown."""
     lines: list[str] = field(default_factory=list)
+    processor_seconds: float = 0.0
+    """Of all processes, up to the last look at them."""
     peak_bytes: int = 0
     """Of the output folder, hidden files included."""
     end_bytes: int = 0
@@ -110,7 +112,7 @@ class Run:
 def run_command(
     words: list[str], out: Path, stop: tuple[float, int] | None = None
 ) -> Run:
-    """Run a command in a terminal; ``stop`` is a time and the signal that it gets then."""
+    """Run a command in a terminal; ``stop``: after what processor time it gets which signal."""
     run = Run()
     started = time.monotonic()
     pid, terminal = pty.fork()
@@ -120,7 +122,8 @@ def run_command(
     rest = ""
     while True:
         now = time.monotonic() - started
-        if stop is not None and now >= stop[0]:
+        run.processor_seconds = max(run.processor_seconds, processor_seconds(pid))
+        if stop is not None and run.processor_seconds >= stop[0]:
             # to all processes of the terminal, as the keyboard and systems do it
             os.killpg(pid, stop[1])
             stop = None
@@ -144,9 +147,26 @@ def run_command(
     return run
 
 
+def processor_seconds(group: int) -> float:
+    """Return the processor time of a group of processes, from Linux's files."""
+    ticks = 0
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            try:
+                text = (folder / "stat").read_text()
+            except OSError:  # ended meanwhile
+                continue
+            fields = text.rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def _take_line(run: Run, line: str, now: float) -> None:
     """Note what a line of the terminal shows: the bar, or a message."""
     share = SHARE.search(line)
+    if line.startswith("reading"):  # a bar of its own, before that of the whole
+        return
     if "━" in line and share:
         part = int(share[1] or 0) / 100
         if share[3]:
@@ -173,13 +193,14 @@ def folder_bytes(folder: Path) -> int:
 
 
 def lost_seconds(words: list[str], out: Path, whole: Run, number: int) -> float | None:
-    """Return the time that is lost by a signal in the middle; None where the end fails."""
+    """Return the processor time that is lost by a signal in the middle; None if the end fails."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
-    middle = whole.seconds / 2
-    run_command(words, out, (middle, number))
+    first = run_command(words, out, (whole.processor_seconds / 2, number))
     again = run_command(words, out)
-    return middle + again.seconds - whole.seconds if again.code == 0 else None
+    if again.code:
+        return None
+    return first.processor_seconds + again.processor_seconds - whole.processor_seconds
 
 
 def measure(name: str, folder: Path, factor: float, *, kills: bool) -> list[str]:
@@ -194,7 +215,7 @@ def measure(name: str, folder: Path, factor: float, *, kills: bool) -> list[str]
     run = run_command(words, out)
     if run.code:
         print("\n".join(run.lines[-5:]), file=sys.stderr)
-        return [name, f"failed: {run.code}", *[""] * 9]
+        return [name, f"failed: {run.code}", *[""] * 10]
     row = [name, f"{run.seconds:.1f}"]
     for share in POINTS:
         left = run.left_at(share)
@@ -206,6 +227,7 @@ def measure(name: str, folder: Path, factor: float, *, kills: bool) -> list[str]
         input_bytes = folder_bytes(source)
     for count in (input_bytes, run.peak_bytes, run.end_bytes, run.memory):
         row.append(f"{count / 1e6:.1f}")
+    row.append(f"{run.processor_seconds:.0f}")
     for number in (signal.SIGINT, signal.SIGKILL):
         lost = lost_seconds(words, out, run, number) if kills else None
         row.append("-" if lost is None else f"{lost:.0f}")
@@ -240,7 +262,8 @@ def make_page(rows: list[list[str]], factor: float) -> str:
     """Return the page with the figures of all tasks."""
     heads = [
         "task", "seconds", "left at 10 %: shown / true", "at 50 %", "after 100 %",
-        "MB: input", "peak", "end", "memory", "lost by Ctrl-C (s)", "by kill -9 (s)",
+        "MB: input", "peak", "end", "memory",
+        "processor seconds", "lost by Ctrl-C", "by kill -9",
     ]  # fmt: skip
     lines = [
         "# At real size",
@@ -251,9 +274,11 @@ def make_page(rows: list[list[str]], factor: float) -> str:
         "",
         "Time left is what the bar shows at a tenth and at half of the run, and what was "
         "really left; after 100 % is the share of the run for which the bar had nothing "
-        "to do. Peak and end are the output folder's, hidden files included; memory is that "
-        "of the largest process. Lost is the time that a run takes longer in all if it is "
-        "stopped halfway and the same command is run again, its start included.",
+        "to do. Other work on the machine, which changes the speed on the way, counts too. "
+        "Peak and end are the output folder's, hidden files included; memory is that "
+        "of the largest process. Lost is the processor time that a run takes longer in all "
+        "if it is stopped halfway and the same command is run again; each start takes 2 to "
+        "5 of these seconds.",
         "",
         "| " + " | ".join(heads) + " |",
         "| --- |" + " ---: |" * (len(heads) - 1),
