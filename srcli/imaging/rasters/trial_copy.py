@@ -19,7 +19,6 @@ from srcli.imaging.rasters.merging import (
     folder_bytes,
     write_result,
 )
-from srcli.imaging.rasters.opening import open_quietly
 from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import encode_part
 from srcli.imaging.rasters.parts import Parts
@@ -50,10 +49,8 @@ class TrialCopy:
     """Of the parts that were copied."""
     result_bytes: int
     """Of the copy, with its overviews."""
-    reading_seconds: float
-    """Processor time of reading the parts, which GDAL does in one thread."""
     seconds: float
-    """Processor time of all."""
+    """Processor time."""
 
     @property
     def result_share(self) -> float:
@@ -170,10 +167,6 @@ def _copy_to_temporary(
     ) as folder:
         vrt = Path(folder) / "trial.vrt"
         vrt.write_bytes(describe_mosaic(trial, files))
-        started = time.thread_time()
-        with open_quietly(vrt) as dataset:
-            dataset.read()
-        reading_seconds = time.thread_time() - started
         copy = Path(folder) / "copy"
         copy.mkdir()
         started = time.thread_time()
@@ -184,6 +177,5 @@ def _copy_to_temporary(
             pixels=rows * output.width,
             part_bytes=part_bytes,
             result_bytes=folder_bytes(copy),
-            reading_seconds=reading_seconds,
-            seconds=max(seconds, reading_seconds),
+            seconds=seconds,
         )

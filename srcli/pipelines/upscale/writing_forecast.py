@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from srcli.errors import PictureError
@@ -26,6 +26,9 @@ from srcli.quantities import format_bytes
 LEAST_PIXELS = 20_000_000
 """Output pixels below which files are written in a moment."""
 POLL_SECONDS = 0.5
+SERIAL_SHARE = 0.1
+"""Of the processor time of a copy, about what GDAL does in one thread: it reads the parts
+and hands out blocks."""
 LEAST_SECONDS = 2.0
 """Time of writing that tells how many processors it gets."""
 LEAST_TIMES = 3
@@ -56,6 +59,13 @@ class WritingForecast:
     """What of it is counted as done."""
     _share_before: float = 0.0
     """What is counted of writing before the first bytes of the file."""
+    _part_bytes: int = 0
+    """Of all parts, by those that are finished."""
+    _missing_share: float = 1.0
+    """Share of the parts that are not finished."""
+    _has_tried: bool = False
+    _is_over: bool = False
+    """The parts have failed, or their making was interrupted."""
     _is_warned: bool = False
     _finished_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
@@ -93,10 +103,13 @@ class WritingForecast:
             thread.start()
         try:
             yield
-        finally:
+        except BaseException:
+            self._is_over = True  # the thread ends by itself: nobody waits for a trial
             stop.set()
-            if self._is_needed:
-                thread.join()
+            raise
+        stop.set()
+        if self._is_needed:
+            thread.join()
         self._look()
         self._seconds_for_tiles = time.monotonic() - self._started
         self._rate_started = time.monotonic()
@@ -126,7 +139,7 @@ class WritingForecast:
             return
         foreseen = self._writing_seconds(self.trial)
         seconds = time.monotonic() - self._started - self._seconds_for_tiles
-        written = count / max(self.trial.result_share * self._part_bytes(), 1)
+        written = count / max(self.trial.result_share * self._part_bytes, 1)
         if written < FIRST_SHARE:
             self._share_before = min(seconds / max(foreseen, 1e-3), MOST_BEFORE)
         share = self._share_before + (1 - self._share_before) * written
@@ -163,14 +176,22 @@ class WritingForecast:
         if ending is not None and ending.seconds:
             self._weigh(ending.seconds)
             return
-        if self.trial is None:
-            # a file that cannot be copied fails at the end, with the reason
-            with suppress(*gdal_errors(OSError, ValueError)):
-                self.trial = try_copy(self.parts)
-                if self.trial is not None:
-                    self._compare_with_lossy(self.trial)
+        sizes = [file.stat().st_size for file in self.parts.found().values()]
+        self._part_bytes = sum(sizes) * self.parts.count // max(len(sizes), 1)
+        self._missing_share = 1 - len(sizes) / self.parts.count
+        if self.trial is None and not self._has_tried:
+            self._try_copy()
         if self.trial is not None:
             self._weigh(self._writing_seconds(self.trial))
+
+    def _try_copy(self) -> None:
+        """Try a copy; one that fails is not tried again, as the file's will tell the reason."""
+        try:
+            self.trial = try_copy(self.parts)
+            if self.trial is not None:
+                self._compare_with_lossy(self.trial)
+        except gdal_errors(OSError, ValueError):
+            self._has_tried = True
 
     def _compare_with_lossy(self, trial: TrialCopy) -> None:
         """Tell how much smaller lossy compression makes the result of a lossy input."""
@@ -182,7 +203,7 @@ class WritingForecast:
             return
         times = trial.result_bytes / lossy.result_bytes
         if times >= LEAST_TIMES:
-            size = format_bytes(round(trial.result_share * self._part_bytes()))
+            size = format_bytes(round(trial.result_share * self._part_bytes))
             self.reporter.progress.message(
                 f"{self.plan.item.source}: the result takes about {size} without loss; "
                 f"-co COMPRESS={lossy_output.creation['COMPRESS']} makes it about "
@@ -191,6 +212,8 @@ class WritingForecast:
 
     def _weigh(self, seconds: float) -> None:
         """Count writing as the tiles that are made in so many seconds."""
+        if self._is_over:
+            return
         passed = self._seconds_for_tiles or time.monotonic() - self._started
         finished = self.reporter.finished - self._finished_before - self._counted
         speed = finished / max(passed, 1e-3)
@@ -208,7 +231,7 @@ class WritingForecast:
 
     def _writing_seconds(self, trial: TrialCopy) -> float:
         """Estimate the time for the whole file by the processor time of a trial."""
-        times = self._part_bytes() / trial.part_bytes
+        times = self._part_bytes / trial.part_bytes
         processors = float(processor_count())
         if "NUM_THREADS" not in self.plan.output.creation:
             processors = 1.0
@@ -220,24 +243,17 @@ class WritingForecast:
                 used = self._processors
             self._processors = min(processors, max(used, 0.1))
             processors = self._processors
-        return times * max(trial.seconds / processors, trial.reading_seconds)
-
-    def _part_bytes(self) -> int:
-        """Estimate the bytes of all parts by those that are finished."""
-        sizes = [file.stat().st_size for file in self.parts.found().values()]
-        return sum(sizes) * self.parts.count // max(len(sizes), 1)
+        return times * trial.seconds * max(1 / processors, SERIAL_SHARE)
 
     def _bytes_to_write(self, trial: TrialCopy) -> int:
         """Estimate the bytes that are on the disk when the file is written."""
-        return trial.bytes_to_write(self._part_bytes(), self.plan.output)
+        return trial.bytes_to_write(self._part_bytes, self.plan.output)
 
     def _check_room(self, trial: TrialCopy) -> None:
         """Warn once if the disk will be full before the end."""
         if self._is_warned:
             return
-        finished = len(self.parts.found())
-        missing_share = 1 - finished / self.parts.count
-        needed = round(self._part_bytes() * missing_share)
+        needed = round(self._part_bytes * self._missing_share)
         needed += self._bytes_to_write(trial)
         free, folder = free_disk(self.parts.target)
         if free < needed:
