@@ -29,8 +29,8 @@ from srcli.files import (
 )
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import (
-    BLOCK_CACHE,
     gdal_errors,
+    keep_blocks,
     open_quietly,
     reason_of,
 )
@@ -42,8 +42,8 @@ from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_na
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
+_COPY_CACHE = 2**26
 _COPY_SETTINGS = {
-    "GDAL_CACHEMAX": 2**26,
     # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of
     # them
     "GDAL_MAX_DATASET_POOL_SIZE": 16,
@@ -151,6 +151,7 @@ def _write_interruptibly(
 
     def write() -> None:
         try:
+            keep_blocks(_COPY_CACHE)  # the input is read to its end
             write_result(source, result, output)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
@@ -175,7 +176,10 @@ def folder_bytes(folder: Path) -> int:
 
 
 def write_result(source: Path, result: Path, output: OutputProfile) -> None:
-    """Copy a VRT to the format and options of an output, with its overviews."""
+    """Copy a VRT to the format and options of an output, with its overviews.
+
+    GDAL's cache of blocks, which holds for the whole process, is left to the caller.
+    """
     copy_file(source, result, output)
     if output.overviews:
         quality = output.creation.get("JPEG_QUALITY", "")
@@ -347,7 +351,6 @@ def _build_overviews(
     from rasterio.enums import Resampling
 
     settings = {
-        "GDAL_CACHEMAX": BLOCK_CACHE,
         "GDAL_NUM_THREADS": threads,
         "GDAL_TIFF_OVR_BLOCKSIZE": 256,
     }
