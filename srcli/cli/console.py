@@ -171,18 +171,23 @@ class _Task(Task):
         self._show_amount()
 
     def advance(self, amount: float = 1.0) -> None:
+        self._bars.advance(self._bar.id, amount)
+        self._show_amount()
+        self._print_line()
+
+    def _print_line(self) -> None:
+        """Print a line, where there is no terminal and the last one is some time ago."""
         bar = self._bar
         now = time.monotonic()
-        self._bars.advance(bar.id, amount)
-        self._show_amount()
-        if self._bars.disable and now - self._console.last_line_time >= LINE_SECONDS:
-            self._console.last_line_time = now
-            line = f"{bar.description}: {bar.fields['amount']}"
-            if bar.time_remaining:
-                line += f" ({format_duration(bar.time_remaining)} left)"
-            if bar.fields["text"]:
-                line += f" {bar.fields['text']}"
-            echo(line, err=True)
+        if not self._bars.disable or now - self._console.last_line_time < LINE_SECONDS:
+            return
+        self._console.last_line_time = now
+        line = f"{bar.description}: {bar.fields['amount']}"
+        if bar.time_remaining:
+            line += f" ({format_duration(bar.time_remaining)} left)"
+        if bar.fields["text"]:
+            line += f" {bar.fields['text']}"
+        echo(line, err=True)
 
     def grow(self, amount: float) -> None:
         # rich's update would forget the speed
@@ -204,6 +209,7 @@ class _Task(Task):
 
     def describe(self, text: str) -> None:
         self._bars.update(self._bar.id, text=visible(text))
+        self._print_line()
 
     def close(self) -> None:
         self._bars.remove_task(self._bar.id)

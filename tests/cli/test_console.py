@@ -67,6 +67,15 @@ def test_shares_are_told_where_amounts_mean_nothing(clock, capsys):
     ]
 
 
+def test_what_goes_on_before_the_first_tile_is_told(clock, capsys):
+    with Console() as console:
+        task = console.task("a", unit="%")
+        task.describe("reading b")
+        clock[0] += 20
+        task.describe("looking at b")
+    assert capsys.readouterr().err == "a: 0 % looking at b\n"
+
+
 def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):
     with Console() as console:
         task = console.task("stage", total=100, unit="it")
