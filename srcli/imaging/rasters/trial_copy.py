@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import encode_part
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.resize import resize, white_level
 from srcli.ports.image import Window
 
-SAMPLE_SIDE = 128
-MOST_SAMPLES_ALONG = 4
+SAMPLE_SIDE = 64
+MOST_SAMPLES_ALONG = 8
 """Windows of the input, on each axis, by which the disk is foreseen."""
 SAMPLE_VALUES = 2**24
 """Most values of their enlargements; fewer windows are taken where bands are many."""
@@ -109,15 +109,16 @@ def sample_copy(
 
     None for a file whose blocks are too large to be decoded for that.
     """
-    pieces = []
     values = layout.channels * (SAMPLE_SIDE * scale) ** 2
     along = max(min(math.isqrt(SAMPLE_VALUES // values), MOST_SAMPLES_ALONG), 1)
+    strips = []
     with RasterSource(info, layout, window) as source:
         if source.has_huge_blocks:
             return None
-        for place in spread_windows(source, side=SAMPLE_SIDE, along=along):
-            pieces.append(_enlarge_sample(source, place, scale))
-    rows = np.concatenate(pieces)
+        for places in _sample_places(source.height, source.width, along):
+            pieces = [_enlarge_sample(source, place, scale) for place in places]
+            strips.append(np.concatenate(pieces, axis=1))
+    rows = np.concatenate(strips)
     opacity = np.array(white_level(rows.dtype), rows.dtype)
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
@@ -129,6 +130,25 @@ def sample_copy(
         files = [MosaicFile(file, 0, 0, height, width, _stored_bands(output))]
         sample = replace(output, width=width, overviews=output.overviews[:1])
         return _copy_to_temporary(files, height, file.stat().st_size, sample)
+
+
+def _sample_places(height: int, width: int, along: int) -> Iterator[list[Window]]:
+    """Yield rows of windows in the middle of equal parts.
+
+    Corners are often empty, or all that is full.
+    """
+    window_height = min(height, SAMPLE_SIDE)
+    window_width = min(width, SAMPLE_SIDE)
+    rows = min(along, -(-height // SAMPLE_SIDE))
+    columns = min(along, -(-width // SAMPLE_SIDE))
+    for row in range(rows):
+        top = ((2 * row + 1) * height // rows - window_height) // 2
+        places = []
+        for column in range(columns):
+            left = ((2 * column + 1) * width // columns - window_width) // 2
+            place = Window(top=top, left=left, height=window_height, width=window_width)
+            places.append(place)
+        yield places
 
 
 def _enlarge_sample(source: RasterSource, place: Window, scale: int) -> Array:

@@ -53,6 +53,9 @@ from srcli.ports.image import Values, Window
 USUAL_SHARE = 0.4
 """Share of its uncompressed size that an output takes where no sample of it is made;
 photographs rarely shrink so far."""
+MOST_GROWTH = 12
+"""How many times larger a pixel becomes by compression without loss; that of the input
+may have been a lossy one."""
 SURE_SHARE = 0.6
 """Share of the foreseen bytes that must be free on disk, as samples may be unlike the
 rest."""
@@ -294,6 +297,10 @@ def foresee_disk(
     """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
     sample = sample_copy(info, layout, window, scale, output)
     most = round(disk_needed(output) * info.block_share)
+    # a mosaic may have large holes, and its samples lie beside them by chance
+    input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
+    if info.driver == "VRT" and input_bytes:
+        most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
     if sample is None:
         return round(USUAL_SHARE * most)
     return min(sample.disk_needed(output), most)

@@ -311,6 +311,32 @@ def test_what_is_compressed_well_needs_little_disk(tmp_path, disk):
     assert (report.state, report.warnings) == ("done", ())
 
 
+CORNER = (
+    '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
+    '<SourceBand>1</SourceBand><DstRect xOff="{0}" yOff="{0}" xSize="99" ySize="99"/>'
+    "</SimpleSource>"
+)
+
+
+def test_a_mosaic_with_holes_needs_what_its_files_need(tmp_path, disk):
+    """Two sheets in opposite corners; the corners of windows over all are where they lie."""
+    noise = np.random.default_rng(3).integers(0, 255, (99, 99, 1), np.uint8)
+    write_by_gdal(tmp_path / "a.tif", noise, **PLACE)
+    mosaic = tmp_path / "mosaic.vrt"
+    mosaic.write_text(
+        '<VRTDataset rasterXSize="9999" rasterYSize="9999"><SRS>EPSG:32632</SRS>'
+        "<GeoTransform>5e5, 0.5, 0, 5200000, 0, -0.5</GeoTransform>"
+        '<VRTRasterBand dataType="Byte" band="1"><NoDataValue>255</NoDataValue>'
+        f"{CORNER.format(0)}{CORNER.format(9900)}</VRTRasterBand></VRTDataset>"
+    )
+    disk.free = 8_000_000
+    out = tmp_path / "out.tif"
+    (foreseen,) = upscale_files([mosaic], out, BICUBIC, dry_run=True).files
+    assert not foreseen.error
+    assert foreseen.bytes > 8 * 10**8
+    assert foreseen.likely_bytes < 2 * 12 * 4 * 2 * 99**2 * 1.5
+
+
 @pytest.mark.parametrize("compression", ["DEFLATE", "JPEG", "NONE"])
 def test_the_disk_is_foreseen_by_content_and_compression(
     tmp_path, monkeypatch, compression
