@@ -111,6 +111,26 @@ def keep_parts(
                 parts.remove()
 
 
+@contextmanager
+def work_beside(target: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside a finished output, where one process changes a copy of it.
+
+    It is removed at the end; what a killed process leaves, by ``has_unfinished_parts``.
+    """
+    folder = hidden_name(target, ".parts")
+    with writing_errors(target):
+        _make_folder(folder, target)
+    with lock_file(folder / _LOCK) as locked:
+        if not locked:
+            raise PictureError(
+                f"{target}: another srx is writing this file; wait for it"
+            )
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _make_folder(folder: Path, target: Path) -> None:
     """Make the folder, which nobody else may write into; a link planted there is refused."""
     with suppress(FileExistsError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from pathlib import Path
 
@@ -152,6 +153,10 @@ def test_a_result_has_overviews_where_its_input_has(srx, factors, options, resul
     assert is_told == (factors == (2,) and not options[4:])
 
 
+def full(_):
+    raise OSError(errno.ENOSPC, "full")
+
+
 @pytest.mark.parametrize("classes", ["no", "yes"])
 def test_overviews_are_added_to_what_is_finished(srx, monkeypatch, classes):
     """Without enlarging it again; they are those of a result that got them at once."""
@@ -164,6 +169,12 @@ def test_overviews_are_added_to_what_is_finished(srx, monkeypatch, classes):
         before = file.read()
     make = "srcli.pipelines.upscale.rasters.MakingStep.run"
     monkeypatch.setattr(make, lambda *_: pytest.fail("made again"))
+    with monkeypatch.context() as patch:
+        patch.setattr("srcli.imaging.rasters.merging._check_room", full)
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # as by kill -9
+        assert "the disk is full" in srx(ask, "--overviews", code=2).err
+    with rasterio.open("out.tif") as file:
+        assert not file.overviews(1)
     result = srx(ask, "--overviews", code=0)
     assert "out.tif: overviews are added, all else is finished" in result.err
     assert "1 done" in result.out

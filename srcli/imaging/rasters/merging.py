@@ -23,7 +23,6 @@ from srcli.errors import PictureError, UsageError
 from srcli.files import (
     NEW_FILE,
     FileAttributes,
-    hidden_name,
     move_into_place,
     remove_stale,
 )
@@ -36,7 +35,11 @@ from srcli.imaging.rasters.opening import (
 )
 from srcli.imaging.rasters.output import OutputProfile, overview_factors
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.stored_parts import writing_errors
+from srcli.imaging.stored_parts import (
+    has_unfinished_parts,
+    work_beside,
+    writing_errors,
+)
 from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_name
 
 if TYPE_CHECKING:
@@ -310,7 +313,8 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
 def add_overviews(target: Path, quality: int) -> bool:
     """Add overviews to a finished GeoTIFF; return False for one that has or needs none.
 
-    They are built in a copy, which takes its place then. ``quality`` is that of JPEG.
+    They are built in a copy, which takes its place then. ``quality`` is that of JPEG. A
+    file beside which an interrupted run has left parts stays as it is.
     """
     with open_quietly(target) as dataset:
         factors = overview_factors(dataset.height, dataset.width)
@@ -318,24 +322,18 @@ def add_overviews(target: Path, quality: int) -> bool:
             return False
         is_palette = dataset.colorinterp[0].name == "palette"
         is_exact = is_palette or "SRX_NEAREST_BANDS" in dataset.tags()
-    folder = alias_of_folder(hidden_name(target, ".overviews"))
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    with writing_errors(target):
-        folder.mkdir(mode=0o700)
-        try:
-            copy = folder / readable_name(target.name)
-            shutil.copy2(target, copy)
-            _build_overviews(copy, factors, is_exact, str(quality))
-            _check_room(copy)
-            with open_quietly(copy) as dataset:
-                if len(dataset.overviews(1)) < len(factors):
-                    raise PictureError(
-                        f"{target}: its overviews are missing; run again"
-                    )
-            _sync(copy)
-            move_into_place(copy, target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    if has_unfinished_parts(target):
+        return False
+    with work_beside(target) as folder, writing_errors(target):
+        copy = alias_of_folder(folder) / readable_name(target.name)
+        shutil.copy2(target, copy)
+        _build_overviews(copy, factors, is_exact, str(quality))
+        _check_room(copy)
+        with open_quietly(copy) as dataset:
+            if len(dataset.overviews(1)) < len(factors):
+                raise PictureError(f"{target}: its overviews are missing; run again")
+        _sync(copy)
+        move_into_place(copy, target)
     return True
 
 
