@@ -273,7 +273,8 @@ def make_page(rows: list[list[str]], factor: float) -> str:
         f"{platform.python_version()}. Sides of the files are multiplied by the factor.",
         "",
         "Time left is what the bar shows at a tenth and at half of the run, and what was "
-        "really left; after 100 % is the share of the run for which the bar had nothing "
+        "really left (-: nothing yet, as the first seconds are those of the start); after "
+        "100 % is the share of the run for which the bar had nothing "
         "to do. Other work on the machine, which changes the speed on the way, counts too. "
         "Peak and end are the output folder's, hidden files included; memory is that "
         "of the largest process. Lost is the processor time that a run takes longer in all "
