@@ -117,6 +117,9 @@ def run_command(
     started = time.monotonic()
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # shells ignore it in background jobs
         os.execv(sys.executable, [sys.executable, "-m", "srcli", *words])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 200, 0, 0))
     rest = ""
@@ -193,12 +196,12 @@ def folder_bytes(folder: Path) -> int:
 
 
 def lost_seconds(words: list[str], out: Path, whole: Run, number: int) -> float | None:
-    """Return the processor time that is lost by a signal in the middle; None if the end fails."""
+    """Return the processor time that is lost by a signal in the middle; None without an end."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
     first = run_command(words, out, (whole.processor_seconds / 2, number))
     again = run_command(words, out)
-    if again.code:
+    if first.code == 0 or again.code:
         return None
     return first.processor_seconds + again.processor_seconds - whole.processor_seconds
 
