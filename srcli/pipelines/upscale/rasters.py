@@ -315,13 +315,11 @@ def make_raster(
     try_creation_options(item.target, plan.output)
     fingerprint = plan.fingerprint
     calibration = None
-    on_processor = False
     if plan.layout.groups:  # else all bands hold classes
         reporter.describe(f"measuring {item.source.name}")
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
-        on_processor = calibration.fingerprint["device"] == "cpu" and slot_count == 1
     resume = plan.options.raster.resume
     if plan.parts.stored_bytes:
         reporter.describe(f"checking earlier parts of {item.target.name}")
@@ -339,7 +337,7 @@ def make_raster(
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
         reporter.grow(tiles)
         reporter.describe(f"enlarging {item.source.name}")
-        forecast = WritingForecast(plan, parts, reporter, on_processor)
+        forecast = WritingForecast(plan, parts, reporter)
         with forecast.watch():
             run_steps(steps)
         if math.prod(plan.size) >= LARGE_OUTPUT:

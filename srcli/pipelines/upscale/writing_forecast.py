@@ -22,6 +22,7 @@ from srcli.machine import processor_count
 from srcli.pipelines.upscale.plans import RasterPlan
 from srcli.pipelines.upscale.reporter import Reporter
 from srcli.quantities import format_bytes
+from srcli.waiting import seconds_without_processor
 
 LEAST_PIXELS = 20_000_000
 """Output pixels below which files are written in a moment."""
@@ -29,6 +30,7 @@ POLL_SECONDS = 0.5
 SERIAL_SHARE = 0.1
 """Of the processor time of a copy, about what GDAL does in one thread: it reads the parts
 and hands out blocks."""
+LEAST_PROCESSORS = 0.1
 LEAST_SECONDS = 2.0
 """Time of writing that tells how many processors it gets."""
 LEAST_TIMES = 3
@@ -50,8 +52,6 @@ class WritingForecast:
     plan: RasterPlan
     parts: Parts
     reporter: Reporter
-    on_processor: bool
-    """The network runs on this machine's processors, which are busy with it."""
     trial: TrialCopy | None = None
     _tiles: float = 0.0
     """What writing is worth."""
@@ -73,6 +73,9 @@ class WritingForecast:
     _processor_started: float = field(default_factory=time.process_time)
     _processors: float = field(default_factory=processor_count)
     """How many processors this process gets: for the tiles, then for the file."""
+    _waited_before: float = field(
+        default_factory=lambda: seconds_without_processor() or 0.0
+    )
     _seconds_for_tiles: float = 0.0
     """Time that the tiles have taken, once all are done."""
 
@@ -231,18 +234,20 @@ class WritingForecast:
 
     def _writing_seconds(self, trial: TrialCopy) -> float:
         """Estimate the time for the whole file by the processor time of a trial."""
-        times = self._part_bytes / trial.part_bytes
         processors = float(processor_count())
         if "NUM_THREADS" not in self.plan.output.creation:
             processors = 1.0
         passed = time.monotonic() - self._rate_started
-        # others may use them too; then tiles and file take longer alike
-        if self.on_processor or self._seconds_for_tiles:
-            used = (time.process_time() - self._processor_started) / max(passed, 1e-3)
-            if self._seconds_for_tiles and passed < LEAST_SECONDS:
-                used = self._processors
-            self._processors = min(processors, max(used, 0.1))
-            processors = self._processors
+        used = time.process_time() - self._processor_started
+        if not self._seconds_for_tiles:
+            # others may want the processors too; then the file will take longer
+            waited = (seconds_without_processor() or 0.0) - self._waited_before
+            got = used / max(used + max(waited, 0.0), 1e-3)
+            self._processors = max(got * processors, LEAST_PROCESSORS)
+        elif passed > LEAST_SECONDS:
+            self._processors = max(used / passed, LEAST_PROCESSORS)
+        processors = min(self._processors, processors)
+        times = self._part_bytes / trial.part_bytes
         return times * trial.seconds * max(1 / processors, SERIAL_SHARE)
 
     def _bytes_to_write(self, trial: TrialCopy) -> int:
