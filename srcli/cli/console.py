@@ -107,8 +107,7 @@ class Console(Progress):
         self.bars = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[unit]}"),
+            progress.TextColumn("{task.fields[amount]}"),
             progress.TextColumn("{task.fields[text]}", markup=False),
             progress.TimeRemainingColumn(),
             speed_estimate_period=120,
@@ -166,33 +165,51 @@ class _Task(Task):
     ) -> None:
         self._console = console
         self._bars = console.bars
-        self._bars.add_task(visible(label), total=total or None, unit=unit, text="")
+        self._unit = unit
+        self._bars.add_task(visible(label), total=total or None, amount="", text="")
         self._bar = self._bars.tasks[-1]
+        self._show_amount()
 
     def advance(self, amount: float = 1.0) -> None:
+        self._bars.advance(self._bar.id, amount)
+        self._show_amount()
+        self._print_line()
+
+    def _print_line(self) -> None:
+        """Print a line, where there is no terminal and the last one is some time ago."""
         bar = self._bar
         now = time.monotonic()
-        self._bars.advance(bar.id, amount)
-        if self._bars.disable and now - self._console.last_line_time >= LINE_SECONDS:
-            self._console.last_line_time = now
-            line = f"{bar.description}: {bar.completed:.0f}"
-            if bar.total:
-                line += f" of {bar.total:.0f}"
-            if bar.fields["unit"]:
-                line += f" {bar.fields['unit']}"
-            if bar.time_remaining:
-                line += f" ({format_duration(bar.time_remaining)} left)"
-            if bar.fields["text"]:
-                line += f" {bar.fields['text']}"
-            echo(line, err=True)
+        if not self._bars.disable or now - self._console.last_line_time < LINE_SECONDS:
+            return
+        self._console.last_line_time = now
+        line = f"{bar.description}: {bar.fields['amount']}"
+        if bar.time_remaining:
+            line += f" ({format_duration(bar.time_remaining)} left)"
+        if bar.fields["text"]:
+            line += f" {bar.fields['text']}"
+        echo(line, err=True)
 
     def grow(self, amount: float) -> None:
         # rich's update would forget the speed
         self._bar.total = (self._bar.total or 0) + amount
         self._bar.finished_time = None
+        self._show_amount()
+
+    def _show_amount(self) -> None:
+        """Show how much is done: a share, or units of the total."""
+        bar = self._bar
+        amount = f"{bar.completed:.0f}"
+        if self._unit == "%":
+            amount = f"{bar.percentage:.0f} %"
+        elif bar.total:
+            amount += f" of {bar.total:.0f}"
+        if self._unit not in ("", "%"):
+            amount += f" {self._unit}"
+        bar.fields["amount"] = amount
 
     def describe(self, text: str) -> None:
         self._bars.update(self._bar.id, text=visible(text))
+        self._print_line()
 
     def close(self) -> None:
         self._bars.remove_task(self._bar.id)

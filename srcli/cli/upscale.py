@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
@@ -20,6 +19,7 @@ from srcli.cli.console import Console, echo
 from srcli.cli.gdal import GdalCommand
 from srcli.cli.options import flag, heading, with_settings
 from srcli.cli.streams import STREAM, ReportLines, open_streams, shortening
+from srcli.cli.upscale_results import describe_run, print_file
 from srcli.cli.values import (
     AUTO_YES_NO,
     FILE,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from srcli.pipelines.upscale.options import UpscaleOptions
-    from srcli.pipelines.upscale.reporter import FileReport, Reporter
+    from srcli.pipelines.upscale.reporter import FileReport
 
 T = TypeVar("T", bound="DataclassInstance")
 EXAMPLES = """
@@ -185,6 +185,10 @@ is never replaced without --overwrite.
 @option("--suffix", help="Append this to output names, such as _x4.")
 @flag("--watch", help="Stay, and enlarge what comes into the folders, until Ctrl-C.")
 @flag("--overwrite", help="Replace outputs that exist, whoever made them.")
+@flag(
+    "--no-disk-check",
+    help="Begin where the disk seems too small; what is done is kept.",
+)
 @flag("--keep-dates", help="Give outputs the file times of their inputs.")
 @flag(
     "--keep-hidden",
@@ -282,7 +286,11 @@ is never replaced without --overwrite.
     multiple=True,
     help="Creation option of GDAL, such as COMPRESS=ZSTD; repeatable.",
 )
-@flag("--overviews", help="Add overviews (pyramids).")
+@option(
+    "--overviews/--no-overviews",
+    default=None,
+    help="Add overviews (pyramids), or none. [default: as the input]",
+)
 @flag("--cog", help="Write a cloud-optimised GeoTIFF.")
 @flag("--stac", help="Write a STAC item beside each result, as NAME.stac.json.")
 @flag("--no-resume", help="Start over instead of continuing an interrupted run.")
@@ -416,7 +424,7 @@ def command(
 
         def show(file: FileReport) -> None:
             lines.write(file, shorten)
-            _print_file(console, file, is_dry_run=dry_run)
+            print_file(console, file, is_dry_run=dry_run)
 
         upscale = upscale_mosaic if settings.mosaic else upscale_files
         if watch:
@@ -431,7 +439,7 @@ def command(
             dry_run=dry_run,
         )
     if dry_run or not quiet:
-        text = _describe_run(reporter, is_dry_run=dry_run, auto=settings.auto)
+        text = describe_run(reporter, is_dry_run=dry_run, auto=settings.auto)
         echo(text, err=to_stdout)
     if lines.failed:
         return reporter.exit_code or ExitCode.PARTIAL
@@ -520,6 +528,7 @@ def read_settings(option_values: Mapping[str, Any]) -> UpscaleOptions:
         format=output_format,
         suffix=option_values["suffix"] or "",
         wrap=option_values["wrap"] or "",
+        disk_check=not option_values["no_disk_check"],
         raster=raster,
         engine=fill(EngineOptions, back_project=option_values["back_project"] or ""),
     )
@@ -532,58 +541,3 @@ def _refuse_together(
     used = [name for name in names if option_values[name.lstrip("-").replace("-", "_")]]
     if len(used) > 1:
         raise UsageError(f"{' and '.join(used)} each {action}; give one of them")
-
-
-def _print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
-    """Print what became of a file, or in a dry run what would."""
-    say = console.message if is_dry_run else console.detail
-    if file.state == "left out":
-        say(f"{file.source}: {file.error}")
-    elif file.state == "failed":
-        if is_dry_run:
-            say(f"would fail: {file.error}")
-        else:
-            console.error(file.error)
-        say = console.detail
-    elif file.state == "copied":
-        say(f"{file.source} -> {file.target} (copied as it is: {file.error})")
-    elif is_dry_run:
-        result = "skip, exists"
-        if file.size:
-            height, width = file.size
-            result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
-        if file.condition:
-            result += f", {file.model} as {file.condition}"
-        say(f"{file.source} -> {file.target} ({result})")
-    elif file.state == "done":
-        model = file.model
-        if file.condition:
-            model += f" as {file.condition}"
-        say(f"{file.source} -> {file.target} ({model}, {file.seconds:.1f} s)")
-    else:
-        say(f"{file.target}: exists, skipped")
-    say(*(f"  {line}" for line in file.details))
-
-
-def _describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
-    counts = reporter.counts
-    if is_dry_run:
-        disk = sum(file.bytes for file in reporter.files)
-        return (
-            f"{reporter.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
-            f"at most {disk / 1e6:.0f} MB on disk before compression; nothing was done"
-        )
-    text = f"{counts['done']} done"
-    models = Counter(file.model for file in reporter.files if file.condition)
-    if auto and models:
-        shares = [f"{count} by {model}" for model, count in models.most_common()]
-        text += f" ({', '.join(shares)})"
-    if counts["copied"]:
-        text += f", {counts['copied']} copied (large enough)"
-    if counts["skipped"]:
-        text += (
-            f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"
-        )
-    if counts["failed"]:
-        text += f", {counts['failed']} failed"
-    return f"{text}; {reporter.megapixels:.1f} megapixels in {reporter.seconds:.1f} s"

@@ -44,6 +44,11 @@ class StoredParts:
         files = sorted(self.folder.glob(_NAMES + self.ending))
         return {int(file.name[5:11]): file for file in files}
 
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes on the disk that earlier runs have taken."""
+        return sum(file.stat().st_size for file in self.found().values())
+
     def add(self, number: int, file: bytes | memoryview) -> None:
         """Store a part; of a raster, an empty file stands for nodata, or zeros without it."""
         name = f"part-{number:06}-{checksum(file)}{self.ending}"
@@ -118,6 +123,26 @@ def open_own(file: Path) -> IO[bytes]:
         return os.open(name, flags, 0o600)
 
     return open(file, "r+b", opener=opener)
+
+
+@contextmanager
+def work_beside(target: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside a finished output, where one process changes a copy of it.
+
+    It is removed at the end; what a killed process leaves, by ``has_unfinished_parts``.
+    """
+    folder = hidden_name(target, ".parts")
+    with writing_errors(target):
+        _make_folder(folder, target)
+    with lock_file(folder / _LOCK) as locked:
+        if not locked:
+            raise PictureError(
+                f"{target}: another srx is writing this file; wait for it"
+            )
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_folder(folder: Path, target: Path) -> None:

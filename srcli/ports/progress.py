@@ -35,7 +35,10 @@ class Progress:
     """Receives the reports of pipelines."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
-        """Start a piece of work of ``total`` units (None: unknown)."""
+        """Start a piece of work of ``total`` units (None: unknown).
+
+        The unit ``"%"`` shows the share that is done, where amounts mean nothing to users.
+        """
         return Task()
 
     def message(self, text: str) -> None:

@@ -51,6 +51,31 @@ def test_the_time_left_is_told_while_more_work_becomes_known(clock, capsys):
     assert capsys.readouterr().err == "a: 10 of 20 tiles (10 s left)\n"
 
 
+def test_shares_are_told_where_amounts_mean_nothing(clock, capsys):
+    """Work that shrinks again, such as an estimate, makes the share larger."""
+    with Console() as console:
+        task = console.task("a", unit="%")
+        task.grow(100)
+        clock[0] += 10
+        task.advance(10)
+        task.extend(-60)
+        clock[0] += 10
+        task.advance(10)
+    assert capsys.readouterr().err.splitlines() == [
+        "a: 10 %",
+        "a: 50 % (20 s left)",
+    ]
+
+
+def test_what_goes_on_before_the_first_tile_is_told(clock, capsys):
+    with Console() as console:
+        task = console.task("a", unit="%")
+        task.describe("reading b")
+        clock[0] += 20
+        task.describe("looking at b")
+    assert capsys.readouterr().err == "a: 0 % looking at b\n"
+
+
 def test_what_a_former_run_did_does_not_count_as_speed(clock, capsys):
     with Console() as console:
         task = console.task("stage", total=100, unit="it")

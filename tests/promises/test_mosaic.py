@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from rasterio.transform import from_origin
 from skimage import data
 
 import srcli
+from srcli.files import lock_stream
+from srcli.imaging.stored_parts import StoredParts
+from srcli.imaging.writing import write_photograph
+from srcli.pipelines.upscale import mosaic
+from srcli.pipelines.upscale.options import UpscaleOptions
 from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.pictures import read_pixels
 
@@ -245,7 +251,7 @@ def test_sheets_of_other_palettes_are_left_out(srx, photograph):
 
 
 @pytest.mark.parametrize(
-    "options", [("--dry-run",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")]
+    "options", [("--cog",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")]
 )
 def test_options_that_a_mosaic_has_not(srx, tiles, options):
     assert "--mosaic" in srx("upscale", tiles, "out", "--mosaic", *options, code=2).err
@@ -284,3 +290,97 @@ def test_classes_on_sheets_are_never_written_as_jpeg(srx, photograph, options):
     srx(ask, *options, code=0)
     with rasterio.open("out/SCL.tif") as file:
         assert ("SRX_NEAREST_BANDS" in file.tags()) == (not options)
+
+
+ASK = "upscale tiles out -s 2 -m bicubic --mosaic"
+MOSAIC = "srcli.pipelines.upscale.mosaic."
+
+
+def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_a_dry_run_tells_sizes_and_makes_nothing(srx, tiles):
+    result = srx(ASK, "--dry-run", code=0)
+    for name, _ in places():
+        assert f"tiles/{name} -> out/{name} (96x96 png)" in result.out
+    assert "0.1 megapixels to write, 0 problems; at most" in result.out
+    assert not Path("out").exists()
+    assert {path.suffix for path in tiles.rglob("*") if path.is_file()} == {".png"}
+
+
+def test_an_interrupted_cut_goes_on_without_the_network(srx, tiles, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(MOSAIC + "_write_map_tile", interrupt)
+        srx(ASK, code=130)
+    assert list(Path("out").glob(".*.srx-mosaic/.*.parts/part-*.tif"))
+    started = "srcli.inference.engine.TorchEngine.start"
+    monkeypatch.setattr(started, lambda *_: pytest.fail("enlarged again"))
+    assert "6 done" in srx(ASK, code=0).out
+    assert not list(Path("out").glob(".*"))
+
+
+def test_what_is_left_behind_the_last_tile_is_removed(srx, tiles, monkeypatch):
+    """All tiles are there, but the run was killed before it could remove its folder."""
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredParts, "remove", interrupt)
+        srx(ASK, code=130)
+    assert list(Path("out").glob(".*.srx-mosaic"))
+    srx(ASK, "--dry-run", code=0)
+    assert list(Path("out").glob(".*.srx-mosaic"))
+    assert "6 skipped" in srx(ASK, code=0).out
+    assert not list(Path("out").glob(".*"))
+
+
+def test_a_mosaic_at_work_is_left_alone(srx, tiles, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(StoredParts, "remove", interrupt)
+        srx(ASK, code=130)
+    (folder,) = Path("out").glob(".*.srx-mosaic")
+    with (folder / "lock").open("ab") as stream:
+        assert lock_stream(folder / "lock", stream)
+        assert "6 skipped" in srx(ASK, code=0).out
+        assert folder.is_dir()
+        err = srx(ASK, "--overwrite", code=2).err
+        assert "another srx is writing this mosaic" in " ".join(err.split())
+
+
+def test_tiles_are_cut_from_the_parts(srx, tiles, monkeypatch):
+    """No file of the whole is written on the way."""
+    sizes = []
+    write = mosaic._write_map_tile
+
+    def weigh(*arguments):
+        files = Path("out").rglob(".*.srx-mosaic/**/*")
+        sizes.append([path.name for path in files if path.suffix == ".tif"])
+        write(*arguments)
+
+    monkeypatch.setattr(mosaic, "_write_map_tile", weigh)
+    srx(ASK, code=0)
+    names = {name for names in sizes for name in names}
+    assert names
+    assert all(name.startswith("part-") for name in names)
+
+
+def test_cutting_is_in_the_progress(tiles, tmp_path, notes, monkeypatch):
+    """With words, and a share of the whole that is known before it begins."""
+    monkeypatch.setattr(MOSAIC + "write_photograph", slow_writing(write_photograph))
+    options = UpscaleOptions(model="bicubic", scale=2, mosaic=True)
+    mosaic.upscale_mosaic(
+        [tiles], tmp_path / "out", options, progress=notes, on_file=lambda _: None
+    )
+    reading, (_, done, texts) = notes.closed
+    assert reading == ("reading", 6, [])
+    assert "cutting 6 tiles" in texts
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown")]
+    assert done == pytest.approx(sum(grown))
+    before = texts[: texts.index("cutting 6 tiles")]
+    assert sum(float(text.split()[-1]) for text in before if "grown" in text) > 1
+
+
+def slow_writing(write):
+    def slow(*arguments, **settings):
+        time.sleep(0.05)
+        return write(*arguments, **settings)
+
+    return slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from pathlib import Path
 
@@ -130,22 +131,64 @@ def test_words_of_gdal_are_refused_by_their_names(srx, words, advice):
 
 
 @pytest.mark.parametrize(
-    ("factors", "options", "hints"),
+    ("factors", "options", "result"),
     [
-        ((2,), (), True),
-        ((), (), False),
-        ((2,), ("--overviews",), False),
-        ((2,), ("--cog",), False),
+        ((2,), (), [2, 4]),
+        ((), (), []),
+        ((2,), ("--no-overviews",), []),
+        ((), ("--overviews",), [2, 4]),
     ],
 )
-def test_overviews_that_are_not_kept_are_told_of(srx, factors, options, hints):
-    pixels = np.full((64, 64, 3), 90, np.uint8)
+def test_a_result_has_overviews_where_its_input_has(srx, factors, options, result):
+    pixels = np.full((300, 300, 3), 90, np.uint8)
+    pixels[:, 150:] = 200
     path = write_by_gdal(
         "a.tif", pixels, then=lambda file: file.build_overviews(factors), **PLACE
     )
     options = ("-m", "bicubic", "-s", 2, *options)
     told = srx(f"upscale {path} out.tif", *options, code=0).err
-    assert ("has overviews: --overviews adds some to the result" in told) == hints
+    with rasterio.open("out.tif") as file:
+        assert file.overviews(1) == result
+    is_told = "has overviews, and so gets its result" in " ".join(told.split())
+    assert is_told == (factors == (2,) and not options[4:])
+
+
+def full(_):
+    raise OSError(errno.ENOSPC, "full")
+
+
+@pytest.mark.parametrize("classes", ["no", "yes"])
+def test_overviews_are_added_to_what_is_finished(srx, monkeypatch, classes):
+    """Without enlarging it again; they are those of a result that got them at once."""
+    pixels = np.random.default_rng(2).integers(0, 200, (300, 280), np.uint8)
+    path = write_by_gdal("a.tif", pixels, **PLACE)
+    ask = f"upscale {path} out.tif -m bicubic -s 2 --classes {classes}"
+    srx(ask.replace("out.tif", "at_once.tif"), "--overviews", code=0)
+    srx(ask, code=0)
+    with rasterio.open("out.tif") as file:
+        before = file.read()
+    make = "srcli.pipelines.upscale.rasters.MakingStep.run"
+    monkeypatch.setattr(make, lambda *_: pytest.fail("made again"))
+    with monkeypatch.context() as patch:
+        patch.setattr("srcli.imaging.rasters.merging._check_room", full)
+        patch.setattr("shutil.rmtree", lambda *_, **__: None)  # as by kill -9
+        assert "the disk is full" in srx(ask, "--overviews", code=2).err
+    with rasterio.open("out.tif") as file:
+        assert not file.overviews(1)
+    result = srx(ask, "--overviews", code=0)
+    assert "out.tif: overviews are added, all else is finished" in result.err
+    assert "1 done" in result.out
+    with rasterio.open("out.tif") as file:
+        np.testing.assert_array_equal(file.read(), before)
+        assert file.overviews(1) == [2, 4]
+    for level in (0, 1):
+        with (
+            rasterio.open("out.tif", overview_level=level) as added,
+            rasterio.open("at_once.tif", overview_level=level) as expected,
+        ):
+            np.testing.assert_array_equal(added.read(), expected.read())
+    assert "1 skipped" in srx(ask, "--overviews", code=0).out
+    assert not list(Path().glob(".*"))
 
 
 def test_a_jpeg_has_no_overviews(srx):

@@ -47,6 +47,11 @@ LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
 """What GDAL's VRT format calls the meaning of values."""
 
 
+_LOSSY_DRIVERS = frozenset({"JPEG", "WEBP", "MBTiles", "HEIF", "AVIF"})
+_LOSSY_COMPRESSIONS = frozenset({"JPEG", "YCbCr JPEG", "WEBP", "JPEG2000", "JXL"})
+"""By GDAL's names; some files of these formats lose nothing, which is rare."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BandInfo:
     """One band of a raster."""
@@ -106,6 +111,8 @@ class RasterInfo:
     cutline: Cutline | None = None
     """Polygons outside of which the output is empty."""
     has_overviews: bool = False
+    is_lossy: bool = False
+    """Its compression has changed values: that of JPEG, WebP and the like."""
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
     opened: OpenedRaster | None = field(default=None, compare=False, repr=False)
@@ -168,6 +175,8 @@ def info_of(
             block_share=block_share,
             # GDAL shows sizes that it decodes a JPEG to as overviews; the file has none
             has_overviews=dataset.driver != "JPEG" and bool(dataset.overviews(1)),
+            is_lossy=dataset.driver in _LOSSY_DRIVERS
+            or structure.get("COMPRESSION", "") in _LOSSY_COMPRESSIONS,
             notes=tuple(notes),
             opened=opened,
         )

@@ -16,28 +16,37 @@ from dataclasses import replace
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import NEW_FILE, FileAttributes, move_into_place, remove_stale
+from srcli.files import (
+    NEW_FILE,
+    FileAttributes,
+    move_into_place,
+    remove_stale,
+)
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.opening import (
-    BLOCK_CACHE,
     gdal_errors,
+    keep_blocks,
     open_quietly,
     reason_of,
 )
-from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.output import OutputProfile, overview_factors
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.stored_parts import writing_errors
+from srcli.imaging.stored_parts import (
+    has_unfinished_parts,
+    work_beside,
+    writing_errors,
+)
 from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_name
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
+_COPY_CACHE = 2**26
 _COPY_SETTINGS = {
-    "GDAL_CACHEMAX": 2**26,
     # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of
     # them
     "GDAL_MAX_DATASET_POOL_SIZE": 16,
@@ -51,34 +60,27 @@ def merge_parts(
     parts: Parts,
     attributes: FileAttributes = NEW_FILE,
     complete: Callable[[Path], None] = lambda result: None,
+    on_bytes: Callable[[int], None] = lambda count: None,
 ) -> None:
     """Copy the parts into the final file, give it its name, and remove the parts.
 
     The output gets the attributes; files beside it get all of them but the times.
-    ``complete`` is called with the file before that gets its name, and may change it.
+    ``complete`` is called with the file before that gets its name, and may change it;
+    ``on_bytes`` several times a second with the bytes of it that are written so far.
     """
     from affine import dumpsw
 
     target = parts.target
     output = parts.output
-    part_folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
-    folder = part_folder / "result"
+    folder = alias_of_folder(parts.folder) / "result"
     result = folder / readable_name(target.name)
-    files = _mosaic_files(parts, part_folder.absolute())
     try:
         with writing_errors(target):
-            if missing := sum(map(len, parts.missing())):
-                raise PictureError(
-                    f"{target}: {missing} parts of it have got lost; run again"
-                )
+            vrt = write_vrt(parts)
             # a run that was killed while it merged has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            vrt = part_folder / "parts.vrt"
-            vrt.write_bytes(describe_mosaic(output, files))
-            _copy_interruptibly(vrt, result, output)
-            if output.overviews:
-                _build_overviews(result, output)
+            _write_interruptibly(vrt, result, output, on_bytes)
             _check_room(result)
             check_shape(result, target, output)
             transform = output.georeference["transform"]
@@ -91,6 +93,19 @@ def merge_parts(
     finally:
         # what is not finished will be made again and only takes room meanwhile
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_vrt(parts: Parts) -> Path:
+    """Write a VRT of finished parts into their folder, without tags; return its path."""
+    if missing := sum(map(len, parts.missing())):
+        raise PictureError(
+            f"{parts.target}: {missing} parts of it have got lost; run again"
+        )
+    folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
+    vrt = folder / "parts.vrt"
+    files = _mosaic_files(parts, folder.absolute())
+    vrt.write_bytes(describe_mosaic(parts.output, files))
+    return vrt
 
 
 def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:
@@ -128,22 +143,52 @@ def move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
         _sync(target.parent)
 
 
-def _copy_interruptibly(*names: Any) -> None:
-    """Call ``copy_file`` in a thread, so that Ctrl-C works while GDAL copies for minutes."""
+def _write_interruptibly(
+    source: Path, result: Path, output: OutputProfile, on_bytes: Callable[[int], None]
+) -> None:
+    """Call ``write_result`` in a thread, so that Ctrl-C works while GDAL copies for minutes.
+
+    GDAL tells rasterio nothing of how far it has come: the files tell it.
+    """
     failures = []
 
-    def copy() -> None:
+    def write() -> None:
         try:
-            copy_file(*names)
+            keep_blocks(_COPY_CACHE)  # the input is read to its end
+            write_result(source, result, output)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
-    thread = Thread(target=copy, daemon=True, name="gdal-copy")
+    thread = Thread(target=write, daemon=True, name="gdal-copy")
     thread.start()
     while thread.is_alive():
         thread.join(0.1)
+        with suppress(FileNotFoundError):
+            on_bytes(result.stat().st_size)
     for failure in failures:
         raise failure
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder, in which others may write and remove some."""
+    total = 0
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
+
+
+def write_result(source: Path, result: Path, output: OutputProfile) -> None:
+    """Copy a VRT to the format and options of an output, with its overviews.
+
+    GDAL's cache of blocks, which holds for the whole process, is left to the caller.
+    """
+    copy_file(source, result, output)
+    if output.overviews:
+        quality = output.creation.get("JPEG_QUALITY", "")
+        threads = output.creation.get("NUM_THREADS", "ALL_CPUS")
+        is_exact = output.classes
+        _build_overviews(result, output.overviews, is_exact, quality, threads)
 
 
 def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
@@ -268,21 +313,53 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             dataset.update_tags(number, ns=namespace or None, **settable)
 
 
-def _build_overviews(file: Path, output: OutputProfile) -> None:
+def add_overviews(target: Path, quality: int) -> bool:
+    """Add overviews to a finished GeoTIFF; return False for one that has or needs none.
+
+    They are built in a copy, which takes its place then. ``quality`` is that of JPEG. A
+    file beside which an interrupted run has left parts stays as it is.
+    """
+    with open_quietly(target) as dataset:
+        factors = overview_factors(dataset.height, dataset.width)
+        if dataset.driver != "GTiff" or dataset.overviews(1) or not factors:
+            return False
+        is_palette = dataset.colorinterp[0].name == "palette"
+        is_exact = is_palette or "SRX_NEAREST_BANDS" in dataset.tags()
+    if has_unfinished_parts(target):
+        return False
+    with work_beside(target) as folder, writing_errors(target):
+        copy = alias_of_folder(folder) / readable_name(target.name)
+        shutil.copy2(target, copy)
+        _build_overviews(copy, factors, is_exact, str(quality))
+        _check_room(copy)
+        with open_quietly(copy) as dataset:
+            if len(dataset.overviews(1)) < len(factors):
+                raise PictureError(f"{target}: its overviews are missing; run again")
+        _sync(copy)
+        move_into_place(copy, target)
+    return True
+
+
+def _build_overviews(
+    file: Path,
+    factors: Sequence[int],
+    is_exact: bool,
+    quality: str,
+    threads: str = "ALL_CPUS",
+) -> None:
     """Build overviews of a file: averages, or nearest neighbours where it holds classes."""
     import rasterio
     from rasterio.enums import Resampling
 
     settings = {
-        "GDAL_CACHEMAX": BLOCK_CACHE,
-        "GDAL_NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
+        "GDAL_NUM_THREADS": threads,
         "GDAL_TIFF_OVR_BLOCKSIZE": 256,
     }
-    if "JPEG_QUALITY" in output.creation:
-        settings["JPEG_QUALITY_OVERVIEW"] = output.creation["JPEG_QUALITY"]
-    resampling = Resampling.nearest if output.classes else Resampling.average
+    if quality:
+        settings["JPEG_QUALITY_OVERVIEW"] = quality
+    resampling = Resampling.nearest if is_exact else Resampling.average
     with rasterio.Env(**settings), open_quietly(file, "r+") as dataset:
-        dataset.build_overviews(list(output.overviews), resampling)
+        dataset.build_overviews(list(factors), resampling)
 
 
 def _check_room(path: Path) -> None:

@@ -57,8 +57,8 @@ class OutputOptions:
 
     creation: Mapping[str, str] = field(default_factory=dict)
     """--co by names in capitals, which overrides the defaults."""
-    overviews: bool = False
-    """Build overviews inside the file."""
+    overviews: bool | None = None
+    """Build overviews inside a GeoTIFF; None builds some where the input has some."""
     cog: bool = False
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
@@ -171,10 +171,11 @@ def derive_profile(
         out.creation = {"SPARSE_OK": "TRUE", **out.creation}
     _choose_nodata_marks(out, info, layout, options)
     out.tags = _tags(out, info, layout, window, options)
-    if options.overviews and out.driver != "COG":  # which has them anyway
-        # until the smallest one is at most 256 pixels long
-        count = math.ceil(math.log2(max(out.height / 256, out.width / 256, 1)))
-        out.overviews = tuple(2**step for step in range(1, count + 1))
+    has_overviews = options.overviews
+    if has_overviews is None:
+        has_overviews = info.has_overviews
+    if has_overviews and out.driver == "GTiff":  # a COG has them anyway
+        out.overviews = overview_factors(out.height, out.width)
     return out
 
 
@@ -197,6 +198,12 @@ def _with_counts(
             band = replace(band, vrt_elements=elements)
         bands.append(band)
     return tuple(bands)
+
+
+def overview_factors(height: int, width: int) -> tuple[int, ...]:
+    """Return the factors of overviews, of which the smallest is at most 256 pixels long."""
+    count = math.ceil(math.log2(max(height / 256, width / 256, 1)))
+    return tuple(2**step for step in range(1, count + 1))
 
 
 def _tags(

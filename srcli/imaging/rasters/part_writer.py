@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
-from srcli.imaging.rasters.output import predictor_of
+from srcli.imaging.rasters.output import OutputProfile, predictor_of
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
@@ -137,39 +139,12 @@ class PartWriter:
 
     def _store(self, number: int, rows: Array, opacity: Array) -> None:
         """Write the file of a part, with alpha or the mask as its last band if there is one."""
-        from rasterio.io import MemoryFile
-        from rasterio.transform import Affine
-
         output = self._parts.output
-        height = len(rows)
-        band_count = len(output.bands) + output.mask
-        stored: Array = np.empty((band_count, height, output.width), output.dtype)
-        stored[: output.channels] = np.moveaxis(rows, 2, 0)
-        stored[output.channels :] = opacity
         with (
             writing_errors(self._parts.target),
-            MemoryFile() as memory,  # because GDAL reports success on a full disk
+            encode_part(rows, opacity, output) as content,
         ):
-            with memory.open(
-                driver="GTiff",
-                height=height,
-                width=output.width,
-                count=band_count,
-                dtype=output.dtype,
-                nodata=output.nodata,
-                transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
-                COMPRESS="ZSTD",
-                ZSTD_LEVEL=1,
-                PREDICTOR=predictor_of(output.dtype),
-                INTERLEAVE="PIXEL",
-                TILED=True,
-                BLOCKXSIZE=min(512, -(-output.width // 16) * 16),
-                BLOCKYSIZE=min(256, -(-height // 16) * 16),
-                BIGTIFF="IF_SAFER",
-                NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
-            ) as dataset:
-                dataset.write(stored)
-            self._parts.add(number, memory.getbuffer())
+            self._parts.add(number, content)
 
     def _soften(self, window: Window, limits: tuple[float, float]) -> Array:
         """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""
@@ -217,3 +192,42 @@ class PartWriter:
             values[np.isfinite(pixels)] = 0
         values[infinite] = pixels[infinite]
         return self._repeat(values, span)
+
+
+@contextmanager
+def encode_part(
+    rows: Array, opacity: Array, output: OutputProfile
+) -> Iterator[memoryview]:
+    """Yield rows (h, W, C) as the file of a part; raises rasterio's errors.
+
+    ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
+    """
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    height, width = rows.shape[:2]
+    band_count = len(output.bands) + output.mask
+    stored: Array = np.empty((band_count, height, width), output.dtype)
+    stored[: output.channels] = np.moveaxis(rows, 2, 0)
+    stored[output.channels :] = opacity
+    with MemoryFile() as memory:  # because GDAL reports success on a full disk
+        with memory.open(
+            driver="GTiff",
+            height=height,
+            width=width,
+            count=band_count,
+            dtype=output.dtype,
+            nodata=output.nodata,
+            transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
+            COMPRESS="ZSTD",
+            ZSTD_LEVEL=1,
+            PREDICTOR=predictor_of(output.dtype),
+            INTERLEAVE="PIXEL",
+            TILED=True,
+            BLOCKXSIZE=min(512, -(-width // 16) * 16),
+            BLOCKYSIZE=min(256, -(-height // 16) * 16),
+            BIGTIFF="IF_SAFER",
+            NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
+        ) as dataset:
+            dataset.write(stored)
+        yield memory.getbuffer()

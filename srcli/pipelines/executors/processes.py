@@ -315,7 +315,7 @@ class Job:
                 self.readings.take(*values)
             elif name == "end":  # after which a process that was asked to stop ends
                 return Outcome(self.unit, *values)
-            elif name in ("advance", "grow"):
+            elif name in ("advance", "grow", "extend"):
                 getattr(self.task, name)(*values)
             else:
                 getattr(self.progress, name)(*values)
@@ -389,6 +389,7 @@ class RelayedProgress(Task, Progress):
         self.send("advance", amount)
 
     grow = partialmethod(send, "grow")
+    extend = partialmethod(send, "extend")
     message = partialmethod(send, "message")
     warn = partialmethod(send, "warn")
     detail = partialmethod(send, "detail")

@@ -76,6 +76,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     nodata: float | Literal["file", "none"] | None = None,
     classes: ClassMode = "auto",
     alpha: AlphaMode = "auto",
+    disk_check: bool = True,
 ) -> Any:
     """Upscale a picture or a raster.
 
@@ -144,6 +145,8 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             finds the bands that hold classes, flags or masks.
         alpha: Bands called alpha are transparency (``yes``), data (``no``), or what
             they look like (``auto``).
+        disk_check: Refuse a raster for which the folder of temporary files has no room;
+            False begins it all the same.
 
     Returns:
         The same kind, number of dimensions and dtype, both sides ``scale`` times as
@@ -196,6 +199,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
         overlap=overlap,
         keep_hidden=keep_hidden,
         wrap=wrap,
+        disk_check=disk_check,
         engine=engine,
     )
     package = type(picture).__module__.partition(".")[0]

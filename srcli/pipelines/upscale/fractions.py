@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 ShowProgress = bool | Callable[[float], object]
 """A function of the fraction that is done; True draws a bar on standard error."""
 
+ALMOST_ALL = 1 - 1e-9
+
 
 class FractionTask(Task):
     """Gives a function the fraction of the tiles that is done; True draws a bar."""
@@ -33,9 +35,11 @@ class FractionTask(Task):
     def advance(self, amount: float = 1.0) -> None:
         """Call the function, or draw the bar."""
         self._finished += amount
-        if callable(self._show):
+        if amount and callable(self._show):
             try:
-                self._show(self._finished / self._tiles)
+                fraction = self._finished / self._tiles
+                # shares of files that are written add up to nearly whole tiles
+                self._show(1.0 if fraction > ALMOST_ALL else fraction)
             except Exception as error:
                 self.error = error
                 raise

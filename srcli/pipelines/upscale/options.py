@@ -157,6 +157,9 @@ class UpscaleOptions:
     exclude: tuple[str, ...] = ()
     """Patterns of names, or of paths below it, that a search of a folder leaves out."""
     overwrite: bool = False
+    disk_check: bool = True
+    """Refuse outputs that the disk has no room for; else they are begun, with a
+    warning."""
     whole_pixels: int = 400_000_000
     """Output pixels up to which photographs are made in one go, several at once; of
     larger ones finished parts are kept for the next run. Pixels do not depend on it."""
@@ -307,7 +310,6 @@ class UpscaleOptions:
             "window": raster.srcwin or raster.bounds,
             "cutline": raster.cutline and raster.cutline.checksum,
             "cog": raster.cog,
-            "overviews": raster.overviews and not raster.cog,  # which has some
             "creation": [pair for pair in creation if "THREADS" not in pair[0]],
             "network": (code or arguments) and (code.rpartition(":")[2], arguments),
             "value_range": engine.value_range,

@@ -49,6 +49,7 @@ from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.pipelines.upscale.smaller_files import compare_with_jpeg
 from srcli.quantities import format_bytes
 from srcli.supervision import begin
 from srcli.threads import read_ahead
@@ -104,6 +105,8 @@ class PhotographUpscaler:
     options: UpscaleOptions
     reporter: Reporter
     processes: int = 1
+    _has_compared: bool = False
+    """It has told how much smaller an output is in a lossy format."""
 
     def engine_for(
         self, model: str, scale: int, bits: int
@@ -274,6 +277,14 @@ class PhotographUpscaler:
         photograph = job.prepared.finish(job.enlarged, job.size)
         settings = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **settings)
+        if not self._has_compared and self._loses_less(job):
+            self._has_compared = True  # one example is enough
+            compare_with_jpeg(job.item, photograph, self.reporter.progress)
+
+    def _loses_less(self, job: PhotographJob) -> bool:
+        """Return True where the input is lossy and cannot be written, so that it became a PNG."""
+        is_chosen = self.options.format == "auto" and job.item.format == "png"
+        return is_chosen and job.picture.format in ("heic", "jxl")
 
     def enlarge_frames(
         self, frames: Iterable[tuple[T, Photograph]], picture: Picture, model: str
@@ -389,7 +400,13 @@ def check_output(
         frames_bytes = picture.frames * height * width * 4
         frames_bytes -= StoredRows(item.target).stored_bytes
         frames = f"its {picture.frames} pictures take"
-        item.check_disk(frames, frames_bytes, frames_bytes, "a smaller --scale")
+        warnings += item.check_disk(
+            frames,
+            frames_bytes,
+            frames_bytes,
+            "a smaller --scale",
+            refuses=options.disk_check,
+        )
         if picture.bits > 8 and item.format == "png":
             warnings.append("frames of 16 bits are rounded to 8")
         if item.format == "webp" and picture.has_alpha and options.keep_hidden:
@@ -416,7 +433,9 @@ def _check_room_for_rows(
     rows_bytes = max(bytes_of_rows(picture, options) - stored, 0)
     total = rows_bytes + bytes_of_pages([picture], options)
     subject = "its rows and the result take"
-    return item.check_disk(subject, total, rows_bytes, "a smaller --scale")
+    return item.check_disk(
+        subject, total, rows_bytes, "a smaller --scale", refuses=options.disk_check
+    )
 
 
 def split_by_memory(

@@ -11,7 +11,7 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
-from srcli.files import file_state
+from srcli.files import file_state, free_disk
 from srcli.imaging.arrays import Size
 from srcli.imaging.embedding import embed_metadata
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
@@ -21,10 +21,16 @@ from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
 from srcli.imaging.rasters.opening import OpenedRaster
-from srcli.imaging.rasters.output import OutputProfile, derive_profile, disk_needed
+from srcli.imaging.rasters.output import (
+    OutputOptions,
+    OutputProfile,
+    derive_profile,
+    disk_needed,
+)
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.trial_copy import sample_copy
 from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
 from srcli.imaging.rasters.value_range import (
     choose_value_range,
@@ -45,9 +51,19 @@ from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_pictur
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
 
-LEAST_COMPRESSED = 0.4
-"""Share of an output's uncompressed size that must be free on disk; photographs rarely
-shrink so far."""
+USUAL_SHARE = 0.4
+"""Share of its uncompressed size that an output takes where no sample of it is made;
+photographs rarely shrink so far."""
+MOST_GROWTH = 12
+"""How many times larger a pixel becomes by compression without loss; that of the input
+may have been a lossy one."""
+SURE_SHARE = 0.6
+"""Share of the foreseen bytes that must be free on disk, as samples may be unlike the
+rest."""
+UNSURE_SHARE = 1.3
+"""Share of the foreseen bytes that an output may take after all."""
+_LOSSY = {(1, False): "JPEG", (3, False): "JPEG", (3, True): "WEBP"}
+"""Lossy compression by the number of colour bands, and if there is alpha."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +79,9 @@ class RasterPlan:
     interpolated: tuple[int, ...]
     """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
     output: OutputProfile
+    lossy_output: OutputProfile | None
+    """The output with lossy compression, where that of the input is, and the user has
+    named none."""
     notes: tuple[str, ...]
     """Choices made for the user, who may want others; shown as warnings."""
     remarks: tuple[str, ...]
@@ -167,12 +186,12 @@ def plan_raster(
         item, picture, window, output, options
     )
     remarks = [*layout.remarks, remark_on_range, bicubic.remark]
-    remarks.append(_hint_at_overviews(item, info, options))
+    remarks.append(_tell_of_overviews(output, options))
     notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
     if picture is not None and DAMAGED_PAGE in picture.warnings:
         notes.append(DAMAGED_PAGE)  # GDAL counts the pages before it, and is silent
     notes += [*notes_on_window, *bicubic.notes, *output.notes, *notes_on_metadata]
-    notes += _check_disk(item, info, output, options)
+    notes += _check_disk(item, info, layout, window, output, options)
     if options.keep_hidden and layout.alpha is not None:
         notes.append(
             "--keep-hidden is for photographs: colours under alpha are not kept"
@@ -186,6 +205,7 @@ def plan_raster(
         values=keep_interpolated_values(values, bicubic, len(layout.smooth)),
         interpolated=bicubic.interpolated,
         output=output,
+        lossy_output=_derive_lossy(info, layout, window, options.scale, output_options),
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=condition,
@@ -243,22 +263,76 @@ def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
 
 
 def _check_disk(
-    item: Item, info: RasterInfo, output: OutputProfile, options: UpscaleOptions
+    item: Item,
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    output: OutputProfile,
+    options: UpscaleOptions,
 ) -> tuple[str, ...]:
     """Refuse an output that the disk has no room for; return a warning for one that may not fit."""
-    needed = round(disk_needed(output) * info.block_share)
+    free, _ = free_disk(item.target)
+    if free >= round(disk_needed(output) * info.block_share):
+        return ()
+    likely = foresee_disk(info, layout, window, output, options.scale)
+    # parts of an earlier run are there, or are removed
+    likely = max(likely - Parts(item.target, output).stored_bytes, 0)
     advice = "a part (--srcwin)"
     if options.mosaic:
         advice = "a folder with fewer of its files"
-    least = round(LEAST_COMPRESSED * needed)
-    return item.check_disk("its pixels take", needed, least, advice)
+    return item.check_disk(
+        "parts and result may take",
+        round(UNSURE_SHARE * likely),
+        round(SURE_SHARE * likely),
+        advice,
+        refuses=options.disk_check,
+    )
 
 
-def _hint_at_overviews(item: Item, info: RasterInfo, options: UpscaleOptions) -> str:
-    are_made = options.raster.overviews or options.raster.cog
-    if not info.has_overviews or are_made or item.format != "tif":
+def foresee_disk(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    output: OutputProfile,
+    scale: int,
+) -> int:
+    """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
+    sample = sample_copy(info, layout, window, scale, output)
+    most = round(disk_needed(output) * info.block_share)
+    # a mosaic may have large holes, and its samples lie beside them by chance
+    input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
+    if info.driver == "VRT" and input_bytes:
+        most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
+    if sample is None:
+        return round(USUAL_SHARE * most)
+    return min(sample.disk_needed(output), most)
+
+
+def _derive_lossy(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    scale: int,
+    output_options: OutputOptions,
+) -> OutputProfile | None:
+    """Return the output with lossy compression; see ``RasterPlan``."""
+    is_asked = "COMPRESS" in output_options.creation or output_options.format != "tif"
+    has_classes = bool(layout.classes) or not info.is_lossy
+    if is_asked or has_classes or layout.dtype != "uint8":
+        return None
+    compression = _LOSSY.get((layout.channels, layout.alpha is not None))
+    if compression is None:
+        return None
+    creation = {**output_options.creation, "COMPRESS": compression}
+    return derive_profile(
+        info, layout, window, scale, replace(output_options, creation=creation)
+    )
+
+
+def _tell_of_overviews(output: OutputProfile, options: UpscaleOptions) -> str:
+    if not output.overviews or options.raster.overviews:
         return ""
-    return "the input has overviews: --overviews adds some to the result"
+    return "has overviews, and so gets its result; --no-overviews leaves them out"
 
 
 def _fingerprint(

@@ -26,6 +26,7 @@ from srcli.inference.stream import ImageJob
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
+from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.supervision import begin
@@ -279,6 +280,7 @@ def upscale_raster(
     started = time.monotonic()
     with reporter.guard(item, started):
         begin(item.source)
+        reporter.describe(f"looking at {item.source.name}")
         with OpenedRaster(item.source, dataset) as opened:
             taken = ""
             if options.raster.stac:
@@ -318,10 +320,13 @@ def make_raster(
     fingerprint = plan.fingerprint
     calibration = None
     if plan.layout.groups:  # else all bands hold classes
+        reporter.describe(f"measuring {item.source.name}")
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
     resume = plan.options.raster.resume
+    if plan.parts.stored_bytes:
+        reporter.describe(f"checking earlier parts of {item.target.name}")
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
         parts,
         notes,
@@ -335,13 +340,22 @@ def make_raster(
         steps = _split_runs(MakingStep(plan, calibration, missing), slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
         reporter.grow(tiles)
-        run_steps(steps)
+        reporter.describe(f"enlarging {item.source.name}")
+        forecast = WritingForecast(plan, parts, reporter)
+        with forecast.watch():
+            run_steps(steps)
         if math.prod(plan.size) >= LARGE_OUTPUT:
-            tell(f"the tiles are done; writing {item.target.name}")
+            tell(f"the tiles are done; {forecast.text}")
+        forecast.begin()
         opened.check_unchanged()
         opened.close()  # the output may replace it
-        attributes = item.attributes(dates=plan.options.keep_dates)
-        merge_parts(parts, attributes, plan.embed)
+        if reporter.ending is not None:
+            reporter.ending.finish(parts, forecast.count_share)
+            parts.remove()
+        else:
+            attributes = item.attributes(dates=plan.options.keep_dates)
+            merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
+        forecast.end()
     return tiles
 
 

@@ -22,6 +22,7 @@ from srcli.errors import (
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
+from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.stac_assets import StacAsset
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
@@ -61,21 +62,29 @@ class Item:
         return attributes_for(self.target, self.source, dates=dates)
 
     def check_disk(
-        self, subject: str, needed: int, least: int, advice: str
+        self,
+        subject: str,
+        needed: int,
+        least: int,
+        advice: str,
+        *,
+        refuses: bool = True,
     ) -> tuple[str, ...]:
         """Refuse an output where less than ``least`` bytes are free; warn below ``needed``.
 
         ``subject`` begins the message, such as ``"its pixels take"``; ``advice`` is what
-        else helps, such as ``"a smaller --scale"``.
+        else helps, such as ``"a smaller --scale"``. Without ``refuses`` it only warns.
         """
         free, folder = free_disk(self.target)
         takes = f"{subject} {format_bytes(needed)} when enlarged"
         room = f"{format_bytes(free)} are free in {folder}"
-        if free < least:
-            advice = f"make room, take another folder or {advice}"
-            raise PictureError(f"{self.source}: {takes}, and {room}; {advice}")
+        if free < least and refuses:
+            raise PictureError(
+                f"{self.source}: {takes}, and {room}; make room, take another folder or "
+                f"{advice}; --no-disk-check goes on, and keeps what is done"
+            )
         if free < needed:
-            return (f"{takes}, before compression, and {room}",)
+            return (f"{takes}, and {room}",)
         return ()
 
     def check_folder(self) -> None:
@@ -109,6 +118,9 @@ class FileReport:
     """Frames or pages of the output."""
     bytes: int = 0
     """Disk needed at most, without compression; of a dry run."""
+    likely_bytes: int = 0
+    """Disk that a raster probably takes on the way, as it is compressed; of a dry
+    run."""
     warnings: tuple[str, ...] = ()
     error: str = ""
     """Why the input failed, was copied or was left out."""
@@ -133,6 +145,19 @@ class FileReport:
         return cls(**restored)
 
 
+@dataclass(frozen=True)
+class Ending:
+    """What becomes of the finished parts of a raster, where that is not one file."""
+
+    text: str
+    """What is done, such as ``"cutting 12 tiles"``."""
+    seconds: float
+    """Time that it probably takes."""
+    finish: Callable[[Parts, Callable[[float], None]], None]
+    """Uses the parts, which it may not change, and calls a function with the share that
+    is done."""
+
+
 @dataclass
 class Reporter(Task):
     """Collects the reports of a run, and shows its progress as the one task of all tiles.
@@ -150,6 +175,8 @@ class Reporter(Task):
     carry_sidecars: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
     """Writes the sidecars of a finished output; returns warnings, and lines for
     --verbose."""
+    ending: Ending | None = None
+    """What is made of the parts of rasters; None writes them into the output."""
     files: list[FileReport] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """Files by state."""
@@ -167,6 +194,12 @@ class Reporter(Task):
         self._expected = 0
         self._noted: set[str] = set()
         self._earlier: set[Path] = set()
+        self._begun = 0
+        self._expected_pages = 0
+        self._tiles = 0.0
+        self._total = 0.0
+        self.finished = 0.0
+        """Tiles that are done, of all pictures."""
         for values in history().reports:  # of a worker that crashed
             report = FileReport.from_json(values)
             self._earlier.add(report.source)
@@ -201,10 +234,11 @@ class Reporter(Task):
         self._begun = 0
         self._tiles = 0.0
         self._total = 0.0
-        self._task = self.progress.task("upscaling", unit="tiles")
+        self._task = self.progress.task("upscaling", unit="%")
 
     def advance(self, amount: float = 1.0) -> None:
         """Add finished tiles."""
+        self.finished += amount
         self._task.advance(amount)
 
     def describe(self, text: str) -> None:

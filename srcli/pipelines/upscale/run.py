@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
-from srcli.imaging.formats import VIDEO
-from srcli.imaging.rasters.merging import try_creation_options
+from srcli.imaging.formats import FORMATS, VIDEO
+from srcli.imaging.rasters.merging import add_overviews, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.reading import read_photograph
@@ -36,7 +36,7 @@ from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
-from srcli.pipelines.upscale.plans import plan_raster
+from srcli.pipelines.upscale.plans import foresee_disk, plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here
 from srcli.pipelines.upscale.remote import find_remote
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
@@ -114,7 +114,10 @@ def upscale_due(
         reporter.carry_sidecars = partial(carry_sidecars, options=options)
     for item in finished:
         with reporter.guard(item):
-            reporter.add(item, "skipped")
+            if not dry_run and _add_overviews(item, options, reporter):
+                reporter.add(item)
+            else:
+                reporter.add(item, "skipped")
     try:
         if items and dry_run:
             _report_estimates(items, options, reporter)
@@ -125,6 +128,22 @@ def upscale_due(
             _upscale(items, folder, options, reporter, executor, make_pool)
     finally:
         reporter.close()
+
+
+def _add_overviews(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
+    """Add overviews to a finished raster that has none, where they are asked for."""
+    if not options.raster.overviews or item.format != "tif" or reporter.remote:
+        return False
+    if open_photograph(item, options) is not None:
+        return False
+    quality = options.quality or FORMATS["jpg"].default_quality
+    assert quality is not None
+    if not add_overviews(item.target, quality):
+        return False
+    reporter.progress.message(
+        f"{item.target}: overviews are added, all else is finished"
+    )
+    return True
 
 
 def _upscale(
@@ -199,9 +218,13 @@ def _report_estimates(
 def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) -> None:
     with OpenedRaster(item.source) as opened:
         plan = plan_raster(item, options, opened)
-    try_creation_options(item.target, plan.output)  # what GDAL refuses is refused here
-    frames = len(find_pages(item, options)) or 1
+        # what GDAL refuses is refused here
+        try_creation_options(item.target, plan.output)
+        likely = foresee_disk(
+            plan.info, plan.layout, plan.window, plan.output, options.scale
+        )
     page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
+    frames = len(find_pages(item, options)) or 1
     notes = plan.notes
     if frames > 1:
         notes = tuple(note for note in notes if "only the first is used" not in note)
@@ -212,6 +235,7 @@ def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) ->
         size=plan.size,
         frames=frames,
         bytes=page_bytes * frames,
+        likely_bytes=likely * frames,
         warnings=notes,
         details=plan.remarks,
     )

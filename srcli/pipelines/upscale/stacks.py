@@ -167,7 +167,11 @@ def _without_losses(plan: RasterPlan) -> RasterPlan:
     photometric = plan.output.creation.get("PHOTOMETRIC", "")
     if photometric not in ("", "YCBCR"):
         creation["PHOTOMETRIC"] = photometric
-    return replace(plan, embedded=None, output=replace(plan.output, creation=creation))
+    return replace(
+        plan,
+        embedded=None,
+        output=replace(plan.output, creation=creation, overviews=()),
+    )
 
 
 def open_page(path: Path, page: int) -> OpenedRaster:

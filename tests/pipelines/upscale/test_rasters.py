@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -13,11 +14,14 @@ import rasterio
 import rasterio.shutil
 from PIL import Image
 from rasterio.transform import Affine
+from skimage import data
 
 import srcli
+from srcli.errors import PictureError
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.resize import resize
 from srcli.inference.device import EngineOptions
+from srcli.pipelines.upscale import rasters, writing_forecast
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
@@ -273,21 +277,186 @@ def test_a_picture_with_a_world_file_gets_one(tmp_path, astronaut):
     assert world == pytest.approx([0.25, 0, 0, -0.25, 1000.125, 2000.875])
 
 
-def test_too_little_disk_is_said_before_work(crop, tmp_path, monkeypatch):
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk whose free bytes a test says."""
+    disk = SimpleNamespace(free=10**12)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
+    return disk
+
+
+def test_too_little_disk_is_said_before_work(crop, tmp_path, disk):
     source = crop(FOUR_BANDS, 0, 0, 100, 90)
     (foreseen,) = upscale_files([source], tmp_path / "out", BICUBIC, dry_run=True).files
-    disk = SimpleNamespace(free=foreseen.bytes // 10)
-    monkeypatch.setattr("shutil.disk_usage", lambda path: disk)
+    assert foreseen.likely_bytes < foreseen.bytes
+    disk.free = foreseen.likely_bytes // 4
     error = enlarge(source, tmp_path / "out").error
     assert (
         f"are free in {tmp_path / 'out'}; make room, take another folder or a part"
         in error
     )
+    assert "--no-disk-check goes on" in error
     assert not any((tmp_path / "out").glob("*.tif"))
-    disk.free = foreseen.bytes // 2  # may do, as files are compressed
-    report = enlarge(source, tmp_path / "out")
+    report = enlarge(source, tmp_path / "out", replace(BICUBIC, disk_check=False))
     assert report.state == "done", report.error
-    assert "before compression, and" in "\n".join(report.warnings)
+    assert "parts and result may take" in "\n".join(report.warnings)
+
+
+def test_what_is_compressed_well_needs_little_disk(tmp_path, disk):
+    """Regions of a class map, whose parts and result take a hundredth of their pixels."""
+    regions = np.add.outer(np.arange(1200) // 311, np.arange(1000) // 173) % 5
+    source = write_by_gdal(tmp_path / "classes.tif", regions.astype(np.uint8), **PLACE)
+    disk.free = 1200 * 1000 * 4 // 10
+    report = enlarge(source, tmp_path / "out", classes="yes")
+    assert (report.state, report.warnings) == ("done", ())
+
+
+CORNER = (
+    '<SimpleSource><SourceFilename relativeToVRT="1">a.tif</SourceFilename>'
+    '<SourceBand>1</SourceBand><DstRect xOff="{0}" yOff="{0}" xSize="99" ySize="99"/>'
+    "</SimpleSource>"
+)
+
+
+def test_a_mosaic_with_holes_needs_what_its_files_need(tmp_path, disk):
+    """Two sheets in opposite corners; the corners of windows over all are where they lie."""
+    noise = np.random.default_rng(3).integers(0, 255, (99, 99, 1), np.uint8)
+    write_by_gdal(tmp_path / "a.tif", noise, **PLACE)
+    mosaic = tmp_path / "mosaic.vrt"
+    mosaic.write_text(
+        '<VRTDataset rasterXSize="9999" rasterYSize="9999"><SRS>EPSG:32632</SRS>'
+        "<GeoTransform>5e5, 0.5, 0, 5200000, 0, -0.5</GeoTransform>"
+        '<VRTRasterBand dataType="Byte" band="1"><NoDataValue>255</NoDataValue>'
+        f"{CORNER.format(0)}{CORNER.format(9900)}</VRTRasterBand></VRTDataset>"
+    )
+    disk.free = 8_000_000
+    out = tmp_path / "out.tif"
+    (foreseen,) = upscale_files([mosaic], out, BICUBIC, dry_run=True).files
+    assert not foreseen.error
+    assert foreseen.bytes > 8 * 10**8
+    assert foreseen.likely_bytes < 2 * 12 * 4 * 2 * 99**2 * 1.5
+
+
+@pytest.mark.parametrize("compression", ["DEFLATE", "JPEG", "NONE"])
+def test_the_disk_is_foreseen_by_content_and_compression(
+    tmp_path, monkeypatch, compression
+):
+    """It is near the bytes of the parts and of the result."""
+    source = write_by_gdal(tmp_path / "a.tif", data.astronaut()[:400, :300], **PLACE)
+    options = replace(BICUBIC, raster=RasterOptions(creation={"COMPRESS": compression}))
+    out = tmp_path / "out.tif"
+    (foreseen,) = upscale_files([source], out, options, dry_run=True).files
+    part_bytes = []
+    remove = Parts.remove
+
+    def weigh(parts):
+        part_bytes.append(sum(file.stat().st_size for file in parts.found().values()))
+        remove(parts)
+
+    monkeypatch.setattr(Parts, "remove", weigh)
+    enlarge(source, out, options)
+    needed = max(part_bytes) + out.stat().st_size
+    assert 0.6 < foreseen.likely_bytes / needed < 1.5
+
+
+def test_a_disk_that_will_be_full_stops_before_the_file_is_written(
+    crop, tmp_path, disk, notes, monkeypatch
+):
+    """Its parts are kept, and the same command goes on once there is room."""
+    source = crop(FOUR_BANDS, 0, 0, 300, 280)
+    make = rasters.MakingStep.run
+
+    def fill_disk(*step):
+        make(*step)
+        disk.free = 1000
+        time.sleep(0.2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rasters.MakingStep, "run", fill_disk)
+        patch.setattr(writing_forecast, "LEAST_PIXELS", 0)
+        patch.setattr(writing_forecast, "POLL_SECONDS", 0.01)
+        run = upscale_files([source], tmp_path / "out", BICUBIC, progress=notes)
+    error = run.files[0].error
+    assert "all its parts are finished, but writing it takes about" in error
+    assert "make room and run the same command again" in error
+    assert "what is left may take" in "\n".join(notes.warnings)
+    disk.free = 10**12
+    monkeypatch.setattr(
+        "srcli.inference.engine.TorchEngine.start", lambda *_: pytest.fail("made again")
+    )
+    assert enlarge(source, tmp_path / "out").state == "done"
+
+
+def test_python_begins_without_a_disk_check(crop, disk):
+    source = crop(FOUR_BANDS, 0, 0, 100, 90)
+    disk.free = 1000
+    with rasterio.open(source) as dataset:
+        with pytest.raises(PictureError, match="are free in"):
+            srcli.upscale(dataset, "bicubic", 2)
+        with srcli.upscale(dataset, "bicubic", 2, disk_check=False) as larger:
+            assert larger.shape == (180, 200)
+
+
+def test_room_for_what_is_finished_is_not_asked_for_again(
+    crop, tmp_path, disk, interrupt
+):
+    source = crop(FOUR_BANDS, 0, 0, 300, 280)
+    interrupt(source, tmp_path / "out")
+    stored = Parts(tmp_path / "out" / source.name, None).stored_bytes  # type: ignore[arg-type]
+    disk.free = stored
+    assert enlarge(source, tmp_path / "out").state == "done"
+
+
+def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch):
+    """The tiles are a part of it only, the total is known before, and all is done at 1."""
+    monkeypatch.setattr(writing_forecast, "LEAST_PIXELS", 0)
+    monkeypatch.setattr(writing_forecast, "POLL_SECONDS", 0.01)
+    source = crop(FOUR_BANDS, 0, 0, 300, 280)
+    shares: list[float] = []
+    before_writing = []
+    begin = writing_forecast.WritingForecast.begin
+
+    def note_shares(forecast):
+        begin(forecast)
+        before_writing.append(len(shares))
+
+    monkeypatch.setattr(writing_forecast.WritingForecast, "begin", note_shares)
+    with rasterio.open(source) as dataset:
+        srcli.upscale(dataset, "bicubic", 2, progress=shares.append)
+    while_writing = shares[before_writing[0] : -1]
+    assert while_writing
+    assert 0 < min(while_writing) <= max(while_writing) < 1
+    assert shares[-1] == 1
+
+
+@pytest.mark.parametrize(
+    ("bands", "compression", "told"),
+    [(3, "JPEG", "JPEG"), (4, "WEBP", "WEBP"), (3, "DEFLATE", "")],
+)
+def test_what_lossy_compression_would_save_is_told(
+    tmp_path, monkeypatch, notes, bands, compression, told
+):
+    """Where the input has it: as much as the result becomes smaller by it."""
+    monkeypatch.setattr(writing_forecast, "LEAST_PIXELS", 0)
+    pixels = data.astronaut()
+    form = {"photometric": "YCBCR" if compression == "JPEG" else "RGB"}
+    if bands == 4:
+        form["alpha"] = "YES"
+        alpha = np.full((*pixels.shape[:2], 1), 255, np.uint8)
+        alpha[:200] = 0
+        pixels = np.concatenate([pixels, alpha], axis=2)
+    source = write_by_gdal(
+        tmp_path / "a.tif", pixels, compress=compression, **form, **PLACE
+    )
+    run = upscale_files([source], tmp_path / "exact", BICUBIC, progress=notes)
+    said = "\n".join(notes.messages)
+    assert (f"-co COMPRESS={told} makes it about" in said) == bool(told)
+    if told:
+        times = int(said.partition(" times smaller")[0].rpartition("about ")[2])
+        asked = replace(BICUBIC, raster=RasterOptions(creation={"COMPRESS": told}))
+        lossy = enlarge(source, tmp_path / "lossy", asked)
+        sizes = [report.target.stat().st_size for report in (*run.files, lossy)]
+        assert times == pytest.approx(sizes[0] / sizes[1], rel=0.25)
 
 
 def test_nodata_can_be_given_and_taken_away(crop, tmp_path):

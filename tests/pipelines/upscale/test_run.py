@@ -53,7 +53,7 @@ def test_progress_and_reports_add_up(folder, tmp_path, notes):
     ]
     assert told == summary.files
     assert sum(f.tiles for f in summary.files) > 4
-    assert [(label, unit) for label, _, unit in notes.tasks] == [("upscaling", "tiles")]
+    assert [(label, unit) for label, _, unit in notes.tasks] == [("upscaling", "%")]
     ((_, tiles, _),) = notes.closed
     assert tiles == sum(f.tiles for f in summary.files)
     assert summary.megapixels == pytest.approx(

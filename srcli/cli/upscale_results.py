@@ -1,0 +1,70 @@
+"""Print what ``srx upscale`` has made of each file, and of all together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from srcli.cli.console import Console
+    from srcli.pipelines.upscale.reporter import FileReport, Reporter
+
+
+def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
+    """Print what became of a file, or in a dry run what would."""
+    say = console.message if is_dry_run else console.detail
+    if file.state == "left out":
+        say(f"{file.source}: {file.error}")
+    elif file.state == "failed":
+        if is_dry_run:
+            say(f"would fail: {file.error}")
+        else:
+            console.error(file.error)
+        say = console.detail
+    elif file.state == "copied":
+        say(f"{file.source} -> {file.target} (copied as it is: {file.error})")
+    elif is_dry_run:
+        result = "skip, exists"
+        if file.size:
+            height, width = file.size
+            result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
+        if file.condition:
+            result += f", {file.model} as {file.condition}"
+        say(f"{file.source} -> {file.target} ({result})")
+    elif file.state == "done":
+        model = file.model
+        if file.condition:
+            model += f" as {file.condition}"
+        say(f"{file.source} -> {file.target} ({model}, {file.seconds:.1f} s)")
+    else:
+        say(f"{file.target}: exists, skipped")
+    say(*(f"  {line}" for line in file.details))
+
+
+def describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
+    """Return the last line of a run: what was done, or in a dry run what would be."""
+    counts = reporter.counts
+    if is_dry_run:
+        disk = sum(file.bytes for file in reporter.files)
+        likely = sum(file.likely_bytes or file.bytes for file in reporter.files)
+        text = (
+            f"{reporter.megapixels:.1f} megapixels to write, {counts['failed']} problems; "
+            f"at most {disk / 1e6:.0f} MB on disk before compression"
+        )
+        if likely < disk:
+            text += f", about {max(likely / 1e6, 1):.0f} with it"
+        return f"{text}; nothing was done"
+    text = f"{counts['done']} done"
+    models = Counter(file.model for file in reporter.files if file.condition)
+    if auto and models:
+        shares = [f"{count} by {model}" for model, count in models.most_common()]
+        text += f" ({', '.join(shares)})"
+    if counts["copied"]:
+        text += f", {counts['copied']} copied (large enough)"
+    if counts["skipped"]:
+        text += (
+            f", {counts['skipped']} skipped (they exist; --overwrite writes them again)"
+        )
+    if counts["failed"]:
+        text += f", {counts['failed']} failed"
+    return f"{text}; {reporter.megapixels:.1f} megapixels in {reporter.seconds:.1f} s"

@@ -1,0 +1,201 @@
+"""Foresee time and disk of the copy into the final form, by copying a few rows of a raster."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from srcli.imaging.arrays import Array
+from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.merging import (
+    MosaicFile,
+    describe_mosaic,
+    folder_bytes,
+    write_result,
+)
+from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.part_writer import encode_part
+from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.resize import resize, white_level
+from srcli.ports.image import Window
+
+SAMPLE_SIDE = 64
+MOST_SAMPLES_ALONG = 8
+"""Windows of the input, on each axis, by which the disk is foreseen."""
+SAMPLE_VALUES = 2**24
+"""Most values of their enlargements; fewer windows are taken where bands are many."""
+TRIAL_ROWS = 256
+"""Rows of finished parts that a trial copies at least: those of one part mostly."""
+COG_TEMPORARY = 0.5
+"""Bytes, by those of the parts, of the file without loss in which GDAL makes the
+overviews of a COG before the rest."""
+
+
+@dataclass(frozen=True)
+class TrialCopy:
+    """What a copy of a few rows took."""
+
+    rows: int
+    pixels: int
+    part_bytes: int
+    """Of the parts that were copied."""
+    result_bytes: int
+    """Of the copy, with its overviews."""
+    seconds: float
+    """Processor time."""
+
+    @property
+    def result_share(self) -> float:
+        """Bytes of the result, by those of its parts."""
+        return self.result_bytes / self.part_bytes
+
+    def bytes_to_write(self, part_bytes: int, output: OutputProfile) -> int:
+        """Estimate the bytes on the disk when the file of so many bytes of parts is written."""
+        share = self.result_share
+        if output.driver == "COG":
+            share += COG_TEMPORARY
+        return round(share * part_bytes)
+
+    def disk_needed(self, output: OutputProfile) -> int:
+        """Estimate the bytes that a whole output takes on the way: its parts, and the result."""
+        share = output.height * output.width / self.pixels
+        part_bytes = round(self.part_bytes * share)
+        return part_bytes + self.bytes_to_write(part_bytes, output)
+
+
+def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | None:
+    """Copy the first finished parts of a raster to a temporary folder; None before there are some.
+
+    ``output`` has other creation options than that of the parts, or is None.
+    """
+    output = output or parts.output
+    files = []
+    rows = 0
+    part_bytes = 0
+    wanted = min(TRIAL_ROWS, output.height)
+    for number, file in parts.found().items():
+        size = file.stat().st_size
+        if not size:  # blank
+            continue
+        height = len(parts.span(number))
+        files.append(
+            MosaicFile(
+                file.absolute(), rows, 0, height, output.width, _stored_bands(output)
+            )
+        )
+        rows += height
+        part_bytes += size
+        if rows >= wanted:
+            return _copy_to_temporary(files, rows, part_bytes, output)
+    return None
+
+
+def sample_copy(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    scale: int,
+    output: OutputProfile,
+) -> TrialCopy | None:
+    """Enlarge a few windows of a raster by interpolation, and copy them.
+
+    None for a file whose blocks are too large to be decoded for that.
+    """
+    values = layout.channels * (SAMPLE_SIDE * scale) ** 2
+    along = max(min(math.isqrt(SAMPLE_VALUES // values), MOST_SAMPLES_ALONG), 1)
+    strips = []
+    with RasterSource(info, layout, window) as source:
+        if source.has_huge_blocks:
+            return None
+        for places in _sample_places(source.height, source.width, along):
+            pieces = [_enlarge_sample(source, place, scale) for place in places]
+            strips.append(np.concatenate(pieces, axis=1))
+    rows = np.concatenate(strips)
+    opacity = np.array(white_level(rows.dtype), rows.dtype)
+    with tempfile.TemporaryDirectory(
+        prefix="srx-", ignore_cleanup_errors=True
+    ) as folder:
+        file = Path(folder) / "sample.tif"
+        with encode_part(rows, opacity, output) as content:
+            file.write_bytes(content)
+        height, width = rows.shape[:2]
+        files = [MosaicFile(file, 0, 0, height, width, _stored_bands(output))]
+        sample = replace(output, width=width, overviews=output.overviews[:1])
+        return _copy_to_temporary(files, height, file.stat().st_size, sample)
+
+
+def _sample_places(height: int, width: int, along: int) -> Iterator[list[Window]]:
+    """Yield rows of windows in the middle of equal parts.
+
+    Corners are often empty, or all that is full.
+    """
+    window_height = min(height, SAMPLE_SIDE)
+    window_width = min(width, SAMPLE_SIDE)
+    rows = min(along, -(-height // SAMPLE_SIDE))
+    columns = min(along, -(-width // SAMPLE_SIDE))
+    for row in range(rows):
+        top = ((2 * row + 1) * height // rows - window_height) // 2
+        places = []
+        for column in range(columns):
+            left = ((2 * column + 1) * width // columns - window_width) // 2
+            place = Window(top=top, left=left, height=window_height, width=window_width)
+            places.append(place)
+        yield places
+
+
+def _enlarge_sample(source: RasterSource, place: Window, scale: int) -> Array:
+    """Return a window (h, w, C) of a raster, interpolated, but for its bands of classes."""
+    decoded = source.decode(place)
+    pixels = decoded.pixels
+    enlarged = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    valid = decoded.valid[:, :, source.smooth]
+    if source.layout.smooth and valid.any():
+        smooth = np.where(valid, pixels[:, :, source.smooth], 0)
+        enlarged[:, :, source.smooth] = resize(smooth.astype(pixels.dtype), scale)
+    return enlarged
+
+
+def _stored_bands(output: OutputProfile) -> Sequence[str]:
+    """Return the bands of a part by GDAL's names, for each band of the file and its mask."""
+    bands = [str(position + 1) for position in output.band_order]
+    if output.mask:
+        bands.append(str(len(bands) + 1))
+    return bands
+
+
+def _copy_to_temporary(
+    files: Sequence[MosaicFile], rows: int, part_bytes: int, output: OutputProfile
+) -> TrialCopy:
+    """Copy files, which lie below each other, as the output would be; raises rasterio's errors."""
+    creation = dict(output.creation)
+    if "NUM_THREADS" in creation:  # one thread's time can be measured beside others
+        creation["NUM_THREADS"] = "1"
+    if creation.get("BLOCKYSIZE", "").isdecimal():  # no block is filled up below
+        height = min(int(creation["BLOCKYSIZE"]), -(-rows // 16) * 16)
+        creation["BLOCKYSIZE"] = str(height)
+    trial = replace(output, height=rows, creation=creation)
+    with tempfile.TemporaryDirectory(
+        prefix="srx-", ignore_cleanup_errors=True
+    ) as folder:
+        vrt = Path(folder) / "trial.vrt"
+        vrt.write_bytes(describe_mosaic(trial, files))
+        copy = Path(folder) / "copy"
+        copy.mkdir()
+        started = time.thread_time()
+        write_result(vrt, copy / "copy.tif", trial)
+        seconds = time.thread_time() - started
+        return TrialCopy(
+            rows=rows,
+            pixels=rows * output.width,
+            part_bytes=part_bytes,
+            result_bytes=folder_bytes(copy),
+            seconds=seconds,
+        )
