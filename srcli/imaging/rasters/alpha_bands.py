@@ -12,10 +12,7 @@ from typing import Literal
 import numpy as np
 
 from srcli.imaging.arrays import Array
-from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.selection import choose_layout
-from srcli.imaging.rasters.source import RasterSource, spread_windows
-from srcli.ports.image import Window
+from srcli.imaging.rasters.look import Look
 
 AlphaMode = Literal["auto", "yes", "no"]
 
@@ -34,7 +31,7 @@ pictures."""
 class AlphaFindings:
     """What is known of the bands that a file calls alpha."""
 
-    info: RasterInfo
+    look: Look
     """The file, in which alpha bands that hold data have the interpretation undefined."""
     notes: tuple[str, ...] = ()
     soft: tuple[float, float] | None = None
@@ -43,7 +40,7 @@ class AlphaFindings:
 
 
 def check_alpha_bands(
-    info: RasterInfo, window: Window, mode: AlphaMode, numbers: Sequence[int] | None
+    look: Look, mode: AlphaMode, numbers: Sequence[int] | None
 ) -> AlphaFindings:
     """Look at bands called alpha: those of many values, none of them frequent, are data.
 
@@ -52,13 +49,13 @@ def check_alpha_bands(
     ``numbers`` are those of the bands that are kept; None is all.
     """
     soft: tuple[float, float] | None = None
-    bands = list(info.bands)
+    bands = list(look.info.bands)
     data = []
-    for number, band in enumerate(info.bands, 1):
+    for number, band in enumerate(look.info.bands, 1):
         is_chosen = numbers is None or number in numbers
         if band.interpretation != "alpha" or not is_chosen:
             continue
-        pixels = _sample(info, window, number)
+        pixels = _sample(look, number)
         if mode == "no" or (mode == "auto" and _is_data(pixels, band.bits)):
             bands[number - 1] = replace(band, interpretation="undefined")
             data.append(str(number))
@@ -67,26 +64,20 @@ def check_alpha_bands(
             if bool(((pixels != 0) & (pixels != highest)).any()):
                 soft = (float(pixels.min()), highest)
     if not data:
-        return AlphaFindings(info, soft=soft)
+        return AlphaFindings(look, soft=soft)
     note = (
         f"band {','.join(data)} is called alpha, but has the values of data, such as near "
         "infrared: enlarged as data; --alpha yes if it is transparency"
     )
     notes = (note,) if mode == "auto" else ()
-    return AlphaFindings(replace(info, bands=tuple(bands)), notes, soft)
+    return AlphaFindings(look.with_bands(bands), notes, soft)
 
 
-def _sample(info: RasterInfo, window: Window, band: int) -> Array:
-    """Read pixels (n, h, w) of windows of a band, all of a small one; NaN becomes 0."""
-    bands = list(info.bands)
-    bands[band - 1] = replace(bands[band - 1], interpretation="undefined")
-    info = replace(info, bands=tuple(bands), mask=None, palette=None)
-    layout = choose_layout(info, bands=(band,), classes=(band,))
-    with RasterSource(info, layout, window) as source:
-        if source.has_huge_blocks:
-            return np.empty((0, 0, 0), layout.dtype)
-        areas = spread_windows(source, side=512, along=4)
-        pixels = np.stack([source.decode(area).pixels[:, :, 0] for area in areas])
+def _sample(look: Look, band: int) -> Array:
+    """Return pixels (n, h, w) of windows of a band, all of a small one; NaN becomes 0."""
+    if look.has_huge_blocks:
+        return np.empty((0, 0, 0), look.info.band(band).dtype)
+    pixels = look.stack(band, side=512, along=4).pixels
     if pixels.dtype.kind == "f":
         pixels = np.nan_to_num(pixels)
     return pixels

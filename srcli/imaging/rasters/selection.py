@@ -94,7 +94,7 @@ def choose_layout(
     All bands are numbered from 1, as in the file. ``bands`` are kept in this order,
     alpha if it is among them; None keeps all. ``rgb`` are red, green and blue; None
     takes those that the file interprets so, else the first three of three or four
-    bands, else none. See ``choose_layout_by_pixels`` for ``classes``.
+    bands, else none. See ``choose_layout_by_signs`` for ``classes``.
     """
     selected = range(1, len(info.bands) + 1) if bands is None else bands
     _check_numbers(info, "--bidx", selected)

@@ -19,9 +19,9 @@ from srcli.imaging.rasters.opening import (
     reading_errors,
 )
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.ports.image import Source, Window
+from srcli.ports.image import Window
 
-_LARGEST_BLOCK = 2**28
+LARGEST_BLOCK = 2**28
 """Pixels; a few bytes may claim larger blocks, which are not decoded for samples."""
 
 
@@ -93,12 +93,6 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             filler == 0.0 and not self.has_holes and layout.palette is None
         )
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
-
-    @property
-    def has_huge_blocks(self) -> bool:
-        """True if the blocks of the file are too large to be decoded for samples."""
-        height, width = self.dataset.block_shapes[0]
-        return bool(height * width > _LARGEST_BLOCK)
 
     def is_left_out(self, window: Window) -> bool:
         """Tell if a sparse file has no block of a window, whose enlargement is then blank."""
@@ -232,16 +226,16 @@ def _cache_for(info: RasterInfo, block: Size, rows: int) -> int:
     return max(BLOCK_CACHE, info.width * pixel_bytes * cached_rows * 17 // 16)
 
 
-def spread_windows(source: Source, *, side: int, along: int) -> Iterator[Window]:
+def spread_windows(height: int, width: int, side: int, along: int) -> Iterator[Window]:
     """Yield windows of ``side`` pixels to sample a picture by, at most ``along`` on each axis.
 
     They are spread evenly, and cover all of a small one.
     """
-    height = min(source.height, side)
-    width = min(source.width, side)
-    for top in _spread(source.height, height, along):
-        for column in _spread(source.width, width, along):
-            yield Window(top=top, left=column, height=height, width=width)
+    window_height = min(height, side)
+    window_width = min(width, side)
+    for top in _spread(height, window_height, along):
+        for column in _spread(width, window_width, along):
+            yield Window(top=top, left=column, height=window_height, width=window_width)
 
 
 def _spread(length: int, side: int, most: int) -> list[int]:

@@ -1,0 +1,355 @@
+"""Signs by which a band is told to hold classes, codes, a picture ...: each one function, one row.
+
+``SIGNS`` is the table of ``docs/rasters.md``. To add a sign, write a function that returns the
+reason in words, or nothing, give it a row here and in that table, and a test. The first
+sign that a band has decides on it: what the file says comes before what values look
+like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal
+
+from srcli.imaging.rasters.appearance import Appearance, measure_appearance
+from srcli.imaging.rasters.info import COLOURS, BandInfo, RasterInfo
+from srcli.imaging.rasters.look import Look
+
+Meaning = Literal["classes", "picture"]
+"""What a band holds: classes are repeated, pictures go through the network."""
+Evidence = Literal["header", "values", "colours"]
+"""What shows a sign: what the file says of any band; the values of a band that goes
+through the network alone; those of three bands that go together."""
+
+# Words of the names of bands that hold classes, flags or masks; "land cover" is one
+# word too.
+_WORDS = frozenset({
+    "scl", "qa", "qc", "bqa", "fmask", "cfmask", "pixelqa", "pixelreliability", "wqsf", "flag",
+    "flags", "mask", "masks", "cloudmask", "bitmask", "class", "classes", "classification",
+    "classified", "classi", "detfoo", "category", "categories", "label", "labels",
+    "segmentation", "landcover", "landuse", "lulc", "lccs", "lcz", "igbp", "nlcd", "cdl",
+    "corine", "worldcover", "mapbiomas",
+})  # fmt: skip
+_NUMBERED = re.compile(r"(qa|qf|clc|lctype|lcprop)\d+")
+# Words of quantities: "class probability" and "mask confidence" are numbers to
+# interpolate.
+_QUANTITIES = frozenset({
+    "probability", "prob", "confidence", "score", "scores", "fraction", "percent", "percentage",
+    "distance", "uncertainty", "error", "density", "impervious", "canopy",
+})  # fmt: skip
+# Tags of the CF conventions.
+_FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})
+_CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
+# Formats whose palettes save room, unless georeferenced.
+_PICTURES = frozenset({"PNG", "GIF", "BMP"})
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band as signs see it: what the file says of it, and its values."""
+
+    look: Look
+    number: int
+    is_only: bool
+    """It is the only band that is enlarged, besides alpha: the file's name is its own."""
+
+    @property
+    def info(self) -> RasterInfo:
+        """What the file says of itself."""
+        return self.look.info
+
+    @property
+    def header(self) -> BandInfo:
+        """What the file says of the band."""
+        return self.info.band(self.number)
+
+    @property
+    def is_of_picture(self) -> bool:
+        """The file is a picture without a place on the map, of a format for pictures."""
+        is_placed = any(self.info.georeference.values())
+        return self.info.driver in _PICTURES and not is_placed
+
+    @cached_property
+    def tags(self) -> dict[str, str]:
+        """Tags of the band by their names in lower case, those of all namespaces."""
+        tags = {}
+        for items in self.header.tags.values():
+            for key, text in items.items():
+                tags[key.lower()] = text
+        return tags
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the file calls the band: descriptions, with elements of XML, and tags of names."""
+        names = [self.header.vrt_elements.get("Description", "")]
+        for key, text in self.tags.items():
+            if key.endswith("name") or key == "description":
+                names.append(text)
+        return names
+
+    @cached_property
+    def appearance(self) -> Appearance:
+        """How its values look; of huge blocks, which are not decoded, nothing is known."""
+        if self.look.has_huge_blocks:
+            return Appearance()
+        return measure_appearance(self.look.windows(self.number, side=256, along=8))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """A sign of what a band holds: a row of the table in ``docs/rasters.md``."""
+
+    row: str
+    """The sign, as the table names it."""
+    then: str
+    """What is done, as the table says it."""
+    meaning: Meaning
+    evidence: Evidence
+    is_sure: bool = True
+    """The file says so; else the user is warned, as values alone may mislead."""
+    find: Callable[[Band], str]
+    """Returns the reason in words that follow "band 1"; empty without the sign."""
+
+
+def class_word(name: str) -> str:
+    """Return the word of a name that stands for classes; empty if there is none."""
+    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
+    pairs = list(pairwise(words))
+    # Landsat's ST_QA is an uncertainty, of a temperature in kelvin
+    if _QUANTITIES & set(words) or ("st", "qa") in pairs:
+        return ""
+    for word in (*words, *map("".join, pairs)):  # "land_cover" is a pair
+        if word in _WORDS or _NUMBERED.fullmatch(word):
+            return word
+    return ""
+
+
+def _has_one_bit(band: Band) -> str:
+    is_mask = band.header.bits == 1 and not band.is_of_picture
+    return "(one bit a pixel)" if is_mask else ""
+
+
+def _has_palette(band: Band) -> str:
+    has_palette = band.header.interpretation == "palette" and not band.is_of_picture
+    return "(a palette)" if has_palette else ""
+
+
+def _has_flag_tags(band: Band) -> str:
+    is_thematic = band.tags.get("layer_type", "").lower() == "thematic"
+    if is_thematic or _FLAG_TAGS & set(band.tags):
+        return "(marked so in its tags)"
+    return ""
+
+
+def _has_category_names(band: Band) -> str:
+    has_names = _CATEGORY.search("".join(band.header.vrt_elements.values()))
+    return "(names of categories)" if has_names else ""
+
+
+def _is_called_so(band: Band) -> str:
+    for name in band.names:
+        word = class_word(name)
+        if word:
+            return f'(called "{word}")'
+    return ""
+
+
+def _is_in_file_called_so(band: Band) -> str:
+    look = band.appearance
+    word = _word_of_file(band)
+    is_open = look.few or look.are_identifiers or look.is_mixed
+    return f'("{word}" in the file\'s name)' if word and is_open else ""
+
+
+def _word_of_file(band: Band) -> str:
+    """Return the word for classes in the name of a file, if its values are whole numbers.
+
+    In the name of a file of several bands it may be about one of them.
+    """
+    if not band.is_only or not band.appearance.is_whole:
+        return ""
+    return class_word(band.info.path.stem)
+
+
+def _has_values_in_any_order(band: Band) -> str:
+    return _few_values(band) if band.appearance.is_unordered else ""
+
+
+def _has_codes_with_gaps(band: Band) -> str:
+    return _few_values(band) if band.appearance.have_gaps else ""
+
+
+def _has_numbers_of_things(band: Band) -> str:
+    are_numbers = band.appearance.are_identifiers
+    return "looks like numbers of things" if are_numbers else ""
+
+
+def _has_few_values(band: Band) -> str:
+    return _few_values(band) if band.appearance.few else ""
+
+
+def _few_values(band: Band) -> str:
+    return f"holds only {band.appearance.few} different values"
+
+
+def _has_many_values_in_file_called_so(band: Band) -> str:
+    word = _word_of_file(band)
+    return f'("{word}" in its name)' if word else ""
+
+
+def are_three_bands_of_classes(bands: list[Band]) -> bool:
+    """Tell if bands taken for red, green and blue hold classes, as those of three years do.
+
+    None may follow the order of its values. Where the file itself calls them colours
+    they must share one set of values, without white, and differ: a drawing has other
+    values in each band, or the same gray in all.
+    """
+    if not all(band.appearance.are_codes for band in bands):
+        return False
+    if not any(band.header.interpretation in COLOURS for band in bands):
+        return True
+    values_of_bands = [band.appearance.values for band in bands]
+    all_values = frozenset[float]().union(*values_of_bands)
+    shared = all_values.intersection(*values_of_bands)
+    is_8_bit = all(band.header.dtype == "uint8" for band in bands)
+    white = 255 if is_8_bit else 65535
+    is_shared = len(shared) >= max(5, 0.75 * len(all_values))
+    return is_shared and white not in all_values
+
+
+SIGNS = (
+    Sign(
+        row="one bit a pixel",
+        then="classes",
+        meaning="classes",
+        evidence="header",
+        find=_has_one_bit,
+    ),
+    Sign(
+        row="a palette, but of a PNG or GIF without a place on the map",
+        then="classes",
+        meaning="classes",
+        evidence="header",
+        find=_has_palette,
+    ),
+    Sign(
+        row="`flag_values`, `flag_masks`, `flag_meanings`, `LAYER_TYPE=thematic`",
+        then="classes",
+        meaning="classes",
+        evidence="header",
+        find=_has_flag_tags,
+    ),
+    Sign(
+        row="category names",
+        then="classes",
+        meaning="classes",
+        evidence="header",
+        find=_has_category_names,
+    ),
+    Sign(
+        row=(
+            "a band called SCL, QA_PIXEL, Fmask, class, land cover, LULC, mask, labels "
+            "... (whole words, any case)"
+        ),
+        then="classes, if its values are whole numbers",
+        meaning="classes",
+        evidence="header",
+        find=_is_called_so,
+    ),
+    Sign(
+        row=(
+            "such a word in the name of a file of one band: `*_SCL_20m.jp2`, "
+            "`*_QA_PIXEL.TIF`"
+        ),
+        then=(
+            "classes where its values leave it open: few, or in any order; Landsat's "
+            "ST_QA is an uncertainty"
+        ),
+        meaning="classes",
+        evidence="values",
+        find=_is_in_file_called_so,
+    ),
+    Sign(
+        row=(
+            "red, green and blue that share one set of few values in any order, without "
+            "white, or three bands of such values without colours"
+        ),
+        then="classes of three years, with a warning",
+        meaning="classes",
+        evidence="colours",
+        is_sure=False,
+        find=_few_values,
+    ),
+    Sign(
+        row=(
+            "whole numbers of at most 64 different values that lie beside each other in "
+            "any order"
+        ),
+        then="classes, with a warning",
+        meaning="classes",
+        evidence="values",
+        is_sure=False,
+        find=_has_values_in_any_order,
+    ),
+    Sign(
+        row=(
+            "the same of more than 8 bits, in their order, but with gaps now wide, now "
+            "narrow, over which most borders jump: 7011, 7016, 7019, 7050"
+        ),
+        then="classes, with a warning",
+        meaning="classes",
+        evidence="values",
+        is_sure=False,
+        find=_has_codes_with_gaps,
+    ),
+    Sign(
+        row=(
+            "many values, each forming connected regions with abrupt borders: parcel IDs"
+        ),
+        then="classes, with a warning that says so",
+        meaning="classes",
+        evidence="values",
+        is_sure=False,
+        find=_has_numbers_of_things,
+    ),
+    Sign(
+        row=(
+            "few values, but neighbours differ by one step mostly: a dark picture, "
+            "elevation in whole metres, a scan"
+        ),
+        then="a picture, with a message",
+        meaning="picture",
+        evidence="values",
+        find=_has_few_values,
+    ),
+    Sign(
+        row="a word for classes in the file's name, but many values in their order",
+        then="a picture, with a message",
+        meaning="picture",
+        evidence="values",
+        find=_has_many_values_in_file_called_so,
+    ),
+)
+"""All signs of what one band holds; the first one that a band has counts."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sign that a band has, and the reason in words that follow "band 1"."""
+
+    sign: Sign
+    reason: str
+
+
+def find_sign(band: Band, evidence: Evidence) -> Finding | None:
+    """Return the first sign of a band that this evidence shows; None without any."""
+    for sign in SIGNS:
+        if sign.evidence == evidence:
+            reason = sign.find(band)
+            if reason:
+                return Finding(sign, reason)
+    return None
