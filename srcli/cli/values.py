@@ -138,6 +138,17 @@ def parse_nodata(text: str) -> float | str:
         raise ValueError(f"{text!r} is neither a number nor 'none'") from None
 
 
+def parse_type(text: str) -> str:
+    """Read a type of floats, as GDAL calls it, and return numpy's name of it."""
+    name = text.lower()
+    if name not in ("float32", "float64"):
+        raise ValueError(
+            f"{text!r}: values keep their type, or become Float32 or Float64; "
+            "gdal_translate -ot changes that of the result"
+        )
+    return name
+
+
 def parse_creation(text: str) -> tuple[str, str]:
     """Read a creation option of GDAL, ``KEY=VALUE``."""
     key, _, value = text.partition("=")

@@ -28,7 +28,9 @@ from srcli.imaging.rasters.opening import (
     gdal_errors,
     reading_errors,
 )
+from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.transforms import enlarge_transform
+from srcli.imaging.tiff import has_multiplied_colours, read_page
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -105,6 +107,8 @@ class RasterInfo:
     """Colours (R, G, B, A) of band 1's values."""
     white_is_zero: bool = False
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
+    is_premultiplied: bool = False
+    """Colours are stored multiplied by alpha (ExtraSamples 1 of a TIFF)."""
     mask: Literal["dataset", "band"] | None = None
     """Valid pixels are marked by one mask for all bands, or by one for each; not by
     alpha alone."""
@@ -163,6 +167,12 @@ def info_of(
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
                 palette = dict(dataset.colormap(1))
+        white_is_zero = structure.get("MINISWHITE") == "YES" and len(bands) == 1
+        if white_is_zero and bands[0].bits != 1 and _is_inverted_gray(palette):
+            # GDAL makes up this palette for gray whose lowest value is white; that of
+            # one bit turns scans of text into gray of 8 bits, where it is asked for
+            palette = None
+            bands = (_without_palette(bands[0]),)
         return RasterInfo(
             path=path,
             files=dataset_files(path, dataset),
@@ -173,7 +183,8 @@ def info_of(
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
-            white_is_zero=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
+            white_is_zero=white_is_zero,
+            is_premultiplied=_is_premultiplied(opened),
             mask=_mask(dataset, nodata),
             block_share=block_share,
             # GDAL shows sizes that it decodes a JPEG to as overviews; the file has none
@@ -181,6 +192,41 @@ def info_of(
             notes=tuple(notes),
             opened=opened,
         )
+
+
+def _is_inverted_gray(
+    palette: Mapping[int, tuple[int, int, int, int]] | None,
+) -> bool:
+    """Tell if a palette goes evenly from white to black."""
+    if not palette:
+        return False
+    highest = max(palette)
+    for value, (red, green, blue, _) in palette.items():
+        if not red == green == blue:
+            return False
+        if abs(red - 255 * (1 - value / max(highest, 1))) > 1:
+            return False
+    return True
+
+
+def _without_palette(band: BandInfo) -> BandInfo:
+    elements = dict(band.vrt_elements)
+    elements.pop("ColorTable", None)
+    return replace(band, interpretation="gray", vrt_elements=elements)
+
+
+def _is_premultiplied(opened: OpenedRaster) -> bool:
+    """Tell if a TIFF stores colours multiplied by alpha, of which GDAL tells nothing."""
+    dataset = opened.dataset
+    has_alpha = any(one.name == "alpha" for one in dataset.colorinterp)
+    if not has_alpha or dataset.driver != "GTiff":
+        return False
+    with (
+        suppress(PictureError, OSError, ValueError),  # GDAL can read more than we
+        open_first_file(dataset, opened.stream) as stream,
+    ):
+        return has_multiplied_colours(read_page(stream))
+    return False
 
 
 def companion_reason(picture: Picture) -> str | None:

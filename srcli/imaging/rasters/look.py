@@ -23,6 +23,7 @@ from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_nodata
 from srcli.imaging.rasters.opening import OpenedRaster, reading_errors
 from srcli.imaging.rasters.source import LARGEST_BLOCK, spread_windows
+from srcli.imaging.tiff import unpremultiplied
 from srcli.ports.image import Window
 
 MOST_SAMPLES = 2**23
@@ -196,9 +197,16 @@ class Look:
     def values(self, number: int, alpha: int | None = None) -> Array:
         """Return the valid values of a band (n,); where a band of alpha is not 0."""
         valid = self.samples.valid(number, self.info.band(number))
-        if alpha:
-            valid &= self.samples.pixels(alpha) > 0
-        return self.samples.pixels(number)[valid]
+        values = self.samples.pixels(number)
+        if alpha is None or alpha == 0:
+            return values[valid]
+        opacity = self.samples.pixels(alpha)
+        valid &= opacity > 0
+        if self.info.is_premultiplied:
+            return unpremultiplied(
+                values[valid][None, :, None], opacity[valid][None]
+            ).ravel()
+        return values[valid]
 
     def finer(self) -> Look:
         """Return a second look by many small windows, for rasters with little data."""

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports.image import Window
 
+_BEYOND_COLOURS = frozenset({
+    "edge", "rededge", "infra", "infrared", "near", "nir", "far", "shortwave", "swir", "thermal",
+})  # fmt: skip
+"""Words of bands that no eye sees, such as "Near Infra-Red" and "Red Edge"."""
 Numbers = tuple[int, ...]
 """Of bands, from 1, or indices of them, from 0."""
 
@@ -143,6 +148,20 @@ def choose_layout(
     )
 
 
+def as_floats(
+    info: RasterInfo, layout: BandLayout, dtype: Literal["float32", "float64"]
+) -> BandLayout:
+    """Return a layout whose values are read and written as floats; refuse one of colours."""
+    is_of_colours = layout.palette is not None or layout.alpha is not None
+    if is_of_colours or not layout.smooth:
+        raise PictureError(
+            f"{info.path}: -ot {dtype} is for measurements, not for classes, palettes and alpha; "
+            "drop it, or choose bands by --bidx"
+        )
+    outputs = [replace(band, dtype=dtype, bits=None) for band in layout.outputs]
+    return replace(layout, dtype=dtype, outputs=tuple(outputs))
+
+
 def _shown_band(band: BandInfo, number: int, shown_as: Mapping[int, str]) -> BandInfo:
     """Return a band with the colour that it is shown as; without one if others are shown."""
     if number in shown_as:
@@ -225,12 +244,10 @@ def _find_rgb(
             )
         return tuple(rgb), ""
     bands = [info.band(number) for number in candidates]
-    for names in (
-        [band.interpretation for band in bands],
-        list(map(_described_colour, bands)),
-    ):
-        if all(names.count(colour) == 1 for colour in COLOURS):
-            return tuple(candidates[names.index(colour)] for colour in COLOURS), ""
+    for name_of in (_interpretation, _described_colour):
+        found = _one_of_each(list(map(name_of, bands)))
+        if found:
+            return tuple(candidates[index] for index in found), ""
     if len(candidates) in (3, 4):
         composite = candidates[:3]
         listed = _join(composite)
@@ -243,23 +260,45 @@ def _find_rgb(
     )
 
 
-def _described_colour(band: BandInfo) -> str:
+def _interpretation(band: BandInfo) -> tuple[str, bool]:
+    return band.interpretation, True
+
+
+def _one_of_each(names: list[tuple[str, bool]]) -> list[int]:
+    """Return the indices of red, green and blue; none if one is missing or there twice.
+
+    Names are those of colours, and if they are exact: of PlanetScope's bands ``blue`` and
+    ``coastal_blue`` the first is blue.
+    """
+    found = []
+    for colour in COLOURS:
+        exact = [index for index, name in enumerate(names) if name == (colour, True)]
+        close = [index for index, name in enumerate(names) if name[0] == colour]
+        matches = exact or close
+        if len(matches) != 1:
+            return []
+        found.append(matches[0])
+    return found
+
+
+def _described_colour(band: BandInfo) -> tuple[str, bool]:
     """Return red, green or blue if the name of a band says so, such as ``B04``; else nothing.
 
-    The numbers are those of Sentinel-2 and Landsat 8 and 9.
+    The numbers are those of Sentinel-2 and Landsat 8 and 9. The second value is True for
+    a name that says nothing more.
     """
     text = re.sub("<[^>]*>", "", band.vrt_elements.get("Description", "")).lower()
     words = re.findall("[a-z0-9]+", text)
-    if "edge" in words or not words:
-        return ""
+    if not words or not _BEYOND_COLOURS.isdisjoint(words):
+        return "", False
     for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):
         if colour in words or words == [letter]:
-            return colour
+            return colour, len(words) == 1
         names_other = not set(COLOURS).isdisjoint(words)
         bands = {f"b{number}", f"b0{number}", f"band{number}"}
         if not names_other and not bands.isdisjoint(words):
-            return colour
-    return ""
+            return colour, len(words) == 1
+    return "", False
 
 
 def _output_dtype(

@@ -19,6 +19,7 @@ from srcli.imaging.rasters.opening import (
     reading_errors,
 )
 from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.tiff import unpremultiplied
 from srcli.ports.image import Window
 
 LARGEST_BLOCK = 2**28
@@ -142,6 +143,8 @@ class RasterSource(AbstractContextManager["RasterSource"]):
                 valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
         if alpha is not None:
             valid &= (alpha > 0)[:, :, None]
+            if self.info.is_premultiplied:
+                pixels = unpremultiplied(pixels, alpha)
         return DecodedWindow(pixels, valid, alpha)
 
     def _read_bands(self, window: Window, shape: Size) -> tuple[Array, Bools]:

@@ -14,7 +14,7 @@ from srcli.imaging.photograph import LARGEST_AREA, Picture
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_signs
 from srcli.imaging.rasters.look import Look
-from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.selection import BandLayout, as_floats
 from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
 from srcli.imaging.rasters.value_range import (
     check_dtype,
@@ -79,6 +79,8 @@ def decide_bands(look: Look, settings: RasterOptions) -> BandDecision:
     layout = choose_layout_by_signs(
         transparency.look, settings.classes, bands=settings.bands, rgb=settings.rgb
     )
+    if settings.dtype is not None:
+        layout = as_floats(look.info, layout, settings.dtype)
     check_dtype(look, layout)
     if layout.alpha:
         layout = replace(layout, soft_alpha=transparency.soft)

@@ -168,7 +168,8 @@ def _find_measurement_bands(
     for index in candidates:
         number = layout.bands[layout.smooth[index]]
         details = []
-        are_whole = True
+        # of whole numbers that become floats nothing is rounded away
+        are_whole = look.info.band(number).dtype == layout.dtype
         for window in _windows_of(look, layout, number):
             details.append(_details(window.pixels, window.valid))
             values_there = window.pixels[window.valid]

@@ -66,6 +66,9 @@ class RasterOptions(OutputOptions):
     like."""
     nodata: float | Literal["file", "none"] = "file"
     """The nodata value; ``none`` treats all values as data."""
+    dtype: Literal["float32", "float64"] | None = None
+    """Type of the result's values, where whole numbers stand for measurements; None is that
+    of the input."""
     srcwin: tuple[int, int, int, int] | None = None
     """Window to upscale: column, row, width, height in input pixels."""
     bounds: tuple[float, float, float, float] | None = None
@@ -87,6 +90,7 @@ class RasterOptions(OutputOptions):
             "--classes": self.classes == "yes",
             "--alpha": self.alpha == "no",
             "--nodata": self.nodata != "file",
+            "-ot": self.dtype,
             "--srcwin": self.srcwin,
             "--bounds": self.bounds,
             "--cutline": self.cutline,
@@ -304,6 +308,7 @@ class UpscaleOptions:
             "classes": raster.classes != "auto" and raster.classes,
             "alpha": raster.alpha != "auto" and raster.alpha,
             "nodata": raster.nodata != "file" and str(raster.nodata),
+            "type": raster.dtype,
             "window": raster.srcwin or raster.bounds,
             "cutline": raster.cutline and raster.cutline.checksum,
             "cog": raster.cog,
