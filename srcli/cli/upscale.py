@@ -238,9 +238,9 @@ is never replaced without --overwrite.
 @option(
     "--nodata",
     type=parse_nodata,
-    metavar="VALUE|none",
+    metavar="VALUE,...|none",
     default="file",
-    help="Value of pixels without data; none: there is no such value.",
+    help="Value of pixels without data, further ones to be kept; none: no such value.",
 )
 @option(
     "-ot",

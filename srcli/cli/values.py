@@ -128,14 +128,15 @@ def parse_range(text: str) -> str | tuple[float, float]:
     return low, high
 
 
-def parse_nodata(text: str) -> float | str:
-    """Read a number (also ``nan``), ``none`` or ``file``."""
+def parse_nodata(text: str) -> float | tuple[float, ...] | str:
+    """Read a number (also ``nan``), several between commas, ``none`` or ``file``."""
     if text in ("none", "file"):
         return text
     try:
-        return float(text)
+        first, *further = map(float, text.split(","))
     except ValueError:
         raise ValueError(f"{text!r} is neither a number nor 'none'") from None
+    return (first, *further) if further else first
 
 
 def parse_type(text: str) -> str:

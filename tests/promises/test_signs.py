@@ -9,6 +9,7 @@ import pytest
 import rasterio
 import tifffile
 from rasterio.enums import ColorInterp
+from scipy.ndimage import gaussian_filter
 
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.selection import choose_layout
@@ -145,3 +146,141 @@ def test_another_type_makes_an_output_again(srx):
     result = srx("upscale a.tif b.tif -s 2 -m bicubic -ot Float32", code=0)
     assert "made again: was made with other options" in result.err
     assert read_by_gdal("b.tif").dtype == np.float32
+
+
+def snow(seed=1, most=100):
+    """A share of snow from 0 to ``most`` everywhere."""
+    field = gaussian_filter(np.random.default_rng(seed).standard_normal((120, 120)), 5)
+    return np.clip(
+        (field - field.min()) / np.ptp(field) * 1.4 * most - most / 5, 0, most
+    )
+
+
+def areas(seed, share):
+    field = gaussian_filter(np.random.default_rng(seed).standard_normal((120, 120)), 6)
+    return field > np.quantile(field, 1 - share)
+
+
+CLOUD, OCEAN = areas(2, 0.2), areas(3, 0.15)
+
+
+def with_codes(values, **codes):
+    """Values with areas of cloud and ocean, given as codes."""
+    values = np.where(CLOUD, codes["cloud"], values)
+    return np.where(OCEAN, codes["ocean"], values)
+
+
+def tagged(**tags):
+    return lambda file: file.update_tags(1, **tags)
+
+
+NDSI = with_codes(snow().astype("uint8"), cloud=250, ocean=239).astype("uint8")
+COVER = with_codes(snow(most=1).astype("float32"), cloud=-0.2, ocean=3).astype(
+    "float32"
+)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "limits", "tags"),
+    [
+        (NDSI, (0, 100), {"valid_range": "0, 100"}),
+        (NDSI, (0, 100), {"valid_min": "0", "valid_max": "100"}),
+        (NDSI, (0, 100), {"VALID_RANGE": "{0,100}"}),
+        (NDSI, (0, 100), {}),  # by the gap
+        (NDSI.astype("int16"), (0, 100), {}),
+        (COVER, (0, 1), {"valid_range": "0 1"}),
+    ],
+)
+@pytest.mark.parametrize("model", ["bicubic", "rrlfn"])
+def test_codes_beside_measurements_stay_and_reach_into_nothing(
+    srx, pixels, limits, tags, model
+):
+    write_by_gdal("a.tif", pixels, then=tagged(**tags), nodata=255, **PLACE)
+    result = srx(f"upscale a.tif b.tif -s 2 -m {model}", code=0)
+    assert "repeated as they are; --nodata none interpolates them" in result.err
+    assert ("warning: a.tif: band 1" in result.err) == (not tags)
+    larger = read_by_gdal("b.tif")[:, :, 0]
+    is_code = repeated(CLOUD | OCEAN)
+    assert np.array_equal(larger[is_code], repeated(pixels)[is_code])
+    measured = larger[~is_code].astype(float)
+    assert measured.min() >= limits[0] - (0 if tags else 15)
+    assert measured.max() <= limits[1] * (1.001 if tags else 1.15)
+    assert len(np.unique(measured)) > 50
+    asked = srx("upscale a.tif c.tif -s 2 -m bicubic --nodata none", code=0)
+    assert "repeated as they are" not in asked.err
+
+
+def test_a_valid_range_of_other_units_is_none(srx):
+    """``valid_range`` of values that are scaled, beside values that are not."""
+    values = (snow() * 100).astype("int16")
+    describe = tagged(valid_range="0, 1")
+    write_by_gdal("a.tif", values, then=describe, **PLACE)
+    result = srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    assert "codes" not in result.err
+    assert read_by_gdal("b.tif").max() > 9000
+
+
+def test_a_tile_full_of_cloud_has_codes_too(srx):
+    values = NDSI.copy()
+    values[:90] = 250
+    write_by_gdal("a.tif", values, then=tagged(valid_range="0, 100"), **PLACE)
+    srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    larger = read_by_gdal("b.tif")
+    assert set(np.unique(larger[larger > 100])) == {239, 250}
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        (WAVES * 100).astype("uint8") + (np.hypot(X - 30, Y - 30) < 2) * np.uint8(120),
+        np.where(np.hypot(X - 30, Y - 30) < 20, 255, WAVES * 200).astype("uint8"),
+        (WAVES * 1000 + (X > 40) * 900).astype("int16"),
+    ],
+    ids=["a lamp", "a bright disc", "a cliff"],
+)
+def test_bright_places_are_no_codes(srx, pixels):
+    write_by_gdal("a.tif", pixels, **PLACE)
+    result = srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    assert "repeated as they are" not in result.err
+
+
+def test_nodata_takes_several_values_of_which_the_first_is_nodata(srx):
+    write_by_gdal("a.tif", NDSI, **PLACE)
+    srx("upscale a.tif b.tif -s 2 -m bicubic --nodata 250,239", code=0)
+    with rasterio.open("b.tif") as larger:
+        assert larger.nodata == 250
+        pixels = larger.read(1)
+    is_code = repeated(CLOUD | OCEAN)
+    assert np.array_equal(pixels[is_code], repeated(NDSI)[is_code])
+    assert pixels[~is_code].max() < 115
+    refused = srx("upscale a.tif c.tif -s 2 --nodata 250,-1", code=2)
+    assert "--nodata -1: a.tif has uint8 values" in refused.err
+
+
+def test_a_missing_value_beside_the_fill_value_is_nodata(srx):
+    values = np.where(CLOUD, -32767, np.where(OCEAN, -9000, snow() * 100))
+    values = values.astype("int16")
+    write_by_gdal(
+        "a.tif", values, then=tagged(missing_value="-9000"), nodata=-32767, **PLACE
+    )
+    srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    larger = read_by_gdal("b.tif")[:, :, 0]
+    is_empty = repeated(CLOUD | OCEAN)
+    assert set(larger[is_empty]) == {-32767}
+    assert larger[~is_empty].min() > -2000
+
+
+def test_codes_are_visible_where_a_mask_marks_empty_pixels(srx):
+    mask = np.tile(np.arange(120) < 100, (120, 1))
+
+    def describe(file):
+        file.write_mask(mask)
+        file.update_tags(1, valid_range="0,100")
+
+    write_by_gdal("a.tif", NDSI, then=describe, **PLACE)
+    srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    with rasterio.open("b.tif") as larger:
+        assert np.array_equal(larger.read_masks(1) > 0, repeated(mask))
+        pixels = larger.read(1)
+    is_code = repeated((CLOUD | OCEAN) & mask)
+    assert np.array_equal(pixels[is_code], repeated(NDSI)[is_code])

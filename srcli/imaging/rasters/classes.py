@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from srcli.imaging.rasters.band import Band
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.imaging.rasters.signs import (
-    Band,
     Finding,
     are_three_bands_of_classes,
     find_sign,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -59,6 +60,10 @@ LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
 """What GDAL's VRT format calls the meaning of values."""
 
 
+NodataOption = float | tuple[float, ...] | Literal["file", "none"]
+"""The value of pixels without data, or several: as the file says, none, or these."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BandInfo:
     """One band of a raster."""
@@ -69,6 +74,10 @@ class BandInfo:
     """The value of pixels without data; None without one that the dtype can hold."""
     undeclared_nodata: tuple[float, ...] = ()
     """Values of pixels without data that the file does not declare."""
+    codes: tuple[float, ...] = ()
+    """Values that are no measurements, such as 250 for cloud; they are kept as they are."""
+    measured: tuple[float, float] | None = None
+    """Lowest and highest measurement, where all values beyond them are such codes."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir,
     undefined ..."""
@@ -127,21 +136,17 @@ class RasterInfo:
         return self.bands[number - 1]
 
 
-def read_info(
-    path: Path, nodata: float | Literal["file", "none"] = "file"
-) -> RasterInfo:
+def read_info(path: Path, nodata: NodataOption = "file") -> RasterInfo:
     """Read the metadata of any file with bands of real numbers, without decoding pixels.
 
     ``nodata`` is the value of pixels without data, instead of what the file says of
-    them.
+    them; of several the others are kept as they are, as ``BandInfo.codes``.
     """
     with OpenedRaster(path) as opened:
         return replace(info_of(opened, nodata), opened=None)
 
 
-def info_of(
-    opened: OpenedRaster, nodata: float | Literal["file", "none"] = "file"
-) -> RasterInfo:
+def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
     """Return the metadata of an open raster; see ``read_info``."""
     path = opened.path
     dataset = opened.dataset
@@ -192,6 +197,15 @@ def info_of(
             notes=tuple(notes),
             opened=opened,
         )
+
+
+def numbers_in(text: str) -> list[float]:
+    """Return the numbers of a tag such as ``0, 100`` or ``{0,100}``; none if it holds words."""
+    words = re.split(r"[\s,;]+", text.strip(" \t\n[](){}"))
+    try:
+        return [float(word) for word in words if word]
+    except ValueError:
+        return []
 
 
 def _is_inverted_gray(
@@ -364,7 +378,7 @@ def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
 def _bands(
     path: Path,
     dataset: DatasetReader,
-    option: float | Literal["file", "none"],
+    option: NodataOption,
     notes: list[str],
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
@@ -378,19 +392,29 @@ def _bands(
         strict=True,
     )
     for band, dtype, stated, interpretation in values:
+        tags = _tags(dataset, band)
+        further: list[float] = []
         if option == "none":
             stated = None
-        elif option != "file":
-            stated = float(option)
+        elif option == "file":
+            further = numbers_in(tags.get("", {}).get("missing_value", ""))
+        elif isinstance(option, tuple):
+            stated, *further = option
+        else:
+            stated = option
+        held = [_cast_nodata(dtype, value) for value in further]
         nodata = None
         if stated is not None:
             nodata = _cast_nodata(dtype, stated)
-        if nodata is None and stated is not None:
-            if option != "file":
-                raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
+        if option not in ("file", "none"):
+            for value, cast in zip((stated, *further), (nodata, *held), strict=True):
+                if cast is None:
+                    raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
+        elif nodata is None and stated is not None:
             notes.append(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
             )
+        others = tuple(value for value in held if value not in (None, nodata))
         text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
@@ -398,9 +422,11 @@ def _bands(
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
+            undeclared_nodata=others if option == "file" else (),
+            codes=others if option != "file" else (),
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
-            tags=_tags(dataset, band),
+            tags=tags,
             bits=bits,
         )
 
@@ -440,7 +466,7 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
 
 
 def _mask(
-    dataset: DatasetReader, nodata: float | Literal["file", "none"]
+    dataset: DatasetReader, nodata: NodataOption
 ) -> Literal["dataset", "band"] | None:
     """Return if there is one mask for all bands, or one for each; see ``RasterInfo.mask``.
 

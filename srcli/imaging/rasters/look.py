@@ -20,7 +20,7 @@ import numpy as np
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
-from srcli.imaging.rasters.nodata import is_nodata
+from srcli.imaging.rasters.nodata import is_code, is_nodata
 from srcli.imaging.rasters.opening import OpenedRaster, reading_errors
 from srcli.imaging.rasters.source import LARGEST_BLOCK, spread_windows
 from srcli.imaging.tiff import unpremultiplied
@@ -115,7 +115,7 @@ class Samples:
         return self._bands[0][number]
 
     def valid(self, number: int, band: BandInfo) -> Bools:
-        """Mark the valid pixels (windows, h, w) of a band, by the nodata that ``band`` has."""
+        """Mark the valid pixels (windows, h, w) of a band, by nodata and codes of ``band``."""
         pixels = self.pixels(number)
         valid = np.isfinite(pixels)
         mask = self._bands[1].get(number)
@@ -127,7 +127,7 @@ class Samples:
             values = (band.nodata, *values)
         for nodata in values:
             valid &= ~is_nodata(pixels, nodata)
-        return valid
+        return valid & ~is_code(pixels, band.codes, band.measured)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class PartWriter:
         source = self._source
         layout = source.layout
         nodata = layout.nodata
+        if rows is not None:
+            self._keep_measured(rows)
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
@@ -70,6 +72,15 @@ class PartWriter:
         if rows is None or layout.classes or source.has_holes:
             rows, opacity = self._complete(self._parts.span(number), rows, opacity)
         self._store(number, rows, opacity)
+
+    def _keep_measured(self, rows: Array) -> None:
+        """Cut rows (h, W, C) to the range of measurements, beyond which values are codes."""
+        layout = self._source.layout
+        for position, index in enumerate(layout.smooth):
+            measured = layout.outputs[index].measured
+            if measured is not None:
+                band = rows[:, :, position]
+                np.clip(band, *measured, out=band, casting="unsafe")
 
     def _complete(
         self, span: range, rows: Array | None, opacity: Array
@@ -89,7 +100,10 @@ class PartWriter:
         valid = decoded.valid[:, :, source.smooth]
         if not valid.all():
             if source.masked or self._parts.output.mask:
-                opacity = self._repeat(np.asarray(valid.any(axis=2)), span) * opacity
+                shown = valid
+                if decoded.codes is not None:
+                    shown = valid | decoded.codes[:, :, source.smooth]
+                opacity = self._repeat(np.asarray(shown.any(axis=2)), span) * opacity
             if rows is not None:
                 holes = self._repeat(~valid, span)
                 if layout.soft_alpha is not None:
@@ -181,18 +195,22 @@ class PartWriter:
     def _empty_value(self, decoded: DecodedWindow, span: range) -> Array | float:
         """Return what holes are filled with: one value, or one for each pixel of the output.
 
-        Infinite values stay infinite, and under an alpha of 0 floats stay finite.
+        Infinite values stay infinite, codes stay codes, and under an alpha of 0 floats
+        stay finite.
         """
         empty = self._empty_number()
-        if self._source.dtype.kind != "f":
-            return empty
-        pixels = decoded.pixels[:, :, self._source.smooth]
-        infinite = np.isinf(pixels)
+        smooth = self._source.smooth
+        pixels = decoded.pixels[:, :, smooth]
+        is_float = self._source.dtype.kind == "f"
+        kept = np.isinf(pixels)
+        if decoded.codes is not None:
+            kept |= decoded.codes[:, :, smooth]
         has_hidden = self._source.layout.nodata is None and decoded.alpha is not None
-        if not (has_hidden or infinite.any()):
+        has_hidden = has_hidden and is_float
+        if not (has_hidden or kept.any()):
             return empty
         values = np.full_like(pixels, empty)
         if has_hidden:
             values[np.isfinite(pixels)] = 0
-        values[infinite] = pixels[infinite]
+        values[kept] = pixels[kept]
         return self._repeat(values, span)

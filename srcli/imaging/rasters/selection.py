@@ -112,7 +112,7 @@ def choose_layout(
             alpha = number
     colour_bands = tuple(number for number in selected if number != alpha)
     smooth = tuple(number for number in colour_bands if number not in classes)
-    composite, note = _find_rgb(info, smooth, rgb)
+    composite, note = find_rgb(info, smooth, rgb)
     if not colour_bands:
         raise PictureError(
             f"{info.path}: only an alpha band is left; choose more bands by --bidx"
@@ -231,7 +231,7 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
     )
 
 
-def _find_rgb(
+def find_rgb(
     info: RasterInfo, candidates: Numbers, rgb: Sequence[int] | None
 ) -> tuple[Numbers, str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""

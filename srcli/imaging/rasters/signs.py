@@ -11,19 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 from typing import Literal
 
-from srcli.imaging.rasters.appearance import Appearance, measure_appearance
-from srcli.imaging.rasters.info import COLOURS, BandInfo, RasterInfo
-from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.band import Band
+from srcli.imaging.rasters.info import COLOURS
+from srcli.imaging.rasters.special_codes import values_outside
 
-Meaning = Literal["classes", "picture"]
-"""What a band holds: classes are repeated, pictures go through the network."""
-Evidence = Literal["header", "values", "colours"]
-"""What shows a sign: what the file says of any band; the values of a band that goes
-through the network alone; those of three bands that go together."""
+Meaning = Literal["codes", "classes", "picture"]
+"""What a band holds: codes beside measurements, or classes, which are repeated; or a
+picture, which goes through the network."""
+Evidence = Literal["limits", "header", "values", "colours"]
+"""What shows a sign: where measurements end and codes begin; what the file says of any
+band; the values of a band that goes through the network alone; those of three bands
+that go together."""
 
 # Words of the names of bands that hold classes, flags or masks; "land cover" is one
 # word too.
@@ -44,59 +45,6 @@ _QUANTITIES = frozenset({
 # Tags of the CF conventions.
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
-# Formats whose palettes save room, unless georeferenced.
-_PICTURES = frozenset({"PNG", "GIF", "BMP"})
-
-
-@dataclass(frozen=True)
-class Band:
-    """A band as signs see it: what the file says of it, and its values."""
-
-    look: Look
-    number: int
-    is_only: bool
-    """It is the only band that is enlarged, besides alpha: the file's name is its own."""
-
-    @property
-    def info(self) -> RasterInfo:
-        """What the file says of itself."""
-        return self.look.info
-
-    @property
-    def header(self) -> BandInfo:
-        """What the file says of the band."""
-        return self.info.band(self.number)
-
-    @property
-    def is_of_picture(self) -> bool:
-        """The file is a picture without a place on the map, of a format for pictures."""
-        is_placed = any(self.info.georeference.values())
-        return self.info.driver in _PICTURES and not is_placed
-
-    @cached_property
-    def tags(self) -> dict[str, str]:
-        """Tags of the band by their names in lower case, those of all namespaces."""
-        tags = {}
-        for items in self.header.tags.values():
-            for key, text in items.items():
-                tags[key.lower()] = text
-        return tags
-
-    @cached_property
-    def names(self) -> list[str]:
-        """What the file calls the band: descriptions, with elements of XML, and tags of names."""
-        names = [self.header.vrt_elements.get("Description", "")]
-        for key, text in self.tags.items():
-            if key.endswith("name") or key == "description":
-                names.append(text)
-        return names
-
-    @cached_property
-    def appearance(self) -> Appearance:
-        """How its values look; of huge blocks, which are not decoded, nothing is known."""
-        if self.look.has_huge_blocks:
-            return Appearance()
-        return measure_appearance(self.look.windows(self.number, side=256, along=8))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,7 +169,42 @@ def are_three_bands_of_classes(bands: list[Band]) -> bool:
     return is_shared and white not in all_values
 
 
+def _has_values_outside_stated_range(band: Band) -> str:
+    limits = band.measured
+    if limits is None or not values_outside(*band.windows, limits).size:
+        return ""
+    return f"holds codes outside of {limits[0]:g} to {limits[1]:g} (its valid range)"
+
+
+def _has_codes_beyond_gap(band: Band) -> str:
+    codes = band.special_codes
+    if not codes:
+        return ""
+    return f"holds {', '.join(f'{code:g}' for code in codes)} far from all other values"
+
+
 SIGNS = (
+    Sign(
+        row=(
+            "values outside of `valid_range`, or of `valid_min` and `valid_max`, unless the "
+            "range is that of other units"
+        ),
+        then="codes beside measurements, repeated as they are",
+        meaning="codes",
+        evidence="limits",
+        find=_has_values_outside_stated_range,
+    ),
+    Sign(
+        row=(
+            "a band that goes alone, of many values, and up to 16 that cover areas beyond a "
+            "gap as wide as all others: 0 to 100, and 250 for cloud"
+        ),
+        then="the same, with a warning",
+        meaning="codes",
+        evidence="limits",
+        is_sure=False,
+        find=_has_codes_beyond_gap,
+    ),
     Sign(
         row="one bit a pixel",
         then="classes",

@@ -11,7 +11,7 @@ import numpy as np
 
 from srcli.imaging.arrays import Array, Bools, Size
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.nodata import fill_nearest, is_nodata
+from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
 from srcli.imaging.rasters.opening import (
     BLOCK_CACHE,
     OpenedRaster,
@@ -34,6 +34,9 @@ class DecodedWindow(NamedTuple):
     valid."""
     valid: Bools
     """(h, w, C)."""
+    codes: Bools | None
+    """(h, w, C), pixels that are not valid because they are codes, which are kept; None
+    without any. See ``BandInfo.codes``."""
     alpha: Array | None
     """(h, w), or None if the layout has no alpha."""
 
@@ -75,7 +78,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             self._mask_bands = [layout.bands[0]]
         is_marked = self.masked or layout.alpha is not None or self.dtype.kind == "f"
         is_marked = is_marked or info.cutline is not None
-        self.has_holes = is_marked or any(self._nodata)
+        self._has_codes = any(
+            band.codes or band.measured for band in layout.outputs[: layout.channels]
+        )
+        self.has_holes = is_marked or any(self._nodata) or self._has_codes
         """Pixels may be invalid."""
         self.smooth: list[int] | slice = slice(None)
         """Index into the bands of a ``DecodedWindow``: those that hold no classes."""
@@ -141,11 +147,25 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         for index, nodata_values in enumerate(self._nodata):
             for nodata in nodata_values:
                 valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
+        codes = self._find_codes(pixels, valid) if self._has_codes else None
+        if codes is not None:
+            valid &= ~codes
         if alpha is not None:
             valid &= (alpha > 0)[:, :, None]
             if self.info.is_premultiplied:
                 pixels = unpremultiplied(pixels, alpha)
-        return DecodedWindow(pixels, valid, alpha)
+        return DecodedWindow(pixels, valid, codes, alpha)
+
+    def _find_codes(self, pixels: Array, valid: Bools) -> Bools | None:
+        """Mark codes among valid pixels (h, w, C); None without any."""
+        codes = np.zeros(pixels.shape, np.bool_)
+        for index, band in enumerate(self.layout.outputs[: self.layout.channels]):
+            if band.codes or band.measured:
+                codes[:, :, index] = is_code(
+                    pixels[:, :, index], band.codes, band.measured
+                )
+        codes &= valid
+        return codes if codes.any() else None
 
     def _read_bands(self, window: Window, shape: Size) -> tuple[Array, Bools]:
         """Read the values (h, w, bands) that the file holds, and its masks of valid pixels."""

@@ -22,6 +22,8 @@ _LOW_FILL_VALUES = (
     -9999,
     -99999,
     -999999,
+    -3000,
+    -28672,
     -32767,
     -32768,
     -(2**31) + 1,
@@ -65,7 +67,9 @@ def find_undeclared_nodata(
             continue
         nodata = values[0] if band.nodata is None else band.nodata
         bands[number - 1] = replace(
-            band, nodata=nodata, undeclared_nodata=tuple(values)
+            band,
+            nodata=nodata,
+            undeclared_nodata=(*band.undeclared_nodata, *values),
         )
         text = ", ".join(f"{value:.9g}" for value in values)
         bands_by_text[text].append(str(number))

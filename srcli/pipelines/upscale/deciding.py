@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from srcli.imaging.photograph import LARGEST_AREA, Picture
 from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_signs
+from srcli.imaging.rasters.codes import CodeFindings, find_special_codes
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.selection import BandLayout, as_floats
 from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
@@ -76,16 +77,24 @@ def decide_bands(look: Look, settings: RasterOptions) -> BandDecision:
     if settings.nodata == "file":
         look, fills = find_undeclared_nodata(look, settings.bands)
     transparency = check_alpha_bands(look, settings.alpha, settings.bands)
+    codes = CodeFindings(transparency.look)
+    if settings.nodata == "file" and settings.classes != "yes":
+        codes = find_special_codes(transparency.look, settings.bands, settings.rgb)
     layout = choose_layout_by_signs(
-        transparency.look, settings.classes, bands=settings.bands, rgb=settings.rgb
+        codes.look, settings.classes, bands=settings.bands, rgb=settings.rgb
     )
     if settings.dtype is not None:
         layout = as_floats(look.info, layout, settings.dtype)
     check_dtype(look, layout)
     if layout.alpha:
         layout = replace(layout, soft_alpha=transparency.soft)
-    notes = (*look.info.notes, *fills, *transparency.notes, *layout.notes)
-    decision = BandDecision(transparency.look, layout, notes, layout.remarks)
+    notes = (*fills, *transparency.notes, *codes.notes, *layout.notes)
+    decision = BandDecision(
+        codes.look,
+        layout,
+        notes=(*look.info.notes, *notes),
+        remarks=(*codes.remarks, *layout.remarks),
+    )
     return _mark_outside(decision)
 
 

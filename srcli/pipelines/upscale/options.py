@@ -21,6 +21,7 @@ from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.cutline import Polygons
+from srcli.imaging.rasters.info import NodataOption
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.resize import UNBOUNDED, Box, scale_size
 from srcli.inference.device import EngineOptions
@@ -64,8 +65,9 @@ class RasterOptions(OutputOptions):
     alpha: AlphaMode = "auto"
     """Bands called alpha are transparency (``yes``), data (``no``), or what they look
     like."""
-    nodata: float | Literal["file", "none"] = "file"
-    """The nodata value; ``none`` treats all values as data."""
+    nodata: NodataOption = "file"
+    """The nodata value, and further ones that are kept as they are; ``none`` treats all
+    values as data."""
     dtype: Literal["float32", "float64"] | None = None
     """Type of the result's values, where whole numbers stand for measurements; None is that
     of the input."""

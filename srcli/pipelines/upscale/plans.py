@@ -249,6 +249,7 @@ def _fingerprint(
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
+        "codes": str([(band.codes, band.measured) for band in info.bands]),
         "part": [window.left, window.top, window.width, window.height],
         "cutline": options.raster.cutline and options.raster.cutline.checksum,
     }

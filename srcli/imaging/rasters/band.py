@@ -1,0 +1,89 @@
+"""A band as signs see it: what the file says of it, and its values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from srcli.imaging.rasters.appearance import Appearance, measure_appearance
+from srcli.imaging.rasters.info import BandInfo, RasterInfo
+from srcli.imaging.rasters.look import WHOLE_SIDE, BandWindow, Look
+from srcli.imaging.rasters.special_codes import (
+    codes_beyond_gap,
+    has_same_units,
+    stated_range,
+)
+
+# Formats whose palettes save room, unless georeferenced.
+_PICTURES = frozenset({"PNG", "GIF", "BMP"})
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band as signs see it: what the file says of it, and its values."""
+
+    look: Look
+    number: int
+    is_only: bool
+    """It is the only band that is enlarged, besides alpha: the file's name is its own."""
+
+    @property
+    def info(self) -> RasterInfo:
+        """What the file says of itself."""
+        return self.look.info
+
+    @property
+    def header(self) -> BandInfo:
+        """What the file says of the band."""
+        return self.info.band(self.number)
+
+    @property
+    def is_of_picture(self) -> bool:
+        """The file is a picture without a place on the map, of a format for pictures."""
+        is_placed = any(self.info.georeference.values())
+        return self.info.driver in _PICTURES and not is_placed
+
+    @cached_property
+    def tags(self) -> dict[str, str]:
+        """Tags of the band by their names in lower case, those of all namespaces."""
+        tags = {}
+        for items in self.header.tags.values():
+            for key, text in items.items():
+                tags[key.lower()] = text
+        return tags
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the file calls the band: descriptions, with elements of XML, and tags of names."""
+        names = [self.header.vrt_elements.get("Description", "")]
+        for key, text in self.tags.items():
+            if key.endswith("name") or key == "description":
+                names.append(text)
+        return names
+
+    @cached_property
+    def appearance(self) -> Appearance:
+        """How its values look; of huge blocks, which are not decoded, nothing is known."""
+        if self.look.has_huge_blocks:
+            return Appearance()
+        return measure_appearance(self.look.windows(self.number, side=256, along=8))
+
+    @property
+    def windows(self) -> BandWindow:
+        """Its pixels in all windows (n, h, w) that were looked at."""
+        return self.look.stack(self.number, side=WHOLE_SIDE, along=1)
+
+    @cached_property
+    def measured(self) -> tuple[float, float] | None:
+        """Range of measurements that its tags state, if that is of the same units."""
+        limits = stated_range(self.tags)
+        if limits is None or self.look.has_huge_blocks:
+            return None
+        return limits if has_same_units(*self.windows, limits) else None
+
+    @cached_property
+    def special_codes(self) -> tuple[float, ...]:
+        """Codes among measurements, beyond a gap; see ``codes_beyond_gap``."""
+        if self.look.has_huge_blocks:
+            return ()
+        return codes_beyond_gap(*self.windows)
