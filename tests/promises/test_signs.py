@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from PIL import Image
 from rasterio.enums import ColorInterp
 from scipy.ndimage import gaussian_filter
+from skimage.data import camera
 
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.selection import choose_layout
@@ -284,3 +286,106 @@ def test_codes_are_visible_where_a_mask_marks_empty_pixels(srx):
         pixels = larger.read(1)
     is_code = repeated((CLOUD | OCEAN) & mask)
     assert np.array_equal(pixels[is_code], repeated(NDSI)[is_code])
+
+
+def relief(seed=3, smooth=8):
+    return gaussian_filter(
+        np.random.default_rng(seed).standard_normal((120, 120)), smooth
+    )
+
+
+ASPECT = np.degrees(np.arctan2(*np.gradient(relief()))) % 360
+OCTANTS = (ASPECT // 45).astype(int) % 8
+D8 = 2**OCTANTS
+SLOPE = (relief(smooth=14) - relief(smooth=14).min()) / np.ptp(relief(smooth=14))
+SOILS = np.array([3, 11, 12, 27, 40, 41, 88], "uint8")[(SLOPE * 6.99).astype(int)]
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "words"),
+    [
+        ("a.tif", D8.astype("uint8"), "holds the codes of flow directions"),
+        ("a.tif", np.where(CLOUD, 247, D8).astype("int16"), "codes of flow directions"),
+        ("n45e010_fdr.tif", (OCTANTS + 1).astype("uint8"), '"fdr" in the file'),
+        ("hyd-flow_dir.tif", D8.astype("uint8"), '"flowdir" in the file'),
+        (
+            "MCD64A1_BurnDate.tif",
+            np.rint(snow() * 3.65).astype("int16"),
+            '"burndate" in',
+        ),
+        ("a.tif", SOILS, "7 different"),
+    ],
+)
+def test_codes_that_lie_in_their_order_are_repeated(srx, name, pixels, words):
+    write_by_gdal(name, pixels, **PLACE)
+    result = srx(f"upscale {name} b.tif -s 2", code=0)
+    assert words in result.err
+    assert "taken for classes" in result.err
+    assert np.array_equal(read_by_gdal("b.tif")[:, :, 0], repeated(pixels))
+
+
+@pytest.mark.parametrize("levels", [6, 8, 12, 16, 24])
+def test_a_photograph_cut_to_few_grays_is_a_picture(srx, levels):
+    photograph = Image.fromarray(camera()[:256, :256]).convert("RGB")
+    pixels = np.asarray(photograph.quantize(levels).convert("L"))
+    write_by_gdal("a.tif", pixels, **PLACE)
+    result = srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    assert "taken for classes" not in result.err
+
+
+def test_levels_that_are_no_powers_of_two_are_a_picture(srx):
+    shades = np.array([1, 2, 4, 8, 16, 33], "uint8")[(snow() / 100 * 5.99).astype(int)]
+    write_by_gdal("a.tif", shades, **PLACE)
+    assert (
+        "flow directions" not in srx("upscale a.tif b.tif -s 2 -m bicubic", code=0).err
+    )
+
+
+def united(unit, scale=1.0):
+    def describe(file):
+        file.units = [unit]
+        file.scales = [scale]
+
+    return describe
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "then"),
+    [
+        ("a.tif", ASPECT.astype("float32"), None),
+        ("a.tif", (ASPECT - 180).astype("float64"), None),
+        ("a.tif", np.radians(ASPECT).astype("float32"), None),
+        ("a.tif", np.radians(ASPECT - 180).astype("float32"), None),
+        ("a.tif", np.rint(ASPECT).astype("int16"), united("degree")),
+        ("a.tif", np.rint(ASPECT * 100).astype("uint16"), united("degrees", 0.01)),
+        ("a_aspect.tif", np.rint(ASPECT).astype("int16"), None),
+        ("a_aspect.tif", np.where(CLOUD, -1, ASPECT).astype("float32"), None),
+        ("a.tif", np.rint(ASPECT).astype("int16"), tagged(long_name="wind_direction")),
+    ],
+)
+def test_angles_are_no_mean_of_north_and_north(srx, name, pixels, then):
+    write_by_gdal(name, pixels, then=then, **PLACE)
+    result = srx(f"upscale {name} b.tif -s 2", code=0)
+    assert "taken for angles, each pixel repeated" in " ".join(result.err.split())
+    assert np.array_equal(read_by_gdal("b.tif")[:, :, 0], repeated(pixels))
+    srx(f"upscale {name} c.tif -s 2 -m bicubic --classes no", code=0)
+    assert not np.array_equal(read_by_gdal("c.tif")[:, :, 0], repeated(pixels))
+
+
+NOISE = np.random.default_rng(0).random((120, 120))
+
+
+@pytest.mark.parametrize(
+    ("name", "pixels", "then"),
+    [
+        ("noise.tif", (NOISE * 360).astype("float32"), None),
+        ("heights.tif", (snow() * 3.6).astype("float32"), None),
+        ("slope.tif", (snow() * 0.9).astype("float32"), united("degree")),
+        ("latitude.tif", (snow() * 1.8 - 90).astype("float32"), united("degrees")),
+        ("aspect_ratio.tif", (snow() * 3.6).astype("float32"), None),
+        ("aspect.tif", (snow() * 36).astype("float32"), None),
+    ],
+)
+def test_what_fits_into_a_turn_may_be_something_else(srx, name, pixels, then):
+    write_by_gdal(name, pixels, then=then, **PLACE)
+    assert "angles" not in srx(f"upscale {name} b.tif -s 2 -m bicubic", code=0).err

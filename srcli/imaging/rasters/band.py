@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from srcli.imaging.rasters.angles import find_turn, wraps_around
 from srcli.imaging.rasters.appearance import Appearance, measure_appearance
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.look import WHOLE_SIDE, BandWindow, Look
@@ -67,6 +69,34 @@ class Band:
         if self.look.has_huge_blocks:
             return Appearance()
         return measure_appearance(self.look.windows(self.number, side=256, along=8))
+
+    @property
+    def unit(self) -> str:
+        """What the file calls the unit of the values, in lower case; empty without one."""
+        text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("UnitType", ""))
+        return text.strip().lower() or self.tags.get("units", "").lower()
+
+    @property
+    def scale(self) -> float:
+        """What the file says that values are multiplied by, to get those of the unit."""
+        text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("Scale", ""))
+        try:
+            return float(text)
+        except ValueError:
+            return 1.0
+
+    @cached_property
+    def turn(self) -> float | None:
+        """Full turn of the angles that its values may be; see ``find_turn``."""
+        if self.look.has_huge_blocks:
+            return None
+        return find_turn(*self.windows, self.scale)
+
+    @property
+    def wraps_around(self) -> bool:
+        """Its values use a full turn, and neighbours meet over the ends of it."""
+        turn = self.turn
+        return turn is not None and wraps_around(*self.windows, turn, self.scale)
 
     @property
     def windows(self) -> BandWindow:

@@ -12,15 +12,24 @@ from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.imaging.rasters.signs import (
     Finding,
+    Meaning,
     are_three_bands_of_classes,
     find_sign,
 )
 
 ClassMode = Literal["auto", "yes", "no"]
-_REPEATED = (
-    "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
-)
-_KEPT = "taken for a picture; --classes yes if not"
+_TREATMENTS: dict[Meaning, str] = {
+    "angles": (
+        "taken for angles, each pixel repeated, as between 359 and 1 degrees lies no 180; "
+        "--classes no interpolates"
+    ),
+    "classes": (
+        "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
+    ),
+    "picture": "taken for a picture; --classes yes if not",
+}
+"""What is done with bands by their meaning, in words for the user."""
+_SILENCED = "--classes yes silences this"
 
 
 def choose_layout_by_signs(
@@ -55,7 +64,7 @@ def choose_layout_by_signs(
         findings |= _find_by_values(seen, layout, is_asked=rgb is not None)
     classes = []
     for number, finding in findings.items():
-        if finding.sign.meaning == "classes":
+        if finding.sign.meaning != "picture":  # classes and angles are repeated
             classes.append(number)
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=classes)
     notes, remarks = _explain(findings)
@@ -73,9 +82,11 @@ def _find_by_headers(
         finding = find_sign(band, "header")
         if finding is None:
             continue
-        is_float = band.header.dtype.startswith("float")
+        may_be_fractions = band.header.dtype.startswith("float")
+        if finding.sign.meaning == "angles":
+            may_be_fractions = False
         # floats that are no whole numbers are probabilities
-        if not is_float or band.appearance.is_whole:
+        if not may_be_fractions or band.appearance.is_whole:
             findings[number] = finding
     return findings
 
@@ -104,20 +115,17 @@ def _find_by_values(
 
 def _explain(findings: Mapping[int, Finding]) -> tuple[list[str], list[str]]:
     """Return warnings on bands whose values alone decided, and messages on the others."""
-    texts: dict[str, list[str]] = {}
-    guesses: list[str] = []
-    for number, finding in sorted(findings.items()):
-        text = f"band {number} {finding.reason}"
-        if not finding.sign.is_sure:
-            guesses.append(text)
-            continue
-        treatment = _REPEATED if finding.sign.meaning == "classes" else _KEPT
-        texts.setdefault(treatment, []).append(text)
-    remarks = []
-    for treatment in (_REPEATED, _KEPT):
-        if treatment in texts:
-            remarks.append(f"{'; '.join(texts[treatment])}: {treatment}")
     notes = []
-    if guesses:
-        notes.append(f"{'; '.join(guesses)}: {_REPEATED}, --classes yes silences this")
+    remarks = []
+    for meaning, treatment in _TREATMENTS.items():
+        sure: list[str] = []
+        guessed: list[str] = []
+        for number, finding in sorted(findings.items()):
+            if finding.sign.meaning == meaning:
+                texts = sure if finding.sign.is_sure else guessed
+                texts.append(f"band {number} {finding.reason}")
+        if sure:
+            remarks.append(f"{'; '.join(sure)}: {treatment}")
+        if guessed:
+            notes.append(f"{'; '.join(guessed)}: {treatment}, {_SILENCED}")
     return notes, remarks

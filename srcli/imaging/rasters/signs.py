@@ -18,9 +18,9 @@ from srcli.imaging.rasters.band import Band
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.special_codes import values_outside
 
-Meaning = Literal["codes", "classes", "picture"]
-"""What a band holds: codes beside measurements, or classes, which are repeated; or a
-picture, which goes through the network."""
+Meaning = Literal["codes", "angles", "classes", "picture"]
+"""What a band holds: codes beside measurements, angles or classes, which are repeated; or
+a picture, which goes through the network."""
 Evidence = Literal["limits", "header", "values", "colours"]
 """What shows a sign: where measurements end and codes begin; what the file says of any
 band; the values of a band that goes through the network alone; those of three bands
@@ -35,6 +35,20 @@ _WORDS = frozenset({
     "segmentation", "landcover", "landuse", "lulc", "lccs", "lcz", "igbp", "nlcd", "cdl",
     "corine", "worldcover", "mapbiomas",
 })  # fmt: skip
+# Words of codes that may be many and lie in their order; "flow direction" is one too.
+_CODES = frozenset({
+    "fdr", "fdir", "flowdir", "flowdirection", "flowdirections", "draindir", "d8", "ldd",
+    "burndate", "burnday", "dayofburn", "soiltype", "soilgroup", "soilunit", "severity",
+    "burnseverity",
+})  # fmt: skip
+_ANGLES = frozenset({
+    "aspect", "azimuth", "bearing", "heading", "phase", "wrapped", "winddir", "winddirection",
+    "wavedirection", "orientation", "hillaspect",
+})  # fmt: skip
+_NO_ANGLES = frozenset({"ratio", "slope", "unwrapped", "noise", "height", "change"})
+_UNITS_OF_ANGLES = frozenset({
+    "degree", "degrees", "deg", "°", "degree_true", "degrees_true", "radian", "radians", "rad",
+})  # fmt: skip
 _NUMBERED = re.compile(r"(qa|qf|clc|lctype|lcprop)\d+")
 # Words of quantities: "class probability" and "mask confidence" are numbers to
 # interpolate.
@@ -44,6 +58,10 @@ _QUANTITIES = frozenset({
 })  # fmt: skip
 # Tags of the CF conventions.
 _FLAG_TAGS = frozenset({"flag_values", "flag_masks", "flag_meanings"})
+_DIRECTIONS = frozenset(2.0**power for power in range(8))
+"""Codes of the eight directions of flow (D8)."""
+_NO_DIRECTION = frozenset({-128.0, -1.0, 0.0, 247.0, 255.0})
+"""Beside them: sinks, outlets, ocean."""
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 
 
@@ -63,17 +81,55 @@ class Sign:
     """Returns the reason in words that follow "band 1"; empty without the sign."""
 
 
+def words_of(name: str) -> list[str]:
+    """Return the words of a name, those of ``BurnDate`` together, and pairs as one word."""
+    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
+    return [*words, *map("".join, pairwise(words))]  # "land_cover" is a pair
+
+
 def class_word(name: str) -> str:
     """Return the word of a name that stands for classes; empty if there is none."""
-    words: list[str] = re.findall(r"[a-z0-9]+", name.lower())
-    pairs = list(pairwise(words))
+    words = words_of(name)
     # Landsat's ST_QA is an uncertainty, of a temperature in kelvin
-    if _QUANTITIES & set(words) or ("st", "qa") in pairs:
+    if not _QUANTITIES.isdisjoint(words) or "stqa" in words:
         return ""
-    for word in (*words, *map("".join, pairs)):  # "land_cover" is a pair
-        if word in _WORDS or _NUMBERED.fullmatch(word):
+    for word in words:
+        if word in _WORDS or word in _CODES or _NUMBERED.fullmatch(word):
             return word
     return ""
+
+
+def _angle_word(name: str) -> str:
+    """Return the word of a name that stands for angles; empty if there is none."""
+    words = words_of(name)
+    if not _NO_ANGLES.isdisjoint(words):
+        return ""
+    for word in words:
+        if word in _ANGLES:
+            return word
+    return ""
+
+
+def _is_called_as_angles(band: Band) -> str:
+    for name in band.names:
+        word = _angle_word(name)
+        if word and band.turn is not None:
+            return f'(called "{word}")'
+    return ""
+
+
+def _is_in_file_called_as_angles(band: Band) -> str:
+    word = _angle_word(band.info.path.stem) if band.is_only else ""
+    if word and band.turn is not None:
+        return f'("{word}" in the file\'s name)'
+    return ""
+
+
+def _wraps_around(band: Band) -> str:
+    is_float = band.header.dtype.startswith("float")
+    if not (is_float or band.unit in _UNITS_OF_ANGLES) or not band.wraps_around:
+        return ""
+    return "goes on at its lowest value after its highest, as angles do"
 
 
 def _has_one_bit(band: Band) -> str:
@@ -121,6 +177,18 @@ def _word_of_file(band: Band) -> str:
     if not band.is_only or not band.appearance.is_whole:
         return ""
     return class_word(band.info.path.stem)
+
+
+def _is_in_file_of_codes(band: Band) -> str:
+    word = _word_of_file(band)
+    return f'("{word}" in the file\'s name)' if word in _CODES else ""
+
+
+def _has_powers_of_two(band: Band) -> str:
+    directions = band.appearance.values - _NO_DIRECTION
+    if len(directions) < 5 or not directions <= _DIRECTIONS:
+        return ""
+    return "holds the codes of flow directions: 1, 2, 4 ... 128"
 
 
 def _has_values_in_any_order(band: Band) -> str:
@@ -206,6 +274,16 @@ SIGNS = (
         find=_has_codes_beyond_gap,
     ),
     Sign(
+        row=(
+            "a band called aspect, azimuth, phase, wind direction, heading ..., of values "
+            "within one turn and over half of one"
+        ),
+        then="angles, repeated: between 359 and 1 degrees lies no 180",
+        meaning="angles",
+        evidence="header",
+        find=_is_called_as_angles,
+    ),
+    Sign(
         row="one bit a pixel",
         then="classes",
         meaning="classes",
@@ -235,13 +313,41 @@ SIGNS = (
     ),
     Sign(
         row=(
-            "a band called SCL, QA_PIXEL, Fmask, class, land cover, LULC, mask, labels "
-            "... (whole words, any case)"
+            "a band called SCL, QA_PIXEL, Fmask, class, land cover, LULC, mask, labels, "
+            "flow direction, burn date ... (whole words, any case)"
         ),
         then="classes, if its values are whole numbers",
         meaning="classes",
         evidence="header",
         find=_is_called_so,
+    ),
+    Sign(
+        row="such a word for angles in the name of a file of one band",
+        then="angles",
+        meaning="angles",
+        evidence="values",
+        find=_is_in_file_called_as_angles,
+    ),
+    Sign(
+        row=(
+            "floats, or values in degrees or radians, that use a full turn, and whose "
+            "neighbours meet over its ends: gdaldem aspect"
+        ),
+        then="angles, with a warning",
+        meaning="angles",
+        evidence="values",
+        is_sure=False,
+        find=_wraps_around,
+    ),
+    Sign(
+        row=(
+            "the words fdr, flowdir, flow direction, D8, LDD, burn date, soil type, severity "
+            "in the name of a file of one band"
+        ),
+        then="classes, if its values are whole numbers",
+        meaning="classes",
+        evidence="values",
+        find=_is_in_file_of_codes,
     ),
     Sign(
         row=(
@@ -269,6 +375,17 @@ SIGNS = (
     ),
     Sign(
         row=(
+            "five and more of the values 1, 2, 4, 8, 16, 32, 64, 128, and no others but 0, -1, "
+            "247, 255"
+        ),
+        then="flow directions, as classes, with a warning",
+        meaning="classes",
+        evidence="values",
+        is_sure=False,
+        find=_has_powers_of_two,
+    ),
+    Sign(
+        row=(
             "whole numbers of at most 64 different values that lie beside each other in "
             "any order"
         ),
@@ -280,8 +397,8 @@ SIGNS = (
     ),
     Sign(
         row=(
-            "the same of more than 8 bits, in their order, but with gaps now wide, now "
-            "narrow, over which most borders jump: 7011, 7016, 7019, 7050"
+            "the same in their order, but with gaps now wide, now narrow, over which most "
+            "borders jump: 7011, 7016, 7019, 7050 (of 8 bits in large areas only)"
         ),
         then="classes, with a warning",
         meaning="classes",
