@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import tifffile
 from PIL import Image
 from rasterio.enums import ColorInterp
 from scipy.ndimage import gaussian_filter
-from skimage.data import camera
+from skimage.data import astronaut, camera
 
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.selection import choose_layout
@@ -389,3 +390,106 @@ NOISE = np.random.default_rng(0).random((120, 120))
 def test_what_fits_into_a_turn_may_be_something_else(srx, name, pixels, then):
     write_by_gdal(name, pixels, then=then, **PLACE)
     assert "angles" not in srx(f"upscale {name} b.tif -s 2 -m bicubic", code=0).err
+
+
+def metres(kind, pixels):
+    """Heights by the formulas of Mapbox and of Mapzen."""
+    red, green, blue = np.moveaxis(pixels[..., :3].astype(float), -1, 0)
+    if kind == "terrain-rgb":
+        return -10_000 + (65536 * red + 256 * green + blue) / 10
+    return 256 * red + green + blue / 256 - 32768
+
+
+def packed(kind, heights):
+    numbers = np.rint((heights + 10_000) * 10)
+    if kind == "terrarium":
+        numbers = np.rint((heights + 32768) * 256)
+    number = numbers.astype(int)
+    return np.stack([number >> 16, number >> 8 & 255, number & 255], -1).astype("uint8")
+
+
+def mountain(rows, columns):
+    """A mountain of 900 m with furrows, at positions in input pixels."""
+    hill = np.exp(-((columns - 70) ** 2 + (rows - 50) ** 2) / 1500)
+    return 1200 + 900 * hill + 20 * np.sin(columns / 17) * np.cos(rows / 13)
+
+
+GRID = np.mgrid[:128, :128]
+FINE_GRID = (np.mgrid[:256, :256] + 0.5) / 2 - 0.5
+INNER = np.s_[8:-8, 8:-8]
+
+
+@pytest.mark.parametrize("kind", ["terrain-rgb", "terrarium"])
+@pytest.mark.parametrize("options", ["", "-m bicubic", "-m g-idrn"])
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_heights_packed_into_colours_are_unpacked(srx, kind, options, name):
+    pixels = packed(kind, mountain(*GRID))
+    if name == "a.tif":
+        write_by_gdal(name, pixels, photometric="RGB", **PLACE)
+    else:
+        Image.fromarray(pixels).save(name)
+    result = srx(f"upscale {name} b{name[1:]} -s 2", *options.split(), code=0)
+    assert "hold heights packed into colours" in result.err
+    larger = metres(kind, read_by_gdal(f"b{name[1:]}"))
+    assert np.abs(larger - mountain(*FINE_GRID))[INNER].max() < 0.5
+
+
+@pytest.mark.parametrize("extension", ["png", "webp"])
+def test_terrain_tiles_become_one_surface(srx, extension):
+    pixels = packed("terrain-rgb", mountain(*GRID))
+    for x in (0, 1):
+        for y in (0, 1):
+            path = Path(f"tiles/5/{9 + x}/{99 + y}.{extension}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tile = pixels[64 * y : 64 * y + 64, 64 * x : 64 * x + 64]
+            Image.fromarray(np.ascontiguousarray(tile)).save(path, lossless=True)
+    srx("upscale tiles out -s 2 --mosaic", code=0)
+    columns = []
+    for x in (9, 10):
+        tiles = [Image.open(f"out/5/{x}/{y}.{extension}") for y in (99, 100)]
+        columns.append(np.vstack([np.asarray(tile) for tile in tiles]))
+    larger = metres("terrain-rgb", np.hstack(columns))
+    assert np.abs(larger - mountain(*FINE_GRID))[INNER].max() < 0.5
+
+
+def test_heights_beside_transparent_pixels_stay_heights(srx):
+    alpha = (np.hypot(GRID[0] - 60, GRID[1] - 60) < 50) * 255
+    pixels = np.dstack([packed("terrain-rgb", mountain(*GRID)), alpha]).astype("uint8")
+    pixels[alpha == 0] = 0
+    write_by_gdal("a.tif", pixels, photometric="RGB", alpha="YES", **PLACE)
+    srx("upscale a.tif b.tif -s 2", code=0)
+    larger = read_by_gdal("b.tif")
+    is_seen = repeated(alpha) > 0
+    assert np.array_equal(larger[:, :, 3] > 0, is_seen)
+    off = np.abs(metres("terrain-rgb", larger) - mountain(*FINE_GRID))
+    assert (
+        off[is_seen].max() < 20
+    )  # beside holes, which are filled by the nearest height
+    assert not larger[~is_seen].any()
+
+
+def test_bytes_of_heights_are_refused_with_losses(srx):
+    write_by_gdal(
+        "a.tif", packed("terrarium", mountain(*GRID)), photometric="RGB", **PLACE
+    )
+    result = srx("upscale a.tif b.tif -s 2 -co COMPRESS=JPEG", code=2)
+    assert "lossy compression" in result.err
+    asked = srx("upscale a.tif b.tif -s 2 -m bicubic --rgb 1,2,3", code=0)
+    assert "heights" not in asked.err
+
+
+def pictures_that_are_no_heights():
+    photograph = astronaut()[:128, :128]
+    sky = np.dstack([np.full((128, 128), 90), np.full((128, 128), 120), 2 * GRID[0]])
+    flags = np.where((GRID[1] // 8 % 2)[..., None], [255, 255, 0], [255, 255, 255])
+    noise = np.random.default_rng(0).integers(0, 256, (128, 128, 3))
+    return {"photograph": photograph, "sky": sky, "flags": flags, "noise": noise}
+
+
+@pytest.mark.parametrize("name", pictures_that_are_no_heights())
+def test_colours_are_no_heights(srx, name):
+    pixels = pictures_that_are_no_heights()[name].astype("uint8")
+    write_by_gdal("a.tif", pixels, photometric="RGB", **PLACE)
+    assert "heights" not in srx("upscale a.tif b.tif -s 2 -m bicubic", code=0).err
+    Image.fromarray(pixels).save("a.png")
+    assert "heights" not in srx("upscale a.png b.png -s 2 -m bicubic", code=0).err

@@ -26,6 +26,9 @@ _TREATMENTS: dict[Meaning, str] = {
     "classes": (
         "taken for classes, enlarged by nearest neighbour; --classes no interpolates"
     ),
+    "heights": (
+        "interpolated as numbers, whose bytes they are; --rgb 1,2,3 takes them for colours"
+    ),
     "picture": "taken for a picture; --classes yes if not",
 }
 """What is done with bands by their meaning, in words for the user."""
@@ -67,8 +70,30 @@ def choose_layout_by_signs(
         if finding.sign.meaning != "picture":  # classes and angles are repeated
             classes.append(number)
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=classes)
+    if rgb is None:
+        layout = _as_packed_heights(look, layout)
     notes, remarks = _explain(findings)
-    return replace(layout, notes=(*layout.notes, *notes), remarks=tuple(remarks))
+    notes += layout.notes
+    remarks += layout.remarks
+    return replace(layout, notes=tuple(notes), remarks=tuple(remarks))
+
+
+def _as_packed_heights(look: Look, layout: BandLayout) -> BandLayout:
+    """Return a layout of three bands that hold heights as one of them, with a line."""
+    are_three = len(layout.rgb) == 3 == layout.channels
+    if not are_three or layout.palette is not None or layout.nodata is not None:
+        return layout
+    red, green, blue = (layout.bands[index] for index in layout.rgb)
+    if (green, blue) != (red + 1, red + 2) or layout.rgb != [0, 1, 2]:
+        return layout
+    finding = find_sign(Band(look, red, is_only=False), "bytes")
+    have_codes = any(band.codes or band.measured for band in layout.outputs)
+    if finding is None or have_codes:
+        return layout
+    remark = f"bands {red},{green},{blue} {finding.reason}: {_TREATMENTS['heights']}"
+    return replace(
+        layout, is_packed=True, smooth=(0,), groups=((0,),), notes=(), remarks=(remark,)
+    )
 
 
 def _find_by_headers(

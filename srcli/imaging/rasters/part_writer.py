@@ -8,6 +8,7 @@ import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
+from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
@@ -68,7 +69,8 @@ class PartWriter:
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
-        opacity = np.array(white_level(source.dtype), source.dtype)
+        white = white_level(np.dtype(layout.dtype))
+        opacity = np.array(white, layout.dtype)
         if rows is None or layout.classes or source.has_holes:
             rows, opacity = self._complete(self._parts.span(number), rows, opacity)
         self._store(number, rows, opacity)
@@ -137,6 +139,8 @@ class PartWriter:
         height = len(rows)
         band_count = len(output.bands) + output.mask
         stored: Array = np.empty((band_count, height, output.width), output.dtype)
+        if self._source.layout.is_packed:
+            rows = unpack(rows)
         stored[: output.channels] = np.moveaxis(rows, 2, 0)
         stored[output.channels :] = opacity
         with (

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters import packed_heights
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports.image import Window
@@ -51,6 +52,9 @@ class BandLayout:
     palette: NDArray[np.uint8] | None = None
     """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and
     alpha; values without one are transparent black."""
+    is_packed: bool = False
+    """The three bands are bytes of heights, which are interpolated as one number; see
+    ``packed_heights``."""
     outputs: tuple[BandInfo, ...]
     """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count instead of
     theirs."""
@@ -70,8 +74,15 @@ class BandLayout:
         return len(self.outputs) - (self.alpha is not None)
 
     @property
+    def smooth_dtype(self) -> str:
+        """Type, by its name in numpy, of what is interpolated or goes through the network."""
+        return packed_heights.DTYPE if self.is_packed else self.dtype
+
+    @property
     def classes(self) -> Numbers:
         """Indices of the output's colour bands that hold classes or flags."""
+        if self.is_packed:
+            return ()
         return tuple(sorted(set(range(self.channels)) - set(self.smooth)))
 
     @property

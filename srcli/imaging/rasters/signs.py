@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
+import numpy as np
+
 from srcli.imaging.rasters.band import Band
 from srcli.imaging.rasters.info import COLOURS
+from srcli.imaging.rasters.packed_heights import are_packed_heights
 from srcli.imaging.rasters.special_codes import values_outside
 
-Meaning = Literal["codes", "angles", "classes", "picture"]
+Meaning = Literal["codes", "angles", "classes", "heights", "picture"]
 """What a band holds: codes beside measurements, angles or classes, which are repeated; or
 a picture, which goes through the network."""
-Evidence = Literal["limits", "header", "values", "colours"]
+Evidence = Literal["limits", "header", "values", "colours", "bytes"]
 """What shows a sign: where measurements end and codes begin; what the file says of any
 band; the values of a band that goes through the network alone; those of three bands
-that go together."""
+that go together, as colours or as bytes of one number."""
 
 # Words of the names of bands that hold classes, flags or masks; "land cover" is one
 # word too.
@@ -237,6 +240,22 @@ def are_three_bands_of_classes(bands: list[Band]) -> bool:
     return is_shared and white not in all_values
 
 
+def _are_bytes_of_heights(band: Band) -> str:
+    """Look at a band that is red, and at the two behind it."""
+    if band.look.has_huge_blocks or band.header.dtype != "uint8":
+        return ""
+    bands = [replace(band, number=band.number + step).windows for step in range(3)]
+    pixels = np.stack([window.pixels for window in bands], axis=-1)
+    valid = bands[0].valid & bands[1].valid & bands[2].valid
+    for number, header in enumerate(band.info.bands, 1):
+        if header.interpretation == "alpha":
+            opacity = replace(band, number=number).windows.pixels
+            valid &= opacity > 0
+    return (
+        "hold heights packed into colours" if are_packed_heights(pixels, valid) else ""
+    )
+
+
 def _has_values_outside_stated_range(band: Band) -> str:
     limits = band.measured
     if limits is None or not values_outside(*band.windows, limits).size:
@@ -361,6 +380,16 @@ SIGNS = (
         meaning="classes",
         evidence="values",
         find=_is_in_file_called_so,
+    ),
+    Sign(
+        row=(
+            "red, green and blue of 8 bits that are bytes of one number, which hardly bends "
+            "where they jump: terrain tiles of Mapbox and Terrarium"
+        ),
+        then="heights: unpacked, interpolated, packed again",
+        meaning="heights",
+        evidence="bytes",
+        find=_are_bytes_of_heights,
     ),
     Sign(
         row=(

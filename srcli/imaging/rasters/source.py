@@ -18,6 +18,7 @@ from srcli.imaging.rasters.opening import (
     keep_blocks,
     reading_errors,
 )
+from srcli.imaging.rasters.packed_heights import pack
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.tiff import unpremultiplied
 from srcli.ports.image import Window
@@ -31,7 +32,7 @@ class DecodedWindow(NamedTuple):
 
     pixels: Array
     """(h, w, C) colour bands, in the layout's order and dtype; arbitrary where not
-    valid."""
+    valid. Of packed heights one band, of numbers."""
     valid: Bools
     """(h, w, C)."""
     codes: Bools | None
@@ -62,7 +63,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.height = window.height
         self.width = window.width
         self.channels = len(layout.smooth)
-        self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
+        self.dtype: np.dtype[Any] = np.dtype(layout.smooth_dtype)
         self.masked = info.mask is not None
         self._nodata = _nodata_values(info, layout)
         self._bands_to_read = list(layout.bands)
@@ -91,7 +92,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._opened = info.opened or OpenedRaster(info.path)
         self.dataset = self._opened.dataset
         filler = self.dataset.nodata or 0.0
-        left_out_value = np.array(filler, self.dtype)
+        left_out_value = np.array(filler, layout.dtype)
         self._left_out_is_empty = bool(self._nodata)
         for values in self._nodata:
             if not any(is_nodata(left_out_value, value) for value in values):
@@ -154,6 +155,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             valid &= (alpha > 0)[:, :, None]
             if self.info.is_premultiplied:
                 pixels = unpremultiplied(pixels, alpha)
+        if layout.is_packed:
+            pixels = pack(pixels)
+            valid = np.asarray(valid.all(axis=2, keepdims=True))
         return DecodedWindow(pixels, valid, codes, alpha)
 
     def _find_codes(self, pixels: Array, valid: Bools) -> Bools | None:

@@ -14,6 +14,7 @@ from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import Condition, classify_condition
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, spread_windows
 from srcli.ports.image import ValueRange, Values, Window, are_units
@@ -67,9 +68,8 @@ def choose_value_range(
 
 def values_as_they_are(layout: BandLayout) -> Values:
     """Return the values of bands that no network sees, or none: 0 to 1, which changes none."""
-    return Values(
-        dtype=np.dtype(layout.dtype), ranges=((0.0, 1.0),), most=_highest_value(layout)
-    )
+    most = MOST if layout.is_packed else _highest_value(layout)
+    return Values(dtype=np.dtype(layout.smooth_dtype), ranges=((0.0, 1.0),), most=most)
 
 
 def check_dtype(look: Look, layout: BandLayout) -> None:

@@ -119,7 +119,8 @@ def decide_values(
     A raster of a folder may be a sheet, whose neighbours should have the same range.
     """
     layout = bands.layout
-    if not layout.groups or interpolates_exactly(layout, options):
+    is_plain = not layout.groups or layout.is_packed
+    if is_plain or interpolates_exactly(layout, options):
         return ValueDecision(values_as_they_are(layout))
     values, remark = choose_value_range(bands.look, layout, options.raster.values)
     if remark and not bands.look.is_of_whole_file:
@@ -141,7 +142,9 @@ def decide_model(
     """
     layout = bands.layout
     condition = ""
-    if options.auto and layout.groups:
+    if options.auto and layout.is_packed:
+        options = replace(options, model=INTERPOLATION_MODEL)
+    elif options.auto and layout.groups:
         model, condition = _model_by_condition(bands, picture, options)
         options = replace(options, model=model)
     bicubic = choose_interpolated_bands(bands.look, layout, values, options)

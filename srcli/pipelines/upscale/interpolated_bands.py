@@ -86,7 +86,7 @@ def choose_interpolated_bands(
     A network that the user named enlarges all bands; a note says where it cannot keep
     all digits. With the model ``bicubic`` see ``interpolates_exactly``.
     """
-    if interpolates_exactly(layout, options):
+    if layout.is_packed or interpolates_exactly(layout, options):
         return InterpolatedBands(tuple(range(len(layout.smooth))))
     if _is_corrected(options) or options.model == INTERPOLATION_MODEL:
         return InterpolatedBands()
