@@ -6,6 +6,9 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
+from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.angles import find_turn, wraps_around
 from srcli.imaging.rasters.appearance import Appearance, measure_appearance
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
@@ -15,6 +18,7 @@ from srcli.imaging.rasters.special_codes import (
     has_same_units,
     stated_range,
 )
+from srcli.imaging.rasters.undeclared_nodata import fill_values_of
 
 # Formats whose palettes save room, unless georeferenced.
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})
@@ -102,6 +106,21 @@ class Band:
     def windows(self) -> BandWindow:
         """Its pixels in all windows (n, h, w) that were looked at."""
         return self.look.stack(self.number, side=WHOLE_SIDE, along=1)
+
+    @cached_property
+    def fill_values(self) -> list[float]:
+        """Values that stand for no data though the file does not say so."""
+        return fill_values_of(*self.windows)
+
+    @cached_property
+    def opacity(self) -> Array:
+        """Pixels (n, h, w) of a band called alpha, NaN as 0; none of huge blocks."""
+        if self.look.has_huge_blocks:
+            return np.empty((0, 0, 0), self.header.dtype)
+        pixels = self.look.stack(self.number, side=512, along=4).pixels
+        if pixels.dtype.kind == "f":
+            pixels = np.nan_to_num(pixels)
+        return pixels
 
     @cached_property
     def measured(self) -> tuple[float, float] | None:

@@ -16,18 +16,20 @@ from typing import Literal
 
 import numpy as np
 
+from srcli.imaging.rasters.alpha_bands import is_data
 from srcli.imaging.rasters.band import Band
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.packed_heights import are_packed_heights
 from srcli.imaging.rasters.special_codes import values_outside
 
-Meaning = Literal["codes", "angles", "classes", "heights", "picture"]
-"""What a band holds: codes beside measurements, angles or classes, which are repeated; or
-a picture, which goes through the network."""
-Evidence = Literal["limits", "header", "values", "colours", "bytes"]
-"""What shows a sign: where measurements end and codes begin; what the file says of any
-band; the values of a band that goes through the network alone; those of three bands
-that go together, as colours or as bytes of one number."""
+Meaning = Literal["no data", "data", "codes", "angles", "classes", "heights", "picture"]
+"""What a band holds: no data, codes, angles or classes, which are repeated; data where
+alpha was promised, heights in bytes; or a picture, which goes through the network."""
+Evidence = Literal["fills", "alpha", "limits", "header", "values", "colours", "bytes"]
+"""What shows a sign: values that are known for no data; those of a band called alpha;
+where measurements end and codes begin; what the file says of any band; the values of a
+band that goes through the network alone; those of three bands that go together, as
+colours or as bytes of one number."""
 
 # Words of the names of bands that hold classes, flags or masks; "land cover" is one
 # word too.
@@ -256,6 +258,20 @@ def _are_bytes_of_heights(band: Band) -> str:
     )
 
 
+def _has_fills(band: Band) -> str:
+    is_measured = band.header.interpretation not in ("alpha", "palette")
+    is_wide = np.dtype(band.header.dtype).itemsize > 1
+    if not is_measured or not is_wide or band.look.has_huge_blocks:
+        return ""
+    return ", ".join(f"{value:.9g}" for value in band.fill_values)
+
+
+def _is_data_in_alpha(band: Band) -> str:
+    if not is_data(band.opacity, band.header.bits):
+        return ""
+    return "is called alpha, but has the values of data, such as near infrared"
+
+
 def _has_values_outside_stated_range(band: Band) -> str:
     limits = band.measured
     if limits is None or not values_outside(*band.windows, limits).size:
@@ -271,6 +287,28 @@ def _has_codes_beyond_gap(band: Band) -> str:
 
 
 SIGNS = (
+    Sign(
+        row=(
+            "-9999, -3000, -32768, 65535, -3.4e38 and the like, further from all other values "
+            "than these from each other, or, if negative, in areas with cliffs around them"
+        ),
+        then="no data, with a warning",
+        meaning="no data",
+        evidence="fills",
+        is_sure=False,
+        find=_has_fills,
+    ),
+    Sign(
+        row=(
+            "a band called alpha of many values, none of them frequent, that changes as fast "
+            "as pictures do"
+        ),
+        then="data, with a warning: near infrared",
+        meaning="data",
+        evidence="alpha",
+        is_sure=False,
+        find=_is_data_in_alpha,
+    ),
     Sign(
         row=(
             "values outside of `valid_range`, or of `valid_min` and `valid_max`, unless the "
@@ -370,7 +408,7 @@ SIGNS = (
     ),
     Sign(
         row=(
-            "such a word in the name of a file of one band: `*_SCL_20m.jp2`, "
+            "a word for classes in the name of a file of one band: `*_SCL_20m.jp2`, "
             "`*_QA_PIXEL.TIF`"
         ),
         then=(

@@ -6,15 +6,10 @@ range of values until nothing is left of the data.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.appearance import NEIGHBOURS
-from srcli.imaging.rasters.look import WHOLE_SIDE, Look
 from srcli.imaging.rasters.nodata import is_nodata
 
 _LOW_FILL_VALUES = (
@@ -42,48 +37,13 @@ _CLIFF = 4
 """Step at the border of such a fill, over the largest usual step between neighbours."""
 
 
-def find_undeclared_nodata(
-    look: Look, numbers: Sequence[int] | None
-) -> tuple[Look, tuple[str, ...]]:
-    """Find undeclared fills; return the look that has them as nodata, and notes for the user.
+def fill_values_of(pixels: Array, valid: Bools) -> list[float]:
+    """Return the fills among valid pixels (n, h, w), the most extreme first.
 
     A known fill counts if it lies further from all other values than these from each
     other; or, below zero, if it covers areas whose borders are cliffs such as the data
-    have nowhere else. A value of -9999 among others near it is a value. ``numbers`` are
-    those of the bands to look at; None is all.
+    have nowhere else. A value of -9999 among others near it is a value.
     """
-    if look.has_huge_blocks:
-        return look, ()
-    bands = list(look.info.bands)
-    bands_by_text: defaultdict[str, list[str]] = defaultdict(list)
-    for number, band in enumerate(look.info.bands, 1):
-        is_chosen = numbers is None or number in numbers
-        is_measured = band.interpretation not in ("alpha", "palette")
-        if not (is_chosen and is_measured and np.dtype(band.dtype).itemsize > 1):
-            continue
-        samples = look.stack(number, side=WHOLE_SIDE, along=1)
-        values = _fill_values_of(samples.pixels, samples.valid)
-        if not values:
-            continue
-        nodata = values[0] if band.nodata is None else band.nodata
-        bands[number - 1] = replace(
-            band,
-            nodata=nodata,
-            undeclared_nodata=(*band.undeclared_nodata, *values),
-        )
-        text = ", ".join(f"{value:.9g}" for value in values)
-        bands_by_text[text].append(str(number))
-    notes = []
-    for text, names in bands_by_text.items():
-        notes.append(
-            f"{text} is taken as no data, which the file does not say (bands: "
-            f"{','.join(names)}); --nodata none keeps it as a value"
-        )
-    return look.with_bands(bands), tuple(notes)
-
-
-def _fill_values_of(pixels: Array, valid: Bools) -> list[float]:
-    """Return the fills among valid pixels (n, h, w), the most extreme first."""
     fill_values = []
     while valid.any():
         fill_value = _find_fill_value(pixels, valid)

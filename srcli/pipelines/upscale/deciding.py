@@ -11,12 +11,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from srcli.imaging.photograph import LARGEST_AREA, Picture
-from srcli.imaging.rasters.alpha_bands import check_alpha_bands
 from srcli.imaging.rasters.classes import choose_layout_by_signs
-from srcli.imaging.rasters.codes import CodeFindings, find_special_codes
+from srcli.imaging.rasters.holes import (
+    CodeFindings,
+    check_alpha_bands,
+    find_special_codes,
+    find_undeclared_nodata,
+)
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.selection import BandLayout, as_floats
-from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
 from srcli.imaging.rasters.value_range import (
     check_dtype,
     choose_value_range,

@@ -18,9 +18,9 @@ from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.arrays import Size
 from srcli.imaging.formats import FORMATS, format_of_suffix
 from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.cutline import Polygons
+from srcli.imaging.rasters.holes import AlphaMode
 from srcli.imaging.rasters.info import NodataOption
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.resize import UNBOUNDED, Box, scale_size
