@@ -14,6 +14,7 @@ from rasterio.enums import ColorInterp
 from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut, camera
 
+import srcli
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.selection import choose_layout
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
@@ -434,6 +435,18 @@ def test_heights_packed_into_colours_are_unpacked(srx, kind, options, name):
     assert np.abs(larger - mountain(*FINE_GRID))[INNER].max() < 0.5
 
 
+def test_heights_packed_into_an_array_are_unpacked_too():
+    pixels = packed("terrarium", mountain(*GRID))
+    larger = srcli.upscale(pixels, scale=2)
+    assert (larger.shape, larger.dtype) == ((256, 256, 3), np.uint8)
+    off = np.abs(metres("terrarium", larger) - mountain(*FINE_GRID))
+    assert off[INNER].max() < 0.5
+    opaque = np.dstack([pixels, np.full((128, 128), 255, "uint8")])
+    both = np.asarray(srcli.upscale(Image.fromarray(opaque), scale=2))
+    assert np.array_equal(both[:, :, :3], larger)
+    assert (both[:, :, 3] == 255).all()
+
+
 @pytest.mark.parametrize("extension", ["png", "webp"])
 def test_terrain_tiles_become_one_surface(srx, extension):
     pixels = packed("terrain-rgb", mountain(*GRID))
@@ -493,3 +506,24 @@ def test_colours_are_no_heights(srx, name):
     assert "heights" not in srx("upscale a.tif b.tif -s 2 -m bicubic", code=0).err
     Image.fromarray(pixels).save("a.png")
     assert "heights" not in srx("upscale a.png b.png -s 2 -m bicubic", code=0).err
+
+
+@pytest.mark.parametrize(
+    ("pixels", "attributes"),
+    [
+        (NDSI, {"valid_range": np.array([0, 100])}),
+        (np.rint(ASPECT).astype("int16"), {"units": "degrees"}),
+        ((snow() / 40).astype("uint8"), {"flag_values": [0, 1, 2]}),
+    ],
+)
+def test_attributes_of_arrays_are_signs_too(pixels, attributes):
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("rioxarray")
+    places = {"y": -np.arange(120.0), "x": np.arange(120.0)}
+    array = xarray.DataArray(pixels, places, ("y", "x"), attrs=attributes)
+    larger = srcli.upscale(array, scale=2, model="bicubic")
+    is_code = repeated(CLOUD | OCEAN)
+    assert np.array_equal(larger.values[is_code], repeated(pixels)[is_code])
+    if "valid_range" in attributes:
+        assert larger.values[~is_code].max() <= 100
+        assert len(np.unique(larger.values[~is_code])) > 50
