@@ -12,6 +12,8 @@ from srcli.imaging.rasters.info import numbers_in
 
 _FEW = 16
 """Most different values of codes; measurements have more."""
+_MOST_SORTED = 20_000
+"""Samples that are sorted to see if there may be a gap."""
 _LEAST_PIXELS = 16
 """Of each code; fewer are outliers."""
 _LEAST_EQUAL = 0.5
@@ -62,7 +64,10 @@ def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
 
     The gap is as wide as all other values, of which there are many.
     """
-    values, counts = np.unique(pixels[valid], return_counts=True)
+    samples = pixels[valid]
+    if not samples.size or not _may_have_gap(samples):
+        return ()
+    values, counts = np.unique(samples, return_counts=True)
     measured = values.astype(np.float64)
     codes: list[float] = []
     while len(measured) > _FEW:
@@ -86,3 +91,19 @@ def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
     if not equal.size or equal.mean() < _LEAST_EQUAL:
         return ()
     return tuple(sorted(codes))
+
+
+def _may_have_gap(samples: Array) -> bool:
+    """Tell by some of the samples, which cost less to sort, if such a gap is possible.
+
+    Between fewer values gaps are as wide or wider, and the ends are among them.
+    """
+    thinned = samples[:: max(samples.size // _MOST_SORTED, 1)]
+    values = np.unique([*thinned.tolist(), float(samples.min()), float(samples.max())])
+    gaps = np.diff(values)
+    if not gaps.size:
+        return False
+    widest = int(gaps.argmax())
+    below = values[widest] - values[0]
+    above = values[-1] - values[widest + 1]
+    return bool(gaps[widest] >= min(below, above))
