@@ -130,3 +130,13 @@ def test_sheets_of_a_folder_are_told_how_they_get_one_range(srx, tmp_path):
     assert "--mosaic or --range gives the sheets of a folder one" in printed.out
     alone = srx("upscale sheets/a.tif out.tif -s 2 -m g-idrn --dry-run", code=0)
     assert "--mosaic" not in alone.out
+
+
+def test_of_a_raster_on_the_network_the_part_alone_is_looked_at(srx, web):
+    noise = np.random.default_rng(0).integers(0, 60_000, (1200, 1200, 1), np.uint16)
+    tiles = {"tiled": True, "blockxsize": 128, "blockysize": 128}
+    write_by_gdal(web.folder / "noise.tif", noise, **tiles, **PLACE)
+    options = "-s 2 -m rrlfn --allow-remote -srcwin 0 0 100 90"
+    result = srx(f"upscale {web.url}/noise.tif part.tif", *options.split(), code=0)
+    assert "that of this part alone, as the file is on the network" in result.err
+    assert web.requests.count("/noise.tif") < 20  # of a hundred blocks
