@@ -79,6 +79,25 @@ def test_colours_that_were_multiplied_by_alpha_are_divided(srx, dtype, white):
     assert np.abs(visible - colour).max() < 0.02
 
 
+def test_sheets_of_a_mosaic_are_divided_by_their_alpha_too(srx):
+    alpha = np.clip((X + Y) * 2 / 255, 0, 1)
+    stored = np.dstack([0.8 * alpha] * 3 + [alpha]) * 255
+    Path("sheets").mkdir()
+    for index in (0, 1):
+        corner = (0, 0, 0, 500_000.0 + 480 * index, 5_300_000.0, 0)
+        keys = [GEOTIFF_KEYS[0], (33922, "d", 6, corner, True), GEOTIFF_KEYS[2]]
+        half = stored[:, 48 * index : 48 * index + 48].round().astype("uint8")
+        tifffile.imwrite(
+            f"sheets/{index}.tif", half, photometric="rgb",
+            extrasamples=["assocalpha"], extratags=keys, metadata=None,
+        )  # fmt: skip
+    srx("upscale sheets out -s 2 -m bicubic --mosaic", code=0)
+    for index in (0, 1):
+        larger = read_by_gdal(f"out/{index}.tif")
+        visible = larger[larger[:, :, 3] > 60][:, :3] / 255
+        assert np.abs(visible - 0.8).max() < 0.03
+
+
 def bands_called(names):
     def describe(file):
         file.descriptions = names

@@ -7,11 +7,11 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -52,6 +52,7 @@ _OUTDATED = (
     "EXIF_SubjectLocation", "EXIF_FocalPlane", "OVR_", "TIFFTAG_MINSAMPLEVALUE",
     "TIFFTAG_MAXSAMPLEVALUE", "NODATA_VALUES",
 )  # fmt: skip
+_TIFFS = (".tif", ".tiff")
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
@@ -230,15 +231,25 @@ def _without_palette(band: BandInfo) -> BandInfo:
 
 
 def _is_premultiplied(opened: OpenedRaster) -> bool:
-    """Tell if a TIFF stores colours multiplied by alpha, of which GDAL tells nothing."""
+    """Tell if a TIFF stores colours multiplied by alpha, of which GDAL tells nothing.
+
+    Of a mosaic the first of its TIFFs is looked at, as all are alike.
+    """
     dataset = opened.dataset
-    has_alpha = any(one.name == "alpha" for one in dataset.colorinterp)
-    if not has_alpha or dataset.driver != "GTiff":
+    if all(one.name != "alpha" for one in dataset.colorinterp):
         return False
-    with (
-        suppress(PictureError, OSError, ValueError),  # GDAL can read more than we
-        open_first_file(dataset, opened.stream) as stream,
-    ):
+    file: AbstractContextManager[IO[bytes]]
+    if dataset.driver == "GTiff":
+        file = open_first_file(dataset, opened.stream)
+    elif dataset.driver == "VRT":
+        tiffs = [name for name in dataset.files if name.lower().endswith(_TIFFS)]
+        if not tiffs:
+            return False
+        file = open_input(Path(tiffs[0]))
+    else:
+        return False
+    # GDAL can read more than we
+    with suppress(PictureError, OSError, ValueError), file as stream:
         return has_multiplied_colours(read_page(stream))
     return False
 
