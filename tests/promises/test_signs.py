@@ -233,6 +233,14 @@ def test_codes_beside_measurements_stay_and_reach_into_nothing(
     assert "repeated as they are" not in asked.err
 
 
+def test_tags_that_are_stripped_say_what_values_mean_nevertheless(srx):
+    write_by_gdal("a.tif", NDSI, then=tagged(valid_range="0, 100"), nodata=255, **PLACE)
+    result = srx("upscale a.tif b.tif -s 2 -m bicubic --strip-metadata", code=0)
+    assert "(its valid range)" in result.err
+    with rasterio.open("b.tif") as larger:
+        assert "valid_range" not in larger.tags(1)
+
+
 def test_a_valid_range_of_other_units_is_none(srx):
     """``valid_range`` of values that are scaled, beside values that are not."""
     values = (snow() * 100).astype("int16")

@@ -105,7 +105,7 @@ def plan_raster(
     """
     settings = options.raster
     picture = read_picture(item.source, opened.stream)
-    part = _choose_part(_read_header(opened, options), settings)
+    part = _choose_part(info_of(opened, settings.nodata), settings)
     _check_output_is_no_part(item, part.info)
     look = look_at(part.info, part.window, settings.bands)
 
@@ -113,6 +113,8 @@ def plan_raster(
     values = decide_values(bands, options, is_sheet=item.from_folder)
     model = decide_model(bands, values.values, picture, options)
 
+    if options.strip_metadata:  # tags have said what values mean
+        bands = _without_metadata(bands)
     info = bands.look.info
     output_options = model.options.raster_output(item.format, opened.input_id)
     output = derive_profile(
@@ -153,6 +155,13 @@ def plan_raster(
     )
 
 
+def _without_metadata(bands: BandDecision) -> BandDecision:
+    """Return what was decided on bands, of which no tags go into the output."""
+    look = replace(bands.look, info=without_tags(bands.look.info))
+    outputs = tuple(replace(band, tags={}) for band in bands.layout.outputs)
+    return replace(bands, look=look, layout=replace(bands.layout, outputs=outputs))
+
+
 @dataclass(frozen=True)
 class _Part:
     """What of a raster is to be enlarged."""
@@ -161,11 +170,6 @@ class _Part:
     """With the cutline, if there is one."""
     window: Window
     notes: tuple[str, ...]
-
-
-def _read_header(opened: OpenedRaster, options: UpscaleOptions) -> RasterInfo:
-    info = info_of(opened, options.raster.nodata)
-    return without_tags(info) if options.strip_metadata else info
 
 
 def _choose_part(info: RasterInfo, options: RasterOptions) -> _Part:
