@@ -23,7 +23,6 @@ _ADVICE = {
     "-exponent": "values keep their range; --range LO,HI says which are black and white",
     "-stats": "run gdalinfo -stats on the result",
     "-mask": "masks are enlarged with the picture; --nodata VALUE marks pixels without data",
-    "-ot": "values keep their type; gdal_translate -ot changes that of the result",
     "-expand": "palettes become RGB, but for those of classes (--classes no)",
     "-mo": "tags are kept; gdal_edit -mo adds some to the result",
     "-a_srs": "the coordinate system is kept; gdal_edit -a_srs changes it",
@@ -58,8 +57,8 @@ class GdalCommand(GroupedCommand):
                 break
             if word in _ADVICE:
                 ctx.fail(f"{word}: {_ADVICE[word]}")
-            # -overwrite, -ot and -ofCOG would be read as -o with a value
-            if word.startswith("-o") and word not in ("-o", "-of"):
+            # -overwrite and -ofCOG would be read as -o with a value
+            if word.startswith("-o") and word not in ("-o", "-of", "-ot"):
                 ctx.fail(
                     f"{word}: write '-o {word[2:]}', or another option as it stands in --help"
                 )

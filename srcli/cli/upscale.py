@@ -36,6 +36,7 @@ from srcli.cli.values import (
     parse_nodata,
     parse_range,
     parse_rgb,
+    parse_type,
 )
 from srcli.errors import ExitCode, UsageError
 from srcli.machine import run_in_background
@@ -241,9 +242,16 @@ is never replaced without --overwrite.
 @option(
     "--nodata",
     type=parse_nodata,
-    metavar="VALUE|none",
+    metavar="VALUE,...|none",
     default="file",
-    help="Value of pixels without data; none: there is no such value.",
+    help="Value of pixels without data, further ones to be kept; none: no such value.",
+)
+@option(
+    "-ot",
+    "dtype",
+    type=parse_type,
+    metavar="Float32|Float64",
+    help="Type of the result: heights in whole metres become smooth.",
 )
 @option(
     "-srcwin",

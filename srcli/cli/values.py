@@ -130,14 +130,26 @@ def parse_range(text: str) -> str | tuple[float, float]:
     return low, high
 
 
-def parse_nodata(text: str) -> float | str:
-    """Read a number (also ``nan``), ``none`` or ``file``."""
+def parse_nodata(text: str) -> float | tuple[float, ...] | str:
+    """Read a number (also ``nan``), several between commas, ``none`` or ``file``."""
     if text in ("none", "file"):
         return text
     try:
-        return float(text)
+        first, *further = map(float, text.split(","))
     except ValueError:
         raise ValueError(f"{text!r} is neither a number nor 'none'") from None
+    return (first, *further) if further else first
+
+
+def parse_type(text: str) -> str:
+    """Read a type of floats, as GDAL calls it, and return numpy's name of it."""
+    name = text.lower()
+    if name not in ("float32", "float64"):
+        raise ValueError(
+            f"{text!r}: values keep their type, or become Float32 or Float64; "
+            "gdal_translate -ot changes that of the result"
+        )
+    return name
 
 
 def parse_creation(text: str) -> tuple[str, str]:

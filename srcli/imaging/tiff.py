@@ -545,6 +545,11 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     return exif.PREFIX + layout.start(start) + packed
 
 
+def has_multiplied_colours(page: Page) -> bool:
+    """Tell if the bands of a page are stored multiplied by its alpha, whichever that is."""
+    return _PREMULTIPLIED in _numbers(page.tags, Base.ExtraSamples)
+
+
 def unpremultiplied(pixels: Array, alpha: Array) -> Array:
     """Divide colours by the alpha that they were stored multiplied by."""
     peak = white_level(alpha.dtype)

@@ -114,7 +114,7 @@ def test_photographs_say_which_software_and_model_made_them(
 
 
 def test_rasters_go_with_pictures_and_say_what_was_decided(srx, geotiffs, tmp_path):
-    words = ["-m", "bicubic", "-s", 2, "--srcwin", 0, 0, 64, 48, "-v"]
+    words = ["-m", "rrlfn", "-s", 2, "--srcwin", 0, 0, 64, 48, "-v"]
     result = srx("upscale", geotiffs, tmp_path / "out", *words, code=0)
     assert "3 done" in result.out
     assert (

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 
 import srcli
-from tests.fixtures.photographs import write_by_gdal
+from tests.fixtures.photographs import PLACE, write_by_gdal
 
 LINE = "is taken as no data, which the file does not say (bands: "
 Y, X = np.mgrid[:60, :80]
@@ -135,3 +135,21 @@ def test_one_band_of_floats_without_a_place_is_measurements(srx):
         out = file.read(1, masked=True)
     assert np.ma.getmaskarray(out).sum() == 4 * 20 * 30
     assert 809 <= out.min() <= out.max() <= 891
+
+
+def test_a_nodata_value_that_is_declared_beside_a_mask_is_not_said_to_be_undeclared(
+    srx,
+):
+    values = (np.mgrid[:96, :96][0] * 20).astype("int16")
+    values[50:70, 50:70] = -9999
+    mask = np.tile(np.arange(96) < 80, (96, 1))
+
+    def mark(file):
+        file.write_mask(mask)
+
+    write_by_gdal("a.tif", values, then=mark, nodata=-9999, **PLACE)
+    result = srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    assert "which the file does not say" not in result.err
+    assert (
+        "-9999 is taken as no data, as the file declares it beside a mask" in result.err
+    )

@@ -120,7 +120,7 @@ def test_raw_codestreams_of_jpeg_2000_are_found_in_folders(tmp_path, srx, name):
         (["-tr", "0.1", "0.1"], "-tr: -s 2 halves the pixels' size"),
         (["-scale", "0", "255"], "-scale: -s 2 says how many times larger"),
         (["-stats"], "-stats: run gdalinfo -stats on the result"),
-        (["-ot", "Byte"], "-ot: values keep their type"),
+        (["-ot", "Byte"], "values keep their type, or become Float32"),
         (["-mo", "A=B"], "-mo: tags are kept"),
         (["-t_srs", "EPSG:4326"], "-t_srs: nothing is warped"),
     ],

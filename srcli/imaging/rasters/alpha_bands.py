@@ -1,23 +1,13 @@
-"""Tell bands of alpha from data that is called alpha, and soft alpha from alpha of two values.
+"""Tell bands of alpha from data that is called alpha.
 
 Many programs call the fourth band of a TIFF alpha, though it holds near infrared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
-
 import numpy as np
 
 from srcli.imaging.arrays import Array
-from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.selection import choose_layout
-from srcli.imaging.rasters.source import RasterSource, spread_windows
-from srcli.ports.image import Window
-
-AlphaMode = Literal["auto", "yes", "no"]
 
 _FEW = 16
 """Up to so many different values above 0 are alpha."""
@@ -30,70 +20,12 @@ _ROUGH = 0.35
 pictures."""
 
 
-@dataclass(frozen=True)
-class AlphaFindings:
-    """What is known of the bands that a file calls alpha."""
+def is_data(pixels: Array, bits: int | None) -> bool:
+    """Tell if pixels (n, h, w) are no alpha; ``bits`` as in ``BandInfo``.
 
-    info: RasterInfo
-    """The file, in which alpha bands that hold data have the interpretation undefined."""
-    notes: tuple[str, ...] = ()
-    soft: tuple[float, float] | None = None
-    """Lowest and highest value of an alpha band that has others besides 0 and its
-    highest; None without such a band."""
-
-
-def check_alpha_bands(
-    info: RasterInfo, window: Window, mode: AlphaMode, numbers: Sequence[int] | None
-) -> AlphaFindings:
-    """Look at bands called alpha: those of many values, none of them frequent, are data.
-
-    Alpha changes slowly where it is soft, and most of what is seen has one value. The
-    modes ``yes`` and ``no`` say of all of them that they are alpha, or data.
-    ``numbers`` are those of the bands that are kept; None is all.
+    Data have many values, none of them frequent. Alpha changes slowly where it is soft,
+    and most of what is seen has one value.
     """
-    soft: tuple[float, float] | None = None
-    bands = list(info.bands)
-    data = []
-    for number, band in enumerate(info.bands, 1):
-        is_chosen = numbers is None or number in numbers
-        if band.interpretation != "alpha" or not is_chosen:
-            continue
-        pixels = _sample(info, window, number)
-        if mode == "no" or (mode == "auto" and _is_data(pixels, band.bits)):
-            bands[number - 1] = replace(band, interpretation="undefined")
-            data.append(str(number))
-        elif soft is None and pixels.size:
-            highest = float(pixels.max())
-            if bool(((pixels != 0) & (pixels != highest)).any()):
-                soft = (float(pixels.min()), highest)
-    if not data:
-        return AlphaFindings(info, soft=soft)
-    note = (
-        f"band {','.join(data)} is called alpha, but has the values of data, such as near "
-        "infrared: enlarged as data; --alpha yes if it is transparency"
-    )
-    notes = (note,) if mode == "auto" else ()
-    return AlphaFindings(replace(info, bands=tuple(bands)), notes, soft)
-
-
-def _sample(info: RasterInfo, window: Window, band: int) -> Array:
-    """Read pixels (n, h, w) of windows of a band, all of a small one; NaN becomes 0."""
-    bands = list(info.bands)
-    bands[band - 1] = replace(bands[band - 1], interpretation="undefined")
-    info = replace(info, bands=tuple(bands), mask=None, palette=None)
-    layout = choose_layout(info, bands=(band,), classes=(band,))
-    with RasterSource(info, layout, window) as source:
-        if source.has_huge_blocks:
-            return np.empty((0, 0, 0), layout.dtype)
-        areas = spread_windows(source, side=512, along=4)
-        pixels = np.stack([source.decode(area).pixels[:, :, 0] for area in areas])
-    if pixels.dtype.kind == "f":
-        pixels = np.nan_to_num(pixels)
-    return pixels
-
-
-def _is_data(pixels: Array, bits: int | None) -> bool:
-    """Tell if pixels (n, h, w) are no alpha; ``bits`` as in ``BandInfo``."""
     is_seen = pixels > 0
     values, counts = np.unique(pixels[is_seen], return_counts=True)
     if not len(values):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -29,8 +30,10 @@ from srcli.imaging.rasters.opening import (
     gdal_errors,
     reading_errors,
 )
+from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.imaging.rasters.transforms import enlarge_transform
+from srcli.imaging.tiff import has_multiplied_colours, read_page
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
 COLOURS = ("red", "green", "blue")
+_TIFFS = (".tif", ".tiff")
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
@@ -52,6 +56,10 @@ _LOSSY_COMPRESSIONS = frozenset({"JPEG", "YCbCr JPEG", "WEBP", "JPEG2000", "JXL"
 """By GDAL's names; some files of these formats lose nothing, which is rare."""
 
 
+NodataOption = float | tuple[float, ...] | Literal["file", "none"]
+"""The value of pixels without data, or several: as the file says, none, or these."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BandInfo:
     """One band of a raster."""
@@ -62,6 +70,10 @@ class BandInfo:
     """The value of pixels without data; None without one that the dtype can hold."""
     undeclared_nodata: tuple[float, ...] = ()
     """Values of pixels without data that the file does not declare."""
+    codes: tuple[float, ...] = ()
+    """Values that are no measurements, such as 250 for cloud; they are kept as they are."""
+    measured: tuple[float, float] | None = None
+    """Lowest and highest measurement, where all values beyond them are such codes."""
     interpretation: str = "undefined"
     """GDAL's colour interpretation: gray, red, green, blue, alpha, palette, nir,
     undefined ..."""
@@ -103,6 +115,8 @@ class RasterInfo:
     """Colours (R, G, B, A) of band 1's values."""
     white_is_zero: bool = False
     """The lowest value of the only band is white (TIFF's MINISWHITE)."""
+    is_premultiplied: bool = False
+    """Colours are stored multiplied by alpha (ExtraSamples 1 of a TIFF)."""
     mask: Literal["dataset", "band"] | None = None
     """Valid pixels are marked by one mask for all bands, or by one for each; not by
     alpha alone."""
@@ -123,21 +137,17 @@ class RasterInfo:
         return self.bands[number - 1]
 
 
-def read_info(
-    path: Path, nodata: float | Literal["file", "none"] = "file"
-) -> RasterInfo:
+def read_info(path: Path, nodata: NodataOption = "file") -> RasterInfo:
     """Read the metadata of any file with bands of real numbers, without decoding pixels.
 
     ``nodata`` is the value of pixels without data, instead of what the file says of
-    them.
+    them; of several the others are kept as they are, as ``BandInfo.codes``.
     """
     with OpenedRaster(path) as opened:
         return replace(info_of(opened, nodata), opened=None)
 
 
-def info_of(
-    opened: OpenedRaster, nodata: float | Literal["file", "none"] = "file"
-) -> RasterInfo:
+def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
     """Return the metadata of an open raster; see ``read_info``."""
     path = opened.path
     dataset = opened.dataset
@@ -160,6 +170,12 @@ def info_of(
         if bands[0].interpretation == "palette":
             with suppress(ValueError):  # where it has no colour table
                 palette = dict(dataset.colormap(1))
+        white_is_zero = structure.get("MINISWHITE") == "YES" and len(bands) == 1
+        if white_is_zero and bands[0].bits != 1 and _is_inverted_gray(palette):
+            # GDAL makes up this palette for gray whose lowest value is white; that of
+            # one bit turns scans of text into gray of 8 bits, where it is asked for
+            palette = None
+            bands = (_without_palette(bands[0]),)
         return RasterInfo(
             path=path,
             files=dataset_files(path, dataset),
@@ -170,7 +186,8 @@ def info_of(
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
-            white_is_zero=structure.get("MINISWHITE") == "YES" and len(bands) == 1,
+            white_is_zero=white_is_zero,
+            is_premultiplied=_is_premultiplied(opened),
             mask=_mask(dataset, nodata),
             block_share=block_share,
             # GDAL shows sizes that it decodes a JPEG to as overviews; the file has none
@@ -180,6 +197,60 @@ def info_of(
             notes=tuple(notes),
             opened=opened,
         )
+
+
+def numbers_in(text: str) -> list[float]:
+    """Return the numbers of a tag such as ``0, 100`` or ``{0,100}``; none if it holds words."""
+    words = re.split(r"[\s,;]+", text.strip(" \t\n[](){}"))
+    try:
+        return [float(word) for word in words if word]
+    except ValueError:
+        return []
+
+
+def _is_inverted_gray(
+    palette: Mapping[int, tuple[int, int, int, int]] | None,
+) -> bool:
+    """Tell if a palette goes evenly from white to black."""
+    if not palette:
+        return False
+    highest = max(palette)
+    for value, (red, green, blue, _) in palette.items():
+        if not red == green == blue:
+            return False
+        if abs(red - 255 * (1 - value / max(highest, 1))) > 1:
+            return False
+    return True
+
+
+def _without_palette(band: BandInfo) -> BandInfo:
+    elements = dict(band.vrt_elements)
+    elements.pop("ColorTable", None)
+    return replace(band, interpretation="gray", vrt_elements=elements)
+
+
+def _is_premultiplied(opened: OpenedRaster) -> bool:
+    """Tell if a TIFF stores colours multiplied by alpha, of which GDAL tells nothing.
+
+    Of a mosaic the first of its TIFFs is looked at, as all are alike.
+    """
+    dataset = opened.dataset
+    if all(one.name != "alpha" for one in dataset.colorinterp):
+        return False
+    file: AbstractContextManager[IO[bytes]]
+    if dataset.driver == "GTiff":
+        file = open_first_file(dataset, opened.stream)
+    elif dataset.driver == "VRT":
+        tiffs = [name for name in dataset.files if name.lower().endswith(_TIFFS)]
+        if not tiffs:
+            return False
+        file = open_input(Path(tiffs[0]))
+    else:
+        return False
+    # GDAL can read more than we
+    with suppress(PictureError, OSError, ValueError), file as stream:
+        return has_multiplied_colours(read_page(stream))
+    return False
 
 
 def companion_reason(picture: Picture) -> str | None:
@@ -361,7 +432,7 @@ def _bands(
     path: Path,
     dataset: DatasetReader,
     description: ET.Element,
-    option: float | Literal["file", "none"],
+    option: NodataOption,
     notes: list[str],
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
@@ -376,29 +447,42 @@ def _bands(
         strict=True,
     )
     for band, dtype, stated, interpretation, packing in values:
+        tags = _tags(dataset, band)
+        further: list[float] = []
         if option == "none":
             stated = None
-        elif option != "file":
-            stated = float(option)
+        elif option == "file":
+            further = numbers_in(tags.get("", {}).get("missing_value", ""))
+        elif isinstance(option, tuple):
+            stated, *further = option
+        else:
+            stated = option
+        held = [_cast_nodata(dtype, value) for value in further]
         nodata = None
         if stated is not None:
             nodata = _cast_nodata(dtype, stated)
-        if nodata is None and stated is not None:
-            if option != "file":
-                raise UsageError(f"--nodata {stated:g}: {path} has {dtype} values")
+        if option not in ("file", "none"):
+            for value, cast in zip((stated, *further), (nodata, *held), strict=True):
+                if cast is None:
+                    raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
+        elif nodata is None and stated is not None:
             notes.append(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
             )
+        others = tuple(value for value in held if value not in (None, nodata))
         text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
-        tags = _tags(dataset, band)
         stated_ones = {**dataset.tags(), **tags.get("", {})}
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
-            undeclared_nodata=_in_half_floats(nodata, dtype, bits),
+            undeclared_nodata=(
+                *_in_half_floats(nodata, dtype, bits),
+                *(others if option == "file" else ()),
+            ),
+            codes=others if option != "file" else (),
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
             tags=tags,
@@ -444,7 +528,7 @@ def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
 
 
 def _mask(
-    dataset: DatasetReader, nodata: float | Literal["file", "none"]
+    dataset: DatasetReader, nodata: NodataOption
 ) -> Literal["dataset", "band"] | None:
     """Return if there is one mask for all bands, or one for each; see ``RasterInfo.mask``.
 

@@ -35,6 +35,18 @@ def is_nodata(pixels: Array, nodata: float) -> Bools:
     return np.asarray((pixels >= low) & (pixels <= high))
 
 
+def is_code(
+    pixels: Array, codes: tuple[float, ...], measured: tuple[float, float] | None
+) -> Bools:
+    """Mark finite pixels of any shape that are no measurements; see ``BandInfo.codes``."""
+    marks = np.zeros(pixels.shape, np.bool_)
+    for code in codes:
+        marks |= is_nodata(pixels, code)
+    if measured is not None:
+        marks |= (pixels < measured[0]) | (pixels > measured[1])
+    return marks & np.isfinite(pixels)
+
+
 def nearest_other_value(dtype: np.dtype[Any], nodata: float) -> float:
     """Return the value next to finite nodata that no reader takes for it, towards the middle.
 

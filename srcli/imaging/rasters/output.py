@@ -100,7 +100,7 @@ class OutputProfile:
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """By namespace, ``""`` for the default one."""
     classes: bool = False
-    """Some bands hold classes: overviews are not averaged."""
+    """Some bands hold classes, or bytes of heights: overviews are not averaged."""
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
     creation: Mapping[str, str] = field(default_factory=dict)
@@ -160,7 +160,7 @@ def derive_profile(
         mask=info.mask is not None and layout.alpha is None,
         nodata=layout.nodata,
         georeference=enlarge_georeference(info.georeference, window, scale),
-        classes=bool(layout.classes),
+        classes=bool(layout.classes) or layout.is_packed,
     )
     out.white_is_zero = (
         info.white_is_zero and layout.palette is None and not out.palette

@@ -12,6 +12,7 @@ from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.output import OutputProfile, predictor_of
+from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
@@ -69,10 +70,12 @@ class PartWriter:
         nodata = layout.nodata
         if rows is not None:
             self._keep_within_limits(rows, self._parts.span(number))
+            self._keep_measured(rows)
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
-        opacity = np.array(white_level(source.dtype), source.dtype)
+        white = white_level(np.dtype(layout.dtype))
+        opacity = np.array(white, layout.dtype)
         if rows is None or layout.classes or source.has_holes:
             rows, opacity = self._complete(self._parts.span(number), rows, opacity)
         self._store(number, rows, opacity)
@@ -80,7 +83,11 @@ class PartWriter:
     def _keep_within_limits(self, rows: Array, span: range) -> None:
         """Cut what overshoots the valid range that tags of a band state."""
         layout = self._source.layout
-        limits = [layout.outputs[index].limits for index in layout.smooth]
+        limits = []
+        for index in layout.smooth:
+            band = layout.outputs[index]
+            # values beyond what is measured are codes, which are put back
+            limits.append(None if band.measured is not None else band.limits)
         if layout.palette is not None or not any(limits):
             return
         decoded = self._source.decode(self._input_rows(span))
@@ -95,6 +102,15 @@ class PartWriter:
         top = span.start // self._scale
         bottom = -(-span.stop // self._scale)
         return Window(top=top, left=0, height=bottom - top, width=self._source.width)
+
+    def _keep_measured(self, rows: Array) -> None:
+        """Cut rows (h, W, C) to the range of measurements, beyond which values are codes."""
+        layout = self._source.layout
+        for position, index in enumerate(layout.smooth):
+            measured = layout.outputs[index].measured
+            if measured is not None:
+                band = rows[:, :, position]
+                np.clip(band, *measured, out=band, casting="unsafe")
 
     def _complete(
         self, span: range, rows: Array | None, opacity: Array
@@ -112,7 +128,10 @@ class PartWriter:
         valid = decoded.valid[:, :, source.smooth]
         if not valid.all():
             if source.masked or self._parts.output.mask:
-                opacity = self._repeat(np.asarray(valid.any(axis=2)), span) * opacity
+                shown = valid
+                if decoded.codes is not None:
+                    shown = valid | decoded.codes[:, :, source.smooth]
+                opacity = self._repeat(np.asarray(shown.any(axis=2)), span) * opacity
             if rows is not None:
                 holes = self._repeat(~valid, span)
                 if layout.soft_alpha is not None:
@@ -140,6 +159,8 @@ class PartWriter:
     def _store(self, number: int, rows: Array, opacity: Array) -> None:
         """Write the file of a part, with alpha or the mask as its last band if there is one."""
         output = self._parts.output
+        if self._source.layout.is_packed:
+            rows = unpack(rows)
         with (
             writing_errors(self._parts.target),
             encode_part(rows, opacity, output) as content,
@@ -177,20 +198,24 @@ class PartWriter:
     def _empty_value(self, decoded: DecodedWindow, span: range) -> Array | float:
         """Return what holes are filled with: one value, or one for each pixel of the output.
 
-        Infinite values stay infinite, and under an alpha of 0 floats stay finite.
+        Infinite values stay infinite, codes stay codes, and under an alpha of 0 floats
+        stay finite.
         """
         empty = self._empty_number()
-        if self._source.dtype.kind != "f":
-            return empty
-        pixels = decoded.pixels[:, :, self._source.smooth]
-        infinite = np.isinf(pixels)
+        smooth = self._source.smooth
+        pixels = decoded.pixels[:, :, smooth]
+        is_float = self._source.dtype.kind == "f"
+        kept = np.isinf(pixels)
+        if decoded.codes is not None:
+            kept |= decoded.codes[:, :, smooth]
         has_hidden = self._source.layout.nodata is None and decoded.alpha is not None
-        if not (has_hidden or infinite.any()):
+        has_hidden = has_hidden and is_float
+        if not (has_hidden or kept.any()):
             return empty
         values = np.full_like(pixels, empty)
         if has_hidden:
             values[np.isfinite(pixels)] = 0
-        values[infinite] = pixels[infinite]
+        values[kept] = pixels[kept]
         return self._repeat(values, span)
 
 

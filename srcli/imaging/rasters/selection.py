@@ -6,17 +6,23 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.rasters import packed_heights
 from srcli.imaging.rasters.info import COLOURS, LEGEND, BandInfo, RasterInfo
 from srcli.imaging.rasters.transforms import SLACK, bounding_box
 from srcli.ports.image import Window
 
 _STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
 """Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""
+_BEYOND_COLOURS = frozenset({
+    "edge", "rededge", "infra", "infrared", "near", "nir", "far", "shortwave", "swir", "thermal",
+})  # fmt: skip
+"""Words of bands that no eye sees, such as "Near Infra-Red" and "Red Edge"."""
 Numbers = tuple[int, ...]
 """Of bands, from 1, or indices of them, from 0."""
 
@@ -48,6 +54,9 @@ class BandLayout:
     palette: NDArray[np.uint8] | None = None
     """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and
     alpha; values without one are transparent black."""
+    is_packed: bool = False
+    """The three bands are bytes of heights, which are interpolated as one number; see
+    ``packed_heights``."""
     outputs: tuple[BandInfo, ...]
     """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count instead of
     theirs."""
@@ -67,8 +76,15 @@ class BandLayout:
         return len(self.outputs) - (self.alpha is not None)
 
     @property
+    def smooth_dtype(self) -> str:
+        """Type, by its name in numpy, of what is interpolated or goes through the network."""
+        return packed_heights.DTYPE if self.is_packed else self.dtype
+
+    @property
     def classes(self) -> Numbers:
         """Indices of the output's colour bands that hold classes or flags."""
+        if self.is_packed:
+            return ()
         return tuple(sorted(set(range(self.channels)) - set(self.smooth)))
 
     @property
@@ -96,7 +112,7 @@ def choose_layout(
     All bands are numbered from 1, as in the file. ``bands`` are kept in this order,
     alpha if it is among them; None keeps all. ``rgb`` are red, green and blue; None
     takes those that the file interprets so, else the first three of three or four
-    bands, else none. See ``choose_layout_by_pixels`` for ``classes``.
+    bands, else none. See ``choose_layout_by_signs`` for ``classes``.
     """
     selected = range(1, len(info.bands) + 1) if bands is None else bands
     _check_numbers(info, "--bidx", selected)
@@ -109,7 +125,7 @@ def choose_layout(
             alpha = number
     colour_bands = tuple(number for number in selected if number != alpha)
     smooth = tuple(number for number in colour_bands if number not in classes)
-    composite, note = _find_rgb(info, smooth, rgb)
+    composite, note = find_rgb(info, smooth, rgb)
     if not colour_bands:
         raise PictureError(
             f"{info.path}: only an alpha band is left; choose more bands by --bidx"
@@ -143,6 +159,20 @@ def choose_layout(
         dtype=_output_dtype(info, colour_bands, smooth, alpha),
         nodata=nodata_values[0] if nodata_values else None,
     )
+
+
+def as_floats(
+    info: RasterInfo, layout: BandLayout, dtype: Literal["float32", "float64"]
+) -> BandLayout:
+    """Return a layout whose values are read and written as floats; refuse one of colours."""
+    is_of_colours = layout.palette is not None or layout.alpha is not None
+    if is_of_colours or not layout.smooth:
+        raise PictureError(
+            f"{info.path}: -ot {dtype} is for measurements, not for classes, palettes and alpha; "
+            "drop it, or choose bands by --bidx"
+        )
+    outputs = [replace(band, dtype=dtype, bits=None) for band in layout.outputs]
+    return replace(layout, dtype=dtype, outputs=tuple(outputs))
 
 
 def _shown_band(band: BandInfo, number: int, shown_as: Mapping[int, str]) -> BandInfo:
@@ -214,7 +244,7 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
     )
 
 
-def _find_rgb(
+def find_rgb(
     info: RasterInfo, candidates: Numbers, rgb: Sequence[int] | None
 ) -> tuple[Numbers, str]:
     """Return the bands that are R, G and B, none or three, and a note for the user."""
@@ -229,12 +259,10 @@ def _find_rgb(
             )
         return tuple(rgb), ""
     bands = [info.band(number) for number in candidates]
-    for names in (
-        [band.interpretation for band in bands],
-        list(map(_described_colour, bands)),
-    ):
-        if all(names.count(colour) == 1 for colour in COLOURS):
-            return tuple(candidates[names.index(colour)] for colour in COLOURS), ""
+    for name_of in (_interpretation, _described_colour):
+        found = _one_of_each(list(map(name_of, bands)))
+        if found:
+            return tuple(candidates[index] for index in found), ""
     if any(map(_is_step, bands)):
         return (), ""
     if len(candidates) in (3, 4):
@@ -254,23 +282,45 @@ def _is_step(band: BandInfo) -> bool:
     return any(key.startswith(_STEP_TAGS) for key in band.tags.get("", {}))
 
 
-def _described_colour(band: BandInfo) -> str:
+def _interpretation(band: BandInfo) -> tuple[str, bool]:
+    return band.interpretation, True
+
+
+def _one_of_each(names: list[tuple[str, bool]]) -> list[int]:
+    """Return the indices of red, green and blue; none if one is missing or there twice.
+
+    Names are those of colours, and if they are exact: of PlanetScope's bands ``blue`` and
+    ``coastal_blue`` the first is blue.
+    """
+    found = []
+    for colour in COLOURS:
+        exact = [index for index, name in enumerate(names) if name == (colour, True)]
+        close = [index for index, name in enumerate(names) if name[0] == colour]
+        matches = exact or close
+        if len(matches) != 1:
+            return []
+        found.append(matches[0])
+    return found
+
+
+def _described_colour(band: BandInfo) -> tuple[str, bool]:
     """Return red, green or blue if the name of a band says so, such as ``B04``; else nothing.
 
-    The numbers are those of Sentinel-2 and Landsat 8 and 9.
+    The numbers are those of Sentinel-2 and Landsat 8 and 9. The second value is True for
+    a name that says nothing more.
     """
     text = re.sub("<[^>]*>", "", band.vrt_elements.get("Description", "")).lower()
     words = re.findall("[a-z0-9]+", text)
-    if "edge" in words or not words:
-        return ""
+    if not words or not _BEYOND_COLOURS.isdisjoint(words):
+        return "", False
     for colour, letter, number in zip(COLOURS, "rgb", "432", strict=True):
         if colour in words or words == [letter]:
-            return colour
+            return colour, len(words) == 1
         names_other = not set(COLOURS).isdisjoint(words)
         bands = {f"b{number}", f"b0{number}", f"band{number}"}
         if not names_other and not bands.isdisjoint(words):
-            return colour
-    return ""
+            return colour, len(words) == 1
+    return "", False
 
 
 def _output_dtype(

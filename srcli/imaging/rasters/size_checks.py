@@ -57,7 +57,7 @@ def check_dataset_size(
     elif dataset.driver in (*TIFF_DRIVERS, "netCDF"):
         with (
             suppress(OSError, ValueError, struct.error, KeyError),
-            _open_file(dataset, stream) as file,
+            open_first_file(dataset, stream) as file,
         ):
             if dataset.driver == "netCDF":
                 needed = netcdf_bytes_needed(file)
@@ -76,7 +76,7 @@ def find_sparse_blocks(
     if dataset.driver in TIFF_DRIVERS:
         with (
             suppress(OSError, ValueError, KeyError),
-            _open_file(dataset, stream) as file,
+            open_first_file(dataset, stream) as file,
         ):
             blocks = size_checks.TiffBlocks.from_tags(_read_tags(dataset, file))
             if blocks is None or blocks.image_width != dataset.width:  # of an overview
@@ -133,7 +133,7 @@ def _check_size(path: Path, size: int, needed: int) -> None:
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
     """Refuse a PCIDSK file below the size it states; its tables may exceed its pixels."""
-    with suppress(OSError, ValueError, KeyError), _open_file(dataset) as stream:
+    with suppress(OSError, ValueError, KeyError), open_first_file(dataset) as stream:
         stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
         _check_size(path, stream.seek(0, os.SEEK_END), stated)
 
@@ -148,7 +148,7 @@ def _is_wrapped(dataset: DatasetReader) -> bool:
 
 
 @contextmanager
-def _open_file(
+def open_first_file(
     dataset: DatasetReader, stream: IO[bytes] | None = None
 ) -> Iterator[IO[bytes]]:
     """Open the first file of a dataset; OSError for what is neither on disk nor in a zip."""

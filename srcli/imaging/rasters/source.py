@@ -5,24 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from srcli.imaging.arrays import Array, Bools, Size
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.nodata import fill_nearest, is_nodata
+from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
 from srcli.imaging.rasters.opening import (
     BLOCK_CACHE,
     OpenedRaster,
     keep_blocks,
     reading_errors,
 )
+from srcli.imaging.rasters.packed_heights import pack
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.ports.image import Source, Window
+from srcli.imaging.tiff import unpremultiplied
+from srcli.ports.image import Window
 
-_LARGEST_BLOCK = 2**28
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+LARGEST_BLOCK = 2**28
 """Pixels; a few bytes may claim larger blocks, which are not decoded for samples."""
+
+
+def has_huge_blocks(dataset: DatasetReader) -> bool:
+    """Return True if the blocks of a file are too large to be decoded for samples."""
+    height, width = dataset.block_shapes[0]
+    return bool(height * width > LARGEST_BLOCK)
 
 
 class DecodedWindow(NamedTuple):
@@ -30,9 +41,12 @@ class DecodedWindow(NamedTuple):
 
     pixels: Array
     """(h, w, C) colour bands, in the layout's order and dtype; arbitrary where not
-    valid."""
+    valid. Of packed heights one band, of numbers."""
     valid: Bools
     """(h, w, C)."""
+    codes: Bools | None
+    """(h, w, C), pixels that are not valid because they are codes, which are kept; None
+    without any. See ``BandInfo.codes``."""
     alpha: Array | None
     """(h, w), or None if the layout has no alpha."""
 
@@ -58,7 +72,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self.height = window.height
         self.width = window.width
         self.channels = len(layout.smooth)
-        self.dtype: np.dtype[Any] = np.dtype(layout.dtype)
+        self.dtype: np.dtype[Any] = np.dtype(layout.smooth_dtype)
         self.masked = info.mask is not None
         self._nodata = _nodata_values(info, layout)
         self._bands_to_read = list(layout.bands)
@@ -74,7 +88,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             self._mask_bands = [layout.bands[0]]
         is_marked = self.masked or layout.alpha is not None or self.dtype.kind == "f"
         is_marked = is_marked or info.cutline is not None
-        self.has_holes = is_marked or any(self._nodata)
+        self._has_codes = any(
+            band.codes or band.measured for band in layout.outputs[: layout.channels]
+        )
+        self.has_holes = is_marked or any(self._nodata) or self._has_codes
         """Pixels may be invalid."""
         self.smooth: list[int] | slice = slice(None)
         """Index into the bands of a ``DecodedWindow``: those that hold no classes."""
@@ -84,7 +101,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         self._opened = info.opened or OpenedRaster(info.path)
         self.dataset = self._opened.dataset
         filler = self.dataset.nodata or 0.0
-        left_out_value = np.array(filler, self.dtype)
+        left_out_value = np.array(filler, layout.dtype)
         self._left_out_is_empty = bool(self._nodata)
         for values in self._nodata:
             if not any(is_nodata(left_out_value, value) for value in values):
@@ -93,12 +110,6 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             filler == 0.0 and not self.has_holes and layout.palette is None
         )
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
-
-    @property
-    def has_huge_blocks(self) -> bool:
-        """True if the blocks of the file are too large to be decoded for samples."""
-        height, width = self.dataset.block_shapes[0]
-        return bool(height * width > _LARGEST_BLOCK)
 
     def is_left_out(self, window: Window) -> bool:
         """Tell if a sparse file has no block of a window, whose enlargement is then blank."""
@@ -146,9 +157,28 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         for index, nodata_values in enumerate(self._nodata):
             for nodata in nodata_values:
                 valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
+        codes = self._find_codes(pixels, valid) if self._has_codes else None
+        if codes is not None:
+            valid &= ~codes
         if alpha is not None:
             valid &= (alpha > 0)[:, :, None]
-        return DecodedWindow(pixels, valid, alpha)
+            if self.info.is_premultiplied:
+                pixels = unpremultiplied(pixels, alpha)
+        if layout.is_packed:
+            pixels = pack(pixels)
+            valid = np.asarray(valid.all(axis=2, keepdims=True))
+        return DecodedWindow(pixels, valid, codes, alpha)
+
+    def _find_codes(self, pixels: Array, valid: Bools) -> Bools | None:
+        """Mark codes among valid pixels (h, w, C); None without any."""
+        codes = np.zeros(pixels.shape, np.bool_)
+        for index, band in enumerate(self.layout.outputs[: self.layout.channels]):
+            if band.codes or band.measured:
+                codes[:, :, index] = is_code(
+                    pixels[:, :, index], band.codes, band.measured
+                )
+        codes &= valid
+        return codes if codes.any() else None
 
     def _read_bands(self, window: Window, shape: Size) -> tuple[Array, Bools]:
         """Read the values (h, w, bands) that the file holds, and its masks of valid pixels."""
@@ -239,16 +269,16 @@ def _cache_for(info: RasterInfo, block: Size, rows: int) -> int:
     return max(BLOCK_CACHE, info.width * pixel_bytes * cached_rows * 17 // 16)
 
 
-def spread_windows(source: Source, *, side: int, along: int) -> Iterator[Window]:
+def spread_windows(height: int, width: int, side: int, along: int) -> Iterator[Window]:
     """Yield windows of ``side`` pixels to sample a picture by, at most ``along`` on each axis.
 
     They are spread evenly, and cover all of a small one.
     """
-    height = min(source.height, side)
-    width = min(source.width, side)
-    for top in _spread(source.height, height, along):
-        for column in _spread(source.width, width, along):
-            yield Window(top=top, left=column, height=height, width=width)
+    window_height = min(height, side)
+    window_width = min(width, side)
+    for top in _spread(height, window_height, along):
+        for column in _spread(width, window_width, along):
+            yield Window(top=top, left=column, height=window_height, width=window_width)
 
 
 def _spread(length: int, side: int, most: int) -> list[int]:

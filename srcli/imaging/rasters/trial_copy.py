@@ -20,10 +20,11 @@ from srcli.imaging.rasters.merging import (
     write_result,
 )
 from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.part_writer import encode_part
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.source import RasterSource, has_huge_blocks
 from srcli.imaging.resize import resize, white_level
 from srcli.ports.image import Window
 
@@ -113,12 +114,14 @@ def sample_copy(
     along = max(min(math.isqrt(SAMPLE_VALUES // values), MOST_SAMPLES_ALONG), 1)
     strips = []
     with RasterSource(info, layout, window) as source:
-        if source.has_huge_blocks:
+        if has_huge_blocks(source.dataset):
             return None
         for places in _sample_places(source.height, source.width, along):
             pieces = [_enlarge_sample(source, place, scale) for place in places]
             strips.append(np.concatenate(pieces, axis=1))
     rows = np.concatenate(strips)
+    if layout.is_packed:
+        rows = unpack(rows)
     opacity = np.array(white_level(rows.dtype), rows.dtype)
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True

@@ -6,20 +6,11 @@ range of values until nothing is left of the data.
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
-from srcli.imaging.rasters.classes import NEIGHBOURS
-from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.appearance import NEIGHBOURS
 from srcli.imaging.rasters.nodata import is_nodata
-from srcli.imaging.rasters.selection import choose_layout
-from srcli.imaging.rasters.source import RasterSource, spread_windows
-from srcli.ports.image import Window
 
 _LOW_FILL_VALUES = (
     -999,
@@ -28,6 +19,8 @@ _LOW_FILL_VALUES = (
     -10000,
     -99999,
     -999999,
+    -3000,
+    -28672,
     -32767,
     -32768,
     -(2**31) + 1,
@@ -38,8 +31,6 @@ _LOW_FILL_VALUES = (
 _HIGH_FILL_VALUES = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
 _HUGE = 1e19
 """Least size of floats that may be fills whatever their digits are, such as -3.4e38."""
-_MOST_SAMPLES = 2**23
-"""Values that are looked at, all bands together."""
 _FEW = 16
 """Most different values of a mask or of classes, among which a high one is no fill."""
 _LEAST_AREA = 16
@@ -48,72 +39,13 @@ _CLIFF = 4
 """Step at the border of such a fill, over the largest usual step between neighbours."""
 
 
-def find_undeclared_nodata(
-    info: RasterInfo, window: Window, numbers: Sequence[int] | None
-) -> tuple[RasterInfo, tuple[str, ...]]:
-    """Find undeclared fills; return the info that has them as nodata, and notes for the user.
+def fill_values_of(pixels: Array, valid: Bools) -> list[float]:
+    """Return the fills among valid pixels (n, h, w), the most extreme first.
 
     A known fill counts if it lies further from all other values than these from each
     other; or, below zero, if it covers areas whose borders are cliffs such as the data
-    have nowhere else. A value of -9999 among others near it is a value. ``numbers`` are
-    those of the bands to look at; None is all.
+    have nowhere else. A value of -9999 among others near it is a value.
     """
-    by_dtype: defaultdict[str, list[int]] = defaultdict(list)
-    for number, band in enumerate(info.bands, 1):
-        is_chosen = numbers is None or number in numbers
-        is_measured = band.interpretation not in ("alpha", "palette")
-        if is_chosen and is_measured and np.dtype(band.dtype).itemsize > 1:
-            by_dtype[band.dtype].append(number)
-    fill_values: dict[int, list[float]] = {}
-    for band_numbers in by_dtype.values():
-        fill_values |= _fill_values_of_bands(info, window, band_numbers)
-    bands = list(info.bands)
-    bands_by_text: defaultdict[str, list[str]] = defaultdict(list)
-    for number, values in sorted(fill_values.items()):
-        band = bands[number - 1]
-        nodata = values[0] if band.nodata is None else band.nodata
-        bands[number - 1] = replace(
-            band, nodata=nodata, undeclared_nodata=tuple(values)
-        )
-        if values == [band.nodata]:  # declared, and a mask is beside it
-            continue
-        text = ", ".join(f"{value:.9g}" for value in values)
-        bands_by_text[text].append(str(number))
-    notes = []
-    for text, names in bands_by_text.items():
-        notes.append(
-            f"{text} is taken as no data, which the file does not say (bands: "
-            f"{','.join(names)}); --nodata none keeps it as a value"
-        )
-    return replace(info, bands=tuple(bands)), tuple(notes)
-
-
-def _fill_values_of_bands(
-    info: RasterInfo, window: Window, numbers: list[int]
-) -> dict[int, list[float]]:
-    """Return the fills of bands of one dtype, by number, from windows all over the raster."""
-    layout = choose_layout(info, bands=numbers, classes=numbers)
-    fill_values: dict[int, list[float]] = {}
-    with RasterSource(info, layout, window) as source:
-        if source.has_huge_blocks:
-            return fill_values
-        side = 256
-        if window.height * window.width * len(numbers) <= _MOST_SAMPLES:
-            side = max(window.height, window.width)
-        along = max(math.isqrt(_MOST_SAMPLES // (side * side * len(numbers))), 3)
-        areas = spread_windows(source, side=side, along=along)
-        samples = list(map(source.decode, areas))
-    for index, number in enumerate(numbers):
-        pixels = np.stack([sample.pixels[:, :, index] for sample in samples])
-        valid = np.stack([sample.valid[:, :, index] for sample in samples])
-        values = _fill_values_of(pixels, valid)
-        if values:
-            fill_values[number] = values
-    return fill_values
-
-
-def _fill_values_of(pixels: Array, valid: Bools) -> list[float]:
-    """Return the fills among valid pixels (n, h, w), the most extreme first."""
     fill_values = []
     while valid.any():
         fill_value = _find_fill_value(pixels, valid)

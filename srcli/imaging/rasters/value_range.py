@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.arrays import Array, Size
+from srcli.imaging.arrays import Array
 from srcli.imaging.colour import are_gray
 from srcli.imaging.condition import Condition, classify_condition
 from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, spread_windows
 from srcli.ports.image import ValueRange, Values, Window, are_units
 
-MOST_SAMPLES = 2**22
-"""Values sampled for the range, all bands together."""
+_LEAST_VALUES = 10_000
+"""Valid values, all bands together, of fewer of which more windows are looked at."""
 
 
 def choose_value_range(
-    info: RasterInfo,
+    look: Look,
     layout: BandLayout,
-    window: Window,
     spec: Literal["auto", "dtype"] | ValueRange,
 ) -> tuple[Values, str]:
     """Choose the values that become 0 and 1 for the network, the same for all tiles and runs.
@@ -38,11 +38,6 @@ def choose_value_range(
     """
     dtype = np.dtype(layout.dtype)
     is_float = dtype.kind == "f"
-    if not is_float and dtype.itemsize > 4:
-        raise PictureError(
-            f"{info.path}: {dtype} values are enlarged as classes only (--classes yes); convert "
-            "them to integers of up to 32 bits, or to floats"
-        )
     most = _highest_value(layout)
     ends = (0.0, 1.0)
     if isinstance(spec, tuple):
@@ -52,7 +47,7 @@ def choose_value_range(
         ends = (float(limits.min), most or float(limits.max))
     if spec != "auto" or dtype == np.uint8:
         return Values(dtype=dtype, ranges=(ends,), most=most), ""
-    samples = _sample_groups(info, layout, window)
+    samples = _sample_groups(look, layout)
     ranges = [robust_range(group) if group.size else ends for group in samples]
     shown = _range_text(*ranges[0])
     if len(set(ranges)) == 1:
@@ -69,6 +64,22 @@ def choose_value_range(
     values = Values(dtype=dtype, ranges=tuple(ranges), most=most)
     note = f"values {shown} are black to white ({reason}); --range changes that"
     return values, note
+
+
+def values_as_they_are(layout: BandLayout) -> Values:
+    """Return the values of bands that no network sees, or none: 0 to 1, which changes none."""
+    most = MOST if layout.is_packed else _highest_value(layout)
+    return Values(dtype=np.dtype(layout.smooth_dtype), ranges=((0.0, 1.0),), most=most)
+
+
+def check_dtype(look: Look, layout: BandLayout) -> None:
+    """Refuse integers that no float of a network or of interpolation holds."""
+    dtype = np.dtype(layout.dtype)
+    if layout.groups and dtype.kind != "f" and dtype.itemsize > 4:
+        raise PictureError(
+            f"{look.info.path}: {dtype} values are enlarged as classes only (--classes yes); "
+            "convert them to integers of up to 32 bits, or to floats"
+        )
 
 
 def _list_ranges(layout: BandLayout, ranges: list[ValueRange]) -> str:
@@ -91,52 +102,22 @@ def _highest_value(layout: BandLayout) -> float | None:
     return float(2**fewest - 1)
 
 
-def _sample_groups(info: RasterInfo, layout: BandLayout, window: Window) -> list[Array]:
-    """Read samples of each group of bands.
-
-    A small window is read completely; a large one from an overview, unless a mask
-    (which may have no overviews) or fills mark its pixels; otherwise by smaller windows
-    all over it.
-    """
-    with RasterSource(info, layout, window) as source:
-        most = MOST_SAMPLES // source.channels
-        factors = [1]
-        # overviews may be averages of values and of fills that the file does not
-        # declare
-        if not source.masked and not any(band.undeclared_nodata for band in info.bands):
-            factors += sorted(source.dataset.overviews(1))
-        for factor in factors:
-            shape = (max(source.height // factor, 1), max(source.width // factor, 1))
-            if math.prod(shape) <= most:
-                side = max(source.height, source.width)
-                areas = spread_windows(source, side=side, along=1)
-                return _samples(source, areas, shape)
-        samples = _spread_samples(source, 16, most)
-        if min(map(len, samples)) < 10_000 // source.channels:
-            samples = _spread_samples(source, 48, most)  # few pixels are valid
+def _sample_groups(look: Look, layout: BandLayout) -> list[Array]:
+    """Return the valid values of each group of bands, by many windows if few are valid."""
+    samples = _values_of_groups(look, layout)
+    least = _LEAST_VALUES // len(layout.smooth)
+    if min(map(len, samples)) < least and not look.is_whole:
+        samples = _values_of_groups(look.finer(), layout)
     return samples
 
 
-def _spread_samples(source: RasterSource, along: int, most: int) -> list[Array]:
-    """Read samples from small windows all over a raster, ``along`` windows on each axis."""
-    areas = list(spread_windows(source, side=128, along=along))
-    height = areas[0].height
-    width = areas[0].width
-    share = min(math.sqrt(most / len(areas) / (height * width)), 1.0)
-    shape = (max(int(height * share), 1), max(int(width * share), 1))
-    return _samples(source, areas, shape)
-
-
-def _samples(source: RasterSource, areas: Iterable[Window], shape: Size) -> list[Array]:
-    """Read some windows at a given size; return the valid values of each group of bands."""
-    groups = [source.layout.indices(group) for group in source.layout.groups]
-    samples: list[list[Array]] = [[] for _ in groups]
-    for area in areas:
-        decoded = source.decode(area, shape)
-        for values, indices in zip(samples, groups, strict=True):
-            valid = decoded.valid[:, :, indices]
-            values.append(decoded.pixels[:, :, indices][valid])
-    return list(map(np.concatenate, samples))
+def _values_of_groups(look: Look, layout: BandLayout) -> list[Array]:
+    samples = []
+    for group in layout.groups:
+        numbers = [layout.bands[index] for index in layout.indices(group)]
+        values = [look.values(number, layout.alpha) for number in numbers]
+        samples.append(np.concatenate(values))
+    return samples
 
 
 def robust_range(samples: Array) -> ValueRange:
@@ -189,23 +170,29 @@ _STRIP = 256
 
 
 def classify_raster_condition(
-    info: RasterInfo, layout: BandLayout, window: Window
+    look: Look, layout: BandLayout
 ) -> Condition | Literal[""]:
     """Return the condition of most of an aerial picture, that is RGB of 8 bits, no palette.
 
-    Nine parts all over it are looked at; those with holes, and drawings, do not count.
+    Parts all over it are looked at; those with holes, and drawings, do not count.
     Empty for all other rasters: their values are measurements, which no network may
     restore.
     """
-    rgb = layout.rgb
-    if not rgb or layout.dtype != "uint8" or layout.palette is not None:
+    if not layout.rgb or layout.dtype != "uint8" or layout.palette is not None:
         return ""
     conditions: Counter[Condition] = Counter()
-    with RasterSource(info, layout, window) as source:
-        for area in spread_windows(source, side=512, along=3):
-            decoded = source.decode(area)
-            if decoded.valid.all():
-                conditions[classify_condition(decoded.pixels[:, :, rgb])] += 1
+    numbers = [layout.bands[index] for index in layout.rgb]
+    bands = [look.windows(number, side=512, along=3) for number in numbers]
+    alphas = bands[0]
+    if layout.alpha:
+        alphas = look.windows(layout.alpha, side=512, along=3)
+    for *colours, alpha in zip(*bands, alphas, strict=True):
+        is_full = all(window.valid.all() for window in colours)
+        if layout.alpha:
+            is_full = is_full and bool((alpha.pixels > 0).all())
+        if is_full:
+            pixels = np.dstack([window.pixels for window in colours])
+            conditions[classify_condition(pixels)] += 1
     del conditions["drawing"]
     if 2 * conditions["clean"] >= conditions.total():
         return "clean"
@@ -222,7 +209,7 @@ def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool
     if not rgb:
         return False
     with RasterSource(info, layout, window, _STRIP) as source:
-        areas = list(spread_windows(source, side=64, along=3))
+        areas = list(spread_windows(source.height, source.width, side=64, along=3))
         for top in range(0, source.height, _STRIP):
             height = min(_STRIP, source.height - top)
             areas.append(Window(top=top, left=0, height=height, width=source.width))

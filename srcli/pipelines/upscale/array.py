@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
 
@@ -19,16 +20,23 @@ from srcli.imaging.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import decode_pixels, to_image
-from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
+from srcli.imaging.rasters.holes import AlphaMode
+from srcli.imaging.rasters.packed_heights import (
+    MOST,
+    are_packed_heights,
+    pack,
+    unpack,
+)
 from srcli.imaging.reading import read_photograph
+from srcli.imaging.resize import resize
 from srcli.inference.building import cached_pool, choose_tiling, run_one
 from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.choosing import choose_model, open_photograph
-from srcli.pipelines.upscale.fractions import FractionTask, ShowProgress
+from srcli.pipelines.upscale.fractions import FractionTask, LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
     upscale_data_array,
@@ -73,7 +81,7 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     bidx: Sequence[int] | None = None,
     rgb: Sequence[int] | Literal["none"] | None = None,
     range: Literal["auto", "dtype"] | tuple[float, float] = "auto",
-    nodata: float | Literal["file", "none"] | None = None,
+    nodata: float | Sequence[float] | Literal["file", "none"] | None = None,
     classes: ClassMode = "auto",
     alpha: AlphaMode = "auto",
     disk_check: bool = True,
@@ -139,8 +147,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             and blue; ``none``: each band alone; None finds them.
         range: Values that are black and white for the network, ``(low, high)``;
             ``auto`` finds them, ``dtype`` takes all of the type.
-        nodata: The value of pixels without data, instead of what the raster says;
-            ``none`` treats all values as data.
+        nodata: The value of pixels without data, instead of what the raster says, or
+            several, of which the others are kept as they are; ``none`` treats all
+            values as data.
         classes: ``yes`` repeats the pixels of all bands, ``no`` those of none; ``auto``
             finds the bands that hold classes, flags or masks.
         alpha: Bands called alpha are transparency (``yes``), data (``no``), or what
@@ -298,6 +307,11 @@ def _enlarge(
 ) -> Array:
     """Upscale an array by one pass, or by two for a scale that the model lacks."""
     photograph = _split_alpha(array)
+    if _holds_heights(photograph):
+        LoggedProgress(progress, 0).message(
+            "the colours are bytes of heights: interpolated as numbers"
+        )
+        return _enlarge_heights(photograph, options)
     model, _ = choose_model(photograph, options, file_format)
     height, width = array.shape[:2]
     size = options.final_size((height, width))
@@ -330,6 +344,29 @@ def _enlarge(
     # equal channels are one
     joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])
     return joined[:, :, 0] if array.ndim == 2 else joined
+
+
+def _holds_heights(photograph: Photograph) -> bool:
+    """Tell if an array's colours are bytes of heights; see ``packed_heights``."""
+    pixels = photograph.pixels
+    if pixels.dtype != np.uint8 or pixels.shape[2] != 3:
+        return False
+    alpha = photograph.alpha
+    if alpha is not None and (alpha < alpha.max()).any():
+        return False  # what alpha hides has no height
+    return are_packed_heights(pixels[None], np.ones((1, *pixels.shape[:2]), np.bool_))
+
+
+def _enlarge_heights(photograph: Photograph, options: UpscaleOptions) -> Array:
+    """Unpack heights, enlarge them by bicubic interpolation, and pack them again."""
+    height, width = photograph.pixels.shape[:2]
+    scale = Fraction(options.final_size((height, width))[0], height)
+    numbers = resize(pack(photograph.pixels), scale, options.wrap)
+    larger = unpack(np.minimum(numbers, MOST).astype(numbers.dtype))
+    alpha = photograph.alpha
+    if alpha is not None:  # the same everywhere
+        alpha = np.full(larger.shape[:2], alpha.flat[0])
+    return _join_alpha(Photograph(pixels=larger, alpha=alpha))
 
 
 def _check_whole_number(name: str, value: Any, least: int) -> Any:  # noqa: ANN401

@@ -16,12 +16,16 @@ from srcli.errors import PictureError
 from srcli.imaging.condition import SMALLEST_SIDE, classify_condition
 from srcli.imaging.formats import VIDEO
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.rasters.packed_heights import are_packed_heights
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.imaging.videos import open_video
 from srcli.pipelines.upscale.interpolated_bands import (
     INTERPOLATION_MODEL,
     are_measurements,
 )
+
+_SIDES_OF_TILES = range(64, 1025)
+"""Pixels a side of squares that are looked at as terrain tiles."""
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import UpscaleOptions
@@ -34,6 +38,7 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     Read by windows are georeferenced files and others that only a raster can be (see
     ``Picture.raster``), inputs with raster options, and photographs of more than
     ``LARGEST_AREA``. Videos are opened, too: their ``format`` is ``VIDEO``.
+    A terrain tile, whose colours are bytes of heights, is a raster as well.
     Of the pictures of a folder, raster options apply to the TIFFs only. A picture
     rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
 
@@ -49,12 +54,17 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
         raise
     if picture.format == VIDEO:
         return picture
-    if picture.raster is None and not _needs_windows(item, picture, options):
+    is_photograph = picture.raster is None and not _needs_windows(
+        item, picture, options
+    )
+    if is_photograph and not _holds_packed_heights(picture):
         return picture
     option = options.photograph_option
     if not option:
         return None
     reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
+    if is_photograph:
+        reason = "heights packed into colours"
     advice = f"drop {option}"
     if options.size:
         advice = "give -s 4, or another scale of the model"
@@ -76,6 +86,23 @@ def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> boo
         )
     is_huge = picture.height * picture.width > LARGEST_AREA and not is_turned
     return as_raster or is_huge
+
+
+def _holds_packed_heights(picture: Picture) -> bool:
+    """Tell if a picture is a terrain tile: square, lossless, its colours bytes of heights."""
+    is_square = picture.height == picture.width
+    is_tile = is_square and picture.lossless and picture.width in _SIDES_OF_TILES
+    has_colours = (picture.channels, picture.bits) == (3, 8)
+    if not is_tile or not has_colours or picture.frames > 1 or picture.orientation != 1:
+        return False
+    try:
+        photograph = read_photograph(picture)
+    except PictureError:
+        return False  # which is told when it is enlarged
+    valid = np.ones(photograph.pixels.shape[:2], np.bool_)
+    if photograph.alpha is not None:
+        valid = photograph.alpha > 0
+    return are_packed_heights(photograph.pixels[None], valid[None])
 
 
 def is_made_by_parts(picture: Picture, options: UpscaleOptions) -> bool:

@@ -15,11 +15,11 @@ import numpy as np
 
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.source import RasterSource, spread_windows
+from srcli.imaging.rasters.source import spread_windows
 from srcli.imaging.rasters.value_range import robust_range
-from srcli.inference.stream import ArraySource
-from srcli.ports.image import ValueRange, Values, Window
+from srcli.ports.image import ValueRange, Values
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Photograph
@@ -62,27 +62,35 @@ class InterpolatedBands:
     """Message on the choice, made by ``auto``."""
 
 
+def interpolates_exactly(layout: BandLayout, options: UpscaleOptions) -> bool:
+    """Tell if the model ``bicubic`` enlarges all bands as they are, by no range of values.
+
+    Not where they have 8 bits, or the range of their dtype.
+    """
+    if _is_corrected(options) or options.model != INTERPOLATION_MODEL:
+        return False
+    return layout.dtype != "uint8" and options.raster.values != "dtype"
+
+
+def _is_corrected(options: UpscaleOptions) -> bool:
+    """Tell if options correct the result of a network, for which there must be one."""
+    engine = options.engine
+    return bool(engine.back_project) or engine.denoise != 1
+
+
 def choose_interpolated_bands(
-    info: RasterInfo,
-    layout: BandLayout,
-    window: Window,
-    values: Values,
-    options: UpscaleOptions,
+    look: Look, layout: BandLayout, values: Values, options: UpscaleOptions
 ) -> InterpolatedBands:
     """Choose the bands to interpolate: by ``auto`` those in which a network errs too much.
 
     A network that the user named enlarges all bands; a note says where it cannot keep
-    all digits. With the model ``bicubic`` all bands are chosen, unless they have
-    8 bits or the range of their dtype.
+    all digits. With the model ``bicubic`` see ``interpolates_exactly``.
     """
-    engine = options.engine
-    if engine.back_project or engine.denoise != 1:  # which correct a network's result
-        return InterpolatedBands()
-    if options.model == INTERPOLATION_MODEL:
-        if layout.dtype == "uint8" or options.raster.values == "dtype":
-            return InterpolatedBands()
+    if layout.is_packed or interpolates_exactly(layout, options):
         return InterpolatedBands(tuple(range(len(layout.smooth))))
-    wide = _find_wide_bands(info, layout, values)
+    if _is_corrected(options) or options.model == INTERPOLATION_MODEL:
+        return InterpolatedBands()
+    wide = _find_wide_bands(look.info, layout, values)
     numbers = _band_numbers(layout, wide)
     steps = f"band {numbers}: whole numbers over a range of more than 16,777,216"
     if not options.auto:
@@ -97,7 +105,7 @@ def choose_interpolated_bands(
     for group in layout.groups:  # whose bands are enlarged alike
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
-    measured = _find_measurement_bands(info, layout, window, values)
+    measured = _find_measurement_bands(look, layout, values)
     measured = [index for index in measured if index not in interpolated]
     if measured:
         remarks.append(
@@ -118,15 +126,15 @@ def _band_numbers(layout: BandLayout, positions: Iterable[int]) -> str:
 
 
 def keep_interpolated_values(
-    values: Values, bicubic: InterpolatedBands, band_count: int
+    values: Values, interpolated: tuple[int, ...], band_count: int
 ) -> Values:
     """Return values with the range 0 to 1, which changes none, for interpolated bands."""
-    if not bicubic.interpolated:
+    if not interpolated:
         return values
     ranges = list(values.ranges)
     if len(ranges) == 1:
         ranges *= band_count
-    for position in bicubic.interpolated:
+    for position in interpolated:
         ranges[position] = (0.0, 1.0)
     return replace(values, ranges=tuple(ranges))
 
@@ -143,7 +151,7 @@ def _find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> li
 
 
 def _find_measurement_bands(
-    info: RasterInfo, layout: BandLayout, window: Window, values: Values
+    look: Look, layout: BandLayout, values: Values
 ) -> list[int]:
     """Return indices in ``layout.smooth`` of measurements for which a network errs too much.
 
@@ -156,24 +164,34 @@ def _find_measurement_bands(
     is_picture = layout.dtype in ("uint8", "int8") or layout.palette is not None
     if is_picture or not candidates:
         return []
-    details: dict[int, list[Array]] = {index: [] for index in candidates}
-    fractional = set()
-    with RasterSource(info, layout, window) as source:
-        for area in spread_windows(source, side=256, along=4):
-            decoded = source.decode(area)
-            for index in candidates:
-                pixels = decoded.pixels[:, :, layout.smooth[index]]
-                valid = decoded.valid[:, :, layout.smooth[index]]
-                details[index].append(_details(pixels, valid))
-                if (pixels[valid] != np.rint(pixels[valid])).any():
-                    fractional.add(index)
     measurements = []
     for index in candidates:
-        blocks = np.concatenate(details[index])
-        value_range = _range_of(values, index)
-        if _errs_too_much(blocks, value_range, are_whole=index not in fractional):
+        number = layout.bands[layout.smooth[index]]
+        details = []
+        # of whole numbers that become floats nothing is rounded away
+        are_whole = look.info.band(number).dtype == layout.dtype
+        for window in _windows_of(look, layout, number):
+            details.append(_details(window.pixels, window.valid))
+            values_there = window.pixels[window.valid]
+            are_whole = are_whole and bool(
+                (values_there == np.rint(values_there)).all()
+            )
+        blocks = np.concatenate(details)
+        if _errs_too_much(blocks, _range_of(values, index), are_whole=are_whole):
             measurements.append(index)
     return measurements
+
+
+def _windows_of(look: Look, layout: BandLayout, number: int) -> list[BandWindow]:
+    """Return windows of a band, in which pixels under an alpha of 0 are not valid."""
+    windows = look.windows(number, side=256, along=4)
+    if not layout.alpha:
+        return windows
+    alphas = look.windows(layout.alpha, side=256, along=4)
+    seen = []
+    for window, alpha in zip(windows, alphas, strict=True):
+        seen.append(BandWindow(window.pixels, window.valid & (alpha.pixels > 0)))
+    return seen
 
 
 def _errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:
@@ -194,16 +212,15 @@ def are_measurements(photograph: Photograph, options: UpscaleOptions) -> bool:
     So blocks that are not flat must be smooth as well, as slopes of the ground are.
     """
     pixels = photograph.pixels
-    engine = options.engine
-    is_corrected = engine.back_project or engine.denoise != 1
-    if pixels.dtype != np.uint16 or pixels.shape[2] > 1 or is_corrected:
+    is_gray = pixels.dtype == np.uint16 and pixels.shape[2] == 1
+    if not is_gray or _is_corrected(options):
         return False
-    source = ArraySource(pixels)
     samples = []
     details = []
     slopes = []
-    for area in spread_windows(source, side=256, along=4):
-        window = source.read(area)[:, :, 0]
+    height, width = pixels.shape[:2]
+    for area in spread_windows(height, width, side=256, along=4):
+        window = pixels[area.top : area.bottom, area.left : area.right, 0]
         valid = np.ones(window.shape, np.bool_)
         samples.append(window.ravel())
         details.append(_details(window, valid))

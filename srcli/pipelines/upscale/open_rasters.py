@@ -36,6 +36,13 @@ if TYPE_CHECKING:
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
 _SLACK = 0.1
 """Share of a pixel by which coordinates may differ from evenly spaced ones."""
+_SIGNS = (
+    "units", "valid_range", "valid_min", "valid_max", "missing_value", "flag_values",
+    "flag_masks", "flag_meanings",
+)  # fmt: skip
+"""Attributes of the CF conventions that say what values mean."""
+_OUTDATED = ("transform", "res", "STATISTICS_")
+"""Beginnings of the names of attributes that are wrong for the enlarged pixels."""
 
 
 def raster_as_image(
@@ -236,6 +243,11 @@ def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
     return nodata
 
 
+def _signs_of(data: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return the attributes of a DataArray that say what its values mean, as tags of bands."""
+    return {name: str(data.attrs[name]) for name in _SIGNS if name in data.attrs}
+
+
 @contextmanager
 def _as_dataset(
     data: Any,  # noqa: ANN401
@@ -269,6 +281,8 @@ def _as_dataset(
             ) as writer,
         ):
             writer.write(bands)
+            for number in writer.indexes:
+                writer.update_tags(number, **_signs_of(data))
             points = data.rio.get_gcps()
             if points:
                 writer.gcps = points, data.rio.crs

@@ -18,9 +18,10 @@ from srcli.errors import UsageError, did_you_mean
 from srcli.imaging.arrays import Size
 from srcli.imaging.formats import FORMATS, format_of_suffix
 from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.cutline import Polygons
+from srcli.imaging.rasters.holes import AlphaMode
+from srcli.imaging.rasters.info import NodataOption
 from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.resize import UNBOUNDED, Box, scale_size
 from srcli.inference.device import EngineOptions
@@ -64,8 +65,12 @@ class RasterOptions(OutputOptions):
     alpha: AlphaMode = "auto"
     """Bands called alpha are transparency (``yes``), data (``no``), or what they look
     like."""
-    nodata: float | Literal["file", "none"] = "file"
-    """The nodata value; ``none`` treats all values as data."""
+    nodata: NodataOption = "file"
+    """The nodata value, and further ones that are kept as they are; ``none`` treats all
+    values as data."""
+    dtype: Literal["float32", "float64"] | None = None
+    """Type of the result's values, where whole numbers stand for measurements; None is that
+    of the input."""
     srcwin: tuple[int, int, int, int] | None = None
     """Window to upscale: column, row, width, height in input pixels."""
     bounds: tuple[float, float, float, float] | None = None
@@ -87,6 +92,7 @@ class RasterOptions(OutputOptions):
             "--classes": self.classes == "yes",
             "--alpha": self.alpha == "no",
             "--nodata": self.nodata != "file",
+            "-ot": self.dtype,
             "--srcwin": self.srcwin,
             "--bounds": self.bounds,
             "--cutline": self.cutline,
@@ -307,6 +313,7 @@ class UpscaleOptions:
             "classes": raster.classes != "auto" and raster.classes,
             "alpha": raster.alpha != "auto" and raster.alpha,
             "nodata": raster.nodata != "file" and str(raster.nodata),
+            "type": raster.dtype,
             "window": raster.srcwin or raster.bounds,
             "cutline": raster.cutline and raster.cutline.checksum,
             "cog": raster.cog,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 import srcli
 from srcli.errors import PictureError
 from srcli.files import file_state, free_disk
 from srcli.imaging.arrays import Size
 from srcli.imaging.embedding import embed_metadata
-from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
-from srcli.imaging.rasters.alpha_bands import check_alpha_bands
-from srcli.imaging.rasters.classes import choose_layout_by_pixels
+from srcli.imaging.photograph import Metadata, Picture
 from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
+from srcli.imaging.rasters.look import look_at
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import (
     OutputOptions,
@@ -31,21 +27,15 @@ from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.trial_copy import sample_copy
-from srcli.imaging.rasters.undeclared_nodata import find_undeclared_nodata
-from srcli.imaging.rasters.value_range import (
-    choose_value_range,
-    classify_raster_condition,
-)
-from srcli.imaging.reading import read_photograph
 from srcli.imaging.tiff import DAMAGED_PAGE
-from srcli.models.weights import AERIAL_MODEL
-from srcli.pipelines.upscale.choosing import choose_by_condition
-from srcli.pipelines.upscale.interpolated_bands import (
-    INTERPOLATION_MODEL,
-    InterpolatedBands,
-    choose_interpolated_bands,
-    keep_interpolated_values,
+from srcli.pipelines.upscale.deciding import (
+    BandDecision,
+    ModelDecision,
+    decide_bands,
+    decide_model,
+    decide_values,
 )
+from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
 from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_picture
 from srcli.pipelines.upscale.reporter import Item
@@ -129,126 +119,110 @@ def without_tags(info: RasterInfo) -> RasterInfo:
 def plan_raster(
     item: Item, options: UpscaleOptions, opened: OpenedRaster
 ) -> RasterPlan:
-    """Decide on bands, window, values, model and output of a raster, before it is enlarged."""
-    raster_options = options.raster
+    """Decide on bands, window, values, model and output of a raster, before it is enlarged.
+
+    The file is looked at once; each decision goes by that look and the options.
+    """
+    settings = options.raster
     picture = read_picture(item.source, opened.stream)
-    info = info_of(opened, raster_options.nodata)
-    if options.strip_metadata:
-        info = without_tags(info)
-    _check_output_is_no_part(item, info)
-    info, window, notes_on_window = _choose_part(info, raster_options)
-    notes_on_fills: tuple[str, ...] = ()
-    if raster_options.nodata == "file":
-        info, notes_on_fills = find_undeclared_nodata(
-            info, window, raster_options.bands
-        )
-    transparency = check_alpha_bands(
-        info, window, raster_options.alpha, raster_options.bands
-    )
-    info = transparency.info
-    layout = choose_layout_by_pixels(
-        info,
-        window,
-        raster_options.classes,
-        bands=raster_options.bands,
-        rgb=raster_options.rgb,
-    )
-    if layout.alpha:
-        layout = replace(layout, soft_alpha=transparency.soft)
-    marks = (info.mask, layout.nodata, layout.alpha)
-    if info.cutline is not None and marks == (None, None, None):
-        if layout.dtype.startswith("float"):
-            layout = replace(layout, nodata=math.nan)
-        else:
-            info = replace(info, mask="dataset")
+    part = _choose_part(info_of(opened, settings.nodata), settings)
+    _check_output_is_no_part(item, part.info)
+    look = look_at(part.info, part.window, settings.bands)
 
-    values = Values(dtype=np.dtype(layout.dtype), ranges=((0, 1),))
-    remark_on_range = ""
-    condition = ""
-    if layout.groups:
-        values, remark_on_range = choose_value_range(
-            info, layout, window, raster_options.values
-        )
-        if options.auto:
-            model, condition = _choose_model(picture, info, layout, window, options)
-            options = replace(options, model=model)
-    bicubic = choose_interpolated_bands(info, layout, window, values, options)
-    if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
-        options = replace(options, model=INTERPOLATION_MODEL)
-        remark_on_range = ""
-        if condition:  # of a photograph
-            condition = "measurements"
+    bands = decide_bands(look, settings)
+    values = decide_values(bands, options, is_sheet=item.from_folder)
+    model = decide_model(bands, values.values, picture, options)
 
+    if options.strip_metadata:  # tags have said what values mean
+        bands = _without_metadata(bands)
+    info = bands.look.info
     input_id = source_id(item.source, info.files, opened.input_id)
-    output_options = options.raster_output(item.format, input_id)
-    output = derive_profile(info, layout, window, options.scale, output_options)
-    embedded, notes_on_metadata = choose_embedded(
-        item, picture, window, output, options
+    output_options = model.options.raster_output(item.format, input_id)
+    output = derive_profile(
+        info, bands.layout, part.window, options.scale, output_options
     )
-    remarks = [*layout.remarks, remark_on_range, bicubic.remark]
-    remarks.append(_tell_of_overviews(output, options))
-    notes = [*info.notes, *notes_on_fills, *transparency.notes, *layout.notes]
-    if picture is not None and DAMAGED_PAGE in picture.warnings:
-        notes.append(DAMAGED_PAGE)  # GDAL counts the pages before it, and is silent
-    notes += [*notes_on_window, *bicubic.notes, *output.notes, *notes_on_metadata]
-    notes += _check_disk(item, info, layout, window, output, options)
-    if options.keep_hidden and layout.alpha is not None:
-        notes.append(
-            "--keep-hidden is for photographs: colours under alpha are not kept"
-        )
+    embedded, notes_on_metadata = choose_embedded(
+        item, picture, part.window, output, model.options
+    )
+    notes = [
+        *bands.notes,
+        *_note_on_pages(picture),
+        *part.notes,
+        *model.notes,
+        *output.notes,
+        *notes_on_metadata,
+        *_check_disk(item, info, bands.layout, part.window, output, options),
+        *_note_on_hidden_colours(bands.layout, options),
+    ]
+    remarks = [*bands.remarks, model.remark, _tell_of_overviews(output, options)]
+    if len(model.interpolated) < len(bands.layout.smooth):  # a network sees some
+        remarks.insert(len(bands.remarks), values.remark)
     return RasterPlan(
         item=item,
-        options=options,
+        options=model.options,
         info=info,
-        layout=layout,
-        window=window,
-        values=keep_interpolated_values(values, bicubic, len(layout.smooth)),
-        interpolated=bicubic.interpolated,
+        layout=bands.layout,
+        window=part.window,
+        values=keep_interpolated_values(
+            values.values, model.interpolated, len(bands.layout.smooth)
+        ),
+        interpolated=model.interpolated,
         output=output,
-        lossy_output=_derive_lossy(info, layout, window, options.scale, output_options),
+        lossy_output=_derive_lossy(
+            info, bands.layout, part.window, options.scale, output_options
+        ),
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
-        condition=condition,
+        condition=model.condition,
         embedded=embedded,
-        fingerprint=_fingerprint(info, layout, window, values, bicubic, options),
+        fingerprint=_fingerprint(bands, part.window, values.values, model),
     )
 
 
-def _choose_model(
-    picture: Picture | None,
-    info: RasterInfo,
-    layout: BandLayout,
-    window: Window,
-    options: UpscaleOptions,
-) -> tuple[str, str]:
-    """Return the model, as ``auto`` chooses it, and the condition of the pixels.
-
-    A photograph, read by windows or not, gets that of photographs.
-    """
-    if picture is None or picture.raster is not None:
-        condition = classify_raster_condition(info, layout, window)
-        return options.model_for(condition, AERIAL_MODEL), condition
-    if picture.height * picture.width > LARGEST_AREA:
-        condition = classify_raster_condition(info, layout, window)
-        return options.model_for_photograph(condition), condition
-    photograph = read_photograph(picture)
-    return choose_by_condition(photograph, options, picture.format)
+def _without_metadata(bands: BandDecision) -> BandDecision:
+    """Return what was decided on bands, of which no tags go into the output."""
+    look = replace(bands.look, info=without_tags(bands.look.info))
+    outputs = tuple(replace(band, tags={}) for band in bands.layout.outputs)
+    return replace(bands, look=look, layout=replace(bands.layout, outputs=outputs))
 
 
-def _choose_part(
-    info: RasterInfo, options: RasterOptions
-) -> tuple[RasterInfo, Window, tuple[str, ...]]:
-    """Return a header with its cutline, the window to enlarge, and notes for the user."""
+@dataclass(frozen=True)
+class _Part:
+    """What of a raster is to be enlarged."""
+
+    info: RasterInfo
+    """With the cutline, if there is one."""
+    window: Window
+    notes: tuple[str, ...]
+
+
+def _choose_part(info: RasterInfo, options: RasterOptions) -> _Part:
+    """Return the window to enlarge, that of a cutline where one is given."""
     if options.cutline is not None:
         cutline = options.cutline.on(info.path, info.georeference)
         info = replace(info, cutline=cutline)
     window, notes = choose_window(info, srcwin=options.srcwin, bounds=options.bounds)
-    return info, window, notes
+    return _Part(info, window, notes)
+
+
+def _note_on_pages(picture: Picture | None) -> tuple[str, ...]:
+    """Warn of a damaged page of a TIFF: GDAL counts the pages before it, and is silent."""
+    if picture is None or DAMAGED_PAGE not in picture.warnings:
+        return ()
+    return (DAMAGED_PAGE,)
+
+
+def _note_on_hidden_colours(
+    layout: BandLayout, options: UpscaleOptions
+) -> tuple[str, ...]:
+    if not options.keep_hidden or layout.alpha is None:
+        return ()
+    return ("--keep-hidden is for photographs: colours under alpha are not kept",)
 
 
 def raster_size(item: Item, options: UpscaleOptions) -> Size:
     """Return the (height, width) of the output of a raster."""
-    _, window, _ = _choose_part(read_info(item.source), options.raster)
+    window = _choose_part(read_info(item.source), options.raster).window
     return window.height * options.scale, window.width * options.scale
 
 
@@ -336,14 +310,12 @@ def _tell_of_overviews(output: OutputProfile, options: UpscaleOptions) -> str:
 
 
 def _fingerprint(
-    info: RasterInfo,
-    layout: BandLayout,
-    window: Window,
-    values: Values,
-    bicubic: InterpolatedBands,
-    options: UpscaleOptions,
+    bands: BandDecision, window: Window, values: Values, model: ModelDecision
 ) -> dict[str, object]:
     """Return what the pixels depend on; see ``RasterPlan``."""
+    info = bands.look.info
+    layout = bands.layout
+    options = model.options
     states: list[object] = [_file_state(path) for path in info.files]
     if isinstance(info.path, DatasetName):  # one of several rasters in its file
         states.insert(0, str(info.path))
@@ -355,10 +327,11 @@ def _fingerprint(
         "classes": layout.classes,
         "bands": [*layout.bands, layout.alpha, layout.soft_alpha],
         "rgb": layout.groups,
-        "interpolated": bicubic.interpolated,
+        "interpolated": model.interpolated,
         "range": [values.ranges, str(values.dtype)],
         # as text, because NaN differs from itself
         "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
+        "codes": str([(band.codes, band.measured) for band in info.bands]),
         "part": [window.left, window.top, window.width, window.height],
         "cutline": options.raster.cutline and options.raster.cutline.checksum,
     }

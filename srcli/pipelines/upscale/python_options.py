@@ -11,8 +11,8 @@ from typing import Any, get_args
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging.rasters.alpha_bands import AlphaMode
 from srcli.imaging.rasters.classes import ClassMode
+from srcli.imaging.rasters.holes import AlphaMode
 from srcli.pipelines.upscale.options import RasterOptions
 
 NAMES = ("window", "bidx", "rgb", "range", "nodata", "classes", "alpha")
@@ -122,14 +122,17 @@ def _read_range(values: Any) -> Any:  # noqa: ANN401
 
 
 def _read_nodata(nodata: Any) -> Any:  # noqa: ANN401
-    """Read a number, ``none`` or ``file``; None is ``file``."""
+    """Read a number, several, ``none`` or ``file``; None is ``file``."""
     if nodata is None:
         return "file"
     if isinstance(nodata, str) and nodata in ("file", "none"):
         return nodata
     try:
+        if isinstance(nodata, tuple | list):
+            first, *further = map(float, nodata)
+            return (first, *further) if further else first
         return float(nodata)
     except (TypeError, ValueError):
         raise UsageError(
-            f"nodata={nodata!r}: give a number, 'none', or 'file' for what is declared"
+            f"nodata={nodata!r}: give a number, several, 'none', or 'file' for what is declared"
         ) from None

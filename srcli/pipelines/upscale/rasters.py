@@ -244,7 +244,7 @@ def make_raster_engine(
     """Return the engine for a raster's bands, with the network of the pool."""
     from srcli.inference.raster_engine import RasterEngine
 
-    engine = pool.engine(bits=8 if plan.layout.dtype == "uint8" else 32)
+    engine = pool.engine(bits=8 if plan.layout.smooth_dtype == "uint8" else 32)
     return RasterEngine(
         engine,
         groups=plan.layout.groups,

@@ -9,8 +9,11 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.classes import choose_layout_by_pixels
+from srcli.imaging.rasters import info as headers
+from srcli.imaging.rasters.classes import choose_layout_by_signs
 from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.look import look_at
+from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
@@ -77,14 +80,18 @@ def test_many_bands_of_no_known_colour_are_told(info_of):
 
 
 def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
-    layout = choose_layout(info := info_of("alpha", "red", "green", "blue"))
+    layout = choose_layout(info_of("alpha", "red", "green", "blue"))
     assert (layout.bands, layout.groups, layout.alpha) == ((2, 3, 4), ((0, 1, 2),), 1)
-    # a band as any
-    five_bands = dataclasses.replace(info, bands=(*info.bands, info.bands[0]))
-    window = Window(top=0, left=0, height=4, width=5)
-    assert choose_layout_by_pixels(five_bands, window, "auto").bands == (2, 3, 4, 5)
     assert called(layout) == ("red", "green", "blue")
     assert layout.notes == ()
+
+
+def test_of_two_bands_of_alpha_the_second_is_a_band_as_any(info_of):
+    path = info_of("alpha", "red", "green", "blue", "alpha").path
+    window = Window(top=0, left=0, height=4, width=5)
+    with OpenedRaster(path) as opened:
+        look = look_at(headers.info_of(opened), window)
+        assert choose_layout_by_signs(look, "auto").bands == (2, 3, 4, 5)
 
 
 def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):

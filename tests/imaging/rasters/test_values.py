@@ -4,18 +4,20 @@ import numpy as np
 import pytest
 import rasterio
 
-from srcli.imaging.rasters import value_range as module
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters import look as module
+from srcli.imaging.rasters.info import info_of
+from srcli.imaging.rasters.look import look_at
+from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.selection import choose_layout, choose_window
-from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.value_range import choose_value_range
 
 
 def find(path, spec="auto", srcwin=None, bands=None):
-    info = read_info(path)
-    layout = choose_layout(info, bands=bands)
-    window, _ = choose_window(info, srcwin=srcwin)
-    return choose_value_range(info, layout, window, spec)
+    with OpenedRaster(path) as opened:
+        info = info_of(opened)
+        window, _ = choose_window(info, srcwin=srcwin)
+        look = look_at(info, window, bands)
+        return choose_value_range(look, choose_layout(info, bands=bands), spec)
 
 
 def find_one(*arguments, **options):
@@ -82,13 +84,13 @@ def test_the_largest_floats_stay_finite(save):
     assert low < 0 < high
 
 
-def test_only_the_chosen_window_and_bands_count(save):
+def test_the_chosen_bands_count_and_the_whole_file_for_a_part_of_it(save):
     pixels = np.zeros((40, 50, 2), np.uint16)
     pixels[:, :, 1] = 5000
     pixels[10:20, 10:20, 0] = np.arange(100).reshape(10, 10) + 200
     path = save("a.tif", pixels)
     low, high, _ = find_one(path, srcwin=(10, 10, 10, 10), bands=(1,))
-    assert (low, high) == (200, 299)
+    assert (low, high) == find_one(path, bands=(1,))[:2] == (0, 299)
 
 
 def test_masks_and_alpha_hide_pixels(save):
@@ -102,39 +104,40 @@ def test_masks_and_alpha_hide_pixels(save):
     assert find_one(save("b.tif", alpha, alpha="yes"))[1] <= 149
 
 
-@pytest.mark.parametrize("way", ["overviews", "blocks", "mask"])
+@pytest.mark.parametrize("way", ["plain", "overviews", "mask"])
 def test_large_files_are_sampled(save, monkeypatch, way):
     rng = np.random.default_rng(0)
     pixels = (
         rng.normal(0, 30, (600, 700, 3)) + np.linspace(500, 3000, 700)[:, None]
     ).astype(np.uint16)
     tiles = {"tiled": True, "blockxsize": 32, "blockysize": 32}
-    mark = (
-        (lambda file: file.write_mask(np.ones((600, 700), bool)))
-        if way == "mask"
-        else None
-    )
+    mark = None
+    if way == "mask":
+        mark = lambda file: file.write_mask(np.ones((600, 700), bool))  # noqa: E731
     path = save("a.tif", pixels, then=mark, **tiles)
-    if way in ("overviews", "mask"):
+    if way == "overviews":
         with rasterio.open(path, "r+") as file:
             file.build_overviews([2, 4, 8])
     exact = find_one(path)
-    read = []
-
-    class Counting(RasterSource):
-        def decode(self, window, shape=None):
-            piece = super().decode(window, shape)
-            read.append(piece.pixels.shape[0] * piece.pixels.shape[1])
-            return piece
-
     monkeypatch.setattr(module, "MOST_SAMPLES", 60_000)
-    monkeypatch.setattr(module, "RasterSource", Counting)
+    monkeypatch.setattr(module, "_SMALLEST_SIDE", 16)
     sampled = find_one(path)
-    again = find_one(path)
-    assert sampled == again
-    assert sum(read) // 2 <= 20_000
-    assert (len(read) == 2) == (way == "overviews")
+    assert sampled == find_one(path)
+    assert sampled != exact
     assert sampled[:2] == pytest.approx(exact[:2], abs=100)
+
+
+def test_a_large_file_with_little_data_is_looked_at_twice(save, monkeypatch):
+    pixels = np.zeros((800, 900), np.uint16)
+    rng = np.random.default_rng(0)
+    pixels[137:157, 211:231] = rng.integers(1000, 2000, (20, 20))
+    path = save("a.tif", pixels, nodata=0, tiled=True, blockxsize=64, blockysize=64)
+    monkeypatch.setattr(module, "MOST_SAMPLES", 10_000)
+    monkeypatch.setattr(module, "_SMALLEST_SIDE", 8)
+    low, high, words = find_one(path)
+    assert "found from the pixels" in words
+    assert low == pytest.approx(1000, abs=20)
+    assert high == pytest.approx(2000, abs=20)
 
 
 def test_bands_that_go_alone_have_ranges_of_their_own(save):

@@ -75,7 +75,9 @@ def test_sizes_come_true(geotiffs, tmp_path, astronaut):
 def test_a_part_of_a_raster_counts_as_such(geotiffs, tmp_path):
     source = geotiffs / SIXTEEN_BITS
     options = replace(
-        OPTIONS, raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,))
+        OPTIONS,
+        model="rrlfn",
+        raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,)),
     )
     report = estimate(source, tmp_path / "out", options)
     assert report.size == (80, 60)

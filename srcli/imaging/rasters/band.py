@@ -1,0 +1,138 @@
+"""A band as signs see it: what the file says of it, and its values."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from srcli.imaging.arrays import Array
+from srcli.imaging.rasters.angles import find_turn, wraps_around
+from srcli.imaging.rasters.appearance import Appearance, measure_appearance
+from srcli.imaging.rasters.info import BandInfo, RasterInfo
+from srcli.imaging.rasters.look import WHOLE_SIDE, BandWindow, Look
+from srcli.imaging.rasters.special_codes import (
+    codes_beyond_gap,
+    has_same_units,
+    stated_range,
+)
+from srcli.imaging.rasters.undeclared_nodata import fill_values_of
+
+# Formats whose palettes save room, unless georeferenced.
+_PICTURES = frozenset({"PNG", "GIF", "BMP"})
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band as signs see it: what the file says of it, and its values."""
+
+    look: Look
+    number: int
+    is_only: bool
+    """It is the only band that is enlarged, besides alpha: the file's name is its own."""
+
+    @property
+    def info(self) -> RasterInfo:
+        """What the file says of itself."""
+        return self.look.info
+
+    @property
+    def header(self) -> BandInfo:
+        """What the file says of the band."""
+        return self.info.band(self.number)
+
+    @property
+    def is_of_picture(self) -> bool:
+        """The file is a picture without a place on the map, of a format for pictures."""
+        is_placed = any(self.info.georeference.values())
+        return self.info.driver in _PICTURES and not is_placed
+
+    @cached_property
+    def tags(self) -> dict[str, str]:
+        """Tags of the band by their names in lower case, those of all namespaces."""
+        tags = {}
+        for items in self.header.tags.values():
+            for key, text in items.items():
+                tags[key.lower()] = text
+        return tags
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What the file calls the band: descriptions, with elements of XML, and tags of names."""
+        names = [self.header.vrt_elements.get("Description", "")]
+        for key, text in self.tags.items():
+            if key.endswith("name") or key == "description":
+                names.append(text)
+        return names
+
+    @cached_property
+    def appearance(self) -> Appearance:
+        """How its values look; of huge blocks, which are not decoded, nothing is known."""
+        if self.look.has_huge_blocks:
+            return Appearance()
+        return measure_appearance(self.look.windows(self.number, side=256, along=8))
+
+    @property
+    def unit(self) -> str:
+        """What the file calls the unit of the values, in lower case; empty without one."""
+        text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("UnitType", ""))
+        return text.strip().lower() or self.tags.get("units", "").lower()
+
+    @property
+    def scale(self) -> float:
+        """What the file says that values are multiplied by, to get those of the unit."""
+        text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("Scale", ""))
+        try:
+            return float(text)
+        except ValueError:
+            return 1.0
+
+    @cached_property
+    def turn(self) -> float | None:
+        """Full turn of the angles that its values may be; see ``find_turn``."""
+        if self.look.has_huge_blocks:
+            return None
+        return find_turn(*self.windows, self.scale)
+
+    @property
+    def wraps_around(self) -> bool:
+        """Its values use a full turn, and neighbours meet over the ends of it."""
+        turn = self.turn
+        return turn is not None and wraps_around(*self.windows, turn, self.scale)
+
+    @property
+    def windows(self) -> BandWindow:
+        """Its pixels in all windows (n, h, w) that were looked at."""
+        return self.look.stack(self.number, side=WHOLE_SIDE, along=1)
+
+    @cached_property
+    def fill_values(self) -> list[float]:
+        """Values that stand for no data though the file does not say so."""
+        return fill_values_of(*self.windows)
+
+    @cached_property
+    def opacity(self) -> Array:
+        """Pixels (n, h, w) of a band called alpha, NaN as 0; none of huge blocks."""
+        if self.look.has_huge_blocks:
+            return np.empty((0, 0, 0), self.header.dtype)
+        pixels = self.look.stack(self.number, side=512, along=4).pixels
+        if pixels.dtype.kind == "f":
+            pixels = np.nan_to_num(pixels)
+        return pixels
+
+    @cached_property
+    def measured(self) -> tuple[float, float] | None:
+        """Range of measurements that its tags state, if that is of the same units."""
+        limits = stated_range(self.tags)
+        if limits is None or self.look.has_huge_blocks:
+            return None
+        return limits if has_same_units(*self.windows, limits) else None
+
+    @cached_property
+    def special_codes(self) -> tuple[float, ...]:
+        """Codes among measurements, beyond a gap; see ``codes_beyond_gap``."""
+        if self.look.has_huge_blocks:
+            return ()
+        return codes_beyond_gap(*self.windows)

@@ -1,0 +1,177 @@
+"""Decide what a raster's bands are, which values are black and white, and which model they get.
+
+Each function takes the look and the options and opens no file; it returns the decision
+with the reasons for the user: notes are warnings, remarks are messages.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from srcli.imaging.photograph import LARGEST_AREA, Picture
+from srcli.imaging.rasters.classes import choose_layout_by_signs
+from srcli.imaging.rasters.holes import (
+    CodeFindings,
+    check_alpha_bands,
+    find_special_codes,
+    find_undeclared_nodata,
+)
+from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.selection import BandLayout, as_floats
+from srcli.imaging.rasters.value_range import (
+    check_dtype,
+    choose_value_range,
+    classify_raster_condition,
+    values_as_they_are,
+)
+from srcli.imaging.reading import read_photograph
+from srcli.models.weights import AERIAL_MODEL
+from srcli.pipelines.upscale.choosing import choose_by_condition
+from srcli.pipelines.upscale.interpolated_bands import (
+    INTERPOLATION_MODEL,
+    choose_interpolated_bands,
+    interpolates_exactly,
+)
+from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.ports.image import Values
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import RasterOptions
+
+
+@dataclass(frozen=True)
+class BandDecision:
+    """What the bands of a raster hold, and how they go through the network."""
+
+    look: Look
+    """With what was decided on nodata and alpha."""
+    layout: BandLayout
+    notes: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ValueDecision:
+    """Which values are black and white for the network."""
+
+    values: Values
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class ModelDecision:
+    """The model of a raster, and the bands that it does not get."""
+
+    options: UpscaleOptions
+    """With the model that ``auto`` has chosen."""
+    condition: str = ""
+    """What the pixels have gone through, where ``auto`` chose the model by it."""
+    interpolated: tuple[int, ...] = ()
+    """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
+    notes: tuple[str, ...] = ()
+    remark: str = ""
+
+
+def decide_bands(look: Look, settings: RasterOptions) -> BandDecision:
+    """Decide which values are no data, which band is alpha, and which hold classes."""
+    fills: tuple[str, ...] = ()
+    if settings.nodata == "file":
+        look, fills = find_undeclared_nodata(look, settings.bands)
+    transparency = check_alpha_bands(look, settings.alpha, settings.bands)
+    codes = CodeFindings(transparency.look)
+    if settings.nodata == "file" and settings.classes != "yes":
+        codes = find_special_codes(transparency.look, settings.bands, settings.rgb)
+    layout = choose_layout_by_signs(
+        codes.look, settings.classes, bands=settings.bands, rgb=settings.rgb
+    )
+    if settings.dtype is not None:
+        layout = as_floats(look.info, layout, settings.dtype)
+    check_dtype(look, layout)
+    if layout.alpha:
+        layout = replace(layout, soft_alpha=transparency.soft)
+    notes = (*fills, *transparency.notes, *codes.notes, *layout.notes)
+    decision = BandDecision(
+        codes.look,
+        layout,
+        notes=(*look.info.notes, *notes),
+        remarks=(*codes.remarks, *layout.remarks),
+    )
+    return _mark_outside(decision)
+
+
+def _mark_outside(decision: BandDecision) -> BandDecision:
+    """Choose how pixels outside a cutline are marked, where nothing marks empty ones yet."""
+    look = decision.look
+    layout = decision.layout
+    marks = (look.info.mask, layout.nodata, layout.alpha)
+    if look.info.cutline is None or marks != (None, None, None):
+        return decision
+    if layout.dtype.startswith("float"):
+        return replace(decision, layout=replace(layout, nodata=math.nan))
+    masked = replace(look, info=replace(look.info, mask="dataset"))
+    return replace(decision, look=masked)
+
+
+def decide_values(
+    bands: BandDecision, options: UpscaleOptions, *, is_sheet: bool = False
+) -> ValueDecision:
+    """Decide on black and white; where no network is used, values stay as they are.
+
+    A raster of a folder may be a sheet, whose neighbours should have the same range.
+    """
+    layout = bands.layout
+    is_plain = not layout.groups or layout.is_packed
+    if is_plain or interpolates_exactly(layout, options):
+        return ValueDecision(values_as_they_are(layout))
+    values, remark = choose_value_range(bands.look, layout, options.raster.values)
+    if remark and not bands.look.is_of_whole_file:
+        remark += "; it is that of this part alone, as the file is on the network"
+    elif remark and is_sheet:
+        remark += ", and --mosaic or --range gives the sheets of a folder one"
+    return ValueDecision(values, remark)
+
+
+def decide_model(
+    bands: BandDecision,
+    values: Values,
+    picture: Picture | None,
+    options: UpscaleOptions,
+) -> ModelDecision:
+    """Decide on the model, as ``auto`` does, and on bands that are interpolated instead.
+
+    ``picture`` is the header of a file that srx reads itself, which may be a photograph.
+    """
+    layout = bands.layout
+    condition = ""
+    if options.auto and layout.is_packed:
+        options = replace(options, model=INTERPOLATION_MODEL)
+    elif options.auto and layout.groups:
+        model, condition = _model_by_condition(bands, picture, options)
+        options = replace(options, model=model)
+    bicubic = choose_interpolated_bands(bands.look, layout, values, options)
+    if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
+        options = replace(options, model=INTERPOLATION_MODEL)
+        if condition:  # of a photograph
+            condition = "measurements"
+    return ModelDecision(
+        options, condition, bicubic.interpolated, bicubic.notes, bicubic.remark
+    )
+
+
+def _model_by_condition(
+    bands: BandDecision, picture: Picture | None, options: UpscaleOptions
+) -> tuple[str, str]:
+    """Return the model, as ``auto`` chooses it, and the condition of the pixels.
+
+    A photograph, read by windows or not, gets that of photographs.
+    """
+    if picture is None or picture.raster is not None:
+        condition = classify_raster_condition(bands.look, bands.layout)
+        return options.model_for(condition, AERIAL_MODEL), condition
+    if picture.height * picture.width > LARGEST_AREA:
+        condition = classify_raster_condition(bands.look, bands.layout)
+        return options.model_for_photograph(condition), condition
+    photograph = read_photograph(picture)
+    return choose_by_condition(photograph, options, picture.format)

@@ -1,0 +1,145 @@
+"""A raster is looked at once, as a whole; what is decided for a part fits the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.io
+from rasterio.windows import Window
+
+import srcli
+from srcli.pipelines.upscale import run
+from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
+
+Y, X = np.mgrid[:160, :200]
+MARGIN = 24
+"""Input pixels from which on a part must be as in the whole: as far as networks see."""
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Count the files that GDAL opens for srx, and the windows that it decodes of them."""
+    counts: Counter[str] = Counter()
+
+    class CountingReader(rasterio.io.DatasetReader):  # type: ignore[misc]
+        def __init__(self, *arguments, **options):
+            counts["opened"] += 1
+            super().__init__(*arguments, **options)
+
+        def read(self, *arguments, **options):
+            counts["decoded"] += 1
+            return super().read(*arguments, **options)
+
+    monkeypatch.setattr(rasterio.io, "DatasetReader", CountingReader)
+    # a dry run enlarges further windows, to foresee what they take on disk
+    monkeypatch.setattr(run, "foresee_disk", lambda *_: 0)
+    return counts
+
+
+def scene(dtype="uint16", bands=4, shape=(1500, 1500)):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    waves = (np.sin(columns / 17) + np.cos(rows / 23) + 2) / 4
+    noise = np.random.default_rng(0).random(shape) * 0.1
+    planes = [(waves ** (1 + band) + noise) * 9000 for band in range(bands)]
+    return np.stack(planes, axis=2).astype(dtype)
+
+
+@pytest.mark.parametrize("options", ["", "-m bicubic", "--rgb 3,2,1", "--nodata 7"])
+def test_a_raster_is_opened_once_and_sampled_by_64_windows(srx, reads, options):
+    write_by_gdal("a.tif", scene(), tiled=True, **PLACE)
+    srx("upscale a.tif b.tif -s 2 --dry-run", *options.split(), code=0)
+    assert reads["opened"] == 1
+    assert 0 < reads["decoded"] <= 64
+
+
+def test_a_small_raster_is_decoded_once(srx, reads):
+    write_by_gdal("a.tif", scene(shape=(200, 300)), **PLACE)
+    srx("upscale a.tif b.tif -s 2 --dry-run", code=0)
+    assert dict(reads) == {"opened": 1, "decoded": 1}
+
+
+def test_interpolation_needs_no_range_of_values(srx, reads):
+    write_by_gdal("a.tif", scene(shape=(200, 300)), **PLACE)
+    plain = "--classes no --nodata none --alpha yes --dry-run"
+    printed = srx(f"upscale a.tif b.tif -s 2 -m bicubic {plain}", code=0)
+    assert "black to white" not in printed.out + printed.err
+    assert dict(reads) == {"opened": 1}
+
+
+def dark_and_bright():
+    """A scene whose left half is a twentieth as bright as the right one."""
+    values = scene(bands=3, shape=X.shape) * 1.0
+    values[:, :100] *= 0.05
+    return values.astype("uint16")
+
+
+def inner(pixels):
+    """Pixels of an enlarged part of 80x70 that lie inside its margins."""
+    return pixels[2 * MARGIN : -2 * MARGIN, 2 * MARGIN : -2 * MARGIN].astype(int)
+
+
+PART = (10, 40, 80, 70)
+IN_WHOLE = np.s_[80:220, 20:180]
+"""Where the part lies in the enlarged whole."""
+
+
+@pytest.mark.parametrize(
+    "window", ["-srcwin 10 40 80 70", "-te 500005 5199945 500045 5199980"]
+)
+def test_a_part_has_the_pixels_of_the_whole(srx, window):
+    write_by_gdal("a.tif", dark_and_bright(), photometric="RGB", **PLACE)
+    whole = srx("upscale a.tif whole.tif -s 2 -m rrlfn", code=0)
+    part = srx("upscale a.tif part.tif -s 2 -m rrlfn", *window.split(), code=0)
+    lines = [
+        [line for line in result.err.splitlines() if "black to white" in line]
+        for result in (whole, part)
+    ]
+    assert lines[0] == lines[1] != []
+    expected = read_by_gdal("whole.tif")[IN_WHOLE]
+    assert np.abs(inner(read_by_gdal("part.tif")) - inner(expected)).max() <= 1
+
+
+def test_a_part_has_the_pixels_of_the_whole_in_python_too():
+    path = write_by_gdal("a.tif", dark_and_bright(), photometric="RGB", **PLACE)
+    with rasterio.open(path) as dataset:
+        whole = srcli.upscale(dataset, model="rrlfn", scale=2)
+        part = srcli.upscale(dataset, model="rrlfn", scale=2, window=Window(*PART))
+    expected = np.moveaxis(whole.read(), 0, 2)[IN_WHOLE]
+    assert np.abs(inner(np.moveaxis(part.read(), 0, 2)) - inner(expected)).max() <= 1
+
+
+def test_a_part_of_classes_in_their_order_is_repeated_as_the_whole_is(srx):
+    patches = (
+        np.random.default_rng(1).integers(0, 9, (20, 25)).repeat(8, 0).repeat(8, 1)
+    )
+    patches[:40, :40] = np.arange(40) // 8
+    write_by_gdal("a.tif", patches.astype("uint8"), **PLACE)
+    srx("upscale a.tif b.tif -s 2 -srcwin 0 0 40 40", code=0)
+    part = patches[:40, :40].astype("uint8")
+    expected = part.repeat(2, axis=0).repeat(2, axis=1)
+    assert np.array_equal(read_by_gdal("b.tif")[:, :, 0], expected)
+
+
+def test_sheets_of_a_folder_are_told_how_they_get_one_range(srx, tmp_path):
+    (tmp_path / "sheets").mkdir()
+    for index, name in enumerate(("a.tif", "b.tif")):
+        sheet = scene(bands=1, shape=(48, 48)) * (1 + index)
+        place = {**PLACE, "transform": PLACE["transform"].translation(48 * index, 0)}
+        write_by_gdal(tmp_path / "sheets" / name, sheet, **place)
+    printed = srx("upscale sheets out -s 2 -m g-idrn --dry-run", code=0)
+    assert "--mosaic or --range gives the sheets of a folder one" in printed.out
+    alone = srx("upscale sheets/a.tif out.tif -s 2 -m g-idrn --dry-run", code=0)
+    assert "--mosaic" not in alone.out
+
+
+def test_of_a_raster_on_the_network_the_part_alone_is_looked_at(srx, web):
+    noise = np.random.default_rng(0).integers(0, 60_000, (1200, 1200, 1), np.uint16)
+    tiles = {"tiled": True, "blockxsize": 128, "blockysize": 128}
+    write_by_gdal(web.folder / "noise.tif", noise, **tiles, **PLACE)
+    options = "-s 2 -m rrlfn --allow-remote -srcwin 0 0 100 90"
+    result = srx(f"upscale {web.url}/noise.tif part.tif", *options.split(), code=0)
+    assert "that of this part alone, as the file is on the network" in result.err
+    assert web.requests.count("/noise.tif") < 20  # of a hundred blocks
