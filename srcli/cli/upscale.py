@@ -217,7 +217,7 @@ is never replaced without --overwrite.
     "--rgb",
     type=parse_rgb,
     metavar="R,G,B|none",
-    help="Red, green and blue band, where the file does not name them; none: each alone.",
+    help="Red, green, blue band, where the file does not name them; none: all alone.",
 )
 @option(
     "--range",

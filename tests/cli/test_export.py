@@ -16,7 +16,7 @@ def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
     assert "  input_range: 0..1" in result.out
     content = json.loads((tmp_path / "out.json").read_text())
     assert content["metadata"]["scale"] == "2"
-    assert content["parities"][0]["largest"] == 0
+    assert content["parities"][0]["largest"] < 0.0002  # levels of 255
     again = srx("export", file, "-m bicubic -s 2", code=2)
     assert "exists already; give --overwrite" in again.err
 

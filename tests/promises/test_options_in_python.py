@@ -97,7 +97,7 @@ def test_messages_name_what_python_has(caplog):
     caplog.set_level(logging.INFO)
     doubled(array(noise((3, 24, 32), "float32")))
     assert "rgb= names others" in caplog.text
-    doubled(array(noise((24, 32), "uint16")))
+    srcli.upscale(array(noise((24, 32), "uint16")), "rrlfn", 2)
     assert "range= changes that" in caplog.text
     assert "--" not in caplog.text
     with pytest.raises(PictureError, match=r"classes='yes'") as caught:
