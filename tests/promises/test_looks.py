@@ -130,7 +130,7 @@ def test_sheets_of_a_folder_are_told_how_they_get_one_range(srx, tmp_path):
         place = {**PLACE, "transform": PLACE["transform"].translation(48 * index, 0)}
         write_by_gdal(tmp_path / "sheets" / name, sheet, **place)
     printed = srx("upscale sheets out -s 2 -m g-idrn --dry-run", code=0)
-    assert "--mosaic or --range gives the sheets of a folder one" in printed.out
+    assert "--mosaic gives all sheets of a folder the same" in printed.out
     alone = srx("upscale sheets/a.tif out.tif -s 2 -m g-idrn --dry-run", code=0)
     assert "--mosaic" not in alone.out
 

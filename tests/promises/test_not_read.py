@@ -149,7 +149,7 @@ def test_a_result_has_overviews_where_its_input_has(srx, factors, options, resul
     told = srx(f"upscale {path} out.tif", *options, code=0).err
     with rasterio.open("out.tif") as file:
         assert file.overviews(1) == result
-    is_told = "has overviews, and so gets its result" in " ".join(told.split())
+    is_told = "has overviews, which its result gets, too" in " ".join(told.split())
     assert is_told == (factors == (2,) and not options[4:])
 
 

@@ -129,7 +129,7 @@ def decide_values(
     if remark and not bands.look.is_of_whole_file:
         remark += "; it is that of this part alone, as the file is on the network"
     elif remark and is_sheet:
-        remark += ", and --mosaic or --range gives the sheets of a folder one"
+        remark += ", and --mosaic gives all sheets of a folder the same"
     return ValueDecision(values, remark)
 
 

@@ -306,7 +306,7 @@ def _derive_lossy(
 def _tell_of_overviews(output: OutputProfile, options: UpscaleOptions) -> str:
     if not output.overviews or options.raster.overviews:
         return ""
-    return "has overviews, and so gets its result; --no-overviews leaves them out"
+    return "has overviews, which its result gets, too; --no-overviews leaves them out"
 
 
 def _fingerprint(
