@@ -205,7 +205,7 @@ def _figures_table(model: ModelFacts) -> Table:
 
 def _figures_by_label(card: ModelFacts) -> dict[str, str]:
     """Return costs and scores at one scale by the labels of their rows."""
-    from srcli.evaluation.scores import METRICS
+    from srcli.metrics.table import METRICS
 
     costs = card["efficiency"]
     figures = {"parameters": NOTHING}

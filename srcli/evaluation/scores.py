@@ -16,51 +16,11 @@ from numpy.typing import NDArray
 from srcli.errors import UsageError
 from srcli.metrics.efficiency import Cost
 from srcli.metrics.fidelity import EvaluationProtocol
+from srcli.metrics.table import METRICS
 from srcli.models import MODELS
 from srcli.models.storage import WEIGHTS_SUFFIXES
 from srcli.recipes.published import PublishedRow
 
-
-class Metric(NamedTuple):
-    """A measure of quality as tables show it."""
-
-    heading: str
-    digits: int
-    meaning: str
-    lower_is_better: bool = False
-
-
-METRICS = {
-    "psnr": Metric("PSNR dB", 3, "peak signal-to-noise ratio, peak 255"),
-    "ssim": Metric("SSIM", 4, "structural similarity (Wang et al. 2004)"),
-    "ifc": Metric(
-        "IFC",
-        3,
-        "information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)",
-    ),
-    "consistency": Metric(
-        "cons. dB", 2, "PSNR between the LR picture and the SR picture made small again"
-    ),
-    "low": Metric(
-        "low dB", 3, "PSNR of the low frequencies: a Gaussian of 9x9 pixels, sigma 1.5"
-    ),
-    "high": Metric(
-        "high dB", 3, "PSNR of the high frequencies, which that Gaussian takes away"
-    ),
-    "lpips": Metric(
-        "LPIPS",
-        4,
-        "perceptual distance (Zhang et al. 2018), VGG-16; lower is better",
-        True,
-    ),
-    "dists": Metric(
-        "DISTS",
-        4,
-        "distance of structure and texture (Ding et al. 2020); lower is better",
-        True,
-    ),
-}
-DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
 MOST_FREEDOM = 10_000.0
 """Beyond so many degrees of freedom Student's t is normal."""
 

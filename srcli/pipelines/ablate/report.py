@@ -12,9 +12,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from srcli.errors import DataError, RecipeError
-from srcli.evaluation.scores import METRICS
 from srcli.files import parse_text
 from srcli.metrics.fidelity import PROTOCOLS
+from srcli.metrics.table import METRICS
 from srcli.pipelines.ablate.results import (
     LEAST_GAIN,
     PRINTED_SHARE,

@@ -17,11 +17,11 @@ from markupsafe import Markup
 from PIL import Image
 
 from srcli.data.degrading import round_levels
-from srcli.evaluation.scores import METRICS, Evaluation, Failure
 from srcli.imaging.arrays import Array
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.writing import write_photograph
 from srcli.metrics.fidelity import LUMA_FLOAT
+from srcli.metrics.table import METRICS
 from srcli.recipes.published import PublishedRow, name_key
 from srcli.report.page import draw_sheet, image_uri, render_page
 from srcli.report.table import (
@@ -37,6 +37,7 @@ from srcli.report.table import (
 )
 
 if TYPE_CHECKING:
+    from srcli.evaluation.scores import Evaluation, Failure
     from srcli.pipelines.evaluate.run import ScoredPicture
 
 CROP_SIDE = 120

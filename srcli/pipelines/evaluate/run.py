@@ -27,8 +27,6 @@ from srcli.errors import (
     one_file,
 )
 from srcli.evaluation.scores import (
-    DEFAULT_METRICS,
-    METRICS,
     Evaluation,
     Failure,
     PictureScore,
@@ -54,7 +52,6 @@ from srcli.imaging.resize import resize
 from srcli.inference.building import choose_tiling, enlarge_array, make_engine
 from srcli.inference.device import EngineOptions, choose_device
 from srcli.layers.colour import as_gray_network
-from srcli.metrics import fidelity, ifc
 from srcli.metrics.efficiency import model_cost
 from srcli.metrics.fidelity import (
     LUMA_FLOAT,
@@ -62,6 +59,7 @@ from srcli.metrics.fidelity import (
     EvaluationProtocol,
     require_perceptual,
 )
+from srcli.metrics.table import DEFAULT_METRICS, METRICS
 from srcli.models import MODELS, name_of
 from srcli.models.weights import load_model
 from srcli.ports.progress import Progress, Task
@@ -132,9 +130,7 @@ class EvalOptions(EngineOptions):
                     raise UsageError(
                         f"--chain luma-float has a {name} of its own; drop --{name}"
                     )
-        require_perceptual(
-            name for name in self.metrics if METRICS[name].lower_is_better
-        )
+        require_perceptual(name for name in self.metrics if METRICS[name].needs_piq)
 
     @property
     def on_luma(self) -> bool:
@@ -439,31 +435,24 @@ def measure_metric(
 
     For the metric ``bicubic`` it is the PSNR of bicubic interpolation instead.
     """
-    border = options.resolve_shave(scale)
-    planes = partial(options.rules.planes, gray=pair.gray, luma=metric == "ifc")
-    if metric == "consistency":
-        small = pair.shrunk(sr, scale, KERNELS[options.kernel])
-        if pair.luma:
-            return fidelity.psnr(
-                small.astype(np.float64) * 255, pair.lr.astype(np.float64) * 255
-            )
-        return fidelity.psnr(planes(small, 0), planes(pair.lr, 0))
-    if metric in fidelity.WEIGHTS:  # all three channels, whatever the protocol compares
-        inside = tuple(slice(border, side - border) for side in sr.shape[:2])
-        return fidelity.perceptual_distance(metric, sr[inside], pair.hr[inside])
     if metric == "bicubic":
         sr = pair.enlarged(partial(resize, scale=scale))
-    sr_planes = planes(sr, border)
-    hr_planes = planes(pair.hr, border)
-    if metric == "low":
-        return fidelity.split_psnr(sr_planes, hr_planes).low
-    if metric == "high":
-        return fidelity.split_psnr(sr_planes, hr_planes).high
-    if metric == "ssim":
-        return fidelity.ssim(sr_planes, hr_planes)
-    if metric == "ifc":
-        return ifc.ifc(sr_planes, hr_planes)
-    return fidelity.psnr(sr_planes, hr_planes)
+        metric = "psnr"
+    border = options.resolve_shave(scale)
+    measured = METRICS[metric]
+    planes = partial(options.rules.planes, gray=pair.gray)
+    if measured.sees == "small":
+        small = pair.shrunk(sr, scale, KERNELS[options.kernel])
+        if pair.luma:
+            return measured.measure(
+                small.astype(np.float64) * 255, pair.lr.astype(np.float64) * 255
+            )
+        return measured.measure(planes(small, 0), planes(pair.lr, 0))
+    if measured.sees == "colours":  # whatever the protocol compares
+        inside = tuple(slice(border, side - border) for side in sr.shape[:2])
+        return measured.measure(sr[inside], pair.hr[inside])
+    planes = partial(planes, luma=measured.sees == "luma")
+    return measured.measure(planes(sr, border), planes(pair.hr, border))
 
 
 @dataclass
@@ -580,8 +569,7 @@ def _read_pair(picture: PictureRef, scale: int, options: EvalOptions) -> Pair:
     kernel = KERNELS[options.kernel]
     pair = read_pair(picture, scale, kernel, on_luma=options.on_luma, jpeg=options.jpeg)
     border = options.resolve_shave(scale)
-    needs = {"ssim": fidelity.WINDOW, "ifc": ifc.MINIMUM}
-    least = max(needs.get(name, 1) for name in options.metrics) + 2 * border
+    least = max(METRICS[name].minimum for name in options.metrics) + 2 * border
     height, width = pair.hr.shape[:2]
     if min(height, width) < least:
         remedy = ""

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import srcli
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.scores import label_models
 from srcli.evaluation.sets import find_set
 from srcli.imaging.resize import downscale
+from srcli.metrics.table import METRICS, Metric
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
@@ -164,3 +166,22 @@ def test_pixels_without_data_are_told_of(tmp_path, monkeypatch):
     write_by_gdal("black.tif", pixels, photometric="RGB")
     (note,) = find_set(str(tmp_path), 2).notes
     assert "1 picture has pixels without data (50.0%), which count as picture" in note
+
+
+def test_a_metric_is_one_entry_of_the_table(folder, monkeypatch):
+    """As CONTRIBUTING says; mean absolute error of Y, against numpy's own."""
+    mae = Metric(
+        heading="MAE",
+        digits=3,
+        meaning="mean absolute error, in levels of 255; lower is better",
+        measure=lambda sr, hr: float(np.abs(sr - hr).mean()),
+        lower_is_better=True,
+    )
+    monkeypatch.setitem(METRICS, "mae", mae)
+    options = EvalOptions(metrics=("mae", "psnr"), costs=False, protocol="rgb", shave=0)
+    result = evaluate(["bicubic"], [str(folder)], scales=[2], options=options)
+    hr = np.asarray(Image.open(folder / "a.png")).astype(float)
+    small = downscale(hr.astype(np.uint8), 2)
+    sr = srcli.upscale(small, model="bicubic", scale=2).astype(float)
+    expected = np.abs(sr - hr).mean()
+    assert result.scores[0].values["mae"] == pytest.approx(expected, abs=1e-6)
