@@ -1,4 +1,4 @@
-"""``srx compare``: put what every model makes of a photograph side by side."""
+"""``srx compare``: look at what every model makes of a photograph."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from srcli.cli import options
 from srcli.cli.console import Console
 from srcli.cli.options import GroupedCommand, check_targets, heading, with_settings
 from srcli.cli.values import FILE, PATH, complete_models, parse_area
-from srcli.errors import UsageError
 
 Area = tuple[int, int, int, int]
 EXAMPLES = """
 \b
 Examples:
   srx compare photo.jpg sheet.png
+  srx compare photo.jpg blink.gif -m bicubic -m auto
   srx compare photo.jpg sheet.png -m g-idrn -m mine.safetensors -s 2
   srx compare photo.jpg face.png --crop 1200,340,120,120
 """
@@ -59,20 +59,27 @@ def command(
     crop: tuple[Area, ...],
     quiet: bool,
 ) -> None:
-    """Put all models side by side on a photograph.
+    """Put all models side by side on a photograph, or let them take turns.
 
-    Parts of PHOTO are enlarged by each and written to OUT, a PNG. By default, parts
-    with much, less and little detail are chosen; below each picture stands the time
-    that the model takes for a megapixel of its result.
+    Parts of PHOTO are enlarged by each. OUT.png shows them side by side; in OUT.gif,
+    OUT.webp or OUT.mp4 they take turns in the same place, a second each, with their
+    names. By default, parts with much, less and little detail are chosen; below each
+    picture stands the time that the model takes for a megapixel of its result.
     """
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"{out}: give a name that ends in .png")
+    from srcli.report.turns import check_turns, write_turns
+
+    takes_turns = out.suffix.lower() != ".png"
+    if takes_turns:
+        check_turns(out, others=(".png",))
     check_targets({"OUT": out})
     models = with_settings(models, network_settings)
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
-    from srcli.pipelines.compare import compare, compare_sheet
+    from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:
-        sheet = compare_sheet(compare(photo, models, scale, crop, console))
-    write_photograph(out, Photograph(pixels=sheet), fmt="png")
+        rows = compare(photo, models, scale, crop, console)
+    if takes_turns:
+        write_turns(out, compare_turns(rows))
+    else:
+        write_photograph(out, Photograph(pixels=compare_sheet(rows)), fmt="png")

@@ -136,10 +136,10 @@ def command(
 
     --out then holds best.safetensors and last.safetensors (averaged weights, for 'srx
     upscale -m'), recipe.json (the recipe as trained), report.html (curves, also while
-    it runs), log.jsonl and the checkpoint. --resume FOLDER alone continues a training
-    that was stopped or killed; Ctrl-C saves a checkpoint first. With a new --budget it
-    stretches the schedule, that of a finished training too, which then goes on in its
-    last stage.
+    it runs), progress.gif (crops of its validation), log.jsonl and the checkpoint.
+    --resume FOLDER alone continues a training that was stopped or killed; Ctrl-C saves
+    a checkpoint first. With a new --budget it stretches the schedule, that of a
+    finished training too, which then goes on in its last stage.
 
     Under torchrun all processes train one network, on one GPU each: every process
     computes its share of each batch of the recipe and of each validation; the first one

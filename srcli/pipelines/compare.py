@@ -1,4 +1,4 @@
-"""The command compare: parts of a photograph enlarged by every model, side by side."""
+"""The command compare: parts of a photograph enlarged by every model, to look at."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import UsageError
+from srcli.imaging.parts import Part, choose_parts
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
@@ -20,20 +21,15 @@ from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.ports.progress import Progress
 from srcli.report.page import draw_sheet
+from srcli.report.turns import draw_turns
 
 Pixels = NDArray[np.uint8]
 
-PART_SIDE = 80
-"""Side of a part that is chosen, in pixels of the photograph."""
 PART_MARGIN = 32
 """Pixels around a part that models see as context."""
-DETAIL_RANKS = (1.0, 0.9, 0.5)
-"""Ranks of the chosen parts among all by detail: the most, nine tenths, the middle."""
 CELL_SIDE = 320
 """Least length of a part's longer side on the sheet, in pixels."""
 
-Part = tuple[int, int, int, int]
-"""Left, top, width and height of a part of a photograph, in its pixels."""
 Rows = dict[Part, dict[str, "Pixels"]]
 """Pictures of each part of a photograph, (H, W, 3) uint8, by their captions: first the
 input, its pixels enlarged as they are; then the result of each model, captioned with
@@ -112,22 +108,26 @@ def compare(
     return rows
 
 
-def choose_parts(pixels: Pixels) -> list[Part]:
-    """Choose parts by ``DETAIL_RANKS`` that do not overlap."""
-    height, width = (min(PART_SIDE, side) for side in pixels.shape[:2])
-    steps = np.abs(np.diff(pixels.mean(axis=2, dtype=np.float32), axis=1, prepend=0))
-    detail = {}
-    for top in range(0, steps.shape[0] - height + 1, height):
-        for left in range(0, steps.shape[1] - width + 1, width):
-            inside = steps[top : top + height, left + 1 : left + width]
-            detail[left, top, width, height] = float(inside.sum())
-    order = sorted(detail, key=detail.__getitem__)
-    chosen = (order[round(share * (len(order) - 1))] for share in DETAIL_RANKS)
-    return list(dict.fromkeys(chosen))
-
-
 def compare_sheet(rows: Rows) -> Pixels:
     """Draw all parts, a row each, with captions below: (H, W, 3) uint8."""
+    lines, cell = _fit_cells(rows)
+    return draw_sheet(lines, cell)
+
+
+def compare_turns(rows: Rows) -> list[Pixels]:
+    """Draw a frame for the input and for each model: all parts, and the caption below.
+
+    Frames are (H, W, 3) uint8 of the same size.
+    """
+    lines, _ = _fit_cells(rows)
+    turns = {}
+    for caption in lines[0]:
+        turns[caption] = [line[caption] for line in lines]
+    return draw_turns(turns)
+
+
+def _fit_cells(rows: Rows) -> tuple[list[dict[str, Pixels]], int]:
+    """Enlarge all parts to one length of their longer sides, and return that as well."""
     cell = CELL_SIDE
     for row in rows.values():
         cell = max(cell, *(max(picture.shape) for picture in row.values()))
@@ -140,4 +140,4 @@ def compare_sheet(rows: Rows) -> Pixels:
             image = Image.fromarray(np.ascontiguousarray(picture))
             line[caption] = np.asarray(image.resize(size, Image.Resampling.LANCZOS))
         lines.append(line)
-    return draw_sheet(lines, cell)
+    return lines, cell

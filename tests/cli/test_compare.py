@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 from skimage import data
 
 import srcli
+from srcli.imaging.parts import choose_parts
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
-from srcli.pipelines.compare import CELL_SIDE, choose_parts, compare
+from srcli.pipelines.compare import CELL_SIDE, compare
 from srcli.ports.progress import Progress
 
 
@@ -34,6 +36,52 @@ def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
     srx("compare", photo, tmp_path / "s.png", "-m bicubic --crop 0,0,200,100", code=0)
     with Image.open(tmp_path / "s.png") as sheet:  # in full size
         assert sheet.size == (2 * 808, 400 + 26)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
+def test_models_take_turns_in_the_same_place(srx, tmp_path, suffix):
+    photo = np.zeros((60, 60, 3), np.uint8)
+    photo[:, 30:] = 200  # an edge, at which alone models differ
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    out = tmp_path / f"turns{suffix}"
+    crops = ("--crop", "10,10,40,40", "--crop", "10,10,40,20")
+    srx("compare", tmp_path / "photo.png", out, "-m bicubic -s 2", *crops, code=0)
+    if suffix == ".mp4":
+        frames = np.stack(list(_video_frames(out)))
+    else:
+        with Image.open(out) as turns:
+            assert turns.info["loop"] == 0
+            frames = []
+            for turn in ImageSequence.Iterator(turns):
+                frames.append(np.asarray(turn.convert("RGB")))
+                assert turn.info["duration"] == 1000
+        frames = np.stack(frames)
+    # two cells of 320x320 and 320x160 with borders, and a line for the name
+    assert frames.shape == (2, 320 + 8 + 28, 2 * 320 + 12, 3)
+    changed = np.abs(frames[0].astype(int) - frames[1]).max(axis=2)
+    shown = changed[4:324, 4:324]
+    assert shown[:, 140:180].max() > 30  # the edge
+    assert shown[:, :100].max() <= 6  # nothing else; 0 but for the video
+    assert shown[:, 220:].max() <= 6
+    assert changed[330:350, :100].max() > 200  # the names
+    assert np.ptp(frames[:, 164:324, 328:].astype(int)) < 12  # below the flat part
+
+
+def _video_frames(file):
+    """Yield all frames of a video of a frame a second."""
+    with av.open(str(file)) as video:
+        assert video.streams.video[0].average_rate == 1
+        for frame in video.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def test_turns_as_a_video_need_the_extra_before_anything_is_enlarged(
+    srx, photo, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("srcli.report.turns.find_spec", lambda name: None)
+    monkeypatch.setattr("srcli.pipelines.compare.upscale", None)
+    result = srx("compare", photo, tmp_path / "s.mp4", code=2)
+    assert 'pip install "srcli[video]"' in " ".join(result.err.split())
 
 
 def test_each_model_enlarges_the_part_as_it_enlarges_the_photograph(photo):
@@ -95,7 +143,7 @@ def test_parts_are_chosen_by_their_detail_and_do_not_overlap():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("photo.png s.gif", "give a name that ends in .png"),
+        ("photo.png s.tif", "give a name that ends in .png, .gif, .webp, .mp4"),
         ("photo.png s.png --crop 1,2,3", "is not X,Y,W,H"),
         ("photo.png s.png --crop 1,2,0,3", "must be above 0"),
         ("photo.png s.png --crop 250,2,20,9", "which has 260x200 pixels"),

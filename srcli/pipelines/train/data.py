@@ -329,7 +329,7 @@ def validator(
         ) as task:
             for number in numbers:
                 hr = pairs.hr[number]
-                sr = _enlarge(network, pairs.lr[number], numerics)
+                sr = enlarge_whole(network, pairs.lr[number], numerics)
                 sr = sr[: hr.shape[0], : hr.shape[1]]
                 values.append(PROTOCOLS["y"].psnr(sr, hr, pairs.scale))
                 task.advance()
@@ -347,7 +347,7 @@ def validator(
     return validate
 
 
-def _enlarge(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
+def enlarge_whole(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
     """Enlarge a picture whole, padded at the far ends as the engine does it."""
     pads = [(0, network.padded(side) - side) for side in lr.shape[:2]]
     x = to_tensor(np.pad(lr, [*pads, (0, 0)], mode="edge")[None], numerics.device)

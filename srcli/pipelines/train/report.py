@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch.utils.tensorboard import SummaryWriter
 
+    from srcli.pipelines.train.pictures import ProgressPictures
     from srcli.training.folder import RunFolder
 
 Points = list[tuple[int, float]]
@@ -88,10 +89,13 @@ def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
 
 
 @contextmanager
-def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], None]]:
+def report_page(
+    folder: RunFolder, about: str, pictures: ProgressPictures | None = None
+) -> Iterator[Callable[[object], None]]:
     """Yield a function that writes ``report.html`` anew, to call at new entries.
 
-    What cannot be written is a warning: the training counts for more.
+    Pictures are written along with it. What cannot be written is a warning: the
+    training counts for more.
     """
     earliest = due = time.monotonic() + LEAST_SECONDS
 
@@ -106,8 +110,12 @@ def report_page(folder: RunFolder, about: str) -> Iterator[Callable[[object], No
                 return
             html = _page(folder, entries, about, reload)
             write_whole(folder.path / "report.html", html.encode())
+            if pictures:
+                pictures.write()
         except OSError as error:
-            log.warning("report.html cannot be written (%s)", error.strerror)
+            log.warning(
+                "report.html and its pictures cannot be written (%s)", error.strerror
+            )
         now = time.monotonic()
         due = now + max(LEAST_SECONDS, (now - start) / SHARE)
 

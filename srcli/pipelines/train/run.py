@@ -30,6 +30,7 @@ from srcli.pipelines.train.network import (
     load_initial_weights,
     write_weights,
 )
+from srcli.pipelines.train.pictures import ProgressPictures
 from srcli.pipelines.train.report import event_files, report_page
 from srcli.ports.progress import Progress, Stop
 from srcli.recipes.fields import convert
@@ -210,17 +211,22 @@ def _train(
             return used.budget
 
         budget = team.on_rank_zero(store)
+        shown_sets = sets if team.rank == 0 else {}
+        pictures = ProgressPictures(folder, shown_sets, numerics)
         if team.rank == 0:
             about = (
                 f"{options.recipe_name} ×{options.scale}, {budget or 'the budget of the recipe'}, "
                 f"{numerics.precision}, seed {options.seed}"
             )
-            writers.append(resources.enter_context(report_page(folder, about)))
+            writers.append(pictures.add)
+            page = resources.enter_context(report_page(folder, about, pictures))
+            writers.append(page)
         notes = {
             "recipe": options.recipe_name,
             "seed": str(options.seed),
             "data": data.digest,
         }
+        validate = pictures.watch(validator(sets, numerics, progress, team))
         trainer = team.on_all_ranks(
             lambda: Trainer(
                 context=context,
@@ -229,7 +235,7 @@ def _train(
                 folder=options.out,
                 budget=budget,
                 checkpoint_seconds=parse_interval(options.checkpoint_every),
-                validator=validator(sets, numerics, progress, team),
+                validator=validate,
                 save=partial(write_weights, context.network, recipe, notes),
                 log=lambda entry: [write(entry) for write in writers],
                 stop=stop,
@@ -242,6 +248,7 @@ def _train(
                 message = f"resumed at iteration {trainer.position.total}"
             progress.message(message)
         began = trainer.position.total
+        team.on_rank_zero(partial(pictures.rewind, began))
         finished = trainer.run()
     position = trainer.position
     return TrainResult(

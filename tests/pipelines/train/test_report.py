@@ -81,7 +81,7 @@ def test_a_page_that_cannot_be_written_does_not_end_the_training(
     monkeypatch.setattr(report, "LEAST_SECONDS", -1)
     with report.report_page(RunFolder(tmp_path / "gone"), "") as write:
         write({"event": "validation"})
-    assert "report.html cannot be written" in caplog.text
+    assert "report.html and its pictures cannot be written" in caplog.text
 
 
 def test_a_training_that_is_stopped_before_its_first_entry_has_a_page(
