@@ -47,15 +47,15 @@ def test_models_take_turns_in_the_same_place(srx, tmp_path, suffix):
     crops = ("--crop", "10,10,40,40", "--crop", "10,10,40,20")
     srx("compare", tmp_path / "photo.png", out, "-m bicubic -s 2", *crops, code=0)
     if suffix == ".mp4":
-        frames = np.stack(list(_video_frames(out)))
+        turns_shown = [*_video_frames(out)]
     else:
         with Image.open(out) as turns:
             assert turns.info["loop"] == 0
-            frames = []
+            turns_shown = []
             for turn in ImageSequence.Iterator(turns):
-                frames.append(np.asarray(turn.convert("RGB")))
+                turns_shown.append(np.asarray(turn.convert("RGB")))
                 assert turn.info["duration"] == 1000
-        frames = np.stack(frames)
+    frames = np.stack(turns_shown)
     # two cells of 320x320 and 320x160 with borders, and a line for the name
     assert frames.shape == (2, 320 + 8 + 28, 2 * 320 + 12, 3)
     changed = np.abs(frames[0].astype(int) - frames[1]).max(axis=2)
