@@ -24,9 +24,9 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
     """
     stream.seek(0)
     meta = find_box(stream, b"meta")
-    properties = dict(_boxes(find_box(io.BytesIO(meta[4:]), b"iprp")))
+    properties = dict(split_boxes(find_box(io.BytesIO(meta[4:]), b"iprp")))
     number = _primary_item(meta)
-    contents = list(_boxes(properties.get(b"ipco", b"")))
+    contents = list(split_boxes(properties.get(b"ipco", b"")))
     for index in _property_numbers(properties.get(b"ipma", b""), number):
         if 0 < index <= len(contents):
             kind, content = contents[index - 1]
@@ -38,7 +38,7 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
 def read_jp2_colours(stream: IO[bytes]) -> str:
     """Return the colours of a JPEG 2000 file if they are a kind that GDAL leaves alone; else ""."""
     stream.seek(0)
-    for kind, content in _boxes(find_box(stream, b"jp2h")):
+    for kind, content in split_boxes(find_box(stream, b"jp2h")):
         if kind == b"colr" and content[:1] == b"\1":
             return _JP2_COLOURS.get(int.from_bytes(content[3:7]), "")
     return ""
@@ -51,7 +51,7 @@ def read_item_kind(stream: IO[bytes]) -> str:
     number = _primary_item(meta)
     items = find_box(io.BytesIO(meta[4:]), b"iinf")
     start = 6 if items[:1] == b"\0" else 8
-    for kind, content in _boxes(items[start:]):
+    for kind, content in split_boxes(items[start:]):
         size = 2 if content[:1] == b"\2" else 4
         if kind == b"infe" and int.from_bytes(content[4 : 4 + size]) == number:
             return content[6 + size : 10 + size].decode("latin-1")
@@ -120,7 +120,8 @@ def find_box(stream: IO[bytes], box_type: bytes) -> bytes:
     return b""
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def split_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield type and content of the boxes that follow each other in some bytes."""
     at = 0
     while at + 8 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)

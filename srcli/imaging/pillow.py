@@ -49,6 +49,7 @@ _READERS = {
     "gif": "PIL.GifImagePlugin:GifImageFile",
     "tga": "PIL.TgaImagePlugin:TgaImageFile",
     "dds": "PIL.DdsImagePlugin:DdsImageFile",
+    "jp2": "PIL.Jpeg2KImagePlugin:Jpeg2KImageFile",
     "heic": "pillow_heif.as_plugin:HeifImageFile",
     "jxl": "pillow_jxl.JpegXLImagePlugin:JXLImageFile",
 }

@@ -12,7 +12,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import pillow, png, tiff, videos, vips
+from srcli.imaging import jp2, pillow, png, tiff, videos, vips
 from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import FORMATS, format_of_content
@@ -97,6 +97,8 @@ def _decode(
             size = size[::-1]
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
         return stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
+    if picture.format == jp2.FORMAT and picture.bits > 8:
+        return jp2.read_deep_pixels(picture, stream, folder), None, picture.orientation
     # the decoded image is not kept here, beside the arrays
     image = pillow.crop_to_shown(pillow.open_image(picture.format, stream)[0], stream)
     # Pillow's pixels of HEIC are upright
@@ -210,6 +212,7 @@ def open_known(
         opened.seek(0)
         head = opened.read(64)
         is_known = format_of_content(head) is not None or not head
+        is_known = is_known or jp2.is_photograph(opened)
         if not (is_known or videos.is_video(path)):
             return None
         picture = read_header(path, opened, page)
@@ -237,14 +240,7 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
         raise PictureError(
             f"{path}: is a picture with the name of a video; rename it to end in .{name}"
         )
-    if name is None:
-        raise _not_a_picture(path)
-    if name == "png":
-        picture = png.read_header(path, stream)
-    elif name == "tif":
-        picture = tiff.read_header(path, stream, page)
-    else:
-        picture = pillow.read_header(name, path, stream)
+    picture = _read_stored_header(name, path, stream, page)
     if picture.refusal is not None:
         return picture
     if min(picture.size) < 1:
@@ -274,6 +270,21 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
         metadata=metadata,
         warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
     )
+
+
+def _read_stored_header(
+    name: str | None, path: Path, stream: IO[bytes], page: int
+) -> Picture:
+    """Read a header with the reader of its format, by ``format_of_content``, not turned."""
+    if name == "png":
+        return png.read_header(path, stream)
+    if name == "tif":
+        return tiff.read_header(path, stream, page)
+    if name is not None:
+        return pillow.read_header(name, path, stream)
+    if jp2.is_photograph(stream):
+        return jp2.read_header(path, stream)
+    raise _not_a_picture(path)
 
 
 def _not_a_picture(path: Path) -> PictureError:

@@ -1,0 +1,128 @@
+"""JPEG 2000 photographs and scans keep colours and metadata, as other photographs do."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+
+import srcli
+from srcli.imaging.reading import open_picture, read_photograph
+from tests.fixtures.photographs import PLACE, write_by_gdal
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+EXIF_BOX = b"JpgTiffExif->JP2"
+XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
+
+def box(kind, content):
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def with_colours(data, colr):
+    """Replace the box ``colr`` of a file."""
+    start = data.index(b"jp2h") - 4
+    end = start + int.from_bytes(data[start : start + 4])
+    header = b""
+    at = start + 8
+    while at < end:
+        length, kind = struct.unpack_from(">I4s", data, at)
+        content = data[at + 8 : at + length]
+        header += box(kind, colr if kind == b"colr" else content)
+        at += length
+    return data[:start] + box(b"jp2h", header) + data[end:]
+
+
+@pytest.fixture
+def picture(astronaut):
+    return np.ascontiguousarray(astronaut[20:68, 30:94])
+
+
+def test_a_profile_is_kept_and_pixels_are_rgb(srx, picture):
+    Image.fromarray(picture).save("a.jp2")
+    data = with_colours(Path("a.jp2").read_bytes(), b"\2\0\0" + PROFILE)
+    Path("a.jp2").write_bytes(data)
+    srx("upscale a.jp2 out.tif -m bicubic -s 2", code=0)
+    with tifffile.TiffFile("out.tif") as file:
+        page = file.pages.first
+        assert page.photometric == tifffile.PHOTOMETRIC.RGB
+        assert not page.extrasamples
+        assert page.tags[34675].value == PROFILE
+        expected = srcli.upscale(picture, "bicubic", 2)
+        np.testing.assert_array_equal(page.asarray(), expected)
+
+
+def test_a_profile_of_16_bits_is_kept_too(srx, picture):
+    deep = picture.astype(np.uint16) * 200
+    write_by_gdal("a.jp2", deep, "JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES")
+    data = with_colours(Path("a.jp2").read_bytes(), b"\2\0\0" + PROFILE)
+    Path("a.jp2").write_bytes(data)
+    srx("upscale a.jp2 out.tif -m bicubic -s 2", code=0)
+    with tifffile.TiffFile("out.tif") as file:
+        page = file.pages.first
+        assert page.photometric == tifffile.PHOTOMETRIC.RGB
+        assert page.tags[34675].value == PROFILE
+        expected = srcli.upscale(deep, "bicubic", 2)
+        np.testing.assert_array_equal(page.asarray(), expected)
+
+
+def test_sycc_is_converted(picture):
+    Image.fromarray(picture).convert("YCbCr").save("a.jp2")
+    pixels = read_photograph(Path("a.jp2")).pixels
+    assert np.abs(pixels.astype(int) - picture).max() <= 3  # YCbCr of 8 bits
+
+
+def test_exif_and_xmp_are_kept(srx, picture):
+    exif = Image.Exif()
+    exif[0x010F] = "Canon"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+    Image.fromarray(picture).save("a.jp2")
+    with Path("a.jp2").open("ab") as file:
+        file.write(box(b"uuid", EXIF_BOX + exif.tobytes()))
+        file.write(box(b"uuid", XMP_BOX + xmp))
+    srx("upscale a.jp2 out.png -m bicubic -s 2", code=0)
+    with Image.open("out.png") as image:
+        assert image.getexif()[0x010F] == "Canon"
+        assert image.info["xmp"] == xmp
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_alpha_is_kept(picture, mode):
+    image = Image.fromarray(picture).convert(mode)
+    ramp = np.tile(np.arange(64, dtype=np.uint8) * 4, (48, 1))
+    image.putalpha(Image.fromarray(ramp))
+    image.save("a.jp2")
+    photograph = read_photograph(Path("a.jp2"))
+    assert photograph.alpha is not None
+    np.testing.assert_array_equal(photograph.alpha, ramp)
+    colours = np.asarray(image).astype(int)[:, :, :-1]
+    np.testing.assert_array_equal(photograph.pixels, colours)
+
+
+def test_what_has_a_place_or_more_bands_is_a_raster(picture):
+    write_by_gdal("placed.jp2", picture, "JP2OpenJPEG", **PLACE)
+    five = np.dstack([picture, picture[:, :, :2]])
+    write_by_gdal("five.jp2", five, "JP2OpenJPEG")
+    write_by_gdal("nir.jp2", np.dstack([picture, picture[:, :, :1]]), "JP2OpenJPEG")
+    Image.fromarray(picture).save("world.jp2")
+    Path("world.j2w").write_text("2\n0\n0\n-2\n500000\n5000000\n")
+    for name in ("placed.jp2", "five.jp2", "nir.jp2", "world.jp2"):
+        assert open_picture(Path(name)).raster, name
+    Image.fromarray(picture).save("plain.jp2")
+    assert open_picture(Path("plain.jp2")).raster is None
+
+
+def test_a_file_that_is_cut_short_fails_with_a_line(srx, picture):
+    Image.fromarray(picture).save("a.jp2")
+    data = Path("a.jp2").read_bytes()
+    for length in (40, 90, len(data) // 2):
+        Path("b.jp2").write_bytes(data[:length])
+        result = srx("upscale b.jp2 out.png -m bicubic -s 2")
+        assert result.code in (1, 2)
+        assert "b.jp2" in result.err
+        assert "Traceback" not in result.err
+        assert not Path("out.png").exists()
