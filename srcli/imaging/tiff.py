@@ -18,16 +18,19 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging import pillow, size_checks
+from srcli.imaging.alpha import unpremultiplied
 from srcli.imaging.arrays import Array, Size, empty_array
 from srcli.imaging.decoding_errors import DAMAGE
-from srcli.imaging.metadata import colour_spaces, exif
+from srcli.imaging.metadata import colour_spaces, exif, imagej
+from srcli.imaging.metadata.descriptions import is_whole_slide
 from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
 from srcli.imaging.metadata.microscopy import count_planes_behind_one_directory
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
-from srcli.imaging.resize import stretch_to_dtype, to_dtype, white_level
+from srcli.imaging.resize import stretch_to_dtype, to_dtype
 from srcli.imaging.utf8_names import alias_of_file
 
 DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
+SMALLER_COPIES = "smaller copies, thumbnail and label of the whole slide left out"
 RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
 _JPEG = 7
 _USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
@@ -56,7 +59,7 @@ _NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 _DEFAULT_CURVE = (2.2,)
 _PREMULTIPLIED = 1  # a value of ExtraSamples
 DESCRIPTIVE = frozenset({
-    270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
+    270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
 })  # fmt: skip
 """Tags that describe the photograph (title, camera, author ...), not how it is
 stored."""
@@ -261,7 +264,10 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         dpi=_resolution(tags),
     )
     frames = 1
-    if number == 1:
+    if is_whole_slide(_description(tags)):
+        if page.further:
+            notes.append(SMALLER_COPIES)
+    elif number == 1:
         frames += sum(not kind & (_REDUCED | _MASK) for kind in page.further)
     picture = Picture(
         path=path,
@@ -292,12 +298,16 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     )
 
 
+def _description(tags: exif.Tags) -> str:
+    """Return the description of a page; empty without one."""
+    if Base.ImageDescription not in tags:
+        return ""
+    return tags[Base.ImageDescription].value.decode("latin-1")
+
+
 def _refuse_hidden_planes(path: Path, tags: exif.Tags) -> None:
     """Raise PictureError for planes that have no directory, and would be lost."""
-    if Base.ImageDescription not in tags:
-        return
-    description = tags[Base.ImageDescription].value.decode("latin-1")
-    planes = count_planes_behind_one_directory(description)
+    planes = count_planes_behind_one_directory(_description(tags))
     if planes > 1:
         raise PictureError(
             f"{path}: its {planes} planes stand behind one directory, as ImageJ writes stacks "
@@ -530,6 +540,10 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     if exif.has_no_unit(page.tags):
         kept = kept.union(RESOLUTION)
     main = {tag: entry for tag, entry in page.tags.items() if tag in kept}
+    tables, lost = imagej.keep_imagej(page.tags, page.layout.order)
+    main |= tables
+    if lost:
+        notes.append(lost)
     ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
     if damaged:
         notes.append(exif.DAMAGED)
@@ -548,16 +562,6 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
 def has_multiplied_colours(page: Page) -> bool:
     """Tell if the bands of a page are stored multiplied by its alpha, whichever that is."""
     return _PREMULTIPLIED in _numbers(page.tags, Base.ExtraSamples)
-
-
-def unpremultiplied(pixels: Array, alpha: Array) -> Array:
-    """Divide colours by the alpha that they were stored multiplied by."""
-    peak = white_level(alpha.dtype)
-    share = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
-    values = pixels / share
-    if alpha.dtype.kind == "f":
-        return values.astype(alpha.dtype)
-    return np.minimum(np.rint(values), peak).astype(alpha.dtype)
 
 
 def read_bands(

@@ -18,7 +18,7 @@ from PIL.ExifTags import Base
 
 from srcli.imaging import vips
 from srcli.imaging.arrays import Array
-from srcli.imaging.metadata import exif
+from srcli.imaging.metadata import exif, imagej
 from srcli.imaging.metadata.exif import Entry, Layout
 from srcli.imaging.photograph import Metadata
 from srcli.imaging.size_checks import BLOCKS
@@ -123,7 +123,7 @@ def write_directory(
     if metadata.exif is not None:
         block = exif.ExifBlock(metadata.exif)
         linked_ifds = block.linked_ifds
-        kept = DESCRIPTIVE.union(RESOLUTION)
+        kept = DESCRIPTIVE.union(RESOLUTION, imagej.TAGS)
         tags |= {tag: block.main[tag] for tag in block.main.keys() & kept}
     if metadata.dpi is not None:
         for tag, value in zip(RESOLUTION, metadata.dpi, strict=False):

@@ -30,7 +30,7 @@ from srcli.imaging import bmp, pillow, png, tiff_writing, vips
 from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import FORMATS, Format
-from srcli.imaging.metadata import exif
+from srcli.imaging.metadata import exif, imagej
 from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
 from srcli.imaging.photograph import Metadata, Photograph, Picture
@@ -108,12 +108,19 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
         )
+    if fmt != "tif" and _has_imagej_tables(metadata):
+        notes.append("tables, ranges and labels of ImageJ left out (tif keeps them)")
     names = texts_outside_png(metadata.texts, fmt).left_out
     if names and fmt != "png":
         notes.append(
             f"text entries left out (png keeps them): {', '.join(names)[:200]}"
         )
     return tuple(notes)
+
+
+def _has_imagej_tables(metadata: Metadata) -> bool:
+    """Tell if metadata come from a TIFF of ImageJ that has tables, ranges or labels."""
+    return imagej.TAGS[1] in exif.read_main(metadata.exif)
 
 
 def _holds_colour_space(fmt: str, colour_space: ColourSpace | None) -> bool:
@@ -227,6 +234,10 @@ def metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
     """Return the metadata as a format holds them: it may know no labels, or no texts but EXIF's."""
     if not _holds_colour_space(fmt, metadata.colours):
         metadata = replace(metadata, icc=metadata.profile, colours=None)
+    if fmt != "tif" and _has_imagej_tables(metadata):
+        removed: dict[int, exif.Entry | None] = dict.fromkeys(imagej.TAGS)
+        without_tables = exif.ExifBlock(metadata.exif or b"").edited(removed)
+        metadata = replace(metadata, exif=without_tables)
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
         return metadata
     block = metadata.exif
