@@ -132,12 +132,12 @@ def _read_boxes(stream: IO[bytes]) -> _Boxes:
     stream.seek(0)
     if stream.read(len(_SIGNATURE)) != _SIGNATURE:
         return boxes
-    for kind, content in _metadata_boxes(stream):
-        if kind == b"jp2h":
+    for box_type, content in _metadata_boxes(stream):
+        if box_type == b"jp2h":
             _read_image_header(content, boxes)
-        elif kind == b"asoc":  # such as GML
+        elif box_type == b"asoc":  # such as GML
             boxes.has_place = True
-        elif kind == b"uuid":
+        elif box_type == b"uuid":
             name, value = content[:16], content[16:]
             if name in _PLACES:
                 boxes.has_place = True
@@ -159,7 +159,7 @@ def _metadata_boxes(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
         head = stream.read(16)
         if len(head) < 8:
             return
-        length, kind = struct.unpack_from(">I4s", head)
+        length, box_type = struct.unpack_from(">I4s", head)
         start = at + 8
         if length == 1 and len(head) == 16:
             length = int.from_bytes(head[8:])
@@ -169,27 +169,27 @@ def _metadata_boxes(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
         if length < start - at or at + length > end:
             return
         size = at + length - start
-        if kind in (b"jp2h", b"uuid", b"asoc") and size <= _LARGEST_BOX:
+        if box_type in (b"jp2h", b"uuid", b"asoc") and size <= _LARGEST_BOX:
             stream.seek(start)
-            yield kind, stream.read(size)
+            yield box_type, stream.read(size)
         at += length
 
 
 def _read_image_header(content: bytes, boxes: _Boxes) -> None:
     """Read the boxes in ``jp2h``: size, depth, colours and alpha."""
-    for kind, value in split_boxes(content):
-        if kind == b"ihdr" and len(value) >= 11:
+    for box_type, value in split_boxes(content):
+        if box_type == b"ihdr" and len(value) >= 11:
             sides = struct.unpack_from(">IIHB", value)
             boxes.height, boxes.width, boxes.components, depth = sides
             if depth < 0x80:  # not signed
                 boxes.bits = depth + 1
-        elif kind == b"colr" and not boxes.colour_channels:
+        elif box_type == b"colr" and not boxes.colour_channels:
             _read_colours(value, boxes)
-        elif kind == b"pclr":
+        elif box_type == b"pclr":
             boxes.has_palette = True
-        elif kind == b"cdef":
-            last = struct.pack(">HHH", max(boxes.components - 1, 0), _OPACITY, 0)
-            boxes.has_alpha = value[2:].endswith(last)
+        elif box_type == b"cdef":
+            opacity = struct.pack(">HHH", max(boxes.components - 1, 0), _OPACITY, 0)
+            boxes.has_alpha = value[2:].endswith(opacity)
 
 
 def _read_colours(value: bytes, boxes: _Boxes) -> None:

@@ -92,7 +92,9 @@ class Picture:
         """Losses of reading its first picture alone, in words for the user."""
         if self.frames == 1:
             return self.warnings
-        return (*self.warnings, f"holds {self.frames} pictures: only the first is used")
+        # the main picture of HEIC may be any of them
+        used = "the main one" if self.format == "heic" else "the first"
+        return (*self.warnings, f"holds {self.frames} pictures: only {used} is used")
 
 
 @dataclass(frozen=True, kw_only=True)

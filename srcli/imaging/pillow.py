@@ -101,6 +101,7 @@ _BMP_VERSION_5 = 124
 _BMP_CALIBRATED = 0
 _BMP_EMBEDDED = 0x4D424544
 _LARGEST_PROFILE = 2**26
+_MP_ENTRIES = 0xB002  # of the index of pictures in a JPEG (CIPA DC-007)
 _JUMBF = b"JP"  # how segments with boxes of ISO/IEC 19566-5 begin
 _DDS_SEVERAL = 0x200200  # bits of its header for six faces, and for a volume
 
@@ -298,8 +299,16 @@ def _count_frames(image: Image.Image, stream: IO[bytes]) -> int:
         if "mp" in image.info:
             stream.seek(0)
             with suppress(*DAMAGE):
-                return int(getattr(open_image("mpo", stream)[0], "n_frames", 1))
+                several = open_image("mpo", stream)[0]
+                return int(getattr(several, "n_frames", 1)) - _count_previews(several)
         return int(getattr(image, "n_frames", 1))
+
+
+def _count_previews(image: Image.Image) -> int:
+    """Count which of the pictures in a JPEG are previews, as most cameras write them."""
+    entries = (getattr(image, "mpinfo", None) or {}).get(_MP_ENTRIES, [])
+    kinds = [entry["Attribute"]["MPType"] for entry in entries]
+    return sum(kind.startswith("Large Thumbnail") for kind in kinds)
 
 
 def _size_and_orientation(

@@ -36,58 +36,58 @@ def keep_imagej(tags: Tags, order: str) -> tuple[Tags, str]:
     """
     if not all(tag in tags for tag in TAGS):
         return {}, ""
-    kept = []
+    lasting = []
     lost = set()
     try:
         lengths = [int(length) for length in tags[TAGS[0]].numbers]
-        for kind, part in _read_parts(lengths, tags[TAGS[1]].value, order):
-            if kind not in _NUMPY_TYPES:
-                lost.add(_NAMES.get(kind, "further data"))
+        for code, content in _read_parts(lengths, tags[TAGS[1]].value, order):
+            if code not in _NUMPY_TYPES:
+                lost.add(_NAMES.get(code, "further data"))
                 continue
-            values = np.frombuffer(part, order + _NUMPY_TYPES[kind])
-            swapped = values.astype("<" + _NUMPY_TYPES[kind]).tobytes()
-            kept.append((kind, swapped))
+            values = np.frombuffer(content, order + _NUMPY_TYPES[code])
+            swapped = values.astype("<" + _NUMPY_TYPES[code]).tobytes()
+            lasting.append((code, swapped))
     except (ValueError, LookupError, struct.error):
         return {}, "damaged tables and labels of ImageJ left out"
     words = ""
     if lost:
         words = f"{' and '.join(sorted(lost))} of ImageJ left out"
-    if not kept:
+    if not lasting:
         return {}, words
-    return _pack_parts(kept), words
+    return _pack_parts(lasting), words
 
 
 def _read_parts(
     lengths: list[int], data: bytes, order: str
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of each part; ValueError for damaged ones."""
+    """Yield the code and the content of each part; ValueError for damaged ones."""
     head = data[: lengths[0]]
     if head[:4] != _MARKS[order] or sum(lengths) > len(data) or min(lengths) < 0:
         raise ValueError("parts are missing")
-    kinds = []
-    for kind, count in struct.iter_unpack(order + "4sI", head[4:]):
+    codes = []
+    for code, count in struct.iter_unpack(order + "4sI", head[4:]):
         if count > len(lengths):
             raise ValueError("more parts than lengths")
-        kinds += [kind if order == ">" else kind[::-1]] * count
+        codes += [code if order == ">" else code[::-1]] * count
     at = lengths[0]
-    for kind, length in zip(kinds, lengths[1:], strict=True):
-        yield kind, data[at : at + length]
+    for code, length in zip(codes, lengths[1:], strict=True):
+        yield code, data[at : at + length]
         at += length
 
 
 def _pack_parts(parts: list[tuple[bytes, bytes]]) -> Tags:
     """Return both tags, little-endian, for parts in their order."""
     counts: dict[bytes, int] = {}
-    for kind, _ in parts:
-        counts[kind] = counts.get(kind, 0) + 1
+    for code, _ in parts:
+        counts[code] = counts.get(code, 0) + 1
     data = _MARKS["<"]
-    for kind, count in counts.items():
-        data += struct.pack("<4sI", kind[::-1], count)
+    for code, count in counts.items():
+        data += struct.pack("<4sI", code[::-1], count)
     lengths = [len(data)]
-    for kind in counts:
-        for part_kind, part in parts:
-            if part_kind == kind:
-                data += part
-                lengths.append(len(part))
+    for code in counts:
+        for part_code, content in parts:
+            if part_code == code:
+                data += content
+                lengths.append(len(content))
     packed = struct.pack(f"<{len(lengths)}I", *lengths)
     return {TAGS[0]: Entry(LONG, packed), TAGS[1]: Entry(_BYTE, data)}
