@@ -58,6 +58,12 @@ def read_item_kind(stream: IO[bytes]) -> str:
     return ""
 
 
+def is_deep_avif(start: bytes) -> bool:
+    """Tell if the AV1 configuration of an AVIF file says 10 or 12 bits."""
+    configuration = start.partition(b"av1C")[2]
+    return len(configuration) > 2 and bool(configuration[2] & 0x40)
+
+
 def parse_clap(clap: bytes, width: int, height: int) -> Crop | None:
     """Return the part of a picture that the content of a box ``clap`` shows; None for all."""
     if len(clap) != 32:

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from srcli.errors import PictureError
-from srcli.imaging import isobmff, jxl, size_checks
+from srcli.imaging import gif, isobmff, jxl, size_checks
 from srcli.imaging.arrays import Array, Size, empty_array, release
 from srcli.imaging.dds import as_known_kind, describe_kind
 from srcli.imaging.decoding_errors import DAMAGE
@@ -33,6 +33,7 @@ from srcli.imaging.metadata.exif import (
     has_no_unit,
     is_adobe_rgb,
 )
+from srcli.imaging.metadata.left_out import note_aspect, note_clipping_paths
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import Metadata, Picture
@@ -223,7 +224,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         notes.append(f"values of {depth} bits stretched to 16")
     elif (
         depth > 8
-        or (name == "avif" and _is_deep_avif(start))
+        or (name == "avif" and isobmff.is_deep_avif(start))
         or (
             name == "jxl" and not vars(image)["jpeg"] and jxl.bits_per_sample(start) > 8
         )
@@ -237,10 +238,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     elif name == "jpg":
         notes += _note_jpeg_extras(image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
-    xmp = info.get("xmp") or None
-    if name == "jxl" and xmp is None:
-        xmp, lost = jxl.read_xmp(stream)
-        notes += lost
+    xmp = info.get("xmp") or _read_further_xmp(name, stream, notes)
     exif = info.get("exif") or None
     icc = info.get("icc_profile") or None
     colour_space = None
@@ -277,10 +275,15 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     )
 
 
-def _is_deep_avif(start: bytes) -> bool:
-    """Tell if the AV1 configuration of an AVIF file says 10 or 12 bits."""
-    configuration = start.partition(b"av1C")[2]
-    return len(configuration) > 2 and bool(configuration[2] & 0x40)
+def _read_further_xmp(name: str, stream: IO[bytes], notes: list[str]) -> bytes | None:
+    """Return the XMP that Pillow does not hand out."""
+    if name == "gif":
+        return gif.read_xmp(stream)
+    if name == "jxl":
+        xmp, lost = jxl.read_xmp(stream)
+        notes += lost
+        return xmp
+    return None
 
 
 def _is_lossless(name: str, stream: IO[bytes]) -> bool:
@@ -442,7 +445,9 @@ def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
         stream.seek(0)
         data = stream.read()
         has_gain_map = any(mark in data for mark in _GAIN_MAPS)
-    notes = []
+    notes = note_clipping_paths(image.info.get("photoshop") or {})
+    if image.info.get("jfif_unit") == 0:
+        notes += note_aspect(*image.info["jfif_density"])
     if has_gain_map:
         notes.append(HDR_LEFT_OUT)
     if _has_samsung_video(stream):

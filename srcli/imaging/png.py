@@ -21,6 +21,7 @@ from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import colour_spaces, texts
 from srcli.imaging.metadata.colour_spaces import ColourSpace
 from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.metadata.left_out import note_aspect
 from srcli.imaging.photograph import Metadata, Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -69,6 +70,8 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     if len(density) == 9 and density[8] == 1:
         across, down = struct.unpack(">II", density[:8])
         dpi = (across * _INCHES_PER_METRE, down * _INCHES_PER_METRE)
+    elif len(density) == 9:
+        notes += note_aspect(*struct.unpack(">II", density[:8]))
     metadata = replace(metadata, icc=icc, colours=colour_space, exif=exif, dpi=dpi)
     stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
     # readers are to take the first picture then, and do

@@ -113,3 +113,17 @@ def test_a_mistyped_output_is_refused(srx, target):
     result = srx(f"upscale book.cbz {target}", SMALL, code=2)
     assert f"{target}: give a name that ends in .cbz or .zip, or a folder" in result.err
     assert names_in() == ["book.cbz"]
+
+
+def test_a_book_tells_no_sizes_of_former_pictures(srx):
+    page = '<Page Image="0" Type="FrontCover" ImageSize="999" ImageWidth="8" ImageHeight=\'6\' />'
+    text = f"<ComicInfo><Title>Å</Title><Pages>{page}</Pages></ComicInfo>"
+    with zipfile.ZipFile("a.cbz", "w") as archive:
+        archive.writestr("ComicInfo.xml", text)
+        with archive.open("1.png", "w") as member:
+            Image.new("RGB", (8, 6)).save(member, "png")
+    srx("upscale a.cbz b.cbz", SMALL, code=0)
+    with zipfile.ZipFile("b.cbz") as archive:
+        page = '<Page Image="0" Type="FrontCover" />'
+        expected = f"<ComicInfo><Title>Å</Title><Pages>{page}</Pages></ComicInfo>"
+        assert archive.read("ComicInfo.xml").decode() == expected

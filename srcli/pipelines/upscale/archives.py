@@ -6,6 +6,7 @@ for the next one.
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".cbz", ".zip"})
 LARGEST_MEMBER = 2**29
 """Bytes that a picture may unpack to."""
+_BOOK = "comicinfo.xml"
+"""Describes a comic book (ComicRack); it may tell the sizes of pictures and files."""
+_LARGEST_BOOK = 2**24
+_SIZES_IN_BOOK = re.compile(
+    rb"\s+Image(?:Width|Height|Size)\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')"
+)
 
 
 def is_archive(inputs: Sequence[Path], output: Path) -> bool:
@@ -144,9 +151,16 @@ def _is_picture(name: str) -> bool:
     return path.suffix.lower() in INPUT_SUFFIXES and not path.name.startswith(".")
 
 
+def _is_book(member: zipfile.ZipInfo) -> bool:
+    """Tell if a member describes the book; its sizes are those of the former pictures."""
+    name = PurePosixPath(member.filename).name.lower()
+    return name == _BOOK and member.file_size <= _LARGEST_BOOK
+
+
 def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
     """Write an archive with the results in place of its pictures, and all else as it is.
 
+    But for sizes of pictures in ``ComicInfo.xml``, which are left out there.
     A name that would be there twice is ``a_tga.png`` instead.
     """
     names = set(archive.namelist())
@@ -169,6 +183,10 @@ def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
                         names.add(info.filename)
                     info.file_size = file.stat().st_size
                     content = file.open("rb")
+            if content is None and _is_book(member):
+                text = _SIZES_IN_BOOK.sub(b"", archive.read(member))
+                info.file_size = len(text)
+                content = io.BytesIO(text)
             with (
                 content or archive.open(member) as copied,
                 packed.open(info, "w") as out,
