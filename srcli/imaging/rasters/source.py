@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from srcli.imaging.alpha import unpremultiplied
 from srcli.imaging.arrays import Array, Bools, Size
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
@@ -20,7 +21,6 @@ from srcli.imaging.rasters.opening import (
 )
 from srcli.imaging.rasters.packed_heights import pack
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.tiff import unpremultiplied
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
