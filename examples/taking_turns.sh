@@ -7,7 +7,7 @@ set -euo pipefail
 photo="${1:?photograph}"
 photos="${2:?folder of photographs to train on}"
 out="${3:?output folder}"
-budget="${4:-5min}"
+budget="${4:-5m}"
 
 mkdir -p "$out"
 srx compare "$photo" "$out/blink.gif" -m bicubic -m g-idrn -m auto
