@@ -23,6 +23,7 @@ from srcli.imaging.photograph import Picture
 from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
+from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_limits
 from srcli.imaging.rasters.opening import (
     OpenedRaster,
@@ -158,6 +159,9 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
         notes = []
         if dataset.subdatasets:
             notes += _note_on_others(path, dataset)
+        image = fits_image(path) if dataset.driver == "VRT" else None
+        if image is not None:
+            notes += image.notes
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         description = _describe_as_vrt(dataset)

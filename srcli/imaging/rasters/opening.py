@@ -33,6 +33,7 @@ from srcli.imaging.rasters.dataset_names import (
     for_shell,
     is_remote,
 )
+from srcli.imaging.rasters.fits import fits_image, open_fits
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.rasters.tile_indexes import list_tiles
@@ -55,7 +56,7 @@ INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
 RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
     ".gtiff", ".gtif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".img", ".ntf", ".nitf",
     ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
-    ".sdat", ".bag",
+    ".sdat", ".bag", ".fits", ".fit", ".fts",
 }  # fmt: skip
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
 Files given by name may have any."""
@@ -189,10 +190,7 @@ def open_raster(
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
             keep_blocks(BLOCK_CACHE)
-            dataset = _open_dataset(name, refused)
-            check_dataset_size(path, dataset, stream)
-            _check_sources(path, dataset)
-            _check_upright(path, dataset)
+            return _open_checked(path, name, refused, stream)
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
             if REFUSED_BY_GDAL in _innermost_text(error):
@@ -200,6 +198,19 @@ def open_raster(
             if reason := _common_reason(path):
                 raise PictureError(f"{path}: {reason}") from None
         raise
+
+
+def _open_checked(
+    path: Path, name: str, refused: frozenset[str], stream: IO[bytes] | None
+) -> DatasetReader:
+    """Open a raster by GDAL's name of it, and refuse one that claims or reads too much."""
+    image = fits_image(path, stream)
+    if image is not None:
+        return open_fits(image, name)
+    dataset = _open_dataset(name, refused)
+    check_dataset_size(path, dataset, stream)
+    _check_sources(path, dataset)
+    _check_upright(path, dataset)
     return dataset
 
 
@@ -282,7 +293,9 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     GDAL follows mosaics one level deep only, and tile indexes not at all.
     """
     names = list(dataset.files)
-    if dataset.driver == "VRT":
+    if dataset.driver == "VRT" and fits_image(path) is not None:
+        names = [str(path)]
+    elif dataset.driver == "VRT":
         names += _files_of_mosaic(path, dataset)
     elif dataset.driver in ("GTI", "STACTA", "STACIT"):
         container = path.container if isinstance(path, DatasetName) else path

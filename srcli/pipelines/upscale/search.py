@@ -35,7 +35,7 @@ UNREADABLE_SUFFIXES = frozenset(
     .svg .svgz .emf .wmf .pdf .djvu .cbz .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
     .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
     .insv .insp
-    .dcm .fits .fit .fts .nii .ecw .sid
+    .dcm .nii .ecw .sid
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
 """Lower-case suffixes of pictures, films and rasters that a search of a folder passes
