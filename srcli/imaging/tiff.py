@@ -243,7 +243,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
             f"GTIFF_DIR:{page.number}:{path}"
         )
     if number == 1 and not page.further:
-        _refuse_hidden_planes(path, tags)
+        _refuse_hidden_planes(path, tags, stored, stream)
     has_alpha = _has_alpha(tags, stored)
     if not obstacle:
         notes += stored.losses(has_alpha=has_alpha)
@@ -292,9 +292,16 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     )
 
 
-def _refuse_hidden_planes(path: Path, tags: exif.Tags) -> None:
+def _refuse_hidden_planes(
+    path: Path, tags: exif.Tags, stored: _PixelLayout, stream: IO[bytes]
+) -> None:
     """Raise PictureError for planes that have no directory, and would be lost."""
     if Base.ImageDescription not in tags:
+        return
+    bits = stored.width * stored.height * stored.samples * stored.bits[0]
+    file_bytes = stream.seek(0, os.SEEK_END)
+    # one plane of a stack keeps the description in programs that copy it
+    if first_number(tags, Base.Compression, 1) != 1 or file_bytes < bits // 8 * 2:
         return
     description = tags[Base.ImageDescription].value.decode("latin-1")
     planes = count_planes_behind_one_directory(description)
