@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from tokenize import TokenError
 
 import numpy as np
 import PIL
@@ -27,6 +28,11 @@ LARGEST_CACHE = 20 * 10**9
 """Bytes of pictures that are kept; half of the free disk where that is less."""
 _FORM = 1
 """To be raised whenever decoding, or shrinking, gives other pixels."""
+_DAMAGE = (
+    OSError, ValueError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError,
+    TokenError,
+)  # fmt: skip
+"""Exceptions that numpy raises of files that are empty, cut short or hold other bytes."""
 
 
 class PictureCache:
@@ -93,7 +99,7 @@ class PictureCache:
             if self._bytes + picture.nbytes > self._limit:
                 return picture
             self._bytes += picture.nbytes
-        path = self.folder / f"{key}-{checksum(picture.data.cast('B'))}.npy"
+        path = self.folder / f"{key}-{_checksum_of(picture)}.npy"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(path, is_synchronised=False) as stream:
@@ -133,11 +139,18 @@ def _list_files(folder: Path) -> list[tuple[int, int, Path]]:
 
 def _load(path: Path) -> Array | None:
     """Map a file; None if it is gone or damaged. Its time says when it was used last."""
-    with suppress(OSError, ValueError):
+    with suppress(*_DAMAGE):
         picture: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if path.stem.endswith(checksum(picture.data.cast("B"))):
-            os.utime(path)
+        if picture.flags.c_contiguous and path.stem.endswith(_checksum_of(picture)):
+            with suppress(OSError):  # somebody else's, or on a disk that is read only
+                os.utime(path)
             return picture
     with suppress(OSError):
         path.unlink()
     return None
+
+
+def _checksum_of(picture: Array) -> str:
+    """Return a checksum of what a file says: the kind and the shape of values, and these."""
+    values = checksum(picture.data.cast("B"))
+    return checksum(f"{picture.dtype.str} {picture.shape} {values}".encode())

@@ -55,6 +55,8 @@ def decoding_errors(path: Path, pixels: int = 0) -> Iterator[None]:
             " ".join(str(error.__cause__ or error).split())[:200]
             or type(error).__name__
         )
+        # libjxl's advice is for those who build it
+        reason = reason.partition(". Please build ")[0]
         if kind := _unread_kind(path, reason):
             raise PictureError(
                 f"{path}: its pixels are stored as {kind!r}, which is not read; export it as PNG"

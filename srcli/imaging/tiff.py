@@ -24,7 +24,7 @@ from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif, imagej
 from srcli.imaging.metadata.descriptions import is_whole_slide
 from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
-from srcli.imaging.metadata.microscopy import count_planes_behind_one_directory
+from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype
 from srcli.imaging.utf8_names import alias_of_file
@@ -245,8 +245,10 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
             f"{path}: its first page is a thumbnail; name the full picture: "
             f"GTIFF_DIR:{page.number}:{path}"
         )
-    if number == 1 and not page.further:
-        _refuse_hidden_planes(path, tags)
+    is_plain = first_number(tags, Base.Compression, 1) == 1
+    if number == 1 and is_plain and not page.further:
+        bits = stored.width * stored.height * stored.samples * stored.bits[0]
+        refuse_hidden_planes(path, _description(tags), stream, bits // 8)
     has_alpha = _has_alpha(tags, stored)
     if not obstacle:
         notes += stored.losses(has_alpha=has_alpha)
@@ -303,16 +305,6 @@ def _description(tags: exif.Tags) -> str:
     if Base.ImageDescription not in tags:
         return ""
     return tags[Base.ImageDescription].value.decode("latin-1")
-
-
-def _refuse_hidden_planes(path: Path, tags: exif.Tags) -> None:
-    """Raise PictureError for planes that have no directory, and would be lost."""
-    planes = count_planes_behind_one_directory(_description(tags))
-    if planes > 1:
-        raise PictureError(
-            f"{path}: its {planes} planes stand behind one directory, as ImageJ writes stacks "
-            "beyond 4 GB; save it with a directory for each, such as OME-TIFF or BigTIFF"
-        )
 
 
 def _raster_reason(

@@ -25,6 +25,7 @@ from srcli.imaging.mov_boxes import (
     write_mov_boxes,
 )
 from srcli.imaging.video_clock import Clock
+from srcli.imaging.video_languages import track_texts
 from srcli.imaging.video_sound import LAYOUTS, SoundConversion, convert_sound
 from srcli.imaging.video_writing import Encoding, Segments
 from srcli.imaging.videos import Video, open_video, reading_video
@@ -124,7 +125,7 @@ def _mux(
         copies, missing = _add_copies(original, output, muxer)
         if marks.keep_metadata:
             output.metadata.update(original.tags)
-            texts = original.stream.metadata
+            texts = track_texts(original.stream.metadata, muxer)
             if "title" in texts:  # where MP4 has it
                 video.metadata["handler_name"] = texts["title"]
             for name in _TRACK_TEXTS:
@@ -322,7 +323,7 @@ def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:
     context: Any = copy.codec_context
     if stream.type == "audio" and context.layout.name in LAYOUTS:
         context.layout = LAYOUTS[context.layout.name]
-    copy.metadata.update(stream.metadata)
+    copy.metadata.update(track_texts(stream.metadata, muxer))
     copy.disposition = stream.disposition
     return copy
 

@@ -104,9 +104,10 @@ def _compile(network: Network) -> Callable[[Tensor], Tensor]:
         try:
             out: Tensor = compiled(x)
         except torch._dynamo.exc.TorchDynamoException as error:
-            # The last lines of what PyTorch says advise its developers.
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            reason = lines[1] if len(lines) > 1 else lines[0]
+            if len(lines) > 1 and lines[0].endswith(" raised:"):
+                del lines[0]  # which names the compiler that has failed
+            reason = lines[0] if lines else type(error).__name__
             raise UsageError(
                 f"--compile: PyTorch's compiler fails ({reason[:150]}); it needs a C++ "
                 "compiler on processors and Triton on GPUs. Leave --compile out, or install "

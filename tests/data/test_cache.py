@@ -84,16 +84,73 @@ def test_a_file_with_other_bytes_and_the_same_time_is_decoded(load, photographs)
     assert any(np.array_equal(small, lr) for small in data.train.lr)
 
 
-def test_a_damaged_file_of_the_cache_is_made_again(load, tmp_path):
+def _change_last_byte(content):
+    return content[:-1] + bytes([content[-1] ^ 255])
+
+
+def _cut_off(content):
+    return content[: len(content) // 2]
+
+
+def _empty(content):
+    """Return what a power cut leaves of a file that was just written."""
+    return content[:0]
+
+
+def _close_no_bracket(content):
+    return content.replace(b"), }", b" , }", 1)
+
+
+def _swap_rows_and_columns(content):
+    return content.replace(b"'fortran_order': False", b"'fortran_order': True ", 1)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _change_last_byte,
+        _cut_off,
+        _empty,
+        _close_no_bracket,
+        _swap_rows_and_columns,
+    ],
+)
+def test_a_damaged_file_of_the_cache_is_made_again(load, tmp_path, notes, damage):
     before, _ = load()
     for path in (tmp_path / "cache").iterdir():
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 255
-        path.write_bytes(content)
+        content = path.read_bytes()
+        damaged = damage(content)
+        assert damaged != content
+        path.write_bytes(damaged)
     after, count = load()
+    assert not notes.warnings
     assert count == 6
     assert after.digest == before.digest
     assert load()[1] == 0
+
+
+def test_a_file_that_says_another_shape_is_made_again(load, tmp_path):
+    before, _ = load()
+    for path in (tmp_path / "cache").iterdir():
+        content = path.read_bytes()
+        height, width, _ = np.load(path).shape
+        stated = f"({height}, {width}, 3)".encode()
+        other = f"({width}, {height}, 3)".encode()
+        path.write_bytes(content.replace(stated, other, 1))
+    after, _ = load()
+    assert after.digest == before.digest
+
+
+def test_a_cache_of_somebody_else_is_used_and_stays(load, tmp_path, monkeypatch):
+    load()
+    kept = names_in(tmp_path / "cache")
+
+    def refuse(*arguments, **options):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert load()[1] == 0
+    assert names_in(tmp_path / "cache") == kept
 
 
 def test_the_cache_keeps_to_its_limit(load, tmp_path):

@@ -322,6 +322,29 @@ def test_the_track_of_the_video_keeps_its_title_and_language(srx, name):
     assert texts[key] == "Director's cut"
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("deu", "ger"), ("ger", "ger"), ("swe", "sve"), ("nld", "dut"), ("eng", "eng")],
+)
+def test_sound_keeps_its_language_in_mov_by_the_name_that_is_known_there(
+    srx, given, kept
+):
+    """FFmpeg's muxer of mov writes no language by the other name of ISO 639-2."""
+    write_clip("plain.mkv", gray_frames(3), sound="aac")
+    with av.open("plain.mkv") as plain, av.open("clip.mkv", "w") as clip:
+        copies = {}
+        for stream in plain.streams:
+            copies[stream.index] = clip.add_stream_from_template(stream)
+            copies[stream.index].metadata["language"] = given
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                clip.mux(packet)
+    srx("upscale clip.mkv out.mov", SMALL, code=0)
+    with av.open("out.mov") as out:
+        assert [stream.metadata["language"] for stream in out.streams] == [kept] * 2
+
+
 def test_transparency_that_decoders_leave_out_is_told(srx):
     frames = [frame.reformat(format="yuva420p") for frame in gray_frames(2)]
     write_clip("a.webm", frames, codec="libvpx-vp9", options={})

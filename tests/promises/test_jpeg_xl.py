@@ -56,3 +56,14 @@ def test_the_depth_is_read_from_the_codestream(tmp_path, values, bits):
         file = tmp_path / f"{container}.jxl"
         Image.fromarray(values).save(file, lossless=True, use_container=container)
         assert jxl.bits_per_sample(file.read_bytes()) == bits
+
+
+def test_a_file_that_is_cut_short_is_told_without_advice_on_building_libraries(
+    srx, astronaut
+):
+    Image.fromarray(astronaut[:32, :40]).save("a.jxl")
+    data = Path("a.jxl").read_bytes()
+    Path("a.jxl").write_bytes(data[: len(data) // 2])
+    told = srx("upscale a.jxl out.png -m bicubic -s 2", code=2).err
+    assert "a.jxl: the file is damaged or cut short" in told
+    assert "libjxl" not in told

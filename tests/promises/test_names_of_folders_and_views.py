@@ -39,6 +39,15 @@ def test_a_zarr_store_is_a_raster_although_it_is_a_folder(srx):
     assert names_in("all") == ["b.tif"]
 
 
+def test_a_damaged_zarr_store_does_not_send_its_user_in_circles(srx):
+    Path("a.zarr").mkdir()
+    Path("a.zarr/.zarray").write_text("{")
+    result = srx("upscale a.zarr out", RUN, code=2)
+    assert 'ZARR:"a.zarr": GDAL cannot open it' in printed(result)
+    assert "copy or export it again" in printed(result)
+    assert "itself to see" not in printed(result)
+
+
 def test_an_esri_grid_is_named_by_its_folder():
     Path("grid").mkdir()
     Path("grid/hdr.adf").write_bytes(b"GRID1.2\0")

@@ -382,3 +382,16 @@ def test_planes_behind_one_directory_are_not_lost(srx, dtype, imagej):
     result = srx("upscale a.tif b.tif -m bicubic -s 2", code=2)
     assert "its 5 planes stand behind one directory" in result.err
     assert not Path("b.tif").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "deflate"}])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_plane_with_the_description_of_its_stack_is_enlarged(srx, dtype, options):
+    """Programs that cut a plane out of a stack copy what ImageJ says of all planes."""
+    description = "ImageJ=1.53t\nimages=5\nslices=5\nunit=um\n"
+    plane = np.full((24, 30), 7, dtype)
+    tifffile.imwrite("a.tif", plane, description=description, metadata=None, **options)
+    srx("upscale a.tif b.tif -m bicubic -s 2", code=0)
+    values = read_by_gdal("b.tif")
+    assert values.shape == (48, 60, 1)
+    np.testing.assert_allclose(values, 7, atol=1e-5)

@@ -104,6 +104,30 @@ def test_an_item_that_led_to_a_raster_gives_id_time_and_properties(item_of):
     assert item["geometry"]["type"] == "Polygon"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("properties", "none"),
+        ("properties", [1]),
+        ("properties", {"datetime": "yesterday"}),
+        ("stac_extensions", 5),
+        ("stac_extensions", [None, {"a": 1}]),
+        ("id", {"a": 1}),
+    ],
+)
+def test_what_is_wrong_in_an_item_is_passed_over(item_of, key, value):
+    given = write_scene()
+    Path("item.json").write_text(json.dumps({**given, key: value}))
+    changed = 1591179300  # 2020-06-03 10:15:00
+    os.utime("B04.tif", (changed, changed))
+    item = item_of("item.json")
+    assert item["id"] == ("item" if key == "id" else "S2A_1")
+    is_timed = key != "properties"
+    year = "2021" if is_timed else "2020"
+    assert item["properties"]["datetime"] == f"{year}-06-03T10:15:00Z"
+    assert all(isinstance(name, str) for name in item["stac_extensions"])
+
+
 def test_a_raster_on_a_server_has_the_time_of_the_item_or_of_the_server(item_of, web):
     write_scene(f"{web.url}/B04.tif")
     shutil.move("B04.tif", web.folder / "B04.tif")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
+from typing import IO
+
+from srcli.errors import PictureError
 
 
 def names_pixel_unit(description: str) -> bool:
@@ -19,7 +24,7 @@ def names_pixel_unit(description: str) -> bool:
     )
 
 
-def count_planes_behind_one_directory(description: str) -> int:
+def _count_planes(description: str) -> int:
     """Return how many planes a file has whose only directory describes the first one.
 
     So ImageJ writes stacks beyond 4 GB (its images), and tifffile those that are asked to
@@ -35,3 +40,19 @@ def count_planes_behind_one_directory(description: str) -> int:
         shape = re.search(r'"shape": \[([\d, ]+)\]', description)
         return int(shape[1].split(",")[0]) if shape else 2
     return 1
+
+
+def refuse_hidden_planes(
+    path: Path, description: str, stream: IO[bytes], plane_bytes: int
+) -> None:
+    """Raise PictureError for planes behind the only directory of a file, which would be lost.
+
+    One plane of a stack keeps the description in programs that copy it: the file must
+    have room for two.
+    """
+    planes = _count_planes(description)
+    if planes > 1 and stream.seek(0, os.SEEK_END) >= 2 * plane_bytes:
+        raise PictureError(
+            f"{path}: its {planes} planes stand behind one directory, as ImageJ writes stacks "
+            "beyond 4 GB; save it with a directory for each, such as OME-TIFF or BigTIFF"
+        )

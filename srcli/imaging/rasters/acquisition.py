@@ -86,8 +86,9 @@ def _time_of_item(asset: StacAsset) -> str:
         item = parse_text(read_input(asset.item).decode("utf-8-sig"))
         properties: Mapping[str, Any] = item.get("properties") or {}
         for name in ("datetime", "start_datetime"):
-            if isinstance(properties.get(name), str):
-                return str(properties[name])
+            time = properties.get(name)
+            if isinstance(time, str) and _parse_time(time):
+                return time
     return ""
 
 

@@ -182,7 +182,9 @@ def open_raster(
         if IN_ARCHIVE.match(name):
             refused |= _MOSAIC_DRIVERS
         is_packed = name.startswith(("/vsitar/", "/vsigzip/"))
-        if container not in (None, path) and not is_packed:
+        # of a folder, such as ZARR:"a.zarr", nothing more can be given
+        is_whole = str(path).rstrip('"').endswith(str(container))
+        if container not in (None, path) and not is_packed and not is_whole:
             advice = f"give {container} itself to see what it holds"
     elif stream is None:
         with decoding_errors(path), open_input(path):

@@ -68,17 +68,26 @@ def write_item(raster: Path, time: str, asset: StacAsset | None = None) -> Path:
 def _take_over(item: dict[str, Any], asset: StacAsset) -> dict[str, Any]:
     """Put id, properties and extensions of an asset's item into a new one.
 
-    Returned is what the asset says of its bands.
+    Returned is what the asset says of its bands. What is of another type than STAC says
+    is passed over.
     """
     source = parse_text(read_input(asset.item).decode("utf-8-sig"))
-    name = str(source.get("id") or asset.item.stem)
-    item["id"] = name if asset.is_only else f"{name}_{asset.key}"
-    for key, value in (source.get("properties") or {}).items():
-        if not key.startswith(_OF_THE_INPUT):
-            item["properties"][key] = value
-    for extension in source.get("stac_extensions") or ():
-        if not {"projection", "raster"} & set(str(extension).split("/")):
-            item["stac_extensions"].append(extension)
+    name = source.get("id")
+    if not name or not isinstance(name, str | int):
+        name = asset.item.stem
+    item["id"] = str(name) if asset.is_only else f"{name}_{asset.key}"
+    properties = source.get("properties")
+    if isinstance(properties, dict):
+        for key, value in properties.items():
+            if not key.startswith(_OF_THE_INPUT):
+                item["properties"][key] = value
+    extensions = source.get("stac_extensions")
+    if isinstance(extensions, list):
+        for extension in extensions:
+            if not isinstance(extension, str):
+                continue
+            if not {"projection", "raster"} & set(extension.split("/")):
+                item["stac_extensions"].append(extension)
     item["geometry"] = source.get("geometry")
     if source.get("bbox"):
         item["bbox"] = source["bbox"]
