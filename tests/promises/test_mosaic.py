@@ -156,6 +156,20 @@ def test_tiles_of_different_modes(srx, tiles, tmp_path):
         assert np.abs(shrunk - np.asarray(before.convert("RGB")))[4:-4, 4:-4].mean() < 4
 
 
+def test_a_map_of_transparent_tiles(srx, tiles, tmp_path):
+    opacity = np.full((SIDE, SIDE), 255, np.uint8)
+    opacity[:8] = 0
+    for name, _ in places():
+        pixels = np.dstack([read_pixels(tiles / name), opacity])
+        Image.fromarray(pixels).save(tiles / name)
+    srx(f"upscale tiles {tmp_path / 'out'} -s 2 --mosaic -m bicubic", code=0)
+    for name, _ in places():
+        with Image.open(tmp_path / "out" / name) as image:
+            alpha = np.asarray(image)[:, :, 3]
+        assert alpha.shape == (2 * SIDE, 2 * SIDE)
+        assert (alpha[:16].max(), alpha[16:].min()) == (0, 255)
+
+
 def save_sheet(path, pixels, x, y, crs="EPSG:32632"):
     """Write (H, W, 3) as a GeoTIFF of 20 m a pixel."""
     write_by_gdal(path, pixels, crs=crs, transform=from_origin(x, y, 20, 20))

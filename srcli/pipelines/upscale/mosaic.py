@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.errors import UsageError
+from srcli.errors import PictureError, UsageError
 from srcli.files import hidden_name, lock_file, write_whole
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
@@ -255,6 +256,26 @@ def _estimate_group(
         )
 
 
+def _seconds_of_writing(item: Item, picture: Picture, options: UpscaleOptions) -> float:
+    """Return the seconds that writing a map tile takes, by one that is interpolated."""
+    photograph = read_photograph(picture)
+    alpha = photograph.alpha
+    if alpha is not None:
+        alpha = resize(alpha, options.scale)
+    larger = replace(
+        photograph, pixels=resize(photograph.pixels, options.scale), alpha=alpha
+    )
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(
+        prefix="srx-", ignore_cleanup_errors=True
+    ) as folder:
+        trial = replace(item, target=Path(folder) / item.target.name)
+        write_photograph(
+            trial.target, larger, **writing_options(trial, picture, options)
+        )
+    return time.monotonic() - started
+
+
 def _foresee_cutting(
     tiles: Sequence[MosaicTile], options: UpscaleOptions, reporter: Reporter
 ) -> Ending:
@@ -262,19 +283,9 @@ def _foresee_cutting(
     seconds = 0.0
     picture = tiles[0].picture
     if picture is not None:
-        photograph = read_photograph(picture)
-        larger = resize(photograph.pixels, options.scale)
-        item = tiles[0].item
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(
-            prefix="srx-", ignore_cleanup_errors=True
-        ) as folder:
-            trial = replace(item, target=Path(folder) / item.target.name)
-            settings = writing_options(trial, picture, options)
-            write_photograph(
-                trial.target, replace(photograph, pixels=larger), **settings
-            )
-        seconds = (time.monotonic() - started) * len(tiles)
+        # a trial that fails says nothing: cutting the tile will tell the reason
+        with suppress(PictureError, OSError):
+            seconds = _seconds_of_writing(tiles[0].item, picture, options) * len(tiles)
 
     def finish(parts: Parts, on_share: Callable[[float], None]) -> None:
         vrt = write_vrt(parts)
