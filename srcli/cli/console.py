@@ -211,13 +211,14 @@ class _Task(Task):
         bar.fields["amount"] = amount
 
     def _share(self) -> int:
-        """Return the percentage, which never goes back where more work has become known.
+        """Return the percentage, which does not go back where more work has become known.
 
-        100 means that nothing is left.
+        100 means that nothing is left of what is known.
         """
         share = self._bar.percentage
-        rounded = 100 if share > _ALL else min(round(share), 99)
-        self._shown_share = max(self._shown_share, rounded)
+        if share > _ALL:
+            return 100
+        self._shown_share = max(self._shown_share, min(round(share), 99))
         return self._shown_share
 
     def describe(self, text: str) -> None:

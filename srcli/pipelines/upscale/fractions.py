@@ -40,10 +40,10 @@ class FractionTask(Task):
             try:
                 fraction = self._finished / self._tiles
                 # shares of files that are written add up to nearly whole tiles
-                exact = 1.0 if fraction > ALMOST_ALL else fraction
-                # it does not go back where more work has become known
-                self._shown = max(self._shown, exact)
-                self._show(self._shown)
+                is_all = fraction > ALMOST_ALL
+                if not is_all:  # it does not go back where more work has become known
+                    self._shown = max(self._shown, fraction)
+                self._show(1.0 if is_all else self._shown)
             except Exception as error:
                 self.error = error
                 raise
