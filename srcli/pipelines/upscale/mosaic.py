@@ -191,7 +191,7 @@ def _upscale_group(
         run = Reporter(progress, model=options.model)
         run.ending = _foresee_cutting(tiles, options, reporter)
         result = work_folder / "enlarged.tif"
-        upscale_due([vrt], result, _options_of_whole(options), run, executor)
+        upscale_due([vrt], result, _options_of_whole(options, tiles), run, executor)
         if run.files[0].state != "failed":
             if result.is_file():  # a worker has made it by itself
                 _cut_into_tiles(tiles, result, options, reporter)
@@ -200,11 +200,16 @@ def _upscale_group(
     _fail_together(tiles, vrt, run.files[0].error, progress, reporter)
 
 
-def _options_of_whole(options: UpscaleOptions) -> UpscaleOptions:
+def _options_of_whole(
+    options: UpscaleOptions, tiles: Sequence[MosaicTile]
+) -> UpscaleOptions:
     """Return the options for the VRT of a mosaic; names and metadata come with the tiles.
 
     Provenance is kept: ``_cut_into_tiles`` reads there which bands hold classes.
     """
+    if tiles[0].picture is not None and options.raster.alpha == "auto":
+        # in formats of pictures it is never near infrared, and has no other place
+        options = replace(options, raster=replace(options.raster, alpha="yes"))
     return replace(
         options, into_folder=False, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,
@@ -240,7 +245,9 @@ def _estimate_group(
         progress = _RenamedProgress(reporter.progress, vrt, name)
         run = Reporter(progress, model=options.model)
         result = hidden_name(tiles[0].item.target, ".tif")
-        upscale_due([vrt], result, _options_of_whole(options), run, None, dry_run=True)
+        upscale_due(
+            [vrt], result, _options_of_whole(options, tiles), run, None, dry_run=True
+        )
     (whole,) = run.files
     if whole.state == "failed":
         _fail_together(tiles, vrt, whole.error, progress, reporter)
