@@ -98,6 +98,16 @@ def test_sheets_of_a_mosaic_are_divided_by_their_alpha_too(srx):
         assert np.abs(visible - 0.8).max() < 0.03
 
 
+def test_alpha_of_a_placed_png_is_transparency(srx):
+    """As clouds on a map have it, with as many values as a picture."""
+    colours = astronaut()[:120, :120]
+    Image.fromarray(np.dstack([colours, colours[:, :, 0]])).save("a.png")
+    Path("a.pgw").write_text("1\n0\n0\n-1\n500000\n5300000\n")
+    assert "infrared" not in srx("upscale a.png b.png -s 2 -m bicubic", code=0).err
+    with Image.open("b.png") as image:
+        assert image.mode == "RGBA"
+
+
 def bands_called(names):
     def describe(file):
         file.descriptions = names

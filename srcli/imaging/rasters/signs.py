@@ -278,7 +278,10 @@ def _has_fills(band: Band) -> str:
 
 
 def _is_data_in_alpha(band: Band) -> str:
-    if not is_data(band.opacity, band.header.bits):
+    # in formats of pictures alpha is transparency by definition
+    if band.info.driver in ("PNG", "WEBP") or not is_data(
+        band.opacity, band.header.bits
+    ):
         return ""
     return "is called alpha, but has the values of data, such as near infrared"
 
