@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 Block = Table | str | Iterable[tuple[str, str]]
 
+_ALL = 99.999
+"""Percentage above which all is done, but for rounding of the sum."""
 LINE_SECONDS = 10.0
 """Least time between progress lines without a terminal, of all tasks together."""
 ENDING_SIGNALS: list[signal.Signals] = []
@@ -168,6 +170,7 @@ class _Task(Task):
         self._unit = unit
         self._bars.add_task(visible(label), total=total or None, amount="", text="")
         self._bar = self._bars.tasks[-1]
+        self._shown_share = 0
         self._show_amount()
 
     def advance(self, amount: float = 1.0) -> None:
@@ -200,12 +203,23 @@ class _Task(Task):
         bar = self._bar
         amount = f"{bar.completed:.0f}"
         if self._unit == "%":
-            amount = f"{bar.percentage:.0f} %"
+            amount = f"{self._share()} %"
         elif bar.total:
             amount += f" of {bar.total:.0f}"
         if self._unit not in ("", "%"):
             amount += f" {self._unit}"
         bar.fields["amount"] = amount
+
+    def _share(self) -> int:
+        """Return the percentage, which does not go back where more work has become known.
+
+        100 means that nothing is left of what is known.
+        """
+        share = self._bar.percentage
+        if share > _ALL:
+            return 100
+        self._shown_share = max(self._shown_share, min(round(share), 99))
+        return self._shown_share
 
     def describe(self, text: str) -> None:
         self._bars.update(self._bar.id, text=visible(text))

@@ -142,6 +142,18 @@ def test_a_signal_that_is_passed_on_several_times_is_one(capfd):
         signal.signal(number, handler)
 
 
+def test_a_share_never_goes_back_and_is_100_at_the_end_alone(clock, capsys):
+    with Console() as console:
+        task = console.task("a", total=100, unit="%")
+        for amount, more in ((40, 0), (0, 50), (20, 0), (89.6, 0), (0.4, 0)):
+            task.advance(amount)
+            task.extend(more)
+            clock[0] += 60
+            task.describe("")
+    shares = re.findall(r"(\d+) %", capsys.readouterr().err)
+    assert shares == ["40", "40", "40", "99", "100"]
+
+
 def test_names_stay_whole_and_unread_in_a_job_without_a_terminal(
     srx, tmp_path, astronaut, monkeypatch
 ):

@@ -156,6 +156,34 @@ def test_tiles_of_different_modes(srx, tiles, tmp_path):
         assert np.abs(shrunk - np.asarray(before.convert("RGB")))[4:-4, 4:-4].mean() < 4
 
 
+def test_a_map_of_transparent_tiles(srx, tiles, tmp_path):
+    opacity = np.full((SIDE, SIDE), 255, np.uint8)
+    opacity[:8] = 0
+    for name, _ in places():
+        pixels = np.dstack([read_pixels(tiles / name), opacity])
+        Image.fromarray(pixels).save(tiles / name)
+    srx(f"upscale tiles {tmp_path / 'out'} -s 2 --mosaic -m bicubic", code=0)
+    for name, _ in places():
+        with Image.open(tmp_path / "out" / name) as image:
+            alpha = np.asarray(image)[:, :, 3]
+        assert alpha.shape == (2 * SIDE, 2 * SIDE)
+        assert (alpha[:16].max(), alpha[16:].min()) == (0, 255)
+
+
+def test_clouds_on_a_map_stay_transparent(srx, tiles, tmp_path):
+    """Their alpha has as many values as a picture, and changes as fast."""
+    for name, _ in places():
+        pixels = read_pixels(tiles / name)
+        Image.fromarray(np.dstack([pixels, pixels[:, :, 0]])).save(tiles / name)
+    result = srx(f"upscale tiles {tmp_path / 'out'} -s 2 --mosaic -m bicubic", code=0)
+    assert "near infrared" not in result.err
+    for name, _ in places():
+        with Image.open(tmp_path / "out" / name) as image:
+            alpha = np.asarray(image)[:, :, 3].astype(float)
+        means = alpha.reshape(SIDE, 2, SIDE, 2).mean(axis=(1, 3))
+        assert np.abs(means - read_pixels(tiles / name)[:, :, 3]).mean() < 4
+
+
 def save_sheet(path, pixels, x, y, crs="EPSG:32632"):
     """Write (H, W, 3) as a GeoTIFF of 20 m a pixel."""
     write_by_gdal(path, pixels, crs=crs, transform=from_origin(x, y, 20, 20))

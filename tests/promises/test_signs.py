@@ -98,6 +98,16 @@ def test_sheets_of_a_mosaic_are_divided_by_their_alpha_too(srx):
         assert np.abs(visible - 0.8).max() < 0.03
 
 
+def test_alpha_of_a_placed_png_is_transparency(srx):
+    """As clouds on a map have it, with as many values as a picture."""
+    colours = astronaut()[:120, :120]
+    Image.fromarray(np.dstack([colours, colours[:, :, 0]])).save("a.png")
+    Path("a.pgw").write_text("1\n0\n0\n-1\n500000\n5300000\n")
+    assert "infrared" not in srx("upscale a.png b.png -s 2 -m bicubic", code=0).err
+    with Image.open("b.png") as image:
+        assert image.mode == "RGBA"
+
+
 def bands_called(names):
     def describe(file):
         file.descriptions = names
@@ -370,6 +380,31 @@ def test_levels_that_are_no_powers_of_two_are_a_picture(srx):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "pixels"),
+    [
+        ("sheet_D8.tif", camera()[200:320, 200:320]),
+        ("sky_D8.tif", camera()[:120, :120]),
+        ("dem_D8.tif", np.rint(snow() * 20).astype("int16")),
+        ("burn_severity_dNBR.tif", np.rint(snow() * 20 - 500).astype("int16")),
+    ],
+)
+def test_a_sheet_and_an_index_are_no_codes(srx, name, pixels):
+    write_by_gdal(name, pixels, **PLACE)
+    result = srx(f"upscale {name} b.tif -s 2 -m bicubic", code=0)
+    assert "taken for classes" not in result.err
+    assert not np.array_equal(read_by_gdal("b.tif")[:, :, 0], repeated(pixels))
+
+
+def test_a_map_in_the_same_grays_in_red_green_and_blue_is_a_picture(srx):
+    grays = np.array([10, 40, 80, 120, 180, 210, 230], "uint8")
+    fields = np.random.default_rng(5).integers(0, 7, (20, 20)).repeat(8, 0).repeat(8, 1)
+    pixels = np.dstack([grays[fields]] * 3)
+    write_by_gdal("a.tif", pixels, photometric="RGB", **PLACE)
+    result = srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
+    assert "taken for classes" not in result.err
+
+
 def united(unit, scale=1.0):
     def describe(file):
         file.units = [unit]
@@ -413,6 +448,10 @@ NOISE = np.random.default_rng(0).random((120, 120))
         ("latitude.tif", (snow() * 1.8 - 90).astype("float32"), united("degrees")),
         ("aspect_ratio.tif", (snow() * 3.6).astype("float32"), None),
         ("aspect.tif", (snow() * 36).astype("float32"), None),
+        ("bearing_capacity.tif", (snow() * 3.6).astype("float32"), None),
+        ("hillshade_azimuth_315.tif", (snow() * 2.5).astype("int16"), None),
+        ("site_phase_2.tif", camera()[200:320, 200:320], None),
+        ("heading_north.tif", camera()[200:320, 200:320], None),
     ],
 )
 def test_what_fits_into_a_turn_may_be_something_else(srx, name, pixels, then):

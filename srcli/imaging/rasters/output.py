@@ -174,7 +174,7 @@ def derive_profile(
     has_overviews = options.overviews
     if has_overviews is None:
         has_overviews = info.has_overviews
-    if has_overviews and out.driver == "GTiff":  # a COG has them anyway
+    if has_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
         out.overviews = overview_factors(out.height, out.width)
     return out
 
@@ -366,6 +366,8 @@ def disk_needed(output: OutputProfile) -> int:
     size += size // 1000  # incompressible blocks grow slightly
     overviews_size = size * 7 // 20  # a third, plus edges
     total = size * 2 + 2**20
+    if output.creation.get("OVERVIEWS") == "NONE":
+        return total
     if output.driver == "COG":  # whose overviews are made in a file of their own first
         total += overviews_size * 2
     elif output.overviews:
@@ -447,6 +449,8 @@ def _tiff_options(
     has_all_bits = "NBITS" not in defaults and "NBITS" not in asked
     is_predicted = compression in _PREDICTED and has_all_bits
     if out.driver == "COG":
+        if options.overviews is False:
+            defaults["OVERVIEWS"] = "NONE"
         if "RESAMPLING" not in asked:
             defaults["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
         if compression == "JPEG":

@@ -38,19 +38,22 @@ _WORDS = frozenset({
     "flags", "mask", "masks", "cloudmask", "bitmask", "class", "classes", "classification",
     "classified", "classi", "detfoo", "category", "categories", "label", "labels",
     "segmentation", "landcover", "landuse", "lulc", "lccs", "lcz", "igbp", "nlcd", "cdl",
-    "corine", "worldcover", "mapbiomas",
+    "corine", "worldcover", "mapbiomas", "d8", "severity", "burnseverity",
 })  # fmt: skip
 # Words of codes that may be many and lie in their order; "flow direction" is one too.
+# Not D8, as sheets of a grid are called so, and not severity, of which there are indices.
 _CODES = frozenset({
-    "fdr", "fdir", "flowdir", "flowdirection", "flowdirections", "draindir", "d8", "ldd",
-    "burndate", "burnday", "dayofburn", "soiltype", "soilgroup", "soilunit", "severity",
-    "burnseverity",
+    "fdr", "fdir", "flowdir", "flowdirection", "flowdirections", "draindir", "ldd",
+    "burndate", "burnday", "dayofburn", "soiltype", "soilgroup", "soilunit",
 })  # fmt: skip
 _ANGLES = frozenset({
     "aspect", "azimuth", "bearing", "heading", "phase", "wrapped", "winddir", "winddirection",
     "wavedirection", "orientation", "hillaspect",
 })  # fmt: skip
-_NO_ANGLES = frozenset({"ratio", "slope", "unwrapped", "noise", "height", "change"})
+_NO_ANGLES = frozenset({
+    "ratio", "slope", "unwrapped", "noise", "height", "change", "contrast", "velocity", "speed",
+    "capacity", "date", "day", "doy", "hillshade", "shade", "shaded", "shading", "relief",
+})  # fmt: skip
 _UNITS_OF_ANGLES = frozenset({
     "degree", "degrees", "deg", "°", "degree_true", "degrees_true", "radian", "radians", "rad",
 })  # fmt: skip
@@ -67,6 +70,7 @@ _DIRECTIONS = frozenset(2.0**power for power in range(8))
 """Codes of the eight directions of flow (D8)."""
 _NO_DIRECTION = frozenset({-128.0, -1.0, 0.0, 247.0, 255.0})
 """Beside them: sinks, outlets, ocean."""
+_MOST_DIRECTIONS = len(_DIRECTIONS) + len(_NO_DIRECTION)
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 
 
@@ -124,7 +128,9 @@ def _is_called_as_angles(band: Band) -> str:
 
 
 def _is_in_file_called_as_angles(band: Band) -> str:
-    word = _angle_word(band.info.path.stem) if band.is_only else ""
+    # 8 bits hold no 360 degrees; "site_phase_2" and "heading_north" are photographs, too
+    is_wide = np.dtype(band.header.dtype).itemsize > 1
+    word = _angle_word(band.info.path.stem) if band.is_only and is_wide else ""
     if word and band.turn is not None:
         return f'("{word}" in the file\'s name)'
     return ""
@@ -171,6 +177,8 @@ def _is_in_file_called_so(band: Band) -> str:
     look = band.appearance
     word = _word_of_file(band)
     is_open = look.few or look.are_identifiers or look.is_mixed
+    if word == "d8" and look.few > _MOST_DIRECTIONS:
+        return ""
     return f'("{word}" in the file\'s name)' if word and is_open else ""
 
 
@@ -233,6 +241,9 @@ def are_three_bands_of_classes(bands: list[Band]) -> bool:
         return False
     if not any(band.header.interpretation in COLOURS for band in bands):
         return True
+    first = bands[0].windows.pixels
+    if all(np.array_equal(first, band.windows.pixels) for band in bands[1:]):
+        return False
     values_of_bands = [band.appearance.values for band in bands]
     all_values = frozenset[float]().union(*values_of_bands)
     shared = all_values.intersection(*values_of_bands)
@@ -267,7 +278,10 @@ def _has_fills(band: Band) -> str:
 
 
 def _is_data_in_alpha(band: Band) -> str:
-    if not is_data(band.opacity, band.header.bits):
+    # in formats of pictures alpha is transparency by definition
+    if band.info.driver in ("PNG", "WEBP") or not is_data(
+        band.opacity, band.header.bits
+    ):
         return ""
     return "is called alpha, but has the values of data, such as near infrared"
 
@@ -379,7 +393,7 @@ SIGNS = (
         find=_is_called_so,
     ),
     Sign(
-        row="such a word for angles in the name of a file of one band",
+        row="such a word for angles in the name of a file of one band of more than 8 bits",
         then="angles",
         meaning="angles",
         evidence="values",
@@ -398,8 +412,8 @@ SIGNS = (
     ),
     Sign(
         row=(
-            "the words fdr, flowdir, flow direction, D8, LDD, burn date, soil type, severity "
-            "in the name of a file of one band"
+            "the words fdr, flowdir, flow direction, LDD, burn date, soil type in the name of "
+            "a file of one band"
         ),
         then="classes, if its values are whole numbers",
         meaning="classes",

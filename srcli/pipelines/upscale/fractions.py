@@ -25,6 +25,7 @@ class FractionTask(Task):
             self._show = _draw_bar
         self._tiles = tiles
         self._finished = 0.0
+        self._shown = 0.0
         self.error: Exception | None = None
         """What the function has raised, to end the call."""
 
@@ -39,7 +40,10 @@ class FractionTask(Task):
             try:
                 fraction = self._finished / self._tiles
                 # shares of files that are written add up to nearly whole tiles
-                self._show(1.0 if fraction > ALMOST_ALL else fraction)
+                is_all = fraction > ALMOST_ALL
+                if not is_all:  # it does not go back where more work has become known
+                    self._shown = max(self._shown, fraction)
+                self._show(1.0 if is_all else self._shown)
             except Exception as error:
                 self.error = error
                 raise

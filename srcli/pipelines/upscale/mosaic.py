@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.errors import UsageError
+from srcli.errors import PictureError, UsageError
 from srcli.files import hidden_name, lock_file, write_whole
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
@@ -190,7 +191,7 @@ def _upscale_group(
         run = Reporter(progress, model=options.model)
         run.ending = _foresee_cutting(tiles, options, reporter)
         result = work_folder / "enlarged.tif"
-        upscale_due([vrt], result, _options_of_whole(options), run, executor)
+        upscale_due([vrt], result, _options_of_whole(options, tiles), run, executor)
         if run.files[0].state != "failed":
             if result.is_file():  # a worker has made it by itself
                 _cut_into_tiles(tiles, result, options, reporter)
@@ -199,11 +200,16 @@ def _upscale_group(
     _fail_together(tiles, vrt, run.files[0].error, progress, reporter)
 
 
-def _options_of_whole(options: UpscaleOptions) -> UpscaleOptions:
+def _options_of_whole(
+    options: UpscaleOptions, tiles: Sequence[MosaicTile]
+) -> UpscaleOptions:
     """Return the options for the VRT of a mosaic; names and metadata come with the tiles.
 
     Provenance is kept: ``_cut_into_tiles`` reads there which bands hold classes.
     """
+    if tiles[0].picture is not None and options.raster.alpha == "auto":
+        # in formats of pictures it is never near infrared, and has no other place
+        options = replace(options, raster=replace(options.raster, alpha="yes"))
     return replace(
         options, into_folder=False, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,
@@ -239,7 +245,9 @@ def _estimate_group(
         progress = _RenamedProgress(reporter.progress, vrt, name)
         run = Reporter(progress, model=options.model)
         result = hidden_name(tiles[0].item.target, ".tif")
-        upscale_due([vrt], result, _options_of_whole(options), run, None, dry_run=True)
+        upscale_due(
+            [vrt], result, _options_of_whole(options, tiles), run, None, dry_run=True
+        )
     (whole,) = run.files
     if whole.state == "failed":
         _fail_together(tiles, vrt, whole.error, progress, reporter)
@@ -255,6 +263,26 @@ def _estimate_group(
         )
 
 
+def _seconds_of_writing(item: Item, picture: Picture, options: UpscaleOptions) -> float:
+    """Return the seconds that writing a map tile takes, by one that is interpolated."""
+    photograph = read_photograph(picture)
+    alpha = photograph.alpha
+    if alpha is not None:
+        alpha = resize(alpha, options.scale)
+    larger = replace(
+        photograph, pixels=resize(photograph.pixels, options.scale), alpha=alpha
+    )
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(
+        prefix="srx-", ignore_cleanup_errors=True
+    ) as folder:
+        trial = replace(item, target=Path(folder) / item.target.name)
+        write_photograph(
+            trial.target, larger, **writing_options(trial, picture, options)
+        )
+    return time.monotonic() - started
+
+
 def _foresee_cutting(
     tiles: Sequence[MosaicTile], options: UpscaleOptions, reporter: Reporter
 ) -> Ending:
@@ -262,19 +290,9 @@ def _foresee_cutting(
     seconds = 0.0
     picture = tiles[0].picture
     if picture is not None:
-        photograph = read_photograph(picture)
-        larger = resize(photograph.pixels, options.scale)
-        item = tiles[0].item
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory(
-            prefix="srx-", ignore_cleanup_errors=True
-        ) as folder:
-            trial = replace(item, target=Path(folder) / item.target.name)
-            settings = writing_options(trial, picture, options)
-            write_photograph(
-                trial.target, replace(photograph, pixels=larger), **settings
-            )
-        seconds = (time.monotonic() - started) * len(tiles)
+        # a trial that fails says nothing: cutting the tile will tell the reason
+        with suppress(PictureError, OSError):
+            seconds = _seconds_of_writing(tiles[0].item, picture, options) * len(tiles)
 
     def finish(parts: Parts, on_share: Callable[[float], None]) -> None:
         vrt = write_vrt(parts)

@@ -256,7 +256,7 @@ class WritingForecast:
 
     def _check_room(self, trial: TrialCopy) -> None:
         """Warn once if the disk will be full before the end."""
-        if self._is_warned:
+        if self._is_warned or self._is_over:  # what failed says so itself
             return
         needed = round(self._part_bytes * self._missing_share)
         needed += self._bytes_to_write(trial)

@@ -426,6 +426,8 @@ def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch):
     while_writing = shares[before_writing[0] : -1]
     assert while_writing
     assert 0 < min(while_writing) <= max(while_writing) < 1
+    known = [share for share in shares if share < 1]
+    assert known == sorted(known)
     assert shares[-1] == 1
 
 
