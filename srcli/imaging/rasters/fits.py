@@ -123,8 +123,11 @@ def read_image(path: Path, stream: IO[bytes]) -> FitsImage:
 
 
 def fits_image(path: Path, stream: IO[bytes] | None = None) -> FitsImage | None:
-    """Return the image of a FITS file; None for other files, and for names of datasets."""
-    if isinstance(path, DatasetName):
+    """Return the image of a FITS file; None for other files, and for names of datasets.
+
+    What is warped in memory has a name, and no file of it.
+    """
+    if isinstance(path, DatasetName) or not (stream or path.exists()):
         return None
     with (
         decoding_errors(path),
