@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import srcli
+from srcli.errors import PictureError
 from srcli.imaging.rasters.opening import open_quietly
 from tests.fixtures.photographs import read_by_gdal, write_by_gdal
 
@@ -171,3 +173,10 @@ def test_entries_without_a_value_say_nothing(srx, values):
     Path("a.fits").write_bytes(data.replace(b"                  -1", b" " * 20))
     srx("upscale a.fits out.tif", SMALL, code=0)
     assert read_by_gdal("out.tif").dtype == "int16"
+
+
+def test_python_is_told_what_writes_a_cube(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.fits").write_bytes(unit(np.ones((6, 8, 9), "f4")))
+    with pytest.raises(PictureError, match="'srx upscale' writes them into a TIFF"):
+        srcli.upscale("a.fits", model="bicubic", scale=2)
