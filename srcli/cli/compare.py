@@ -11,6 +11,7 @@ from srcli.cli import options
 from srcli.cli.console import Console
 from srcli.cli.options import GroupedCommand, check_targets, heading, with_settings
 from srcli.cli.values import FILE, PATH, complete_models, parse_area
+from srcli.errors import UsageError
 
 Area = tuple[int, int, int, int]
 EXAMPLES = """
@@ -72,6 +73,8 @@ def command(
     if takes_turns:
         check_turns(out, others=(".png",))
     check_targets({"OUT": out})
+    if out.exists() and photo.exists() and out.samefile(photo):
+        raise UsageError(f"OUT {out}: is the photograph itself; give another name")
     models = with_settings(models, network_settings)
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph

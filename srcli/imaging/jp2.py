@@ -16,6 +16,7 @@ from typing import IO
 
 import numpy as np
 
+from srcli.errors import PictureError
 from srcli.imaging import pillow, tiff
 from srcli.imaging.arrays import Array
 from srcli.imaging.isobmff import split_boxes
@@ -117,12 +118,21 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
 
 
 def read_deep_pixels(picture: Picture, stream: IO[bytes], folder: Path | None) -> Array:
-    """Decode a file of over 8 bits: (H, W, C) uint16 with the whole range, not turned."""
+    """Decode a file of over 8 bits: (H, W, C) uint16 with the whole range, not turned.
+
+    PictureError if its pixels are of another depth than its header says.
+    """
     boxes = _read_boxes(stream)
     size = (boxes.height, boxes.width)
     values, _ = tiff.read_bands(
         picture.path, "JP2OpenJPEG", size, picture.channels, folder=folder
     )
+    if values.dtype != np.uint16 or int(values.max()) >> boxes.bits:
+        # stretched by the wrong depth, all would be white
+        raise PictureError(
+            f"{picture.path}: its header says {boxes.bits} bits, its pixels have others; "
+            "export it again"
+        )
     return stretch_to_dtype(values, boxes.bits, np.uint16)
 
 

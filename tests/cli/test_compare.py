@@ -38,6 +38,15 @@ def test_a_sheet_has_a_row_for_each_part_and_a_column_for_each_model(
         assert sheet.size == (2 * 808, 400 + 26)
 
 
+@pytest.mark.parametrize("name", ["photo.png", "link.png"])
+def test_the_photograph_itself_is_not_replaced(srx, photo, name):
+    before = photo.read_bytes()
+    (photo.parent / "link.png").hardlink_to(photo)
+    told = srx("compare", photo, photo.parent / name, "-m bicubic", code=2).err
+    assert "is the photograph itself" in told
+    assert photo.read_bytes() == before
+
+
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".mp4"])
 def test_models_take_turns_in_the_same_place(srx, tmp_path, suffix):
     photo = np.zeros((60, 60, 3), np.uint8)

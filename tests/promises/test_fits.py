@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import srcli
+from srcli.errors import PictureError
 from srcli.imaging.rasters.opening import open_quietly
 from tests.fixtures.photographs import read_by_gdal, write_by_gdal
 
@@ -103,6 +105,19 @@ def test_the_first_of_several_images_is_used_and_folders_are_searched(srx, value
         (lambda data: data.replace(b" 16 ", b" 17 "), "no FITS header"),
         (lambda data: data.replace(b"COLOUR  =", b"ZIMAGE  ="), "by funpack"),
         (lambda data: data[:2880].replace(b" 2 ", b" 0 "), "without an image"),
+        (lambda data: data.replace(b" 16 ", b" 64 ") + data * 3, "of 64 bits"),
+        (
+            lambda data: data.replace(b" 24 ", b"240 ").replace(
+                b"COLOUR  =                    T", b"PCOUNT  =                -6000"
+            ),
+            "PCOUNT or GCOUNT is below zero",
+        ),
+        (
+            lambda data: data.replace(
+                b"COLOUR  =                    T", b"BSCALE  =                  NaN"
+            ),
+            "no finite number",
+        ),
     ],
 )
 def test_damaged_files_fail_with_a_line(srx, values, change, words):
@@ -125,3 +140,43 @@ def test_planes_of_a_cube_are_bands(srx):
     assert (shown == np.arange(50)).all()
     told = srx("upscale b.fits c.tif", SMALL, code=2).err
     assert "b.fits: has 51 planes, and srx takes at most 50" in told
+
+
+@pytest.mark.parametrize(
+    ("behind", "words"),
+    [
+        (lambda image: bytes(2880), None),
+        (lambda image: b"written by a camera" * 9, None),
+        (lambda image: image[:3000], "holds further pictures, which are damaged"),
+        (lambda image: image[:400], "holds further pictures, which are damaged"),
+        (
+            lambda image: image.replace(b"COLOUR  =", b"ZIMAGE  ="),
+            "holds 2 pictures: only the first is used",
+        ),
+    ],
+)
+def test_what_stands_behind_an_image_does_not_harm_it(srx, values, behind, words):
+    image = unit(values.astype("i2"), "XTENSION= 'IMAGE   '", COLOUR="T")
+    further = behind(image.replace(b"'T'", b"  T"))
+    Path("a.fits").write_bytes(unit(values.astype("i2")) + further)
+    told = srx("upscale a.fits out.tif", SMALL, code=0).err
+    assert read_by_gdal("out.tif").shape == (48, 60, 1)
+    if words:
+        assert words in " ".join(told.split())
+    else:
+        assert "pictures" not in told
+
+
+def test_entries_without_a_value_say_nothing(srx, values):
+    data = unit(values.astype("i2"), BSCALE=2.0, BLANK=-1)
+    data = data.replace(b"                 2.0", b" " * 20)
+    Path("a.fits").write_bytes(data.replace(b"                  -1", b" " * 20))
+    srx("upscale a.fits out.tif", SMALL, code=0)
+    assert read_by_gdal("out.tif").dtype == "int16"
+
+
+def test_python_is_told_what_writes_a_cube(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.fits").write_bytes(unit(np.ones((6, 8, 9), "f4")))
+    with pytest.raises(PictureError, match="'srx upscale' writes them into a TIFF"):
+        srcli.upscale("a.fits", model="bicubic", scale=2)

@@ -126,3 +126,16 @@ def test_a_file_that_is_cut_short_fails_with_a_line(srx, picture):
         assert "b.jp2" in result.err
         assert "Traceback" not in result.err
         assert not Path("out.png").exists()
+
+
+@pytest.mark.parametrize(("mode", "claimed"), [("I;16", 12), ("L", 16)])
+def test_a_depth_that_pixels_do_not_have_is_told(srx, mode, claimed):
+    values = np.linspace(0, 255 if mode == "L" else 65535, 48 * 60).reshape(48, 60)
+    image = Image.fromarray(values.astype(np.uint8 if mode == "L" else np.uint16))
+    image.save("a.jp2", quality_layers=[0])
+    content = bytearray(Path("a.jp2").read_bytes())
+    content[content.index(b"ihdr") + 14] = claimed - 1
+    Path("a.jp2").write_bytes(content)
+    told = srx("upscale a.jp2 out.png -m bicubic -s 2", code=2).err
+    assert f"a.jp2: its header says {claimed} bits" in " ".join(told.split())
+    assert not Path("out.png").exists()

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from math import isfinite, prod
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 SIGNATURE = b"SIMPLE  ="
+_EXTENSION = b"XTENSION"
 _BLOCK = 2880
 _CARD = 80
 _MOST_CARDS = 36_000
@@ -45,6 +47,8 @@ _PLACE_ON_SKY = re.compile(
     r"WCSAXES|WCSNAME|C(?:TYPE|RPIX|RVAL|DELT|UNIT|ROTA|D|RDER|SYER)\d+(?:_\d+)?"
     r"|P[CVS]\d+_\d+|L(?:ON|AT)POLE|[AB]P?_(?:ORDER|\d+_\d+)"
 )
+_DAMAGED_BEHIND = "holds further pictures, which are damaged or cut short"
+_INTEGERS_OF_64_BITS = 64
 SKY_LEFT_OUT = "place on the sky (WCS) left out"
 
 
@@ -92,23 +96,27 @@ def read_image(path: Path, stream: IO[bytes]) -> FitsImage:
     image = None
     further = 0
     for _ in range(_MOST_UNITS):
-        if at >= end:
+        # what begins otherwise are special records, or what fills up a tape
+        if at >= end or (at and not _is_extension(stream, at)):
             break
-        cards, start = _read_header(path, stream, at)
-        sides = _sides(path, cards)
-        size = abs(_whole(path, cards, "BITPIX")) // 8
-        for side in sides:
-            size *= side
-        groups = max(_whole(path, cards, "GCOUNT", 1), 1)
-        size = groups * (size + _whole(path, cards, "PCOUNT", 0)) if sides else 0
-        if size < 0 or start + size > end:
-            raise truncated_file(path, "its pixels are missing")
-        if cards.get("ZIMAGE", "").strip() == "T":
+        try:
+            cards, start = _read_header(path, stream, at)
+            sides = _sides(path, cards)
+            size = _data_size(path, cards, sides)
+            if start + size > end:
+                raise truncated_file(path, "its pixels are missing")
+        except PictureError:
+            if image is None:
+                raise
+            image = replace(image, notes=(*image.notes, _DAMAGED_BEHIND))
+            break
+        is_image = cards.get("XTENSION", "IMAGE").strip("' ") == "IMAGE"
+        is_packed = cards.get("ZIMAGE", "").strip() == "T"
+        if is_packed and image is None:
             raise PictureError(
                 f"{path}: holds images that are compressed by fpack; unpack it first, by funpack"
             )
-        is_image = cards.get("XTENSION", "IMAGE").strip("' ") == "IMAGE"
-        if is_image and len(sides) >= 2 and size:
+        if is_packed or (is_image and len(sides) >= 2 and size):
             if image is None:
                 image = _image(path, cards, sides, start)
             else:
@@ -149,6 +157,25 @@ def open_fits(image: FitsImage, name: str) -> DatasetReader:
     return dataset
 
 
+def _is_extension(stream: IO[bytes], at: int) -> bool:
+    """Tell if a further header begins here."""
+    stream.seek(at)
+    return stream.read(len(_EXTENSION)) == _EXTENSION
+
+
+def _data_size(path: Path, cards: dict[str, str], sides: list[int]) -> int:
+    """Return the bytes of the data that a header describes (FITS 4.0, section 4.4.1)."""
+    parameters = _whole(path, cards, "PCOUNT", 0)
+    groups = _whole(path, cards, "GCOUNT", 1)
+    # fewer than none would hide that pixels are missing
+    if parameters < 0 or groups < 0:
+        raise truncated_file(path, "PCOUNT or GCOUNT is below zero")
+    if not sides:
+        return 0
+    values = parameters + prod(sides)
+    return values * max(groups, 1) * abs(_whole(path, cards, "BITPIX")) // 8
+
+
 def _read_header(path: Path, stream: IO[bytes], at: int) -> tuple[dict[str, str], int]:
     """Return the entries of a header, and where its data begin."""
     cards: dict[str, str] = {}
@@ -161,7 +188,8 @@ def _read_header(path: Path, stream: IO[bytes], at: int) -> tuple[dict[str, str]
             length = (number + 1) * _CARD
             return cards, at + -(-length // _BLOCK) * _BLOCK
         match = _CARD_VALUE.match(card)
-        if match:
+        # an entry without a value is not defined (section 4.1.2.3)
+        if match and match[2].strip():
             cards.setdefault(match[1], match[2].strip())
     raise truncated_file(path, "its header has no end")
 
@@ -179,7 +207,10 @@ def _whole(
 def _sides(path: Path, cards: dict[str, str]) -> list[int]:
     """Return the lengths of all axes, the fastest first."""
     count = _whole(path, cards, "NAXIS")
-    if _whole(path, cards, "BITPIX") not in _TYPES or not 0 <= count <= 999:
+    if (
+        _whole(path, cards, "BITPIX") not in (*_TYPES, _INTEGERS_OF_64_BITS)
+        or not 0 <= count <= 999
+    ):
         raise truncated_file(path, "its header is no FITS header")
     return [max(_whole(path, cards, f"NAXIS{axis + 1}"), 0) for axis in range(count)]
 
@@ -188,9 +219,7 @@ def _image(
     path: Path, cards: dict[str, str], sides: list[int], start: int
 ) -> FitsImage:
     """Return the image that a header describes."""
-    planes = 1
-    for side in sides[2:]:
-        planes *= side
+    planes = prod(sides[2:])
     if planes > _MOST_PLANES:
         raise PictureError(
             f"{path}: has {planes:,} planes, and srx takes at most {_MOST_PLANES}; cut some out"
@@ -200,7 +229,13 @@ def _image(
         zero = float(cards.get("BZERO", "0").replace("D", "E"))
     except ValueError:
         raise truncated_file(path, "BSCALE or BZERO is no number") from None
+    if not isfinite(scale) or not isfinite(zero):
+        raise truncated_file(path, "BSCALE or BZERO is no finite number")
     bits = _whole(path, cards, "BITPIX")
+    if bits == _INTEGERS_OF_64_BITS:
+        raise PictureError(
+            f"{path}: holds whole numbers of 64 bits; convert them to 32 bits, or to floats"
+        )
     blank = None
     if bits > 0 and "BLANK" in cards:
         blank = _whole(path, cards, "BLANK")

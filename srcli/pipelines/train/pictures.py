@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,7 +146,8 @@ class ProgressPictures:
         (after,) = draw_turns({"original": [crop.hr for crop in self.crops]})
         frames = [before]
         for path in stored.values():
-            with Image.open(path) as image:
+            # one that a crash of the machine damaged must not end the others
+            with suppress(OSError, SyntaxError), Image.open(path) as image:
                 frames.append(np.asarray(image.convert("RGB")))
         frames.append(after)
         # a set of other pictures that was validated on before is not shown

@@ -114,7 +114,8 @@ def report_page(
                 pictures.write()
         except OSError as error:
             log.warning(
-                "report.html and its pictures cannot be written (%s)", error.strerror
+                "report.html and its pictures cannot be written (%s)",
+                error.strerror or error,
             )
         now = time.monotonic()
         due = now + max(LEAST_SECONDS, (now - start) / SHARE)

@@ -18,6 +18,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.arrays import Array
 from srcli.imaging.pillow import quiet_pillow, to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
+from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_packing
 from srcli.imaging.rasters.opening import network_access, open_quietly
 from srcli.inference.building import cached_pool
@@ -73,9 +74,11 @@ def raster_as_image(
     ):
         image = to_image(pixels)
     else:
+        advice = "give rasterio.open(path), which gives a dataset"
+        if path.is_file() and fits_image(path):  # which GDAL does not open itself
+            advice = "'srx upscale' writes them into a TIFF"
         raise PictureError(
-            f"{path}: PIL has no mode for {count} band(s) of {dtype}; give "
-            "rasterio.open(path), which gives a dataset"
+            f"{path}: PIL has no mode for {count} band(s) of {dtype}; {advice}"
         )
     if nodata is not None:
         image.info["nodata"] = nodata

@@ -128,3 +128,19 @@ def test_without_validation_there_are_none(tmp_path):
     progress.rewind(0)
     progress.write()
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("left", [0, 60])
+def test_a_damaged_picture_does_not_end_the_others(tmp_path, pairs, left):
+    numerics = Numerics(device=torch.device("cpu"))
+    progress = ProgressPictures(RunFolder(tmp_path), {"a": pairs}, numerics)
+    network = Flat().eval()
+    for iteration in range(2):
+        validate(progress, network, iteration)
+    progress.write()
+    damaged = tmp_path / "progress" / "000000001.png"
+    damaged.write_bytes(damaged.read_bytes()[:left])
+    validate(progress, network, 2)
+    progress.write()
+    shown = [round(frame[100, 100].mean(), -1) for frame in frames_of(progress)[1:-1]]
+    assert shown == [40, 160]
