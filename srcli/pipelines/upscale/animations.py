@@ -21,7 +21,6 @@ from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photograph import Metadata, Photograph, Picture
 from srcli.imaging.reading import read_frames
-from srcli.imaging.stored_parts import keep_parts
 from srcli.imaging.stored_rows import PictureRows, StoredRows
 from srcli.imaging.writing import encode_animation, lost_metadata, new_file
 from srcli.pipelines.upscale.choosing import choose_passes
@@ -62,11 +61,9 @@ def upscale_animation(
         lost = lost_metadata(item.format, metadata)
         item.make_folder()
         stored = StoredRows(item.target)
-        with keep_parts(
-            stored, describe_input(item, options), resume=options.raster.resume
-        ) as notes:
-            for note in notes:
-                reporter.progress.message(f"{item.source}: {note}")
+        depends_on = describe_input(item, options)
+        resume = options.raster.resume
+        with reporter.keep_parts(item, stored, depends_on, resume=resume):
             maker = _AnimationMaker(item, picture, size, photographs, stored)
             tiles = maker.make_frames()
             fitted, _ = fit_metadata(metadata, PixelMap(picture.size, size))

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from srcli.files import FileAttributes, attributes_for, explain_os_error, free_d
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.stac_assets import StacAsset
+from srcli.imaging.stored_parts import StoredParts, keep_parts
 from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
@@ -240,6 +241,24 @@ class Reporter(Task):
         """Add finished tiles."""
         self.finished += amount
         self._task.advance(amount)
+
+    @contextmanager
+    def keep_parts(
+        self,
+        item: Item,
+        parts: StoredParts,
+        fingerprint: Mapping[str, object],
+        *,
+        resume: bool,
+    ) -> Iterator[None]:
+        """Hold the parts of an item's output, and tell of those of an earlier run.
+
+        See ``stored_parts.keep_parts``.
+        """
+        with keep_parts(parts, fingerprint, resume=resume) as notes:
+            for note in notes:
+                self.progress.message(f"{item.source}: {note}")
+            yield
 
     def describe(self, text: str) -> None:
         """Replace the text beside the progress, up to the report of the next file."""

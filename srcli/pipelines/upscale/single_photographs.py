@@ -17,7 +17,6 @@ from srcli.files import checksum
 from srcli.imaging import tiff_writing
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
-from srcli.imaging.stored_parts import keep_parts
 from srcli.imaging.stored_rows import PictureRows
 from srcli.imaging.writing import write_photograph
 from srcli.inference.building import run_one
@@ -82,9 +81,7 @@ def _make_output(
     stored = StoredPages(item.target)
     depends_on = describe_input(item, options)
     resume = options.raster.resume
-    with keep_parts(stored, depends_on, resume=resume) as notes:
-        for note in notes:
-            photographs.reporter.progress.message(f"{item.source}: {note}")
+    with photographs.reporter.keep_parts(item, stored, depends_on, resume=resume):
         if is_document:
             jobs = _write_document(item, pages, photographs, stored)
         else:

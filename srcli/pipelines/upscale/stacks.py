@@ -21,7 +21,7 @@ from srcli.files import file_state, open_input
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.merging import move_result
 from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
-from srcli.imaging.stored_parts import StoredParts, keep_parts, writing_errors
+from srcli.imaging.stored_parts import StoredParts, writing_errors
 from srcli.imaging.tiff import is_on_map, read_page
 from srcli.imaging.tiff_writing import LARGEST_CLASSIC
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
@@ -85,10 +85,8 @@ def upscale_stack(
         stored = StoredParts(item.target)
         fingerprint = _fingerprint(item, options)
         resume = options.raster.resume
-        with keep_parts(stored, fingerprint, resume=resume) as notes:
+        with reporter.keep_parts(item, stored, fingerprint, resume=resume):
             kept = stored.found()
-            for note in notes:
-                reporter.progress.message(f"{item.source}: {note}")
             if kept:
                 reporter.progress.message(
                     f"{item.source}: {len(kept)} of {len(pages)} pages are kept from an "

@@ -7,7 +7,7 @@ goes on behind its last finished segment.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ import srcli
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import to_srgb
 from srcli.imaging.reading import read_frames
-from srcli.imaging.stored_parts import keep_parts
 from srcli.imaging.video_captions import holds_captions
 from srcli.imaging.video_joining import write_silent_video, write_video
 from srcli.imaging.video_writing import (
@@ -42,9 +41,15 @@ from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
+    from srcli.files import FileAttributes
     from srcli.imaging.photograph import Picture
-    from srcli.imaging.videos import TimedFrame, Video
+    from srcli.imaging.videos import TimedFrame
     from srcli.pipelines.upscale.reporter import Item
+
+    FramesFrom = Callable[[int], Iterable[TimedFrame]]
+    """Yields the frames of the input behind so many."""
+    Join = Callable[[Segments, str | None, FileAttributes], tuple[str, ...]]
+    """Joins segments to the file, with a comment, and returns what is left out, in words."""
 
 _SHARE_OF_FRAMES = 0.9
 """Of the time behind the last tile, that the frames take which wait in the encoder."""
@@ -70,8 +75,21 @@ def upscale_video(
         item.make_folder()
         with open_video(item.source) as video:
             encoding = choose_encoding(video, item.format, size, options.quality)
+
+            def join(
+                segments: Segments, comment: str | None, attributes: FileAttributes
+            ) -> tuple[str, ...]:
+                return write_video(
+                    segments,
+                    item.source,
+                    encoding,
+                    comment,
+                    attributes,
+                    keep_metadata=not options.strip_metadata,
+                )
+
             tiles, missing = _make_video(
-                item, picture, model, video, encoding, photographs
+                item, picture, model, encoding, photographs, video.frames, join
             )
         if video.damaged:
             damage = (
@@ -97,32 +115,23 @@ def _make_video(
     item: Item,
     picture: Picture,
     model: str,
-    video: Video,
     encoding: Encoding,
     photographs: PhotographUpscaler,
+    frames_from: FramesFrom,
+    join: Join,
 ) -> tuple[int, tuple[str, ...]]:
     """Make the missing segments and the file; return the tiles and what is left out, in words."""
     options = photographs.options
-    reporter = photographs.reporter
     segments = Segments(item.target)
     fingerprint = _fingerprint(picture, model, encoding, photographs)
     resume = options.raster.resume
-    with keep_parts(segments, fingerprint, resume=resume) as notes:
-        for note in notes:
-            reporter.progress.message(f"{item.source}: {note}")
+    with photographs.reporter.keep_parts(item, segments, fingerprint, resume=resume):
         encoder = SegmentEncoder(encoding, segments)
-        frames = video.frames(encoder.frame_count)
+        frames = frames_from(encoder.frame_count)
         tiles, work = _make_segments(item, picture, model, frames, encoder, photographs)
         metadata = choose_metadata(picture.metadata, picture, options, model)
-        settings = writing_options(item, picture, options)
-        missing = write_video(
-            segments,
-            item.source,
-            encoding,
-            metadata.software,
-            settings["attributes"],
-            keep_metadata=not options.strip_metadata,
-        )
+        attributes = writing_options(item, picture, options)["attributes"]
+        missing = join(segments, metadata.software, attributes)
         work.advance_to(1.0)
         segments.remove()
     return tiles, missing
@@ -143,24 +152,19 @@ def upscale_to_video(
             item.source, item.format, size, options.quality
         )
         item.make_folder()
-        segments = Segments(item.target)
-        fingerprint = _fingerprint(picture, options.model, encoding, photographs)
-        resume = options.raster.resume
-        with keep_parts(segments, fingerprint, resume=resume) as notes:
-            for note in notes:
-                reporter.progress.message(f"{item.source}: {note}")
-            encoder = SegmentEncoder(encoding, segments)
-            frames = islice(_timed_frames(picture), encoder.frame_count, None)
-            tiles, work = _make_segments(
-                item, picture, options.model, frames, encoder, photographs
-            )
-            metadata = choose_metadata(
-                picture.metadata, picture, options, options.model
-            )
-            attributes = writing_options(item, picture, options)["attributes"]
-            write_silent_video(segments, encoding, metadata.software, attributes)
-            work.advance_to(1.0)
-            segments.remove()
+
+        def frames_from(first: int) -> Iterator[TimedFrame]:
+            return islice(_timed_frames(picture), first, None)
+
+        def join(
+            segments: Segments, comment: str | None, attributes: FileAttributes
+        ) -> tuple[str, ...]:
+            write_silent_video(segments, encoding, comment, attributes)
+            return ()
+
+        tiles, _ = _make_video(
+            item, picture, options.model, encoding, photographs, frames_from, join
+        )
         reporter.add(
             item,
             started=started,
