@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache, partial
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.output import OutputProfile, predictor_of
 from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.imaging.resize import resize, white_level
 from srcli.imaging.stored_parts import writing_errors
@@ -44,6 +46,7 @@ class PartWriter:
         self._rows: Array = np.empty(
             (parts.rows, source.width * scale, source.channels), source.dtype
         )
+        self._limits = _limits_of(source.layout)
 
     def write(self, top: int, rows: Array) -> None:
         """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
@@ -68,8 +71,11 @@ class PartWriter:
         source = self._source
         layout = source.layout
         nodata = layout.nodata
+        span = self._parts.span(number)
+        decode = cache(partial(source.decode, self._input_rows(span)))
         if rows is not None:
-            self._keep_within_limits(rows, self._parts.span(number))
+            if any(self._limits):
+                self._keep_within_limits(rows, decode(), span)
             self._keep_measured(rows)
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
@@ -77,22 +83,15 @@ class PartWriter:
         white = white_level(np.dtype(layout.dtype))
         opacity = np.array(white, layout.dtype)
         if rows is None or layout.classes or source.has_holes:
-            rows, opacity = self._complete(self._parts.span(number), rows, opacity)
+            rows, opacity = self._complete(span, decode(), rows, opacity)
         self._store(number, rows, opacity)
 
-    def _keep_within_limits(self, rows: Array, span: range) -> None:
+    def _keep_within_limits(
+        self, rows: Array, decoded: DecodedWindow, span: range
+    ) -> None:
         """Cut what overshoots the valid range that tags of a band state."""
-        layout = self._source.layout
-        limits = []
-        for index in layout.smooth:
-            band = layout.outputs[index]
-            # values beyond what is measured are codes, which are put back
-            limits.append(None if band.measured is not None else band.limits)
-        if layout.palette is not None or not any(limits):
-            return
-        decoded = self._source.decode(self._input_rows(span))
         pixels = decoded.pixels[:, :, self._source.smooth]
-        for position, ends in enumerate(limits):
+        for position, ends in enumerate(self._limits):
             if ends is not None:
                 before = self._repeat(pixels[:, :, position], span)
                 keep_within(rows[:, :, position], before, ends)
@@ -113,13 +112,16 @@ class PartWriter:
                 np.clip(band, *measured, out=band, casting="unsafe")
 
     def _complete(
-        self, span: range, rows: Array | None, opacity: Array
+        self,
+        span: range,
+        decoded: DecodedWindow,
+        rows: Array | None,
+        opacity: Array,
     ) -> tuple[Array, Array]:
         """Put holes, classes and alpha of the input into rows; return these and their opacity."""
         source = self._source
         layout = source.layout
         window = self._input_rows(span)
-        decoded = source.decode(window)
         if layout.soft_alpha is not None:
             softened = self._soften(window, layout.soft_alpha)
             opacity = softened[span.start % self._scale :][: len(span)]
@@ -217,6 +219,18 @@ class PartWriter:
             values[np.isfinite(pixels)] = 0
         values[kept] = pixels[kept]
         return self._repeat(values, span)
+
+
+def _limits_of(layout: BandLayout) -> list[tuple[float, float] | None]:
+    """Return the valid range of each band that a network enlarges, None for no limit."""
+    limits = []
+    for index in layout.smooth:
+        band = layout.outputs[index]
+        # values beyond what is measured are codes, which are put back; a palette's
+        # colours have no range
+        is_free = band.measured is not None or layout.palette is not None
+        limits.append(None if is_free else band.limits)
+    return limits
 
 
 @contextmanager
