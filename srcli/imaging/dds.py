@@ -19,6 +19,7 @@ _KIND = slice(80, 108)
 """Where the first header describes pixels: flags, code, bits, and four masks."""
 _FOUR_CC, _RGB, _ALPHA, _LUMINANCE = 0x4, 0x40, 0x1, 0x20000
 _ALPHA_ALONE = 0x2
+_SEVERAL = 0x200200  # bits of the first header for six faces, and for a volume
 SAME_BLOCKS: Mapping[int, int] = {72: 71, 75: 74, 78: 77}
 """BC1 to BC3 in sRGB, and the same blocks without."""
 
@@ -104,6 +105,23 @@ def describe_kind(stream: IO[bytes]) -> str:
     if flags & _ALPHA_ALONE:
         return "alpha alone"
     return f"pixels with the flags {flags:#x}"
+
+
+def note_losses(start: bytes, pixel_format: str) -> list[str]:
+    """Note what of a texture is not read: high dynamic range, and further pictures.
+
+    ``start`` is the beginning of the file, ``pixel_format`` the blocks by Pillow's name.
+    """
+    notes = []
+    if pixel_format.startswith("BC6"):
+        notes.append("over 8 bits: rounded to 8")
+    several = int.from_bytes(start[112:116], "little") & _SEVERAL
+    if start[84:88] == b"DX10":
+        # its mark of cube maps, and its number of pictures
+        several |= start[136] & 4 or int.from_bytes(start[140:144], "little") > 1
+    if several:
+        notes.append("a cube map, array or volume: only its first picture is used")
+    return notes
 
 
 def _second_kind(start: bytes | bytearray) -> int | None:

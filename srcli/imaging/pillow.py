@@ -23,10 +23,11 @@ from PIL import Image, ImageCms
 from srcli.errors import PictureError
 from srcli.imaging import gif, isobmff, jxl, size_checks
 from srcli.imaging.arrays import Array, Size, empty_array, release
-from srcli.imaging.dds import as_known_kind, describe_kind
+from srcli.imaging.dds import as_known_kind, describe_kind, note_losses
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.colour_spaces import ColourSpace
+from srcli.imaging.metadata.credentials import note_credentials
 from srcli.imaging.metadata.exif import (
     PREFIX,
     ExifBlock,
@@ -104,7 +105,6 @@ _BMP_EMBEDDED = 0x4D424544
 _LARGEST_PROFILE = 2**26
 _MP_ENTRIES = 0xB002  # of the index of pictures in a JPEG (CIPA DC-007)
 _JUMBF = b"JP"  # how segments with boxes of ISO/IEC 19566-5 begin
-_DDS_SEVERAL = 0x200200  # bits of its header for six faces, and for a volume
 
 
 @contextmanager
@@ -234,7 +234,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     if _GAIN_MAP_ITEM.search(start):
         notes.append(HDR_LEFT_OUT)
     elif name == "dds":
-        notes += _note_dds(image, start)
+        notes += note_losses(start, vars(image).get("pixel_format", ""))
     elif name == "jpg":
         notes += _note_jpeg_extras(image, stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
@@ -434,18 +434,20 @@ def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
     has_gain_map = False
     has_thermal = False
     makers = set()  # segments such as DJI's thermal data
+    boxes = []
     for name, content in vars(image)["applist"]:
         has_gain_map |= content.startswith(_GAIN_MAPS[0])
         has_thermal |= content.startswith(b"FLIR\0")
         if name == "APP11" and content.startswith(_JUMBF):
-            continue  # such as content credentials, which are told of themselves
-        if name in _MAKER_SEGMENTS and not content.startswith(b"Ducky"):
+            boxes.append(content)
+        elif name in _MAKER_SEGMENTS and not content.startswith(b"Ducky"):
             makers.add(name)
     if "mp" in image.info:  # a gain map is a further picture
         stream.seek(0)
         data = stream.read()
         has_gain_map = any(mark in data for mark in _GAIN_MAPS)
     notes = note_clipping_paths(image.info.get("photoshop") or {})
+    notes += note_credentials(boxes)
     if image.info.get("jfif_unit") == 0:
         notes += note_aspect(*image.info["jfif_density"])
     if has_gain_map:
@@ -457,20 +459,6 @@ def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
     if makers:
         names = ", ".join(sorted(makers))
         notes.append(f"data of the camera's maker left out ({names})")
-    return notes
-
-
-def _note_dds(image: Image.Image, start: bytes) -> list[str]:
-    """Note what of a texture is not read: high dynamic range, and further pictures."""
-    notes = []
-    if vars(image).get("pixel_format", "").startswith("BC6"):
-        notes.append("over 8 bits: rounded to 8")
-    several = int.from_bytes(start[112:116], "little") & _DDS_SEVERAL
-    if start[84:88] == b"DX10":
-        # its mark of cube maps, and its number of pictures
-        several |= start[136] & 4 or int.from_bytes(start[140:144], "little") > 1
-    if several:
-        notes.append("a cube map, array or volume: only its first picture is used")
     return notes
 
 

@@ -20,6 +20,7 @@ from srcli.imaging import size_checks, vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import colour_spaces, texts
 from srcli.imaging.metadata.colour_spaces import ColourSpace
+from srcli.imaging.metadata.credentials import note_credentials
 from srcli.imaging.metadata.exif import PREFIX
 from srcli.imaging.metadata.left_out import note_aspect
 from srcli.imaging.photograph import Metadata, Picture
@@ -38,7 +39,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a PNG file."""
     chunks: _Chunks = {}
     text_chunks = []
-    notes = []
+    notes: list[str] = []
     frames: list[tuple[int, int]] = []
     has_default_image = False
     stream.seek(len(SIGNATURE))
@@ -62,6 +63,7 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
     )
     # others are 2, 3 and 6: RGB, palette, RGB with alpha
     channels = 1 if colour in (0, 4) else 3
+    notes += note_credentials([chunks.get(b"caBX", b"")])
     metadata = texts.read_texts(text_chunks, notes)
     icc, colour_space = _read_colours(chunks, metadata.icc, channels, notes)
     exif = chunks.get(b"eXIf") or metadata.exif

@@ -260,7 +260,8 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     height, width = size
     pixel_map = PixelMap(picture.size, size, orientation)
     metadata, notes = fit_metadata(picture.metadata, pixel_map)
-    if name != "tif" and has_credentials(stream):
+    # JPEG and PNG have told by now; a search reads up to 2 MB
+    if name not in ("jpg", "png", "tif") and has_credentials(stream):
         notes = (*notes, CREDENTIALS_LEFT_OUT)
     return replace(
         picture,

@@ -7,6 +7,7 @@ picture as tampered with.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import IO
 
 CREDENTIALS_LEFT_OUT = (
@@ -20,8 +21,13 @@ _SEARCHED = 2**20
 """Bytes at either end of a file: they stand before the pixels, in WebP behind them."""
 
 
+def note_credentials(pieces: Iterable[bytes]) -> list[str]:
+    """Note content credentials in what a reader has taken out of a file: segments, chunks."""
+    return [CREDENTIALS_LEFT_OUT] if any(_MARK in piece for piece in pieces) else []
+
+
 def has_credentials(stream: IO[bytes]) -> bool:
-    """Return True if a file holds content credentials."""
+    """Return True if a file of other formats, whose boxes nobody reads, holds some."""
     stream.seek(0)
     if _MARK in stream.read(_SEARCHED):
         return True
