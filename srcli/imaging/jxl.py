@@ -92,15 +92,13 @@ def _read_header(start: bytes) -> _Header:
     bits.skip_size()
     if bits.read(1):  # all as by default
         return _Header()
-    has_frames = False
     if bits.read(1):  # further fields
         bits.read(3)  # orientation
         if bits.read(1):
             bits.skip_size()
         if bits.read(1):
             bits.skip_preview()
-        has_frames = bool(bits.read(1))
-        if has_frames:
+        if bits.read(1):
             return _Header(is_animation=True)
     is_float = bits.read(1)
     return _Header(bits=bits.choose(_FLOAT_BITS if is_float else _WHOLE_BITS))

@@ -31,8 +31,8 @@ from srcli.imaging.metadata.credentials import note_credentials
 from srcli.imaging.metadata.exif import (
     PREFIX,
     ExifBlock,
-    has_no_unit,
     is_adobe_rgb,
+    is_pixel_size,
 )
 from srcli.imaging.metadata.left_out import note_aspect, note_clipping_paths
 from srcli.imaging.metadata.texts import comment_chunk
@@ -482,7 +482,7 @@ def _has_no_unit(info: Mapping[Any, Any], block: bytes | None) -> bool:
     if block is None or info.get("jfif_unit") in (1, 2):  # inches, centimetres
         return False
     with suppress(ValueError, LookupError):
-        return has_no_unit(ExifBlock(block).main)
+        return is_pixel_size(ExifBlock(block).main)
     return False
 
 

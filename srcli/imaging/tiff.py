@@ -516,7 +516,7 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
     """Return pixels per inch across and down; None if they are not stated."""
     if RESOLUTION[0] not in tags or RESOLUTION[1] not in tags:
         return None
-    if exif.has_no_unit(tags):
+    if exif.is_pixel_size(tags):
         return None  # the size of a microscope's pixels, not of a print
     across, down = (tags[tag].numbers[0] for tag in RESOLUTION[:2])
     unit = first_number(tags, RESOLUTION[2], INCH)
@@ -529,7 +529,7 @@ def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
 def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     """Return the tags that describe the photograph as an EXIF block; None if there are none."""
     kept = DESCRIPTIVE
-    if exif.has_no_unit(page.tags):
+    if exif.is_pixel_size(page.tags):
         kept = kept.union(RESOLUTION)
     main = {tag: entry for tag, entry in page.tags.items() if tag in kept}
     tables, lost = imagej.keep_imagej(page.tags, page.layout.order)

@@ -45,7 +45,7 @@ def fit_calibration(document: minidom.Document, pixel_map: PixelMap) -> tuple[st
         "RelativeOpticalCenterY",
     )
     lengths, *centres = text_nodes(document, _DJI, names)
-    replace_numbers([lengths], lambda values: pixel_map.size((*values, *values))[:1])
+    _fit_lengths(lengths, pixel_map)
     replace_numbers(centres[:2], pixel_map.area)
     left_out = []
     if pixel_map.orientation == 1:
@@ -65,11 +65,17 @@ def fit_calibration(document: minidom.Document, pixel_map: PixelMap) -> tuple[st
     )
 
 
+def _fit_lengths(nodes: Sequence[Any], pixel_map: PixelMap) -> None:
+    """Let lengths in pixels, which have no direction, grow with the width."""
+    replace_numbers([nodes], lambda values: pixel_map.size((*values, *values))[:1])
+
+
 def _fit_list(text: Any, fit: Fit, pixel_map: PixelMap) -> bool:  # noqa: ANN401 - a node
     """Fit numbers between commas, behind a date and a semicolon; False if it was dropped."""
     date, semicolon, numbers = text.nodeValue.rpartition(";")
+    words = numbers.split(",")
     try:
-        values = [float(number) for number in numbers.split(",")]
+        values = [float(word) for word in words]
     except ValueError:
         return True  # no numbers: as it is
     try:
@@ -77,7 +83,6 @@ def _fit_list(text: Any, fit: Fit, pixel_map: PixelMap) -> bool:  # noqa: ANN401
     except ValueError:
         drop_property(text)
         return False
-    words = numbers.split(",")
     for place, (value, new) in enumerate(zip(values, fitted, strict=True)):
         if new != value:
             words[place] = f"{new:.12g}" if abs(new) < 1e-3 else decimal(new)
@@ -145,9 +150,7 @@ def _fit_pix4d(document: minidom.Document, pixel_map: PixelMap) -> list[str]:
         if any(unit.nodeValue.strip().lower() in _PIXEL_UNITS for unit in units):
             names = ("PerspectiveFocalLength", "PrincipalPoint")
             lengths, points = text_nodes(document, uri, names)
-            replace_numbers(
-                [lengths], lambda values: pixel_map.size((*values, *values))[:1]
-            )
+            _fit_lengths(lengths, pixel_map)
             for text in points:
                 _fit_list(text, _fit_point, pixel_map)
         for name, fit in _PIX4D_LISTS.items():

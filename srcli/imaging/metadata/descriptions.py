@@ -11,11 +11,11 @@ import re
 
 from srcli.files import parse_text
 from srcli.imaging.arrays import Size
+from srcli.imaging.metadata.microscopy import is_shaped
 from srcli.imaging.metadata.pixel_map import PixelMap
 
 _SIZE = re.compile(r'\b(Physical)?Size([XY])="(\d+\.?\d*(?:[eE][+-]?\d+)?)"')
 
-_SHAPED = '{"shape":'
 _SLIDE_SIZE = re.compile(r"^(.*\n)\d+x\d+ \[\d+,\d+ \d+x\d+\]")
 _SLIDE_VALUE = re.compile(r"(\|(?:MPP|AppMag)\s*=\s*)(\d+\.?\d*)")
 
@@ -37,7 +37,7 @@ def fit_description(text: str, pixel_map: PixelMap, whole: Size) -> str:
 
     if "<OME" in text:
         return _SIZE.sub(fit_size, text)
-    if text.lstrip().startswith(_SHAPED):
+    if is_shaped(text):
         return _without_shape(text)
     if is_whole_slide(text):
         return _fit_slide(text, pixel_map)

@@ -100,7 +100,7 @@ def first_number(tags: Tags, tag: int, default: int) -> int:
     return default
 
 
-def has_no_unit(tags: Tags) -> bool:
+def is_pixel_size(tags: Tags) -> bool:
     """Return True for a resolution that is pixels for a unit which the description names.
 
     Its own unit is none, or, where ImageJ counts in centimetres or inches, that one.

@@ -117,7 +117,7 @@ def _entry_changes(
             encoded = text.encode("latin-1")
             changes[Base.ImageDescription] = replace(description, value=encoded)
     calibrations = [_FOCAL_PLANE]
-    if exif.has_no_unit(tags):
+    if exif.is_pixel_size(tags):
         calibrations.append(_RESOLUTION)
     for across, down in calibrations:
         if across in numbers and down in numbers:

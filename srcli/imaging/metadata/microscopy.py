@@ -24,6 +24,11 @@ def names_pixel_unit(description: str) -> bool:
     )
 
 
+def is_shaped(description: str) -> bool:
+    """Return True for a description by tifffile: JSON that begins with an array's shape."""
+    return description.lstrip().startswith('{"shape":')
+
+
 def _count_planes(description: str) -> int:
     """Return how many planes a file has whose only directory describes the first one.
 
@@ -33,10 +38,7 @@ def _count_planes(description: str) -> int:
     if description.startswith("ImageJ="):
         images = re.search(r"^images=(\d{1,9})\s*$", description, re.MULTILINE)
         return int(images[1]) if images else 1
-    if (
-        description.lstrip().startswith('{"shape":')
-        and '"truncated": true' in description
-    ):
+    if is_shaped(description) and '"truncated": true' in description:
         shape = re.search(r'"shape": \[([\d, ]+)\]', description)
         return int(shape[1].split(",")[0]) if shape else 2
     return 1
