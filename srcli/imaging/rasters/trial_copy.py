@@ -44,7 +44,6 @@ overviews of a COG before the rest."""
 class TrialCopy:
     """What a copy of a few rows took."""
 
-    rows: int
     pixels: int
     part_bytes: int
     """Of the parts that were copied."""
@@ -196,7 +195,6 @@ def _copy_to_temporary(
         write_result(vrt, copy / "copy.tif", trial)
         seconds = time.thread_time() - started
         return TrialCopy(
-            rows=rows,
             pixels=rows * output.width,
             part_bytes=part_bytes,
             result_bytes=folder_bytes(copy),

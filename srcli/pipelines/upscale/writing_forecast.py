@@ -21,6 +21,7 @@ from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy
 from srcli.machine import processor_count
 from srcli.pipelines.upscale.plans import RasterPlan
 from srcli.pipelines.upscale.reporter import Reporter
+from srcli.pipelines.upscale.writing_work import WritingWork
 from srcli.quantities import format_bytes
 from srcli.waiting import seconds_without_processor
 
@@ -53,10 +54,6 @@ class WritingForecast:
     parts: Parts
     reporter: Reporter
     trial: TrialCopy | None = None
-    _tiles: float = 0.0
-    """What writing is worth."""
-    _counted: float = 0.0
-    """What of it is counted as done."""
     _share_before: float = 0.0
     """What is counted of writing before the first bytes of the file."""
     _part_bytes: int = 0
@@ -80,6 +77,7 @@ class WritingForecast:
     """Time that the tiles have taken, once all are done."""
 
     def __post_init__(self) -> None:
+        self._work = WritingWork(self.reporter)
         self._finished_before = self.reporter.finished
         self._is_needed = self._needs_trial()
 
@@ -148,18 +146,18 @@ class WritingForecast:
         share = self._share_before + (1 - self._share_before) * written
         share = min(share, LARGEST_SHARE)
         self._weigh(seconds + (1 - share) * foreseen)
-        self._count(share)
+        self._work.advance_to(share)
 
     def count_share(self, share: float) -> None:
         """Count a share of what is done at the end as progress."""
         seconds = time.monotonic() - self._started - self._seconds_for_tiles
         if share > 0.1:  # before, the estimate tells more
             self._weigh(seconds / share)
-        self._count(share)
+        self._work.advance_to(share)
 
     def end(self) -> None:
         """Count the file as written."""
-        self._count(1.0)
+        self._work.advance_to(1.0)
 
     def _needs_trial(self) -> bool:
         """Tell if the file is large, or the disk so full that its size has to be known."""
@@ -218,19 +216,11 @@ class WritingForecast:
         if self._is_over:
             return
         passed = self._seconds_for_tiles or time.monotonic() - self._started
-        finished = self.reporter.finished - self._finished_before - self._counted
+        finished = self.reporter.finished - self._finished_before - self._work.done
         speed = finished / max(passed, 1e-3)
         if not finished:  # all parts are there: the progress is that of the file
             speed = 1.0
-        tiles = max(seconds * speed, self._counted)
-        self.reporter.extend(tiles - self._tiles)
-        self._tiles = tiles
-
-    def _count(self, share: float) -> None:
-        """Count a share of the file as written."""
-        new = max(share * self._tiles - self._counted, 0.0)
-        self._counted += new
-        self.reporter.advance(new)
+        self._work.weigh(seconds * speed)
 
     def _writing_seconds(self, trial: TrialCopy) -> float:
         """Estimate the time for the whole file by the processor time of a trial."""

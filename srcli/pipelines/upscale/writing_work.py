@@ -17,11 +17,16 @@ class WritingWork:
         self._reporter = reporter
         self._tiles = 0.0
         """As which it counts."""
-        self._done = 0.0
+        self.done = 0.0
+        """Tiles of these that are counted."""
 
     def measure(self, tile_seconds: float) -> None:
         """Count it by the time that tiles have taken on average."""
-        tiles = self.seconds / max(tile_seconds, 1e-6)
+        self.weigh(self.seconds / max(tile_seconds, 1e-6))
+
+    def weigh(self, tiles: float) -> None:
+        """Count it as so many tiles, not fewer than are counted already."""
+        tiles = max(tiles, self.done)
         self._reporter.extend(tiles - self._tiles)
         self._tiles = tiles
 
@@ -32,6 +37,6 @@ class WritingWork:
     def advance_to(self, share: float) -> None:
         """Say which share of it is done, 1 for all of it."""
         done = share * self._tiles
-        if done > self._done:
-            self._reporter.advance(done - self._done)
-            self._done = done
+        if done > self.done:
+            self._reporter.advance(done - self.done)
+            self.done = done
