@@ -12,7 +12,7 @@ from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.angles import find_turn, wraps_around
 from srcli.imaging.rasters.appearance import Appearance, measure_appearance
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
-from srcli.imaging.rasters.look import WHOLE_SIDE, BandWindow, Look
+from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.special_codes import (
     codes_beyond_gap,
     has_same_units,
@@ -102,10 +102,10 @@ class Band:
         turn = self.turn
         return turn is not None and wraps_around(*self.windows, turn, self.scale)
 
-    @property
+    @cached_property
     def windows(self) -> BandWindow:
-        """Its pixels in all windows (n, h, w) that were looked at."""
-        return self.look.stack(self.number, side=WHOLE_SIDE, along=1)
+        """Its pixels in all windows (n, h, w) that were looked at, not to be changed."""
+        return self.look.all_pixels(self.number)
 
     @cached_property
     def fill_values(self) -> list[float]:

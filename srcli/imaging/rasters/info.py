@@ -441,6 +441,7 @@ def _bands(
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
     elements = _read_vrt_elements(description)
+    of_all_bands = dataset.tags()
     # each of these goes through all bands
     values = zip(
         dataset.indexes,
@@ -478,7 +479,6 @@ def _bands(
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
-        stated_ones = {**dataset.tags(), **tags.get("", {})}
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
@@ -491,7 +491,9 @@ def _bands(
             vrt_elements=elements.get(band, {}),
             tags=tags,
             bits=bits,
-            limits=find_limits(stated_ones, dtype, packing, nodata),
+            limits=find_limits(
+                {**of_all_bands, **tags.get("", {})}, dtype, packing, nodata
+            ),
         )
 
 

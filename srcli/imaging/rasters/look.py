@@ -33,15 +33,13 @@ MOST_ALONG = 8
 _SMALLEST_SIDE = 64
 _LARGEST_SIDE = 256
 """Pixels a side of such a window: few where there are many bands."""
-WHOLE_SIDE = 2**31
-"""Pixels a side of a window that is as large as any raster."""
 _FINE_SIDE = 32
 _FINE_ALONG = 48
 """Of the windows of a second look, where the first has met hardly any data."""
 
 
 class BandWindow(NamedTuple):
-    """Pixels of one band in one window, as they are stored."""
+    """Pixels of one band as they are stored: in one window, or in several (n, h, w)."""
 
     pixels: Array
     """(h, w)."""
@@ -166,14 +164,18 @@ class Look:
         """Return the look with what was decided on bands."""
         return replace(self, info=replace(self.info, bands=tuple(bands)))
 
+    def all_pixels(self, number: int) -> BandWindow:
+        """Return the pixels of a band in all windows (n, h, w), not to be changed."""
+        pixels = self.samples.pixels(number)
+        return BandWindow(pixels, self.samples.valid(number, self.info.band(number)))
+
     def windows(self, number: int, side: int, along: int) -> list[BandWindow]:
         """Return windows of a band, of ``side`` pixels at most, spread evenly.
 
         At most ``along`` on each axis of a small raster, of which all pixels are known;
         else those that were decoded.
         """
-        pixels = self.samples.pixels(number)
-        valid = self.samples.valid(number, self.info.band(number))
+        pixels, valid = self.all_pixels(number)
         if not self.is_whole:
             return [BandWindow(*window) for window in zip(pixels, valid, strict=True)]
         windows = []

@@ -96,14 +96,14 @@ def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
 def _may_have_gap(samples: Array) -> bool:
     """Tell by some of the samples, which cost less to sort, if such a gap is possible.
 
-    Between fewer values gaps are as wide or wider, and the ends are among them.
+    Between fewer values gaps are as wide or wider, and the ends are among them: some
+    gap is as wide as all on one side of it, with few values on the other.
     """
     thinned = samples[:: max(samples.size // _MOST_SORTED, 1)]
     values = np.unique([*thinned.tolist(), float(samples.min()), float(samples.max())])
     gaps = np.diff(values)
-    if not gaps.size:
-        return False
-    widest = int(gaps.argmax())
-    below = values[widest] - values[0]
-    above = values[-1] - values[widest + 1]
-    return bool(gaps[widest] >= min(below, above))
+    counts_below = np.arange(1, values.size)
+    counts_above = values.size - counts_below
+    is_below_code = (counts_below <= _FEW) & (gaps >= values[-1] - values[1:])
+    is_above_code = (counts_above <= _FEW) & (gaps >= values[:-1] - values[0])
+    return bool((is_below_code | is_above_code).any())
