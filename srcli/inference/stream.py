@@ -24,6 +24,7 @@ from srcli.errors import DefectError, InferenceError, SrxError, one_file
 from srcli.imaging.arrays import Array, Size, empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
+from srcli.machine import torch_threads
 from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.recipes.plugins import plugin_error
@@ -126,7 +127,8 @@ def run_stream(
     active: list[ImageJob] = []
     start = _start_ahead if engine.runs_ahead else _start_in_lanes
     for batch in start(engine, _batches(engine, jobs, active)):
-        with engine.blending_stream():
+        threads = 1 if batch.has_company else None
+        with engine.blending_stream(), torch_threads(threads):
             _finish(engine, batch, task or Task())
         for job in list(active):
             if job.error is not None or job.complete:
@@ -162,6 +164,9 @@ class _Batch:
         self.tiles = tiles
         self.in_flight: InFlight | None = None
         """Set where the engine has started it."""
+        self.has_company = False
+        """Others are computed meanwhile, in lanes. It is then blended by one thread: the
+        rest of PyTorch's would be waited for on processors that are busy."""
 
     @property
     def valid(self) -> list[_Tile]:
@@ -379,6 +384,7 @@ class _RunningBatches:
         while len(self.batches) > count:
             batch = self.batches.popleft()
             in_flight = batch.in_flight
+            batch.has_company = bool(self.batches)
             yield batch
             if isinstance(in_flight, _LaneBatch):
                 self.typical_seconds = in_flight.seconds
