@@ -193,6 +193,9 @@ class MakingStep:
                 calibration=tensors,
             )
             run_one(engine, job, task=task)
+            blended = time.monotonic()
+        job.waited["writing"] += time.monotonic() - blended
+        task.add_waiting(job.waited)
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
         """Store missing parts that a sparse file leaves blank; return the runs still missing.
@@ -342,8 +345,11 @@ def make_raster(
         reporter.grow(tiles)
         reporter.describe(f"enlarging {item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
+        reporter.waited.clear()
+        started = time.monotonic()
         with forecast.watch():
             run_steps(steps)
+        last_tile = time.monotonic()
         if math.prod(plan.size) >= LARGE_OUTPUT:
             tell(f"the tiles are done; {forecast.text}")
         forecast.begin()
@@ -356,6 +362,12 @@ def make_raster(
             attributes = item.attributes(dates=plan.options.keep_dates)
             merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
         forecast.end()
+    waits = [f"{seconds:.1f} s for {what}" for what, seconds in reporter.waited.items()]
+    after = time.monotonic() - last_tile
+    reporter.progress.detail(
+        f"{item.source}: {last_tile - started:.1f} s for {tiles} tiles, of which it waited "
+        f"{', '.join(waits) or 'for nothing'}; {after:.1f} s after the last one"
+    )
     return tiles
 
 
