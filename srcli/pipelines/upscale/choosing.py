@@ -28,11 +28,11 @@ _SIDES_OF_TILES = range(64, 1025)
 """Pixels a side of squares that are looked at as terrain tiles."""
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
 
-def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
+def open_photograph(item: Item, options: Settled) -> Picture | None:
     """Open an input that is a photograph; return None if it is read by windows, as a raster.
 
     Read by windows are georeferenced files and others that only a raster can be (see
@@ -49,7 +49,7 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
         page = options.pages or 1
         picture = open_picture(item.source, confined=item.from_folder, page=page)
     except PictureError:
-        if options.raster.given_options and not item.from_folder:
+        if options.raster_options and not item.from_folder:
             return None  # reading it fails with the reason
         raise
     if picture.format == VIDEO:
@@ -73,10 +73,10 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     )
 
 
-def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
+def _needs_windows(item: Item, picture: Picture, options: Settled) -> bool:
     """Return True for a photograph that raster options apply to, or that no memory holds."""
     is_turned = picture.orientation != 1
-    as_raster = bool(options.raster.given_options)
+    as_raster = bool(options.raster_options)
     if item.from_folder:
         as_raster = as_raster and picture.format == "tif" and not is_turned
     if as_raster and is_turned:
@@ -105,14 +105,14 @@ def _holds_packed_heights(picture: Picture) -> bool:
     return are_packed_heights(photograph.pixels[None], valid[None])
 
 
-def is_made_by_parts(picture: Picture, options: UpscaleOptions) -> bool:
+def is_made_by_parts(picture: Picture, options: Settled) -> bool:
     """Return True for a photograph that becomes so large that its parts are kept on the disk."""
     steps = options.largest_steps(picture.size)
     pixels = picture.height * picture.width * math.prod(steps) ** 2
     return pixels > options.whole_pixels
 
 
-def bytes_of_rows(picture: Picture, options: UpscaleOptions) -> int:
+def bytes_of_rows(picture: Picture, options: Settled) -> int:
     """Return the bytes of the rows that a photograph made by parts keeps on the disk."""
     value_count = picture.height * picture.width * picture.channels
     total = 0
@@ -123,7 +123,7 @@ def bytes_of_rows(picture: Picture, options: UpscaleOptions) -> int:
 
 
 def choose_model(
-    photograph: Photograph, options: UpscaleOptions, file_format: str
+    photograph: Photograph, options: Settled, file_format: str
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also its condition, such as ``noise``.
 
@@ -135,7 +135,7 @@ def choose_model(
 
 
 def choose_by_condition(
-    photograph: Photograph, options: UpscaleOptions, file_format: str
+    photograph: Photograph, options: Settled, file_format: str
 ) -> tuple[str, str]:
     """Return the model for a photograph that holds no measurements; see ``choose_model``.
 
@@ -159,7 +159,7 @@ def choose_by_condition(
     return options.model_for_photograph(condition), condition
 
 
-def choose_video_model(path: Path, options: UpscaleOptions) -> tuple[str, str]:
+def choose_video_model(path: Path, options: Settled) -> tuple[str, str]:
     """Return the model that most of a few frames of a video would get; see ``choose_model``."""
     if not options.auto:
         return options.model, ""
@@ -172,7 +172,7 @@ def choose_video_model(path: Path, options: UpscaleOptions) -> tuple[str, str]:
 
 
 def choose_passes(
-    picture: Picture, options: UpscaleOptions, model: str
+    picture: Picture, options: Settled, model: str
 ) -> tuple[tuple[str, int], ...]:
     """Return model and scale of each pass; the first restores, others only enlarge."""
     first_scale, *scales = options.steps(model, picture.size)
@@ -183,7 +183,7 @@ def choose_passes(
     return (model, first_scale), *further
 
 
-def look_for_model(item: Item, options: UpscaleOptions) -> str:
+def look_for_model(item: Item, options: Settled) -> str:
     """Open an input and return the model for it; rasters and animations get the usual one."""
     picture = open_photograph(item, options)
     if picture is not None and picture.format == VIDEO:

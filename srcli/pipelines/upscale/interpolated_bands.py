@@ -23,7 +23,7 @@ from srcli.ports.image import ValueRange, Values
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Photograph
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 INTERPOLATION_MODEL = "bicubic"
 """Name of the model that is bicubic interpolation."""
@@ -62,24 +62,24 @@ class InterpolatedBands:
     """Message on the choice, made by ``auto``."""
 
 
-def interpolates_exactly(layout: BandLayout, options: UpscaleOptions) -> bool:
+def interpolates_exactly(layout: BandLayout, options: Settled) -> bool:
     """Tell if the model ``bicubic`` enlarges all bands as they are, by no range of values.
 
     Not where they have 8 bits, or the range of their dtype.
     """
     if _is_corrected(options) or options.model != INTERPOLATION_MODEL:
         return False
-    return layout.dtype != "uint8" and options.raster.values != "dtype"
+    return layout.dtype != "uint8" and options.values != "dtype"
 
 
-def _is_corrected(options: UpscaleOptions) -> bool:
+def _is_corrected(options: Settled) -> bool:
     """Tell if options correct the result of a network, for which there must be one."""
     engine = options.engine
     return bool(engine.back_project) or engine.denoise != 1
 
 
 def choose_interpolated_bands(
-    look: Look, layout: BandLayout, values: Values, options: UpscaleOptions
+    look: Look, layout: BandLayout, values: Values, options: Settled
 ) -> InterpolatedBands:
     """Choose the bands to interpolate: by ``auto`` those in which a network errs too much.
 
@@ -204,7 +204,7 @@ def _errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -
     return bool(np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error)
 
 
-def are_measurements(photograph: Photograph, options: UpscaleOptions) -> bool:
+def are_measurements(photograph: Photograph, options: Settled) -> bool:
     """Tell if a gray picture of 16 bits holds measurements for which a network errs too much.
 
     It is judged as a raster of one band is: heights of a game or a 3-D program, depths.

@@ -12,11 +12,11 @@ from srcli.imaging.reading import open_picture
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
 
-def keeps_pages(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
+def keeps_pages(item: Item, picture: Picture, options: Settled) -> bool:
     """Return True for a TIFF all of whose pages go into the output."""
     is_document = picture.format == "tif" and picture.frames > 1
     return is_document and item.format == "tif" and options.pages is None
@@ -41,7 +41,7 @@ def open_pages(first_page: Picture) -> list[Picture]:
     return pages
 
 
-def bytes_of_pages(pages: Iterable[Picture], options: UpscaleOptions) -> int:
+def bytes_of_pages(pages: Iterable[Picture], options: Settled) -> int:
     """Return the bytes of enlarged pages, without compression."""
     total = 0
     for page in pages:

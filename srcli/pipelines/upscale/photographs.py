@@ -45,7 +45,7 @@ from srcli.pipelines.upscale.choosing import (
     open_photograph,
 )
 from srcli.pipelines.upscale.copying import copy_large_enough
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.options import Settled
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -102,7 +102,7 @@ class PhotographUpscaler:
 
     pool: EnginePool
     """Engines of the options' model; other models are loaded when a picture needs them."""
-    options: UpscaleOptions
+    options: Settled
     reporter: Reporter
     processes: int = 1
     _has_compared: bool = False
@@ -141,7 +141,7 @@ class PhotographUpscaler:
         others: list[tuple[Item, Picture | None]],
     ) -> Iterator[OpenedPhotograph]:
         """Open inputs and yield still photographs; append others to a list."""
-        ignored = self.options.raster.given_options
+        ignored = self.options.raster_options
         for item in items:
             with self.reporter.guard(item):
                 picture = open_photograph(item, self.options)
@@ -336,9 +336,7 @@ class PhotographUpscaler:
             yield timing, prepared.finish(enlarged, size)
 
 
-def writing_options(
-    item: Item, picture: Picture, options: UpscaleOptions
-) -> dict[str, Any]:
+def writing_options(item: Item, picture: Picture, options: Settled) -> dict[str, Any]:
     """Return arguments for ``write_photograph``; refuse an input that has changed meanwhile."""
     check_unchanged(item.source, picture.input_id)
     quality = options.quality
@@ -349,7 +347,7 @@ def writing_options(
 
 
 def choose_metadata(
-    metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
+    metadata: Metadata, picture: Picture, options: Settled, model: str
 ) -> Metadata:
     """Return the metadata of an output: that of its input, and a record of what made it."""
     if options.strip_metadata:  # keep what the colours are shown by
@@ -364,7 +362,7 @@ def choose_metadata(
     return replace(metadata, software=provenance.software(earlier))
 
 
-def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
+def output_size(item: Item, picture: Picture, options: Settled) -> Size:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
     height, width = options.final_size(picture.size)
     if picture.format == VIDEO or FORMATS[item.format].video:
@@ -373,7 +371,7 @@ def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
 
 
 def check_output(
-    item: Item, picture: Picture, options: UpscaleOptions
+    item: Item, picture: Picture, options: Settled
 ) -> tuple[Size, tuple[str, ...]]:
     """Check by an input's header that format, memory and disk can hold its result.
 
@@ -426,7 +424,7 @@ def check_output(
 
 
 def _check_room_for_rows(
-    item: Item, picture: Picture, options: UpscaleOptions
+    item: Item, picture: Picture, options: Settled
 ) -> tuple[str, ...]:
     """Refuse a photograph for whose rows the disk has no room; see ``Item.check_disk``."""
     stored = StoredRows(item.target).stored_bytes
@@ -439,7 +437,7 @@ def _check_room_for_rows(
 
 
 def split_by_memory(
-    opened: Iterable[OpenedPhotograph], options: UpscaleOptions, processes: int = 1
+    opened: Iterable[OpenedPhotograph], options: Settled, processes: int = 1
 ) -> Iterator[Iterator[OpenedPhotograph]]:
     """Split photographs into groups that each take half of the free memory at most.
 
@@ -464,7 +462,7 @@ def split_by_memory(
         yield group
 
 
-def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> int:
+def photograph_memory(item: Item, picture: Picture, options: Settled) -> int:
     """Estimate the most bytes of memory that a photograph takes, from reading to writing."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from srcli.inference.raster_engine import RasterEngine
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 QUEUED_BYTES = 64 << 20
@@ -267,7 +267,7 @@ def run_steps_here(
 
 def upscale_raster(
     item: Item,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     run_steps: RunSteps,
     slot_count: int = 1,
@@ -283,11 +283,11 @@ def upscale_raster(
         reporter.describe(f"looking at {item.source.name}")
         with OpenedRaster(item.source, dataset) as opened:
             taken = ""
-            if options.raster.stac:
+            if options.stac:
                 taken = acquisition_time(opened.dataset, item.source, item.asset)
             plan = plan_raster(item, options, opened)
             tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
-        if options.raster.stac:
+        if options.stac:
             write_item(item.target, taken, item.asset)
         reporter.add(
             item,
@@ -324,7 +324,7 @@ def make_raster(
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
-    resume = plan.options.raster.resume
+    resume = plan.options.resume
     if plan.parts.stored_bytes:
         reporter.describe(f"checking earlier parts of {item.target.name}")
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (

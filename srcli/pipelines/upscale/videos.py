@@ -124,7 +124,7 @@ def _make_video(
     options = photographs.options
     segments = Segments(item.target)
     fingerprint = _fingerprint(picture, model, encoding, photographs)
-    resume = options.raster.resume
+    resume = options.resume
     with photographs.reporter.keep_parts(item, segments, fingerprint, resume=resume):
         encoder = SegmentEncoder(encoding, segments)
         frames = frames_from(encoder.frame_count)
