@@ -33,7 +33,6 @@ from srcli.pipelines.upscale.photographs import (
 )
 from srcli.pipelines.upscale.videos import upscale_to_video
 from srcli.pipelines.upscale.writing_work import WritingWork
-from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import Item
@@ -51,9 +50,7 @@ def upscale_animation(
         return
     options = photographs.options
     reporter = photographs.reporter
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         size, unwritable = check_output(item, picture, options)
         metadata = choose_metadata(
             picture.metadata, picture, options, photographs.options.model

@@ -62,7 +62,6 @@ from srcli.pipelines.upscale.search import (
     forget_real_folders,
     real_path,
 )
-from srcli.supervision import history
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -384,7 +383,7 @@ def find_due_and_finished(
         remote=reporter.remote,
     )
     # a file that may have crashed a worker is looked at while no other one is
-    threads = 1 if history().suspects else _THREADS
+    threads = 1 if reporter.former.suspects else _THREADS
     with read_ahead(judge, items, ahead=2 * threads, workers=threads) as judged:
         for item, future in judged:
             with reporter.guard(item):

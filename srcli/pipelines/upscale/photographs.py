@@ -51,7 +51,6 @@ from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.smaller_files import compare_with_jpeg
 from srcli.quantities import format_bytes
-from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -210,7 +209,7 @@ class PhotographUpscaler:
         Large arrays lie in the folder where one is given; see ``empty_array``.
         """
         item, picture = opened
-        begin(item.source)
+        self.reporter.begin(item)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture, folder)
         model, condition = choose_model(photograph, self.options, picture.format)

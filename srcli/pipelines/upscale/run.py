@@ -9,7 +9,7 @@ processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +46,6 @@ from srcli.pipelines.upscale.stacks import find_pages, upscale_by_windows
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
-from srcli.supervision import begin, history
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
@@ -172,7 +171,7 @@ def _upscale(
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
     others = []
-    for group in _isolate_suspects(items):
+    for group in _isolate_suspects(items, reporter.former.suspects):
         others += photographs.upscale(group)
     for item, picture in others:
         if picture is None:
@@ -186,9 +185,10 @@ def _upscale(
             upscale_alone(item, picture, photographs)
 
 
-def _isolate_suspects(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def _isolate_suspects(
+    items: Sequence[Item], suspects: Container[str]
+) -> Iterator[Sequence[Item]]:
     """Yield each input that may have crashed a former worker alone, then all others."""
-    suspects = history().suspects
     for item in items:
         if str(item.source) in suspects:
             yield [item]
@@ -206,7 +206,7 @@ def _report_estimates(
         _ = EnginePool(options.model, options.scale, options.engine).network
     for item in items:
         with reporter.guard(item):
-            begin(item.source)
+            reporter.begin(item)
             picture = open_photograph(item, options)
             item.check_folder()
             if picture is None:

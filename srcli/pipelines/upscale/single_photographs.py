@@ -38,7 +38,6 @@ from srcli.pipelines.upscale.photographs import (
     writing_options,
 )
 from srcli.pipelines.upscale.reporter import Item
-from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
@@ -49,9 +48,7 @@ def upscale_alone(
     item: Item, picture: Picture, photographs: PhotographUpscaler
 ) -> None:
     """Upscale one photograph, or all pages of a TIFF into one, and report it."""
-    started = time.monotonic()
-    with photographs.reporter.guard(item, started):
-        begin(item.source)
+    with photographs.reporter.work_on(item) as started:
         jobs = _make_output(item, picture, photographs)
         notes = [note for job in jobs for note in job.warnings]
         photographs.reporter.add(

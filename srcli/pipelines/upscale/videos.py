@@ -37,7 +37,6 @@ from srcli.pipelines.upscale.photographs import (
     writing_options,
 )
 from srcli.pipelines.upscale.writing_work import WritingWork
-from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -66,9 +65,7 @@ def upscale_video(
     """
     options = photographs.options
     reporter = photographs.reporter
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         size, warnings = check_output(item, picture, options)
         picture = replace(picture, frames=count_frames(item.source))
         model, condition = choose_video_model(item.source, options)
@@ -143,9 +140,7 @@ def upscale_to_video(
     """Upscale an animation (GIF, WebP, APNG) into a video, and report it, a failure too."""
     options = photographs.options
     reporter = photographs.reporter
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         size, warnings = check_output(item, picture, options)
         lost = lost_metadata(item.format, replace(picture.metadata, icc=None))
         encoding = choose_animation_encoding(
