@@ -38,7 +38,6 @@ from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.rasters.tile_indexes import list_tiles
 from srcli.imaging.utf8_names import alias_of_file, real_name
-from srcli.supervision import reading
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
@@ -344,25 +343,34 @@ def reading_errors(
     options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
     if not _online:
         options |= OFFLINE
-    try:
-        with (
-            reading(path, None if _online else pixels),
-            hold_setting(sys, "excepthook", _report_error),
-            hold_setting(sys, "unraisablehook", _report_unraisable),
-            rasterio.Env(**options),
-        ):
-            yield
-    except MemoryError as error:
+    raise_error = partial(
+        _raise_gdal_error, failure=failure, advice=advice, variable=variable
+    )
+    with (
+        decoding_errors(path, None if _online else pixels, raise_error),
+        hold_setting(sys, "excepthook", _report_error),
+        hold_setting(sys, "unraisablehook", _report_unraisable),
+        rasterio.Env(**options),
+    ):
+        yield
+
+
+def _raise_gdal_error(
+    path: Path, error: Exception, *, failure: str, advice: str, variable: str
+) -> None:
+    """Raise a PictureError that gives GDAL's reason; see ``reading_errors``."""
+    if isinstance(error, MemoryError):
         raise PictureError(
             f"{path}: {failure} (it does not fit into memory)"
         ) from error
-    except gdal_errors(OSError, ValueError) as error:
-        reason = reason_of(error).removeprefix(f"{path}: ")
-        for words, other_advice in _ADVICE.items():
-            if words in reason:
-                file = path.container if isinstance(path, DatasetName) else path
-                advice = other_advice.format(file=file, variable=variable)
-        raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
+    if not isinstance(error, gdal_errors(OSError, ValueError)):
+        return
+    reason = reason_of(error).removeprefix(f"{path}: ")
+    for words, other_advice in _ADVICE.items():
+        if words in reason:
+            file = path.container if isinstance(path, DatasetName) else path
+            advice = other_advice.format(file=file, variable=variable)
+    raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 
 def gdal_errors(*further: type[Exception]) -> tuple[type[Exception], ...]:
