@@ -18,9 +18,10 @@ from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.exif import read_main, software, with_texts
 from srcli.imaging.metadata.fitting import fit_exif
 from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import Metadata, Photograph
 from srcli.imaging.pillow import decode_pixels
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import SRGB, noise, read_by_gdal

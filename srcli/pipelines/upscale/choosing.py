@@ -15,9 +15,10 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.condition import SMALLEST_SIDE, classify_condition
 from srcli.imaging.formats import VIDEO
+from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.rasters.packed_heights import are_packed_heights
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.reading import read_photograph
 from srcli.imaging.videos import open_video
 from srcli.pipelines.upscale.interpolated_bands import (
     INTERPOLATION_MODEL,

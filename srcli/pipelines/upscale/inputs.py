@@ -28,7 +28,9 @@ from srcli.imaging.formats import (
     VIDEO_SUFFIXES,
     format_of_content,
     format_of_suffix,
+    is_video,
 )
+from srcli.imaging.opening import open_picture, read_provenance
 from srcli.imaging.provenance import Provenance, input_id
 from srcli.imaging.rasters.companions import (
     checksum_of,
@@ -44,9 +46,7 @@ from srcli.imaging.rasters.dataset_names import (
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
-from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.stored_parts import has_unfinished_parts
-from srcli.imaging.videos import is_video
 from srcli.imaging.writing import is_animation
 from srcli.models import MODELS
 from srcli.pipelines.upscale.choosing import look_for_model, open_photograph

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from srcli.errors import PictureError, SrxError
+from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.info import (
     COLOURS,
@@ -21,7 +22,7 @@ from srcli.imaging.rasters.info import (
 from srcli.imaging.rasters.merging import MosaicFile, describe_mosaic
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputProfile
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.reading import read_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.image import Window
 

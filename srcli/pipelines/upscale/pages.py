@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.imaging.reading import open_picture
+from srcli.imaging.opening import open_picture
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
