@@ -22,7 +22,12 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.arrays import Bools, Size
-from srcli.imaging.metadata.exif import Tags, first_number, read_directory, read_start
+from srcli.imaging.tiff_directories import (
+    Tags,
+    first_number,
+    read_directory,
+    read_start,
+)
 from srcli.ports.image import Window
 
 BLOCKS = (

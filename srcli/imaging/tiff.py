@@ -23,10 +23,16 @@ from srcli.imaging.arrays import Array, Size, empty_array
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.metadata import colour_spaces, exif, imagej
 from srcli.imaging.metadata.descriptions import is_whole_slide
-from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype
+from srcli.imaging.tiff_directories import (
+    Layout,
+    Tags,
+    first_number,
+    read_directory,
+    read_start,
+)
 from srcli.imaging.utf8_names import alias_of_file
 
 DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
@@ -106,7 +112,7 @@ _GDAL_OPTIONS = {
 class Page:
     """One page of a file."""
 
-    tags: exif.Tags
+    tags: Tags
     layout: Layout
     number: int
     """Number in the file, from 1."""
@@ -135,7 +141,7 @@ class _PixelLayout:
     has_palette: bool
 
     @classmethod
-    def from_tags(cls, tags: exif.Tags) -> _PixelLayout:
+    def from_tags(cls, tags: Tags) -> _PixelLayout:
         """Read the tags of a page."""
         bits = _numbers(tags, Base.BitsPerSample, 1)
         sample_formats = _numbers(tags, Base.SampleFormat, 1)
@@ -300,16 +306,14 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     )
 
 
-def _description(tags: exif.Tags) -> str:
+def _description(tags: Tags) -> str:
     """Return the description of a page; empty without one."""
     if Base.ImageDescription not in tags:
         return ""
     return tags[Base.ImageDescription].value.decode("latin-1")
 
 
-def _raster_reason(
-    tags: exif.Tags, stored: _PixelLayout, pages: list[int]
-) -> str | None:
+def _raster_reason(tags: Tags, stored: _PixelLayout, pages: list[int]) -> str | None:
     """Return why a file is read as a raster; None for photographs."""
     for tag, reason in _RASTER_TAGS.items():
         if tag in tags:
@@ -334,7 +338,7 @@ def is_on_map(reason: str) -> bool:
     return is_beside or reason == _MASKED or reason in _PLACES
 
 
-def _has_alpha(tags: exif.Tags, stored: _PixelLayout) -> bool:
+def _has_alpha(tags: Tags, stored: _PixelLayout) -> bool:
     """Tell if the band behind the colours is alpha."""
     if stored.extra_bands != 1 or stored.colour_model == "YCbCr":
         return False
@@ -383,7 +387,7 @@ def read_pixels(
     return np.ascontiguousarray(pixels), alpha
 
 
-def _check_blocks(tags: exif.Tags, file_size: int) -> None:
+def _check_blocks(tags: Tags, file_size: int) -> None:
     """Refuse pixels without a strip or a tile, which GDAL takes for empty."""
     for offset_tag, length_tag in size_checks.BLOCKS:
         offsets = _numbers(tags, offset_tag)
@@ -436,7 +440,7 @@ def _read_stored(
         raise
 
 
-def _unusual_compression(tags: exif.Tags) -> str:
+def _unusual_compression(tags: Tags) -> str:
     """Return in what pixels are compressed if few readers know it; empty for usual ways."""
     compression = first_number(tags, Base.Compression, 1)
     bits = first_number(tags, Base.BitsPerSample, 1)
@@ -447,7 +451,7 @@ def _unusual_compression(tags: exif.Tags) -> str:
     return _COMPRESSIONS.get(compression, f"compression {compression}")
 
 
-def _palette(tags: exif.Tags) -> Array:
+def _palette(tags: Tags) -> Array:
     """Return the colours of a palette, (N, 3) uint8, N maybe fewer than values have room for."""
     values = np.array(tags[Base.ColorMap].numbers)
     if values.max(initial=0) > 255:  # some writers store 8 bits
@@ -456,7 +460,7 @@ def _palette(tags: exif.Tags) -> Array:
     return values[: 3 * length].reshape(3, length).T.astype(np.uint8)
 
 
-def _numbers(tags: exif.Tags, tag: int, *default: int) -> list[int]:
+def _numbers(tags: Tags, tag: int, *default: int) -> list[int]:
     """Return the numbers of a tag; the usual ones where it is left out."""
     if tag not in tags:
         return list(default)
@@ -472,7 +476,7 @@ def _bytes(page: Page, tag: int) -> bytes | None:
 
 
 def _colour_space(
-    tags: exif.Tags, bits: int, channels: int, notes: list[str]
+    tags: Tags, bits: int, channels: int, notes: list[str]
 ) -> colour_spaces.ColourSpace | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
     stated = {}
@@ -512,7 +516,7 @@ def _further_pages(
     return kinds, False
 
 
-def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
+def _resolution(tags: Tags) -> tuple[float, float] | None:
     """Return pixels per inch across and down; None if they are not stated."""
     if RESOLUTION[0] not in tags or RESOLUTION[1] not in tags:
         return None

@@ -35,6 +35,7 @@ from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fi
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
 from srcli.imaging.photograph import Metadata, Photograph, Picture
 from srcli.imaging.resize import to_dtype, white_level
+from srcli.imaging.tiff_directories import Entry
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +236,7 @@ def metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
     if not _holds_colour_space(fmt, metadata.colours):
         metadata = replace(metadata, icc=metadata.profile, colours=None)
     if fmt != "tif" and _has_imagej_tables(metadata):
-        removed: dict[int, exif.Entry | None] = dict.fromkeys(imagej.TAGS)
+        removed: dict[int, Entry | None] = dict.fromkeys(imagej.TAGS)
         without_tables = exif.ExifBlock(metadata.exif or b"").edited(removed)
         metadata = replace(metadata, exif=without_tables)
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:

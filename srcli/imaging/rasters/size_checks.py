@@ -20,8 +20,8 @@ import numpy as np
 from srcli.files import open_input
 from srcli.imaging import size_checks
 from srcli.imaging.formats import format_of_content
-from srcli.imaging.metadata.exif import Tags
 from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
+from srcli.imaging.tiff_directories import Tags
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
