@@ -1,18 +1,22 @@
 """The seam of all readers: libraries that decode a file are watched, their errors explained.
 
 The process that watches over this one is told what is read, and how long it may take;
-errors become one line for the user.
+errors become one line for the user. What libraries change or print for the whole process
+is held back by ``quiet_libraries``.
 """
 
 from __future__ import annotations
 
 import errno
 import struct
+import threading
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from PIL import Image
 from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
@@ -105,3 +109,30 @@ def _unread_kind(path: Path, reason: str) -> str:
             if kind not in ("av01", "hvc1"):
                 return kind
     return ""
+
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[list[str]]:
+    """Run library calls with their warnings collected and Pillow's pixel limit lifted.
+
+    Both are global to the process, so threads take turns here: keep the block short.
+
+    The list holds the warnings once the block is left.
+    """
+    messages: list[str] = []
+    with _LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield messages
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        messages += [
+            " ".join(str(warning.message).split())
+            for warning in caught
+            if warning.category is UserWarning
+        ]

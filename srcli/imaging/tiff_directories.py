@@ -17,44 +17,22 @@ from typing import IO
 import numpy as np
 
 ByteSource = bytes | bytearray | IO[bytes]
-
-
 # How numpy spells one number of each TIFF type; fractions are two.
 _NUMPY_TYPES = {
     1: "u1", 2: "u1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 10: "i4",
     11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
-
-
 _RATIONAL_TYPES = frozenset({5, 10})
-
-
 _VALUE_BYTES = {code: np.dtype(name).itemsize for code, name in _NUMPY_TYPES.items()}
-
-
 _VALUE_BYTES |= dict.fromkeys(_RATIONAL_TYPES, 8)
 """Bytes of a value of each TIFF type."""
-
-
 _MOST_ENTRIES = 4096
-
-
 _LARGEST_VALUE = 2**26  # bytes of a tag of a file
-
-
 # Types of entries.
 TEXT = 2
-
-
 SHORT = 3
-
-
 LONG = 4
-
-
 UNDEFINED = 7
-
-
 LONG8 = 16
 
 

@@ -19,9 +19,9 @@ from PIL.ExifTags import Base
 from srcli.imaging import vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif, imagej
-from srcli.imaging.photograph import Metadata
-from srcli.imaging.size_checks import BLOCKS
-from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION, read_page
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION
+from srcli.imaging.tiff_blocks import BLOCKS
 from srcli.imaging.tiff_directories import (
     LONG,
     LONG8,
@@ -31,6 +31,7 @@ from srcli.imaging.tiff_directories import (
     Tags,
     read_start,
 )
+from srcli.imaging.tiff_pages import read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""

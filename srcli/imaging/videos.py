@@ -26,6 +26,7 @@ from srcli.imaging.formats import (
     VIDEO,
 )
 from srcli.imaging.isobmff import Crop
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.other_matrices import (
     CONSTANT_LUMINANCE,
     ICTCP,
@@ -33,7 +34,7 @@ from srcli.imaging.other_matrices import (
     YCGCO,
     to_rgb,
 )
-from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.video_clock import Clock
 from srcli.quantities import format_duration
 

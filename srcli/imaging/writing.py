@@ -31,9 +31,10 @@ from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif, imagej
-from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
+from srcli.imaging.metadata.colour_spaces import hdr_of, profile_fits
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
-from srcli.imaging.photograph import Metadata, Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.resize import to_dtype, white_level
 from srcli.imaging.tiff_directories import Entry
 

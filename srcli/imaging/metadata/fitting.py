@@ -9,9 +9,9 @@ from PIL.ExifTags import Base
 
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.descriptions import fit_description
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.photograph import Metadata
 from srcli.imaging.tiff_directories import (
     SHORT,
     TEXT,

@@ -26,7 +26,7 @@ from srcli.files import (
     move_into_place,
     remove_stale,
 )
-from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.decoding_errors import quiet_libraries
 from srcli.imaging.rasters.opening import (
     gdal_errors,
     keep_blocks,
@@ -239,7 +239,7 @@ def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> 
     bands = output.stored_bands
     with MemoryFile(ext=".vrt") as memory:
         with (
-            quiet_pillow(),
+            quiet_libraries(),
             memory.open(
                 driver="VRT",
                 height=output.height,

@@ -21,10 +21,9 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import file_state, open_input
-from srcli.imaging.decoding_errors import decoding_errors
+from srcli.imaging.decoding_errors import decoding_errors, quiet_libraries
 from srcli.imaging.formats import READABLE_SUFFIXES
 from srcli.imaging.photograph import Picture
-from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.provenance import check_unchanged, input_id
 from srcli.imaging.rasters.dataset_names import (
     IN_ARCHIVE,
@@ -225,7 +224,7 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     from rasterio.io import DatasetReader
 
     drivers = list(allowed_drivers(refused=refused))
-    with quiet_pillow():
+    with quiet_libraries():
         return DatasetReader(name, driver=drivers, sharing=False)
 
 
@@ -233,7 +232,7 @@ def open_quietly(source: Any, mode: str = "r") -> Any:  # noqa: ANN401 - of rast
     """Open a raster of our own without the warning of rasterio that it has no transform."""
     import rasterio
 
-    with quiet_pillow():
+    with quiet_libraries():
         return rasterio.open(source, mode)
 
 

@@ -17,9 +17,10 @@ import numpy as np
 from srcli.files import checksum
 from srcli.imaging.arrays import Array, Size
 from srcli.imaging.formats import FORMATS
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import Metadata, Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.reading import read_frames
 from srcli.imaging.stored_rows import PictureRows, StoredRows
 from srcli.imaging.writing import encode_animation, lost_metadata, new_file

@@ -22,8 +22,9 @@ from srcli.errors import PictureError
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, Size
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import with_resolution
-from srcli.imaging.photograph import Metadata, Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.stored_rows import StoredRows

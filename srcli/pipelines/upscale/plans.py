@@ -11,7 +11,8 @@ from srcli.errors import PictureError
 from srcli.files import file_state, free_disk
 from srcli.imaging.arrays import Size
 from srcli.imaging.embedding import embed_metadata
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info

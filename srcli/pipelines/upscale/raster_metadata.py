@@ -17,10 +17,11 @@ from srcli.errors import PictureError
 from srcli.imaging.embedding import exif_beside_gdal
 from srcli.imaging.formats import VIDEO
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.opening import open_known
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.writing import lost_metadata

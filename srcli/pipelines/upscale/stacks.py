@@ -21,7 +21,8 @@ from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.merging import move_result
 from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
 from srcli.imaging.stored_parts import StoredParts, writing_errors
-from srcli.imaging.tiff import is_on_map, read_page
+from srcli.imaging.tiff import is_on_map
+from srcli.imaging.tiff_pages import read_page
 from srcli.imaging.tiff_writing import LARGEST_CLASSIC
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.raster_metadata import read_picture
