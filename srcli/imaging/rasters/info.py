@@ -19,18 +19,14 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
 from srcli.imaging.decoding_errors import quiet_libraries
+from srcli.imaging.gdal_errors import gdal_errors
 from srcli.imaging.isobmff import read_jp2_colours
 from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_limits
-from srcli.imaging.rasters.opening import (
-    OpenedRaster,
-    dataset_files,
-    gdal_errors,
-    reading_errors,
-)
+from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, reading_errors
 from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.imaging.rasters.transforms import enlarge_transform

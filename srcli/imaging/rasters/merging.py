@@ -27,12 +27,8 @@ from srcli.files import (
     remove_stale,
 )
 from srcli.imaging.decoding_errors import quiet_libraries
-from srcli.imaging.rasters.opening import (
-    gdal_errors,
-    keep_blocks,
-    open_quietly,
-    reason_of,
-)
+from srcli.imaging.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.rasters.opening import keep_blocks, open_quietly
 from srcli.imaging.rasters.output import OutputProfile, overview_factors
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.stored_parts import (

@@ -23,6 +23,7 @@ from srcli.errors import PictureError
 from srcli.files import file_state, open_input
 from srcli.imaging.decoding_errors import decoding_errors, quiet_libraries
 from srcli.imaging.formats import READABLE_SUFFIXES
+from srcli.imaging.gdal_errors import gdal_errors, innermost_text, reason_of
 from srcli.imaging.photograph import Picture
 from srcli.imaging.provenance import check_unchanged, input_id
 from srcli.imaging.rasters.dataset_names import (
@@ -63,7 +64,6 @@ _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
-_LONGEST_MESSAGE = 300
 _online = False
 """The network may be used; set by ``network_access``."""
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
@@ -193,7 +193,7 @@ def open_raster(
             return _open_checked(path, name, refused, stream)
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
-            if REFUSED_BY_GDAL in _innermost_text(error):
+            if REFUSED_BY_GDAL in innermost_text(error):
                 raise PictureError(f"{path}: {COPIES_BYTES}") from None
             if reason := _common_reason(path):
                 raise PictureError(f"{path}: {reason}") from None
@@ -370,30 +370,6 @@ def _raise_gdal_error(
             file = path.container if isinstance(path, DatasetName) else path
             advice = other_advice.format(file=file, variable=variable)
     raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
-
-
-def gdal_errors(*further: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return the errors of rasterio, those of GDAL that it passes on, and further ones."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
-    return RasterioError, CPLE_BaseError, *further
-
-
-def reason_of(error: BaseException) -> str:
-    """Return GDAL's first message on one line; rasterio wraps it into errors of its own."""
-    return _innermost_text(error)[:200]
-
-
-def _innermost_text(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, UnicodeDecodeError):
-        # of GDAL's message, or of a text of the file
-        if len(error.object) > _LONGEST_MESSAGE:
-            return "text in it is not UTF-8"
-        return " ".join(error.object.decode(errors="backslashreplace").split())
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def open_by_gdal(path: Path, *, confined: bool) -> Picture | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from srcli.errors import PictureError
 from srcli.files import free_disk
-from srcli.imaging.rasters.opening import gdal_errors
+from srcli.imaging.gdal_errors import gdal_errors
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy
