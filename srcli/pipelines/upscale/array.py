@@ -35,8 +35,9 @@ from srcli.inference.device import EngineOptions, Precision, choose_device
 from srcli.inference.stream import array_job
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
-from srcli.pipelines.upscale.choosing import choose_model, open_photograph
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.fractions import FractionTask, LoggedProgress, ShowProgress
+from srcli.pipelines.upscale.kinds import open_photograph
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
     upscale_data_array,

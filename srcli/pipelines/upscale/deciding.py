@@ -28,9 +28,8 @@ from srcli.imaging.rasters.value_range import (
 )
 from srcli.imaging.reading import read_photograph
 from srcli.models.weights import AERIAL_MODEL
-from srcli.pipelines.upscale.choosing import choose_by_condition
+from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL, choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
-    INTERPOLATION_MODEL,
     choose_interpolated_bands,
     interpolates_exactly,
 )

@@ -49,8 +49,8 @@ from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.imaging.stored_parts import has_unfinished_parts
 from srcli.imaging.writing import is_animation
 from srcli.models import MODELS
-from srcli.pipelines.upscale.choosing import look_for_model, open_photograph
 from srcli.pipelines.upscale.copying import holds_same_bytes
+from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
 from srcli.pipelines.upscale.photographs import output_size
 from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.reporter import Item, Reporter

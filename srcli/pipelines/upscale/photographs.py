@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -43,11 +43,9 @@ from srcli.pipelines.upscale.choosing import (
     choose_model,
     choose_passes,
     is_made_by_parts,
-    open_photograph,
 )
-from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
+from srcli.pipelines.upscale.pages import bytes_of_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.smaller_files import compare_with_jpeg
@@ -122,47 +120,10 @@ class PhotographUpscaler:
         options = self.options
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
-    def upscale(self, items: Sequence[Item]) -> list[tuple[Item, Picture | None]]:
-        """Upscale photographs that fit into memory together.
-
-        Returned are the items that are something else: rasters without a header, videos,
-        animations, and photographs that are upscaled alone (``single_photographs``).
-        Inputs are opened one by one; one that fails leaves the others alone.
-        """
-        others: list[tuple[Item, Picture | None]] = []
-        stills = self._open_stills(items, others)
+    def upscale(self, stills: Iterable[OpenedPhotograph]) -> None:
+        """Upscale still photographs in groups that fit into memory together."""
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
-        return others
-
-    def _open_stills(
-        self,
-        items: Sequence[Item],
-        others: list[tuple[Item, Picture | None]],
-    ) -> Iterator[OpenedPhotograph]:
-        """Open inputs and yield still photographs; append others to a list."""
-        ignored = self.options.raster.given_options
-        for item in items:
-            with self.reporter.guard(item):
-                picture = open_photograph(item, self.options)
-                if picture is None:
-                    others.append((item, None))
-                    continue
-                is_video = picture.format == VIDEO
-                if ignored and not is_video:
-                    self.reporter.progress.warn(
-                        f"photographs are upscaled without {', '.join(ignored)}, which apply to "
-                        "rasters; a photograph that is named itself is upscaled as a raster"
-                    )
-                    ignored = []  # one warning is enough
-                if copy_large_enough(item, picture, self.options, self.reporter):
-                    continue
-                is_moving = is_video or keeps_animation(picture, item.format)
-                is_document = keeps_pages(item, picture, self.options)
-                if is_moving or is_document or is_made_by_parts(picture, self.options):
-                    others.append((item, picture))
-                else:
-                    yield item, picture
 
     def _upscale_together(self, group: Iterator[OpenedPhotograph]) -> None:
         """Read, enlarge and write photographs that fit into memory together."""

@@ -30,10 +30,10 @@ from srcli.pipelines.upscale.choosing import (
     bytes_of_rows,
     choose_model,
     is_made_by_parts,
-    open_photograph,
 )
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
+from srcli.pipelines.upscale.kinds import open_photograph, open_stills
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
 from srcli.pipelines.upscale.plans import foresee_disk, plan_raster
@@ -170,9 +170,9 @@ def _upscale(
         return
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
-    others = []
+    others: list[tuple[Item, Picture | None]] = []
     for group in _isolate_suspects(items, reporter.former.suspects):
-        others += photographs.upscale(group)
+        photographs.upscale(open_stills(group, options, reporter, others))
     for item, picture in others:
         if picture is None:
             run_steps = partial(run_steps_here, pool, reporter)

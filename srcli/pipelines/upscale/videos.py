@@ -7,13 +7,15 @@ goes on behind its last finished segment.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.imaging.photograph import Photograph
+from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.pillow import to_srgb
 from srcli.imaging.reading import read_frames
 from srcli.imaging.video_captions import holds_captions
@@ -29,7 +31,7 @@ from srcli.imaging.video_writing import (
 from srcli.imaging.videos import Timing, count_frames, open_video
 from srcli.imaging.writing import USUAL_DURATION, lost_metadata, put_on_white
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.choosing import choose_video_model
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     check_output,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from srcli.files import FileAttributes
     from srcli.imaging.photograph import Picture
     from srcli.imaging.videos import TimedFrame
+    from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Item
 
     FramesFrom = Callable[[int], Iterable[TimedFrame]]
@@ -272,3 +275,15 @@ def _fingerprint(
         "tile": [options.tile, options.overlap],
         "encoding": str(encoding),
     }
+
+
+def choose_video_model(path: Path, options: UpscaleOptions) -> tuple[str, str]:
+    """Return the model that most of a few frames of a video would get; see ``choose_model``."""
+    if not options.auto:
+        return options.model, ""
+    choices = Counter[tuple[str, str]]()
+    with open_video(path) as video:
+        for frame in video.samples():
+            choices[choose_model(frame, options, "jpg")] += 1
+    ((choice, _),) = choices.most_common(1)
+    return choice
