@@ -26,7 +26,7 @@ from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
 from srcli.inference.engine import TorchEngine
 from srcli.machine import describe_machine, load_average, torch_threads
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
     Speed,

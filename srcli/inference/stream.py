@@ -510,3 +510,10 @@ def _failing(job: ImageJob) -> Iterator[None]:
             job.error = InferenceError(
                 f"{job.name}: out of memory; use a smaller --tile"
             )
+
+
+def run_one(engine: Engine, job: ImageJob, *, task: Task | None = None) -> None:
+    """Enlarge one image; raise its error."""
+    for _ in run_stream(engine, [job], task=task):
+        if job.error is not None:
+            raise job.error

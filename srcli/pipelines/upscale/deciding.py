@@ -33,11 +33,10 @@ from srcli.pipelines.upscale.interpolated_bands import (
     choose_interpolated_bands,
     interpolates_exactly,
 )
-from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.ports.image import Values
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import RasterOptions
+    from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ from srcli.imaging.writing import (
     lost_metadata,
     write_photograph,
 )
-from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
 from srcli.pipelines.upscale.choosing import (
@@ -44,7 +43,6 @@ from srcli.pipelines.upscale.choosing import (
     choose_passes,
     is_made_by_parts,
 )
-from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.pages import bytes_of_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -55,8 +53,10 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from srcli.inference.building import EnginePool
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
+    from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.ports.image import TileGrid
 
 T = TypeVar("T")
@@ -112,8 +112,7 @@ class PhotographUpscaler:
         """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
         pool = self.pool.of(model, scale)
-        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
-        return pool.engine(bits), tiling
+        return pool.engine(bits), pool.tiling(options.tile, options.overlap)
 
     def prepare(self, photograph: Photograph) -> PreparedPhotograph:
         """Prepare a photograph for the next pass; see ``preparing.prepare``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import srcli
 from srcli.errors import PictureError
@@ -37,10 +38,12 @@ from srcli.pipelines.upscale.deciding import (
     decide_values,
 )
 from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_picture
-from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+    from srcli.pipelines.upscale.reporter import Item
 
 USUAL_SHARE = 0.4
 """Share of its uncompressed size that an output takes where no sample of it is made;

@@ -19,9 +19,8 @@ from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster
-from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
-from srcli.inference.stream import ImageJob
+from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
@@ -33,6 +32,7 @@ from srcli.threads import write_behind
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from srcli.inference.building import EnginePool
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.options import UpscaleOptions
     from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -75,9 +75,7 @@ class CalibratingStep:
         raster_engine = make_raster_engine(plan, pool)
         engine = raster_engine.engine
         options = plan.options
-        tiling = choose_tiling(
-            options.model, pool.network, options.tile, options.overlap
-        )
+        tiling = pool.tiling(options.tile, options.overlap)
         window = plan.window
         grid = tiling.padded_grid(window.height, window.width, options.wrap)
         with plan.open(grid.tile_height) as source:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from srcli.errors import (
     DefectError,
@@ -25,10 +25,12 @@ from srcli.imaging.rasters.dataset_names import as_input
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.stac_assets import StacAsset
 from srcli.imaging.stored_parts import StoredParts, keep_parts
-from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 from srcli.supervision import Event, History, announce, history
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.remote import RemoteFolder
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")

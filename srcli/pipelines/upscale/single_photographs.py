@@ -19,9 +19,8 @@ from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.stored_rows import PictureRows
 from srcli.imaging.writing import write_photograph
-from srcli.inference.building import run_one
 from srcli.inference.calibration import calibrate
-from srcli.inference.stream import ArraySource, ImageJob
+from srcli.inference.stream import ArraySource, ImageJob, run_one
 from srcli.inference.tiling import tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.documents import StoredPages, open_pages_file
@@ -37,10 +36,10 @@ from srcli.pipelines.upscale.photographs import (
     check_output,
     writing_options,
 )
-from srcli.pipelines.upscale.reporter import Item
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
+    from srcli.pipelines.upscale.reporter import Item
     from srcli.ports.image import TileGrid
 
 

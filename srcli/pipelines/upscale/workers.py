@@ -24,7 +24,6 @@ from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.animations import upscale_animation
 from srcli.pipelines.upscale.kinds import open_stills
-from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.rasters import (
@@ -43,6 +42,7 @@ from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
+    from srcli.pipelines.upscale.options import UpscaleOptions
 
 LARGEST_SHARE = 16
 """Most inputs of a share; reading the first and writing the last of so many costs little
