@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import jp2, reading, videos
+from srcli.imaging import reading, videos
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import format_of_content, is_video
 from srcli.imaging.metadata import exif
@@ -40,37 +39,26 @@ def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Pictur
     return raster
 
 
-def open_known(
-    path: Path, page: int = 1, stream: IO[bytes] | None = None
-) -> Picture | None:
-    """Read the header of a file as ``open_picture`` does; None for formats of GDAL alone.
-
-    ``stream`` is the file, where that is open already.
-    """
-    with (
-        decoding_errors(path),
-        nullcontext(stream) if stream else open_input(path) as opened,
-    ):
-        opened.seek(0)
-        head = opened.read(64)
-        is_known = format_of_content(head) is not None or not head
-        is_known = is_known or jp2.is_photograph(opened)
-        if not (is_known or is_video(path)):
-            return None
-        picture = _read_header(path, opened, page)
-        return replace(
-            picture,
-            input_id=input_id(path, opened),
-            raster=picture.raster or companion_reason(picture),
-        )
+def open_known(path: Path, page: int = 1) -> Picture | None:
+    """Read the header of a photograph or a video; None for formats of GDAL alone."""
+    picture: Picture | None
+    if is_video(path):
+        with decoding_errors(path), open_input(path) as stream:
+            picture = _read_header(path, stream)
+            picture = replace(picture, input_id=input_id(path, stream))
+    else:
+        picture = reading.open_known(path, page)
+    if picture is None:
+        return None
+    return replace(picture, raster=picture.raster or companion_reason(picture))
 
 
-def _read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
+def _read_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header of a photograph or a video; files beside it are not looked at."""
     stream.seek(0)
     head = stream.read(64)
     if not head or not is_video(path):
-        return reading.read_header(path, stream, page)
+        return reading.read_header(path, stream)
     name = format_of_content(head)
     if name is not None:
         raise PictureError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,7 @@ from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.provenance import input_id
 from srcli.imaging.resize import stretch_to_dtype
 from srcli.imaging.targa import correct_alpha
 
@@ -170,6 +172,27 @@ def upright(image: Array, orientation: int, folder: Path | None = None) -> Array
         turned[rows] = image[rows]
         release(image)
     return turned
+
+
+def open_known(
+    path: Path, page: int = 1, stream: IO[bytes] | None = None
+) -> Picture | None:
+    """Read the header of a file of a format that is read here; None for others.
+
+    Of a TIFF it is that of a page, counted from 1 without thumbnails. ``stream`` is the
+    file, where that is open already. Files beside it are not looked at.
+    """
+    with (
+        decoding_errors(path),
+        nullcontext(stream) if stream else open_input(path) as opened,
+    ):
+        opened.seek(0)
+        head = opened.read(64)
+        is_known = format_of_content(head) is not None or not head
+        if not (is_known or jp2.is_photograph(opened)):
+            return None
+        picture = read_header(path, opened, page)
+        return replace(picture, input_id=input_id(path, opened))
 
 
 def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:

@@ -26,7 +26,7 @@ from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
 from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.recipes.plugins import plugin_error
+from srcli.recipes.plugin_errors import plugin_error
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:

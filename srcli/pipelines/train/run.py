@@ -8,12 +8,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from srcli.data.cache import PictureCache
 from srcli.data.training_set import DataSelection, Pairs
 from srcli.errors import CheckpointError, RecipeError, UsageError
 from srcli.files import cache_folder, parse_text
+from srcli.inference.device import Precision  # noqa: TC001 - recipes set it by its hint
 from srcli.pipelines.train.data import (
     TrainingSet,
     deciding_set,
@@ -41,9 +42,6 @@ from srcli.training.folder import Position, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_same
 from srcli.training.steps import StepContext
-
-if TYPE_CHECKING:
-    from srcli.inference.device import Precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -145,3 +146,22 @@ def open_stills(
                 others.append((item, picture))
             else:
                 yield item, picture
+
+
+def open_pages(first_page: Picture) -> list[Picture]:
+    """Open all pages of a TIFF, of which the first is open, as single pictures.
+
+    Raises:
+        PictureError: If a page is damaged, or no photograph.
+    """
+    pages = [replace(first_page, frames=1)]
+    for number in range(2, first_page.frames + 1):
+        page = open_picture(first_page.path, page=number)
+        if page.raster or page.refusal:
+            name = f"{first_page.path}: "
+            reason = page.refusal or (
+                f"{name}is a raster ({page.raster}); --pages 1 takes the first page alone"
+            )
+            raise PictureError(reason.replace(name, f"{name}page {number}: ", 1))
+        pages.append(page)
+    return pages

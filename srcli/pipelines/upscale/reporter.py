@@ -22,14 +22,14 @@ from srcli.errors import (
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.stac_assets import StacAsset
 from srcli.imaging.stored_parts import StoredParts, keep_parts
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 from srcli.supervision import Event, History, announce, history
 
 if TYPE_CHECKING:
+    from srcli.imaging.rasters.parts import Parts
+    from srcli.imaging.rasters.stac_assets import StacAsset
     from srcli.pipelines.upscale.remote import RemoteFolder
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]

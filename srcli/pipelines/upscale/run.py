@@ -33,8 +33,8 @@ from srcli.pipelines.upscale.choosing import (
 )
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
-from srcli.pipelines.upscale.kinds import open_photograph, open_stills
-from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
+from srcli.pipelines.upscale.kinds import open_pages, open_photograph, open_stills
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
 from srcli.pipelines.upscale.plans import foresee_disk, plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here

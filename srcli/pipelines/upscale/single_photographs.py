@@ -25,11 +25,8 @@ from srcli.inference.tiling import tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.documents import StoredPages, open_pages_file
 from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
-from srcli.pipelines.upscale.pages import (
-    bytes_of_pages,
-    keeps_pages,
-    open_pages,
-)
+from srcli.pipelines.upscale.kinds import open_pages
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import (
     PhotographJob,
     PhotographUpscaler,
