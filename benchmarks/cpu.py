@@ -24,7 +24,6 @@ from timing_page import make_parser, write_page
 
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
-from srcli.inference.engine import TorchEngine
 from srcli.machine import describe_machine, load_average, torch_threads
 from srcli.models.loading import load_model
 from srcli.pipelines.bench import (
@@ -39,6 +38,7 @@ from srcli.ports.progress import Task
 from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
+    from srcli.inference.engine import TorchEngine
     from collections.abc import Iterator
 
 MODELS = ("g-idrn", "rrlfn", "nested-attn", "attentive-gan", "ddsr")
