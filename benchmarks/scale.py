@@ -29,7 +29,7 @@ from PIL import Image
 from scale_model import Rates, in_words, measure_rates, predict, predictions, table
 
 from srcli.inference.building import choose_tiling
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from srcli.cli.console import echo
 from srcli.errors import PictureError, SrxError, UsageError
 from srcli.files import explain_os_error
-from srcli.supervision import announce
+from srcli.supervision import Event, announce
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
@@ -46,7 +46,7 @@ def open_streams(
 
     _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
-        announce("make", name)
+        announce(Event.MAKE, name)
         folder = Path(name)
         source = inputs[0]
         target = output
@@ -123,7 +123,7 @@ def _copy_from_stdin(folder: Path) -> Path:
     """
     from srcli.imaging.formats import format_of_content
 
-    announce("consume")
+    announce(Event.CONSUME)
     stdin = sys.stdin.buffer
     head = stdin.read(64)
     path = folder / "standard input"

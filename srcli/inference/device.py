@@ -42,6 +42,11 @@ class EngineOptions:
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
+    @property
+    def is_corrected(self) -> bool:
+        """True if the result of a network is corrected, for which there must be one."""
+        return bool(self.back_project) or self.denoise != 1
+
     def __post_init__(self) -> None:
         """Refuse shares that are no numbers from 0 to 1, and unknown kernels."""
         if self.back_project not in get_args(BackProjection):

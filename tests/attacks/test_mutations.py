@@ -15,7 +15,7 @@ from safetensors.torch import save
 from srcli.data.pictures import find_pictures, read_pictures
 from srcli.errors import SrxError
 from srcli.models import build_network
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files

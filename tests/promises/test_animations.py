@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageOps, ImageSequence
 
 from srcli.imaging import stored_rows
-from srcli.imaging.photograph import Metadata
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.stored_rows import PictureRows
 from srcli.imaging.writing import encode_animation
 from srcli.inference.engine import TorchEngine

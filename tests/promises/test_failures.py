@@ -70,7 +70,7 @@ KINDS = {
     "animation": (".gif", write_animation),
     "raster": (".tif", write_raster),
 }
-OPENING = UPSCALE + "choosing.open_picture"
+OPENING = UPSCALE + "kinds.open_picture"
 PHOTOGRAPHS = UPSCALE + "photographs."
 ANIMATIONS = "srcli.pipelines.upscale.animations."
 RASTERS = UPSCALE + "rasters."

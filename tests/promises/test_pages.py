@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageSequence
 
 from srcli.imaging import tiff_writing
-from srcli.inference.building import run_one
+from srcli.inference.stream import run_one
 from srcli.pipelines.upscale import single_photographs
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle

@@ -13,9 +13,9 @@ from PIL import Image
 from srcli.imaging.video_writing import SegmentEncoder
 from srcli.imaging.videos import open_video
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.choosing import choose_video_model
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
+from srcli.pipelines.upscale.videos import choose_video_model
 from tests.fixtures.clips import (
     MATRICES,
     ORANGE,

@@ -29,14 +29,15 @@ from srcli.imaging.rasters.packed_heights import (
 )
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import resize
-from srcli.inference.building import cached_pool, choose_tiling, run_one
+from srcli.inference.building import cached_pool
 from srcli.inference.device import Precision, check_share, choose_device
-from srcli.inference.stream import array_job
+from srcli.inference.stream import array_job, run_one
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.choosing import choose_model, open_photograph
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.fractions import FractionTask, LoggedProgress, ShowProgress
+from srcli.pipelines.upscale.kinds import open_photograph
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
     upscale_data_array,
@@ -325,7 +326,7 @@ def _enlarge(
     tiles = 0
     for scale in options.steps(model, (height, width)):
         pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
-        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
+        tiling = pool.tiling(options.tile, options.overlap)
         grid = tiling.padded_grid(height, width, options.wrap)
         passes.append((pool, grid))
         tiles += len(grid.tops) * len(grid.lefts)

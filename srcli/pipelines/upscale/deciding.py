@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from srcli.imaging.photograph import LARGEST_AREA, Picture
 from srcli.imaging.rasters.classes import choose_layout_by_signs
@@ -27,14 +28,15 @@ from srcli.imaging.rasters.value_range import (
 )
 from srcli.imaging.reading import read_photograph
 from srcli.models.weights import AERIAL_MODEL
-from srcli.pipelines.upscale.choosing import choose_by_condition
+from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL, choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
-    INTERPOLATION_MODEL,
     choose_interpolated_bands,
     interpolates_exactly,
 )
-from srcli.pipelines.upscale.options import Settled
 from srcli.ports.image import Values
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import Settled
 
 
 @dataclass(frozen=True)

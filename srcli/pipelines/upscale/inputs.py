@@ -28,7 +28,9 @@ from srcli.imaging.formats import (
     VIDEO_SUFFIXES,
     format_of_content,
     format_of_suffix,
+    is_video,
 )
+from srcli.imaging.opening import open_picture, read_provenance
 from srcli.imaging.provenance import Provenance, input_id
 from srcli.imaging.rasters.companions import (
     checksum_of,
@@ -44,13 +46,11 @@ from srcli.imaging.rasters.dataset_names import (
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
-from srcli.imaging.reading import open_picture, read_provenance
 from srcli.imaging.stored_parts import has_unfinished_parts
-from srcli.imaging.videos import is_video
 from srcli.imaging.writing import is_animation
 from srcli.models import MODELS
-from srcli.pipelines.upscale.choosing import look_for_model, open_photograph
 from srcli.pipelines.upscale.copying import holds_same_bytes
+from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
 from srcli.pipelines.upscale.photographs import output_size
 from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -62,7 +62,6 @@ from srcli.pipelines.upscale.search import (
     forget_real_folders,
     real_path,
 )
-from srcli.supervision import history
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -382,7 +381,7 @@ def find_due_and_finished(
         remote=reporter.remote,
     )
     # a file that may have crashed a worker is looked at while no other one is
-    threads = 1 if history().suspects else _THREADS
+    threads = 1 if reporter.former.suspects else _THREADS
     with read_ahead(judge, items, ahead=2 * threads, workers=threads) as judged:
         for item, future in judged:
             with reporter.guard(item):

@@ -16,7 +16,8 @@ from PIL import Image
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.arrays import Array
-from srcli.imaging.pillow import quiet_pillow, to_image
+from srcli.imaging.decoding_errors import quiet_libraries
+from srcli.imaging.pillow import to_image
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_packing
@@ -266,7 +267,7 @@ def _as_dataset(
             names = labels
     with MemoryFile() as memory:
         with (
-            quiet_pillow(),
+            quiet_libraries(),
             memory.open(
                 driver="GTiff",
                 count=len(bands),
@@ -289,7 +290,7 @@ def _as_dataset(
                 writer.gcps = points, data.rio.crs
             if len(names) == len(bands):
                 writer.descriptions = [str(name) for name in names]
-        with quiet_pillow():
+        with quiet_libraries():
             dataset = memory.open()
         yield dataset
 

@@ -23,11 +23,11 @@ from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.resize import Box, scale_size
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
+from srcli.models.loading import default_scale
 from srcli.models.weights import (
     DRAWING_MODEL,
     LARGE_MODEL,
     PHOTO_MODEL,
-    default_scale,
     is_mixed,
     shipped_scales,
     split_model,

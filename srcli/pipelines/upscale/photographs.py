@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -22,8 +22,9 @@ from srcli.errors import PictureError
 from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, Size
 from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import with_resolution
-from srcli.imaging.photograph import Metadata, Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.reading import read_photograph
 from srcli.imaging.stored_rows import StoredRows
@@ -34,7 +35,6 @@ from srcli.imaging.writing import (
     lost_metadata,
     write_photograph,
 )
-from srcli.inference.building import EnginePool, choose_tiling
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
 from srcli.pipelines.upscale.choosing import (
@@ -42,23 +42,21 @@ from srcli.pipelines.upscale.choosing import (
     choose_model,
     choose_passes,
     is_made_by_parts,
-    open_photograph,
 )
-from srcli.pipelines.upscale.copying import copy_large_enough
-from srcli.pipelines.upscale.options import Settled
-from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
+from srcli.pipelines.upscale.pages import bytes_of_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.smaller_files import compare_with_jpeg
 from srcli.quantities import format_bytes
-from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from srcli.inference.building import EnginePool
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
+    from srcli.pipelines.upscale.options import Settled
     from srcli.ports.image import TileGrid
 
 T = TypeVar("T")
@@ -114,55 +112,17 @@ class PhotographUpscaler:
         """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
         pool = self.pool.of(model, scale)
-        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
-        return pool.engine(bits), tiling
+        return pool.engine(bits), pool.tiling(options.tile, options.overlap)
 
     def prepare(self, photograph: Photograph) -> PreparedPhotograph:
         """Prepare a photograph for the next pass; see ``preparing.prepare``."""
         options = self.options
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
-    def upscale(self, items: Sequence[Item]) -> list[tuple[Item, Picture | None]]:
-        """Upscale photographs that fit into memory together.
-
-        Returned are the items that are something else: rasters without a header, videos,
-        animations, and photographs that are upscaled alone (``single_photographs``).
-        Inputs are opened one by one; one that fails leaves the others alone.
-        """
-        others: list[tuple[Item, Picture | None]] = []
-        stills = self._open_stills(items, others)
+    def upscale(self, stills: Iterable[OpenedPhotograph]) -> None:
+        """Upscale still photographs in groups that fit into memory together."""
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
-        return others
-
-    def _open_stills(
-        self,
-        items: Sequence[Item],
-        others: list[tuple[Item, Picture | None]],
-    ) -> Iterator[OpenedPhotograph]:
-        """Open inputs and yield still photographs; append others to a list."""
-        ignored = self.options.raster_options
-        for item in items:
-            with self.reporter.guard(item):
-                picture = open_photograph(item, self.options)
-                if picture is None:
-                    others.append((item, None))
-                    continue
-                is_video = picture.format == VIDEO
-                if ignored and not is_video:
-                    self.reporter.progress.warn(
-                        f"photographs are upscaled without {', '.join(ignored)}, which apply to "
-                        "rasters; a photograph that is named itself is upscaled as a raster"
-                    )
-                    ignored = []  # one warning is enough
-                if copy_large_enough(item, picture, self.options, self.reporter):
-                    continue
-                is_moving = is_video or keeps_animation(picture, item.format)
-                is_document = keeps_pages(item, picture, self.options)
-                if is_moving or is_document or is_made_by_parts(picture, self.options):
-                    others.append((item, picture))
-                else:
-                    yield item, picture
 
     def _upscale_together(self, group: Iterator[OpenedPhotograph]) -> None:
         """Read, enlarge and write photographs that fit into memory together."""
@@ -210,7 +170,7 @@ class PhotographUpscaler:
         Large arrays lie in the folder where one is given; see ``empty_array``.
         """
         item, picture = opened
-        begin(item.source)
+        self.reporter.begin(item)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture, folder)
         model, condition = choose_model(photograph, self.options, picture.format)

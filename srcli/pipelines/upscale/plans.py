@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import srcli
 from srcli.errors import PictureError
 from srcli.files import file_state, free_disk
 from srcli.imaging.arrays import Size
 from srcli.imaging.embedding import embed_metadata
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
@@ -36,10 +38,12 @@ from srcli.pipelines.upscale.deciding import (
     decide_values,
 )
 from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
-from srcli.pipelines.upscale.options import Settled
 from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_picture
-from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.reporter import Item
 
 USUAL_SHARE = 0.4
 """Share of its uncompressed size that an output takes where no sample of it is made;

@@ -7,7 +7,6 @@ Steps are plain data, which can be sent to another process. A raster has at most
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,21 +19,20 @@ from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster
-from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
-from srcli.inference.stream import ImageJob
+from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.supervision import begin
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from srcli.inference.building import EnginePool
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -77,9 +75,7 @@ class CalibratingStep:
         raster_engine = make_raster_engine(plan, pool)
         engine = raster_engine.engine
         options = plan.options
-        tiling = choose_tiling(
-            options.model, pool.network, options.tile, options.overlap
-        )
+        tiling = pool.tiling(options.tile, options.overlap)
         window = plan.window
         grid = tiling.padded_grid(window.height, window.width, options.wrap)
         with plan.open(grid.tile_height) as source:
@@ -277,9 +273,7 @@ def upscale_raster(
 
     ``dataset`` is read instead of the item's source, where that is open already.
     """
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         reporter.describe(f"looking at {item.source.name}")
         with OpenedRaster(item.source, dataset) as opened:
             taken = ""

@@ -12,9 +12,10 @@ from xml.sax.saxutils import escape
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import cache_folder
+from srcli.imaging.gdal_errors import gdal_errors, reason_of
 from srcli.imaging.provenance import Provenance, parse_provenance
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
-from srcli.imaging.rasters.opening import gdal_errors, open_quietly, reason_of
+from srcli.imaging.rasters.opening import open_quietly
 from srcli.imaging.rasters.output import software_of
 
 if TYPE_CHECKING:

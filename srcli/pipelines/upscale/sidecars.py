@@ -18,8 +18,8 @@ from srcli.errors import SrxError
 from srcli.files import explain_os_error, read_input, write_whole
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import LARGEST_EDITED, fit_xmp
+from srcli.imaging.opening import open_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
 
 if TYPE_CHECKING:

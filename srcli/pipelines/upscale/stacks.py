@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import mmap
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +21,12 @@ from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.merging import move_result
 from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
 from srcli.imaging.stored_parts import StoredParts, writing_errors
-from srcli.imaging.tiff import is_on_map, read_page
+from srcli.imaging.tiff import is_on_map
+from srcli.imaging.tiff_pages import read_page
 from srcli.imaging.tiff_writing import LARGEST_CLASSIC
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.raster_metadata import read_picture
 from srcli.pipelines.upscale.rasters import RunSteps, make_raster, upscale_raster
-from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
@@ -77,9 +76,7 @@ def upscale_stack(
 
     The steps are run in this process.
     """
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         item.make_folder()
         stored = StoredParts(item.target)
         fingerprint = _fingerprint(item, options)

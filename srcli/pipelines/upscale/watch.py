@@ -20,7 +20,6 @@ from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_due
 from srcli.ports.progress import Progress
-from srcli.supervision import history
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
@@ -63,7 +62,7 @@ class WatchReporter(Reporter):
         if not is_settled or self._tried.get(source) == state:
             return True
         if source in self._tried:  # it may have crashed a worker before it changed
-            history().refused.pop(str(source), None)
+            self.former.refused.pop(str(source), None)
         self._tried[source] = state
         return False
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from srcli.errors import PictureError
 from srcli.imaging import tiff as tiff_module
+from srcli.imaging.opening import open_picture
 from srcli.imaging.rasters import dataset_names
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
@@ -21,7 +22,6 @@ from srcli.imaging.rasters.opening import (
     open_raster,
     reading_errors,
 )
-from srcli.imaging.reading import open_picture
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files

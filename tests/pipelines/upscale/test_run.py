@@ -14,7 +14,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.choosing import open_photograph
+from srcli.pipelines.upscale.kinds import open_photograph
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
