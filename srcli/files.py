@@ -23,7 +23,7 @@ from tempfile import gettempdir
 from typing import IO, Any
 
 from srcli.errors import DataError, PictureError
-from srcli.supervision import announce
+from srcli.supervision import Event, announce
 
 if sys.platform == "win32":
     import msvcrt
@@ -115,7 +115,7 @@ def replacing(
             _finish(part, path, attributes)
     finally:
         part.unlink(missing_ok=True)
-        announce("remove", str(part))
+        announce(Event.REMOVE, str(part))
 
 
 def _finish(part: Path, path: Path, attributes: FileAttributes) -> None:
@@ -150,7 +150,7 @@ def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
         stream = open(part, "x+b", opener=opener)  # noqa: SIM115 - pathlib takes no mode
         # another process may take it for abandoned before it is locked
         if lock_stream(part, stream) is not False:
-            announce("make", str(part))
+            announce(Event.MAKE, str(part))
             return part, stream
         stream.close()
 

@@ -170,7 +170,7 @@ def command(
     """
     from srcli.imaging.photograph import Photograph
     from srcli.imaging.writing import write_photograph
-    from srcli.models.weights import default_scale
+    from srcli.models.loading import default_scale
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 

@@ -34,9 +34,10 @@ from srcli.errors import DataError, SrxError, one_file
 from srcli.files import read_input
 from srcli.imaging import tiff, vips
 from srcli.imaging.arrays import Array
+from srcli.imaging.decoding_errors import quiet_libraries
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.xmp import xmp_orientation
-from srcli.imaging.pillow import load, quiet_pillow
+from srcli.imaging.pillow import load
 from srcli.imaging.reading import upright
 from srcli.threads import read_ahead
 
@@ -267,7 +268,7 @@ def _cannot_be_decoded(ref: PictureRef, error: BaseException) -> DataError:
 def _decode_bytes(ref: PictureRef, encoded: bytes, most_pixels: int) -> RgbPixels:
     """Decode the bytes of a picture; see ``decode``."""
     try:
-        with quiet_pillow():  # photographs of 90 megapixels and more are no attack
+        with quiet_libraries():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
             if image.width * image.height > LARGEST_PICTURE:

@@ -1,14 +1,22 @@
-"""Errors of the libraries that decode pictures, turned into one line for the user."""
+"""The seam of all readers: libraries that decode a file are watched, their errors explained.
+
+The process that watches over this one is told what is read, and how long it may take;
+errors become one line for the user. What libraries change or print for the whole process
+is held back by ``quiet_libraries``.
+"""
 
 from __future__ import annotations
 
 import errno
 import struct
+import threading
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from PIL import Image
 from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
@@ -33,43 +41,60 @@ _PLAIN_REASONS: dict[type[Exception], str] = {
 }
 
 
-@contextmanager
-def decoding_errors(path: Path, pixels: int = 0) -> Iterator[None]:
-    """Turn errors of readers on a bad file into a PictureError that names the file.
+def raise_damage(path: Path, error: Exception) -> None:
+    """Raise a PictureError that says in one line why Pillow or a similar library fails.
 
-    ``pixels``, if some are decoded, say how long that may take.
+    Errors that are none of the file's are left to the caller.
+    """
+    for kind, reason in _PLAIN_REASONS.items():
+        if isinstance(error, kind):
+            raise PictureError(f"{path}: {reason}") from None
+    if isinstance(error, DAMAGE):
+        raise PictureError(f"{path}: {_explain_damage(path, error)}") from error
+
+
+def _explain_damage(path: Path, error: Exception) -> str:
+    """Say what is wrong with a file, and what to do, in words that follow its name."""
+    if isinstance(error, OSError) and error.errno in _UNREADABLE:
+        return f"cannot be read ({error.strerror})"
+    # the cause of rasterio's errors says more
+    reason = " ".join(str(error.__cause__ or error).split())[:200]
+    # libjxl's advice is for those who build it
+    reason = (reason or type(error).__name__).partition(". Please build ")[0]
+    if kind := _unread_kind(path, reason):
+        return f"its pixels are stored as {kind!r}, which is not read; export it as PNG"
+    if isinstance(error, NotImplementedError):
+        return (
+            f"is of a kind that srx does not read ({reason}); export it as PNG or plain "
+            "TIFF"
+        )
+    return (
+        "the file is damaged or cut short, or of a rare kind that srx does not read "
+        f"({reason}); copy it again, or export it as PNG or plain TIFF"
+    )
+
+
+@contextmanager
+def decoding_errors(
+    path: Path,
+    pixels: int | None = 0,
+    raise_error: Callable[[Path, Exception], None] = raise_damage,
+) -> Iterator[None]:
+    """Let a library read a file: it is watched, and its errors become a PictureError.
+
+    Args:
+        path: The file, which the error names.
+        pixels: Pixels that may be decoded within, by which the time limit is chosen; None
+            for no limit, as for files on the network.
+        raise_error: Raises the PictureError for an error of the library, and returns
+            where another one is to go on as it is.
     """
     try:
         with reading(path, pixels):
             yield
-    except tuple(_PLAIN_REASONS) as error:
-        reason = next(
-            text for kind, text in _PLAIN_REASONS.items() if isinstance(error, kind)
-        )
-        raise PictureError(f"{path}: {reason}") from None
-    except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno in _UNREADABLE:
-            raise PictureError(f"{path}: cannot be read ({error.strerror})") from error
-        # the cause of rasterio's errors says more
-        reason = (
-            " ".join(str(error.__cause__ or error).split())[:200]
-            or type(error).__name__
-        )
-        # libjxl's advice is for those who build it
-        reason = reason.partition(". Please build ")[0]
-        if kind := _unread_kind(path, reason):
-            raise PictureError(
-                f"{path}: its pixels are stored as {kind!r}, which is not read; export it as PNG"
-            ) from error
-        if isinstance(error, NotImplementedError):
-            raise PictureError(
-                f"{path}: is of a kind that srx does not read ({reason}); export it as PNG or "
-                "plain TIFF"
-            ) from error
-        raise PictureError(
-            f"{path}: the file is damaged or cut short, or of a rare kind that srx does not read "
-            f"({reason}); copy it again, or export it as PNG or plain TIFF"
-        ) from error
+    except Exception as error:
+        raise_error(path, error)
+        raise
 
 
 def _unread_kind(path: Path, reason: str) -> str:
@@ -84,3 +109,30 @@ def _unread_kind(path: Path, reason: str) -> str:
             if kind not in ("av01", "hvc1"):
                 return kind
     return ""
+
+
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def quiet_libraries() -> Iterator[list[str]]:
+    """Run library calls with their warnings collected and Pillow's pixel limit lifted.
+
+    Both are global to the process, so threads take turns here: keep the block short.
+
+    The list holds the warnings once the block is left.
+    """
+    messages: list[str] = []
+    with _LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield messages
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        messages += [
+            " ".join(str(warning.message).split())
+            for warning in caught
+            if warning.category is UserWarning
+        ]

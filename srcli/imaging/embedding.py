@@ -15,10 +15,10 @@ from PIL.ExifTags import Base
 
 from srcli.imaging import png
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.exif import read_directory, read_start
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.texts import TEXT_CHUNKS
-from srcli.imaging.photograph import Metadata
 from srcli.imaging.tiff import RESOLUTION
+from srcli.imaging.tiff_directories import read_directory, read_start
 from srcli.imaging.tiff_writing import write_directory
 from srcli.imaging.writing import (
     cut_for_jpeg,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
+
+from srcli.files import open_input
 
 
 @dataclass(frozen=True)
@@ -117,11 +121,31 @@ _VIDEO_STARTS = re.compile(
 )
 _TS_PACKETS = ((0, 188), (4, 192))
 """Start and distance of the bytes by which packets of transport streams are known."""
-VIDEO_HEAD_BYTES = 1024
+_VIDEO_HEAD_BYTES = 1024
 """First bytes by which a video is known."""
 
 
-def is_video_content(head: bytes) -> bool:
+def is_video(path: Path) -> bool:
+    """Return True for the name of a video, and for a file with another one that holds a video.
+
+    Files with names of pictures are not looked into.
+    """
+    suffix = path.suffix.lower()
+    if suffix in VIDEO_SUFFIXES:
+        return True
+    if suffix in READABLE_SUFFIXES:
+        return False
+    return holds_video(path)
+
+
+def holds_video(path: Path) -> bool:
+    """Return True for a file that is a video by its first bytes."""
+    with suppress(OSError, ValueError), open_input(path) as stream:
+        return _is_video_content(stream.read(_VIDEO_HEAD_BYTES))
+    return False
+
+
+def _is_video_content(head: bytes) -> bool:
     """Tell by the first bytes of a file if it is a video, whatever its name."""
     if format_of_content(head) is not None:
         return False

@@ -21,8 +21,9 @@ from srcli.imaging import pillow, tiff
 from srcli.imaging.arrays import Array
 from srcli.imaging.isobmff import split_boxes
 from srcli.imaging.metadata.colour_spaces import profile_fits
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.exif import PREFIX
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.photograph import Picture
 from srcli.imaging.resize import stretch_to_dtype
 
 FORMAT = "jp2"

@@ -1,4 +1,4 @@
-"""What is known of a picture file by its header, a photograph's pixels, and their metadata."""
+"""What is known of a picture file by its header, and the pixels of a photograph."""
 
 from __future__ import annotations
 
@@ -6,40 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcli.imaging.arrays import Array, Size
-from srcli.imaging.metadata.colour_spaces import ColourSpace, PngChunks
+from srcli.imaging.metadata.embedded import NO_METADATA, Metadata
 
 LARGEST_AREA = 2**30
 """Pixels; a larger photograph is refused (a few bytes can claim a picture of
 terabytes)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metadata:
-    """Descriptions of a picture's pixels, each part as the bytes that formats embed."""
-
-    icc: bytes | None = None
-    """Colour profile; it always fits the number of colour channels."""
-    colours: ColourSpace | None = None
-    """Another description of the colours, which counts where there is no ``icc``."""
-    exif: bytes | None = None
-    """EXIF block with its ``Exif`` prefix; orientation 1, no thumbnail, no pixel
-    sizes."""
-    xmp: bytes | None = None
-    """XMP packet; orientation 1 where it states one."""
-    iptc: bytes | None = None
-    """Captions, authors and keywords, as records of IPTC-IIM."""
-    dpi: tuple[float, float] | None = None
-    """Pixels per inch, horizontal and vertical."""
-    software: str | None = None
-    """Programs that made the picture: a text of PNG, which other formats hold in
-    EXIF."""
-    texts: PngChunks = ()
-    """Other texts, as the chunks of PNG that hold them: type and content."""
-
-    @property
-    def profile(self) -> bytes | None:
-        """Colour profile: the file's, or one that says the same as its label; None is sRGB."""
-        return self.icc or (self.colours.profile if self.colours else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +39,7 @@ class Picture:
     lossless: bool = True
     """False where the pixels are stored with losses, as far as that is known without
     decoding."""
-    metadata: Metadata = Metadata()
+    metadata: Metadata = NO_METADATA
     """With the colour profile of the stored pixels, which may be of another kind
     (CMYK)."""
     raster: str | None = None
@@ -107,6 +78,6 @@ class Photograph:
     alpha: Array | None = None
     """(H, W) of the same dtype, not multiplied into the pixels; the dtype's maximum
     (1.0 for floats) is opaque."""
-    metadata: Metadata = Metadata()
+    metadata: Metadata = NO_METADATA
     warnings: tuple[str, ...] = ()
     """Losses of reading the file, in words for the user."""

@@ -9,10 +9,8 @@ import io
 import math
 import re
 import struct
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -24,10 +22,10 @@ from srcli.errors import PictureError
 from srcli.imaging import gif, isobmff, jxl, size_checks
 from srcli.imaging.arrays import Array, Size, empty_array, release
 from srcli.imaging.dds import as_known_kind, describe_kind, note_losses
-from srcli.imaging.decoding_errors import DAMAGE
+from srcli.imaging.decoding_errors import DAMAGE, quiet_libraries
 from srcli.imaging.metadata import colour_spaces
-from srcli.imaging.metadata.colour_spaces import ColourSpace
 from srcli.imaging.metadata.credentials import note_credentials
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.exif import (
     PREFIX,
     ExifBlock,
@@ -37,7 +35,7 @@ from srcli.imaging.metadata.exif import (
 from srcli.imaging.metadata.left_out import note_aspect, note_clipping_paths
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.photograph import Picture
 
 _Reader = Callable[[IO[bytes]], Image.Image]
 
@@ -62,7 +60,6 @@ _FURTHER_READERS = {
     "jxl": ("JPEG XL", "pillow-jxl-plugin"),
 }
 """Formats that further libraries read, in words, and what to install."""
-_LOCK = threading.RLock()
 _CONVERTED_MODES = frozenset({"CMYK", "YCbCr", "LAB"})
 _ICC_SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
 _IPTC = 0x0404  # Photoshop's resource number for captions
@@ -107,30 +104,6 @@ _MP_ENTRIES = 0xB002  # of the index of pictures in a JPEG (CIPA DC-007)
 _JUMBF = b"JP"  # how segments with boxes of ISO/IEC 19566-5 begin
 
 
-@contextmanager
-def quiet_pillow() -> Iterator[list[str]]:
-    """Run library calls with their warnings collected and Pillow's pixel limit lifted.
-
-    Both are global to the process, so threads take turns here: keep the block short.
-
-    The list holds the warnings once the block is left.
-    """
-    messages: list[str] = []
-    with _LOCK, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield messages
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-        messages += [
-            " ".join(str(warning.message).split())
-            for warning in caught
-            if warning.category is UserWarning
-        ]
-
-
 def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
     """Open a file, ``"mpo"`` for the frames of a JPEG; return its warnings, too.
 
@@ -144,7 +117,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
         raise PictureError(
             f"{stream.name}: {words} files need another library; install it: pip install {package}"
         ) from None
-    with quiet_pillow() as messages:
+    with quiet_libraries() as messages:
         try:
             if name == "dds":
                 return reader(as_known_kind(stream)), messages
@@ -203,7 +176,7 @@ def load(image: Image.Image) -> None:
     limit = Image.MAX_IMAGE_PIXELS
     is_large = limit is not None and image.width * image.height > limit
     # only then Pillow checks its limit once more, or reads tags that may make it warn
-    with quiet_pillow() if is_large or image.format == "TIFF" else nullcontext():
+    with quiet_libraries() if is_large or image.format == "TIFF" else nullcontext():
         image.load()
 
 
@@ -298,7 +271,7 @@ def _is_lossless(name: str, stream: IO[bytes]) -> bool:
 
 def _count_frames(image: Image.Image, stream: IO[bytes]) -> int:
     """Count the pictures in a file; a broken list of further ones does not spoil the first."""
-    with quiet_pillow():
+    with quiet_libraries():
         if "mp" in image.info:
             stream.seek(0)
             with suppress(*DAMAGE):
@@ -361,9 +334,7 @@ def _colour_space(
     if points in _SRGB_POINTS:
         return None
     cicp = bytes(points) + colour_spaces.RGB_FULL_RANGE
-    return colour_spaces.from_cicp(cicp, channels, notes) or colour_spaces.ColourSpace(
-        None, cicp
-    )
+    return colour_spaces.from_cicp(cicp, channels, notes) or ColourSpace(None, cicp)
 
 
 def _bmp_colour_space(

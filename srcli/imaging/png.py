@@ -19,11 +19,11 @@ from typing import IO
 from srcli.imaging import size_checks, vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import colour_spaces, texts
-from srcli.imaging.metadata.colour_spaces import ColourSpace
 from srcli.imaging.metadata.credentials import note_credentials
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.exif import PREFIX
 from srcli.imaging.metadata.left_out import note_aspect
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.photograph import Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _INCHES_PER_METRE = 0.0254

@@ -1,4 +1,4 @@
-"""Read picture files of any format: the header, once, for planning, and photographs upright."""
+"""Read photographs of any format, the right way up: headers, pixels, frames of animations."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging import jp2, pillow, png, tiff, videos, vips
+from srcli.imaging import jp2, pillow, png, tiff, vips
 from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.formats import FORMATS, format_of_content
+from srcli.imaging.formats import FORMATS, format_of_content, holds_video
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credentials
@@ -23,7 +23,7 @@ from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
-from srcli.imaging.provenance import Provenance, input_id, parse_provenance
+from srcli.imaging.provenance import input_id
 from srcli.imaging.resize import stretch_to_dtype
 from srcli.imaging.targa import correct_alpha
 
@@ -174,37 +174,14 @@ def upright(image: Array, orientation: int, folder: Path | None = None) -> Array
     return turned
 
 
-def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Picture:
-    """Read a file's header and decide if it is a photograph or a raster; no pixel is decoded.
-
-    Of a TIFF it is that of a page, counted from 1 without thumbnails.
-
-    The path may be a ``DatasetName``. Files beside it can make it a raster, such as
-    world files. Rasters made of other files are no pictures if they are to be
-    ``confined``.
-    """
-    from srcli.imaging.rasters.dataset_names import DatasetName
-    from srcli.imaging.rasters.opening import open_by_gdal
-
-    if not isinstance(path, DatasetName):
-        picture = open_known(path, page)
-        if picture is not None:
-            return picture
-    raster = open_by_gdal(path, confined=confined)
-    if raster is None:
-        raise _not_a_picture(path)
-    return raster
-
-
 def open_known(
     path: Path, page: int = 1, stream: IO[bytes] | None = None
 ) -> Picture | None:
-    """Read the header of a file as ``open_picture`` does; None for formats of GDAL alone.
+    """Read the header of a file of a format that is read here; None for others.
 
-    ``stream`` is the file, where that is open already.
+    Of a TIFF it is that of a page, counted from 1 without thumbnails. ``stream`` is the
+    file, where that is open already. Files beside it are not looked at.
     """
-    from srcli.imaging.rasters.info import companion_reason
-
     with (
         decoding_errors(path),
         nullcontext(stream) if stream else open_input(path) as opened,
@@ -212,15 +189,10 @@ def open_known(
         opened.seek(0)
         head = opened.read(64)
         is_known = format_of_content(head) is not None or not head
-        is_known = is_known or jp2.is_photograph(opened)
-        if not (is_known or videos.is_video(path)):
+        if not (is_known or jp2.is_photograph(opened)):
             return None
         picture = read_header(path, opened, page)
-        return replace(
-            picture,
-            input_id=input_id(path, opened),
-            raster=picture.raster or companion_reason(picture),
-        )
+        return replace(picture, input_id=input_id(path, opened))
 
 
 def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
@@ -234,12 +206,6 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     name = format_of_content(head)
     if not head:
         raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
-    if videos.is_video(path):
-        if name is None:
-            return videos.read_header(path)
-        raise PictureError(
-            f"{path}: is a picture with the name of a video; rename it to end in .{name}"
-        )
     picture = _read_stored_header(name, path, stream, page)
     if picture.refusal is not None:
         return picture
@@ -285,11 +251,12 @@ def _read_stored_header(
         return pillow.read_header(name, path, stream)
     if jp2.is_photograph(stream):
         return jp2.read_header(path, stream)
-    raise _not_a_picture(path)
+    raise not_a_picture(path)
 
 
-def _not_a_picture(path: Path) -> PictureError:
-    if videos.holds_video(path):
+def not_a_picture(path: Path) -> PictureError:
+    """Return the error for a file of no format that srx reads."""
+    if holds_video(path):
         return PictureError(
             f"{path}: is a video with the name of a picture; rename it to end in .mp4 or "
             "another extension of videos"
@@ -304,14 +271,3 @@ def _not_a_picture(path: Path) -> PictureError:
     return PictureError(
         f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
     )
-
-
-def read_provenance(path: Path) -> Provenance | None:
-    """Return the provenance in the last Software entry of an output; None if it is not srx's."""
-    try:
-        with decoding_errors(path), open_input(path) as stream:
-            metadata = read_header(path, stream).metadata
-    except PictureError:
-        return None
-    software = metadata.software or exif.software(metadata.exif)
-    return parse_provenance(software)

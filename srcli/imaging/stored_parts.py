@@ -19,7 +19,7 @@ from typing import IO, ClassVar
 
 from srcli.errors import PictureError
 from srcli.files import checksum, explain_os_error, hidden_name, lock_file, write_whole
-from srcli.imaging.rasters.opening import gdal_errors, reason_of
+from srcli.imaging.gdal_errors import gdal_errors, reason_of
 
 _PLAN = "plan.json"
 _LOCK = "lock"

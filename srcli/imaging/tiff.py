@@ -17,16 +17,30 @@ import numpy as np
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
-from srcli.imaging import pillow, size_checks
+from srcli.imaging import pillow
 from srcli.imaging.alpha import unpremultiplied
 from srcli.imaging.arrays import Array, Size, empty_array
-from srcli.imaging.decoding_errors import DAMAGE
+from srcli.imaging.decoding_errors import DAMAGE, quiet_libraries
 from srcli.imaging.metadata import colour_spaces, exif, imagej
 from srcli.imaging.metadata.descriptions import is_whole_slide
-from srcli.imaging.metadata.exif import Layout, first_number, read_directory, read_start
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
-from srcli.imaging.photograph import LARGEST_AREA, Metadata, Picture
+from srcli.imaging.photograph import LARGEST_AREA, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype
+from srcli.imaging.tiff_blocks import BLOCKS, check_tiff
+from srcli.imaging.tiff_directories import (
+    Layout,
+    Tags,
+    first_number,
+)
+from srcli.imaging.tiff_pages import (
+    MASK,
+    PREMULTIPLIED,
+    REDUCED,
+    Page,
+    read_page,
+    whole_numbers,
+)
 from srcli.imaging.utf8_names import alias_of_file
 
 DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
@@ -45,19 +59,10 @@ _LAB = 8
 # Photometric interpretations: a pixel for each colour filter, or three before
 # development.
 _RAW_PHOTOMETRICS = (32803, 34892)
-_NEEDED = size_checks.BLOCK_TAGS | {
-    Base.BitsPerSample,
-    Base.SamplesPerPixel,
-    Base.ColorMap,
-    Base.ExtraSamples,
-    Base.SampleFormat,
-}
-"""Tags without whose values pixels come out wrong."""
 _GEO_KEYS = 34735
 _NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 # Exponent of TIFF 6.0, where primaries are told without a transfer function.
 _DEFAULT_CURVE = (2.2,)
-_PREMULTIPLIED = 1  # a value of ExtraSamples
 DESCRIPTIVE = frozenset({
     270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
 })  # fmt: skip
@@ -76,9 +81,6 @@ _RASTER_TAGS = {
     42112: "GDAL's tags",
     42113: "a nodata value",
 }
-# Bits of NewSubfileType.
-_REDUCED = 1
-_MASK = 4
 _MOST_PAGES_TO_A_MASK = 32  # it stands among the overviews of the first picture
 # Photometric interpretation: a word for it and its number of colours.
 _COLOUR_MODELS = {
@@ -103,20 +105,6 @@ _GDAL_OPTIONS = {
 
 
 @dataclass(frozen=True)
-class Page:
-    """One page of a file."""
-
-    tags: exif.Tags
-    layout: Layout
-    number: int
-    """Number in the file, from 1."""
-    further: list[int]
-    """NewSubfileType of the pages behind it."""
-    is_cut: bool
-    """The last of these is followed by a damaged one."""
-
-
-@dataclass(frozen=True)
 class _PixelLayout:
     """How the pixels of a page are stored, by its tags."""
 
@@ -135,10 +123,10 @@ class _PixelLayout:
     has_palette: bool
 
     @classmethod
-    def from_tags(cls, tags: exif.Tags) -> _PixelLayout:
+    def from_tags(cls, tags: Tags) -> _PixelLayout:
         """Read the tags of a page."""
-        bits = _numbers(tags, Base.BitsPerSample, 1)
-        sample_formats = _numbers(tags, Base.SampleFormat, 1)
+        bits = whole_numbers(tags, Base.BitsPerSample, 1)
+        sample_formats = whole_numbers(tags, Base.SampleFormat, 1)
         depths = set()
         for sample_format in sample_formats:
             # format 4 is "undefined", which is taken as a whole number
@@ -228,8 +216,8 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     page = read_page(stream, number)
     tags = page.tags
     stored = _PixelLayout.from_tags(tags)
-    size_checks.check_tiff(path, tags, stream)
-    is_reduced = first_number(tags, Base.NewSubfileType, 0) & _REDUCED
+    check_tiff(path, tags, stream)
+    is_reduced = first_number(tags, Base.NewSubfileType, 0) & REDUCED
     is_preview = is_reduced and Base.SubIFDs in tags
     if is_preview or stored.photometric in _RAW_PHOTOMETRICS:
         raise PictureError(
@@ -270,7 +258,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         if page.further:
             notes.append(SMALLER_COPIES)
     elif number == 1:
-        frames += sum(not kind & (_REDUCED | _MASK) for kind in page.further)
+        frames += sum(not kind & (REDUCED | MASK) for kind in page.further)
     picture = Picture(
         path=path,
         format="tif",
@@ -300,21 +288,19 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     )
 
 
-def _description(tags: exif.Tags) -> str:
+def _description(tags: Tags) -> str:
     """Return the description of a page; empty without one."""
     if Base.ImageDescription not in tags:
         return ""
     return tags[Base.ImageDescription].value.decode("latin-1")
 
 
-def _raster_reason(
-    tags: exif.Tags, stored: _PixelLayout, pages: list[int]
-) -> str | None:
+def _raster_reason(tags: Tags, stored: _PixelLayout, pages: list[int]) -> str | None:
     """Return why a file is read as a raster; None for photographs."""
     for tag, reason in _RASTER_TAGS.items():
         if tag in tags:
             return reason
-    if any(kind & _MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]):
+    if any(kind & MASK for kind in pages[:_MOST_PAGES_TO_A_MASK]):
         return _MASKED
     if stored.sample_format == 3 and stored.bits[0] == 64:
         return "64-bit floats"
@@ -334,14 +320,14 @@ def is_on_map(reason: str) -> bool:
     return is_beside or reason == _MASKED or reason in _PLACES
 
 
-def _has_alpha(tags: exif.Tags, stored: _PixelLayout) -> bool:
+def _has_alpha(tags: Tags, stored: _PixelLayout) -> bool:
     """Tell if the band behind the colours is alpha."""
     if stored.extra_bands != 1 or stored.colour_model == "YCbCr":
         return False
     # the fifth channel of CMYK is a spot colour or a selection unless it is said to be
     # alpha
     default = -1 if stored.colour_model in ("gray", "RGB", "palette") else 0
-    return _numbers(tags, Base.ExtraSamples, default) != [0]
+    return whole_numbers(tags, Base.ExtraSamples, default) != [0]
 
 
 def read_pixels(
@@ -370,7 +356,7 @@ def read_pixels(
     alpha = None
     if picture.has_alpha:
         alpha = stretch_to_dtype(values[:, :, colours], bits, dtype)
-        is_multiplied = _numbers(tags, Base.ExtraSamples)[:1] == [_PREMULTIPLIED]
+        is_multiplied = whole_numbers(tags, Base.ExtraSamples)[:1] == [PREMULTIPLIED]
         if is_multiplied and colour_model in ("gray", "RGB", "CMYK"):
             pixels = unpremultiplied(pixels, alpha)
     if colour_model == "palette":
@@ -383,36 +369,14 @@ def read_pixels(
     return np.ascontiguousarray(pixels), alpha
 
 
-def _check_blocks(tags: exif.Tags, file_size: int) -> None:
+def _check_blocks(tags: Tags, file_size: int) -> None:
     """Refuse pixels without a strip or a tile, which GDAL takes for empty."""
-    for offset_tag, length_tag in size_checks.BLOCKS:
-        offsets = _numbers(tags, offset_tag)
-        lengths = _numbers(tags, length_tag)
+    for offset_tag, length_tag in BLOCKS:
+        offsets = whole_numbers(tags, offset_tag)
+        lengths = whole_numbers(tags, length_tag)
         for offset, length in zip(offsets, lengths, strict=True):
             if not length or offset + length > file_size:
                 raise ValueError("a part of its pixels is missing")
-
-
-def read_page(stream: IO[bytes], number: int = 1) -> Page:
-    """Read a page, from 1, of those that are no thumbnails; the first of all if every page is one.
-
-    PictureError is raised where there are fewer.
-    """
-    layout, start = read_start(stream)
-    tags, following = read_directory(stream, start, layout, _NEEDED)
-    further, is_cut = _further_pages(stream, following, layout)
-    kinds = [first_number(tags, Base.NewSubfileType, 0), *further]
-    full = [1]
-    if Base.SubIFDs not in tags or number > 1:
-        full = [at for at, kind in enumerate(kinds, 1) if not kind & (_REDUCED | _MASK)]
-    if number > max(len(full), 1):
-        raise PictureError(
-            f"{stream.name}: has {len(full)} pages, and no page {number}"
-        )
-    position = (full or [1])[number - 1]
-    for _ in range(position - 1):
-        tags, following = read_directory(stream, following, layout, _NEEDED)
-    return Page(tags, layout, position, kinds[position:], is_cut)
 
 
 def _read_stored(
@@ -436,7 +400,7 @@ def _read_stored(
         raise
 
 
-def _unusual_compression(tags: exif.Tags) -> str:
+def _unusual_compression(tags: Tags) -> str:
     """Return in what pixels are compressed if few readers know it; empty for usual ways."""
     compression = first_number(tags, Base.Compression, 1)
     bits = first_number(tags, Base.BitsPerSample, 1)
@@ -447,20 +411,13 @@ def _unusual_compression(tags: exif.Tags) -> str:
     return _COMPRESSIONS.get(compression, f"compression {compression}")
 
 
-def _palette(tags: exif.Tags) -> Array:
+def _palette(tags: Tags) -> Array:
     """Return the colours of a palette, (N, 3) uint8, N maybe fewer than values have room for."""
     values = np.array(tags[Base.ColorMap].numbers)
     if values.max(initial=0) > 255:  # some writers store 8 bits
         values = np.rint(values / 257)
     length = len(values) // 3
     return values[: 3 * length].reshape(3, length).T.astype(np.uint8)
-
-
-def _numbers(tags: exif.Tags, tag: int, *default: int) -> list[int]:
-    """Return the numbers of a tag; the usual ones where it is left out."""
-    if tag not in tags:
-        return list(default)
-    return list(map(int, tags[tag].numbers))
 
 
 def _bytes(page: Page, tag: int) -> bytes | None:
@@ -472,8 +429,8 @@ def _bytes(page: Page, tag: int) -> bytes | None:
 
 
 def _colour_space(
-    tags: exif.Tags, bits: int, channels: int, notes: list[str]
-) -> colour_spaces.ColourSpace | None:
+    tags: Tags, bits: int, channels: int, notes: list[str]
+) -> ColourSpace | None:
     """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
     stated = {}
     for tag in (Base.TransferFunction, Base.WhitePoint, Base.PrimaryChromaticities):
@@ -494,25 +451,7 @@ def _colour_space(
     return colour_spaces.from_primaries((*white, *primaries), curves, channels, notes)
 
 
-def _further_pages(
-    stream: IO[bytes], offset: int, layout: Layout
-) -> tuple[list[int], bool]:
-    """Return NewSubfileType of the pages from an offset on, and if a damaged one ends them."""
-    seen = set()
-    kinds: list[int] = []
-    while offset and offset not in seen:
-        seen.add(offset)
-        try:
-            tags, offset = read_directory(
-                stream, offset, layout, only=Base.NewSubfileType
-            )
-        except ValueError:
-            return kinds, True
-        kinds.append(first_number(tags, Base.NewSubfileType, 0))
-    return kinds, False
-
-
-def _resolution(tags: exif.Tags) -> tuple[float, float] | None:
+def _resolution(tags: Tags) -> tuple[float, float] | None:
     """Return pixels per inch across and down; None if they are not stated."""
     if RESOLUTION[0] not in tags or RESOLUTION[1] not in tags:
         return None
@@ -551,11 +490,6 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     return exif.PREFIX + layout.start(start) + packed
 
 
-def has_multiplied_colours(page: Page) -> bool:
-    """Tell if the bands of a page are stored multiplied by its alpha, whichever that is."""
-    return _PREMULTIPLIED in _numbers(page.tags, Base.ExtraSamples)
-
-
 def read_bands(
     path: Path,
     driver: str,
@@ -578,7 +512,7 @@ def read_bands(
     name = os.fspath(alias_of_file(path).absolute())
     with rasterio.Env(**_GDAL_OPTIONS):
         # a photograph has no position, of which rasterio warns
-        with pillow.quiet_pillow():
+        with quiet_libraries():
             source = rasterio.open(prefix + name, driver=driver)
         with source:
             if source.shape != size or source.count < count:

@@ -19,10 +19,19 @@ from PIL.ExifTags import Base
 from srcli.imaging import vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif, imagej
-from srcli.imaging.metadata.exif import Entry, Layout
-from srcli.imaging.photograph import Metadata
-from srcli.imaging.size_checks import BLOCKS
-from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION, read_page
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION
+from srcli.imaging.tiff_blocks import BLOCKS
+from srcli.imaging.tiff_directories import (
+    LONG,
+    LONG8,
+    SHORT,
+    Entry,
+    Layout,
+    Tags,
+    read_start,
+)
+from srcli.imaging.tiff_pages import read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
@@ -62,7 +71,7 @@ def append(
         stream.write(bytes(shift - end))
         shutil.copyfileobj(page_file, stream)
     tags = _without_resolution(page.tags)
-    offsets = Entry(exif.LONG8 if big else exif.LONG, b"")
+    offsets = Entry(LONG8 if big else LONG, b"")
     for tag, _ in BLOCKS:
         if tag in tags:
             moved = [shift + offset for offset in tags[tag].numbers]
@@ -84,7 +93,7 @@ def cut_off(stream: IO[bytes], end: int) -> None:
     stream.truncate(end)
     stream.seek(0)
     if end:
-        layout, _ = exif.read_start(stream.read(16))
+        layout, _ = read_start(stream.read(16))
         stream.seek(end - layout.inline)
         stream.write(bytes(layout.inline))
 
@@ -102,7 +111,7 @@ def _encode(stream: IO[bytes], values: Array, *, big: bool) -> None:
     )
 
 
-def _without_resolution(tags: exif.Tags) -> exif.Tags:
+def _without_resolution(tags: Tags) -> Tags:
     """Return tags without the resolution that libvips makes up."""
     return {tag: entry for tag, entry in tags.items() if tag not in RESOLUTION}
 
@@ -110,7 +119,7 @@ def _without_resolution(tags: exif.Tags) -> exif.Tags:
 def write_directory(
     stream: IO[bytes],
     layout: Layout,
-    tags: exif.Tags,
+    tags: Tags,
     metadata: Metadata,
     following: int = 0,
 ) -> int:
@@ -129,7 +138,7 @@ def write_directory(
         for tag, value in zip(RESOLUTION, metadata.dpi, strict=False):
             ratio = Fraction(min(value, 1e6)).limit_denominator(4000).as_integer_ratio()
             tags[tag] = Entry(5, struct.pack("<II", *ratio))
-        tags[RESOLUTION[2]] = Entry(exif.SHORT, struct.pack("<H", INCH))
+        tags[RESOLUTION[2]] = Entry(SHORT, struct.pack("<H", INCH))
     if metadata.xmp:
         tags[Base.XMLPacket] = Entry(1, metadata.xmp)
     if metadata.icc:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -23,13 +23,10 @@ from srcli.imaging.arrays import Array, Size
 from srcli.imaging.container_crops import read_container_crop
 from srcli.imaging.decoding_errors import decoding_errors
 from srcli.imaging.formats import (
-    READABLE_SUFFIXES,
     VIDEO,
-    VIDEO_HEAD_BYTES,
-    VIDEO_SUFFIXES,
-    is_video_content,
 )
 from srcli.imaging.isobmff import Crop
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.other_matrices import (
     CONSTANT_LUMINANCE,
     ICTCP,
@@ -37,7 +34,7 @@ from srcli.imaging.other_matrices import (
     YCGCO,
     to_rgb,
 )
-from srcli.imaging.photograph import LARGEST_AREA, Metadata, Photograph, Picture
+from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.video_clock import Clock
 from srcli.quantities import format_duration
 
@@ -85,26 +82,6 @@ _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics by their numbers."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
-
-
-def is_video(path: Path) -> bool:
-    """Return True for the name of a video, and for a file with another one that holds a video.
-
-    Files with names of pictures are not looked into.
-    """
-    suffix = path.suffix.lower()
-    if suffix in VIDEO_SUFFIXES:
-        return True
-    if suffix in READABLE_SUFFIXES:
-        return False
-    return holds_video(path)
-
-
-def holds_video(path: Path) -> bool:
-    """Return True for a file that is a video by its first bytes."""
-    with suppress(OSError, ValueError), open_input(path) as stream:
-        return is_video_content(stream.read(VIDEO_HEAD_BYTES))
-    return False
 
 
 def can_read_videos() -> bool:

@@ -31,10 +31,12 @@ from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif, imagej
-from srcli.imaging.metadata.colour_spaces import ColourSpace, hdr_of, profile_fits
+from srcli.imaging.metadata.colour_spaces import hdr_of, profile_fits
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
-from srcli.imaging.photograph import Metadata, Photograph, Picture
+from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.resize import to_dtype, white_level
+from srcli.imaging.tiff_directories import Entry
 
 log = logging.getLogger(__name__)
 
@@ -235,7 +237,7 @@ def metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
     if not _holds_colour_space(fmt, metadata.colours):
         metadata = replace(metadata, icc=metadata.profile, colours=None)
     if fmt != "tif" and _has_imagej_tables(metadata):
-        removed: dict[int, exif.Entry | None] = dict.fromkeys(imagej.TAGS)
+        removed: dict[int, Entry | None] = dict.fromkeys(imagej.TAGS)
         without_tables = exif.ExifBlock(metadata.exif or b"").edited(removed)
         metadata = replace(metadata, exif=without_tables)
     if fmt == "png" or "exif" not in FORMATS[fmt].metadata:

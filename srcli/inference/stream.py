@@ -28,7 +28,7 @@ from srcli.inference.tiling import read_with_edge
 from srcli.machine import torch_threads
 from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.recipes.plugins import plugin_error
+from srcli.recipes.plugin_errors import plugin_error
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
@@ -539,3 +539,10 @@ def _failing(job: ImageJob) -> Iterator[None]:
             job.error = InferenceError(
                 f"{job.name}: out of memory; use a smaller --tile"
             )
+
+
+def run_one(engine: Engine, job: ImageJob, *, task: Task | None = None) -> None:
+    """Enlarge one image; raise its error."""
+    for _ in run_stream(engine, [job], task=task):
+        if job.error is not None:
+            raise job.error

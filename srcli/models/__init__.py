@@ -63,6 +63,11 @@ def _read_table() -> dict[str, NetworkEntry]:
     return table
 
 
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
+"""Of files of weights that PyTorch has pickled."""
+NCNN_SUFFIX = ".param"
+WEIGHTS_SUFFIXES = (".safetensors", ".onnx", NCNN_SUFFIX, *CHECKPOINT_SUFFIXES)
+"""Of all files of weights."""
 MODELS = _read_table()
 NETWORK_SETTING = "--set network.{}=VALUE"
 """Option of commands that gives an argument to the constructor of a user's network."""

@@ -21,6 +21,7 @@ from safetensors import safe_open
 
 from srcli.errors import ModelError
 from srcli.files import parse_text, shipped_text, write_whole
+from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +31,7 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 
 FORMAT = "1"
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
-NCNN_SUFFIX = ".param"
-WEIGHTS_SUFFIXES = (".safetensors", ".onnx", NCNN_SUFFIX, *CHECKPOINT_SUFFIXES)
+
 _KNOWN: Mapping[str, Any] = tomllib.loads(
     shipped_text("checkpoints.toml", "srcli.models")
 )

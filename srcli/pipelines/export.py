@@ -36,7 +36,8 @@ from srcli.layers.colour import LumaOnRgb, as_rgb_network
 from srcli.layers.tiles import StretchedMap, modules_of
 from srcli.models.author_names import NAMES, author_tensors
 from srcli.models.exported import ExportedNetwork
-from srcli.models.weights import find_weights, load_model, network_digest
+from srcli.models.loading import load_model
+from srcli.models.weights import find_weights, network_digest
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network

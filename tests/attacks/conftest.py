@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.writing import write_photograph
 from tests.fixtures.commands import words_of
 from tests.fixtures.photographs import PLACE, write_by_gdal

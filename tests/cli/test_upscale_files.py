@@ -12,7 +12,8 @@ import rasterio
 from PIL import Image
 
 import srcli
-from srcli.imaging.photograph import Metadata, Photograph
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photograph import Photograph
 from srcli.imaging.provenance import input_id
 from srcli.imaging.writing import write_photograph
 from srcli.models.weights import weights_path

@@ -13,8 +13,10 @@ import tifffile
 from PIL import Image, ImageDraw
 
 from srcli.errors import PictureError
-from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photograph import Photograph
+from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import write_photograph
 from tests.fixtures.photographs import noise
 from tests.fixtures.pictures import flat_frames, save_frames

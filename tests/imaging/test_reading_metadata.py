@@ -11,7 +11,8 @@ import pyvips
 import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.opening import open_picture
+from srcli.imaging.reading import read_photograph
 from srcli.imaging.writing import write_photograph
 from tests.fixtures.photographs import SRGB, noise
 from tests.fixtures.pictures import turned_exif

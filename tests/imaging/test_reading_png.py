@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.opening import open_picture
+from srcli.imaging.reading import read_photograph
 from tests.fixtures.claims import png_chunk
 from tests.fixtures.photographs import noise
 

@@ -26,7 +26,7 @@ from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap
 from srcli.models.g_idrn import GIDRN
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.threads import hold_setting
 from tests.fixtures.engines import (
     byte_engine,

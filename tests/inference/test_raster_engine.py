@@ -16,7 +16,7 @@ from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.layers.network import Network
 from srcli.models.bicubic import Bicubic
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from tests.fixtures.engines import (
     byte_engine,
     cpu_engine,

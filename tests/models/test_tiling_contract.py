@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.building import choose_tiling, enlarge_array, run_one
+from srcli.inference.building import choose_tiling, enlarge_array
 from srcli.inference.engine import TorchEngine
-from srcli.inference.stream import array_job
+from srcli.inference.stream import array_job, run_one
 from srcli.layers.tiles import GlobalPool, hold, record_calibration
 from srcli.models import MODELS
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from tests.fixtures.cases import OWN, VARIANTS, picture, small
 
 if TYPE_CHECKING:

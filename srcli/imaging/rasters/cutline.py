@@ -13,7 +13,7 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.files import parse_text, read_input
 from srcli.imaging.arrays import Bools
-from srcli.imaging.rasters.opening import gdal_errors
+from srcli.imaging.gdal_errors import gdal_errors
 from srcli.imaging.rasters.transforms import Box, enlarge_transform
 from srcli.ports.image import Window
 

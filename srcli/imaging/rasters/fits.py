@@ -18,10 +18,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 from srcli.errors import PictureError
 from srcli.files import open_input
-from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.decoding_errors import decoding_errors, quiet_libraries
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.size_checks import truncated_file
+from srcli.imaging.tiff_blocks import truncated_file
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -151,7 +150,7 @@ def open_fits(image: FitsImage, name: str) -> DatasetReader:
 
     # GDAL lets mosaics read rows of no file but those beside them, and opens sources
     # when they are first read
-    with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"), quiet_pillow():
+    with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"), quiet_libraries():
         dataset = DatasetReader(describe_for_gdal(image, name), sharing=False)
         dataset.read(window=((0, 1), (0, 1)))
     return dataset

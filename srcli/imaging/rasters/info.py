@@ -18,23 +18,19 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import open_input
+from srcli.imaging.decoding_errors import quiet_libraries
+from srcli.imaging.gdal_errors import gdal_errors
 from srcli.imaging.isobmff import read_jp2_colours
 from srcli.imaging.photograph import Picture
-from srcli.imaging.pillow import quiet_pillow
 from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_limits
-from srcli.imaging.rasters.opening import (
-    OpenedRaster,
-    dataset_files,
-    gdal_errors,
-    reading_errors,
-)
+from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, reading_errors
 from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.imaging.rasters.transforms import enlarge_transform
-from srcli.imaging.tiff import has_multiplied_colours, read_page
+from srcli.imaging.tiff_pages import has_multiplied_colours, read_page
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -296,7 +292,7 @@ def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, 
     rpcs = dataset.rpcs
     # an identity transform and none at all look alike: only a warning distinguishes
     # them
-    with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
+    with quiet_libraries(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         dataset.read_transform()
     is_placed = NotGeoreferencedWarning not in [warning.category for warning in caught]

@@ -23,7 +23,8 @@ from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata
 from srcli.imaging.rasters.opening import OpenedRaster, reading_errors
-from srcli.imaging.rasters.source import has_huge_blocks, spread_windows
+from srcli.imaging.rasters.source import has_huge_blocks
+from srcli.imaging.samples import spread_windows
 from srcli.ports.image import Window
 
 MOST_SAMPLES = 2**23

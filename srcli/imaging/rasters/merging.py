@@ -26,13 +26,9 @@ from srcli.files import (
     move_into_place,
     remove_stale,
 )
-from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.opening import (
-    gdal_errors,
-    keep_blocks,
-    open_quietly,
-    reason_of,
-)
+from srcli.imaging.decoding_errors import quiet_libraries
+from srcli.imaging.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.rasters.opening import keep_blocks, open_quietly
 from srcli.imaging.rasters.output import OutputProfile, overview_factors
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.stored_parts import (
@@ -239,7 +235,7 @@ def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> 
     bands = output.stored_bands
     with MemoryFile(ext=".vrt") as memory:
         with (
-            quiet_pillow(),
+            quiet_libraries(),
             memory.open(
                 driver="VRT",
                 height=output.height,

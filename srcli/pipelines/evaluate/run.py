@@ -61,7 +61,7 @@ from srcli.metrics.fidelity import (
 )
 from srcli.metrics.table import DEFAULT_METRICS, METRICS
 from srcli.models import MODELS, name_of
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.ports.progress import Progress, Task
 from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import read_ahead

@@ -23,11 +23,16 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from srcli import supervision
 from srcli.errors import DefectError, SrxError, one_file
 from srcli.machine import keep_to_quota
 from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
-from srcli.supervision import Readings, reading_limit
+from srcli.supervision import (
+    OF_READINGS,
+    Readings,
+    announce_to,
+    limit_reading,
+    reading_limit,
+)
 from srcli.threads import interrupts_blocked
 from srcli.waiting import considerate_waiting
 
@@ -253,7 +258,7 @@ class Worker:
 
 def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
     """Do units in a new process, without the terminal: its signals, and what libraries print."""
-    supervision.limit_reading(read_seconds)
+    limit_reading(read_seconds)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()
@@ -273,14 +278,14 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
         while job := pipe.recv():
             do_unit, unit, slot, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else bool)
-            supervision.announce_to(partial(_relay_reading, progress))
+            announce_to(partial(_relay_reading, progress))
             progress.send("end", *try_unit(do_unit, unit, slot, progress, stop))
 
 
 def _relay_reading(progress: RelayedProgress, event: str, *values: Any) -> None:
-    """Tell the parent which files are being read, and no other event of ``srcli.supervision``."""
-    if event in ("read", "close"):
-        progress.send("hold", event, *values)
+    """Tell the parent which files are being read, and no other event."""
+    if event in OF_READINGS:
+        progress.send("reading", event, *values)
 
 
 @dataclass(eq=False)
@@ -311,7 +316,7 @@ class Job:
     def relay(self) -> Outcome | None:
         """Show what the worker reports; return the outcome once the unit has ended."""
         for name, *values in self.worker.events():
-            if name == "hold":
+            if name == "reading":
                 self.readings.take(*values)
             elif name == "end":  # after which a process that was asked to stop ends
                 return Outcome(self.unit, *values)

@@ -14,7 +14,7 @@ from srcli.data.cache import PictureCache
 from srcli.data.training_set import DataSelection, Pairs
 from srcli.errors import CheckpointError, RecipeError, UsageError
 from srcli.files import cache_folder, parse_text
-from srcli.inference.device import Precision
+from srcli.inference.device import Precision  # noqa: TC001 - recipes set it by its hint
 from srcli.pipelines.train.data import (
     TrainingSet,
     deciding_set,

@@ -28,17 +28,15 @@ from srcli.imaging.rasters.value_range import (
 )
 from srcli.imaging.reading import read_photograph
 from srcli.models.weights import AERIAL_MODEL
-from srcli.pipelines.upscale.choosing import choose_by_condition
+from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL, choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
-    INTERPOLATION_MODEL,
     choose_interpolated_bands,
     interpolates_exactly,
 )
-from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.ports.image import Values
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import RasterOptions
+    from srcli.pipelines.upscale.options import Settled
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class ValueDecision:
 class ModelDecision:
     """The model of a raster, and the bands that it does not get."""
 
-    options: UpscaleOptions
+    options: Settled
     """With the model that ``auto`` has chosen."""
     condition: str = ""
     """What the pixels have gone through, where ``auto`` chose the model by it."""
@@ -74,7 +72,7 @@ class ModelDecision:
     remark: str = ""
 
 
-def decide_bands(look: Look, settings: RasterOptions) -> BandDecision:
+def decide_bands(look: Look, settings: Settled) -> BandDecision:
     """Decide which values are no data, which band is alpha, and which hold classes."""
     fills: tuple[str, ...] = ()
     if settings.nodata == "file":
@@ -115,7 +113,7 @@ def _mark_outside(decision: BandDecision) -> BandDecision:
 
 
 def decide_values(
-    bands: BandDecision, options: UpscaleOptions, *, is_sheet: bool = False
+    bands: BandDecision, options: Settled, *, is_sheet: bool = False
 ) -> ValueDecision:
     """Decide on black and white; where no network is used, values stay as they are.
 
@@ -125,7 +123,7 @@ def decide_values(
     is_plain = not layout.groups or layout.is_packed
     if is_plain or interpolates_exactly(layout, options):
         return ValueDecision(values_as_they_are(layout))
-    values, remark = choose_value_range(bands.look, layout, options.raster.values)
+    values, remark = choose_value_range(bands.look, layout, options.values)
     if remark and not bands.look.is_of_whole_file:
         remark += "; it is that of this part alone, as the file is on the network"
     elif remark and is_sheet:
@@ -137,7 +135,7 @@ def decide_model(
     bands: BandDecision,
     values: Values,
     picture: Picture | None,
-    options: UpscaleOptions,
+    options: Settled,
 ) -> ModelDecision:
     """Decide on the model, as ``auto`` does, and on bands that are interpolated instead.
 
@@ -161,7 +159,7 @@ def decide_model(
 
 
 def _model_by_condition(
-    bands: BandDecision, picture: Picture | None, options: UpscaleOptions
+    bands: BandDecision, picture: Picture | None, options: Settled
 ) -> tuple[str, str]:
     """Return the model, as ``auto`` chooses it, and the condition of the pixels.
 

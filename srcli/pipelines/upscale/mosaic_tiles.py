@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
+from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.info import (
     COLOURS,
@@ -21,9 +23,11 @@ from srcli.imaging.rasters.info import (
 from srcli.imaging.rasters.merging import MosaicFile, describe_mosaic
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputProfile
-from srcli.imaging.reading import open_picture, read_photograph
-from srcli.pipelines.upscale.reporter import Item, Reporter
+from srcli.imaging.reading import read_photograph
 from srcli.ports.image import Window
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.reporter import Item, Reporter
 
 _LEAST_GAP = 4096
 """Pixels of a gap between tiles above which its two sides are enlarged separately."""

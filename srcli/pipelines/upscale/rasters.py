@@ -7,7 +7,6 @@ Steps are plain data, which can be sent to another process. A raster has at most
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,23 +19,22 @@ from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster
-from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
-from srcli.inference.stream import ImageJob
+from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.supervision import begin
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from srcli.inference.building import EnginePool
     from srcli.inference.raster_engine import RasterEngine
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 QUEUED_BYTES = 64 << 20
@@ -77,9 +75,7 @@ class CalibratingStep:
         raster_engine = make_raster_engine(plan, pool)
         engine = raster_engine.engine
         options = plan.options
-        tiling = choose_tiling(
-            options.model, pool.network, options.tile, options.overlap
-        )
+        tiling = pool.tiling(options.tile, options.overlap)
         window = plan.window
         grid = tiling.padded_grid(window.height, window.width, options.wrap)
         with plan.open(grid.tile_height) as source:
@@ -270,7 +266,7 @@ def run_steps_here(
 
 def upscale_raster(
     item: Item,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     run_steps: RunSteps,
     slot_count: int = 1,
@@ -280,17 +276,15 @@ def upscale_raster(
 
     ``dataset`` is read instead of the item's source, where that is open already.
     """
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         reporter.describe(f"looking at {item.source.name}")
         with OpenedRaster(item.source, dataset) as opened:
             taken = ""
-            if options.raster.stac:
+            if options.stac:
                 taken = acquisition_time(opened.dataset, item.source, item.asset)
             plan = plan_raster(item, options, opened)
             tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
-        if options.raster.stac:
+        if options.stac:
             write_item(item.target, taken, item.asset)
         reporter.add(
             item,
@@ -327,7 +321,7 @@ def make_raster(
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
-    resume = plan.options.raster.resume
+    resume = plan.options.resume
     if plan.parts.stored_bytes:
         reporter.describe(f"checking earlier parts of {item.target.name}")
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from srcli.errors import (
     DefectError,
@@ -22,13 +22,15 @@ from srcli.errors import (
 )
 from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.stac_assets import StacAsset
 from srcli.imaging.stored_parts import StoredParts, keep_parts
-from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
-from srcli.supervision import announce, history
+from srcli.supervision import Event, History, announce, history
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.parts import Parts
+    from srcli.imaging.rasters.stac_assets import StacAsset
+    from srcli.pipelines.upscale.remote import RemoteFolder
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
@@ -164,8 +166,10 @@ class Reporter(Task):
     """Collects the reports of a run, and shows its progress as the one task of all tiles.
 
     Each report is given to ``on_file``; those without a model get ``model``. Pictures
-    whose tiles are not known yet count as many as the others have on average. What
-    former workers of the run have reported (see ``srcli.supervision``) is taken over.
+    whose tiles are not known yet count as many as the others have on average.
+
+    Inputs that are worked on are announced to the process that watches over this one, if
+    one does; what former workers of the run have reported is taken over.
     """
 
     progress: Progress
@@ -183,9 +187,8 @@ class Reporter(Task):
     """Files by state."""
     megapixels: float = 0.0
     """Millions of output pixels written."""
-    started: float = field(
-        default_factory=lambda: history().started or time.monotonic()
-    )
+    former: History = field(default_factory=history)
+    """What workers of the same run that crashed have left."""
 
     may_be_idle: ClassVar[bool] = False
     """True if a run may find no picture; else that is an error."""
@@ -203,7 +206,8 @@ class Reporter(Task):
         """Tiles that are done, of all pictures."""
         self.waited: defaultdict[str, float] = defaultdict(float)
         """Seconds for which the work on rasters stood still, by what it waited for."""
-        for values in history().reports:  # of a worker that crashed
+        self.started = self.former.started or time.monotonic()
+        for values in self.former.reports:
             report = FileReport.from_json(values)
             self._earlier.add(report.source)
             self._count(report)
@@ -325,7 +329,7 @@ class Reporter(Task):
         """Record a report that was made before, unless a former worker has made one."""
         if report.source in self._earlier:
             return
-        announce("report", str(report.source), report.as_json())
+        announce(Event.REPORT, str(report.source), report.as_json())
         self._count(report)
         if report.state != "skipped":
             tried = self.counts["done"] + self.counts["failed"]
@@ -352,6 +356,19 @@ class Reporter(Task):
         if str(path) not in self._noted:
             self._noted.add(str(path))
             self.on_file(FileReport(path, path, "left out", error=reason))
+
+    @staticmethod
+    def begin(item: Item) -> None:
+        """Tell a watching process that an item is worked on, until its report."""
+        announce(Event.BEGIN, str(item.source))
+
+    @contextmanager
+    def work_on(self, item: Item) -> Iterator[float]:
+        """Begin the work on an item, and report an error as its failure; yield the time."""
+        started = time.monotonic()
+        with self.guard(item, started):
+            self.begin(item)
+            yield started
 
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.files import open_input
-from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
+from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES, is_video
 from srcli.imaging.rasters.dataset_names import name_of_folder, product_header
 from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES
-from srcli.imaging.videos import NEEDED, can_read_videos, is_video
+from srcli.imaging.videos import NEEDED, can_read_videos
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 INPUT_SUFFIXES = (
     READABLE_SUFFIXES | VIDEO_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
@@ -104,7 +104,7 @@ class FolderSearch:
     """
 
     def __init__(
-        self, folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
+        self, folder: Path, output: Path, options: Settled, reporter: Reporter
     ) -> None:
         self.folder = folder
         self.output = output

@@ -19,29 +19,24 @@ from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.provenance import check_unchanged
 from srcli.imaging.stored_rows import PictureRows
 from srcli.imaging.writing import write_photograph
-from srcli.inference.building import run_one
 from srcli.inference.calibration import calibrate
-from srcli.inference.stream import ArraySource, ImageJob
+from srcli.inference.stream import ArraySource, ImageJob, run_one
 from srcli.inference.tiling import tile_rows
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.documents import StoredPages, open_pages_file
 from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
-from srcli.pipelines.upscale.pages import (
-    bytes_of_pages,
-    keeps_pages,
-    open_pages,
-)
+from srcli.pipelines.upscale.kinds import open_pages
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import (
     PhotographJob,
     PhotographUpscaler,
     check_output,
     writing_options,
 )
-from srcli.pipelines.upscale.reporter import Item
-from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
+    from srcli.pipelines.upscale.reporter import Item
     from srcli.ports.image import TileGrid
 
 
@@ -49,9 +44,7 @@ def upscale_alone(
     item: Item, picture: Picture, photographs: PhotographUpscaler
 ) -> None:
     """Upscale one photograph, or all pages of a TIFF into one, and report it."""
-    started = time.monotonic()
-    with photographs.reporter.guard(item, started):
-        begin(item.source)
+    with photographs.reporter.work_on(item) as started:
         jobs = _make_output(item, picture, photographs)
         notes = [note for job in jobs for note in job.warnings]
         photographs.reporter.add(
@@ -80,7 +73,7 @@ def _make_output(
     item.make_folder()
     stored = StoredPages(item.target)
     depends_on = describe_input(item, options)
-    resume = options.raster.resume
+    resume = options.resume
     with photographs.reporter.keep_parts(item, stored, depends_on, resume=resume):
         if is_document:
             jobs = _write_document(item, pages, photographs, stored)

@@ -13,7 +13,8 @@ from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.fusing.g_idrn import merge_layers
 from srcli.layers.tiles import GlobalPool, hold, modules_of, record_calibration
 from srcli.models.g_idrn import GIDRN
-from srcli.models.weights import load_model, network_digest
+from srcli.models.loading import load_model
+from srcli.models.weights import network_digest
 from tests.fixtures.cases import small
 
 HALVES = [

@@ -17,8 +17,8 @@ from srcli.imaging.reading import read_photograph
 from srcli.imaging.resize import downscale
 from srcli.imaging.writing import write_photograph
 from srcli.models import build_network
+from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.models.weights import load_model
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.data import deciding_set, validation_sets, validator
 from srcli.ports.progress import Progress
