@@ -18,9 +18,9 @@ from srcli.imaging.rasters.info import (
     enlarge_georeference,
     read_info,
 )
-from srcli.imaging.rasters.merging import MosaicFile, describe_mosaic
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputProfile
+from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.imaging.reading import open_picture, read_photograph
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.image import Window

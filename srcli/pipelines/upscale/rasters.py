@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
@@ -316,7 +317,7 @@ def make_raster(
     for remark in plan.remarks:
         tell(remark)
     item.make_folder()
-    try_creation_options(item.target, plan.output)
+    plan = replace(plan, output=_choose_parts(plan, reporter))
     fingerprint = plan.fingerprint
     calibration = None
     if plan.layout.groups:  # else all bands hold classes
@@ -357,6 +358,18 @@ def make_raster(
             merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
         forecast.end()
     return tiles
+
+
+def _choose_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
+    """Return the output, of which is known if its parts hold the blocks of the final file."""
+    output = try_creation_options(plan.item.target, plan.output)
+    if reporter.ending is not None:
+        output = replace(output, why_copied="tiles are cut from its parts")
+    if output.why_copied:
+        reporter.progress.detail(
+            f"{plan.item.source}: parts are encoded once more at the end: {output.why_copied}"
+        )
+    return output
 
 
 def _split_runs(step: MakingStep, slot_count: int) -> list[MakingStep]:
