@@ -7,6 +7,7 @@ Steps are plain data, which can be sent to another process. A raster has at most
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
@@ -313,7 +315,7 @@ def make_raster(
     for remark in plan.remarks:
         tell(remark)
     item.make_folder()
-    try_creation_options(item.target, plan.output)
+    plan = replace(plan, output=_choose_parts(plan, reporter))
     fingerprint = plan.fingerprint
     calibration = None
     if plan.layout.groups:  # else all bands hold classes
@@ -363,6 +365,18 @@ def make_raster(
         f"{', '.join(waits) or 'for nothing'}; {after:.1f} s after the last one"
     )
     return tiles
+
+
+def _choose_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
+    """Return the output, of which is known if its parts hold the blocks of the final file."""
+    output = try_creation_options(plan.item.target, plan.output)
+    if reporter.ending is not None:
+        output = replace(output, why_copied="tiles are cut from its parts")
+    if output.why_copied:
+        reporter.progress.detail(
+            f"{plan.item.source}: parts are encoded once more at the end: {output.why_copied}"
+        )
+    return output
 
 
 def _split_runs(step: MakingStep, slot_count: int) -> list[MakingStep]:
