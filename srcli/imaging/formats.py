@@ -33,6 +33,8 @@ class Format:
     """1 to 100, or None where the format is lossless."""
     video: bool = False
     """A container of videos."""
+    map_tiles: bool = False
+    """A file of map tiles, for rasters on the grid of one alone."""
 
 
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
@@ -69,7 +71,10 @@ _VIDEOS = tuple(
     )
     for suffixes in ((".mp4", ".m4v"), (".mov",), (".mkv",), (".webm",))
 )
-FORMATS: dict[str, Format] = {form.name: form for form in (*_WRITTEN, *_VIDEOS)}
+_MAP_TILES = Format("mbtiles", (".mbtiles",), alpha=True, map_tiles=True)
+FORMATS: dict[str, Format] = {
+    form.name: form for form in (*_WRITTEN, *_VIDEOS, _MAP_TILES)
+}
 """The formats that can be written, by name."""
 _READ_ONLY = (".heic", ".heif", ".hif", ".jxl", ".tga", ".dds")
 READABLE_SUFFIXES: frozenset[str] = frozenset(

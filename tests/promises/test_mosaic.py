@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-import rasterio.shutil
 from PIL import Image
 from rasterio.transform import from_origin
 from skimage import data
@@ -422,24 +421,3 @@ def test_tiles_for_screens_of_high_density_have_their_names(srx, tiles):
     found = {path.relative_to("out").as_posix() for path in Path("out").rglob("*.png")}
     assert found == names
     assert read_pixels("out/5/9/99@2x.png").shape == (2 * SIDE, 2 * SIDE, 3)
-
-
-def test_mbtiles_become_the_next_zoom_level(srx, photograph):
-    """As docs/rasters.md says, GDAL need not resample what was enlarged."""
-    resolution = 2 * 20037508.342789244 / 256 / 2**12
-    corner = (resolution * 256 * 100, resolution * 256 * 200)
-    pixels = np.zeros((256, 256, 3), np.uint8)
-    pixels[: ROWS * SIDE, : COLUMNS * SIDE] = photograph
-    place = {"crs": "EPSG:3857", "transform": from_origin(*corner, *2 * [resolution])}
-    write_by_gdal("map.tif", pixels, **place)
-    rasterio.shutil.copy("map.tif", "map.mbtiles", driver="MBTiles", TILE_FORMAT="PNG")
-    srx("upscale map.mbtiles larger.tif -m bicubic -s 2", code=0)
-    rasterio.shutil.copy(
-        "larger.tif", "larger.mbtiles", driver="MBTiles", TILE_FORMAT="PNG"
-    )
-    with (
-        rasterio.open("larger.tif") as enlarged,
-        rasterio.open("larger.mbtiles") as tiles,
-    ):
-        assert tiles.tags()["ZOOM_LEVEL"] == "13"
-        np.testing.assert_array_equal(tiles.read(), enlarged.read())

@@ -26,14 +26,25 @@ from srcli.imaging.rasters.info import (
     RasterInfo,
     enlarge_georeference,
 )
+from srcli.imaging.rasters.map_tiles import (
+    mbtiles_options,
+    overview_factors_of_tiles,
+    zoom_level_of,
+)
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.stale_tags import fit_attribute_table, fit_tags
 from srcli.ports.image import Window
 
-DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG", "mbtiles": "MBTiles"}
 """GDAL's driver for each output format of rasters."""
-_SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
-"""Tags that GDAL's drivers write as the Software entry of a format."""
+_SOFTWARE = {
+    "tif": "TIFFTAG_SOFTWARE",
+    "png": "Software",
+    "jpg": "EXIF_Software",
+    "mbtiles": "generator",
+}
+"""Tags that GDAL's drivers write as the Software entry of a format; what other programs
+call it in MBTiles."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
 _LARGEST_ROW = 2**26
@@ -202,7 +213,7 @@ def derive_profile(
         info.white_is_zero and layout.palette is None and not out.palette
     )
     _check_format(info.path, out, options)
-    out.creation = creation_options(out, options)
+    out.creation = creation_options(out, options, info.tags.get("", {}))
     if info.block_share < 1 and out.driver in ("GTiff", "COG"):
         out.creation = {"SPARSE_OK": "TRUE", **out.creation}
     _choose_nodata_marks(out, info, layout, options)
@@ -212,6 +223,10 @@ def derive_profile(
         has_overviews = info.has_overviews
     if has_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
         out.overviews = overview_factors(out.height, out.width)
+    zoom = zoom_level_of(out.georeference)
+    if out.driver == "MBTiles" and options.overviews is not False and zoom:
+        lowest = info.tags.get("", {}).get("minzoom", "")
+        out.overviews = overview_factors_of_tiles((out.height, out.width), zoom, lowest)
     out.why_copied = why_copied(out)
     return out
 
@@ -397,13 +412,21 @@ def _choose_nodata_marks(
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
-    if out.driver == "PNG" and out.mask:
+    if out.driver == "MBTiles" and out.nodata is not None and not out.alpha:
+        out.mask = True  # tiles have no such value
+        out.nodata = None
+    if out.driver in ("PNG", "MBTiles") and out.mask:
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
         out.alpha = True
         out.mask = False
     elif out.driver == "JPEG" and out.alpha:
         out.notes.append("jpg has no transparency: the alpha band is left out")
+        out.bands = out.bands[:-1]
+        out.alpha = False
+    elif out.creation.get("TILE_FORMAT") == "JPEG" and out.alpha:
+        if info.driver != "MBTiles":  # of which GDAL makes one, which is opaque
+            out.notes.append("tiles of JPEG have no transparency: alpha is left out")
         out.bands = out.bands[:-1]
         out.alpha = False
 
@@ -437,7 +460,13 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
     problem = ""
     advice = "take --format tif"
     if fmt not in DRIVERS:
-        problem = f"rasters are written as tif, png or jpg, not as {fmt}"
+        problem = f"rasters are written as {', '.join(DRIVERS)}, not as {fmt}"
+    elif fmt == "mbtiles" and zoom_level_of(out.georeference) is None:
+        problem = (
+            "its enlargement is of no zoom level of a web map (EPSG:3857, 2 or 4 times "
+            "those of an input that is one)"
+        )
+        advice += "; gdalwarp and gdal_translate -of MBTiles resample that"
     elif out.classes and is_lossy(options, out.dtype):
         problem = "lossy compression would change its classes"
         if fmt == "jpg":
@@ -449,7 +478,7 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         name = "COG" if fmt == "tif" else fmt
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"
         advice += ", without --cog"
-    elif fmt != "tif" and (options.cog or options.overviews):
+    elif fmt != "tif" and (options.cog or (options.overviews and fmt != "mbtiles")):
         raise UsageError(
             f"{path}: --cog and --overviews are for --format tif, not {fmt}"
         )
@@ -465,8 +494,13 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         raise PictureError(f"{path}: {problem}; {advice}")
 
 
-def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str, str]:
-    """Return GDAL's creation options: those of the user, and defaults for the others."""
+def creation_options(
+    out: OutputProfile, options: OutputOptions, tags: Mapping[str, str] | None = None
+) -> Mapping[str, str]:
+    """Return GDAL's creation options: those of the user, and defaults for the others.
+
+    ``tags`` are those of the input, of which map tiles keep some.
+    """
     asked = options.creation
     # GDAL crashes on others
     for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):
@@ -482,6 +516,8 @@ def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str,
             defaults = {"WRITE_METADATA_AS_TEXT": "YES"}
             if out.bits in (1, 2, 4):
                 defaults["NBITS"] = str(out.bits)
+        case "MBTiles":
+            defaults = mbtiles_options(tags or {}, options.quality, asked)
         case _:
             defaults = _tiff_options(out, options, quality)
     return {**defaults, **asked}
@@ -550,9 +586,12 @@ def _photometric(out: OutputProfile) -> str:
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
     """Tell if the compression may change values."""
+    asked = options.creation
+    if options.format == "mbtiles":
+        is_exact = asked.get("TILE_FORMAT", "PNG").upper() == "PNG"
+        return not is_exact or options.quality is not None
     if options.format != "tif":
         return options.format == "jpg"
-    asked = options.creation
     for name in ("DISCARD_LSB", "MAX_Z_ERROR"):
         if set(asked.get(name, "")) - set("0., "):  # DISCARD_LSB has one for each band
             return True

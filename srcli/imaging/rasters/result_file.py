@@ -8,6 +8,7 @@ from pathlib import Path
 
 from srcli.imaging.rasters.assembling import OtherBlocksError, assemble
 from srcli.imaging.rasters.copying import build_overviews, copy_file
+from srcli.imaging.rasters.map_tiles import store_tags
 from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
@@ -31,6 +32,8 @@ def write_result(
         threads = output.creation.get("NUM_THREADS", "ALL_CPUS")
         is_exact = output.classes
         build_overviews(result, output.overviews, is_exact, quality, threads)
+    if output.driver == "MBTiles":
+        store_tags(result, output.tags.get("", {}))
 
 
 def folder_bytes(folder: Path) -> int:

@@ -328,7 +328,7 @@ def _check_output(inputs: Sequence[Path], output: Path, options: Settled) -> Non
             return
     raise UsageError(
         f"{output}: {suffix} is not written here{hint}; give {', '.join(FORMATS)} (of rasters tif, "
-        f"png or jpg), or a folder, whose name may end in {suffix}{os.sep}"
+        f"png, jpg or mbtiles), or a folder, whose name may end in {suffix}{os.sep}"
     )
 
 

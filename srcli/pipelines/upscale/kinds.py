@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.formats import VIDEO
+from srcli.imaging.formats import FORMATS, VIDEO
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import LARGEST_AREA, Picture
 from srcli.imaging.rasters.packed_heights import are_packed_heights
@@ -54,6 +54,11 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
     is_photograph = picture.raster is None and not _needs_windows(
         item, picture, options
     )
+    if is_photograph and FORMATS[item.format].map_tiles:
+        raise PictureError(
+            f"{item.source}: has no place on the map, and {item.format} holds tiles of one; "
+            "take another --format"
+        )
     if is_photograph and not _holds_packed_heights(picture):
         return picture
     option = options.photograph_option

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
+from srcli.imaging.formats import FORMATS
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.info import (
@@ -171,7 +172,7 @@ def read_map_tile(item: Item, *, decode: bool = True) -> MosaicTile:
 
 def read_sheet(item: Item, *, decode: bool = True) -> MosaicTile:
     """Read a sheet, whose place its georeference says; ``decode`` its pixels."""
-    if item.format not in DRIVERS:
+    if item.format not in DRIVERS or FORMATS[item.format].map_tiles:
         raise PictureError(
             f"{item.target}: sheets of a mosaic are written as tif, png or jpg"
         )

@@ -303,7 +303,8 @@ def _derive_lossy(
 
 
 def _tell_of_overviews(output: OutputProfile, options: Settled) -> str:
-    if not output.overviews or options.overviews:
+    is_map = output.driver == "MBTiles"  # of zoom levels, which nobody need be told of
+    if not output.overviews or options.overviews or is_map:
         return ""
     return "has overviews, which its result gets, too; --no-overviews leaves them out"
 
