@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.arrays import Array
-from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile, predictor_of
+from srcli.imaging.rasters.creation import predictor_of
+from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
