@@ -38,8 +38,9 @@ from srcli.ports.progress import Task
 from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
-    from srcli.inference.engine import TorchEngine
     from collections.abc import Iterator
+
+    from srcli.inference.engine import TorchEngine
 
 MODELS = ("g-idrn", "rrlfn", "nested-attn", "attentive-gan", "ddsr")
 Seconds = dict[str, list[float]]

@@ -29,7 +29,7 @@ from srcli.imaging.photograph import LARGEST_AREA, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype
 from srcli.imaging.tiff_blocks import BLOCKS, check_tiff
 from srcli.imaging.tiff_directories import (
-    Layout,
+    DirectoryForm,
     Tags,
     first_number,
 )
@@ -105,7 +105,7 @@ _GDAL_OPTIONS = {
 
 
 @dataclass(frozen=True)
-class _PixelLayout:
+class _StoredPixels:
     """How the pixels of a page are stored, by its tags."""
 
     height: int
@@ -123,7 +123,7 @@ class _PixelLayout:
     has_palette: bool
 
     @classmethod
-    def from_tags(cls, tags: Tags) -> _PixelLayout:
+    def from_tags(cls, tags: Tags) -> _StoredPixels:
         """Read the tags of a page."""
         bits = whole_numbers(tags, Base.BitsPerSample, 1)
         sample_formats = whole_numbers(tags, Base.SampleFormat, 1)
@@ -215,7 +215,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     """
     page = read_page(stream, number)
     tags = page.tags
-    stored = _PixelLayout.from_tags(tags)
+    stored = _StoredPixels.from_tags(tags)
     check_tiff(path, tags, stream)
     is_reduced = first_number(tags, Base.NewSubfileType, 0) & REDUCED
     is_preview = is_reduced and Base.SubIFDs in tags
@@ -295,7 +295,7 @@ def _description(tags: Tags) -> str:
     return tags[Base.ImageDescription].value.decode("latin-1")
 
 
-def _raster_reason(tags: Tags, stored: _PixelLayout, pages: list[int]) -> str | None:
+def _raster_reason(tags: Tags, stored: _StoredPixels, pages: list[int]) -> str | None:
     """Return why a file is read as a raster; None for photographs."""
     for tag, reason in _RASTER_TAGS.items():
         if tag in tags:
@@ -320,7 +320,7 @@ def is_on_map(reason: str) -> bool:
     return is_beside or reason == _MASKED or reason in _PLACES
 
 
-def _has_alpha(tags: Tags, stored: _PixelLayout) -> bool:
+def _has_alpha(tags: Tags, stored: _StoredPixels) -> bool:
     """Tell if the band behind the colours is alpha."""
     if stored.extra_bands != 1 or stored.colour_model == "YCbCr":
         return False
@@ -485,7 +485,7 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
         }
     if not main and not any(linked_ifds.values()):
         return None
-    layout = Layout(page.layout.order)
+    layout = DirectoryForm(page.layout.order)
     packed, start = exif.pack(main, linked_ifds, 8, layout)
     return exif.PREFIX + layout.start(start) + packed
 

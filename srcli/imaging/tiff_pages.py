@@ -10,7 +10,7 @@ from PIL.ExifTags import Base
 from srcli.errors import PictureError
 from srcli.imaging.tiff_blocks import BLOCK_TAGS
 from srcli.imaging.tiff_directories import (
-    Layout,
+    DirectoryForm,
     Tags,
     first_number,
     read_directory,
@@ -36,7 +36,7 @@ class Page:
     """One page of a file."""
 
     tags: Tags
-    layout: Layout
+    layout: DirectoryForm
     number: int
     """Number in the file, from 1."""
     further: list[int]
@@ -75,7 +75,7 @@ def whole_numbers(tags: Tags, tag: int, *default: int) -> list[int]:
 
 
 def _further_pages(
-    stream: IO[bytes], offset: int, layout: Layout
+    stream: IO[bytes], offset: int, layout: DirectoryForm
 ) -> tuple[list[int], bool]:
     """Return NewSubfileType of the pages from an offset on, and if a damaged one ends them."""
     seen = set()

@@ -26,8 +26,8 @@ from srcli.imaging.tiff_directories import (
     LONG,
     LONG8,
     SHORT,
+    DirectoryForm,
     Entry,
-    Layout,
     Tags,
     read_start,
 )
@@ -118,7 +118,7 @@ def _without_resolution(tags: Tags) -> Tags:
 
 def write_directory(
     stream: IO[bytes],
-    layout: Layout,
+    layout: DirectoryForm,
     tags: Tags,
     metadata: Metadata,
     following: int = 0,
