@@ -34,18 +34,20 @@ from srcli.imaging.tiff_directories import (
     first_number,
 )
 from srcli.imaging.tiff_pages import (
+    DAMAGED_PAGE,
+    DESCRIPTIVE,
+    INCH,
     MASK,
     PREMULTIPLIED,
     REDUCED,
+    RESOLUTION,
     Page,
     read_page,
     whole_numbers,
 )
 from srcli.imaging.utf8_names import alias_of_file
 
-DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
 SMALLER_COPIES = "smaller copies, thumbnail and label of the whole slide left out"
-RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
 _JPEG = 7
 _USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
 _COMPRESSIONS = {
@@ -63,11 +65,6 @@ _GEO_KEYS = 34735
 _NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 # Exponent of TIFF 6.0, where primaries are told without a transfer function.
 _DEFAULT_CURVE = (2.2,)
-DESCRIPTIVE = frozenset({
-    270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
-})  # fmt: skip
-"""Tags that describe the photograph (title, camera, author ...), not how it is
-stored."""
 _PLACES = (
     "a place on the map (GeoTIFF)",
     "a coordinate system (GeoTIFF)",
@@ -93,8 +90,6 @@ _PHOTOGRAPH_BITS = {
     **dict.fromkeys([(1, bits) for bits in range(9, 17)], 16),
     **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
 }
-# Of ResolutionUnit.
-INCH = 2
 _CENTIMETRE = 3
 # no look at files that happen to lie beside, and no picture half read
 _GDAL_OPTIONS = {

@@ -17,6 +17,15 @@ from srcli.imaging.tiff_directories import (
     read_start,
 )
 
+DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
+RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
+DESCRIPTIVE = frozenset({
+    270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
+})  # fmt: skip
+"""Tags that describe the photograph (title, camera, author ...), not how it is
+stored."""
+# Of ResolutionUnit.
+INCH = 2
 _NEEDED = BLOCK_TAGS | {
     Base.BitsPerSample,
     Base.SamplesPerPixel,

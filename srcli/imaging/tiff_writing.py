@@ -20,7 +20,6 @@ from srcli.imaging import vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif, imagej
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION
 from srcli.imaging.tiff_blocks import BLOCKS
 from srcli.imaging.tiff_directories import (
     LONG,
@@ -31,7 +30,7 @@ from srcli.imaging.tiff_directories import (
     Tags,
     read_start,
 )
-from srcli.imaging.tiff_pages import read_page
+from srcli.imaging.tiff_pages import DESCRIPTIVE, INCH, RESOLUTION, read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
