@@ -19,7 +19,7 @@ from srcli.files import explain_os_error
 from srcli.supervision import Event, announce
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import FileReport
 
 STREAM = Path("-")
@@ -28,7 +28,7 @@ STREAM = Path("-")
 
 @contextmanager
 def open_streams(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions
+    inputs: Sequence[Path], output: Path, options: Settled
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
     """Yield inputs and output as files, and a function for texts that name them.
 
@@ -82,9 +82,7 @@ def shortening(shorten: Callable[[str], str]) -> Iterator[None]:
         raise
 
 
-def _check_streams(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions
-) -> None:
+def _check_streams(inputs: Sequence[Path], output: Path, options: Settled) -> None:
     from srcli.pipelines.upscale.inputs import is_folder
 
     if len(inputs) > 1 or (output == STREAM and inputs[0].is_dir()):

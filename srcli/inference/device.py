@@ -20,8 +20,8 @@ BackProjection = Literal["", "bicubic", "area"]
 class EngineOptions:
     """How a network runs: device, number format, averaging, corrections of its results.
 
-    A field that changes pixels by more than rounding belongs into
-    ``UpscaleOptions.checksum`` as well.
+    Options of ``srx upscale`` are declared in ``pipelines/upscale/asked.py`` under the same
+    names, with what outputs record of them.
     """
 
     device: str = "auto"
@@ -53,12 +53,16 @@ class EngineOptions:
             raise UsageError(
                 f"back_project={self.back_project!r}: give bicubic or area"
             )
-        shares = {"strength": self.strength or 0, "denoise": self.denoise}
-        for name, share in shares.items():
-            with suppress(TypeError):
-                if 0 <= share <= 1:
-                    continue
-            raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
+        check_share("strength", self.strength or 0)
+        check_share("denoise", self.denoise)
+
+
+def check_share(name: str, share: float) -> None:
+    """Refuse a share that is no number from 0 to 1."""
+    with suppress(TypeError):
+        if 0 <= share <= 1:
+            return
+    raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
 
 
 def choose_device(name: str) -> torch.device:

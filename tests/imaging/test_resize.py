@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from srcli.cli.values import parse_box
 from srcli.imaging.resize import (
     downscale,
     mod_crop,
@@ -21,6 +20,7 @@ from srcli.imaging.resize import (
     shrink_mask,
     to_dtype,
 )
+from srcli.pipelines.upscale.typed_values import read_box
 
 DIGESTS = Path(__file__).with_name("lr_sha256.tsv")
 """Digests of MATLAB's LR pictures of Set5 and Set14, and of what our code made of
@@ -136,7 +136,7 @@ def test_strips_meet_as_in_the_whole(monkeypatch, astronaut):
 )
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError, match="3840x2160"):
-        parse_box(text)
+        read_box(text)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_what_is_no_size_is_refused(text):
     ],
 )
 def test_sizes_keep_their_shape_and_fit(box, size, fitted):
-    assert parse_box(box).fitted(size) == fitted
+    assert read_box(box).fitted(size) == fitted
 
 
 @pytest.mark.parametrize(

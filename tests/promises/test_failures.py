@@ -19,7 +19,8 @@ from srcli.inference.engine import TorchEngine
 from srcli.inference.raster_engine import RasterEngine
 from srcli.pipelines.ablate import run as ablate_run
 from srcli.pipelines.train.data import load_data
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.recipes.degradation import BICUBIC
 from tests.fixtures.ablations import ABLATION_FILE
@@ -235,7 +236,7 @@ def test_a_dry_run_counts_them_as_problems(srx, break_at, suffix, seam):
 
 @pytest.mark.usefixtures("files_of_all_kinds", "broken_engine")
 def test_workers_send_failures_with_their_tracebacks(tmp_path):
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     executor = SimulatedExecutor()
     summary = upscale_files([tmp_path / "in"], Path("out"), options, executor=executor)
     assert summary.counts["done"] == len(KINDS) * len(GOOD)

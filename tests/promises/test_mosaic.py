@@ -19,7 +19,8 @@ from srcli.files import lock_stream
 from srcli.imaging.stored_parts import StoredParts
 from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale import mosaic
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.pictures import read_pixels
 
@@ -394,7 +395,7 @@ def test_tiles_are_cut_from_the_parts(srx, tiles, monkeypatch):
 def test_cutting_is_in_the_progress(tiles, tmp_path, notes, monkeypatch):
     """With words, and a share of the whole that is known before it begins."""
     monkeypatch.setattr(MOSAIC + "write_photograph", slow_writing(write_photograph))
-    options = UpscaleOptions(model="bicubic", scale=2, mosaic=True)
+    options = settle(Asked(model="bicubic", scale=2, mosaic=True))
     mosaic.upscale_mosaic(
         [tiles], tmp_path / "out", options, progress=notes, on_file=lambda _: None
     )

@@ -12,7 +12,8 @@ from PIL import Image
 
 from srcli.imaging.video_writing import SegmentEncoder
 from srcli.imaging.videos import open_video
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.pipelines.upscale.videos import choose_video_model
 from tests.fixtures.clips import (
@@ -247,7 +248,7 @@ def test_what_another_scale_has_left_is_not_continued(srx, interruption):
 
 def test_the_bar_counts_what_is_left_behind_the_last_tile(notes):
     write_clip("a.mp4", gray_frames(6))
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     upscale_files([Path("a.mp4")], Path("b.mp4"), options, progress=notes)
     ((_, done, texts),) = notes.closed
     grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
@@ -303,7 +304,7 @@ def test_without_pyav_a_line_says_what_to_install(srx, monkeypatch):
 
 def test_auto_looks_at_a_few_frames(tmp_path):
     path = write_clip(tmp_path / "a.mp4", gray_frames(9, (96, 80)))
-    options = UpscaleOptions(model="auto", scale=2)
+    options = settle(Asked(model="auto", scale=2))
     assert choose_video_model(path, options) == ("g-idrn-photo", "drawing")
     noise = np.random.default_rng(0).integers(60, 90, (80, 96, 3), np.uint8)
     frames = [av.VideoFrame.from_ndarray(noise).reformat(format="yuv420p")] * 4

@@ -62,7 +62,7 @@ def upscale_animation(
         item.make_folder()
         stored = StoredRows(item.target)
         depends_on = describe_input(item, options)
-        resume = options.raster.resume
+        resume = options.resume
         with reporter.keep_parts(item, stored, depends_on, resume=resume):
             maker = _AnimationMaker(item, picture, size, photographs, stored)
             tiles = maker.make_frames()

@@ -25,7 +25,7 @@ from srcli.pipelines.upscale.search import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 SUFFIXES = frozenset({".cbz", ".zip"})
 LARGEST_MEMBER = 2**29
@@ -56,7 +56,7 @@ def check_archive_name(output: Path) -> None:
 
 @contextmanager
 def open_archive(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions, *, dry_run: bool
+    inputs: Sequence[Path], output: Path, options: Settled, *, dry_run: bool
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
     """Yield a folder of an archive's pictures, one for results, and what shortens their names.
 

@@ -17,20 +17,20 @@ from srcli.imaging.measurements import (
 from srcli.imaging.photograph import Photograph, Picture
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 INTERPOLATION_MODEL = "bicubic"
 """Name of the model that is bicubic interpolation."""
 
 
-def is_made_by_parts(picture: Picture, options: UpscaleOptions) -> bool:
+def is_made_by_parts(picture: Picture, options: Settled) -> bool:
     """Return True for a photograph that becomes so large that its parts are kept on the disk."""
     steps = options.largest_steps(picture.size)
     pixels = picture.height * picture.width * math.prod(steps) ** 2
     return pixels > options.whole_pixels
 
 
-def bytes_of_rows(picture: Picture, options: UpscaleOptions) -> int:
+def bytes_of_rows(picture: Picture, options: Settled) -> int:
     """Return the bytes of the rows that a photograph made by parts keeps on the disk."""
     value_count = picture.height * picture.width * picture.channels
     total = 0
@@ -41,7 +41,7 @@ def bytes_of_rows(picture: Picture, options: UpscaleOptions) -> int:
 
 
 def choose_model(
-    photograph: Photograph, options: UpscaleOptions, file_format: str
+    photograph: Photograph, options: Settled, file_format: str
 ) -> tuple[str, str]:
     """Return the model for a photograph; by ``auto`` also its condition, such as ``noise``.
 
@@ -54,7 +54,7 @@ def choose_model(
 
 
 def choose_by_condition(
-    photograph: Photograph, options: UpscaleOptions, file_format: str
+    photograph: Photograph, options: Settled, file_format: str
 ) -> tuple[str, str]:
     """Return the model for a photograph that holds no measurements; see ``choose_model``.
 
@@ -79,7 +79,7 @@ def choose_by_condition(
 
 
 def choose_passes(
-    picture: Picture, options: UpscaleOptions, model: str
+    picture: Picture, options: Settled, model: str
 ) -> tuple[tuple[str, int], ...]:
     """Return model and scale of each pass; the first restores, others only enlarge."""
     first_scale, *scales = options.steps(model, picture.size)

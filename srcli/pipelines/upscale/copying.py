@@ -15,14 +15,14 @@ from srcli.imaging.formats import VIDEO, format_of_suffix
 
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 
 def copy_large_enough(
     item: Item,
     picture: Picture,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     *,
     dry_run: bool = False,

@@ -35,7 +35,7 @@ from srcli.pipelines.upscale.interpolated_bands import (
 from srcli.ports.image import Values
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ValueDecision:
 class ModelDecision:
     """The model of a raster, and the bands that it does not get."""
 
-    options: UpscaleOptions
+    options: Settled
     """With the model that ``auto`` has chosen."""
     condition: str = ""
     """What the pixels have gone through, where ``auto`` chose the model by it."""
@@ -71,7 +71,7 @@ class ModelDecision:
     remark: str = ""
 
 
-def decide_bands(look: Look, settings: RasterOptions) -> BandDecision:
+def decide_bands(look: Look, settings: Settled) -> BandDecision:
     """Decide which values are no data, which band is alpha, and which hold classes."""
     fills: tuple[str, ...] = ()
     if settings.nodata == "file":
@@ -112,7 +112,7 @@ def _mark_outside(decision: BandDecision) -> BandDecision:
 
 
 def decide_values(
-    bands: BandDecision, options: UpscaleOptions, *, is_sheet: bool = False
+    bands: BandDecision, options: Settled, *, is_sheet: bool = False
 ) -> ValueDecision:
     """Decide on black and white; where no network is used, values stay as they are.
 
@@ -122,7 +122,7 @@ def decide_values(
     is_plain = not layout.groups or layout.is_packed
     if is_plain or interpolates_exactly(layout, options):
         return ValueDecision(values_as_they_are(layout))
-    values, remark = choose_value_range(bands.look, layout, options.raster.values)
+    values, remark = choose_value_range(bands.look, layout, options.values)
     if remark and not bands.look.is_of_whole_file:
         remark += "; it is that of this part alone, as the file is on the network"
     elif remark and is_sheet:
@@ -131,7 +131,7 @@ def decide_values(
 
 
 def is_judged_as_photograph(
-    bands: BandDecision, picture: Picture | None, options: UpscaleOptions
+    bands: BandDecision, picture: Picture | None, options: Settled
 ) -> bool:
     """Tell if ``auto`` chooses the model of a file by its pixels as a photograph's."""
     layout = bands.layout
@@ -145,7 +145,7 @@ def is_judged_as_photograph(
 def decide_model(
     bands: BandDecision,
     values: Values,
-    options: UpscaleOptions,
+    options: Settled,
     picture: Picture | None = None,
     photograph: Photograph | None = None,
 ) -> ModelDecision:
@@ -173,7 +173,7 @@ def decide_model(
 
 def _model_by_condition(
     bands: BandDecision,
-    options: UpscaleOptions,
+    options: Settled,
     picture: Picture | None,
     photograph: Photograph | None,
 ) -> tuple[str, str]:

@@ -65,7 +65,7 @@ from srcli.pipelines.upscale.search import (
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.remote import RemoteFolder
 
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
@@ -93,7 +93,7 @@ _UNFINISHED_PARTS = (
 
 
 def pair_inputs(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
+    inputs: Sequence[Path], output: Path, options: Settled, reporter: Reporter
 ) -> tuple[list[Item], set[str]]:
     """Pair every input picture with its output.
 
@@ -158,7 +158,7 @@ def _expand_stac_items(
     return sources, assets_by_name
 
 
-def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
+def _pair_with_file(source: Path, output: Path, options: Settled) -> Item:
     """Pair an input with an output file that the user has named."""
     file_format = format_of_suffix(output.suffix) or ""
     if options.format not in ("auto", file_format):
@@ -183,7 +183,7 @@ def _can_become(source: Path, file_format: str) -> bool:
     return False
 
 
-def _explain_no_pictures(folders: Sequence[Path], options: UpscaleOptions) -> str:
+def _explain_no_pictures(folders: Sequence[Path], options: Settled) -> str:
     """Return why no pictures were found: there are none, or they are in subfolders."""
     reason = f"no pictures found ({' '.join(sorted(INPUT_SUFFIXES))})"
     if not options.recursive:
@@ -194,7 +194,7 @@ def _explain_no_pictures(folders: Sequence[Path], options: UpscaleOptions) -> st
 
 
 def _resolve_name_clashes(
-    items: Iterable[Item], options: UpscaleOptions, reporter: Reporter
+    items: Iterable[Item], options: Settled, reporter: Reporter
 ) -> tuple[list[Item], set[str]]:
     """Rename outputs of the same name by the extensions of their inputs: ``a_jpg.png``.
 
@@ -248,7 +248,7 @@ def _resolve_name_clashes(
     return settled, {*groups}
 
 
-def is_folder(output: Path, options: UpscaleOptions) -> bool:
+def is_folder(output: Path, options: Settled) -> bool:
     """Return True if an output is a folder, or will be one: its name has no picture's extension."""
     if options.into_folder:
         return True
@@ -257,7 +257,7 @@ def is_folder(output: Path, options: UpscaleOptions) -> bool:
 
 
 def pair_in_folder(
-    source: Path, folder: Path, options: UpscaleOptions, *, from_folder: bool = False
+    source: Path, folder: Path, options: Settled, *, from_folder: bool = False
 ) -> Item:
     """Pair an input with an output in a folder, which has its name and the right extension."""
     input_format = format_of_suffix(source.suffix)
@@ -303,9 +303,7 @@ def _find_obstacle(path: Path, *, remote: bool) -> str:
     return "" if path.container else reason
 
 
-def _check_output(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions
-) -> None:
+def _check_output(inputs: Sequence[Path], output: Path, options: Settled) -> None:
     """Refuse an output that is no file which srx writes, or whose extension is mistyped.
 
     Where a folder or several inputs need one, a name such as ``photos.new`` is that of
@@ -361,7 +359,7 @@ def _group_by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
 
 
 def find_due_and_finished(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
+    inputs: Sequence[Path], output: Path, options: Settled, reporter: Reporter
 ) -> tuple[list[Item], list[Item]]:
     """Pair inputs with outputs; return items to make, in the order given, and finished ones.
 
@@ -424,7 +422,7 @@ def find_due_and_finished(
 
 def _judge_output(
     item: Item,
-    options: UpscaleOptions,
+    options: Settled,
     provenance: Provenance,
     remote: RemoteFolder | None,
 ) -> tuple[Verdict, str]:
@@ -468,7 +466,7 @@ def _judge_output(
 def _judge_by_record(
     item: Item,
     record: Provenance,
-    options: UpscaleOptions,
+    options: Settled,
     provenance: Provenance,
     newer: int = 1,
     step: int = 2,
@@ -502,9 +500,7 @@ def _judge_by_record(
     return "finished", ""
 
 
-def _have_companions_changed(
-    item: Item, record: Provenance, options: UpscaleOptions
-) -> bool:
+def _have_companions_changed(item: Item, record: Provenance, options: Settled) -> bool:
     """Tell if files that belong to a raster, such as a world file, are others than before."""
     before = [*record.source.split(" "), ""][3]
     now = checksum_of(companions_on_disk(item.source, had_some=bool(before)))
@@ -515,7 +511,7 @@ def _have_companions_changed(
 
 
 def _find_difference(
-    item: Item, record: Provenance, options: UpscaleOptions, provenance: Provenance
+    item: Item, record: Provenance, options: Settled, provenance: Provenance
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
     if options.auto:  # decodes no pixels where it has chosen the model before
@@ -558,7 +554,7 @@ def _modification_time(source: Path) -> int:
 
 
 def _judge_by_size(
-    item: Item, options: UpscaleOptions, *, is_newer: bool
+    item: Item, options: Settled, *, is_newer: bool
 ) -> tuple[Verdict, str]:
     """Judge an output without a record by its size and time; see ``_judge_output``."""
     unknown = "nothing in it says that srx has made it"
@@ -580,7 +576,7 @@ def _judge_by_size(
     return "kept", f"{sizes}, and {unknown}"
 
 
-def _shares_output_name(item: Item, options: UpscaleOptions) -> bool:
+def _shares_output_name(item: Item, options: Settled) -> bool:
     """Return True if another picture in the folder of an input has an output of the same name."""
     source = item.source
     target = item.target

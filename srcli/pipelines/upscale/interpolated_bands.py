@@ -21,7 +21,7 @@ from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL
 from srcli.ports.image import ValueRange, Values
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 _EXACT_STEPS = 2**24
 """Steps of whole numbers in a range up to which the 32-bit floats of a network tell
@@ -40,18 +40,18 @@ class InterpolatedBands:
     """Message on the choice, made by ``auto``."""
 
 
-def interpolates_exactly(layout: BandLayout, options: UpscaleOptions) -> bool:
+def interpolates_exactly(layout: BandLayout, options: Settled) -> bool:
     """Tell if the model ``bicubic`` enlarges all bands as they are, by no range of values.
 
     Not where they have 8 bits, or the range of their dtype.
     """
     if options.engine.is_corrected or options.model != INTERPOLATION_MODEL:
         return False
-    return layout.dtype != "uint8" and options.raster.values != "dtype"
+    return layout.dtype != "uint8" and options.values != "dtype"
 
 
 def choose_interpolated_bands(
-    look: Look, layout: BandLayout, values: Values, options: UpscaleOptions
+    look: Look, layout: BandLayout, values: Values, options: Settled
 ) -> InterpolatedBands:
     """Choose the bands to interpolate: by ``auto`` those in which a network errs too much.
 

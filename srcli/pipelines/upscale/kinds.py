@@ -21,7 +21,7 @@ from srcli.pipelines.upscale.pages import keeps_pages
 from srcli.pipelines.upscale.videos import choose_video_model
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.photographs import OpenedPhotograph
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -29,7 +29,7 @@ _SIDES_OF_TILES = range(64, 1025)
 """Pixels a side of squares that are looked at as terrain tiles."""
 
 
-def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
+def open_photograph(item: Item, options: Settled) -> Picture | None:
     """Open an input that is a photograph; return None if it is read by windows, as a raster.
 
     Read by windows are georeferenced files and others that only a raster can be (see
@@ -46,7 +46,7 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
         page = options.pages or 1
         picture = open_picture(item.source, confined=item.from_folder, page=page)
     except PictureError:
-        if options.raster.given_options and not item.from_folder:
+        if options.raster_options and not item.from_folder:
             return None  # reading it fails with the reason
         raise
     if picture.format == VIDEO:
@@ -70,10 +70,10 @@ def open_photograph(item: Item, options: UpscaleOptions) -> Picture | None:
     )
 
 
-def _needs_windows(item: Item, picture: Picture, options: UpscaleOptions) -> bool:
+def _needs_windows(item: Item, picture: Picture, options: Settled) -> bool:
     """Return True for a photograph that raster options apply to, or that no memory holds."""
     is_turned = picture.orientation != 1
-    as_raster = bool(options.raster.given_options)
+    as_raster = bool(options.raster_options)
     if item.from_folder:
         as_raster = as_raster and picture.format == "tif" and not is_turned
     if as_raster and is_turned:
@@ -102,7 +102,7 @@ def _holds_packed_heights(picture: Picture) -> bool:
     return are_packed_heights(photograph.pixels[None], valid[None])
 
 
-def look_for_model(item: Item, options: UpscaleOptions) -> str:
+def look_for_model(item: Item, options: Settled) -> str:
     """Open an input and return the model for it; rasters and animations get the usual one."""
     picture = open_photograph(item, options)
     if picture is not None and picture.format == VIDEO:
@@ -114,7 +114,7 @@ def look_for_model(item: Item, options: UpscaleOptions) -> str:
 
 def open_stills(
     items: Sequence[Item],
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     others: list[tuple[Item, Picture | None]],
 ) -> Iterator[OpenedPhotograph]:
@@ -124,7 +124,7 @@ def open_stills(
     animations, and photographs of several pages, or so large that they are made by
     parts. One that fails leaves the others alone.
     """
-    ignored = options.raster.given_options
+    ignored = options.raster_options
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)

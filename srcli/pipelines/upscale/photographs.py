@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from srcli.inference.building import EnginePool
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.ports.image import TileGrid
 
 T = TypeVar("T")
@@ -96,7 +96,7 @@ class PhotographUpscaler:
 
     pool: EnginePool
     """Engines of the options' model; other models are loaded when a picture needs them."""
-    options: UpscaleOptions
+    options: Settled
     reporter: Reporter
     processes: int = 1
     _has_compared: bool = False
@@ -292,9 +292,7 @@ class PhotographUpscaler:
             yield timing, prepared.finish(enlarged, size)
 
 
-def writing_options(
-    item: Item, picture: Picture, options: UpscaleOptions
-) -> dict[str, Any]:
+def writing_options(item: Item, picture: Picture, options: Settled) -> dict[str, Any]:
     """Return arguments for ``write_photograph``; refuse an input that has changed meanwhile."""
     check_unchanged(item.source, picture.input_id)
     quality = options.quality
@@ -305,7 +303,7 @@ def writing_options(
 
 
 def choose_metadata(
-    metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
+    metadata: Metadata, picture: Picture, options: Settled, model: str
 ) -> Metadata:
     """Return the metadata of an output: that of its input, and a record of what made it."""
     if options.strip_metadata:  # keep what the colours are shown by
@@ -320,7 +318,7 @@ def choose_metadata(
     return replace(metadata, software=provenance.software(earlier))
 
 
-def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
+def output_size(item: Item, picture: Picture, options: Settled) -> Size:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
     height, width = options.final_size(picture.size)
     if picture.format == VIDEO or FORMATS[item.format].video:
@@ -329,7 +327,7 @@ def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
 
 
 def check_output(
-    item: Item, picture: Picture, options: UpscaleOptions
+    item: Item, picture: Picture, options: Settled
 ) -> tuple[Size, tuple[str, ...]]:
     """Check by an input's header that format, memory and disk can hold its result.
 
@@ -382,7 +380,7 @@ def check_output(
 
 
 def _check_room_for_rows(
-    item: Item, picture: Picture, options: UpscaleOptions
+    item: Item, picture: Picture, options: Settled
 ) -> tuple[str, ...]:
     """Refuse a photograph for whose rows the disk has no room; see ``Item.check_disk``."""
     stored = StoredRows(item.target).stored_bytes
@@ -395,7 +393,7 @@ def _check_room_for_rows(
 
 
 def split_by_memory(
-    opened: Iterable[OpenedPhotograph], options: UpscaleOptions, processes: int = 1
+    opened: Iterable[OpenedPhotograph], options: Settled, processes: int = 1
 ) -> Iterator[Iterator[OpenedPhotograph]]:
     """Split photographs into groups that each take half of the free memory at most.
 
@@ -420,7 +418,7 @@ def split_by_memory(
         yield group
 
 
-def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> int:
+def photograph_memory(item: Item, picture: Picture, options: Settled) -> int:
     """Estimate the most bytes of memory that a photograph takes, from reading to writing."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8

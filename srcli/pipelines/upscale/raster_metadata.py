@@ -28,7 +28,7 @@ from srcli.imaging.reading import open_known
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.output import OutputProfile
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
     from srcli.ports.image import Window
 
@@ -58,7 +58,7 @@ def choose_embedded(
     picture: Picture | None,
     window: Window,
     output: OutputProfile,
-    options: UpscaleOptions,
+    options: Settled,
 ) -> tuple[Metadata | None, tuple[str, ...]]:
     """Choose what is put into an output once GDAL has written it; None for nothing.
 

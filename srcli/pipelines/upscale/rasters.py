@@ -7,6 +7,7 @@ Steps are plain data, which can be sent to another process. A raster has at most
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from srcli.inference.building import EnginePool
     from srcli.inference.raster_engine import RasterEngine
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 QUEUED_BYTES = 64 << 20
@@ -189,6 +191,9 @@ class MakingStep:
                 calibration=tensors,
             )
             run_one(engine, job, task=task)
+            blended = time.monotonic()
+        job.waited["writing"] += time.monotonic() - blended
+        task.add_waiting(job.waited)
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
         """Store missing parts that a sparse file leaves blank; return the runs still missing.
@@ -263,7 +268,7 @@ def run_steps_here(
 
 def upscale_raster(
     item: Item,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     run_steps: RunSteps,
     slot_count: int = 1,
@@ -277,11 +282,11 @@ def upscale_raster(
         reporter.describe(f"looking at {item.source.name}")
         with OpenedRaster(item.source, dataset) as opened:
             taken = ""
-            if options.raster.stac:
+            if options.stac:
                 taken = acquisition_time(opened.dataset, item.source, item.asset)
             plan = plan_raster(item, options, opened)
             tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
-        if options.raster.stac:
+        if options.stac:
             write_item(item.target, taken, item.asset)
         reporter.add(
             item,
@@ -310,7 +315,7 @@ def make_raster(
     for remark in plan.remarks:
         tell(remark)
     item.make_folder()
-    try_creation_options(item.target, plan.output)
+    plan = replace(plan, output=_choose_parts(plan, reporter))
     fingerprint = plan.fingerprint
     calibration = None
     if plan.layout.groups:  # else all bands hold classes
@@ -318,7 +323,7 @@ def make_raster(
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
-    resume = plan.options.raster.resume
+    resume = plan.options.resume
     if plan.parts.stored_bytes:
         reporter.describe(f"checking earlier parts of {item.target.name}")
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
@@ -336,8 +341,11 @@ def make_raster(
         reporter.grow(tiles)
         reporter.describe(f"enlarging {item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
+        reporter.waited.clear()
+        started = time.monotonic()
         with forecast.watch():
             run_steps(steps)
+        last_tile = time.monotonic()
         if math.prod(plan.size) >= LARGE_OUTPUT:
             tell(f"the tiles are done; {forecast.text}")
         forecast.begin()
@@ -350,7 +358,25 @@ def make_raster(
             attributes = item.attributes(dates=plan.options.keep_dates)
             merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
         forecast.end()
+    waits = [f"{seconds:.1f} s for {what}" for what, seconds in reporter.waited.items()]
+    after = time.monotonic() - last_tile
+    reporter.progress.detail(
+        f"{item.source}: {last_tile - started:.1f} s for {tiles} tiles, of which it waited "
+        f"{', '.join(waits) or 'for nothing'}; {after:.1f} s after the last one"
+    )
     return tiles
+
+
+def _choose_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
+    """Return the output, of which is known if its parts hold the blocks of the final file."""
+    output = try_creation_options(plan.item.target, plan.output)
+    if reporter.ending is not None:
+        output = replace(output, why_copied="tiles are cut from its parts")
+    if output.why_copied:
+        reporter.progress.detail(
+            f"{plan.item.source}: parts are encoded once more at the end: {output.why_copied}"
+        )
+    return output
 
 
 def _split_runs(step: MakingStep, slot_count: int) -> list[MakingStep]:

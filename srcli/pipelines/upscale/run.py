@@ -51,13 +51,13 @@ from srcli.ports.progress import Progress
 if TYPE_CHECKING:
     from srcli.imaging.photograph import Picture
     from srcli.pipelines.executors.processes import ProcessExecutor
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 
 def upscale_files(
     inputs: Sequence[Path],
     output: Path,
-    options: UpscaleOptions,
+    options: Settled,
     *,
     progress: Progress | None = None,
     on_file: Callable[[FileReport], None] = lambda report: None,
@@ -95,7 +95,7 @@ def upscale_files(
 def upscale_due(
     inputs: Sequence[Path],
     output: Path,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
     *,
@@ -130,9 +130,9 @@ def upscale_due(
         reporter.close()
 
 
-def _add_overviews(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
+def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
     """Add overviews to a finished raster that has none, where they are asked for."""
-    if not options.raster.overviews or item.format != "tif" or reporter.remote:
+    if not options.overviews or item.format != "tif" or reporter.remote:
         return False
     if open_photograph(item, options) is not None:
         return False
@@ -149,7 +149,7 @@ def _add_overviews(item: Item, options: UpscaleOptions, reporter: Reporter) -> b
 def _upscale(
     items: Sequence[Item],
     folder: Path | None,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
     make_pool: Callable[..., EnginePool],
@@ -197,7 +197,7 @@ def _isolate_suspects(
 
 
 def _report_estimates(
-    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
+    items: Sequence[Item], options: Settled, reporter: Reporter
 ) -> None:
     """Report size, disk and losses of each output by the header of its input."""
     find_weights(options.model, options.scale)
@@ -216,7 +216,7 @@ def _report_estimates(
                 _estimate_photograph(item, picture, options, reporter)
 
 
-def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) -> None:
+def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:
     with OpenedRaster(item.source) as opened:
         plan = plan_raster(item, options, opened)
         # what GDAL refuses is refused here
@@ -243,7 +243,7 @@ def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) ->
 
 
 def _estimate_photograph(
-    item: Item, picture: Picture, options: UpscaleOptions, reporter: Reporter
+    item: Item, picture: Picture, options: Settled, reporter: Reporter
 ) -> None:
     size, unwritable = check_output(item, picture, options)
     frames = 1

@@ -23,7 +23,7 @@ from srcli.imaging.videos import NEEDED, can_read_videos
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 INPUT_SUFFIXES = (
     READABLE_SUFFIXES | VIDEO_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
@@ -104,7 +104,7 @@ class FolderSearch:
     """
 
     def __init__(
-        self, folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
+        self, folder: Path, output: Path, options: Settled, reporter: Reporter
     ) -> None:
         self.folder = folder
         self.output = output

@@ -24,7 +24,7 @@ from srcli.pipelines.upscale.search import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
 
 if TYPE_CHECKING:
     from srcli.imaging.arrays import Size
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
 SUFFIXES = (".xmp", ".XMP")
@@ -53,7 +53,7 @@ class SidecarError(Exception):
 
 
 def carry_sidecars(
-    item: Item, state: str, options: UpscaleOptions
+    item: Item, state: str, options: Settled
 ) -> tuple[list[str], list[str]]:
     """Write the sidecars of a finished output that the input has, and return what is to be told.
 
@@ -118,7 +118,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _fitted(
-    sidecar: Sidecar, item: Item, state: str, options: UpscaleOptions
+    sidecar: Sidecar, item: Item, state: str, options: Settled
 ) -> tuple[bytes, list[str]]:
     """Return the content of the output's sidecar, and what is to be told of it.
 
@@ -126,8 +126,7 @@ def _fitted(
         SidecarError: If it is not the picture's, or does not describe the output.
     """
     source = sidecar.source
-    raster = options.raster
-    if raster.srcwin or raster.bounds or raster.cutline:
+    if options.srcwin or options.bounds or options.cutline:
         raise SidecarError("as the output is a part of the picture")
     if _is_same(item.target, item.source):
         raise SidecarError(

@@ -73,7 +73,7 @@ def _make_output(
     item.make_folder()
     stored = StoredPages(item.target)
     depends_on = describe_input(item, options)
-    resume = options.raster.resume
+    resume = options.resume
     with photographs.reporter.keep_parts(item, stored, depends_on, resume=resume):
         if is_document:
             jobs = _write_document(item, pages, photographs, stored)

@@ -29,18 +29,17 @@ from srcli.pipelines.upscale.raster_metadata import read_picture
 from srcli.pipelines.upscale.rasters import RunSteps, make_raster, upscale_raster
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 
-def find_pages(item: Item, options: UpscaleOptions) -> list[int]:
+def find_pages(item: Item, options: Settled) -> list[int]:
     """Return the numbers, as GDAL counts them, of the pages that become pages of the output.
 
     Empty for what is no TIFF of several pages, for those on the map, whose pages are
     mostly overviews, and where the output can have one page only.
     """
-    raster = options.raster
-    has_one_page = raster.cog or raster.overviews or raster.stac
+    has_one_page = options.cog or options.overviews or options.stac
     if item.format != "tif" or options.pages is not None or has_one_page:
         return []
     picture = read_picture(item.source)
@@ -54,7 +53,7 @@ def find_pages(item: Item, options: UpscaleOptions) -> list[int]:
 
 
 def upscale_by_windows(
-    item: Item, options: UpscaleOptions, reporter: Reporter, run_steps: RunSteps
+    item: Item, options: Settled, reporter: Reporter, run_steps: RunSteps
 ) -> None:
     """Upscale a raster, or all pages of a stack of them, in this process, and report it."""
     pages: list[int] = []
@@ -69,7 +68,7 @@ def upscale_by_windows(
 def upscale_stack(
     item: Item,
     pages: Sequence[int],
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     run_steps: RunSteps,
 ) -> None:
@@ -81,7 +80,7 @@ def upscale_stack(
         item.make_folder()
         stored = StoredParts(item.target)
         fingerprint = _fingerprint(item, options)
-        resume = options.raster.resume
+        resume = options.resume
         with reporter.keep_parts(item, stored, fingerprint, resume=resume):
             kept = stored.found()
             if kept:
@@ -120,7 +119,7 @@ class _PageMaker:
     def __init__(
         self,
         item: Item,
-        options: UpscaleOptions,
+        options: Settled,
         reporter: Reporter,
         run_steps: RunSteps,
         stored: StoredParts,
@@ -175,15 +174,14 @@ def open_page(path: Path, page: int) -> OpenedRaster:
     return OpenedRaster(path, open_raster(name))
 
 
-def _fingerprint(item: Item, options: UpscaleOptions) -> dict[str, object]:
+def _fingerprint(item: Item, options: Settled) -> dict[str, object]:
     """Return what the pages depend on, by names for messages."""
-    raster = replace(options.raster, resume=True)
     return {
         "version": srcli.__version__,
         "input": [str(item.source), *(file_state(item.source) or ())],
         "model": [options.model, options.auto, options.best],
         "scale": options.scale,
-        "options": [str(raster), options.wrap, str(options.engine)],
+        "options": [options.checksum(options.model), options.wrap, str(options.engine)],
         "metadata": [options.strip_metadata, options.strip_provenance],
         "tile": [options.tile, options.overlap],
     }

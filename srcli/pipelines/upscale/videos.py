@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from srcli.files import FileAttributes
     from srcli.imaging.photograph import Picture
     from srcli.imaging.videos import TimedFrame
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
     FramesFrom = Callable[[int], Iterable[TimedFrame]]
@@ -126,7 +126,7 @@ def _make_video(
     options = photographs.options
     segments = Segments(item.target)
     fingerprint = _fingerprint(picture, model, encoding, photographs)
-    resume = options.raster.resume
+    resume = options.resume
     with photographs.reporter.keep_parts(item, segments, fingerprint, resume=resume):
         encoder = SegmentEncoder(encoding, segments)
         frames = frames_from(encoder.frame_count)
@@ -279,7 +279,7 @@ def _fingerprint(
     }
 
 
-def choose_video_model(path: Path, options: UpscaleOptions) -> tuple[str, str]:
+def choose_video_model(path: Path, options: Settled) -> tuple[str, str]:
     """Return the model that most of a few frames of a video would get; see ``choose_model``."""
     if not options.auto:
         return options.model, ""

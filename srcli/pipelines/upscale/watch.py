@@ -23,7 +23,7 @@ from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 LOOK_SECONDS = 3.0
 """Seconds between two looks at the folders."""
@@ -80,7 +80,7 @@ class WatchReporter(Reporter):
 def watch_folders(
     inputs: Sequence[Path],
     output: Path,
-    options: UpscaleOptions,
+    options: Settled,
     *,
     progress: Progress | None = None,
     on_file: Callable[[FileReport], None] = lambda report: None,
@@ -108,9 +108,7 @@ def watch_folders(
     return reporter
 
 
-def _check_watched(
-    inputs: Sequence[Path], options: UpscaleOptions, *, dry_run: bool
-) -> None:
+def _check_watched(inputs: Sequence[Path], options: Settled, *, dry_run: bool) -> None:
     for path in inputs:
         if not path.is_dir():
             raise UsageError(f"{path}: is no folder, and --watch looks at folders")

@@ -42,7 +42,7 @@ from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 LARGEST_SHARE = 16
 """Most inputs of a share; reading the first and writing the last of so many costs little
@@ -54,12 +54,12 @@ class UpscaleShare:
     """Some of the inputs, as a unit of work for one worker."""
 
     items: Sequence[Item]
-    options: UpscaleOptions
+    options: Settled
 
 
 def upscale_by_workers(
     items: Sequence[Item],
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor,
 ) -> None:
@@ -103,7 +103,7 @@ def upscale_by_workers(
 
 
 def _split_items(
-    items: Sequence[Item], options: UpscaleOptions, slot_count: int
+    items: Sequence[Item], options: Settled, slot_count: int
 ) -> list[UpscaleShare]:
     """Split inputs into shares that become smaller, so that all workers end at the same time."""
     shares = []
@@ -163,7 +163,7 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     return {"files": reporter.files, "large": large}
 
 
-def _is_for_all_workers(item: Item, options: UpscaleOptions) -> bool:
+def _is_for_all_workers(item: Item, options: Settled) -> bool:
     """Return True for a large raster; pages of a stack are made by one worker."""
     if find_pages(item, options):
         return False
@@ -171,7 +171,7 @@ def _is_for_all_workers(item: Item, options: UpscaleOptions) -> bool:
 
 
 @contextmanager
-def _open_pool(options: UpscaleOptions, slot: Slot) -> Iterator[EnginePool]:
+def _open_pool(options: Settled, slot: Slot) -> Iterator[EnginePool]:
     """Yield the engines of a worker, on the device and threads of its slot."""
     engine_options = replace(options.engine, device=slot.device)
     pool = cached_pool(options.model, options.scale, engine_options)
