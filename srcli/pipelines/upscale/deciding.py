@@ -26,7 +26,6 @@ from srcli.imaging.rasters.value_range import (
     classify_raster_condition,
     values_as_they_are,
 )
-from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL, choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
     choose_interpolated_bands,
@@ -185,5 +184,5 @@ def _model_by_condition(
         return choose_by_condition(photograph, options, picture.format)
     condition = classify_raster_condition(bands.look, bands.layout)
     if picture is None or picture.raster is not None:
-        return options.model_for(condition, AERIAL_MODEL), condition
+        return options.model_for_raster(condition), condition
     return options.model_for_photograph(condition), condition
