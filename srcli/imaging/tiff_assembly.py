@@ -19,8 +19,8 @@ from PIL.ExifTags import Base
 from srcli.imaging.tiff_directories import (
     LONG,
     LONG8,
+    DirectoryForm,
     Entry,
-    Layout,
     Tags,
     edit_directory,
     first_number,
@@ -95,7 +95,7 @@ def _shape_of_grid(tags: Tags) -> tuple[int, int, int]:
     return planes, -(-height // high), -(-width // wide)
 
 
-def read_images(path: Path) -> tuple[Layout, list[TiledImage]]:
+def read_images(path: Path) -> tuple[DirectoryForm, list[TiledImage]]:
     """Read all directories of a TIFF of our own; ValueError for one that is not in tiles."""
     images: list[TiledImage] = []
     with path.open("rb") as stream:
@@ -118,7 +118,7 @@ class _Run:
 class TiffAssembly:
     """A TIFF that is put together: its directories, and whose blocks go into them."""
 
-    layout: Layout
+    layout: DirectoryForm
     images: Sequence[TiledImage]
     """Their blocks are filled in."""
     _sources: list[tuple[Path, list[_Run]]] = field(default_factory=list)

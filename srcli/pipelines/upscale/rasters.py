@@ -24,7 +24,6 @@ from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
-from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
@@ -90,7 +89,7 @@ class CalibratingStep:
         return RasterCalibration(
             tiling=tiling,
             fingerprint={
-                "model": f"{plan.options.model} {network_digest(engine.network)[:16]}",
+                "model": f"{plan.options.model} {pool.digest(engine)[:16]}",
                 "tile": [grid.tile_height, grid.tile_width, grid.overlap],
                 "batch": engine.batch_size(grid.tile_height, grid.tile_width),
                 "precision": str(engine.half or "fp32"),
@@ -243,15 +242,12 @@ def make_raster_engine(
     plan: RasterPlan, pool: EnginePool, *, gray: bool = False
 ) -> RasterEngine:
     """Return the engine for a raster's bands, with the network of the pool."""
-    from srcli.inference.raster_engine import RasterEngine
-
-    engine = pool.engine(bits=8 if plan.layout.smooth_dtype == "uint8" else 32)
-    return RasterEngine(
-        engine,
+    return pool.raster_engine(
         groups=plan.layout.groups,
         values=plan.values,
         interpolated=plan.interpolated,
         gray=gray,
+        bits=8 if plan.layout.smooth_dtype == "uint8" else 32,
     )
 
 
