@@ -6,8 +6,8 @@ import io
 import logging
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,18 +22,15 @@ from srcli.errors import PictureError
 from srcli.files import (
     NEW_FILE,
     FileAttributes,
-    explain_os_error,
-    remove_stale,
-    replacing,
 )
 from srcli.imaging import bmp, pillow, png, tiff_writing, vips
 from srcli.imaging.arrays import Array, empty_array, release, strips
-from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif, imagej
 from srcli.imaging.metadata.colour_spaces import hdr_of, profile_fits
 from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
+from srcli.imaging.new_files import new_file
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.resize import to_dtype, white_level
 from srcli.imaging.tiff_directories import Entry
@@ -367,21 +364,6 @@ def metadata_segments(metadata: Metadata) -> bytes:
     for mark, content in segments:
         packed += struct.pack(">BBH", 0xFF, mark, len(content) + 2) + content
     return packed
-
-
-@contextmanager
-def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
-    """Replace a file by what the block writes; a PictureError names it where that fails."""
-    try:
-        with replacing(path, attributes) as stream:
-            yield stream
-        remove_stale(path)
-    except OSError as error:
-        raise PictureError(explain_os_error(path, error)) from error
-    except DAMAGE as error:
-        raise PictureError(
-            f"{path}: cannot be written ({error}); take another format"
-        ) from error
 
 
 def keeps_animation(picture: Picture, fmt: str) -> bool:
