@@ -22,13 +22,13 @@ from srcli.imaging.new_files import write_png
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.metrics.table import METRICS
 from srcli.recipes.published import PublishedRow, name_key
+from srcli.report.costs import cost_tables
 from srcli.report.page import draw_sheet, image_uri, render_page
 from srcli.report.table import (
     NOTHING,
     Row,
     Table,
     best_of,
-    cost_tables,
     decimals,
     interval_text,
     make_table,
