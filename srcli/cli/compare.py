@@ -76,8 +76,7 @@ def command(
     if out.exists() and photo.exists() and out.samefile(photo):
         raise UsageError(f"OUT {out}: is the photograph itself; give another name")
     models = with_settings(models, network_settings)
-    from srcli.imaging.photograph import Photograph
-    from srcli.imaging.writing import write_photograph
+    from srcli.imaging.new_files import write_png
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:
@@ -85,4 +84,4 @@ def command(
     if takes_turns:
         write_turns(out, compare_turns(rows))
     else:
-        write_photograph(out, Photograph(pixels=compare_sheet(rows)), fmt="png")
+        write_png(out, compare_sheet(rows))

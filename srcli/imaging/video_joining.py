@@ -24,12 +24,12 @@ from srcli.imaging.mov_boxes import (
     text_key,
     write_mov_boxes,
 )
+from srcli.imaging.new_files import new_file
 from srcli.imaging.video_clock import Clock
 from srcli.imaging.video_languages import track_texts
 from srcli.imaging.video_sound import LAYOUTS, SoundConversion, convert_sound
 from srcli.imaging.video_writing import Encoding, Segments
 from srcli.imaging.videos import Video, open_video, reading_video
-from srcli.imaging.writing import new_file
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,13 +18,9 @@ from srcli.errors import PictureError
 from srcli.files import (
     NEW_FILE,
     FileAttributes,
-    explain_os_error,
-    remove_stale,
-    replacing,
 )
 from srcli.imaging import bmp, pillow, png, tiff_writing, vips
 from srcli.imaging.arrays import Array, empty_array, release, strips
-from srcli.imaging.decoding_errors import DAMAGE
 from srcli.imaging.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import (
@@ -35,6 +29,7 @@ from srcli.imaging.metadata.by_format import (
     metadata_segments,
 )
 from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.new_files import new_file
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.resize import to_dtype, white_level
 
@@ -245,18 +240,3 @@ def _encode_by_pillow(
     head, mark, tail = encoded.getvalue().partition(b"colrnclx")
     points = struct.pack(">HH", *metadata.colours.cicp[:2])
     stream.writelines((head, mark, points, tail[4:]))
-
-
-@contextmanager
-def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
-    """Replace a file by what the block writes; a PictureError names it where that fails."""
-    try:
-        with replacing(path, attributes) as stream:
-            yield stream
-        remove_stale(path)
-    except OSError as error:
-        raise PictureError(explain_os_error(path, error)) from error
-    except DAMAGE as error:
-        raise PictureError(
-            f"{path}: cannot be written ({error}); take another format"
-        ) from error

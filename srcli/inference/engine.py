@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from srcli.imaging.arrays import Array, Bools
+from srcli.inference.allocations import bytes_per_pixel
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
@@ -45,7 +46,6 @@ from srcli.layers.tiles import (
     undo_orientation,
 )
 from srcli.layers.transfer import HostCopy, upload, upload_stack
-from srcli.metrics.allocations import bytes_per_pixel
 from srcli.ports.image import TileGrid
 from srcli.threads import hold_setting
 

@@ -34,7 +34,8 @@ from srcli.ports.image import TileGrid
 from srcli.ports.progress import Progress, Task
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs
-from srcli.report.table import Table, cost_tables, make_table, significant, work_text
+from srcli.report.costs import cost_tables, work_text
+from srcli.report.table import Table, make_table, significant
 
 if TYPE_CHECKING:
     import numpy as np

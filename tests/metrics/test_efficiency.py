@@ -19,7 +19,7 @@ from srcli.metrics.efficiency import (
 )
 from srcli.models import build_network
 from srcli.models.loading import load_model
-from srcli.report.table import cost_tables
+from srcli.report.costs import cost_tables
 from tests.fixtures.networks import RFDN
 
 

@@ -27,8 +27,8 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.recipes.ablations import Ablation, changes_text
 from srcli.recipes.fields import convert
+from srcli.report.costs import MACS_NOTE, work_text
 from srcli.report.table import (
-    MACS_NOTE,
     NOTHING,
     Cell,
     Row,
@@ -39,7 +39,6 @@ from srcli.report.table import (
     make_table,
     number,
     plural,
-    work_text,
 )
 from srcli.training.budget import parse_budget
 

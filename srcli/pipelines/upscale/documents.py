@@ -16,9 +16,10 @@ from typing import IO, TYPE_CHECKING
 
 from srcli.files import checksum
 from srcli.imaging import tiff_writing
+from srcli.imaging.new_files import new_file
 from srcli.imaging.stored_parts import open_own, writing_errors
 from srcli.imaging.stored_rows import StoredRows
-from srcli.imaging.writing import append_page, new_file
+from srcli.imaging.writing import append_page
 
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
