@@ -266,7 +266,7 @@ def not_a_picture(path: Path) -> PictureError:
             f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
             "-r 300 -png), upscale those, and bind them again (img2pdf)"
         )
-    pictures = {name for name, form in FORMATS.items() if not form.video}
+    pictures = {name for name, form in FORMATS.items() if form.is_picture}
     names = ", ".join(sorted(pictures | {"heic", "jxl", "tga", "dds"}))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
