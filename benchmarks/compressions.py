@@ -18,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from srcli.imaging.rasters.merging import folder_bytes, write_result, write_vrt
+from srcli.imaging.rasters.merging import mosaic_files
 from srcli.imaging.rasters.output import OutputOptions, creation_options
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.result_file import folder_bytes, write_result
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Ending, Reporter
@@ -67,9 +68,9 @@ def measure(parts: Parts, on_share: Callable[[float], None]) -> None:
         for _ in range(ROUNDS):
             folder = parts.folder / "copy"
             folder.mkdir(exist_ok=True)
-            vrt = write_vrt(parts)
+            files = mosaic_files(parts)
             started = (time.process_time(), time.monotonic())
-            write_result(vrt, folder / "out.tif", output)
+            write_result(files, folder / "out.tif", output)
             processor = time.process_time() - started[0]
             times.append((processor, time.monotonic() - started[1]))
             size = folder_bytes(folder)

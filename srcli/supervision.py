@@ -75,7 +75,7 @@ class History:
 
 
 @dataclass
-class Reading:
+class FileBeingRead:
     """A file that a library reads in another process."""
 
     path: str
@@ -88,7 +88,7 @@ class Readings:
     """The files that another process reads, by what it announces."""
 
     def __init__(self) -> None:
-        self._open: dict[int, Reading] = {}
+        self._open: dict[int, FileBeingRead] = {}
         self._looked = monotonic()
 
     @property
@@ -100,7 +100,7 @@ class Readings:
         """Note an event; those that tell of no reading change nothing."""
         if event == Event.READ:
             number, path, most_seconds = values
-            self._open[number] = Reading(path, most_seconds)
+            self._open[number] = FileBeingRead(path, most_seconds)
         elif event == Event.CLOSE:
             self._open.pop(values[0], None)
 

@@ -15,16 +15,16 @@ from PIL.ExifTags import Base
 
 from srcli.imaging import png
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.texts import TEXT_CHUNKS
-from srcli.imaging.tiff import RESOLUTION
-from srcli.imaging.tiff_directories import read_directory, read_start
-from srcli.imaging.tiff_writing import write_directory
-from srcli.imaging.writing import (
+from srcli.imaging.metadata.by_format import (
     cut_for_jpeg,
     metadata_for_format,
     metadata_segments,
 )
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.texts import TEXT_CHUNKS
+from srcli.imaging.tiff_directories import read_directory, read_start
+from srcli.imaging.tiff_pages import RESOLUTION
+from srcli.imaging.tiff_writing import write_directory
 
 _OF_GDAL = (*RESOLUTION, 269, 270, 305, 306, 315, 316, 33432)
 """Descriptive tags that GDAL keeps by itself."""

@@ -29,23 +29,25 @@ from srcli.imaging.photograph import LARGEST_AREA, Picture
 from srcli.imaging.resize import stretch_to_dtype, to_dtype
 from srcli.imaging.tiff_blocks import BLOCKS, check_tiff
 from srcli.imaging.tiff_directories import (
-    Layout,
+    DirectoryForm,
     Tags,
     first_number,
 )
 from srcli.imaging.tiff_pages import (
+    DAMAGED_PAGE,
+    DESCRIPTIVE,
+    INCH,
     MASK,
     PREMULTIPLIED,
     REDUCED,
+    RESOLUTION,
     Page,
     read_page,
     whole_numbers,
 )
 from srcli.imaging.utf8_names import alias_of_file
 
-DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
 SMALLER_COPIES = "smaller copies, thumbnail and label of the whole slide left out"
-RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
 _JPEG = 7
 _USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
 _COMPRESSIONS = {
@@ -63,11 +65,6 @@ _GEO_KEYS = 34735
 _NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 # Exponent of TIFF 6.0, where primaries are told without a transfer function.
 _DEFAULT_CURVE = (2.2,)
-DESCRIPTIVE = frozenset({
-    270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
-})  # fmt: skip
-"""Tags that describe the photograph (title, camera, author ...), not how it is
-stored."""
 _PLACES = (
     "a place on the map (GeoTIFF)",
     "a coordinate system (GeoTIFF)",
@@ -93,8 +90,6 @@ _PHOTOGRAPH_BITS = {
     **dict.fromkeys([(1, bits) for bits in range(9, 17)], 16),
     **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
 }
-# Of ResolutionUnit.
-INCH = 2
 _CENTIMETRE = 3
 # no look at files that happen to lie beside, and no picture half read
 _GDAL_OPTIONS = {
@@ -105,7 +100,7 @@ _GDAL_OPTIONS = {
 
 
 @dataclass(frozen=True)
-class _PixelLayout:
+class _StoredPixels:
     """How the pixels of a page are stored, by its tags."""
 
     height: int
@@ -123,7 +118,7 @@ class _PixelLayout:
     has_palette: bool
 
     @classmethod
-    def from_tags(cls, tags: Tags) -> _PixelLayout:
+    def from_tags(cls, tags: Tags) -> _StoredPixels:
         """Read the tags of a page."""
         bits = whole_numbers(tags, Base.BitsPerSample, 1)
         sample_formats = whole_numbers(tags, Base.SampleFormat, 1)
@@ -215,7 +210,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     """
     page = read_page(stream, number)
     tags = page.tags
-    stored = _PixelLayout.from_tags(tags)
+    stored = _StoredPixels.from_tags(tags)
     check_tiff(path, tags, stream)
     is_reduced = first_number(tags, Base.NewSubfileType, 0) & REDUCED
     is_preview = is_reduced and Base.SubIFDs in tags
@@ -295,7 +290,7 @@ def _description(tags: Tags) -> str:
     return tags[Base.ImageDescription].value.decode("latin-1")
 
 
-def _raster_reason(tags: Tags, stored: _PixelLayout, pages: list[int]) -> str | None:
+def _raster_reason(tags: Tags, stored: _StoredPixels, pages: list[int]) -> str | None:
     """Return why a file is read as a raster; None for photographs."""
     for tag, reason in _RASTER_TAGS.items():
         if tag in tags:
@@ -320,7 +315,7 @@ def is_on_map(reason: str) -> bool:
     return is_beside or reason == _MASKED or reason in _PLACES
 
 
-def _has_alpha(tags: Tags, stored: _PixelLayout) -> bool:
+def _has_alpha(tags: Tags, stored: _StoredPixels) -> bool:
     """Tell if the band behind the colours is alpha."""
     if stored.extra_bands != 1 or stored.colour_model == "YCbCr":
         return False
@@ -485,7 +480,7 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
         }
     if not main and not any(linked_ifds.values()):
         return None
-    layout = Layout(page.layout.order)
+    layout = DirectoryForm(page.layout.order)
     packed, start = exif.pack(main, linked_ifds, 8, layout)
     return exif.PREFIX + layout.start(start) + packed
 

@@ -88,7 +88,7 @@ def first_number(tags: Tags, tag: int, default: int) -> int:
     return default
 
 
-class Layout:
+class DirectoryForm:
     """How the directories of one file are laid out; the byte order is ``"<"`` or ``">"``."""
 
     def __init__(self, order: str, *, big: bool = False) -> None:
@@ -119,7 +119,7 @@ class Layout:
         return np.frombuffer(value, _NUMPY_TYPES[tiff_type]).byteswap().tobytes()
 
 
-def read_start(source: ByteSource) -> tuple[Layout, int]:
+def read_start(source: ByteSource) -> tuple[DirectoryForm, int]:
     """Read the layout of a TIFF structure and the offset of its first directory.
 
     ValueError is raised for what is no such structure.
@@ -129,17 +129,17 @@ def read_start(source: ByteSource) -> tuple[Layout, int]:
         order = {b"II": "<", b"MM": ">"}[head[:2]]
         version, offset = struct.unpack_from(order + "HI", head, 2)
         if version == 42:
-            return Layout(order), int(offset)
+            return DirectoryForm(order), int(offset)
         if version == 43:
             (offset,) = struct.unpack_from(order + "Q", head, 8)
-            return Layout(order, big=True), int(offset)
+            return DirectoryForm(order, big=True), int(offset)
     raise ValueError("no TIFF structure")
 
 
 def read_directory(
     source: ByteSource,
     at: int,
-    layout: Layout,
+    layout: DirectoryForm,
     needed: Container[int] = (),
     *,
     only: int | None = None,
@@ -192,7 +192,7 @@ def edit_directory(
     tiff: bytearray,
     start: int | None,
     changes: Mapping[int, Entry | None],
-    layout: Layout,
+    layout: DirectoryForm,
     shift: int = 0,
 ) -> int:
     """Put other entries, None for those that go, into a directory at an offset, or a new one.

@@ -10,13 +10,22 @@ from PIL.ExifTags import Base
 from srcli.errors import PictureError
 from srcli.imaging.tiff_blocks import BLOCK_TAGS
 from srcli.imaging.tiff_directories import (
-    Layout,
+    DirectoryForm,
     Tags,
     first_number,
     read_directory,
     read_start,
 )
 
+DAMAGED_PAGE = "its pages end with a damaged one, which is left out"
+RESOLUTION = (Base.XResolution, Base.YResolution, Base.ResolutionUnit)
+DESCRIPTIVE = frozenset({
+    270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 40091, 40092, 40093, 40094, 40095,
+})  # fmt: skip
+"""Tags that describe the photograph (title, camera, author ...), not how it is
+stored."""
+# Of ResolutionUnit.
+INCH = 2
 _NEEDED = BLOCK_TAGS | {
     Base.BitsPerSample,
     Base.SamplesPerPixel,
@@ -36,7 +45,7 @@ class Page:
     """One page of a file."""
 
     tags: Tags
-    layout: Layout
+    layout: DirectoryForm
     number: int
     """Number in the file, from 1."""
     further: list[int]
@@ -75,7 +84,7 @@ def whole_numbers(tags: Tags, tag: int, *default: int) -> list[int]:
 
 
 def _further_pages(
-    stream: IO[bytes], offset: int, layout: Layout
+    stream: IO[bytes], offset: int, layout: DirectoryForm
 ) -> tuple[list[int], bool]:
     """Return NewSubfileType of the pages from an offset on, and if a damaged one ends them."""
     seen = set()

@@ -20,18 +20,17 @@ from srcli.imaging import vips
 from srcli.imaging.arrays import Array
 from srcli.imaging.metadata import exif, imagej
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.tiff import DESCRIPTIVE, INCH, RESOLUTION
 from srcli.imaging.tiff_blocks import BLOCKS
 from srcli.imaging.tiff_directories import (
     LONG,
     LONG8,
     SHORT,
+    DirectoryForm,
     Entry,
-    Layout,
     Tags,
     read_start,
 )
-from srcli.imaging.tiff_pages import read_page
+from srcli.imaging.tiff_pages import DESCRIPTIVE, INCH, RESOLUTION, read_page
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
@@ -118,7 +117,7 @@ def _without_resolution(tags: Tags) -> Tags:
 
 def write_directory(
     stream: IO[bytes],
-    layout: Layout,
+    layout: DirectoryForm,
     tags: Tags,
     metadata: Metadata,
     following: int = 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,14 @@ from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
 from srcli.models.loading import load_model, make_crisper, mixed
-from srcli.models.weights import PHOTO_MODEL, is_mixed
-from srcli.ports.image import TileGrid
+from srcli.models.weights import PHOTO_MODEL, is_mixed, network_digest
+from srcli.ports.image import TileGrid, Values
 
 if TYPE_CHECKING:
     import torch
 
     from srcli.inference.engine import Engine, TorchEngine
+    from srcli.inference.raster_engine import RasterEngine
     from srcli.layers.network import Network
 
 WHOLE_TILE = 1 << 20
@@ -131,6 +133,30 @@ class EnginePool:
                 network, self.options, bits=bits, hold_colours=self._shifts_colours
             )
         return self._engines[half]
+
+    def raster_engine(
+        self,
+        *,
+        groups: Sequence[tuple[int, ...]],
+        values: Values,
+        interpolated: Collection[int] = (),
+        gray: bool = False,
+        bits: int = 32,
+    ) -> RasterEngine:
+        """Return an engine for bands of this depth; see ``RasterEngine``."""
+        from srcli.inference.raster_engine import RasterEngine
+
+        return RasterEngine(
+            self.engine(bits),
+            groups=groups,
+            values=values,
+            interpolated=interpolated,
+            gray=gray,
+        )
+
+    def digest(self, engine: TorchEngine) -> str:
+        """Return a digest of an engine's network, in the form in which it runs."""
+        return network_digest(engine.network)
 
     def tiling(self, tile: int | None = None, overlap: int | None = None) -> Tiling:
         """Return the tiling of the network, or what the user asked for."""

@@ -38,8 +38,8 @@ from srcli.layers.tiles import (
     ORIENTATIONS,
     Calibration,
     are_finite,
+    as_parts_of_pictures,
     combine,
-    hold,
     orient,
     orient_positions,
     record_calibration,
@@ -393,7 +393,7 @@ class TorchEngine:
         network, rgb_network = self._copies.of_this_thread()
         network.white_level = network_input.white_level
         with (
-            hold(network, calibration, positions, size),
+            as_parts_of_pictures(network, calibration, positions, size),
             without_tf32(),
             torch.autocast(self.device.type, dtype=half, enabled=half is not None),
         ):

@@ -15,6 +15,7 @@ from srcli.errors import PictureError
 from srcli.imaging import tiff_writing
 from srcli.imaging.arrays import empty_array, release
 from srcli.imaging.formats import FORMATS
+from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.exif import read_main, software, with_texts
 from srcli.imaging.metadata.fitting import fit_exif
@@ -23,7 +24,7 @@ from srcli.imaging.opening import open_picture
 from srcli.imaging.photograph import Photograph
 from srcli.imaging.pillow import decode_pixels
 from srcli.imaging.reading import read_photograph
-from srcli.imaging.writing import check_writable, lost_metadata, write_photograph
+from srcli.imaging.writing import check_writable, write_photograph
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import SRGB, noise, read_by_gdal
 

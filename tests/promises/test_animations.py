@@ -15,9 +15,9 @@ import pytest
 from PIL import Image, ImageOps, ImageSequence
 
 from srcli.imaging import stored_rows
+from srcli.imaging.animations import encode_animation
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.stored_rows import PictureRows
-from srcli.imaging.writing import encode_animation
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle

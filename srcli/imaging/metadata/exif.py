@@ -13,8 +13,8 @@ from srcli.imaging.tiff_directories import (
     SHORT,
     TEXT,
     ByteSource,
+    DirectoryForm,
     Entry,
-    Layout,
     Tags,
     edit_directory,
     first_number,
@@ -46,7 +46,7 @@ def is_pixel_size(tags: Tags) -> bool:
 
 
 def read_linked_ifds(
-    source: ByteSource, main: Tags, layout: Layout
+    source: ByteSource, main: Tags, layout: DirectoryForm
 ) -> tuple[dict[int, Tags], list[int]]:
     """Read the ``LINKED_IFDS`` of a main directory, and list those that are damaged."""
     linked_ifds: dict[int, Tags] = {}
@@ -60,7 +60,7 @@ def read_linked_ifds(
 
 
 def pack(
-    main: Tags, linked_ifds: Mapping[int, Tags], at: int, layout: Layout
+    main: Tags, linked_ifds: Mapping[int, Tags], at: int, layout: DirectoryForm
 ) -> tuple[bytes, int]:
     """Pack a main directory, which has no pointers, and those that it points to.
 
@@ -159,7 +159,7 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
     """
     if not texts:
         return exif
-    block = ExifBlock(exif or Layout("<").start(8) + bytes(6))
+    block = ExifBlock(exif or DirectoryForm("<").start(8) + bytes(6))
     entries = {}
     for tag, text in texts.items():
         if tag == Base.Software or tag not in block.main:

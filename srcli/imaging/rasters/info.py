@@ -43,7 +43,7 @@ _TIFFS = (".tif", ".tiff")
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
-_WORDS = frozenset({"Description", "UnitType", "Offset", "Scale"})
+_TEXTS_OF_VRT = frozenset({"Description", "UnitType", "Offset", "Scale"})
 LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
 """What GDAL's VRT format calls the meaning of values."""
 
@@ -512,7 +512,7 @@ def _read_vrt_elements(description: ET.Element) -> dict[int, dict[str, str]]:
     for band in description.findall("VRTRasterBand"):
         texts = {}
         for element in band:
-            if element.tag in _WORDS | LEGEND:
+            if element.tag in _TEXTS_OF_VRT | LEGEND:
                 texts[element.tag] = ET.tostring(element, "unicode").strip()
         elements[int(band.get("band", "0"))] = texts
     return elements

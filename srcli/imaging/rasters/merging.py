@@ -1,4 +1,4 @@
-"""Merge finished parts into one raster: GDAL copies a VRT of them, with metadata, to any format.
+"""Merge finished parts into one raster, and give it its name.
 
 A trial of a few pixels refuses wrong options before hours of work.
 """
@@ -10,14 +10,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, NamedTuple
-from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import (
@@ -26,28 +24,23 @@ from srcli.files import (
     move_into_place,
     remove_stale,
 )
-from srcli.imaging.decoding_errors import quiet_libraries
 from srcli.imaging.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
+from srcli.imaging.rasters.copying import build_overviews, copy_file
 from srcli.imaging.rasters.opening import keep_blocks, open_quietly
 from srcli.imaging.rasters.output import OutputProfile, overview_factors
+from srcli.imaging.rasters.part_encoding import stored_bands
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.result_file import write_result
+from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.imaging.stored_parts import (
     has_unfinished_parts,
     work_beside,
     writing_errors,
 )
-from srcli.imaging.utf8_names import alias_of_file, alias_of_folder, readable_name
-
-if TYPE_CHECKING:
-    from rasterio.io import DatasetWriter
+from srcli.imaging.utf8_names import alias_of_folder, readable_name
 
 _COPY_CACHE = 2**26
-_COPY_SETTINGS = {
-    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of
-    # them
-    "GDAL_MAX_DATASET_POOL_SIZE": 16,
-    "GDAL_TIFF_INTERNAL_MASK": True,
-}
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
 _WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
 
@@ -58,7 +51,7 @@ def merge_parts(
     complete: Callable[[Path], None] = lambda result: None,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Copy the parts into the final file, give it its name, and remove the parts.
+    """Make the final file of the parts, give it its name, and remove the parts.
 
     The output gets the attributes; files beside it get all of them but the times.
     ``complete`` is called with the file before that gets its name, and may change it;
@@ -72,11 +65,11 @@ def merge_parts(
     result = folder / readable_name(target.name)
     try:
         with writing_errors(target):
-            vrt = write_vrt(parts)
+            files = mosaic_files(parts)
             # a run that was killed while it merged has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            _write_interruptibly(vrt, result, output, on_bytes)
+            _write_interruptibly(files, result, output, on_bytes)
             _check_room(result)
             check_shape(result, target, output)
             transform = output.georeference["transform"]
@@ -93,28 +86,26 @@ def merge_parts(
 
 def write_vrt(parts: Parts) -> Path:
     """Write a VRT of finished parts into their folder, without tags; return its path."""
+    files = mosaic_files(parts)
+    vrt = alias_of_folder(parts.folder) / "parts.vrt"
+    vrt.write_bytes(describe_mosaic(parts.output, files))
+    return vrt
+
+
+def mosaic_files(parts: Parts) -> list[MosaicFile]:
+    """Return the finished parts as files of a mosaic; none may be missing."""
     if missing := sum(map(len, parts.missing())):
         raise PictureError(
             f"{parts.target}: {missing} parts of it have got lost; run again"
         )
     folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
-    vrt = folder / "parts.vrt"
-    files = _mosaic_files(parts, folder.absolute())
-    vrt.write_bytes(describe_mosaic(parts.output, files))
-    return vrt
-
-
-def _mosaic_files(parts: Parts, folder: Path) -> list[MosaicFile]:
-    """Return the finished parts as files of a mosaic, by their names in a folder."""
     output = parts.output
-    bands = [str(position + 1) for position in output.band_order]
-    if output.mask:
-        bands.append(str(len(bands) + 1))
+    bands = stored_bands(output)
     files = []
     for number, file in parts.found().items():
         if file.stat().st_size:  # where no file is, GDAL reads nodata or zeros
             span = parts.span(number)
-            path = folder / file.name
+            path = folder.absolute() / file.name
             files.append(
                 MosaicFile(path, span.start, 0, len(span), output.width, bands)
             )
@@ -140,7 +131,10 @@ def move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
 
 
 def _write_interruptibly(
-    source: Path, result: Path, output: OutputProfile, on_bytes: Callable[[int], None]
+    files: list[MosaicFile],
+    result: Path,
+    output: OutputProfile,
+    on_bytes: Callable[[int], None],
 ) -> None:
     """Call ``write_result`` in a thread, so that Ctrl-C works while GDAL copies for minutes.
 
@@ -151,7 +145,7 @@ def _write_interruptibly(
     def write() -> None:
         try:
             keep_blocks(_COPY_CACHE)  # the input is read to its end
-            write_result(source, result, output)
+            write_result(files, result, output)
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
@@ -163,150 +157,6 @@ def _write_interruptibly(
             on_bytes(result.stat().st_size)
     for failure in failures:
         raise failure
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the bytes of all files in a folder, in which others may write and remove some."""
-    total = 0
-    for file in folder.iterdir():
-        with suppress(FileNotFoundError):
-            total += file.stat().st_size
-    return total
-
-
-def write_result(source: Path, result: Path, output: OutputProfile) -> None:
-    """Copy a VRT to the format and options of an output, with its overviews.
-
-    GDAL's cache of blocks, which holds for the whole process, is left to the caller.
-    """
-    copy_file(source, result, output)
-    if output.overviews:
-        quality = output.creation.get("JPEG_QUALITY", "")
-        threads = output.creation.get("NUM_THREADS", "ALL_CPUS")
-        is_exact = output.classes
-        _build_overviews(result, output.overviews, is_exact, quality, threads)
-
-
-def copy_file(source: Path, copy: Path, output: OutputProfile) -> None:
-    """Copy a VRT to the format and options of an output; raises errors of rasterio."""
-    import rasterio
-    import rasterio.shutil
-
-    # GDAL 3.10 copies either the tags of bands (STATISTICS too) or those of all
-    # namespaces
-    has_band_tags = any(band.tags.get("") for band in output.bands)
-    has_namespaces = not set(output.tags) <= {""}
-    options = dict(output.creation)
-    if has_namespaces and not has_band_tags:
-        options = {"COPY_SRC_MDD": "YES", **options}
-    with rasterio.Env(**_COPY_SETTINGS):
-        with open_quietly(source, "r+") as dataset:
-            # set here, as in the text of a VRT white space would change
-            _set_tags(dataset, output)
-            rasterio.shutil.copy(dataset, copy, driver=output.driver, **options)
-        if has_band_tags and has_namespaces and output.driver == "GTiff":
-            with open_quietly(copy, "r+") as dataset:
-                _set_tags(dataset, output)
-
-
-class MosaicFile(NamedTuple):
-    """A file in a mosaic, and its position in pixels: whole numbers once it is written."""
-
-    file: Path
-    """Absolute, or the name of a file beside the mosaic."""
-    top: float
-    left: float
-    height: int
-    width: int
-    bands: Sequence[str]
-    """Bands of the file by GDAL's names, for each band of the mosaic and its mask."""
-    source_elements: Sequence[Mapping[str, str]] = ()
-    """Elements of a ComplexSource of GDAL's, for each of these bands; most have
-    none."""
-
-
-def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> bytes:
-    """Return a VRT of files, with an output's metadata except tags; raises rasterio's errors."""
-    from rasterio.crs import CRS
-    from rasterio.enums import ColorInterp
-    from rasterio.io import MemoryFile
-
-    georeference = output.georeference
-    bands = output.stored_bands
-    with MemoryFile(ext=".vrt") as memory:
-        with (
-            quiet_libraries(),
-            memory.open(
-                driver="VRT",
-                height=output.height,
-                width=output.width,
-                count=len(bands),
-                dtype=output.dtype,
-                nodata=output.nodata,
-                crs=None if georeference["gcps"] else georeference["crs"],
-                transform=georeference["transform"],
-                rpcs=georeference["rpcs"],
-            ) as dataset,
-        ):
-            dataset.colorinterp = [ColorInterp[band.interpretation] for band in bands]
-            if georeference["gcps"]:
-                dataset.gcps = (georeference["gcps"], georeference["crs"] or CRS())
-        tree = ET.fromstring(memory.read())
-    for system in (*tree.findall("SRS"), *tree.findall("GCPList")):
-        if georeference.get("epoch"):
-            system.set("coordinateEpoch", georeference["epoch"])
-    elements = tree.findall("VRTRasterBand")
-    for element, band in zip(elements, bands, strict=True):
-        element.extend(
-            ET.fromstring(f"<band>{''.join(band.vrt_elements.values())}</band>")
-        )
-    if output.mask:
-        mask = ET.SubElement(tree, "MaskBand")
-        elements.append(ET.SubElement(mask, "VRTRasterBand", dataType="Byte"))
-    for mosaic_file in files:
-        for number, element in enumerate(elements):
-            _add_source(element, mosaic_file, number)
-    return ET.tostring(tree)
-
-
-def _add_source(element: ET.Element, mosaic_file: MosaicFile, number: int) -> None:
-    """Add a file to a band of a VRT, or to its mask, counted from 0."""
-    size = {"xSize": f"{mosaic_file.width}", "ySize": f"{mosaic_file.height}"}
-    source_elements: Mapping[str, str] = {}
-    source_type = "SimpleSource"
-    if mosaic_file.source_elements:
-        source_elements = mosaic_file.source_elements[number]
-    if source_elements:
-        source_type = "ComplexSource"
-    source = ET.SubElement(element, source_type)
-    is_beside = f"{not mosaic_file.file.is_absolute():d}"
-    file = ET.SubElement(source, "SourceFilename", relativeToVRT=is_beside)
-    file.text = str(alias_of_file(mosaic_file.file))
-    ET.SubElement(source, "SourceBand").text = mosaic_file.bands[number]
-    ET.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
-    offset = {"xOff": f"{mosaic_file.left}", "yOff": f"{mosaic_file.top}"}
-    ET.SubElement(source, "DstRect", {**offset, **size})
-    for name, text in source_elements.items():
-        ET.SubElement(source, name).text = text
-
-
-def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
-    """Set the tags of the file, which GDAL counts as band 0, and those of its bands."""
-    for number, tags in enumerate(
-        [output.tags, *(band.tags for band in output.stored_bands)]
-    ):
-        for namespace, items in tags.items():
-            settable = dict(items)
-            if set(items) == {namespace}:
-                # a complete document: rasterio reads it under the name of its
-                # namespace, but writes "key=value"
-                key, sign, value = items[namespace].partition("=")
-                settable = {key: value} if sign else {}
-            else:
-                # arguments of rasterio's
-                settable.pop("bidx", None)
-                settable.pop("ns", None)
-            dataset.update_tags(number, ns=namespace or None, **settable)
 
 
 def add_overviews(target: Path, quality: int) -> bool:
@@ -326,7 +176,7 @@ def add_overviews(target: Path, quality: int) -> bool:
     with work_beside(target) as folder, writing_errors(target):
         copy = alias_of_folder(folder) / readable_name(target.name)
         shutil.copy2(target, copy)
-        _build_overviews(copy, factors, is_exact, str(quality))
+        build_overviews(copy, factors, is_exact, str(quality))
         _check_room(copy)
         with open_quietly(copy) as dataset:
             if len(dataset.overviews(1)) < len(factors):
@@ -334,28 +184,6 @@ def add_overviews(target: Path, quality: int) -> bool:
         _sync(copy)
         move_into_place(copy, target)
     return True
-
-
-def _build_overviews(
-    file: Path,
-    factors: Sequence[int],
-    is_exact: bool,
-    quality: str,
-    threads: str = "ALL_CPUS",
-) -> None:
-    """Build overviews of a file: averages, or nearest neighbours where it holds classes."""
-    import rasterio
-    from rasterio.enums import Resampling
-
-    settings = {
-        "GDAL_NUM_THREADS": threads,
-        "GDAL_TIFF_OVR_BLOCKSIZE": 256,
-    }
-    if quality:
-        settings["JPEG_QUALITY_OVERVIEW"] = quality
-    resampling = Resampling.nearest if is_exact else Resampling.average
-    with rasterio.Env(**settings), open_quietly(file, "r+") as dataset:
-        dataset.build_overviews(list(factors), resampling)
 
 
 def _check_room(path: Path) -> None:
@@ -379,11 +207,12 @@ def _sync(path: Path) -> None:
         os.close(number)
 
 
-def try_creation_options(target: Path, output: OutputProfile) -> None:
+def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
     """Let GDAL write a small file with the metadata and options of an output.
 
     A UsageError tells of an unknown creation option or value, else a PictureError of
-    the reason.
+    the reason. The output is returned, whose parts are to be copied where blocks of
+    them would be decoded in another way than those that GDAL writes.
     """
     trial = replace(
         output,
@@ -392,18 +221,21 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         overviews=(),
     )
     failure = ""
+    why_copied = output.why_copied
     with (
         _gdal_messages() as messages,
         tempfile.TemporaryDirectory(
             prefix="srx-", ignore_cleanup_errors=True
         ) as folder,
     ):
-        small = Path(folder) / "small.vrt"
         copy = Path(folder) / f"copy{readable_name(target.suffix)}"
         try:
-            small.write_bytes(describe_mosaic(trial))
-            copy_file(small, copy, trial)
+            copy_file(describe_mosaic(trial), copy, trial)
             check_shape(copy, target, trial)
+            if trial.keeps_blocks:
+                check_blank(copy, trial)
+        except OtherBlocksError as error:
+            why_copied = str(error)
         except gdal_errors(ValueError, OSError) as error:
             failure = reason_of(error)
     for record in messages.buffer:
@@ -422,6 +254,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> None:
         raise PictureError(
             f"{target}: GDAL cannot write such a {output.driver}: {reason}; change --co"
         )
+    return replace(output, why_copied=why_copied)
 
 
 @contextmanager
@@ -464,9 +297,8 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
         dataset.read(1, window=Window(width - 1, height - 1, 1, 1))
         block_height, block_width = dataset.block_shapes[0]
         block = f"{(width - 1) // block_width}_{(height - 1) // block_height}"
-        is_sparse = output.creation.get("SPARSE_OK", "NO") != "NO"
         offset = dataset.get_tag_item(f"BLOCK_OFFSET_{block}", "TIFF", bidx=1)
-        if dataset.driver == "GTiff" and not is_sparse and not offset:
+        if dataset.driver == "GTiff" and not output.is_sparse and not offset:
             # GDAL has gone on after an error
             raise OSError("it writes no pixels")
         if len(dataset.overviews(1)) < len(output.overviews):

@@ -46,6 +46,24 @@ _OF_ANY_BITS = _PREDICTED | {
 }  # fmt: skip
 """Compressions of values of any number of bits (NBITS)."""
 _OFF = frozenset({"NO", "FALSE", "OFF", "0"})
+BLOCK_OPTIONS = frozenset({
+    "ALPHA", "BLOCKXSIZE", "BLOCKYSIZE", "COMPRESS", "DISCARD_LSB", "INTERLEAVE",
+    "JPEGTABLESMODE", "JPEG_QUALITY", "JXL_ALPHA_DISTANCE", "JXL_DISTANCE", "JXL_EFFORT",
+    "JXL_LOSSLESS", "LZMA_PRESET", "MAX_Z_ERROR", "NBITS", "PHOTOMETRIC", "PREDICTOR",
+    "SPARSE_OK", "TILED", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL", "ZSTD_LEVEL",
+})  # fmt: skip
+"""Creation options of a GeoTIFF on which its compressed blocks depend."""
+_HEADER_OPTIONS = frozenset({
+    "BIGTIFF", "COPY_SRC_MDD", "GEOTIFF_KEYS_FLAVOR", "GEOTIFF_VERSION", "NUM_THREADS",
+    "PROFILE", "RPB", "RPCTXT", "TFW", "WORLDFILE",
+})  # fmt: skip
+"""Those on which they do not."""
+_BLOCK_COMPRESSIONS = _PREDICTED | {
+    "NONE", "PACKBITS", "LZMA", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
+}  # fmt: skip
+"""Compressions whose blocks are the same whatever file they stand in."""
+_LARGEST_BLOCKS = 2**27
+"""Bytes of a row of blocks of the final file, which is held in memory as a part."""
 _XMP = "xml:XMP"
 _TABLE = "GDALRasterAttributeTable"
 _DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
@@ -104,8 +122,26 @@ class OutputProfile:
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
     creation: Mapping[str, str] = field(default_factory=dict)
+    why_copied: str = "it is no raster of its own"
+    """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
+    where the compressed blocks of the parts are those of the file."""
     notes: list[str] = field(default_factory=list)
     """Messages for the user on what is not kept."""
+
+    @property
+    def keeps_blocks(self) -> bool:
+        """True if the blocks of the parts are those of the final file."""
+        return not self.why_copied
+
+    @property
+    def is_sparse(self) -> bool:
+        """True if blocks without data may be left out of the file."""
+        return self.creation.get("SPARSE_OK", "NO").upper() not in _OFF
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of pixels of all bands, in memory."""
+        return self.width * len(self.bands) * np.dtype(self.dtype).itemsize
 
     @property
     def channels(self) -> int:
@@ -176,7 +212,25 @@ def derive_profile(
         has_overviews = info.has_overviews
     if has_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
         out.overviews = overview_factors(out.height, out.width)
+    out.why_copied = why_copied(out)
     return out
+
+
+def why_copied(out: OutputProfile) -> str:
+    """Say why GDAL has to copy the parts of an output; nothing where their blocks are kept."""
+    creation = out.creation
+    if out.driver != "GTiff":
+        return f"{out.driver} is written as a whole"
+    for name in creation:
+        if name not in BLOCK_OPTIONS | _HEADER_OPTIONS:
+            return f"--co {name} may change how its blocks are laid out"
+    if creation.get("TILED", "NO").upper() in _OFF:
+        return "its blocks are strips"
+    if creation.get("COMPRESS", "NONE").upper() not in _BLOCK_COMPRESSIONS:
+        return f"blocks of COMPRESS={creation['COMPRESS']} may depend on their file"
+    if int(creation["BLOCKYSIZE"]) * out.row_bytes > _LARGEST_BLOCKS:
+        return "a row of its blocks takes too much memory"
+    return ""
 
 
 def _with_counts(
@@ -470,8 +524,7 @@ def _tiff_options(
             # chroma at half the resolution: much smaller
             defaults["PHOTOMETRIC"] = "YCBCR"
     if options.is_on("TILED", "YES"):
-        row_bytes = out.width * len(out.bands) * np.dtype(out.dtype).itemsize
-        side = 512 if row_bytes * 512 <= _LARGEST_ROW else 256
+        side = 512 if out.row_bytes * 512 <= _LARGEST_ROW else 256
         text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
         defaults |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
     return defaults

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache, partial
 
 import numpy as np
@@ -12,8 +9,8 @@ import numpy as np
 from srcli.imaging.arrays import Array, Bools
 from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
-from srcli.imaging.rasters.output import OutputProfile, predictor_of
 from srcli.imaging.rasters.packed_heights import unpack
+from srcli.imaging.rasters.part_encoding import encode_part
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
@@ -23,7 +20,6 @@ from srcli.ports.image import Window
 
 _REACH = 3
 """Rows above and below a part that bicubic interpolation sees, and one more."""
-_MOST_THREADS = 8
 
 
 class PartWriter:
@@ -231,42 +227,3 @@ def _limits_of(layout: BandLayout) -> list[tuple[float, float] | None]:
         is_free = band.measured is not None or layout.palette is not None
         limits.append(None if is_free else band.limits)
     return limits
-
-
-@contextmanager
-def encode_part(
-    rows: Array, opacity: Array, output: OutputProfile
-) -> Iterator[memoryview]:
-    """Yield rows (h, W, C) as the file of a part; raises rasterio's errors.
-
-    ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
-    """
-    from rasterio.io import MemoryFile
-    from rasterio.transform import Affine
-
-    height, width = rows.shape[:2]
-    band_count = len(output.bands) + output.mask
-    stored: Array = np.empty((band_count, height, width), output.dtype)
-    stored[: output.channels] = np.moveaxis(rows, 2, 0)
-    stored[output.channels :] = opacity
-    with MemoryFile() as memory:  # because GDAL reports success on a full disk
-        with memory.open(
-            driver="GTiff",
-            height=height,
-            width=width,
-            count=band_count,
-            dtype=output.dtype,
-            nodata=output.nodata,
-            transform=Affine.scale(2.0, 3.0),  # rasterio warns of files without one
-            COMPRESS="ZSTD",
-            ZSTD_LEVEL=1,
-            PREDICTOR=predictor_of(output.dtype),
-            INTERLEAVE="PIXEL",
-            TILED=True,
-            BLOCKXSIZE=min(512, -(-width // 16) * 16),
-            BLOCKYSIZE=min(256, -(-height // 16) * 16),
-            BIGTIFF="IF_SAFER",
-            NUM_THREADS=min(os.cpu_count() or 1, _MOST_THREADS),
-        ) as dataset:
-            dataset.write(stored)
-        yield memory.getbuffer()

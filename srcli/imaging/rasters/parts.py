@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile
 from srcli.imaging.stored_parts import StoredParts, keep_parts
 
-VERSION = 4
+VERSION = 5
 """Of the contents of the folder."""
 _BLOCK_HEIGHT = 256
 _LEAST_PIXELS = 1_000_000
@@ -29,10 +27,13 @@ class Parts(StoredParts):
 
     @property
     def rows(self) -> int:
-        """Rows of a part: whole rows of 16 (as blocks), not too few pixels nor too many bytes."""
+        """Rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
         output = self.output
-        row_bytes = output.width * len(output.bands) * np.dtype(output.dtype).itemsize
-        rows = max(min(_MOST_BYTES // row_bytes // 16 * 16, _BLOCK_HEIGHT), 16)
+        if output.keeps_blocks:
+            rows = int(output.creation["BLOCKYSIZE"])
+        else:
+            most = _MOST_BYTES // output.row_bytes // 16 * 16
+            rows = max(min(most, _BLOCK_HEIGHT), 16)
         return rows * -(-_LEAST_PIXELS // (rows * output.width))
 
     @property
@@ -70,7 +71,7 @@ def open_parts(
 ) -> Iterator[tuple[Parts, tuple[str, ...]]]:
     """Open the parts of a raster, and yield messages too; see ``keep_parts``."""
     parts = Parts(target, output)
-    form = [
+    form: list[object] = [
         VERSION,
         output.height,
         output.width,
@@ -80,6 +81,20 @@ def open_parts(
         output.mask,
         str(output.nodata),
     ]
+    if output.keeps_blocks:
+        form += _form_of_blocks(output)
     plan = {**fingerprint, "form of parts": form}
     with keep_parts(parts, plan, resume=resume) as notes:
         yield parts, notes
+
+
+def _form_of_blocks(output: OutputProfile) -> list[object]:
+    """Return what the blocks of the final file depend on beside their pixels."""
+    import rasterio
+
+    options = [
+        (name, value)
+        for name, value in sorted(output.creation.items())
+        if name in BLOCK_OPTIONS
+    ]
+    return [options, output.band_order, rasterio.__gdal_version__]

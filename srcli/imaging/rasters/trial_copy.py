@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,18 +13,14 @@ import numpy as np
 
 from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.merging import (
-    MosaicFile,
-    describe_mosaic,
-    folder_bytes,
-    write_result,
-)
 from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.packed_heights import unpack
-from srcli.imaging.rasters.part_writer import encode_part
+from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.result_file import folder_bytes, write_result
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, has_huge_blocks
+from srcli.imaging.rasters.vrt import MosaicFile
 from srcli.imaging.resize import resize, white_level
 from srcli.ports.image import Window
 
@@ -38,6 +34,9 @@ TRIAL_ROWS = 256
 COG_TEMPORARY = 0.5
 """Bytes, by those of the parts, of the file without loss in which GDAL makes the
 overviews of a COG before the rest."""
+
+_COPIED_BYTES = 2**29
+"""Bytes of compressed blocks that are copied in a second."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,11 @@ def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | N
 
     ``output`` has other creation options than that of the parts, or is None.
     """
-    output = output or parts.output
+    bands = stored_bands(parts.output)
+    if output is None:
+        output = parts.output
+    else:
+        output = replace(output, why_copied="blocks of the parts have another form")
     files = []
     rows = 0
     part_bytes = 0
@@ -86,11 +89,7 @@ def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | N
         if not size:  # blank
             continue
         height = len(parts.span(number))
-        files.append(
-            MosaicFile(
-                file.absolute(), rows, 0, height, output.width, _stored_bands(output)
-            )
-        )
+        files.append(MosaicFile(file.absolute(), rows, 0, height, output.width, bands))
         rows += height
         part_bytes += size
         if rows >= wanted:
@@ -122,15 +121,20 @@ def sample_copy(
     if layout.is_packed:
         rows = unpack(rows)
     opacity = np.array(white_level(rows.dtype), rows.dtype)
+    height, width = rows.shape[:2]
+    sample = replace(
+        output,
+        width=width,
+        creation=_creation_of_trial(output, height),
+        overviews=output.overviews[:1],
+    )
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
         file = Path(folder) / "sample.tif"
-        with encode_part(rows, opacity, output) as content:
+        with encode_part(rows, opacity, sample) as content:
             file.write_bytes(content)
-        height, width = rows.shape[:2]
-        files = [MosaicFile(file, 0, 0, height, width, _stored_bands(output))]
-        sample = replace(output, width=width, overviews=output.overviews[:1])
+        files = [MosaicFile(file, 0, 0, height, width, stored_bands(output))]
         return _copy_to_temporary(files, height, file.stat().st_size, sample)
 
 
@@ -165,38 +169,41 @@ def _enlarge_sample(source: RasterSource, place: Window, scale: int) -> Array:
     return enlarged
 
 
-def _stored_bands(output: OutputProfile) -> Sequence[str]:
-    """Return the bands of a part by GDAL's names, for each band of the file and its mask."""
-    bands = [str(position + 1) for position in output.band_order]
-    if output.mask:
-        bands.append(str(len(bands) + 1))
-    return bands
-
-
 def _copy_to_temporary(
     files: Sequence[MosaicFile], rows: int, part_bytes: int, output: OutputProfile
 ) -> TrialCopy:
-    """Copy files, which lie below each other, as the output would be; raises rasterio's errors."""
+    """Copy files, which lie below each other, as the output would be; raises rasterio's errors.
+
+    Where the output is put together from their blocks alone, nothing is tried.
+    """
+    pixels = rows * output.width
+    if output.keeps_blocks and not output.overviews:
+        seconds = part_bytes / _COPIED_BYTES
+        return TrialCopy(pixels, part_bytes, part_bytes, seconds)
+    creation = output.creation
+    if not output.keeps_blocks:
+        creation = _creation_of_trial(output, rows)
+    trial = replace(output, height=rows, creation=creation)
+    with tempfile.TemporaryDirectory(
+        prefix="srx-", ignore_cleanup_errors=True
+    ) as folder:
+        started = time.thread_time()
+        write_result(files, Path(folder) / "copy.tif", trial)
+        seconds = time.thread_time() - started
+        return TrialCopy(
+            pixels=pixels,
+            part_bytes=part_bytes,
+            result_bytes=folder_bytes(Path(folder)),
+            seconds=seconds,
+        )
+
+
+def _creation_of_trial(output: OutputProfile, rows: int) -> Mapping[str, str]:
+    """Return creation options for a few rows, which one thread writes."""
     creation = dict(output.creation)
     if "NUM_THREADS" in creation:  # one thread's time can be measured beside others
         creation["NUM_THREADS"] = "1"
     if creation.get("BLOCKYSIZE", "").isdecimal():  # no block is filled up below
         height = min(int(creation["BLOCKYSIZE"]), -(-rows // 16) * 16)
         creation["BLOCKYSIZE"] = str(height)
-    trial = replace(output, height=rows, creation=creation)
-    with tempfile.TemporaryDirectory(
-        prefix="srx-", ignore_cleanup_errors=True
-    ) as folder:
-        vrt = Path(folder) / "trial.vrt"
-        vrt.write_bytes(describe_mosaic(trial, files))
-        copy = Path(folder) / "copy"
-        copy.mkdir()
-        started = time.thread_time()
-        write_result(vrt, copy / "copy.tif", trial)
-        seconds = time.thread_time() - started
-        return TrialCopy(
-            pixels=rows * output.width,
-            part_bytes=part_bytes,
-            result_bytes=folder_bytes(copy),
-            seconds=seconds,
-        )
+    return creation

@@ -320,7 +320,7 @@ class Job:
                 self.readings.take(*values)
             elif name == "end":  # after which a process that was asked to stop ends
                 return Outcome(self.unit, *values)
-            elif name in ("advance", "grow", "extend"):
+            elif name in ("advance", "grow", "extend", "add_waiting"):
                 getattr(self.task, name)(*values)
             else:
                 getattr(self.progress, name)(*values)
@@ -395,6 +395,7 @@ class RelayedProgress(Task, Progress):
 
     grow = partialmethod(send, "grow")
     extend = partialmethod(send, "extend")
+    add_waiting = partialmethod(send, "add_waiting")
     message = partialmethod(send, "message")
     warn = partialmethod(send, "warn")
     detail = partialmethod(send, "detail")

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.files import checksum
+from srcli.imaging.animations import encode_animation
 from srcli.imaging.arrays import Array, Size
 from srcli.imaging.formats import FORMATS
+from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
@@ -24,7 +26,6 @@ from srcli.imaging.new_files import new_file
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.reading import read_frames
 from srcli.imaging.stored_rows import PictureRows, StoredRows
-from srcli.imaging.writing import encode_animation, lost_metadata
 from srcli.pipelines.upscale.choosing import choose_passes
 from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
 from srcli.pipelines.upscale.photographs import (

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.photograph import LARGEST_AREA, Picture
+from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.rasters.classes import choose_layout_by_signs
 from srcli.imaging.rasters.holes import (
     CodeFindings,
@@ -26,8 +26,6 @@ from srcli.imaging.rasters.value_range import (
     classify_raster_condition,
     values_as_they_are,
 )
-from srcli.imaging.reading import read_photograph
-from srcli.models.weights import AERIAL_MODEL
 from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL, choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
     choose_interpolated_bands,
@@ -131,22 +129,36 @@ def decide_values(
     return ValueDecision(values, remark)
 
 
+def is_judged_as_photograph(
+    bands: BandDecision, picture: Picture | None, options: Settled
+) -> bool:
+    """Tell if ``auto`` chooses the model of a file by its pixels as a photograph's."""
+    layout = bands.layout
+    if not options.auto or layout.is_packed or not layout.groups:
+        return False
+    if picture is None or picture.raster is not None:
+        return False
+    return picture.height * picture.width <= LARGEST_AREA
+
+
 def decide_model(
     bands: BandDecision,
     values: Values,
-    picture: Picture | None,
     options: Settled,
+    picture: Picture | None = None,
+    photograph: Photograph | None = None,
 ) -> ModelDecision:
     """Decide on the model, as ``auto`` does, and on bands that are interpolated instead.
 
-    ``picture`` is the header of a file that srx reads itself, which may be a photograph.
+    ``picture`` is the header of a file that srx reads itself, which may be a photograph;
+    ``photograph`` its pixels, where it ``is_judged_as_photograph``.
     """
     layout = bands.layout
     condition = ""
     if options.auto and layout.is_packed:
         options = replace(options, model=INTERPOLATION_MODEL)
     elif options.auto and layout.groups:
-        model, condition = _model_by_condition(bands, picture, options)
+        model, condition = _model_by_condition(bands, options, picture, photograph)
         options = replace(options, model=model)
     bicubic = choose_interpolated_bands(bands.look, layout, values, options)
     if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
@@ -159,17 +171,18 @@ def decide_model(
 
 
 def _model_by_condition(
-    bands: BandDecision, picture: Picture | None, options: Settled
+    bands: BandDecision,
+    options: Settled,
+    picture: Picture | None,
+    photograph: Photograph | None,
 ) -> tuple[str, str]:
     """Return the model, as ``auto`` chooses it, and the condition of the pixels.
 
     A photograph, read by windows or not, gets that of photographs.
     """
+    if picture is not None and photograph is not None:
+        return choose_by_condition(photograph, options, picture.format)
+    condition = classify_raster_condition(bands.look, bands.layout)
     if picture is None or picture.raster is not None:
-        condition = classify_raster_condition(bands.look, bands.layout)
-        return options.model_for(condition, AERIAL_MODEL), condition
-    if picture.height * picture.width > LARGEST_AREA:
-        condition = classify_raster_condition(bands.look, bands.layout)
-        return options.model_for_photograph(condition), condition
-    photograph = read_photograph(picture)
-    return choose_by_condition(photograph, options, picture.format)
+        return options.model_for_raster(condition), condition
+    return options.model_for_photograph(condition), condition

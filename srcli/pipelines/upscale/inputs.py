@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
 from srcli.files import explain_os_error, open_input
+from srcli.imaging.animations import is_animation
 from srcli.imaging.formats import (
     FORMATS,
     READABLE_SUFFIXES,
@@ -47,7 +48,6 @@ from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.imaging.stored_parts import has_unfinished_parts
-from srcli.imaging.writing import is_animation
 from srcli.models import MODELS
 from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.kinds import look_for_model, open_photograph

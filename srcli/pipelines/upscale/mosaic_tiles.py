@@ -20,9 +20,9 @@ from srcli.imaging.rasters.info import (
     enlarge_georeference,
     read_info,
 )
-from srcli.imaging.rasters.merging import MosaicFile, describe_mosaic
 from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS, OutputProfile
+from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.imaging.reading import read_photograph
 from srcli.ports.image import Window
 

@@ -25,6 +25,7 @@ from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.loading import default_scale
 from srcli.models.weights import (
+    AERIAL_MODEL,
     DRAWING_MODEL,
     LARGE_MODEL,
     PHOTO_MODEL,
@@ -161,6 +162,10 @@ class Settled(Asked):
         drawings: it has learned letters and lines. Rasters are never judged as drawings.
         """
         return self.model if condition in ("", "clean") else degraded
+
+    def model_for_raster(self, condition: str) -> str:
+        """Return the model for a raster, such as an aerial photograph, in a condition."""
+        return self.model_for(condition, AERIAL_MODEL)
 
     def model_for_photograph(self, condition: str) -> str:
         """Return the model for a photograph in a condition; ``best`` has others than ``auto``."""

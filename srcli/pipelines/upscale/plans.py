@@ -29,13 +29,15 @@ from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.trial_copy import sample_copy
-from srcli.imaging.tiff import DAMAGED_PAGE
+from srcli.imaging.reading import read_photograph
+from srcli.imaging.tiff_pages import DAMAGED_PAGE
 from srcli.pipelines.upscale.deciding import (
     BandDecision,
     ModelDecision,
     decide_bands,
     decide_model,
     decide_values,
+    is_judged_as_photograph,
 )
 from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
 from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_picture
@@ -132,7 +134,10 @@ def plan_raster(item: Item, options: Settled, opened: OpenedRaster) -> RasterPla
 
     bands = decide_bands(look, options)
     values = decide_values(bands, options, is_sheet=item.from_folder)
-    model = decide_model(bands, values.values, picture, options)
+    photograph = None
+    if picture is not None and is_judged_as_photograph(bands, picture, options):
+        photograph = read_photograph(picture)
+    model = decide_model(bands, values.values, options, picture, photograph)
 
     if options.strip_metadata:  # tags have said what values mean
         bands = _without_metadata(bands)

@@ -16,6 +16,7 @@ from PIL.ExifTags import Base
 from srcli.errors import PictureError
 from srcli.imaging.embedding import exif_beside_gdal
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
@@ -24,7 +25,6 @@ from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.info import companion_reason
 from srcli.imaging.reading import open_known
-from srcli.imaging.writing import lost_metadata
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.output import OutputProfile

@@ -7,6 +7,7 @@ Steps are plain data, which can be sent to another process. A raster has at most
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.source import RasterSource
@@ -22,7 +24,6 @@ from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
-from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
@@ -88,7 +89,7 @@ class CalibratingStep:
         return RasterCalibration(
             tiling=tiling,
             fingerprint={
-                "model": f"{plan.options.model} {network_digest(engine.network)[:16]}",
+                "model": f"{plan.options.model} {pool.digest(engine)[:16]}",
                 "tile": [grid.tile_height, grid.tile_width, grid.overlap],
                 "batch": engine.batch_size(grid.tile_height, grid.tile_width),
                 "precision": str(engine.half or "fp32"),
@@ -189,6 +190,9 @@ class MakingStep:
                 calibration=tensors,
             )
             run_one(engine, job, task=task)
+            blended = time.monotonic()
+        job.waited["writing"] += time.monotonic() - blended
+        task.add_waiting(job.waited)
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
         """Store missing parts that a sparse file leaves blank; return the runs still missing.
@@ -238,15 +242,12 @@ def make_raster_engine(
     plan: RasterPlan, pool: EnginePool, *, gray: bool = False
 ) -> RasterEngine:
     """Return the engine for a raster's bands, with the network of the pool."""
-    from srcli.inference.raster_engine import RasterEngine
-
-    engine = pool.engine(bits=8 if plan.layout.smooth_dtype == "uint8" else 32)
-    return RasterEngine(
-        engine,
+    return pool.raster_engine(
         groups=plan.layout.groups,
         values=plan.values,
         interpolated=plan.interpolated,
         gray=gray,
+        bits=8 if plan.layout.smooth_dtype == "uint8" else 32,
     )
 
 
@@ -310,7 +311,7 @@ def make_raster(
     for remark in plan.remarks:
         tell(remark)
     item.make_folder()
-    try_creation_options(item.target, plan.output)
+    plan = replace(plan, output=_choose_parts(plan, reporter))
     fingerprint = plan.fingerprint
     calibration = None
     if plan.layout.groups:  # else all bands hold classes
@@ -336,8 +337,11 @@ def make_raster(
         reporter.grow(tiles)
         reporter.describe(f"enlarging {item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
+        reporter.waited.clear()
+        started = time.monotonic()
         with forecast.watch():
             run_steps(steps)
+        last_tile = time.monotonic()
         if math.prod(plan.size) >= LARGE_OUTPUT:
             tell(f"the tiles are done; {forecast.text}")
         forecast.begin()
@@ -350,7 +354,25 @@ def make_raster(
             attributes = item.attributes(dates=plan.options.keep_dates)
             merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
         forecast.end()
+    waits = [f"{seconds:.1f} s for {what}" for what, seconds in reporter.waited.items()]
+    after = time.monotonic() - last_tile
+    reporter.progress.detail(
+        f"{item.source}: {last_tile - started:.1f} s for {tiles} tiles, of which it waited "
+        f"{', '.join(waits) or 'for nothing'}; {after:.1f} s after the last one"
+    )
     return tiles
+
+
+def _choose_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
+    """Return the output, of which is known if its parts hold the blocks of the final file."""
+    output = try_creation_options(plan.item.target, plan.output)
+    if reporter.ending is not None:
+        output = replace(output, why_copied="tiles are cut from its parts")
+    if output.why_copied:
+        reporter.progress.detail(
+            f"{plan.item.source}: parts are encoded once more at the end: {output.why_copied}"
+        )
+    return output
 
 
 def _split_runs(step: MakingStep, slot_count: int) -> list[MakingStep]:

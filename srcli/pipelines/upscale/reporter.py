@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -204,6 +204,8 @@ class Reporter(Task):
         self._total = 0.0
         self.finished = 0.0
         """Tiles that are done, of all pictures."""
+        self.waited: defaultdict[str, float] = defaultdict(float)
+        """Seconds for which the work on rasters stood still, by what it waited for."""
         self.started = self.former.started or time.monotonic()
         for values in self.former.reports:
             report = FileReport.from_json(values)
@@ -245,6 +247,11 @@ class Reporter(Task):
         """Add finished tiles."""
         self.finished += amount
         self._task.advance(amount)
+
+    def add_waiting(self, seconds: Mapping[str, float]) -> None:
+        """Add seconds of waiting, of one process."""
+        for what, amount in seconds.items():
+            self.waited[what] += amount
 
     @contextmanager
     def keep_parts(

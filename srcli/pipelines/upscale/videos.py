@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
+from srcli.imaging.animations import USUAL_DURATION
+from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photograph import Photograph, Picture
 from srcli.imaging.pillow import to_srgb
 from srcli.imaging.reading import read_frames
@@ -29,7 +31,7 @@ from srcli.imaging.video_writing import (
     choose_encoding,
 )
 from srcli.imaging.videos import Timing, count_frames, open_video
-from srcli.imaging.writing import USUAL_DURATION, lost_metadata, put_on_white
+from srcli.imaging.writing import put_on_white
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.photographs import (

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, one_file
+from srcli.imaging.animations import keeps_animation
 from srcli.imaging.formats import VIDEO
 from srcli.imaging.photograph import Picture
 from srcli.imaging.rasters.opening import network_access
-from srcli.imaging.writing import keeps_animation
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.animations import upscale_animation

@@ -417,17 +417,17 @@ def test_a_full_disk_loses_nothing(save, tmp_path, plan, write_parts, options, n
     ("step", "error", "words"),
     [
         (
-            "copy_file",
+            "write_result",
             OSError(errno.ENOSPC, "x"),
             "the disk is full; make room and run again",
         ),
         (
-            "copy_file",
+            "write_result",
             OSError(errno.EIO, "bad\nsector"),
             r"cannot be written \(.*bad sector\)",
         ),
         (
-            "copy_file",
+            "write_result",
             PermissionError(errno.EACCES, "x"),
             "no permission to write here",
         ),
@@ -457,11 +457,11 @@ def test_failures_keep_the_old_file_and_are_one_line(
 def test_ctrl_c_does_not_wait_for_gdal(save, out, monkeypatch, copy):
     released = threading.Event()
 
-    def copies_for_long(*_args):
+    def writes_for_long(*_args):
         signal.raise_signal(signal.SIGINT)
         released.wait(60)
 
-    monkeypatch.setattr(module, "copy_file", copies_for_long)
+    monkeypatch.setattr(module, "write_result", writes_for_long)
     # tests of commands change it
     signal.signal(signal.SIGINT, signal.default_int_handler)
     target = out
@@ -570,7 +570,7 @@ def count_down(steps):
         guard(Path, name)
     for name in ("fsync", "rmdir", "unlink"):
         guard(os, name)
-    for name in ("copy_file", "_build_overviews"):
+    for name in ("write_result",):
         guard(module, name)
 
 kills = 0

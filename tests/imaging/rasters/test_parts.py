@@ -22,6 +22,7 @@ from tests.imaging.rasters.conftest import open_source
 
 MARK = {"model": "a", "part": (1, 2)}
 ROWS = 1100
+BLOCKS = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "256"}
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +49,7 @@ def source(save, pixels):
 @pytest.fixture
 def begin(source, plan, target):
     """Open the five parts of an output: ``begin(mark, resume=True)``."""
-    out = plan(source.info.path)
+    out = plan(source.info.path, creation=BLOCKS)
     return lambda mark=MARK, **options: open_parts(target, out, mark, **options)
 
 
@@ -153,16 +154,43 @@ def test_starting_over_on_purpose_says_nothing(begin, folder):
     assert left(begin, resume=False) == ([range(5)], ())
 
 
-def test_another_form_of_the_file_keeps_the_parts(
-    begin, folder, save, plan, pixels, target
+def parts_left(target, out):
+    """What is missing of the parts that another run has left, and what is said of them."""
+    with open_parts(target, out, MARK) as (parts, notes):
+        return parts.missing(), notes
+
+
+def test_where_gdal_copies_them_parts_are_kept_for_another_form_of_the_file(
+    source, save, plan, pixels, target
 ):
-    other = plan(save("in.tif", pixels), cog=True, creation={"COMPRESS": "LZW"})
-    with open_parts(target, other, MARK) as (parts, notes):
-        assert (parts.missing(), notes) == ([range(2, 5)], ())
-    masked = plan(save("in.tif", pixels, nodata=3), creation={"COMPRESS": "JPEG"})
-    with open_parts(target, masked, MARK) as (parts, notes):
-        assert parts.missing() == [range(5)]
-        assert "changed: form of parts" in notes[0]
+    cog = plan(source.info.path, cog=True)
+    with open_parts(target, cog, MARK) as (parts, _):
+        PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
+    other = plan(source.info.path, creation={"COMPRESS": "LZW", "TILED": "NO"})
+    assert parts_left(target, other) == ([range(2, 5)], ())
+    masked = plan(save("in.tif", pixels, nodata=3), cog=True)
+    masked.mask = True
+    missing, notes = parts_left(target, masked)
+    assert missing == [range(5)]
+    assert "changed: form of parts" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"creation": {**BLOCKS, "COMPRESS": "LZW"}}, {"cog": True}],
+    ids=["compression", "COG"],
+)
+def test_blocks_of_another_form_are_made_again(folder, source, plan, target, options):
+    missing, notes = parts_left(target, plan(source.info.path, **options))
+    assert missing == [range(5)]
+    words = "earlier work on out.tif is not continued: changed: form of parts"
+    assert notes == (words,)
+
+
+def test_options_that_no_block_depends_on_keep_the_parts(folder, source, plan, target):
+    creation = {**BLOCKS, "BIGTIFF": "YES", "TFW": "YES", "NUM_THREADS": "1"}
+    other = plan(source.info.path, creation=creation, overviews=True)
+    assert parts_left(target, other) == ([range(2, 5)], ())
 
 
 def test_two_runs_are_told_apart(begin, target):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -161,6 +162,9 @@ def test_runs_of_parts_give_the_file_of_one_process(
     assert report.warnings == expected.warnings
     assert expected.tiles < report.tiles <= expected.tiles * 1.25
     assert notes.closed[0][1] >= report.tiles
+    (told,) = [line for line in notes.details if "waited" in line]
+    assert f"for {report.tiles} tiles" in told  # of all workers together
+    assert re.search(r"\d s for reading, .* for the network, .* for writing; ", told)
     assert list((tmp_path / "shared").iterdir()) == [report.target]
 
 

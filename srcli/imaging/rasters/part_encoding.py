@@ -1,0 +1,126 @@
+"""Encode rows of an enlarged raster as the file of a part.
+
+Where the final file is a GeoTIFF in tiles, the blocks of its parts are those of the file:
+compressed once, while the network computes, and put together at the end. Else parts are
+compressed quickly and without loss, and GDAL copies them into the final form.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.imaging.arrays import Array
+from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile, predictor_of
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetWriter
+
+_MOST_THREADS = 16
+_WORKING_BLOCK = (256, 512)
+"""Most height and width of a block of a part that is copied later."""
+
+
+def stored_bands(output: OutputProfile) -> list[str]:
+    """Return the bands of a part by GDAL's names, for each band of the file and its mask."""
+    if output.keeps_blocks:
+        names = [str(number) for number in range(1, len(output.bands) + 1)]
+        mask = "mask,1"
+    else:
+        names = [str(position + 1) for position in output.band_order]
+        mask = str(len(names) + 1)
+    if output.mask:
+        names.append(mask)
+    return names
+
+
+@contextmanager
+def encode_part(
+    rows: Array, opacity: Array, output: OutputProfile
+) -> Iterator[memoryview]:
+    """Yield rows (h, W, C) as the file of a part; raises rasterio's errors.
+
+    ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
+    """
+    import rasterio
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    height, width = rows.shape[:2]
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "dtype": output.dtype,
+        "nodata": output.nodata,
+        "transform": Affine.scale(2.0, 3.0),  # rasterio warns of files without one
+        "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": min(os.cpu_count() or 1, _MOST_THREADS),
+    }
+    if output.keeps_blocks:
+        profile["count"] = len(output.bands)
+        for name, value in output.creation.items():
+            if name in BLOCK_OPTIONS:
+                profile[name] = value
+    else:
+        high, wide = _WORKING_BLOCK
+        profile |= {
+            "count": len(output.bands) + output.mask,
+            "COMPRESS": "ZSTD",
+            "ZSTD_LEVEL": 1,
+            "PREDICTOR": predictor_of(output.dtype),
+            "INTERLEAVE": "PIXEL",
+            "TILED": True,
+            "BLOCKXSIZE": min(wide, -(-width // 16) * 16),
+            "BLOCKYSIZE": min(high, -(-height // 16) * 16),
+        }
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        MemoryFile() as memory,  # because GDAL reports success on a full disk
+    ):
+        with memory.open(**profile) as dataset:
+            if output.keeps_blocks:
+                _interpret(dataset, output)
+            _write_pixels(dataset, rows, opacity, output)
+        yield memory.getbuffer()
+
+
+def _interpret(dataset: DatasetWriter, output: OutputProfile) -> None:
+    """Say what the bands mean, on which some compressions depend."""
+    from rasterio.enums import ColorInterp
+
+    if not output.palette:
+        names = [band.interpretation for band in output.stored_bands]
+        dataset.colorinterp = [ColorInterp[name] for name in names]
+
+
+def _write_pixels(
+    dataset: DatasetWriter, rows: Array, opacity: Array, output: OutputProfile
+) -> None:
+    """Write the bands of a part by columns of blocks, so that no band is copied whole."""
+    from rasterio.windows import Window
+
+    height, width = rows.shape[:2]
+    block_width = dataset.block_shapes[0][1]
+    opacity = np.broadcast_to(opacity, (height, width))
+    has_opacity = output.alpha or (output.mask and not output.keeps_blocks)
+    order = list(range(dataset.count))
+    if output.keeps_blocks:
+        order = list(output.band_order)
+    for column in range(0, width, block_width):
+        columns = slice(column, column + block_width)
+        pixels = rows[:, columns, : output.channels].astype(output.dtype, copy=False)
+        piece = np.moveaxis(pixels, 2, 0)
+        if has_opacity:
+            cut = opacity[None, :, columns].astype(output.dtype, copy=False)
+            piece = np.concatenate([piece, cut])
+        if order != list(range(len(piece))):
+            piece = piece[order]
+        window = Window(column, 0, piece.shape[2], height)
+        dataset.write(piece, window=window)
+    if output.mask and output.keeps_blocks:
+        dataset.write_mask(opacity != 0)
