@@ -171,7 +171,12 @@ def run_ablations(
         _write(result, out)
     if executor:
         finished = executor.run(
-            run_unit, units, progress=progress, stop=stop, shared=(out, *options.data)
+            run_unit,
+            units,
+            progress=progress,
+            stop=stop,
+            shared=(out, *options.data),
+            label_of=_label,
         )
     else:
         finished = _run_here(units, here, progress, stop)
@@ -184,6 +189,10 @@ def run_ablations(
             _write(results[unit.ablation.name], out)
             task.advance(1)
     return list(results.values())
+
+
+def _label(unit: Unit) -> str:
+    return unit.label
 
 
 def _find_machine(
@@ -220,15 +229,14 @@ def _fill_in(
 
 def _run_here(
     units: Sequence[Unit], slot: Slot, progress: Progress, stop: Stop
-) -> Generator[Outcome, None, None]:
+) -> Generator[Outcome[Unit], None, None]:
     """Run units one after another in this process, as an executor does in others."""
     warned: set[str] = set()
     for unit in units:
         if stop():
             return
-        yield Outcome(
-            unit, run_unit(unit, slot, UnitProgress(unit, progress, warned), stop), ""
-        )
+        unit_progress = UnitProgress(unit.label, progress, warned)
+        yield Outcome(unit, run_unit(unit, slot, unit_progress, stop), "")
 
 
 def _write(result: AblationResult, out: Path) -> None:

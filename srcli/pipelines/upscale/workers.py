@@ -1,8 +1,8 @@
 """Upscale inputs by several workers: shares of the files, then each large raster by all.
 
 A worker is a process on a device of this machine, or on a node of a cluster (see
-``pipelines.executors``). ``upscale_by_workers`` runs in the parent, ``upscale_unit`` in
-the workers.
+``pipelines.executors``). ``upscale_by_workers`` runs in the parent, ``upscale_share`` and
+``run_step`` in the workers.
 """
 
 from __future__ import annotations
@@ -69,15 +69,18 @@ def upscale_by_workers(
     these follow, one after another, each made by all workers.
     """
     slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
-    run_units = partial(
-        executor.run,
-        upscale_unit,
+    shared = (items[0].target.parent, items[0].source, Path(options.model))
+    large = []
+    shares = _split_items(items, options, slot_count)
+    finished = executor.run(
+        upscale_share,
+        shares,
         progress=reporter.progress,
         task=reporter,
-        shared=(items[0].target.parent, items[0].source, Path(options.model)),
+        shared=shared,
+        parts_of=_single_items,
     )
-    large = []
-    for outcome in run_units(_split_items(items, options, slot_count)):
+    for outcome in finished:
         if outcome.result is None:
             (item,) = outcome.unit.items
             reporter.fail(item, f"{item.source}: {outcome.failure}")
@@ -88,8 +91,11 @@ def upscale_by_workers(
 
     def run_steps(steps: Sequence[RasterStep]) -> Sequence[RasterCalibration | None]:
         calibrations = []
+        finished = executor.run(
+            run_step, steps, progress=reporter.progress, task=reporter, shared=shared
+        )
         # a list: all steps end before the error of one is raised
-        for outcome in list(run_units(steps)):
+        for outcome in list(finished):
             if outcome.result is None:
                 source = outcome.unit.plan.item.source
                 raise PictureError(f"{source}: {outcome.failure}")
@@ -114,28 +120,34 @@ def _split_items(
     return shares
 
 
-def upscale_unit(
-    unit: UpscaleShare | RasterStep, slot: Slot, progress: Progress, stop: Stop
-) -> JsonDict:
-    """Do a unit in a worker; return what the parent needs of it.
+def _single_items(share: UpscaleShare) -> list[UpscaleShare]:
+    """Return a share for each input of one, so that a bad one takes no other with it."""
+    return [replace(share, items=[item]) for item in share.items]
 
-    A share gives ``files``, the reports of all that were done or failed, and ``large``,
-    the rasters that are left for all workers; a step of a raster its ``calibration``,
-    maybe None, or the ``error`` that it failed with. Values are
-    objects, not JSON.
+
+def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> JsonDict:
+    """Do a step of a raster in a worker.
+
+    Return its ``calibration``, maybe None, or the ``error`` that it failed with; values
+    are objects, not JSON.
     """
-    if isinstance(unit, UpscaleShare):
-        return _upscale_share(unit, slot, progress)
-    with _open_pool(unit.plan.options, slot) as pool:
+    with _open_pool(step.plan.options, slot) as pool:
         try:
-            with one_file(unit.plan.item.source):
-                return {"calibration": unit.run(pool, progress.task("tiles"))}
+            with one_file(step.plan.item.source):
+                return {"calibration": step.run(pool, progress.task("tiles"))}
         except SrxError as error:
-            return {"error": explain_defect(error, unit.plan.item)}
+            return {"error": explain_defect(error, step.plan.item)}
 
 
-def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDict:
-    options = unit.options
+def upscale_share(
+    share: UpscaleShare, slot: Slot, progress: Progress, stop: Stop
+) -> JsonDict:
+    """Upscale some inputs in a worker.
+
+    Return ``files``, the reports of all that were done or failed, and ``large``, the
+    rasters that are left for all workers; values are objects, not JSON.
+    """
+    options = share.options
     reporter = Reporter(progress, model=options.model)
     reporter.carry_sidecars = partial(carry_sidecars, options=options)
     reporter.open(0)
@@ -147,7 +159,7 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
         run_steps = partial(run_steps_here, pool, reporter)
         photographs = PhotographUpscaler(pool, options, reporter, processes)
         others: list[tuple[Item, Picture | None]] = []
-        photographs.upscale(open_stills(unit.items, options, reporter, others))
+        photographs.upscale(open_stills(share.items, options, reporter, others))
         for item, picture in others:
             with reporter.guard(item):
                 if picture is not None and picture.format == VIDEO:

@@ -20,7 +20,7 @@ from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
+from srcli.pipelines.upscale.workers import UpscaleShare, upscale_share
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
 
@@ -106,7 +106,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path):
         items += [Item(source=folder / name, target=tmp_path / name, format="png")]
     share = UpscaleShare(items, OPTIONS)
     progress = RelayedProgress(lambda event: None, lambda: True)
-    ended = try_unit(upscale_unit, share, HERE, progress, lambda: True)
+    ended = try_unit(upscale_share, share, HERE, progress, lambda: True)
     assert ended == (None, "interrupted")
     assert list(tmp_path.iterdir()) == [folder]
 
