@@ -15,6 +15,7 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.formats import format_of_content
 from srcli.imaging.isobmff import read_item_kind
+from srcli.imaging.other_kinds import describe_other_kind
 from srcli.supervision import reading
 
 DAMAGE = (
@@ -61,6 +62,9 @@ def decoding_errors(path: Path, pixels: int = 0) -> Iterator[None]:
             raise PictureError(
                 f"{path}: its pixels are stored as {kind!r}, which is not read; export it as PNG"
             ) from error
+        with suppress(OSError):
+            if words := describe_other_kind(path):
+                raise PictureError(f"{path}: {words}") from error
         if isinstance(error, NotImplementedError):
             raise PictureError(
                 f"{path}: is of a kind that srx does not read ({reason}); export it as PNG or "

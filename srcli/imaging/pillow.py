@@ -50,6 +50,7 @@ _READERS = {
     "bmp": "PIL.BmpImagePlugin:BmpImageFile",
     "gif": "PIL.GifImagePlugin:GifImageFile",
     "tga": "PIL.TgaImagePlugin:TgaImageFile",
+    "pbm": "PIL.PpmImagePlugin:PpmImageFile",
     "dds": "PIL.DdsImagePlugin:DdsImageFile",
     "jp2": "PIL.Jpeg2KImagePlugin:Jpeg2KImageFile",
     "heic": "pillow_heif.as_plugin:HeifImageFile",
