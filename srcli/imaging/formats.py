@@ -36,6 +36,11 @@ class Format:
     map_tiles: bool = False
     """A file of map tiles, for rasters on the grid of one alone."""
 
+    @property
+    def is_picture(self) -> bool:
+        """True if photographs are written in it."""
+        return not (self.video or self.map_tiles)
+
 
 _ALL = frozenset({"icc", "exif", "xmp", "dpi"})
 _NO_DPI = _ALL - {"dpi"}

@@ -269,7 +269,7 @@ def not_a_picture(path: Path) -> PictureError:
         )
     if words := describe_other_kind(path):
         return PictureError(f"{path}: {words}")
-    pictures = {name for name, form in FORMATS.items() if not form.video}
+    pictures = {name for name, form in FORMATS.items() if form.is_picture}
     names = ", ".join(sorted(pictures | {"heic", "jxl", "tga", "dds"}))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"

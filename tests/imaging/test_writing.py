@@ -28,7 +28,7 @@ from srcli.imaging.writing import check_writable, write_photograph
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import SRGB, noise, read_by_gdal
 
-PICTURE_FORMATS = {name for name, form in FORMATS.items() if not form.video}
+PICTURE_FORMATS = {name for name, form in FORMATS.items() if form.is_picture}
 each_depth = pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 
 
