@@ -20,8 +20,8 @@ from pathlib import Path
 
 from srcli.imaging.rasters.creation import creation_options
 from srcli.imaging.rasters.merging import mosaic_files
-from srcli.imaging.rasters.output import OutputOptions
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.result_file import folder_bytes, write_result
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle

@@ -6,6 +6,7 @@ FFmpeg's decoders leave them to their callers, and PyAV does not tell them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from srcli.files import open_input
@@ -44,19 +45,36 @@ def read_container_crop(
     return crop
 
 
+def read_track_elements(path: Path, parent: int, element: int) -> list[bytes]:
+    """Return what a Matroska file has in elements of its first track of video.
+
+    They stand inside ``parent``; both are numbers of kinds.
+    """
+    with open_input(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    contents: list[bytes] = []
+    for entry in islice(_video_entries(head), 1):
+        for outer in _find(entry, parent):
+            contents += _find(outer, element)
+    return contents
+
+
 def _matroska_sides(head: bytes) -> tuple[int, int, int, int]:
     """Return the pixels that the first track of video cuts off at each side."""
+    for entry in _video_entries(head):
+        for video in _find(entry, _VIDEO):
+            left, top, right, bottom = (_number(video, element) for element in _SIDES)
+            return left, top, right, bottom
+    return 0, 0, 0, 0
+
+
+def _video_entries(head: bytes) -> Iterator[bytes]:
+    """Yield the descriptions of all tracks of video."""
     for segment in _find(head, _SEGMENT):
         for tracks in _find(segment, _TRACKS):
             for entry in _find(tracks, _ENTRY):
-                if [int.from_bytes(kind) for kind in _find(entry, _TYPE)] != [1]:
-                    continue
-                for video in _find(entry, _VIDEO):
-                    left, top, right, bottom = (
-                        _number(video, element) for element in _SIDES
-                    )
-                    return left, top, right, bottom
-    return 0, 0, 0, 0
+                if [int.from_bytes(kind) for kind in _find(entry, _TYPE)] == [1]:
+                    yield entry
 
 
 def _number(data: bytes, element: int) -> int:

@@ -23,6 +23,7 @@ from srcli.errors import PictureError
 from srcli.files import open_input
 from srcli.imaging.formats import format_of_content
 from srcli.imaging.isobmff import read_item_kind
+from srcli.imaging.other_kinds import describe_other_kind
 from srcli.supervision import reading
 
 DAMAGE = (
@@ -63,6 +64,9 @@ def _explain_damage(path: Path, error: Exception) -> str:
     reason = (reason or type(error).__name__).partition(". Please build ")[0]
     if kind := _unread_kind(path, reason):
         return f"its pixels are stored as {kind!r}, which is not read; export it as PNG"
+    with suppress(OSError):
+        if words := describe_other_kind(path):
+            return words
     if isinstance(error, NotImplementedError):
         return (
             f"is of a kind that srx does not read ({reason}); export it as PNG or plain "

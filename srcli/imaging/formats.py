@@ -106,6 +106,8 @@ _STARTS = {
     "tif": rb"II[*+]\0|MM\0[*+]",
     "gif": rb"GIF8[79]a",
     "dds": rb"DDS \x7c\0\0\0",
+    # of bits, and those in texts; the others are read by GDAL
+    "pbm": rb"P[1-4]\s",
     # no mark: kinds and depths of pixels that there are, and a palette or none
     "tga": rb".(\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09].{4}[\x10\x18\x20])"
     rb".{8}[\x08\x10\x18\x20][\0-\x3f]",
@@ -118,7 +120,7 @@ _STARTS = {
 
 _VIDEO_STARTS = re.compile(
     rb"""
-    ....(ftyp|moov|mdat|wide|pnot)  # MP4, QuickTime and 3GP, but for pictures
+    ....(ftyp(?!crx\ )|moov|mdat|wide|pnot)  # MP4, QuickTime and 3GP, but for pictures
     |\x1a\x45\xdf\xa3  # Matroska, WebM
     |RIFF....AVI\x20
     |\x30\x26\xb2\x75\x8e\x66\xcf\x11  # ASF, WMV

@@ -22,17 +22,29 @@ def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
 
     As readers of the standard do, an impossible one is not followed.
     """
+    clap = _read_property(stream, b"clap")
+    return parse_clap(clap, width, height) if clap else None
+
+
+def read_pixel_shape(stream: IO[bytes]) -> tuple[int, int]:
+    """Return width and height of a pixel of an AVIF or HEIC picture, as numbers of a ratio."""
+    shape = _read_property(stream, b"pasp")
+    if len(shape) != 8:
+        return 1, 1
+    return int.from_bytes(shape[:4]), int.from_bytes(shape[4:])
+
+
+def _read_property(stream: IO[bytes], kind: bytes) -> bytes:
+    """Return the content of the first property of a kind of the picture; maybe empty."""
     stream.seek(0)
     meta = find_box(stream, b"meta")
     properties = dict(split_boxes(find_box(io.BytesIO(meta[4:]), b"iprp")))
     number = _primary_item(meta)
     contents = list(split_boxes(properties.get(b"ipco", b"")))
     for index in _property_numbers(properties.get(b"ipma", b""), number):
-        if 0 < index <= len(contents):
-            kind, content = contents[index - 1]
-            if kind == b"clap":
-                return parse_clap(content, width, height)
-    return None
+        if 0 < index <= len(contents) and contents[index - 1][0] == kind:
+            return contents[index - 1][1]
+    return b""
 
 
 def read_jp2_colours(stream: IO[bytes]) -> str:

@@ -2,6 +2,7 @@
 
 GDAL takes no notice of profiles, of sYCC and of EXIF. A file is a photograph if it has
 no place on the map and its colours are known: gray, RGB or sYCC, with alpha or none.
+So is a codestream without boxes of three components of 8 bits, whose colours are RGB.
 Others are rasters, which GDAL reads.
 """
 
@@ -32,6 +33,10 @@ LARGEST_AREA = 2**26
 """Most pixels of a photograph: all are decoded at once, by 12 bytes each. Larger files
 are rasters, which are read by windows."""
 _SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+_CODESTREAM = b"\xff\x4f\xff\x51"
+"""Start of a codestream, and of its size."""
+_RGB_COMPONENTS = b"\0\3" + b"\7\1\1" * 3
+"""Three components of 8 bits without a sign and of full size, as a codestream says it."""
 _MOST_BOXES = 1000
 _LARGEST_BOX = 2**26
 """Bytes of a box of metadata that is read."""
@@ -141,7 +146,10 @@ def _read_boxes(stream: IO[bytes]) -> _Boxes:
     """Read the boxes of a file; those of no JPEG 2000 file describe nothing."""
     boxes = _Boxes()
     stream.seek(0)
-    if stream.read(len(_SIGNATURE)) != _SIGNATURE:
+    start = stream.read(len(_SIGNATURE))
+    if start.startswith(_CODESTREAM):
+        _read_codestream(stream, boxes)
+    if start != _SIGNATURE:
         return boxes
     for box_type, content in _metadata_boxes(stream):
         if box_type == b"jp2h":
@@ -159,6 +167,18 @@ def _read_boxes(stream: IO[bytes]) -> _Boxes:
             elif name == _IPTC:
                 boxes.iptc = value
     return boxes
+
+
+def _read_codestream(stream: IO[bytes], boxes: _Boxes) -> None:
+    """Read the size of a codestream of three components (A.5.1); of others nothing."""
+    stream.seek(8)
+    right, bottom, left, top = struct.unpack(">4I", stream.read(16).ljust(16, b"\0"))
+    stream.seek(16, os.SEEK_CUR)  # sizes of tiles
+    if stream.read(len(_RGB_COMPONENTS)) == _RGB_COMPONENTS:
+        boxes.width = max(right - left, 0)
+        boxes.height = max(bottom - top, 0)
+        boxes.components = boxes.colour_channels = 3
+        boxes.bits = 8
 
 
 def _metadata_boxes(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:

@@ -6,6 +6,7 @@ import io
 from typing import IO, NamedTuple
 
 from srcli.imaging.isobmff import find_box
+from srcli.imaging.metadata.xmp import HDR_LEFT_OUT
 
 _COMPRESSED_XMP = "XMP left out: it is compressed by Brotli in the file"
 _SIGNATURE = b"\xff\x0a"
@@ -77,6 +78,21 @@ def read_xmp(stream: IO[bytes]) -> tuple[bytes | None, tuple[str, ...]]:
         if compressed.startswith(b"xml "):
             return None, (_COMPRESSED_XMP,)
     return None, ()
+
+
+def note_gain_map(stream: IO[bytes]) -> list[str]:
+    """Note a gain map in a file's container, by which screens make it HDR (18181-2)."""
+    stream.seek(0)
+    if stream.read(2) == _SIGNATURE:
+        return []
+    stream.seek(0)
+    if find_box(stream, b"jhgm"):
+        return [HDR_LEFT_OUT]
+    stream.seek(0)
+    while compressed := find_box(stream, b"brob"):
+        if compressed.startswith(b"jhgm"):
+            return [HDR_LEFT_OUT]
+    return []
 
 
 class _Header(NamedTuple):

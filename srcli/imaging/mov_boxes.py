@@ -61,6 +61,8 @@ class MovBoxes:
     """Boxes of the video's track: a mark of 360 degrees, keys of the lens."""
     aperture: bytes = b""
     """Content of the box ``clap`` of the video, which says what part of it is shown."""
+    dolby_vision: bytes = b""
+    """Content of the box that says how frames are made with Dolby Vision."""
     picture: list[Box] = field(default_factory=list)
     """Boxes of how its pictures are to be shown: 360 degrees, 3D."""
 
@@ -99,7 +101,8 @@ def write_mov_boxes(
     ``before`` and ``after`` are (height, width) of the pictures that the boxes were
     made for, and of those in the file.
     """
-    if boxes == MovBoxes(aperture=boxes.aperture):
+    nothing = MovBoxes(aperture=boxes.aperture, dolby_vision=boxes.dolby_vision)
+    if boxes == nothing:
         return
     xmp = boxes.xmp
     if xmp:
@@ -231,6 +234,8 @@ def _read_track(track: bytes, result: MovBoxes) -> None:
                 result.picture.append((box_type, content))
             elif box_type == b"clap":
                 result.aperture = content
+            elif box_type in (b"dvcC", b"dvvC", b"dvwC"):
+                result.dolby_vision = content
         return
 
 

@@ -23,6 +23,7 @@ from srcli.imaging import gif, isobmff, jxl, size_checks
 from srcli.imaging.arrays import Array, Size, empty_array, release
 from srcli.imaging.dds import as_known_kind, describe_kind, note_losses
 from srcli.imaging.decoding_errors import DAMAGE, quiet_libraries
+from srcli.imaging.gain_maps import ISO_MARK, items_have_gain_map, jpeg_has_gain_map
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.credentials import note_credentials
 from srcli.imaging.metadata.embedded import ColourSpace, Metadata
@@ -32,7 +33,11 @@ from srcli.imaging.metadata.exif import (
     is_adobe_rgb,
     is_pixel_size,
 )
-from srcli.imaging.metadata.left_out import note_aspect, note_clipping_paths
+from srcli.imaging.metadata.left_out import (
+    note_aspect,
+    note_clipping_paths,
+    note_trailer,
+)
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
 from srcli.imaging.photograph import Picture
@@ -48,6 +53,7 @@ _READERS = {
     "bmp": "PIL.BmpImagePlugin:BmpImageFile",
     "gif": "PIL.GifImagePlugin:GifImageFile",
     "tga": "PIL.TgaImagePlugin:TgaImageFile",
+    "pbm": "PIL.PpmImagePlugin:PpmImageFile",
     "dds": "PIL.DdsImagePlugin:DdsImageFile",
     "jp2": "PIL.Jpeg2KImagePlugin:Jpeg2KImageFile",
     "heic": "pillow_heif.as_plugin:HeifImageFile",
@@ -68,13 +74,6 @@ _SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
 _LARGEST_CANVAS = 2**26
 """Pixels to which frames may reach that are larger than their animation."""
-_GAIN_MAPS = (
-    b"urn:iso:std:iso:ts:21496:-1\0",
-    b"http://ns.adobe.com/hdr-gain-map/",
-    b"http://ns.apple.com/HDRGainMap/",
-)
-# Items of AVIF and HEIC that are gain maps.
-_GAIN_MAP_ITEM = re.compile(rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", re.DOTALL)
 # The first description of colours by code points, which is that of the picture itself.
 _CICP = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
 _HEAD_BYTES = 2**16
@@ -204,8 +203,8 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     ):
         notes.append("over 8 bits: rounded to 8")
     frames = _count_frames(image, stream)
-    if _GAIN_MAP_ITEM.search(start):
-        notes.append(HDR_LEFT_OUT)
+    if name in ("avif", "heic"):
+        notes += _note_items(start, stream)
     elif name == "dds":
         notes += note_losses(start, vars(image).get("pixel_format", ""))
     elif name == "jpg":
@@ -255,6 +254,7 @@ def _read_further_xmp(name: str, stream: IO[bytes], notes: list[str]) -> bytes |
     if name == "jxl":
         xmp, lost = jxl.read_xmp(stream)
         notes += lost
+        notes += jxl.note_gain_map(stream)
         return xmp
     return None
 
@@ -276,8 +276,18 @@ def _count_frames(image: Image.Image, stream: IO[bytes]) -> int:
             stream.seek(0)
             with suppress(*DAMAGE):
                 several = open_image("mpo", stream)[0]
-                return int(getattr(several, "n_frames", 1)) - _count_previews(several)
+                frames = int(getattr(several, "n_frames", 1)) - _count_previews(several)
+                return frames - (frames > 1 and jpeg_has_gain_map(stream))
         return int(getattr(image, "n_frames", 1))
+
+
+def _note_items(start: bytes, stream: IO[bytes]) -> list[str]:
+    """Note a gain map of AVIF or HEIC, and pixels that are not square."""
+    across, down = isobmff.read_pixel_shape(stream)
+    notes = note_aspect(down, across)
+    if items_have_gain_map(start):
+        notes.append(HDR_LEFT_OUT)
+    return notes
 
 
 def _count_previews(image: Image.Image) -> int:
@@ -407,22 +417,21 @@ def _note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
     makers = set()  # segments such as DJI's thermal data
     boxes = []
     for name, content in vars(image)["applist"]:
-        has_gain_map |= content.startswith(_GAIN_MAPS[0])
+        has_gain_map |= content.startswith(ISO_MARK)
         has_thermal |= content.startswith(b"FLIR\0")
         if name == "APP11" and content.startswith(_JUMBF):
             boxes.append(content)
         elif name in _MAKER_SEGMENTS and not content.startswith(b"Ducky"):
             makers.add(name)
-    if "mp" in image.info:  # a gain map is a further picture
-        stream.seek(0)
-        data = stream.read()
-        has_gain_map = any(mark in data for mark in _GAIN_MAPS)
+    if "mp" in image.info:
+        has_gain_map = jpeg_has_gain_map(stream)
     notes = note_clipping_paths(image.info.get("photoshop") or {})
     notes += note_credentials(boxes)
     if image.info.get("jfif_unit") == 0:
         notes += note_aspect(*image.info["jfif_density"])
     if has_gain_map:
         notes.append(HDR_LEFT_OUT)
+    notes += note_trailer(stream)
     if _has_samsung_video(stream):
         notes.append(VIDEO_LEFT_OUT)
     if has_thermal:

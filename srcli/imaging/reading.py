@@ -22,6 +22,7 @@ from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credent
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import xmp_orientation
+from srcli.imaging.other_kinds import describe_other_kind
 from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.provenance import input_id
 from srcli.imaging.resize import stretch_to_dtype
@@ -266,6 +267,8 @@ def not_a_picture(path: Path) -> PictureError:
             f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
             "-r 300 -png), upscale those, and bind them again (img2pdf)"
         )
+    if words := describe_other_kind(path):
+        return PictureError(f"{path}: {words}")
     pictures = {name for name, form in FORMATS.items() if form.is_picture}
     names = ", ".join(sorted(pictures | {"heic", "jxl", "tga", "dds"}))
     return PictureError(

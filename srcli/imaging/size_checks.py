@@ -24,6 +24,7 @@ PIXEL_RATIOS = {
     "bmp": 2**14,  # a run may leave out 255 rows by four bytes
     "tga": 64,  # runs of 128 take two bytes
     "dds": 2,  # a block of 16 takes 8 bytes
+    "pbm": 8,  # bits, or texts
 }
 """Most pixels that one byte of a file of these formats holds."""
 SMALL_CANVAS = 2**22

@@ -292,6 +292,8 @@ def _add_copies(
     for stream in original.container.streams:
         # a codec that FFmpeg does not know has no name
         name = f"{stream.type} {getattr(stream, 'name', None) or ''}".strip()
+        if stream.type == "data" and (title := stream.metadata.get("handler_name")):
+            name = f"{name} ({title.strip()})"
         if stream is original.stream:
             continue
         copy = _copy_of(stream, output, muxer)

@@ -118,7 +118,7 @@ def choose_encoding(
         "color_primaries": video.first.color_primaries,
         "options": options,
     }
-    aspect = stream.sample_aspect_ratio
+    aspect = video.aspect
     if aspect:
         settings["sample_aspect_ratio"] = (
             1 / aspect if video.orientation.swaps_sides else aspect

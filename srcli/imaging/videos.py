@@ -22,11 +22,13 @@ from srcli.files import open_input
 from srcli.imaging.arrays import Array, Size
 from srcli.imaging.container_crops import read_container_crop
 from srcli.imaging.decoding_errors import decoding_errors
+from srcli.imaging.dolby_vision import needs_dolby_vision
 from srcli.imaging.formats import (
     VIDEO,
 )
 from srcli.imaging.isobmff import Crop
 from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.left_out import note_trailer
 from srcli.imaging.other_matrices import (
     CONSTANT_LUMINANCE,
     ICTCP,
@@ -80,6 +82,8 @@ EXACT = 4 | 0x2000 | 0x4000 | 0x40000
 """Flags of libswscale: bicubic interpolation of colours at full resolution, exact rounding."""
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics by their numbers."""
+_BOTH_EYES = struct.pack("=3i", 8, 0, 0)
+"""How FFmpeg's STEREO3D begins where a second layer has the picture of the other eye."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
@@ -179,8 +183,12 @@ class Video:
         """Frames so far that FFmpeg could decode in part only."""
         self.has_captions = False
         """Frames so far have come with closed captions."""
+        self._probed_aspect = context.sample_aspect_ratio
         self.changes: list[str] = []
         """Other sizes of frames so far, in words for the user."""
+        self.aspect: Fraction | None = self.stream.sample_aspect_ratio
+        """Width of a pixel by its height: the container's, or from ``first`` on that of
+        the first frame, where FFmpeg tells that of a later one."""
         self._first_aspect = self._aspect
         self._sizes: list[str] = []
 
@@ -190,6 +198,9 @@ class Video:
         frame = self._decode_next()
         if frame is None:
             raise PictureError(f"{self.path}: holds no frame that can be decoded")
+        aspect = self.stream.codec_context.sample_aspect_ratio
+        if aspect and self.aspect == self._probed_aspect:
+            self.aspect = aspect
         return frame
 
     @cached_property
@@ -254,6 +265,12 @@ class Video:
         Raises:
             PictureError: If it is named, and none that can be converted.
         """
+        if self._needs_dolby_vision:
+            raise PictureError(
+                f"{self.path}: its colours are stored for Dolby Vision alone (profile 5), which "
+                "srx does not read; convert it first: ffmpeg -i IN -vf libplacebo=colorspace="
+                "bt709:color_primaries=bt709:color_trc=bt709:format=yuv420p OUT"
+            )
         named = int(frame.colorspace)
         if named in _DERIVED:
             named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
@@ -267,6 +284,10 @@ class Video:
             )
         is_sd = self._stored[0] <= _SD_HEIGHT and not frame.format.is_rgb
         return 6 if is_sd else BT709
+
+    @cached_property
+    def _needs_dolby_vision(self) -> bool:
+        return needs_dolby_vision(self.path, self.container.format.name)
 
     @property
     def color_range(self) -> int:
@@ -392,8 +413,12 @@ class Video:
             yield f"HDR ({hdr}) is kept, but for data on mastering and dynamics"
         if self.depth > 10:
             yield f"{self.depth} bits become 10"
+        if self.side_data("STEREO3D").startswith(_BOTH_EYES):
+            yield "the picture of the other eye (spatial video) is left out"
         if self._has_alpha():
             yield "its transparency is left out"
+        with open_input(self.path) as stream:
+            yield from note_trailer(stream)
         if frame.interlaced_frame:
             yield "is interlaced, and its lines are enlarged so; deinterlace it first"
 

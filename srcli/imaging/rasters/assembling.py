@@ -15,8 +15,8 @@ import numpy as np
 from PIL.ExifTags import Base
 
 from srcli.imaging.rasters.copying import copy_file
-from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_encoding import encode_part
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.imaging.tiff_assembly import (
     TiffAssembly,

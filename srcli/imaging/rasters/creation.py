@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
 from srcli.imaging.formats import FORMATS
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.map_tiles import mbtiles_options
-
-if TYPE_CHECKING:
-    from srcli.imaging.rasters.output import OutputOptions, OutputProfile
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 
 PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 """Compressions that a PREDICTOR improves."""

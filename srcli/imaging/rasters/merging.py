@@ -28,9 +28,10 @@ from srcli.imaging.gdal_errors import gdal_errors, reason_of
 from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
 from srcli.imaging.rasters.copying import build_overviews, copy_file
 from srcli.imaging.rasters.opening import keep_blocks, open_quietly
-from srcli.imaging.rasters.output import OutputProfile, overview_factors
+from srcli.imaging.rasters.output import overview_factors
 from srcli.imaging.rasters.part_encoding import stored_bands
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.result_file import write_result
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.imaging.stored_parts import (

@@ -16,7 +16,8 @@ import numpy as np
 
 from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.creation import predictor_of
-from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile
+from srcli.imaging.rasters.output import BLOCK_OPTIONS
+from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile
+from srcli.imaging.rasters.output import BLOCK_OPTIONS
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.stored_parts import StoredParts, keep_parts
 
 VERSION = 5

@@ -9,7 +9,7 @@ from pathlib import Path
 from srcli.imaging.rasters.assembling import OtherBlocksError, assemble
 from srcli.imaging.rasters.copying import build_overviews, copy_file
 from srcli.imaging.rasters.map_tiles import store_tags
-from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 

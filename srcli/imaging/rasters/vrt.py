@@ -8,7 +8,7 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
 from srcli.imaging.decoding_errors import quiet_libraries
-from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.utf8_names import alias_of_file
 
 

@@ -22,7 +22,8 @@ from srcli.imaging.rasters.info import (
     read_info,
 )
 from srcli.imaging.rasters.opening import open_raster, reading_errors
-from srcli.imaging.rasters.output import DRIVERS, OutputProfile
+from srcli.imaging.rasters.output import DRIVERS
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.imaging.reading import read_photograph
 from srcli.ports.image import Window

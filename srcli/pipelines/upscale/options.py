@@ -19,7 +19,7 @@ from srcli.imaging.arrays import Size
 from srcli.imaging.formats import FORMATS, format_of_suffix
 from srcli.imaging.provenance import Provenance
 from srcli.imaging.rasters.cutline import Polygons, read_polygons
-from srcli.imaging.rasters.output import OutputOptions
+from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.resize import Box, scale_size
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS

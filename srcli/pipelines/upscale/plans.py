@@ -19,13 +19,9 @@ from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
 from srcli.imaging.rasters.look import look_at
 from srcli.imaging.rasters.opening import OpenedRaster
-from srcli.imaging.rasters.output import (
-    OutputOptions,
-    OutputProfile,
-    derive_profile,
-    disk_needed,
-)
+from srcli.imaging.rasters.output import derive_profile, disk_needed
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.trial_copy import sample_copy

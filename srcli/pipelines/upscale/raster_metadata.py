@@ -27,7 +27,7 @@ from srcli.imaging.rasters.info import companion_reason
 from srcli.imaging.reading import open_known
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.output import OutputProfile
+    from srcli.imaging.rasters.profile import OutputProfile
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
     from srcli.ports.image import Window

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
-from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster

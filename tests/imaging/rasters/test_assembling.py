@@ -14,8 +14,9 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import merging, result_file
 from srcli.imaging.rasters.copying import copy_file
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.output import OutputOptions, derive_profile, why_copied
+from srcli.imaging.rasters.output import derive_profile, why_copied
 from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 
