@@ -62,7 +62,18 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             dataset.update_tags(number, ns=namespace or None, **settable)
 
 
-def build_overviews(
+def build_overviews(file: Path, factors: Sequence[int], output: OutputProfile) -> None:
+    """Build overviews of the file of an output, or of one of half its size."""
+    add_overview_levels(
+        file,
+        factors,
+        is_exact=output.classes,
+        quality=output.creation.get("JPEG_QUALITY", ""),
+        threads=output.creation.get("NUM_THREADS", "ALL_CPUS"),
+    )
+
+
+def add_overview_levels(
     file: Path,
     factors: Sequence[int],
     is_exact: bool,

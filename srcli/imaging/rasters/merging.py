@@ -25,7 +25,7 @@ from srcli.files import (
     remove_stale,
 )
 from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
-from srcli.imaging.rasters.copying import build_overviews, copy_file
+from srcli.imaging.rasters.copying import add_overview_levels, copy_file
 from srcli.imaging.rasters.opening import (
     gdal_errors,
     keep_blocks,
@@ -180,7 +180,7 @@ def add_overviews(target: Path, quality: int) -> bool:
     with work_beside(target) as folder, writing_errors(target):
         copy = alias_of_folder(folder) / readable_name(target.name)
         shutil.copy2(target, copy)
-        build_overviews(copy, factors, is_exact, str(quality))
+        add_overview_levels(copy, factors, is_exact, str(quality))
         _check_room(copy)
         with open_quietly(copy) as dataset:
             if len(dataset.overviews(1)) < len(factors):

@@ -20,6 +20,7 @@ from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.provenance import Provenance
+from srcli.imaging.rasters.block_form import OFF, PREDICTED, block_options, why_copied
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -39,31 +40,10 @@ _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are
 taken."""
-_PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
-"""Compressions that a PREDICTOR improves."""
-_OF_ANY_BITS = _PREDICTED | {
+_OF_ANY_BITS = PREDICTED | {
     "NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4",
 }  # fmt: skip
 """Compressions of values of any number of bits (NBITS)."""
-_OFF = frozenset({"NO", "FALSE", "OFF", "0"})
-BLOCK_OPTIONS = frozenset({
-    "ALPHA", "BLOCKXSIZE", "BLOCKYSIZE", "COMPRESS", "DISCARD_LSB", "INTERLEAVE",
-    "JPEGTABLESMODE", "JPEG_QUALITY", "JXL_ALPHA_DISTANCE", "JXL_DISTANCE", "JXL_EFFORT",
-    "JXL_LOSSLESS", "LZMA_PRESET", "MAX_Z_ERROR", "NBITS", "PHOTOMETRIC", "PREDICTOR",
-    "SPARSE_OK", "TILED", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL", "ZSTD_LEVEL",
-})  # fmt: skip
-"""Creation options of a GeoTIFF on which its compressed blocks depend."""
-_HEADER_OPTIONS = frozenset({
-    "BIGTIFF", "COPY_SRC_MDD", "GEOTIFF_KEYS_FLAVOR", "GEOTIFF_VERSION", "NUM_THREADS",
-    "PROFILE", "RPB", "RPCTXT", "TFW", "WORLDFILE",
-})  # fmt: skip
-"""Those on which they do not."""
-_BLOCK_COMPRESSIONS = _PREDICTED | {
-    "NONE", "PACKBITS", "LZMA", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
-}  # fmt: skip
-"""Compressions whose blocks are the same whatever file they stand in."""
-_LARGEST_BLOCKS = 2**27
-"""Bytes of a row of blocks of the final file, which is held in memory as a part."""
 _XMP = "xml:XMP"
 _TABLE = "GDALRasterAttributeTable"
 _DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
@@ -88,7 +68,7 @@ class OutputOptions:
 
     def is_on(self, name: str, default: str) -> bool:
         """Tell if a creation option is on: GDAL takes all values but "no", "off" ... for yes."""
-        return self.creation.get(name, default).upper() not in _OFF
+        return self.creation.get(name, default).upper() not in OFF
 
 
 @dataclass(kw_only=True)
@@ -122,6 +102,8 @@ class OutputProfile:
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
     creation: Mapping[str, str] = field(default_factory=dict)
+    blocks: Mapping[str, str] = field(default_factory=dict)
+    """Creation options of a GeoTIFF with the blocks that the file is to have."""
     why_copied: str = "it is no raster of its own"
     """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
     where the compressed blocks of the parts are those of the file."""
@@ -134,9 +116,23 @@ class OutputProfile:
         return not self.why_copied
 
     @property
+    def wants_halves(self) -> bool:
+        """True if overviews start from one of half the size."""
+        if self.driver != "COG":
+            return bool(self.overviews)
+        largest = max(self.height, self.width)
+        side = int(self.blocks.get("BLOCKYSIZE", "512"))
+        return self.creation.get("OVERVIEWS", "").upper() != "NONE" and largest > side
+
+    @property
+    def has_halves(self) -> bool:
+        """True if each part holds its overview of half the size, which fits those around."""
+        return self.keeps_blocks and self.wants_halves and self.height % 2 == 0
+
+    @property
     def is_sparse(self) -> bool:
         """True if blocks without data may be left out of the file."""
-        return self.creation.get("SPARSE_OK", "NO").upper() not in _OFF
+        return self.creation.get("SPARSE_OK", "NO").upper() not in OFF
 
     @property
     def row_bytes(self) -> int:
@@ -212,24 +208,35 @@ def derive_profile(
         has_overviews = info.has_overviews
     if has_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
         out.overviews = overview_factors(out.height, out.width)
-    out.why_copied = why_copied(out)
+    _choose_blocks(out)
     return out
 
 
-def why_copied(out: OutputProfile) -> str:
-    """Say why GDAL has to copy the parts of an output; nothing where their blocks are kept."""
+def _choose_blocks(out: OutputProfile) -> None:
+    """Choose if the parts hold the compressed blocks of the file, and how these are made."""
+    out.blocks = block_options(
+        out.driver, out.creation, _photometric(out), predictor_of(out.dtype)
+    )
+    out.why_copied = why_copied(out.driver, out.creation, out.blocks, out.row_bytes)
+    if out.keeps_blocks and out.driver == "COG":
+        out.why_copied = _why_cog_is_copied(out)
+
+
+def _why_cog_is_copied(out: OutputProfile) -> str:
+    """Say why parts cannot hold the blocks of a COG, or its overviews; else nothing."""
     creation = out.creation
-    if out.driver != "GTiff":
-        return f"{out.driver} is written as a whole"
-    for name in creation:
-        if name not in BLOCK_OPTIONS | _HEADER_OPTIONS:
-            return f"--co {name} may change how its blocks are laid out"
-    if creation.get("TILED", "NO").upper() in _OFF:
-        return "its blocks are strips"
-    if creation.get("COMPRESS", "NONE").upper() not in _BLOCK_COMPRESSIONS:
-        return f"blocks of COMPRESS={creation['COMPRESS']} may depend on their file"
-    if int(creation["BLOCKYSIZE"]) * out.row_bytes > _LARGEST_BLOCKS:
-        return "a row of its blocks takes too much memory"
+    compression = creation["COMPRESS"].upper()
+    if out.alpha and compression == "JPEG":
+        return "its alpha band becomes a mask"
+    if compression == "WEBP" and creation.get("QUALITY") == "100":
+        return "GDAL compresses its overviews with loss"
+    if out.wants_halves:
+        usual = "NEAREST" if out.classes else "AVERAGE"
+        asked = creation.get("OVERVIEW_RESAMPLING", creation.get("RESAMPLING", ""))
+        if asked.upper() != usual:
+            return f"its overviews are made by {asked or 'another way'}"
+        if out.height % 2:
+            return "overviews of an odd number of rows are not made by parts"
     return ""
 
 
@@ -501,7 +508,7 @@ def _tiff_options(
     if out.bits is not None and compression in _OF_ANY_BITS:
         defaults["NBITS"] = str(out.bits)
     has_all_bits = "NBITS" not in defaults and "NBITS" not in asked
-    is_predicted = compression in _PREDICTED and has_all_bits
+    is_predicted = compression in PREDICTED and has_all_bits
     if out.driver == "COG":
         if options.overviews is False:
             defaults["OVERVIEWS"] = "NONE"

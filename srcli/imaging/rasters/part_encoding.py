@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.arrays import Array
-from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile, predictor_of
+from srcli.imaging.rasters.halves import half_of, halve, join
+from srcli.imaging.rasters.output import OutputProfile, predictor_of
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
@@ -41,11 +42,23 @@ def stored_bands(output: OutputProfile) -> list[str]:
 @contextmanager
 def encode_part(
     rows: Array, opacity: Array, output: OutputProfile
-) -> Iterator[memoryview]:
+) -> Iterator[bytes | memoryview]:
     """Yield rows (h, W, C) as the file of a part; raises rasterio's errors.
 
     ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
     """
+    with _encode(rows, opacity, output) as content:
+        if not output.has_halves:
+            yield content
+            return
+        with _encode(*halve(rows, opacity, output), half_of(output)) as half:
+            whole = join(content, half)
+    yield whole
+
+
+@contextmanager
+def _encode(rows: Array, opacity: Array, output: OutputProfile) -> Iterator[memoryview]:
+    """Yield rows (h, W, C) as a TIFF; see ``encode_part``."""
     import rasterio
     from rasterio.io import MemoryFile
     from rasterio.transform import Affine
@@ -62,10 +75,7 @@ def encode_part(
         "NUM_THREADS": min(os.cpu_count() or 1, _MOST_THREADS),
     }
     if output.keeps_blocks:
-        profile["count"] = len(output.bands)
-        for name, value in output.creation.items():
-            if name in BLOCK_OPTIONS:
-                profile[name] = value
+        profile |= {"count": len(output.bands), **output.blocks}
     else:
         high, wide = _WORKING_BLOCK
         profile |= {

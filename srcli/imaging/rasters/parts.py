@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from srcli.imaging.rasters.output import BLOCK_OPTIONS, OutputProfile
+from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.stored_parts import StoredParts, keep_parts
 
 VERSION = 5
@@ -30,7 +30,7 @@ class Parts(StoredParts):
         """Rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
         output = self.output
         if output.keeps_blocks:
-            rows = int(output.creation["BLOCKYSIZE"])
+            rows = int(output.blocks["BLOCKYSIZE"])
         else:
             most = _MOST_BYTES // output.row_bytes // 16 * 16
             rows = max(min(most, _BLOCK_HEIGHT), 16)
@@ -92,9 +92,6 @@ def _form_of_blocks(output: OutputProfile) -> list[object]:
     """Return what the blocks of the final file depend on beside their pixels."""
     import rasterio
 
-    options = [
-        (name, value)
-        for name, value in sorted(output.creation.items())
-        if name in BLOCK_OPTIONS
-    ]
-    return [options, output.band_order, rasterio.__gdal_version__]
+    blocks = sorted(output.blocks.items())
+    averages = [output.has_halves, output.classes, output.driver]
+    return [blocks, output.band_order, averages, rasterio.__gdal_version__]
