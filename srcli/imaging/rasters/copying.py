@@ -33,7 +33,8 @@ def copy_file(vrt: bytes, copy: Path, output: OutputProfile) -> None:
     options = dict(output.creation)
     if has_namespaces and not has_band_tags:
         options = {"COPY_SRC_MDD": "YES", **options}
-    with rasterio.Env(**_COPY_SETTINGS), MemoryFile(vrt, ext=".vrt") as memory:
+    with rasterio.Env(**_COPY_SETTINGS), MemoryFile(ext=".vrt") as memory:
+        memory.write(vrt)  # GDAL may then write tags into it, which are longer
         with open_quietly(memory.name, "r+") as dataset:
             # set here, as in the text of a VRT white space would change
             _set_tags(dataset, output)

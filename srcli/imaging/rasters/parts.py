@@ -29,11 +29,12 @@ class Parts(StoredParts):
     def rows(self) -> int:
         """Rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
         output = self.output
+        most = min(_MOST_BYTES // output.row_bytes, _BLOCK_HEIGHT)
         if output.keeps_blocks:
-            rows = int(output.blocks["BLOCKYSIZE"])
+            block_height = int(output.blocks["BLOCKYSIZE"])
+            rows = max(most // block_height, 1) * block_height
         else:
-            most = _MOST_BYTES // output.row_bytes // 16 * 16
-            rows = max(min(most, _BLOCK_HEIGHT), 16)
+            rows = max(most // 16 * 16, 16)
         return rows * -(-_LEAST_PIXELS // (rows * output.width))
 
     @property
