@@ -33,6 +33,7 @@ _COMPRESSIONS = PREDICTED | {
     "NONE", "PACKBITS", "LZMA", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
 }  # fmt: skip
 """Compressions whose blocks are the same whatever file they stand in."""
+_LOSSLESS = PREDICTED | {"NONE", "PACKBITS", "LZMA"}
 _LEVELS = {
     "DEFLATE": "ZLEVEL",
     "LERC_DEFLATE": "ZLEVEL",
@@ -108,3 +109,9 @@ def why_copied(
     if int(blocks["BLOCKYSIZE"]) * row_bytes > _LARGEST_BLOCKS:
         return "a row of its blocks takes too much memory"
     return ""
+
+
+def is_lossless(blocks: Mapping[str, str]) -> bool:
+    """Tell if blocks of some options hold every value as it was, but for its NBITS."""
+    compression = blocks.get("COMPRESS", "NONE").upper()
+    return compression in _LOSSLESS and "DISCARD_LSB" not in blocks

@@ -32,15 +32,15 @@ def half_of(output: OutputProfile) -> OutputProfile:
     if output.driver == "COG":
         width = output.width // 2  # where GDAL rounds down
     bands = tuple(replace(band, tags={}) for band in output.bands)
-    return replace(
+    half = replace(
         output,
         height=output.height // 2,
         width=width,
         bands=bands,
         tags={},
         overviews=(),
-        why_copied="overviews are made of it",
     )
+    return half.copied_by_gdal("overviews are made of it")
 
 
 def halve(rows: Array, opacity: Array, output: OutputProfile) -> tuple[Array, Array]:

@@ -225,7 +225,6 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
         overviews=(),
     )
     failure = ""
-    why_copied = output.why_copied
     with (
         _gdal_messages() as messages,
         tempfile.TemporaryDirectory(
@@ -239,7 +238,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
             if trial.keeps_blocks:
                 check_blank(copy, trial)
         except OtherBlocksError as error:
-            why_copied = str(error)
+            output = output.copied_by_gdal(str(error))
         except gdal_errors(ValueError, OSError) as error:
             failure = reason_of(error)
     for record in messages.buffer:
@@ -258,7 +257,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
         raise PictureError(
             f"{target}: GDAL cannot write such a {output.driver}: {reason}; change --co"
         )
-    return replace(output, why_copied=why_copied)
+    return output
 
 
 @contextmanager

@@ -103,7 +103,8 @@ class OutputProfile:
     """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
     creation: Mapping[str, str] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=dict)
-    """Creation options of a GeoTIFF with the blocks that the file is to have."""
+    """Creation options of the blocks that parts hold; of none, parts are compressed
+    quickly and without loss."""
     why_copied: str = "it is no raster of its own"
     """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
     where the compressed blocks of the parts are those of the file."""
@@ -114,6 +115,10 @@ class OutputProfile:
     def keeps_blocks(self) -> bool:
         """True if the blocks of the parts are those of the final file."""
         return not self.why_copied
+
+    def copied_by_gdal(self, reason: str) -> OutputProfile:
+        """Return the output whose parts have a form of their own."""
+        return replace(self, blocks={}, why_copied=reason)
 
     @property
     def wants_halves(self) -> bool:
@@ -220,6 +225,8 @@ def _choose_blocks(out: OutputProfile) -> None:
     out.why_copied = why_copied(out.driver, out.creation, out.blocks, out.row_bytes)
     if out.keeps_blocks and out.driver == "COG":
         out.why_copied = _why_cog_is_copied(out)
+    if out.why_copied:
+        out.blocks = {}
 
 
 def _why_cog_is_copied(out: OutputProfile) -> str:

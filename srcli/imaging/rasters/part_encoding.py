@@ -28,7 +28,7 @@ _WORKING_BLOCK = (256, 512)
 
 def stored_bands(output: OutputProfile) -> list[str]:
     """Return the bands of a part by GDAL's names, for each band of the file and its mask."""
-    if output.keeps_blocks:
+    if output.blocks:
         names = [str(number) for number in range(1, len(output.bands) + 1)]
         mask = "mask,1"
     else:
@@ -74,7 +74,7 @@ def _encode(rows: Array, opacity: Array, output: OutputProfile) -> Iterator[memo
         "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": min(os.cpu_count() or 1, _MOST_THREADS),
     }
-    if output.keeps_blocks:
+    if output.blocks:
         profile |= {"count": len(output.bands), **output.blocks}
     else:
         high, wide = _WORKING_BLOCK
@@ -93,7 +93,7 @@ def _encode(rows: Array, opacity: Array, output: OutputProfile) -> Iterator[memo
         MemoryFile() as memory,  # because GDAL reports success on a full disk
     ):
         with memory.open(**profile) as dataset:
-            if output.keeps_blocks:
+            if output.blocks:
                 _interpret(dataset, output)
             _write_pixels(dataset, rows, opacity, output)
         yield memory.getbuffer()
@@ -117,9 +117,9 @@ def _write_pixels(
     height, width = rows.shape[:2]
     block_width = dataset.block_shapes[0][1]
     opacity = np.broadcast_to(opacity, (height, width))
-    has_opacity = output.alpha or (output.mask and not output.keeps_blocks)
+    has_opacity = output.alpha or (output.mask and not output.blocks)
     order = list(range(dataset.count))
-    if output.keeps_blocks:
+    if output.blocks:
         order = list(output.band_order)
     for column in range(0, width, block_width):
         columns = slice(column, column + block_width)
@@ -132,5 +132,5 @@ def _write_pixels(
             piece = piece[order]
         window = Window(column, 0, piece.shape[2], height)
         dataset.write(piece, window=window)
-    if output.mask and output.keeps_blocks:
+    if output.mask and output.blocks:
         dataset.write_mask(opacity != 0)

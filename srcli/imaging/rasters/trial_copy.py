@@ -78,7 +78,7 @@ def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | N
     if output is None:
         output = parts.output
     else:
-        output = replace(output, why_copied="blocks of the parts have another form")
+        output = output.copied_by_gdal("blocks of the parts have another form")
     files = []
     rows = 0
     part_bytes = 0
@@ -201,8 +201,8 @@ def _with_low_blocks(output: OutputProfile, rows: int) -> OutputProfile:
         return output
     height = min(int(output.creation["BLOCKYSIZE"]), -(-rows // 16) * 16)
     block_height = {"BLOCKYSIZE": str(height)}
-    return replace(
-        output,
-        creation={**output.creation, **block_height},
-        blocks={**output.blocks, **block_height},
-    )
+    blocks = output.blocks
+    if blocks:
+        blocks = {**blocks, **block_height}
+    creation = {**output.creation, **block_height}
+    return replace(output, creation=creation, blocks=blocks)

@@ -160,30 +160,74 @@ def parts_left(target, out):
         return parts.missing(), notes
 
 
-def test_where_gdal_copies_them_parts_are_kept_for_another_form_of_the_file(
-    source, save, plan, pixels, target
+@pytest.mark.parametrize(
+    "first",
+    [
+        {"creation": BLOCKS},
+        {"creation": {"TILED": "NO"}},
+        {"creation": {**BLOCKS, "NBITS": "8"}, "nbits": True},
+    ],
+    ids=["blocks", "copied", "bits"],
+)
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"creation": {**BLOCKS, "COMPRESS": "LZW"}},
+        {"creation": {"COMPRESS": "JPEG"}},
+        {"cog": True},
+        {"format": "png"},
+    ],
+    ids=["LZW", "JPEG", "COG", "PNG"],
+)
+def test_another_form_of_the_file_keeps_parts_without_loss(
+    source, plan, pixels, target, write_parts, first, second
 ):
-    striped = plan(source.info.path, creation={"TILED": "NO"})
-    with open_parts(target, striped, MARK) as (parts, _):
+    first = dict(first)
+    is_cut = first.pop("nbits", False)
+    out = plan(source.info.path, **first)
+    with open_parts(target, out, MARK) as (parts, _):
         PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
-    other = plan(source.info.path, creation={"COMPRESS": "LZW", "TILED": "NO"})
-    assert parts_left(target, other) == ([range(2, 5)], ())
-    masked = plan(save("in.tif", pixels, nodata=3), creation={"TILED": "NO"})
-    masked.mask = True
+    out = plan(source.info.path, **second)
+    assert out.keeps_blocks == (second != {"format": "png"})
+    with open_parts(target, out, MARK) as (parts, notes):
+        if is_cut:
+            assert notes[0].endswith("changed: creation options")
+            return
+        assert not parts.output.keeps_blocks
+        assert (parts.missing(), notes) == ([range(2, 5)], ())
+        write_parts(parts, source.info.path)
+        merge_parts(parts)
+    with rasterio.open(target) as file:
+        written = np.moveaxis(file.read(), 0, 2)
+    is_lossy = second == {"creation": {"COMPRESS": "JPEG"}}
+    assert (written == pixels).all() != is_lossy
+
+
+def test_pixels_of_another_kind_are_made_again(folder, save, plan, pixels, target):
+    masked = plan(save("in.tif", pixels, nodata=3), creation=BLOCKS)
     missing, notes = parts_left(target, masked)
     assert missing == [range(5)]
-    assert "changed: form of parts" in notes[0]
+    words = "earlier work on out.tif is not continued: changed: form of parts"
+    assert notes == (words,)
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"creation": {**BLOCKS, "COMPRESS": "LZW"}}, {"cog": True}],
-    ids=["compression", "COG"],
+    ("first", "second"),
+    [
+        ({"creation": {**BLOCKS, "COMPRESS": "JPEG"}}, {"creation": BLOCKS}),
+        ({"creation": BLOCKS, "overviews": True}, {"cog": True}),
+        ({"creation": BLOCKS, "overviews": True}, {"creation": BLOCKS}),
+    ],
+    ids=["loss", "halves of a COG", "halves"],
 )
-def test_blocks_of_another_form_are_made_again(folder, source, plan, target, options):
-    missing, notes = parts_left(target, plan(source.info.path, **options))
+def test_blocks_that_do_not_do_are_made_again(
+    source, plan, pixels, target, first, second
+):
+    with open_parts(target, plan(source.info.path, **first), MARK) as (parts, _):
+        PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
+    missing, notes = parts_left(target, plan(source.info.path, **second))
     assert missing[0].start == 0
-    words = "earlier work on out.tif is not continued: changed: form of parts"
+    words = "earlier work on out.tif is not continued: changed: creation options"
     assert notes == (words,)
 
 
