@@ -15,7 +15,12 @@ from srcli.files import open_input
 from srcli.imaging import jp2, pillow, png, tiff, vips
 from srcli.imaging.arrays import Array, empty_array, release, strips
 from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.formats import FORMATS, format_of_content, holds_video
+from srcli.imaging.formats import (
+    FORMATS,
+    VIDEO_SUFFIXES,
+    format_of_content,
+    holds_video,
+)
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credentials
@@ -257,6 +262,8 @@ def _read_stored_header(
 
 def not_a_picture(path: Path) -> PictureError:
     """Return the error for a file of no format that srx reads."""
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return PictureError(f"{path}: is a video, not a photograph")
     if holds_video(path):
         return PictureError(
             f"{path}: is a video with the name of a picture; rename it to end in .mp4 or "

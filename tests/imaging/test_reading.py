@@ -197,3 +197,17 @@ def test_no_permission_is_told_as_such(tmp_path, monkeypatch):
     monkeypatch.setattr(type(path), "open", refuse)
     with pytest.raises(PictureError, match=r"secret\.png: no permission"):
         open_picture(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a.mp4", "is a video, not a photograph"),
+        ("a.png", "with the name of a picture"),
+    ],
+)
+def test_a_film_is_no_photograph(tmp_path, name, reason):
+    path = tmp_path / name
+    path.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + bytes(99))
+    with pytest.raises(PictureError, match=reason):
+        read_photograph(path)
