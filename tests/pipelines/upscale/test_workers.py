@@ -189,7 +189,7 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
     assert 15 in parts_of(*again.units)
     assert len(parts_of(*again.units)) < 12
     assert "parts are kept from an earlier run" in "\n".join(notes.messages)
-    upscale_files([scene], tmp_path / "alone", OPTIONS)
+    upscale_files([scene], tmp_path / "alone", options)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "out/scene.tif")
 
 
