@@ -18,6 +18,7 @@ from srcli.data.training_set import DataSelection
 from srcli.inference.engine import TorchEngine
 from srcli.inference.raster_engine import RasterEngine
 from srcli.pipelines.ablate import run as ablate_run
+from srcli.pipelines.ablate.results import VariantCost
 from srcli.pipelines.train.data import load_data
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
@@ -312,7 +313,7 @@ def test_ablating_goes_on_with_the_other_units(srx, monkeypatch):
     def breaking(unit, device):
         if unit.label.endswith("a"):
             raise KeyError("a")
-        return {"parameters": 1, "macs": 1, "memory": {"256x256": 1}}
+        return VariantCost(parameters=1, macs=1, memory={"256x256": 1})
 
     changes = '"stages.0.losses.0.name" = "l1"', '"network.depth" = 3'
     Path("mine.toml").write_text(ABLATION_FILE.replace(*changes))

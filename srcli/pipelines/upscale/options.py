@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from itertools import product
@@ -68,7 +68,7 @@ class Settled(Asked):
     these."""
     best: bool = False
     """Drawings, and photographs that are not surely clean, get Real-ESRGAN's networks."""
-    scale: int
+    scale: int = field()  # without the default that ``Asked`` has
     """One that the model has."""
     size: Box | Fraction | None = None
     """Exact size of enlarged photographs, or how many times larger they become, where
