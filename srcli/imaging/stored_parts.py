@@ -54,6 +54,12 @@ class StoredParts:
         name = f"part-{number:06}-{checksum(file)}{self.ending}"
         write_whole(self.folder / name, file)
 
+    def earlier_plan(self) -> dict[str, object]:
+        """Return what the parts of an earlier run depend on; nothing if that is not known."""
+        with suppress(OSError, ValueError, TypeError):  # missing or damaged
+            return dict(json.loads((self.folder / _PLAN).read_bytes()))
+        return {}
+
     def is_content(self, file: Path) -> bool:
         """Tell if a file beside the parts is one that they need."""
         del file
@@ -169,10 +175,7 @@ def _resume(
     # NumPy's numbers become numbers; anything else raises TypeError, as its text could
     # differ from process to process
     plan = json.dumps(fingerprint, default=float)
-    earlier_plan = {}
-    if resume:
-        with suppress(FileNotFoundError, ValueError, TypeError):  # missing or damaged
-            earlier_plan = dict(json.loads(plan_file.read_bytes()))
+    earlier_plan = parts.earlier_plan() if resume else {}
     new_plan = json.loads(plan)  # whose tuples are lists
     changed = []
     for key in {**earlier_plan, **new_plan}:

@@ -45,6 +45,11 @@ class Entry:
     value: bytes
 
     @property
+    def count(self) -> int:
+        """How many numbers it holds, fractions counted once, or bytes of a text."""
+        return len(self.value) // _VALUE_BYTES[self.tiff_type]
+
+    @property
     def numbers(self) -> list[float]:
         """Its numbers, fractions as quotients (0 if the denominator is 0); not of texts."""
         values: list[float] = np.frombuffer(
@@ -218,8 +223,7 @@ def edit_directory(
             if len(value) > layout.inline:
                 offset = _append(tiff, value)
                 value = layout.offset.pack(shift + offset)
-            count = len(entry.value) // _VALUE_BYTES[entry.tiff_type]
-            rows[tag] = layout.entry.pack(tag, entry.tiff_type, count, value)
+            rows[tag] = layout.entry.pack(tag, entry.tiff_type, entry.count, value)
     table = layout.count.pack(len(rows)) + b"".join(rows[tag] for tag in sorted(rows))
     if start is None or len(rows) > old_count:
         start = _append(tiff, bytes(len(table) + layout.inline))

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from srcli.errors import ModelError
 from srcli.files import parse_text, shipped_text, write_whole
 from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
+from srcli.models.strangers import describe_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -261,12 +262,34 @@ def _tables(
     for name in list(tensors):
         if re.match(_KNOWN["others"], name):
             del tensors[name]
+    _restore_names(tensors)
     networks = _networks_within(tensors)
     for name, network in networks:
         tables += _tables(network, expected, (*key, name), depth)
     if tensors and not networks:
         tables.append((key, tensors))
     return tables
+
+
+def _restore_names(tensors: Tensors) -> None:
+    """Give averages their names as those of the network, whose dots LitEma leaves out.
+
+    Those that fit no tensor of the network are left out.
+    """
+    for name in _KNOWN["averaged"]:
+        if not {f"{name}.decay", f"{name}.num_updates"} <= tensors.keys():
+            continue
+        names = {}
+        for key in tensors:
+            inner = key.partition(".")[2]
+            if "." in inner:
+                names[inner.replace(".", "")] = inner
+        for key in list(tensors):
+            if key.startswith(f"{name}."):
+                average = tensors.pop(key)
+                restored = names.get(key.removeprefix(f"{name}."))
+                if restored:
+                    tensors[f"{name}.{restored}"] = average
 
 
 def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
@@ -365,6 +388,8 @@ def _why_unread(path: Path, error: Exception) -> str:
             "not a checkpoint but a program of torch.export (.pt2); where you trust it, save "
             "its tensors: torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
         )
+    if words := describe_file(path, start):
+        return words
     return _why_unreadable(suffix, str(error))
 
 

@@ -1,4 +1,4 @@
-"""Put the final GeoTIFF together from the compressed blocks of its parts.
+"""Put the final GeoTIFF or COG together from the compressed blocks of its parts.
 
 GDAL writes the header, as that of a file without a pixel; behind it come the blocks of
 the parts as they are.
@@ -14,18 +14,26 @@ from pathlib import Path
 import numpy as np
 from PIL.ExifTags import Base
 
-from srcli.imaging.rasters.copying import copy_file
-from srcli.imaging.rasters.part_encoding import encode_part
+from srcli.imaging.rasters.copying import build_overviews, copy_file
+from srcli.imaging.rasters.halves import half_of, half_within
+from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.imaging.tiff_assembly import (
+    Placing,
     TiffAssembly,
+    TiffContent,
     TiledImage,
     differing_tags,
-    read_images,
+    read_tiff,
 )
+from srcli.imaging.tiff_directories import TEXT, Entry
 
 _LERC_PARAMETERS = 50674
+_GDAL_METADATA = 42112
+_GDAL_NODATA = 42113
+_METHOD = b'<GDALMetadata><Item name="RESAMPLING" sample="0">%s</Item></GDALMetadata>\0'
+"""What GDAL says of overviews that it builds inside a GeoTIFF."""
 _DECODING_TAGS = (
     Base.BitsPerSample, Base.Compression, Base.ExtraSamples, Base.FillOrder,
     Base.ImageWidth, Base.JPEGTables, Base.NewSubfileType, Base.PhotometricInterpretation,
@@ -34,6 +42,12 @@ _DECODING_TAGS = (
     Base.YCbCrPositioning, Base.YCbCrSubSampling, _LERC_PARAMETERS,
 )  # fmt: skip
 """Entries of a directory by which its blocks are decoded."""
+_OVERVIEW_TAGS = frozenset(
+    {*_DECODING_TAGS, Base.ColorMap, Base.ImageLength, _GDAL_NODATA}
+)
+"""Entries that GDAL gives the directories of overviews."""
+_OVERVIEW_BLOCK = "256"
+"""Height and width of the blocks of overviews, but for those of a COG."""
 
 
 class OtherBlocksError(Exception):
@@ -41,32 +55,136 @@ class OtherBlocksError(Exception):
 
 
 def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -> None:
-    """Write a GeoTIFF from files of its full width that ``encode_part`` has made.
+    """Write a file from others of its full width that ``encode_part`` has made.
 
-    Rows between them are blank. Overviews are left to the caller.
+    Rows between them are blank. Overviews are made if the files hold halves.
 
     Raises:
         OtherBlocksError: If the file would decode the blocks in another way.
         OSError: And those of rasterio, if the file cannot be written.
     """
-    # its mask, which takes GDAL long, comes from a part
-    header = replace(
-        output, mask=False, creation={**output.creation, "SPARSE_OK": "TRUE"}
-    )
-    copy_file(describe_mosaic(header), result, header)
-    layout, images = read_images(result)
-    result.unlink()
-    with tempfile.TemporaryDirectory(dir=result.parent) as folder:
-        files = [*files, *_fill_gaps(files, Path(folder), output)]
+    header = _write_header(result, output)
+    with tempfile.TemporaryDirectory(dir=result.parent) as name:
+        folder = Path(name)
+        files = [*files, *_fill_gaps(files, folder, output)]
         files.sort(key=lambda file: file.top)
-        contents = [read_images(file.file)[1] for file in files]
+        contents = [read_tiff(file.file).images for file in files]
+        images = list(header.images)
         if output.mask and contents:
+            # that of the header takes GDAL long
             images += [image.of_height(output.height) for image in contents[0][1:]]
-        assembly = TiffAssembly(layout, images)
-        for file, content in zip(files, contents, strict=True):
+        for content in contents:
             _check_same(images, content)
-            assembly.add(file.file, content, int(file.top))
+        overviews: list[TiledImage] = []
+        smaller = folder / "overviews.tif"
+        if output.has_halves:
+            overviews = _make_overviews(files, smaller, output)
+        is_cog = output.driver == "COG"
+        assembly = TiffAssembly(header.layout, [*images, *overviews], has_frames=is_cog)
+        if is_cog:
+            assembly.structure = _structure_of_cog(header, folder, output)
+            _add_overviews(assembly, smaller, overviews)
+        for file, content in zip(files, contents, strict=True):
+            placings = [
+                Placing(number, image, int(file.top))
+                for number, image in enumerate(content)
+            ]
+            if is_cog:
+                assembly.add(file.file, placings)
+            else:
+                for placing in placings:
+                    assembly.add(file.file, [placing])
+        if not is_cog:
+            _add_overviews(assembly, smaller, overviews)
         assembly.write(result)
+
+
+def _write_header(result: Path, output: OutputProfile) -> TiffContent:
+    """Let GDAL write the file without pixels and mask, and remove it; files beside it stay."""
+    creation = {**output.creation, "SPARSE_OK": "TRUE"}
+    if output.driver == "COG":
+        creation["OVERVIEWS"] = "NONE"
+    header = replace(output, mask=False, creation=creation)
+    copy_file(describe_mosaic(header), result, header)
+    content = read_tiff(result)
+    result.unlink()
+    return content
+
+
+def _structure_of_cog(
+    header: TiffContent, folder: Path, output: OutputProfile
+) -> bytes:
+    """Return what a COG says of its structure before its first directory."""
+    if not output.mask:
+        return header.structure
+    tiny = folder / "tiny.tif"
+    creation = {**output.creation, "OVERVIEWS": "NONE"}
+    masked = replace(output, height=16, width=16, creation=creation)
+    copy_file(describe_mosaic(masked), tiny, masked)
+    return read_tiff(tiny).structure
+
+
+def _make_overviews(
+    files: Sequence[MosaicFile], path: Path, output: OutputProfile
+) -> list[TiledImage]:
+    """Write a file of the halves in parts and of all that is smaller; return its directories.
+
+    They are those of the final file: pictures from the largest down, then masks.
+    """
+    half = half_of(output)
+    if output.driver != "COG":
+        creation = {
+            **output.blocks,
+            "BLOCKXSIZE": _OVERVIEW_BLOCK,
+            "BLOCKYSIZE": _OVERVIEW_BLOCK,
+            "BIGTIFF": output.creation.get("BIGTIFF", "IF_SAFER"),
+            "NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
+        }
+        half.creation = creation
+    halves = []
+    for file in files:
+        halves.append(
+            MosaicFile(
+                half_within(file.file),
+                file.top // 2,
+                0,
+                file.height // 2,
+                half.width,
+                stored_bands(half),
+            )
+        )
+    copy_file(describe_mosaic(half, halves), path, half)
+    factors = [factor // 2 for factor in output.overviews[1:]]
+    if factors:
+        build_overviews(path, factors, output)
+    overviews = []
+    for image in read_tiff(path).images:
+        overview = image.as_overview(_OVERVIEW_TAGS)
+        if output.driver != "COG" and not overview.is_mask:
+            method = b"NEAREST" if output.classes else b"AVERAGE"
+            overview.tags[_GDAL_METADATA] = Entry(TEXT, _METHOD % method)
+        overviews.append(overview)
+    overviews.sort(key=lambda image: (image.is_mask, -image.height))
+    return overviews
+
+
+def _add_overviews(
+    assembly: TiffAssembly, path: Path, overviews: Sequence[TiledImage]
+) -> None:
+    """Add the blocks of overviews, of a COG from the smallest up, with those of masks between."""
+    start = len(assembly.images) - len(overviews)
+    pictures = [image for image in overviews if not image.is_mask]
+    for number in reversed(range(len(pictures))):
+        placings = [
+            Placing(start + position, image)
+            for position, image in enumerate(overviews)
+            if position % len(pictures) == number
+        ]
+        if assembly.has_frames:
+            assembly.add(path, placings)
+        else:
+            for placing in placings:
+                assembly.add(path, [placing])
 
 
 def check_blank(file: Path, output: OutputProfile) -> None:
@@ -75,7 +193,9 @@ def check_blank(file: Path, output: OutputProfile) -> None:
         blank = Path(folder) / "part.tif"
         _write_blank(blank, output.height, output)
         try:
-            _check_same(read_images(file)[1], read_images(blank)[1])
+            images = read_tiff(file).images
+            images = [image for image in images if not image.is_overview]
+            _check_same(images, read_tiff(blank).images)
         except ValueError as error:
             raise OtherBlocksError(str(error)) from error
 
@@ -85,10 +205,10 @@ def _check_same(
 ) -> None:
     """Raise an OtherBlocksError if directories would decode blocks in different ways."""
     if len(images) != len(images_of_part):
-        raise OtherBlocksError("they have different numbers of directories")
+        raise OtherBlocksError("its parts would have another number of pictures")
     for image, image_of_part in zip(images, images_of_part, strict=True):
         if differing := differing_tags(image, image_of_part, _DECODING_TAGS):
-            raise OtherBlocksError(f"they differ in tags {differing}")
+            raise OtherBlocksError(f"its parts would differ in TIFF tags {differing}")
 
 
 def _fill_gaps(
@@ -97,15 +217,14 @@ def _fill_gaps(
     """Yield files of blank rows for those that no file holds, if blank blocks are stored."""
     if output.is_sparse:
         return
-    height = int(output.creation["BLOCKYSIZE"])
-    tops = {int(file.top): file.height for file in files}
+    height = int(output.blocks["BLOCKYSIZE"])
+    heights = {int(file.top): file.height for file in files}
     blanks: dict[int, Path] = {}
     top = 0
     while top < output.height:
-        rows = min(height, output.height - top)
-        if top in tops:
-            rows = tops[top]
-        else:
+        rows = heights.get(top, 0)
+        if not rows:
+            rows = min(height, output.height - top)
             if rows not in blanks:
                 blanks[rows] = folder / f"{rows}.tif"
                 _write_blank(blanks[rows], rows, output)

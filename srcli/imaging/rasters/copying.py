@@ -34,7 +34,7 @@ def copy_file(vrt: bytes, copy: Path, output: OutputProfile) -> None:
     if has_namespaces and not has_band_tags:
         options = {"COPY_SRC_MDD": "YES", **options}
     with rasterio.Env(**_COPY_SETTINGS), MemoryFile(ext=".vrt") as memory:
-        memory.write(vrt)  # given at once, it could not grow by the tags
+        memory.write(vrt)  # GDAL may then write tags into it, which are longer
         with open_quietly(memory.name, "r+") as dataset:
             # set here, as in the text of a VRT white space would change
             _set_tags(dataset, output)
@@ -63,7 +63,18 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             dataset.update_tags(number, ns=namespace or None, **settable)
 
 
-def build_overviews(
+def build_overviews(file: Path, factors: Sequence[int], output: OutputProfile) -> None:
+    """Build overviews of the file of an output, or of one of half its size."""
+    add_overview_levels(
+        file,
+        factors,
+        is_exact=output.classes,
+        quality=output.creation.get("JPEG_QUALITY", ""),
+        threads=output.creation.get("NUM_THREADS", "ALL_CPUS"),
+    )
+
+
+def add_overview_levels(
     file: Path,
     factors: Sequence[int],
     is_exact: bool,

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 
 from srcli.errors import UsageError
 from srcli.imaging.formats import FORMATS
+from srcli.imaging.rasters.block_form import PREDICTED
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.map_tiles import mbtiles_options
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 
-PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
-"""Compressions that a PREDICTOR improves."""
 _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are
 taken."""
@@ -78,7 +77,7 @@ def _tiff_options(
     if is_predicted:
         defaults["PREDICTOR"] = str(predictor_of(out.dtype))
     defaults["INTERLEAVE"] = "PIXEL"
-    defaults["PHOTOMETRIC"] = _photometric(out)
+    defaults["PHOTOMETRIC"] = photometric_of(out)
     if compression == "JPEG":
         defaults["JPEG_QUALITY"] = quality
         is_planar = asked.get("INTERLEAVE", "").upper() == "BAND"
@@ -100,7 +99,7 @@ def predictor_of(dtype: str) -> int:
     return 3 if dtype.startswith("float") else 2
 
 
-def _photometric(out: OutputProfile) -> str:
+def photometric_of(out: OutputProfile) -> str:
     """Return what the bands of a TIFF mean, as its tag and GDAL's option name it."""
     if tuple(band.interpretation for band in out.stored_bands[:3]) == COLOURS:
         return "RGB"

@@ -26,7 +26,7 @@ from srcli.files import (
 )
 from srcli.imaging.gdal_errors import gdal_errors, reason_of
 from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
-from srcli.imaging.rasters.copying import build_overviews, copy_file
+from srcli.imaging.rasters.copying import add_overview_levels, copy_file
 from srcli.imaging.rasters.opening import keep_blocks, open_quietly
 from srcli.imaging.rasters.output import overview_factors
 from srcli.imaging.rasters.part_encoding import stored_bands
@@ -177,7 +177,7 @@ def add_overviews(target: Path, quality: int) -> bool:
     with work_beside(target) as folder, writing_errors(target):
         copy = alias_of_folder(folder) / readable_name(target.name)
         shutil.copy2(target, copy)
-        build_overviews(copy, factors, is_exact, str(quality))
+        add_overview_levels(copy, factors, is_exact, str(quality))
         _check_room(copy)
         with open_quietly(copy) as dataset:
             if len(dataset.overviews(1)) < len(factors):
@@ -222,7 +222,6 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
         overviews=(),
     )
     failure = ""
-    why_copied = output.why_copied
     with (
         _gdal_messages() as messages,
         tempfile.TemporaryDirectory(
@@ -236,7 +235,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
             if trial.keeps_blocks:
                 check_blank(copy, trial)
         except OtherBlocksError as error:
-            why_copied = str(error)
+            output = output.copied_by_gdal(str(error))
         except gdal_errors(ValueError, OSError) as error:
             failure = reason_of(error)
     for record in messages.buffer:
@@ -255,7 +254,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
         raise PictureError(
             f"{target}: GDAL cannot write such a {output.driver}: {reason}; change --co"
         )
-    return replace(output, why_copied=why_copied)
+    return output
 
 
 @contextmanager

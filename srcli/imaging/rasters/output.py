@@ -17,7 +17,13 @@ from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.rasters.creation import PREDICTED, creation_options, is_lossy
+from srcli.imaging.rasters.block_form import block_options, why_copied
+from srcli.imaging.rasters.creation import (
+    creation_options,
+    is_lossy,
+    photometric_of,
+    predictor_of,
+)
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -28,7 +34,7 @@ from srcli.imaging.rasters.map_tiles import (
     overview_factors_of_tiles,
     zoom_level_of,
 )
-from srcli.imaging.rasters.profile import SWITCHED_OFF, OutputOptions, OutputProfile
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.stale_tags import fit_attribute_table, fit_tags
 from srcli.ports.image import Window
@@ -45,24 +51,6 @@ _SOFTWARE = {
 call it in MBTiles."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
-BLOCK_OPTIONS = frozenset({
-    "ALPHA", "BLOCKXSIZE", "BLOCKYSIZE", "COMPRESS", "DISCARD_LSB", "INTERLEAVE",
-    "JPEGTABLESMODE", "JPEG_QUALITY", "JXL_ALPHA_DISTANCE", "JXL_DISTANCE", "JXL_EFFORT",
-    "JXL_LOSSLESS", "LZMA_PRESET", "MAX_Z_ERROR", "NBITS", "PHOTOMETRIC", "PREDICTOR",
-    "SPARSE_OK", "TILED", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL", "ZSTD_LEVEL",
-})  # fmt: skip
-"""Creation options of a GeoTIFF on which its compressed blocks depend."""
-_HEADER_OPTIONS = frozenset({
-    "BIGTIFF", "COPY_SRC_MDD", "GEOTIFF_KEYS_FLAVOR", "GEOTIFF_VERSION", "NUM_THREADS",
-    "PROFILE", "RPB", "RPCTXT", "TFW", "WORLDFILE",
-})  # fmt: skip
-"""Those on which they do not."""
-_BLOCK_COMPRESSIONS = PREDICTED | {
-    "NONE", "PACKBITS", "LZMA", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
-}  # fmt: skip
-"""Compressions whose blocks are the same whatever file they stand in."""
-_LARGEST_BLOCKS = 2**27
-"""Bytes of a row of blocks of the final file, which is held in memory as a part."""
 _XMP = "xml:XMP"
 _TABLE = "GDALRasterAttributeTable"
 _DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
@@ -111,24 +99,37 @@ def derive_profile(
     if out.driver == "MBTiles" and options.overviews is not False and zoom:
         lowest = info.tags.get("", {}).get("minzoom", "")
         out.overviews = overview_factors_of_tiles((out.height, out.width), zoom, lowest)
-    out.why_copied = why_copied(out)
+    _choose_blocks(out)
     return out
 
 
-def why_copied(out: OutputProfile) -> str:
-    """Say why GDAL has to copy the parts of an output; nothing where their blocks are kept."""
+def _choose_blocks(out: OutputProfile) -> None:
+    """Choose if the parts hold the compressed blocks of the file, and how these are made."""
+    out.blocks = block_options(
+        out.driver, out.creation, photometric_of(out), predictor_of(out.dtype)
+    )
+    out.why_copied = why_copied(out.driver, out.creation, out.blocks, out.row_bytes)
+    if out.keeps_blocks and out.driver == "COG":
+        out.why_copied = _why_cog_is_copied(out)
+    if out.why_copied:
+        out.blocks = {}
+
+
+def _why_cog_is_copied(out: OutputProfile) -> str:
+    """Say why parts cannot hold the blocks of a COG, or its overviews; else nothing."""
     creation = out.creation
-    if out.driver != "GTiff":
-        return f"{out.driver} is written as a whole"
-    for name in creation:
-        if name not in BLOCK_OPTIONS | _HEADER_OPTIONS:
-            return f"--co {name} may change how its blocks are laid out"
-    if creation.get("TILED", "NO").upper() in SWITCHED_OFF:
-        return "its blocks are strips"
-    if creation.get("COMPRESS", "NONE").upper() not in _BLOCK_COMPRESSIONS:
-        return f"blocks of COMPRESS={creation['COMPRESS']} may depend on their file"
-    if int(creation["BLOCKYSIZE"]) * out.row_bytes > _LARGEST_BLOCKS:
-        return "a row of its blocks takes too much memory"
+    compression = creation["COMPRESS"].upper()
+    if out.alpha and compression == "JPEG":
+        return "its alpha band becomes a mask"
+    if compression == "WEBP" and creation.get("QUALITY") == "100":
+        return "GDAL compresses its overviews with loss"
+    if out.wants_halves:
+        usual = "NEAREST" if out.classes else "AVERAGE"
+        asked = creation.get("OVERVIEW_RESAMPLING", creation.get("RESAMPLING", ""))
+        if asked.upper() != usual:
+            return f"its overviews are made by {asked or 'another way'}"
+        if out.height % 2:
+            return "overviews of an odd number of rows are not made by parts"
     return ""
 
 

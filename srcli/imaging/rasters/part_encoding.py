@@ -16,7 +16,7 @@ import numpy as np
 
 from srcli.imaging.arrays import Array
 from srcli.imaging.rasters.creation import predictor_of
-from srcli.imaging.rasters.output import BLOCK_OPTIONS
+from srcli.imaging.rasters.halves import half_of, halve, join
 from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _WORKING_BLOCK = (256, 512)
 
 def stored_bands(output: OutputProfile) -> list[str]:
     """Return the bands of a part by GDAL's names, for each band of the file and its mask."""
-    if output.keeps_blocks:
+    if output.blocks:
         names = [str(number) for number in range(1, len(output.bands) + 1)]
         mask = "mask,1"
     else:
@@ -43,11 +43,23 @@ def stored_bands(output: OutputProfile) -> list[str]:
 @contextmanager
 def encode_part(
     rows: Array, opacity: Array, output: OutputProfile
-) -> Iterator[memoryview]:
+) -> Iterator[bytes | memoryview]:
     """Yield rows (h, W, C) as the file of a part; raises rasterio's errors.
 
     ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
     """
+    with _encode(rows, opacity, output) as content:
+        if not output.has_halves:
+            yield content
+            return
+        with _encode(*halve(rows, opacity, output), half_of(output)) as half:
+            whole = join(content, half)
+    yield whole
+
+
+@contextmanager
+def _encode(rows: Array, opacity: Array, output: OutputProfile) -> Iterator[memoryview]:
+    """Yield rows (h, W, C) as a TIFF; see ``encode_part``."""
     import rasterio
     from rasterio.io import MemoryFile
     from rasterio.transform import Affine
@@ -63,11 +75,8 @@ def encode_part(
         "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": min(os.cpu_count() or 1, _MOST_THREADS),
     }
-    if output.keeps_blocks:
-        profile["count"] = len(output.bands)
-        for name, value in output.creation.items():
-            if name in BLOCK_OPTIONS:
-                profile[name] = value
+    if output.blocks:
+        profile |= {"count": len(output.bands), **output.blocks}
     else:
         high, wide = _WORKING_BLOCK
         profile |= {
@@ -85,7 +94,7 @@ def encode_part(
         MemoryFile() as memory,  # because GDAL reports success on a full disk
     ):
         with memory.open(**profile) as dataset:
-            if output.keeps_blocks:
+            if output.blocks:
                 _interpret(dataset, output)
             _write_pixels(dataset, rows, opacity, output)
         yield memory.getbuffer()
@@ -109,9 +118,9 @@ def _write_pixels(
     height, width = rows.shape[:2]
     block_width = dataset.block_shapes[0][1]
     opacity = np.broadcast_to(opacity, (height, width))
-    has_opacity = output.alpha or (output.mask and not output.keeps_blocks)
+    has_opacity = output.alpha or (output.mask and not output.blocks)
     order = list(range(dataset.count))
-    if output.keeps_blocks:
+    if output.blocks:
         order = list(output.band_order)
     for column in range(0, width, block_width):
         columns = slice(column, column + block_width)
@@ -124,5 +133,5 @@ def _write_pixels(
             piece = piece[order]
         window = Window(column, 0, piece.shape[2], height)
         dataset.write(piece, window=window)
-    if output.mask and output.keeps_blocks:
+    if output.mask and output.blocks:
         dataset.write_mask(opacity != 0)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from srcli.imaging.rasters.output import BLOCK_OPTIONS
+from srcli.imaging.rasters.block_form import is_lossless
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.stored_parts import StoredParts, keep_parts
 
 VERSION = 5
 """Of the contents of the folder."""
+_BLOCKS = "creation options"
+"""What users are told of blocks that have changed."""
 _BLOCK_HEIGHT = 256
 _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
@@ -30,11 +34,12 @@ class Parts(StoredParts):
     def rows(self) -> int:
         """Rows of a part: whole rows of blocks, not too few pixels nor too many bytes."""
         output = self.output
-        if output.keeps_blocks:
-            rows = int(output.creation["BLOCKYSIZE"])
+        most = min(_MOST_BYTES // output.row_bytes, _BLOCK_HEIGHT)
+        if output.blocks:
+            block_height = int(output.blocks["BLOCKYSIZE"])
+            rows = max(most // block_height, 1) * block_height
         else:
-            most = _MOST_BYTES // output.row_bytes // 16 * 16
-            rows = max(min(most, _BLOCK_HEIGHT), 16)
+            rows = max(most // 16 * 16, 16)
         return rows * -(-_LEAST_PIXELS // (rows * output.width))
 
     @property
@@ -70,32 +75,74 @@ def open_parts(
     *,
     resume: bool = True,
 ) -> Iterator[tuple[Parts, tuple[str, ...]]]:
-    """Open the parts of a raster, and yield messages too; see ``keep_parts``."""
-    parts = Parts(target, output)
-    form: list[object] = [
+    """Open the parts of a raster, and yield messages too; see ``keep_parts``.
+
+    The parts have the output's form, or that of parts without loss that an earlier run
+    with other creation options has left: GDAL copies these then.
+    """
+    form = [
         VERSION,
         output.height,
         output.width,
         output.dtype,
-        len(output.bands),
+        output.band_order,
         output.alpha,
         output.mask,
         str(output.nodata),
     ]
-    if output.keeps_blocks:
-        form += _form_of_blocks(output)
-    plan = {**fingerprint, "form of parts": form}
+    plan = {
+        **fingerprint,
+        "form of parts": form,
+        _BLOCKS: _describe_blocks(output),
+    }
+    parts = Parts(target, output)
+    if resume:
+        earlier_blocks = _blocks_to_continue(parts, plan)
+        if earlier_blocks is not None:
+            plan[_BLOCKS] = earlier_blocks
+            output = replace(
+                output,
+                blocks=dict(earlier_blocks.get("options", {})),
+                why_copied="parts of an earlier run have other blocks",
+            )
+            parts = Parts(target, output)
     with keep_parts(parts, plan, resume=resume) as notes:
         yield parts, notes
 
 
-def _form_of_blocks(output: OutputProfile) -> list[object]:
-    """Return what the blocks of the final file depend on beside their pixels."""
+def _describe_blocks(output: OutputProfile) -> dict[str, Any]:
+    """Return what blocks in parts depend on beside their pixels, as JSON; nothing without such."""
     import rasterio
 
-    options = [
-        (name, value)
-        for name, value in sorted(output.creation.items())
-        if name in BLOCK_OPTIONS
-    ]
-    return [options, output.band_order, rasterio.__gdal_version__]
+    if not output.blocks:
+        return {}
+    description: dict[str, Any] = {
+        "options": dict(sorted(output.blocks.items())),
+        "GDAL": rasterio.__gdal_version__,
+    }
+    if output.has_halves:
+        description["halves"] = [output.driver, output.classes]
+    return description
+
+
+def _blocks_to_continue(
+    parts: Parts, plan: Mapping[str, object]
+) -> dict[str, Any] | None:
+    """Return the description of other blocks that an earlier run has left, if they do as well.
+
+    They must hold the same pixels, without loss, and no halves, which have one output.
+    """
+    earlier = parts.earlier_plan()
+    wanted = json.loads(json.dumps(plan, default=float))
+    blocks = earlier.pop(_BLOCKS, None)
+    if wanted.pop(_BLOCKS) == blocks or wanted != earlier:
+        return None
+    if not isinstance(blocks, dict) or "halves" in blocks or not parts.found():
+        return None
+    options = blocks.get("options", {})
+    bits = options.get("NBITS")
+    if bits not in (None, parts.output.creation.get("NBITS")):
+        return None
+    if options and not is_lossless(options):
+        return None
+    return blocks

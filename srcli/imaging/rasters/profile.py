@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from srcli.imaging.provenance import Provenance
+from srcli.imaging.rasters.block_form import OFF
 from srcli.imaging.rasters.info import (
     BandInfo,
 )
-
-SWITCHED_OFF = frozenset({"NO", "FALSE", "OFF", "0"})
-"""What GDAL takes for no, of creation options that are on or off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +34,7 @@ class OutputOptions:
 
     def is_on(self, name: str, default: str) -> bool:
         """Tell if a creation option is on: GDAL takes all values but "no", "off" ... for yes."""
-        return self.creation.get(name, default).upper() not in SWITCHED_OFF
+        return self.creation.get(name, default).upper() not in OFF
 
 
 @dataclass(kw_only=True)
@@ -70,6 +68,9 @@ class OutputProfile:
     overviews: tuple[int, ...] = ()
     """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
     creation: Mapping[str, str] = field(default_factory=dict)
+    blocks: Mapping[str, str] = field(default_factory=dict)
+    """Creation options of the blocks that parts hold; of none, parts are compressed
+    quickly and without loss."""
     why_copied: str = "it is no raster of its own"
     """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
     where the compressed blocks of the parts are those of the file."""
@@ -81,10 +82,28 @@ class OutputProfile:
         """True if the blocks of the parts are those of the final file."""
         return not self.why_copied
 
+    def copied_by_gdal(self, reason: str) -> OutputProfile:
+        """Return the output whose parts have a form of their own."""
+        return replace(self, blocks={}, why_copied=reason)
+
+    @property
+    def wants_halves(self) -> bool:
+        """True if overviews start from one of half the size."""
+        if self.driver != "COG":
+            return bool(self.overviews)
+        largest = max(self.height, self.width)
+        side = int(self.blocks.get("BLOCKYSIZE", "512"))
+        return self.creation.get("OVERVIEWS", "").upper() != "NONE" and largest > side
+
+    @property
+    def has_halves(self) -> bool:
+        """True if each part holds its overview of half the size, which fits those around."""
+        return self.keeps_blocks and self.wants_halves and self.height % 2 == 0
+
     @property
     def is_sparse(self) -> bool:
         """True if blocks without data may be left out of the file."""
-        return self.creation.get("SPARSE_OK", "NO").upper() not in SWITCHED_OFF
+        return self.creation.get("SPARSE_OK", "NO").upper() not in OFF
 
     @property
     def row_bytes(self) -> int:

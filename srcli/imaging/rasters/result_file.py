@@ -27,11 +27,8 @@ def write_result(
             is_written = True
     if not is_written:
         copy_file(describe_mosaic(output, files), result, output)
-    if output.overviews:
-        quality = output.creation.get("JPEG_QUALITY", "")
-        threads = output.creation.get("NUM_THREADS", "ALL_CPUS")
-        is_exact = output.classes
-        build_overviews(result, output.overviews, is_exact, quality, threads)
+    if output.overviews and not (is_written and output.has_halves):
+        build_overviews(result, output.overviews, output)
     if output.driver == "MBTiles":
         store_tags(result, output.tags.get("", {}))
 

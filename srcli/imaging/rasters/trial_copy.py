@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,9 +31,8 @@ SAMPLE_VALUES = 2**24
 """Most values of their enlargements; fewer windows are taken where bands are many."""
 TRIAL_ROWS = 256
 """Rows of finished parts that a trial copies at least: those of one part mostly."""
-COG_TEMPORARY = 0.5
-"""Bytes, by those of the parts, of the file without loss in which GDAL makes the
-overviews of a COG before the rest."""
+OVERVIEW_SHARE = 0.5
+"""Bytes, by those of the parts, of files in which overviews are made before the rest."""
 
 _COPIED_BYTES = 2**29
 """Bytes of compressed blocks that are copied in a second."""
@@ -59,8 +58,8 @@ class TrialCopy:
     def bytes_to_write(self, part_bytes: int, output: OutputProfile) -> int:
         """Estimate the bytes on the disk when the file of so many bytes of parts is written."""
         share = self.result_share
-        if output.driver == "COG":
-            share += COG_TEMPORARY
+        if output.driver == "COG" or output.has_halves:
+            share += OVERVIEW_SHARE
         return round(share * part_bytes)
 
     def disk_needed(self, output: OutputProfile) -> int:
@@ -79,7 +78,7 @@ def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | N
     if output is None:
         output = parts.output
     else:
-        output = replace(output, why_copied="blocks of the parts have another form")
+        output = output.copied_by_gdal("blocks of the parts have another form")
     files = []
     rows = 0
     part_bytes = 0
@@ -122,12 +121,8 @@ def sample_copy(
         rows = unpack(rows)
     opacity = np.array(white_level(rows.dtype), rows.dtype)
     height, width = rows.shape[:2]
-    sample = replace(
-        output,
-        width=width,
-        creation=_creation_of_trial(output, height),
-        overviews=output.overviews[:1],
-    )
+    sample = _with_low_blocks(output, height)
+    sample = replace(sample, height=height, width=width, overviews=output.overviews[:1])
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
@@ -180,10 +175,12 @@ def _copy_to_temporary(
     if output.keeps_blocks and not output.overviews:
         seconds = part_bytes / _COPIED_BYTES
         return TrialCopy(pixels, part_bytes, part_bytes, seconds)
-    creation = output.creation
+    trial = replace(output, height=rows)
     if not output.keeps_blocks:
-        creation = _creation_of_trial(output, rows)
-    trial = replace(output, height=rows, creation=creation)
+        trial = _with_low_blocks(trial, rows)
+    if "NUM_THREADS" in trial.creation:
+        # one thread's time can be measured beside others
+        trial.creation = {**trial.creation, "NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
@@ -198,12 +195,14 @@ def _copy_to_temporary(
         )
 
 
-def _creation_of_trial(output: OutputProfile, rows: int) -> Mapping[str, str]:
-    """Return creation options for a few rows, which one thread writes."""
-    creation = dict(output.creation)
-    if "NUM_THREADS" in creation:  # one thread's time can be measured beside others
-        creation["NUM_THREADS"] = "1"
-    if creation.get("BLOCKYSIZE", "").isdecimal():  # no block is filled up below
-        height = min(int(creation["BLOCKYSIZE"]), -(-rows // 16) * 16)
-        creation["BLOCKYSIZE"] = str(height)
-    return creation
+def _with_low_blocks(output: OutputProfile, rows: int) -> OutputProfile:
+    """Return an output whose blocks are not higher than a few rows, and not filled up below."""
+    if output.driver == "COG" or not output.creation.get("BLOCKYSIZE", "").isdecimal():
+        return output
+    height = min(int(output.creation["BLOCKYSIZE"]), -(-rows // 16) * 16)
+    block_height = {"BLOCKYSIZE": str(height)}
+    blocks = output.blocks
+    if blocks:
+        blocks = {**blocks, **block_height}
+    creation = {**output.creation, **block_height}
+    return replace(output, creation=creation, blocks=blocks)

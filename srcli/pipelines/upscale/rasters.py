@@ -328,6 +328,11 @@ def make_raster(
     ):
         for note in notes:
             tell(note)
+        plan = replace(plan, output=parts.output)
+        if parts.output.why_copied:
+            reporter.progress.detail(
+                f"{item.source}: GDAL copies its parts at the end: {parts.output.why_copied}"
+            )
         missing = parts.missing()
         earlier = parts.count - sum(map(len, missing))
         if earlier:
@@ -364,14 +369,10 @@ def make_raster(
 
 
 def _choose_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
-    """Return the output, of which is known if its parts hold the blocks of the final file."""
+    """Return the output, of which is known in which form its parts are made."""
     output = try_creation_options(plan.item.target, plan.output)
     if reporter.ending is not None:
-        output = replace(output, why_copied="tiles are cut from its parts")
-    if output.why_copied:
-        reporter.progress.detail(
-            f"{plan.item.source}: parts are encoded once more at the end: {output.why_copied}"
-        )
+        output = output.copied_by_gdal("tiles are cut from its parts")
     return output
 
 

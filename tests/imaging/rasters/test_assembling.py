@@ -14,7 +14,7 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import merging, result_file
 from srcli.imaging.rasters.copying import copy_file
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.output import derive_profile, why_copied
+from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.selection import choose_layout
@@ -29,7 +29,8 @@ PLACES = {324, 325}
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 48 * WIDTH)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 48)
 
 
 def blocks_of(path):
@@ -60,7 +61,7 @@ def write_both(tmp_path, write_parts, monkeypatch):
 
     def make(source, out):
         assert out.keeps_blocks, out.why_copied
-        copied = replace(out, why_copied="to compare")
+        copied = out.copied_by_gdal("to compare")
         paths = []
         calls: list[None] = []
         real = copy_file
@@ -224,21 +225,32 @@ def test_palettes_and_white_zeros(save, noise, write_both, kind):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"cog": True}, "COG is written as a whole"),
+        (
+            {"cog": True, "creation": {"TILING_SCHEME": "GoogleMapsCompatible"}},
+            "TILING",
+        ),
+        ({"cog": True, "creation": {"COMPRESS": "WEBP", "QUALITY": "100"}}, "loss"),
+        ({"cog": True, "creation": {"OVERVIEW_QUALITY": "50"}}, "OVERVIEW_QUALITY"),
         ({"format": "png"}, "PNG is written as a whole"),
         ({"creation": {"TILED": "NO"}}, "strips"),
         ({"creation": {"ENDIANNESS": "BIG"}}, "ENDIANNESS"),
         ({"creation": {"STREAMABLE_OUTPUT": "YES"}}, "STREAMABLE_OUTPUT"),
         ({"creation": {"COMPRESS": "CCITTFAX4", "NBITS": "1"}}, "CCITTFAX4"),
         ({"creation": {"BLOCKYSIZE": "4000000"}}, "memory"),
+        (
+            {"cog": True, "creation": {"OVERVIEW_RESAMPLING": "CUBIC"}, "rows": 640},
+            "made by CUBIC",
+        ),
+        ({"cog": True, "rows": 641}, "odd number of rows"),
     ],
     ids=str,
 )
 def test_all_else_is_copied_and_says_why(save, noise, plan, options, words):
-    out = plan(save("in.tif", noise((20, 50, 1))), **options)
+    options = dict(options)
+    source = save("in.tif", noise((options.pop("rows", 20), 50, 1)))
+    out = plan(source, **options)
     assert words in out.why_copied
     assert not out.keeps_blocks
-    assert why_copied(out) == out.why_copied
 
 
 def test_other_blocks_than_gdals_are_copied(
@@ -270,3 +282,173 @@ def test_a_classic_tiff_does_not_grow_beyond_its_places(
     write(
         tmp_path / "b.tif", plan(source, creation={**SMALL, "BIGTIFF": "YES"}), source
     )
+
+
+def overviews_of(path):
+    """All that is read of a file at every size: bands, masks; and how it is laid out."""
+    with rasterio.open(path) as file:
+        factors = file.overviews(1)
+        layout = file.tags(ns="IMAGE_STRUCTURE")
+    levels = []
+    for level in (None, *range(len(factors))):
+        options = {} if level is None else {"overview_level": level}
+        with rasterio.open(path, **options) as file:
+            levels.append(
+                (file.read(), file.read_masks(), file.block_shapes, file.nodata)
+            )
+    return factors, layout, levels
+
+
+def check_overviews(paths):
+    (factors, layout, levels), (old_factors, old_layout, old_levels) = map(
+        overviews_of, paths
+    )
+    assert factors == old_factors
+    assert factors
+    assert layout == old_layout
+    for (pixels, masks, *rest), (old_pixels, old_masks, *old_rest) in zip(
+        levels, old_levels, strict=True
+    ):
+        np.testing.assert_array_equal(pixels, old_pixels)
+        np.testing.assert_array_equal(masks, old_masks)
+        assert str(rest) == str(old_rest)  # NaN as text
+
+
+OVERVIEW_CASES = [
+    ("uint8", 3, (350, 667), {}),
+    ("uint8", 3, (514, 300), {"COMPRESS": "LZW"}),
+    ("uint16", 1, (512, 259), {"nodata": 7}),
+    ("float32", 2, (300, 450), {"nodata": -9999.0, "COMPRESS": "ZSTD"}),
+    ("float32", 1, (300, 259), {"nodata": float("nan")}),
+    ("int16", 4, (258, 300), {"COMPRESS": "NONE", "mask": True}),
+    ("uint8", 3, (450, 501), {"mask": True}),
+    ("uint8", 4, (450, 501), {"alpha": True}),
+    ("uint8", 1, (400, 301), {"classes": True, "nodata": 0}),
+    ("uint16", 1, (320, 300), {"NBITS": "12"}),
+]
+
+
+@pytest.mark.parametrize("cog", [False, True], ids=["GTiff", "COG"])
+@pytest.mark.parametrize(("dtype", "bands", "size", "options"), OVERVIEW_CASES, ids=str)
+def test_overviews_from_rows_as_they_pass_are_those_of_gdal(
+    save, noise, write_both, cog, dtype, bands, size, options
+):
+    options = dict(options)
+    nodata = options.pop("nodata", None)
+    has_mask = options.pop("mask", False)
+    has_alpha = options.pop("alpha", False)
+    is_classes = options.pop("classes", False)
+    pixels = noise((*size, bands), dtype)
+    if dtype == "float32":
+        pixels = np.abs(pixels) % 1000
+    valid = noise(size, seed=2) > 100
+    valid[: size[0] // 2, 100:200] = False
+    if nodata is not None:
+        pixels[~valid] = nodata
+    if has_alpha:
+        pixels[:, :, 3] = np.where(valid, noise(size, seed=4) | 1, 0)
+
+    def describe(file):
+        if has_mask:
+            file.write_mask(valid)
+        if bands >= 3:
+            names = ["red", "green", "blue", "alpha" if has_alpha else "undefined"]
+            file.colorinterp = [ColorInterp[name] for name in names[:bands]]
+
+    info = read_info(save("in.tif", pixels, nodata=nodata, then=describe))
+    blocks = {"BLOCKXSIZE": "64", "BLOCKYSIZE": "128"}
+    if cog:
+        blocks = {"BLOCKSIZE": "128"}
+    out = derive_profile(
+        info,
+        choose_layout(info, classes=[1] if is_classes else []),
+        Window(top=0, left=0, height=size[0], width=size[1]),
+        1,
+        OutputOptions(cog=cog, overviews=True, creation={**blocks, **options}),
+    )
+    assert out.classes == is_classes
+    assert out.has_halves
+    assert merging.try_creation_options(info.path, out).keeps_blocks
+    paths = write_both(info.path, out)
+    check_overviews(paths)
+    check_equal(paths)
+
+
+def check_cog(path):
+    """Check what readers of COGs rely on: directories first, blocks in order, their frames."""
+    content = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        pages = [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
+        start = 16 if file.is_bigtiff else 8
+    assert content[start:].startswith(b"GDAL_STRUCTURAL_METADATA_SIZE=")
+    size = int(content[start + 30 : start + 36])
+    structure = content[start + 43 : start + 43 + size]
+    has_mask = any(page.subfiletype & 4 for page in pages)
+    assert (b"MASK_INTERLEAVED_WITH_IMAGERY=YES" in structure) == has_mask
+    assert pages[0].offset <= start + 43 + size + 1
+    assert [page.offset for page in pages] == sorted(page.offset for page in pages)
+    blocks = []
+    for page in pages:
+        for number, (offset, count) in enumerate(
+            zip(page.dataoffsets, page.databytecounts, strict=True)
+        ):
+            if not offset:
+                continue
+            order = (page.imagelength, number, page.subfiletype & 4)
+            blocks.append((offset, order))
+            assert int.from_bytes(content[offset - 4 : offset], "little") == count
+            end = offset + count
+            assert content[end - 4 : end] == content[end : end + 4]
+    assert sorted(blocks) == sorted(blocks, key=lambda block: block[1])
+    assert min(blocks)[0] > max(page.offset for page in pages)
+
+
+COG_CASES = [
+    ("uint8", 3, {}),
+    ("uint8", 3, {"COMPRESS": "JPEG", "QUALITY": "80"}),
+    ("uint8", 1, {"COMPRESS": "JPEG"}),
+    ("uint8", 3, {"COMPRESS": "JPEG", "mask": True}),
+    ("uint8", 3, {"COMPRESS": "WEBP"}),
+    ("uint8", 3, {"COMPRESS": "WEBP", "QUALITY": "40"}),
+    ("uint8", 4, {"COMPRESS": "ZSTD", "LEVEL": "3", "alpha": True}),
+    ("uint16", 4, {"COMPRESS": "LZW", "BIGTIFF": "YES", "mask": True}),
+    ("float32", 1, {"COMPRESS": "LERC", "MAX_Z_ERROR": "0.1"}),
+    ("float32", 1, {"COMPRESS": "DEFLATE", "LEVEL": "1", "PREDICTOR": "NO"}),
+    ("float64", 2, {"SPARSE_OK": "YES"}),
+    ("int16", 1, {"OVERVIEWS": "NONE", "mask": True}),
+    ("uint16", 1, {"BLOCKSIZE": "256", "NBITS": "12"}),
+]
+
+
+@pytest.mark.parametrize(("dtype", "bands", "options"), COG_CASES, ids=str)
+def test_cogs_are_those_of_gdal_block_by_block(
+    save, noise, plan, write_both, dtype, bands, options
+):
+    options = dict(options)
+    has_mask = options.pop("mask", False)
+    has_alpha = options.pop("alpha", False)
+    valid = noise((400, 300), seed=3) > 50
+    pixels = noise((400, 300, bands), dtype)
+    if dtype.startswith("float"):
+        pixels = np.abs(pixels) % 1000
+    if dtype == "uint16":
+        pixels = pixels % 4096
+    pixels[:200] = 0
+
+    def describe(file):
+        if has_mask:
+            file.write_mask(valid)
+        if bands >= 3:
+            names = ["red", "green", "blue", "alpha" if has_alpha else "undefined"]
+            file.colorinterp = [ColorInterp[name] for name in names[:bands]]
+        file.update_tags(TITLE="a scene", AREA_OR_POINT="Point")
+        file.update_tags(ns="SURVEY", FLIGHT="7")
+        file.descriptions = [f"band {number}" for number in range(bands)]
+
+    source = save("in.tif", pixels, then=describe)
+    out = plan(source, cog=True, creation={"BLOCKSIZE": "128", **options})
+    out = merging.try_creation_options(source, out)
+    paths = write_both(source, out)
+    for path in paths:
+        check_cog(path)
+    check_equal(paths)

@@ -160,36 +160,80 @@ def parts_left(target, out):
         return parts.missing(), notes
 
 
-def test_where_gdal_copies_them_parts_are_kept_for_another_form_of_the_file(
-    source, save, plan, pixels, target
-):
-    cog = plan(source.info.path, cog=True)
-    with open_parts(target, cog, MARK) as (parts, _):
-        PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
-    other = plan(source.info.path, creation={"COMPRESS": "LZW", "TILED": "NO"})
-    assert parts_left(target, other) == ([range(2, 5)], ())
-    masked = plan(save("in.tif", pixels, nodata=3), cog=True)
-    masked.mask = True
-    missing, notes = parts_left(target, masked)
-    assert missing == [range(5)]
-    assert "changed: form of parts" in notes[0]
-
-
 @pytest.mark.parametrize(
-    "options",
-    [{"creation": {**BLOCKS, "COMPRESS": "LZW"}}, {"cog": True}],
-    ids=["compression", "COG"],
+    "first",
+    [
+        {"creation": BLOCKS},
+        {"creation": {"TILED": "NO"}},
+        {"creation": {**BLOCKS, "NBITS": "8"}, "nbits": True},
+    ],
+    ids=["blocks", "copied", "bits"],
 )
-def test_blocks_of_another_form_are_made_again(folder, source, plan, target, options):
-    missing, notes = parts_left(target, plan(source.info.path, **options))
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"creation": {**BLOCKS, "COMPRESS": "LZW"}},
+        {"creation": {"COMPRESS": "JPEG"}},
+        {"cog": True},
+        {"format": "png"},
+    ],
+    ids=["LZW", "JPEG", "COG", "PNG"],
+)
+def test_another_form_of_the_file_keeps_parts_without_loss(
+    source, plan, pixels, target, write_parts, first, second
+):
+    first = dict(first)
+    is_cut = first.pop("nbits", False)
+    out = plan(source.info.path, **first)
+    with open_parts(target, out, MARK) as (parts, _):
+        PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
+    out = plan(source.info.path, **second)
+    assert out.keeps_blocks == (second != {"format": "png"})
+    with open_parts(target, out, MARK) as (parts, notes):
+        if is_cut:
+            assert notes[0].endswith("changed: creation options")
+            return
+        assert not parts.output.keeps_blocks
+        assert (parts.missing(), notes) == ([range(2, 5)], ())
+        write_parts(parts, source.info.path)
+        merge_parts(parts)
+    with rasterio.open(target) as file:
+        written = np.moveaxis(file.read(), 0, 2)
+    is_lossy = second == {"creation": {"COMPRESS": "JPEG"}}
+    assert (written == pixels).all() != is_lossy
+
+
+def test_pixels_of_another_kind_are_made_again(folder, save, plan, pixels, target):
+    masked = plan(save("in.tif", pixels, nodata=3), creation=BLOCKS)
+    missing, notes = parts_left(target, masked)
     assert missing == [range(5)]
     words = "earlier work on out.tif is not continued: changed: form of parts"
     assert notes == (words,)
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"creation": {**BLOCKS, "COMPRESS": "JPEG"}}, {"creation": BLOCKS}),
+        ({"creation": BLOCKS, "overviews": True}, {"cog": True}),
+        ({"creation": BLOCKS, "overviews": True}, {"creation": BLOCKS}),
+    ],
+    ids=["loss", "halves of a COG", "halves"],
+)
+def test_blocks_that_do_not_do_are_made_again(
+    source, plan, pixels, target, first, second
+):
+    with open_parts(target, plan(source.info.path, **first), MARK) as (parts, _):
+        PartWriter(parts, range(5), source, 1).write(0, pixels[:700])
+    missing, notes = parts_left(target, plan(source.info.path, **second))
+    assert missing[0].start == 0
+    words = "earlier work on out.tif is not continued: changed: creation options"
+    assert notes == (words,)
+
+
 def test_options_that_no_block_depends_on_keep_the_parts(folder, source, plan, target):
     creation = {**BLOCKS, "BIGTIFF": "YES", "TFW": "YES", "NUM_THREADS": "1"}
-    other = plan(source.info.path, creation=creation, overviews=True)
+    other = plan(source.info.path, creation=creation)
     assert parts_left(target, other) == ([range(2, 5)], ())
 
 

@@ -232,7 +232,7 @@ def test_any_missing_parts_are_made_again(crop, tmp_path, monkeypatch, interrupt
     """Also of a network that measures the whole picture."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 64)
     source = crop(FOUR_BANDS, 0, 0, 20, 150)
-    options = replace(BICUBIC, model="g-idrn", tile=48)
+    options = replace(BICUBIC, model="g-idrn", tile=48, creation=BLOCKS)
     expected = enlarge(source, tmp_path / "whole", options)
     interrupt(source, tmp_path / "out", options)
     (folder,) = (tmp_path / "out").glob(".*.parts")

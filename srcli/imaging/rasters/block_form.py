@@ -1,0 +1,117 @@
+"""The blocks of a final GeoTIFF: the options that make them, and if parts can hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+OFF = frozenset({"NO", "FALSE", "OFF", "0"})
+"""How GDAL's options say no."""
+PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
+"""Compressions that a PREDICTOR improves."""
+_BLOCK_OPTIONS = frozenset({
+    "ALPHA", "BLOCKXSIZE", "BLOCKYSIZE", "COMPRESS", "DISCARD_LSB", "INTERLEAVE",
+    "JPEGTABLESMODE", "JPEG_QUALITY", "JXL_ALPHA_DISTANCE", "JXL_DISTANCE", "JXL_EFFORT",
+    "JXL_LOSSLESS", "LZMA_PRESET", "MAX_Z_ERROR", "NBITS", "PHOTOMETRIC", "PREDICTOR",
+    "SPARSE_OK", "TILED", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL", "ZSTD_LEVEL",
+})  # fmt: skip
+"""Creation options of a GeoTIFF on which its compressed blocks depend."""
+_HEADER_OPTIONS = frozenset({
+    "BIGTIFF", "COPY_SRC_MDD", "GEOTIFF_KEYS_FLAVOR", "GEOTIFF_VERSION", "NUM_THREADS",
+    "PROFILE", "RPB", "RPCTXT", "TFW", "WORLDFILE",
+})  # fmt: skip
+"""Those on which they do not."""
+_COG_BLOCK_OPTIONS = frozenset({
+    "BLOCKSIZE", "COMPRESS", "LEVEL", "MAX_Z_ERROR", "NBITS", "PREDICTOR", "QUALITY",
+    "SPARSE_OK",
+})  # fmt: skip
+_COG_HEADER_OPTIONS = frozenset({
+    "BIGTIFF", "GEOTIFF_VERSION", "NUM_THREADS", "OVERVIEWS", "OVERVIEW_RESAMPLING",
+    "RESAMPLING",
+})  # fmt: skip
+"""The same of a COG."""
+_COMPRESSIONS = PREDICTED | {
+    "NONE", "PACKBITS", "LZMA", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
+}  # fmt: skip
+"""Compressions whose blocks are the same whatever file they stand in."""
+_LOSSLESS = PREDICTED | {"NONE", "PACKBITS", "LZMA"}
+_LEVELS = {
+    "DEFLATE": "ZLEVEL",
+    "LERC_DEFLATE": "ZLEVEL",
+    "ZSTD": "ZSTD_LEVEL",
+    "LERC_ZSTD": "ZSTD_LEVEL",
+    "LZMA": "LZMA_PRESET",
+}
+"""How a GeoTIFF names the LEVEL of a COG, by the compression."""
+_PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
+_COG_BLOCK = "512"
+_LARGEST_BLOCKS = 2**27
+"""Bytes of a row of blocks of the final file, which is held in memory as a part."""
+
+
+def block_options(
+    driver: str, creation: Mapping[str, str], photometric: str, predictor: int
+) -> dict[str, str]:
+    """Return the options by which GDAL's GTiff makes the blocks of a GeoTIFF or COG.
+
+    ``predictor`` is the one that suits the type of the values.
+    """
+    if driver != "COG":
+        return {
+            name: value for name, value in creation.items() if name in _BLOCK_OPTIONS
+        }
+    compression = creation["COMPRESS"].upper()
+    side = creation.get("BLOCKSIZE", _COG_BLOCK)
+    options = {
+        "TILED": "YES",
+        "BLOCKXSIZE": side,
+        "BLOCKYSIZE": side,
+        "COMPRESS": compression,
+        "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": photometric,
+    }
+    for name in ("MAX_Z_ERROR", "NBITS", "SPARSE_OK"):
+        if name in creation:
+            options[name] = creation[name]
+    if "LEVEL" in creation and compression in _LEVELS:
+        options[_LEVELS[compression]] = creation["LEVEL"]
+    asked = creation.get("PREDICTOR", "NO").upper()
+    if compression in PREDICTED and asked not in OFF:
+        options["PREDICTOR"] = _PREDICTORS.get(asked, str(predictor))
+    quality = creation.get("QUALITY", "75")
+    if compression == "JPEG":
+        options["JPEG_QUALITY"] = quality
+        if photometric == "RGB":
+            options["PHOTOMETRIC"] = "YCBCR"
+    if compression == "WEBP":
+        options["WEBP_LEVEL"] = quality
+    return options
+
+
+def why_copied(
+    driver: str, creation: Mapping[str, str], blocks: Mapping[str, str], row_bytes: int
+) -> str:
+    """Say why GDAL has to copy the parts of an output; nothing where their blocks are kept.
+
+    ``blocks`` are the ``block_options``, ``row_bytes`` those of a row of pixels.
+    """
+    known = _BLOCK_OPTIONS | _HEADER_OPTIONS
+    if driver == "COG":
+        known = _COG_BLOCK_OPTIONS | _COG_HEADER_OPTIONS
+    elif driver != "GTiff":
+        return f"{driver} is written as a whole"
+    for name in creation:
+        if name not in known:
+            return f"--co {name} may change how its blocks are laid out"
+    if blocks.get("TILED", "NO").upper() in OFF:
+        return "its blocks are strips"
+    if blocks.get("COMPRESS", "NONE").upper() not in _COMPRESSIONS:
+        return f"blocks of COMPRESS={blocks['COMPRESS']} may depend on their file"
+    if int(blocks["BLOCKYSIZE"]) * row_bytes > _LARGEST_BLOCKS:
+        return "a row of its blocks takes too much memory"
+    return ""
+
+
+def is_lossless(blocks: Mapping[str, str]) -> bool:
+    """Tell if blocks of some options hold every value as it was, but for its NBITS."""
+    compression = blocks.get("COMPRESS", "NONE").upper()
+    return compression in _LOSSLESS and "DISCARD_LSB" not in blocks

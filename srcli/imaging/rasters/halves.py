@@ -1,0 +1,148 @@
+"""Overviews of half the size, averaged from rows as they pass, and stored with each part.
+
+A part of a file with overviews is two TIFFs in one: that of its blocks, and behind it a
+smaller one without loss, from which all overviews are made at the end. Rows are averaged
+by GDAL, a few at a time: the values are those of overviews that it builds from the whole
+file, as long as the file has an even number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.resize import white_level
+
+_STRIP_ROWS = 64
+_TOLERANCE = 1e-8
+"""Of a pixel, that GDAL does not see."""
+_LENGTH_BYTES = 8
+"""At the end of the file of a part: the length of its first TIFF."""
+
+
+def half_of(output: OutputProfile) -> OutputProfile:
+    """Return the profile of the overview of half the size, as its rows are stored in parts."""
+    width = -(-output.width // 2)
+    if output.driver == "COG":
+        width = output.width // 2  # where GDAL rounds down
+    bands = tuple(replace(band, tags={}) for band in output.bands)
+    half = replace(
+        output,
+        height=output.height // 2,
+        width=width,
+        bands=bands,
+        tags={},
+        overviews=(),
+    )
+    return half.copied_by_gdal("overviews are made of it")
+
+
+def halve(rows: Array, opacity: Array, output: OutputProfile) -> tuple[Array, Array]:
+    """Return the overview of rows (h, W, C), and of their alpha or mask; raises rasterio's errors.
+
+    There is an even number of rows.
+    """
+    height, width = rows.shape[:2]
+    smaller = half_of(output)
+    opacity = np.broadcast_to(opacity, (height, width))
+    if output.classes:
+        columns = _nearest_columns(width, smaller.width)
+        return rows[::2, columns], opacity[::2, columns]
+    shape = (height // 2, smaller.width)
+    half_rows = np.empty((*shape, output.channels), output.dtype)
+    half_opacity = np.empty(shape, output.dtype)
+    for top in range(0, height, _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        target = slice(top // 2, (top + _STRIP_ROWS) // 2)
+        half_rows[target], half_opacity[target] = _average(
+            _cut_to_bits(rows[strip], output), opacity[strip], output, smaller.width
+        )
+    return half_rows, half_opacity
+
+
+def _nearest_columns(width: int, smaller_width: int) -> NDArray[np.intp]:
+    """Return the columns that GDAL takes as the nearest ones of an overview."""
+    positions = 0.5 + np.arange(smaller_width) * (width / smaller_width)
+    return positions.astype(np.intp)
+
+
+def _cut_to_bits(rows: Array, output: OutputProfile) -> Array:
+    """Cut values as the file does whose overviews are averaged from what it holds."""
+    bits = output.blocks.get("NBITS", "")
+    if output.driver == "COG" or rows.dtype.kind != "u" or not bits.isdecimal():
+        return rows
+    highest = min(2 ** int(bits) - 1, np.iinfo(rows.dtype).max)
+    cut: Array = np.minimum(rows, rows.dtype.type(highest))
+    return cut
+
+
+def _average(
+    rows: Array, opacity: Array, output: OutputProfile, width: int
+) -> tuple[Array, Array]:
+    """Return the overview of a few rows, of the given width; see ``halve``."""
+    import rasterio
+    from rasterio.enums import Resampling
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    count = output.channels + output.alpha
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "height": len(rows),
+        "width": rows.shape[1],
+        "count": count,
+        "dtype": output.dtype,
+        "nodata": output.nodata,
+        "transform": Affine.scale(2.0, 3.0),
+        "INTERLEAVE": "PIXEL",
+        "BLOCKYSIZE": len(rows),
+    }
+    bands = np.moveaxis(rows[:, :, : output.channels], 2, 0)
+    if output.alpha:
+        bands = np.concatenate([bands, opacity[None].astype(output.dtype)])
+    size = (len(rows) // 2, width)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(bands)
+            if output.alpha or output.mask:  # alpha too is averaged where it is not 0
+                dataset.write_mask(opacity != 0)
+        with memory.open() as dataset:
+            smaller = dataset.read(
+                out_shape=(count, *size), resampling=Resampling.average
+            )
+    half_rows = np.moveaxis(smaller[: output.channels], 0, 2)
+    if output.alpha:
+        return half_rows, smaller[-1]
+    shown = _any_shown(opacity != 0, width)
+    white = white_level(np.dtype(output.dtype))
+    return half_rows, np.where(shown, white, 0).astype(output.dtype)
+
+
+def _any_shown(shown: Bools, width: int) -> Bools:
+    """Mark pixels of an overview that see a valid one, however little of it."""
+    pairs = shown[::2] | shown[1::2]
+    ratio = pairs.shape[1] / width
+    starts = np.floor(np.arange(width) * ratio + _TOLERANCE).astype(np.intp)
+    stops = np.ceil((np.arange(width) + 1) * ratio - _TOLERANCE).astype(np.intp)
+    ends = np.minimum(stops, pairs.shape[1]) - 1
+    middles = np.minimum(starts + 1, ends)
+    return np.asarray(pairs[:, starts] | pairs[:, middles] | pairs[:, ends])
+
+
+def join(blocks: bytes | memoryview, half: bytes | memoryview) -> bytes:
+    """Return the file of a part from its two TIFFs."""
+    return b"".join([blocks, half, len(blocks).to_bytes(_LENGTH_BYTES, "little")])
+
+
+def half_within(file: Path) -> Path:
+    """Return GDAL's name of the smaller TIFF in the file of a part."""
+    with file.open("rb") as stream:
+        end = stream.seek(-_LENGTH_BYTES, 2)
+        start = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+    return Path(f"/vsisubfile/{start}_{end - start},{file.absolute()}")
