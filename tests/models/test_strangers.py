@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from srcli.errors import ModelError
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from tests.promises.test_checkpoints import BLACK, srvgg
 
 FILES = {
