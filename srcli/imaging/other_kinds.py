@@ -6,6 +6,7 @@ Whoever names such a file is told what it is, instead of what it is not.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +85,9 @@ _FORMATS = (
 
 def describe_other_kind(path: Path) -> str:
     """Return what a file is by its first bytes, and what to do with it; maybe empty."""
-    with open_input(path) as stream:
+    head = b""
+    with suppress(OSError, ValueError), open_input(path) as stream:
+        # a name with a zero byte, of which the reader tells
         head = stream.read(_HEAD_BYTES)
     for form in _FORMATS:
         if re.match(form.start, head, re.DOTALL):
