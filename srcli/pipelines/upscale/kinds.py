@@ -18,11 +18,11 @@ from srcli.imaging.reading import read_photograph
 from srcli.pipelines.upscale.choosing import choose_model, is_made_by_parts
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.pages import keeps_pages
+from srcli.pipelines.upscale.photographs import OpenedPhotograph
 from srcli.pipelines.upscale.videos import choose_video_model
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.photographs import OpenedPhotograph
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 _SIDES_OF_TILES = range(64, 1025)
@@ -150,7 +150,7 @@ def open_stills(
             if is_moving or is_document or is_made_by_parts(picture, options):
                 others.append((item, picture))
             else:
-                yield item, picture
+                yield OpenedPhotograph(item, picture)
 
 
 def open_pages(first_page: Picture) -> list[Picture]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import PictureError
 from srcli.imaging.animations import keeps_animation
@@ -41,7 +41,6 @@ from srcli.pipelines.upscale.choosing import (
 )
 from srcli.pipelines.upscale.pages import bytes_of_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
-from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.smaller_files import compare_with_jpeg
 from srcli.quantities import format_bytes
 from srcli.threads import read_ahead
@@ -53,10 +52,17 @@ if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.reporter import Item, Reporter
     from srcli.ports.image import TileGrid
 
 T = TypeVar("T")
-OpenedPhotograph = tuple[Item, Picture]
+
+
+class OpenedPhotograph(NamedTuple):
+    """A photograph whose header was read, and the output that is made of it."""
+
+    item: Item
+    picture: Picture
 
 
 @dataclass(kw_only=True, eq=False)
@@ -150,8 +156,8 @@ class PhotographUpscaler:
         self, reading: Iterable[tuple[OpenedPhotograph, Future[PhotographJob]]]
     ) -> Iterator[PhotographJob]:
         """Yield jobs that are read, with the engine of the first pass loaded for each."""
-        for (item, _), future in reading:
-            with self.reporter.guard(item):
+        for opened, future in reading:
+            with self.reporter.guard(opened.item):
                 job = future.result()
                 self.engine_for(
                     *job.engine_key
@@ -407,7 +413,7 @@ def split_by_memory(
 
     def choose_group(photograph: OpenedPhotograph) -> int:
         nonlocal group_number, taken_bytes
-        size = photograph_memory(*photograph, options)
+        size = photograph_memory(photograph.item, photograph.picture, options)
         if taken_bytes and taken_bytes + size > budget:
             group_number += 1
             taken_bytes = 0

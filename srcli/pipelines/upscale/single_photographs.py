@@ -28,6 +28,7 @@ from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
 from srcli.pipelines.upscale.kinds import open_pages
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import (
+    OpenedPhotograph,
     PhotographJob,
     PhotographUpscaler,
     check_output,
@@ -149,7 +150,9 @@ class PageMaker:
 
     def load(self, page: Picture) -> PhotographJob:
         """Read a page; large arrays lie in files."""
-        job = self.photographs.load((self.item, page), self.item.target.parent)
+        job = self.photographs.load(
+            OpenedPhotograph(self.item, page), self.item.target.parent
+        )
         job.started = time.monotonic()
         return job
 

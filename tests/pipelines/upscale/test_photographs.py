@@ -14,7 +14,11 @@ from srcli.imaging.photograph import Picture
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
-from srcli.pipelines.upscale.photographs import photograph_memory, split_by_memory
+from srcli.pipelines.upscale.photographs import (
+    OpenedPhotograph,
+    photograph_memory,
+    split_by_memory,
+)
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 
@@ -62,7 +66,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
 def opened(path, pixels, fmt="jpg", **changes):
     shape = {"height": pixels, "width": 1, "channels": 3, "bits": 8}
     picture = Picture(path=path, format="jpg", **shape, **changes)
-    return Item(source=path, target=path, format=fmt), picture
+    return OpenedPhotograph(Item(source=path, target=path, format=fmt), picture)
 
 
 def needed(*arguments, **changes):
