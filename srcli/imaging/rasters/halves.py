@@ -120,6 +120,8 @@ def _average(
     half_rows = np.moveaxis(smaller[: output.channels], 0, 2)
     if output.alpha:
         return half_rows, smaller[-1]
+    if not output.mask:
+        return half_rows, np.zeros(size, output.dtype)
     shown = _any_shown(opacity != 0, width)
     white = white_level(np.dtype(output.dtype))
     return half_rows, np.where(shown, white, 0).astype(output.dtype)
