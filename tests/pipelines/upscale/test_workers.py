@@ -24,6 +24,8 @@ from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
 
 OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
+BLOCKS = RasterOptions(creation={"BLOCKXSIZE": "32", "BLOCKYSIZE": "32"})
+LOW_PARTS = replace(OPTIONS, raster=BLOCKS)
 HERE = Slot(device="cpu", threads=1)
 
 
@@ -143,7 +145,7 @@ def digest(file):
 def test_runs_of_parts_give_the_file_of_one_process(
     scene, tmp_path, notes, model, lost
 ):
-    options = replace(OPTIONS, model=model)
+    options = replace(LOW_PARTS, model=model)
     alone = upscale_files([scene], tmp_path / "alone", options)
     dying = iter([lost])
     executor = SimulatedExecutor(
@@ -168,7 +170,7 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
     summary = upscale_files(
         [scene],
         tmp_path / "out",
-        OPTIONS,
+        LOW_PARTS,
         executor=SimulatedExecutor(3, lambda unit: 15 in parts_of(unit)),
     )
     (report,) = summary.files
@@ -176,13 +178,13 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
     assert hidden_name(tmp_path / "out/scene.tif", ".parts").is_dir()
     again = SimulatedExecutor(3)
     summary = upscale_files(
-        [scene], tmp_path / "out", OPTIONS, progress=notes, executor=again
+        [scene], tmp_path / "out", LOW_PARTS, progress=notes, executor=again
     )
     assert summary.exit_code == 0
     assert 15 in parts_of(*again.units)
     assert len(parts_of(*again.units)) < 12
     assert "parts are kept from an earlier run" in "\n".join(notes.messages)
-    upscale_files([scene], tmp_path / "alone", OPTIONS)
+    upscale_files([scene], tmp_path / "alone", LOW_PARTS)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "out/scene.tif")
 
 
