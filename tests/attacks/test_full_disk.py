@@ -138,7 +138,7 @@ EXPORT = "export -m rrlfn -s 2 -q --overwrite {disk}/"
 CHANGING = (".safetensors", ".json", ".html")
 COMMANDS = {
     "photographs": ("upscale {folder} -m bicubic -s 2 -q -o {disk}", ()),
-    "rasters": (RASTER + "a.tif", (".json",)),
+    "rasters": (RASTER + "a.tif -co BLOCKYSIZE=256", (".json",)),
     "COGs": (RASTER + "a.tif --cog", (".json",)),
     "overviews": (RASTER + "a.tif --overviews -co COMPRESS=NONE", (".json",)),
     "rasters as PNG": (RASTER + "a.png", (".json",)),

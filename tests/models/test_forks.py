@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 
 WIDTH = 4
 SCALE = 2

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL.ExifTags import Base
 
-from srcli.imaging.rasters.copying import build_overviews, copy_file
+from srcli.imaging.rasters.copying import build_overviews, check_room, copy_file
 from srcli.imaging.rasters.halves import half_of, half_within
 from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
 from srcli.imaging.rasters.profile import OutputProfile
@@ -145,18 +145,20 @@ def _make_overviews(
     for file in files:
         halves.append(
             MosaicFile(
-                half_within(file.file),
+                file.file,
                 file.top // 2,
                 0,
                 file.height // 2,
                 half.width,
                 stored_bands(half),
+                within=half_within(file.file),
             )
         )
     copy_file(describe_mosaic(half, halves), path, half)
     factors = [factor // 2 for factor in output.overviews[1:]]
     if factors:
         build_overviews(path, factors, output)
+    check_room(path)
     overviews = []
     for image in read_tiff(path).images:
         overview = image.as_overview(_OVERVIEW_TAGS)

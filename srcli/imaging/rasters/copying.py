@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,3 +95,15 @@ def add_overview_levels(
     resampling = Resampling.nearest if is_exact else Resampling.average
     with rasterio.Env(**settings), open_quietly(file, "r+") as dataset:
         dataset.build_overviews(list(factors), resampling)
+
+
+def check_room(path: Path) -> None:
+    """Check that the disk was not full when GDAL wrote a file: GDAL does not always say so."""
+    with path.open("r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        try:
+            stream.write(bytes(2**22))  # fails on a disk that is full
+            stream.flush()
+            os.fsync(stream.fileno())
+        finally:
+            stream.truncate(end)

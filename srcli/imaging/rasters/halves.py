@@ -8,6 +8,7 @@ file, as long as the file has an even number of rows.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,8 @@ def _average(
     half_rows = np.moveaxis(smaller[: output.channels], 0, 2)
     if output.alpha:
         return half_rows, smaller[-1]
+    if not output.mask:
+        return half_rows, np.zeros(size, output.dtype)
     shown = _any_shown(opacity != 0, width)
     white = white_level(np.dtype(output.dtype))
     return half_rows, np.where(shown, white, 0).astype(output.dtype)
@@ -140,9 +143,9 @@ def join(blocks: bytes | memoryview, half: bytes | memoryview) -> bytes:
     return b"".join([blocks, half, len(blocks).to_bytes(_LENGTH_BYTES, "little")])
 
 
-def half_within(file: Path) -> Path:
-    """Return GDAL's name of the smaller TIFF in the file of a part."""
+def half_within(file: Path) -> str:
+    """Return what GDAL puts before the name of the file of a part to read its smaller TIFF."""
     with file.open("rb") as stream:
-        end = stream.seek(-_LENGTH_BYTES, 2)
+        end = stream.seek(-_LENGTH_BYTES, os.SEEK_END)
         start = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-    return Path(f"/vsisubfile/{start}_{end - start},{file.absolute()}")
+    return f"/vsisubfile/{start}_{end - start},"

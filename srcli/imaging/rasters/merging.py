@@ -26,7 +26,7 @@ from srcli.files import (
 )
 from srcli.imaging.gdal_errors import gdal_errors, reason_of
 from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
-from srcli.imaging.rasters.copying import add_overview_levels, copy_file
+from srcli.imaging.rasters.copying import add_overview_levels, check_room, copy_file
 from srcli.imaging.rasters.opening import keep_blocks, open_quietly
 from srcli.imaging.rasters.output import overview_factors
 from srcli.imaging.rasters.part_encoding import stored_bands
@@ -71,7 +71,7 @@ def merge_parts(
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             _write_interruptibly(files, result, output, on_bytes)
-            _check_room(result)
+            check_room(result)
             check_shape(result, target, output)
             transform = output.georeference["transform"]
             if output.driver in _WORLD_SUFFIXES and transform is not None:
@@ -178,25 +178,13 @@ def add_overviews(target: Path, quality: int) -> bool:
         copy = alias_of_folder(folder) / readable_name(target.name)
         shutil.copy2(target, copy)
         add_overview_levels(copy, factors, is_exact, str(quality))
-        _check_room(copy)
+        check_room(copy)
         with open_quietly(copy) as dataset:
             if len(dataset.overviews(1)) < len(factors):
                 raise PictureError(f"{target}: its overviews are missing; run again")
         _sync(copy)
         move_into_place(copy, target)
     return True
-
-
-def _check_room(path: Path) -> None:
-    """Check that the disk was not full when GDAL wrote a file: GDAL does not always say so."""
-    with path.open("r+b") as stream:
-        end = stream.seek(0, os.SEEK_END)
-        try:
-            stream.write(bytes(2**22))  # fails on a disk that is full
-            stream.flush()
-            os.fsync(stream.fileno())
-        finally:
-            stream.truncate(end)
 
 
 def _sync(path: Path) -> None:

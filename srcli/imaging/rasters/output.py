@@ -328,6 +328,8 @@ def disk_needed(output: OutputProfile) -> int:
     size += size // 1000  # incompressible blocks grow slightly
     overviews_size = size * 7 // 20  # a third, plus edges
     total = size * 2 + 2**20
+    if output.has_halves:  # in the parts, and overviews of them in a file of their own
+        total += size // 4 + overviews_size
     if output.creation.get("OVERVIEWS") == "NONE":
         return total
     if output.driver == "COG":  # whose overviews are made in a file of their own first

@@ -131,7 +131,18 @@ def _write_pixels(
             piece = np.concatenate([piece, cut])
         if order != list(range(len(piece))):
             piece = piece[order]
-        window = Window(column, 0, piece.shape[2], height)
-        dataset.write(piece, window=window)
+        if not (output.blocks and _is_left_out(piece, output)):
+            window = Window(column, 0, piece.shape[2], height)
+            dataset.write(piece, window=window)
     if output.mask and output.blocks:
         dataset.write_mask(opacity != 0)
+
+
+def _is_left_out(piece: Array, output: OutputProfile) -> bool:
+    """Tell if a sparse file leaves out blocks of these values; floats without nodata stay."""
+    blank = output.nodata
+    if blank is None and output.dtype.startswith(("int", "uint")):
+        blank = 0
+    if not output.is_sparse or blank is None:
+        return False
+    return bool(piece.flat[0] == blank) and bool((piece == blank).all())

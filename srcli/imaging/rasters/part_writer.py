@@ -131,11 +131,11 @@ class PartWriter:
                     shown = valid | decoded.codes[:, :, source.smooth]
                 opacity = self._repeat(np.asarray(shown.any(axis=2)), span) * opacity
             if rows is not None:
-                holes = self._repeat(~valid, span)
+                holes = self._repeat(_one_if_equal(~valid), span)
                 if layout.soft_alpha is not None:
-                    holes &= ~self._is_shown(decoded, span, opacity)
+                    holes = holes & ~self._is_shown(decoded, span, opacity)
                 empty = self._empty_value(decoded, span)
-                np.copyto(rows, empty, "unsafe", where=holes)
+                _fill(rows, empty, holes)
         if rows is None or layout.classes:
             repeated = self._repeat(decoded.pixels, span)
             if rows is not None:
@@ -215,6 +215,22 @@ class PartWriter:
             values[np.isfinite(pixels)] = 0
         values[kept] = pixels[kept]
         return self._repeat(values, span)
+
+
+def _one_if_equal(layers: Bools) -> Bools:
+    """Return the first of layers (h, w, C) alone, (h, w, 1), where all are equal."""
+    one = layers[:, :, :1]
+    return one if (layers == one).all() else layers
+
+
+def _fill(rows: Array, empty: Array | float, holes: Bools) -> None:
+    """Put values, one or (h, W, C), into holes, (h, W, C) or those of all bands, (h, W, 1)."""
+    for band in range(rows.shape[2]):  # numpy repeats a mask for all bands slowly
+        values = empty
+        if isinstance(empty, np.ndarray):
+            values = empty[:, :, band]
+        hole = holes[:, :, band % holes.shape[2]]
+        np.copyto(rows[:, :, band], values, "unsafe", where=hole)
 
 
 def _limits_of(layout: BandLayout) -> list[tuple[float, float] | None]:

@@ -172,7 +172,7 @@ def _copy_to_temporary(
     Where the output is put together from their blocks alone, nothing is tried.
     """
     pixels = rows * output.width
-    if output.keeps_blocks and not output.overviews:
+    if output.keeps_blocks and not output.wants_halves:
         seconds = part_bytes / _COPIED_BYTES
         return TrialCopy(pixels, part_bytes, part_bytes, seconds)
     trial = replace(output, height=rows)

@@ -15,10 +15,12 @@ from srcli.imaging.rasters import merging, result_file
 from srcli.imaging.rasters.copying import copy_file
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.output import derive_profile
+from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
+from tests.imaging.rasters.conftest import open_source
 
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
 HEIGHT = 90
@@ -452,3 +454,34 @@ def test_cogs_are_those_of_gdal_block_by_block(
     for path in paths:
         check_cog(path)
     check_equal(paths)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"creation": SMALL},
+        {"creation": {**SMALL, "COMPRESS": "JPEG"}, "overviews": True},
+        {"cog": True, "creation": {"BLOCKSIZE": "128", "COMPRESS": "JPEG"}},
+    ],
+    ids=["DEFLATE", "JPEG", "COG"],
+)
+def test_bytes_do_not_depend_on_the_order_in_which_parts_are_made(
+    save, noise, plan, tmp_path, options
+):
+    pixels = noise((600, WIDTH, 3))
+    source_path = save("in.tif", pixels, photometric="RGB")
+    out = plan(source_path, **options)
+    results = []
+    for step in (1, -1):
+        target = tmp_path / f"order{step}.tif"
+        with open_parts(target, out, {}) as (parts, _):
+            for number in range(parts.count)[::step]:
+                run = range(number, number + 1)
+                rows = parts.span(number)
+                with open_source(source_path) as source:
+                    writer = PartWriter(parts, run, source, 1)
+                    writer.write(rows.start, pixels[rows.start : rows.stop])
+            assert parts.count > 1
+            merging.merge_parts(parts)
+        results.append(target.read_bytes())
+    assert results[0] == results[1]

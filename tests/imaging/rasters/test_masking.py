@@ -17,8 +17,8 @@ from tests.imaging.rasters.conftest import open_source
 def send(plan, write, tmp_path):
     """Write an enlarged image: ``send(path, image, scale=, rows=)``, all 77 without one."""
 
-    def run(path, image=None, *, scale=2, rows=7):
-        out = plan(path, scale)
+    def run(path, image=None, *, scale=2, rows=7, **options):
+        out = plan(path, scale, **options)
         if image is None:
             image = np.full((out.height, out.width, out.channels), 77, out.dtype)
         before = image.copy()
@@ -142,7 +142,8 @@ def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
     path = save("a.tif", pixels, nodata=0)
     monkeypatch.setattr(parts, "_LEAST_PIXELS", 1)
     monkeypatch.setattr(parts, "_BLOCK_HEIGHT", 16)  # which cuts through pixels of 3x3
-    out = send(path, scale=3, rows=33)
+    low = {"BLOCKXSIZE": "16", "BLOCKYSIZE": "16"}
+    out = send(path, scale=3, rows=33, creation=low)
     np.testing.assert_array_equal(out.image, np.where(larger(pixels, 3) == 0, 0, 77))
 
 
