@@ -32,6 +32,9 @@ def load_model(
 ) -> Network:
     """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
 
+    For half precision run it inside ``torch.autocast``: sums that need fp32 keep it
+    there, while ``network.half()`` leaves them beside weights that do not fit.
+
     Args:
         model: A name of ``srx models``, or the path of a file of weights or of
             ``srx export``. Checkpoints of other software are recognised by names and
