@@ -68,7 +68,7 @@ def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -
         folder = Path(name)
         files = [*files, *_fill_gaps(files, folder, output)]
         files.sort(key=lambda file: file.top)
-        contents = [read_tiff(file.file).images for file in files]
+        contents = [_read_part(file.file) for file in files]
         images = list(header.images)
         if output.mask and contents:
             # that of the header takes GDAL long
@@ -106,9 +106,20 @@ def _write_header(result: Path, output: OutputProfile) -> TiffContent:
         creation["OVERVIEWS"] = "NONE"
     header = replace(output, mask=False, creation=creation)
     copy_file(describe_mosaic(header), result, header)
-    content = read_tiff(result)
-    result.unlink()
-    return content
+    try:
+        return read_tiff(result)
+    except ValueError as error:
+        raise OtherBlocksError(str(error)) from error
+    finally:
+        result.unlink()
+
+
+def _read_part(file: Path) -> list[TiledImage]:
+    """Read the directories of a part; OSError for one that is damaged."""
+    try:
+        return read_tiff(file).images
+    except ValueError as error:
+        raise OSError(f"a part of it is damaged: {error}") from None
 
 
 def _structure_of_cog(

@@ -485,3 +485,18 @@ def test_bytes_do_not_depend_on_the_order_in_which_parts_are_made(
             merging.merge_parts(parts)
         results.append(target.read_bytes())
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("kept", [4, 300, 5000])
+def test_a_part_that_is_damaged_meanwhile_is_told_in_a_line(
+    save, noise, plan, write_parts, tmp_path, kept
+):
+    source = save("in.tif", noise((HEIGHT, WIDTH, 3)))
+    target = tmp_path / "out.tif"
+    with open_parts(target, plan(source, creation=SMALL), {}) as (parts, _):
+        write_parts(parts, source)
+        part = parts.found()[0]
+        part.write_bytes(part.read_bytes()[:kept])
+        with pytest.raises(PictureError, match=f"^{target}: .*a part of it is"):
+            merging.merge_parts(parts)
+    assert not target.exists()
