@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srcli.data.patches import to_tensor
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.layers.colour import luma
 from srcli.models.loading import load_model
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from skimage import data
 
 from srcli.data.training_set import Pairs
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.inference.building import choose_tiling, make_engine
 from srcli.inference.device import EngineOptions
 from srcli.inference.fusing.convolutions import keep_half_weights

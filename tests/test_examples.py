@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from srcli.evaluation.sets import find_set
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.models.attentive_gan import AttentiveGenerator
 from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights

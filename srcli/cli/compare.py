@@ -76,7 +76,7 @@ def command(
     if out.exists() and photo.exists() and out.samefile(photo):
         raise UsageError(f"OUT {out}: is the photograph itself; give another name")
     models = with_settings(models, network_settings)
-    from srcli.imaging.new_files import write_png
+    from srcli.imaging.photographs.new_files import write_png
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:

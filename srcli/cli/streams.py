@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
 from srcli.cli.console import echo
+from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError, UsageError
-from srcli.files import explain_os_error
 from srcli.supervision import Event, announce
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _copy_from_stdin(folder: Path) -> Path:
 
     By this name, an output is known to be of another picture from standard input.
     """
-    from srcli.imaging.formats import format_of_content
+    from srcli.imaging.files.formats import format_of_content
 
     announce(Event.CONSUME)
     stdin = sys.stdin.buffer

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.decoding_errors import decoding_errors, quiet_libraries
-from srcli.imaging.photograph import LARGEST_AREA
+from srcli.imaging.files.decoding import decoding, quiet_libraries
+from srcli.imaging.photographs.photograph import LARGEST_AREA
 
 if TYPE_CHECKING:
     from srcli.data.pictures import PictureRef
@@ -50,7 +50,7 @@ def _empty_share(path: Path) -> float:
 
     try:
         with ExitStack() as stack:
-            with decoding_errors(path), quiet_libraries():
+            with decoding(path), quiet_libraries():
                 dataset = rasterio.open(path, driver="GTiff", sharing=False)
                 stack.enter_context(dataset)
             kinds = {kind for kinds in dataset.mask_flag_enums for kind in kinds}
@@ -61,7 +61,7 @@ def _empty_share(path: Path) -> float:
             pixel_count = dataset.width * dataset.height
             if pixel_count > LARGEST_AREA or dataset.count > _MOST_BANDS:
                 return 0.0  # which is no picture to measure
-            with decoding_errors(path, pixel_count):
+            with decoding(path, pixel_count):
                 masks = dataset.read_masks()
     except PictureError:
         return 0.0  # reading it gives the reason

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import IO
 
 from srcli.errors import PictureError
-from srcli.files import open_input
-from srcli.imaging import reading, videos
-from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.formats import format_of_content, is_video
+from srcli.imaging.files.decoding import decoding
+from srcli.imaging.files.formats import format_of_content, is_video
+from srcli.imaging.files.provenance import Provenance, input_id, parse_provenance
+from srcli.imaging.films import reading as videos
 from srcli.imaging.metadata import exif
-from srcli.imaging.photograph import Picture
-from srcli.imaging.provenance import Provenance, input_id, parse_provenance
+from srcli.imaging.photographs import reading
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.reading import not_a_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.info import companion_reason
 from srcli.imaging.rasters.opening import open_by_gdal
-from srcli.imaging.reading import not_a_picture
+from srcli.input_files import open_input
 
 
 def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Picture:
@@ -43,7 +44,7 @@ def open_known(path: Path, page: int = 1) -> Picture | None:
     """Read the header of a photograph or a video; None for formats of GDAL alone."""
     picture: Picture | None
     if is_video(path):
-        with decoding_errors(path), open_input(path) as stream:
+        with decoding(path), open_input(path) as stream:
             picture = _read_header(path, stream)
             picture = replace(picture, input_id=input_id(path, stream))
     else:
@@ -70,7 +71,7 @@ def _read_header(path: Path, stream: IO[bytes]) -> Picture:
 def read_provenance(path: Path) -> Provenance | None:
     """Return the provenance in the last Software entry of an output; None if it is not srx's."""
     try:
-        with decoding_errors(path), open_input(path) as stream:
+        with decoding(path), open_input(path) as stream:
             metadata = _read_header(path, stream).metadata
     except PictureError:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import EngineOptions, Precision, choose_device, half_type
 from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling

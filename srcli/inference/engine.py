@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.inference.allocations import bytes_per_pixel
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections

@@ -21,8 +21,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import DefectError, InferenceError, SrxError, one_file
-from srcli.imaging.arrays import Array, Size, empty_array, release
+from srcli.errors import DefectError, InferenceError, SrxError, as_failure_of
+from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
 from srcli.machine import torch_threads
@@ -455,7 +455,7 @@ def _finish_at_once(engine: Engine, batch: _Batch, task: Task) -> None:
         try:
             job = tiles[0].job
             with (
-                one_file(job.name),
+                as_failure_of(job.name),
                 suppress(MemoryError),
                 job.waiting("the network"),
             ):
@@ -531,7 +531,7 @@ def _write_inner(job: ImageJob, scale: int, top: int, rows: Array) -> None:
 def _failing(job: ImageJob) -> Iterator[None]:
     """Let an image fail of whatever is raised within."""
     try:
-        with one_file(job.name):
+        with as_failure_of(job.name):
             yield
     except SrxError as error:
         job.error = error

@@ -1,4 +1,4 @@
-"""MATLAB-compatible bicubic resizing of tensors, the twin of ``srcli.imaging.resize``."""
+"""MATLAB-compatible bicubic resizing of tensors, the twin of ``srcli.imaging.pixels.resize``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from srcli.imaging.resize import cubic, taps
+from srcli.imaging.pixels.resize import cubic, taps
 from srcli.layers.network import widened
 
 _DYADIC = (2, 4)

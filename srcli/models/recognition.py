@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from srcli.errors import ModelError
-from srcli.files import shipped_text
+from srcli.input_files import shipped_text
 from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.models import (
     MODELS,

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from safetensors import safe_open
 
 from srcli.errors import ModelError
-from srcli.files import parse_text, shipped_text, write_whole
+from srcli.files import write_whole
+from srcli.input_files import parse_text, shipped_text
 from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
 from srcli.models.strangers import describe_file
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.imaging.opening import open_picture
-from srcli.imaging.parts import Part, choose_parts
-from srcli.imaging.reading import read_photograph
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.pixels.parts import Part, choose_parts
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale

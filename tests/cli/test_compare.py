@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 from skimage import data
 
 import srcli
-from srcli.imaging.parts import choose_parts
+from srcli.imaging.pixels.parts import choose_parts
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.compare import CELL_SIDE, compare

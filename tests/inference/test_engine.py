@@ -19,7 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from srcli.errors import InferenceError
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import enlarge_array
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.tiling import Tiling

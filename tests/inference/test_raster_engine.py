@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from srcli.errors import InferenceError
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import choose_tiling, enlarge_array
 from srcli.inference.engine import TorchEngine
 from srcli.inference.raster_engine import RasterEngine

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, ImageSequence
 
-from srcli.imaging import stored_rows
-from srcli.imaging.animations import encode_animation
+from srcli.imaging.files import stored_rows
+from srcli.imaging.files.stored_rows import PictureRows
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.stored_rows import PictureRows
+from srcli.imaging.photographs.animations import encode_animation
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle

@@ -214,7 +214,7 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, break_at):
     make_files("in", "photograph")
     asked = "upscale in out -m bicubic -s 2"
     srx(asked, code=0)  # outputs exist, and may have unfinished work beside them
-    break_at("srcli.imaging.stored_parts.hidden_name")
+    break_at("srcli.imaging.files.stored_parts.hidden_name")
     assert f"{len(BAD)} failed" in srx(asked, code=1).out
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.opening import open_picture
-from srcli.imaging.reading import read_photograph
+from srcli.imaging.photographs.reading import read_photograph
 
 
 def test_previews_of_cameras_are_no_further_pictures(tmp_path):

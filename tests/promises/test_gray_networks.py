@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.models import build_network
 from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging import jxl
+from srcli.imaging.photographs import jxl
 
 pytest.importorskip("pillow_jxl")
 XMP = (

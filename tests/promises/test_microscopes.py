@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageSequence
 
+from srcli.imaging.files.tiff_directories import LONG, Entry
 from srcli.imaging.metadata.imagej import keep_imagej
-from srcli.imaging.tiff_directories import LONG, Entry
 
 RANGES = (0.0, 4000.0, 0.0, 50000.0)
 LABELS = [f"slice {number}" for number in range(4)]

@@ -15,8 +15,8 @@ from skimage import data
 
 import srcli
 from srcli.files import lock_stream
-from srcli.imaging.stored_parts import StoredParts
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.files.stored_parts import StoredParts
+from srcli.imaging.photographs.writing import write_photograph
 from srcli.pipelines.upscale import mosaic
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle

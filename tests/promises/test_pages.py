@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageSequence
 
-from srcli.imaging import tiff_writing
+from srcli.imaging.photographs import tiff_writing
 from srcli.inference.stream import run_one
 from srcli.pipelines.upscale import single_photographs
 from srcli.pipelines.upscale.asked import Asked

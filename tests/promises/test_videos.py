@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.video_writing import SegmentEncoder
-from srcli.imaging.videos import open_video
+from srcli.imaging.films.reading import open_video
+from srcli.imaging.films.writing import SegmentEncoder
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
@@ -33,7 +33,7 @@ from tests.fixtures.clips import (
 from tests.fixtures.files import json_lines, names_in
 
 SMALL = "-m bicubic -s 2"
-WRITING = "srcli.imaging.video_writing."
+WRITING = "srcli.imaging.films.writing."
 
 
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "libopus")])
@@ -295,7 +295,7 @@ def test_other_containers_become_matroska(srx):
 def test_without_pyav_a_line_says_what_to_install(srx, monkeypatch):
     write_clip("a.mp4", gray_frames(2))
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.setattr("srcli.imaging.videos.can_read_videos", lambda: False)
+    monkeypatch.setattr("srcli.imaging.films.reading.can_read_videos", lambda: False)
     result = srx("upscale a.mp4 b.mp4", SMALL, code=2)
     assert result.errors == [
         'error: a.mp4: is a video; pip install "srcli[video]" reads it'

@@ -11,12 +11,12 @@ from typing import Any
 
 from PIL.ExifTags import Base
 
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.files.tiff_directories import Entry
 from srcli.imaging.metadata import exif, imagej
 from srcli.imaging.metadata.colour_spaces import hdr_of, profile_fits
 from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
-from srcli.imaging.tiff_directories import Entry
 
 log = logging.getLogger(__name__)
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.arrays import Array
 from srcli.imaging.metadata.embedded import ColourSpace, PngChunks
+from srcli.imaging.pixels.arrays import Array
 
 Curve = tuple[float, ...] | NDArray[np.float64]
 """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of

@@ -7,8 +7,7 @@ from contextlib import suppress
 
 from PIL.ExifTags import Base
 
-from srcli.imaging.metadata.microscopy import names_pixel_unit
-from srcli.imaging.tiff_directories import (
+from srcli.imaging.files.tiff_directories import (
     LONG,
     SHORT,
     TEXT,
@@ -21,6 +20,7 @@ from srcli.imaging.tiff_directories import (
     read_directory,
     read_start,
 )
+from srcli.imaging.metadata.microscopy import names_pixel_unit
 
 PREFIX = b"Exif\0\0"
 LINKED_IFDS = (Base.ExifOffset, Base.GPSInfo)

@@ -7,12 +7,7 @@ from dataclasses import replace
 
 from PIL.ExifTags import Base
 
-from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.descriptions import fit_description
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.tiff_directories import (
+from srcli.imaging.files.tiff_directories import (
     SHORT,
     TEXT,
     UNDEFINED,
@@ -21,6 +16,11 @@ from srcli.imaging.tiff_directories import (
     edit_directory,
     read_directory,
 )
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.descriptions import fit_description
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp import fit_xmp
 
 # No longer true once it is upscaled.
 _EXIF_SIZES = (

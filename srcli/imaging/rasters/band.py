@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.angles import find_turn, wraps_around
 from srcli.imaging.rasters.appearance import Appearance, measure_appearance
 from srcli.imaging.rasters.info import BandInfo, RasterInfo

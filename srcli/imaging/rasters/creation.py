@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from srcli.errors import UsageError
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.rasters.block_form import PREDICTED
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.map_tiles import mbtiles_options

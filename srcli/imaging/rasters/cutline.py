@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import parse_text, read_input
-from srcli.imaging.arrays import Bools
-from srcli.imaging.gdal_errors import gdal_errors
+from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.pixels.arrays import Bools
 from srcli.imaging.rasters.transforms import Extent, enlarge_transform
+from srcli.input_files import parse_text, read_input
 from srcli.ports.image import Window
 
 Geometry = Mapping[str, Any]

@@ -17,10 +17,10 @@ from typing import IO, TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from srcli.errors import PictureError
-from srcli.files import open_input
-from srcli.imaging.decoding_errors import decoding_errors, quiet_libraries
+from srcli.imaging.files.decoding import decoding, quiet_libraries
+from srcli.imaging.files.tiff_blocks import truncated_file
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.tiff_blocks import truncated_file
+from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -143,7 +143,7 @@ def fits_image(path: Path, stream: IO[bytes] | None = None) -> FitsImage | None:
     if isinstance(path, DatasetName) or not (stream or path.exists()):
         return None
     with (
-        decoding_errors(path),
+        decoding(path),
         nullcontext(stream) if stream else open_input(path) as opened,
     ):
         return read_image(path, opened) if is_fits(opened) else None

@@ -17,11 +17,11 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import open_input
-from srcli.imaging.decoding_errors import quiet_libraries
-from srcli.imaging.gdal_errors import gdal_errors
-from srcli.imaging.isobmff import read_jp2_colours
-from srcli.imaging.photograph import Picture
+from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.files.isobmff import read_jp2_colours
+from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.fits import fits_image
@@ -30,7 +30,7 @@ from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, reading_e
 from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.imaging.rasters.transforms import enlarge_transform
-from srcli.imaging.tiff_pages import has_multiplied_colours, read_page
+from srcli.input_files import open_input
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

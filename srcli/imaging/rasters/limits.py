@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _UNLIMITED = (-np.inf, np.inf)

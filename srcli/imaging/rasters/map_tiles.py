@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from srcli.imaging.arrays import Size
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.pixels.arrays import Size
 
 WORLD_METRES = 2 * math.pi * 6_378_137
 """Length of the equator in EPSG:3857."""

@@ -24,7 +24,13 @@ from srcli.files import (
     move_into_place,
     remove_stale,
 )
-from srcli.imaging.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.stored_parts import (
+    has_unfinished_parts,
+    work_beside,
+    writing_errors,
+)
+from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
 from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
 from srcli.imaging.rasters.copying import add_overview_levels, copy_file
 from srcli.imaging.rasters.opening import keep_blocks, open_quietly
@@ -34,12 +40,6 @@ from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.result_file import write_result
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
-from srcli.imaging.stored_parts import (
-    has_unfinished_parts,
-    work_beside,
-    writing_errors,
-)
-from srcli.imaging.utf8_names import alias_of_folder, readable_name
 
 _COPY_CACHE = 2**26
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")

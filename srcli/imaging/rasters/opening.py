@@ -20,12 +20,12 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import file_state, open_input
-from srcli.imaging.decoding_errors import decoding_errors, quiet_libraries
-from srcli.imaging.formats import READABLE_SUFFIXES
-from srcli.imaging.gdal_errors import gdal_errors, innermost_text, reason_of
-from srcli.imaging.photograph import Picture
-from srcli.imaging.provenance import check_unchanged, input_id
+from srcli.imaging.files.decoding import decoding, quiet_libraries
+from srcli.imaging.files.formats import READABLE_SUFFIXES
+from srcli.imaging.files.gdal_errors import gdal_errors, innermost_text, reason_of
+from srcli.imaging.files.provenance import check_unchanged, input_id
+from srcli.imaging.files.utf8_names import alias_of_file, real_name
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import (
     IN_ARCHIVE,
     NETWORK_DRIVERS,
@@ -37,7 +37,7 @@ from srcli.imaging.rasters.fits import fits_image, open_fits
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.rasters.tile_indexes import list_tiles
-from srcli.imaging.utf8_names import alias_of_file, real_name
+from srcli.input_files import file_state, open_input
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def open_raster(
         if container not in (None, path) and not is_packed and not is_whole:
             advice = f"give {container} itself to see what it holds"
     elif stream is None:
-        with decoding_errors(path), open_input(path):
+        with decoding(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
@@ -346,7 +346,7 @@ def reading_errors(
         _raise_gdal_error, failure=failure, advice=advice, variable=variable
     )
     with (
-        decoding_errors(path, None if _online else pixels, raise_error),
+        decoding(path, None if _online else pixels, raise_error),
         hold_setting(sys, "excepthook", _report_error),
         hold_setting(sys, "unraisablehook", _report_unraisable),
         rasterio.Env(**options),
@@ -441,7 +441,7 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
         with ExitStack() as files:
             if dataset is None and not isinstance(path, DatasetName):
                 # the system's error for a missing or forbidden file is clearer than GDAL's
-                with decoding_errors(path):
+                with decoding(path):
                     self.stream = files.enter_context(open_input(path))
             self.input_id = input_id(path, self.stream)
             """What is recorded of it in outputs; see ``input_id``."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 
 DTYPE = "uint32"
 """Of the numbers."""

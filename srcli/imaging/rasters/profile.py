@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from srcli.imaging.provenance import Provenance
+from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.rasters.block_form import OFF
 from srcli.imaging.rasters.info import (
     BandInfo,

@@ -17,16 +17,16 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from srcli.files import open_input
-from srcli.imaging.formats import format_of_content
-from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
-from srcli.imaging.tiff_blocks import (
+from srcli.imaging.files.formats import format_of_content
+from srcli.imaging.files.tiff_blocks import (
     TiffBlocks,
     check_tiff,
     read_tiff_page,
     truncated_file,
 )
-from srcli.imaging.tiff_directories import Tags
+from srcli.imaging.files.tiff_directories import Tags
+from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
+from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.appearance import neighbours
 
 _FEW = 16

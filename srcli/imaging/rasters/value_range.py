@@ -8,15 +8,15 @@ from typing import Literal
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.arrays import Array
-from srcli.imaging.colour import are_gray
-from srcli.imaging.condition import Condition, classify_condition
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.colour import are_gray
+from srcli.imaging.pixels.condition import Condition, classify_condition
+from srcli.imaging.pixels.samples import robust_range, spread_windows
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.samples import robust_range, spread_windows
 from srcli.ports.image import ValueRange, Values, Window
 
 _LEAST_VALUES = 10_000

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from srcli.imaging.decoding_errors import quiet_libraries
+from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.files.utf8_names import alias_of_file
 from srcli.imaging.rasters.profile import OutputProfile
-from srcli.imaging.utf8_names import alias_of_file
 
 
 class MosaicFile(NamedTuple):

@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from srcli.errors import DataError, RecipeError
-from srcli.files import parse_text
+from srcli.input_files import parse_text
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.metrics.table import METRICS
 from srcli.pipelines.ablate.results import (

@@ -23,7 +23,7 @@ from srcli.errors import (
     RecipeError,
     SrxError,
     UsageError,
-    one_file,
+    as_failure_of,
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.files import write_json
@@ -489,7 +489,7 @@ def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict
 def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
     """Return the value of a call, or None and the reason why it failed."""
     try:
-        with one_file("failed"):
+        with as_failure_of("failed"):
             return call(), ""
     except InferenceError as error:
         # without its advice, which is about the options of a single training

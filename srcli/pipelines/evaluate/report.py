@@ -17,8 +17,8 @@ from markupsafe import Markup
 from PIL import Image
 
 from srcli.data.degrading import round_levels
-from srcli.imaging.arrays import Array
-from srcli.imaging.new_files import write_png
+from srcli.imaging.photographs.new_files import write_png
+from srcli.imaging.pixels.arrays import Array
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.metrics.table import METRICS
 from srcli.recipes.published import PublishedRow, name_key

@@ -23,7 +23,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from srcli.errors import DefectError, SrxError, one_file
+from srcli.errors import DefectError, SrxError, as_failure_of
 from srcli.machine import keep_to_quota
 from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
 from srcli.supervision import (
@@ -421,7 +421,7 @@ def try_unit(
     unforeseen error concerns this unit alone.
     """
     try:
-        with one_file("failed"):
+        with as_failure_of("failed"):
             return dict(do_unit(unit, slot, progress, stop)), ""
     except DefectError as error:
         progress.detail(*error.details)

@@ -12,9 +12,10 @@ from typing import Any
 
 from srcli.data.cache import PictureCache
 from srcli.data.training_set import DataSelection, Pairs
+from srcli.disks import cache_folder
 from srcli.errors import CheckpointError, RecipeError, UsageError
-from srcli.files import cache_folder, parse_text
 from srcli.inference.device import Precision  # noqa: TC001 - recipes set it by its hint
+from srcli.input_files import parse_text
 from srcli.pipelines.train.data import (
     TrainingSet,
     deciding_set,

@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.files import checksum
-from srcli.imaging.animations import encode_animation
-from srcli.imaging.arrays import Array, Size
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.files.stored_rows import PictureRows, StoredRows
 from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.new_files import new_file
-from srcli.imaging.photograph import Photograph, Picture
-from srcli.imaging.reading import read_frames
-from srcli.imaging.stored_rows import PictureRows, StoredRows
+from srcli.imaging.photographs.animations import encode_animation
+from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import read_frames
+from srcli.imaging.pixels.arrays import Array, Size
+from srcli.input_files import checksum
 from srcli.pipelines.upscale.choosing import choose_passes
 from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
 from srcli.pipelines.upscale.photographs import (

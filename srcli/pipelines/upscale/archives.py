@@ -19,8 +19,9 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
 
+from srcli.disks import free_disk
 from srcli.errors import UsageError
-from srcli.files import attributes_for, free_disk, hidden_name, replacing
+from srcli.files import attributes_for, hidden_name, replacing
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 

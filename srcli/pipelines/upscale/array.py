@@ -13,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.arrays import Array
-from srcli.imaging.decoding_errors import DAMAGE
-from srcli.imaging.formats import format_of_suffix
+from srcli.imaging.files.decoding import DAMAGE
+from srcli.imaging.files.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
-from srcli.imaging.photograph import Photograph
-from srcli.imaging.pillow import decode_pixels, to_image
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.pillow import decode_pixels, to_image
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.holes import AlphaMode
 from srcli.imaging.rasters.packed_heights import (
@@ -27,8 +29,6 @@ from srcli.imaging.rasters.packed_heights import (
     pack,
     unpack,
 )
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import resize
 from srcli.inference.building import cached_pool
 from srcli.inference.device import Precision, check_share, choose_device
 from srcli.inference.stream import array_job, run_one

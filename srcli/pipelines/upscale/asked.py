@@ -37,10 +37,10 @@ from srcli.pipelines.upscale.typed_values import (
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from srcli.imaging.pixels.resize import Box
     from srcli.imaging.rasters.classes import ClassMode
     from srcli.imaging.rasters.holes import AlphaMode
     from srcli.imaging.rasters.info import NodataOption
-    from srcli.imaging.resize import Box
     from srcli.inference.device import BackProjection, Precision
     from srcli.ports.image import Wrap
 

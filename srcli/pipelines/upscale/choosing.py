@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.imaging.condition import SMALLEST_SIDE, classify_condition
-from srcli.imaging.measurements import (
-    are_measurements,
-)
-from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.pixels.condition import SMALLEST_SIDE, classify_condition
+from srcli.imaging.pixels.measurements import are_measurements
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled

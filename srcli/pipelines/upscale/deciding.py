@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.rasters.classes import choose_layout_by_signs
 from srcli.imaging.rasters.holes import (
     CodeFindings,

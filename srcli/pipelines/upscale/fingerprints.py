@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.files import file_state
-from srcli.imaging.resize import UNBOUNDED
+from srcli.imaging.pixels.resize import UNBOUNDED
+from srcli.input_files import file_state
 from srcli.models.weights import network_digest
 
 if TYPE_CHECKING:

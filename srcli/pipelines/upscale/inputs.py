@@ -20,10 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
-from srcli.files import explain_os_error, open_input
-from srcli.imaging.animations import is_animation
-from srcli.imaging.formats import (
+from srcli.disks import explain_os_error
+from srcli.errors import PictureError, SrxError, UsageError, as_failure_of, did_you_mean
+from srcli.imaging.files.formats import (
     FORMATS,
     READABLE_SUFFIXES,
     VIDEO_SUFFIXES,
@@ -31,8 +30,10 @@ from srcli.imaging.formats import (
     format_of_suffix,
     is_video,
 )
+from srcli.imaging.files.provenance import Provenance, input_id
+from srcli.imaging.files.stored_parts import has_unfinished_parts
 from srcli.imaging.opening import open_picture, read_provenance
-from srcli.imaging.provenance import Provenance, input_id
+from srcli.imaging.photographs.animations import is_animation
 from srcli.imaging.rasters.companions import (
     checksum_of,
     companions_on_disk,
@@ -47,7 +48,7 @@ from srcli.imaging.rasters.dataset_names import (
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
-from srcli.imaging.stored_parts import has_unfinished_parts
+from srcli.input_files import open_input
 from srcli.models import MODELS
 from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
@@ -178,7 +179,7 @@ def _can_become(source: Path, file_format: str) -> bool:
         return True
     if is_video(source) or isinstance(source, DatasetName):
         return False
-    with suppress(SrxError), one_file(source):  # reading it gives the reason
+    with suppress(SrxError), as_failure_of(source):  # reading it gives the reason
         return is_animation(open_picture(source, confined=True))
     return False
 
@@ -271,7 +272,10 @@ def pair_in_folder(
         if input_format == "gif":
             # of 256 colours, which the enlargement of a photograph has not
             input_format = None
-            with suppress(SrxError), one_file(source):  # reading it gives the reason
+            with (
+                suppress(SrxError),
+                as_failure_of(source),
+            ):  # reading it gives the reason
                 if open_picture(source, confined=True).frames > 1:
                     input_format = "gif"
         file_format = input_format or _choose_format(source)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.animations import keeps_animation
-from srcli.imaging.formats import FORMATS, VIDEO
+from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photograph import LARGEST_AREA, Picture
+from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.packed_heights import are_packed_heights
-from srcli.imaging.reading import read_photograph
 from srcli.pipelines.upscale.choosing import choose_model, is_made_by_parts
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.pages import keeps_pages

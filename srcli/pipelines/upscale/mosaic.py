@@ -23,7 +23,10 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import hidden_name, lock_file, write_whole
-from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.photographs.writing import write_photograph
+from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.info import (
     LEGEND,
@@ -41,9 +44,6 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import resize
-from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due_and_finished
 from srcli.pipelines.upscale.mosaic_tiles import (
     MosaicTile,

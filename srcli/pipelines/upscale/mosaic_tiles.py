@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photograph import Picture
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -25,7 +26,6 @@ from srcli.imaging.rasters.opening import open_raster, reading_errors
 from srcli.imaging.rasters.output import DRIVERS
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
-from srcli.imaging.reading import read_photograph
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

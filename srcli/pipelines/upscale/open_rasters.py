@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.arrays import Array
-from srcli.imaging.decoding_errors import quiet_libraries
-from srcli.imaging.pillow import to_image
+from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.photographs.pillow import to_image
+from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_packing

@@ -15,12 +15,12 @@ from typing import Any
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
-from srcli.imaging.arrays import Size
-from srcli.imaging.formats import FORMATS, format_of_suffix
-from srcli.imaging.provenance import Provenance
+from srcli.imaging.files.formats import FORMATS, format_of_suffix
+from srcli.imaging.files.provenance import Provenance
+from srcli.imaging.pixels.arrays import Size
+from srcli.imaging.pixels.resize import Box, scale_size
 from srcli.imaging.rasters.cutline import Polygons, read_polygons
 from srcli.imaging.rasters.profile import OutputOptions
-from srcli.imaging.resize import Box, scale_size
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.loading import default_scale

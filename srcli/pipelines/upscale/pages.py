@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from srcli.imaging.photograph import Picture
+    from srcli.imaging.photographs.photograph import Picture
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 

@@ -19,18 +19,22 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import PictureError
-from srcli.imaging.animations import keeps_animation
-from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, Size
-from srcli.imaging.formats import FORMATS, VIDEO
+from srcli.imaging.files.formats import FORMATS, VIDEO
+from srcli.imaging.files.provenance import check_unchanged
+from srcli.imaging.files.stored_rows import StoredRows
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import with_resolution
-from srcli.imaging.photograph import Photograph, Picture
-from srcli.imaging.provenance import check_unchanged
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.stored_rows import StoredRows
-from srcli.imaging.writing import LOSSLESS_QUALITY, check_writable, write_photograph
+from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.photographs.writing import (
+    LOSSLESS_QUALITY,
+    check_writable,
+    write_photograph,
+)
+from srcli.imaging.pixels.arrays import LARGEST_IN_MEMORY, Array, Size
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
 from srcli.pipelines.upscale.choosing import (

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
+from srcli.disks import free_disk
 from srcli.errors import PictureError
-from srcli.files import file_state, free_disk
-from srcli.imaging.arrays import Size
-from srcli.imaging.embedding import embed_metadata
+from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.photograph import Picture
+from srcli.imaging.photographs.embedding import embed_metadata
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
@@ -25,8 +27,7 @@ from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.trial_copy import sample_copy
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.tiff_pages import DAMAGED_PAGE
+from srcli.input_files import file_state
 from srcli.pipelines.upscale.deciding import (
     BandDecision,
     ModelDecision,

@@ -14,17 +14,17 @@ from typing import IO, TYPE_CHECKING
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
-from srcli.imaging.embedding import exif_beside_gdal
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import Picture
+from srcli.imaging.photographs.embedding import exif_beside_gdal
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.reading import open_known
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.info import companion_reason
-from srcli.imaging.reading import open_known
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.profile import OutputProfile

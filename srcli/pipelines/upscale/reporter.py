@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from srcli.disks import explain_os_error, free_disk
 from srcli.errors import (
     DefectError,
     ExitCode,
     PictureError,
     SrxError,
     UsageError,
-    one_file,
+    as_failure_of,
 )
-from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
+from srcli.files import FileAttributes, attributes_for
+from srcli.imaging.files.stored_parts import StoredParts, keep_parts
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.imaging.stored_parts import StoredParts, keep_parts
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 from srcli.supervision import Event, History, announce, history
@@ -374,7 +375,7 @@ class Reporter(Task):
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:
         """Report an error raised in the block as the failure of an item; the others go on."""
         try:
-            with one_file(item.source):
+            with as_failure_of(item.source):
                 yield
         except SrxError as error:
             self.fail(item, explain_defect(error, item), started)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
-from srcli.imaging.animations import keeps_animation
-from srcli.imaging.formats import FORMATS, VIDEO
+from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.reading import read_photograph
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
@@ -49,7 +49,7 @@ from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
-    from srcli.imaging.photograph import Picture
+    from srcli.imaging.photographs.photograph import Picture
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import Settled
 

@@ -15,11 +15,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.files import open_input
-from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES, is_video
+from srcli.imaging.files.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES, is_video
+from srcli.imaging.films.reading import NEEDED, can_read_videos
 from srcli.imaging.rasters.dataset_names import name_of_folder, product_header
 from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES
-from srcli.imaging.videos import NEEDED, can_read_videos
+from srcli.input_files import open_input
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from srcli.disks import explain_os_error
 from srcli.errors import SrxError
-from srcli.files import explain_os_error, read_input, write_whole
+from srcli.files import write_whole
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import LARGEST_EDITED, fit_xmp
 from srcli.imaging.opening import open_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.input_files import read_input
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
 
 if TYPE_CHECKING:
-    from srcli.imaging.arrays import Size
+    from srcli.imaging.pixels.arrays import Size
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 

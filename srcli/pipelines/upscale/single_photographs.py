@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from srcli.files import checksum
-from srcli.imaging import tiff_writing
-from srcli.imaging.photograph import Photograph, Picture
-from srcli.imaging.provenance import check_unchanged
-from srcli.imaging.stored_rows import PictureRows
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.files.provenance import check_unchanged
+from srcli.imaging.files.stored_rows import PictureRows
+from srcli.imaging.photographs import tiff_writing
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.writing import write_photograph
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ArraySource, ImageJob, run_one
 from srcli.inference.tiling import tile_rows
+from srcli.input_files import checksum
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.documents import StoredPages, open_pages_file
 from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.errors import PictureError
-from srcli.files import file_state, open_input
+from srcli.imaging.files.stored_parts import StoredParts, writing_errors
+from srcli.imaging.files.tiff_pages import read_page
+from srcli.imaging.photographs.tiff import is_on_map
+from srcli.imaging.photographs.tiff_writing import LARGEST_CLASSIC
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.merging import move_result
 from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
-from srcli.imaging.stored_parts import StoredParts, writing_errors
-from srcli.imaging.tiff import is_on_map
-from srcli.imaging.tiff_pages import read_page
-from srcli.imaging.tiff_writing import LARGEST_CLASSIC
+from srcli.input_files import file_state, open_input
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.raster_metadata import read_picture
 from srcli.pipelines.upscale.rasters import RunSteps, make_raster, upscale_raster

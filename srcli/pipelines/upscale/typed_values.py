@@ -12,14 +12,14 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from srcli.imaging.resize import Box
+    from srcli.imaging.pixels.resize import Box
 
 LARGEST_DPI = 65_535
 
 
 def read_box(text: str) -> Box:
     """Read bounds such as ``3840x2160``, ``3840x`` (the width alone) or ``x2160``."""
-    from srcli.imaging.resize import Box
+    from srcli.imaging.pixels.resize import Box
 
     match = re.fullmatch(r"([1-9]\d*)?[xX×]([1-9]\d*)?", text.strip())
     if match is None or not any(match.groups()):

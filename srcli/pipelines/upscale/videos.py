@@ -15,14 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.imaging.animations import USUAL_DURATION
-from srcli.imaging.metadata.by_format import lost_metadata
-from srcli.imaging.photograph import Photograph, Picture
-from srcli.imaging.pillow import to_srgb
-from srcli.imaging.reading import read_frames
-from srcli.imaging.video_captions import holds_captions
-from srcli.imaging.video_joining import write_silent_video, write_video
-from srcli.imaging.video_writing import (
+from srcli.imaging.films.captions import holds_captions
+from srcli.imaging.films.joining import write_silent_video, write_video
+from srcli.imaging.films.reading import Timing, count_frames, open_video
+from srcli.imaging.films.writing import (
     SEGMENT_FRAMES,
     Encoding,
     SegmentEncoder,
@@ -30,8 +26,12 @@ from srcli.imaging.video_writing import (
     choose_animation_encoding,
     choose_encoding,
 )
-from srcli.imaging.videos import Timing, count_frames, open_video
-from srcli.imaging.writing import put_on_white
+from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.photographs.animations import USUAL_DURATION
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.pillow import to_srgb
+from srcli.imaging.photographs.reading import read_frames
+from srcli.imaging.photographs.writing import put_on_white
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.photographs import (
@@ -45,8 +45,8 @@ from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
-    from srcli.imaging.photograph import Picture
-    from srcli.imaging.videos import TimedFrame
+    from srcli.imaging.films.reading import TimedFrame
+    from srcli.imaging.photographs.photograph import Picture
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 

@@ -14,8 +14,8 @@ from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from srcli.errors import ExitCode, UsageError
-from srcli.files import file_state
 from srcli.inference.building import EnginePool
+from srcli.input_files import file_state
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_due

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, SrxError, one_file
-from srcli.imaging.animations import keeps_animation
-from srcli.imaging.formats import VIDEO
-from srcli.imaging.photograph import Picture
+from srcli.errors import PictureError, SrxError, as_failure_of
+from srcli.imaging.files.formats import VIDEO
+from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.opening import network_access
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
@@ -133,7 +133,7 @@ def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> Js
     """
     with _open_pool(step.plan.options, slot) as pool:
         try:
-            with one_file(step.plan.item.source):
+            with as_failure_of(step.plan.item.source):
                 return {"calibration": step.run(pool, progress.task("tiles"))}
         except SrxError as error:
             return {"error": explain_defect(error, step.plan.item)}

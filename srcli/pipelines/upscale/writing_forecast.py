@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from srcli.disks import free_disk
 from srcli.errors import PictureError
-from srcli.files import free_disk
-from srcli.imaging.gdal_errors import gdal_errors
+from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy

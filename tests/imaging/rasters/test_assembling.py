@@ -275,7 +275,7 @@ def test_other_blocks_than_gdals_are_copied(
 def test_a_classic_tiff_does_not_grow_beyond_its_places(
     save, noise, plan, tmp_path, write, monkeypatch
 ):
-    monkeypatch.setattr("srcli.imaging.tiff_assembly._LARGEST_CLASSIC", 5000)
+    monkeypatch.setattr("srcli.imaging.files.tiff_assembly._LARGEST_CLASSIC", 5000)
     source = save("in.tif", noise((HEIGHT, WIDTH, 3)))
     with pytest.raises(PictureError, match="BIGTIFF=YES"):
         write(tmp_path / "a.tif", plan(source, creation=SMALL), source)

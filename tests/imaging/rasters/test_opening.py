@@ -12,8 +12,8 @@ import tifffile
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.imaging import tiff as tiff_module
 from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs import tiff as tiff_module
 from srcli.imaging.rasters import dataset_names
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (

@@ -13,7 +13,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import Affine, RPCTransformer
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.provenance import Provenance
+from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.rasters.creation import creation_options
 from srcli.imaging.rasters.info import BandInfo, enlarge_georeference, read_info
 from srcli.imaging.rasters.output import derive_profile, disk_needed

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage import data
 
-from srcli.imaging.photograph import Picture
+from srcli.imaging.photographs.photograph import Picture
 from srcli.pipelines.upscale import photographs
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
@@ -53,7 +53,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
     options = replace(OPTIONS, format=fmt)
     usual = upscale_files([folder], tmp_path / "usual", options)
     assert usual.counts["done"] == len(list(folder.iterdir()))
-    monkeypatch.setattr("srcli.imaging.arrays.LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr("srcli.imaging.pixels.arrays.LARGEST_IN_MEMORY", 1000)
     monkeypatch.setattr(photographs, "free_memory", lambda: 600_000)
     bounded = upscale_files([folder], tmp_path / "bounded", options)
     assert bounded.counts["done"] == usual.counts["done"]

@@ -18,8 +18,8 @@ from skimage import data
 
 import srcli
 from srcli.errors import PictureError
+from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.resize import resize
 from srcli.pipelines.upscale import rasters, writing_forecast
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
