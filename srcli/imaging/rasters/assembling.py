@@ -71,31 +71,33 @@ def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -
         contents = [_read_part(file.file) for file in files]
         images = list(header.images)
         if output.mask and contents:
-            # that of the header takes GDAL long
+            # GDAL takes long to write a mask into the header: a part's is the same, but for
+            # its height
             images += [image.of_height(output.height) for image in contents[0][1:]]
         for content in contents:
             _check_same(images, content)
         overviews: list[TiledImage] = []
-        smaller = folder / "overviews.tif"
+        overviews_file = folder / "overviews.tif"
         if output.has_halves:
-            overviews = _make_overviews(files, smaller, output)
+            overviews = _make_overviews(files, overviews_file, output)
         is_cog = output.driver == "COG"
         assembly = TiffAssembly(header.layout, [*images, *overviews], has_frames=is_cog)
         if is_cog:
             assembly.structure = _structure_of_cog(header, folder, output)
-            _add_overviews(assembly, smaller, overviews)
+            # in front of the picture, so that the first bytes of the file show all of it
+            _add_overviews(assembly, overviews_file, overviews)
         for file, content in zip(files, contents, strict=True):
             placings = [
                 Placing(number, image, int(file.top))
                 for number, image in enumerate(content)
             ]
-            if is_cog:
+            if is_cog:  # a block of the mask stands behind that of the picture
                 assembly.add(file.file, placings)
             else:
                 for placing in placings:
                     assembly.add(file.file, [placing])
         if not is_cog:
-            _add_overviews(assembly, smaller, overviews)
+            _add_overviews(assembly, overviews_file, overviews)
         assembly.write(result)
 
 
@@ -188,6 +190,7 @@ def _add_overviews(
     start = len(assembly.images) - len(overviews)
     pictures = [image for image in overviews if not image.is_mask]
     for number in reversed(range(len(pictures))):
+        # that picture, and its mask: all masks follow all pictures, in the same order
         placings = [
             Placing(start + position, image)
             for position, image in enumerate(overviews)
@@ -200,7 +203,7 @@ def _add_overviews(
                 assembly.add(path, [placing])
 
 
-def check_blank(file: Path, output: OutputProfile) -> None:
+def check_against_part(file: Path, output: OutputProfile) -> None:
     """Raise an OtherBlocksError if a whole file is not laid out as a part of that size would be."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         blank = Path(folder) / "part.tif"

@@ -100,7 +100,7 @@ def _average(
         "count": count,
         "dtype": output.dtype,
         "nodata": output.nodata,
-        "transform": Affine.scale(2.0, 3.0),
+        "transform": Affine.scale(2.0, 3.0),  # rasterio warns of files without one
         "INTERLEAVE": "PIXEL",
         "BLOCKYSIZE": len(rows),
     }
@@ -129,6 +129,7 @@ def _average(
 
 def _any_shown(shown: Bools, width: int) -> Bools:
     """Mark pixels of an overview that see a valid one, however little of it."""
+    # of an odd width a pixel sees three columns, else two
     pairs = shown[::2] | shown[1::2]
     ratio = pairs.shape[1] / width
     starts = np.floor(np.arange(width) * ratio + _TOLERANCE).astype(np.intp)

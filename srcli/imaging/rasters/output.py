@@ -89,11 +89,12 @@ def derive_profile(
     if info.block_share < 1 and out.driver in ("GTiff", "COG"):
         out.creation = {"SPARSE_OK": "TRUE", **out.creation}
     _choose_nodata_marks(out, info, layout, options)
+    _fit_transparency(out, info)
     out.tags = _tags(out, info, layout, window, options)
-    has_overviews = options.overviews
-    if has_overviews is None:
-        has_overviews = info.has_overviews
-    if has_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
+    wants_overviews = options.overviews
+    if wants_overviews is None:
+        wants_overviews = info.has_overviews
+    if wants_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
         out.overviews = overview_factors(out.height, out.width)
     zoom = zoom_level_of(out.georeference)
     if out.driver == "MBTiles" and options.overviews is not False and zoom:
@@ -241,10 +242,10 @@ def _provenance_tags(
 
 def software_of(tags: Mapping[str, str]) -> str:
     """Return the Software entry among GDAL's tags of a file; empty without one."""
-    software = ""
-    for key in reversed(_SOFTWARE.values()):
-        software = tags.get(key, software)
-    return software
+    for key in _SOFTWARE.values():
+        if key in tags:
+            return tags[key]
+    return ""
 
 
 def _profile_fits(out: OutputProfile, profile: str) -> bool:
@@ -262,7 +263,7 @@ def _profile_fits(out: OutputProfile, profile: str) -> bool:
 def _choose_nodata_marks(
     out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
 ) -> None:
-    """Choose how the output marks its empty pixels: nodata, mask or alpha."""
+    """Choose how the output marks its empty pixels: by a nodata value or a mask."""
     nodata = out.nodata
     # compared as text, because NaN differs from itself
     same = [str(nodata)]
@@ -300,6 +301,10 @@ def _choose_nodata_marks(
     if out.driver == "MBTiles" and out.nodata is not None and not out.alpha:
         out.mask = True  # tiles have no such value
         out.nodata = None
+
+
+def _fit_transparency(out: OutputProfile, info: RasterInfo) -> None:
+    """Store mask or alpha as the format can: a mask as alpha, or no alpha at all."""
     if out.driver in ("PNG", "MBTiles") and out.mask:
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))

@@ -10,9 +10,7 @@ import numpy as np
 
 from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.rasters.block_form import OFF
-from srcli.imaging.rasters.info import (
-    BandInfo,
-)
+from srcli.imaging.rasters.info import BandInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +24,7 @@ class OutputOptions:
     cog: bool = False
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
-    """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
+    """Of the file to be written: ``"tif"``, ``"png"``, ``"jpg"`` or ``"mbtiles"``."""
     quality: int | None = None
     """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
     provenance: Provenance | None = None
