@@ -100,7 +100,7 @@ def _decode(
     if picture.format == "png":
         return *vips.read_png(stream, folder), picture.orientation
     if picture.format == "jpg" and picture.bits > 8:
-        size = picture.size
+        size = picture.size  # upright; needed is that of the pixels as they are stored
         if picture.orientation > 4:
             size = size[::-1]
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
@@ -222,7 +222,7 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
             f"{path}: a picture of {picture.width}x{picture.height} pixels is empty"
         )
     orientation = picture.orientation
-    if not 1 <= orientation <= 8:
+    if not 1 <= orientation <= 8:  # the format says nothing, or nonsense
         orientation = (
             exif.orientation(picture.metadata.exif)
             or xmp_orientation(picture.metadata.xmp)
