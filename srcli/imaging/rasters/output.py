@@ -20,7 +20,13 @@ from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.block_form import OFF, PREDICTED, block_options, why_copied
+from srcli.imaging.rasters.block_form import (
+    OFF,
+    PREDICTED,
+    block_options,
+    halves_fit,
+    why_copied,
+)
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -130,9 +136,17 @@ class OutputProfile:
         return self.creation.get("OVERVIEWS", "").upper() != "NONE" and largest > side
 
     @property
+    def can_be_halved(self) -> bool:
+        """True if overviews can be made of those of parts; see ``halves_fit``."""
+        side = 256
+        if self.driver == "COG":
+            side = int(self.blocks.get("BLOCKYSIZE", "512"))
+        return halves_fit(self.height, self.width, side)
+
+    @property
     def has_halves(self) -> bool:
-        """True if each part holds its overview of half the size, which fits those around."""
-        return self.keeps_blocks and self.wants_halves and self.height % 2 == 0
+        """True if each part holds its overview of half the size."""
+        return self.keeps_blocks and self.wants_halves and self.can_be_halved
 
     @property
     def is_sparse(self) -> bool:
@@ -242,8 +256,8 @@ def _why_cog_is_copied(out: OutputProfile) -> str:
         asked = creation.get("OVERVIEW_RESAMPLING", creation.get("RESAMPLING", ""))
         if asked.upper() != usual:
             return f"its overviews are made by {asked or 'another way'}"
-        if out.height % 2:
-            return "overviews of an odd number of rows are not made by parts"
+        if not out.can_be_halved:
+            return "its overviews are not those of its parts"
     return ""
 
 

@@ -242,7 +242,8 @@ def test_palettes_and_white_zeros(save, noise, write_both, kind):
             {"cog": True, "creation": {"OVERVIEW_RESAMPLING": "CUBIC"}, "rows": 640},
             "made by CUBIC",
         ),
-        ({"cog": True, "rows": 641}, "odd number of rows"),
+        ({"cog": True, "rows": 641}, "not those of its parts"),
+        ({"cog": True, "rows": 32_000}, "not those of its parts"),
     ],
     ids=str,
 )
@@ -326,6 +327,8 @@ OVERVIEW_CASES = [
     ("uint8", 4, (450, 501), {"alpha": True}),
     ("uint8", 1, (400, 301), {"classes": True, "nodata": 0}),
     ("uint16", 1, (320, 300), {"NBITS": "12"}),
+    ("float32", 1, (1026, 37), {"nodata": -9999.0}),
+    ("uint8", 1, (258, 801), {}),
 ]
 
 
