@@ -18,11 +18,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from srcli.imaging.rasters.creation import creation_options
 from srcli.imaging.rasters.merging import mosaic_files
-from srcli.imaging.rasters.output import OutputOptions, creation_options
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.result_file import folder_bytes, write_result
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Ending, Reporter
 from srcli.pipelines.upscale.run import upscale_due
 from srcli.ports.progress import Progress
@@ -48,7 +50,7 @@ def main() -> None:
         scene = folder / "scene.tif"
         script = ROOT / "examples" / "make_scene.py"
         subprocess.run([sys.executable, script, scene, "--size", size], check=True)
-        options = UpscaleOptions(model="bicubic", scale=2)
+        options = settle(Asked(model="bicubic", scale=2))
         reporter = Reporter(Progress())
         reporter.ending = Ending(text="measuring", seconds=1.0, finish=measure)
         upscale_due([scene], folder / "out.tif", options, reporter, None)

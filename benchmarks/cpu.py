@@ -24,9 +24,8 @@ from timing_page import make_parser, write_page
 
 from srcli.evaluation.sets import real_picture
 from srcli.inference.device import cpu_has_bf16
-from srcli.inference.engine import TorchEngine
 from srcli.machine import describe_machine, load_average, torch_threads
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
     Speed,
@@ -40,6 +39,8 @@ from srcli.report.table import make_table, significant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from srcli.inference.engine import TorchEngine
 
 MODELS = ("g-idrn", "rrlfn", "nested-attn", "attentive-gan", "ddsr")
 Seconds = dict[str, list[float]]

@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from srcli.data.patches import to_tensor
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.layers.colour import luma
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,9 +21,9 @@ from skimage.transform import resize as resize_by_scikit_image
 
 from srcli import upscale
 from srcli.evaluation.sets import find_set, read_picture
-from srcli.imaging.arrays import Array
-from srcli.imaging.colour import luma
-from srcli.imaging.resize import downscale, mod_crop
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.colour import luma
+from srcli.imaging.pixels.resize import downscale, mod_crop
 from srcli.metrics.fidelity import psnr, ssim
 
 SCALE = 4

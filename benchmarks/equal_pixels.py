@@ -24,7 +24,7 @@ import srcli.layers.attention
 import srcli.layers.reproducible
 from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 
 SYSTEMS = (
     ("g-idrn", 4),

@@ -56,8 +56,9 @@ def measure(what: str, source: Path, out: Path, words: list[str]) -> Run:
     seconds = time.monotonic() - started
     if status:
         raise SystemExit(told)
-    found = re.search(r"waited for reading ([0-9.]+%) and for writing ([0-9.]+%)", told)
-    assert found is not None
+    pattern = r"([0-9.]+) s for reading.* ([0-9.]+) s for writing; ([0-9.]+) s after"
+    found = re.search(pattern, " ".join(told.split()))
+    assert found is not None, told
     target = out / source.name
     with rasterio.open(source) as before, rasterio.open(target) as after:
         scale = int(words[words.index("-s") + 1])
@@ -78,14 +79,14 @@ def measure(what: str, source: Path, out: Path, words: list[str]) -> Run:
         command=" ".join(["srx", "upscale", source.name, "out/", *words]),
         seconds=seconds,
         peak=usage.ru_maxrss * 1024,
-        waiting=f"{found[1]} / {found[2]}",
+        waiting=" / ".join(found.groups()),
     )
 
 
 def table(runs: list[Run]) -> str:
     lines = [
         "| what | output | peak memory, MiB | time, s | output megapixels/s | waited for reading / "
-        "writing | command |",
+        "for writing / end of the file, s | command |",
         "| --- | --- | ---: | ---: | ---: | --- | --- |",
     ]
     for run in runs:

@@ -25,9 +25,9 @@ import torch
 
 from srcli.errors import SrxError
 from srcli.evaluation.sets import real_picture
-from srcli.imaging.arrays import Floats
+from srcli.imaging.pixels.arrays import Floats
 from srcli.models import MODELS, build_network
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines import export
 
 ODD_SIZES = (

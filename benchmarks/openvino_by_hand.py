@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from srcli.evaluation.sets import real_picture
 from srcli.layers.colour import as_rgb_network
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 
 Picture = NDArray[np.uint8]
 

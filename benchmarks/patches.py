@@ -16,7 +16,7 @@ import torch
 from srcli.data.patches import PatchSampler
 from srcli.data.pictures import decode, digest, find_pictures
 from srcli.data.training_set import Pairs
-from srcli.imaging.resize import downscale, mod_crop
+from srcli.imaging.pixels.resize import downscale, mod_crop
 from srcli.recipes.training import Stage
 
 BATCH, PATCH, ROUNDS = 16, 48, 50

@@ -35,7 +35,7 @@ import srcli
 from srcli.data.degrading import degrade
 from srcli.data.pictures import decode, find_pictures
 from srcli.data.training_set import OUR_HELD_OUT, split_held_out
-from srcli.imaging.resize import mod_crop
+from srcli.imaging.pixels.resize import mod_crop
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.recipes.degradation import Blur, Degradation, Jpeg, Noise, Resize
 

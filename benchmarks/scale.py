@@ -29,8 +29,9 @@ from PIL import Image
 from scale_model import Rates, in_words, measure_rates, predict, predictions, table
 
 from srcli.inference.building import choose_tiling
-from srcli.models.weights import load_model
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.models.loading import load_model
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = {
@@ -192,7 +193,7 @@ def run(given: argparse.Namespace, place: Path) -> str:
     head = ["input", "way", "s", "s, start alone", "tiles", "speed-up", "without start"]
     measured = table(head, rows)
 
-    options = UpscaleOptions(model=given.model, scale=given.scale)
+    options = settle(Asked(model=given.model, scale=given.scale))
     own = measure_rates(
         raster, place / "raster-one-process" / raster.name, options, place
     )

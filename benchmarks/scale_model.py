@@ -22,7 +22,7 @@ from srcli.ports.image import Window
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 SIZES = (8_000, 100_000, 1_000_000)
 WORKERS = (1, 2, 8, 64, 1_000)
@@ -78,9 +78,7 @@ def predict(
     return seconds, max(everything, key=everything.__getitem__)
 
 
-def measure_rates(
-    raster: Path, result: Path, options: UpscaleOptions, scratch: Path
-) -> dict:
+def measure_rates(raster: Path, result: Path, options: Settled, scratch: Path) -> dict:
     """Time reading, storing parts and merging them, with the pixels of a finished result."""
     item = Item(source=raster, target=scratch / "again.tif", format="tif")
     job = plan_raster(item, options)

@@ -37,8 +37,9 @@ from srcli.data.degrading import degrade_pairs
 from srcli.data.pictures import decode, digest, find_pictures
 from srcli.data.training_set import DataSelection, Pairs, choose_split, pair_up
 from srcli.models import MODELS
+from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
-from srcli.models.weights import load_model, weights_dir, weights_path
+from srcli.models.weights import weights_dir, weights_path
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.data import validator
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS

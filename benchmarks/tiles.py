@@ -17,7 +17,7 @@ from timing_page import make_parser, write_page
 
 from srcli.inference.building import choose_tiling
 from srcli.machine import describe_machine, load_average, torch_threads
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
     busy_note,

@@ -30,7 +30,7 @@ from skimage import data
 from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.training_set import DataSelection
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.losses import WeightedLoss
 from srcli.machine import describe_machine
 from srcli.pipelines.train.data import load_data, make_sampler

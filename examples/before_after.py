@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 from skimage import data
 
 import srcli
-from srcli.imaging.resize import mod_crop, resize
+from srcli.imaging.pixels.resize import mod_crop, resize
 
 CROPS = {"astronaut": (10, 150, 192, 192), "rocket": (200, 270, 192, 192)}
 """Top, left, height, width in the original; both (by NASA and SpaceX) are in the public domain."""

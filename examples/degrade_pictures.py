@@ -21,9 +21,9 @@ from skimage import data
 from srcli.data.degrading import degrade
 from srcli.data.pictures import decode, find_pictures
 from srcli.errors import SrxError
-from srcli.imaging.photograph import Photograph
-from srcli.imaging.resize import mod_crop
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.writing import write_photograph
+from srcli.imaging.pixels.resize import mod_crop
 from srcli.recipes.degradation import DEGRADATIONS
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from PIL import Image
 from skimage import data
 
 import srcli
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.pipelines.evaluate.report import evaluation_report

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load_model", "upscale"]
 
 _EXPORTS = {
-    "load_model": "srcli.models.weights",
+    "load_model": "srcli.models.loading",
     "upscale": "srcli.pipelines.upscale.array",
 }
 

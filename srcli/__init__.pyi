@@ -1,5 +1,5 @@
 from srcli import errors as errors
-from srcli.models.weights import load_model as load_model
+from srcli.models.loading import load_model as load_model
 from srcli.pipelines.upscale.array import upscale as upscale
 
 __version__: str

@@ -96,7 +96,7 @@ class DefectError(SrxError):
 
 
 @contextmanager
-def one_file(name: object) -> Iterator[None]:
+def as_failure_of(name: object) -> Iterator[None]:
     """Turn whatever is raised while one file is worked on into that file's own failure.
 
     An ``SrxError`` stays; an import that fails is the installation's fault, and any

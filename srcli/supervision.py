@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
@@ -31,6 +32,31 @@ LARGEST_COUNT = 1e9
 """Bytes, and pixels, beyond which a file gets no more time."""
 
 
+class Event(StrEnum):
+    """All that a worker tells the process that watches over it; each with its values."""
+
+    READ = "read"
+    """A library begins to read a file: number of the reading, path, most seconds."""
+    CLOSE = "close"
+    """It has ended: number of the reading."""
+    BEGIN = "begin"
+    """Work on an input begins: path."""
+    REPORT = "report"
+    """It has ended: path, and the report as plain values."""
+    PRINT = "print"
+    """A line was printed: text."""
+    MAKE = "make"
+    """A temporary file or folder was made: path."""
+    REMOVE = "remove"
+    """It was removed: path."""
+    CONSUME = "consume"
+    """Standard input was read, which no other worker can do again."""
+
+
+OF_READINGS = (Event.READ, Event.CLOSE)
+"""Events of libraries that read files."""
+
+
 @dataclass
 class History:
     """What former workers of the same run have left; empty in the first one."""
@@ -49,7 +75,7 @@ class History:
 
 
 @dataclass
-class Reading:
+class FileBeingRead:
     """A file that a library reads in another process."""
 
     path: str
@@ -62,7 +88,7 @@ class Readings:
     """The files that another process reads, by what it announces."""
 
     def __init__(self) -> None:
-        self._open: dict[int, Reading] = {}
+        self._open: dict[int, FileBeingRead] = {}
         self._looked = monotonic()
 
     @property
@@ -71,11 +97,11 @@ class Readings:
         return {reading.path for reading in self._open.values()}
 
     def take(self, event: str, *values: Any) -> None:
-        """Note an event, ``read`` or ``close``."""
-        if event == "read":
+        """Note an event; those that tell of no reading change nothing."""
+        if event == Event.READ:
             number, path, most_seconds = values
-            self._open[number] = Reading(path, most_seconds)
-        elif event == "close":
+            self._open[number] = FileBeingRead(path, most_seconds)
+        elif event == Event.CLOSE:
             self._open.pop(values[0], None)
 
     def find_late(self) -> str:
@@ -144,7 +170,7 @@ def is_watched() -> bool:
     return _watch.announce is not None
 
 
-def announce(event: str, *values: Any) -> None:
+def announce(event: Event, *values: Any) -> None:
     """Tell the watching process, if there is one, of an event."""
     if _watch.announce is not None:
         _watch.announce(event, *values)
@@ -165,16 +191,11 @@ def reading(path: Path, pixels: int | None = 0) -> Iterator[None]:
     if reason := _watch.history.refused.get(str(path)):
         raise PictureError(f"{path}: {reason}")
     number = next(_numbers)
-    announce("read", number, str(path), _most_seconds(path, pixels))
+    announce(Event.READ, number, str(path), _most_seconds(path, pixels))
     try:
         yield
     finally:
-        announce("close", number)
-
-
-def begin(path: Path) -> None:
-    """Announce that a file is being worked on, until its report is announced."""
-    announce("begin", str(path))
+        announce(Event.CLOSE, number)
 
 
 def _most_seconds(path: Path, pixels: int | None) -> float | None:

@@ -14,7 +14,8 @@ from srcli.inference.building import choose_tiling, enlarge_array
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
 from srcli.models import MODELS
-from srcli.models.weights import load_model, shipped_scales
+from srcli.models.loading import load_model
+from srcli.models.weights import shipped_scales
 from srcli.pipelines.train.network import choose_numerics, first_network
 from srcli.recipes.files import RECIPES
 from srcli.training.steps import StepContext, make_step

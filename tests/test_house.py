@@ -157,17 +157,43 @@ def test_names_say_what_they_hold(folder):
 
 
 def test_no_modules_import_each_other_in_a_circle():
+    modules = graph_of_modules()
+    try:
+        TopologicalSorter(modules).prepare()
+    except CycleError as error:
+        pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
+
+
+def test_no_folders_import_each_other_in_a_circle():
+    folders: dict[str, set[str]] = {}
+    for module, imported in graph_of_modules().items():
+        targets = {folder_of(name) for name in imported}
+        folders.setdefault(folder_of(module), set()).update(targets)
+    for name, targets in folders.items():
+        targets -= {name, "srcli"}  # modules beside all folders are imported by all
+    del folders["srcli"]
+    try:
+        TopologicalSorter(folders).prepare()
+    except CycleError as error:
+        pytest.fail(f"folders import each other: {' <- '.join(error.args[1])}")
+
+
+def folder_of(module):
+    """Name the folder of a module; of a package, which holds it, that itself."""
+    is_package = (ROOT / module.replace(".", "/")).is_dir()
+    return module if is_package else module.rpartition(".")[0]
+
+
+@cache
+def graph_of_modules():
+    """Names of modules, each with those that it imports."""
     names = {}
     for path in MODULES:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         names[name.removesuffix(".__init__")] = path
-    graph = {
+    return {
         name: read(path).imports & names.keys() - {name} for name, path in names.items()
     }
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f"modules import each other: {' <- '.join(error.args[1])}")
 
 
 def said_by(*arguments):

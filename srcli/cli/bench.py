@@ -109,7 +109,7 @@ def command(
 
     Every picture goes through the engine of 'srx upscale', with the tiles of its model.
     """
-    from srcli.models.weights import default_scale
+    from srcli.models.loading import default_scale
     from srcli.pipelines.bench import BenchOptions, bench, bench_report
 
     targets = result_targets(json=json_file, markdown=markdown_file)

@@ -11,7 +11,7 @@ from srcli.cli import options
 from srcli.cli.console import Console
 from srcli.cli.options import GroupedCommand, check_targets, heading, with_settings
 from srcli.cli.values import FILE, PATH, complete_models, parse_area
-from srcli.errors import UsageError
+from srcli.errors import PictureError, UsageError
 
 Area = tuple[int, int, int, int]
 EXAMPLES = """
@@ -76,13 +76,15 @@ def command(
     if out.exists() and photo.exists() and out.samefile(photo):
         raise UsageError(f"OUT {out}: is the photograph itself; give another name")
     models = with_settings(models, network_settings)
-    from srcli.imaging.photograph import Photograph
-    from srcli.imaging.writing import write_photograph
+    from srcli.imaging.photographs.new_files import write_png
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:
-        rows = compare(photo, models, scale, crop, console)
+        try:
+            rows = compare(photo, models, scale, crop, console)
+        except PictureError as error:  # of the only input
+            raise UsageError(str(error)) from error
     if takes_turns:
         write_turns(out, compare_turns(rows))
     else:
-        write_photograph(out, Photograph(pixels=compare_sheet(rows)), fmt="png")
+        write_png(out, compare_sheet(rows))

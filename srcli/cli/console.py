@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from srcli import supervision
 from srcli.errors import UsageError
 from srcli.files import attributes_for, write_whole
 from srcli.ports.progress import Progress, Stop, Task
 from srcli.quantities import format_duration
 from srcli.report.table import Column, Table, markdown, visible
+from srcli.supervision import Event, announce, history
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -144,9 +144,9 @@ class Console(Progress):
             if level in ("warning", "error"):
                 text = f"{level}: {text}"
             # an earlier worker, which crashed, may have printed the same
-            if text not in supervision.history().lines:
+            if text not in history().lines:
                 echo(text, out=self._out)
-            supervision.announce("print", text)
+            announce(Event.PRINT, text)
 
     def _clean_record(self, record: logging.LogRecord) -> bool:
         record.msg = visible(self._shorten(record.getMessage()))

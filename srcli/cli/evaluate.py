@@ -168,9 +168,8 @@ def command(
     Pictures of high resolution (HR) are made small (LR), enlarged by each model (SR)
     and compared with the originals. Every table names its protocol.
     """
-    from srcli.imaging.photograph import Photograph
-    from srcli.imaging.writing import write_photograph
-    from srcli.models.weights import default_scale
+    from srcli.imaging.photographs.new_files import write_png
+    from srcli.models.loading import default_scale
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 
@@ -206,8 +205,7 @@ def command(
                 "--published: no paper's figures for these sets and scales are known"
             )
     if figure and comparisons:
-        sheet = Photograph(pixels=report.draw_figure(comparisons))
-        write_photograph(figure, sheet, fmt="png")
+        write_png(figure, report.draw_figure(comparisons))
     show_results(
         report.evaluation_report(result, full=verbose),
         result.as_json(),

@@ -20,8 +20,8 @@ from srcli import __version__
 from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
 from srcli.cli.console import ENDING_SIGNALS, echo, escape_unencodable, show_results
 from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
+from srcli.disks import NO_SPACE
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
-from srcli.files import NO_SPACE
 from srcli.machine import keep_to_quota
 from srcli.waiting import considerate_waiting
 

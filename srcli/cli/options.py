@@ -203,13 +203,13 @@ def with_settings(
     if not settings:
         return models
     from srcli.models.weights import split_model
-    from srcli.recipes.files import DEFAULT_RECIPE, apply_overrides
     from srcli.recipes.plugins import with_arguments
+    from srcli.recipes.settings import read_arguments
 
     for setting in settings:
         if not setting.startswith("network."):
             raise UsageError(f"--set {setting}: give network.NAME=VALUE")
-    arguments = apply_overrides(DEFAULT_RECIPE, settings).network
+    arguments = read_arguments(settings)
     changed = []
     for model in models:
         if any(split_model(model)):

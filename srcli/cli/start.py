@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from srcli import supervision
-from srcli.supervision import History, Readings
+from srcli.supervision import Event, History, Readings
 
 WATCHED = frozenset({"upscale", "compare", "eval"})
 """Commands that read people's pictures, and keep nothing that a signal must save."""
@@ -189,23 +189,23 @@ class Watcher:
         return bool(data)
 
     def _note_event(self, worker: WatchedWorker, name: str, *values: Any) -> None:
-        """Note an event that a worker announces; see ``srcli.supervision`` for their names."""
+        """Note an event that a worker announces."""
         self.history.started = self.history.started or time.monotonic()
         worker.readings.take(name, *values)
-        if name == "begin":
+        if name == Event.BEGIN:
             worker.started_files.add(values[0])
-        elif name == "report":
+        elif name == Event.REPORT:
             path, report = values
             worker.started_files.discard(path)
             self.history.suspects.discard(path)
             self.history.reports.append(report)
-        elif name == "print":
+        elif name == Event.PRINT:
             self.history.lines.add(values[0])
-        elif name == "make":
+        elif name == Event.MAKE:
             worker.temporary.add(values[0])
-        elif name == "remove":
+        elif name == Event.REMOVE:
             worker.temporary.discard(values[0])
-        elif name == "consume":
+        elif name == Event.CONSUME:
             worker.can_start_again = False
 
     def _check_time(self, worker: WatchedWorker) -> None:

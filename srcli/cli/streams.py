@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
 from srcli.cli.console import echo
+from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError, UsageError
-from srcli.files import explain_os_error
-from srcli.supervision import announce
+from srcli.supervision import Event, announce
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import FileReport
 
 STREAM = Path("-")
@@ -28,7 +28,7 @@ STREAM = Path("-")
 
 @contextmanager
 def open_streams(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions
+    inputs: Sequence[Path], output: Path, options: Settled
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
     """Yield inputs and output as files, and a function for texts that name them.
 
@@ -46,7 +46,7 @@ def open_streams(
 
     _check_streams(inputs, output, options)
     with TemporaryDirectory(prefix="srx-") as name:
-        announce("make", name)
+        announce(Event.MAKE, name)
         folder = Path(name)
         source = inputs[0]
         target = output
@@ -82,9 +82,7 @@ def shortening(shorten: Callable[[str], str]) -> Iterator[None]:
         raise
 
 
-def _check_streams(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions
-) -> None:
+def _check_streams(inputs: Sequence[Path], output: Path, options: Settled) -> None:
     from srcli.pipelines.upscale.inputs import is_folder
 
     if len(inputs) > 1 or (output == STREAM and inputs[0].is_dir()):
@@ -123,9 +121,9 @@ def _copy_from_stdin(folder: Path) -> Path:
 
     By this name, an output is known to be of another picture from standard input.
     """
-    from srcli.imaging.formats import format_of_content
+    from srcli.imaging.files.formats import format_of_content
 
-    announce("consume")
+    announce(Event.CONSUME)
     stdin = sys.stdin.buffer
     head = stdin.read(64)
     path = folder / "standard input"

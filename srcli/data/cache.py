@@ -20,9 +20,10 @@ import numpy as np
 import PIL
 
 import srcli
-from srcli.files import checksum, replacing
-from srcli.imaging.arrays import Array
-from srcli.imaging.resize import downscale
+from srcli.files import replacing
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import downscale
+from srcli.input_files import checksum
 
 LARGEST_CACHE = 20 * 10**9
 """Bytes of pictures that are kept; half of the free disk where that is less."""

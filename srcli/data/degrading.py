@@ -29,8 +29,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image
 
-from srcli.imaging.arrays import Array, Floats, Size
-from srcli.imaging.resize import downscale, mirrored, mod_crop, taps, to_dtype
+from srcli.imaging.pixels.arrays import Array, Floats, Size
+from srcli.imaging.pixels.resize import downscale, mirrored, mod_crop, taps, to_dtype
 from srcli.recipes.degradation import Blur, Degradation, Noise, Piece, Resize, Sharpen
 
 if TYPE_CHECKING:
@@ -379,7 +379,7 @@ def degrade(
             and columns that the scale does not divide are cut at the far ends.
         scale: The super-resolution factor.
         degradation: A name of ``srcli.recipes.degradation.DEGRADATIONS``, or your own.
-            With ``bicubic`` the result is that of ``srcli.imaging.resize.downscale``,
+            With ``bicubic`` the result is that of ``srcli.imaging.pixels.resize.downscale``,
             bit for bit.
         seed: Seed of the draw; give every picture of a set another.
 

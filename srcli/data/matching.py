@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 
 GRID = 64
 """Blocks along the shorter side, which both pictures are averaged to."""

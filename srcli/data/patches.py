@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from srcli.data.degrading import degraded_patch, draw_chain
 from srcli.errors import DataError
-from srcli.imaging.arrays import Floats
+from srcli.imaging.pixels.arrays import Floats
 from srcli.layers.colour import gray_of, luma
 from srcli.layers.transfer import upload
 from srcli.threads import interrupts_blocked

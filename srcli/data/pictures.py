@@ -30,14 +30,15 @@ from srcli.data.rasters import (
     is_tiff,
     read_raster,
 )
-from srcli.errors import DataError, SrxError, one_file
-from srcli.files import read_input
-from srcli.imaging import tiff, vips
-from srcli.imaging.arrays import Array
+from srcli.errors import DataError, SrxError, as_failure_of
+from srcli.imaging.files.decoding import quiet_libraries
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.xmp import xmp_orientation
-from srcli.imaging.pillow import load, quiet_pillow
-from srcli.imaging.reading import upright
+from srcli.imaging.photographs import tiff, vips
+from srcli.imaging.photographs.pillow import load
+from srcli.imaging.photographs.reading import upright
+from srcli.imaging.pixels.arrays import Array
+from srcli.input_files import read_input
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _is_picture(path: Path) -> bool:
 
 
 def _members(path: Path) -> list[PictureRef]:
-    with one_file(path):
+    with as_failure_of(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 names = archive.namelist()
@@ -267,7 +268,7 @@ def _cannot_be_decoded(ref: PictureRef, error: BaseException) -> DataError:
 def _decode_bytes(ref: PictureRef, encoded: bytes, most_pixels: int) -> RgbPixels:
     """Decode the bytes of a picture; see ``decode``."""
     try:
-        with quiet_pillow():  # photographs of 90 megapixels and more are no attack
+        with quiet_libraries():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
             if image.width * image.height > LARGEST_PICTURE:
@@ -358,7 +359,7 @@ def read_pictures(
         for ref, decoding in decoded:
             result: T | SrxError
             try:
-                with one_file(ref):
+                with as_failure_of(ref):
                     try:
                         result = decoding.result()
                     except LargePictureError:

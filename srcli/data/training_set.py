@@ -15,8 +15,8 @@ import numpy as np
 from srcli.data.matching import mismatch
 from srcli.data.pictures import PictureRef, RgbPixels, decode, photograph_of
 from srcli.errors import DataError, did_you_mean
-from srcli.imaging.arrays import empty_array
-from srcli.imaging.resize import downscale, mod_crop
+from srcli.imaging.pixels.arrays import empty_array
+from srcli.imaging.pixels.resize import downscale, mod_crop
 
 # fmt: off
 OUR_HELD_OUT = (

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.opening import open_raster, reading_errors
+from srcli.imaging.files.decoding import decoding, quiet_libraries
+from srcli.imaging.photographs.photograph import LARGEST_AREA
 
 if TYPE_CHECKING:
     from srcli.data.pictures import PictureRef
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
+_MOST_BANDS = 4
+"""Of pictures that are measured: red, green, blue and alpha."""
 
 
 def note_on_empty_pixels(pictures: Sequence[PictureRef]) -> str:
@@ -41,17 +45,23 @@ def note_on_empty_pixels(pictures: Sequence[PictureRef]) -> str:
 
 def _empty_share(path: Path) -> float:
     """Return the share of a raster's pixels that are without data in all bands, 0 to 1."""
+    import rasterio
     from rasterio.enums import MaskFlags
 
     try:
-        with open_raster(path) as dataset:
+        with ExitStack() as stack:
+            with decoding(path), quiet_libraries():
+                dataset = rasterio.open(path, driver="GTiff", sharing=False)
+                stack.enter_context(dataset)
             kinds = {kind for kinds in dataset.mask_flag_enums for kind in kinds}
             if kinds <= {MaskFlags.all_valid, MaskFlags.alpha, MaskFlags.per_dataset}:
                 is_declared = MaskFlags.alpha not in kinds
                 if not (is_declared and MaskFlags.per_dataset in kinds):
                     return 0.0
-            pixels = dataset.width * dataset.height
-            with reading_errors(path, "its mask cannot be read", pixels=pixels):
+            pixel_count = dataset.width * dataset.height
+            if pixel_count > LARGEST_AREA or dataset.count > _MOST_BANDS:
+                return 0.0  # which is no picture to measure
+            with decoding(path, pixel_count):
                 masks = dataset.read_masks()
     except PictureError:
         return 0.0  # reading it gives the reason

@@ -8,18 +8,19 @@ from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import UsageError
-from srcli.metrics.efficiency import Cost
-from srcli.metrics.fidelity import EvaluationProtocol
 from srcli.metrics.table import METRICS
-from srcli.models import MODELS
-from srcli.models.storage import WEIGHTS_SUFFIXES
+from srcli.models import MODELS, WEIGHTS_SUFFIXES
 from srcli.recipes.published import PublishedRow
+
+if TYPE_CHECKING:
+    from srcli.metrics.efficiency import Cost
+    from srcli.metrics.fidelity import EvaluationProtocol
 
 MOST_FREEDOM = 10_000.0
 """Beyond so many degrees of freedom Student's t is normal."""

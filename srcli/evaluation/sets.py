@@ -22,11 +22,11 @@ from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.evaluation.empty_pixels import note_on_empty_pixels
-from srcli.imaging.arrays import Array
-from srcli.imaging.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
-from srcli.imaging.formats import READABLE_SUFFIXES
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import downscale, resize, to_dtype
+from srcli.imaging.files.formats import READABLE_SUFFIXES
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
+from srcli.imaging.pixels.resize import downscale, resize, to_dtype
 
 if TYPE_CHECKING:
     from srcli.ports.progress import Progress

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import EngineOptions, Precision, choose_device, half_type
-from srcli.inference.stream import ImageJob, array_job, run_stream
+from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
-from srcli.models.weights import PHOTO_MODEL, is_mixed, load_model, make_crisper, mixed
-from srcli.ports.image import TileGrid
-from srcli.ports.progress import Task
+from srcli.models.loading import load_model, make_crisper, mixed
+from srcli.models.weights import PHOTO_MODEL, is_mixed, network_digest
+from srcli.ports.image import TileGrid, Values
 
 if TYPE_CHECKING:
     import torch
 
     from srcli.inference.engine import Engine, TorchEngine
+    from srcli.inference.raster_engine import RasterEngine
     from srcli.layers.network import Network
 
 WHOLE_TILE = 1 << 20
@@ -132,6 +134,34 @@ class EnginePool:
             )
         return self._engines[half]
 
+    def raster_engine(
+        self,
+        *,
+        groups: Sequence[tuple[int, ...]],
+        values: Values,
+        interpolated: Collection[int] = (),
+        gray: bool = False,
+        bits: int = 32,
+    ) -> RasterEngine:
+        """Return an engine for bands of this depth; see ``RasterEngine``."""
+        from srcli.inference.raster_engine import RasterEngine
+
+        return RasterEngine(
+            self.engine(bits),
+            groups=groups,
+            values=values,
+            interpolated=interpolated,
+            gray=gray,
+        )
+
+    def digest(self, engine: TorchEngine) -> str:
+        """Return a digest of an engine's network, in the form in which it runs."""
+        return network_digest(engine.network)
+
+    def tiling(self, tile: int | None = None, overlap: int | None = None) -> Tiling:
+        """Return the tiling of the network, or what the user asked for."""
+        return choose_tiling(self.model, self.network, tile, overlap)
+
     def of(self, model: str, scale: int) -> EnginePool:
         """Return the pool of this or another model, with the same options; loads nothing yet."""
         if (model, scale) not in self._pools:
@@ -176,13 +206,6 @@ def choose_tiling(
         step=network.tile_step,
         whole=whole_pixels,
     )
-
-
-def run_one(engine: Engine, job: ImageJob, *, task: Task | None = None) -> None:
-    """Enlarge one image; raise its error."""
-    for _ in run_stream(engine, [job], task=task):
-        if job.error is not None:
-            raise job.error
 
 
 def enlarge_array(

@@ -20,8 +20,8 @@ BackProjection = Literal["", "bicubic", "area"]
 class EngineOptions:
     """How a network runs: device, number format, averaging, corrections of its results.
 
-    A field that changes pixels by more than rounding belongs into
-    ``UpscaleOptions.checksum`` as well.
+    Options of ``srx upscale`` are declared in ``pipelines/upscale/asked.py`` under the same
+    names, with what outputs record of them.
     """
 
     device: str = "auto"
@@ -42,18 +42,27 @@ class EngineOptions:
     plain: bool = False
     """fp32 in PyTorch's default layout, for comparisons."""
 
+    @property
+    def is_corrected(self) -> bool:
+        """True if the result of a network is corrected, for which there must be one."""
+        return bool(self.back_project) or self.denoise != 1
+
     def __post_init__(self) -> None:
         """Refuse shares that are no numbers from 0 to 1, and unknown kernels."""
         if self.back_project not in get_args(BackProjection):
             raise UsageError(
                 f"back_project={self.back_project!r}: give bicubic or area"
             )
-        shares = {"strength": self.strength or 0, "denoise": self.denoise}
-        for name, share in shares.items():
-            with suppress(TypeError):
-                if 0 <= share <= 1:
-                    continue
-            raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
+        check_share("strength", self.strength or 0)
+        check_share("denoise", self.denoise)
+
+
+def check_share(name: str, share: float) -> None:
+    """Refuse a share that is no number from 0 to 1."""
+    with suppress(TypeError):
+        if 0 <= share <= 1:
+            return
+    raise UsageError(f"{name}={share!r}: give a number from 0 to 1")
 
 
 def choose_device(name: str) -> torch.device:

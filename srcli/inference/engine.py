@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.inference.allocations import bytes_per_pixel
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
@@ -37,15 +38,14 @@ from srcli.layers.tiles import (
     ORIENTATIONS,
     Calibration,
     are_finite,
+    as_parts_of_pictures,
     combine,
-    hold,
     orient,
     orient_positions,
     record_calibration,
     undo_orientation,
 )
 from srcli.layers.transfer import HostCopy, upload, upload_stack
-from srcli.metrics.allocations import bytes_per_pixel
 from srcli.ports.image import TileGrid
 from srcli.threads import hold_setting
 
@@ -393,7 +393,7 @@ class TorchEngine:
         network, rgb_network = self._copies.of_this_thread()
         network.white_level = network_input.white_level
         with (
-            hold(network, calibration, positions, size),
+            as_parts_of_pictures(network, calibration, positions, size),
             without_tf32(),
             torch.autocast(self.device.type, dtype=half, enabled=half is not None),
         ):

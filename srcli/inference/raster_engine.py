@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.arrays import Array, Size
-from srcli.imaging.colour import GRAY_SHARES
+from srcli.imaging.pixels.arrays import Array, Size
+from srcli.imaging.pixels.colour import GRAY_SHARES
 from srcli.inference.blending import Blender
 from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
 from srcli.inference.memory import within_memory

@@ -12,21 +12,23 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import DefectError, InferenceError, SrxError, one_file
-from srcli.imaging.arrays import Array, Size, empty_array, release
+from srcli.errors import DefectError, InferenceError, SrxError, as_failure_of
+from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
 from srcli.inference.calibration import calibrate
 from srcli.inference.tiling import read_with_edge
+from srcli.machine import torch_threads
 from srcli.ports.image import Source, TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.recipes.plugins import plugin_error
+from srcli.recipes.plugin_errors import plugin_error
 from srcli.threads import Write, read_ahead
 
 if TYPE_CHECKING:
@@ -66,6 +68,18 @@ class ImageJob:
         """Begin without any tile."""
         self.tiles_done = 0
         self.blender: Blender | None = None
+        self.waited: defaultdict[str, float] = defaultdict(float)
+        """Seconds for which the thread that blends stood still, by what it waited for:
+        reading, the network, writing."""
+
+    @contextmanager
+    def waiting(self, what: str) -> Iterator[None]:
+        """Count the time of a block as waiting."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited[what] += time.monotonic() - started
 
     @property
     def rows(self) -> range:
@@ -126,7 +140,8 @@ def run_stream(
     active: list[ImageJob] = []
     start = _start_ahead if engine.runs_ahead else _start_in_lanes
     for batch in start(engine, _batches(engine, jobs, active)):
-        with engine.blending_stream():
+        threads = 1 if batch.has_company else None
+        with engine.blending_stream(), torch_threads(threads):
             _finish(engine, batch, task or Task())
         for job in list(active):
             if job.error is not None or job.complete:
@@ -162,6 +177,9 @@ class _Batch:
         self.tiles = tiles
         self.in_flight: InFlight | None = None
         """Set where the engine has started it."""
+        self.has_company = False
+        """Others are computed meanwhile, in lanes. It is then blended by one thread: the
+        rest of PyTorch's would be waited for on processors that are busy."""
 
     @property
     def valid(self) -> list[_Tile]:
@@ -277,11 +295,15 @@ def _until_failure(
     job: ImageJob, readings: Iterable[Callable[[], _Tile]]
 ) -> Iterator[_Tile]:
     """Yield the tiles of an image that are read, until it fails."""
-    for read in readings:
-        with _failing(job):
-            yield read()
-        if job.error is not None:
+    waiting = iter(readings)
+    while job.error is None:
+        tile: _Tile | None = None
+        with _failing(job), job.waiting("reading"):
+            for read in islice(waiting, 1):
+                tile = read()
+        if tile is None:
             return
+        yield tile
 
 
 def _start_ahead(engine: Engine, batches: Iterable[_Batch]) -> Iterator[_Batch]:
@@ -379,6 +401,7 @@ class _RunningBatches:
         while len(self.batches) > count:
             batch = self.batches.popleft()
             in_flight = batch.in_flight
+            batch.has_company = bool(self.batches)
             yield batch
             if isinstance(in_flight, _LaneBatch):
                 self.typical_seconds = in_flight.seconds
@@ -430,7 +453,12 @@ def _finish_at_once(engine: Engine, batch: _Batch, task: Task) -> None:
     failure: SrxError | None = None
     if tiles:
         try:
-            with one_file(tiles[0].job.name), suppress(MemoryError):
+            job = tiles[0].job
+            with (
+                as_failure_of(job.name),
+                suppress(MemoryError),
+                job.waiting("the network"),
+            ):
                 result = batch.result(engine)
         except SrxError as error:
             failure = error
@@ -495,14 +523,15 @@ def _write_inner(job: ImageJob, scale: int, top: int, rows: Array) -> None:
     if edge:
         rows = rows[max(edge - top, 0) : max(bottom - top, 0), edge:-edge]
     if len(rows):
-        job.write(max(top - edge, 0), rows)
+        with job.waiting("writing"):
+            job.write(max(top - edge, 0), rows)
 
 
 @contextmanager
 def _failing(job: ImageJob) -> Iterator[None]:
     """Let an image fail of whatever is raised within."""
     try:
-        with one_file(job.name):
+        with as_failure_of(job.name):
             yield
     except SrxError as error:
         job.error = error
@@ -510,3 +539,10 @@ def _failing(job: ImageJob) -> Iterator[None]:
             job.error = InferenceError(
                 f"{job.name}: out of memory; use a smaller --tile"
             )
+
+
+def run_one(engine: Engine, job: ImageJob, *, task: Task | None = None) -> None:
+    """Enlarge one image; raise its error."""
+    for _ in run_stream(engine, [job], task=task):
+        if job.error is not None:
+            raise job.error

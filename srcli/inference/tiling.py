@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import UsageError
-from srcli.imaging.arrays import Array, Floats
+from srcli.imaging.pixels.arrays import Array, Floats
 from srcli.ports.image import Source, TileGrid, Window, Wrap
 
 TRIM = 0.25

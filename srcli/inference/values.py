@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.arrays import Array, Floats
+from srcli.imaging.pixels.arrays import Array, Floats
 from srcli.ports.image import Values
 
 

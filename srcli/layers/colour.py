@@ -1,6 +1,6 @@
 """Colours of tensors: BT.601 limited-range Y, Cb and Cr, and networks on Y run on RGB by them.
 
-The numbers are those of ``srcli.imaging.colour``; all tensors are of fp32 at least.
+The numbers are those of ``srcli.imaging.pixels.colour``; all tensors are of fp32 at least.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.arrays import Array
-from srcli.imaging.colour import GRAY_SHARES, OFFSET, RGB_TO_YCBCR
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.colour import GRAY_SHARES, OFFSET, RGB_TO_YCBCR
 from srcli.layers.network import Network, full_precision
 from srcli.layers.resize import bicubic_resize
 

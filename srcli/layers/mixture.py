@@ -1,6 +1,6 @@
 """Two networks as one, whose outputs are interpolated.
 
-Weights of equal shapes are interpolated themselves (``srcli.models.weights``); this is
+Weights of equal shapes are interpolated themselves (``srcli.models.loading``); this is
 for networks that differ.
 """
 

@@ -2,8 +2,8 @@
 
 A network that pools globally gets other statistics from a tile than from the picture.
 Its pools record them on a sample of the picture (``record_calibration``) and hold them
-for every tile (``hold``), each by the name of its module, as observers of quantisation
-do.
+for every tile (``as_parts_of_pictures``), each by the name of its module, as observers
+of quantisation do.
 
 A layer that makes one value of every so many pixels and resizes them to the size of its
 input does so by a factor that depends on that size: a tile would be stretched otherwise
@@ -255,7 +255,7 @@ class StretchedMap(nn.Module):
 
 
 @contextmanager
-def hold(
+def as_parts_of_pictures(
     network: nn.Module,
     values: Mapping[str, Tensor] | None = None,
     positions: Tensor | None = None,

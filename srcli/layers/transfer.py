@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 
 
 def upload(values: Array | Tensor, device: torch.device) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from srcli.errors import ModelError
 from srcli.layers.network import Network
-from srcli.recipes.plugins import plugin_errors
+from srcli.recipes.plugin_errors import plugin_errors
 
 CHANNELS = {"rgb": 3, "luma": 1, "y": 1}
 """Channels by ``colour``; users write luma, our own networks y."""

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from srcli.errors import UsageError
-from srcli.imaging import colour
-from srcli.imaging.arrays import Array
-from srcli.imaging.resize import to_dtype
+from srcli.imaging.pixels import colour
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import to_dtype
 
 PEAK = 255.0
 """The largest possible value."""

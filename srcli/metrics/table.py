@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 from srcli.metrics import fidelity, ifc
 
 Sees = Literal["planes", "luma", "colours", "small"]

@@ -8,10 +8,11 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
-from srcli.files import shipped_text
+from srcli.input_files import shipped_text
 from srcli.recipes.fields import construct, convert
 from srcli.recipes.plugins import (
     build_module,
@@ -63,6 +64,11 @@ def _read_table() -> dict[str, NetworkEntry]:
     return table
 
 
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
+"""Of files of weights that PyTorch has pickled."""
+NCNN_SUFFIX = ".param"
+WEIGHTS_SUFFIXES = (".safetensors", ".onnx", NCNN_SUFFIX, *CHECKPOINT_SUFFIXES)
+"""Of all files of weights."""
 MODELS = _read_table()
 NETWORK_SETTING = "--set network.{}=VALUE"
 """Option of commands that gives an argument to the constructor of a user's network."""
@@ -72,6 +78,8 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
     """Return the table's entry for a name; ModelError if none, or not at the scale."""
     if split_code(name)[0]:
         return NetworkEntry(summary="your own network", source=name)
+    if name not in MODELS and Path(name).is_dir():
+        raise ModelError(f"{name}: {_describe_folder(Path(name))}")
     if name not in MODELS:
         hint = did_you_mean(name, MODELS)
         raise ModelError(
@@ -84,6 +92,16 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
         scales = ", ".join(map(str, entry.scales))
         raise ModelError(f"model {name} has no scale {scale!r}; it has: {scales}")
     return entry
+
+
+def _describe_folder(folder: Path) -> str:
+    """Return what to give instead of a folder as a model."""
+    if (folder / ".metadata").exists():
+        return (
+            "is a checkpoint in parts; put them together: python -m torch.distributed."
+            f"checkpoint.format_utils dcp_to_torch {folder} weights.pth"
+        )
+    return "is a folder; give a weights file in it"
 
 
 def name_of(network: Network) -> str:

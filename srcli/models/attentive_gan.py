@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.layers.bicubic_start import CORNERS, start_bicubic_by_corners
 from srcli.layers.blocks import conv, convs, repeat, run_convolutions
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, run_without_bf16
 from srcli.layers.reproducible import sigmoid
-from srcli.layers.resize import CORNERS, start_bicubic_by_corners
 
 
 class AttentiveGenerator(Network):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from srcli.errors import ModelError
-from srcli.imaging.resize import cubic
+from srcli.imaging.pixels.resize import cubic
 from srcli.layers.blocks import conv
 from srcli.layers.network import Network, full_precision, widened
 from srcli.layers.reproducible import apply_to_each

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from srcli.errors import ModelError
-from srcli.files import shipped_text
+from srcli.input_files import shipped_text
 from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.models import (
     MODELS,
@@ -47,6 +47,7 @@ from srcli.models.readings import (
     find_reading,
 )
 from srcli.models.storage import WeightsInfo, read_weights
+from srcli.models.strangers import describe_tensors, describe_types
 
 Tensors = Mapping[str, Tensor]
 
@@ -164,6 +165,9 @@ def _build_foreign(
     ``arguments``, and those by which it enlarges a test picture best. Where none fits,
     or it enlarges no test picture, it is spandrel's. ModelError if neither enlarges.
     """
+    types = {str(value.dtype) for value in tensors.values() if value.ndim == 4}
+    if reason := describe_types(types):
+        raise ModelError(f"{path}: {reason}")
     matches = find_matches(tensors)
     if not matches:
         network, info = _build_by_spandrel(path, tensors, scale)
@@ -328,6 +332,8 @@ def _build_by_spandrel(
 
 def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
     """Describe tensors that fit no network of ours, and how spandrel failed with them."""
+    if words := describe_tensors(Path(name), tensors):
+        return words
     reason = str(error).partition("\n")[0]
     hint = f"spandrel does not know them either ({reason})".removesuffix(" ()")
     if isinstance(error, ImportError):

@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from safetensors import safe_open
 
 from srcli.errors import ModelError
-from srcli.files import parse_text, shipped_text, write_whole
+from srcli.files import write_whole
+from srcli.input_files import parse_text, shipped_text
+from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
+from srcli.models.strangers import describe_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +33,7 @@ if TYPE_CHECKING:
 Key = tuple[str, ...]
 
 FORMAT = "1"
-CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
-NCNN_SUFFIX = ".param"
-WEIGHTS_SUFFIXES = (".safetensors", ".onnx", NCNN_SUFFIX, *CHECKPOINT_SUFFIXES)
+
 _KNOWN: Mapping[str, Any] = tomllib.loads(
     shipped_text("checkpoints.toml", "srcli.models")
 )
@@ -262,12 +263,34 @@ def _tables(
     for name in list(tensors):
         if re.match(_KNOWN["others"], name):
             del tensors[name]
+    _restore_names(tensors)
     networks = _networks_within(tensors)
     for name, network in networks:
         tables += _tables(network, expected, (*key, name), depth)
     if tensors and not networks:
         tables.append((key, tensors))
     return tables
+
+
+def _restore_names(tensors: Tensors) -> None:
+    """Give averages their names as those of the network, whose dots LitEma leaves out.
+
+    Those that fit no tensor of the network are left out.
+    """
+    for name in _KNOWN["averaged"]:
+        if not {f"{name}.decay", f"{name}.num_updates"} <= tensors.keys():
+            continue
+        names = {}
+        for key in tensors:
+            inner = key.partition(".")[2]
+            if "." in inner:
+                names[inner.replace(".", "")] = inner
+        for key in list(tensors):
+            if key.startswith(f"{name}."):
+                average = tensors.pop(key)
+                restored = names.get(key.removeprefix(f"{name}."))
+                if restored:
+                    tensors[f"{name}.{restored}"] = average
 
 
 def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
@@ -366,6 +389,8 @@ def _why_unread(path: Path, error: Exception) -> str:
             "not a checkpoint but a program of torch.export (.pt2); where you trust it, save "
             "its tensors: torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
         )
+    if words := describe_file(path, start):
+        return words
     return _why_unreadable(suffix, str(error))
 
 

@@ -1,21 +1,18 @@
-"""Find the weights of models, shipped ones and the user's own, and load networks with them."""
+"""Find the weights of models, shipped ones and the user's own; no file is read."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import re
-from collections.abc import Iterable
-from contextlib import suppress
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import ModelError, UsageError
-from srcli.models import MODELS, build_network, find_entry, name_of
-from srcli.models.storage import WEIGHTS_SUFFIXES, read_weights
-from srcli.recipes.plugins import allow_code, code_arguments, split_code
+from srcli.models import MODELS, WEIGHTS_SUFFIXES, find_entry, name_of
+from srcli.recipes.plugins import split_code
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -69,64 +66,6 @@ def network_digest(network: Network) -> str:
     return digest.hexdigest()
 
 
-def load_model(
-    model: str | os.PathLike[str],
-    scale: int | None = None,
-    *,
-    value_range: int | None = None,
-) -> Network:
-    """Load a network with its weights, in evaluation mode, on the CPU, in fp32.
-
-    Args:
-        model: A name of ``srx models``, or the path of a file of weights or of
-            ``srx export``. Checkpoints of other software are recognised by names and
-            shapes of their tensors. Or your own code, which is imported:
-            ``FILE.py:CLASS@WEIGHTS``, ``MODULE:CLASS@WEIGHTS``, with arguments of its
-            constructor ``FILE.py:CLASS(NAME=VALUE)@WEIGHTS``.
-        scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4
-            for names.
-        value_range: White, 1 or 255, inside the network of such a checkpoint; found by
-            a test picture where it is None.
-
-    Returns:
-        The network, taking and giving (N, 3, H, W) RGB in [0, 1], or (N, 1, H, W) where
-        its ``colour`` is ``y``: Y / 255, from 16/255 to 235/255.
-
-    Raises:
-        ModelError: If there is no such model, scale or file, or its network does not
-            enlarge.
-    """
-    if value_range not in (None, 1, 255):
-        raise ModelError(f"value_range={value_range!r}: give 1, 255 or None")
-    import torch
-
-    from srcli.layers.isolation import undisturbed
-    from srcli.models.recognition import load_network
-
-    model = model_text(model)
-    code, _ = split_model(model)
-    allow_code(code)
-    arguments = code_arguments(model)
-    path = find_weights(model, 4 if scale is None else scale)
-    # all threads share the random state: it is set back here alone, where it is used
-    with undisturbed(), torch.random.fork_rng(devices=()):
-        if path is not None:
-            network, _ = load_network(
-                path, scale, value_range=value_range, code=code, arguments=arguments
-            )
-            return network.eval()
-        if code:
-            network = build_network(code, scale=scale or None, options=arguments).eval()
-        else:
-            network = build_network(model, scale=scale or 4).eval()
-    if network.origin and network.needs_weights:
-        raise ModelError(
-            f"{model}: has no trained weights; train it by srx train {model} -s {network.scale} "
-            f"--data PHOTOS --out RUN, then give -m {code or model}@RUN/best.safetensors"
-        )
-    return network
-
-
 def model_text(model: object) -> str:
     """Return a model's name, or the path of its file, as a text."""
     if isinstance(model, str | os.PathLike):
@@ -136,34 +75,12 @@ def model_text(model: object) -> str:
     )
 
 
-def make_crisper(network: Network, strength: float) -> None:
-    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, in place.
-
-    A ``strength`` of 0 leaves them, 1 makes them those. Weights between two networks
-    that were trained from the same ones enlarge as well as both (network interpolation,
-    ESRGAN, Wang et al. 2018).
-    """
-    crisp = load_model(CRISP_MODEL, network.scale).state_dict()
-    for name, value in network.state_dict().items():
-        value.lerp_(crisp[name], strength)
-
-
 def is_mixed(model: str) -> bool:
     """Return True where ``--strength`` mixes results and not weights, see ``mixed``.
 
     So it is for networks of others: weights files, and models from installed packages.
     """
     return model not in MODELS or bool(MODELS[model].file)
-
-
-def mixed(network: Network, share: float) -> Network:
-    """Return a network that gives a mix of the results of ``g-idrn-photo`` and of another.
-
-    ``share`` is that of the other one, 0 to 1.
-    """
-    from srcli.layers.mixture import Mixture
-
-    return Mixture([load_model(PHOTO_MODEL, network.scale), network], share)
 
 
 def find_weights(model: str, scale: int) -> Path | None:
@@ -204,35 +121,3 @@ def split_model(model: str) -> tuple[str, Path | None]:
     if code or file.suffix.lower() in WEIGHTS_SUFFIXES or file.is_file():
         return code, file
     return code, None
-
-
-def default_scale(models: Iterable[str]) -> int:
-    """Choose the scale where none is given: that of the first weights file, else 4.
-
-    Missing files do not count. ModelError if the file cannot be read, or does not tell
-    its scale.
-    """
-    for model in models:
-        code, file = split_model(model)
-        if code and not file:
-            allow_code(code)
-            options = code_arguments(model)
-            return build_network(code, scale=None, options=options).scale
-        if file and file.is_file():
-            from srcli.models.recognition import (
-                MatchedWeights,
-                choose_scale,
-                find_matches,
-            )
-
-            # Of damaged and exported files what follows knows more.
-            with suppress(ModelError):
-                stored = read_weights(file)
-                matches = find_matches(stored.tensors)
-                if stored.info:
-                    matches = [MatchedWeights({}, stored.info)]
-                if matches and not code:  # the network is built later, once
-                    return choose_scale(file, matches, None).info.scale
-            # With a range of values no test picture is enlarged to find one.
-            return load_model(model, value_range=1).scale
-    return 4

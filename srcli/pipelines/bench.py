@@ -12,7 +12,6 @@ from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -26,18 +25,22 @@ from srcli.inference.building import (
     network_half,
 )
 from srcli.inference.device import EngineOptions, Precision, choose_device
-from srcli.inference.engine import TorchEngine
 from srcli.machine import describe_machine, load_average, processor_count, torch_threads
 from srcli.metrics.efficiency import Cost, count_macs, model_cost, peak_memory
 from srcli.models import MODELS, build_network, find_entry
-from srcli.models.weights import load_model, shipped_scales
+from srcli.models.loading import load_model
+from srcli.models.weights import shipped_scales
 from srcli.ports.image import TileGrid
 from srcli.ports.progress import Progress, Task
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
 from srcli.recipes.published import PublishedRow, published_costs
-from srcli.report.table import Table, cost_tables, make_table, significant, work_text
+from srcli.report.costs import cost_tables, work_text
+from srcli.report.table import Table, make_table, significant
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from srcli.inference.engine import TorchEngine
     from srcli.layers.network import Network
 
 TIMING_METHOD = (

@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.errors import UsageError
-from srcli.imaging.parts import Part, choose_parts
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.pixels.parts import Part, choose_parts
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
+from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.options import settle
 from srcli.ports.progress import Progress
 from srcli.report.page import draw_sheet
 from srcli.report.turns import draw_turns
@@ -91,12 +93,10 @@ def compare(
     task = progress.task("comparing", total=len(models), unit="models")
     for model in models:
         task.describe(model)
-        options = UpscaleOptions(model=model, scale=scale)
+        options = settle(Asked(model=model, scale=scale))
         # ``auto`` looks at the whole photograph
         chosen, _ = choose_model(photograph, options, opened.format)
-        enlarge = partial(
-            upscale, model=chosen, scale=scale, strength=options.engine.strength
-        )
+        enlarge = partial(upscale, model=chosen, scale=scale, strength=options.strength)
         enlarge(regions[0][0][:8, :8])  # loads it
         began = time.perf_counter()
         results = [enlarge(region)[inside] for region, inside in regions]

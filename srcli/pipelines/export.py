@@ -27,16 +27,18 @@ from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from srcli import __version__
+from srcli.disks import explain_os_error
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.sets import real_picture
-from srcli.files import explain_os_error, write_whole
-from srcli.imaging.arrays import Floats, Size
+from srcli.files import write_whole
+from srcli.imaging.pixels.arrays import Floats, Size
 from srcli.inference.building import choose_tiling
 from srcli.layers.colour import LumaOnRgb, as_rgb_network
 from srcli.layers.tiles import StretchedMap, modules_of
 from srcli.models.author_names import NAMES, author_tensors
 from srcli.models.exported import ExportedNetwork
-from srcli.models.weights import find_weights, load_model, network_digest
+from srcli.models.loading import load_model
+from srcli.models.weights import find_weights, network_digest
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Wrap = Literal["", "x", "y", "both"]
 """Axes along which an image goes on at its opposite border: ``x`` for panoramas of 360

@@ -5,7 +5,7 @@ By default nothing is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 Stop = Callable[[], bool]
 """Returns True once the user has asked to stop; called often by long work."""
@@ -26,6 +26,9 @@ class Task:
 
     def describe(self, text: str) -> None:
         """Replace the text shown beside the bar."""
+
+    def add_waiting(self, seconds: Mapping[str, float]) -> None:
+        """Add the seconds for which work stood still, by what it waited for."""
 
     def close(self) -> None:
         """End the task, done or not."""

@@ -27,6 +27,17 @@ from srcli.errors import RecipeError
 Built = TypeVar("Built")
 ROOT = "the recipe"
 """Name of the whole recipe in messages."""
+Value = (
+    bool
+    | int
+    | float
+    | str
+    | tuple[int, ...]
+    | tuple[float, ...]
+    | tuple[str, ...]
+    | None
+)
+"""Values of the options of networks and losses."""
 _USUAL_NAMES = {"lr": "learning_rate", "iterations": "steps"}
 """Other names that fields have in the literature."""
 _SCALARS: Mapping[Any, tuple[type | tuple[type, ...], str]] = {

@@ -6,13 +6,12 @@ import copy
 import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from srcli.errors import RecipeError, did_you_mean
-from srcli.files import parse_text, read_input, shipped_text
+from srcli.input_files import parse_text, read_input, shipped_text
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.plugins import (
     code_arguments,
@@ -21,11 +20,10 @@ from srcli.recipes.plugins import (
     short_code,
     split_code,
 )
+from srcli.recipes.settings import apply_setting, set_field
 from srcli.recipes.training import TrainRecipe
 
 SUFFIXES = (".json", ".toml")
-_CONSTANTS = {"True": True, "False": False, "None": None}
-"""Values of ``--set`` as Python spells them."""
 
 
 def load_recipe(name: str) -> TrainRecipe:
@@ -88,13 +86,8 @@ def apply_overrides(recipe: TrainRecipe, settings: Iterable[str]) -> TrainRecipe
     field does not exist or the value does not fit it.
     """
     for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals or "" in path.strip().split("."):
-            raise RecipeError(
-                f"--set {setting}: give a field and a value, such as stages.0.batch=8"
-            )
         plain = plain_recipe(recipe)
-        _set_field(plain, path.strip(), text.strip())
+        apply_setting(plain, setting)
         recipe = convert(plain, TrainRecipe, ROOT)
     return recipe
 
@@ -111,47 +104,9 @@ def apply_changes(recipe: TrainRecipe, changes: Mapping[str, Any]) -> TrainRecip
     for path, value in changes.items():
         if f"{path}.".startswith(f"stages.{len(plain['stages'])}."):
             plain["stages"].append(copy.deepcopy(plain["stages"][-1]))
-        _set_field(plain, path, value)
+        set_field(plain, path, value)
     changed: TrainRecipe = convert(plain, TrainRecipe, ROOT)
     return changed
-
-
-def _set_field(plain: dict[str, Any], path: str, value: object) -> None:
-    """Set the field at a dotted path of a plain recipe."""
-    table: Any = {ROOT: plain}
-    key: Any = ROOT
-    where = ""
-    for name in path.split("."):
-        if table[key] is None:  # not there: its other fields have defaults
-            table[key] = {}
-        table = table[key]
-        key = name
-        if isinstance(table, list):
-            if not name.isdecimal() or int(name) >= len(table):
-                raise RecipeError(
-                    f"no entry {name!r} in {where}; there are: 0 to {len(table) - 1}"
-                )
-            key = int(name)
-        elif isinstance(table, dict):
-            table.setdefault(name, None)
-        else:
-            raise RecipeError(f"{where} is a single value; there is no {where}.{name}")
-        where = f"{where}.{name}".lstrip(".")
-    table[key] = _parse_value(value) if isinstance(value, str) else value
-
-
-def _parse_value(text: str) -> Any:  # noqa: ANN401
-    """Return the value that a text of ``--set`` stands for: JSON, a list by commas, or itself.
-
-    Python's True, False and None are those of JSON.
-    """
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if text:
-        for form in (text, f"[{text.rstrip(', ')}]"):
-            with suppress(ValueError):
-                return parse_text(form)
-    return text
 
 
 def plain_recipe(recipe: TrainRecipe) -> dict[str, Any]:

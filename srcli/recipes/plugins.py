@@ -13,18 +13,17 @@ import inspect
 import os
 import re
 import sys
-import traceback
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.errors import ModelError, RecipeError, SrxError, did_you_mean
+from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.recipes.fields import unknown_name
+from srcli.recipes.plugin_errors import plugin_errors
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -41,8 +40,6 @@ _CODE = re.compile(
 _FILE_WITH_ARGUMENTS = re.compile(r"()(\([^\W\d].*?\))@(.+)")
 """``(NAME=VALUE)@WEIGHTS``: a file of other software, whose network is recognised, with
 what its tensors do not show."""
-_OUR_FOLDERS = (sys.prefix, str(Path(__file__).parents[1]), "<")
-"""Beginnings of files whose lines say nothing to the author of some code."""
 
 
 def _match_model(model: str) -> re.Match[str] | None:
@@ -250,25 +247,3 @@ def _missing(
         if is_needed and name not in arguments:
             missing.append(name)
     return missing
-
-
-@contextmanager
-def plugin_errors(complaint: str) -> Iterator[None]:
-    """Turn whatever a plug-in raises into a ModelError; send what it prints to stderr."""
-    try:
-        with redirect_stdout(sys.stderr):  # standard output may be a result
-            yield
-    except SrxError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise plugin_error(complaint, error) from error
-
-
-def plugin_error(complaint: str, error: BaseException) -> ModelError:
-    """Return a ModelError that says in a line what a plug-in raised, and where."""
-    text = " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:300]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(_OUR_FOLDERS):
-            text = f"{Path(frame.filename).name}, line {frame.lineno}: {text}"
-            break
-    return ModelError(f"{complaint} ({text})")

@@ -16,19 +16,9 @@ from srcli.recipes.fields import (
     NOT_NEGATIVE,
     POSITIVE,
     Range,
+    Value,
 )
 
-Value = (
-    bool
-    | int
-    | float
-    | str
-    | tuple[int, ...]
-    | tuple[float, ...]
-    | tuple[str, ...]
-    | None
-)
-"""Values of the options of networks and losses."""
 _RATES = Range("at least 0", lambda rates: all(rate >= 0 for rate in rates.values()))
 
 

@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import load, save
 
 from srcli.errors import CheckpointError, DataError, UsageError
-from srcli.files import lock_file, open_input, parse_text, write_json, write_whole
+from srcli.files import lock_file, write_json, write_whole
+from srcli.input_files import open_input, parse_text
 from srcli.recipes.fields import ROOT, convert
 from srcli.recipes.files import first_difference, plain_recipe
 from srcli.recipes.training import TrainRecipe

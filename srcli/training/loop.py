@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from srcli.errors import InferenceError
-from srcli.layers.network import Network
 from srcli.ports.progress import Progress, Task
 from srcli.recipes.training import Stage, TrainRecipe
 from srcli.training.budget import stage_budgets
@@ -30,6 +30,9 @@ from srcli.training.folder import (
 )
 from srcli.training.optimizers import prefixed, rate_at, without_prefix
 from srcli.training.steps import StepContext, SupervisedStep, make_step
+
+if TYPE_CHECKING:
+    from srcli.layers.network import Network
 
 LOG_STEPS = 50
 """Iterations between two entries of the log."""

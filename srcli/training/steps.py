@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.errors import RecipeError, UsageError
-from srcli.layers.network import Network
 from srcli.losses import WeightedLoss, texture
 from srcli.models.discriminators import build_discriminator
 from srcli.recipes.training import Adversarial, Optimizer, Stage
@@ -28,6 +27,9 @@ from srcli.training.optimizers import (
     without_prefix,
 )
 from srcli.training.parallel import ALONE, Team, average_values
+
+if TYPE_CHECKING:
+    from srcli.layers.network import Network
 
 Module = TypeVar("Module", bound=nn.Module)
 

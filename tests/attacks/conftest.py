@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.writing import write_photograph
 from tests.fixtures.commands import words_of
 from tests.fixtures.photographs import PLACE, write_by_gdal
 

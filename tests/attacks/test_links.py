@@ -7,12 +7,13 @@ import time
 
 import pytest
 
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 
 pytestmark = pytest.mark.attack
 
-OPTIONS = UpscaleOptions(model="bicubic", scale=2, overwrite=True)
+OPTIONS = settle(Asked(model="bicubic", scale=2, overwrite=True))
 
 
 def test_links_under_the_names_of_outputs_are_replaced(tmp_path, originals):

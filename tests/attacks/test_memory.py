@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.reading import open_picture
+from srcli.imaging.opening import open_picture
 
 pytestmark = [
     pytest.mark.attack,

@@ -15,8 +15,9 @@ from safetensors.torch import save
 from srcli.data.pictures import find_pictures, read_pictures
 from srcli.errors import SrxError
 from srcli.models import build_network
-from srcli.models.weights import load_model
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.models.loading import load_model
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.recipes.files import RECIPES, load_recipe, plain_recipe
 from tests.attacks.conftest import mutate, write_all
@@ -37,7 +38,7 @@ def test_pictures(tmp_path, originals, tell):
         for i, suffix in enumerate(suffixes[i % len(suffixes)] for i in range(PICTURES))
     }
     write_all(tmp_path / "in", {**files, "source.tif": originals[".geo.tif"]})
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     named = sorted((tmp_path / "in").glob("*.vrt"))  # which a search leaves out
     results = upscale_files([tmp_path / "in", *named], tmp_path / "out", options)
     assert results.counts["done"] + results.counts["failed"] == PICTURES + 1

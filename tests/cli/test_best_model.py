@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 import srcli
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.pictures import read_pixels
 from tests.models.test_ncnn import convolution, write_ncnn

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 
 RGB8 = {  # data sheet of the benchmark pictures: uint8 RGB chain, Y not rounded, gray as R=G=B
     ("Set5", 4): (28.429, 0.8111),

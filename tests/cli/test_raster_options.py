@@ -11,18 +11,10 @@ import pytest
 import rasterio
 from PIL import Image
 
-from srcli.cli import main
-from srcli.cli.upscale import command, read_settings
 from srcli.errors import UsageError
 from srcli.imaging.rasters.transforms import coordinates
+from tests.fixtures.commands import settled_by
 from tests.fixtures.geotiffs import FOUR_BANDS
-
-
-def parse(*words):
-    """What a command line means."""
-    group = click.Context(main.group, help_option_names=["-h", "--help"])
-    params = command.make_context("upscale", [*words, "in", "out"], group).params
-    return read_settings(params).raster
 
 
 @pytest.mark.parametrize(
@@ -54,18 +46,18 @@ def parse(*words):
     ],
 )
 def test_options_mean_what_users_of_gdal_expect(words, field, value):
-    settings = parse(*shlex.split(words))
+    settings = settled_by(*shlex.split(words))
     assert getattr(settings, field) == value
     changed = [
         name
         for name in vars(settings)
-        if getattr(settings, name) != getattr(parse(), name)
+        if getattr(settings, name) != getattr(settled_by(), name)
     ]
     assert changed == [field]
 
 
 def test_nan_can_be_nodata():
-    nodata = parse("--nodata", "nan").nodata
+    nodata = settled_by("--nodata", "nan").nodata
     assert nodata != nodata
 
 
@@ -88,14 +80,14 @@ def test_nan_can_be_nodata():
 )
 def test_nonsense_is_refused_in_words(words, message):
     with pytest.raises(click.UsageError) as caught:
-        parse(*shlex.split(words))
+        settled_by(*shlex.split(words))
     assert message in caught.value.format_message()
 
 
 @pytest.mark.parametrize("option", ["--srcwin", "-projwin"])
 def test_two_ways_to_name_a_part_contradict_each_other(option):
     with pytest.raises(UsageError, match=f"{option}.* name a window; give one of them"):
-        parse(option, "0", "0", "5", "5", "-te", "0", "0", "1", "1")
+        settled_by(option, "0", "0", "5", "5", "-te", "0", "0", "1", "1")
 
 
 def test_a_command_line_of_gdal_translate_means_the_same(srx, geotiffs, tmp_path):

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from srcli.cli.main import run
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
 
 

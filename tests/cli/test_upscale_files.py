@@ -12,9 +12,10 @@ import rasterio
 from PIL import Image
 
 import srcli
-from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.provenance import input_id
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.files.provenance import input_id
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.writing import write_photograph
 from srcli.models.weights import weights_path
 from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
 from tests.fixtures.photographs import PLACE, SRGB, write_by_gdal

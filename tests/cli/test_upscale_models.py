@@ -10,7 +10,7 @@ import rasterio
 from PIL import Image
 
 import srcli
-from srcli.imaging.resize import mod_crop, resize
+from srcli.imaging.pixels.resize import mod_crop, resize
 from srcli.metrics.fidelity import psnr
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights

@@ -11,7 +11,7 @@ from PIL import Image
 from srcli.data import pictures
 from srcli.data.cache import PictureCache
 from srcli.data.training_set import DataSelection
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.pipelines.train.data import load_data
 from srcli.recipes.degradation import BICUBIC
 from tests.fixtures.files import names_in

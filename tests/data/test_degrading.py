@@ -30,7 +30,7 @@ from srcli.data.degrading import (
 )
 from srcli.data.patches import PatchSampler
 from srcli.errors import RecipeError
-from srcli.imaging.resize import downscale, resize
+from srcli.imaging.pixels.resize import downscale, resize
 from srcli.recipes.degradation import (
     BICUBIC,
     DEGRADATIONS,

@@ -19,7 +19,7 @@ from srcli.data.training_set import (
     pair_up,
 )
 from srcli.errors import DataError
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 
 
 def refs(*names):

@@ -9,7 +9,7 @@ import torch
 
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.tiles import hold, record_calibration
+from srcli.layers.tiles import as_parts_of_pictures, record_calibration
 from srcli.models import MODELS, build_network
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda, on_gpu
 
@@ -52,7 +52,11 @@ def test_a_network_keeps_to_the_gpu_and_to_its_memory_and_kernels(name):
             for statistics in (
                 [None, values] if values and half == torch.float16 else [None]
             ):
-                with torch.no_grad(), hold(network, statistics), autocast:
+                with (
+                    torch.no_grad(),
+                    as_parts_of_pictures(network, statistics),
+                    autocast,
+                ):
                     network(x)  # makes what is kept for a picture
                     with Watch() as watch:
                         out = network(x)

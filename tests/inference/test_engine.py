@@ -19,14 +19,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from srcli.errors import InferenceError
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import enlarge_array
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.tiling import Tiling
 from srcli.layers.network import Network
 from srcli.layers.tiles import StretchedMap
 from srcli.models.g_idrn import GIDRN
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.threads import hold_setting
 from tests.fixtures.engines import (
     byte_engine,

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from skimage import data
 
 from srcli.inference import lanes
+from srcli.inference.blending import Blender
 from srcli.inference.building import EnginePool, enlarge_array
 from srcli.inference.device import EngineOptions
 from srcli.inference.stream import array_job, run_stream
@@ -92,6 +93,23 @@ def test_a_single_picture_is_computed_by_all_threads(two_threads, lanes_seen):
     assert lanes_seen == {0}
 
 
+def test_rows_are_blended_by_one_thread_while_others_compute(two_threads, monkeypatch):
+    threads = []
+    original = Blender.add
+
+    def add(self, tile, *, row, column):
+        threads.append(torch.get_num_threads())
+        return original(self, tile, row=row, column=column)
+
+    monkeypatch.setattr(Blender, "add", add)
+    engine = EnginePool("bicubic", 2, EngineOptions(device="cpu", batch=1)).engine(8)
+    ((job, _),) = jobs_of([data.coffee()[:90, :120]], 2, 32)
+    list(run_stream(engine, [job]))
+    assert threads[0] == 1
+    assert threads[-1] == 2  # the last one has no other beside it
+    assert torch.get_num_threads() == 2
+
+
 def test_one_picture_that_fails_leaves_the_others_alone(two_threads, monkeypatch):
     engine = EnginePool("rrlfn", 2, EngineOptions(device="cpu")).engine(8)
     start = type(engine).start
@@ -164,6 +182,7 @@ def test_no_lanes_where_a_thread_is_bound_to_fewer_processors(
 AT_THE_END = """
 import threading, numpy, srcli, torch
 from srcli.inference import lanes
+from srcli.inference.blending import Blender
 lanes.allowed_processors = lambda: 2
 torch.set_num_threads(2)
 picture = numpy.zeros((96, 96, 3), numpy.uint8)

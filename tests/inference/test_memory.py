@@ -9,13 +9,13 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
+from srcli.inference.allocations import bytes_per_pixel
 from srcli.inference.building import enlarge_array
 from srcli.inference.stream import array_job, run_stream
 from srcli.inference.tiling import Tiling
 from srcli.inference.values import PixelEncoder
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.network import Network
-from srcli.metrics.allocations import bytes_per_pixel
 from srcli.models import build_network
 from tests.fixtures.engines import (
     byte_engine,

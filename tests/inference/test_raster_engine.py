@@ -8,7 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from srcli.errors import InferenceError
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import choose_tiling, enlarge_array
 from srcli.inference.engine import TorchEngine
 from srcli.inference.raster_engine import RasterEngine
@@ -16,7 +16,7 @@ from srcli.inference.stream import ArraySource, ImageJob, run_stream
 from srcli.inference.tiling import Tiling, tile_rows
 from srcli.layers.network import Network
 from srcli.models.bicubic import Bicubic
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from tests.fixtures.engines import (
     byte_engine,
     cpu_engine,

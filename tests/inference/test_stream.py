@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 from contextlib import nullcontext
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ import torch
 from numpy.testing import assert_array_equal
 from torch import nn
 
+from srcli.inference import stream
 from srcli.inference.engine import BatchResult
 from srcli.inference.stream import ArraySource, ImageJob, array_job, run_stream
 from srcli.inference.tiling import Tiling, read_with_edge
@@ -144,6 +147,16 @@ def test_every_image_comes_back_once_and_whole(batch, runs_ahead):
     assert engine.order == expected
     assert sorted(map(id, finished)) == sorted(map(id, jobs))
     assert all(map(is_right, jobs))
+
+
+def test_an_image_tells_what_its_thread_has_waited_for(monkeypatch):
+    seconds = count()
+    monkeypatch.setattr(stream, "time", SimpleNamespace(monotonic=seconds.__next__))
+    job = make_job(8, 20)
+    list(run_stream(Repeat(1), [job]))
+    # by this clock every step takes a second, with one more look for the end of reading
+    tiles = job.grid.count
+    assert job.waited == {"reading": tiles + 1, "the network": tiles, "writing": tiles}
 
 
 def test_small_images_of_one_size_share_a_batch():

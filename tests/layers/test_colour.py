@@ -7,7 +7,7 @@ import pytest
 import torch
 from skimage.color import rgb2ycbcr, ycbcr2rgb
 
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import enlarge_array
 from srcli.inference.engine import TorchEngine
 from srcli.layers.colour import LumaOnGray, as_gray_network

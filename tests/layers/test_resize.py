@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.layers.resize import BicubicEnlargement, bicubic_resize
 
 each_scale = pytest.mark.parametrize("scale", [2, 3, 4])

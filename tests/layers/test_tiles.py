@@ -15,9 +15,9 @@ from srcli.layers.tiles import (
     GlobalPool,
     StretchedMap,
     are_finite,
+    as_parts_of_pictures,
     contrast,
     half_contrast,
-    hold,
     orient,
     orient_positions,
     record_calibration,
@@ -109,7 +109,7 @@ def test_a_part_is_gated_as_the_whole_was(features, gate):
     with record_calibration(network) as calibration:
         gated = network(picture)
     tile = picture[:, :, :5, :4]
-    with hold(network, calibration):
+    with as_parts_of_pictures(network, calibration):
         gated_part = network(tile)
     torch.testing.assert_close(gated_part, gated[:, :, :5, :4])
     assert not torch.allclose(network(tile), gated_part)
@@ -119,14 +119,17 @@ def test_an_error_ends_the_holding(features):
     network = Every()
     expected = network(features)
     calibration = record(features[:1], network)
-    with pytest.raises(ValueError, match="stop"), hold(network, calibration):
+    with (
+        pytest.raises(ValueError, match="stop"),
+        as_parts_of_pictures(network, calibration),
+    ):
         raise ValueError("stop")
     torch.testing.assert_close(network(features), expected)
     with pytest.raises(ValueError, match="stop"), record_calibration(network):
         raise ValueError("stop")
     torch.testing.assert_close(network(features), expected)
     del calibration["contrast"]
-    with pytest.raises(KeyError), hold(network, calibration):
+    with pytest.raises(KeyError), as_parts_of_pictures(network, calibration):
         pass
     torch.testing.assert_close(network(features), expected)
 
@@ -143,7 +146,7 @@ def test_an_exported_network_keeps_what_its_pools_hold():
     options = {"channels": 4, "reduction": 2, "levels": 2, "branches": 1}
     network = build_network("nested-attn", scale=2, options=options).eval()
     x = torch.rand(1, 3, 24, 24)
-    with torch.no_grad(), hold(network, record(x * 2, network)):
+    with torch.no_grad(), as_parts_of_pictures(network, record(x * 2, network)):
         expected = network(x)
         exported = torch.export.export(network, (x,))
     torch.testing.assert_close(exported.module()(x), expected)
@@ -235,14 +238,14 @@ def test_a_placement_is_held_within_its_block_alone():
     assert isinstance(stretch, StretchedMap)
     maps = torch.rand(2, 1, 3, 3)
     alone = stretch(maps, (27, 27))
-    with hold(network, None, positions, (27, 27)):
+    with as_parts_of_pictures(network, None, positions, (27, 27)):
         placed = stretch(maps, (27, 27))
         assert not network.state_dict()
     torch.testing.assert_close(placed[0], alone[0])  # this tile is a whole picture
     assert not torch.allclose(placed[1], alone[1], atol=0.01)
-    with hold(network):
+    with as_parts_of_pictures(network):
         assert torch.equal(stretch(maps, (27, 27)), alone)
-    holding = hold(network, None, positions, (27, 27))
+    holding = as_parts_of_pictures(network, None, positions, (27, 27))
     with pytest.raises(ValueError, match="stop"), holding:
         raise ValueError("stop")
     assert torch.equal(stretch(maps, (27, 27)), alone)

@@ -18,8 +18,8 @@ from srcli.metrics.efficiency import (
     peak_memory,
 )
 from srcli.models import build_network
-from srcli.models.weights import load_model
-from srcli.report.table import cost_tables
+from srcli.models.loading import load_model
+from srcli.report.costs import cost_tables
 from tests.fixtures.networks import RFDN
 
 

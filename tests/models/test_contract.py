@@ -17,8 +17,8 @@ from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network, outline_network
+from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.models.weights import load_model
 from tests.fixtures.cases import (
     CASES,
     OWN,
@@ -30,37 +30,6 @@ from tests.fixtures.cases import (
     without_gradient,
 )
 
-KNOWN = {
-    "g-idrn": (0.434026, 0.233385, -0.00250733),
-    "rrlfn": (0.44891, -0.715651, 0.615657),
-    "ddsr": (136.372, 142.302, -40.8684),
-    "attentive-gan": (1.6251, -0.357613, 2.09472),
-    "nested-attn": (0.27062, -0.00188795, 0.384149),
-    "rfdn": (0.631478, 0.696066, -0.637753),
-    "imdn": (0.581439, 0.151044, 0.720482),
-    "rlfn": (0.544067, 0.22081, -0.931559),
-    "fsrcnn": (0.0305229, 0.0791513, -0.0272176),
-    "srcnn": (4.69389e-05, -0.0482044, -0.0480984),
-    "vdsr": (1.07691, 0.0106784, 1.04373),
-    "edsr": (0.239494, 0.573706, 0.506519),
-    "srresnet": (0.11541, 0.250163, -0.413021),
-    "carn": (0.0449123, 0.470103, 0.515844),
-    "pan": (0.902183, -0.280494, -0.0323209),
-    "rcan": (0.74645, 0.568306, 0.409835),
-    "idn": (0.289005, 0.0395702, 1.00623),
-    "drcn": (0.501406, 0.0479782, -0.957499),
-    "drrn": (0.287654, -0.0316028, 0.944993),
-    "memnet": (0.00926676, -0.00112614, 0.0303614),
-    "lapsrn": (0.665254, 0.00874277, -0.522961),
-    "cfsrcnn": (1.96251, -6.94056, 0.48147),
-    "latticenet": (0.227831, 0.84935, 0.399539),
-    "maffsrn": (0.289312, -0.00280419, 0.333711),
-    "rdn": (0.373629, -0.126747, 0.234398),
-    "ecbsr": (0.288118, 0.00406511, 0.874714),
-    "rrdbnet": (0.44011, 0.0153254, -0.158455),
-    "srvgg": (1.30031, -0.00115233, -2.06913),
-}
-"""Standard deviation, first and last value of what made-up weights give."""
 SIZES = [(1, 1), (1, 40), (14, 15), (17, 31)]
 FUSED_LIMITS: Any = {"atol": 1e-5, "rtol": 1e-6}
 """Differences that rounding explains between forms of one network."""
@@ -214,7 +183,7 @@ def test_wrong_shapes_are_refused_in_words(name):
         assert str(shape) in str(caught.value)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", CASES)
 def test_known_weights_give_known_values(name):
     # Numbers of this implementation, kept so that a change of the arithmetic shows.
     options = {} if name in OWN else CASES[name].small
@@ -230,7 +199,7 @@ def test_known_weights_give_known_values(name):
         size = network.input_channels, network.padded(15), network.padded(17)
         out = network(torch.linspace(0, 1, math.prod(size)).reshape(1, *size))
     figures = [float(out.std()), float(out[0, 0, 0, 0]), float(out[0, 0, -1, -1])]
-    assert figures == pytest.approx(KNOWN[name], rel=2e-3, abs=2e-5)
+    assert figures == pytest.approx(CASES[name].values, rel=2e-3, abs=2e-5)
 
 
 @pytest.fixture

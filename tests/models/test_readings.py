@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from srcli.layers.network import DIV2K_MEAN
+from srcli.models.loading import load_model
 from srcli.models.recognition import load_network
-from srcli.models.weights import load_model
 
 MEAN = torch.tensor(DIV2K_MEAN)
 LEVEL = 1 / 255

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.building import choose_tiling, enlarge_array, run_one
+from srcli.inference.building import choose_tiling, enlarge_array
 from srcli.inference.engine import TorchEngine
-from srcli.inference.stream import array_job
-from srcli.layers.tiles import GlobalPool, hold, record_calibration
+from srcli.inference.stream import array_job, run_one
+from srcli.layers.tiles import GlobalPool, as_parts_of_pictures, record_calibration
 from srcli.models import MODELS
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from tests.fixtures.cases import OWN, VARIANTS, picture, small
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def reaches_far(
 ) -> bool:
     """Whether the right end of a long picture has any effect on its left end."""
     x = picture(network, 24, 240, count=1).requires_grad_()
-    with hold(network, values):
+    with as_parts_of_pictures(network, values):
         network(x)[..., : 8 * network.scale].sum().backward()
     assert x.grad is not None
     return bool(x.grad[..., -8:].any())

@@ -11,8 +11,8 @@ import torch
 
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
+from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.models.weights import load_model
 from srcli.pipelines import export as run
 from srcli.pipelines.export import WRITERS, export_model
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, ImageSequence
 
-from srcli.imaging import stored_rows
-from srcli.imaging.photograph import Metadata
-from srcli.imaging.stored_rows import PictureRows
-from srcli.imaging.writing import encode_animation
+from srcli.imaging.files import stored_rows
+from srcli.imaging.files.stored_rows import PictureRows
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photographs.animations import encode_animation
 from srcli.inference.engine import TorchEngine
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.files import json_lines, names_in
 from tests.fixtures.pictures import flat_frames, save_frames, turned_exif
@@ -183,7 +184,7 @@ def test_finished_frames_are_kept_when_a_run_is_interrupted(srx, monkeypatch, su
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 def test_the_bar_counts_the_writing_of_frames(notes, suffix):
     write_frames(f"a{suffix}", size=(64, 48))
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     upscale_files([Path(f"a{suffix}")], Path("out"), options, progress=notes)
     ((_, done, texts),) = notes.closed
     grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]

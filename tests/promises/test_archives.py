@@ -115,15 +115,16 @@ def test_a_mistyped_output_is_refused(srx, target):
     assert names_in() == ["book.cbz"]
 
 
-def test_a_book_tells_no_sizes_of_former_pictures(srx):
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_a_book_tells_no_sizes_of_former_pictures(srx, encoding):
     page = '<Page Image="0" Type="FrontCover" ImageSize="999" ImageWidth="8" ImageHeight=\'6\' />'
     text = f"<ComicInfo><Title>Å</Title><Pages>{page}</Pages></ComicInfo>"
     with zipfile.ZipFile("a.cbz", "w") as archive:
-        archive.writestr("ComicInfo.xml", text)
+        archive.writestr("ComicInfo.xml", text.encode(encoding))
         with archive.open("1.png", "w") as member:
             Image.new("RGB", (8, 6)).save(member, "png")
     srx("upscale a.cbz b.cbz", SMALL, code=0)
     with zipfile.ZipFile("b.cbz") as archive:
         page = '<Page Image="0" Type="FrontCover" />'
         expected = f"<ComicInfo><Title>Å</Title><Pages>{page}</Pages></ComicInfo>"
-        assert archive.read("ComicInfo.xml").decode() == expected
+        assert archive.read("ComicInfo.xml").decode(encoding) == expected

@@ -22,8 +22,9 @@ from torch import nn
 
 from srcli import upscale
 from srcli.inference.building import choose_tiling
+from srcli.models.loading import default_scale, load_model
 from srcli.models.readings import LEAST_CONSISTENCY, best_range
-from srcli.models.weights import default_scale, load_model, weights_dir
+from srcli.models.weights import weights_dir
 from tests.fixtures.pictures import read_pixels
 
 BLACK = -1.0

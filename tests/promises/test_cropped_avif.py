@@ -15,26 +15,32 @@ from tests.fixtures.pictures import read_pixels
 
 def cropped_avif(path, pixels, area):
     """Write an AVIF whose properties crop it to (left, top, width, height)."""
-    path = Path(path)
-    Image.fromarray(pixels).save(path, quality=100, subsampling="4:4:4")
     column, row, width, height = area
     right = 2 * column + width - pixels.shape[1]
     below = 2 * row + height - pixels.shape[0]
     clap = struct.pack(
         ">I4sIIIIiIiI", 40, b"clap", width, 1, height, 1, right, 2, below, 2
     )
+    write_avif(path, pixels, clap)
+
+
+def write_avif(path, pixels, added):
+    """Write an AVIF with a further property, a whole box."""
+    path = Path(path)
+    Image.fromarray(pixels).save(path, quality=100, subsampling="4:4:4")
+    grown = len(added) + 1
     data = bytearray(path.read_bytes())
     count = number_of_properties(data)
-    insert(data, data.index(b"ipco") - 4, clap)
+    insert(data, data.index(b"ipco") - 4, added)
     table = data.index(b"ipma") - 4
     associations = table + 18  # box, version, count and number of the item before
     data[associations] += 1
     insert(data, table, bytes([0x80 | (count + 1)]))
     for name in (b"meta", b"iprp"):
         at = data.index(name) - 4
-        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + 41)
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + grown)
     at = data.index(b"mdat") + 4
-    extent = data.index(struct.pack(">I", at - 41), data.index(b"iloc"))
+    extent = data.index(struct.pack(">I", at - grown), data.index(b"iloc"))
     struct.pack_into(">I", data, extent, at)
     path.write_bytes(data)
 

@@ -10,7 +10,7 @@ from skimage import data
 
 from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 
 pytestmark = pytest.mark.numbers
 

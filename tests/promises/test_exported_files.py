@@ -19,8 +19,8 @@ from srcli import upscale
 from srcli.inference.building import WHOLE_TILE, choose_tiling
 from srcli.models import MODELS, build_network
 from srcli.models.exported import onnx_session
+from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.models.weights import load_model
 from tests.fixtures.files import names_in
 from tests.fixtures.pictures import read_pixels
 

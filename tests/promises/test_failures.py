@@ -18,8 +18,10 @@ from srcli.data.training_set import DataSelection
 from srcli.inference.engine import TorchEngine
 from srcli.inference.raster_engine import RasterEngine
 from srcli.pipelines.ablate import run as ablate_run
+from srcli.pipelines.ablate.results import VariantCost
 from srcli.pipelines.train.data import load_data
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.recipes.degradation import BICUBIC
 from tests.fixtures.ablations import ABLATION_FILE
@@ -69,7 +71,7 @@ KINDS = {
     "animation": (".gif", write_animation),
     "raster": (".tif", write_raster),
 }
-OPENING = UPSCALE + "choosing.open_picture"
+OPENING = UPSCALE + "kinds.open_picture"
 PHOTOGRAPHS = UPSCALE + "photographs."
 ANIMATIONS = "srcli.pipelines.upscale.animations."
 RASTERS = UPSCALE + "rasters."
@@ -213,7 +215,7 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, break_at):
     make_files("in", "photograph")
     asked = "upscale in out -m bicubic -s 2"
     srx(asked, code=0)  # outputs exist, and may have unfinished work beside them
-    break_at("srcli.imaging.stored_parts.hidden_name")
+    break_at("srcli.imaging.files.stored_parts.hidden_name")
     assert f"{len(BAD)} failed" in srx(asked, code=1).out
 
 
@@ -235,7 +237,7 @@ def test_a_dry_run_counts_them_as_problems(srx, break_at, suffix, seam):
 
 @pytest.mark.usefixtures("files_of_all_kinds", "broken_engine")
 def test_workers_send_failures_with_their_tracebacks(tmp_path):
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     executor = SimulatedExecutor()
     summary = upscale_files([tmp_path / "in"], Path("out"), options, executor=executor)
     assert summary.counts["done"] == len(KINDS) * len(GOOD)
@@ -278,7 +280,7 @@ def test_evaluating_measures_all_others(srx, break_at, request, seam):
     if seam == "infer":
         request.getfixturevalue("broken_engine")
     else:
-        names = {"read": "run.read_pair", "write": "report.write_photograph"}
+        names = {"read": "run.read_pair", "write": "report.write_png"}
         break_at(EVALUATE + names.get(seam, "run.measure_metric"))
     command = "eval -m bicubic -s 2 --data in --metrics psnr --no-cost --json -"
     result = srx(command, "--save-images out", code=1)
@@ -311,7 +313,7 @@ def test_ablating_goes_on_with_the_other_units(srx, monkeypatch):
     def breaking(unit, device):
         if unit.label.endswith("a"):
             raise KeyError("a")
-        return {"parameters": 1, "macs": 1, "memory": {"256x256": 1}}
+        return VariantCost(parameters=1, macs=1, memory={"256x256": 1})
 
     changes = '"stages.0.losses.0.name" = "l1"', '"network.depth" = 3'
     Path("mine.toml").write_text(ABLATION_FILE.replace(*changes))

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.posix
 FAULTY = textwrap.dedent(
     """
     import ctypes, os, pathlib, signal, sys
-    import srcli.imaging.reading as reading
-    import srcli.imaging.writing as writing
+    import srcli.imaging.photographs.reading as reading
+    import srcli.imaging.photographs.writing as writing
     import srcli.inference.stream as stream
 
     if "--dry-run" not in sys.argv:  # once for all workers

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from srcli.files import NEW_FILE
-from srcli.imaging.video_joining import write_video
-from srcli.imaging.video_writing import SegmentEncoder, Segments, choose_encoding
-from srcli.imaging.videos import open_video
+from srcli.imaging.films.joining import write_video
+from srcli.imaging.films.reading import open_video
+from srcli.imaging.films.writing import SegmentEncoder, Segments, choose_encoding
 from tests.fixtures.clips import (
     STEP,
     TIME_BASE,

@@ -72,6 +72,39 @@ def test_pixels_without_data_stay_without(srx, values):
     assert np.isfinite(shown).mean() > 0.8
 
 
+@pytest.mark.parametrize("entries", [{"BLANK": -7}, {"BZERO": 100.0}])
+def test_wide_whole_numbers_stay_exact(srx, entries):
+    """Float32 would round them to multiples of 16; astropy takes Float64 as well."""
+    stored = np.full((24, 30), 200_000_001, "i4")
+    Path("a.fits").write_bytes(unit(stored, **entries))
+    srx("upscale a.fits out.tif", SMALL, code=0)
+    shown = read_by_gdal("out.tif")
+    assert shown.dtype == np.float64
+    assert np.abs(shown - 200_000_001 - entries.get("BZERO", 0)).max() < 1e-3
+
+
+def test_long_texts_and_long_names_are_whole(srx, values):
+    """As astropy reads them: texts go on in CONTINUE, names behind HIERARCH."""
+    cards = (
+        "LONGTEXT= 'first of &' / comment",
+        "CONTINUE  'it''s &'",
+        "CONTINUE  'three' / end",
+        "HIERARCH ESO DET EXP NAME = 'night 1' / comment",
+        "HIERARCH NAXIS = 7",
+    )
+    unlike = unit(values.astype("f4"), OBJECT="M 31", EXPTIME=30.0)
+    start = unlike.index(b"END ".ljust(80))
+    header = "".join(card.ljust(80) for card in (*cards, "END")).encode()
+    changed = unlike[:start] + header + unlike[start + len(header) :]
+    Path("a.fits").write_bytes(changed)
+    srx("upscale a.fits out.tif", SMALL, code=0)
+    with open_quietly("out.tif") as dataset:
+        tags = dataset.tags()
+        assert dataset.shape == (48, 60)
+    assert tags["LONGTEXT"] == "first of it's three"
+    assert tags["ESO DET EXP NAME"] == "night 1"
+
+
 def test_the_header_becomes_tags_and_the_sky_is_told(srx, values):
     entries = {"OBJECT": "M 31", "EXPTIME": 30.0, "CRPIX1": 5.0, "CTYPE1": "RA---TAN"}
     Path("a.fits").write_bytes(unit(values.astype("f4"), **entries))

@@ -7,7 +7,8 @@ import struct
 import pytest
 from PIL import Image
 
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs.reading import read_photograph
 
 
 def test_previews_of_cameras_are_no_further_pictures(tmp_path):

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.models import build_network
+from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.models.weights import load_model
 from tests.fixtures.pictures import read_pixels
 
 SHARES = np.array([0.299, 0.587, 0.114])

@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image, ImageCms
 
 import srcli
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs.reading import read_photograph
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

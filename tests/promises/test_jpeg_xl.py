@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging import jxl
+from srcli.imaging.photographs import jxl
 
 pytest.importorskip("pillow_jxl")
 XMP = (
@@ -41,6 +41,19 @@ def test_compressed_xmp_is_told(srx, astronaut):
     Path("a.jxl").write_bytes(data.replace(plain, compressed))
     told = srx("upscale a.jxl out.png -m bicubic -s 2", code=0).err
     assert "XMP left out: it is compressed by Brotli" in told
+
+
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_gain_map_is_told(srx, astronaut, is_compressed):
+    picture = Image.fromarray(astronaut[:32, :40])
+    picture.save("a.jxl", lossless=True, use_container=True)
+    kind = b"jhgm" + bytes(24)
+    if is_compressed:
+        kind = b"brob" + kind
+    with Path("a.jxl").open("ab") as stream:
+        stream.write(struct.pack(">I", len(kind) + 4) + kind)
+    told = srx("upscale a.jxl out.png -m bicubic -s 2", code=0).err
+    assert "HDR gain map left out" in told
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,15 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from srcli.imaging.resize import Box
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.imaging.pixels.resize import Box
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import SRGB
 from tests.fixtures.pictures import read_pixels, save_frames
 
-BICUBIC = UpscaleOptions(model="bicubic", scale=4)
+BICUBIC = settle(Asked(model="bicubic", scale=4))
 BY_PARTS = replace(BICUBIC, whole_pixels=1)
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF '
@@ -132,7 +133,7 @@ def test_a_folder_of_small_and_large_ones_has_one_look(astronaut):
     save_jpeg("in/large.jpg", astronaut)
     save_jpeg("in/turned.jpg", astronaut, 6)
     save_jpeg("in/small.jpg", astronaut[:100, :120])
-    options = UpscaleOptions(model="auto", scale=2, whole_pixels=60_000)
+    options = settle(Asked(model="auto", scale=2, whole_pixels=60_000))
     reports = upscale_files([Path("in")], Path("out"), options).files
     assert [report.state for report in reports] == ["done"] * 3
     assert {report.model for report in reports} == {"g-idrn-photo"}
@@ -171,7 +172,8 @@ def test_all_large_pages_of_a_document_are_made(astronaut):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from srcli.ports.progress import Progress, Task
 
@@ -190,7 +192,7 @@ class Killer(Progress):
         return Killing()
 
 
-options = UpscaleOptions(model="bicubic", scale=4, tile=48, whole_pixels=1)
+options = settle(Asked(model="bicubic", scale=4, tile=48, whole_pixels=1))
 upscale_files([Path("a.jpg")], Path("out"), options, progress=Killer())
 """
 TILED = replace(BY_PARTS, tile=48)

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageSequence
 
-from srcli.imaging.metadata.exif import LONG, Entry
+from srcli.imaging.files.tiff_directories import LONG, Entry
 from srcli.imaging.metadata.imagej import keep_imagej
 
 RANGES = (0.0, 4000.0, 0.0, 50000.0)

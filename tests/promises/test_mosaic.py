@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-import rasterio.shutil
 from PIL import Image
 from rasterio.transform import from_origin
 from skimage import data
 
 import srcli
 from srcli.files import lock_stream
-from srcli.imaging.stored_parts import StoredParts
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.files.stored_parts import StoredParts
+from srcli.imaging.photographs.writing import write_photograph
 from srcli.pipelines.upscale import mosaic
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.pictures import read_pixels
 
@@ -394,7 +394,7 @@ def test_tiles_are_cut_from_the_parts(srx, tiles, monkeypatch):
 def test_cutting_is_in_the_progress(tiles, tmp_path, notes, monkeypatch):
     """With words, and a share of the whole that is known before it begins."""
     monkeypatch.setattr(MOSAIC + "write_photograph", slow_writing(write_photograph))
-    options = UpscaleOptions(model="bicubic", scale=2, mosaic=True)
+    options = settle(Asked(model="bicubic", scale=2, mosaic=True))
     mosaic.upscale_mosaic(
         [tiles], tmp_path / "out", options, progress=notes, on_file=lambda _: None
     )
@@ -421,24 +421,3 @@ def test_tiles_for_screens_of_high_density_have_their_names(srx, tiles):
     found = {path.relative_to("out").as_posix() for path in Path("out").rglob("*.png")}
     assert found == names
     assert read_pixels("out/5/9/99@2x.png").shape == (2 * SIDE, 2 * SIDE, 3)
-
-
-def test_mbtiles_become_the_next_zoom_level(srx, photograph):
-    """As docs/rasters.md says, GDAL need not resample what was enlarged."""
-    resolution = 2 * 20037508.342789244 / 256 / 2**12
-    corner = (resolution * 256 * 100, resolution * 256 * 200)
-    pixels = np.zeros((256, 256, 3), np.uint8)
-    pixels[: ROWS * SIDE, : COLUMNS * SIDE] = photograph
-    place = {"crs": "EPSG:3857", "transform": from_origin(*corner, *2 * [resolution])}
-    write_by_gdal("map.tif", pixels, **place)
-    rasterio.shutil.copy("map.tif", "map.mbtiles", driver="MBTiles", TILE_FORMAT="PNG")
-    srx("upscale map.mbtiles larger.tif -m bicubic -s 2", code=0)
-    rasterio.shutil.copy(
-        "larger.tif", "larger.mbtiles", driver="MBTiles", TILE_FORMAT="PNG"
-    )
-    with (
-        rasterio.open("larger.tif") as enlarged,
-        rasterio.open("larger.mbtiles") as tiles,
-    ):
-        assert tiles.tags()["ZOOM_LEVEL"] == "13"
-        np.testing.assert_array_equal(tiles.read(), enlarged.read())

@@ -9,10 +9,11 @@ import pytest
 import tifffile
 from PIL import Image, ImageSequence
 
-from srcli.imaging import tiff_writing
-from srcli.inference.building import run_one
+from srcli.imaging.photographs import tiff_writing
+from srcli.inference.stream import run_one
 from srcli.pipelines.upscale import single_photographs
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.files import names_in
 from tests.fixtures.pictures import read_pixels, save_frames
@@ -132,7 +133,7 @@ def test_a_dry_run_counts_all_pages(srx):
 
 
 def test_the_bar_counts_all_pages_from_the_first_on(notes):
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     upscale_files([Path("scan.tif")], Path("out"), options, progress=notes)
     ((_, done, texts),) = notes.closed
     grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.upscale import inputs as upscale_inputs

@@ -15,11 +15,11 @@ from srcli.data.degrading import degrade
 from srcli.data.patches import PatchSampler
 from srcli.data.pictures import PictureRef, decode, find_pictures
 from srcli.data.training_set import DataSelection, PictureStore
-from srcli.imaging.colour import luma
-from srcli.imaging.photograph import Photograph
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import downscale, resize
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.photographs.writing import write_photograph
+from srcli.imaging.pixels.colour import luma
+from srcli.imaging.pixels.resize import downscale, resize
 from srcli.pipelines.train.data import load_data
 from srcli.ports.progress import Progress
 from srcli.recipes.degradation import BICUBIC

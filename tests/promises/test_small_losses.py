@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.promises.test_cropped_avif import write_avif
+
 SMALL = "-m bicubic -s 2"
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 
@@ -51,6 +53,44 @@ def test_pixels_that_are_not_square_are_told(srx, density, is_told):
     for name in ("a.jpg", "b.png"):
         told = srx(f"upscale {name} out_{name}", SMALL, code=0).err
         assert ("its pixels are not square (density 2:1)" in told) == is_told
+
+
+def test_pixels_of_avif_that_are_not_square_are_told(srx, astronaut):
+    shape = struct.pack(">I4sII", 16, b"pasp", 4, 3)
+    write_avif("a.avif", astronaut[:24, :32], shape)
+    told = srx("upscale a.avif out.png", SMALL, code=0).err
+    assert "its pixels are not square (density 3:4)" in told
+
+
+def test_a_gain_map_is_no_further_picture(srx):
+    """As phones write Ultra HDR: the map behind the picture, with ISO 21496-1's mark."""
+    picture = jpeg()
+    mark = b"urn:iso:std:iso:ts:21496:-1\0" + bytes(20)
+    segment = b"\xff\xe2" + struct.pack(">H", len(mark) + 2) + mark
+    further = picture[:2] + segment + picture[2:]
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(picture)).save(
+        stream, "MPO", save_all=True, append_images=[Image.new("L", (16, 12))]
+    )
+    both = stream.getvalue()
+    # the index of pictures tells the length of the second
+    start = both.rindex(b"\xff\xd8\xff")
+    length = struct.pack("<I", len(both) - start)
+    assert both.count(length, 0, start) == 1
+    both = both.replace(length, struct.pack("<I", len(further)), 1)
+    Path("a.jpg").write_bytes(both[:start] + further)
+    told = srx("upscale a.jpg out.jpg", SMALL, code=0).err
+    assert "HDR gain map left out" in told
+    assert "pictures" not in told
+    assert b"21496" not in Path("out.jpg").read_bytes()
+
+
+def test_the_trailer_of_insta360_is_told(srx):
+    magic = b"8db42d694ccc418790edff439fe026bf"
+    Path("a.insp").write_bytes(jpeg() + bytes(99) + magic)
+    Path("b.insp").write_bytes(jpeg() + magic + b".")
+    told = srx("upscale a.insp b.insp out/", SMALL, code=0).err
+    assert told.count("data of Insta360 on lenses and motion left out") == 1
 
 
 @pytest.mark.parametrize("frames", [1, 2])

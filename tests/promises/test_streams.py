@@ -14,7 +14,7 @@ import rasterio
 from PIL import Image
 
 from srcli.cli.main import run
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.pictures import read_pixels
 

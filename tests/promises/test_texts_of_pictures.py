@@ -311,7 +311,7 @@ def test_many_bombs_cost_little(srx, monkeypatch):
         def eof(self):
             return self.inner.eof
 
-    monkeypatch.setattr("srcli.imaging.png.zlib.decompressobj", Counting)
+    monkeypatch.setattr("srcli.imaging.photographs.png.zlib.decompressobj", Counting)
     outcome = srx("upscale a.png b.png -m bicubic -s 2", code=0)
     assert "damaged or too large" in outcome.err
     assert 2**24 <= sum(unpacked) < 2**27

@@ -15,7 +15,7 @@ from skimage.data import astronaut
 from srcli.data.pictures import PictureRef, decode
 from srcli.data.rasters import largest_rectangle
 from srcli.errors import DataError
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 NAMES = ("0801", "0802", "0803", "0804", "0805", "0806")

@@ -12,7 +12,8 @@ import tifffile
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.imaging.reading import open_picture, read_photograph
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs.reading import read_photograph
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.pictures import turned_exif

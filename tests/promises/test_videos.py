@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.imaging.video_writing import SegmentEncoder
-from srcli.imaging.videos import open_video
-from srcli.pipelines.upscale.choosing import choose_video_model
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.imaging.films.reading import open_video
+from srcli.imaging.films.writing import SegmentEncoder
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
+from srcli.pipelines.upscale.videos import choose_video_model
 from tests.fixtures.clips import (
     MATRICES,
     ORANGE,
@@ -32,7 +33,7 @@ from tests.fixtures.clips import (
 from tests.fixtures.files import json_lines, names_in
 
 SMALL = "-m bicubic -s 2"
-WRITING = "srcli.imaging.video_writing."
+WRITING = "srcli.imaging.films.writing."
 
 
 @pytest.mark.parametrize(("name", "sound"), [("a.mp4", "aac"), ("a.mkv", "libopus")])
@@ -247,7 +248,7 @@ def test_what_another_scale_has_left_is_not_continued(srx, interruption):
 
 def test_the_bar_counts_what_is_left_behind_the_last_tile(notes):
     write_clip("a.mp4", gray_frames(6))
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     upscale_files([Path("a.mp4")], Path("b.mp4"), options, progress=notes)
     ((_, done, texts),) = notes.closed
     grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
@@ -294,7 +295,7 @@ def test_other_containers_become_matroska(srx):
 def test_without_pyav_a_line_says_what_to_install(srx, monkeypatch):
     write_clip("a.mp4", gray_frames(2))
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.setattr("srcli.imaging.videos.can_read_videos", lambda: False)
+    monkeypatch.setattr("srcli.imaging.films.reading.can_read_videos", lambda: False)
     result = srx("upscale a.mp4 b.mp4", SMALL, code=2)
     assert result.errors == [
         'error: a.mp4: is a video; pip install "srcli[video]" reads it'
@@ -303,7 +304,7 @@ def test_without_pyav_a_line_says_what_to_install(srx, monkeypatch):
 
 def test_auto_looks_at_a_few_frames(tmp_path):
     path = write_clip(tmp_path / "a.mp4", gray_frames(9, (96, 80)))
-    options = UpscaleOptions(model="auto", scale=2)
+    options = settle(Asked(model="auto", scale=2))
     assert choose_video_model(path, options) == ("g-idrn-photo", "drawing")
     noise = np.random.default_rng(0).integers(60, 90, (80, 96, 3), np.uint8)
     frames = [av.VideoFrame.from_ndarray(noise).reformat(format="yuv420p")] * 4

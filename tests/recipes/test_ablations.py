@@ -15,7 +15,7 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from srcli.errors import RecipeError
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.resize import resize
 from srcli.models import build_network
 from srcli.pipelines.train.network import first_network
 from srcli.recipes.ablations import (

@@ -16,7 +16,7 @@ from srcli.recipes.degradation import (
     Jpeg,
     Noise,
 )
-from srcli.recipes.fields import ROOT, convert
+from srcli.recipes.fields import ROOT, Value, convert
 from srcli.recipes.files import (
     EXAMPLE,
     RECIPES,
@@ -31,7 +31,6 @@ from srcli.recipes.training import (
     Optimizer,
     Stage,
     TrainRecipe,
-    Value,
 )
 
 G_IDRN = RECIPES["g-idrn"]

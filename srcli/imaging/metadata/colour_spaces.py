@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.metadata.embedded import ColourSpace, PngChunks
+from srcli.imaging.pixels.arrays import Array
 
-PngChunks = tuple[tuple[bytes, bytes], ...]
-"""Type and content of chunks of a PNG file."""
 Curve = tuple[float, ...] | NDArray[np.float64]
 """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
 ``(a * v + b) ** g``, below d ``c * v``; or samples at equal steps."""
@@ -65,19 +63,6 @@ _ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
 _ICC_HEADER = 128
 _ICC_TAG = 12
 _CICP_OF_PROFILE = re.compile(rb"cicp\0{4}(..)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class ColourSpace:
-    """The colours of a picture as its file describes them without an ICC profile."""
-
-    profile: bytes | None
-    """An ICC profile that says the same; None if that is sRGB, or not known."""
-    cicp: bytes | None = None
-    """Code points of ITU-T H.273: primaries, transfer function, matrix 0, full range
-    1."""
-    chunks: PngChunks = ()
-    """Type and content of the chunks of a PNG file that describe them."""
 
 
 def profile_fits(icc: bytes, channels: int) -> bool:

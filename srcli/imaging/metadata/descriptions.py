@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import re
 
-from srcli.files import parse_text
-from srcli.imaging.arrays import Size
 from srcli.imaging.metadata.microscopy import is_shaped
 from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.pixels.arrays import Size
+from srcli.input_files import parse_text
 
 _SIZE = re.compile(r'\b(Physical)?Size([XY])="(\d+\.?\d*(?:[eE][+-]?\d+)?)"')
 

@@ -7,11 +7,20 @@ from dataclasses import replace
 
 from PIL.ExifTags import Base
 
+from srcli.imaging.files.tiff_directories import (
+    SHORT,
+    TEXT,
+    UNDEFINED,
+    Entry,
+    Tags,
+    edit_directory,
+    read_directory,
+)
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.descriptions import fit_description
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.photograph import Metadata
 
 # No longer true once it is upscaled.
 _EXIF_SIZES = (
@@ -28,7 +37,7 @@ _AREAS = (0x9214, Base.SubjectLocation)
 # enlarged here
 _FOCAL_PLANE = (Base.FocalPlaneXResolution, Base.FocalPlaneYResolution)
 _RESOLUTION = (Base.XResolution, Base.YResolution)
-_RATIO = exif.Entry(5, b"")
+_RATIO = Entry(5, b"")
 
 
 def fit_metadata(
@@ -58,12 +67,12 @@ def with_resolution(metadata: Metadata, dpi: tuple[float, float]) -> Metadata:
     block = metadata.exif
     with suppress(ValueError):
         stated = exif.ExifBlock(block or b"")
-        changes: dict[int, exif.Entry | None] = {}
+        changes: dict[int, Entry | None] = {}
         for tag, value in zip(_RESOLUTION, dpi, strict=True):
             if tag in stated.main:
                 changes[tag] = _RATIO.with_numbers([value])
         if changes:
-            changes[Base.ResolutionUnit] = exif.Entry(exif.SHORT, b"\2\0")  # inches
+            changes[Base.ResolutionUnit] = Entry(SHORT, b"\2\0")  # inches
             block = stated.edited(changes)
     return replace(metadata, exif=block, dpi=dpi)
 
@@ -79,30 +88,28 @@ def fit_exif(block: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]
         _blank_thumbnail(old)
     changes = _entry_changes(old.main, pixel_map) | dict.fromkeys(old.damaged)
     if Base.Orientation in old.main:
-        changes[Base.Orientation] = exif.Entry(exif.SHORT, b"\1\0")
+        changes[Base.Orientation] = Entry(SHORT, b"\1\0")
     with suppress(ValueError, LookupError):  # sizes of the picture are repeated there
         offset = int(
             old.linked_ifds[Base.ExifOffset][Base.ExifInteroperabilityOffset].numbers[0]
         )
-        tags, _ = exif.read_directory(old.tiff, offset, old.layout)
+        tags, _ = read_directory(old.tiff, offset, old.layout)
         if not tags.keys().isdisjoint(_EXIF_SIZES):
             removed: dict[int, None] = dict.fromkeys(_EXIF_SIZES)
-            exif.edit_directory(old.tiff, offset, removed, old.layout)
+            edit_directory(old.tiff, offset, removed, old.layout)
     details = _entry_changes(old.linked_ifds.get(Base.ExifOffset, {}), pixel_map)
     notes = (exif.DAMAGED,) if old.damaged else ()
     return old.edited(changes, details), notes
 
 
-def _entry_changes(
-    tags: exif.Tags, pixel_map: PixelMap
-) -> dict[int, exif.Entry | None]:
+def _entry_changes(tags: Tags, pixel_map: PixelMap) -> dict[int, Entry | None]:
     """Return the entries that change with the pixels, None for those that are no longer true."""
-    changes: dict[int, exif.Entry | None] = dict.fromkeys(_EXIF_SIZES)
+    changes: dict[int, Entry | None] = dict.fromkeys(_EXIF_SIZES)
     if pixel_map.changes_nothing:
         return changes
     numbers = {}
     for tag in (*_AREAS, *_FOCAL_PLANE, *_RESOLUTION):
-        if tag in tags and tags[tag].tiff_type not in (exif.TEXT, exif.UNDEFINED):
+        if tag in tags and tags[tag].tiff_type not in (TEXT, UNDEFINED):
             numbers[tag] = tags[tag].numbers
     for tag in _AREAS:
         area = numbers.get(tag, [])
@@ -135,7 +142,7 @@ def _blank_thumbnail(block: exif.ExifBlock) -> None:
     """Cut the thumbnail of a second directory off at the end of a block, or blank it."""
     tiff = block.tiff
     with suppress(ValueError, LookupError):
-        tags, _ = exif.read_directory(tiff, block.following, block.layout)
+        tags, _ = read_directory(tiff, block.following, block.layout)
         start = int(tags[Base.JpegIFOffset].numbers[0])
         end = min(start + int(tags[Base.JpegIFByteCount].numbers[0]), len(tiff))
         is_jpeg = tiff[start : start + 2] == b"\xff\xd8"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from srcli.imaging.metadata.exif import LONG, Entry, Tags
+from srcli.imaging.files.tiff_directories import LONG, Entry, Tags
 
 TAGS = (50838, 50839)
 """Lengths of the parts, and the parts."""

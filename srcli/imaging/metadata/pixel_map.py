@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from srcli.imaging.arrays import Size
+from srcli.imaging.pixels.arrays import Size
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from PIL.ExifTags import Base
 
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.files.tiff_blocks import DEFLATE_RATIO
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.exif import PREFIX
-from srcli.imaging.photograph import Metadata
-from srcli.imaging.size_checks import DEFLATE_RATIO
 
 TEXT_CHUNKS = (b"iTXt", b"tEXt", b"zTXt")
 """Types of the chunks that hold texts."""

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import PictureError
-from srcli.files import parse_text, read_input
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
+from srcli.input_files import parse_text, read_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

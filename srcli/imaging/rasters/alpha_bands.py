@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 
 _FEW = 16
 """Up to so many different values above 0 are alpha."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.appearance import neighbours
 
 _TURNS = (360.0, 2 * math.pi)

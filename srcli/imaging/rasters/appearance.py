@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.look import BandWindow
 
 MOST = 64

@@ -14,13 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL.ExifTags import Base
 
-from srcli.imaging.metadata.exif import TEXT, Entry
-from srcli.imaging.rasters.copying import build_overviews, check_room, copy_file
-from srcli.imaging.rasters.halves import half_of, half_within
-from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
-from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
-from srcli.imaging.tiff_blocks import (
+from srcli.imaging.files.tiff_assembly import (
     Placing,
     TiffAssembly,
     TiffContent,
@@ -28,6 +22,12 @@ from srcli.imaging.tiff_blocks import (
     differing_tags,
     read_tiff,
 )
+from srcli.imaging.files.tiff_directories import TEXT, Entry
+from srcli.imaging.rasters.copying import build_overviews, check_room, copy_file
+from srcli.imaging.rasters.halves import half_of, half_within
+from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
+from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 _LERC_PARAMETERS = 50674
 _GDAL_METADATA = 42112

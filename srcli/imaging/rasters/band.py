@@ -8,15 +8,15 @@ from functools import cached_property
 
 import numpy as np
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.angles import find_turn, wraps_around
 from srcli.imaging.rasters.appearance import Appearance, measure_appearance
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
+from srcli.imaging.rasters.limits import read_stated_range
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.special_codes import (
     codes_beyond_gap,
     has_same_units,
-    stated_range,
 )
 from srcli.imaging.rasters.undeclared_nodata import fill_values_of
 
@@ -125,9 +125,10 @@ class Band:
     @cached_property
     def measured(self) -> tuple[float, float] | None:
         """Range of measurements that its tags state, if that is of the same units."""
-        limits = stated_range(self.tags)
-        if limits is None or self.look.has_huge_blocks:
+        stated = read_stated_range(self.tags)
+        if stated is None or self.look.has_huge_blocks:
             return None
+        limits = (stated.low, stated.high)
         return limits if has_same_units(*self.windows, limits) else None
 
     @cached_property

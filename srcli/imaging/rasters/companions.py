@@ -15,9 +15,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError
-from srcli.files import checksum, open_input, read_input
-from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
-from srcli.imaging.provenance import content_checksum, input_id
+from srcli.imaging.files.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
+from srcli.imaging.files.provenance import content_checksum, input_id
 from srcli.imaging.rasters.dataset_names import DatasetName, is_remote
 from srcli.imaging.rasters.opening import (
     INDIRECT_SUFFIXES,
@@ -25,6 +24,7 @@ from srcli.imaging.rasters.opening import (
     dataset_files,
     open_raster,
 )
+from srcli.input_files import checksum, open_input, read_input
 
 _DERIVED_SUFFIXES = (".ovr", ".rrd")
 """Of overviews, which are made from the pixels."""

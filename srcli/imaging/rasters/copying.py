@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.imaging.rasters.opening import open_quietly
-from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import parse_text, read_input
-from srcli.imaging.arrays import Bools
-from srcli.imaging.rasters.opening import gdal_errors
-from srcli.imaging.rasters.transforms import Box, enlarge_transform
+from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.pixels.arrays import Bools
+from srcli.imaging.rasters.transforms import Extent, enlarge_transform
+from srcli.input_files import parse_text, read_input
 from srcli.ports.image import Window
 
 Geometry = Mapping[str, Any]
@@ -79,7 +79,7 @@ class Cutline:
         edges = np.array(boxes)
         x_values = edges[:, ::2]
         y_values = edges[:, 1::2]
-        box = Box(x_values.min(), y_values.min(), x_values.max(), y_values.max())
+        box = Extent(x_values.min(), y_values.min(), x_values.max(), y_values.max())
         return box.enclosing_window()
 
     def outside(

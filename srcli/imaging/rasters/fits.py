@@ -17,11 +17,10 @@ from typing import IO, TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
 from srcli.errors import PictureError
-from srcli.files import open_input
-from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.files.decoding import decoding, quiet_libraries
+from srcli.imaging.files.tiff_blocks import truncated_file
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.size_checks import truncated_file
+from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -36,7 +35,12 @@ _MOST_PLANES = 50
 _MOST_UNITS = 1000
 """Header and data units that are looked at for an image."""
 _TYPES = {8: "Byte", 16: "Int16", 32: "Int32", -32: "Float32", -64: "Float64"}
-_CARD_VALUE = re.compile(r"([A-Z0-9_-]{1,8}) *= *('(?:[^']|'')*'|[^/]*)")
+_CARD_VALUE = re.compile(
+    r"([A-Z0-9_-]{1,8}|HIERARCH +[^=']*[^=' ]) *= *('(?:[^']|'')*'|[^/]*)"
+)
+"""An entry; ESO's convention lets long names follow the word HIERARCH."""
+_LONGER = re.compile(r"CONTINUE +('(?:[^']|'')*')")
+"""A text that goes on (section 4.2.1.2)."""
 _UNSIGNED = {(16, 32768.0): "UInt16", (32, 2147483648.0): "UInt32"}
 """Bits and BZERO of whole numbers without a sign."""
 _OF_THE_FILE = re.compile(
@@ -80,7 +84,8 @@ class FitsImage:
             unsigned = _UNSIGNED.get((self.bits, self.zero))
             if unsigned:
                 return unsigned
-        return "Float64" if abs(self.bits) > 32 else "Float32"
+        # Float32 holds whole numbers up to 2**24 alone
+        return "Float64" if self.bits in (32, -64) else "Float32"
 
 
 def is_fits(stream: IO[bytes]) -> bool:
@@ -138,7 +143,7 @@ def fits_image(path: Path, stream: IO[bytes] | None = None) -> FitsImage | None:
     if isinstance(path, DatasetName) or not (stream or path.exists()):
         return None
     with (
-        decoding_errors(path),
+        decoding(path),
         nullcontext(stream) if stream else open_input(path) as opened,
     ):
         return read_image(path, opened) if is_fits(opened) else None
@@ -151,7 +156,7 @@ def open_fits(image: FitsImage, name: str) -> DatasetReader:
 
     # GDAL lets mosaics read rows of no file but those beside them, and opens sources
     # when they are first read
-    with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"), quiet_pillow():
+    with rasterio.Env(GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE="ALL"), quiet_libraries():
         dataset = DatasetReader(describe_for_gdal(image, name), sharing=False)
         dataset.read(window=((0, 1), (0, 1)))
     return dataset
@@ -179,6 +184,7 @@ def _data_size(path: Path, cards: dict[str, str], sides: list[int]) -> int:
 def _read_header(path: Path, stream: IO[bytes], at: int) -> tuple[dict[str, str], int]:
     """Return the entries of a header, and where its data begin."""
     cards: dict[str, str] = {}
+    continued = ""
     stream.seek(at)
     for number in range(_MOST_CARDS):
         card = stream.read(_CARD).decode("latin-1")
@@ -187,10 +193,18 @@ def _read_header(path: Path, stream: IO[bytes], at: int) -> tuple[dict[str, str]
         if card.rstrip() == "END":
             length = (number + 1) * _CARD
             return cards, at + -(-length // _BLOCK) * _BLOCK
+        longer = _LONGER.match(card)
+        if longer and cards.get(continued, "").endswith("&'"):
+            cards[continued] = cards[continued][:-2] + longer[1][1:]
+            continue
+        continued = ""
         match = _CARD_VALUE.match(card)
         # an entry without a value is not defined (section 4.1.2.3)
         if match and match[2].strip():
-            cards.setdefault(match[1], match[2].strip())
+            name = " ".join(match[1].split())
+            if name not in cards:
+                cards[name] = match[2].strip()
+                continued = name
     raise truncated_file(path, "its header has no end")
 
 
@@ -245,7 +259,9 @@ def _image(
         if _PLACE_ON_SKY.fullmatch(name):
             notes = (SKY_LEFT_OUT,)
         elif not _OF_THE_FILE.fullmatch(name):
-            texts[name] = value.strip("'").replace("''", "'").rstrip()
+            texts[name.removeprefix("HIERARCH ")] = (
+                value.strip("'").replace("''", "'").rstrip()
+            )
     return FitsImage(
         sides[0], sides[1], planes, bits, start, scale, zero, blank, texts, notes
     )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.transforms import coordinates
 
 if TYPE_CHECKING:
     from affine import Affine
 
-    from srcli.imaging.arrays import Size
+    from srcli.imaging.pixels.arrays import Size
 
 _STEPS = 64
 """Points on each edge, by which longitudes are followed around a raster."""

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.arrays import Array, Bools
-from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.resize import white_level
+from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.resize import white_level
+from srcli.imaging.rasters.profile import OutputProfile
 
 _STRIP_ROWS = 64
 _TOLERANCE = 1e-8

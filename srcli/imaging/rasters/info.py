@@ -17,24 +17,20 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.files import open_input
-from srcli.imaging.isobmff import read_jp2_colours
-from srcli.imaging.photograph import Picture
-from srcli.imaging.pillow import quiet_pillow
+from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.files.isobmff import read_jp2_colours
+from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.cutline import Cutline
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_limits
-from srcli.imaging.rasters.opening import (
-    OpenedRaster,
-    dataset_files,
-    gdal_errors,
-    reading_errors,
-)
+from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, reading_errors
 from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.imaging.rasters.transforms import enlarge_transform
-from srcli.imaging.tiff import has_multiplied_colours, read_page
+from srcli.input_files import open_input
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
@@ -47,7 +43,7 @@ _TIFFS = (".tif", ".tiff")
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
-_WORDS = frozenset({"Description", "UnitType", "Offset", "Scale"})
+_TEXTS_OF_VRT = frozenset({"Description", "UnitType", "Offset", "Scale"})
 LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})
 """What GDAL's VRT format calls the meaning of values."""
 
@@ -296,7 +292,7 @@ def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, 
     rpcs = dataset.rpcs
     # an identity transform and none at all look alike: only a warning distinguishes
     # them
-    with quiet_pillow(), warnings.catch_warnings(record=True) as caught:
+    with quiet_libraries(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         dataset.read_transform()
     is_placed = NotGeoreferencedWarning not in [warning.category for warning in caught]
@@ -516,7 +512,7 @@ def _read_vrt_elements(description: ET.Element) -> dict[int, dict[str, str]]:
     for band in description.findall("VRTRasterBand"):
         texts = {}
         for element in band:
-            if element.tag in _WORDS | LEGEND:
+            if element.tag in _TEXTS_OF_VRT | LEGEND:
                 texts[element.tag] = ET.tostring(element, "unicode").strip()
         elements[int(band.get("band", "0"))] = texts
     return elements

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _UNLIMITED = (-np.inf, np.inf)
-_RANGE_NAMES = ("valid_range", "valid_min", "valid_max")
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,25 @@ class StatedRange:
 def read_stated_range(attributes: Mapping[str, Any]) -> StatedRange | None:
     """Return the range of ``valid_range``, ``valid_min`` and ``valid_max``; None without one.
 
-    They may be numbers, arrays, or texts as GDAL's tags are, such as ``"{0,100}"``.
+    They may be numbers, arrays, or texts as GDAL's tags are, such as ``"{0,100}"``. A file
+    must not state both forms; where it does, ``valid_range`` counts, as for netCDF4
+    1.7.5 and GDAL's netCDF driver.
     """
     by_name = {str(name).lower(): value for name, value in attributes.items()}
-    low, high = _UNLIMITED
-    is_whole = True
-    for name in _RANGE_NAMES:
-        if name not in by_name:
-            continue
-        numbers, are_whole = _read_numbers(by_name[name])
-        if len(numbers) != (2 if name == "valid_range" else 1):
-            continue
-        is_whole &= are_whole
-        if name != "valid_max":
-            low = max(low, numbers[0])
-        if name != "valid_min":
-            high = min(high, numbers[-1])
+    ends, is_whole = _read_numbers(by_name.get("valid_range", ""))
+    if len(ends) == 2:
+        low, high = ends
+    else:
+        low, high = _UNLIMITED
+        is_whole = True
+        lows, are_whole = _read_numbers(by_name.get("valid_min", ""))
+        if len(lows) == 1:
+            low = lows[0]
+            is_whole &= are_whole
+        highs, are_whole = _read_numbers(by_name.get("valid_max", ""))
+        if len(highs) == 1:
+            high = highs[0]
+            is_whole &= are_whole
     if (low, high) == _UNLIMITED or not low < high:
         return None
     return StatedRange(low, high, is_whole)

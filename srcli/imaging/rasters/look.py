@@ -17,13 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from srcli.imaging.alpha import unpremultiplied
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.alpha import unpremultiplied
+from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.samples import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata
 from srcli.imaging.rasters.opening import OpenedRaster, reading_errors
-from srcli.imaging.rasters.source import has_huge_blocks, spread_windows
+from srcli.imaging.rasters.source import has_huge_blocks
 from srcli.ports.image import Window
 
 MOST_SAMPLES = 2**23

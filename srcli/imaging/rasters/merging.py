@@ -24,25 +24,22 @@ from srcli.files import (
     move_into_place,
     remove_stale,
 )
-from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
-from srcli.imaging.rasters.copying import add_overview_levels, check_room, copy_file
-from srcli.imaging.rasters.opening import (
-    gdal_errors,
-    keep_blocks,
-    open_quietly,
-    reason_of,
-)
-from srcli.imaging.rasters.output import OutputProfile, overview_factors
-from srcli.imaging.rasters.part_encoding import stored_bands
-from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.result_file import write_result
-from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
-from srcli.imaging.stored_parts import (
+from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.stored_parts import (
     has_unfinished_parts,
     work_beside,
     writing_errors,
 )
-from srcli.imaging.utf8_names import alias_of_folder, readable_name
+from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
+from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
+from srcli.imaging.rasters.copying import add_overview_levels, check_room, copy_file
+from srcli.imaging.rasters.opening import keep_blocks, open_quietly
+from srcli.imaging.rasters.output import overview_factors
+from srcli.imaging.rasters.part_encoding import stored_bands
+from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.rasters.result_file import write_result
+from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 _COPY_CACHE = 2**26
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
@@ -279,6 +276,8 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
             flags = {flag.name for flag in dataset.mask_flag_enums[0]}
             if flags <= {"per_dataset"}:
                 count += 1
+        if output.driver == "MBTiles" and count == output.channels + 1:
+            count = len(output.bands)  # GDAL makes an alpha band of missing tiles
         if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
             raise PictureError(
                 f"{target}: with these options GDAL writes {dataset.count} band(s) of "

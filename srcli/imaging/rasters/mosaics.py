@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError
-from srcli.files import open_input
-from srcli.imaging import size_checks
+from srcli.imaging.files.tiff_blocks import check_tiff, read_tiff_page
+from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -113,9 +113,7 @@ class Mosaic:
         with suppress(OSError, ValueError), open_input(Path(name)) as stream:
             head = stream.read(_HEAD).lower()
             if head[:4] in (b"ii*\0", b"ii+\0", b"mm\0*", b"mm\0+"):
-                size_checks.check_tiff(
-                    self.path, size_checks.read_tiff_page(stream), stream, name
-                )
+                check_tiff(self.path, read_tiff_page(stream), stream, name)
         if b"<vrtdataset" in head:
             self._open(name, str(Path(real).parent), (*chain, real))
         elif b"<mrf_meta" in head:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 
 # Relative tolerance of GDAL's readers by bytes of a float, because a value is often
 # rounded where it is stated as text: 4 steps of 32-bit floats, for 64 bits too.

@@ -20,12 +20,12 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.files import file_state, open_input
-from srcli.imaging.decoding_errors import decoding_errors
-from srcli.imaging.formats import READABLE_SUFFIXES
-from srcli.imaging.photograph import Picture
-from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.provenance import check_unchanged, input_id
+from srcli.imaging.files.decoding import decoding, quiet_libraries
+from srcli.imaging.files.formats import READABLE_SUFFIXES
+from srcli.imaging.files.gdal_errors import gdal_errors, innermost_text, reason_of
+from srcli.imaging.files.provenance import check_unchanged, input_id
+from srcli.imaging.files.utf8_names import alias_of_file, real_name
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import (
     IN_ARCHIVE,
     NETWORK_DRIVERS,
@@ -37,8 +37,7 @@ from srcli.imaging.rasters.fits import fits_image, open_fits
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.rasters.tile_indexes import list_tiles
-from srcli.imaging.utf8_names import alias_of_file, real_name
-from srcli.supervision import reading
+from srcli.input_files import file_state, open_input
 from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
@@ -65,7 +64,6 @@ _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
-_LONGEST_MESSAGE = 300
 _online = False
 """The network may be used; set by ``network_access``."""
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
@@ -187,7 +185,7 @@ def open_raster(
         if container not in (None, path) and not is_packed and not is_whole:
             advice = f"give {container} itself to see what it holds"
     elif stream is None:
-        with decoding_errors(path), open_input(path):
+        with decoding(path), open_input(path):
             pass  # the system's error for a missing or forbidden file is clearer than GDAL's
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
@@ -195,7 +193,7 @@ def open_raster(
             return _open_checked(path, name, refused, stream)
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
-            if REFUSED_BY_GDAL in _innermost_text(error):
+            if REFUSED_BY_GDAL in innermost_text(error):
                 raise PictureError(f"{path}: {COPIES_BYTES}") from None
             if reason := _common_reason(path):
                 raise PictureError(f"{path}: {reason}") from None
@@ -226,7 +224,7 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     from rasterio.io import DatasetReader
 
     drivers = list(allowed_drivers(refused=refused))
-    with quiet_pillow():
+    with quiet_libraries():
         return DatasetReader(name, driver=drivers, sharing=False)
 
 
@@ -234,7 +232,7 @@ def open_quietly(source: Any, mode: str = "r") -> Any:  # noqa: ANN401 - of rast
     """Open a raster of our own without the warning of rasterio that it has no transform."""
     import rasterio
 
-    with quiet_pillow():
+    with quiet_libraries():
         return rasterio.open(source, mode)
 
 
@@ -344,49 +342,34 @@ def reading_errors(
     options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
     if not _online:
         options |= OFFLINE
-    try:
-        with (
-            reading(path, None if _online else pixels),
-            hold_setting(sys, "excepthook", _report_error),
-            hold_setting(sys, "unraisablehook", _report_unraisable),
-            rasterio.Env(**options),
-        ):
-            yield
-    except MemoryError as error:
+    raise_error = partial(
+        _raise_gdal_error, failure=failure, advice=advice, variable=variable
+    )
+    with (
+        decoding(path, None if _online else pixels, raise_error),
+        hold_setting(sys, "excepthook", _report_error),
+        hold_setting(sys, "unraisablehook", _report_unraisable),
+        rasterio.Env(**options),
+    ):
+        yield
+
+
+def _raise_gdal_error(
+    path: Path, error: Exception, *, failure: str, advice: str, variable: str
+) -> None:
+    """Raise a PictureError that gives GDAL's reason; see ``reading_errors``."""
+    if isinstance(error, MemoryError):
         raise PictureError(
             f"{path}: {failure} (it does not fit into memory)"
         ) from error
-    except gdal_errors(OSError, ValueError) as error:
-        reason = reason_of(error).removeprefix(f"{path}: ")
-        for words, other_advice in _ADVICE.items():
-            if words in reason:
-                file = path.container if isinstance(path, DatasetName) else path
-                advice = other_advice.format(file=file, variable=variable)
-        raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
-
-
-def gdal_errors(*further: type[Exception]) -> tuple[type[Exception], ...]:
-    """Return the errors of rasterio, those of GDAL that it passes on, and further ones."""
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-
-    return RasterioError, CPLE_BaseError, *further
-
-
-def reason_of(error: BaseException) -> str:
-    """Return GDAL's first message on one line; rasterio wraps it into errors of its own."""
-    return _innermost_text(error)[:200]
-
-
-def _innermost_text(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, UnicodeDecodeError):
-        # of GDAL's message, or of a text of the file
-        if len(error.object) > _LONGEST_MESSAGE:
-            return "text in it is not UTF-8"
-        return " ".join(error.object.decode(errors="backslashreplace").split())
-    return " ".join(str(error).split()) or type(error).__name__
+    if not isinstance(error, gdal_errors(OSError, ValueError)):
+        return
+    reason = reason_of(error).removeprefix(f"{path}: ")
+    for words, other_advice in _ADVICE.items():
+        if words in reason:
+            file = path.container if isinstance(path, DatasetName) else path
+            advice = other_advice.format(file=file, variable=variable)
+    raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 
 def open_by_gdal(path: Path, *, confined: bool) -> Picture | None:
@@ -458,7 +441,7 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
         with ExitStack() as files:
             if dataset is None and not isinstance(path, DatasetName):
                 # the system's error for a missing or forbidden file is clearer than GDAL's
-                with decoding_errors(path):
+                with decoding(path):
                     self.stream = files.enter_context(open_input(path))
             self.input_id = input_id(path, self.stream)
             """What is recorded of it in outputs; see ``input_id``."""

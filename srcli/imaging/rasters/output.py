@@ -7,25 +7,22 @@ import binascii
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.formats import FORMATS
 from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.provenance import Provenance
-from srcli.imaging.rasters.block_form import (
-    OFF,
-    PREDICTED,
-    block_options,
-    halves_fit,
-    why_copied,
+from srcli.imaging.rasters.block_form import block_options, why_copied
+from srcli.imaging.rasters.creation import (
+    creation_options,
+    is_lossy,
+    photometric_of,
+    predictor_of,
 )
 from srcli.imaging.rasters.info import (
     COLOURS,
@@ -33,159 +30,30 @@ from srcli.imaging.rasters.info import (
     RasterInfo,
     enlarge_georeference,
 )
+from srcli.imaging.rasters.map_tiles import (
+    overview_factors_of_tiles,
+    zoom_level_of,
+)
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.stale_tags import fit_attribute_table, fit_tags
 from srcli.ports.image import Window
 
-DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG"}
+DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG", "mbtiles": "MBTiles"}
 """GDAL's driver for each output format of rasters."""
-_SOFTWARE = {"tif": "TIFFTAG_SOFTWARE", "png": "Software", "jpg": "EXIF_Software"}
-"""Tags that GDAL's drivers write as the Software entry of a format."""
+_SOFTWARE = {
+    "tif": "TIFFTAG_SOFTWARE",
+    "png": "Software",
+    "jpg": "EXIF_Software",
+    "mbtiles": "generator",
+}
+"""Tags that GDAL's drivers write as the Software entry of a format; what other programs
+call it in MBTiles."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
-_LARGEST_ROW = 2**26
-"""Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are
-taken."""
-_OF_ANY_BITS = PREDICTED | {
-    "NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4",
-}  # fmt: skip
-"""Compressions of values of any number of bits (NBITS)."""
 _XMP = "xml:XMP"
 _TABLE = "GDALRasterAttributeTable"
 _DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutputOptions:
-    """The user's options for the output format."""
-
-    creation: Mapping[str, str] = field(default_factory=dict)
-    """--co by names in capitals, which overrides the defaults."""
-    overviews: bool | None = None
-    """Build overviews inside a GeoTIFF; None builds some where the input has some."""
-    cog: bool = False
-    """Cloud-optimized GeoTIFF, overviews included."""
-    format: str = "tif"
-    """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
-    quality: int | None = None
-    """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
-    provenance: Provenance | None = None
-    """Recorded in tags of the output; None records nothing."""
-
-    def is_on(self, name: str, default: str) -> bool:
-        """Tell if a creation option is on: GDAL takes all values but "no", "off" ... for yes."""
-        return self.creation.get(name, default).upper() not in OFF
-
-
-@dataclass(kw_only=True)
-class OutputProfile:
-    """Metadata and creation options of an output raster."""
-
-    driver: str
-    """GDAL's name of the format."""
-    height: int
-    width: int
-    dtype: str
-    """numpy's name."""
-    bands: tuple[BandInfo, ...]
-    """Of the output, alpha last; their dtype and nodata are ignored in favour of those
-    here."""
-    alpha: bool = False
-    """The last band is alpha."""
-    alpha_position: int | None = None
-    """Position of alpha among the bands of the file, from 0; None is the last."""
-    mask: bool = False
-    """The file has a mask of valid pixels for all bands."""
-    nodata: float | None = None
-    white_is_zero: bool = False
-    """The lowest value of the only band is white."""
-    georeference: Mapping[str, Any]
-    """Where it lies on the map; see ``RasterInfo``."""
-    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By namespace, ``""`` for the default one."""
-    classes: bool = False
-    """Some bands hold classes, or bytes of heights: overviews are not averaged."""
-    overviews: tuple[int, ...] = ()
-    """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
-    creation: Mapping[str, str] = field(default_factory=dict)
-    blocks: Mapping[str, str] = field(default_factory=dict)
-    """Creation options of the blocks that parts hold; of none, parts are compressed
-    quickly and without loss."""
-    why_copied: str = "it is no raster of its own"
-    """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
-    where the compressed blocks of the parts are those of the file."""
-    notes: list[str] = field(default_factory=list)
-    """Messages for the user on what is not kept."""
-
-    @property
-    def keeps_blocks(self) -> bool:
-        """True if the blocks of the parts are those of the final file."""
-        return not self.why_copied
-
-    def copied_by_gdal(self, reason: str) -> OutputProfile:
-        """Return the output whose parts have a form of their own."""
-        return replace(self, blocks={}, why_copied=reason)
-
-    @property
-    def wants_halves(self) -> bool:
-        """True if overviews start from one of half the size."""
-        if self.driver != "COG":
-            return bool(self.overviews)
-        largest = max(self.height, self.width)
-        side = int(self.blocks.get("BLOCKYSIZE", "512"))
-        return self.creation.get("OVERVIEWS", "").upper() != "NONE" and largest > side
-
-    @property
-    def can_be_halved(self) -> bool:
-        """True if overviews can be made of those of parts; see ``halves_fit``."""
-        side = 256
-        if self.driver == "COG":
-            side = int(self.blocks.get("BLOCKYSIZE", "512"))
-        return halves_fit(self.height, self.width, side)
-
-    @property
-    def has_halves(self) -> bool:
-        """True if each part holds its overview of half the size."""
-        return self.keeps_blocks and self.wants_halves and self.can_be_halved
-
-    @property
-    def is_sparse(self) -> bool:
-        """True if blocks without data may be left out of the file."""
-        return self.creation.get("SPARSE_OK", "NO").upper() not in OFF
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of a row of pixels of all bands, in memory."""
-        return self.width * len(self.bands) * np.dtype(self.dtype).itemsize
-
-    @property
-    def channels(self) -> int:
-        """Number of colour bands."""
-        return len(self.bands) - self.alpha
-
-    @property
-    def bits(self) -> int | None:
-        """Bits of all values, where these are fewer than those of the dtype; else None."""
-        bits = {band.bits for band in self.bands}
-        return bits.pop() if len(bits) == 1 else None
-
-    @property
-    def band_order(self) -> tuple[int, ...]:
-        """Indices in ``bands`` of the bands of the file, in its order."""
-        indices = list(range(len(self.bands)))
-        if self.alpha and self.alpha_position is not None:
-            indices.insert(self.alpha_position, indices.pop())
-        return tuple(indices)
-
-    @property
-    def stored_bands(self) -> tuple[BandInfo, ...]:
-        """The bands in the order of the file."""
-        return tuple(self.bands[index] for index in self.band_order)
-
-    @property
-    def palette(self) -> bool:
-        """True if the only band has a colour table."""
-        return len(self.bands) == 1 and "ColorTable" in self.bands[0].vrt_elements
 
 
 def derive_profile(
@@ -217,7 +85,7 @@ def derive_profile(
         info.white_is_zero and layout.palette is None and not out.palette
     )
     _check_format(info.path, out, options)
-    out.creation = creation_options(out, options)
+    out.creation = creation_options(out, options, info.tags.get("", {}))
     if info.block_share < 1 and out.driver in ("GTiff", "COG"):
         out.creation = {"SPARSE_OK": "TRUE", **out.creation}
     _choose_nodata_marks(out, info, layout, options)
@@ -227,6 +95,10 @@ def derive_profile(
         has_overviews = info.has_overviews
     if has_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
         out.overviews = overview_factors(out.height, out.width)
+    zoom = zoom_level_of(out.georeference)
+    if out.driver == "MBTiles" and options.overviews is not False and zoom:
+        lowest = info.tags.get("", {}).get("minzoom", "")
+        out.overviews = overview_factors_of_tiles((out.height, out.width), zoom, lowest)
     _choose_blocks(out)
     return out
 
@@ -234,7 +106,7 @@ def derive_profile(
 def _choose_blocks(out: OutputProfile) -> None:
     """Choose if the parts hold the compressed blocks of the file, and how these are made."""
     out.blocks = block_options(
-        out.driver, out.creation, _photometric(out), predictor_of(out.dtype)
+        out.driver, out.creation, photometric_of(out), predictor_of(out.dtype)
     )
     out.why_copied = why_copied(out.driver, out.creation, out.blocks, out.row_bytes)
     if out.keeps_blocks and out.driver == "COG":
@@ -425,13 +297,21 @@ def _choose_nodata_marks(
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
-    if out.driver == "PNG" and out.mask:
+    if out.driver == "MBTiles" and out.nodata is not None and not out.alpha:
+        out.mask = True  # tiles have no such value
+        out.nodata = None
+    if out.driver in ("PNG", "MBTiles") and out.mask:
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
         out.alpha = True
         out.mask = False
     elif out.driver == "JPEG" and out.alpha:
         out.notes.append("jpg has no transparency: the alpha band is left out")
+        out.bands = out.bands[:-1]
+        out.alpha = False
+    elif out.creation.get("TILE_FORMAT") == "JPEG" and out.alpha:
+        if info.driver != "MBTiles":  # of which GDAL makes one, which is opaque
+            out.notes.append("tiles of JPEG have no transparency: alpha is left out")
         out.bands = out.bands[:-1]
         out.alpha = False
 
@@ -467,7 +347,13 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
     problem = ""
     advice = "take --format tif"
     if fmt not in DRIVERS:
-        problem = f"rasters are written as tif, png or jpg, not as {fmt}"
+        problem = f"rasters are written as {', '.join(DRIVERS)}, not as {fmt}"
+    elif fmt == "mbtiles" and zoom_level_of(out.georeference) is None:
+        problem = (
+            "its enlargement is of no zoom level of a web map (EPSG:3857, 2 or 4 times "
+            "those of an input that is one)"
+        )
+        advice += "; gdalwarp and gdal_translate -of MBTiles resample that"
     elif out.classes and is_lossy(options, out.dtype):
         problem = "lossy compression would change its classes"
         if fmt == "jpg":
@@ -479,7 +365,7 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         name = "COG" if fmt == "tif" else fmt
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"
         advice += ", without --cog"
-    elif fmt != "tif" and (options.cog or options.overviews):
+    elif fmt != "tif" and (options.cog or (options.overviews and fmt != "mbtiles")):
         raise UsageError(
             f"{path}: --cog and --overviews are for --format tif, not {fmt}"
         )
@@ -493,106 +379,3 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         )
     if problem:
         raise PictureError(f"{path}: {problem}; {advice}")
-
-
-def creation_options(out: OutputProfile, options: OutputOptions) -> Mapping[str, str]:
-    """Return GDAL's creation options: those of the user, and defaults for the others."""
-    asked = options.creation
-    # GDAL crashes on others
-    for name in ("BLOCKXSIZE", "BLOCKYSIZE", "BLOCKSIZE"):
-        if name in asked and (not asked[name].isdecimal() or int(asked[name]) == 0):
-            raise UsageError(
-                f"--co {name}={asked[name]}: give a number of pixels, such as 512"
-            )
-    quality = str(options.quality or FORMATS["jpg"].default_quality)
-    match out.driver:
-        case "JPEG":
-            defaults = {"QUALITY": quality}
-        case "PNG":  # tags inside the file as well, where they are not lost
-            defaults = {"WRITE_METADATA_AS_TEXT": "YES"}
-            if out.bits in (1, 2, 4):
-                defaults["NBITS"] = str(out.bits)
-        case _:
-            defaults = _tiff_options(out, options, quality)
-    return {**defaults, **asked}
-
-
-def _tiff_options(
-    out: OutputProfile, options: OutputOptions, quality: str
-) -> dict[str, str]:
-    """Return the default creation options of a GeoTIFF or COG with the user's compression."""
-    asked = options.creation
-    compression = asked.get("COMPRESS", "DEFLATE").upper()
-    defaults = {
-        "COMPRESS": compression,
-        "BIGTIFF": "IF_SAFER",
-        "NUM_THREADS": "ALL_CPUS",
-    }
-    if out.bits is not None and compression in _OF_ANY_BITS:
-        defaults["NBITS"] = str(out.bits)
-    has_all_bits = "NBITS" not in defaults and "NBITS" not in asked
-    is_predicted = compression in PREDICTED and has_all_bits
-    if out.driver == "COG":
-        if options.overviews is False:
-            defaults["OVERVIEWS"] = "NONE"
-        if "RESAMPLING" not in asked:
-            defaults["OVERVIEW_RESAMPLING"] = "NEAREST" if out.classes else "AVERAGE"
-        if compression == "JPEG":
-            defaults["QUALITY"] = quality
-        if is_predicted and out.dtype != "float16":
-            defaults["PREDICTOR"] = "YES"
-        return defaults
-    if is_predicted:
-        defaults["PREDICTOR"] = str(predictor_of(out.dtype))
-    defaults["INTERLEAVE"] = "PIXEL"
-    defaults["PHOTOMETRIC"] = _photometric(out)
-    if compression == "JPEG":
-        defaults["JPEG_QUALITY"] = quality
-        is_planar = asked.get("INTERLEAVE", "").upper() == "BAND"
-        is_rgb = defaults["PHOTOMETRIC"] == "RGB" and len(out.bands) == 3
-        if is_rgb and out.dtype == "uint8" and not is_planar:
-            # chroma at half the resolution: much smaller
-            defaults["PHOTOMETRIC"] = "YCBCR"
-    if options.is_on("TILED", "YES"):
-        side = 512 if out.row_bytes * 512 <= _LARGEST_ROW else 256
-        text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
-        defaults |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
-    return defaults
-
-
-def predictor_of(dtype: str) -> int:
-    """Return the PREDICTOR of TIFFs that suits a dtype; 1 for none, as of half floats."""
-    if dtype == "float16":
-        return 1
-    return 3 if dtype.startswith("float") else 2
-
-
-def _photometric(out: OutputProfile) -> str:
-    """Return what the bands of a TIFF mean, as its tag and GDAL's option name it."""
-    if tuple(band.interpretation for band in out.stored_bands[:3]) == COLOURS:
-        return "RGB"
-    if out.palette:
-        return "PALETTE"
-    if out.white_is_zero:
-        return "MINISWHITE"
-    return "MINISBLACK"
-
-
-def is_lossy(options: OutputOptions, dtype: str) -> bool:
-    """Tell if the compression may change values."""
-    if options.format != "tif":
-        return options.format == "jpg"
-    asked = options.creation
-    for name in ("DISCARD_LSB", "MAX_Z_ERROR"):
-        if set(asked.get(name, "")) - set("0., "):  # DISCARD_LSB has one for each band
-            return True
-    match asked.get("COMPRESS", "").upper():
-        case "JPEG":
-            return True
-        case "WEBP":
-            is_lossless = not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
-            return not is_lossless and asked.get("QUALITY") != "100"
-        case "JXL":
-            return not options.is_on("JXL_LOSSLESS", "YES")
-        case _:
-            return dtype.startswith("float") and "NBITS" in asked

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 
 DTYPE = "uint32"
 """Of the numbers."""
@@ -45,7 +45,8 @@ def are_packed_heights(pixels: Array, valid: Bools) -> bool:
     """
     if pixels.dtype != np.uint8:
         return False
-    red, green, blue = np.moveaxis(pixels.astype(np.int64), -1, 0)
+    # bends of 24 bits take 27, and half the memory of 64-bit numbers half the time
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
     whole = _bends(red << 16 | green << 8 | blue, valid)
     upper = _bends(red << 8 | green, valid)
     bends_of_green = _bends(green, valid)

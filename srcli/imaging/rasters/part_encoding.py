@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.rasters.creation import predictor_of
 from srcli.imaging.rasters.halves import half_of, halve, join
-from srcli.imaging.rasters.output import OutputProfile, predictor_of
+from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter

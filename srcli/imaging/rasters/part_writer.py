@@ -6,7 +6,9 @@ from functools import cache, partial
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.files.stored_parts import writing_errors
+from srcli.imaging.pixels.arrays import Array, Bools
+from srcli.imaging.pixels.resize import resize, white_level
 from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.packed_heights import unpack
@@ -14,8 +16,6 @@ from srcli.imaging.rasters.part_encoding import encode_part
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
-from srcli.imaging.resize import resize, white_level
-from srcli.imaging.stored_parts import writing_errors
 from srcli.ports.image import Window
 
 _REACH = 3

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from srcli.imaging.files.stored_parts import StoredParts, keep_parts
 from srcli.imaging.rasters.block_form import is_lossless
-from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.stored_parts import StoredParts, keep_parts
+from srcli.imaging.rasters.profile import OutputProfile
 
 VERSION = 5
 """Of the contents of the folder."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from srcli.imaging.rasters.assembling import OtherBlocksError, assemble
 from srcli.imaging.rasters.copying import build_overviews, copy_file
-from srcli.imaging.rasters.output import OutputProfile
+from srcli.imaging.rasters.map_tiles import store_tags
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 
@@ -28,6 +29,8 @@ def write_result(
         copy_file(describe_mosaic(output, files), result, output)
     if output.overviews and not (is_written and output.has_halves):
         build_overviews(result, output.overviews, output)
+    if output.driver == "MBTiles":
+        store_tags(result, output.tags.get("", {}))
 
 
 def folder_bytes(folder: Path) -> int:

@@ -33,7 +33,7 @@ colours or as bytes of one number."""
 
 # Words of the names of bands that hold classes, flags or masks; "land cover" is one
 # word too.
-_WORDS = frozenset({
+_CLASSES = frozenset({
     "scl", "qa", "qc", "bqa", "fmask", "cfmask", "pixelqa", "pixelreliability", "wqsf", "flag",
     "flags", "mask", "masks", "cloudmask", "bitmask", "class", "classes", "classification",
     "classified", "classi", "detfoo", "category", "categories", "label", "labels",
@@ -103,7 +103,7 @@ def class_word(name: str) -> str:
     if not _QUANTITIES.isdisjoint(words) or "stqa" in words:
         return ""
     for word in words:
-        if word in _WORDS or word in _CODES or _NUMBERED.fullmatch(word):
+        if word in _CLASSES or word in _CODES or _NUMBERED.fullmatch(word):
             return word
     return ""
 

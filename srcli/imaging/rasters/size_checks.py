@@ -17,11 +17,16 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from srcli.files import open_input
-from srcli.imaging import size_checks
-from srcli.imaging.formats import format_of_content
-from srcli.imaging.metadata.exif import Tags
+from srcli.imaging.files.formats import format_of_content
+from srcli.imaging.files.tiff_blocks import (
+    TiffBlocks,
+    check_tiff,
+    read_tiff_page,
+    truncated_file,
+)
+from srcli.imaging.files.tiff_directories import Tags
 from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
+from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -63,12 +68,12 @@ def check_dataset_size(
                 needed = netcdf_bytes_needed(file)
                 _check_size(path, file.seek(0, os.SEEK_END), needed)
             else:
-                size_checks.check_tiff(path, _read_tags(dataset, file), file)
+                check_tiff(path, _read_tags(dataset, file), file)
 
 
 def find_sparse_blocks(
     dataset: DatasetReader, stream: IO[bytes] | None
-) -> size_checks.TiffBlocks | None:
+) -> TiffBlocks | None:
     """Return the blocks of a sparse TIFF, which leaves some out; None if it has all.
 
     ``stream`` is its file, where that is open already.
@@ -78,7 +83,7 @@ def find_sparse_blocks(
             suppress(OSError, ValueError, KeyError),
             open_first_file(dataset, stream) as file,
         ):
-            blocks = size_checks.TiffBlocks.from_tags(_read_tags(dataset, file))
+            blocks = TiffBlocks.from_tags(_read_tags(dataset, file))
             if blocks is None or blocks.image_width != dataset.width:  # of an overview
                 return None
             if not blocks.present.all():
@@ -89,7 +94,7 @@ def find_sparse_blocks(
 def _read_tags(dataset: DatasetReader, file: IO[bytes]) -> Tags:
     """Return the tags of the page of a TIFF that was opened."""
     match = _PAGE.match(dataset.name)
-    return size_checks.read_tiff_page(file, int(match[1]) - 1 if match else 0)
+    return read_tiff_page(file, int(match[1]) - 1 if match else 0)
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
@@ -126,9 +131,7 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
 
 def _check_size(path: Path, size: int, needed: int) -> None:
     if size < needed:
-        raise size_checks.truncated_file(
-            path, f"{size:,} of its {needed:,} bytes are there"
-        )
+        raise truncated_file(path, f"{size:,} of its {needed:,} bytes are there")
 
 
 def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from srcli.imaging.alpha import unpremultiplied
-from srcli.imaging.arrays import Array, Bools, Size
+from srcli.imaging.pixels.alpha import unpremultiplied
+from srcli.imaging.pixels.arrays import Array, Bools, Size
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
 from srcli.imaging.rasters.opening import (
@@ -267,21 +266,3 @@ def _cache_for(info: RasterInfo, block: Size, rows: int) -> int:
     cached_rows = min(rows + 2 * block[0], info.height)
     # GDAL counts a little more for each block
     return max(BLOCK_CACHE, info.width * pixel_bytes * cached_rows * 17 // 16)
-
-
-def spread_windows(height: int, width: int, side: int, along: int) -> Iterator[Window]:
-    """Yield windows of ``side`` pixels to sample a picture by, at most ``along`` on each axis.
-
-    They are spread evenly, and cover all of a small one.
-    """
-    window_height = min(height, side)
-    window_width = min(width, side)
-    for top in _spread(height, window_height, along):
-        for column in _spread(width, window_width, along):
-            yield Window(top=top, left=column, height=window_height, width=window_width)
-
-
-def _spread(length: int, side: int, most: int) -> list[int]:
-    """Return where windows of a side begin on an axis, spread evenly."""
-    starts = np.linspace(0, length - side, min(-(-length // side), most))
-    return [int(start) for start in starts]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.appearance import neighbours
-from srcli.imaging.rasters.info import numbers_in
 
 _FEW = 16
 """Most different values of codes; measurements have more."""
@@ -21,25 +18,6 @@ _LEAST_EQUAL = 0.5
 _LEAST_INSIDE = 0.5
 """Share of the pixels within a stated range, below which the range is that of other
 units."""
-
-
-def stated_range(tags: Mapping[str, str]) -> tuple[float, float] | None:
-    """Return the range of measurements by the tags of a band, named as in CF conventions.
-
-    ``valid_range`` holds two numbers in any brackets; ``valid_min`` and ``valid_max`` may
-    be alone. None where nothing is stated, or no numbers.
-    """
-    numbers = numbers_in(tags.get("valid_range", ""))
-    if len(numbers) == 2:
-        low, high = numbers
-    else:
-        lows = numbers_in(tags.get("valid_min", ""))
-        highs = numbers_in(tags.get("valid_max", ""))
-        if not lows and not highs:
-            return None
-        low = lows[0] if lows else -np.inf
-        high = highs[0] if highs else np.inf
-    return (low, high) if low < high else None
 
 
 def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> bool:

@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.files import parse_text, read_input, write_whole
+from srcli.files import write_whole
 from srcli.imaging.rasters.footprints import find_footprint
 from srcli.imaging.rasters.opening import open_quietly
+from srcli.input_files import parse_text, read_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader

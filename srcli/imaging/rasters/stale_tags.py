@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from xml.etree import ElementTree as ET
 
-from srcli.imaging.arrays import Size
+from srcli.imaging.pixels.arrays import Size
 from srcli.ports.image import Window
 
 STRUCTURE = frozenset({

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from srcli.files import parse_text, read_input
+from srcli.input_files import parse_text, read_input
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _DBF_HEADER = 32

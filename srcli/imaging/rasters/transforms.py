@@ -16,8 +16,8 @@ SLACK = 1e-4
 """Pixels by which bounds may miss a pixel's edge, because coordinates are rounded."""
 
 
-class Box(NamedTuple):
-    """A rectangle, in pixels or in coordinates of a map."""
+class Extent(NamedTuple):
+    """The reach of something along both axes, in pixels or in coordinates of a map."""
 
     least_x: float
     least_y: float
@@ -48,10 +48,10 @@ def enlarge_transform(transform: Affine, left: int, top: int, scale: int) -> Aff
     return type(transform)(a / scale, b / scale, x, d / scale, e / scale, y)
 
 
-def bounding_box(transform: Affine, edges: Sequence[float]) -> Box:
+def bounding_box(transform: Affine, edges: Sequence[float]) -> Extent:
     """Return the least and largest coordinates that a box given by its edges is mapped to."""
     corners = product(edges[::2], edges[1::2])
     x_values, y_values = zip(
         *(coordinates(transform, column, row) for column, row in corners), strict=True
     )
-    return Box(min(x_values), min(y_values), max(x_values), max(y_values))
+    return Extent(min(x_values), min(y_values), max(x_values), max(y_values))

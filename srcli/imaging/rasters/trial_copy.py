@@ -11,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import resize, white_level
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.result_file import folder_bytes, write_result
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, has_huge_blocks
 from srcli.imaging.rasters.vrt import MosaicFile
-from srcli.imaging.resize import resize, white_level
 from srcli.ports.image import Window
 
 SAMPLE_SIDE = 64

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from srcli.imaging.arrays import Array, Bools
+from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.appearance import NEIGHBOURS
 from srcli.imaging.rasters.nodata import is_nodata
 

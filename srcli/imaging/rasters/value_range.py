@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Literal
 
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.arrays import Array
-from srcli.imaging.colour import are_gray
-from srcli.imaging.condition import Condition, classify_condition
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.colour import are_gray
+from srcli.imaging.pixels.condition import Condition, classify_condition
+from srcli.imaging.pixels.samples import robust_range, spread_windows
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.source import RasterSource, spread_windows
-from srcli.ports.image import ValueRange, Values, Window, are_units
+from srcli.imaging.rasters.source import RasterSource
+from srcli.ports.image import ValueRange, Values, Window
 
 _LEAST_VALUES = 10_000
 """Valid values, all bands together, of fewer of which more windows are looked at."""
@@ -118,39 +118,6 @@ def _values_of_groups(look: Look, layout: BandLayout) -> list[Array]:
         values = [look.values(number, layout.alpha) for number in numbers]
         samples.append(np.concatenate(values))
     return samples
-
-
-def robust_range(samples: Array) -> ValueRange:
-    """Return the range of nearly all samples, a little wider; neither empty nor beyond them.
-
-    Values outside are kept, but the network does not work on them; the margin leaves
-    most of the outliers to it, at little cost in contrast.
-    """
-    is_float = samples.dtype.kind == "f"
-    # the same numbers as integers or as floats have the same range
-    is_whole = not is_float or bool((samples == np.rint(samples)).all())
-    if is_float and are_units(float(samples.min()), float(samples.max())):
-        return 0.0, 1.0
-    most = np.finfo(np.float64).max / 4  # which keeps differences finite
-    samples = samples.astype(np.float64, copy=False).clip(-most, most)
-    bottom = samples.min()
-    top = samples.max()
-    low, high = np.percentile(samples, [0.1, 99.9])
-    margin = 0.1 * (high - low)
-    low = max(low - margin, bottom)
-    high = min(high + margin, top)
-    if not low < high:  # nearly all pixels are equal
-        low = bottom
-        high = top
-    if not low < high:  # all are
-        # narrow, so that whatever the network adds to a constant picture vanishes
-        width = 1.0
-        if is_float:
-            width = max(abs(low), 1.0) * 1e-6
-        return float(low), float(low + width)
-    if is_whole:
-        return float(math.floor(low)), float(math.ceil(high))
-    return float(low), float(high)
 
 
 def _range_text(low: float, high: float) -> str:

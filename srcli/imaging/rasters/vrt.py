@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 
-from srcli.imaging.pillow import quiet_pillow
-from srcli.imaging.rasters.output import OutputProfile
-from srcli.imaging.utf8_names import alias_of_file
+from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.files.utf8_names import alias_of_file
+from srcli.imaging.rasters.profile import OutputProfile
 
 
 class MosaicFile(NamedTuple):
@@ -40,7 +40,7 @@ def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> 
     bands = output.stored_bands
     with MemoryFile(ext=".vrt") as memory:
         with (
-            quiet_pillow(),
+            quiet_libraries(),
             memory.open(
                 driver="VRT",
                 height=output.height,

@@ -151,15 +151,24 @@ class SPAN(TrainedWithBranches, SkiplessNetwork):
     """Swift parameter-free attention network (Wan et al., CVPR workshops 2024), as published.
 
     Challenges and most files of others have 48 channels. ``deployed`` has plain
-    convolutions.
+    convolutions. Without ``shift`` it takes values from 0 to 1 as they are, as neosr and
+    its relatives train it.
     """
 
     def __init__(
-        self, *, scale: int = 4, channels: int = 52, deployed: bool = False
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 52,
+        shift: bool = True,
+        deployed: bool = False,
     ) -> None:
         super().__init__(scale)
         make = conv if deployed else ExpandedConv
-        self.subtract_mean(white=255.0)
+        if shift:
+            self.subtract_mean(white=255.0)
+        else:  # the mark by which files say so
+            self.register_buffer("no_norm", torch.zeros(1))
         self.head = make(3, channels)
         self.body = nn.ModuleList(SwiftAttentionBlock(channels, make) for _ in range(6))
         self.tail = make(channels, channels)
@@ -174,8 +183,9 @@ class SPAN(TrainedWithBranches, SkiplessNetwork):
             step, inner = block(step)
         joined = convolve_joined(self.fuse, [head, self.tail(step), shallow, inner])
         image = F.pixel_shuffle(self.up(joined), self.scale).float()
-        assert self.mean is not None
         # It is in [0, 1] already: this undoes what ``forward`` does next.
+        if self.mean is None:
+            return image * self.white
         return (image - self.mean) * self.white
 
 

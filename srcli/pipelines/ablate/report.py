@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from srcli.errors import DataError, RecipeError
-from srcli.files import parse_text
+from srcli.input_files import parse_text
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.metrics.table import METRICS
 from srcli.pipelines.ablate.results import (
@@ -27,8 +27,8 @@ from srcli.pipelines.ablate.results import (
 )
 from srcli.recipes.ablations import Ablation, changes_text
 from srcli.recipes.fields import convert
+from srcli.report.costs import MACS_NOTE, work_text
 from srcli.report.table import (
-    MACS_NOTE,
     NOTHING,
     Cell,
     Row,
@@ -39,7 +39,6 @@ from srcli.report.table import (
     make_table,
     number,
     plural,
-    work_text,
 )
 from srcli.training.budget import parse_budget
 
@@ -141,7 +140,7 @@ def score_tables(result: AblationResult) -> list[Table]:
     """
     quality: list[Row] = []
     differences: list[Row] = []
-    if result.conditions["trained"]:
+    if result.conditions.trained:
         for dataset in sets_of(result):
             quality += _quality_rows(result, dataset)
             differences += _difference_rows(result, dataset)
@@ -178,7 +177,7 @@ def _printed_digits(result: AblationResult, dataset: str) -> int:
 
 def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
     """Yield a row of scores for each variant, and one of bicubic."""
-    seeds = result.conditions["seeds"]
+    seeds = result.conditions.seeds
     digits = METRICS["psnr"].digits
     printed_digits = _printed_digits(result, dataset)
     means = {
@@ -199,7 +198,7 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
             count += f" of {seeds}"
         cells = (
             name,
-            count if dataset in result.conditions["sets"] else None,
+            count if dataset in result.conditions.sets else None,
             _mean_text(means[name], digits),
             _mean_text(best_weights, digits),
             _mean_text(variant.means(dataset, "ssim"), METRICS["ssim"].digits),
@@ -268,9 +267,9 @@ def cost_table(result: AblationResult) -> Table:
     for variant in variants:
         cost = variant.cost
         if cost:
-            parameters.append(f"{cost['parameters']:,}")
-            macs.append(work_text(cost["macs"], cost.get("products")))
-            sizes |= dict.fromkeys(cost["memory"])
+            parameters.append(f"{cost.parameters:,}")
+            macs.append(work_text(cost.macs, cost.products))
+            sizes |= dict.fromkeys(cost.memory)
         else:
             parameters.append(None)
             macs.append(None)
@@ -279,7 +278,7 @@ def cost_table(result: AblationResult) -> Table:
     for size in sizes:
         peaks: list[Cell] = [_memory(variant, size) for variant in variants]
         add(f"MiB at {size}", peaks, f"printed MB at {size}", f"memory.{size}")
-    if result.conditions["trained"]:
+    if result.conditions.trained:
         columns["iterations"] = [_iterations(variant) for variant in variants]
     names = [variant.variant.name for variant in variants]
     lines = zip(names, *columns.values(), strict=True)
@@ -289,7 +288,7 @@ def cost_table(result: AblationResult) -> Table:
 
 def _memory(variant: VariantResult, size: str) -> str | None:
     """Return the peak memory in MiB, in three digits or more."""
-    peak = variant.cost and variant.cost["memory"][size]
+    peak = variant.cost and variant.cost.memory[size]
     if peak:
         digits = 0 if peak >= 100 * MIB else 1
         return number(peak / MIB, digits)
@@ -311,31 +310,31 @@ def _iterations(variant: VariantResult) -> str | None:
 def conditions(result: AblationResult) -> list[str]:
     """Return how an ablation was run, in lines that begin with a word and a colon."""
     run = result.conditions
-    machine = f"Machine: {run['machine']}"
-    if run["processes"] > 1:
-        machine += f"; {run['processes']} processes at once"
+    machine = f"Machine: {run.machine}"
+    if run.processes > 1:
+        machine += f"; {run.processes} processes at once"
     lines = []
-    if run["overrides"]:
-        lines.append(f"All variants with: {', '.join(run['overrides'])}")
-    if run["trained"]:
-        budget = run["budget"] or "the recipe's"
+    if run.overrides:
+        lines.append(f"All variants with: {', '.join(run.overrides)}")
+    if run.trained:
+        budget = run.budget or "the recipe's"
         if budget.isdigit():
             budget = plural(int(budget), "iteration")
         # no folders: they tell nobody
-        names = ", ".join(Path(path).name for path in run["data"])
+        names = ", ".join(Path(path).name for path in run.data)
         missing = ""
-        if run["missing"]:
-            missing = f"; not at hand: {', '.join(run['missing'])}"
+        if run.missing:
+            missing = f"; not at hand: {', '.join(run.missing)}"
         protocol = PROTOCOLS[result.ablation.protocol]
         lines += [
             f"Budget: {budget} for each variant and seed",
-            f"Seeds: {run['seeds']}: each variant has the same batches in the same order",
-            f"Trained on: {names}: {run['pictures']} pictures, {run['held_out'] or 'none'} held "
+            f"Seeds: {run.seeds}: each variant has the same batches in the same order",
+            f"Trained on: {names}: {run.pictures} pictures, {run.held_out or 'none'} held "
             "out; the last weights are measured, and beside them the best by validation (best dB)",
-            f"Measured on: {', '.join(run['sets'])}{missing}; protocol {protocol.name}: "
+            f"Measured on: {', '.join(run.sets)}{missing}; protocol {protocol.name}: "
             f"{protocol.description}",
         ]
-        machine += f"; trained in {run['precision']} precision, measured in fp32"
+        machine += f"; trained in {run.precision} precision, measured in fp32"
     return [*lines, machine]
 
 
@@ -351,21 +350,21 @@ def notes(result: AblationResult) -> Iterator[str]:
         f"and input, at LR height x width, {recorded} gradients recorded; none is told without a "
         "GPU, or where it had too little."
     )
-    if result.conditions["trained"]:
+    if result.conditions.trained:
         yield from _notes_on_trainings(result)
 
 
 def _notes_on_trainings(result: AblationResult) -> Iterator[str]:
     """Yield remarks on scores and verdicts."""
     ablation = result.ablation
-    seeds = result.conditions["seeds"]
-    budget = result.conditions["budget"]
+    seeds = result.conditions.seeds
+    budget = result.conditions.budget
     yield (
         f"To base: mean paired difference in PSNR to {ablation.base}, with its 95 % "
         "interval over seeds and pictures (two-way random effects, Student's t), which is not "
         "corrected for the number of tests; freedom: its degrees of freedom (Satterthwaite)."
     )
-    for variant, dataset in product(result.variants, result.conditions["sets"]):
+    for variant, dataset in product(result.variants, result.conditions.sets):
         means = variant.means(dataset)
         bicubic = result.bicubic(dataset)
         if means and bicubic is not None and fmean(means) < bicubic:

@@ -30,6 +30,54 @@ PRINTED_SHARE = 0.5
 judge."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What all variants of an ablation share."""
+
+    device: str
+    """Kind of the device: ``cpu``, ``cuda``, ``mps``."""
+    machine: str
+    """In words."""
+    precision: str
+    """Of the trainings."""
+    processes: int
+    """Trainings that ran at once."""
+    trained: bool
+    """False where only costs were measured."""
+    budget: str | None
+    """Iterations or time; None for those of the recipes."""
+    seeds: int
+    overrides: tuple[str, ...]
+    """Changed fields of all recipes, ``path=value``."""
+    data: tuple[str, ...]
+    """Files and folders as given."""
+    pictures: int = 0
+    """Number of those trained on."""
+    held_out: int = 0
+    """Number of those validated on."""
+    data_digest: str = ""
+    """Of names and sizes of the pictures."""
+    sets: tuple[str, ...] = ()
+    """Names of those measured on."""
+    missing: tuple[str, ...] = ()
+    """Sets of the ablation that are not at hand."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantCost:
+    """Cost of a variant in its deployed form."""
+
+    parameters: int
+    macs: int
+    """Multiply-accumulates of the convolutions for an LR picture of 256x256."""
+    products: int | None = None
+    """Those of linear layers, matrix products and attention; None where they were not
+    counted."""
+    memory: Mapping[str, int | None]
+    """Peak of one forward pass in bytes, by LR ``HEIGHTxWIDTH``; None where there is too
+    little or the device keeps no account."""
+
+
 @dataclass(kw_only=True)
 class SeedResult:
     """One training of a variant with its scores; filled in while it is run."""
@@ -50,12 +98,7 @@ class VariantResult:
     """Cost and trainings of one variant; filled in while it is run."""
 
     variant: Variant
-    cost: Mapping[str, Any] | None = None
-    """``parameters`` and ``macs`` of the deployed form, multiply-accumulates of the
-    convolutions for an LR picture of 256x256; ``products``, those of linear layers,
-    matrix products and attention; ``memory``: the peak of one forward pass
-    in bytes, by LR ``HEIGHTxWIDTH``, None where there is too little or the device keeps
-    no account."""
+    cost: VariantCost | None = None
     cost_failure: str = ""
     seeds: tuple[SeedResult, ...] = ()
 
@@ -81,12 +124,7 @@ class AblationResult:
     """One ablation under one set of conditions; compared by ``judge``."""
 
     ablation: Ablation
-    conditions: Mapping[str, Any]
-    """What all variants share. Whether they were ``trained``; ``budget`` (None: the
-    recipes'), ``seeds``, ``overrides``, ``precision`` of the trainings; ``data`` as
-    given, the numbers of ``pictures`` and of those ``held_out``, ``data_digest`` of
-    names and sizes; ``sets`` to measure on and those ``missing``; ``device``,
-    ``machine`` in words, ``processes`` at once."""
+    conditions: Conditions
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
     comparisons: tuple[Mapping[str, Any], ...] = ()
@@ -125,7 +163,7 @@ class AblationResult:
     @property
     def missing(self) -> int:
         """Number of trainings that are not finished and measured on all sets."""
-        sets = set(self.conditions["sets"])
+        sets = set(self.conditions.sets)
         missing = 0
         for result in self.variants:
             missing += sum(not sets <= seed.scores.keys() for seed in result.seeds)
@@ -308,7 +346,7 @@ def _is_trained(result: AblationResult, variant: VariantResult, dataset: str) ->
 
 def sets_of(result: AblationResult) -> list[str]:
     """Return the sets that were measured, then those that only the paper has."""
-    sets = list(result.conditions["sets"])
+    sets = list(result.conditions.sets)
     measured = {name_key(name) for name in sets}
     costs = ("parameters", "gflops", "memory", "training")
     for result_of_variant in result.variants:

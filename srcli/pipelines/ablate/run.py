@@ -23,7 +23,7 @@ from srcli.errors import (
     RecipeError,
     SrxError,
     UsageError,
-    one_file,
+    as_failure_of,
 )
 from srcli.evaluation.sets import BUILT_IN, find_set
 from srcli.files import write_json
@@ -40,7 +40,9 @@ from srcli.pipelines.ablate.report import read_result
 from srcli.pipelines.ablate.results import (
     RESULT,
     AblationResult,
+    Conditions,
     SeedResult,
+    VariantCost,
     VariantResult,
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
@@ -140,20 +142,22 @@ def run_ablations(
     here = Slot(device=options.device, threads=options.threads)
     machine = _find_machine(options, here, executor)
     options = replace(options, precision=machine["precision"])
-    shared = {
+    conditions = Conditions(
         **machine,
-        "processes": executor.slot_count if executor else 1,
-        "trained": options.train,
-        "budget": options.budget,
-        "seeds": options.seeds,
-        "overrides": list(options.overrides),
-        "data": [str(path) for path in options.data],
-    }
+        processes=executor.slot_count if executor else 1,
+        trained=options.train,
+        budget=options.budget,
+        seeds=options.seeds,
+        overrides=options.overrides,
+        data=tuple(map(str, options.data)),
+    )
     results = {}
     units = []
     trainings = 0
     for ablation, variant_recipes in zip(ablations, recipes, strict=True):
-        result, new_units = _plan(ablation, variant_recipes, options, shared, progress)
+        result, new_units = _plan(
+            ablation, variant_recipes, options, conditions, progress
+        )
         results[ablation.name] = result
         units += new_units
         trainings += sum(len(variant.seeds) for variant in result.variants)
@@ -171,7 +175,12 @@ def run_ablations(
         _write(result, out)
     if executor:
         finished = executor.run(
-            run_unit, units, progress=progress, stop=stop, shared=(out, *options.data)
+            run_unit,
+            units,
+            progress=progress,
+            stop=stop,
+            shared=(out, *options.data),
+            label_of=_label,
         )
     else:
         finished = _run_here(units, here, progress, stop)
@@ -184,6 +193,10 @@ def run_ablations(
             _write(results[unit.ablation.name], out)
             task.advance(1)
     return list(results.values())
+
+
+def _label(unit: Unit) -> str:
+    return unit.label
 
 
 def _find_machine(
@@ -220,23 +233,22 @@ def _fill_in(
 
 def _run_here(
     units: Sequence[Unit], slot: Slot, progress: Progress, stop: Stop
-) -> Generator[Outcome, None, None]:
+) -> Generator[Outcome[Unit], None, None]:
     """Run units one after another in this process, as an executor does in others."""
     warned: set[str] = set()
     for unit in units:
         if stop():
             return
-        yield Outcome(
-            unit, run_unit(unit, slot, UnitProgress(unit, progress, warned), stop), ""
-        )
+        unit_progress = UnitProgress(unit.label, progress, warned)
+        yield Outcome(unit, run_unit(unit, slot, unit_progress, stop), "")
 
 
 def _write(result: AblationResult, out: Path) -> None:
     """Write a result; costs alone replace no trainings."""
     name = result.ablation.name
-    if not result.conditions["trained"]:
+    if not result.conditions.trained:
         former = read_result(out, name)
-        if former and former.conditions["trained"]:
+        if former and former.conditions.trained:
             return
     write_json(out / name / RESULT, asdict(result))
 
@@ -245,20 +257,22 @@ def _plan(
     ablation: Ablation,
     recipes: Sequence[TrainRecipe],
     options: AblateOptions,
-    shared: JsonDict,
+    conditions: Conditions,
     progress: Progress,
 ) -> tuple[AblationResult, list[Unit]]:
     """Return what is known of an ablation, and the units that fill it in."""
-    conditions = {**shared, "pictures": 0, "held_out": 0, "data_digest": ""}
     sets: dict[str, tuple[str, str]] = {}
-    missing: list[str] = []
     if options.train:
         split = choose_split(find_pairs(options, ablation.scale), options)
-        conditions["pictures"] = len(split.train)
-        conditions["held_out"] = len(split.held_out)
-        conditions["data_digest"] = _data_digest(split)
         sets, missing = _find_sets(ablation, options, progress)
-    conditions |= {"sets": list(sets), "missing": missing}
+        conditions = replace(
+            conditions,
+            pictures=len(split.train),
+            held_out=len(split.held_out),
+            data_digest=_data_digest(split),
+            sets=tuple(sets),
+            missing=tuple(missing),
+        )
     variants = tuple(
         VariantResult(variant=variant, seeds=()) for variant in ablation.variants
     )
@@ -350,13 +364,13 @@ def _former_trainings(
     conditions = result.conditions
     folder = options.out / ablation.name
     former = read_result(options.out, ablation.name)
-    if not (former and former.conditions["trained"] and conditions["trained"]):
+    if not (former and former.conditions.trained and conditions.trained):
         return {}
     was = {}
     now = {}
     for name in ("budget", "data_digest", "precision", "device"):
-        was[name] = former.conditions[name]
-        now[name] = conditions[name]
+        was[name] = getattr(former.conditions, name)
+        now[name] = getattr(conditions, name)
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
         file = folder / variant.name / RECIPE
         if file.is_file():
@@ -475,7 +489,7 @@ def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict
 def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
     """Return the value of a call, or None and the reason why it failed."""
     try:
-        with one_file("failed"):
+        with as_failure_of("failed"):
             return call(), ""
     except InferenceError as error:
         # without its advice, which is about the options of a single training
@@ -544,7 +558,7 @@ def _score(
     }
 
 
-def measure_cost(unit: Unit, device: str) -> JsonDict:
+def measure_cost(unit: Unit, device: str) -> VariantCost:
     """Measure a network in the form that is deployed."""
     ablation = unit.ablation
     with torch.random.fork_rng(devices=[]):
@@ -558,9 +572,9 @@ def measure_cost(unit: Unit, device: str) -> JsonDict:
             network, size, choose_device(device), gradients=ablation.memory_gradients
         )
     work = count_macs(network, *CHALLENGE_SIZE)
-    return {
-        "parameters": count_parameters(network),
-        "macs": work.convolutions,
-        "products": work.products,
-        "memory": memory,
-    }
+    return VariantCost(
+        parameters=count_parameters(network),
+        macs=work.convolutions,
+        products=work.products,
+        memory=memory,
+    )

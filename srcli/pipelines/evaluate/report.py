@@ -17,19 +17,18 @@ from markupsafe import Markup
 from PIL import Image
 
 from srcli.data.degrading import round_levels
-from srcli.imaging.arrays import Array
-from srcli.imaging.photograph import Photograph
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.photographs.new_files import write_png
+from srcli.imaging.pixels.arrays import Array
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.metrics.table import METRICS
 from srcli.recipes.published import PublishedRow, name_key
+from srcli.report.costs import cost_tables
 from srcli.report.page import draw_sheet, image_uri, render_page
 from srcli.report.table import (
     NOTHING,
     Row,
     Table,
     best_of,
-    cost_tables,
     decimals,
     interval_text,
     make_table,
@@ -265,8 +264,9 @@ def save_pictures(folder: Path, result: ScoredPicture) -> None:
         name = model.translate({47: "_", 58: "_"})  # / and :, which Windows refuses
         target = folder / f"x{result.scale}" / result.dataset / name
         target.mkdir(parents=True, exist_ok=True)
-        photograph = Photograph(pixels=pixels[..., :1] if on_luma else pixels)
-        write_photograph(target / f"{result.picture}.png", photograph, fmt="png")
+        if on_luma:
+            pixels = pixels[..., :1]
+        write_png(target / f"{result.picture}.png", pixels)
 
 
 class CropWindow(NamedTuple):

@@ -23,8 +23,8 @@ from srcli.errors import (
     ModelError,
     SrxError,
     UsageError,
+    as_failure_of,
     did_you_mean,
-    one_file,
 )
 from srcli.evaluation.scores import (
     Evaluation,
@@ -47,8 +47,8 @@ from srcli.evaluation.sets import (
     read_picture,
     warn_of_foreign_lr,
 )
-from srcli.imaging.arrays import Array
-from srcli.imaging.resize import resize
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import choose_tiling, enlarge_array, make_engine
 from srcli.inference.device import EngineOptions, choose_device
 from srcli.layers.colour import as_gray_network
@@ -61,7 +61,7 @@ from srcli.metrics.fidelity import (
 )
 from srcli.metrics.table import DEFAULT_METRICS, METRICS
 from srcli.models import MODELS, name_of
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.ports.progress import Progress, Task
 from srcli.recipes.published import published_costs, published_rows
 from srcli.threads import read_ahead
@@ -419,7 +419,7 @@ def _load_networks(
     networks = {}
     for model, label in labels.items():
         try:
-            with one_file(model):
+            with as_failure_of(model):
                 networks[label] = load_candidate(model, label, scale, options)
         except (ModelError, DefectError) as error:
             if must_load or not (model in MODELS or Path(model).is_file()):
@@ -489,7 +489,7 @@ class ScoredPicture:
         """Call a function and return its value; after an error, note a failure and return None."""
         names = (f"{self.dataset}/{self.picture}", model)
         try:
-            with one_file(subject or ", ".join(filter(None, names))):
+            with as_failure_of(subject or ", ".join(filter(None, names))):
                 return call()
         except SrxError as error:
             failed = Failure(self.scale, self.dataset, self.picture, model, str(error))

@@ -92,13 +92,13 @@ class RayExecutor(ProcessExecutor):
 
     def run(
         self,
-        do_unit: UnitFunction,
+        do_unit: UnitFunction[Unit],
         units: Iterable[Unit],
         *,
         progress: Progress,
         shared: Sequence[Path] = (),
         **context: Any,
-    ) -> Generator[Outcome, None, None]:
+    ) -> Generator[Outcome[Unit], None, None]:
         """Run all units; see ``ProcessExecutor.run``."""
         ray = self._connect_ray()
         if not self.slot_count:
@@ -180,7 +180,7 @@ def probe_paths(shared: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
 
 
 def do_on_node(
-    do_unit: UnitFunction,
+    do_unit: UnitFunction[Any],
     paths: Sequence[Path],
     version: str,
     folder: str,

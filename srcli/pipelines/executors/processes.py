@@ -15,19 +15,24 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial, partialmethod
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from srcli import supervision
-from srcli.errors import DefectError, SrxError, one_file
+from srcli.errors import DefectError, SrxError, as_failure_of
 from srcli.machine import keep_to_quota
 from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
-from srcli.supervision import Readings, reading_limit
+from srcli.supervision import (
+    OF_READINGS,
+    Readings,
+    announce_to,
+    limit_reading,
+    reading_limit,
+)
 from srcli.threads import interrupts_blocked
 from srcli.waiting import considerate_waiting
 
@@ -38,10 +43,8 @@ STOP_SECONDS = 1.0
 SPAWN = multiprocessing.get_context("spawn")
 JsonDict = Mapping[str, Any]
 """A result: names and plain values, which can be sent to another process."""
-Unit = Any
-"""A unit of work: a frozen dataclass of plain values, which can be sent to another
-process. Its ``label``, if it has one, names it in messages; without, its progress is
-part of that of all."""
+Unit = TypeVar("Unit")
+"""A unit of work: values that can be sent to another process."""
 Event = tuple[Any, ...]
 """Name and arguments of a method of a ``Progress`` or a task; or ``end``, result and
 failure."""
@@ -57,13 +60,23 @@ class Slot:
     """Threads of the processor; 0 leaves PyTorch's choice."""
 
 
-UnitFunction = Callable[[Any, Slot, Progress, Stop], JsonDict]
+UnitFunction = Callable[[Unit, Slot, Progress, Stop], JsonDict]
 """Does a unit; a function of a module, which another process can import. It takes the
 unit, its slot, the progress to report to and a function that tells whether to stop, and
 returns the result."""
 
 
-class Outcome(NamedTuple):
+def no_label(unit: object) -> str:
+    """Return no name: the progress of a unit is part of that of all."""
+    return ""
+
+
+def no_parts(unit: Unit) -> Iterable[Unit]:
+    """Return nothing: a unit cannot be split."""
+    return ()
+
+
+class Outcome(NamedTuple, Generic[Unit]):
     """The end of a unit: its result, or why it failed."""
 
     unit: Unit
@@ -104,22 +117,24 @@ class ProcessExecutor:
 
     def run(
         self,
-        do_unit: UnitFunction,
+        do_unit: UnitFunction[Unit],
         units: Iterable[Unit],
         *,
         progress: Progress,
         stop: Stop = lambda: False,
         task: Task | None = None,
         shared: Sequence[Path] = (),
-    ) -> Generator[Outcome, None, None]:
+        label_of: Callable[[Unit], str] = no_label,
+        parts_of: Callable[[Unit], Iterable[Unit]] = no_parts,
+    ) -> Generator[Outcome[Unit], None, None]:
         """Run all units and yield each when its result is there, in any order.
 
-        A unit that fails unexpectedly, or whose process dies, is run again, and its
-        ``items``, if it has some, one by one, so that the one to blame takes no other
-        with it. Once ``stop`` returns true, no further unit begins and running ones are
-        asked to stop; their results are yielded, too. After an exception such as Ctrl-C
-        they get some seconds to stop; no process is left behind. An SrxError that the
-        work raises is a reason for which no unit can be done.
+        A unit that fails unexpectedly, or whose process dies, is run again, or its
+        parts one by one, so that the one to blame takes no other with it. Once ``stop``
+        returns true, no further unit begins and running ones are asked to stop; their
+        results are yielded, too. After an exception such as Ctrl-C they get some seconds
+        to stop; no process is left behind. An SrxError that the work raises is a reason
+        for which no unit can be done.
 
         Args:
             do_unit: Does a unit.
@@ -131,15 +146,19 @@ class ProcessExecutor:
                 itself.
             shared: Files and folders that all workers must see. A folder that is made
                 first gets the results; the others are inputs.
+            label_of: Names a unit in messages; see ``UnitProgress``.
+            parts_of: Splits a unit into what is run again, each by itself.
         """
         waiting = deque((unit, self.retries) for unit in units)
-        jobs = []
+        jobs: list[Job[Unit]] = []
         warned: set[str] = set()
 
         def begin(worker: Worker) -> None:
             unit, retries = waiting.popleft()
-            unit_progress = UnitProgress(unit, progress, warned)
-            jobs.append(Job(unit, retries, worker, unit_progress, task or Task()))
+            unit_progress = UnitProgress(label_of(unit), progress, warned)
+            unit_task = task or Task()
+            job = Job(unit, retries, worker, unit_progress, unit_task, parts_of)
+            jobs.append(job)
             worker.send((do_unit, unit, worker.slot, task is not None))
 
         try:
@@ -161,7 +180,7 @@ class ProcessExecutor:
                         begin(job.worker)
                     if isinstance(outcome.failure, SrxError):
                         raise outcome.failure
-                    retried = [] if stop() else list(job.units_to_retry(outcome))
+                    retried = [] if stop() else job.units_to_retry(outcome)
                     waiting += retried
                     if not retried:
                         yield outcome
@@ -172,7 +191,9 @@ class ProcessExecutor:
                 for job in jobs:
                     job.worker.close()
 
-    def _collect_outcomes(self, jobs: Sequence[Job]) -> list[tuple[Job, Outcome]]:
+    def _collect_outcomes(
+        self, jobs: Sequence[Job[Unit]]
+    ) -> list[tuple[Job[Unit], Outcome[Unit]]]:
         """Wait a moment, show what workers report, and return ended jobs with outcomes."""
         ready = self.wait([job.worker for job in jobs])
         ended = []
@@ -182,7 +203,7 @@ class ProcessExecutor:
                 ended.append((job, outcome))
         return ended
 
-    def _wait_for_end(self, late: list[Job]) -> None:
+    def _wait_for_end(self, late: list[Job[Unit]]) -> None:
         """Give jobs that were just asked to stop ``STOP_SECONDS`` to do so."""
         until = time.monotonic() + STOP_SECONDS
         while late and time.monotonic() < until:
@@ -190,7 +211,7 @@ class ProcessExecutor:
                 late.remove(job)
 
 
-def _ask_to_stop(jobs: Iterable[Job]) -> list[Job]:
+def _ask_to_stop(jobs: Iterable[Job[Unit]]) -> list[Job[Unit]]:
     """Ask jobs to stop, and return those that were not asked before."""
     running = []
     for job in jobs:
@@ -253,7 +274,7 @@ class Worker:
 
 def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
     """Do units in a new process, without the terminal: its signals, and what libraries print."""
-    supervision.limit_reading(read_seconds)
+    limit_reading(read_seconds)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(AttributeError):  # Windows
         os.setsid()
@@ -273,18 +294,18 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
         while job := pipe.recv():
             do_unit, unit, slot, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else bool)
-            supervision.announce_to(partial(_relay_reading, progress))
+            announce_to(partial(_relay_reading, progress))
             progress.send("end", *try_unit(do_unit, unit, slot, progress, stop))
 
 
 def _relay_reading(progress: RelayedProgress, event: str, *values: Any) -> None:
-    """Tell the parent which files are being read, and no other event of ``srcli.supervision``."""
-    if event in ("read", "close"):
-        progress.send("hold", event, *values)
+    """Tell the parent which files are being read, and no other event."""
+    if event in OF_READINGS:
+        progress.send("reading", event, *values)
 
 
 @dataclass(eq=False)
-class Job:
+class Job(Generic[Unit]):
     """A unit that a worker does."""
 
     unit: Unit
@@ -293,35 +314,32 @@ class Job:
     worker: Worker
     progress: UnitProgress
     task: Task
+    parts_of: Callable[[Unit], Iterable[Unit]]
+    """Splits the unit into what may be run again."""
     is_asked_to_stop: bool = False
     readings: Readings = field(default_factory=Readings)
 
-    def units_to_retry(self, outcome: Outcome) -> Iterator[tuple[Unit, int]]:
-        """Yield units to run again, each with its retries.
+    def units_to_retry(self, outcome: Outcome[Unit]) -> list[tuple[Unit, int]]:
+        """Return units to run again, each with its retries: the parts of the unit, or itself."""
+        if not outcome.failure or not self.retries:
+            return []
+        units = [*self.parts_of(self.unit)] or [self.unit]
+        return [(unit, self.retries - 1) for unit in units]
 
-        It is the unit itself, or one for each of its ``items``.
-        """
-        if outcome.failure and self.retries:
-            items = getattr(self.unit, "items", ())
-            for item in items:
-                yield replace(self.unit, items=[item]), self.retries - 1
-            if not items:
-                yield self.unit, self.retries - 1
-
-    def relay(self) -> Outcome | None:
+    def relay(self) -> Outcome[Unit] | None:
         """Show what the worker reports; return the outcome once the unit has ended."""
         for name, *values in self.worker.events():
-            if name == "hold":
+            if name == "reading":
                 self.readings.take(*values)
             elif name == "end":  # after which a process that was asked to stop ends
                 return Outcome(self.unit, *values)
-            elif name in ("advance", "grow", "extend"):
+            elif name in ("advance", "grow", "extend", "add_waiting"):
                 getattr(self.task, name)(*values)
             else:
                 getattr(self.progress, name)(*values)
         return self.check_reading_time()
 
-    def check_reading_time(self) -> Outcome | None:
+    def check_reading_time(self) -> Outcome[Unit] | None:
         """Return the outcome of a unit that has read a file for too long: a failure; else None."""
         reason = self.readings.find_late()
         if reason:
@@ -336,11 +354,9 @@ class UnitProgress(ForwardedProgress):
     are the warnings so far, shared by all units.
     """
 
-    def __init__(self, unit: Unit, progress: Progress, warned: set[str]) -> None:
+    def __init__(self, label: str, progress: Progress, warned: set[str]) -> None:
         super().__init__(progress)
-        self._prefix = ""
-        if hasattr(unit, "label"):
-            self._prefix = f"{unit.label}: "
+        self._prefix = f"{label}: " if label else ""
         self._warned = warned
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
@@ -390,13 +406,14 @@ class RelayedProgress(Task, Progress):
 
     grow = partialmethod(send, "grow")
     extend = partialmethod(send, "extend")
+    add_waiting = partialmethod(send, "add_waiting")
     message = partialmethod(send, "message")
     warn = partialmethod(send, "warn")
     detail = partialmethod(send, "detail")
 
 
 def try_unit(
-    do_unit: UnitFunction, unit: Unit, slot: Slot, progress: Progress, stop: Stop
+    do_unit: UnitFunction[Unit], unit: Unit, slot: Slot, progress: Progress, stop: Stop
 ) -> tuple[JsonDict | None, str | SrxError]:
     """Do a unit; return its result and no failure, or None and the failure.
 
@@ -404,7 +421,7 @@ def try_unit(
     unforeseen error concerns this unit alone.
     """
     try:
-        with one_file("failed"):
+        with as_failure_of("failed"):
             return dict(do_unit(unit, slot, progress, stop)), ""
     except DefectError as error:
         progress.detail(*error.details)

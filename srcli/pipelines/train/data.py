@@ -36,7 +36,7 @@ from srcli.data.training_set import (
     pair_up,
     split_by_rule,
 )
-from srcli.errors import DataError, SrxError, UsageError, one_file
+from srcli.errors import DataError, SrxError, UsageError, as_failure_of
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
 from srcli.machine import free_memory, processor_count
@@ -281,7 +281,7 @@ def validation_sets(
             progress.warn(f"--validate {name}: left out: {reason}")
         pairs = []
         for item in pictures.items:
-            with one_file(item):
+            with as_failure_of(item):
                 pairs.append(read_pair(item, scale))
         if not pairs:
             raise DataError(f"--validate {name}: no picture has a partner in LR")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.files import replacing
-from srcli.imaging.parts import choose_parts
+from srcli.imaging.pixels.parts import choose_parts
 from srcli.layers.colour import as_rgb_network
 from srcli.pipelines.train.data import enlarge_whole
 from srcli.report.turns import draw_turns, write_turns

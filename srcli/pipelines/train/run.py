@@ -12,9 +12,10 @@ from typing import Any
 
 from srcli.data.cache import PictureCache
 from srcli.data.training_set import DataSelection, Pairs
+from srcli.disks import cache_folder
 from srcli.errors import CheckpointError, RecipeError, UsageError
-from srcli.files import cache_folder, parse_text
-from srcli.inference.device import Precision
+from srcli.inference.device import Precision  # noqa: TC001 - recipes set it by its hint
+from srcli.input_files import parse_text
 from srcli.pipelines.train.data import (
     TrainingSet,
     deciding_set,
@@ -176,42 +177,19 @@ def _train(
             lambda: folder.has_checkpoint(resume=options.resume)
         )
         load = partial(_load, options, recipe, progress, team, resumes=resumes)
-        context, data, sets = team.on_all_ranks(load)
-        numerics = context.numerics
-        require_same(team, "--data", data.digest)
-        require_same(
-            team, "--validate", "/".join(pairs.digest for pairs in sets.values())
-        )
-        init = None
+        loaded = team.on_all_ranks(load)
+        require_same(team, "--data", loaded.data.digest)
+        require_same(team, "--validate", loaded.digest_of_sets)
+        record = _describe_run(options, loaded, team.size)
         # a training that goes on need not tell what it began from, nor may its recipe
         # for it
         if options.init and (init_is_given or not resumes):
-            init = file_digest(options.init)
-        record = RunRecord(
-            recipe_name=options.recipe_name,
-            scale=options.scale,
-            seed=options.seed,
-            data=data.digest,
-            init=init,
-            budget=options.budget,
-            precision=numerics.precision,
-            threads=numerics.threads,
-            processes=team.size,
-            best_by=deciding_set(sets),
-        )
-
-        def store() -> str | None:
-            """Store the settings, and return the budget."""
-            used = record
-            if resumes:
-                used = folder.resumed_record(recipe, record, progress)
-            folder.write_settings(
-                recipe, used, plain_options(replace(options, budget=used.budget))
-            )
-            return used.budget
-
-        budget = team.on_rank_zero(store)
-        shown_sets = sets if team.rank == 0 else {}
+            record = replace(record, init=file_digest(options.init))
+        store = partial(_store_settings, folder, options, recipe, record, progress)
+        budget = team.on_rank_zero(partial(store, resumes=resumes))
+        context = loaded.context
+        numerics = context.numerics
+        shown_sets = loaded.sets if team.rank == 0 else {}
         pictures = ProgressPictures(folder, shown_sets, numerics)
         if team.rank == 0:
             about = (
@@ -224,14 +202,14 @@ def _train(
         notes = {
             "recipe": options.recipe_name,
             "seed": str(options.seed),
-            "data": data.digest,
+            "data": loaded.data.digest,
         }
-        validate = pictures.watch(validator(sets, numerics, progress, team))
+        validate = pictures.watch(validator(loaded.sets, numerics, progress, team))
         trainer = team.on_all_ranks(
             lambda: Trainer(
                 context=context,
                 recipe=recipe,
-                batch=make_sampler(data.train, recipe, context, progress).batch,
+                batch=make_sampler(loaded.data.train, recipe, context, progress).batch,
                 folder=options.out,
                 budget=budget,
                 checkpoint_seconds=parse_interval(options.checkpoint_every),
@@ -259,6 +237,22 @@ def _train(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    """What a training works on."""
+
+    context: StepContext
+    """The network, on its device."""
+    data: TrainingSet
+    sets: Mapping[str, Pairs]
+    """Pictures to validate on, by the names of their sets."""
+
+    @property
+    def digest_of_sets(self) -> str:
+        """Digests of the pictures to validate on."""
+        return "/".join(pairs.digest for pairs in self.sets.values())
+
+
 def _load(
     options: TrainOptions,
     recipe: TrainRecipe,
@@ -266,7 +260,7 @@ def _load(
     team: Team,
     *,
     resumes: bool,
-) -> tuple[StepContext, TrainingSet, Mapping[str, Pairs]]:
+) -> _Loaded:
     """Build network and losses, and then read pictures: a wrong option shows at once."""
     numerics = choose_numerics(
         options.device,
@@ -298,7 +292,44 @@ def _load(
     context = StepContext(
         network=network, numerics=numerics, seed=options.seed, team=team
     )
-    return context, data, sets
+    return _Loaded(context=context, data=data, sets=sets)
+
+
+def _describe_run(options: TrainOptions, loaded: _Loaded, processes: int) -> RunRecord:
+    """Return what decides the outcome of a training, but for the weights it begins from."""
+    numerics = loaded.context.numerics
+    return RunRecord(
+        recipe_name=options.recipe_name,
+        scale=options.scale,
+        seed=options.seed,
+        data=loaded.data.digest,
+        init=None,
+        budget=options.budget,
+        precision=numerics.precision,
+        threads=numerics.threads,
+        processes=processes,
+        best_by=deciding_set(loaded.sets),
+    )
+
+
+def _store_settings(
+    folder: RunFolder,
+    options: TrainOptions,
+    recipe: TrainRecipe,
+    record: RunRecord,
+    progress: Progress,
+    *,
+    resumes: bool,
+) -> str | None:
+    """Store recipe, record and options in the folder, and return the budget.
+
+    A training that goes on keeps what it began with, but for a budget that is given.
+    """
+    if resumes:
+        record = folder.resumed_record(recipe, record, progress)
+    used = replace(options, budget=record.budget)
+    folder.write_settings(recipe, record, plain_options(used))
+    return record.budget
 
 
 def plain_options(options: TrainOptions) -> dict[str, Any]:

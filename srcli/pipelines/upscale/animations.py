@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.files import checksum
-from srcli.imaging.arrays import Array, Size
-from srcli.imaging.formats import FORMATS
+from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.files.stored_rows import PictureRows, StoredRows
+from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import Metadata, Photograph, Picture
-from srcli.imaging.reading import read_frames
-from srcli.imaging.stored_rows import PictureRows, StoredRows
-from srcli.imaging.writing import encode_animation, lost_metadata, new_file
+from srcli.imaging.photographs.animations import encode_animation
+from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import read_frames
+from srcli.imaging.pixels.arrays import Array, Size
+from srcli.input_files import checksum
 from srcli.pipelines.upscale.choosing import choose_passes
 from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
 from srcli.pipelines.upscale.photographs import (
@@ -33,7 +36,6 @@ from srcli.pipelines.upscale.photographs import (
 )
 from srcli.pipelines.upscale.videos import upscale_to_video
 from srcli.pipelines.upscale.writing_work import WritingWork
-from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import Item
@@ -51,9 +53,7 @@ def upscale_animation(
         return
     options = photographs.options
     reporter = photographs.reporter
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         size, unwritable = check_output(item, picture, options)
         metadata = choose_metadata(
             picture.metadata, picture, options, photographs.options.model
@@ -62,7 +62,7 @@ def upscale_animation(
         item.make_folder()
         stored = StoredRows(item.target)
         depends_on = describe_input(item, options)
-        resume = options.raster.resume
+        resume = options.resume
         with reporter.keep_parts(item, stored, depends_on, resume=resume):
             maker = _AnimationMaker(item, picture, size, photographs, stored)
             tiles = maker.make_frames()

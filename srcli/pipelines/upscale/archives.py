@@ -19,13 +19,14 @@ from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
 
+from srcli.disks import free_disk
 from srcli.errors import UsageError
-from srcli.files import attributes_for, free_disk, hidden_name, replacing
+from srcli.files import attributes_for, hidden_name, replacing
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 SUFFIXES = frozenset({".cbz", ".zip"})
 LARGEST_MEMBER = 2**29
@@ -34,8 +35,15 @@ _BOOK = "comicinfo.xml"
 """Describes a comic book (ComicRack); it may tell the sizes of pictures and files."""
 _LARGEST_BOOK = 2**24
 _SIZES_IN_BOOK = re.compile(
-    rb"\s+Image(?:Width|Height|Size)\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')"
+    r"\s+Image(?:Width|Height|Size)\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')"
 )
+_UTF_16 = {
+    b"\xff\xfe": "utf-16-le",
+    b"<\0": "utf-16-le",
+    b"\xfe\xff": "utf-16-be",
+    b"\0<": "utf-16-be",
+}
+"""Encodings by the first bytes of an XML file; others hold ASCII as it is."""
 
 
 def is_archive(inputs: Sequence[Path], output: Path) -> bool:
@@ -56,7 +64,7 @@ def check_archive_name(output: Path) -> None:
 
 @contextmanager
 def open_archive(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions, *, dry_run: bool
+    inputs: Sequence[Path], output: Path, options: Settled, *, dry_run: bool
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
     """Yield a folder of an archive's pictures, one for results, and what shortens their names.
 
@@ -157,6 +165,16 @@ def _is_book(member: zipfile.ZipInfo) -> bool:
     return name == _BOOK and member.file_size <= _LARGEST_BOOK
 
 
+def _without_sizes(book: bytes) -> bytes:
+    """Return the description of a book without sizes of pictures; a damaged one as it is."""
+    encoding = _UTF_16.get(book[:2], "latin-1")
+    try:
+        text = book.decode(encoding)
+    except UnicodeDecodeError:
+        return book
+    return _SIZES_IN_BOOK.sub("", text).encode(encoding)
+
+
 def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
     """Write an archive with the results in place of its pictures, and all else as it is.
 
@@ -184,9 +202,9 @@ def _pack(archive: zipfile.ZipFile, results: Path, stream: IO[bytes]) -> None:
                     info.file_size = file.stat().st_size
                     content = file.open("rb")
             if content is None and _is_book(member):
-                text = _SIZES_IN_BOOK.sub(b"", archive.read(member))
-                info.file_size = len(text)
-                content = io.BytesIO(text)
+                book = _without_sizes(archive.read(member))
+                info.file_size = len(book)
+                content = io.BytesIO(book)
             with (
                 content or archive.open(member) as copied,
                 packed.open(info, "w") as out,

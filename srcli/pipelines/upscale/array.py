@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
@@ -14,12 +13,14 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.arrays import Array
-from srcli.imaging.decoding_errors import DAMAGE
-from srcli.imaging.formats import format_of_suffix
+from srcli.imaging.files.decoding import DAMAGE
+from srcli.imaging.files.formats import format_of_suffix
 from srcli.imaging.metadata.colour_spaces import profile_fits
-from srcli.imaging.photograph import Photograph
-from srcli.imaging.pillow import decode_pixels, to_image
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.pillow import decode_pixels, to_image
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.holes import AlphaMode
 from srcli.imaging.rasters.packed_heights import (
@@ -28,23 +29,32 @@ from srcli.imaging.rasters.packed_heights import (
     pack,
     unpack,
 )
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import resize
-from srcli.inference.building import cached_pool, choose_tiling, run_one
-from srcli.inference.device import EngineOptions, Precision, choose_device
-from srcli.inference.stream import array_job
+from srcli.inference.building import cached_pool
+from srcli.inference.device import Precision, check_share, choose_device
+from srcli.inference.stream import array_job, run_one
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
-from srcli.pipelines.upscale.choosing import choose_model, open_photograph
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.fractions import FractionTask, LoggedProgress, ShowProgress
+from srcli.pipelines.upscale.kinds import open_photograph
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
     upscale_data_array,
     upscale_dataset,
 )
-from srcli.pipelines.upscale.options import AUTO, BEST, UpscaleOptions, file_of_model
+from srcli.pipelines.upscale.options import (
+    AUTO,
+    BEST,
+    Settled,
+    file_of_model,
+    settle,
+)
 from srcli.pipelines.upscale.preparing import prepare
-from srcli.pipelines.upscale.python_options import given_names, raster_options
+from srcli.pipelines.upscale.python_options import (
+    given_arguments,
+    read_raster_arguments,
+)
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap
 from srcli.waiting import considerate_waiting
@@ -183,40 +193,39 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     scale = _check_whole_number("scale", scale, 1)
     tile = _check_whole_number("tile", tile, 1)
     overlap = _check_whole_number("overlap", overlap, 0)
-    # ``auto`` is resolved here, as its meaning may change while the process lives
-    engine = EngineOptions(
-        device=str(choose_device(device)),
-        precision=precision,
-        tta=tta,
-        back_project="bicubic" if back_project is True else back_project or "",
-        strength=strength,
-        denoise=denoise,
-        value_range=value_range,
-    )
+    check_share("strength", strength or 0)
     has_strength = model in (AUTO, BEST, PHOTO_MODEL) or is_mixed(model)
     if strength and not has_strength:
-        engine = replace(engine, strength=0.0)
+        strength = 0.0
     of_rasters = {
         "window": window, "bidx": bidx, "rgb": rgb, "range": range, "nodata": nodata,
         "classes": classes, "alpha": alpha,
     }  # fmt: skip
-    options = UpscaleOptions(
-        raster=raster_options(of_rasters),
+    asked = Asked(
+        **read_raster_arguments(of_rasters),
         model=model,
-        scale=scale or 0,
+        scale=scale,
         tile=tile,
         overlap=overlap,
+        tta=tta,
+        back_project="bicubic" if back_project is True else back_project or "",
+        strength=strength,
+        denoise=denoise,
         keep_hidden=keep_hidden,
         wrap=wrap,
+        # ``auto`` is resolved here, as its meaning may change while the process lives
+        device=str(choose_device(device)),
+        precision=precision,
+        value_range=value_range,
         disk_check=disk_check,
-        engine=engine,
     )
+    options = settle(asked)
     package = type(picture).__module__.partition(".")[0]
     if isinstance(picture, str | os.PathLike):
         return _enlarge_file(Path(picture), options, progress)
     if package == "rasterio":
         return upscale_dataset(picture, options, progress)
-    _check_meant_for_arrays(of_rasters, is_data_array=package == "xarray")
+    _check_meant_for_arrays(asked, is_data_array=package == "xarray")
     if package == "xarray":
         return upscale_data_array(picture, options, progress)
     if isinstance(picture, np.ma.MaskedArray):
@@ -253,26 +262,24 @@ def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:  # noq
         raise UsageError(f"{name}={value!r}: give one of {listed}")
 
 
-def _check_meant_for_arrays(given: dict[str, Any], *, is_data_array: bool) -> None:
+def _check_meant_for_arrays(asked: Asked, *, is_data_array: bool) -> None:
     """Refuse options of rasters that mean nothing for arrays, or for a DataArray."""
-    if given["window"] is not None:
+    if asked.srcwin is not None:
         raise UsageError("window= is for datasets and paths; cut the array instead")
-    names = given_names(given)
+    names = given_arguments(asked)
     if names and not is_data_array:
         raise UsageError(
             f"{names[0]}= is for rasters: datasets, DataArrays and paths; not for arrays"
         )
 
 
-def _repeat_mask(mask: Array, options: UpscaleOptions) -> Array:
+def _repeat_mask(mask: Array, options: Settled) -> Array:
     """Enlarge a mask (H, W) or (H, W, C) of booleans by repeating each pixel."""
     factor = options.final_size((1, 1))[0]
     return mask.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def _enlarge_file(
-    path: Path, options: UpscaleOptions, progress: ShowProgress
-) -> Image.Image:
+def _enlarge_file(path: Path, options: Settled, progress: ShowProgress) -> Image.Image:
     item = Item(source=path, target=path, format="tif")
     opened = open_photograph(item, options)
     if opened is None:
@@ -303,7 +310,7 @@ def _as_image(
 
 
 def _enlarge(
-    array: Array, options: UpscaleOptions, progress: ShowProgress, file_format: str = ""
+    array: Array, options: Settled, progress: ShowProgress, file_format: str = ""
 ) -> Array:
     """Upscale an array by one pass, or by two for a scale that the model lacks."""
     photograph = _split_alpha(array)
@@ -319,7 +326,7 @@ def _enlarge(
     tiles = 0
     for scale in options.steps(model, (height, width)):
         pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
-        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
+        tiling = pool.tiling(options.tile, options.overlap)
         grid = tiling.padded_grid(height, width, options.wrap)
         passes.append((pool, grid))
         tiles += len(grid.tops) * len(grid.lefts)
@@ -357,7 +364,7 @@ def _holds_heights(photograph: Photograph) -> bool:
     return are_packed_heights(pixels[None], np.ones((1, *pixels.shape[:2]), np.bool_))
 
 
-def _enlarge_heights(photograph: Photograph, options: UpscaleOptions) -> Array:
+def _enlarge_heights(photograph: Photograph, options: Settled) -> Array:
     """Unpack heights, enlarge them by bicubic interpolation, and pack them again."""
     height, width = photograph.pixels.shape[:2]
     scale = Fraction(options.final_size((height, width))[0], height)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from srcli.imaging.arrays import Array
+from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.stale_tags import is_outdated
 
 if TYPE_CHECKING:

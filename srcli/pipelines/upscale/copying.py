@@ -9,20 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcli.disks import explain_os_error
 from srcli.errors import PictureError
-from srcli.files import explain_os_error, open_input, replacing
-from srcli.imaging.formats import VIDEO, format_of_suffix
+from srcli.files import replacing
+from srcli.imaging.files.formats import VIDEO, format_of_suffix
+from srcli.input_files import open_input
 
 if TYPE_CHECKING:
-    from srcli.imaging.photograph import Picture
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.imaging.photographs.photograph import Picture
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 
 def copy_large_enough(
     item: Item,
     picture: Picture,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     *,
     dry_run: bool = False,

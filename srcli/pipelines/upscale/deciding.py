@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.photograph import LARGEST_AREA, Picture
+from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.rasters.classes import choose_layout_by_signs
 from srcli.imaging.rasters.holes import (
     CodeFindings,
@@ -26,19 +26,15 @@ from srcli.imaging.rasters.value_range import (
     classify_raster_condition,
     values_as_they_are,
 )
-from srcli.imaging.reading import read_photograph
-from srcli.models.weights import AERIAL_MODEL
-from srcli.pipelines.upscale.choosing import choose_by_condition
+from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL, choose_by_condition
 from srcli.pipelines.upscale.interpolated_bands import (
-    INTERPOLATION_MODEL,
     choose_interpolated_bands,
     interpolates_exactly,
 )
-from srcli.pipelines.upscale.options import UpscaleOptions
 from srcli.ports.image import Values
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import RasterOptions
+    from srcli.pipelines.upscale.options import Settled
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ class ValueDecision:
 class ModelDecision:
     """The model of a raster, and the bands that it does not get."""
 
-    options: UpscaleOptions
+    options: Settled
     """With the model that ``auto`` has chosen."""
     condition: str = ""
     """What the pixels have gone through, where ``auto`` chose the model by it."""
@@ -74,7 +70,7 @@ class ModelDecision:
     remark: str = ""
 
 
-def decide_bands(look: Look, settings: RasterOptions) -> BandDecision:
+def decide_bands(look: Look, settings: Settled) -> BandDecision:
     """Decide which values are no data, which band is alpha, and which hold classes."""
     fills: tuple[str, ...] = ()
     if settings.nodata == "file":
@@ -115,7 +111,7 @@ def _mark_outside(decision: BandDecision) -> BandDecision:
 
 
 def decide_values(
-    bands: BandDecision, options: UpscaleOptions, *, is_sheet: bool = False
+    bands: BandDecision, options: Settled, *, is_sheet: bool = False
 ) -> ValueDecision:
     """Decide on black and white; where no network is used, values stay as they are.
 
@@ -125,7 +121,7 @@ def decide_values(
     is_plain = not layout.groups or layout.is_packed
     if is_plain or interpolates_exactly(layout, options):
         return ValueDecision(values_as_they_are(layout))
-    values, remark = choose_value_range(bands.look, layout, options.raster.values)
+    values, remark = choose_value_range(bands.look, layout, options.values)
     if remark and not bands.look.is_of_whole_file:
         remark += "; it is that of this part alone, as the file is on the network"
     elif remark and is_sheet:
@@ -133,22 +129,36 @@ def decide_values(
     return ValueDecision(values, remark)
 
 
+def is_judged_as_photograph(
+    bands: BandDecision, picture: Picture | None, options: Settled
+) -> bool:
+    """Tell if ``auto`` chooses the model of a file by its pixels as a photograph's."""
+    layout = bands.layout
+    if not options.auto or layout.is_packed or not layout.groups:
+        return False
+    if picture is None or picture.raster is not None:
+        return False
+    return picture.height * picture.width <= LARGEST_AREA
+
+
 def decide_model(
     bands: BandDecision,
     values: Values,
-    picture: Picture | None,
-    options: UpscaleOptions,
+    options: Settled,
+    picture: Picture | None = None,
+    photograph: Photograph | None = None,
 ) -> ModelDecision:
     """Decide on the model, as ``auto`` does, and on bands that are interpolated instead.
 
-    ``picture`` is the header of a file that srx reads itself, which may be a photograph.
+    ``picture`` is the header of a file that srx reads itself, which may be a photograph;
+    ``photograph`` its pixels, where it ``is_judged_as_photograph``.
     """
     layout = bands.layout
     condition = ""
     if options.auto and layout.is_packed:
         options = replace(options, model=INTERPOLATION_MODEL)
     elif options.auto and layout.groups:
-        model, condition = _model_by_condition(bands, picture, options)
+        model, condition = _model_by_condition(bands, options, picture, photograph)
         options = replace(options, model=model)
     bicubic = choose_interpolated_bands(bands.look, layout, values, options)
     if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
@@ -161,17 +171,18 @@ def decide_model(
 
 
 def _model_by_condition(
-    bands: BandDecision, picture: Picture | None, options: UpscaleOptions
+    bands: BandDecision,
+    options: Settled,
+    picture: Picture | None,
+    photograph: Photograph | None,
 ) -> tuple[str, str]:
     """Return the model, as ``auto`` chooses it, and the condition of the pixels.
 
     A photograph, read by windows or not, gets that of photographs.
     """
+    if picture is not None and photograph is not None:
+        return choose_by_condition(photograph, options, picture.format)
+    condition = classify_raster_condition(bands.look, bands.layout)
     if picture is None or picture.raster is not None:
-        condition = classify_raster_condition(bands.look, bands.layout)
-        return options.model_for(condition, AERIAL_MODEL), condition
-    if picture.height * picture.width > LARGEST_AREA:
-        condition = classify_raster_condition(bands.look, bands.layout)
-        return options.model_for_photograph(condition), condition
-    photograph = read_photograph(picture)
-    return choose_by_condition(photograph, options, picture.format)
+        return options.model_for_raster(condition), condition
+    return options.model_for_photograph(condition), condition

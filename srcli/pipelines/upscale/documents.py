@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from srcli.files import checksum
-from srcli.imaging import tiff_writing
-from srcli.imaging.stored_parts import open_own, writing_errors
-from srcli.imaging.stored_rows import StoredRows
-from srcli.imaging.writing import append_page, new_file
+from srcli.imaging.files.stored_parts import open_own, writing_errors
+from srcli.imaging.files.stored_rows import StoredRows
+from srcli.imaging.photographs import tiff_writing
+from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs.writing import append_page
+from srcli.input_files import checksum
 
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
-    from srcli.imaging.photograph import Photograph
+    from srcli.imaging.photographs.photograph import Photograph
 
 _FIRST_PAGE = 500_000
 """Number of the mark of the first page; those of rows are lower."""

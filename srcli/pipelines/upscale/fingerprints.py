@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.files import file_state
+from srcli.imaging.pixels.resize import UNBOUNDED
+from srcli.input_files import file_state
 from srcli.models.weights import network_digest
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
     from srcli.ports.image import TileGrid
 
 
-def describe_input(item: Item, options: UpscaleOptions) -> dict[str, object]:
+def describe_input(item: Item, options: Settled) -> dict[str, object]:
     """Return what the pixels of an output depend on, by names for messages.
 
     What is known only once a page is decoded, such as the model that suits it, is a part
@@ -25,7 +26,7 @@ def describe_input(item: Item, options: UpscaleOptions) -> dict[str, object]:
         "version": srcli.__version__,
         "input": [str(item.source), *(file_state(item.source) or ())],
         "model": [options.model, options.auto, options.best],
-        "scale": [options.scale, str(options.size), str(options.fit)],
+        "scale": [options.scale, str(options.size), str(options.fit or UNBOUNDED)],
         "options": [options.wrap, options.keep_hidden, str(options.engine)],
         "tile": [options.tile, options.overlap],
         "page": options.pages,

@@ -20,16 +20,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from srcli.errors import PictureError, SrxError, UsageError, did_you_mean, one_file
-from srcli.files import explain_os_error, open_input
-from srcli.imaging.formats import (
+from srcli.disks import explain_os_error
+from srcli.errors import PictureError, SrxError, UsageError, as_failure_of, did_you_mean
+from srcli.imaging.files.formats import (
     FORMATS,
     READABLE_SUFFIXES,
     VIDEO_SUFFIXES,
     format_of_content,
     format_of_suffix,
+    is_video,
 )
-from srcli.imaging.provenance import Provenance, input_id
+from srcli.imaging.files.provenance import Provenance, input_id
+from srcli.imaging.files.stored_parts import has_unfinished_parts
+from srcli.imaging.opening import open_picture, read_provenance
+from srcli.imaging.photographs.animations import is_animation
 from srcli.imaging.rasters.companions import (
     checksum_of,
     companions_on_disk,
@@ -44,13 +48,10 @@ from srcli.imaging.rasters.dataset_names import (
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
-from srcli.imaging.reading import open_picture, read_provenance
-from srcli.imaging.stored_parts import has_unfinished_parts
-from srcli.imaging.videos import is_video
-from srcli.imaging.writing import is_animation
+from srcli.input_files import open_input
 from srcli.models import MODELS
-from srcli.pipelines.upscale.choosing import look_for_model, open_photograph
 from srcli.pipelines.upscale.copying import holds_same_bytes
+from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
 from srcli.pipelines.upscale.photographs import output_size
 from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -62,11 +63,10 @@ from srcli.pipelines.upscale.search import (
     forget_real_folders,
     real_path,
 )
-from srcli.supervision import history
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.remote import RemoteFolder
 
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
@@ -94,7 +94,7 @@ _UNFINISHED_PARTS = (
 
 
 def pair_inputs(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
+    inputs: Sequence[Path], output: Path, options: Settled, reporter: Reporter
 ) -> tuple[list[Item], set[str]]:
     """Pair every input picture with its output.
 
@@ -159,7 +159,7 @@ def _expand_stac_items(
     return sources, assets_by_name
 
 
-def _pair_with_file(source: Path, output: Path, options: UpscaleOptions) -> Item:
+def _pair_with_file(source: Path, output: Path, options: Settled) -> Item:
     """Pair an input with an output file that the user has named."""
     file_format = format_of_suffix(output.suffix) or ""
     if options.format not in ("auto", file_format):
@@ -179,12 +179,12 @@ def _can_become(source: Path, file_format: str) -> bool:
         return True
     if is_video(source) or isinstance(source, DatasetName):
         return False
-    with suppress(SrxError), one_file(source):  # reading it gives the reason
+    with suppress(SrxError), as_failure_of(source):  # reading it gives the reason
         return is_animation(open_picture(source, confined=True))
     return False
 
 
-def _explain_no_pictures(folders: Sequence[Path], options: UpscaleOptions) -> str:
+def _explain_no_pictures(folders: Sequence[Path], options: Settled) -> str:
     """Return why no pictures were found: there are none, or they are in subfolders."""
     reason = f"no pictures found ({' '.join(sorted(INPUT_SUFFIXES))})"
     if not options.recursive:
@@ -195,7 +195,7 @@ def _explain_no_pictures(folders: Sequence[Path], options: UpscaleOptions) -> st
 
 
 def _resolve_name_clashes(
-    items: Iterable[Item], options: UpscaleOptions, reporter: Reporter
+    items: Iterable[Item], options: Settled, reporter: Reporter
 ) -> tuple[list[Item], set[str]]:
     """Rename outputs of the same name by the extensions of their inputs: ``a_jpg.png``.
 
@@ -249,7 +249,7 @@ def _resolve_name_clashes(
     return settled, {*groups}
 
 
-def is_folder(output: Path, options: UpscaleOptions) -> bool:
+def is_folder(output: Path, options: Settled) -> bool:
     """Return True if an output is a folder, or will be one: its name has no picture's extension."""
     if options.into_folder:
         return True
@@ -258,7 +258,7 @@ def is_folder(output: Path, options: UpscaleOptions) -> bool:
 
 
 def pair_in_folder(
-    source: Path, folder: Path, options: UpscaleOptions, *, from_folder: bool = False
+    source: Path, folder: Path, options: Settled, *, from_folder: bool = False
 ) -> Item:
     """Pair an input with an output in a folder, which has its name and the right extension."""
     input_format = format_of_suffix(source.suffix)
@@ -272,7 +272,10 @@ def pair_in_folder(
         if input_format == "gif":
             # of 256 colours, which the enlargement of a photograph has not
             input_format = None
-            with suppress(SrxError), one_file(source):  # reading it gives the reason
+            with (
+                suppress(SrxError),
+                as_failure_of(source),
+            ):  # reading it gives the reason
                 if open_picture(source, confined=True).frames > 1:
                     input_format = "gif"
         file_format = input_format or _choose_format(source)
@@ -304,9 +307,7 @@ def _find_obstacle(path: Path, *, remote: bool) -> str:
     return "" if path.container else reason
 
 
-def _check_output(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions
-) -> None:
+def _check_output(inputs: Sequence[Path], output: Path, options: Settled) -> None:
     """Refuse an output that is no file which srx writes, or whose extension is mistyped.
 
     Where a folder or several inputs need one, a name such as ``photos.new`` is that of
@@ -331,7 +332,7 @@ def _check_output(
             return
     raise UsageError(
         f"{output}: {suffix} is not written here{hint}; give {', '.join(FORMATS)} (of rasters tif, "
-        f"png or jpg), or a folder, whose name may end in {suffix}{os.sep}"
+        f"png, jpg or mbtiles), or a folder, whose name may end in {suffix}{os.sep}"
     )
 
 
@@ -362,7 +363,7 @@ def _group_by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
 
 
 def find_due_and_finished(
-    inputs: Sequence[Path], output: Path, options: UpscaleOptions, reporter: Reporter
+    inputs: Sequence[Path], output: Path, options: Settled, reporter: Reporter
 ) -> tuple[list[Item], list[Item]]:
     """Pair inputs with outputs; return items to make, in the order given, and finished ones.
 
@@ -384,7 +385,7 @@ def find_due_and_finished(
         remote=reporter.remote,
     )
     # a file that may have crashed a worker is looked at while no other one is
-    threads = 1 if history().suspects else _THREADS
+    threads = 1 if reporter.former.suspects else _THREADS
     with read_ahead(judge, items, ahead=2 * threads, workers=threads) as judged:
         for item, future in judged:
             with reporter.guard(item):
@@ -425,7 +426,7 @@ def find_due_and_finished(
 
 def _judge_output(
     item: Item,
-    options: UpscaleOptions,
+    options: Settled,
     provenance: Provenance,
     remote: RemoteFolder | None,
 ) -> tuple[Verdict, str]:
@@ -469,7 +470,7 @@ def _judge_output(
 def _judge_by_record(
     item: Item,
     record: Provenance,
-    options: UpscaleOptions,
+    options: Settled,
     provenance: Provenance,
     newer: int = 1,
     step: int = 2,
@@ -503,9 +504,7 @@ def _judge_by_record(
     return "finished", ""
 
 
-def _have_companions_changed(
-    item: Item, record: Provenance, options: UpscaleOptions
-) -> bool:
+def _have_companions_changed(item: Item, record: Provenance, options: Settled) -> bool:
     """Tell if files that belong to a raster, such as a world file, are others than before."""
     before = [*record.source.split(" "), ""][3]
     now = checksum_of(companions_on_disk(item.source, had_some=bool(before)))
@@ -516,7 +515,7 @@ def _have_companions_changed(
 
 
 def _find_difference(
-    item: Item, record: Provenance, options: UpscaleOptions, provenance: Provenance
+    item: Item, record: Provenance, options: Settled, provenance: Provenance
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
     if options.auto:  # decodes no pixels where it has chosen the model before
@@ -559,7 +558,7 @@ def _modification_time(source: Path) -> int:
 
 
 def _judge_by_size(
-    item: Item, options: UpscaleOptions, *, is_newer: bool
+    item: Item, options: Settled, *, is_newer: bool
 ) -> tuple[Verdict, str]:
     """Judge an output without a record by its size and time; see ``_judge_output``."""
     unknown = "nothing in it says that srx has made it"
@@ -581,7 +580,7 @@ def _judge_by_size(
     return "kept", f"{sizes}, and {unknown}"
 
 
-def _shares_output_name(item: Item, options: UpscaleOptions) -> bool:
+def _shares_output_name(item: Item, options: Settled) -> bool:
     """Return True if another picture in the folder of an input has an output of the same name."""
     source = item.source
     target = item.target

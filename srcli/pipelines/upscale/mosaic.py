@@ -23,7 +23,10 @@ import numpy as np
 
 from srcli.errors import PictureError, UsageError
 from srcli.files import hidden_name, lock_file, write_whole
-from srcli.imaging.photograph import Photograph, Picture
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.photographs.writing import write_photograph
+from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.info import (
     LEGEND,
@@ -41,9 +44,6 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import resize
-from srcli.imaging.writing import write_photograph
 from srcli.pipelines.upscale.inputs import find_due_and_finished
 from srcli.pipelines.upscale.mosaic_tiles import (
     MosaicTile,
@@ -63,7 +63,7 @@ from srcli.ports.progress import ForwardedProgress, Progress
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 LOCK = "lock"
 """File in a work folder that is locked by the run which is at it."""
@@ -72,7 +72,7 @@ LOCK = "lock"
 def upscale_mosaic(
     inputs: Sequence[Path],
     output: Path,
-    options: UpscaleOptions,
+    options: Settled,
     *,
     progress: Progress,
     on_file: Callable[[FileReport], None],
@@ -170,7 +170,7 @@ def _upscale_group(
     tiles: Sequence[MosaicTile],
     work_folder: Path,
     name: str,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
 ) -> None:
@@ -200,16 +200,14 @@ def _upscale_group(
     _fail_together(tiles, vrt, run.files[0].error, progress, reporter)
 
 
-def _options_of_whole(
-    options: UpscaleOptions, tiles: Sequence[MosaicTile]
-) -> UpscaleOptions:
+def _options_of_whole(options: Settled, tiles: Sequence[MosaicTile]) -> Settled:
     """Return the options for the VRT of a mosaic; names and metadata come with the tiles.
 
     Provenance is kept: ``_cut_into_tiles`` reads there which bands hold classes.
     """
-    if tiles[0].picture is not None and options.raster.alpha == "auto":
+    if tiles[0].picture is not None and options.alpha == "auto":
         # in formats of pictures it is never near infrared, and has no other place
-        options = replace(options, raster=replace(options.raster, alpha="yes"))
+        options = replace(options, alpha="yes")
     return replace(
         options, into_folder=False, keep_dates=False, format="auto", suffix="", overwrite=False,
         strip_metadata=False, strip_provenance=False,
@@ -233,7 +231,7 @@ def _fail_together(
 def _estimate_group(
     tiles: Sequence[MosaicTile],
     name: str,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
 ) -> None:
     """Report the sizes of tiles that are enlarged together, and shares of the disk that takes."""
@@ -263,7 +261,7 @@ def _estimate_group(
         )
 
 
-def _seconds_of_writing(item: Item, picture: Picture, options: UpscaleOptions) -> float:
+def _seconds_of_writing(item: Item, picture: Picture, options: Settled) -> float:
     """Return the seconds that writing a map tile takes, by one that is interpolated."""
     photograph = read_photograph(picture)
     alpha = photograph.alpha
@@ -284,7 +282,7 @@ def _seconds_of_writing(item: Item, picture: Picture, options: UpscaleOptions) -
 
 
 def _foresee_cutting(
-    tiles: Sequence[MosaicTile], options: UpscaleOptions, reporter: Reporter
+    tiles: Sequence[MosaicTile], options: Settled, reporter: Reporter
 ) -> Ending:
     """Return how finished parts are cut into tiles, with the time by that of one tile."""
     seconds = 0.0
@@ -305,7 +303,7 @@ def _foresee_cutting(
 def _cut_into_tiles(
     tiles: Sequence[MosaicTile],
     result: Path,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     tags: Mapping[str, str] | None = None,
     on_share: Callable[[float], None] = lambda share: None,
@@ -347,7 +345,7 @@ def _cut_into_tiles(
 
 
 def _write_map_tile(
-    item: Item, picture: Picture, decoded: DecodedWindow, options: UpscaleOptions
+    item: Item, picture: Picture, decoded: DecodedWindow, options: Settled
 ) -> None:
     """Write a window of the enlarged mosaic as a photograph, like its input ``picture``."""
     pixels = decoded.pixels[:, :, : picture.channels]
@@ -365,10 +363,10 @@ def _write_map_tile(
 
 
 def _write_sheet(
-    item: Item, mosaic: RasterSource, window: Window, options: UpscaleOptions
+    item: Item, mosaic: RasterSource, window: Window, options: Settled
 ) -> None:
     """Write a window of the enlarged mosaic with the georeference and the tags of the sheet."""
-    sheet = read_info(item.source, options.raster.nodata)
+    sheet = read_info(item.source, options.nodata)
     if options.strip_metadata:
         sheet = without_tags(sheet)
     info = mosaic.info
@@ -384,7 +382,7 @@ def _write_sheet(
         tags=tags,
         has_overviews=sheet.has_overviews,
     )
-    numbers = options.raster.bands or range(1, len(sheet.bands) + 1)
+    numbers = options.bands or range(1, len(sheet.bands) + 1)
     layout = mosaic.layout
     if len(numbers) == len(layout.outputs):  # else a palette has become colours
         outputs = []

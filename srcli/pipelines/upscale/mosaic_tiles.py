@@ -9,9 +9,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError
-from srcli.imaging.photograph import Picture
+from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -19,11 +23,13 @@ from srcli.imaging.rasters.info import (
     read_info,
 )
 from srcli.imaging.rasters.opening import open_raster, reading_errors
-from srcli.imaging.rasters.output import DRIVERS, OutputProfile
+from srcli.imaging.rasters.output import DRIVERS
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
-from srcli.imaging.reading import open_picture, read_photograph
-from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.image import Window
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.reporter import Item, Reporter
 
 _LEAST_GAP = 4096
 """Pixels of a gap between tiles above which its two sides are enlarged separately."""
@@ -167,7 +173,7 @@ def read_map_tile(item: Item, *, decode: bool = True) -> MosaicTile:
 
 def read_sheet(item: Item, *, decode: bool = True) -> MosaicTile:
     """Read a sheet, whose place its georeference says; ``decode`` its pixels."""
-    if item.format not in DRIVERS:
+    if item.format not in DRIVERS or FORMATS[item.format].map_tiles:
         raise PictureError(
             f"{item.target}: sheets of a mosaic are written as tif, png or jpg"
         )

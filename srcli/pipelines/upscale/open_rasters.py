@@ -15,8 +15,9 @@ import numpy as np
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.arrays import Array
-from srcli.imaging.pillow import quiet_pillow, to_image
+from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.photographs.pillow import to_image
+from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.limits import find_packing
@@ -25,7 +26,7 @@ from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
-from srcli.pipelines.upscale.options import UpscaleOptions, file_of_model
+from srcli.pipelines.upscale.options import Settled, file_of_model
 from srcli.pipelines.upscale.python_options import in_python
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -47,7 +48,7 @@ _OUTDATED = ("transform", "res", "STATISTICS_")
 
 
 def raster_as_image(
-    path: Path, options: UpscaleOptions, progress: ShowProgress
+    path: Path, options: Settled, progress: ShowProgress
 ) -> Image.Image:
     """Upscale the raster at a path; a mask is alpha, and PIL must have a mode for the result."""
     from rasterio.enums import ColorInterp, MaskFlags
@@ -86,7 +87,7 @@ def raster_as_image(
 
 
 def upscale_dataset(
-    dataset: DatasetReader, options: UpscaleOptions, progress: ShowProgress
+    dataset: DatasetReader, options: Settled, progress: ShowProgress
 ) -> DatasetReader:
     """Upscale an open dataset into one in memory."""
     from rasterio.io import MemoryFile
@@ -106,22 +107,20 @@ def upscale_dataset(
 
 def upscale_data_array(
     data: Any,  # noqa: ANN401
-    options: UpscaleOptions,
+    options: Settled,
     progress: ShowProgress,
 ) -> Any:  # noqa: ANN401
     """Upscale a DataArray of xarray; see ``srcli.upscale``."""
     _check_data_array(data)
-    raster = options.raster
-    if raster.bands is not None:
-        data = _with_bands(data, raster.bands)
-        raster = replace(raster, bands=None)
+    if options.bands is not None:
+        data = _with_bands(data, options.bands)
+        options = replace(options, bands=None)
     asked_type = data.dtype
     if asked_type.kind == "b":  # a mask
         data = data.astype(np.uint8)
-        raster = replace(raster, classes="yes")
+        options = replace(options, classes="yes")
     elif asked_type.name == "float16":  # which not every GDAL writes
         data = data.astype(np.float32)
-    options = replace(options, raster=raster)
     transform = _transform_of(data)
     path = Path(str(data.name or "DataArray"))
     with (
@@ -268,7 +267,7 @@ def _as_dataset(
             names = labels
     with MemoryFile() as memory:
         with (
-            quiet_pillow(),
+            quiet_libraries(),
             memory.open(
                 driver="GTiff",
                 count=len(bands),
@@ -291,7 +290,7 @@ def _as_dataset(
                 writer.gcps = points, data.rio.crs
             if len(names) == len(bands):
                 writer.descriptions = [str(name) for name in names]
-        with quiet_pillow():
+        with quiet_libraries():
             dataset = memory.open()
         yield dataset
 
@@ -318,7 +317,7 @@ def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: AN
 @contextmanager
 def _enlarged_file(
     path: Path,
-    options: UpscaleOptions,
+    options: Settled,
     progress: ShowProgress,
     dataset: DatasetReader | None = None,
 ) -> Iterator[Path]:

@@ -12,29 +12,29 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from srcli.errors import PictureError
-from srcli.imaging.arrays import LARGEST_IN_MEMORY, Array, Size
-from srcli.imaging.formats import FORMATS, VIDEO
+from srcli.imaging.files.formats import FORMATS, VIDEO
+from srcli.imaging.files.provenance import check_unchanged
+from srcli.imaging.files.stored_rows import StoredRows
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import with_resolution
-from srcli.imaging.photograph import Metadata, Photograph, Picture
-from srcli.imaging.provenance import check_unchanged
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.stored_rows import StoredRows
-from srcli.imaging.writing import (
+from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.photographs.writing import (
     LOSSLESS_QUALITY,
     check_writable,
-    keeps_animation,
-    lost_metadata,
     write_photograph,
 )
-from srcli.inference.building import EnginePool, choose_tiling
+from srcli.imaging.pixels.arrays import LARGEST_IN_MEMORY, Array, Size
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.machine import free_memory
 from srcli.pipelines.upscale.choosing import (
@@ -42,27 +42,31 @@ from srcli.pipelines.upscale.choosing import (
     choose_model,
     choose_passes,
     is_made_by_parts,
-    open_photograph,
 )
-from srcli.pipelines.upscale.copying import copy_large_enough
-from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
+from srcli.pipelines.upscale.pages import bytes_of_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
-from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.smaller_files import compare_with_jpeg
 from srcli.quantities import format_bytes
-from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from srcli.inference.building import EnginePool
     from srcli.inference.engine import TorchEngine
     from srcli.inference.tiling import Tiling
+    from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.reporter import Item, Reporter
     from srcli.ports.image import TileGrid
 
 T = TypeVar("T")
-OpenedPhotograph = tuple[Item, Picture]
+
+
+class OpenedPhotograph(NamedTuple):
+    """A photograph whose header was read, and the output that is made of it."""
+
+    item: Item
+    picture: Picture
 
 
 @dataclass(kw_only=True, eq=False)
@@ -102,7 +106,7 @@ class PhotographUpscaler:
 
     pool: EnginePool
     """Engines of the options' model; other models are loaded when a picture needs them."""
-    options: UpscaleOptions
+    options: Settled
     reporter: Reporter
     processes: int = 1
     _has_compared: bool = False
@@ -114,55 +118,17 @@ class PhotographUpscaler:
         """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
         pool = self.pool.of(model, scale)
-        tiling = choose_tiling(model, pool.network, options.tile, options.overlap)
-        return pool.engine(bits), tiling
+        return pool.engine(bits), pool.tiling(options.tile, options.overlap)
 
     def prepare(self, photograph: Photograph) -> PreparedPhotograph:
         """Prepare a photograph for the next pass; see ``preparing.prepare``."""
         options = self.options
         return prepare(photograph, keep_hidden=options.keep_hidden, wrap=options.wrap)
 
-    def upscale(self, items: Sequence[Item]) -> list[tuple[Item, Picture | None]]:
-        """Upscale photographs that fit into memory together.
-
-        Returned are the items that are something else: rasters without a header, videos,
-        animations, and photographs that are upscaled alone (``single_photographs``).
-        Inputs are opened one by one; one that fails leaves the others alone.
-        """
-        others: list[tuple[Item, Picture | None]] = []
-        stills = self._open_stills(items, others)
+    def upscale(self, stills: Iterable[OpenedPhotograph]) -> None:
+        """Upscale still photographs in groups that fit into memory together."""
         for group in split_by_memory(stills, self.options, self.processes):
             self._upscale_together(group)
-        return others
-
-    def _open_stills(
-        self,
-        items: Sequence[Item],
-        others: list[tuple[Item, Picture | None]],
-    ) -> Iterator[OpenedPhotograph]:
-        """Open inputs and yield still photographs; append others to a list."""
-        ignored = self.options.raster.given_options
-        for item in items:
-            with self.reporter.guard(item):
-                picture = open_photograph(item, self.options)
-                if picture is None:
-                    others.append((item, None))
-                    continue
-                is_video = picture.format == VIDEO
-                if ignored and not is_video:
-                    self.reporter.progress.warn(
-                        f"photographs are upscaled without {', '.join(ignored)}, which apply to "
-                        "rasters; a photograph that is named itself is upscaled as a raster"
-                    )
-                    ignored = []  # one warning is enough
-                if copy_large_enough(item, picture, self.options, self.reporter):
-                    continue
-                is_moving = is_video or keeps_animation(picture, item.format)
-                is_document = keeps_pages(item, picture, self.options)
-                if is_moving or is_document or is_made_by_parts(picture, self.options):
-                    others.append((item, picture))
-                else:
-                    yield item, picture
 
     def _upscale_together(self, group: Iterator[OpenedPhotograph]) -> None:
         """Read, enlarge and write photographs that fit into memory together."""
@@ -194,8 +160,8 @@ class PhotographUpscaler:
         self, reading: Iterable[tuple[OpenedPhotograph, Future[PhotographJob]]]
     ) -> Iterator[PhotographJob]:
         """Yield jobs that are read, with the engine of the first pass loaded for each."""
-        for (item, _), future in reading:
-            with self.reporter.guard(item):
+        for opened, future in reading:
+            with self.reporter.guard(opened.item):
                 job = future.result()
                 self.engine_for(
                     *job.engine_key
@@ -210,7 +176,7 @@ class PhotographUpscaler:
         Large arrays lie in the folder where one is given; see ``empty_array``.
         """
         item, picture = opened
-        begin(item.source)
+        self.reporter.begin(item)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture, folder)
         model, condition = choose_model(photograph, self.options, picture.format)
@@ -336,9 +302,7 @@ class PhotographUpscaler:
             yield timing, prepared.finish(enlarged, size)
 
 
-def writing_options(
-    item: Item, picture: Picture, options: UpscaleOptions
-) -> dict[str, Any]:
+def writing_options(item: Item, picture: Picture, options: Settled) -> dict[str, Any]:
     """Return arguments for ``write_photograph``; refuse an input that has changed meanwhile."""
     check_unchanged(item.source, picture.input_id)
     quality = options.quality
@@ -349,7 +313,7 @@ def writing_options(
 
 
 def choose_metadata(
-    metadata: Metadata, picture: Picture, options: UpscaleOptions, model: str
+    metadata: Metadata, picture: Picture, options: Settled, model: str
 ) -> Metadata:
     """Return the metadata of an output: that of its input, and a record of what made it."""
     if options.strip_metadata:  # keep what the colours are shown by
@@ -364,7 +328,7 @@ def choose_metadata(
     return replace(metadata, software=provenance.software(earlier))
 
 
-def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
+def output_size(item: Item, picture: Picture, options: Settled) -> Size:
     """Return the (height, width) of an output; of videos even, as encoders need it."""
     height, width = options.final_size(picture.size)
     if picture.format == VIDEO or FORMATS[item.format].video:
@@ -373,7 +337,7 @@ def output_size(item: Item, picture: Picture, options: UpscaleOptions) -> Size:
 
 
 def check_output(
-    item: Item, picture: Picture, options: UpscaleOptions
+    item: Item, picture: Picture, options: Settled
 ) -> tuple[Size, tuple[str, ...]]:
     """Check by an input's header that format, memory and disk can hold its result.
 
@@ -426,7 +390,7 @@ def check_output(
 
 
 def _check_room_for_rows(
-    item: Item, picture: Picture, options: UpscaleOptions
+    item: Item, picture: Picture, options: Settled
 ) -> tuple[str, ...]:
     """Refuse a photograph for whose rows the disk has no room; see ``Item.check_disk``."""
     stored = StoredRows(item.target).stored_bytes
@@ -439,7 +403,7 @@ def _check_room_for_rows(
 
 
 def split_by_memory(
-    opened: Iterable[OpenedPhotograph], options: UpscaleOptions, processes: int = 1
+    opened: Iterable[OpenedPhotograph], options: Settled, processes: int = 1
 ) -> Iterator[Iterator[OpenedPhotograph]]:
     """Split photographs into groups that each take half of the free memory at most.
 
@@ -453,7 +417,7 @@ def split_by_memory(
 
     def choose_group(photograph: OpenedPhotograph) -> int:
         nonlocal group_number, taken_bytes
-        size = photograph_memory(*photograph, options)
+        size = photograph_memory(photograph.item, photograph.picture, options)
         if taken_bytes and taken_bytes + size > budget:
             group_number += 1
             taken_bytes = 0
@@ -464,7 +428,7 @@ def split_by_memory(
         yield group
 
 
-def photograph_memory(item: Item, picture: Picture, options: UpscaleOptions) -> int:
+def photograph_memory(item: Item, picture: Picture, options: Settled) -> int:
     """Estimate the most bytes of memory that a photograph takes, from reading to writing."""
     channels = picture.channels + picture.has_alpha
     input_bytes = picture.height * picture.width * channels * picture.bits // 8

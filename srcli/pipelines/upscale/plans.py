@@ -5,41 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import srcli
+from srcli.disks import free_disk
 from srcli.errors import PictureError
-from srcli.files import file_state, free_disk
-from srcli.imaging.arrays import Size
-from srcli.imaging.embedding import embed_metadata
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photographs.embedding import embed_metadata
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
 from srcli.imaging.rasters.look import look_at
 from srcli.imaging.rasters.opening import OpenedRaster
-from srcli.imaging.rasters.output import (
-    OutputOptions,
-    OutputProfile,
-    derive_profile,
-    disk_needed,
-)
+from srcli.imaging.rasters.output import derive_profile, disk_needed
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.trial_copy import sample_copy
-from srcli.imaging.tiff import DAMAGED_PAGE
+from srcli.input_files import file_state
 from srcli.pipelines.upscale.deciding import (
     BandDecision,
     ModelDecision,
     decide_bands,
     decide_model,
     decide_values,
+    is_judged_as_photograph,
 )
 from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
 from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_picture
-from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Values, Window
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.reporter import Item
 
 USUAL_SHARE = 0.4
 """Share of its uncompressed size that an output takes where no sample of it is made;
@@ -61,7 +64,7 @@ class RasterPlan:
     """Everything that is decided about a raster before its network is loaded."""
 
     item: Item
-    options: UpscaleOptions
+    options: Settled
     info: RasterInfo
     layout: BandLayout
     window: Window
@@ -116,22 +119,22 @@ def without_tags(info: RasterInfo) -> RasterInfo:
     return replace(info, tags=tags, bands=bands)
 
 
-def plan_raster(
-    item: Item, options: UpscaleOptions, opened: OpenedRaster
-) -> RasterPlan:
+def plan_raster(item: Item, options: Settled, opened: OpenedRaster) -> RasterPlan:
     """Decide on bands, window, values, model and output of a raster, before it is enlarged.
 
     The file is looked at once; each decision goes by that look and the options.
     """
-    settings = options.raster
     picture = read_picture(item.source, opened.stream)
-    part = _choose_part(info_of(opened, settings.nodata), settings)
+    part = _choose_part(info_of(opened, options.nodata), options)
     _check_output_is_no_part(item, part.info)
-    look = look_at(part.info, part.window, settings.bands)
+    look = look_at(part.info, part.window, options.bands)
 
-    bands = decide_bands(look, settings)
+    bands = decide_bands(look, options)
     values = decide_values(bands, options, is_sheet=item.from_folder)
-    model = decide_model(bands, values.values, picture, options)
+    photograph = None
+    if picture is not None and is_judged_as_photograph(bands, picture, options):
+        photograph = read_photograph(picture)
+    model = decide_model(bands, values.values, options, picture, photograph)
 
     if options.strip_metadata:  # tags have said what values mean
         bands = _without_metadata(bands)
@@ -196,10 +199,10 @@ class _Part:
     notes: tuple[str, ...]
 
 
-def _choose_part(info: RasterInfo, options: RasterOptions) -> _Part:
+def _choose_part(info: RasterInfo, options: Settled) -> _Part:
     """Return the window to enlarge, that of a cutline where one is given."""
-    if options.cutline is not None:
-        cutline = options.cutline.on(info.path, info.georeference)
+    if options.polygons is not None:
+        cutline = options.polygons.on(info.path, info.georeference)
         info = replace(info, cutline=cutline)
     window, notes = choose_window(info, srcwin=options.srcwin, bounds=options.bounds)
     return _Part(info, window, notes)
@@ -212,17 +215,15 @@ def _note_on_pages(picture: Picture | None) -> tuple[str, ...]:
     return (DAMAGED_PAGE,)
 
 
-def _note_on_hidden_colours(
-    layout: BandLayout, options: UpscaleOptions
-) -> tuple[str, ...]:
+def _note_on_hidden_colours(layout: BandLayout, options: Settled) -> tuple[str, ...]:
     if not options.keep_hidden or layout.alpha is None:
         return ()
     return ("--keep-hidden is for photographs: colours under alpha are not kept",)
 
 
-def raster_size(item: Item, options: UpscaleOptions) -> Size:
+def raster_size(item: Item, options: Settled) -> Size:
     """Return the (height, width) of the output of a raster."""
-    window = _choose_part(read_info(item.source), options.raster).window
+    window = _choose_part(read_info(item.source), options).window
     return window.height * options.scale, window.width * options.scale
 
 
@@ -242,7 +243,7 @@ def _check_disk(
     layout: BandLayout,
     window: Window,
     output: OutputProfile,
-    options: UpscaleOptions,
+    options: Settled,
 ) -> tuple[str, ...]:
     """Refuse an output that the disk has no room for; return a warning for one that may not fit."""
     free, _ = free_disk(item.target)
@@ -303,8 +304,9 @@ def _derive_lossy(
     )
 
 
-def _tell_of_overviews(output: OutputProfile, options: UpscaleOptions) -> str:
-    if not output.overviews or options.raster.overviews:
+def _tell_of_overviews(output: OutputProfile, options: Settled) -> str:
+    is_map = output.driver == "MBTiles"  # of zoom levels, which nobody need be told of
+    if not output.overviews or options.overviews or is_map:
         return ""
     return "has overviews, which its result gets, too; --no-overviews leaves them out"
 
@@ -333,7 +335,7 @@ def _fingerprint(
         "nodata": str([(band.nodata, *band.undeclared_nodata) for band in info.bands]),
         "codes": str([(band.codes, band.measured) for band in info.bands]),
         "part": [window.left, window.top, window.width, window.height],
-        "cutline": options.raster.cutline and options.raster.cutline.checksum,
+        "cutline": options.polygons and options.polygons.checksum,
     }
 
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from srcli.imaging.alpha import fill_transparent, find_unseen, hides_colours
-from srcli.imaging.arrays import Array, Bools, Size, empty_array, release, strips
-from srcli.imaging.colour import are_gray
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.resize import resize, shrink, shrink_mask
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.pixels.alpha import fill_transparent, find_unseen, hides_colours
+from srcli.imaging.pixels.arrays import Array, Bools, Size, empty_array, release, strips
+from srcli.imaging.pixels.colour import are_gray
+from srcli.imaging.pixels.resize import resize, shrink, shrink_mask
 from srcli.ports.image import ValueRange, Wrap, are_units
 
 HIDDEN_COLOURS = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -13,13 +12,24 @@ import numpy as np
 from srcli.errors import UsageError
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.holes import AlphaMode
-from srcli.pipelines.upscale.options import RasterOptions
+from srcli.pipelines.upscale.asked import OPTIONS, Asked
 
-NAMES = ("window", "bidx", "rgb", "range", "nodata", "classes", "alpha")
-"""Arguments of ``srcli.upscale`` that are for rasters alone."""
 _CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")
 _NODATA = re.compile(r"--nodata (none|-?\d[\d.e+-]*)")
-_OPTION = re.compile(r"--(bidx|rgb|range|nodata|classes|alpha)\b")
+
+
+def _raster_arguments() -> dict[str, str]:
+    """Return the arguments of ``srcli.upscale`` that are for rasters alone, by their options."""
+    arguments = {}
+    for declared in OPTIONS:
+        if declared.option.inputs == "rasters" and declared.option.python:
+            arguments[declared.option.name] = declared.option.python
+    return arguments
+
+
+ARGUMENTS = _raster_arguments()
+_WINDOWS = re.compile(r"--(srcwin|bounds)\b")
+_OPTION = re.compile(rf"({'|'.join(ARGUMENTS)})\b")
 
 
 def in_python(text: str) -> str:
@@ -27,47 +37,39 @@ def in_python(text: str) -> str:
     text = _CHOICE.sub(r"\1='\2'", text)
     text = text.replace("--nodata none", "nodata='none'")
     text = _NODATA.sub(r"nodata=\1", text)
-    text = re.sub(r"--(srcwin|bounds)\b", "window=", text)
-    return _OPTION.sub(r"\1=", text)
+    text = _WINDOWS.sub("window=", text)
+    return _OPTION.sub(lambda match: f"{ARGUMENTS[match[1]]}=", text)
 
 
-def raster_options(given: Mapping[str, Any]) -> RasterOptions:
-    """Return the options of rasters by their names in ``NAMES``; UsageError for wrong ones."""
-    options = RasterOptions()
-    if given["window"] is not None:
-        options = replace(options, srcwin=_read_window(given["window"]))
-    if given["bidx"] is not None:
-        options = replace(options, bands=_read_bands("bidx", given["bidx"]))
-    if given["rgb"] is not None:
-        options = replace(options, rgb=_read_rgb(given["rgb"]))
-    if given["classes"] not in get_args(ClassMode):
-        raise UsageError(f"classes={given['classes']!r}: give 'auto', 'yes' or 'no'")
-    if given["alpha"] not in get_args(AlphaMode):
-        raise UsageError(f"alpha={given['alpha']!r}: give 'auto', 'yes' or 'no'")
-    return replace(
-        options,
-        classes=given["classes"],
-        alpha=given["alpha"],
-        values=_read_range(given["range"]),
-        nodata=_read_nodata(given["nodata"]),
-    )
+def read_raster_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of ``Asked`` for arguments that are for rasters; UsageError for wrong ones."""
+    for name, choices in (("classes", ClassMode), ("alpha", AlphaMode)):
+        if given[name] not in get_args(choices):
+            raise UsageError(f"{name}={given[name]!r}: give 'auto', 'yes' or 'no'")
+    return {
+        "srcwin": _read_window(given["window"]),
+        "bands": _read_bands("bidx", given["bidx"]),
+        "rgb": _read_rgb(given["rgb"]),
+        "classes": given["classes"],
+        "alpha": given["alpha"],
+        "values": _read_range(given["range"]),
+        "nodata": _read_nodata(given["nodata"]),
+    }
 
 
-def given_names(given: Mapping[str, Any]) -> list[str]:
+def given_arguments(options: Asked) -> list[str]:
     """Return the names of the arguments for rasters that differ from what they are by default."""
-    defaults = {"range": "auto", "nodata": "file", "classes": "auto", "alpha": "auto"}
     names = []
-    for name in NAMES:
-        value = given[name]
-        if value is not None and not (
-            isinstance(value, str) and value == defaults.get(name)
-        ):
-            names.append(name)
+    for declared in OPTIONS:
+        if declared.option.name in ARGUMENTS and declared.is_given(options):
+            names.append(declared.option.python)
     return names
 
 
-def _read_window(window: Any) -> tuple[int, int, int, int]:  # noqa: ANN401
-    """Read a ``rasterio.windows.Window`` of whole pixels."""
+def _read_window(window: Any) -> tuple[int, int, int, int] | None:  # noqa: ANN401
+    """Read a ``rasterio.windows.Window`` of whole pixels; None is the whole raster."""
+    if window is None:
+        return None
     names = ("col_off", "row_off", "width", "height")
     values = [getattr(window, name, None) for name in names]
     numbers = [value for value in values if value is not None]
@@ -82,7 +84,9 @@ def _read_window(window: Any) -> tuple[int, int, int, int]:  # noqa: ANN401
 
 
 def _read_bands(name: str, bands: Any) -> Any:  # noqa: ANN401
-    """Read numbers of different bands, from 1."""
+    """Read numbers of different bands, from 1; None is all bands."""
+    if bands is None:
+        return None
     try:
         numbers = tuple(int(band) for band in bands)
         is_right = bool(numbers) and numbers == tuple(bands)
@@ -97,7 +101,9 @@ def _read_bands(name: str, bands: Any) -> Any:  # noqa: ANN401
 
 
 def _read_rgb(rgb: Any) -> Any:  # noqa: ANN401
-    """Read the numbers of three bands, or none of any."""
+    """Read the numbers of three bands, or none of any; None finds them."""
+    if rgb is None:
+        return None
     if isinstance(rgb, str | tuple | list) and rgb in ("none", (), []):
         return ()
     bands = _read_bands("rgb", rgb)

@@ -14,20 +14,21 @@ from typing import IO, TYPE_CHECKING
 from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
-from srcli.imaging.embedding import exif_beside_gdal
-from srcli.imaging.formats import VIDEO
 from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photograph import Metadata, Picture
+from srcli.imaging.photographs.embedding import exif_beside_gdal
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.reading import open_known
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.reading import open_known
-from srcli.imaging.writing import lost_metadata
+from srcli.imaging.rasters.info import companion_reason
 
 if TYPE_CHECKING:
-    from srcli.imaging.rasters.output import OutputProfile
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.imaging.rasters.profile import OutputProfile
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
     from srcli.ports.image import Window
 
@@ -46,8 +47,9 @@ def read_picture(path: Path, stream: IO[bytes] | None = None) -> Picture | None:
         return None
     with suppress(PictureError):  # GDAL may read it nevertheless
         picture = open_known(path, stream=stream)
-        if picture is not None and picture.format != VIDEO:
-            return picture
+        if picture is not None:
+            reason = picture.raster or companion_reason(picture)
+            return replace(picture, raster=reason)
     return None
 
 
@@ -56,7 +58,7 @@ def choose_embedded(
     picture: Picture | None,
     window: Window,
     output: OutputProfile,
-    options: UpscaleOptions,
+    options: Settled,
 ) -> tuple[Metadata | None, tuple[str, ...]]:
     """Choose what is put into an output once GDAL has written it; None for nothing.
 

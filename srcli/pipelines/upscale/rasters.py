@@ -15,29 +15,27 @@ from typing import TYPE_CHECKING, Any
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
-from srcli.imaging.rasters.output import OutputProfile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster
-from srcli.inference.building import EnginePool, choose_tiling, run_one
 from srcli.inference.calibration import calibrate
-from srcli.inference.stream import ImageJob
+from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
-from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
-from srcli.supervision import begin
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from srcli.inference.building import EnginePool
     from srcli.inference.raster_engine import RasterEngine
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 QUEUED_BYTES = 64 << 20
@@ -78,9 +76,7 @@ class CalibratingStep:
         raster_engine = make_raster_engine(plan, pool)
         engine = raster_engine.engine
         options = plan.options
-        tiling = choose_tiling(
-            options.model, pool.network, options.tile, options.overlap
-        )
+        tiling = pool.tiling(options.tile, options.overlap)
         window = plan.window
         grid = tiling.padded_grid(window.height, window.width, options.wrap)
         with plan.open(grid.tile_height) as source:
@@ -93,7 +89,7 @@ class CalibratingStep:
         return RasterCalibration(
             tiling=tiling,
             fingerprint={
-                "model": f"{plan.options.model} {network_digest(engine.network)[:16]}",
+                "model": f"{plan.options.model} {pool.digest(engine)[:16]}",
                 "tile": [grid.tile_height, grid.tile_width, grid.overlap],
                 "batch": engine.batch_size(grid.tile_height, grid.tile_width),
                 "precision": str(engine.half or "fp32"),
@@ -194,6 +190,9 @@ class MakingStep:
                 calibration=tensors,
             )
             run_one(engine, job, task=task)
+            blended = time.monotonic()
+        job.waited["writing"] += time.monotonic() - blended
+        task.add_waiting(job.waited)
 
     def _write_blanks(self, source: RasterSource, task: Task) -> list[range]:
         """Store missing parts that a sparse file leaves blank; return the runs still missing.
@@ -243,15 +242,12 @@ def make_raster_engine(
     plan: RasterPlan, pool: EnginePool, *, gray: bool = False
 ) -> RasterEngine:
     """Return the engine for a raster's bands, with the network of the pool."""
-    from srcli.inference.raster_engine import RasterEngine
-
-    engine = pool.engine(bits=8 if plan.layout.smooth_dtype == "uint8" else 32)
-    return RasterEngine(
-        engine,
+    return pool.raster_engine(
         groups=plan.layout.groups,
         values=plan.values,
         interpolated=plan.interpolated,
         gray=gray,
+        bits=8 if plan.layout.smooth_dtype == "uint8" else 32,
     )
 
 
@@ -268,7 +264,7 @@ def run_steps_here(
 
 def upscale_raster(
     item: Item,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     run_steps: RunSteps,
     slot_count: int = 1,
@@ -278,17 +274,15 @@ def upscale_raster(
 
     ``dataset`` is read instead of the item's source, where that is open already.
     """
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         reporter.describe(f"looking at {item.source.name}")
         with OpenedRaster(item.source, dataset) as opened:
             taken = ""
-            if options.raster.stac:
+            if options.stac:
                 taken = acquisition_time(opened.dataset, item.source, item.asset)
             plan = plan_raster(item, options, opened)
             tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
-        if options.raster.stac:
+        if options.stac:
             write_item(item.target, taken, item.asset)
         reporter.add(
             item,
@@ -325,7 +319,7 @@ def make_raster(
         (calibration,) = run_steps([CalibratingStep(plan)])
         assert calibration is not None
         fingerprint = {**fingerprint, **calibration.fingerprint}
-    resume = plan.options.raster.resume
+    resume = plan.options.resume
     if plan.parts.stored_bytes:
         reporter.describe(f"checking earlier parts of {item.target.name}")
     with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
@@ -348,8 +342,11 @@ def make_raster(
         reporter.grow(tiles)
         reporter.describe(f"enlarging {item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
+        reporter.waited.clear()
+        started = time.monotonic()
         with forecast.watch():
             run_steps(steps)
+        last_tile = time.monotonic()
         if math.prod(plan.size) >= LARGE_OUTPUT:
             tell(f"the tiles are done; {forecast.text}")
         forecast.begin()
@@ -362,6 +359,12 @@ def make_raster(
             attributes = item.attributes(dates=plan.options.keep_dates)
             merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
         forecast.end()
+    waits = [f"{seconds:.1f} s for {what}" for what, seconds in reporter.waited.items()]
+    after = time.monotonic() - last_tile
+    reporter.progress.detail(
+        f"{item.source}: {last_tile - started:.1f} s for {tiles} tiles, of which it waited "
+        f"{', '.join(waits) or 'for nothing'}; {after:.1f} s after the last one"
+    )
     return tiles
 
 

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from srcli.disks import cache_folder
 from srcli.errors import PictureError, UsageError
-from srcli.files import cache_folder
-from srcli.imaging.provenance import Provenance, parse_provenance
+from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.files.provenance import Provenance, parse_provenance
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
-from srcli.imaging.rasters.opening import gdal_errors, open_quietly, reason_of
+from srcli.imaging.rasters.opening import open_quietly
 from srcli.imaging.rasters.output import software_of
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 _BUCKET = re.compile(r"/vsi(s3|gs|az|adls|oss|swift|webhdfs)/[^/]")
 """File systems of GDAL to which whole files can be written."""
@@ -118,14 +119,14 @@ def _is_file(name: str) -> bool:
     return False
 
 
-def find_remote(output: Path, options: UpscaleOptions) -> RemoteFolder | None:
+def find_remote(output: Path, options: Settled) -> RemoteFolder | None:
     """Return the folder of an output in a bucket; None for one on disk."""
     name = as_input(output)
     if not isinstance(name, DatasetName) or not is_remote(name.gdal):
         return None
     if not options.allow_remote:
         raise UsageError(f"{output}: is on the network: give --allow-remote, or a file")
-    if options.raster.stac:
+    if options.stac:
         raise UsageError(f"{output}: items of --stac are written to disk alone")
     if not _BUCKET.match(name.gdal):
         raise UsageError(

@@ -5,30 +5,33 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from srcli.disks import explain_os_error, free_disk
 from srcli.errors import (
     DefectError,
     ExitCode,
     PictureError,
     SrxError,
     UsageError,
-    one_file,
+    as_failure_of,
 )
-from srcli.files import FileAttributes, attributes_for, explain_os_error, free_disk
+from srcli.files import FileAttributes, attributes_for
+from srcli.imaging.files.stored_parts import StoredParts, keep_parts
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.stac_assets import StacAsset
-from srcli.imaging.stored_parts import StoredParts, keep_parts
-from srcli.pipelines.upscale.remote import RemoteFolder
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
-from srcli.supervision import announce, history
+from srcli.supervision import Event, History, announce, history
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.parts import Parts
+    from srcli.imaging.rasters.stac_assets import StacAsset
+    from srcli.pipelines.upscale.remote import RemoteFolder
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
@@ -164,8 +167,10 @@ class Reporter(Task):
     """Collects the reports of a run, and shows its progress as the one task of all tiles.
 
     Each report is given to ``on_file``; those without a model get ``model``. Pictures
-    whose tiles are not known yet count as many as the others have on average. What
-    former workers of the run have reported (see ``srcli.supervision``) is taken over.
+    whose tiles are not known yet count as many as the others have on average.
+
+    Inputs that are worked on are announced to the process that watches over this one, if
+    one does; what former workers of the run have reported is taken over.
     """
 
     progress: Progress
@@ -183,9 +188,8 @@ class Reporter(Task):
     """Files by state."""
     megapixels: float = 0.0
     """Millions of output pixels written."""
-    started: float = field(
-        default_factory=lambda: history().started or time.monotonic()
-    )
+    former: History = field(default_factory=history)
+    """What workers of the same run that crashed have left."""
 
     may_be_idle: ClassVar[bool] = False
     """True if a run may find no picture; else that is an error."""
@@ -201,7 +205,10 @@ class Reporter(Task):
         self._total = 0.0
         self.finished = 0.0
         """Tiles that are done, of all pictures."""
-        for values in history().reports:  # of a worker that crashed
+        self.waited: defaultdict[str, float] = defaultdict(float)
+        """Seconds for which the work on rasters stood still, by what it waited for."""
+        self.started = self.former.started or time.monotonic()
+        for values in self.former.reports:
             report = FileReport.from_json(values)
             self._earlier.add(report.source)
             self._count(report)
@@ -241,6 +248,11 @@ class Reporter(Task):
         """Add finished tiles."""
         self.finished += amount
         self._task.advance(amount)
+
+    def add_waiting(self, seconds: Mapping[str, float]) -> None:
+        """Add seconds of waiting, of one process."""
+        for what, amount in seconds.items():
+            self.waited[what] += amount
 
     @contextmanager
     def keep_parts(
@@ -318,7 +330,7 @@ class Reporter(Task):
         """Record a report that was made before, unless a former worker has made one."""
         if report.source in self._earlier:
             return
-        announce("report", str(report.source), report.as_json())
+        announce(Event.REPORT, str(report.source), report.as_json())
         self._count(report)
         if report.state != "skipped":
             tried = self.counts["done"] + self.counts["failed"]
@@ -346,11 +358,24 @@ class Reporter(Task):
             self._noted.add(str(path))
             self.on_file(FileReport(path, path, "left out", error=reason))
 
+    @staticmethod
+    def begin(item: Item) -> None:
+        """Tell a watching process that an item is worked on, until its report."""
+        announce(Event.BEGIN, str(item.source))
+
+    @contextmanager
+    def work_on(self, item: Item) -> Iterator[float]:
+        """Begin the work on an item, and report an error as its failure; yield the time."""
+        started = time.monotonic()
+        with self.guard(item, started):
+            self.begin(item)
+            yield started
+
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:
         """Report an error raised in the block as the failure of an item; the others go on."""
         try:
-            with one_file(item.source):
+            with as_failure_of(item.source):
                 yield
         except SrxError as error:
             self.fail(item, explain_defect(error, item), started)

@@ -9,18 +9,19 @@ processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
-from srcli.imaging.formats import FORMATS, VIDEO
+from srcli.imaging.files.formats import FORMATS, VIDEO
+from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
 from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.writing import keeps_animation, lost_metadata
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
@@ -30,11 +31,11 @@ from srcli.pipelines.upscale.choosing import (
     bytes_of_rows,
     choose_model,
     is_made_by_parts,
-    open_photograph,
 )
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
-from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages, open_pages
+from srcli.pipelines.upscale.kinds import open_pages, open_photograph, open_stills
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
 from srcli.pipelines.upscale.plans import foresee_disk, plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here
@@ -46,18 +47,17 @@ from srcli.pipelines.upscale.stacks import find_pages, upscale_by_windows
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
-from srcli.supervision import begin, history
 
 if TYPE_CHECKING:
-    from srcli.imaging.photograph import Picture
+    from srcli.imaging.photographs.photograph import Picture
     from srcli.pipelines.executors.processes import ProcessExecutor
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 
 def upscale_files(
     inputs: Sequence[Path],
     output: Path,
-    options: UpscaleOptions,
+    options: Settled,
     *,
     progress: Progress | None = None,
     on_file: Callable[[FileReport], None] = lambda report: None,
@@ -95,7 +95,7 @@ def upscale_files(
 def upscale_due(
     inputs: Sequence[Path],
     output: Path,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
     *,
@@ -130,9 +130,9 @@ def upscale_due(
         reporter.close()
 
 
-def _add_overviews(item: Item, options: UpscaleOptions, reporter: Reporter) -> bool:
+def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
     """Add overviews to a finished raster that has none, where they are asked for."""
-    if not options.raster.overviews or item.format != "tif" or reporter.remote:
+    if not options.overviews or item.format != "tif" or reporter.remote:
         return False
     if open_photograph(item, options) is not None:
         return False
@@ -149,7 +149,7 @@ def _add_overviews(item: Item, options: UpscaleOptions, reporter: Reporter) -> b
 def _upscale(
     items: Sequence[Item],
     folder: Path | None,
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
     make_pool: Callable[..., EnginePool],
@@ -171,9 +171,9 @@ def _upscale(
         return
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
-    others = []
-    for group in _isolate_suspects(items):
-        others += photographs.upscale(group)
+    others: list[tuple[Item, Picture | None]] = []
+    for group in _isolate_suspects(items, reporter.former.suspects):
+        photographs.upscale(open_stills(group, options, reporter, others))
     for item, picture in others:
         if picture is None:
             run_steps = partial(run_steps_here, pool, reporter)
@@ -186,9 +186,10 @@ def _upscale(
             upscale_alone(item, picture, photographs)
 
 
-def _isolate_suspects(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def _isolate_suspects(
+    items: Sequence[Item], suspects: Container[str]
+) -> Iterator[Sequence[Item]]:
     """Yield each input that may have crashed a former worker alone, then all others."""
-    suspects = history().suspects
     for item in items:
         if str(item.source) in suspects:
             yield [item]
@@ -196,7 +197,7 @@ def _isolate_suspects(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
 
 
 def _report_estimates(
-    items: Sequence[Item], options: UpscaleOptions, reporter: Reporter
+    items: Sequence[Item], options: Settled, reporter: Reporter
 ) -> None:
     """Report size, disk and losses of each output by the header of its input."""
     find_weights(options.model, options.scale)
@@ -206,7 +207,7 @@ def _report_estimates(
         _ = EnginePool(options.model, options.scale, options.engine).network
     for item in items:
         with reporter.guard(item):
-            begin(item.source)
+            reporter.begin(item)
             picture = open_photograph(item, options)
             item.check_folder()
             if picture is None:
@@ -215,7 +216,7 @@ def _report_estimates(
                 _estimate_photograph(item, picture, options, reporter)
 
 
-def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) -> None:
+def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:
     with OpenedRaster(item.source) as opened:
         plan = plan_raster(item, options, opened)
         # what GDAL refuses is refused here
@@ -242,7 +243,7 @@ def _estimate_raster(item: Item, options: UpscaleOptions, reporter: Reporter) ->
 
 
 def _estimate_photograph(
-    item: Item, picture: Picture, options: UpscaleOptions, reporter: Reporter
+    item: Item, picture: Picture, options: Settled, reporter: Reporter
 ) -> None:
     size, unwritable = check_output(item, picture, options)
     frames = 1

@@ -15,15 +15,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.files import open_input
-from srcli.imaging.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
+from srcli.imaging.files.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES, is_video
+from srcli.imaging.films.reading import NEEDED, can_read_videos
 from srcli.imaging.rasters.dataset_names import name_of_folder, product_header
 from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES
-from srcli.imaging.videos import NEEDED, can_read_videos, is_video
+from srcli.input_files import open_input
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 INPUT_SUFFIXES = (
     READABLE_SUFFIXES | VIDEO_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
@@ -34,7 +34,7 @@ UNREADABLE_SUFFIXES = frozenset(
     .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .ktx .ico .icns .cur
     .svg .svgz .emf .wmf .pdf .djvu .cbz .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
     .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
-    .insv .insp
+    .insv .insp .pam
     .dcm .nii .ecw .sid
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
@@ -43,7 +43,7 @@ over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of raste
 often."""
 NAMED_ONLY_SUFFIXES = frozenset(
     """
-    .ppm .pgm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod
+    .ppm .pgm .pbm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
 """Suffixes of files that GDAL reads, but that often hold no picture: they are upscaled only
@@ -85,6 +85,7 @@ _AMBIGUOUS = {
     ".ers": _Kind((b"DatasetHeader",)),
     ".sdat": _Kind((), (".sgrd",)),  # of SAGA
     ".ntf": _Kind((b"NITF", b"NSIF")),  # else lines of the British survey
+    ".fit": _Kind((b"SIMPLE",)),  # else the record of a sports watch
 }
 _FOLDERS_OF_PROGRAMS = (
     "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
@@ -104,7 +105,7 @@ class FolderSearch:
     """
 
     def __init__(
-        self, folder: Path, output: Path, options: UpscaleOptions, reporter: Reporter
+        self, folder: Path, output: Path, options: Settled, reporter: Reporter
     ) -> None:
         self.folder = folder
         self.output = output

@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from srcli.disks import explain_os_error
 from srcli.errors import SrxError
-from srcli.files import explain_os_error, read_input, write_whole
+from srcli.files import write_whole
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import LARGEST_EDITED, fit_xmp
+from srcli.imaging.opening import open_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.reading import open_picture
+from srcli.input_files import read_input
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
 
 if TYPE_CHECKING:
-    from srcli.imaging.arrays import Size
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.imaging.pixels.arrays import Size
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
 SUFFIXES = (".xmp", ".XMP")
@@ -53,7 +55,7 @@ class SidecarError(Exception):
 
 
 def carry_sidecars(
-    item: Item, state: str, options: UpscaleOptions
+    item: Item, state: str, options: Settled
 ) -> tuple[list[str], list[str]]:
     """Write the sidecars of a finished output that the input has, and return what is to be told.
 
@@ -118,7 +120,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 
 def _fitted(
-    sidecar: Sidecar, item: Item, state: str, options: UpscaleOptions
+    sidecar: Sidecar, item: Item, state: str, options: Settled
 ) -> tuple[bytes, list[str]]:
     """Return the content of the output's sidecar, and what is to be told of it.
 
@@ -126,8 +128,7 @@ def _fitted(
         SidecarError: If it is not the picture's, or does not describe the output.
     """
     source = sidecar.source
-    raster = options.raster
-    if raster.srcwin or raster.bounds or raster.cutline:
+    if options.srcwin or options.bounds or options.cutline:
         raise SidecarError("as the output is a part of the picture")
     if _is_same(item.target, item.source):
         raise SidecarError(

@@ -13,35 +13,31 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from srcli.files import checksum
-from srcli.imaging import tiff_writing
-from srcli.imaging.photograph import Photograph, Picture
-from srcli.imaging.provenance import check_unchanged
-from srcli.imaging.stored_rows import PictureRows
-from srcli.imaging.writing import write_photograph
-from srcli.inference.building import run_one
+from srcli.imaging.files.provenance import check_unchanged
+from srcli.imaging.files.stored_rows import PictureRows
+from srcli.imaging.photographs import tiff_writing
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.writing import write_photograph
 from srcli.inference.calibration import calibrate
-from srcli.inference.stream import ArraySource, ImageJob
+from srcli.inference.stream import ArraySource, ImageJob, run_one
 from srcli.inference.tiling import tile_rows
+from srcli.input_files import checksum
 from srcli.models.weights import network_digest
 from srcli.pipelines.upscale.documents import StoredPages, open_pages_file
 from srcli.pipelines.upscale.fingerprints import describe_input, describe_pass
-from srcli.pipelines.upscale.pages import (
-    bytes_of_pages,
-    keeps_pages,
-    open_pages,
-)
+from srcli.pipelines.upscale.kinds import open_pages
+from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import (
+    OpenedPhotograph,
     PhotographJob,
     PhotographUpscaler,
     check_output,
     writing_options,
 )
-from srcli.pipelines.upscale.reporter import Item
-from srcli.supervision import begin
 
 if TYPE_CHECKING:
     from srcli.inference.engine import TorchEngine
+    from srcli.pipelines.upscale.reporter import Item
     from srcli.ports.image import TileGrid
 
 
@@ -49,9 +45,7 @@ def upscale_alone(
     item: Item, picture: Picture, photographs: PhotographUpscaler
 ) -> None:
     """Upscale one photograph, or all pages of a TIFF into one, and report it."""
-    started = time.monotonic()
-    with photographs.reporter.guard(item, started):
-        begin(item.source)
+    with photographs.reporter.work_on(item) as started:
         jobs = _make_output(item, picture, photographs)
         notes = [note for job in jobs for note in job.warnings]
         photographs.reporter.add(
@@ -80,7 +74,7 @@ def _make_output(
     item.make_folder()
     stored = StoredPages(item.target)
     depends_on = describe_input(item, options)
-    resume = options.raster.resume
+    resume = options.resume
     with photographs.reporter.keep_parts(item, stored, depends_on, resume=resume):
         if is_document:
             jobs = _write_document(item, pages, photographs, stored)
@@ -156,7 +150,9 @@ class PageMaker:
 
     def load(self, page: Picture) -> PhotographJob:
         """Read a page; large arrays lie in files."""
-        job = self.photographs.load((self.item, page), self.item.target.parent)
+        job = self.photographs.load(
+            OpenedPhotograph(self.item, page), self.item.target.parent
+        )
         job.started = time.monotonic()
         return job
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.imaging.photograph import Metadata, Photograph
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.writing import write_photograph
 from srcli.ports.progress import Progress
 from srcli.quantities import format_bytes
 

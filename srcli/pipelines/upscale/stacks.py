@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import mmap
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,31 +16,30 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.errors import PictureError
-from srcli.files import file_state, open_input
+from srcli.imaging.files.stored_parts import StoredParts, writing_errors
+from srcli.imaging.files.tiff_pages import read_page
+from srcli.imaging.photographs.tiff import is_on_map
+from srcli.imaging.photographs.tiff_writing import LARGEST_CLASSIC
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.merging import move_result
 from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
-from srcli.imaging.stored_parts import StoredParts, writing_errors
-from srcli.imaging.tiff import is_on_map, read_page
-from srcli.imaging.tiff_writing import LARGEST_CLASSIC
+from srcli.input_files import file_state, open_input
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.raster_metadata import read_picture
 from srcli.pipelines.upscale.rasters import RunSteps, make_raster, upscale_raster
-from srcli.supervision import begin
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
 
-def find_pages(item: Item, options: UpscaleOptions) -> list[int]:
+def find_pages(item: Item, options: Settled) -> list[int]:
     """Return the numbers, as GDAL counts them, of the pages that become pages of the output.
 
     Empty for what is no TIFF of several pages, for those on the map, whose pages are
     mostly overviews, and where the output can have one page only.
     """
-    raster = options.raster
-    has_one_page = raster.cog or raster.overviews or raster.stac
+    has_one_page = options.cog or options.overviews or options.stac
     if item.format != "tif" or options.pages is not None or has_one_page:
         return []
     picture = read_picture(item.source)
@@ -55,7 +53,7 @@ def find_pages(item: Item, options: UpscaleOptions) -> list[int]:
 
 
 def upscale_by_windows(
-    item: Item, options: UpscaleOptions, reporter: Reporter, run_steps: RunSteps
+    item: Item, options: Settled, reporter: Reporter, run_steps: RunSteps
 ) -> None:
     """Upscale a raster, or all pages of a stack of them, in this process, and report it."""
     pages: list[int] = []
@@ -70,7 +68,7 @@ def upscale_by_windows(
 def upscale_stack(
     item: Item,
     pages: Sequence[int],
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     run_steps: RunSteps,
 ) -> None:
@@ -78,13 +76,11 @@ def upscale_stack(
 
     The steps are run in this process.
     """
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         item.make_folder()
         stored = StoredParts(item.target)
         fingerprint = _fingerprint(item, options)
-        resume = options.raster.resume
+        resume = options.resume
         with reporter.keep_parts(item, stored, fingerprint, resume=resume):
             kept = stored.found()
             if kept:
@@ -123,7 +119,7 @@ class _PageMaker:
     def __init__(
         self,
         item: Item,
-        options: UpscaleOptions,
+        options: Settled,
         reporter: Reporter,
         run_steps: RunSteps,
         stored: StoredParts,
@@ -178,15 +174,14 @@ def open_page(path: Path, page: int) -> OpenedRaster:
     return OpenedRaster(path, open_raster(name))
 
 
-def _fingerprint(item: Item, options: UpscaleOptions) -> dict[str, object]:
+def _fingerprint(item: Item, options: Settled) -> dict[str, object]:
     """Return what the pages depend on, by names for messages."""
-    raster = replace(options.raster, resume=True)
     return {
         "version": srcli.__version__,
         "input": [str(item.source), *(file_state(item.source) or ())],
         "model": [options.model, options.auto, options.best],
         "scale": options.scale,
-        "options": [str(raster), options.wrap, str(options.engine)],
+        "options": [options.checksum(options.model), options.wrap, str(options.engine)],
         "metadata": [options.strip_metadata, options.strip_provenance],
         "tile": [options.tile, options.overlap],
     }

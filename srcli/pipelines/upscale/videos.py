@@ -7,18 +7,18 @@ goes on behind its last finished segment.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.imaging.photograph import Photograph
-from srcli.imaging.pillow import to_srgb
-from srcli.imaging.reading import read_frames
-from srcli.imaging.video_captions import holds_captions
-from srcli.imaging.video_joining import write_silent_video, write_video
-from srcli.imaging.video_writing import (
+from srcli.imaging.films.captions import holds_captions
+from srcli.imaging.films.joining import write_silent_video, write_video
+from srcli.imaging.films.reading import Timing, count_frames, open_video
+from srcli.imaging.films.writing import (
     SEGMENT_FRAMES,
     Encoding,
     SegmentEncoder,
@@ -26,10 +26,14 @@ from srcli.imaging.video_writing import (
     choose_animation_encoding,
     choose_encoding,
 )
-from srcli.imaging.videos import Timing, count_frames, open_video
-from srcli.imaging.writing import USUAL_DURATION, lost_metadata, put_on_white
+from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.photographs.animations import USUAL_DURATION
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.pillow import to_srgb
+from srcli.imaging.photographs.reading import read_frames
+from srcli.imaging.photographs.writing import put_on_white
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.choosing import choose_video_model
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     check_output,
@@ -37,13 +41,13 @@ from srcli.pipelines.upscale.photographs import (
     writing_options,
 )
 from srcli.pipelines.upscale.writing_work import WritingWork
-from srcli.supervision import begin
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
-    from srcli.imaging.photograph import Picture
-    from srcli.imaging.videos import TimedFrame
+    from srcli.imaging.films.reading import TimedFrame
+    from srcli.imaging.photographs.photograph import Picture
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
     FramesFrom = Callable[[int], Iterable[TimedFrame]]
@@ -66,9 +70,7 @@ def upscale_video(
     """
     options = photographs.options
     reporter = photographs.reporter
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         size, warnings = check_output(item, picture, options)
         picture = replace(picture, frames=count_frames(item.source))
         model, condition = choose_video_model(item.source, options)
@@ -124,7 +126,7 @@ def _make_video(
     options = photographs.options
     segments = Segments(item.target)
     fingerprint = _fingerprint(picture, model, encoding, photographs)
-    resume = options.raster.resume
+    resume = options.resume
     with photographs.reporter.keep_parts(item, segments, fingerprint, resume=resume):
         encoder = SegmentEncoder(encoding, segments)
         frames = frames_from(encoder.frame_count)
@@ -143,9 +145,7 @@ def upscale_to_video(
     """Upscale an animation (GIF, WebP, APNG) into a video, and report it, a failure too."""
     options = photographs.options
     reporter = photographs.reporter
-    started = time.monotonic()
-    with reporter.guard(item, started):
-        begin(item.source)
+    with reporter.work_on(item) as started:
         size, warnings = check_output(item, picture, options)
         lost = lost_metadata(item.format, replace(picture.metadata, icc=None))
         encoding = choose_animation_encoding(
@@ -277,3 +277,15 @@ def _fingerprint(
         "tile": [options.tile, options.overlap],
         "encoding": str(encoding),
     }
+
+
+def choose_video_model(path: Path, options: Settled) -> tuple[str, str]:
+    """Return the model that most of a few frames of a video would get; see ``choose_model``."""
+    if not options.auto:
+        return options.model, ""
+    choices = Counter[tuple[str, str]]()
+    with open_video(path) as video:
+        for frame in video.samples():
+            choices[choose_model(frame, options, "jpg")] += 1
+    ((choice, _),) = choices.most_common(1)
+    return choice

@@ -14,17 +14,16 @@ from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from srcli.errors import ExitCode, UsageError
-from srcli.files import file_state
 from srcli.inference.building import EnginePool
+from srcli.input_files import file_state
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.run import upscale_due
 from srcli.ports.progress import Progress
-from srcli.supervision import history
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
-    from srcli.pipelines.upscale.options import UpscaleOptions
+    from srcli.pipelines.upscale.options import Settled
 
 LOOK_SECONDS = 3.0
 """Seconds between two looks at the folders."""
@@ -63,7 +62,7 @@ class WatchReporter(Reporter):
         if not is_settled or self._tried.get(source) == state:
             return True
         if source in self._tried:  # it may have crashed a worker before it changed
-            history().refused.pop(str(source), None)
+            self.former.refused.pop(str(source), None)
         self._tried[source] = state
         return False
 
@@ -81,7 +80,7 @@ class WatchReporter(Reporter):
 def watch_folders(
     inputs: Sequence[Path],
     output: Path,
-    options: UpscaleOptions,
+    options: Settled,
     *,
     progress: Progress | None = None,
     on_file: Callable[[FileReport], None] = lambda report: None,
@@ -109,9 +108,7 @@ def watch_folders(
     return reporter
 
 
-def _check_watched(
-    inputs: Sequence[Path], options: UpscaleOptions, *, dry_run: bool
-) -> None:
+def _check_watched(inputs: Sequence[Path], options: Settled, *, dry_run: bool) -> None:
     for path in inputs:
         if not path.is_dir():
             raise UsageError(f"{path}: is no folder, and --watch looks at folders")

@@ -1,8 +1,8 @@
 """Upscale inputs by several workers: shares of the files, then each large raster by all.
 
 A worker is a process on a device of this machine, or on a node of a cluster (see
-``pipelines.executors``). ``upscale_by_workers`` runs in the parent, ``upscale_unit`` in
-the workers.
+``pipelines.executors``). ``upscale_by_workers`` runs in the parent, ``upscale_share`` and
+``run_step`` in the workers.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.errors import PictureError, SrxError, one_file
-from srcli.imaging.formats import VIDEO
+from srcli.errors import PictureError, SrxError, as_failure_of
+from srcli.imaging.files.formats import VIDEO
+from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.opening import network_access
-from srcli.imaging.writing import keeps_animation
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.animations import upscale_animation
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.kinds import open_stills
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.rasters import (
@@ -41,6 +42,7 @@ from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
+    from srcli.pipelines.upscale.options import Settled
 
 LARGEST_SHARE = 16
 """Most inputs of a share; reading the first and writing the last of so many costs little
@@ -52,12 +54,12 @@ class UpscaleShare:
     """Some of the inputs, as a unit of work for one worker."""
 
     items: Sequence[Item]
-    options: UpscaleOptions
+    options: Settled
 
 
 def upscale_by_workers(
     items: Sequence[Item],
-    options: UpscaleOptions,
+    options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor,
 ) -> None:
@@ -67,15 +69,18 @@ def upscale_by_workers(
     these follow, one after another, each made by all workers.
     """
     slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
-    run_units = partial(
-        executor.run,
-        upscale_unit,
+    shared = (items[0].target.parent, items[0].source, Path(options.model))
+    large = []
+    shares = _split_items(items, options, slot_count)
+    finished = executor.run(
+        upscale_share,
+        shares,
         progress=reporter.progress,
         task=reporter,
-        shared=(items[0].target.parent, items[0].source, Path(options.model)),
+        shared=shared,
+        parts_of=_single_items,
     )
-    large = []
-    for outcome in run_units(_split_items(items, options, slot_count)):
+    for outcome in finished:
         if outcome.result is None:
             (item,) = outcome.unit.items
             reporter.fail(item, f"{item.source}: {outcome.failure}")
@@ -86,8 +91,11 @@ def upscale_by_workers(
 
     def run_steps(steps: Sequence[RasterStep]) -> Sequence[RasterCalibration | None]:
         calibrations = []
+        finished = executor.run(
+            run_step, steps, progress=reporter.progress, task=reporter, shared=shared
+        )
         # a list: all steps end before the error of one is raised
-        for outcome in list(run_units(steps)):
+        for outcome in list(finished):
             if outcome.result is None:
                 source = outcome.unit.plan.item.source
                 raise PictureError(f"{source}: {outcome.failure}")
@@ -101,7 +109,7 @@ def upscale_by_workers(
 
 
 def _split_items(
-    items: Sequence[Item], options: UpscaleOptions, slot_count: int
+    items: Sequence[Item], options: Settled, slot_count: int
 ) -> list[UpscaleShare]:
     """Split inputs into shares that become smaller, so that all workers end at the same time."""
     shares = []
@@ -112,28 +120,34 @@ def _split_items(
     return shares
 
 
-def upscale_unit(
-    unit: UpscaleShare | RasterStep, slot: Slot, progress: Progress, stop: Stop
-) -> JsonDict:
-    """Do a unit in a worker; return what the parent needs of it.
+def _single_items(share: UpscaleShare) -> list[UpscaleShare]:
+    """Return a share for each input of one, so that a bad one takes no other with it."""
+    return [replace(share, items=[item]) for item in share.items]
 
-    A share gives ``files``, the reports of all that were done or failed, and ``large``,
-    the rasters that are left for all workers; a step of a raster its ``calibration``,
-    maybe None, or the ``error`` that it failed with. Values are
-    objects, not JSON.
+
+def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> JsonDict:
+    """Do a step of a raster in a worker.
+
+    Return its ``calibration``, maybe None, or the ``error`` that it failed with; values
+    are objects, not JSON.
     """
-    if isinstance(unit, UpscaleShare):
-        return _upscale_share(unit, slot, progress)
-    with _open_pool(unit.plan.options, slot) as pool:
+    with _open_pool(step.plan.options, slot) as pool:
         try:
-            with one_file(unit.plan.item.source):
-                return {"calibration": unit.run(pool, progress.task("tiles"))}
+            with as_failure_of(step.plan.item.source):
+                return {"calibration": step.run(pool, progress.task("tiles"))}
         except SrxError as error:
-            return {"error": explain_defect(error, unit.plan.item)}
+            return {"error": explain_defect(error, step.plan.item)}
 
 
-def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDict:
-    options = unit.options
+def upscale_share(
+    share: UpscaleShare, slot: Slot, progress: Progress, stop: Stop
+) -> JsonDict:
+    """Upscale some inputs in a worker.
+
+    Return ``files``, the reports of all that were done or failed, and ``large``, the
+    rasters that are left for all workers; values are objects, not JSON.
+    """
+    options = share.options
     reporter = Reporter(progress, model=options.model)
     reporter.carry_sidecars = partial(carry_sidecars, options=options)
     reporter.open(0)
@@ -144,7 +158,9 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     with _open_pool(options, slot) as pool:
         run_steps = partial(run_steps_here, pool, reporter)
         photographs = PhotographUpscaler(pool, options, reporter, processes)
-        for item, picture in photographs.upscale(unit.items):
+        others: list[tuple[Item, Picture | None]] = []
+        photographs.upscale(open_stills(share.items, options, reporter, others))
+        for item, picture in others:
             with reporter.guard(item):
                 if picture is not None and picture.format == VIDEO:
                     upscale_video(item, picture, photographs)
@@ -159,7 +175,7 @@ def _upscale_share(unit: UpscaleShare, slot: Slot, progress: Progress) -> JsonDi
     return {"files": reporter.files, "large": large}
 
 
-def _is_for_all_workers(item: Item, options: UpscaleOptions) -> bool:
+def _is_for_all_workers(item: Item, options: Settled) -> bool:
     """Return True for a large raster; pages of a stack are made by one worker."""
     if find_pages(item, options):
         return False
@@ -167,7 +183,7 @@ def _is_for_all_workers(item: Item, options: UpscaleOptions) -> bool:
 
 
 @contextmanager
-def _open_pool(options: UpscaleOptions, slot: Slot) -> Iterator[EnginePool]:
+def _open_pool(options: Settled, slot: Slot) -> Iterator[EnginePool]:
     """Yield the engines of a worker, on the device and threads of its slot."""
     engine_options = replace(options.engine, device=slot.device)
     pool = cached_pool(options.model, options.scale, engine_options)

@@ -11,19 +11,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+from srcli.disks import free_disk
 from srcli.errors import PictureError
-from srcli.files import free_disk
-from srcli.imaging.rasters.opening import gdal_errors
+from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy
 from srcli.machine import processor_count
-from srcli.pipelines.upscale.plans import RasterPlan
-from srcli.pipelines.upscale.reporter import Reporter
 from srcli.pipelines.upscale.writing_work import WritingWork
 from srcli.quantities import format_bytes
 from srcli.waiting import seconds_without_processor
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.plans import RasterPlan
+    from srcli.pipelines.upscale.reporter import Reporter
 
 LEAST_PIXELS = 20_000_000
 """Output pixels below which files are written in a moment."""

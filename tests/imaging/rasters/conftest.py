@@ -9,9 +9,10 @@ from rasterio.transform import Affine
 
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.output import OutputOptions, derive_profile
+from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.source import RasterSource
 from srcli.ports.image import Window

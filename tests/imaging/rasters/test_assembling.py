@@ -14,9 +14,10 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters import merging, result_file
 from srcli.imaging.rasters.copying import copy_file
 from srcli.imaging.rasters.info import read_info
-from srcli.imaging.rasters.output import OutputOptions, derive_profile
+from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.profile import OutputOptions
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.ports.image import Window
 from tests.imaging.rasters.conftest import open_source
@@ -277,7 +278,7 @@ def test_other_blocks_than_gdals_are_copied(
 def test_a_classic_tiff_does_not_grow_beyond_its_places(
     save, noise, plan, tmp_path, write, monkeypatch
 ):
-    monkeypatch.setattr("srcli.imaging.tiff_blocks._LARGEST_CLASSIC", 5000)
+    monkeypatch.setattr("srcli.imaging.files.tiff_assembly._LARGEST_CLASSIC", 5000)
     source = save("in.tif", noise((HEIGHT, WIDTH, 3)))
     with pytest.raises(PictureError, match="BIGTIFF=YES"):
         write(tmp_path / "a.tif", plan(source, creation=SMALL), source)

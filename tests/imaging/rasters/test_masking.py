@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import rasterio
 
+from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters import parts
 from srcli.imaging.rasters.nodata import nearest_other_value
-from srcli.imaging.resize import resize
 from srcli.ports.image import Window
 from tests.imaging.rasters.conftest import open_source
 

@@ -12,7 +12,8 @@ import tifffile
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.imaging import tiff as tiff_module
+from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs import tiff as tiff_module
 from srcli.imaging.rasters import dataset_names
 from srcli.imaging.rasters.info import read_info
 from srcli.imaging.rasters.opening import (
@@ -21,8 +22,8 @@ from srcli.imaging.rasters.opening import (
     open_raster,
     reading_errors,
 )
-from srcli.imaging.reading import open_picture
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.mosaics import RAW, SIMPLE, tiff, vrt
 
@@ -256,7 +257,7 @@ def test_the_longest_names_are_photographs_too(tmp_path):
 
 
 def enlarge(source, out, **options):
-    settings = UpscaleOptions(model="bicubic", scale=2, recursive=True, **options)
+    settings = settle(Asked(model="bicubic", scale=2, recursive=True, **options))
     return upscale_files([source], out, settings).files
 
 
@@ -304,7 +305,7 @@ def test_a_search_takes_no_rasters_made_of_other_files(tmp_path):
     vrt(folder / "a.vrt", SIMPLE, name="../secret.tif", relative=1)
     (folder / "disguised.tif").write_bytes((folder / "a.vrt").read_bytes())
     (folder / "disguised.jp2").write_bytes((folder / "a.vrt").read_bytes())
-    options = UpscaleOptions(model="bicubic", scale=2)
+    options = settle(Asked(model="bicubic", scale=2))
     summary = upscale_files([folder], tmp_path / "out", options)
     states = {file.source.name: file.state for file in summary.files}
     assert states == {

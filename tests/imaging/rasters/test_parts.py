@@ -13,11 +13,11 @@ import rasterio
 
 from srcli.errors import PictureError
 from srcli.files import hidden_name
+from srcli.imaging.files.stored_parts import has_unfinished_parts
 from srcli.imaging.rasters import parts as parts_module
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.stored_parts import has_unfinished_parts
 from tests.imaging.rasters.conftest import open_source
 
 MARK = {"model": "a", "part": (1, 2)}

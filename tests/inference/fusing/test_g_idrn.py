@@ -11,9 +11,15 @@ from skimage import data
 
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.fusing.g_idrn import merge_layers
-from srcli.layers.tiles import GlobalPool, hold, modules_of, record_calibration
+from srcli.layers.tiles import (
+    GlobalPool,
+    as_parts_of_pictures,
+    modules_of,
+    record_calibration,
+)
 from srcli.models.g_idrn import GIDRN
-from srcli.models.weights import load_model, network_digest
+from srcli.models.loading import load_model
+from srcli.models.weights import network_digest
 from tests.fixtures.cases import small
 
 HALVES = [
@@ -58,7 +64,7 @@ def test_merged_layers_give_the_same_up_to_the_rim(channels):
             values[name] = torch.rand(1, channels, 1, 1).double()
         pictures.append(values)
     for values in (*pictures, None):
-        with torch.no_grad(), hold(network, values):
+        with torch.no_grad(), as_parts_of_pictures(network, values):
             features = network.body(network.head(x))
             expected = network.up(network.non_local(features))
             out = network.merged(x)
@@ -82,7 +88,11 @@ def test_in_half_precision_forms_are_as_near_as_layers(name, half, piece):
     with torch.no_grad(), record_calibration(network) as values:
         network(piece)
     for pooled in (None, values):  # gates of what is held are a part of weights
-        with torch.no_grad(), hold(network, pooled), hold(fast, pooled):
+        with (
+            torch.no_grad(),
+            as_parts_of_pictures(network, pooled),
+            as_parts_of_pictures(fast, pooled),
+        ):
             exact = network(piece)
             with torch.autocast("cpu", dtype=half):
                 error = (fast(piece) - exact).square().mean().sqrt()

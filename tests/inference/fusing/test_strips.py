@@ -9,7 +9,7 @@ import torch
 
 from srcli.inference.fusing import strips
 from srcli.inference.fusing.convolutions import pack_convolutions
-from srcli.layers.tiles import hold, record_calibration
+from srcli.layers.tiles import as_parts_of_pictures, record_calibration
 from srcli.models.g_idrn import GIDRN
 
 pytestmark = pytest.mark.numbers
@@ -65,9 +65,9 @@ def test_tiles_of_a_larger_picture_keep_its_statistics(monkeypatch, picture):
     with torch.inference_mode():
         with record_calibration(by_strips) as values:
             by_strips(picture)
-        with hold(by_strips, values):
+        with as_parts_of_pictures(by_strips, values):
             result = by_strips(picture)
-        with hold(network, values):
+        with as_parts_of_pictures(network, values):
             torch.testing.assert_close(result, network(picture))
 
 

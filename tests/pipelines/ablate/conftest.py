@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.pipelines.ablate.results import AblationResult, SeedResult, VariantResult
+from srcli.pipelines.ablate.results import (
+    AblationResult,
+    Conditions,
+    SeedResult,
+    VariantCost,
+    VariantResult,
+)
 from srcli.pipelines.ablate.run import AblateOptions
 from srcli.recipes.ablations import Ablation, Variant
 
@@ -136,22 +142,25 @@ def written():
         memory_gradients=True,
         note="one <b>sentence</b>",
     )
-    conditions = {
-        "trained": True,
-        "budget": "5000",
-        "seeds": 3,
-        "overrides": [],
-        "data": ["/somewhere/photos.zip"],
-        "pictures": 700,
-        "held_out": 16,
-        "data_digest": "0123",
-        "sets": ["Set5", "BSD100"],
-        "missing": ["Manga109"],
-        "precision": "bf16",
-        "device": "cpu",
-        "machine": "cpu (a processor), 2 threads, torch 2",
-        "processes": 2,
-    }
+    conditions = Conditions(
+        trained=True,
+        budget="5000",
+        seeds=3,
+        overrides=(),
+        data=("/somewhere/photos.zip",),
+        pictures=700,
+        held_out=16,
+        data_digest="0123",
+        sets=(
+            "Set5",
+            "BSD100",
+        ),
+        missing=("Manga109",),
+        precision="bf16",
+        device="cpu",
+        machine="cpu (a processor), 2 threads, torch 2",
+        processes=2,
+    )
     return AblationResult(
         ablation=ablation, conditions=conditions, variants=tuple(results)
     )
@@ -162,11 +171,11 @@ COUNTS = {"Set5": 5, "BSD100": 9}
 
 def _cost(index):
     peak = None if index == 2 else (20 + index) << 20
-    return {
-        "parameters": 12_345 * (index + 1),
-        "macs": 10**9 * (index + 1),
-        "memory": {"64x48": peak},
-    }
+    return VariantCost(
+        parameters=12_345 * (index + 1),
+        macs=10**9 * (index + 1),
+        memory={"64x48": peak},
+    )
 
 
 def _seed(index, name, seed):

@@ -19,7 +19,7 @@ from srcli.report.table import NOTHING, markdown, number
 
 
 def with_conditions(result, **changes):
-    return replace(result, conditions={**result.conditions, **changes})
+    return replace(result, conditions=replace(result.conditions, **changes))
 
 
 def with_seeds(result, change):

@@ -235,7 +235,7 @@ def test_pairs_in_their_folders_are_trained_on(pair, options, pictures, tmp_path
                 picture.resize((size, size)).save(tmp_path / "set" / folder / file.name)
     paired = replace(options, data=(tmp_path / "set",), hold_out=())
     (result,) = run_ablations([pair], paired, stop=lambda: True)
-    assert (result.conditions["pictures"], result.failures) == (7, [])
+    assert (result.conditions.pictures, result.failures) == (7, [])
 
 
 def test_costs_alone_leave_the_trainings_that_are_there(ran, pair, options):
@@ -254,8 +254,8 @@ def test_a_set_that_is_not_there_is_told_and_none_takes_the_built_in_pictures(
     monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("not to be trained"))
     lost = replace(pair, sets=("nowhere",))
     (result,) = run_ablations([lost], options, progress=notes, stop=lambda: True)
-    assert result.conditions["sets"] == ["built-in"]
-    assert result.conditions["missing"] == ["nowhere"]
+    assert result.conditions.sets == ("built-in",)
+    assert result.conditions.missing == ("nowhere",)
     assert len(notes.warnings) == 1
 
 
@@ -275,13 +275,13 @@ def cost(*changes, name="g-idrn", device="cpu", **own):
 
 
 def test_a_network_with_two_forms_counts_as_it_is_deployed():
-    assert cost(name="rrlfn", scale=4)["parameters"] == 470_208
+    assert cost(name="rrlfn", scale=4).parameters == 470_208
 
 
 @pytest.mark.gpu
 def test_memory_is_that_of_one_pass_as_the_paper_measured_it():
     small = ("network.channels=8", "network.num_blocks=3", "network.num_groups=1")
     on_gpu = partial(cost, *small, device="cuda", memory_sizes=((24, 32),))
-    plain = on_gpu(memory_gradients=False)["memory"]["24x32"]
-    with_gradients = on_gpu(memory_gradients=True)["memory"]["24x32"]
+    plain = on_gpu(memory_gradients=False).memory["24x32"]
+    with_gradients = on_gpu(memory_gradients=True).memory["24x32"]
     assert with_gradients > 2 * plain > 0

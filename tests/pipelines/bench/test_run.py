@@ -9,7 +9,7 @@ import pytest
 
 from srcli.inference import device as device_module
 from srcli.inference.building import enlarge_array
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines.bench import (
     BenchOptions,
     bench,

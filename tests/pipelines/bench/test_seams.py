@@ -14,7 +14,7 @@ from srcli.errors import UsageError
 from srcli.inference.building import choose_tiling, make_engine
 from srcli.inference.device import EngineOptions
 from srcli.inference.tiling import Tiling
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "seams.py"
 

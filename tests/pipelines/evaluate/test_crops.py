@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from srcli.evaluation.sets import Pair
-from srcli.imaging.resize import mod_crop, resize
+from srcli.imaging.pixels.resize import mod_crop, resize
 from srcli.pipelines.evaluate.report import (
     CROP_SIDE,
     ZOOM,

@@ -12,7 +12,7 @@ import srcli
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.scores import label_models
 from srcli.evaluation.sets import find_set
-from srcli.imaging.resize import downscale
+from srcli.imaging.pixels.resize import downscale
 from srcli.metrics.table import METRICS, Metric
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights

@@ -22,7 +22,8 @@ from srcli.pipelines.executors.cluster import (
     do_on_node,
     probe_paths,
 )
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 from tests.pipelines.executors.units import column, have_met, make_units, run_units
@@ -86,7 +87,7 @@ def test_losing_a_node_changes_no_picture(nodes, astronaut, tmp_path, notes):
             tmp_path / "in" / f"{i:02}.png"
         )
     write_by_gdal(tmp_path / "in/map.tif", np.tile(astronaut, (10, 1, 1)), **PLACE)
-    options = UpscaleOptions(model="g-idrn", scale=2)
+    options = settle(Asked(model="g-idrn", scale=2))
     upscale_files([tmp_path / "in"], tmp_path / "alone", options)
     node = nodes.add_node(num_cpus=1)
     timers: list[threading.Thread] = []

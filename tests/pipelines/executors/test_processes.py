@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from operator import attrgetter
 from types import SimpleNamespace as Unit
 
 import pytest
@@ -128,7 +129,11 @@ def test_everything_arrives_in_the_parent(work, notes):
     task = notes.task("all")
     list(
         ProcessExecutor([HERE]).run(
-            work.report, [Unit(label="u")], progress=notes, task=task
+            work.report,
+            [Unit(label="u")],
+            progress=notes,
+            task=task,
+            label_of=attrgetter("label"),
         )
     )
     task.close()

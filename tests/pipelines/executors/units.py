@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from types import SimpleNamespace as Unit
 
 
@@ -12,7 +13,11 @@ def make_units(count, label="unit {}", folder=None):
 
 def run_units(executor, units, work, notes, stop=lambda: False):
     """Run units; return what came of them in their own order."""
-    outcomes = list(executor.run(work, units, progress=notes, stop=stop))
+    outcomes = list(
+        executor.run(
+            work, units, progress=notes, stop=stop, label_of=attrgetter("label")
+        )
+    )
     return sorted(outcomes, key=lambda outcome: units.index(outcome.unit))
 
 

@@ -28,8 +28,8 @@ from srcli.errors import (
     SrxError,
     UsageError,
 )
+from srcli.models.loading import load_model
 from srcli.models.storage import read_weights
-from srcli.models.weights import load_model
 from srcli.pipelines.train.run import TrainOptions, resume_training, train
 from srcli.training.folder import read_position
 from tests.fixtures.progress import Notes

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from srcli.models.weights import load_model
+from srcli.models.loading import load_model
 from srcli.pipelines.train.run import TrainOptions, train
 from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe
 

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from srcli.errors import DataError, PictureError
-from srcli.imaging.photograph import Photograph
-from srcli.imaging.reading import read_photograph
-from srcli.imaging.resize import downscale
-from srcli.imaging.writing import write_photograph
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.photographs.writing import write_photograph
+from srcli.imaging.pixels.resize import downscale
 from srcli.models import build_network
+from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.models.weights import load_model
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.train.data import deciding_set, validation_sets, validator
 from srcli.ports.progress import Progress

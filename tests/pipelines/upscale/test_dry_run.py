@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from srcli.imaging.resize import Box
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.imaging.pixels.resize import Box
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import SIXTEEN_BITS, WITH_NODATA
 
-OPTIONS = UpscaleOptions(model="bicubic", scale=2)
+OPTIONS = settle(Asked(model="bicubic", scale=2))
 
 
 @pytest.fixture
@@ -77,7 +78,8 @@ def test_a_part_of_a_raster_counts_as_such(geotiffs, tmp_path):
     options = replace(
         OPTIONS,
         model="rrlfn",
-        raster=RasterOptions(srcwin=(10, 20, 30, 40), bands=(2,)),
+        srcwin=(10, 20, 30, 40),
+        bands=(2,),
     )
     report = estimate(source, tmp_path / "out", options)
     assert report.size == (80, 60)

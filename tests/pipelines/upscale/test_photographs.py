@@ -10,15 +10,19 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage import data
 
-from srcli.imaging.photograph import Picture
-from srcli.inference.device import EngineOptions
+from srcli.imaging.photographs.photograph import Picture
 from srcli.pipelines.upscale import photographs
-from srcli.pipelines.upscale.options import UpscaleOptions
-from srcli.pipelines.upscale.photographs import photograph_memory, split_by_memory
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
+from srcli.pipelines.upscale.photographs import (
+    OpenedPhotograph,
+    photograph_memory,
+    split_by_memory,
+)
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 
-OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
+OPTIONS = settle(Asked(model="bicubic", scale=2, tile=32, overlap=8))
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
     options = replace(OPTIONS, format=fmt)
     usual = upscale_files([folder], tmp_path / "usual", options)
     assert usual.counts["done"] == len(list(folder.iterdir()))
-    monkeypatch.setattr("srcli.imaging.arrays.LARGEST_IN_MEMORY", 1000)
+    monkeypatch.setattr("srcli.imaging.pixels.arrays.LARGEST_IN_MEMORY", 1000)
     monkeypatch.setattr(photographs, "free_memory", lambda: 600_000)
     bounded = upscale_files([folder], tmp_path / "bounded", options)
     assert bounded.counts["done"] == usual.counts["done"]
@@ -62,7 +66,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
 def opened(path, pixels, fmt="jpg", **changes):
     shape = {"height": pixels, "width": 1, "channels": 3, "bits": 8}
     picture = Picture(path=path, format="jpg", **shape, **changes)
-    return Item(source=path, target=path, format=fmt), picture
+    return OpenedPhotograph(Item(source=path, target=path, format=fmt), picture)
 
 
 def needed(*arguments, **changes):
@@ -111,7 +115,7 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     for name in ("drawn.png", "drawn.jpg"):
         drawn.save(tmp_path / name, quality=100)
     inputs = sorted(tmp_path.iterdir())
-    options = UpscaleOptions(model="auto", scale=2)
+    options = settle(Asked(model="auto", scale=2))
     files = upscale_files(inputs, tmp_path / "out", options, progress=notes).files
     assert {file.source.name: (file.condition, file.model) for file in files} == {
         "clean.png": ("clean", "g-idrn"),
@@ -126,8 +130,7 @@ def test_what_a_photograph_went_through_decides_on_its_model(tmp_path, notes):
     assert notes.messages == []
     # each as by its model alone
     for file, strength in ((files[0], None), (files[-1], 1.0)):
-        engine = EngineOptions(strength=strength)
-        options = UpscaleOptions(model=file.model, scale=2, engine=engine)
+        options = settle(Asked(model=file.model, scale=2, strength=strength))
         (alone,) = upscale_files([file.source], tmp_path / "alone", options).files
         pixels = np.asarray(Image.open(file.target))
         np.testing.assert_array_equal(pixels, np.asarray(Image.open(alone.target)))
@@ -138,7 +141,7 @@ def test_degraded_pictures_get_a_model_of_their_own_at_all_scales(
     tmp_path, astronaut, scale
 ):
     Image.fromarray(astronaut).save(tmp_path / "rough.jpg", quality=30)
-    options = UpscaleOptions(model="auto", scale=scale)
+    options = settle(Asked(model="auto", scale=scale))
     (file,) = upscale_files([tmp_path / "rough.jpg"], tmp_path / "out", options).files
     assert (file.condition, file.model) == ("blocks", "g-idrn-photo")
 

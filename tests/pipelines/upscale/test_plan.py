@@ -7,8 +7,9 @@ import os
 import pytest
 
 from srcli.errors import UsageError
+from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.inputs import find_due_and_finished, pair_inputs
-from srcli.pipelines.upscale.options import UpscaleOptions
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Reporter
 from tests.fixtures.progress import Notes
 
@@ -35,7 +36,7 @@ class Plan:
         reporter = Reporter(progress)
         inputs = inputs or [root / "in"]
         self.items, _ = pair_inputs(
-            inputs, root / output, UpscaleOptions(**naming), reporter
+            inputs, root / output, settle(Asked(**naming)), reporter
         )
         self.notes, self.failures = progress.messages, reporter.files
         plain = ((str(item.source), str(item.target)) for item in self.items)
@@ -186,7 +187,7 @@ def test_names_that_no_file_can_have_are_told(tree, tmp_path):
         in Plan(tmp_path, "out", [long]).failures[0].error
     )
     reporter = Reporter(Notes())
-    assert find_due_and_finished([tree("a.png")], long, UpscaleOptions(), reporter) == (
+    assert find_due_and_finished([tree("a.png")], long, settle(Asked()), reporter) == (
         [],
         [],
     )

@@ -18,23 +18,23 @@ from skimage import data
 
 import srcli
 from srcli.errors import PictureError
+from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.resize import resize
-from srcli.inference.device import EngineOptions
 from srcli.pipelines.upscale import rasters, writing_forecast
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
-BICUBIC = UpscaleOptions(model="bicubic", scale=2, tile=64, overlap=8)
+BICUBIC = settle(Asked(model="bicubic", scale=2, tile=64, overlap=8))
 MERGE = "srcli.pipelines.upscale.rasters.merge_parts"
 BLOCKS = {"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"}
 
 
 def enlarge(source, target, options=BICUBIC, **raster):
     """Run one raster; returns its report."""
-    options = replace(options, raster=replace(options.raster, **raster))
+    options = replace(options, **raster)
     return upscale_files([source], target, options).files[0]
 
 
@@ -218,7 +218,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
     monkeypatch.setattr(Parts, "add", add)
     assert not (out / source.name).exists()
     assert leftovers(out) != []
-    options = replace(BICUBIC, raster=RasterOptions(creation=BLOCKS))
+    options = replace(BICUBIC, creation=BLOCKS)
     (report,) = upscale_files([source], out, options, progress=notes).files
     assert report.tiles < expected.tiles
     message = ": 2 of 4 parts are kept from an earlier run"
@@ -232,8 +232,7 @@ def test_any_missing_parts_are_made_again(crop, tmp_path, monkeypatch, interrupt
     """Also of a network that measures the whole picture."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 64)
     source = crop(FOUR_BANDS, 0, 0, 20, 150)
-    blocks = RasterOptions(creation={"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"})
-    options = replace(BICUBIC, model="g-idrn", tile=48, raster=blocks)
+    options = replace(BICUBIC, model="g-idrn", tile=48, creation=BLOCKS)
     expected = enlarge(source, tmp_path / "whole", options)
     interrupt(source, tmp_path / "out", options)
     (folder,) = (tmp_path / "out").glob(".*.parts")
@@ -247,18 +246,18 @@ def test_any_missing_parts_are_made_again(crop, tmp_path, monkeypatch, interrupt
 
 
 @pytest.mark.parametrize(
-    ("engine", "name"),
+    ("correction", "name"),
     [
-        (EngineOptions(denoise=0.5), "noise 0.5"),
-        (EngineOptions(back_project="area"), "area"),
+        ({"denoise": 0.5}, "noise 0.5"),
+        ({"back_project": "area"}, "area"),
     ],
 )
 def test_corrections_are_named_alike_by_every_process(
-    crop, tmp_path, interrupt, engine, name
+    crop, tmp_path, interrupt, correction, name
 ):
     """Or a run that goes on later throws away what is finished."""
     source = crop(FOUR_BANDS, 0, 0, 20, 20)
-    options = replace(BICUBIC, model="rrlfn", engine=engine)
+    options = replace(BICUBIC, model="rrlfn", **correction)
     interrupt(source, tmp_path / "out", options)
     (plan,) = (tmp_path / "out").glob(".*.parts/*.json")
     assert json.loads(plan.read_bytes())["corrections"] == [name]
@@ -344,7 +343,7 @@ def test_the_disk_is_foreseen_by_content_and_compression(
 ):
     """It is near the bytes of the parts and of the result."""
     source = write_by_gdal(tmp_path / "a.tif", data.astronaut()[:400, :300], **PLACE)
-    options = replace(BICUBIC, raster=RasterOptions(creation={"COMPRESS": compression}))
+    options = replace(BICUBIC, creation={"COMPRESS": compression})
     out = tmp_path / "out.tif"
     (foreseen,) = upscale_files([source], out, options, dry_run=True).files
     part_bytes = []
@@ -456,7 +455,7 @@ def test_what_lossy_compression_would_save_is_told(
     assert (f"-co COMPRESS={told} makes it about" in said) == bool(told)
     if told:
         times = int(said.partition(" times smaller")[0].rpartition("about ")[2])
-        asked = replace(BICUBIC, raster=RasterOptions(creation={"COMPRESS": told}))
+        asked = replace(BICUBIC, creation={"COMPRESS": told})
         lossy = enlarge(source, tmp_path / "lossy", asked)
         sizes = [report.target.stat().st_size for report in (*run.files, lossy)]
         assert times == pytest.approx(sizes[0] / sizes[1], rel=0.25)
@@ -557,14 +556,14 @@ def test_an_aerial_picture_that_was_saved_badly_gets_a_model_for_it(
         transform=Affine(0.1, 0, 5e5, 0, -0.1, 4e6),
     ) as file:  # fmt: skip
         file.write(pixels)
-    options = UpscaleOptions(model="auto", scale=scale)
+    options = settle(Asked(model="auto", scale=scale))
     report = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=bands)
     assert (report.condition, report.model) == expected
     with rasterio.open(tmp_path / "b.tif") as file:
         assert file.tags()["SRX_MODEL"] == report.model
     again = enlarge(tmp_path / "a.tif", tmp_path / "b.tif", options, bands=bands)
     assert again.state == "skipped"
-    options = UpscaleOptions(model=report.model, scale=scale)
+    options = settle(Asked(model=report.model, scale=scale))
     enlarge(tmp_path / "a.tif", tmp_path / "c.tif", options, bands=bands)
     np.testing.assert_array_equal(
         pixels_of(tmp_path / "b.tif"), pixels_of(tmp_path / "c.tif")

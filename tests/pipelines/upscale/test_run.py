@@ -11,11 +11,11 @@ import rasterio
 from PIL import Image
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.resize import Box
-from srcli.inference.device import EngineOptions
+from srcli.imaging.pixels.resize import Box
 from srcli.inference.engine import TorchEngine
-from srcli.pipelines.upscale.choosing import open_photograph
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.kinds import open_photograph
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import WITH_NODATA
@@ -35,8 +35,8 @@ def folder(tmp_path, astronaut):
     return folder
 
 
-OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
-BICUBIC = UpscaleOptions(model="bicubic", scale=2)
+OPTIONS = settle(Asked(model="bicubic", scale=2, tile=32, overlap=8))
+BICUBIC = settle(Asked(model="bicubic", scale=2))
 
 
 def test_progress_and_reports_add_up(folder, tmp_path, notes):
@@ -66,7 +66,7 @@ def test_progress_and_reports_add_up(folder, tmp_path, notes):
 def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(
     folder, tmp_path, notes
 ):
-    asked = replace(OPTIONS, raster=RasterOptions(nodata=0, overviews=True))
+    asked = replace(OPTIONS, nodata=0, overviews=True)
     summary = upscale_files([folder], tmp_path / "out", asked, progress=notes)
     assert summary.exit_code == 0
     plain = upscale_files([folder], tmp_path / "plain", OPTIONS)
@@ -78,12 +78,9 @@ def test_options_of_rasters_are_not_for_the_photographs_of_a_folder(
 
 @pytest.mark.parametrize("batch", [None, 7])
 def test_results_do_not_depend_on_the_batch(folder, tmp_path, batch):
-    for name, engine in (
-        ("one", EngineOptions(batch=1)),
-        ("many", EngineOptions(batch=batch)),
-    ):
-        options = UpscaleOptions(
-            model="bicubic", scale=2, tile=32, overlap=8, engine=engine
+    for name, size in (("one", 1), ("many", batch)):
+        options = settle(
+            Asked(model="bicubic", scale=2, tile=32, overlap=8, batch=size)
         )
         upscale_files([folder], tmp_path / name, options)
     for path in (tmp_path / "one").iterdir():
@@ -107,7 +104,7 @@ def test_memory_that_is_never_enough_fails_the_file_with_the_remedy(
 
 def test_warnings_name_the_file_and_stand_in_its_report(tmp_path, astronaut, notes):
     Image.fromarray(astronaut[:30, :30]).convert("CMYK").save(tmp_path / "print.jpg")
-    options = UpscaleOptions(model="bicubic", scale=2, format="png")
+    options = settle(Asked(model="bicubic", scale=2, format="png"))
     summary = upscale_files(
         [tmp_path / "print.jpg"], tmp_path / "out", options, progress=notes
     )
@@ -162,10 +159,8 @@ def test_what_goes_by_windows(geotiffs, picture, astronaut):
     Image.fromarray(astronaut).save(tiff)
     for path in (picture, tiff):
         assert not is_raster(path)
-        assert is_raster(
-            path, replace(BICUBIC, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
-        )
-        assert not is_raster(path, replace(BICUBIC, raster=RasterOptions(resume=False)))
+        assert is_raster(path, replace(BICUBIC, srcwin=(0, 0, 5, 5)))
+        assert not is_raster(path, replace(BICUBIC, resume=False))
     for path in (picture, tiff, turned(picture)):
         assert not is_raster(path, replace(BICUBIC, whole_pixels=1))
 
@@ -184,7 +179,7 @@ def test_a_plain_tiff_too_large_to_be_a_photograph_does(tmp_path):
 
 
 def test_what_exif_turns_cannot_have_options_of_rasters(picture):
-    asked = replace(BICUBIC, raster=RasterOptions(overviews=True))
+    asked = replace(BICUBIC, overviews=True)
     with pytest.raises(
         PictureError, match=r"turned\.jpg: EXIF rotates this photograph"
     ):
@@ -204,4 +199,4 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture):
     with pytest.raises(
         UsageError, match="--fit is for photographs and --srcwin for rasters"
     ):
-        replace(fitting, raster=RasterOptions(srcwin=(0, 0, 5, 5)))
+        settle(Asked(model="bicubic", fit=Box(width=100), srcwin=(0, 0, 5, 5)))

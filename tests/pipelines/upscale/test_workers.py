@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -13,19 +14,19 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.files import hidden_name
-from srcli.inference.device import EngineOptions
 from srcli.pipelines.executors.processes import RelayedProgress, Slot, try_unit
 from srcli.pipelines.upscale import workers as upscale_workers
-from srcli.pipelines.upscale.options import RasterOptions, UpscaleOptions
+from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
-from srcli.pipelines.upscale.workers import UpscaleShare, upscale_unit
+from srcli.pipelines.upscale.workers import UpscaleShare, upscale_share
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.workers import SimulatedExecutor
 
-OPTIONS = UpscaleOptions(model="bicubic", scale=2, tile=32, overlap=8)
-BLOCKS = RasterOptions(creation={"BLOCKXSIZE": "32", "BLOCKYSIZE": "32"})
-LOW_PARTS = replace(OPTIONS, raster=BLOCKS)
+OPTIONS = settle(Asked(model="bicubic", scale=2, tile=32, overlap=8))
+BLOCKS = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "32"}
+"""Creation options by which parts are low, which hold whole rows of blocks."""
 HERE = Slot(device="cpu", threads=1)
 
 
@@ -94,7 +95,7 @@ def test_a_picture_that_kills_its_worker_fails_alone(folder, tmp_path):
 
 
 def test_options_that_do_not_fit_the_devices_end_the_run(folder, tmp_path):
-    options = replace(OPTIONS, engine=EngineOptions(precision="fp16"))
+    options = replace(OPTIONS, precision="fp16")
     with pytest.raises(UsageError, match="--precision fp16 needs a GPU"):
         upscale_files(
             [folder], tmp_path / "out", options, executor=SimulatedExecutor(2)
@@ -107,7 +108,7 @@ def test_a_share_that_is_stopped_leaves_nothing_half_written(folder, tmp_path):
         items += [Item(source=folder / name, target=tmp_path / name, format="png")]
     share = UpscaleShare(items, OPTIONS)
     progress = RelayedProgress(lambda event: None, lambda: True)
-    ended = try_unit(upscale_unit, share, HERE, progress, lambda: True)
+    ended = try_unit(upscale_share, share, HERE, progress, lambda: True)
     assert ended == (None, "interrupted")
     assert list(tmp_path.iterdir()) == [folder]
 
@@ -145,7 +146,7 @@ def digest(file):
 def test_runs_of_parts_give_the_file_of_one_process(
     scene, tmp_path, notes, model, lost
 ):
-    options = replace(LOW_PARTS, model=model)
+    options = replace(OPTIONS, model=model, creation=BLOCKS)
     alone = upscale_files([scene], tmp_path / "alone", options)
     dying = iter([lost])
     executor = SimulatedExecutor(
@@ -163,14 +164,18 @@ def test_runs_of_parts_give_the_file_of_one_process(
     assert report.warnings == expected.warnings
     assert expected.tiles < report.tiles <= expected.tiles * 1.25
     assert notes.closed[0][1] >= report.tiles
+    (told,) = [line for line in notes.details if "waited" in line]
+    assert f"for {report.tiles} tiles" in told  # of all workers together
+    assert re.search(r"\d s for reading, .* for the network, .* for writing; ", told)
     assert list((tmp_path / "shared").iterdir()) == [report.target]
 
 
 def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, notes):
+    options = replace(OPTIONS, creation=BLOCKS)
     summary = upscale_files(
         [scene],
         tmp_path / "out",
-        LOW_PARTS,
+        options,
         executor=SimulatedExecutor(3, lambda unit: 15 in parts_of(unit)),
     )
     (report,) = summary.files
@@ -178,19 +183,19 @@ def test_parts_of_a_lost_worker_are_what_the_next_run_makes(scene, tmp_path, not
     assert hidden_name(tmp_path / "out/scene.tif", ".parts").is_dir()
     again = SimulatedExecutor(3)
     summary = upscale_files(
-        [scene], tmp_path / "out", LOW_PARTS, progress=notes, executor=again
+        [scene], tmp_path / "out", options, progress=notes, executor=again
     )
     assert summary.exit_code == 0
     assert 15 in parts_of(*again.units)
     assert len(parts_of(*again.units)) < 12
     assert "parts are kept from an earlier run" in "\n".join(notes.messages)
-    upscale_files([scene], tmp_path / "alone", LOW_PARTS)
+    upscale_files([scene], tmp_path / "alone", options)
     assert digest(tmp_path / "alone/scene.tif") == digest(tmp_path / "out/scene.tif")
 
 
 def test_what_cannot_be_done_is_reported_once(scene, tmp_path):
     (tmp_path / "broken.tif").write_bytes(scene.read_bytes()[:3000])
-    asked = replace(OPTIONS, raster=RasterOptions(srcwin=(0, 0, 40, 200)))
+    asked = replace(OPTIONS, srcwin=(0, 0, 40, 200))
     summary = upscale_files(
         [scene, tmp_path / "broken.tif", tmp_path / "scene.tif"], tmp_path / "out", asked,
         executor=SimulatedExecutor(0),

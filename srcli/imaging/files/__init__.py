@@ -1,0 +1,1 @@
+"""Files whatever they hold: formats, forms that several kinds share, finished parts."""

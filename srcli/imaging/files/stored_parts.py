@@ -1,0 +1,230 @@
+"""Finished parts of an output, a raster or a video, in a hidden folder beside it.
+
+A part takes its final name, which holds the checksum of the file, once it is complete;
+so parts can be made in any order, twice, and by several processes, and an interrupted
+run leaves them to the next.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, ClassVar
+
+from srcli.disks import explain_os_error
+from srcli.errors import PictureError
+from srcli.files import hidden_name, lock_file, write_whole
+from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.input_files import checksum
+
+_PLAN = "plan.json"
+_LOCK = "lock"
+_NAMES = f"part-{'[0-9]' * 6}-{'?' * 8}"
+
+
+@dataclass(frozen=True)
+class StoredParts:
+    """The finished parts of one output of any kind, numbered from 0, in a folder beside it."""
+
+    ending: ClassVar[str] = ".tif"
+    target: Path
+    """The final name of the output."""
+
+    @property
+    def folder(self) -> Path:
+        """The hidden folder that holds them."""
+        return hidden_name(self.target, ".parts")
+
+    def found(self) -> dict[int, Path]:
+        """Return the complete parts by number."""
+        files = sorted(self.folder.glob(_NAMES + self.ending))
+        return {int(file.name[5:11]): file for file in files}
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes on the disk that earlier runs have taken."""
+        return sum(file.stat().st_size for file in self.found().values())
+
+    def add(self, number: int, file: bytes | memoryview) -> None:
+        """Store a part; of a raster, an empty file stands for nodata, or zeros without it."""
+        name = f"part-{number:06}-{checksum(file)}{self.ending}"
+        write_whole(self.folder / name, file)
+
+    def earlier_plan(self) -> dict[str, object]:
+        """Return what the parts of an earlier run depend on; nothing if that is not known."""
+        with suppress(OSError, ValueError, TypeError):  # missing or damaged
+            return dict(json.loads((self.folder / _PLAN).read_bytes()))
+        return {}
+
+    def is_content(self, file: Path) -> bool:
+        """Tell if a file beside the parts is one that they need."""
+        del file
+        return False
+
+    def remove(self) -> None:
+        """Remove all parts, which are in the output now."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def has_unfinished_parts(target: Path) -> bool:
+    """Tell if an interrupted run has left parts of an output that has an older file in place."""
+    folder = hidden_name(target, ".parts")
+    if not folder.is_dir():
+        return False
+    with suppress(FileNotFoundError):  # has it got its name or its rights later?
+        if target.stat().st_ctime_ns <= (folder / _PLAN).stat().st_mtime_ns:
+            return True
+    with lock_file(folder / _LOCK) as locked:
+        if locked:
+            # the run that has finished the output was killed before it removed them
+            shutil.rmtree(folder, ignore_errors=True)
+    return False
+
+
+@contextmanager
+def keep_parts(
+    parts: StoredParts, fingerprint: Mapping[str, object], *, resume: bool
+) -> Iterator[tuple[str, ...]]:
+    """Hold the parts of an output, those of an interrupted run included, for one process.
+
+    Parts with another fingerprint are removed: it has everything that the pixels depend
+    on (input, model, options), by names for messages. The folder is removed at the end
+    of the block if no part is complete.
+
+    Yields:
+        Messages on earlier work that is not used.
+    """
+    target = parts.target
+    with writing_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder has this name")
+        _make_folder(parts.folder, target)
+    with lock_file(parts.folder / _LOCK) as locked:
+        if not locked:
+            raise PictureError(
+                f"{target}: another srx is writing this file; wait for it, or take another name"
+            )
+        with writing_errors(target):
+            notes = _resume(parts, fingerprint, resume=resume)
+        try:
+            yield notes
+        finally:
+            if not parts.found():
+                parts.remove()
+
+
+def open_own(file: Path) -> IO[bytes]:
+    """Open a file in the folder of parts to read and write, made if it is missing.
+
+    A link that somebody has planted there is refused.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+
+    def opener(name: str, _: int) -> int:
+        return os.open(name, flags, 0o600)
+
+    return open(file, "r+b", opener=opener)
+
+
+@contextmanager
+def work_beside(target: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside a finished output, where one process changes a copy of it.
+
+    It is removed at the end; what a killed process leaves, by ``has_unfinished_parts``.
+    """
+    folder = hidden_name(target, ".parts")
+    with writing_errors(target):
+        _make_folder(folder, target)
+    with lock_file(folder / _LOCK) as locked:
+        if not locked:
+            raise PictureError(
+                f"{target}: another srx is writing this file; wait for it"
+            )
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folder(folder: Path, target: Path) -> None:
+    """Make the folder, which nobody else may write into; a link planted there is refused."""
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    state = folder.lstat()
+    if folder.is_symlink() or not folder.is_dir():
+        raise PictureError(f"{target}: {folder} is in the way; remove it")
+    if hasattr(os, "getuid"):
+        # on disks without owners everything belongs to one user, maybe another one
+        owners = (os.getuid(), folder.parent.stat().st_uid)
+        if state.st_uid not in owners:
+            raise PictureError(
+                f"{target}: {folder} belongs to another user; take another folder"
+            )
+
+
+def _resume(
+    parts: StoredParts, fingerprint: Mapping[str, object], *, resume: bool
+) -> tuple[str, ...]:
+    """Keep the intact parts of an earlier run with the same fingerprint; remove all else."""
+    plan_file = parts.folder / _PLAN
+    # NumPy's numbers become numbers; anything else raises TypeError, as its text could
+    # differ from process to process
+    plan = json.dumps(fingerprint, default=float)
+    earlier_plan = parts.earlier_plan() if resume else {}
+    new_plan = json.loads(plan)  # whose tuples are lists
+    changed = []
+    for key in {**earlier_plan, **new_plan}:
+        if earlier_plan.get(key) != new_plan.get(key):
+            changed.append(key)
+    files = list(parts.found().values())
+    work = f"earlier work on {parts.target.name} is"
+    notes = []
+    intact = set()
+    if not changed:
+        for file in files:
+            # nothing else would notice that the disk has lost a part; reading is faster
+            # than computing
+            if file.stem.endswith(checksum(file.read_bytes())):
+                intact.add(file)
+        damaged = len(files) - len(intact)
+        if damaged:
+            notes.append(
+                f"{work} damaged: {damaged} of {len(files)} parts are made again"
+            )
+    elif earlier_plan and files:
+        notes.append(f"{work} not continued: changed: {', '.join(changed)}")
+    _remove_all_but(parts, intact)
+    write_whole(plan_file, plan.encode())
+    return tuple(notes)
+
+
+def _remove_all_but(parts: StoredParts, intact: set[Path]) -> None:
+    """Remove what an earlier run has left in the folder, except its intact parts."""
+    for file in parts.folder.iterdir():
+        is_needed = file.name == _LOCK or file in intact
+        if intact and parts.is_content(file):
+            is_needed = True
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        elif not is_needed:
+            file.unlink()
+
+
+@contextmanager
+def writing_errors(target: Path) -> Iterator[None]:
+    """Turn errors of the system and GDAL while writing into one line for the user."""
+    try:
+        yield
+    except gdal_errors(OSError, SystemError) as error:
+        other = f"cannot be written ({reason_of(error)}); is there room on the disk?"
+        line = explain_os_error(
+            target, error, full=", what is done is kept", other=other
+        )
+        raise PictureError(line) from error

@@ -1,0 +1,257 @@
+"""Compare the strips and tiles that a TIFF claims with the bytes of its file.
+
+Rows without strips for them cost no memory when nothing is decoded; no compression makes
+more of a byte than is said here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL.ExifTags import Base
+
+from srcli.errors import PictureError
+from srcli.imaging.files.tiff_directories import (
+    Tags,
+    first_number,
+    read_directory,
+    read_start,
+)
+from srcli.imaging.pixels.arrays import Bools
+from srcli.ports.image import Window
+
+BLOCKS = (
+    (Base.StripOffsets, Base.StripByteCounts),
+    (Base.TileOffsets, Base.TileByteCounts),
+)
+"""Tags of the offsets and lengths of strips, and of tiles."""
+BLOCK_TAGS = frozenset(chain(*BLOCKS))
+_FAR = 2**60
+"""Bytes: beyond the end of every file."""
+_SEPARATE = 2
+_YCBCR = 6
+_OLD_JPEG = 6
+DEFLATE_RATIO = 1032
+LZW_RATIO = 4096
+_BEST_RATIOS = {
+    1: 1,
+    5: LZW_RATIO,
+    7: 2048,
+    8: DEFLATE_RATIO,
+    32946: DEFLATE_RATIO,
+    32773: 64,
+}
+"""Most bytes that one byte unpacks to, by TIFF's numbers of compressions."""
+_LIKELY_RATIO = 4096
+"""The same where a compression knows no limit (ZSTD, LZMA, LERC, fax), of large blocks
+alone."""
+_LARGE_BLOCK = 2**28
+Numbers = NDArray[np.int64]
+
+
+def truncated_file(path: Path, shortage: str) -> PictureError:
+    """Return the error for a file that holds less than its header claims."""
+    return PictureError(
+        f"{path}: the file is damaged or cut short: {shortage}; copy it again"
+    )
+
+
+def check_tiff(path: Path, tags: Tags, stream: IO[bytes], source: str = "") -> None:
+    """Refuse a TIFF with a directory that claims more than the file holds.
+
+    Blocks at 0 are empty, as GDAL leaves them out. ``source`` names the file where it
+    is one of the sources of a mosaic.
+    """
+    shortage = _tiff_shortage(tags, stream.seek(0, os.SEEK_END))
+    if shortage and source:
+        raise PictureError(
+            f"{path}: its source {truncated_file(Path(source), shortage)}"
+        )
+    if shortage:
+        raise truncated_file(path, shortage)
+
+
+def read_tiff_page(stream: IO[bytes], page: int = 0) -> Tags:
+    """Return the directory of one page of a TIFF, numbered from 0, which may be damaged."""
+    layout, at = read_start(stream)
+    for _ in range(page):
+        _, at = read_directory(stream, at, layout, only=Base.ImageWidth)
+    return read_directory(stream, at, layout, BLOCK_TAGS)[0]
+
+
+def _tiff_shortage(tags: Tags, file_size: int) -> str:
+    """Return in words what a directory of a TIFF of so many bytes claims in vain; else nothing."""
+    blocks = TiffBlocks.from_tags(tags)
+    if blocks is None:
+        return ""
+    missing = blocks.count - len(blocks.offsets)
+    if missing > 0:
+        if blocks.across * blocks.planes == 1:
+            rows = len(blocks.offsets) * blocks.height
+            return f"{rows:,} of its {blocks.image_height:,} rows are there"
+        return (
+            f"{len(blocks.offsets):,} of its {blocks.count:,} {blocks.kind} are there"
+        )
+    stored = blocks.stored
+    beyond = int((blocks.offsets + stored > file_size).sum())
+    if beyond:
+        return f"{beyond:,} of its {blocks.count:,} {blocks.kind} lie beyond its end"
+    ratio = _BEST_RATIOS.get(blocks.compression)
+    claimed = blocks.unpacked
+    if ratio is None:
+        ratio = _LIKELY_RATIO
+        claimed = np.where(claimed > _LARGE_BLOCK, claimed, 0)
+    poor = int(((claimed // ratio > stored) & (stored > 0)).sum())
+    if poor:
+        return f"{poor:,} of its {blocks.count:,} {blocks.kind} are too short for their pixels"
+    return ""
+
+
+@dataclass(frozen=True)
+class TiffBlocks:
+    """The strips or tiles of one page of a TIFF, row by row, by its directory."""
+
+    kind: str
+    """``"strips"`` or ``"tiles"``."""
+    image_width: int
+    image_height: int
+    width: int
+    """Of a block in pixels, as ``height``."""
+    height: int
+    planes: int
+    """Bands that are stored one after another; 1 where a block holds all."""
+    row_bytes: int
+    """Bytes of a row of a block, unpacked."""
+    compression: int
+    offsets: Numbers
+    """Of the blocks that have one, maybe fewer than ``count``; 0 for those that are
+    empty."""
+    sizes: Numbers | None
+    """Bytes in the file, where it says so."""
+
+    @classmethod
+    def from_tags(cls, tags: Tags) -> TiffBlocks | None:
+        """Read a directory; None where it has no blocks, or those of old JPEG, which differ."""
+        image_width = first_number(tags, Base.ImageWidth, 0)
+        image_height = first_number(tags, Base.ImageLength, 0)
+        if Base.TileOffsets in tags:
+            kind = "tiles"
+            offsets = _integers(tags, Base.TileOffsets)
+            sizes = _integers(tags, Base.TileByteCounts)
+            width = max(first_number(tags, Base.TileWidth, 0), 1)
+            height = first_number(tags, Base.TileLength, 0) or image_height
+        else:
+            kind = "strips"
+            offsets = _integers(tags, Base.StripOffsets)
+            sizes = _integers(tags, Base.StripByteCounts)
+            width = image_width
+            height = min(
+                first_number(tags, Base.RowsPerStrip, 0) or image_height, image_height
+            )
+        compression = first_number(tags, Base.Compression, 1)
+        is_empty = min(image_width, image_height) < 1
+        if offsets is None or is_empty or compression == _OLD_JPEG:
+            return None
+        planes = 1
+        samples_together = first_number(tags, Base.SamplesPerPixel, 1)
+        if (
+            samples_together > 1
+            and first_number(tags, Base.PlanarConfiguration, 1) == _SEPARATE
+        ):
+            planes = samples_together
+            samples_together = 1
+        if first_number(tags, Base.PhotometricInterpretation, 1) == _YCBCR:
+            samples_together = (
+                1  # the others may be stored at a fraction of the resolution
+            )
+        return cls(
+            kind=kind,
+            image_width=image_width,
+            image_height=image_height,
+            width=width,
+            height=height,
+            planes=planes,
+            row_bytes=-(
+                -width
+                * first_number(tags, Base.BitsPerSample, 1)
+                * samples_together
+                // 8
+            ),
+            compression=compression,
+            offsets=offsets,
+            sizes=sizes,
+        )
+
+    @property
+    def across(self) -> int:
+        """Number of blocks beside each other."""
+        return -(-self.image_width // self.width)
+
+    @property
+    def down(self) -> int:
+        """Number of blocks below each other."""
+        return -(-self.image_height // self.height)
+
+    @property
+    def count(self) -> int:
+        """Number of blocks that the page needs."""
+        return self.across * self.down * self.planes
+
+    @property
+    def unpacked(self) -> Numbers:
+        """Bytes of each block, unpacked; the last strip may be lower."""
+        sizes = np.full(self.count, min(self.row_bytes * self.height, _FAR), np.int64)
+        if self.kind == "strips":
+            last_height = self.image_height - (self.down - 1) * self.height
+            last_size = min(self.row_bytes * last_height, _FAR)
+            sizes[self.down - 1 :: self.down] = last_size
+        return sizes
+
+    @property
+    def stored(self) -> Numbers:
+        """Bytes of each block in the file, 0 for empty ones; uncompressed as their pixels need."""
+        offsets = self.offsets[: self.count]
+        sizes = self.sizes
+        if sizes is None or len(sizes) < self.count:
+            sizes = np.ones(self.count, np.int64)  # libtiff finds them out
+        sizes = sizes[: self.count]
+        # many writers state other sizes of uncompressed blocks, or 0, and libtiff reads
+        # these
+        if self.compression == 1:
+            return np.where(offsets > 0, self.unpacked, 0)
+        return np.where(offsets > 0, sizes, 0)
+
+    @cached_property
+    def present(self) -> Bools:
+        """(down, across): True for blocks that hold something in any band."""
+        planes = self.stored.reshape(self.planes, self.down, self.across)
+        return np.asarray((planes > 0).any(axis=0))
+
+    def are_left_out(self, window: Window) -> bool:
+        """Tell if all blocks of a window are left out; they hold nodata, or else zeros."""
+        rows = slice(
+            max(window.top, 0) // self.height, -(-window.bottom // self.height)
+        )
+        columns = slice(
+            max(window.left, 0) // self.width, -(-window.right // self.width)
+        )
+        return not self.present[rows, columns].any()
+
+
+_INTEGER_TYPES = {3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}
+
+
+def _integers(tags: Tags, tag: int) -> Numbers | None:
+    """Return the whole numbers of a tag; None where it is left out or of another type."""
+    entry = tags.get(tag)
+    if entry is None or entry.tiff_type not in _INTEGER_TYPES:
+        return None
+    values = np.frombuffer(entry.value, _INTEGER_TYPES[entry.tiff_type])
+    return np.minimum(values.astype(np.uint64), _FAR).astype(np.int64)

@@ -1,0 +1,407 @@
+"""Join the segments of a video with sound, subtitles, chapters and marks of its source."""
+
+from __future__ import annotations
+
+import heapq
+import io
+import struct
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from srcli.imaging.films.clock import Clock
+from srcli.imaging.films.languages import track_texts
+from srcli.imaging.films.mov_boxes import (
+    Box,
+    MovBoxes,
+    equirectangular_box,
+    read_mov_boxes,
+    stereo_box,
+    text_key,
+    write_mov_boxes,
+)
+from srcli.imaging.films.reading import Video, open_video, reading_video
+from srcli.imaging.films.sound import LAYOUTS, SoundConversion, convert_sound
+from srcli.imaging.films.writing import Encoding, Segments
+from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.pixels.arrays import Size
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from av import Packet
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
+
+    from srcli.files import FileAttributes
+
+    AnyPacket = Packet[Any]
+
+_MUXERS = {"mkv": "matroska"}
+"""FFmpeg's names of containers where they are others."""
+_QUICKTIME = ("mp4", "mov")
+_TRACK_TEXTS = ("title", "language", "handler_name")
+_SIDE_BY_SIDE = 1
+_TOP_AND_BOTTOM = 2
+_STEREO_MODES = {_SIDE_BY_SIDE: "left_right", _TOP_AND_BOTTOM: "top_bottom"}
+"""Names of the mark of 3D in Matroska by FFmpeg's numbers."""
+_EQUIRECTANGULAR = (0, 2)
+"""FFmpeg's numbers of a whole sphere, and of a part of it."""
+
+
+def write_video(
+    segments: Segments,
+    source: Path,
+    encoding: Encoding,
+    comment: str | None,
+    attributes: FileAttributes,
+    *,
+    keep_metadata: bool,
+) -> tuple[str, ...]:
+    """Write the video of all segments, with sound, subtitles and chapters of its source.
+
+    They are copied as they are, as are marks of 360 degrees and 3D. Returned is what the
+    format cannot hold of them, in words for the user. An existing file is replaced once
+    the new one is complete.
+    """
+    with open_video(source) as looked:  # which decodes, so that packets are missing
+        marks = _marks_of(looked, keep_metadata=keep_metadata)
+    with (
+        open_video(source) as original,
+        new_file(segments.target, attributes) as stream,
+    ):
+        notes = _mux(segments, original, encoding, comment, stream, marks)
+        if encoding.format in _QUICKTIME:
+            after = (encoding.settings["height"], encoding.settings["width"])
+            is_mov = encoding.format == "mov"
+            write_mov_boxes(stream, marks.boxes, marks.size, after, is_mov=is_mov)
+        else:
+            notes += _lost_marks(marks, encoding.format)
+    return tuple(notes)
+
+
+def write_silent_video(
+    segments: Segments,
+    encoding: Encoding,
+    comment: str | None,
+    attributes: FileAttributes,
+) -> None:
+    """Write the video of all segments alone, as of an animation; see ``write_video``."""
+    import av
+
+    with new_file(segments.target, attributes) as stream:
+        muxer = _MUXERS.get(encoding.format, encoding.format)
+        with av.open(stream, "w", format=muxer) as output:
+            video: Any = output.add_stream(encoding.encoder)
+            encoding.configure(video.codec_context)
+            if comment:
+                output.metadata["comment"] = comment
+            output.start_encoding()
+            for packet in _encoded_packets(
+                segments, video, encoding.settings["time_base"]
+            ):
+                output.mux(packet)
+
+
+def _mux(
+    segments: Segments,
+    original: Video,
+    encoding: Encoding,
+    comment: str | None,
+    stream: IO[bytes],
+    marks: _Marks,
+) -> list[str]:
+    """Write all streams into a file; return what is left out or converted, in words."""
+    import av
+
+    muxer = _MUXERS.get(encoding.format, encoding.format)
+    with av.open(stream, "w", format=muxer) as output, ExitStack() as resources:
+        video = _add_video(output, encoding, muxer, marks.sphere, resources)
+        copies, missing = _add_copies(original, output, muxer)
+        if marks.keep_metadata:
+            output.metadata.update(original.tags)
+            texts = track_texts(original.stream.metadata, muxer)
+            if "title" in texts:  # where MP4 has it
+                video.metadata["handler_name"] = texts["title"]
+            for name in _TRACK_TEXTS:
+                if name in texts:
+                    video.metadata[name] = texts[name]
+        if comment:
+            output.metadata["comment"] = comment
+        if muxer in ("matroska", "webm") and marks.stereo in _STEREO_MODES:
+            video.metadata["stereo_mode"] = _STEREO_MODES[marks.stereo]
+        output.set_chapters(original.container.chapters())
+        output.start_encoding()
+        packets = heapq.merge(
+            _encoded_packets(segments, video, encoding.settings["time_base"]),
+            _copied_packets(original, copies),
+            key=_decoding_time,
+        )
+        for packet in packets:
+            output.mux(packet)
+    notes = []
+    if missing:
+        names = ", ".join(missing)
+        notes.append(f"{names} left out, which {encoding.format} or srx cannot copy")
+    for copy in copies.values():
+        if isinstance(copy, SoundConversion):
+            notes.append(
+                f"{copy.name} becomes {copy.new_name}, without loss: {encoding.format} does not "
+                "hold it"
+            )
+    return notes
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What a container says of its video."""
+
+    boxes: MovBoxes
+    stereo: int
+    """FFmpeg's number of the layout of 3D; 0 for none."""
+    sphere: Box | None
+    """Of 360 degrees, if srx knows how to write it into Matroska."""
+    is_spherical: bool
+    size: Size
+    """(height, width) of upright frames."""
+    keep_metadata: bool
+
+
+def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
+    """Look at the first frame, and at the boxes of the file."""
+    if original.container.format.name.startswith("mov"):
+        boxes = read_mov_boxes(original.path)
+    else:
+        boxes = _made_boxes(original)
+        for name, text in original.tags.items():
+            if name.startswith("com."):  # keys of phones, as Matroska keeps them
+                boxes.keys.append(text_key(name, text))
+    if not keep_metadata:
+        boxes = boxes.without_texts()
+    sphere = _sphere_of(original)
+    return _Marks(
+        boxes=boxes,
+        stereo=_stereo_layout(original),
+        sphere=sphere,
+        is_spherical=boxes.is_spherical or bool(original.side_data("SPHERICAL")),
+        size=original.size,
+        keep_metadata=keep_metadata,
+    )
+
+
+def _made_boxes(original: Video) -> MovBoxes:
+    """Return boxes that say what another container says of the pictures."""
+    boxes = [stereo_box(_stereo_layout(original)), _sphere_of(original)]
+    return MovBoxes(picture=[box for box in boxes if box is not None])
+
+
+def _sphere_of(original: Video) -> Box | None:
+    """Return the box of 360 degrees by what FFmpeg tells; None for kinds that are rarer."""
+    sphere = original.side_data("SPHERICAL")
+    if len(sphere) < 32:
+        return None
+    projection, *pose = struct.unpack_from("=i3i", sphere)
+    left, top, right, bottom = struct.unpack_from("=4I", sphere, 16)
+    if projection not in _EQUIRECTANGULAR:
+        return None
+    return equirectangular_box(pose, (top, bottom, left, right))
+
+
+def _add_video(
+    output: OutputContainer,
+    encoding: Encoding,
+    muxer: str,
+    sphere: Box | None,
+    resources: ExitStack,
+) -> Any:  # noqa: ANN401 - a stream whose attributes PyAV does not tell
+    """Add the stream of the video, for packets of segments."""
+    if muxer not in ("matroska", "webm") or sphere is None:
+        video: Any = output.add_stream(encoding.encoder)
+        encoding.configure(video.codec_context)
+        return video
+    header = resources.enter_context(_spherical_header(encoding, sphere))
+    marked: Any = output.add_stream_from_template(header.streams.video[0], opaque=True)
+    # as the packets of segments need it, not as MP4 has it
+    encoder = encoding.open()
+    encoder.open()
+    if encoder.extradata:
+        marked.codec_context.extradata = encoder.extradata
+    return marked
+
+
+@contextmanager
+def _spherical_header(encoding: Encoding, sphere: Box) -> Iterator[InputContainer]:
+    """Yield a video of one frame whose header says that it shows 360 degrees.
+
+    FFmpeg's muxer for Matroska takes the mark from such a header alone.
+    """
+    import av
+
+    height = encoding.settings["height"]
+    width = encoding.settings["width"]
+    frame = av.VideoFrame(width, height, encoding.settings["pix_fmt"])
+    frame.pts = 0
+    frame.time_base = encoding.settings["time_base"]
+    with io.BytesIO() as stream:
+        with av.open(stream, "w", format="mp4") as output:
+            video: Any = output.add_stream(encoding.encoder)
+            encoding.configure(video.codec_context)
+            output.mux(video.encode(frame))
+            output.mux(video.encode())
+        boxes = MovBoxes(picture=[sphere])
+        write_mov_boxes(stream, boxes, (1, 1), (1, 1), is_mov=False)
+        stream.seek(0)
+        with av.open(stream, "r") as header:
+            yield header
+
+
+def _stereo_layout(original: Video) -> int:
+    """Return FFmpeg's number of the layout of 3D; 0 for none."""
+    stereo = original.side_data("STEREO3D")
+    return int(struct.unpack_from("=i", stereo)[0]) if stereo else 0
+
+
+def _lost_marks(marks: _Marks, fmt: str) -> list[str]:
+    """Name the marks that a container does not get, in words for the user."""
+    notes = []
+    if marks.is_spherical and not marks.sphere:
+        notes.append(
+            f"the mark of 360 degrees is left out, which srx does not write into {fmt}: "
+            "-f mp4 keeps it"
+        )
+    if marks.boxes.xmp:
+        notes.append(f"XMP is left out, which {fmt} does not hold: -f mp4 keeps it")
+    return notes
+
+
+def _add_copies(
+    original: Video, output: OutputContainer, muxer: str
+) -> tuple[dict[int, Stream | SoundConversion], list[str]]:
+    """Add streams beside the video; return them by their numbers in the input.
+
+    Returned are also the names of those that cannot be added. Sound that the container
+    does not hold is converted without loss where it holds another kind.
+    """
+    copies: dict[int, Stream | SoundConversion] = {}
+    missing = []
+    for stream in original.container.streams:
+        # a codec that FFmpeg does not know has no name
+        name = f"{stream.type} {getattr(stream, 'name', None) or ''}".strip()
+        if stream.type == "data" and (title := stream.metadata.get("handler_name")):
+            name = f"{name} ({title.strip()})"
+        if stream is original.stream:
+            continue
+        copy = _copy_of(stream, output, muxer)
+        if copy is not None:
+            copies[stream.index] = copy
+            continue
+        converted = convert_sound(stream, output, muxer)
+        if converted is None:
+            missing.append(name)
+        else:
+            copies[stream.index] = converted
+    return copies, missing
+
+
+def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:  # noqa: ANN401 - of any type
+    """Add a stream as it is; return None where the container does not hold it."""
+    import av
+
+    if stream.type not in ("audio", "subtitle", "attachment"):
+        return None
+    try:
+        # some streams are refused as late as the header is written
+        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+        copy: Stream = output.add_stream_from_template(stream)
+    except (ValueError, av.FFmpegError):
+        return None
+    context: Any = copy.codec_context
+    if stream.type == "audio" and context.layout.name in LAYOUTS:
+        context.layout = LAYOUTS[context.layout.name]
+    copy.metadata.update(track_texts(stream.metadata, muxer))
+    copy.disposition = stream.disposition
+    return copy
+
+
+def _copied_packets(
+    original: Video, copies: Mapping[int, Stream | SoundConversion]
+) -> Iterator[AnyPacket]:
+    streams = original.container.streams
+    # the clock needs the times of sound and pictures
+    demuxed: dict[int, Stream] = {original.stream.index: original.stream}
+    for stream in streams.audio:
+        demuxed[stream.index] = stream
+    for index in copies:
+        demuxed[index] = streams[index]
+    clock = Clock(original.container)
+    packets = original.container.demux([*demuxed.values()])
+    while copies:
+        with reading_video(original.path):
+            packet = next(packets, None)
+            if packet is not None:
+                clock.correct(packet)
+        if packet is None:
+            break
+        if not packet.size or packet.stream_index not in copies:
+            continue
+        copy = copies[packet.stream_index]
+        if isinstance(copy, SoundConversion):
+            with reading_video(original.path):
+                converted = copy.convert(packet)
+            yield from converted
+        else:
+            packet.stream = copy
+            yield packet
+    for copy in copies.values():
+        if isinstance(copy, SoundConversion):
+            yield from copy.finish()
+
+
+def _encoded_packets(
+    segments: Segments, video: Stream, time_base: Fraction
+) -> Iterator[AnyPacket]:
+    """Yield the packets of all segments, with times of decoding that always increase.
+
+    These are the times at which frames are shown, of so many frames before as the encoder
+    reorders.
+    """
+    from av import Packet
+
+    files = segments.files()
+    depth = 0
+    for file in files:
+        with np.load(file) as stored:
+            ranks = stored["table"][:, 1].argsort().argsort()
+            depth = max(depth, *(np.arange(len(ranks)) - ranks))
+    waiting: deque[int] = deque()
+    for file in files:
+        with np.load(file) as stored:
+            table = stored["table"]
+            contents = np.split(stored["data"], np.cumsum(table[:-1, 0]))
+        starts = sorted(table[:, 1].tolist())
+        if not waiting:
+            step = starts[1] - starts[0] if len(starts) > 1 else 1
+            waiting.extend(starts[0] - step * n for n in range(depth, 0, -1))
+        waiting.extend(starts)
+        for content, (_, start, duration, is_key) in zip(
+            contents, table.tolist(), strict=True
+        ):
+            packet = Packet(content.tobytes())
+            packet.stream = video
+            packet.time_base = time_base
+            packet.pts = start
+            packet.dts = waiting.popleft()
+            packet.duration = duration
+            packet.is_keyframe = bool(is_key)
+            yield packet
+
+
+def _decoding_time(packet: AnyPacket) -> Fraction:
+    return (packet.dts or packet.pts or 0) * packet.time_base

@@ -1,0 +1,353 @@
+"""Boxes of MP4 and QuickTime files that FFmpeg's muxer leaves out: keys, XMP, 360 degrees, 3D.
+
+They are taken from the input as they are, and put into the finished output, whose
+``moov`` box is the last one. Nothing else in it refers to what lies behind it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import IO
+
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.metadata.xmp import fit_xmp
+from srcli.imaging.pixels.arrays import Size
+from srcli.input_files import open_input
+
+_LARGEST_MOOV = 2**28
+_LARGEST_BOX = 2**24
+"""Bytes of one that is copied."""
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_SPHERICAL_UUID = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
+_LONGEST_NUMBER = 20
+_SAMPLE_ENTRY_BYTES = 78
+"""Bytes of a video's sample entry in front of its boxes."""
+_COPIED_TEXTS = {
+    b"\xa9" + name
+    for name in (
+        b"nam", b"ART", b"alb", b"cmt", b"day", b"gen", b"too", b"swr", b"des", b"cpy", b"grp",
+        b"lyr", b"wrt", b"enc", b"com",
+    )
+}  # fmt: skip
+"""Texts that FFmpeg reads and writes itself."""
+_OWN_KEYS = {
+    b"comment", b"encoder", b"title", b"creation_time", b"major_brand", b"minor_version",
+    b"compatible_brands", b"com.apple.quicktime.comment",
+}  # fmt: skip
+"""Keys whose texts are written otherwise, or were those of the input's file alone."""
+_STEREO = {0: 0, 1: 2, 2: 1}
+"""Layouts of the box ``st3d`` by FFmpeg's: none, side by side, top and bottom."""
+
+Box = tuple[bytes, bytes]
+"""Kind and content."""
+
+
+@dataclass
+class MovBoxes:
+    """What a file says beside its sound and pictures, as boxes with their kinds."""
+
+    keys: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Names and values (boxes ``data``) of QuickTime's and Android's keys."""
+    user_data: list[Box] = field(default_factory=list)
+    """Boxes of cameras in ``udta``."""
+    xmp: bytes = b""
+    track: list[Box] = field(default_factory=list)
+    """Boxes of the video's track: a mark of 360 degrees, keys of the lens."""
+    aperture: bytes = b""
+    """Content of the box ``clap`` of the video, which says what part of it is shown."""
+    dolby_vision: bytes = b""
+    """Content of the box that says how frames are made with Dolby Vision."""
+    picture: list[Box] = field(default_factory=list)
+    """Boxes of how its pictures are to be shown: 360 degrees, 3D."""
+
+    def without_texts(self) -> MovBoxes:
+        """Return what says how pictures are shown, without what tells of them."""
+        track = [box for box in self.track if box[0] == b"uuid"]
+        return MovBoxes(track=track, picture=self.picture)
+
+    @property
+    def is_spherical(self) -> bool:
+        """True for pictures of 360 degrees."""
+        box_types = [box_type for box_type, _ in chain(self.picture, self.track)]
+        return b"sv3d" in box_types or b"uuid" in box_types
+
+
+def read_mov_boxes(path: Path) -> MovBoxes:
+    """Read the boxes of a file; those of other formats, or damaged ones, are empty."""
+    boxes = MovBoxes()
+    with open_input(path) as stream:
+        for box_type, start, size in _top_boxes(stream):
+            stream.seek(start)
+            if box_type == b"moov" and size <= _LARGEST_MOOV:
+                _read_moov(stream.read(size), boxes)
+            elif box_type == b"uuid" and 16 < size <= _LARGEST_BOX:
+                content = stream.read(size)
+                if content[:16] == _XMP_UUID:
+                    boxes.xmp = content[16:]
+    return boxes
+
+
+def write_mov_boxes(
+    stream: IO[bytes], boxes: MovBoxes, before: Size, after: Size, *, is_mov: bool
+) -> None:
+    """Put boxes into a finished file, an MP4 or a QuickTime movie, open to read and write.
+
+    ``before`` and ``after`` are (height, width) of the pictures that the boxes were
+    made for, and of those in the file.
+    """
+    nothing = MovBoxes(aperture=boxes.aperture, dolby_vision=boxes.dolby_vision)
+    if boxes == nothing:
+        return
+    xmp = boxes.xmp
+    if xmp:
+        fitted, _ = fit_xmp(xmp, PixelMap(before, after))
+        xmp = fitted or b""
+    stream.flush()
+    position = [
+        (start, size)
+        for box_type, start, size in _top_boxes(stream)
+        if box_type == b"moov"
+    ]
+    if not position:
+        return
+    ((start, size),) = position
+    stream.seek(0, os.SEEK_END)
+    if stream.tell() != start + size:  # what follows would have to move
+        return
+    stream.seek(start)
+    moov = stream.read(size)
+    factor = after[1] / before[1]
+    moov = _change_track(moov, boxes, factor)
+    user_data = list(boxes.user_data)
+    if xmp and is_mov:
+        user_data.append((b"XMP_", xmp))
+    if user_data:
+        moov = _add_user_data(moov, user_data)
+    if boxes.keys:
+        moov += _pack(b"meta", _pack_keys(boxes.keys, is_mov=is_mov))
+    stream.seek(start - 8)
+    stream.write(_pack(b"moov", moov))
+    if xmp and not is_mov:
+        stream.write(_pack(b"uuid", _XMP_UUID + xmp))
+    stream.truncate()
+
+
+def stereo_box(layout: int) -> Box | None:
+    """Return the box of 3D for FFmpeg's number of a layout; None for those it does not know."""
+    if layout not in _STEREO:
+        return None
+    return b"st3d", bytes(4) + bytes([_STEREO[layout]])
+
+
+def equirectangular_box(pose: Sequence[int], bounds: Sequence[int]) -> Box:
+    """Return the box of pictures of 360 degrees by yaw, pitch, roll, and parts cut off.
+
+    Angles are in units of 1/65536 degree; the parts at top, bottom, left and right in
+    units of 1/2**32 of the whole.
+    """
+    head = _pack(b"prhd", bytes(4) + struct.pack(">3i", *pose))
+    bounds_box = _pack(b"equi", bytes(4) + struct.pack(">4I", *bounds))
+    header = _pack(b"svhd", bytes(4) + b"\0")
+    return b"sv3d", header + _pack(b"proj", head + bounds_box)
+
+
+def _pack(box_type: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), box_type) + content
+
+
+def _top_boxes(stream: IO[bytes]) -> Iterable[tuple[bytes, int, int]]:
+    """Yield kind, start and bytes of the content of each box of a file."""
+    end = stream.seek(0, os.SEEK_END)
+    at = 0
+    while at + 8 <= end:
+        stream.seek(at)
+        head = stream.read(16)
+        size, box_type = struct.unpack(">I4s", head[:8])
+        start = 8
+        if size == 1 and len(head) == 16:
+            size = int.from_bytes(head[8:])
+            start = 16
+        elif size == 0:
+            size = end - at
+        if size < start or at + size > end:
+            return
+        yield box_type, at + start, size - start
+        at += size
+
+
+def _boxes(data: bytes) -> list[Box]:
+    """Return the boxes of a content, up to the first that is damaged."""
+    contents = []
+    at = 0
+    while at + 8 <= len(data):
+        size, box_type = struct.unpack_from(">I4s", data, at)
+        if size < 8 or at + size > len(data):
+            break
+        contents.append((box_type, data[at + 8 : at + size]))
+        at += size
+    return contents
+
+
+def _content(data: bytes, *path: bytes) -> bytes:
+    """Return the content of the first box at a path; empty without one."""
+    for wanted in path:
+        data = next(
+            (content for box_type, content in _boxes(data) if box_type == wanted), b""
+        )
+    return data
+
+
+def _read_moov(moov: bytes, result: MovBoxes) -> None:
+    for box_type, content in _boxes(moov):
+        if box_type == b"meta":
+            result.keys += _read_keys(content)
+        elif box_type == b"udta":
+            _read_user_data(content, result)
+        elif box_type == b"trak" and not result.track and _is_video(content):
+            _read_track(content, result)
+
+
+def _read_user_data(content: bytes, result: MovBoxes) -> None:
+    for box_type, value in _boxes(content):
+        if box_type == b"meta":
+            result.keys += _read_keys(value)
+        elif box_type == b"XMP_":
+            result.xmp = value
+        elif box_type not in _COPIED_TEXTS and len(value) <= _LARGEST_BOX:
+            result.user_data.append((box_type, value))
+
+
+def _read_track(track: bytes, result: MovBoxes) -> None:
+    for box_type, content in _boxes(track):
+        is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
+        if is_sphere or (box_type == b"meta" and _read_keys(content)):
+            result.track.append((box_type, content))
+    for _, entry in _boxes(_sample_entries(track)):
+        for box_type, content in _boxes(entry[_SAMPLE_ENTRY_BYTES:]):
+            if box_type in (b"st3d", b"sv3d"):
+                result.picture.append((box_type, content))
+            elif box_type == b"clap":
+                result.aperture = content
+            elif box_type in (b"dvcC", b"dvvC", b"dvwC"):
+                result.dolby_vision = content
+        return
+
+
+def _is_video(track: bytes) -> bool:
+    return _content(track, b"mdia", b"hdlr")[8:12] == b"vide"
+
+
+def _sample_entries(track: bytes) -> bytes:
+    return _content(track, b"mdia", b"minf", b"stbl", b"stsd")[8:]
+
+
+def _read_keys(meta: bytes) -> list[tuple[bytes, bytes]]:
+    """Return names and values of the keys of a box ``meta``, whose kind QuickTime calls mdta."""
+    if meta[:4] == bytes(4):  # a version, which QuickTime's has not
+        meta = meta[4:]
+    if _content(meta, b"hdlr")[8:12] != b"mdta":
+        return []
+    names = []
+    listed = _content(meta, b"keys")[8:]
+    for namespace, name in _boxes(listed):
+        names.append(name if namespace == b"mdta" else b"")
+    keys = []
+    for number, value in _boxes(_content(meta, b"ilst")):
+        index = int.from_bytes(number) - 1
+        if 0 <= index < len(names) and names[index] and names[index] not in _OWN_KEYS:
+            keys.append((names[index], value))
+    return keys
+
+
+def _pack_keys(keys: Sequence[tuple[bytes, bytes]], *, is_mov: bool) -> bytes:
+    """Return the content of a box ``meta`` with keys."""
+    handler = bytes(8) + b"mdta" + bytes(13)
+    names = struct.pack(">II", 0, len(keys))
+    values = b""
+    for number, (name, value) in enumerate(keys, 1):
+        names += _pack(b"mdta", name)
+        values += _pack(number.to_bytes(4), value)
+    boxes = _pack(b"hdlr", handler) + _pack(b"keys", names) + _pack(b"ilst", values)
+    return boxes if is_mov else bytes(4) + boxes
+
+
+def text_key(name: str, text: str) -> tuple[bytes, bytes]:
+    """Return a key with a text in UTF-8."""
+    content = struct.pack(">II", 1, 0) + text.encode()
+    return name.encode(), _pack(b"data", content)
+
+
+def _add_user_data(moov: bytes, boxes: Sequence[Box]) -> bytes:
+    """Add boxes to ``udta``, but for kinds that are there."""
+    present = _content(moov, b"udta")
+    box_types = {box_type for box_type, _ in _boxes(present)}
+    added = present
+    for box_type, content in boxes:
+        if box_type not in box_types:
+            added += _pack(box_type, content)
+    boxes_before = [box for box in _boxes(moov) if box[0] != b"udta"]
+    return b"".join(_pack(*box) for box in (*boxes_before, (b"udta", added)))
+
+
+def _change_track(moov: bytes, boxes: MovBoxes, factor: float) -> bytes:
+    """Add boxes to the first track of video, and to its sample entry."""
+    changed = b""
+    is_done = False
+    for box_type, content in _boxes(moov):
+        if box_type == b"trak" and not is_done and _is_video(content):
+            is_done = True
+            for inner_type, track_content in boxes.track:
+                if inner_type == b"uuid":
+                    track_content = _scale_sphere(track_content, factor)
+                content += _pack(inner_type, track_content)
+            if boxes.picture:
+                path = (b"mdia", b"minf", b"stbl", b"stsd")
+                content = _edit(
+                    content, path, lambda table: _extend_entry(table, boxes.picture)
+                )
+        changed += _pack(box_type, content)
+    return changed
+
+
+def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) -> bytes:
+    """Change the content of the first box at a path."""
+    if not path:
+        return edit(data)
+    changed = b""
+    is_done = False
+    for box_type, content in _boxes(data):
+        if box_type == path[0] and not is_done:
+            is_done = True
+            content = _edit(content, path[1:], edit)
+        changed += _pack(box_type, content)
+    return changed
+
+
+def _extend_entry(table: bytes, boxes: Sequence[Box]) -> bytes:
+    """Add boxes to the first sample entry of a table ``stsd``."""
+    head = table[:8]
+    (box_type, entry), *further = _boxes(table[8:])
+    entry += b"".join(_pack(*box) for box in boxes)
+    return head + _pack(box_type, entry) + b"".join(_pack(*box) for box in further)
+
+
+def _scale_sphere(content: bytes, factor: float) -> bytes:
+    """Change the sizes in pixels in the XML of Spherical Video V1."""
+    parts = content.split(b"Pixels>")
+    result = io.BytesIO()
+    for number, part in enumerate(parts):
+        if number % 2:  # the number and the start of the closing tag
+            value, mark, tag = part.partition(b"<")
+            if value.strip().isdigit() and len(value) <= _LONGEST_NUMBER:
+                value = str(round(int(value) * factor)).encode()
+            part = value + mark + tag
+        if number:
+            result.write(b"Pixels>")
+        result.write(part)
+    return result.getvalue()

@@ -1,0 +1,535 @@
+"""Read videos by PyAV: the header, frames as upright pixels with their times, a few samples.
+
+PyAV is the extra ``srcli[video]``; it is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from srcli.errors import PictureError
+from srcli.imaging.files.decoding import decoding
+from srcli.imaging.files.formats import VIDEO
+from srcli.imaging.files.isobmff import Crop
+from srcli.imaging.films.clock import Clock
+from srcli.imaging.films.container_crops import read_container_crop
+from srcli.imaging.films.dolby_vision import needs_dolby_vision
+from srcli.imaging.films.other_matrices import (
+    CONSTANT_LUMINANCE,
+    ICTCP,
+    SIMILAR,
+    YCGCO,
+    to_rgb,
+)
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.left_out import note_trailer
+from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.pixels.arrays import Array, Size
+from srcli.input_files import open_input
+from srcli.quantities import format_duration
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+
+
+class Timing(NamedTuple):
+    """When a frame is shown, in units of the video's time base, and what comes with it."""
+
+    start: int
+    duration: int
+    captions: bytes = b""
+    """Closed captions (CEA-608 and 708), in groups of three bytes."""
+
+
+TimedFrame = tuple[Timing, Photograph]
+NEEDED = 'pip install "srcli[video]"'
+"""Command that installs what reads and writes videos."""
+_DEMUXERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv,"
+    "ogg,mxf,dv,yuv4mpegpipe"
+)
+"""Names of those that read one file alone; playlists could name others, on the network too."""
+_SD_HEIGHT = 576
+"""Pixels up to which a video that does not name its matrix has that of BT.601."""
+SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+"""Numbers of libswscale by those of ISO/IEC 23091-2."""
+BT709 = 1
+_READ_MATRICES = (YCGCO, CONSTANT_LUMINANCE, ICTCP)
+"""Numbers of matrices that libswscale does not know."""
+_UNNAMED = (0, 2, 3)
+"""Numbers of red, green and blue as they are, and of no statement."""
+_DERIVED = (12, 13)
+"""Numbers of matrices that follow from the primaries."""
+_BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
+_OTHER_MATRICES = {11: "SMPTE 2085", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
+LIMITED_RANGE = 1
+FULL_RANGE = 2
+"""FFmpeg's number of colours that use all values."""
+EXACT = 4 | 0x2000 | 0x4000 | 0x40000
+"""Flags of libswscale: bicubic interpolation of colours at full resolution, exact rounding."""
+_HDR = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics by their numbers."""
+_BOTH_EYES = struct.pack("=3i", 8, 0, 0)
+"""How FFmpeg's STEREO3D begins where a second layer has the picture of the other eye."""
+_SAMPLES = 5
+"""Frames that are looked at to judge a video."""
+
+
+def can_read_videos() -> bool:
+    """Return True if PyAV is installed."""
+    return find_spec("av") is not None
+
+
+@contextmanager
+def reading_video(path: Path, pixels: int = 0) -> Iterator[None]:
+    """Turn errors of FFmpeg on a bad video into a PictureError; see ``decoding``."""
+    from av import FFmpegError
+
+    with decoding(path, pixels):
+        try:
+            yield
+        except FFmpegError as error:
+            raise PictureError(
+                f"{path}: the video is damaged or cut short, or of a kind that is not read "
+                f"({error.strerror}); copy it again"
+            ) from error
+
+
+@contextmanager
+def open_video(path: Path) -> Iterator[Video]:
+    """Open a video file; no name in it is followed to other files or the network."""
+    if not can_read_videos():
+        raise PictureError(f"{path}: is a video; {NEEDED} reads it")
+    import av
+
+    # of tags that are not UTF-8, which later versions replace themselves
+    settings: dict[str, Any] = {}
+    if int(av.__version__.partition(".")[0]) < 19:
+        settings["metadata_errors"] = "replace"
+    with decoding(path):
+        stream = open_input(path)
+    with stream:
+        with reading_video(path):
+            container = av.open(
+                stream, "r", options={"format_whitelist": _DEMUXERS}, **settings
+            )
+        with container:
+            yield Video(path, container)
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How stored frames become upright: transposed first, then mirrored."""
+
+    swaps_sides: bool = False
+    mirrors_x: bool = False
+    """Left and right change places."""
+    mirrors_y: bool = False
+
+    @classmethod
+    def from_matrix(cls, matrix: bytes) -> Orientation:
+        """Return that of a display matrix, nine integers in the order of the machine.
+
+        It maps (x, y) to (a x + c y, b x + d y); turns that are no quarters become the
+        nearest ones.
+        """
+        a, b, _, c, d, *_ = struct.unpack("=9i", matrix)
+        if abs(b) + abs(c) > abs(a) + abs(d):
+            return cls(swaps_sides=True, mirrors_x=c < 0, mirrors_y=b < 0)
+        return cls(mirrors_x=a < 0, mirrors_y=d < 0)
+
+    def apply(self, pixels: Array) -> Array:
+        """Return pixels (H, W, C) upright."""
+        if self.swaps_sides:
+            pixels = pixels.swapaxes(0, 1)
+        if self.mirrors_x:
+            pixels = pixels[:, ::-1]
+        if self.mirrors_y:
+            pixels = pixels[::-1]
+        return pixels
+
+
+class Video:
+    """A video that is read once: its packets, or its frames from the first on."""
+
+    def __init__(self, path: Path, container: InputContainer) -> None:
+        from av.codec.context import ThreadType
+
+        self.path = path
+        self.container = container
+        if not container.streams.video:
+            raise PictureError(f"{path}: holds no moving pictures")
+        self.stream = container.streams.video[0]
+        context = self.stream.codec_context
+        context.thread_type = ThreadType.AUTO
+        self._stored = (context.height, context.width)
+        if self._stored[0] * self._stored[1] > LARGEST_AREA:
+            raise PictureError(f"{path}: its frames are too large to be decoded")
+        self._decoder = self._decode()
+        self.damaged = 0
+        """Frames so far that FFmpeg could decode in part only."""
+        self.has_captions = False
+        """Frames so far have come with closed captions."""
+        self._probed_aspect = context.sample_aspect_ratio
+        self.changes: list[str] = []
+        """Other sizes of frames so far, in words for the user."""
+        self.aspect: Fraction | None = self.stream.sample_aspect_ratio
+        """Width of a pixel by its height: the container's, or from ``first`` on that of
+        the first frame, where FFmpeg tells that of a later one."""
+        self._first_aspect = self._aspect
+        self._sizes: list[str] = []
+
+    @cached_property
+    def first(self) -> VideoFrame:
+        """The first frame, from which the others follow."""
+        frame = self._decode_next()
+        if frame is None:
+            raise PictureError(f"{self.path}: holds no frame that can be decoded")
+        aspect = self.stream.codec_context.sample_aspect_ratio
+        if aspect and self.aspect == self._probed_aspect:
+            self.aspect = aspect
+        return frame
+
+    @cached_property
+    def orientation(self) -> Orientation:
+        """How frames are turned and mirrored to be upright."""
+        matrix = self.side_data("DISPLAYMATRIX")
+        return Orientation.from_matrix(matrix) if matrix else Orientation()
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Texts of the file by their names in lower case, which are others in Matroska."""
+        tags = {}
+        for name, text in self.container.metadata.items():
+            if name.isupper() or "." not in name:
+                name = name.lower().replace(".iso6709", ".ISO6709")
+            tags[name] = text
+        return tags
+
+    def side_data(self, name: str) -> bytes:
+        """Return what the first frame has beside its pixels, by PyAV's name; maybe empty."""
+        return _side_data_of(self.first, name)
+
+    @cached_property
+    def crop(self) -> Crop:
+        """Left, top, right and bottom of the part of stored frames that is shown."""
+        height, width = self._stored
+        name = self.container.format.name
+        return read_container_crop(self.path, name, height, width) or (
+            0,
+            0,
+            width,
+            height,
+        )
+
+    @property
+    def size(self) -> Size:
+        """Height and width of upright frames."""
+        left, top, right, bottom = self.crop
+        height = bottom - top
+        width = right - left
+        if self.orientation.swaps_sides:
+            return width, height
+        return height, width
+
+    @property
+    def depth(self) -> int:
+        """Bits of a value of a frame."""
+        return max(component.bits for component in self.first.format.components)
+
+    @property
+    def matrix(self) -> int:
+        """Matrix of the output's colours: the input's, or another one for those without."""
+        named = self._matrix_of(self.first)
+        return named if named in SWSCALE_MATRICES else SIMILAR.get(named, BT709)
+
+    def _matrix_of(self, frame: VideoFrame) -> int:
+        """Return the matrix of a frame, by its number in ISO/IEC 23091-2.
+
+        It is guessed by the height if none is named; enlarged frames would be taken for
+        HD where the file does not say it.
+
+        Raises:
+            PictureError: If it is named, and none that can be converted.
+        """
+        if self._needs_dolby_vision:
+            raise PictureError(
+                f"{self.path}: its colours are stored for Dolby Vision alone (profile 5), which "
+                "srx does not read; convert it first: ffmpeg -i IN -vf libplacebo=colorspace="
+                "bt709:color_primaries=bt709:color_trc=bt709:format=yuv420p OUT"
+            )
+        named = int(frame.colorspace)
+        if named in _DERIVED:
+            named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
+        if named in SWSCALE_MATRICES or named in _READ_MATRICES:
+            return named
+        if named not in _UNNAMED:
+            name = _OTHER_MATRICES.get(named, f"matrix {named}")
+            raise PictureError(
+                f"{self.path}: its colours are stored by {name}, which srx does not read; "
+                "convert it first: ffmpeg -i IN -vf zscale=matrix=2020_ncl OUT"
+            )
+        is_sd = self._stored[0] <= _SD_HEIGHT and not frame.format.is_rgb
+        return 6 if is_sd else BT709
+
+    @cached_property
+    def _needs_dolby_vision(self) -> bool:
+        return needs_dolby_vision(self.path, self.container.format.name)
+
+    @property
+    def color_range(self) -> int:
+        """FFmpeg's number of the range of luma and chroma: limited unless all values are used."""
+        if self.first.format.is_rgb or self.first.color_range != FULL_RANGE:
+            return LIMITED_RANGE
+        return FULL_RANGE
+
+    def frames(self, start: int = 0) -> Iterator[TimedFrame]:
+        """Yield frames from this index on; those before are decoded too, so that none is lost.
+
+        Times always increase, by one unit at least; AVI stores none but the order.
+        """
+        frame: VideoFrame | None = self.first
+        self._first_aspect = self._aspect
+        index = 0
+        is_ordered = self.container.format.name == "avi"
+        time = (self.first.pts or 0) - 1
+        while frame is not None:
+            stated = frame.dts if is_ordered else frame.pts
+            time = max(time + 1, time if stated is None else stated)
+            self._note_change(frame, time)
+            captions = _side_data_of(frame, "A53_CC")
+            self.has_captions = self.has_captions or bool(captions)
+            if index >= start:
+                timing = Timing(time, frame.duration or 0, captions)
+                yield timing, self.photograph(frame)
+            index += 1
+            frame = self._decode_next()
+
+    def samples(self) -> Iterator[Photograph]:
+        """Yield a few frames spread over the video; it cannot be read on afterwards."""
+        yield self.photograph(self.first)
+        start = self.container.start_time or 0
+        for number in range(1, _SAMPLES):
+            with reading_video(self.path):
+                offset = (self.container.duration or 0) * number // _SAMPLES
+                self.container.seek(start + offset)
+                self._decoder = self._decode()
+            frame = self._decode_next()
+            if frame is not None:
+                yield self.photograph(frame)
+
+    def photograph(self, frame: VideoFrame) -> Photograph:
+        """Convert a frame to upright RGB of full range, 8 or 16 bits.
+
+        One of another size or aspect than the first is fitted into it, between black bars.
+        """
+        pixels = self._rgb(frame, *self._fitted_size(frame))
+        height, width = self._stored
+        if pixels.shape[:2] != self._stored:
+            framed = np.zeros((height, width, 3), pixels.dtype)
+            top = (height - pixels.shape[0]) // 2
+            left = (width - pixels.shape[1]) // 2
+            framed[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+            pixels = framed
+        left, top, right, bottom = self.crop
+        pixels = self.orientation.apply(pixels[top:bottom, left:right])
+        return Photograph(pixels=np.ascontiguousarray(pixels))
+
+    def _fitted_size(self, frame: VideoFrame) -> Size:
+        """Return height and width at which a frame is shown inside the first one."""
+        height, width = self._stored
+        if (
+            frame.height,
+            frame.width,
+        ) == self._stored and self._aspect == self._first_aspect:
+            return self._stored
+        ratio = self._aspect / self._first_aspect * Fraction(frame.width, frame.height)
+        if ratio >= Fraction(width, height):
+            return max(round(width / ratio), 1), width
+        return height, max(round(height * ratio), 1)
+
+    def _rgb(self, frame: VideoFrame, height: int, width: int) -> Array:
+        """Convert a frame to (H, W, 3) of this size."""
+        matrix = self._matrix_of(frame)
+        if matrix not in SWSCALE_MATRICES:
+            return self._by_other_matrix(frame, matrix, height, width)
+        rgb = frame.reformat(
+            width,
+            height,
+            "rgb48le" if self.depth > 8 else "rgb24",
+            src_colorspace=SWSCALE_MATRICES[matrix],
+            dst_color_range=FULL_RANGE,
+            interpolation=EXACT,
+        )
+        return rgb.to_ndarray()
+
+    def _by_other_matrix(
+        self, frame: VideoFrame, matrix: int, height: int, width: int
+    ) -> Array:
+        """Convert a frame whose matrix libswscale does not know to (H, W, 3) of this size."""
+        is_full = frame.color_range == FULL_RANGE
+        planes = frame.reformat(
+            width,
+            height,
+            "yuv444p16le",
+            # of no effect, as no colours are converted; it knows no others
+            src_colorspace=SWSCALE_MATRICES[BT709],
+            dst_colorspace=SWSCALE_MATRICES[BT709],
+            dst_color_range=FULL_RANGE if is_full else LIMITED_RANGE,
+            interpolation=EXACT,
+        )
+        values = planes.to_ndarray().astype(np.float64)
+        middle = 2.0**15
+        if is_full:
+            values[:, :, 0] /= 2**16 - 1
+            values[:, :, 1:] = (values[:, :, 1:] - middle) / (2**16 - 1)
+        else:
+            values[:, :, 0] = (values[:, :, 0] / 256 - 16) / 219
+            values[:, :, 1:] = (values[:, :, 1:] - middle) / 256 / 224
+        if matrix == YCGCO and not is_full:
+            # its differences are as large as those of red, green and blue
+            values[:, :, 1:] *= 224 / 219
+        white = 65535 if self.depth > 8 else 255
+        rgb = to_rgb(values, matrix, int(frame.color_trc)).clip(0, 1) * white
+        return rgb.round().astype(np.uint16 if self.depth > 8 else np.uint8)
+
+    def notes(self) -> Iterator[str]:
+        """Yield what an enlargement loses, in words for the user."""
+        frame = self.first
+        if hdr := _HDR.get(int(frame.color_trc)):
+            yield f"HDR ({hdr}) is kept, but for data on mastering and dynamics"
+        if self.depth > 10:
+            yield f"{self.depth} bits become 10"
+        if self.side_data("STEREO3D").startswith(_BOTH_EYES):
+            yield "the picture of the other eye (spatial video) is left out"
+        if self._has_alpha():
+            yield "its transparency is left out"
+        with open_input(self.path) as stream:
+            yield from note_trailer(stream)
+        if frame.interlaced_frame:
+            yield "is interlaced, and its lines are enlarged so; deinterlace it first"
+
+    @property
+    def _aspect(self) -> Fraction:
+        """Width of a pixel of the frame that was decoded last, by its height."""
+        return self.stream.codec_context.sample_aspect_ratio or Fraction(1)
+
+    def _note_change(self, frame: VideoFrame, time: int) -> None:
+        """Note that a frame has another size or aspect than those before it."""
+        shown = frame.width * self._aspect / frame.height
+        size = f"{frame.width}x{frame.height} ({float(shown):.2f}:1)"
+        if size in self._sizes:
+            return
+        self._sizes.append(size)
+        first_size, *others = self._sizes
+        if not others:
+            return
+        first_time = self.first.pts or 0
+        seconds = float((time - first_time) * (self.stream.time_base or 1))
+        self.changes.append(
+            f"from {format_duration(seconds)} on its frames are {size}, not {first_size}: they "
+            "are fitted into the first size, between black bars"
+        )
+
+    def _has_alpha(self) -> bool:
+        """Tell if it is transparent, also where FFmpeg's decoders leave that out."""
+        if any(component.is_alpha for component in self.first.format.components):
+            return True
+        if self.stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9
+            return True
+        context = self.stream.codec_context
+        if context.name != "hevc":
+            return False
+        # a prefix SEI (NAL unit 39) with information on an alpha channel (165)
+        return bytes([0x4E, 1, 165]) in (context.extradata or b"")
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Yield the frames from here on, timed by a clock that begins at 0 where it has to."""
+        clock = Clock(self.container)
+        streams = [self.stream, *self.container.streams.audio]
+        for packet in self.container.demux(streams):
+            clock.correct(packet)
+            if packet.stream is self.stream:
+                frames: Any = packet.decode()
+                yield from frames
+
+    def _decode_next(self) -> VideoFrame | None:
+        height, width = self._stored
+        with reading_video(self.path, height * width):
+            frame = next(self._decoder, None)
+        if frame is not None:
+            self.damaged += frame.is_corrupt
+        return frame
+
+
+def _side_data_of(frame: VideoFrame, name: str) -> bytes:
+    side_data: Any
+    for side_data in frame.side_data:
+        if side_data.type.name == name:
+            return bytes(side_data)
+    return b""
+
+
+def read_header(path: Path) -> Picture:
+    """Read the header and the first frame of a video; the number of frames may be an estimate."""
+    with open_video(path) as video:
+        stream = video.stream
+        seconds = (video.container.duration or 0) / 1_000_000
+        rate = stream.average_rate or 0
+        height, width = video.size
+        _ = video.matrix  # one that is not read is refused here
+        return Picture(
+            path=path,
+            format=VIDEO,
+            height=height,
+            width=width,
+            channels=3,
+            bits=16 if video.depth > 8 else 8,
+            frames=stream.frames or max(round(seconds * rate), 1),
+            lossless=False,
+            refusal=f"{path}: is a video, not a photograph",
+            metadata=Metadata(software=video.tags.get("comment")),
+            warnings=tuple(video.notes()),
+        )
+
+
+def count_frames(path: Path) -> int:
+    """Count the frames of a video without decoding them; refuse one that is cut short."""
+    count = 0
+    end = 0.0
+    with open_video(path) as video, reading_video(path):
+        container = video.container
+        indexed = len(video.stream.index_entries)
+        for packet in container.demux():
+            start = packet.dts if packet.pts is None else packet.pts
+            if packet.size == 0 or start is None:
+                continue
+            count += packet.stream is video.stream
+            length = start + (packet.duration or 0)
+            end = max(end, float(length * packet.time_base))
+        stated = 0.0
+        name = container.format.name  # others have an index, or state no length
+        if name == "avi":
+            stated = float(video.stream.frames / (video.stream.average_rate or 1))
+        elif "matroska" in name or name == "flv":
+            stated = (container.duration or 0) / 1_000_000
+        if name == "flv":  # whose clock begins anywhere
+            end -= (container.start_time or 0) / 1_000_000
+    if count < indexed:
+        shortage = f"{count:,} of its {indexed:,} frames are there"
+    elif end < stated - 1:
+        shortage = f"{end:.0f} of its {stated:.0f} seconds are there"
+    else:
+        return count
+    raise PictureError(f"{path}: the video is cut short: {shortage}; copy it again")

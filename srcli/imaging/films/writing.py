@@ -1,0 +1,437 @@
+"""Encode the frames of videos by PyAV into segments, which ``joining.py`` joins.
+
+Segments are encoded one by one, so that an interrupted run keeps those that are done.
+All begin with a frame that needs no other. Where a segment takes long, its frames are
+kept as they go into the encoder, which gets them again in the next run.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
+
+from srcli.errors import PictureError
+from srcli.imaging.files.formats import FORMATS
+from srcli.imaging.files.stored_parts import StoredParts
+from srcli.imaging.films.captions import caption_unit
+from srcli.imaging.films.reading import (
+    BT709,
+    EXACT,
+    FULL_RANGE,
+    LIMITED_RANGE,
+    SWSCALE_MATRICES,
+    TimedFrame,
+    Timing,
+    Video,
+)
+from srcli.imaging.pixels.arrays import Array
+
+if TYPE_CHECKING:
+    from av import Packet, VideoCodecContext, VideoFrame
+
+    AnyPacket = Packet[Any]
+
+SEGMENT_FRAMES = 50
+"""Frames that are encoded together."""
+KEEP_SECONDS = 20.0
+"""Interval at which the frames of a segment that is not complete are kept on the disk."""
+_SEGMENT_SECONDS = 45.0
+"""Longest that a segment takes whose frames are not kept."""
+_LARGEST_WAITING = 2**28
+"""Bytes of frames that wait in memory to be kept."""
+_LARGEST_KEPT = 2**30
+"""Bytes of kept frames that end their segment."""
+_FIRST_KEPT = 900_000
+"""Number of the first part that holds kept frames; segments have lower ones."""
+_ENCODERS = {8: "libx264", 10: "libx265"}
+"""Encoders by bits of a value: few players show H.264 of 10 bits."""
+_WEBM_ENCODERS = {8: "libvpx-vp9", 10: "libsvtav1"}
+_OPTIONS = {
+    "libx264": {},
+    "libx265": {"x265-params": "log-level=none"},
+    "libvpx-vp9": {"b": "0", "cpu-used": "3", "row-mt": "1"},
+    "libsvtav1": {"preset": "6"},
+}
+_SRGB_TRANSFER = 13
+_FINEST_CRF = 12
+_CRF_PER_QUALITY = 0.4
+_LONG_SCALES = ("libvpx-vp9", "libsvtav1")
+"""Encoders whose scale of CRF goes to 63; that of the others to 51."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How frames of one output are encoded; all its segments alike."""
+
+    format: str
+    """That of the file, a key of ``FORMATS``."""
+    encoder: str
+    """FFmpeg's name of it."""
+    settings: Mapping[str, Any]
+    """Attributes of PyAV's encoder: size, format, times, colours and options."""
+
+    def configure(self, context: VideoCodecContext) -> None:
+        """Give the settings to an encoder that is not open yet."""
+        for name, value in self.settings.items():
+            setattr(context, name, value)
+
+    def open(self) -> VideoCodecContext:
+        """Return a new encoder, whose packets leave headers to the file."""
+        from av import CodecContext
+        from av.codec.context import Flags
+
+        context = cast("VideoCodecContext", CodecContext.create(self.encoder, "w"))
+        self.configure(context)
+        context.flags |= Flags.global_header | Flags.frame_duration
+        return context
+
+
+def choose_encoding(
+    video: Video, fmt: str, size: tuple[int, int], quality: int | None
+) -> Encoding:
+    """Choose encoder and settings for frames of this even (height, width).
+
+    Sample aspect, times and colours are those of the input; 4:2:0 at twice the size
+    holds the colours of every input. The quality is 1 to 100, by default the format's.
+    """
+    bits = 10 if video.depth > 8 else 8
+    encoder, options = _choose_encoder(video.path, fmt, bits, quality)
+    height, width = size
+    stream = video.stream
+    settings: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "pix_fmt": "yuv420p10le" if bits > 8 else "yuv420p",
+        "time_base": stream.time_base,
+        "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
+        "color_range": video.color_range,
+        "colorspace": video.matrix,
+        "color_trc": video.first.color_trc,
+        "color_primaries": video.first.color_primaries,
+        "options": options,
+    }
+    aspect = video.aspect
+    if aspect:
+        settings["sample_aspect_ratio"] = (
+            1 / aspect if video.orientation.swaps_sides else aspect
+        )
+    if encoder == "libx265" and fmt in ("mp4", "mov"):
+        settings["codec_tag"] = "hvc1"  # by which Apple's players know it
+    return Encoding(format=fmt, encoder=encoder, settings=settings)
+
+
+def choose_animation_encoding(
+    path: Path, fmt: str, size: tuple[int, int], quality: int | None
+) -> Encoding:
+    """Choose encoder and settings for frames of an animation, in sRGB, timed by milliseconds."""
+    encoder, options = _choose_encoder(path, fmt, 8, quality)
+    height, width = size
+    settings: dict[str, Any] = {
+        "width": width,
+        "height": height,
+        "pix_fmt": "yuv420p",
+        "time_base": Fraction(1, 1000),
+        "framerate": Fraction(10),
+        "color_range": LIMITED_RANGE,
+        "colorspace": BT709,
+        "color_trc": _SRGB_TRANSFER,
+        "color_primaries": BT709,
+        "options": options,
+    }
+    return Encoding(format=fmt, encoder=encoder, settings=settings)
+
+
+def _choose_encoder(
+    path: Path, fmt: str, bits: int, quality: int | None
+) -> tuple[str, dict[str, str]]:
+    """Return FFmpeg's name of an encoder, and its options for a quality."""
+    from av import codecs_available
+
+    encoders = _WEBM_ENCODERS if fmt == "webm" else _ENCODERS
+    encoder = encoders[bits]
+    if encoder not in codecs_available:
+        raise PictureError(
+            f"{path}: this build of PyAV has no {encoder}; take another format"
+        )
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
+    quality = quality or FORMATS[fmt].default_quality or 0
+    crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
+    if encoder in _LONG_SCALES:
+        crf *= 63 / 51
+    return encoder, {"crf": str(round(crf)), **_OPTIONS[encoder]}
+
+
+@dataclass(frozen=True)
+class Segments(StoredParts):
+    """The finished segments of a video, and kept frames of the next one, as arrays of numpy.
+
+    ``data`` holds the encoded packets of a segment, ``table`` (N, 4) their sizes in
+    bytes, starts, durations, and if frames can be decoded from there on. Of kept frames
+    ``frames`` (N, ...) holds the values as PyAV gives them, ``times`` (N, 2) starts and
+    durations, ``segment`` the number of their segment.
+    """
+
+    ending: ClassVar[str] = ".npz"
+
+    @property
+    def complete(self) -> int:
+        """Number of segments from the first on without a gap."""
+        count = 0
+        files = self.found()
+        while count in files:
+            count += 1
+        return count
+
+    def files(self) -> list[Path]:
+        """Return the files of the complete segments, in their order."""
+        files = self.found()
+        return [files[number] for number in range(self.complete)]
+
+    def add_kept(
+        self, number: int, frames: Sequence[tuple[Timing, VideoFrame]], segment: int
+    ) -> None:
+        """Keep some frames of a segment; ``number`` counts such parts from 0."""
+        times = []
+        captions = b""
+        for timing, _ in frames:
+            times.append((timing.start, timing.duration, len(timing.captions)))
+            captions += timing.captions
+        self._add_arrays(
+            _FIRST_KEPT + number,
+            frames=np.stack([frame.to_ndarray() for _, frame in frames]),
+            times=np.array(times, np.int64),
+            captions=np.frombuffer(captions, np.uint8),
+            segment=np.array(segment),
+        )
+
+    def add_segment(
+        self,
+        number: int,
+        packets: Sequence[AnyPacket],
+        in_front: Mapping[int, bytes],
+    ) -> None:
+        """Store a segment, whose kept frames are not needed any more.
+
+        ``in_front`` is what comes in front of packets, by the starts of their frames.
+        """
+        table = []
+        contents = []
+        for packet in packets:
+            start = packet.pts or 0
+            content = in_front.get(start, b"") + bytes(packet)
+            contents.append(content)
+            table.append(
+                (len(content), start, packet.duration or 0, packet.is_keyframe)
+            )
+        data = np.frombuffer(b"".join(contents), np.uint8)
+        self._add_arrays(number, table=np.array(table, np.int64), data=data)
+        for kept_number, file in self.found().items():
+            if kept_number >= _FIRST_KEPT:
+                file.unlink(missing_ok=True)
+
+    def kept(self) -> Iterator[tuple[Timing, Array]]:
+        """Yield timing and values of each kept frame of the segment that is next.
+
+        Others, of a segment that is complete or behind a gap, are removed.
+        """
+        segment = self.complete
+        next_number = _FIRST_KEPT
+        for number, file in self.found().items():
+            if number < _FIRST_KEPT:
+                continue
+            with np.load(file) as stored:
+                is_next = number == next_number and int(stored["segment"]) == segment
+                times = stored["times"].tolist()
+                frames = stored["frames"]
+                captions = stored["captions"].tobytes()
+            if not is_next:
+                file.unlink()
+                continue
+            next_number += 1
+            for (start, duration, size), values in zip(times, frames, strict=True):
+                yield Timing(start, duration, captions[:size]), values
+                captions = captions[size:]
+
+    def _add_arrays(self, number: int, **arrays: Any) -> None:
+        stored = io.BytesIO()
+        np.savez(stored, **arrays)
+        self.add(number, stored.getbuffer())
+
+
+class SegmentEncoder:
+    """Encodes frames as they come, and stores each segment that is full.
+
+    It begins with the kept frames of an earlier run.
+    """
+
+    def __init__(self, encoding: Encoding, segments: Segments) -> None:
+        from av import VideoFrame
+
+        self.encoding = encoding
+        self.segments = segments
+        self.frame_count = 0
+        """Frames that are encoded, those of earlier runs included."""
+        self.finish_seconds = 0.0
+        """For each frame of a segment, that finishing it takes: encoders look ahead."""
+        for file in segments.files():
+            with np.load(file) as stored:
+                self.frame_count += len(stored["table"])
+        self._number = segments.complete
+        self._begin_segment()
+        for timing, values in segments.kept():
+            frame = VideoFrame.from_ndarray(values, format=encoding.settings["pix_fmt"])
+            self._encode(frame, timing)
+            self._kept_bytes += values.nbytes
+        numbers = segments.found()
+        self._kept_parts = sum(number >= _FIRST_KEPT for number in numbers)
+
+    def encode(self, frame: TimedFrame) -> None:
+        """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""
+        from av import VideoFrame
+
+        timing, photograph = frame
+        settings = self.encoding.settings
+        pixels = photograph.pixels[: settings["height"], : settings["width"]]
+        rgb = VideoFrame.from_ndarray(
+            np.ascontiguousarray(pixels),
+            format="rgb24" if pixels.itemsize == 1 else "rgb48le",
+        )
+        encoded = _subsample(rgb, settings)
+        if not self.finish_seconds:
+            self._time(encoded)
+        self._encode(encoded, timing)
+        if not self._is_fast:
+            self._waiting.append((timing, encoded))
+        self._keep_in_time()
+
+    def interrupt(self) -> None:
+        """Keep all frames for the next run."""
+        if self._is_fast:
+            self.finish()
+        else:
+            self._keep()
+
+    def finish(self) -> None:
+        """Store the frames since the last full segment, if there are some."""
+        if self._context is None:
+            return
+        started = time.monotonic()
+        packets = [*self._packets, *self._context.encode(None)]
+        self.finish_seconds = (time.monotonic() - started) / self._segment_frames
+        captions = {}
+        for start, groups in self._captions.items():
+            captions[start] = caption_unit(self.encoding.encoder, groups)
+        self.segments.add_segment(self._number, packets, captions)
+        self._number += 1
+        self._begin_segment()
+
+    def _begin_segment(self) -> None:
+        self._began = self._kept_at = time.monotonic()
+        self._context: VideoCodecContext | None = None
+        self._packets: list[AnyPacket] = []
+        self._segment_frames = 0
+        self._captions: dict[int, bytes] = {}
+        """Closed captions by the starts of their frames."""
+        self._waiting: list[tuple[Timing, VideoFrame]] = []
+        """Frames that are not kept yet."""
+        self._kept_parts = 0
+        self._kept_bytes: int = 0
+        self._is_fast = False
+        """The segment will be complete before its frames were worth keeping."""
+
+    def _time(self, frame: VideoFrame) -> None:
+        """Estimate how long it takes to finish a segment by one frame alone."""
+        started = time.monotonic()
+        context = self.encoding.open()
+        context.encode(frame)
+        context.encode(None)
+        # several take about half of that each, as they share threads
+        self.finish_seconds = (time.monotonic() - started) / 2
+
+    def _encode(self, frame: VideoFrame, timing: Timing) -> None:
+        frame.pts = timing.start
+        frame.duration = timing.duration
+        if timing.captions:
+            self._captions[timing.start] = timing.captions
+        frame.time_base = self.encoding.settings["time_base"]
+        if self._context is None:
+            self._context = self.encoding.open()
+        self._packets += self._context.encode(frame)
+        self._segment_frames += 1
+        self.frame_count += 1
+
+    def _keep_in_time(self) -> None:
+        """Store the segment if it is full, or its frames if they took long."""
+        now = time.monotonic()
+        seconds = now - self._began
+        is_full = self._segment_frames >= SEGMENT_FRAMES
+        if self._is_fast:
+            is_full = is_full or seconds > _SEGMENT_SECONDS
+        if is_full or self._kept_bytes > _LARGEST_KEPT:
+            self.finish()
+        elif not self._is_fast and now - self._kept_at >= KEEP_SECONDS:
+            self._keep()
+        elif sum(map(_bytes_of, self._waiting)) > _LARGEST_WAITING:
+            if seconds * SEGMENT_FRAMES < _SEGMENT_SECONDS * self._segment_frames:
+                self._is_fast = not self._kept_parts
+            self._keep()
+
+    def _keep(self) -> None:
+        """Keep the frames that wait, unless the segment is fast."""
+        if self._waiting and not self._is_fast:
+            self.segments.add_kept(self._kept_parts, self._waiting, self._number)
+            self._kept_parts += 1
+            self._kept_bytes += sum(map(_bytes_of, self._waiting))
+        self._waiting = []
+        self._kept_at = time.monotonic()
+
+
+def _subsample(rgb: VideoFrame, settings: Mapping[str, Any]) -> VideoFrame:
+    """Return a frame of 4:2:0 whose colours lie left, where H.264 and HEVC say that they are.
+
+    That is beside every second luma value of a line, and between two lines. libswscale
+    puts those of new frames into the middle of four, half a pixel to the right.
+    """
+    conversion: dict[str, Any] = {
+        "dst_colorspace": SWSCALE_MATRICES[settings["colorspace"]],
+        "src_color_range": FULL_RANGE,
+        "dst_color_range": settings["color_range"],
+        "interpolation": EXACT,
+    }
+    encoded = rgb.reformat(format=settings["pix_fmt"], **conversion)
+    full = rgb.reformat(format="yuv444p16le", **conversion)
+    is_deep = encoded.format.components[0].bits > 8
+    shift = 5 if is_deep else 7  # of eight values of 12 bits
+    for number in (1, 2):
+        values = _values_of(full, number, np.uint16)
+        lines = values[::2] >> 4
+        lines += values[1::2] >> 4
+        sums = lines[:, ::2] << 1
+        sums += lines[:, 1::2]
+        sums[:, 1:] += lines[:, 1:-1:2]
+        sums[:, 0] += lines[:, 0]
+        sums += np.uint16(1 << (shift - 1))
+        sums >>= np.uint16(shift)
+        plane = _values_of(encoded, number, np.uint16 if is_deep else np.uint8)
+        plane[...] = sums
+    return encoded
+
+
+def _values_of(frame: VideoFrame, number: int, dtype: type[np.generic]) -> Array:
+    """Return the values of a plane, (H, W), which can be changed there."""
+    plane: Any = frame.planes[number]
+    values: Array = np.frombuffer(plane, dtype)
+    return values.reshape(plane.height, -1)[:, : plane.width]
+
+
+def _bytes_of(timed: tuple[Timing, VideoFrame]) -> int:
+    _, frame = timed
+    return sum(plane.buffer_size for plane in frame.planes)

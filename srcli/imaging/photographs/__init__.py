@@ -1,0 +1,1 @@
+"""Photographs: their headers, pixels and files, format by format."""

@@ -1,0 +1,119 @@
+"""Segments of JPEG files beside the pixels: gain maps, films, makers' data; broken ones."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import IO
+
+from PIL import Image
+
+from srcli.imaging.metadata.credentials import note_credentials
+from srcli.imaging.metadata.left_out import (
+    note_aspect,
+    note_clipping_paths,
+    note_trailer,
+)
+from srcli.imaging.metadata.xmp import HDR_LEFT_OUT, VIDEO_LEFT_OUT
+from srcli.imaging.photographs.gain_maps import (
+    ISO_MARK,
+    jpeg_has_gain_map,
+)
+
+Reader = Callable[[IO[bytes]], Image.Image]
+_SAMSUNG_VIDEO = b"\x30\x0a"
+_LONGEST_DIRECTORY = 4096
+_VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
+# Segments of JPEG that no standard knows: APP0 to 2, 13 and 14 are read.
+_MAKER_SEGMENTS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))
+THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
+# Segments of JPEG.
+_JFIF = 0xE0
+_PHOTOSHOP = 0xED
+_ADOBE = 0xEE
+_UNUSED = 0xEF
+_SCAN = 0xDA
+_SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
+_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
+_JUMBF = b"JP"  # how segments with boxes of ISO/IEC 19566-5 begin
+
+
+def open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
+    """Open a JPEG file without the segments that Pillow stumbles over.
+
+    One of 12 bits says 8 to Pillow; its pixels are left to another reader.
+    """
+    stream.seek(0)
+    data = bytearray(stream.read())
+    bits = 8
+    start = 2
+    while data[start] == 0xFF and data[start + 1] != _SCAN:
+        marker = data[start + 1]
+        length = int.from_bytes(data[start + 2 : start + 4])
+        is_short = marker in (_JFIF, _ADOBE) and length < _SHORTEST
+        if is_short or marker == _PHOTOSHOP:
+            data[start + 1] = _UNUSED
+        elif marker in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
+            bits = data[start + 4]
+            if bits == 12:
+                data[start + 4] = 8
+        start += 2 + length
+    image = reader(io.BytesIO(data))
+    image.info["bit_depth"] = bits
+    return image
+
+
+def note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:
+    """Note a gain map and the video of a motion photo, of which XMP may not tell."""
+    has_gain_map = False
+    has_thermal = False
+    makers = set()  # segments such as DJI's thermal data
+    boxes = []
+    for name, content in vars(image)["applist"]:
+        has_gain_map |= content.startswith(ISO_MARK)
+        has_thermal |= content.startswith(b"FLIR\0")
+        if name == "APP11" and content.startswith(_JUMBF):
+            boxes.append(content)
+        elif name in _MAKER_SEGMENTS and not content.startswith(b"Ducky"):
+            makers.add(name)
+    if "mp" in image.info:
+        has_gain_map = jpeg_has_gain_map(stream)
+    notes = note_clipping_paths(image.info.get("photoshop") or {})
+    notes += note_credentials(boxes)
+    if image.info.get("jfif_unit") == 0:
+        notes += note_aspect(*image.info["jfif_density"])
+    if has_gain_map:
+        notes.append(HDR_LEFT_OUT)
+    notes += note_trailer(stream)
+    if _has_samsung_video(stream):
+        notes.append(VIDEO_LEFT_OUT)
+    if has_thermal:
+        notes.append(THERMAL_LEFT_OUT)
+    if makers:
+        names = ", ".join(sorted(makers))
+        notes.append(f"data of the camera's maker left out ({names})")
+    return notes
+
+
+def _has_samsung_video(stream: IO[bytes]) -> bool:
+    """Tell if Samsung's directory at the end of a JPEG file names a video.
+
+    Behind its version and count there are entries of 12 bytes (type, offset and
+    length), its length and an end mark.
+    """
+    stream.seek(max(stream.seek(0, io.SEEK_END) - _LONGEST_DIRECTORY, 0))
+    directory = stream.read().rpartition(b"SEFH")[2]
+    if not directory.endswith(b"SEFT"):
+        return False
+    entries = directory[8:-8]
+    types = [entries[at + 2 : at + 4] for at in range(0, len(entries), 12)]
+    return _SAMSUNG_VIDEO in types
+
+
+def find_trailing_video(stream: IO[bytes]) -> list[str]:
+    """Note a film behind the end of a JPEG, as phones append it to a motion photo."""
+    stream.seek(0)
+    if _VIDEO.search(stream.read()):
+        return [VIDEO_LEFT_OUT]
+    return []

@@ -1,0 +1,83 @@
+"""What is known of a picture file by its header, and the pixels of a photograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from srcli.imaging.metadata.embedded import NO_METADATA, Metadata
+from srcli.imaging.pixels.arrays import Array, Size
+
+LARGEST_AREA = 2**30
+"""Pixels; a larger photograph is refused (a few bytes can claim a picture of
+terabytes)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A picture file by its header, as ``open_picture`` gives it; no pixel was decoded."""
+
+    path: Path
+    format: str
+    """As ``format_of_content`` tells it, not the file's name; ``""`` for the formats
+    that only GDAL reads."""
+    height: int
+    """Pixels, after the EXIF orientation, as ``width``."""
+    width: int
+    channels: int
+    """Colour channels as ``read_photograph`` gives them, 1 or 3; of rasters the
+    bands."""
+    bits: int
+    """Of a value as ``read_photograph`` gives it: 8, 16 or 32 (floating point)."""
+    has_alpha: bool = False
+    frames: int = 1
+    """Pictures in the file; only one is read."""
+    page: int = 1
+    """That of a TIFF which is read; thumbnails do not count."""
+    orientation: int = 1
+    """1 to 8 as EXIF numbers them: how the stored pixels are turned upright."""
+    lossless: bool = True
+    """False where the pixels are stored with losses, as far as that is known without
+    decoding."""
+    metadata: Metadata = NO_METADATA
+    """With the colour profile of the stored pixels, which may be of another kind
+    (CMYK)."""
+    raster: str | None = None
+    """The reason to read it as a raster, for the user; None for photographs."""
+    refusal: str | None = None
+    """The reason that it cannot be read as a photograph, for the user."""
+    warnings: tuple[str, ...] = ()
+    """Losses of reading it as a photograph, in words for the user."""
+    input_id: str = ""
+    """What its enlargement will record of it, taken before its pixels are read."""
+    has_default_image: bool = False
+    """Beside its frames, an animation has a picture for programs that show none."""
+
+    @property
+    def size(self) -> Size:
+        """Height and width."""
+        return self.height, self.width
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """Losses of reading its first picture alone, in words for the user."""
+        if self.frames == 1:
+            return self.warnings
+        # the main picture of HEIC may be any of them
+        used = "the main one" if self.format == "heic" else "the first"
+        return (*self.warnings, f"holds {self.frames} pictures: only {used} is used")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """Pixels the right way up, with their metadata."""
+
+    pixels: Array
+    """(H, W, C), C = 1 (gray) or 3 (RGB); uint8, uint16 or float32 (in the file's own
+    values)."""
+    alpha: Array | None = None
+    """(H, W) of the same dtype, not multiplied into the pixels; the dtype's maximum
+    (1.0 for floats) is opaque."""
+    metadata: Metadata = NO_METADATA
+    warnings: tuple[str, ...] = ()
+    """Losses of reading the file, in words for the user."""

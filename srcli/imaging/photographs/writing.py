@@ -1,0 +1,242 @@
+"""Write a photograph in any format, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import IO, Any, cast
+
+import numpy as np
+from PIL.ExifTags import Base
+
+from srcli.errors import PictureError
+from srcli.files import (
+    NEW_FILE,
+    FileAttributes,
+)
+from srcli.imaging.files.formats import FORMATS, Format
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.by_format import (
+    cut_for_jpeg,
+    metadata_for_format,
+    metadata_segments,
+)
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.photographs import bmp, pillow, png, tiff_writing, vips
+from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
+from srcli.imaging.pixels.resize import to_dtype, white_level
+
+LOSSLESS_QUALITY = 100
+"""Quality of a WebP that is stored without loss."""
+_LOSSLESS_EFFORT = 50
+"""What libwebp takes for quality is its effort then: 100 takes 2.4 times as long for 0.1 %."""
+GIF_EFFORT = 4
+"""Of 1 to 10: 7, the usual, takes 2.6 times as long for 7 % fewer bytes and 0.7 dB; 1 takes four
+fifths of the time, loses 2.2 dB, and makes drawings larger."""
+_DTYPES = {8: np.uint8, 16: np.uint16, 32: np.float32}
+
+
+def check_writable(
+    fmt: str, height: int, width: int, *, has_alpha: bool, bits: int
+) -> tuple[str, ...]:
+    """Check that a format can hold a picture; return what is lost, in words for the user."""
+    target = FORMATS[fmt]
+    limit = ""
+    if max(height, width) > target.largest_side:
+        limit = f"{target.largest_side:,} pixels a side"
+    elif height * width > target.largest_area:
+        limit = f"{target.largest_area:,} pixels"
+    if limit:
+        raise PictureError(
+            f"{fmt} holds at most {limit}, not {width}x{height}; take --format png or tif"
+        )
+    losses = []
+    if has_alpha and not target.alpha:
+        losses.append(f"{fmt} has no transparency: the picture is put on white")
+    if fmt == "gif":
+        losses.append("gif holds 256 colours a frame: --format webp or png keep all")
+    most = max(target.bits)
+    if bits == 32 and most < 32:
+        losses.append(
+            f"{fmt} holds no floats: values are cut to 0..1 and rounded to {most} bits"
+        )
+    elif bits > most:
+        losses.append(f"{fmt} holds {most} bits: {bits}-bit values are rounded")
+    return tuple(losses)
+
+
+def write_photograph(
+    path: Path,
+    photograph: Photograph,
+    *,
+    fmt: str,
+    quality: int | None = None,
+    attributes: FileAttributes = NEW_FILE,
+) -> None:
+    """Write a photograph; an existing file is replaced once the new one is complete.
+
+    The format is a key of ``FORMATS``, whatever the name's suffix says; the quality 1
+    to 100 for jpg, webp (100 is lossless) and avif, the format's own by default.
+    """
+    # its limits; what is lost is told before
+    check_writable(fmt, *photograph.pixels.shape[:2], has_alpha=False, bits=8)
+    values, metadata = _convert_values(photograph, FORMATS[fmt], path.parent)
+    if fmt == "jpg":
+        metadata = cut_for_jpeg(metadata, path)
+    with new_file(path, attributes) as stream:
+        encode(stream, values, metadata, fmt, quality)
+
+
+def append_page(stream: IO[bytes], photograph: Photograph, *, big: bool) -> None:
+    """Append a photograph as a page to a TIFF, empty at first; a BigTIFF if it is ``big``.
+
+    The file can be sought in and read.
+    """
+    folder = Path(stream.name).parent
+    values, metadata = _convert_values(photograph, FORMATS["tif"], folder)
+    if stream.seek(0, os.SEEK_END):
+        tiff_writing.append(stream, values, metadata, big=big)
+    else:
+        tiff_writing.write(stream, values, metadata, big=big)
+
+
+def _convert_values(
+    photograph: Photograph, target: Format, folder: Path
+) -> tuple[Array, Metadata]:
+    """Convert to the values that a format holds, (H, W, C) with alpha last.
+
+    What is large, and no longer the photograph's, lies in the folder.
+    """
+    pixels = photograph.pixels
+    alpha = photograph.alpha
+    dtype = np.dtype(_DTYPES[min(pixels.dtype.itemsize * 8, max(target.bits))])
+    metadata = metadata_for_format(photograph.metadata, target.name)
+    height, width, channels = pixels.shape
+    loses_profile = metadata.icc is not None and "icc" not in target.metadata
+    to_srgb = None
+    if loses_profile or (channels == 1 and not target.gray):
+        to_srgb = partial(pillow.to_srgb, icc=metadata.icc)
+        metadata = replace(metadata, icc=None)
+    if not target.gray:
+        channels = 3
+    if pixels.dtype == dtype and to_srgb is None and alpha is None:
+        return pixels, metadata
+    keeps_alpha = alpha is not None and target.alpha
+    values = empty_array((height, width, channels + keeps_alpha), dtype, folder)
+    for rows in strips(values):
+        colours = _to_dtype(pixels[rows], dtype)
+        release(pixels)
+        if to_srgb is not None:
+            colours = to_srgb(colours)[:, :, :channels]
+        if alpha is not None:
+            opacity = _to_dtype(alpha[rows], dtype)
+            release(alpha)
+            if keeps_alpha:
+                values[rows, :, -1] = opacity
+            else:
+                colours = put_on_white(colours, opacity)
+        values[rows, :, :channels] = colours
+    return values, metadata
+
+
+def put_on_white(pixels: Array, alpha: Array) -> Array:
+    """Return pixels (H, W, C) as they look on white, by their alpha (H, W)."""
+    peak = white_level(pixels.dtype)
+    share = alpha[:, :, None] / peak
+    return to_dtype(pixels * share + peak * (1 - share), pixels.dtype)
+
+
+def _to_dtype(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Convert pixels or alpha to another depth; floats are in [0, 1]."""
+    if values.dtype == dtype:
+        return values
+    floats = values.astype(np.float64) / white_level(values.dtype)
+    floats = np.nan_to_num(floats, posinf=1.0, neginf=0.0)
+    return to_dtype(floats * white_level(dtype), dtype)
+
+
+def encode(
+    stream: IO[bytes],
+    values: Array,
+    metadata: Metadata,
+    fmt: str,
+    quality: int | None,
+    **pillow_options: object,
+) -> None:
+    """Write one picture; ``pillow_options`` are options of Pillow's."""
+    if fmt == "gif":
+        vips.encode(stream, values, ".gif", effort=GIF_EFFORT)
+        return
+    if fmt == "png":
+        png.write(stream, values, metadata)
+        return
+    if fmt == "tif":
+        tiff_writing.write(stream, values, metadata)
+        return
+    if fmt == "bmp":
+        bmp.write(stream, values, metadata.dpi)
+        return
+    quality = quality or FORMATS[fmt].default_quality or LOSSLESS_QUALITY
+    if fmt == "jpg":
+        vips.encode(
+            stream,
+            values,
+            ".jpg",
+            lambda head: head[:2] + metadata_segments(metadata) + head[2:],
+            Q=quality,
+            subsample_mode="off",
+        )
+        return
+    _encode_by_pillow(stream, values, metadata, fmt, quality, **pillow_options)
+
+
+def _encode_by_pillow(
+    stream: IO[bytes],
+    values: Array,
+    metadata: Metadata,
+    fmt: str,
+    quality: int,
+    **pillow_options: object,
+) -> None:
+    """Write a WebP or AVIF file."""
+    options: dict[str, Any] = {}
+    for name in FORMATS[fmt].metadata:
+        block = getattr(metadata, name)
+        if block is not None:
+            options["icc_profile" if name == "icc" else name] = block
+    if fmt == "avif":
+        options |= {"quality": quality, "subsampling": "4:4:4"}
+        if metadata.exif:
+            # else Pillow packs it anew, which moves or breaks makers' notes
+            options["exif"] = exif.ExifBlock(metadata.exif).edited(
+                {Base.Orientation: None}
+            )
+    if fmt == "webp":
+        # exact: keep the colours of transparent pixels
+        is_lossless = quality == LOSSLESS_QUALITY
+        options |= {
+            "quality": _LOSSLESS_EFFORT if is_lossless else quality,
+            "exact": True,
+            "lossless": is_lossless,
+        }
+        # which Pillow takes off of still pictures alone
+        options["exif"] = (metadata.exif or b"").removeprefix(exif.PREFIX)
+    # without a descriptor Pillow calls ``write``, whose errors tell their reason
+    image = pillow.to_image(values)
+    file = cast("IO[bytes]", SimpleNamespace(write=stream.write))
+    if metadata.colours is None or metadata.colours.cicp is None:
+        image.save(file, fmt, **options, **pillow_options)
+        return
+    encoded = io.BytesIO()
+    image.save(encoded, "AVIF", **options)
+    # the encoder's primaries and transfer function give way to those of the picture
+    head, mark, tail = encoded.getvalue().partition(b"colrnclx")
+    points = struct.pack(">HH", *metadata.colours.cicp[:2])
+    stream.writelines((head, mark, points, tail[4:]))

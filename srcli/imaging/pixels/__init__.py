@@ -1,0 +1,1 @@
+"""Pixels as arrays: sizes, colours, alpha, samples; no files."""

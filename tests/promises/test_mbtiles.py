@@ -1,0 +1,74 @@
+"""MBTiles become MBTiles, of a zoom level more, with true bounds and metadata."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from rasterio.transform import from_origin
+from skimage import data
+
+from tests.fixtures.photographs import write_by_gdal
+
+
+@pytest.fixture
+def web_map():
+    """A map of zoom level 12, whose pixels are those of no whole tile, and its tiles."""
+    resolution = 2 * 20037508.342789244 / 256 / 2**12
+    corner = (resolution * (256 * 100 + 37), resolution * (256 * 200 - 11))
+    pixels = np.zeros((300, 270, 3), np.uint8)
+    pixels[20:, 10:] = data.astronaut()[:280, :260]
+    place = {"crs": "EPSG:3857", "transform": from_origin(*corner, *2 * [resolution])}
+    write_by_gdal("map.tif", pixels, **place)
+    rasterio.shutil.copy("map.tif", "map.mbtiles", driver="MBTiles", TILE_FORMAT="PNG")
+    with closing(sqlite3.connect("map.mbtiles")) as tiles, tiles:
+        tiles.execute("UPDATE metadata SET value = 'My Map' WHERE name = 'name'")
+        tiles.execute("INSERT INTO metadata VALUES ('attribution', 'by Me')")
+        tiles.execute("INSERT INTO metadata VALUES ('center', '8.8,17.2,12')")
+
+
+def levels_of(file):
+    with closing(sqlite3.connect(file)) as tiles:
+        rows = tiles.execute("SELECT zoom_level, count(*) FROM tiles GROUP BY 1")
+        return dict(rows.fetchall()), dict(tiles.execute("SELECT * FROM metadata"))
+
+
+def test_mbtiles_become_the_next_zoom_level(srx, web_map):
+    srx("upscale map.mbtiles larger.tif -m bicubic -s 2", code=0)
+    srx("upscale map.mbtiles out/ -m bicubic -s 2", code=0)
+    with (
+        rasterio.open("map.mbtiles") as before,
+        rasterio.open("larger.tif") as enlarged,
+        rasterio.open("out/map.mbtiles") as tiles,
+    ):
+        assert tiles.tags()["ZOOM_LEVEL"] == "13"
+        np.testing.assert_array_equal(tiles.read(), enlarged.read())
+        np.testing.assert_allclose(tiles.bounds, before.bounds, atol=1e-6)
+    levels, told = levels_of("out/map.mbtiles")
+    assert list(levels) == [11, 12, 13]  # the whole in one tile or two, as in the input
+    assert (told["minzoom"], told["maxzoom"]) == ("11", "13")
+    assert (told["name"], told["attribution"]) == ("My Map", "by Me")
+    assert told["type"] == "overlay"
+    assert "center" not in told
+    assert told["SRX_MODEL"] == "bicubic"
+    again = srx("upscale map.mbtiles out/ -m bicubic -s 2", code=0)
+    assert "1 skipped" in again.out
+
+
+def test_rasters_on_the_grid_of_a_zoom_level_become_mbtiles(srx, web_map):
+    srx("upscale map.tif b.mbtiles -m bicubic -s 4 --no-overviews", code=0)
+    levels, _ = levels_of("b.mbtiles")
+    assert list(levels) == [14]
+    srx("upscale map.tif c.mbtiles -m bicubic -s 2 --quality 90", code=0)
+    assert levels_of("c.mbtiles")[1]["format"] == "jpg"
+    refused = srx("upscale map.tif d.mbtiles -m bicubic -s 3", code=2)
+    assert "map.tif: its enlargement is of no zoom level of a web map" in refused.err
+    write_by_gdal("plain.png", data.astronaut()[:20, :30])
+    photograph_of_nowhere = srx("upscale plain.png -of MBTiles out/", code=2)
+    assert "plain.png: has no place on the map" in photograph_of_nowhere.err
+    assert not Path("d.mbtiles").exists()
