@@ -122,6 +122,16 @@ def halves_fit(height: int, width: int, side: int) -> bool:
     return height % 2 == 0 and min(height, width) >= 2 ** (levels + 1)
 
 
+def highest_value(dtype: str, bits: str) -> int | None:
+    """Return the highest value that GDAL stores in so many bits (NBITS); None if it cuts none."""
+    most = {"uint8": 8, "uint16": 16, "uint32": 32}.get(dtype, 0)
+    if not bits.isdecimal() or int(bits) >= most:
+        return None
+    # fewer bits are for a narrower type, and GDAL then takes the fewest of this one
+    fewest = most // 2 + 1 if most > 8 else 1
+    return 2 ** max(int(bits), fewest) - 1
+
+
 def is_lossless(blocks: Mapping[str, str]) -> bool:
     """Tell if blocks of some options hold every value as it was, but for its NBITS."""
     compression = blocks.get("COMPRESS", "NONE").upper()
