@@ -14,6 +14,7 @@ from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import (
     FORMATS,
+    READ_ONLY,
     VIDEO_SUFFIXES,
     format_of_content,
     holds_video,
@@ -278,7 +279,7 @@ def not_a_picture(path: Path) -> PictureError:
     if words := describe_other_kind(path):
         return PictureError(f"{path}: {words}")
     pictures = {name for name, form in FORMATS.items() if form.is_picture}
-    names = ", ".join(sorted(pictures | {"heic", "jxl", "tga", "dds"}))
+    names = ", ".join(sorted(pictures | READ_ONLY.keys()))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
     )
