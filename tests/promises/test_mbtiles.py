@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -72,3 +73,16 @@ def test_rasters_on_the_grid_of_a_zoom_level_become_mbtiles(srx, web_map):
     photograph_of_nowhere = srx("upscale plain.png -of MBTiles out/", code=2)
     assert "plain.png: has no place on the map" in photograph_of_nowhere.err
     assert not Path("d.mbtiles").exists()
+
+
+def test_map_tiles_are_foreseen_and_have_items_of_stac(srx, web_map):
+    command = "upscale map.tif tiles.mbtiles -m bicubic -s 2 --stac -srcwin 0 0 60 50"
+    foreseen = srx(f"{command} --dry-run", code=0)
+    assert "map.tif -> tiles.mbtiles (120x100 mbtiles)" in foreseen.out
+    assert "0 problems" in foreseen.out
+    srx(command, code=0)
+    item = json.loads(Path("tiles.stac.json").read_text())
+    assert item["assets"]["data"]["href"] == "./tiles.mbtiles"
+    assert item["assets"]["data"]["type"] == "application/vnd.sqlite3"
+    srx("upscale tiles.stac.json out/ -m bicubic -s 2", code=0)
+    assert list(levels_of("out/tiles.mbtiles")[0])[-1] == 14
