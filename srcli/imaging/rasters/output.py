@@ -297,8 +297,8 @@ def _choose_nodata_marks(
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
-    if out.driver == "MBTiles" and out.nodata is not None and not out.alpha:
-        out.mask = True  # tiles have no such value
+    if out.driver == "MBTiles" and out.nodata is not None:
+        out.mask = not out.alpha  # tiles have no such value
         out.nodata = None
     if out.driver in ("PNG", "MBTiles") and out.mask:
         # a mask would go into a file of its own that few programs read
