@@ -10,7 +10,7 @@ import click
 from click import option
 
 from srcli.cli.options import heading
-from srcli.cli.values import FILE, NumberOrWord, complete_models
+from srcli.cli.values import FILE, FiniteNumber, NumberOrWord, complete_models
 
 # light: these import no libraries
 from srcli.pipelines.upscale.declaring import (  # noqa: TID253
@@ -109,7 +109,7 @@ def _make_type(takes: Takes | None) -> Any:  # noqa: ANN401 - all that click tak
         return click.INT if takes.is_whole else click.FLOAT
     if takes.is_whole:
         return click.IntRange(takes.least, takes.most)
-    return click.FloatRange(takes.least, takes.most)
+    return FiniteNumber(takes.least, takes.most)
 
 
 def _make_callback(declaration: Declaration) -> Callable[..., Any] | None:

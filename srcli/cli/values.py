@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 DIRECTORY = click.Path(path_type=Path, file_okay=False)
 POSITIVE = click.IntRange(1)
 NOT_NEGATIVE = click.IntRange(0)
-SECONDS = click.FloatRange(0)
 QUALITY = click.IntRange(1, 100)
 TILE = click.IntRange(16)
 PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
@@ -32,6 +32,20 @@ def complete_models(
     usable = list(filter(shipped_scales, names)) or names
     files = CompletionItem(incomplete, type="file")
     return list(map(CompletionItem, usable)) or [files]
+
+
+class FiniteNumber(click.FloatRange):
+    """A number of a range; ``nan`` and ``inf``, which Python reads as well, are none."""
+
+    def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
+        """Return the number."""
+        number = super().convert(value, *context)
+        if not math.isfinite(number):  # nan is not below the least, nor above the most
+            self.fail(f"{value} is no number.", *context)
+        return number
+
+
+SECONDS = FiniteNumber(0)
 
 
 class NumberOrWord(click.IntRange):

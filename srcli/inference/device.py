@@ -59,7 +59,7 @@ class EngineOptions:
 
 def check_share(name: str, share: float) -> None:
     """Refuse a share that is no number from 0 to 1."""
-    with suppress(TypeError):
+    with suppress(TypeError, ValueError):  # the latter by arrays
         if 0 <= share <= 1:
             return
     raise UsageError(f"{name}={share!r}: give a number from 0 to 1")

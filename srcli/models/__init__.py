@@ -78,7 +78,7 @@ def find_entry(name: str, scale: int | None = None) -> NetworkEntry:
     """Return the table's entry for a name; ModelError if none, or not at the scale."""
     if split_code(name)[0]:
         return NetworkEntry(summary="your own network", source=name)
-    if name not in MODELS and Path(name).is_dir():
+    if name and name not in MODELS and Path(name).is_dir():  # Path("") is "."
         raise ModelError(f"{name}: {_describe_folder(Path(name))}")
     if name not in MODELS:
         hint = did_you_mean(name, MODELS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -72,3 +73,57 @@ def test_rasters_on_the_grid_of_a_zoom_level_become_mbtiles(srx, web_map):
     photograph_of_nowhere = srx("upscale plain.png -of MBTiles out/", code=2)
     assert "plain.png: has no place on the map" in photograph_of_nowhere.err
     assert not Path("d.mbtiles").exists()
+
+
+def test_map_tiles_are_foreseen_and_have_items_of_stac(srx, web_map):
+    command = "upscale map.tif tiles.mbtiles -m bicubic -s 2 --stac -srcwin 0 0 60 50"
+    foreseen = srx(f"{command} --dry-run", code=0)
+    assert "map.tif -> tiles.mbtiles (120x100 mbtiles)" in foreseen.out
+    assert "0 problems" in foreseen.out
+    srx(command, code=0)
+    item = json.loads(Path("tiles.stac.json").read_text())
+    assert item["assets"]["data"]["href"] == "./tiles.mbtiles"
+    assert item["assets"]["data"]["type"] == "application/vnd.sqlite3"
+    srx("upscale tiles.stac.json out/ -m bicubic -s 2", code=0)
+    assert list(levels_of("out/tiles.mbtiles")[0])[-1] == 14
+
+
+@pytest.mark.parametrize("kind", ["gray", "colours", "gray with alpha"])
+def test_nodata_of_any_bands_becomes_transparent(srx, web_map, kind):
+    with rasterio.open("map.tif") as colours:
+        place = {"crs": "EPSG:3857", "transform": colours.transform}
+        pixels = np.moveaxis(colours.read()[:, 40:140, 30:100], 0, 2)
+    pixels[pixels[:, :, 0] < 90] = 0
+    if kind != "colours":
+        pixels = pixels[:, :, :1]
+    if kind == "gray with alpha":
+        opaque = np.full_like(pixels, 255)
+        opaque[:, :20] = 0
+        pixels = np.dstack([pixels, opaque])
+        place |= {"alpha": "yes"}
+    write_by_gdal("a.tif", pixels, **place, nodata=0)
+    srx("upscale a.tif larger.tif -m bicubic -s 2", code=0)
+    srx("upscale a.tif a.mbtiles -m bicubic -s 2", code=0)
+    with rasterio.open("larger.tif") as enlarged, rasterio.open("a.mbtiles") as tiles:
+        valid = (enlarged.read(1) > 0) & (enlarged.dataset_mask() > 0)
+        assert 0.1 < valid.mean() < 0.9
+        np.testing.assert_array_equal(tiles.read(4) > 0, valid)
+        for number in (1, 2, 3):
+            source = number if kind == "colours" else 1
+            values = enlarged.read(source)[valid]
+            np.testing.assert_array_equal(tiles.read(number)[valid], values)
+
+
+def test_palettes_become_colours_of_map_tiles(srx, web_map):
+    with rasterio.open("map.tif") as colours:
+        place = {"crs": "EPSG:3857", "transform": colours.transform}
+        gray = colours.read(1)[40:140, 30:100]
+    palette = {0: (200, 10, 20, 255), 1: (0, 90, 30, 255), 2: (5, 6, 250, 255)}
+    write_by_gdal("kinds.tif", (gray // 100)[..., None], **place)
+    with rasterio.open("kinds.tif", "r+") as kinds:
+        kinds.write_colormap(1, palette)
+    srx("upscale kinds.tif kinds.mbtiles -m bicubic -s 2", code=0)
+    expected = np.array([palette[number] for number in range(3)], np.uint8)
+    expected = expected[gray // 100].repeat(2, axis=0).repeat(2, axis=1)
+    with rasterio.open("kinds.mbtiles") as tiles:
+        np.testing.assert_array_equal(tiles.read(), np.moveaxis(expected, 2, 0))

@@ -72,6 +72,15 @@ def read_item_kind(stream: IO[bytes]) -> str:
     return ""
 
 
+def without_exif(data: bytes) -> bytes:
+    """Return an AVIF file with its items of EXIF renamed, so that readers pass over them."""
+    meta = find_box(io.BytesIO(data), b"meta")
+    items = find_box(io.BytesIO(meta[4:]), b"iinf")
+    if not items:
+        return data
+    return data.replace(items, items.replace(b"Exif", b"none"), 1)
+
+
 def is_deep_avif(start: bytes) -> bool:
     """Tell if the AV1 configuration of an AVIF file says 10 or 12 bits."""
     configuration = start.partition(b"av1C")[2]

@@ -51,7 +51,7 @@ def fit_metadata(
             block, notes = fit_exif(block, pixel_map)
         except ValueError:
             block = None
-            notes = ("damaged EXIF left out",)
+            notes = (exif.DAMAGED_EXIF,)
     packet = metadata.xmp
     if packet is not None:
         packet, lost = fit_xmp(packet, pixel_map)

@@ -24,6 +24,7 @@ from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
 from srcli.imaging.metadata import colour_spaces
 from srcli.imaging.metadata.embedded import ColourSpace, Metadata
 from srcli.imaging.metadata.exif import (
+    DAMAGED_EXIF,
     PREFIX,
     ExifBlock,
     is_adobe_rgb,
@@ -117,6 +118,11 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             with suppress(*DAMAGE):
                 if name == "jpg":
                     return open_repaired(stream, reader), messages
+                if name == "avif":
+                    # libavif refuses the picture where its EXIF is broken
+                    stream.seek(0)
+                    data = isobmff.without_exif(stream.read())
+                    return reader(io.BytesIO(data)), [*messages, DAMAGED_EXIF]
             raise
 
 

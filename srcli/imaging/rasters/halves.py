@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.resize import white_level
+from srcli.imaging.rasters.block_form import highest_value
 from srcli.imaging.rasters.profile import OutputProfile
 
 _STRIP_ROWS = 64
@@ -75,10 +76,9 @@ def _nearest_columns(width: int, smaller_width: int) -> NDArray[np.intp]:
 
 def _cut_to_bits(rows: Array, output: OutputProfile) -> Array:
     """Cut values as the file does whose overviews are averaged from what it holds."""
-    bits = output.blocks.get("NBITS", "")
-    if output.driver == "COG" or rows.dtype.kind != "u" or not bits.isdecimal():
+    highest = highest_value(output.dtype, output.blocks.get("NBITS", ""))
+    if output.driver == "COG" or highest is None:
         return rows
-    highest = min(2 ** int(bits) - 1, np.iinfo(rows.dtype).max)
     cut: Array = np.minimum(rows, rows.dtype.type(highest))
     return cut
 
@@ -102,6 +102,7 @@ def _average(
         "nodata": output.nodata,
         "transform": Affine.scale(2.0, 3.0),  # rasterio warns of files without one
         "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": "MINISBLACK",  # else GDAL takes the last of four bytes for alpha
         "BLOCKYSIZE": len(rows),
     }
     bands = np.moveaxis(rows[:, :, : output.channels], 2, 0)

@@ -17,7 +17,11 @@ from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.rasters.block_form import block_options, why_copied
+from srcli.imaging.rasters.block_form import (
+    block_options,
+    highest_value,
+    why_copied,
+)
 from srcli.imaging.rasters.creation import (
     creation_options,
     is_lossy,
@@ -129,8 +133,8 @@ def _why_cog_is_copied(out: OutputProfile) -> str:
         asked = creation.get("OVERVIEW_RESAMPLING", creation.get("RESAMPLING", ""))
         if asked.upper() != usual:
             return f"its overviews are made by {asked or 'another way'}"
-        if out.height % 2:
-            return "overviews of an odd number of rows are not made by parts"
+        if not out.can_be_halved:
+            return "its overviews are not those of its parts"
     return ""
 
 
@@ -280,13 +284,9 @@ def _choose_nodata_marks(
             f"{','.join(differing)}; values of {nodata:g} there are moved to the one beside "
             "it, those of classes stay"
         )
-    bits = options.creation.get("NBITS", "")
-    if bits.isdecimal() and out.dtype.startswith("uint"):
-        highest = 2 ** int(bits) - 1
-        if highest < np.iinfo(out.dtype).max:
-            out.notes.append(
-                f"NBITS holds values up to {highest:,}: larger ones are cut"
-            )
+    highest = highest_value(out.dtype, options.creation.get("NBITS", ""))
+    if highest is not None:
+        out.notes.append(f"NBITS holds values up to {highest:,}: larger ones are cut")
     if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
         out.notes.append(
             f"nodata {nodata:g} becomes a mask: lossy compression changes values"
@@ -298,8 +298,8 @@ def _choose_nodata_marks(
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
-    if out.driver == "MBTiles" and out.nodata is not None and not out.alpha:
-        out.mask = True  # tiles have no such value
+    if out.driver == "MBTiles" and out.nodata is not None:
+        out.mask = not out.alpha  # tiles have no such value
         out.nodata = None
 
 

@@ -125,7 +125,9 @@ class PartWriter:
             opacity = self._repeat(decoded.alpha, span)
         valid = decoded.valid[:, :, source.smooth]
         if not valid.all():
-            if source.masked or self._parts.output.mask:
+            output = self._parts.output
+            loses_nodata = layout.nodata is not None and output.nodata is None
+            if source.masked or output.mask or loses_nodata:
                 shown = valid
                 if decoded.codes is not None:
                     shown = valid | decoded.codes[:, :, source.smooth]

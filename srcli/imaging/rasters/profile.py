@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from srcli.imaging.files.provenance import Provenance
-from srcli.imaging.rasters.block_form import OFF
+from srcli.imaging.rasters.block_form import OFF, halves_fit
 from srcli.imaging.rasters.info import BandInfo
 
 
@@ -94,9 +94,17 @@ class OutputProfile:
         return self.creation.get("OVERVIEWS", "").upper() != "NONE" and largest > side
 
     @property
+    def can_be_halved(self) -> bool:
+        """True if overviews can be made of those of parts; see ``halves_fit``."""
+        side = 256
+        if self.driver == "COG":
+            side = int(self.blocks.get("BLOCKYSIZE", "512"))
+        return halves_fit(self.height, self.width, side)
+
+    @property
     def has_halves(self) -> bool:
-        """True if each part holds its overview of half the size, which fits those around."""
-        return self.keeps_blocks and self.wants_halves and self.height % 2 == 0
+        """True if each part holds its overview of half the size."""
+        return self.keeps_blocks and self.wants_halves and self.can_be_halved
 
     @property
     def is_sparse(self) -> bool:

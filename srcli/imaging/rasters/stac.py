@@ -27,6 +27,7 @@ _MEDIA_TYPES = {
     "GTiff": "image/tiff; application=geotiff",
     "PNG": "image/png",
     "JPEG": "image/jpeg",
+    "MBTiles": "application/vnd.sqlite3",
 }
 _OF_THE_INPUT = ("proj:", "raster:", "created", "updated", "published", "datetime")
 """Beginnings of properties that an output has of its own, or that tell of the old item."""

@@ -10,7 +10,7 @@ from srcli.errors import PictureError
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
 from srcli.input_files import parse_text, read_input
 
-_RASTER_TYPES = ("image/tiff", "image/jp2", "application/x-")
+_RASTER_TYPES = ("image/tiff", "image/jp2", "application/x-", "application/vnd.sqlite3")
 _RASTER_ENDINGS = frozenset({".tif", ".tiff", ".jp2", ".nc", ".h5", ".hdf"})
 _PREVIEWS = frozenset({"thumbnail", "overview", "preview", "metadata"})
 """Roles of assets, and often their keys, that are not data."""
@@ -86,4 +86,4 @@ def _data_keys(assets: dict[str, dict[str, Any]]) -> list[str]:
 def _may_be_raster(asset: dict[str, Any]) -> bool:
     """Tell if the media type of an asset, where it has one, is that of a raster."""
     media_type = str(asset.get("type") or "image/")
-    return media_type.startswith(("image/", "application/x-"))
+    return media_type.startswith(("image/", *_RASTER_TYPES))

@@ -178,6 +178,8 @@ def _copy_to_temporary(
     trial = replace(output, height=rows)
     if not output.keeps_blocks:
         trial = _with_low_blocks(trial, rows)
+    # GDAL opens map tiles, for their lower levels, by this ending alone
+    name = "copy.mbtiles" if trial.driver == "MBTiles" else "copy.tif"
     if "NUM_THREADS" in trial.creation:
         # one thread's time can be measured beside others
         trial.creation = {**trial.creation, "NUM_THREADS": "1"}
@@ -185,7 +187,7 @@ def _copy_to_temporary(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
         started = time.thread_time()
-        write_result(files, Path(folder) / "copy.tif", trial)
+        write_result(files, Path(folder) / name, trial)
         seconds = time.thread_time() - started
         return TrialCopy(
             pixels=pixels,

@@ -193,7 +193,11 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
     scale = _check_whole_number("scale", scale, 1)
     tile = _check_whole_number("tile", tile, 1)
     overlap = _check_whole_number("overlap", overlap, 0)
-    check_share("strength", strength or 0)
+    value_range = _check_whole_number("value_range", value_range, 1)
+    _check_flags(tta=tta, keep_hidden=keep_hidden, disk_check=disk_check)
+    if not callable(progress):
+        _check_flags(progress=progress)
+    check_share("strength", 0 if strength is None else strength)
     has_strength = model in (AUTO, BEST, PHOTO_MODEL) or is_mixed(model)
     if strength and not has_strength:
         strength = 0.0
@@ -257,9 +261,17 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
 
 def _check_choice(name: str, value: Any, choices: Sequence[str]) -> None:  # noqa: ANN401
     """Refuse a value that is none of the choices."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         listed = ", ".join(filter(None, choices))
         raise UsageError(f"{name}={value!r}: give one of {listed}")
+
+
+def _check_flags(**flags: object) -> None:
+    """Refuse values that are neither true nor false: a text such as ``no`` would count as true."""
+    for name, value in flags.items():
+        if value is not None and not isinstance(value, int | np.bool_):
+            extra = ", or a function" if name == "progress" else ""
+            raise UsageError(f"{name}={value!r}: give True or False{extra}")
 
 
 def _check_meant_for_arrays(asked: Asked, *, is_data_array: bool) -> None:

@@ -374,6 +374,11 @@ def _check_kinds_of_inputs(settled: Settled) -> None:
                 raise UsageError(
                     f"--mosaic writes all tiles as they are cut; drop {name}"
                 )
+        if settled.format != "auto" and FORMATS[settled.format].map_tiles:
+            raise UsageError(
+                "--mosaic writes a file for each tile; drop --format "
+                f"{settled.format}, or upscale a raster of them (gdalbuildvrt)"
+            )
     if photograph_option and of_rasters:
         raise UsageError(
             f"{photograph_option} is for photographs and {of_rasters[0]} for "

@@ -11,6 +11,7 @@ import pyvips
 import tifffile
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
+from srcli.errors import PictureError
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.writing import write_photograph
@@ -164,6 +165,26 @@ def test_damaged_exif_is_left_out_and_said(tmp_path):
     assert photograph.pixels.shape == (4, 6, 3)
     assert photograph.metadata.exif is None
     assert "damaged EXIF left out" in photograph.warnings
+
+
+def test_damaged_exif_of_an_avif_does_not_cost_its_picture(tmp_path):
+    exif = Image.Exif()
+    exif[271] = "Maker"
+    path = tmp_path / "a.avif"
+    Image.new("RGB", (32, 24), "orange").save(path, exif=exif)
+    whole = read_photograph(path)
+    assert whole.warnings == ()
+    data = path.read_bytes()
+    block = whole.metadata.exif.removeprefix(b"Exif\0\0")
+    assert data.count(block) == 1
+    path.write_bytes(data.replace(block, bytes(len(block))))
+    photograph = read_photograph(path)
+    assert photograph.warnings == ("damaged EXIF left out",)
+    assert photograph.metadata.exif is None
+    np.testing.assert_array_equal(photograph.pixels, whole.pixels)
+    path.write_bytes(data[:-50])
+    with pytest.raises(PictureError, match="damaged or cut short"):
+        read_photograph(path)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png"])

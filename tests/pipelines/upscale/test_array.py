@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 import srcli
-from srcli.errors import PictureError, UsageError
+from srcli.errors import ModelError, PictureError, UsageError
 from srcli.inference.building import cached_pool
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
@@ -143,11 +143,19 @@ def test_a_model_is_named_by_a_text_or_a_path():
         ({"strength": "0.5"}, "strength='0.5': give a number from 0 to 1"),
         ({"denoise": None}, "denoise=None: give a number from 0 to 1"),
         ({"device": None}, "--device None: give auto, cpu"),
+        ({"model": ""}, "no model ''; there are"),
+        ({"strength": np.ones(2)}, "strength=.*: give a number from 0 to 1"),
+        ({"value_range": [255]}, r"value_range=\[255\]: give None or a whole number"),
+        ({"tta": "no"}, "tta='no': give True or False"),
+        ({"keep_hidden": np.ones(2)}, "keep_hidden=.*: give True or False"),
+        ({"disk_check": "no"}, "disk_check='no': give True or False"),
+        ({"progress": "bar"}, "progress='bar': give True or False, or a function"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(astronaut, options, message):
-    with pytest.raises(UsageError, match=message):
-        srcli.upscale(Image.fromarray(astronaut), model="bicubic", **options)
+    options = {"model": "bicubic", **options}
+    with pytest.raises((UsageError, ModelError), match=message):
+        srcli.upscale(Image.fromarray(astronaut), **options)
 
 
 def test_whole_numbers_of_any_type_are_taken(astronaut):
