@@ -13,6 +13,7 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.imaging.opening import open_picture
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.parts import Part, choose_parts
 from srcli.models import MODELS
@@ -50,15 +51,14 @@ def compare(
     UsageError for parts outside the photograph, other errors as ``srcli.upscale`` raises them.
     """
     opened = open_picture(photo)
+    if not opened.format:  # GDAL alone reads it
+        raise _no_photograph(opened)
     photograph = read_photograph(opened)
     pixels = photograph.pixels
     if pixels.dtype != np.uint8:
         white = 65535 if pixels.dtype == np.uint16 else 1
         if white == 1 and opened.raster:
-            raise UsageError(
-                f"{photo}: is a raster ({opened.raster}); "
-                "try models on a part of it by 'srx upscale -srcwin'"
-            )
+            raise _no_photograph(opened)
         levels = np.nan_to_num(pixels).clip(0, white) * (255 / white)
         pixels = levels.round().astype(np.uint8)
     pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
@@ -106,6 +106,14 @@ def compare(
         task.advance(1)
     task.close()
     return rows
+
+
+def _no_photograph(picture: Picture) -> UsageError:
+    """Return the error for a raster that is looked at otherwise."""
+    return UsageError(
+        f"{picture.path}: is a raster ({picture.raster}); "
+        "try models on a part of it by 'srx upscale -srcwin'"
+    )
 
 
 def compare_sheet(rows: Rows) -> Pixels:

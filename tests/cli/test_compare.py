@@ -161,6 +161,7 @@ def test_parts_are_chosen_by_their_detail_and_do_not_overlap():
         ("photo.png s.png -m gidrn", "did you mean g-idrn?"),
         ("photo.png no/s.png -m bicubic", "no/s.png"),
         ("dem.tif s.png", "dem.tif: is a raster (one band of floats)"),
+        ("a.ppm s.png", "a.ppm: is a raster (a format of GDAL (PNM))"),
         ("nothing.png s.png", "nothing.png: no such file"),
         ("cut.png s.png", "cut.png: the file is damaged or cut short"),
     ],
@@ -170,6 +171,7 @@ def test_what_cannot_be_compared_is_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     Image.new("F", (9, 9)).save("dem.tif")
+    Image.new("RGB", (9, 9)).save("a.ppm")
     Path("cut.png").write_bytes(photo.read_bytes()[:40])
     result = srx("compare", *words.split())
     assert result.code == 2
