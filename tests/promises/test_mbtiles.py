@@ -72,3 +72,68 @@ def test_rasters_on_the_grid_of_a_zoom_level_become_mbtiles(srx, web_map):
     photograph_of_nowhere = srx("upscale plain.png -of MBTiles out/", code=2)
     assert "plain.png: has no place on the map" in photograph_of_nowhere.err
     assert not Path("d.mbtiles").exists()
+
+
+def write_map(name, pixels, **options):
+    """Write the pixels of a raster of zoom level 12, beginning at a corner of tiles."""
+    resolution = 2 * 20037508.342789244 / 256 / 2**12
+    place = from_origin(
+        256 * 100 * resolution, 256 * 200 * resolution, *2 * [resolution]
+    )
+    return write_by_gdal(name, pixels, crs="EPSG:3857", transform=place, **options)
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_nodata_becomes_transparent_in_tiles(srx, bands):
+    pixels = np.repeat(data.camera()[:80, :90, None] | 1, bands, axis=2)
+    pixels[20:50, 30:70] = 9
+    write_map("map.tif", pixels, nodata=9)
+    srx("upscale map.tif map.mbtiles -m bicubic -s 2", code=0)
+    srx("upscale map.tif larger.tif -m bicubic -s 2", code=0)
+    with rasterio.open("map.mbtiles") as tiles, rasterio.open("larger.tif") as enlarged:
+        shown = enlarged.dataset_mask()
+        assert not shown.all()
+        np.testing.assert_array_equal(tiles.read(4), shown)
+        for colour in (0, 1, 2):
+            expected = enlarged.read(min(colour + 1, bands))
+            np.testing.assert_array_equal(
+                tiles.read(colour + 1)[shown > 0], expected[shown > 0]
+            )
+
+
+def test_gray_and_classes_become_tiles(srx):
+    gray = data.camera()[:80, :90]
+    write_map("gray.tif", gray)
+    colours = {number: (number * 40, 200 - number * 30, 7, 255) for number in range(5)}
+    write_map(
+        "classes.tif",
+        gray // 60,
+        photometric="palette",
+        then=lambda file: file.write_colormap(1, colours),
+    )
+    srx("upscale gray.tif classes.tif out -m bicubic -s 2 -of MBTILES", code=0)
+    srx("upscale gray.tif larger.tif -m bicubic -s 2", code=0)
+    with (
+        rasterio.open("out/gray.mbtiles") as tiles,
+        rasterio.open("larger.tif") as enlarged,
+        rasterio.open("out/classes.mbtiles") as map_of_classes,
+    ):
+        expected = np.repeat(enlarged.read(), 3, axis=0)
+        np.testing.assert_array_equal(tiles.read()[:3], expected)
+        looked_up = np.array([colours[number] for number in range(5)], np.uint8)
+        repeated = (gray // 60).repeat(2, axis=0).repeat(2, axis=1)
+        np.testing.assert_array_equal(
+            map_of_classes.read(), np.moveaxis(looked_up[repeated], 2, 0)
+        )
+    refused = srx("upscale classes.tif no.mbtiles -m bicubic -s 2 --nodata 0", code=2)
+    assert "mbtiles hold no palette beside pixels without data" in refused.err
+
+
+def test_black_tiles_stay_opaque(srx):
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    pixels[:, 140:] = data.astronaut()[:256, :116]
+    write_map("map.tif", pixels, photometric="RGB")
+    srx("upscale map.tif map.mbtiles -m bicubic -s 2", code=0)
+    with rasterio.open("map.mbtiles") as tiles:
+        assert (tiles.read(4) == 255).all()
+        assert (tiles.read([1, 2, 3])[:, :, :240] == 0).all()

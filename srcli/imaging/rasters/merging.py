@@ -276,8 +276,9 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
             flags = {flag.name for flag in dataset.mask_flag_enums[0]}
             if flags <= {"per_dataset"}:
                 count += 1
-        if output.driver == "MBTiles" and count == output.channels + 1:
-            count = len(output.bands)  # GDAL makes an alpha band of missing tiles
+        if output.driver == "MBTiles" and count in (output.channels + 1, 4):
+            # GDAL makes an alpha band of missing tiles, and colours of gray and palettes
+            count = len(output.bands)
         if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
             raise PictureError(
                 f"{target}: with these options GDAL writes {dataset.count} band(s) of "

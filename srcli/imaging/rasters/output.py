@@ -297,8 +297,11 @@ def _choose_nodata_marks(
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
-    if out.driver == "MBTiles" and out.nodata is not None and not out.alpha:
-        out.mask = True  # tiles have no such value
+    is_jpeg_tiles = out.creation.get("TILE_FORMAT", "").upper() == "JPEG"
+    if out.driver == "MBTiles" and not (out.alpha or out.palette):
+        # tiles have no value of no data, and GDAL leaves out those that are black and
+        # not known to be opaque
+        out.mask = out.mask or out.nodata is not None or not is_jpeg_tiles
         out.nodata = None
     if out.driver in ("PNG", "MBTiles") and out.mask:
         # a mask would go into a file of its own that few programs read
@@ -309,7 +312,7 @@ def _choose_nodata_marks(
         out.notes.append("jpg has no transparency: the alpha band is left out")
         out.bands = out.bands[:-1]
         out.alpha = False
-    elif out.creation.get("TILE_FORMAT") == "JPEG" and out.alpha:
+    elif is_jpeg_tiles and out.alpha:
         if info.driver != "MBTiles":  # of which GDAL makes one, which is opaque
             out.notes.append("tiles of JPEG have no transparency: alpha is left out")
         out.bands = out.bands[:-1]
@@ -361,6 +364,9 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         advice += " without lossy compression, or --classes no"
     elif fmt == "png" and out.palette and out.mask:
         problem = "png holds no palette beside a mask of valid pixels"
+    elif fmt == "mbtiles" and out.palette and (out.mask or out.nodata is not None):
+        problem = "mbtiles hold no palette beside pixels without data"
+        advice += ", or --nodata none"
     elif out.white_is_zero and out.driver != "GTiff":
         name = "COG" if fmt == "tif" else fmt
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"

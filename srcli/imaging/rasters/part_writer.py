@@ -125,7 +125,9 @@ class PartWriter:
             opacity = self._repeat(decoded.alpha, span)
         valid = decoded.valid[:, :, source.smooth]
         if not valid.all():
-            if source.masked or self._parts.output.mask:
+            output = self._parts.output
+            is_alpha_new = output.alpha and layout.alpha is None  # made of a mask
+            if source.masked or output.mask or is_alpha_new:
                 shown = valid
                 if decoded.codes is not None:
                     shown = valid | decoded.codes[:, :, source.smooth]
