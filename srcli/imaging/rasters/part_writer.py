@@ -163,9 +163,9 @@ class PartWriter:
             rows = unpack(rows)
         with (
             writing_errors(self._parts.target),
-            encode_part(rows, opacity, output) as content,
+            encode_part(rows, opacity, output) as pieces,
         ):
-            self._parts.add(number, content)
+            self._parts.add(number, *pieces)
 
     def _soften(self, window: Window, limits: tuple[float, float]) -> Array:
         """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""
