@@ -277,5 +277,5 @@ def _write_blank(file: Path, height: int, output: OutputProfile) -> None:
     """Write rows without data, as GDAL reads what is not there."""
     value = 0 if output.nodata is None else output.nodata
     rows = np.full((height, output.width, output.channels), value, output.dtype)
-    with encode_part(rows, np.zeros(1, output.dtype), output) as content:
-        file.write_bytes(content)
+    with encode_part(rows, np.zeros(1, output.dtype), output) as pieces:
+        file.write_bytes(b"".join(pieces))

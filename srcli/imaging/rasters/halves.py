@@ -140,9 +140,9 @@ def _any_shown(shown: Bools, width: int) -> Bools:
     return np.asarray(pairs[:, starts] | pairs[:, middles] | pairs[:, ends])
 
 
-def join(blocks: bytes | memoryview, half: bytes | memoryview) -> bytes:
-    """Return the file of a part from its two TIFFs."""
-    return b"".join([blocks, half, len(blocks).to_bytes(_LENGTH_BYTES, "little")])
+def length_behind(blocks: memoryview) -> memoryview:
+    """Return what stands behind the two TIFFs of a part: the length of the first one."""
+    return memoryview(len(blocks).to_bytes(_LENGTH_BYTES, "little"))
 
 
 def half_within(file: Path) -> str:

@@ -276,8 +276,8 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
             flags = {flag.name for flag in dataset.mask_flag_enums[0]}
             if flags <= {"per_dataset"}:
                 count += 1
-        if output.driver == "MBTiles" and count == 4:
-            # of any tiles, gray and palettes too, GDAL makes red, green, blue, alpha
+        if output.driver == "MBTiles" and count in (output.channels + 1, 4):
+            # GDAL makes an alpha band of missing tiles, and colours of gray and palettes
             count = len(output.bands)
         if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
             raise PictureError(

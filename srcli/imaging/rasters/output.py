@@ -298,8 +298,11 @@ def _choose_nodata_marks(
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
-    if out.driver == "MBTiles" and out.nodata is not None:
-        out.mask = not out.alpha  # tiles have no such value
+    if out.driver == "MBTiles":
+        # tiles have no value of no data, and GDAL leaves out those that are black and
+        # not known to be opaque
+        if not (out.alpha or out.palette):
+            out.mask = out.mask or out.nodata is not None or not _is_of_jpeg_tiles(out)
         out.nodata = None
 
 
@@ -314,11 +317,15 @@ def _fit_transparency(out: OutputProfile, info: RasterInfo) -> None:
         out.notes.append("jpg has no transparency: the alpha band is left out")
         out.bands = out.bands[:-1]
         out.alpha = False
-    elif out.creation.get("TILE_FORMAT") == "JPEG" and out.alpha:
+    elif _is_of_jpeg_tiles(out) and out.alpha:
         if info.driver != "MBTiles":  # of which GDAL makes one, which is opaque
             out.notes.append("tiles of JPEG have no transparency: alpha is left out")
         out.bands = out.bands[:-1]
         out.alpha = False
+
+
+def _is_of_jpeg_tiles(out: OutputProfile) -> bool:
+    return out.creation.get("TILE_FORMAT", "").upper() == "JPEG"
 
 
 def disk_needed(output: OutputProfile) -> int:
@@ -344,6 +351,13 @@ def disk_needed(output: OutputProfile) -> int:
     return total
 
 
+def _marks_pixels_beside_colours(out: OutputProfile) -> bool:
+    """Tell if pixels without data are marked in a way that a format has beside colours only."""
+    if out.driver == "MBTiles":
+        return out.mask or out.nodata is not None
+    return out.driver == "PNG" and out.mask
+
+
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
     """Refuse a format that cannot hold the raster, or a compression that changes classes."""
     fmt = options.format
@@ -364,8 +378,9 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         if fmt == "jpg":
             problem = "jpg would change its classes"
         advice += " without lossy compression, or --classes no"
-    elif fmt == "png" and out.palette and out.mask:
-        problem = "png holds no palette beside a mask of valid pixels"
+    elif out.palette and _marks_pixels_beside_colours(out):
+        problem = f"{fmt} holds no palette beside pixels without data"
+        advice += ", or --nodata none"
     elif out.white_is_zero and out.driver != "GTiff":
         name = "COG" if fmt == "tif" else fmt
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"
