@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import hashlib
 import io
 import json
@@ -241,12 +242,16 @@ def kill_at_first_part(words: list[str], out: Path) -> Run:
     )
     deadline = time.monotonic() + LONGEST_WAIT
     while process.poll() is None and time.monotonic() < deadline:
-        if any(out.rglob("*.parts/*.tif")):
+        if any(out.rglob("*.parts/part-*.tif")):  # hidden ones are being written
             break
         time.sleep(0.002)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    # the process that it has watched over may live a moment longer, and hold the lock
+    for lock in out.rglob("*.parts/lock"):
+        with lock.open("ab") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
     return Run(0, "", "")
 
 
