@@ -126,7 +126,7 @@ def test_gray_and_classes_become_tiles(srx):
             map_of_classes.read(), np.moveaxis(looked_up[repeated], 2, 0)
         )
     refused = srx("upscale classes.tif no.mbtiles -m bicubic -s 2 --nodata 0", code=2)
-    assert "mbtiles hold no palette beside pixels without data" in refused.err
+    assert "mbtiles holds no palette beside pixels without data" in refused.err
 
 
 def test_black_tiles_stay_opaque(srx):

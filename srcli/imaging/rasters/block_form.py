@@ -118,7 +118,7 @@ def highest_value(dtype: str, bits: str) -> int | None:
         return None
     # fewer bits are for a narrower type, and GDAL then takes the fewest of this one
     fewest = most // 2 + 1 if most > 8 else 1
-    return 2 ** max(int(bits), fewest) - 1
+    return (1 << max(int(bits), fewest)) - 1
 
 
 def is_lossless(blocks: Mapping[str, str]) -> bool:

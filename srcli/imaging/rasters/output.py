@@ -342,6 +342,13 @@ def disk_needed(output: OutputProfile) -> int:
     return total
 
 
+def _has_transparency(out: OutputProfile, fmt: str) -> bool:
+    """Tell if pixels without data would take an alpha band in a format."""
+    if fmt == "mbtiles":
+        return out.mask or out.nodata is not None
+    return fmt == "png" and out.mask
+
+
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
     """Refuse a format that cannot hold the raster, or a compression that changes classes."""
     fmt = options.format
@@ -362,10 +369,8 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         if fmt == "jpg":
             problem = "jpg would change its classes"
         advice += " without lossy compression, or --classes no"
-    elif fmt == "png" and out.palette and out.mask:
-        problem = "png holds no palette beside a mask of valid pixels"
-    elif fmt == "mbtiles" and out.palette and (out.mask or out.nodata is not None):
-        problem = "mbtiles hold no palette beside pixels without data"
+    elif out.palette and _has_transparency(out, fmt):
+        problem = f"{fmt} holds no palette beside pixels without data"
         advice += ", or --nodata none"
     elif out.white_is_zero and out.driver != "GTiff":
         name = "COG" if fmt == "tif" else fmt
