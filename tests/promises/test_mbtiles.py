@@ -90,6 +90,8 @@ def test_nodata_becomes_transparent_in_tiles(srx, bands):
     write_map("map.tif", pixels, nodata=9)
     srx("upscale map.tif map.mbtiles -m bicubic -s 2", code=0)
     srx("upscale map.tif larger.tif -m bicubic -s 2", code=0)
+    opaque = srx("upscale map.tif opaque.mbtiles -m bicubic -s 2 --quality 90", code=0)
+    assert "tiles of JPEG have no transparency" in opaque.err
     with rasterio.open("map.mbtiles") as tiles, rasterio.open("larger.tif") as enlarged:
         shown = enlarged.dataset_mask()
         assert not shown.all()

@@ -304,6 +304,11 @@ def _choose_nodata_marks(
         out.mask = out.mask or out.nodata is not None or not is_jpeg_tiles
         out.nodata = None
     if out.driver in ("PNG", "MBTiles") and out.mask:
+        if is_jpeg_tiles:
+            out.notes.append(
+                "tiles of JPEG have no transparency: pixels without data are seen, but "
+                "for tiles that have no others"
+            )
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
         out.alpha = True
