@@ -123,6 +123,14 @@ def write_map(name, pixels, **options):
     return write_by_gdal(name, pixels, crs="EPSG:3857", transform=place, **options)
 
 
+def test_nodata_is_seen_in_tiles_of_jpeg_with_a_line(srx):
+    pixels = np.repeat(data.camera()[:80, :90, None] | 1, 3, axis=2)
+    pixels[20:50, 30:70] = 9
+    write_map("map.tif", pixels, nodata=9)
+    opaque = srx("upscale map.tif opaque.mbtiles -m bicubic -s 2 --quality 90", code=0)
+    assert "tiles of JPEG have no transparency" in opaque.err
+
+
 def test_gray_and_classes_become_tiles(srx):
     gray = data.camera()[:80, :90]
     write_map("gray.tif", gray)

@@ -309,6 +309,11 @@ def _choose_nodata_marks(
 def _fit_transparency(out: OutputProfile, info: RasterInfo) -> None:
     """Store mask or alpha as the format can: a mask as alpha, or no alpha at all."""
     if out.driver in ("PNG", "MBTiles") and out.mask:
+        if _is_of_jpeg_tiles(out):
+            out.notes.append(
+                "tiles of JPEG have no transparency: pixels without data are seen, but "
+                "for tiles that have no others"
+            )
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
         out.alpha = True

@@ -127,8 +127,8 @@ def sample_copy(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
         file = Path(folder) / "sample.tif"
-        with encode_part(rows, opacity, sample) as content:
-            file.write_bytes(b"".join(content))
+        with encode_part(rows, opacity, sample) as part:
+            file.write_bytes(b"".join(part))
         files = [MosaicFile(file, 0, 0, height, width, stored_bands(output))]
         return _copy_to_temporary(files, height, file.stat().st_size, sample)
 
