@@ -1,6 +1,7 @@
 """Count every network: the tables of docs/networks.md, as Markdown on stdout.
 
 Usage: python benchmarks/networks.py > table.md
+       python benchmarks/networks.py rfdn rfdn-l      # rows of these alone
 
 Parameters and MACs are counted here, of the deployed form; "published" is what papers
 print in their tables of results (srcli/recipes/published.toml), in thousands.
@@ -63,20 +64,29 @@ def files(name: str) -> str | None:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    )
+    parser.add_argument(
+        "names", nargs="*", help="networks and recipes; all if left out"
+    )
+    names = parser.parse_args().names
     shown = {name: {} for name in MODELS if not MODELS[name].is_baseline}
     shown |= {
         name: dict(r.network)
         for name, r in RECIPES.items()
         if MODELS[r.model].is_baseline
     }
+    unknown = {*names} - shown.keys()
+    if unknown:
+        parser.error(f"no network or recipe of one: {', '.join(sorted(unknown))}")
+    if names:
+        shown = {name: shown[name] for name in names}
     print(
         "\n".join((*HEAD, *(row(name, options) for name, options in shown.items()))),
         end="\n\n",
     )
-    taken = [line for name in MODELS if (line := files(name))]
+    taken = [line for name in MODELS if name in shown and (line := files(name))]
     print(
         "\n".join(
             ("| network | files that load as they are |", "| --- | --- |", *taken)

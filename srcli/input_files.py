@@ -54,6 +54,9 @@ def shipped_text(name: str, package: str = "srcli.recipes") -> str:
     return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
-def checksum(data: bytes | memoryview) -> str:
-    """Return the CRC-32 of bytes in eight hexadecimal digits."""
-    return f"{zlib.crc32(data):08x}"
+def checksum(*pieces: bytes | memoryview) -> str:
+    """Return the CRC-32 of bytes, in one piece or several, in eight hexadecimal digits."""
+    crc = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+    return f"{crc:08x}"

@@ -1,6 +1,8 @@
 """The metrics of quality that ``srx eval`` measures.
 
-One entry is a metric: its name for ``--metrics``, its column and its legend follow.
+One entry is a metric: its name for ``--metrics``, its column and its legend follow; the
+help in ``cli/evaluate.py`` names it, too. Its function stands in ``fidelity.py``, or in
+a module of its own.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ class Metric:
     digits: int
     """Behind the point, in tables."""
     meaning: str
-    """In words, for the legend."""
+    """In words, for the legend, with "lower is better" where it is."""
     measure: Callable[[Array, Array], float]
-    """Compares SR, or what ``sees`` names instead, with HR, the border left out."""
+    """Compares SR, or what ``sees`` names instead, with HR, the border left out: arrays
+    (H, W) or (H, W, C) in 0 to 255, by ``colours`` as they are stored."""
     sees: Sees = "planes"
     lower_is_better: bool = False
     minimum: int = 1

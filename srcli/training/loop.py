@@ -364,11 +364,13 @@ class Trainer:
         entry = {"psnr": psnr, "sets": means}
         message = ", ".join(f"{name} {mean:.3f} dB" for name, mean in means.items())
         better = psnr > position.best
+        # picture by picture, unless the pictures of an earlier run were others
         if len(position.best_pictures) == len(pictures):
             gain = paired_gain(position.best_pictures, pictures)
             better = gain > 0
             entry["gain"] = gain
             message += f"; {gain:+.3f} dB to the best so far"
+        # where PSNR does not measure what a stage is for, its last weights are the best
         if not self.current_step.best_by_psnr and not math.isnan(psnr):
             better = True
         entry["best"] = better

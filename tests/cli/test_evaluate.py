@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.pixels.resize import downscale
+from srcli.metrics.table import DEFAULT_METRICS, METRICS
 
 RGB8 = {  # data sheet of the benchmark pictures: uint8 RGB chain, Y not rounded, gray as R=G=B
     ("Set5", 4): (28.429, 0.8111),
@@ -313,3 +314,11 @@ def test_wrong_options_are_told_in_one_line(srx, pictures, options, message):
 def test_a_missing_set_says_where_it_was_looked_for(srx, monkeypatch):
     monkeypatch.delenv("SRX_DATA", raising=False)
     assert "SRX_DATA" in srx("eval -m bicubic --data Set5", code=2).err
+
+
+def test_the_help_names_every_metric_of_the_table(srx):
+    shown = " ".join(srx("eval", "--help").out.split())
+    described = shown.partition("--metrics")[2].partition("--protocol")[0]
+    missing = METRICS.keys() - {*re.findall(r"[a-z]+", described)}
+    assert not missing, "add it to the help of --metrics in cli/evaluate.py"
+    assert f"default: {','.join(DEFAULT_METRICS)}]" in described

@@ -114,16 +114,48 @@ def test_nodata_of_any_bands_becomes_transparent(srx, web_map, kind):
             np.testing.assert_array_equal(tiles.read(number)[valid], values)
 
 
-def test_palettes_become_colours_of_map_tiles(srx, web_map):
-    with rasterio.open("map.tif") as colours:
-        place = {"crs": "EPSG:3857", "transform": colours.transform}
-        gray = colours.read(1)[40:140, 30:100]
-    palette = {0: (200, 10, 20, 255), 1: (0, 90, 30, 255), 2: (5, 6, 250, 255)}
-    write_by_gdal("kinds.tif", (gray // 100)[..., None], **place)
-    with rasterio.open("kinds.tif", "r+") as kinds:
-        kinds.write_colormap(1, palette)
-    srx("upscale kinds.tif kinds.mbtiles -m bicubic -s 2", code=0)
-    expected = np.array([palette[number] for number in range(3)], np.uint8)
-    expected = expected[gray // 100].repeat(2, axis=0).repeat(2, axis=1)
-    with rasterio.open("kinds.mbtiles") as tiles:
-        np.testing.assert_array_equal(tiles.read(), np.moveaxis(expected, 2, 0))
+def write_map(name, pixels, **options):
+    """Write the pixels of a raster of zoom level 12, beginning at a corner of tiles."""
+    resolution = 2 * 20037508.342789244 / 256 / 2**12
+    place = from_origin(
+        256 * 100 * resolution, 256 * 200 * resolution, *2 * [resolution]
+    )
+    return write_by_gdal(name, pixels, crs="EPSG:3857", transform=place, **options)
+
+
+def test_gray_and_classes_become_tiles(srx):
+    gray = data.camera()[:80, :90]
+    write_map("gray.tif", gray)
+    colours = {number: (number * 40, 200 - number * 30, 7, 255) for number in range(5)}
+    write_map(
+        "classes.tif",
+        gray // 60,
+        photometric="palette",
+        then=lambda file: file.write_colormap(1, colours),
+    )
+    srx("upscale gray.tif classes.tif out -m bicubic -s 2 -of MBTILES", code=0)
+    srx("upscale gray.tif larger.tif -m bicubic -s 2", code=0)
+    with (
+        rasterio.open("out/gray.mbtiles") as tiles,
+        rasterio.open("larger.tif") as enlarged,
+        rasterio.open("out/classes.mbtiles") as map_of_classes,
+    ):
+        expected = np.repeat(enlarged.read(), 3, axis=0)
+        np.testing.assert_array_equal(tiles.read()[:3], expected)
+        looked_up = np.array([colours[number] for number in range(5)], np.uint8)
+        repeated = (gray // 60).repeat(2, axis=0).repeat(2, axis=1)
+        np.testing.assert_array_equal(
+            map_of_classes.read(), np.moveaxis(looked_up[repeated], 2, 0)
+        )
+    refused = srx("upscale classes.tif no.mbtiles -m bicubic -s 2 --nodata 0", code=2)
+    assert "mbtiles holds no palette beside pixels without data" in refused.err
+
+
+def test_black_tiles_stay_opaque(srx):
+    pixels = np.zeros((256, 256, 3), np.uint8)
+    pixels[:, 140:] = data.astronaut()[:256, :116]
+    write_map("map.tif", pixels, photometric="RGB")
+    srx("upscale map.tif map.mbtiles -m bicubic -s 2", code=0)
+    with rasterio.open("map.mbtiles") as tiles:
+        assert (tiles.read(4) == 255).all()
+        assert (tiles.read([1, 2, 3])[:, :, :240] == 0).all()

@@ -11,6 +11,8 @@ from PIL import Image
 
 import srcli
 from srcli.errors import PictureError
+from srcli.imaging.files.formats import format_of_content
+from srcli.pipelines.upscale.search import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
 
 SMALL = "-m bicubic -s 2"
 KINDS = {
@@ -30,6 +32,18 @@ KINDS = {
     "a.h264": (b"\0\0\0\1\x67\x42\0\x0a", "without a container"),
     "a.hevc": (b"\0\0\0\1\x40\1\x0c\1", "without a container"),
 }
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_no_other_kind_is_a_format_that_is_read(name):
+    content, word = KINDS[name]
+    # zero bytes in front may be those of a TIFF by chance
+    is_read = format_of_content(content) is not None and word != "DICOM"
+    assert not is_read, f"{word} is read now: take it out of other_kinds.py"
+
+
+def test_no_suffix_is_both_read_and_passed_over():
+    assert not INPUT_SUFFIXES & UNREADABLE_SUFFIXES
 
 
 @pytest.mark.parametrize("name", KINDS)

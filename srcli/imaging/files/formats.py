@@ -81,9 +81,15 @@ FORMATS: dict[str, Format] = {
     form.name: form for form in (*_WRITTEN, *_VIDEOS, _MAP_TILES)
 }
 """The formats that can be written, by name."""
-_READ_ONLY = (".heic", ".heif", ".hif", ".jxl", ".tga", ".dds")
+READ_ONLY: dict[str, tuple[str, ...]] = {
+    "heic": (".heic", ".heif", ".hif"),
+    "jxl": (".jxl",),
+    "tga": (".tga",),
+    "dds": (".dds",),
+}
+"""Suffixes of the formats that can only be read, by name."""
 READABLE_SUFFIXES: frozenset[str] = frozenset(
-    chain(_READ_ONLY, *(form.suffixes for form in _WRITTEN))
+    chain(*READ_ONLY.values(), *(form.suffixes for form in _WRITTEN))
 )
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""

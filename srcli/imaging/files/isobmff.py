@@ -38,6 +38,7 @@ def _read_property(stream: IO[bytes], kind: bytes) -> bytes:
     """Return the content of the first property of a kind of the picture; maybe empty."""
     stream.seek(0)
     meta = find_box(stream, b"meta")
+    # four bytes of version and flags are in front of the boxes in it
     properties = dict(split_boxes(find_box(io.BytesIO(meta[4:]), b"iprp")))
     number = _primary_item(meta)
     contents = list(split_boxes(properties.get(b"ipco", b"")))
@@ -62,6 +63,7 @@ def read_item_kind(stream: IO[bytes]) -> str:
     meta = find_box(stream, b"meta")
     number = _primary_item(meta)
     items = find_box(io.BytesIO(meta[4:]), b"iinf")
+    # behind version, flags and their number, which version 0 has in two bytes
     start = 6 if items[:1] == b"\0" else 8
     for kind, content in split_boxes(items[start:]):
         size = 2 if content[:1] == b"\2" else 4

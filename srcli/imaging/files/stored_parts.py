@@ -19,7 +19,7 @@ from typing import IO, ClassVar
 
 from srcli.disks import explain_os_error
 from srcli.errors import PictureError
-from srcli.files import hidden_name, lock_file, write_whole
+from srcli.files import hidden_name, lock_file, replacing, write_whole
 from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
 from srcli.input_files import checksum
 
@@ -51,10 +51,11 @@ class StoredParts:
         """Bytes on the disk that earlier runs have taken."""
         return sum(file.stat().st_size for file in self.found().values())
 
-    def add(self, number: int, file: bytes | memoryview) -> None:
-        """Store a part; of a raster, an empty file stands for nodata, or zeros without it."""
-        name = f"part-{number:06}-{checksum(file)}{self.ending}"
-        write_whole(self.folder / name, file)
+    def add(self, number: int, *pieces: bytes | memoryview) -> None:
+        """Store a part, of pieces; of a raster, an empty one stands for nodata, or zeros."""
+        name = f"part-{number:06}-{checksum(*pieces)}{self.ending}"
+        with replacing(self.folder / name) as file:
+            file.writelines(pieces)
 
     def earlier_plan(self) -> dict[str, object]:
         """Return what the parts of an earlier run depend on; nothing if that is not known."""

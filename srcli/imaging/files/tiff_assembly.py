@@ -37,11 +37,11 @@ _CHUNK = 2**22
 _FRAME = 8
 """Bytes around each block of a COG."""
 _MOST_IMAGES = 64
+_SEPARATE = 2
+"""PlanarConfiguration of a file with blocks for each band."""
 # Bits of NewSubfileType.
 _REDUCED = 1
 _MASK = 4
-_SEPARATE = 2
-"""PlanarConfiguration of a file with blocks for each band."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,10 @@ class TiffAssembly:
         offsets = np.stack([placing.source.offsets for placing in placings], axis=-1)
         is_stored = sizes > 0
         frame = _FRAME if self.has_frames else 0
+        # the placings are the last axis: their blocks of one position follow each other
         ends = np.cumsum(np.where(is_stored, sizes + frame, 0)).reshape(sizes.shape)
-        # counted from the end of the header, and from 1, as 0 stands for no block
+        # counted from the end of the header, and from 1, as 0 stands for no block; half of
+        # a frame stands in front of the block
         starts = self._length + ends - sizes - frame // 2 + 1
         starts = np.where(is_stored, starts, 0)
         self._length += int(ends.max())
@@ -232,6 +234,8 @@ class TiffAssembly:
         layout = self.layout
         positions = LONG8 if layout.big else LONG
         header = bytearray(layout.start(0)) + self.structure
+        # where the offset of the next directory is written: first in the start of the
+        # file, then behind the entries of each directory
         link = len(layout.start(0)) - layout.inline
         for image in self.images:
             moved = np.where(

@@ -168,9 +168,9 @@ class TiffBlocks:
             planes = samples_together
             samples_together = 1
         if first_number(tags, Base.PhotometricInterpretation, 1) == _YCBCR:
-            samples_together = (
-                1  # the others may be stored at a fraction of the resolution
-            )
+            # the others may be stored at a fraction of the resolution
+            samples_together = 1
+        sample_bits = first_number(tags, Base.BitsPerSample, 1)
         return cls(
             kind=kind,
             image_width=image_width,
@@ -178,12 +178,7 @@ class TiffBlocks:
             width=width,
             height=height,
             planes=planes,
-            row_bytes=-(
-                -width
-                * first_number(tags, Base.BitsPerSample, 1)
-                * samples_together
-                // 8
-            ),
+            row_bytes=-(-width * sample_bits * samples_together // 8),
             compression=compression,
             offsets=offsets,
             sizes=sizes,

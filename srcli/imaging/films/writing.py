@@ -306,7 +306,7 @@ class SegmentEncoder:
         )
         encoded = _subsample(rgb, settings)
         if not self.finish_seconds:
-            self._time(encoded)
+            self._estimate_finish(encoded)
         self._encode(encoded, timing)
         if not self._is_fast:
             self._waiting.append((timing, encoded))
@@ -314,7 +314,7 @@ class SegmentEncoder:
 
     def interrupt(self) -> None:
         """Keep all frames for the next run."""
-        if self._is_fast:
+        if self._is_fast:  # its frames were not kept, and the segment is done soon
             self.finish()
         else:
             self._keep()
@@ -334,6 +334,7 @@ class SegmentEncoder:
         self._begin_segment()
 
     def _begin_segment(self) -> None:
+        """Forget the segment before; the encoder is opened with the first frame of this."""
         self._began = self._kept_at = time.monotonic()
         self._context: VideoCodecContext | None = None
         self._packets: list[AnyPacket] = []
@@ -347,7 +348,7 @@ class SegmentEncoder:
         self._is_fast = False
         """The segment will be complete before its frames were worth keeping."""
 
-    def _time(self, frame: VideoFrame) -> None:
+    def _estimate_finish(self, frame: VideoFrame) -> None:
         """Estimate how long it takes to finish a segment by one frame alone."""
         started = time.monotonic()
         context = self.encoding.open()
@@ -380,6 +381,8 @@ class SegmentEncoder:
         elif not self._is_fast and now - self._kept_at >= KEEP_SECONDS:
             self._keep()
         elif sum(map(_bytes_of, self._waiting)) > _LARGEST_WAITING:
+            # large frames, which take long to store: at this speed the segment will be
+            # complete before, if nothing of it is kept yet
             if seconds * SEGMENT_FRAMES < _SEGMENT_SECONDS * self._segment_frames:
                 self._is_fast = not self._kept_parts
             self._keep()
@@ -412,12 +415,15 @@ def _subsample(rgb: VideoFrame, settings: Mapping[str, Any]) -> VideoFrame:
     shift = 5 if is_deep else 7  # of eight values of 12 bits
     for number in (1, 2):
         values = _values_of(full, number, np.uint16)
+        # the sum of two lines, cut to 12 bits, so that eight values fit into 16
         lines = values[::2] >> 4
         lines += values[1::2] >> 4
+        # of three columns, the one in the middle twice; beyond the left border it repeats
         sums = lines[:, ::2] << 1
         sums += lines[:, 1::2]
         sums[:, 1:] += lines[:, 1:-1:2]
         sums[:, 0] += lines[:, 0]
+        # rounded
         sums += np.uint16(1 << (shift - 1))
         sums >>= np.uint16(shift)
         plane = _values_of(encoded, number, np.uint16 if is_deep else np.uint8)

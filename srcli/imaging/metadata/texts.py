@@ -30,9 +30,8 @@ _KEYWORDS_BY_TAG = {
     Base.Copyright: ("Copyright",),
 }
 """Tags of EXIF, and the keywords of which the first that is there fills one."""
-_LONGEST_OUTSIDE_PNG = (
-    32_000  # bytes of a text outside PNG: EXIF of jpg has 64 KB for everything
-)
+_LONGEST_OUTSIDE_PNG = 32_000
+"""Bytes of a text outside PNG: EXIF of jpg has 64 KB for everything."""
 
 
 Chunk = tuple[bytes, bytes]

@@ -10,9 +10,7 @@ from typing import IO
 from PIL import Image
 
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.metadata.by_format import (
-    metadata_for_format,
-)
+from srcli.imaging.metadata.by_format import metadata_for_format
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs import pillow, png, vips
 from srcli.imaging.photographs.photograph import Picture

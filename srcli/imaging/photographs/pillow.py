@@ -30,9 +30,7 @@ from srcli.imaging.metadata.exif import (
     is_adobe_rgb,
     is_pixel_size,
 )
-from srcli.imaging.metadata.left_out import (
-    note_aspect,
-)
+from srcli.imaging.metadata.left_out import note_aspect
 from srcli.imaging.metadata.texts import comment_chunk
 from srcli.imaging.metadata.xmp import HDR_LEFT_OUT
 from srcli.imaging.photographs import gif, jxl, size_checks
@@ -116,6 +114,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
                 "plain TIFF"
             ) from error
         except DAMAGE:
+            # where that does not help either, the first error is the one to tell
             with suppress(*DAMAGE):
                 if name == "jpg":
                     return open_repaired(stream, reader), messages
@@ -146,7 +145,7 @@ def load(image: Image.Image) -> None:
 
 
 def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a JPEG, WebP, AVIF, HEIC, JPEG XL, BMP or GIF file."""
+    """Read the header and the metadata of a file of a format in ``_READERS``."""
     image, notes = open_image(name, stream)
     notes += _check_file_size(name, path, image.size, stream)
     info = image.info

@@ -14,6 +14,7 @@ from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import (
     FORMATS,
+    READ_ONLY,
     VIDEO_SUFFIXES,
     format_of_content,
     holds_video,
@@ -99,7 +100,7 @@ def _decode(
     if picture.format == "png":
         return *vips.read_png(stream, folder), picture.orientation
     if picture.format == "jpg" and picture.bits > 8:
-        size = picture.size
+        size = picture.size  # upright; needed is that of the pixels as they are stored
         if picture.orientation > 4:
             size = size[::-1]
         values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
@@ -221,7 +222,7 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
             f"{path}: a picture of {picture.width}x{picture.height} pixels is empty"
         )
     orientation = picture.orientation
-    if not 1 <= orientation <= 8:
+    if not 1 <= orientation <= 8:  # the format says nothing, or nonsense
         orientation = (
             exif.orientation(picture.metadata.exif)
             or xmp_orientation(picture.metadata.xmp)
@@ -278,7 +279,7 @@ def not_a_picture(path: Path) -> PictureError:
     if words := describe_other_kind(path):
         return PictureError(f"{path}: {words}")
     pictures = {name for name, form in FORMATS.items() if form.is_picture}
-    names = ", ".join(sorted(pictures | {"heic", "jxl", "tga", "dds"}))
+    names = ", ".join(sorted(pictures | READ_ONLY.keys()))
     return PictureError(
         f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
     )

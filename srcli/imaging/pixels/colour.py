@@ -33,9 +33,8 @@ def luma(image: Array) -> NDArray[np.float64]:
 
 def are_gray(pixels: Array) -> bool:
     """Return True if the channels of (H, W, C) are equal everywhere."""
-    rows_at_once = (
-        256  # a picture in colours is left at once, and little memory is taken
-    )
+    # few: a picture in colours is left at once, and little memory is taken
+    rows_at_once = 256
     for top in range(0, len(pixels), rows_at_once):
         rows = pixels[top : top + rows_at_once]
         if not (rows == rows[:, :, :1]).all():

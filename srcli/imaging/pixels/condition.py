@@ -37,9 +37,10 @@ _FEW_COLOURS = 512
 """Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
 have 256."""
 _LEAST_RISE = 12  # levels that the rise of an edge has at least
-_WHITE_NOISE_RATIO = (
-    1.2  # noise over the spread of means of 4x4 pixels: texture has less of it
-)
+_WHITE_NOISE_RATIO = 1.2
+"""Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
+_IMMERKAER_SHARE = np.sqrt(np.pi / 2) / 6
+"""Standard deviation of white noise over the mean size of its Laplacians' difference."""
 
 
 def classify_condition(pixels: Array) -> Condition:
@@ -73,11 +74,12 @@ def blockiness(gray: Floats) -> float:
 
 
 def _along_rows(gray: Floats) -> float:
+    """Return the blockiness of steps along rows, which cross the upright borders of blocks."""
     steps = np.abs(np.diff(gray, axis=1))
     inner = steps[:, 1:-1]
     smooth = (steps[:, :-2] < _SMOOTH_STEP) & (steps[:, 2:] < _SMOOTH_STEP)
     means = np.ones(_BLOCK)
-    for phase in range(_BLOCK):
+    for phase in range(_BLOCK):  # the column at which blocks may begin
         places = smooth[:, phase::_BLOCK]
         if places.any():
             means[phase] = inner[:, phase::_BLOCK][places].mean()
@@ -131,9 +133,8 @@ def noise_level(gray: Floats) -> float:
     well.
     """
     rows = gray[:-2] - 2 * gray[1:-1] + gray[2:]
-    fine = np.abs(rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]) * (
-        np.sqrt(np.pi / 2) / 6
-    )
+    difference = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    fine = np.abs(difference) * _IMMERKAER_SHARE
     height, width = (side // _BLOCK for side in fine.shape)
 
     def means(values: Floats, edge: int) -> Floats:

@@ -6,6 +6,7 @@ the parts as they are.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,6 +35,9 @@ _GDAL_METADATA = 42112
 _GDAL_NODATA = 42113
 _METHOD = b'<GDALMetadata><Item name="RESAMPLING" sample="0">%s</Item></GDALMetadata>\0'
 """What GDAL says of overviews that it builds inside a GeoTIFF."""
+_METHOD_OF_COG = re.compile(rb' *<Item name="OVERVIEW_RESAMPLING"[^\n]*\n')
+_SMALL_BLOCK = 128
+"""Least length of a block of a COG."""
 _DECODING_TAGS = (
     Base.BitsPerSample, Base.Compression, Base.ExtraSamples, Base.FillOrder,
     Base.ImageWidth, Base.JPEGTables, Base.NewSubfileType, Base.PhotometricInterpretation,
@@ -71,31 +75,33 @@ def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -
         contents = [_read_part(file.file) for file in files]
         images = list(header.images)
         if output.mask and contents:
-            # that of the header takes GDAL long
+            # GDAL takes long to write a mask into the header: a part's is the same, but for
+            # its height
             images += [image.of_height(output.height) for image in contents[0][1:]]
         for content in contents:
             _check_same(images, content)
         overviews: list[TiledImage] = []
-        smaller = folder / "overviews.tif"
+        overviews_file = folder / "overviews.tif"
         if output.has_halves:
-            overviews = _make_overviews(files, smaller, output)
+            overviews = _make_overviews(files, overviews_file, output)
         is_cog = output.driver == "COG"
         assembly = TiffAssembly(header.layout, [*images, *overviews], has_frames=is_cog)
         if is_cog:
-            assembly.structure = _structure_of_cog(header, folder, output)
-            _add_overviews(assembly, smaller, overviews)
+            assembly.structure = _describe_cog(header, folder, output)
+            # in front of the picture, so that the first bytes of the file show all of it
+            _add_overviews(assembly, overviews_file, overviews)
         for file, content in zip(files, contents, strict=True):
             placings = [
                 Placing(number, image, int(file.top))
                 for number, image in enumerate(content)
             ]
-            if is_cog:
+            if is_cog:  # a block of the mask stands behind that of the picture
                 assembly.add(file.file, placings)
             else:
                 for placing in placings:
                     assembly.add(file.file, [placing])
         if not is_cog:
-            _add_overviews(assembly, smaller, overviews)
+            _add_overviews(assembly, overviews_file, overviews)
         assembly.write(result)
 
 
@@ -122,17 +128,38 @@ def _read_part(file: Path) -> list[TiledImage]:
         raise OSError(f"a part of it is damaged: {error}") from None
 
 
-def _structure_of_cog(
-    header: TiffContent, folder: Path, output: OutputProfile
-) -> bytes:
-    """Return what a COG says of its structure before its first directory."""
-    if not output.mask:
+def _describe_cog(header: TiffContent, folder: Path, output: OutputProfile) -> bytes:
+    """Return what a COG says of its structure before its first directory.
+
+    GDAL 3.12 and newer say in that directory how overviews are made; so does it then.
+    """
+    if not (output.mask or output.has_halves):
         return header.structure
     tiny = folder / "tiny.tif"
-    creation = {**output.creation, "OVERVIEWS": "NONE"}
-    masked = replace(output, height=16, width=16, creation=creation)
-    copy_file(describe_mosaic(masked), tiny, masked)
-    return read_tiff(tiny).structure
+    side = 2 * _SMALL_BLOCK  # that GDAL makes an overview, where these are wanted
+    creation = {**output.creation, "BLOCKSIZE": str(_SMALL_BLOCK)}
+    model = replace(output, height=side, width=side, creation=creation)
+    copy_file(describe_mosaic(model), tiny, model)
+    content = read_tiff(tiny)
+    described = content.images[0].tags.get(_GDAL_METADATA)
+    if described is not None and output.has_halves:
+        _add_method(header.images[0], described.value)
+    return content.structure if output.mask else header.structure
+
+
+def _add_method(image: TiledImage, description: bytes) -> None:
+    """Add how overviews are made to GDAL's description of a picture, where another has it."""
+    found = _METHOD_OF_COG.search(description)
+    if found is None:
+        return
+    # what stands behind it is of the compression, which both have
+    end = description[found.end() :]
+    text = b"<GDALMetadata>\n" + end
+    if _GDAL_METADATA in image.tags:
+        text = image.tags[_GDAL_METADATA].value
+    if text.endswith(end):
+        text = text.removesuffix(end) + found[0] + end
+    image.tags[_GDAL_METADATA] = Entry(TEXT, text)
 
 
 def _make_overviews(
@@ -188,6 +215,7 @@ def _add_overviews(
     start = len(assembly.images) - len(overviews)
     pictures = [image for image in overviews if not image.is_mask]
     for number in reversed(range(len(pictures))):
+        # that picture, and its mask: all masks follow all pictures, in the same order
         placings = [
             Placing(start + position, image)
             for position, image in enumerate(overviews)
@@ -200,7 +228,7 @@ def _add_overviews(
                 assembly.add(path, [placing])
 
 
-def check_blank(file: Path, output: OutputProfile) -> None:
+def check_against_part(file: Path, output: OutputProfile) -> None:
     """Raise an OtherBlocksError if a whole file is not laid out as a part of that size would be."""
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         blank = Path(folder) / "part.tif"
@@ -249,5 +277,5 @@ def _write_blank(file: Path, height: int, output: OutputProfile) -> None:
     """Write rows without data, as GDAL reads what is not there."""
     value = 0 if output.nodata is None else output.nodata
     rows = np.full((height, output.width, output.channels), value, output.dtype)
-    with encode_part(rows, np.zeros(1, output.dtype), output) as content:
-        file.write_bytes(content)
+    with encode_part(rows, np.zeros(1, output.dtype), output) as pieces:
+        file.write_bytes(b"".join(pieces))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 OFF = frozenset({"NO", "FALSE", "OFF", "0"})
@@ -109,6 +110,26 @@ def why_copied(
     if int(blocks["BLOCKYSIZE"]) * row_bytes > _LARGEST_BLOCKS:
         return "a row of its blocks takes too much memory"
     return ""
+
+
+def halves_fit(height: int, width: int, side: int) -> bool:
+    """Tell if overviews of parts, one made of the other, are those that GDAL makes of the whole.
+
+    It takes another way for an odd number of rows, and for what becomes a pixel wide
+    before the longer side has ``side`` pixels at most.
+    """
+    levels = math.ceil(math.log2(max(height / side, width / side, 1)))
+    return height % 2 == 0 and min(height, width) >= 2 ** (levels + 1)
+
+
+def highest_value(dtype: str, bits: str) -> int | None:
+    """Return the highest value that GDAL stores in so many bits (NBITS); None if it cuts none."""
+    most = {"uint8": 8, "uint16": 16, "uint32": 32}.get(dtype, 0)
+    if not bits.isdecimal() or int(bits) >= most:
+        return None
+    # fewer bits are for a narrower type, and GDAL then takes the fewest of this one
+    fewest = most // 2 + 1 if most > 8 else 1
+    return (1 << max(int(bits), fewest)) - 1
 
 
 def is_lossless(blocks: Mapping[str, str]) -> bool:

@@ -34,6 +34,16 @@ def creation_options(
             raise UsageError(
                 f"--co {name}={asked[name]}: give a number of pixels, such as 512"
             )
+    compression = asked.get("COMPRESS", "").upper()
+    if (
+        compression.startswith("LERC")
+        and "NBITS" in asked
+        and out.dtype.startswith("float")
+    ):
+        raise UsageError(
+            f"--co NBITS={asked['NBITS']}: {compression} holds floats as they are; --co "
+            "MAX_Z_ERROR=... makes them smaller"
+        )
     quality = str(options.quality or FORMATS["jpg"].default_quality)
     match out.driver:
         case "JPEG":

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.resize import white_level
+from srcli.imaging.rasters.block_form import highest_value
 from srcli.imaging.rasters.profile import OutputProfile
 
 _STRIP_ROWS = 64
@@ -75,10 +76,9 @@ def _nearest_columns(width: int, smaller_width: int) -> NDArray[np.intp]:
 
 def _cut_to_bits(rows: Array, output: OutputProfile) -> Array:
     """Cut values as the file does whose overviews are averaged from what it holds."""
-    bits = output.blocks.get("NBITS", "")
-    if output.driver == "COG" or rows.dtype.kind != "u" or not bits.isdecimal():
+    highest = highest_value(output.dtype, output.blocks.get("NBITS", ""))
+    if output.driver == "COG" or highest is None:
         return rows
-    highest = min(2 ** int(bits) - 1, np.iinfo(rows.dtype).max)
     cut: Array = np.minimum(rows, rows.dtype.type(highest))
     return cut
 
@@ -100,8 +100,9 @@ def _average(
         "count": count,
         "dtype": output.dtype,
         "nodata": output.nodata,
-        "transform": Affine.scale(2.0, 3.0),
+        "transform": Affine.scale(2.0, 3.0),  # rasterio warns of files without one
         "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": "MINISBLACK",  # else GDAL takes the last of four bytes for alpha
         "BLOCKYSIZE": len(rows),
     }
     bands = np.moveaxis(rows[:, :, : output.channels], 2, 0)
@@ -129,6 +130,7 @@ def _average(
 
 def _any_shown(shown: Bools, width: int) -> Bools:
     """Mark pixels of an overview that see a valid one, however little of it."""
+    # of an odd width a pixel sees three columns, else two
     pairs = shown[::2] | shown[1::2]
     ratio = pairs.shape[1] / width
     starts = np.floor(np.arange(width) * ratio + _TOLERANCE).astype(np.intp)
@@ -138,9 +140,9 @@ def _any_shown(shown: Bools, width: int) -> Bools:
     return np.asarray(pairs[:, starts] | pairs[:, middles] | pairs[:, ends])
 
 
-def join(blocks: bytes | memoryview, half: bytes | memoryview) -> bytes:
-    """Return the file of a part from its two TIFFs."""
-    return b"".join([blocks, half, len(blocks).to_bytes(_LENGTH_BYTES, "little")])
+def length_behind(blocks: memoryview) -> memoryview:
+    """Return what stands behind the two TIFFs of a part: the length of the first one."""
+    return memoryview(len(blocks).to_bytes(_LENGTH_BYTES, "little"))
 
 
 def half_within(file: Path) -> str:

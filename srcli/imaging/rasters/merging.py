@@ -31,7 +31,7 @@ from srcli.imaging.files.stored_parts import (
     writing_errors,
 )
 from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
-from srcli.imaging.rasters.assembling import OtherBlocksError, check_blank
+from srcli.imaging.rasters.assembling import OtherBlocksError, check_against_part
 from srcli.imaging.rasters.copying import add_overview_levels, check_room, copy_file
 from srcli.imaging.rasters.opening import keep_blocks, open_quietly
 from srcli.imaging.rasters.output import overview_factors
@@ -221,7 +221,7 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
             copy_file(describe_mosaic(trial), copy, trial)
             check_shape(copy, target, trial)
             if trial.keeps_blocks:
-                check_blank(copy, trial)
+                check_against_part(copy, trial)
         except OtherBlocksError as error:
             output = output.copied_by_gdal(str(error))
         except gdal_errors(ValueError, OSError) as error:
@@ -276,8 +276,8 @@ def check_shape(file: Path, target: Path, output: OutputProfile) -> None:
             flags = {flag.name for flag in dataset.mask_flag_enums[0]}
             if flags <= {"per_dataset"}:
                 count += 1
-        if output.driver == "MBTiles" and count == 4:
-            # of any tiles, gray and palettes too, GDAL makes red, green, blue, alpha
+        if output.driver == "MBTiles" and count in (output.channels + 1, 4):
+            # GDAL makes an alpha band of missing tiles, and colours of gray and palettes
             count = len(output.bands)
         if (dataset.height, dataset.width, count) != (height, width, len(output.bands)):
             raise PictureError(

@@ -17,7 +17,11 @@ from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.rasters.block_form import block_options, why_copied
+from srcli.imaging.rasters.block_form import (
+    block_options,
+    highest_value,
+    why_copied,
+)
 from srcli.imaging.rasters.creation import (
     creation_options,
     is_lossy,
@@ -89,11 +93,12 @@ def derive_profile(
     if info.block_share < 1 and out.driver in ("GTiff", "COG"):
         out.creation = {"SPARSE_OK": "TRUE", **out.creation}
     _choose_nodata_marks(out, info, layout, options)
+    _fit_transparency(out, info)
     out.tags = _tags(out, info, layout, window, options)
-    has_overviews = options.overviews
-    if has_overviews is None:
-        has_overviews = info.has_overviews
-    if has_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
+    wants_overviews = options.overviews
+    if wants_overviews is None:
+        wants_overviews = info.has_overviews
+    if wants_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
         out.overviews = overview_factors(out.height, out.width)
     zoom = zoom_level_of(out.georeference)
     if out.driver == "MBTiles" and options.overviews is not False and zoom:
@@ -128,8 +133,8 @@ def _why_cog_is_copied(out: OutputProfile) -> str:
         asked = creation.get("OVERVIEW_RESAMPLING", creation.get("RESAMPLING", ""))
         if asked.upper() != usual:
             return f"its overviews are made by {asked or 'another way'}"
-        if out.height % 2:
-            return "overviews of an odd number of rows are not made by parts"
+        if not out.can_be_halved:
+            return "its overviews are not those of its parts"
     return ""
 
 
@@ -241,10 +246,10 @@ def _provenance_tags(
 
 def software_of(tags: Mapping[str, str]) -> str:
     """Return the Software entry among GDAL's tags of a file; empty without one."""
-    software = ""
-    for key in reversed(_SOFTWARE.values()):
-        software = tags.get(key, software)
-    return software
+    for key in _SOFTWARE.values():
+        if key in tags:
+            return tags[key]
+    return ""
 
 
 def _profile_fits(out: OutputProfile, profile: str) -> bool:
@@ -262,7 +267,7 @@ def _profile_fits(out: OutputProfile, profile: str) -> bool:
 def _choose_nodata_marks(
     out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
 ) -> None:
-    """Choose how the output marks its empty pixels: nodata, mask or alpha."""
+    """Choose how the output marks its empty pixels: by a nodata value or a mask."""
     nodata = out.nodata
     # compared as text, because NaN differs from itself
     same = [str(nodata)]
@@ -279,13 +284,9 @@ def _choose_nodata_marks(
             f"{','.join(differing)}; values of {nodata:g} there are moved to the one beside "
             "it, those of classes stay"
         )
-    bits = options.creation.get("NBITS", "")
-    if bits.isdecimal() and out.dtype.startswith("uint"):
-        highest = 2 ** int(bits) - 1
-        if highest < np.iinfo(out.dtype).max:
-            out.notes.append(
-                f"NBITS holds values up to {highest:,}: larger ones are cut"
-            )
+    highest = highest_value(out.dtype, options.creation.get("NBITS", ""))
+    if highest is not None:
+        out.notes.append(f"NBITS holds values up to {highest:,}: larger ones are cut")
     if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
         out.notes.append(
             f"nodata {nodata:g} becomes a mask: lossy compression changes values"
@@ -297,9 +298,16 @@ def _choose_nodata_marks(
         out.notes.append(
             "pixels that are empty in some bands only become 0 there; see --nodata"
         )
-    if out.driver == "MBTiles" and out.nodata is not None:
-        out.mask = not out.alpha  # tiles have no such value
+    if out.driver == "MBTiles":
+        # tiles have no value of no data, and GDAL leaves out those that are black and
+        # not known to be opaque
+        if not (out.alpha or out.palette):
+            out.mask = out.mask or out.nodata is not None or not _is_of_jpeg_tiles(out)
         out.nodata = None
+
+
+def _fit_transparency(out: OutputProfile, info: RasterInfo) -> None:
+    """Store mask or alpha as the format can: a mask as alpha, or no alpha at all."""
     if out.driver in ("PNG", "MBTiles") and out.mask:
         # a mask would go into a file of its own that few programs read
         out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
@@ -309,11 +317,15 @@ def _choose_nodata_marks(
         out.notes.append("jpg has no transparency: the alpha band is left out")
         out.bands = out.bands[:-1]
         out.alpha = False
-    elif out.creation.get("TILE_FORMAT") == "JPEG" and out.alpha:
+    elif _is_of_jpeg_tiles(out) and out.alpha:
         if info.driver != "MBTiles":  # of which GDAL makes one, which is opaque
             out.notes.append("tiles of JPEG have no transparency: alpha is left out")
         out.bands = out.bands[:-1]
         out.alpha = False
+
+
+def _is_of_jpeg_tiles(out: OutputProfile) -> bool:
+    return out.creation.get("TILE_FORMAT", "").upper() == "JPEG"
 
 
 def disk_needed(output: OutputProfile) -> int:
@@ -339,6 +351,13 @@ def disk_needed(output: OutputProfile) -> int:
     return total
 
 
+def _marks_pixels_beside_colours(out: OutputProfile) -> bool:
+    """Tell if pixels without data are marked in a way that a format has beside colours only."""
+    if out.driver == "MBTiles":
+        return out.mask or out.nodata is not None
+    return out.driver == "PNG" and out.mask
+
+
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
     """Refuse a format that cannot hold the raster, or a compression that changes classes."""
     fmt = options.format
@@ -359,8 +378,9 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
         if fmt == "jpg":
             problem = "jpg would change its classes"
         advice += " without lossy compression, or --classes no"
-    elif fmt == "png" and out.palette and out.mask:
-        problem = "png holds no palette beside a mask of valid pixels"
+    elif out.palette and _marks_pixels_beside_colours(out):
+        problem = f"{fmt} holds no palette beside pixels without data"
+        advice += ", or --nodata none"
     elif out.white_is_zero and out.driver != "GTiff":
         name = "COG" if fmt == "tif" else fmt
         problem = f"its lowest value is white (MINISWHITE), which {name} cannot store"

@@ -16,7 +16,7 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.creation import predictor_of
-from srcli.imaging.rasters.halves import half_of, halve, join
+from srcli.imaging.rasters.halves import half_of, halve, length_behind
 from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:
@@ -43,18 +43,21 @@ def stored_bands(output: OutputProfile) -> list[str]:
 @contextmanager
 def encode_part(
     rows: Array, opacity: Array, output: OutputProfile
-) -> Iterator[bytes | memoryview]:
-    """Yield rows (h, W, C) as the file of a part; raises rasterio's errors.
+) -> Iterator[list[memoryview]]:
+    """Yield rows (h, W, C) as the file of a part, in pieces; raises rasterio's errors.
 
     ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
     """
-    with _encode(rows, opacity, output) as content:
-        if not output.has_halves:
-            yield content
-            return
-        with _encode(*halve(rows, opacity, output), half_of(output)) as half:
-            whole = join(content, half)
-    yield whole
+    if not output.has_halves:
+        with _encode(rows, opacity, output) as content:
+            yield [content]
+        return
+    # the smaller one first, as both are in memory from then on
+    with (
+        _encode(*halve(rows, opacity, output), half_of(output)) as half,
+        _encode(rows, opacity, output) as content,
+    ):
+        yield [content, half, length_behind(content)]
 
 
 @contextmanager

@@ -126,8 +126,9 @@ class PartWriter:
         valid = decoded.valid[:, :, source.smooth]
         if not valid.all():
             output = self._parts.output
+            is_alpha_new = output.alpha and layout.alpha is None  # made of a mask
             loses_nodata = layout.nodata is not None and output.nodata is None
-            if source.masked or output.mask or loses_nodata:
+            if source.masked or output.mask or is_alpha_new or loses_nodata:
                 shown = valid
                 if decoded.codes is not None:
                     shown = valid | decoded.codes[:, :, source.smooth]
@@ -163,9 +164,9 @@ class PartWriter:
             rows = unpack(rows)
         with (
             writing_errors(self._parts.target),
-            encode_part(rows, opacity, output) as content,
+            encode_part(rows, opacity, output) as pieces,
         ):
-            self._parts.add(number, content)
+            self._parts.add(number, *pieces)
 
     def _soften(self, window: Window, limits: tuple[float, float]) -> Array:
         """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""

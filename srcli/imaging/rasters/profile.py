@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from srcli.imaging.files.provenance import Provenance
-from srcli.imaging.rasters.block_form import OFF
-from srcli.imaging.rasters.info import (
-    BandInfo,
-)
+from srcli.imaging.rasters.block_form import OFF, halves_fit
+from srcli.imaging.rasters.info import BandInfo
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +24,7 @@ class OutputOptions:
     cog: bool = False
     """Cloud-optimized GeoTIFF, overviews included."""
     format: str = "tif"
-    """Of the file to be written: ``"tif"``, ``"png"`` or ``"jpg"``."""
+    """Of the file to be written: ``"tif"``, ``"png"``, ``"jpg"`` or ``"mbtiles"``."""
     quality: int | None = None
     """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
     provenance: Provenance | None = None
@@ -96,9 +94,17 @@ class OutputProfile:
         return self.creation.get("OVERVIEWS", "").upper() != "NONE" and largest > side
 
     @property
+    def can_be_halved(self) -> bool:
+        """True if overviews can be made of those of parts; see ``halves_fit``."""
+        side = 256
+        if self.driver == "COG":
+            side = int(self.blocks.get("BLOCKYSIZE", "512"))
+        return halves_fit(self.height, self.width, side)
+
+    @property
     def has_halves(self) -> bool:
-        """True if each part holds its overview of half the size, which fits those around."""
-        return self.keeps_blocks and self.wants_halves and self.height % 2 == 0
+        """True if each part holds its overview of half the size."""
+        return self.keeps_blocks and self.wants_halves and self.can_be_halved
 
     @property
     def is_sparse(self) -> bool:

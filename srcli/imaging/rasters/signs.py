@@ -174,10 +174,11 @@ def _is_called_so(band: Band) -> str:
 
 
 def _is_in_file_called_so(band: Band) -> str:
-    look = band.appearance
+    values = band.appearance
     word = _word_of_file(band)
-    is_open = look.few or look.are_identifiers or look.is_mixed
-    if word == "d8" and look.few > _MOST_DIRECTIONS:
+    is_open = values.few or values.are_identifiers or values.is_mixed
+    # sheets of a grid are called D8, too
+    if word == "d8" and values.few > _MOST_DIRECTIONS:
         return ""
     return f'("{word}" in the file\'s name)' if word and is_open else ""
 
@@ -205,11 +206,11 @@ def _has_powers_of_two(band: Band) -> str:
 
 
 def _has_values_in_any_order(band: Band) -> str:
-    return _few_values(band) if band.appearance.is_unordered else ""
+    return _tell_few_values(band) if band.appearance.is_unordered else ""
 
 
 def _has_codes_with_gaps(band: Band) -> str:
-    return _few_values(band) if band.appearance.have_gaps else ""
+    return _tell_few_values(band) if band.appearance.have_gaps else ""
 
 
 def _has_numbers_of_things(band: Band) -> str:
@@ -218,10 +219,10 @@ def _has_numbers_of_things(band: Band) -> str:
 
 
 def _has_few_values(band: Band) -> str:
-    return _few_values(band) if band.appearance.few else ""
+    return _tell_few_values(band) if band.appearance.few else ""
 
 
-def _few_values(band: Band) -> str:
+def _tell_few_values(band: Band) -> str:
     return f"holds only {band.appearance.few} different values"
 
 
@@ -452,7 +453,8 @@ SIGNS = (
         meaning="classes",
         evidence="colours",
         is_sure=False,
-        find=_few_values,
+        # asked only of bands of which ``are_three_bands_of_classes`` is true
+        find=_tell_few_values,
     ),
     Sign(
         row=(

@@ -128,7 +128,7 @@ def sample_copy(
     ) as folder:
         file = Path(folder) / "sample.tif"
         with encode_part(rows, opacity, sample) as content:
-            file.write_bytes(content)
+            file.write_bytes(b"".join(content))
         files = [MosaicFile(file, 0, 0, height, width, stored_bands(output))]
         return _copy_to_temporary(files, height, file.stat().st_size, sample)
 

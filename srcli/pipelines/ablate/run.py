@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields, replace
 from filecmp import cmp
 from functools import partial
@@ -161,6 +161,7 @@ def run_ablations(
         results[ablation.name] = result
         units += new_units
         trainings += sum(len(variant.seeds) for variant in result.variants)
+    # costs first, then all variants with the first seed: they can be compared early
     units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
     to_do = 0
     for unit in units:
@@ -279,7 +280,7 @@ def _plan(
     result = AblationResult(ablation=ablation, conditions=conditions, variants=variants)
     former = _former_trainings(result, recipes, options)
     settings = {
-        field.name: getattr(options, field.name) for field in fields(TrainSettings)
+        entry.name: getattr(options, entry.name) for entry in fields(TrainSettings)
     }
     units = []
     for variant, recipe in zip(variants, recipes, strict=True):
@@ -298,15 +299,13 @@ def _plan(
             )
             result_of_seed = _what_holds(former.get((name, seed)), training, sets)
             variant.seeds += (result_of_seed,)
-            if result_of_seed.iterations is None or (
-                sets.keys() - result_of_seed.scores.keys()
-            ):
-                label_of_seed = f"{label}, seed {seed}"
-                units.append(
-                    Unit(
-                        ablation, recipe, result_of_seed, label_of_seed, training, sets
-                    )
-                )
+            is_trained = result_of_seed.iterations is not None
+            if is_trained and sets.keys() <= result_of_seed.scores.keys():
+                continue  # on all sets it is measured, too
+            label_of_seed = f"{label}, seed {seed}"
+            units.append(
+                Unit(ablation, recipe, result_of_seed, label_of_seed, training, sets)
+            )
     return result, units
 
 
@@ -398,17 +397,20 @@ def _what_holds(
 
     Nothing does if it went on since; scores of other pictures do not.
     """
-    with suppress(CheckpointError):  # the training will tell
-        if (
-            former
-            and read_position(RunFolder(training.out).state).total == former.iterations
-        ):
-            scores = {}
-            for name, measured in former.scores.items():
-                if name in sets and sets[name][1] == measured["key"]:
-                    scores[name] = measured
-            return replace(former, scores=scores, failure="")
-    return SeedResult(seed=training.seed)
+    nothing = SeedResult(seed=training.seed)
+    if former is None:
+        return nothing
+    try:
+        position = read_position(RunFolder(training.out).state)
+    except CheckpointError:  # the training will tell
+        return nothing
+    if position.total != former.iterations:
+        return nothing
+    scores = {}
+    for name, measured in former.scores.items():
+        if name in sets and sets[name][1] == measured["key"]:
+            scores[name] = measured
+    return replace(former, scores=scores, failure="")
 
 
 def checked_recipes(

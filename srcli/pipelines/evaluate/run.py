@@ -250,11 +250,7 @@ def evaluate(
         options = replace(options, precision="fp32")
     progress = progress or Progress()
     labels = label_models(models)
-    folders = {
-        model: label
-        for model, label in labels.items()
-        if model not in MODELS and Path(model).is_dir()
-    }
+    to_load, folders = _tell_folders_apart(labels)
     sets = _find_sets(datasets, scales, options, progress)
     result = Evaluation(
         scales=tuple(scales),
@@ -267,12 +263,10 @@ def evaluate(
     network_names = set()
     total = sum(pictures.size for _, pictures in sets)
     must_load = len(labels) == len(scales) == 1
-    for model in folders:
-        del labels[model]
     with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
             networks = _load_networks(
-                labels, scale, options, result.failures, must_load=must_load
+                to_load, scale, options, result.failures, must_load=must_load
             )
             for network, _ in networks.values():
                 network_names.add(name_of(network))
@@ -303,6 +297,20 @@ def evaluate(
                     result.costs.append(cost)
     _add_comparisons(result, options, network_names)
     return result
+
+
+def _tell_folders_apart(
+    labels: Mapping[str, str],
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return models that are loaded, and folders of SR pictures, with their labels."""
+    to_load = {}
+    folders = {}
+    for model, label in labels.items():
+        if model not in MODELS and Path(model).is_dir():
+            folders[model] = label
+        else:
+            to_load[model] = label
+    return to_load, folders
 
 
 def _begin_set(
@@ -440,19 +448,18 @@ def measure_metric(
         metric = "psnr"
     border = options.resolve_shave(scale)
     measured = METRICS[metric]
-    planes = partial(options.rules.planes, gray=pair.gray)
-    if measured.sees == "small":
-        small = pair.shrunk(sr, scale, KERNELS[options.kernel])
-        if pair.luma:
-            return measured.measure(
-                small.astype(np.float64) * 255, pair.lr.astype(np.float64) * 255
-            )
-        return measured.measure(planes(small, 0), planes(pair.lr, 0))
     if measured.sees == "colours":  # whatever the protocol compares
         inside = tuple(slice(border, side - border) for side in sr.shape[:2])
         return measured.measure(sr[inside], pair.hr[inside])
-    planes = partial(planes, luma=measured.sees == "luma")
-    return measured.measure(planes(sr, border), planes(pair.hr, border))
+    planes = partial(options.rules.planes, gray=pair.gray, luma=measured.sees == "luma")
+    if measured.sees != "small":
+        return measured.measure(planes(sr, border), planes(pair.hr, border))
+    small = pair.shrunk(sr, scale, KERNELS[options.kernel])
+    if pair.luma:  # both are Y in [0, 1] already
+        return measured.measure(
+            small.astype(np.float64) * 255, pair.lr.astype(np.float64) * 255
+        )
+    return measured.measure(planes(small, 0), planes(pair.lr, 0))
 
 
 @dataclass
@@ -513,7 +520,7 @@ def score_set(
     """
     names = list(options.metrics)
     if "psnr" in names:
-        names.append("bicubic")
+        names.append("bicubic")  # beside which every PSNR is shown
     ahead = 0 if choose_device(options.device).type == "cpu" else GPU_DEPTH
 
     def enlarged() -> Iterator[ScoredPicture]:
@@ -534,6 +541,7 @@ def score_set(
     def score(result: ScoredPicture) -> ScoredPicture:
         for model, sr in list(result.sr.items()):
             assert result.pair is not None  # it was enlarged
+            # all metrics of an SR picture at once, in the pool that is opened below
             call = partial(measure_metric, result.pair, options, scale, sr)
             scores: list[float] | None = result.attempt(
                 partial(list, pool.map(call, names)), model, progress

@@ -157,7 +157,7 @@ def _train(
         lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
     )
     with ExitStack() as resources:
-        writers = []
+        writers = []  # which take every entry of the log, on rank 0
 
         def check() -> Path | None:
             """Refuse wrong options before anything takes long; return initial weights."""

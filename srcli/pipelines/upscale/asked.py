@@ -165,7 +165,7 @@ class Asked:
     format: str = declare(
         "-f, -of, --format",
         default="auto",
-        help="png, jpg, webp, avif, bmp, gif, tif, cog, mbtiles, mp4, mov, mkv, webm, or input's.",
+        help="png, jpg, webp, avif, bmp, gif, tif, cog, mbtiles, mp4, mov, mkv, webm.",
         changes_pixels=False,
     )
     quality: int | None = declare(

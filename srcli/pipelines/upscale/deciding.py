@@ -70,26 +70,34 @@ class ModelDecision:
     remark: str = ""
 
 
-def decide_bands(look: Look, settings: Settled) -> BandDecision:
-    """Decide which values are no data, which band is alpha, and which hold classes."""
+def decide_bands(look: Look, options: Settled) -> BandDecision:
+    """Decide which values are no data, which band is alpha, and which hold classes.
+
+    Each question is asked of the look that the one before has left: what is no data
+    counts in none of the later ones, and a band called alpha that holds data may hold
+    codes or classes.
+    """
     fills: tuple[str, ...] = ()
-    if settings.nodata == "file":
-        look, fills = find_undeclared_nodata(look, settings.bands)
-    transparency = check_alpha_bands(look, settings.alpha, settings.bands)
-    codes = CodeFindings(transparency.look)
-    if settings.nodata == "file" and settings.classes != "yes":
-        codes = find_special_codes(transparency.look, settings.bands, settings.rgb)
+    if options.nodata == "file":  # else the user has said all there is
+        look, fills = find_undeclared_nodata(look, options.bands)
+    transparency = check_alpha_bands(look, options.alpha, options.bands)
+    look = transparency.look
+    codes = CodeFindings(look)
+    # classes are repeated with all their codes
+    if options.nodata == "file" and options.classes != "yes":
+        codes = find_special_codes(look, options.bands, options.rgb)
+        look = codes.look
     layout = choose_layout_by_signs(
-        codes.look, settings.classes, bands=settings.bands, rgb=settings.rgb
+        look, options.classes, bands=options.bands, rgb=options.rgb
     )
-    if settings.dtype is not None:
-        layout = as_floats(look.info, layout, settings.dtype)
+    if options.dtype is not None:
+        layout = as_floats(look.info, layout, options.dtype)
     check_dtype(look, layout)
     if layout.alpha:
         layout = replace(layout, soft_alpha=transparency.soft)
     notes = (*fills, *transparency.notes, *codes.notes, *layout.notes)
     decision = BandDecision(
-        codes.look,
+        look,
         layout,
         notes=(*look.info.notes, *notes),
         remarks=(*codes.remarks, *layout.remarks),
@@ -118,8 +126,9 @@ def decide_values(
     A raster of a folder may be a sheet, whose neighbours should have the same range.
     """
     layout = bands.layout
-    is_plain = not layout.groups or layout.is_packed
-    if is_plain or interpolates_exactly(layout, options):
+    # bands of classes, and heights packed into colours, which are interpolated
+    is_without_network = not layout.groups or layout.is_packed
+    if is_without_network or interpolates_exactly(layout, options):
         return ValueDecision(values_as_they_are(layout))
     values, remark = choose_value_range(bands.look, layout, options.values)
     if remark and not bands.look.is_of_whole_file:
@@ -161,6 +170,8 @@ def decide_model(
         model, condition = _model_by_condition(bands, options, picture, photograph)
         options = replace(options, model=model)
     bicubic = choose_interpolated_bands(bands.look, layout, values, options)
+    # the remark tells a choice by ``auto`` from a model that the user has named; no
+    # network is loaded that would see no band
     if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
         if condition:  # of a photograph

@@ -68,7 +68,7 @@ class Declaration:
     """Makes one value of several, for an option that is given repeatedly."""
     changes_pixels: bool | Record | Literal["settled"]
     """Outputs are made again if it is given with another value. ``settled``: the record
-    depends on other options, too; see ``Settled.own_records``."""
+    depends on other options, too; see ``Settled._own_records``."""
     inputs: Inputs = "all"
     only: object = None
     """The one value that shows what the inputs are; None for all but the default."""

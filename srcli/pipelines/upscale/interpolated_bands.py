@@ -68,15 +68,18 @@ def choose_interpolated_bands(
         return InterpolatedBands()
     wide = _find_wide_bands(look.info, layout, values)
     numbers = _band_numbers(layout, wide)
-    steps = f"band {numbers}: whole numbers over a range of more than 16,777,216"
+    what_is_wide = f"band {numbers}: whole numbers over a range of more than 16,777,216"
     if not options.auto:
         if not wide:
             return InterpolatedBands()
-        lost = f"{steps}: a network keeps 24 bits of them, -m {INTERPOLATION_MODEL} all"
-        return InterpolatedBands(notes=(lost,))
+        note = (
+            f"{what_is_wide}: a network keeps 24 bits of them, "
+            f"-m {INTERPOLATION_MODEL} all"
+        )
+        return InterpolatedBands(notes=(note,))
     remarks = []
     if wide:
-        remarks.append(f"{steps}: bicubic interpolation, which keeps all digits")
+        remarks.append(f"{what_is_wide}: bicubic interpolation, which keeps all digits")
     interpolated = set(wide)
     for group in layout.groups:  # whose bands are enlarged alike
         if not interpolated.isdisjoint(group):
@@ -118,9 +121,9 @@ def keep_interpolated_values(
 def _find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
     """Return indices in ``layout.smooth`` of whole numbers of more steps than networks know."""
     wide = []
-    for index, band in enumerate(layout.smooth):
+    for index, position in enumerate(layout.smooth):
         low, high = _range_of(values, index)
-        is_whole = not info.band(layout.bands[band]).dtype.startswith("float")
+        is_whole = not info.band(layout.bands[position]).dtype.startswith("float")
         if layout.palette is None and is_whole and high - low >= _EXACT_STEPS:
             wide.append(index)
     return wide
@@ -171,4 +174,5 @@ def _windows_of(look: Look, layout: BandLayout, number: int) -> list[BandWindow]
 
 
 def _range_of(values: Values, index: int) -> ValueRange:
+    """Return the range of a band by its index in ``layout.smooth``; one may be all bands'."""
     return values.ranges[index if len(values.ranges) > 1 else 0]

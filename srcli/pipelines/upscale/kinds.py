@@ -54,9 +54,8 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
         _refuse_films_as_rasters(picture, options)
     if picture.format == VIDEO:
         return picture
-    is_photograph = picture.raster is None and not _needs_windows(
-        item, picture, options
-    )
+    is_photograph = picture.raster is None
+    is_photograph = is_photograph and not _needs_windows(item, picture, options)
     if is_photograph and FORMATS[item.format].map_tiles:
         raise PictureError(
             f"{item.source}: has no place on the map, and {item.format} holds tiles of one; "

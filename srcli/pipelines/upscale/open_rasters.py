@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
 _SLACK = 0.1
 """Share of a pixel by which coordinates may differ from evenly spaced ones."""
-_SIGNS = (
+_CF_ATTRIBUTES = (
     "units", "valid_range", "valid_min", "valid_max", "missing_value", "flag_values",
     "flag_masks", "flag_meanings",
 )  # fmt: skip
@@ -247,7 +247,9 @@ def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
 
 def _signs_of(data: Any) -> dict[str, str]:  # noqa: ANN401
     """Return the attributes of a DataArray that say what its values mean, as tags of bands."""
-    return {name: str(data.attrs[name]) for name in _SIGNS if name in data.attrs}
+    return {
+        name: str(data.attrs[name]) for name in _CF_ATTRIBUTES if name in data.attrs
+    }
 
 
 @contextmanager

@@ -144,6 +144,8 @@ class Settled(Asked):
         needed = max(Fraction(final_height, height), Fraction(final_width, width))
         further = _scales(self.model) or scales
         chains = [*product(scales), *product(scales, further)]
+        # the least product first, of equal ones one pass before two, and the larger step
+        # before the smaller
         chains.sort(key=lambda chain: (math.prod(chain), len(chain), -chain[0]))
         for chain in chains:
             if math.prod(chain) >= needed:
@@ -189,6 +191,7 @@ class Settled(Asked):
             is_recorded = option.changes_pixels not in (False, "settled")
             if is_recorded and not (photograph and option.inputs == "rasters"):
                 name, value = declared.record(self)
+                # two options may give one thing, such as the window
                 records[name] = records.get(name) or value
         names = [*_FIRST_RECORDS, *sorted(records.keys() - {*_FIRST_RECORDS})]
         asked = {name: records[name] for name in names if records.get(name)}
@@ -303,6 +306,7 @@ def _choose_scale(asked: Asked, model: str) -> dict[str, Any]:
     size = asked.size
     if asked.long_edge:
         size = Box(longest=asked.long_edge)
+    # 0 where nobody has asked for one
     scale = Fraction(asked.scale or 0).limit_denominator(1000)
     if not 0 <= scale <= 16:  # two passes by 4
         raise UsageError(f"scale={scale}: give 1 to 16")

@@ -86,12 +86,16 @@ class PhotographJob:
     prepared: PreparedPhotograph
     """Input of the next pass."""
     enlarged: Array = field(init=False)
+    """Output of the pass that runs, which tiles are written into."""
     started: float = 0.0
+    """Seconds of the monotonic clock at its first tile; 0 before."""
     tiles: int = 0
+    """Number of tiles of all passes so far."""
 
     def forget_pixels(self) -> None:
         """Give back the memory, and the files, of its pixels."""
         del self.prepared
+        # which no pass may have set
         vars(self).pop("enlarged", None)
 
     @property
@@ -163,9 +167,8 @@ class PhotographUpscaler:
         for opened, future in reading:
             with self.reporter.guard(opened.item):
                 job = future.result()
-                self.engine_for(
-                    *job.engine_key
-                )  # an error here fails this picture alone
+                # an error here fails this picture alone
+                self.engine_for(*job.engine_key)
                 yield job
 
     def load(
@@ -212,6 +215,7 @@ class PhotographUpscaler:
                     unfinished.append(job)
                 else:
                     yield job
+            # with the engines of their next passes
             yield from self.enlarge(unfinished)
 
     def _image_jobs(
@@ -243,12 +247,12 @@ class PhotographUpscaler:
         photograph = job.prepared.finish(job.enlarged, job.size)
         settings = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **settings)
-        if not self._has_compared and self._loses_less(job):
+        if not self._has_compared and self._is_png_of_lossy(job):
             self._has_compared = True  # one example is enough
             compare_with_jpeg(job.item, photograph, self.reporter.progress)
 
-    def _loses_less(self, job: PhotographJob) -> bool:
-        """Return True where the input is lossy and cannot be written, so that it became a PNG."""
+    def _is_png_of_lossy(self, job: PhotographJob) -> bool:
+        """Return True for a PNG that is one because the input's lossy format is not written."""
         is_chosen = self.options.format == "auto" and job.item.format == "png"
         return is_chosen and job.picture.format in ("heic", "jxl")
 

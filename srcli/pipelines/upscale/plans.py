@@ -74,7 +74,7 @@ class RasterPlan:
     output: OutputProfile
     lossy_output: OutputProfile | None
     """The output with lossy compression, where that of the input is, and the user has
-    named none."""
+    named none: a sample tells how much smaller it would be."""
     notes: tuple[str, ...]
     """Choices made for the user, who may want others; shown as warnings."""
     remarks: tuple[str, ...]
@@ -157,9 +157,10 @@ def plan_raster(item: Item, options: Settled, opened: OpenedRaster) -> RasterPla
         *_check_disk(item, info, bands.layout, part.window, output, options),
         *_note_on_hidden_colours(bands.layout, options),
     ]
-    remarks = [*bands.remarks, model.remark, _tell_of_overviews(output, options)]
+    remarks = [*bands.remarks]
     if len(model.interpolated) < len(bands.layout.smooth):  # a network sees some
-        remarks.insert(len(bands.remarks), values.remark)
+        remarks.append(values.remark)
+    remarks += [model.remark, _tell_of_overviews(output, options)]
     return RasterPlan(
         item=item,
         options=model.options,
@@ -277,6 +278,7 @@ def foresee_disk(
     # a mosaic may have large holes, and its samples lie beside them by chance
     input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
     if info.driver == "VRT" and input_bytes:
+        # twice, as parts and result lie there together
         most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
     if sample is None:
         return round(USUAL_SHARE * most)

@@ -144,6 +144,7 @@ class MakingStep:
         plan = self.plan
         scale = plan.options.scale
         engine = None
+        # without a network, those that one part repeats
         rows_read = len(plan.parts.span(0)) // scale + 1
         if self.calibration is not None:
             engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
@@ -154,7 +155,8 @@ class MakingStep:
                 low == 0 for low, _ in plan.values.ranges
             )
             # parts that exist already are of a worker that was lost
-            for run in self._write_blanks(source, task):
+            still_missing = self._write_blanks(source, task)
+            for run in still_missing:
                 writer = PartWriter(plan.parts, run, source, scale)
                 if engine is None:  # all bands hold classes
                     for number in run:
@@ -191,6 +193,7 @@ class MakingStep:
             )
             run_one(engine, job, task=task)
             blended = time.monotonic()
+        # leaving the block above waits for the rows that are still queued
         job.waited["writing"] += time.monotonic() - blended
         task.add_waiting(job.waited)
 
@@ -208,6 +211,7 @@ class MakingStep:
                 if source.is_left_out(self._find_input_rows(number, source)):
                     plan.parts.add(number, b"")
         still_missing = plan.parts.missing(self.runs)
+        # tiles of blank parts count as computed, else the task never gets to its end
         blank_rows = replace(self, runs=missing).tile_row_count
         blank_rows -= replace(self, runs=still_missing).tile_row_count
         task.advance(blank_rows * self.tiles_across)
@@ -311,7 +315,7 @@ def make_raster(
     for remark in plan.remarks:
         tell(remark)
     item.make_folder()
-    plan = replace(plan, output=_choose_parts(plan, reporter))
+    plan = replace(plan, output=_choose_form_of_parts(plan, reporter))
     fingerprint = plan.fingerprint
     calibration = None
     if plan.layout.groups:  # else all bands hold classes
@@ -368,8 +372,8 @@ def make_raster(
     return tiles
 
 
-def _choose_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
-    """Return the output, of which is known in which form its parts are made."""
+def _choose_form_of_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
+    """Return the output with the form of its parts: blocks of the file, or what GDAL copies."""
     output = try_creation_options(plan.item.target, plan.output)
     if reporter.ending is not None:
         output = output.copied_by_gdal("tiles are cut from its parts")

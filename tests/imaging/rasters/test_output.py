@@ -343,6 +343,8 @@ def test_options_that_contradict_each_other_are_refused(save, options):
     [
         ("4", "uint8", "up to 15:"),
         ("12", "uint16", "up to 4,095:"),
+        ("7", "uint16", "up to 511:"),
+        ("8", "uint32", "up to 131,071:"),
         ("16", "uint16", ""),
         ("12", "int16", ""),
     ],
@@ -351,6 +353,14 @@ def test_fewer_bits_cut_values(save, bits, dtype, note):
     out = plan(save("a.tif", PIXELS.astype(dtype)), creation={"NBITS": bits})
     assert any("NBITS" in text for text in out.notes) == bool(note)
     assert note in " ".join(out.notes)
+
+
+@pytest.mark.parametrize("compression", ["LERC", "lerc_zstd"])
+def test_floats_of_few_bits_are_refused_where_gdal_crashes(save, compression):
+    creation = {"COMPRESS": compression, "NBITS": "16"}
+    with pytest.raises(UsageError, match="MAX_Z_ERROR"):
+        plan(save("a.tif", PIXELS.astype("float32")), creation=creation)
+    assert plan(save("b.tif", PIXELS), creation=creation).creation["NBITS"] == "16"
 
 
 def chosen(shape=RGB, **creation):
