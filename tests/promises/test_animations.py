@@ -22,6 +22,7 @@ from srcli.inference.engine import TorchEngine
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files
+from tests.fixtures.clips import flat_frame, write_clip
 from tests.fixtures.files import json_lines, names_in
 from tests.fixtures.pictures import flat_frames, save_frames, turned_exif
 
@@ -300,3 +301,22 @@ def test_only_animations_that_are_named_become_videos(srx):
     assert names_in("videos") == ["a.mp4", "b.png"]
     result = srx(f"upscale in/b.png c.mp4 {WORDS}", code=2)
     assert "c.mp4: is the name of a video" in result.err
+
+
+@pytest.mark.parametrize("option", ["-srcwin 0 0 4 4", "--nodata 0"])
+@pytest.mark.parametrize("name", ["a.png", "a.gif", "a.webp", "a.mp4"])
+def test_films_with_options_of_rasters_are_refused_and_in_folders_told(
+    srx, name, option
+):
+    Path("in").mkdir()
+    if name == "a.mp4":
+        write_clip(f"in/{name}", [flat_frame((90, 90, 90))] * 2)
+    else:
+        save_frames(f"in/{name}", flat_frames((16, 12), COLOURS))
+    refused = srx(f"upscale in/{name} {name} {WORDS} {option}", code=2)
+    kind = "a video" if name == "a.mp4" else "an animation"
+    assert f"in/{name}: is {kind}, which --" in refused.err
+    assert not Path(name).exists()
+    told = srx(f"upscale in out {WORDS} {option}", code=0)
+    kinds = "videos" if name == "a.mp4" else "photographs"
+    assert f"{kinds} are upscaled without --" in told.err

@@ -11,7 +11,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.animations import is_animation, keeps_animation
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.packed_heights import are_packed_heights
@@ -39,8 +39,9 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
     Of the pictures of a folder, raster options apply to the TIFFs only. A picture
     rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
 
-    A ``PictureError`` is raised, too, for a photograph rotated by EXIF with raster
-    options, and with ``--fit`` for a file that is read by windows.
+    A ``PictureError`` is raised, too, for a photograph rotated by EXIF, a video or an
+    animation that is named with raster options, and with ``--fit`` for a file that is
+    read by windows.
     """
     try:
         page = options.pages or 1
@@ -49,6 +50,8 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
         if options.raster_options and not item.from_folder:
             return None  # reading it fails with the reason
         raise
+    if not item.from_folder:
+        _refuse_films_as_rasters(picture, options)
     if picture.format == VIDEO:
         return picture
     is_photograph = picture.raster is None
@@ -72,6 +75,21 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
     raise PictureError(
         f"{item.source}: is a raster ({reason}), and {option} is for photographs; {advice}"
     )
+
+
+def _refuse_films_as_rasters(picture: Picture, options: Settled) -> None:
+    """Refuse raster options for a film, which has no bands, nodata or windows.
+
+    GDAL would read one frame of some animations, and call others damaged.
+    """
+    if not options.raster_options:
+        return
+    words = "a video" if picture.format == VIDEO else "an animation"
+    if picture.format == VIDEO or is_animation(picture):
+        raise PictureError(
+            f"{picture.path}: is {words}, which {', '.join(options.raster_options)} cannot "
+            "be applied to; upscale it without"
+        )
 
 
 def _needs_windows(item: Item, picture: Picture, options: Settled) -> bool:
@@ -128,7 +146,8 @@ def open_stills(
     animations, and photographs of several pages, or so large that they are made by
     parts. One that fails leaves the others alone.
     """
-    ignored = options.raster_options
+    ignored = ", ".join(options.raster_options)
+    warned: set[str] = set()
     for item in items:
         with reporter.guard(item):
             picture = open_photograph(item, options)
@@ -136,12 +155,17 @@ def open_stills(
                 others.append((item, None))
                 continue
             is_video = picture.format == VIDEO
-            if ignored and not is_video:
-                reporter.progress.warn(
-                    f"photographs are upscaled without {', '.join(ignored)}, which apply to "
-                    "rasters; a photograph that is named itself is upscaled as a raster"
+            media = "videos" if is_video else "photographs"
+            if ignored and media not in warned:
+                warned.add(media)
+                warning = (
+                    f"{media} are upscaled without {ignored}, which apply to rasters"
                 )
-                ignored = []  # one warning is enough
+                if not is_video:
+                    warning += (
+                        "; a photograph that is named itself is upscaled as a raster"
+                    )
+                reporter.progress.warn(warning)
             if copy_large_enough(item, picture, options, reporter):
                 continue
             is_moving = is_video or keeps_animation(picture, item.format)
