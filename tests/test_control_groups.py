@@ -112,6 +112,7 @@ def half_a_processor():
         GROUP.rmdir()
 
 
+@pytest.mark.slow
 def test_a_real_group_with_a_quota_gives_one_thread(half_a_processor):
     code = (
         "import os\n"

@@ -74,6 +74,7 @@ def test_threads_that_sleep_use_no_processor_while_they_wait():
     assert int(before) == int(after) < int(during)
 
 
+@pytest.mark.slow
 @linux
 def test_beside_other_work_threads_sleep_until_the_block_ends():
     with busy_processors():

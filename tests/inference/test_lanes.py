@@ -182,7 +182,6 @@ def test_no_lanes_where_a_thread_is_bound_to_fewer_processors(
 AT_THE_END = """
 import threading, numpy, srcli, torch
 from srcli.inference import lanes
-from srcli.inference.blending import Blender
 lanes.allowed_processors = lambda: 2
 torch.set_num_threads(2)
 picture = numpy.zeros((96, 96, 3), numpy.uint8)
@@ -197,7 +196,7 @@ def after_the_main_thread():
 """
 
 
-@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize("is_open", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     "way",
     [

@@ -166,6 +166,7 @@ def test_one_file_alone_is_the_whole_failure(faulty):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_standard_input_is_not_read_twice(faulty):
     """What a crash has consumed is named in one line."""
     folder = make_pictures("in", "a.png")

@@ -331,6 +331,7 @@ def test_weights_that_were_trained_on_are_loaded_again(tmp_path, astronaut):
     assert (results[0] != results[1]).any()
 
 
+@pytest.mark.slow
 @pytest.mark.posix
 def test_processes_that_are_forked_while_a_thread_upscales_do_so_too():
     code = (
