@@ -45,7 +45,7 @@ _LEVELS = {
 """How a GeoTIFF names the LEVEL of a COG, by the compression."""
 _PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
 _COG_BLOCK = "512"
-_LARGEST_BLOCKS = 2**27
+LARGEST_BLOCKS = 2**27
 """Bytes of a row of blocks of the final file, which is held in memory as a part."""
 
 
@@ -107,7 +107,7 @@ def why_copied(
         return "its blocks are strips"
     if blocks.get("COMPRESS", "NONE").upper() not in _COMPRESSIONS:
         return f"blocks of COMPRESS={blocks['COMPRESS']} may depend on their file"
-    if int(blocks["BLOCKYSIZE"]) * row_bytes > _LARGEST_BLOCKS:
+    if int(blocks["BLOCKYSIZE"]) * row_bytes > LARGEST_BLOCKS:
         return "a row of its blocks takes too much memory"
     return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.rasters.block_form import PREDICTED
+from srcli.imaging.rasters.block_form import LARGEST_BLOCKS, PREDICTED
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.map_tiles import mbtiles_options
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
@@ -97,6 +97,8 @@ def _tiff_options(
             defaults["PHOTOMETRIC"] = "YCBCR"
     if options.is_on("TILED", "YES"):
         side = 512 if out.row_bytes * 512 <= _LARGEST_ROW else 256
+        if out.row_bytes * side > LARGEST_BLOCKS:  # else parts could not hold them
+            side = 128
         text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
         defaults |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
     return defaults

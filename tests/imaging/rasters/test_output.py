@@ -401,8 +401,9 @@ def test_jpeg_of_colours_is_ycbcr_and_of_others_not():
     ("width", "bands", "dtype", "side"),
     [
         (6000, 3, "uint8", "512"),
-        (200_000, 3, "uint8", "256"),
-        (20_000, 8, "float64", "256"),
+        (100_000, 3, "uint8", "256"),
+        (200_000, 3, "uint8", "128"),
+        (20_000, 8, "float64", "128"),
         (40, 3, "uint8", "48"),
         (1, 1, "uint8", "16"),
     ],
