@@ -44,7 +44,9 @@ _LEVELS = {
 }
 """How a GeoTIFF names the LEVEL of a COG, by the compression."""
 _PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
-_COG_BLOCK = "512"
+SMALLEST_OVERVIEW = 256
+"""Longest side of the smallest overview, but for a COG, where it is that of a block."""
+COG_BLOCK = "512"
 LARGEST_BLOCKS = 2**27
 """Bytes of a row of blocks of the final file, which is held in memory as a part."""
 
@@ -61,7 +63,7 @@ def block_options(
             name: value for name, value in creation.items() if name in _BLOCK_OPTIONS
         }
     compression = creation["COMPRESS"].upper()
-    side = creation.get("BLOCKSIZE", _COG_BLOCK)
+    side = creation.get("BLOCKSIZE", COG_BLOCK)
     options = {
         "TILED": "YES",
         "BLOCKXSIZE": side,
@@ -112,14 +114,19 @@ def why_copied(
     return ""
 
 
+def overview_count(height: int, width: int, side: int = SMALLEST_OVERVIEW) -> int:
+    """Return how many overviews, each of half the size, there are down to ``side`` pixels."""
+    return math.ceil(math.log2(max(height / side, width / side, 1)))
+
+
 def halves_fit(height: int, width: int, side: int) -> bool:
     """Tell if overviews of parts, one made of the other, are those that GDAL makes of the whole.
 
     It takes another way for an odd number of rows, and for what becomes a pixel wide
     before the longer side has ``side`` pixels at most.
     """
-    levels = math.ceil(math.log2(max(height / side, width / side, 1)))
-    return height % 2 == 0 and min(height, width) >= 2 ** (levels + 1)
+    count = overview_count(height, width, side)
+    return height % 2 == 0 and min(height, width) >= 2 ** (count + 1)
 
 
 def highest_value(dtype: str, bits: str) -> int | None:

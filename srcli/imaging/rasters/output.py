@@ -20,6 +20,7 @@ from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.rasters.block_form import (
     block_options,
     highest_value,
+    overview_count,
     why_copied,
 )
 from srcli.imaging.rasters.creation import (
@@ -95,17 +96,26 @@ def derive_profile(
     _choose_nodata_marks(out, info, layout, options)
     _fit_transparency(out, info)
     out.tags = _tags(out, info, layout, window, options)
-    wants_overviews = options.overviews
-    if wants_overviews is None:
-        wants_overviews = info.has_overviews
-    if wants_overviews and out.driver == "GTiff":  # GDAL makes those of a COG
-        out.overviews = overview_factors(out.height, out.width)
-    zoom = zoom_level_of(out.georeference)
-    if out.driver == "MBTiles" and options.overviews is not False and zoom:
-        lowest = info.tags.get("", {}).get("minzoom", "")
-        out.overviews = overview_factors_of_tiles((out.height, out.width), zoom, lowest)
+    out.overviews = _choose_overviews(out, info, options.overviews)
     _choose_blocks(out)
     return out
+
+
+def _choose_overviews(
+    out: OutputProfile, info: RasterInfo, asked: bool | None
+) -> tuple[int, ...]:
+    """Return the factors of the overviews to build; none of a COG, whose GDAL chooses.
+
+    ``asked`` is None where nobody has said if some are wanted.
+    """
+    if out.driver == "GTiff" and (info.has_overviews if asked is None else asked):
+        return overview_factors(out.height, out.width)
+    if out.driver == "MBTiles" and asked is not False:  # a map has all its levels
+        # asked of maps alone: the search for a code of the system may take 0.1 s
+        zoom = zoom_level_of(out.georeference) or 0
+        lowest = info.tags.get("", {}).get("minzoom", "")
+        return overview_factors_of_tiles((out.height, out.width), zoom, lowest)
+    return ()
 
 
 def _choose_blocks(out: OutputProfile) -> None:
@@ -161,7 +171,7 @@ def _with_counts(
 
 def overview_factors(height: int, width: int) -> tuple[int, ...]:
     """Return the factors of overviews, of which the smallest is at most 256 pixels long."""
-    count = math.ceil(math.log2(max(height / 256, width / 256, 1)))
+    count = overview_count(height, width)
     return tuple(2**step for step in range(1, count + 1))
 
 

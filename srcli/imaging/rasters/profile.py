@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 
 from srcli.imaging.files.provenance import Provenance
-from srcli.imaging.rasters.block_form import OFF, halves_fit
+from srcli.imaging.rasters.block_form import (
+    COG_BLOCK,
+    OFF,
+    SMALLEST_OVERVIEW,
+    halves_fit,
+)
 from srcli.imaging.rasters.info import BandInfo
 
 
@@ -85,21 +90,24 @@ class OutputProfile:
         return replace(self, blocks={}, why_copied=reason)
 
     @property
+    def smallest_overview(self) -> int:
+        """Longest side of the smallest overview, in pixels, at most."""
+        if self.driver != "COG":
+            return SMALLEST_OVERVIEW
+        return int(self.blocks.get("BLOCKYSIZE", COG_BLOCK))
+
+    @property
     def wants_halves(self) -> bool:
         """True if overviews start from one of half the size."""
         if self.driver != "COG":
             return bool(self.overviews)
-        largest = max(self.height, self.width)
-        side = int(self.blocks.get("BLOCKYSIZE", "512"))
-        return self.creation.get("OVERVIEWS", "").upper() != "NONE" and largest > side
+        is_large = max(self.height, self.width) > self.smallest_overview
+        return self.creation.get("OVERVIEWS", "").upper() != "NONE" and is_large
 
     @property
     def can_be_halved(self) -> bool:
         """True if overviews can be made of those of parts; see ``halves_fit``."""
-        side = 256
-        if self.driver == "COG":
-            side = int(self.blocks.get("BLOCKYSIZE", "512"))
-        return halves_fit(self.height, self.width, side)
+        return halves_fit(self.height, self.width, self.smallest_overview)
 
     @property
     def has_halves(self) -> bool:
