@@ -64,9 +64,8 @@ def _explain_damage(path: Path, error: Exception) -> str:
     reason = (reason or type(error).__name__).partition(". Please build ")[0]
     if kind := _unread_kind(path, reason):
         return f"its pixels are stored as {kind!r}, which is not read; export it as PNG"
-    with suppress(OSError):
-        if words := describe_other_kind(path):
-            return words
+    if words := describe_other_kind(path):
+        return words
     if isinstance(error, NotImplementedError):
         return (
             f"is of a kind that srx does not read ({reason}); export it as PNG or plain "

@@ -84,10 +84,13 @@ _FORMATS = (
 
 
 def describe_other_kind(path: Path) -> str:
-    """Return what a file is by its first bytes, and what to do with it; maybe empty."""
+    """Return what a file is by its first bytes, and what to do with it.
+
+    Empty for other kinds, and for a file that cannot be opened.
+    """
     head = b""
     with suppress(OSError, ValueError), open_input(path) as stream:
-        # a name with a zero byte, of which the reader tells
+        # errors, as of a name with a zero byte, are told by whoever reads it
         head = stream.read(_HEAD_BYTES)
     for form in _FORMATS:
         if re.match(form.start, head, re.DOTALL):
