@@ -17,15 +17,20 @@ from skimage import data
 from tests.fixtures.photographs import write_by_gdal
 
 
+def write_map(name, pixels, right=0, up=0, **options):
+    """Write the pixels of a raster of zoom level 12, beginning beside a corner of tiles."""
+    resolution = 2 * 20037508.342789244 / 256 / 2**12
+    corner = (resolution * (256 * 100 + right), resolution * (256 * 200 + up))
+    place = from_origin(*corner, *2 * [resolution])
+    return write_by_gdal(name, pixels, crs="EPSG:3857", transform=place, **options)
+
+
 @pytest.fixture
 def web_map():
     """A map of zoom level 12, whose pixels are those of no whole tile, and its tiles."""
-    resolution = 2 * 20037508.342789244 / 256 / 2**12
-    corner = (resolution * (256 * 100 + 37), resolution * (256 * 200 - 11))
     pixels = np.zeros((300, 270, 3), np.uint8)
     pixels[20:, 10:] = data.astronaut()[:280, :260]
-    place = {"crs": "EPSG:3857", "transform": from_origin(*corner, *2 * [resolution])}
-    write_by_gdal("map.tif", pixels, **place)
+    write_map("map.tif", pixels, right=37, up=-11)
     rasterio.shutil.copy("map.tif", "map.mbtiles", driver="MBTiles", TILE_FORMAT="PNG")
     with closing(sqlite3.connect("map.mbtiles")) as tiles, tiles:
         tiles.execute("UPDATE metadata SET value = 'My Map' WHERE name = 'name'")
@@ -112,15 +117,6 @@ def test_nodata_of_any_bands_becomes_transparent(srx, web_map, kind):
             source = number if kind == "colours" else 1
             values = enlarged.read(source)[valid]
             np.testing.assert_array_equal(tiles.read(number)[valid], values)
-
-
-def write_map(name, pixels, **options):
-    """Write the pixels of a raster of zoom level 12, beginning at a corner of tiles."""
-    resolution = 2 * 20037508.342789244 / 256 / 2**12
-    place = from_origin(
-        256 * 100 * resolution, 256 * 200 * resolution, *2 * [resolution]
-    )
-    return write_by_gdal(name, pixels, crs="EPSG:3857", transform=place, **options)
 
 
 def test_nodata_is_seen_in_tiles_of_jpeg_with_a_line(srx):

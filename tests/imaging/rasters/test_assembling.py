@@ -317,6 +317,13 @@ def check_overviews(paths):
         assert str(rest) == str(old_rest)  # NaN as text
 
 
+def name_colours(file, bands, has_alpha):
+    """Say what three bands or four mean."""
+    if bands >= 3:
+        names = ["red", "green", "blue", "alpha" if has_alpha else "undefined"]
+        file.colorinterp = [ColorInterp[name] for name in names[:bands]]
+
+
 OVERVIEW_CASES = [
     ("uint8", 3, (350, 667), {}),
     ("uint8", 3, (514, 300), {"COMPRESS": "LZW"}),
@@ -358,9 +365,7 @@ def test_overviews_from_rows_as_they_pass_are_those_of_gdal(
     def describe(file):
         if has_mask:
             file.write_mask(valid)
-        if bands >= 3:
-            names = ["red", "green", "blue", "alpha" if has_alpha else "undefined"]
-            file.colorinterp = [ColorInterp[name] for name in names[:bands]]
+        name_colours(file, bands, has_alpha)
 
     meaning = {} if has_alpha else {"photometric": "MINISBLACK"}
     path = save("in.tif", pixels, nodata=nodata, then=describe, **meaning)
@@ -447,9 +452,7 @@ def test_cogs_are_those_of_gdal_block_by_block(
     def describe(file):
         if has_mask:
             file.write_mask(valid)
-        if bands >= 3:
-            names = ["red", "green", "blue", "alpha" if has_alpha else "undefined"]
-            file.colorinterp = [ColorInterp[name] for name in names[:bands]]
+        name_colours(file, bands, has_alpha)
         file.update_tags(TITLE="a scene", AREA_OR_POINT="Point")
         file.update_tags(ns="SURVEY", FLIGHT="7")
         file.descriptions = [f"band {number}" for number in range(bands)]
