@@ -226,12 +226,8 @@ class Video:
         """Left, top, right and bottom of the part of stored frames that is shown."""
         height, width = self._stored
         name = self.container.format.name
-        return read_container_crop(self.path, name, height, width) or (
-            0,
-            0,
-            width,
-            height,
-        )
+        whole = (0, 0, width, height)
+        return read_container_crop(self.path, name, height, width) or whole
 
     @property
     def size(self) -> Size:

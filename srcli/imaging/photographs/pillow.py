@@ -37,7 +37,6 @@ from srcli.imaging.photographs import gif, jxl, size_checks
 from srcli.imaging.photographs.dds import as_known_kind, describe_kind, note_losses
 from srcli.imaging.photographs.gain_maps import (
     items_have_gain_map,
-    jpeg_has_gain_map,
 )
 from srcli.imaging.photographs.jpeg import Reader, note_jpeg_extras, open_repaired
 from srcli.imaging.photographs.photograph import Picture
@@ -173,7 +172,10 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     elif name == "dds":
         notes += note_losses(start, vars(image).get("pixel_format", ""))
     elif name == "jpg":
-        notes += note_jpeg_extras(image, stream)
+        extras = note_jpeg_extras(image, stream)
+        notes += extras
+        if frames > 1 and HDR_LEFT_OUT in extras:
+            frames -= 1  # the map is no picture of its own
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
     xmp = info.get("xmp") or _read_further_xmp(name, stream, notes)
     exif = info.get("exif") or None
@@ -241,8 +243,7 @@ def _count_frames(image: Image.Image, stream: IO[bytes]) -> int:
             stream.seek(0)
             with suppress(*DAMAGE):
                 several = open_image("mpo", stream)[0]
-                frames = int(getattr(several, "n_frames", 1)) - _count_previews(several)
-                return frames - (frames > 1 and jpeg_has_gain_map(stream))
+                return int(getattr(several, "n_frames", 1)) - _count_previews(several)
         return int(getattr(image, "n_frames", 1))
 
 
