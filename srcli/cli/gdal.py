@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.cli.options import GroupedCommand
@@ -46,6 +47,12 @@ _ADVICE = {
 """What to use instead of an option of GDAL's commands that srx does not have; click would
 read ``-mask`` as ``-m ask``."""
 
+_KERNELS = frozenset(
+    {"average", "bilinear", "cubic", "gauss", "lanczos", "mean", "nearest"}
+)
+"""Kernels that ``--back-project`` lacks; as its value may be left out, they would be taken
+for the output folder."""
+
 
 class GdalCommand(GroupedCommand):
     """A command that takes options of GDAL: one dash and several letters, as in ``-srcwin``."""
@@ -66,8 +73,10 @@ class GdalCommand(GroupedCommand):
         for index, word in enumerate(args):
             # its kernel may be left out, but click would take any word for one
             if word == "--back-project":
-                follows = args[index + 1 : index + 2]
-                if follows not in (["bicubic"], ["area"]):
+                follows = "".join(args[index + 1 : index + 2])
+                if follows in _KERNELS and not Path(follows).exists():
+                    ctx.fail(f"{word} {follows}: give bicubic or area")
+                if follows not in ("bicubic", "area"):
                     args[index] = "--back-project=bicubic"
         return super().parse_args(ctx, args)
 

@@ -164,6 +164,7 @@ def test_one_bad_file_is_named_and_the_rest_goes_on(srx, photos, tmp_path):
         ("{photos} out --device cpu --precision fp16", "needs a GPU"),
         ("{photos} out --frobnicate", "No such option"),
         ("{photos} out -f tiff8", "--format tiff8"),
+        ("{one} out --back-project cubic", "cubic: give bicubic or area"),
     ],
 )
 def test_wrong_usage_is_one_clear_line_and_code_two(

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import rioxarray
 import tifffile
+import torch
 import xarray
 from rasterio import Affine
 
@@ -135,6 +136,24 @@ WRONG = [
 def test_wrong_options_are_refused_with_what_to_give(options, words):
     with pytest.raises(UsageError, match=words):
         doubled(array(noise((3, 24, 32))), **options)
+
+
+WORDS_OF_THE_COMMAND = [
+    ({"tile": 16, "overlap": 8}, "overlap= must be below half of tile=16"),
+    ({"denoise": 0.5, "back_project": True}, "back_project= gives back all noise; drop denoise="),
+    ({"device": "gpu"}, "device='gpu': give auto"),
+    ({"precision": "fp16"}, "precision='fp16' needs a GPU"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "words"), WORDS_OF_THE_COMMAND)
+def test_errors_about_any_option_name_the_argument(options, words):
+    if options.get("precision") and torch.cuda.is_available():
+        pytest.skip("a GPU takes this precision")
+    with pytest.raises(UsageError) as refused:
+        srcli.upscale(noise((24, 32)), "rrlfn", 2, **options)
+    assert words in str(refused.value)
+    assert "--" not in str(refused.value)
 
 
 def test_options_of_rasters_are_not_for_arrays():

@@ -56,6 +56,9 @@ def test_one_page_is_taken_and_wrong_ones_are_refused(srx):
     np.testing.assert_array_equal(read_pixels("out/scan.tif"), alone)
     result = srx("upscale scan.tif out.png --pages 9", SMALL, code=2)
     assert "scan.tif: has 3 pages, and no page 9" in result.err
+    Image.open("1.tif").save("1.png")
+    result = srx("upscale 1.png out --pages 2", SMALL, code=2)
+    assert "1.png: has no page 2, as it is no TIFF" in result.err
     told = srx("upscale scan.tif a.png", SMALL, code=0).err
     assert "only the first is used" in told
 

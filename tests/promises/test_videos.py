@@ -53,6 +53,14 @@ def test_variable_rates_keep_their_times(srx):
     assert_same_frames("b.mp4", "a.mp4")
 
 
+@pytest.mark.parametrize("option", ["--pages 1", "--dpi 300", "--bidx 1"])
+def test_options_that_mean_nothing_for_a_video_are_refused(srx, option):
+    write_clip("a.mp4", gray_frames(1))
+    result = srx("upscale a.mp4 b.mp4", SMALL, option, code=2)
+    assert f"a.mp4: is a video, which {option.split()[0]} cannot be" in result.err
+    assert not Path("b.mp4").exists()
+
+
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize("suffix", ["mp4", "webm"])
 def test_colours_stay_whatever_matrix_they_are_stored_by(srx, matrix, suffix):

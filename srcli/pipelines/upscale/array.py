@@ -52,6 +52,7 @@ from srcli.pipelines.upscale.options import (
 )
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.python_options import (
+    errors_in_python,
     given_arguments,
     read_raster_arguments,
 )
@@ -70,6 +71,7 @@ def upscale(
 ) -> Image.Image: ...
 @overload
 def upscale(picture: Any, *args: Any, **options: Any) -> Any: ...  # noqa: ANN401
+@errors_in_python()
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Any,
     model: str | os.PathLike[str] = "g-idrn",

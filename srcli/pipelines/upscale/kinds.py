@@ -51,7 +51,7 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
             return None  # reading it fails with the reason
         raise
     if not item.from_folder:
-        _refuse_films_as_rasters(picture, options)
+        _refuse_what_films_lack(picture, options)
     if picture.format == VIDEO:
         return picture
     is_photograph = picture.raster is None
@@ -77,17 +77,27 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
     )
 
 
-def _refuse_films_as_rasters(picture: Picture, options: Settled) -> None:
+def _refuse_what_films_lack(picture: Picture, options: Settled) -> None:
     """Refuse raster options for a film, which has no bands, nodata or windows.
 
-    GDAL would read one frame of some animations, and call others damaged.
+    GDAL would read one frame of some animations, and call others damaged. Videos have
+    neither pages nor a resolution on paper, and other pictures than TIFFs one page.
     """
-    if not options.raster_options:
-        return
-    words = "a video" if picture.format == VIDEO else "an animation"
-    if picture.format == VIDEO or is_animation(picture):
+    page = options.pages or 1
+    if page > 1 and picture.format not in (VIDEO, "tif"):
         raise PictureError(
-            f"{picture.path}: is {words}, which {', '.join(options.raster_options)} cannot "
+            f"{picture.path}: has no page {page}, as it is no TIFF; drop --pages"
+        )
+    names = [*options.raster_options]
+    if picture.format == VIDEO:
+        if options.pages is not None:
+            names.append("--pages")
+        if options.dpi != "keep":
+            names.append("--dpi")
+    words = "a video" if picture.format == VIDEO else "an animation"
+    if names and (picture.format == VIDEO or is_animation(picture)):
+        raise PictureError(
+            f"{picture.path}: is {words}, which {', '.join(names)} cannot "
             "be applied to; upscale it without"
         )
 

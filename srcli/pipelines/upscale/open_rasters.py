@@ -27,7 +27,6 @@ from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.options import Settled, file_of_model
-from srcli.pipelines.upscale.python_options import in_python
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -339,6 +338,5 @@ def _enlarged_file(
         with undisturbed(options.engine.device):
             upscale_raster(item, options, reporter, run_steps, dataset=dataset)
         if reporter.counts["failed"]:
-            error = in_python(reporter.files[0].error)
-            raise task.error or PictureError(error)
+            raise task.error or PictureError(reporter.files[0].error)
         yield item.target

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import numpy as np
 
-from srcli.errors import UsageError
+from srcli.errors import SrxError, UsageError
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.holes import AlphaMode
 from srcli.pipelines.upscale.asked import OPTIONS, Asked
 
 _CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")
 _NODATA = re.compile(r"--nodata (none|-?\d[\d.e+-]*)")
+_COUNT = re.compile(r"--(tile|overlap) (\d+)")
+_DEVICE = re.compile(r"--(device|precision) (\S+?)(?=:? |:?$)")
 
 
-def _raster_arguments() -> dict[str, str]:
-    """Return the arguments of ``srcli.upscale`` that are for rasters alone, by their options."""
+def _arguments_by_option() -> tuple[dict[str, str], frozenset[str]]:
+    """Return arguments of ``srcli.upscale`` by their options, and those of rasters alone."""
     arguments = {}
+    of_rasters = set()
     for declared in OPTIONS:
-        if declared.option.inputs == "rasters" and declared.option.python:
-            arguments[declared.option.name] = declared.option.python
-    return arguments
+        if declared.option.python:
+            # options that several commands have are declared without names
+            name = declared.option.name or f"--{declared.option.python}"
+            arguments[name] = declared.option.python
+            if declared.option.inputs == "rasters":
+                of_rasters.add(declared.option.python)
+    return arguments, frozenset(of_rasters)
 
 
-ARGUMENTS = _raster_arguments()
+ARGUMENTS, _OF_RASTERS = _arguments_by_option()
 _WINDOWS = re.compile(r"--(srcwin|bounds)\b")
-_OPTION = re.compile(rf"({'|'.join(ARGUMENTS)})\b")
+# of --strip-metadata and its like no part is an option
+_OPTION = re.compile(rf"(?<![\w-])({'|'.join(ARGUMENTS)})(?![\w-])")
 
 
 def in_python(text: str) -> str:
@@ -37,8 +46,20 @@ def in_python(text: str) -> str:
     text = _CHOICE.sub(r"\1='\2'", text)
     text = text.replace("--nodata none", "nodata='none'")
     text = _NODATA.sub(r"nodata=\1", text)
+    text = _COUNT.sub(r"\1=\2", text)
+    text = _DEVICE.sub(r"\1='\2'", text)
     text = _WINDOWS.sub("window=", text)
     return _OPTION.sub(lambda match: f"{ARGUMENTS[match[1]]}=", text)
+
+
+@contextmanager
+def errors_in_python() -> Iterator[None]:
+    """Let errors that are raised inside speak of arguments instead of options."""
+    try:
+        yield
+    except SrxError as error:
+        error.args = (in_python(str(error)), *error.args[1:])
+        raise
 
 
 def read_raster_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,7 +82,7 @@ def given_arguments(options: Asked) -> list[str]:
     """Return the names of the arguments for rasters that differ from what they are by default."""
     names = []
     for declared in OPTIONS:
-        if declared.option.name in ARGUMENTS and declared.is_given(options):
+        if declared.option.python in _OF_RASTERS and declared.is_given(options):
             names.append(declared.option.python)
     return names
 
