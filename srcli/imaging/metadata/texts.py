@@ -103,7 +103,7 @@ def text_chunk(keyword: str, text: bytes) -> Chunk:
 
 @dataclass(frozen=True)
 class TextsOutsidePng:
-    """What a format other than PNG holds of a picture's texts."""
+    """Texts of a picture that a format other than PNG holds."""
 
     by_tag: dict[int, str]
     """Texts for the main directory of EXIF, by tag."""

@@ -56,7 +56,7 @@ _OPACITY = 1
 
 @dataclass(kw_only=True)
 class _Boxes:
-    """What the boxes of a file say."""
+    """Content of the boxes of a file."""
 
     height: int = 0
     width: int = 0
@@ -76,7 +76,7 @@ class _Boxes:
 
     @property
     def is_photograph(self) -> bool:
-        """Whether the file is read as a photograph."""
+        """Tell if the file is read as a photograph."""
         if self.has_place or self.has_palette or not self.colour_channels:
             return False
         if self.components != self.colour_channels + self.has_alpha:

@@ -1,4 +1,4 @@
-"""What files of JPEG XL (ISO/IEC 18181) say, and Pillow's plugin does not hand out."""
+"""Headers of JPEG XL (ISO/IEC 18181), as far as Pillow's plugin does not hand them out."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def note_gain_map(stream: IO[bytes]) -> list[str]:
 
 
 class _Header(NamedTuple):
-    """What the metadata of a codestream say."""
+    """Metadata of a codestream."""
 
     is_animation: bool = False
     bits: int = 8

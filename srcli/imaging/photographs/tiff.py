@@ -97,7 +97,7 @@ _GDAL_OPTIONS = {
 
 @dataclass(frozen=True)
 class _StoredPixels:
-    """How the pixels of a page are stored, by its tags."""
+    """Layout of the stored pixels of a page, by its tags."""
 
     height: int
     width: int
