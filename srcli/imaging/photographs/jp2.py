@@ -19,9 +19,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.files.isobmff import split_boxes
-from srcli.imaging.metadata.colour_spaces import profile_fits
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata, profile_fits
 from srcli.imaging.photographs import pillow, tiff
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array
@@ -161,7 +159,7 @@ def _read_boxes(stream: IO[bytes]) -> _Boxes:
             if name in _PLACES:
                 boxes.has_place = True
             elif name == _EXIF:
-                boxes.exif = PREFIX + value.removeprefix(PREFIX)
+                boxes.exif = EXIF_PREFIX + value.removeprefix(EXIF_PREFIX)
             elif name == _XMP:
                 boxes.xmp = value
             elif name == _IPTC:

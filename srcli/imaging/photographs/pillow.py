@@ -22,10 +22,9 @@ from srcli.errors import PictureError
 from srcli.imaging.files import isobmff
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
 from srcli.imaging.metadata import colour_spaces
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
+from srcli.imaging.metadata.embedded import EXIF_PREFIX, ColourSpace, Metadata
 from srcli.imaging.metadata.exif import (
     DAMAGED_EXIF,
-    PREFIX,
     ExifBlock,
     is_adobe_rgb,
     is_pixel_size,
@@ -186,7 +185,7 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     elif icc is None:
         colour_space = _colour_space(name, start, exif, channels, notes)
     if exif is not None:  # JPEG XL has it without
-        exif = PREFIX + exif.removeprefix(PREFIX)
+        exif = EXIF_PREFIX + exif.removeprefix(EXIF_PREFIX)
     dpi = None if _has_no_unit(info, exif) else info.get("dpi")
     width, height, orientation = _size_and_orientation(name, image, stream)
     return Picture(

@@ -18,8 +18,12 @@ from typing import IO
 
 from srcli.imaging.metadata import colour_spaces, texts
 from srcli.imaging.metadata.credentials import note_credentials
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
-from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.metadata.embedded import (
+    EXIF_PREFIX,
+    ColourSpace,
+    Metadata,
+    profile_fits,
+)
 from srcli.imaging.metadata.left_out import note_aspect
 from srcli.imaging.photographs import size_checks, vips
 from srcli.imaging.photographs.photograph import Picture
@@ -137,7 +141,7 @@ def pack_metadata(metadata: Metadata) -> bytes:
         ]
         chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif is not None:
-        chunks.append((b"eXIf", metadata.exif.removeprefix(PREFIX)))
+        chunks.append((b"eXIf", metadata.exif.removeprefix(EXIF_PREFIX)))
     if metadata.xmp is not None:
         chunks.append(texts.text_chunk(texts.XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
@@ -203,7 +207,7 @@ def _read_colours(
     described = tuple((kind, chunks[kind]) for kind in _COLOUR_CHUNKS if kind in chunks)
     if chunks.get(b"cICP"):
         with_profile = described
-        fits = icc is not None and colour_spaces.profile_fits(icc, channels)
+        fits = icc is not None and profile_fits(icc, channels)
         if fits and b"iCCP" in chunks:
             with_profile = (*described, (b"iCCP", chunks[b"iCCP"]))
         colour_space = colour_spaces.from_cicp(

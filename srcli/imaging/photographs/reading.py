@@ -21,17 +21,16 @@ from srcli.imaging.files.formats import (
 )
 from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.imaging.files.provenance import input_id
-from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credentials
+from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.orientation import stated_orientation, upright
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.metadata.xmp import xmp_orientation
 from srcli.imaging.photographs import jp2, pillow, png, tiff, vips
 from srcli.imaging.photographs.jpeg import find_trailing_video
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.photographs.targa import correct_alpha
-from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
+from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import stretch_to_dtype
 from srcli.input_files import open_input
 
@@ -162,26 +161,6 @@ def _times_played(picture: Picture, loop: int | None) -> int:
     return loop
 
 
-def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:
-    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them.
-
-    A large result lies in the folder; see ``empty_array``.
-    """
-    if orientation > 4:
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    if image.flags.c_contiguous:
-        return image
-    turned = empty_array(image.shape, image.dtype, folder)
-    for rows in strips(turned):
-        turned[rows] = image[rows]
-        release(image)
-    return turned
-
-
 def open_known(
     path: Path, page: int = 1, stream: IO[bytes] | None = None
 ) -> Picture | None:
@@ -223,11 +202,7 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
         )
     orientation = picture.orientation
     if not 1 <= orientation <= 8:  # the format says nothing, or nonsense
-        orientation = (
-            exif.orientation(picture.metadata.exif)
-            or xmp_orientation(picture.metadata.xmp)
-            or 1
-        )
+        orientation = stated_orientation(picture.metadata.exif, picture.metadata.xmp)
     size = picture.size
     if orientation > 4:
         size = size[::-1]

@@ -35,7 +35,7 @@ from srcli.imaging.files.tiff_pages import (
 from srcli.imaging.files.utf8_names import alias_of_file
 from srcli.imaging.metadata import colour_spaces, exif, imagej
 from srcli.imaging.metadata.descriptions import is_whole_slide
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
+from srcli.imaging.metadata.embedded import EXIF_PREFIX, ColourSpace, Metadata
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
@@ -478,7 +478,7 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
         return None
     layout = DirectoryForm(page.layout.order)
     packed, start = exif.pack(main, linked_ifds, 8, layout)
-    return exif.PREFIX + layout.start(start) + packed
+    return EXIF_PREFIX + layout.start(start) + packed
 
 
 def read_bands(
