@@ -32,6 +32,7 @@ from srcli.data.rasters import (
 )
 from srcli.errors import DataError, SrxError, as_failure_of
 from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.metadata.orientation import stated_orientation, upright
 from srcli.imaging.photographs import tiff, vips
 from srcli.imaging.photographs.pillow import load
@@ -317,7 +318,7 @@ def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
     ):
         from rasterio.io import MemoryFile
 
-        header = tiff.read_header(Path(image.format), stream)
+        header = tiff.read_layout(Path(image.format), read_page(stream), stream)
         if header.bits == 16 and not header.refusal:
             with MemoryFile(encoded) as file:
                 header = replace(header, path=Path(file.name))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 EXIF_PREFIX = b"Exif\0\0"
 """Start of an EXIF block in a ``Metadata``."""
+DAMAGED_EXIF = "damaged EXIF left out"
 ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
 """Colours of a profile, as its header names them, for pictures of 1 or 3 channels."""
 PngChunks = tuple[tuple[bytes, bytes], ...]

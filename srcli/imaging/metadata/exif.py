@@ -25,7 +25,6 @@ from srcli.imaging.metadata.microscopy import names_pixel_unit
 LINKED_IFDS = (Base.ExifOffset, Base.GPSInfo)
 """Directories that the main one (IFD0) points to."""
 DAMAGED = "damaged part of EXIF left out"
-DAMAGED_EXIF = "damaged EXIF left out"
 _OFFSET_TYPES = (4, 13, 16, 18)  # types of offsets
 _ADOBE_RGB = 2
 _UNCALIBRATED = 0xFFFF
