@@ -1,4 +1,4 @@
-"""What Linux's control groups allow this process, as containers and batch systems set it.
+"""Limits of Linux's control groups for this process, as containers and batch systems set them.
 
 A limit holds for all groups below that which has it, so that the whole way up counts
 from the group of this process. Both versions of groups are read (see cgroups(7), and in

@@ -1,4 +1,4 @@
-"""Which files are being worked on, told to the process that supervises this one.
+"""Events on files that are being worked on, told to the process that supervises this one.
 
 Libraries that decode pictures may hang or crash on a damaged file, with Python's lock
 held. The watching process (``srcli.cli.start``) ends a worker that reads one file for too
@@ -59,7 +59,7 @@ OF_READINGS = (Event.READ, Event.CLOSE)
 
 @dataclass
 class History:
-    """What former workers of the same run have left; empty in the first one."""
+    """Marks that former workers of the same run have left; empty in the first one."""
 
     refused: dict[str, str] = field(default_factory=dict)
     """Files that ended a worker, and why, in words that follow their names."""

@@ -1,4 +1,4 @@
-"""How PyTorch's threads wait for each other: spinning while alone, asleep beside other work.
+"""Make PyTorch's threads wait for each other: spinning while alone, asleep beside others.
 
 PyTorch's operations end with all threads of OpenMP waiting for the slowest. GNU's
 library (libgomp, in PyTorch's packages for Linux) spins for milliseconds then, which is

@@ -29,6 +29,10 @@ from srcli.cli.values import (
     parse_names,
 )
 from srcli.errors import ExitCode, UsageError
+from srcli.metrics.table import (  # noqa: TID253 - it imports nothing that computes
+    DEFAULT_METRICS,
+    describe_further_metrics,
+)
 
 if TYPE_CHECKING:
     from srcli.pipelines.evaluate.run import ScoredPicture
@@ -92,8 +96,8 @@ and BasicSR, image_SRF_4/ as in SelfExSR, or the name of a folder in $SRX_DATA/b
     "--metrics",
     type=parse_names,
     metavar="NAMES",
-    default="psnr,ssim,ifc,consistency",
-    help="Others: low, high (frequencies), lpips, dists (which need piq).",
+    default=",".join(DEFAULT_METRICS),
+    help=f"Others: {describe_further_metrics()}.",
 )
 @option(
     "--protocol",

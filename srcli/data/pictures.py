@@ -32,11 +32,10 @@ from srcli.data.rasters import (
 )
 from srcli.errors import DataError, SrxError, as_failure_of
 from srcli.imaging.files.decoding import quiet_libraries
-from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.xmp import xmp_orientation
+from srcli.imaging.files.tiff_pages import read_page
+from srcli.imaging.metadata.orientation import stated_orientation, upright
 from srcli.imaging.photographs import tiff, vips
 from srcli.imaging.photographs.pillow import load
-from srcli.imaging.photographs.reading import upright
 from srcli.imaging.pixels.arrays import Array
 from srcli.input_files import read_input
 from srcli.threads import read_ahead
@@ -293,9 +292,9 @@ def _decode_bytes(ref: PictureRef, encoded: bytes, most_pixels: int) -> RgbPixel
                 pixels = np.repeat(pixels, 3, axis=2)
             if image.format == "TIFF":  # turned already, by Pillow or by _read_deep
                 return pixels
-            stated = exif.orientation(image.info.get("exif"))
+            info = image.info
             return upright(
-                pixels, stated or xmp_orientation(image.info.get("xmp")) or 1
+                pixels, stated_orientation(info.get("exif"), info.get("xmp"))
             )
     except UnidentifiedImageError as error:
         if is_tiff(encoded):
@@ -319,7 +318,7 @@ def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
     ):
         from rasterio.io import MemoryFile
 
-        header = tiff.read_header(Path(image.format), stream)
+        header = tiff.read_layout(Path(image.format), read_page(stream), stream)
         if header.bits == 16 and not header.refusal:
             with MemoryFile(encoded) as file:
                 header = replace(header, path=Path(file.name))

@@ -142,7 +142,7 @@ class PictureStore:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSelection:
-    """What the user gave: training data, photographs to hold out of it, and LR pictures."""
+    """Choice of the user: training data, photographs to hold out of it, and LR pictures."""
 
     data: tuple[Path, ...] = ()
     """Folders, zips, pictures."""

@@ -164,7 +164,7 @@ class Evaluation:
         """Return everything as plain values, the metrics of a row beside its other values."""
         plain = asdict(self)
         del plain["sizes"]
-        plain["metrics"] = {name: METRICS[name].meaning for name in self.metrics}
+        plain["metrics"] = {name: METRICS[name].legend for name in self.metrics}
         means = self.means()
         pictures = plain.pop("scores")
         for row in (*means, *pictures):

@@ -23,7 +23,7 @@ from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.evaluation.empty_pixels import note_on_empty_pixels
 from srcli.imaging.files.formats import READABLE_SUFFIXES
-from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.photographs.upright_pixels import read_pixels
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.pixels.resize import downscale, resize, to_dtype
@@ -529,9 +529,7 @@ def warn_of_foreign_lr(
 
 def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
     """Read an opaque picture of 8 or 16 bits as (H, W, 3), and return whether it is gray."""
-    photograph = read_photograph(path)
-    pixels = photograph.pixels
-    alpha = photograph.alpha
+    pixels, alpha = read_pixels(path)
     if pixels.dtype.kind == "f":
         raise DataError(
             f"{path}: a floating-point picture; evaluation compares 8 and 16 bits"

@@ -18,7 +18,7 @@ BackProjection = Literal["", "bicubic", "area"]
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How a network runs: device, number format, averaging, corrections of its results.
+    """Options of a network's run: device, number format, averaging, corrections of its results.
 
     Options of ``srx upscale`` are declared in ``pipelines/upscale/asked.py`` under the same
     names, with what outputs record of them.

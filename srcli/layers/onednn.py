@@ -23,7 +23,7 @@ _SUM: list[Any] = ["add", None, None, [], None]
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a convolution walks over its input, as ``torch.nn.Conv2d`` has it."""
+    """Geometry of a convolution: how it walks over its input, as ``torch.nn.Conv2d`` has it."""
 
     padding: tuple[int, ...] = (1, 1)
     stride: tuple[int, ...] = (1, 1)

@@ -60,7 +60,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 class Work(NamedTuple):
-    """What a network computes for one picture."""
+    """Operations of a network for one picture."""
 
     convolutions: int
     """Multiply-accumulates of all convolutions, bias not counted."""

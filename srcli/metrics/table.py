@@ -1,19 +1,20 @@
 """The metrics of quality that ``srx eval`` measures.
 
-One entry is a metric: its name for ``--metrics``, its column and its legend follow; the
-help in ``cli/evaluate.py`` names it, too. Its function stands in ``fidelity.py``, or in
-a module of its own.
+One entry is a metric: its name for ``--metrics``, its column, its legend and the words
+of the help follow. A measure of some lines stands in ``fidelity.py``, or in a module of
+its own. Nothing that computes is imported before a metric is measured, as ``--help``
+names them all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
 
-from srcli.imaging.pixels.arrays import Array
-from srcli.metrics import fidelity, ifc
+if TYPE_CHECKING:
+    from srcli.imaging.pixels.arrays import Array
 
 Sees = Literal["planes", "luma", "colours", "small"]
 """What a metric compares of SR and HR: the planes that the protocol compares, Y, 0 to 255;
@@ -29,7 +30,7 @@ class Metric:
     digits: int
     """Behind the point, in tables."""
     meaning: str
-    """In words, for the legend, with "lower is better" where it is."""
+    """In words, for the legend."""
     measure: Callable[[Array, Array], float]
     """Compares SR, or what ``sees`` names instead, with HR, the border left out: arrays
     (H, W) or (H, W, C) in 0 to 255, by ``colours`` as they are stored."""
@@ -39,6 +40,57 @@ class Metric:
     """Pixels that each side must have at least, without the border."""
     needs_piq: bool = False
     """Computed by the library piq, with weights that users put into PyTorch's cache."""
+    remark: str = ""
+    """In the help, behind its name and those beside it with the same remark."""
+
+    @property
+    def legend(self) -> str:
+        """The meaning, and which way is better where that is down."""
+        if self.lower_is_better:
+            return f"{self.meaning}; lower is better"
+        return self.meaning
+
+
+def _psnr(sr: Array, hr: Array) -> float:
+    from srcli.metrics.fidelity import psnr
+
+    return psnr(sr, hr)
+
+
+def _ssim(sr: Array, hr: Array) -> float:
+    from srcli.metrics.fidelity import ssim
+
+    return ssim(sr, hr)
+
+
+def _ifc(sr: Array, hr: Array) -> float:
+    from srcli.metrics.ifc import ifc
+
+    return ifc(sr, hr)
+
+
+def _psnr_of_low(sr: Array, hr: Array) -> float:
+    from srcli.metrics.fidelity import split_psnr
+
+    return split_psnr(sr, hr).low
+
+
+def _psnr_of_high(sr: Array, hr: Array) -> float:
+    from srcli.metrics.fidelity import split_psnr
+
+    return split_psnr(sr, hr).high
+
+
+def _lpips(sr: Array, hr: Array) -> float:
+    from srcli.metrics.fidelity import perceptual_distance
+
+    return perceptual_distance("lpips", sr, hr)
+
+
+def _dists(sr: Array, hr: Array) -> float:
+    from srcli.metrics.fidelity import perceptual_distance
+
+    return perceptual_distance("dists", sr, hr)
 
 
 METRICS = {
@@ -46,60 +98,74 @@ METRICS = {
         heading="PSNR dB",
         digits=3,
         meaning="peak signal-to-noise ratio, peak 255",
-        measure=fidelity.psnr,
+        measure=_psnr,
     ),
     "ssim": Metric(
         heading="SSIM",
         digits=4,
         meaning="structural similarity (Wang et al. 2004)",
-        measure=fidelity.ssim,
-        minimum=fidelity.WINDOW,
+        measure=_ssim,
+        minimum=11,  # its window
     ),
     "ifc": Metric(
         heading="IFC",
         digits=3,
         meaning="information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)",
-        measure=ifc.ifc,
+        measure=_ifc,
         sees="luma",
-        minimum=ifc.MINIMUM,
+        minimum=72,  # the filter of its coarsest level
     ),
     "consistency": Metric(
         heading="cons. dB",
         digits=2,
         meaning="PSNR between the LR picture and the SR picture made small again",
-        measure=fidelity.psnr,
+        measure=_psnr,
         sees="small",
     ),
     "low": Metric(
         heading="low dB",
         digits=3,
         meaning="PSNR of the low frequencies: a Gaussian of 9x9 pixels, sigma 1.5",
-        measure=lambda sr, hr: fidelity.split_psnr(sr, hr).low,
+        measure=_psnr_of_low,
+        remark="frequencies",
     ),
     "high": Metric(
         heading="high dB",
         digits=3,
         meaning="PSNR of the high frequencies, which that Gaussian takes away",
-        measure=lambda sr, hr: fidelity.split_psnr(sr, hr).high,
+        measure=_psnr_of_high,
+        remark="frequencies",
     ),
     "lpips": Metric(
         heading="LPIPS",
         digits=4,
-        meaning="perceptual distance (Zhang et al. 2018), VGG-16; lower is better",
-        measure=partial(fidelity.perceptual_distance, "lpips"),
+        meaning="perceptual distance (Zhang et al. 2018), VGG-16",
+        measure=_lpips,
         sees="colours",
         lower_is_better=True,
         needs_piq=True,
+        remark="which need piq",
     ),
     "dists": Metric(
         heading="DISTS",
         digits=4,
-        meaning="distance of structure and texture (Ding et al. 2020); lower is better",
-        measure=partial(fidelity.perceptual_distance, "dists"),
+        meaning="distance of structure and texture (Ding et al. 2020)",
+        measure=_dists,
         sees="colours",
         lower_is_better=True,
         needs_piq=True,
+        remark="which need piq",
     ),
 }
 """By the names of ``--metrics``."""
 DEFAULT_METRICS = ("psnr", "ssim", "ifc", "consistency")
+
+
+def describe_further_metrics() -> str:
+    """Name the metrics that are measured only when they are asked for, with their remarks."""
+    further = [name for name in METRICS if name not in DEFAULT_METRICS]
+    groups = []
+    for remark, names in groupby(further, lambda name: METRICS[name].remark):
+        group = ", ".join(names)
+        groups.append(f"{group} ({remark})" if remark else group)
+    return ", ".join(groups)

@@ -98,7 +98,7 @@ class _Storage:
 
 @dataclass
 class Checkpoint:
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     content: object
     dropped: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What an image is enlarged by: its source, tiles and values.
+"""Means by which an image is enlarged: its source, tiles and values.
 
 No torch type is named here.
 """

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(kw_only=True)
 class Position:
-    """How far a training has come: iterations, time and the best validation so far."""
+    """Progress of a training: iterations, time and the best validation so far."""
 
     stage: int = 0
     step: int = 0

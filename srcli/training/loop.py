@@ -77,7 +77,7 @@ class Ema:
 
 @dataclass(frozen=True, kw_only=True)
 class _Report:
-    """What one process says after an iteration: rank 0 for all, the others only ``stop``."""
+    """Report of one process after an iteration: rank 0 for all, the others only ``stop``."""
 
     stop: bool
     """True if this process was asked to stop."""

@@ -122,7 +122,7 @@ def _compile(network: Network) -> Callable[[Tensor], Tensor]:
 
 @dataclass(frozen=True, kw_only=True)
 class StepContext:
-    """What the steps of all stages of a training share."""
+    """Network and settings that the steps of all stages of a training share."""
 
     network: Network
     """On the device of ``numerics``."""

@@ -20,7 +20,7 @@ _PUT_INTO_ONE = "put it into one: ffmpeg -i IN -c copy out.mkv"
 
 
 class _Format(NamedTuple):
-    """How files of a kind begin, what they are, and what to do with them."""
+    """Kind of file: how its files begin, what they are, and what to do with them."""
 
     start: bytes
     """A regular expression."""

@@ -1,4 +1,4 @@
-"""What an output records: software, model, options, and an identifier of its input."""
+"""Provenance of an output: software, model, options, and an identifier of its input."""
 
 from __future__ import annotations
 

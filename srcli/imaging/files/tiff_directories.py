@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def count(self) -> int:
-        """How many numbers it holds, fractions counted once, or bytes of a text."""
+        """Number of numbers that it holds, fractions counted once, or of bytes of a text."""
         return len(self.value) // _VALUE_BYTES[self.tiff_type]
 
     @property
@@ -94,7 +94,7 @@ def first_number(tags: Tags, tag: int, default: int) -> int:
 
 
 class DirectoryForm:
-    """How the directories of one file are laid out; the byte order is ``"<"`` or ``">"``."""
+    """Layout of the directories of one file; the byte order is ``"<"`` or ``">"``."""
 
     def __init__(self, order: str, *, big: bool = False) -> None:
         self.order = order

@@ -159,7 +159,7 @@ def _mux(
 
 @dataclass(frozen=True)
 class _Marks:
-    """What a container says of its video."""
+    """Marks of a container on its video."""
 
     boxes: MovBoxes
     stereo: int

@@ -50,7 +50,7 @@ Box = tuple[bytes, bytes]
 
 @dataclass
 class MovBoxes:
-    """What a file says beside its sound and pictures, as boxes with their kinds."""
+    """Boxes of a file beside its sound and pictures, with their kinds."""
 
     keys: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Names and values (boxes ``data``) of QuickTime's and Android's keys."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class Timing(NamedTuple):
-    """When a frame is shown, in units of the video's time base, and what comes with it."""
+    """Time at which a frame is shown, in units of the video's time base, and what comes with it."""
 
     start: int
     duration: int
@@ -130,7 +130,7 @@ def open_video(path: Path) -> Iterator[Video]:
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored frames become upright: transposed first, then mirrored."""
+    """Steps by which stored frames become upright: transposed first, then mirrored."""
 
     swaps_sides: bool = False
     mirrors_x: bool = False
@@ -203,7 +203,7 @@ class Video:
 
     @cached_property
     def orientation(self) -> Orientation:
-        """How frames are turned and mirrored to be upright."""
+        """Turn and mirroring that make frames upright."""
         matrix = self.side_data("DISPLAYMATRIX")
         return Orientation.from_matrix(matrix) if matrix else Orientation()
 

@@ -69,7 +69,7 @@ _LONG_SCALES = ("libvpx-vp9", "libsvtav1")
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How frames of one output are encoded; all its segments alike."""
+    """Encoding of the frames of one output; all its segments alike."""
 
     format: str
     """That of the file, a key of ``FORMATS``."""

@@ -1,1 +1,1 @@
-"""What a file says of its pixels: EXIF, XMP, colours, texts; read, fitted and packed."""
+"""Metadata of pictures: EXIF, XMP, colours, texts; read, fitted and packed."""

@@ -14,8 +14,8 @@ from PIL.ExifTags import Base
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.tiff_directories import Entry
 from srcli.imaging.metadata import exif, imagej
-from srcli.imaging.metadata.colour_spaces import hdr_of, profile_fits
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
+from srcli.imaging.metadata.colour_spaces import hdr_of
+from srcli.imaging.metadata.embedded import ColourSpace, Metadata, profile_fits
 from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.metadata.embedded import ColourSpace, PngChunks
+from srcli.imaging.metadata.embedded import ICC_SPACES, ColourSpace, PngChunks
 from srcli.imaging.pixels.arrays import Array
 
 Curve = tuple[float, ...] | NDArray[np.float64]
@@ -58,16 +58,10 @@ _D50 = np.array([0.9642, 1.0, 0.8249])  # the white of all profiles
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
-_ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
 # Bytes.
 _ICC_HEADER = 128
 _ICC_TAG = 12
 _CICP_OF_PROFILE = re.compile(rb"cicp\0{4}(..)", re.DOTALL)
-
-
-def profile_fits(icc: bytes, channels: int) -> bool:
-    """Return True if a colour profile describes pictures of that many channels, 1 or 3."""
-    return icc[16:20] == _ICC_SPACES[channels]
 
 
 def hdr_of(colour_space: ColourSpace | None, icc: bytes | None) -> str | None:
@@ -202,7 +196,7 @@ def _make_profile(
             tags[colour + b"TRC"] = _pack_curve(curves[index % len(curves)])
     if cicp is not None:
         tags[b"cicp"] = b"cicp\0\0\0\0" + cicp
-    return _pack_profile(_ICC_SPACES[channels], tags)
+    return _pack_profile(ICC_SPACES[channels], tags)
 
 
 def _pack_profile(space: bytes, tags: Mapping[bytes, bytes]) -> bytes:

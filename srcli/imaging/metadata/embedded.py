@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+EXIF_PREFIX = b"Exif\0\0"
+"""Start of an EXIF block in a ``Metadata``."""
+DAMAGED_EXIF = "damaged EXIF left out"
+ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
+"""Colours of a profile, as its header names them, for pictures of 1 or 3 channels."""
 PngChunks = tuple[tuple[bytes, bytes], ...]
 """Type and content of chunks of a PNG file."""
 
@@ -52,3 +57,8 @@ class Metadata:
 
 NO_METADATA = Metadata()
 """Of a picture without any."""
+
+
+def profile_fits(icc: bytes, channels: int) -> bool:
+    """Return True if a colour profile describes pictures of that many channels, 1 or 3."""
+    return icc[16:20] == ICC_SPACES[channels]

@@ -9,7 +9,6 @@ from PIL.ExifTags import Base
 
 from srcli.imaging.files.tiff_directories import (
     LONG,
-    SHORT,
     TEXT,
     ByteSource,
     DirectoryForm,
@@ -20,13 +19,12 @@ from srcli.imaging.files.tiff_directories import (
     read_directory,
     read_start,
 )
+from srcli.imaging.metadata.embedded import EXIF_PREFIX
 from srcli.imaging.metadata.microscopy import names_pixel_unit
 
-PREFIX = b"Exif\0\0"
 LINKED_IFDS = (Base.ExifOffset, Base.GPSInfo)
 """Directories that the main one (IFD0) points to."""
 DAMAGED = "damaged part of EXIF left out"
-DAMAGED_EXIF = "damaged EXIF left out"
 _OFFSET_TYPES = (4, 13, 16, 18)  # types of offsets
 _ADOBE_RGB = 2
 _UNCALIBRATED = 0xFFFF
@@ -88,7 +86,7 @@ class ExifBlock:
     """
 
     def __init__(self, exif: bytes) -> None:
-        self.tiff = bytearray(exif.removeprefix(PREFIX))
+        self.tiff = bytearray(exif.removeprefix(EXIF_PREFIX))
         self.layout, self.start = read_start(self.tiff)
         if self.layout.big:
             raise ValueError("an EXIF block of a kind that does not exist")
@@ -112,7 +110,7 @@ class ExifBlock:
                 exif_ifd,
                 self.layout,
             )
-        return PREFIX + bytes(self.tiff)
+        return EXIF_PREFIX + bytes(self.tiff)
 
 
 def read_main(exif: bytes | None) -> Tags:
@@ -120,15 +118,6 @@ def read_main(exif: bytes | None) -> Tags:
     with suppress(ValueError):
         return ExifBlock(exif or b"").main
     return {}
-
-
-def orientation(exif: bytes | None) -> int | None:
-    """Return the orientation of the stored pixels, 1 to 8; None if the block states none."""
-    entry = read_main(exif).get(Base.Orientation)
-    if entry is None or entry.tiff_type not in (SHORT, LONG):
-        return None
-    stated = int(entry.numbers[0])
-    return stated if 1 <= stated <= 8 else 1
 
 
 def software(exif: bytes | None) -> str:

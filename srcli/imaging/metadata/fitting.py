@@ -18,7 +18,7 @@ from srcli.imaging.files.tiff_directories import (
 )
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.descriptions import fit_description
-from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.embedded import DAMAGED_EXIF, Metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 
@@ -51,7 +51,7 @@ def fit_metadata(
             block, notes = fit_exif(block, pixel_map)
         except ValueError:
             block = None
-            notes = (exif.DAMAGED_EXIF,)
+            notes = (DAMAGED_EXIF,)
     packet = metadata.xmp
     if packet is not None:
         packet, lost = fit_xmp(packet, pixel_map)

@@ -1,4 +1,4 @@
-"""What ImageJ keeps in TIFF tags of its own: look-up tables, display ranges, labels, overlays.
+"""TIFF tags of ImageJ's own: look-up tables, display ranges, labels, overlays.
 
 The layout is that of ImageJ's ``TiffEncoder``: a first tag with the lengths of all
 parts, and one with the parts, of which the first lists the kinds of the others.

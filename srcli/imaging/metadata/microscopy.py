@@ -1,4 +1,4 @@
-"""What ImageJ and tifffile say of a TIFF in its description."""
+"""Descriptions that ImageJ and tifffile write into a TIFF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where pixels and areas of a picture lie once it was turned upright or enlarged."""
+"""Places of pixels and areas of a picture once it was turned upright or enlarged."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from srcli.imaging.pixels.arrays import Size
 
 @dataclass(frozen=True)
 class PixelMap:
-    """How the pixels of a picture became those of another: turned first, then resized.
+    """Map of a picture's pixels to those of another: turned first, then resized.
 
     Positions are measured from the upper left corner, in pixels or as shares of the
     picture's sides.

@@ -11,8 +11,7 @@ from PIL.ExifTags import Base
 
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.tiff_blocks import DEFLATE_RATIO
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata
 
 TEXT_CHUNKS = (b"iTXt", b"tEXt", b"zTXt")
 """Types of the chunks that hold texts."""
@@ -103,7 +102,7 @@ def text_chunk(keyword: str, text: bytes) -> Chunk:
 
 @dataclass(frozen=True)
 class TextsOutsidePng:
-    """What a format other than PNG holds of a picture's texts."""
+    """Texts of a picture that a format other than PNG holds."""
 
     by_tag: dict[int, str]
     """Texts for the main directory of EXIF, by tag."""
@@ -177,7 +176,7 @@ def _raw_profile(text: bytes) -> tuple[str, bytes]:
     profile = bytes.fromhex(b"".join(digits.split())[: 2 * int(length)].decode("ascii"))
     if len(profile) != int(length):
         raise ValueError("a profile is cut short")
-    if profile.startswith(PREFIX):
+    if profile.startswith(EXIF_PREFIX):
         return "exif", profile
     if profile.startswith(XMP_PREFIX):
         return "xmp", profile.removeprefix(XMP_PREFIX)

@@ -15,6 +15,7 @@ from xml.parsers.expat import ExpatError
 
 from srcli.imaging.metadata.calibration import fit_calibration
 from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, PROVENANCE
+from srcli.imaging.metadata.orientation import XMP_ORIENTATION
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp_nodes import (
     RDF,
@@ -29,9 +30,6 @@ HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
 VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
 
-_ORIENTATION = re.compile(
-    rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""
-)
 LARGEST_EDITED = 2**20
 """Bytes of a packet that is edited; longer ones stay as they are."""
 _AMPERSAND = "\ue000"
@@ -81,12 +79,6 @@ _SIZES = (
 """Properties that state a width and a height in pixels, or pixels per length."""
 
 
-def xmp_orientation(xmp: bytes | None) -> int | None:
-    """Return the orientation of the stored pixels, 1 to 8; None if the packet states none."""
-    match = _ORIENTATION.search(xmp or b"")
-    return int(match[2]) if match else None
-
-
 def fit_xmp(xmp: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     """Fit an XMP packet to pixels that were turned or enlarged.
 
@@ -95,7 +87,7 @@ def fit_xmp(xmp: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:
     of gain maps, videos, depth maps and others beside the picture are dropped. A packet
     that is not well-formed keeps all that.
     """
-    xmp = _ORIENTATION.sub(rb"\g<1>1", xmp)
+    xmp = XMP_ORIENTATION.sub(rb"\g<1>1", xmp)
     try:
         text = xmp.strip(b"\0").decode()
         if len(xmp) > LARGEST_EDITED or _AMPERSAND in text or "<!DOCTYPE" in text:

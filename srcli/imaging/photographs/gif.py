@@ -1,4 +1,4 @@
-"""What GIF files hold, and Pillow does not hand out."""
+"""Metadata of GIF files that Pillow does not hand out."""
 
 from __future__ import annotations
 

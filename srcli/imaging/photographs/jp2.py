@@ -19,9 +19,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.files.isobmff import split_boxes
-from srcli.imaging.metadata.colour_spaces import profile_fits
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.exif import PREFIX
+from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata, profile_fits
 from srcli.imaging.photographs import pillow, tiff
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array
@@ -56,7 +54,7 @@ _OPACITY = 1
 
 @dataclass(kw_only=True)
 class _Boxes:
-    """What the boxes of a file say."""
+    """Content of the boxes of a file."""
 
     height: int = 0
     width: int = 0
@@ -76,7 +74,7 @@ class _Boxes:
 
     @property
     def is_photograph(self) -> bool:
-        """Whether the file is read as a photograph."""
+        """Tell if the file is read as a photograph."""
         if self.has_place or self.has_palette or not self.colour_channels:
             return False
         if self.components != self.colour_channels + self.has_alpha:
@@ -161,7 +159,7 @@ def _read_boxes(stream: IO[bytes]) -> _Boxes:
             if name in _PLACES:
                 boxes.has_place = True
             elif name == _EXIF:
-                boxes.exif = PREFIX + value.removeprefix(PREFIX)
+                boxes.exif = EXIF_PREFIX + value.removeprefix(EXIF_PREFIX)
             elif name == _XMP:
                 boxes.xmp = value
             elif name == _IPTC:

@@ -1,13 +1,10 @@
-"""Segments of JPEG files beside the pixels: gain maps, films, makers' data; broken ones."""
+"""Segments of JPEG files beside the pixels: gain maps, films and makers' data."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
-from typing import IO
-
-from PIL import Image
+from typing import IO, TYPE_CHECKING
 
 from srcli.imaging.metadata.credentials import note_credentials
 from srcli.imaging.metadata.left_out import (
@@ -21,47 +18,16 @@ from srcli.imaging.photographs.gain_maps import (
     jpeg_has_gain_map,
 )
 
-Reader = Callable[[IO[bytes]], Image.Image]
+if TYPE_CHECKING:
+    from PIL import Image
+
 _SAMSUNG_VIDEO = b"\x30\x0a"
 _LONGEST_DIRECTORY = 4096
 _VIDEO = re.compile(rb"\0\0\0.ftyp(?:mp4|isom|iso\d|qt  |MSNV|avc1|M4V|3gp)", re.DOTALL)
 # Segments of JPEG that no standard knows: APP0 to 2, 13 and 14 are read.
 _MAKER_SEGMENTS = frozenset(f"APP{number}" for number in (*range(3, 13), 15))
 THERMAL_LEFT_OUT = "thermal measurements (FLIR) left out: the picture alone is enlarged"
-# Segments of JPEG.
-_JFIF = 0xE0
-_PHOTOSHOP = 0xED
-_ADOBE = 0xEE
-_UNUSED = 0xEF
-_SCAN = 0xDA
-_SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
-_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 _JUMBF = b"JP"  # how segments with boxes of ISO/IEC 19566-5 begin
-
-
-def open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
-    """Open a JPEG file without the segments that Pillow stumbles over.
-
-    One of 12 bits says 8 to Pillow; its pixels are left to another reader.
-    """
-    stream.seek(0)
-    data = bytearray(stream.read())
-    bits = 8
-    start = 2
-    while data[start] == 0xFF and data[start + 1] != _SCAN:
-        marker = data[start + 1]
-        length = int.from_bytes(data[start + 2 : start + 4])
-        is_short = marker in (_JFIF, _ADOBE) and length < _SHORTEST
-        if is_short or marker == _PHOTOSHOP:
-            data[start + 1] = _UNUSED
-        elif marker in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
-            bits = data[start + 4]
-            if bits == 12:
-                data[start + 4] = 8
-        start += 2 + length
-    image = reader(io.BytesIO(data))
-    image.info["bit_depth"] = bits
-    return image
 
 
 def note_jpeg_extras(image: Image.Image, stream: IO[bytes]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What files of JPEG XL (ISO/IEC 18181) say, and Pillow's plugin does not hand out."""
+"""Headers of JPEG XL (ISO/IEC 18181), as far as Pillow's plugin does not hand them out."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import io
 from typing import IO, NamedTuple
 
 from srcli.imaging.files.isobmff import find_box
-from srcli.imaging.metadata.xmp import HDR_LEFT_OUT
 
-_COMPRESSED_XMP = "XMP left out: it is compressed by Brotli in the file"
 _SIGNATURE = b"\xff\x0a"
 _SIZES = ((9, 1), (13, 1), (18, 1), (30, 1))
 _PREVIEW_SIZES = ((6, 1), (8, 65), (10, 321), (12, 1345))
@@ -62,41 +60,40 @@ def bits_per_sample(start: bytes) -> int:
     return _read_header(start).bits
 
 
-def read_xmp(stream: IO[bytes]) -> tuple[bytes | None, tuple[str, ...]]:
-    """Return the XMP in a file's container, which Pillow's plugin does not give, and notes.
-
-    A box may be compressed by Brotli: such XMP is told as lost.
-    """
-    stream.seek(0)
-    if stream.read(2) == _SIGNATURE:
-        return None, ()  # no container, only pixels
-    stream.seek(0)
-    if xmp := find_box(stream, b"xml "):
-        return xmp, ()
-    stream.seek(0)
-    while compressed := find_box(stream, b"brob"):
-        if compressed.startswith(b"xml "):
-            return None, (_COMPRESSED_XMP,)
-    return None, ()
+def read_xmp(stream: IO[bytes]) -> bytes | None:
+    """Return the XMP in a file's container, which Pillow's plugin does not give."""
+    if not _is_container(stream):
+        return None
+    return find_box(stream, b"xml ") or None
 
 
-def note_gain_map(stream: IO[bytes]) -> list[str]:
-    """Note a gain map in a file's container, by which screens make it HDR (18181-2)."""
+def has_gain_map(stream: IO[bytes]) -> bool:
+    """Tell if a file's container has a gain map, by which screens make it HDR (18181-2)."""
+    if not _is_container(stream):
+        return False
+    return bool(find_box(stream, b"jhgm")) or has_packed_box(stream, b"jhgm")
+
+
+def has_packed_box(stream: IO[bytes], kind: bytes) -> bool:
+    """Tell if a box of a kind is compressed by Brotli in a file's container."""
+    if not _is_container(stream):
+        return False
+    while packed := find_box(stream, b"brob"):
+        if packed.startswith(kind):
+            return True
+    return False
+
+
+def _is_container(stream: IO[bytes]) -> bool:
+    """Return False for a file of pixels alone, and go to its beginning."""
     stream.seek(0)
-    if stream.read(2) == _SIGNATURE:
-        return []
+    start = stream.read(len(_SIGNATURE))
     stream.seek(0)
-    if find_box(stream, b"jhgm"):
-        return [HDR_LEFT_OUT]
-    stream.seek(0)
-    while compressed := find_box(stream, b"brob"):
-        if compressed.startswith(b"jhgm"):
-            return [HDR_LEFT_OUT]
-    return []
+    return start != _SIGNATURE
 
 
 class _Header(NamedTuple):
-    """What the metadata of a codestream say."""
+    """Metadata of a codestream."""
 
     is_animation: bool = False
     bits: int = 8

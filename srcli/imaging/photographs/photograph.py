@@ -1,4 +1,4 @@
-"""What is known of a picture file by its header, and the pixels of a photograph."""
+"""The header of a picture file, and the pixels of a photograph."""
 
 from __future__ import annotations
 

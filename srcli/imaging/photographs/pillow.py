@@ -1,4 +1,4 @@
-"""Read headers and pixels with Pillow: any of its modes to gray or RGB.
+"""Open and decode pictures with Pillow: any of its modes to gray or RGB.
 
 It is called without its process-wide limit on pixels and without its stray warnings.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-import re
-import struct
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
@@ -21,27 +19,13 @@ from PIL import Image, ImageCms
 from srcli.errors import PictureError
 from srcli.imaging.files import isobmff
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
-from srcli.imaging.metadata import colour_spaces
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
-from srcli.imaging.metadata.exif import (
-    DAMAGED_EXIF,
-    PREFIX,
-    ExifBlock,
-    is_adobe_rgb,
-    is_pixel_size,
-)
-from srcli.imaging.metadata.left_out import note_aspect
-from srcli.imaging.metadata.texts import comment_chunk
-from srcli.imaging.metadata.xmp import HDR_LEFT_OUT
+from srcli.imaging.metadata.embedded import DAMAGED_EXIF, EXIF_PREFIX, Metadata
 from srcli.imaging.photographs import gif, jxl, size_checks
-from srcli.imaging.photographs.dds import as_known_kind, describe_kind, note_losses
-from srcli.imaging.photographs.gain_maps import (
-    items_have_gain_map,
-)
-from srcli.imaging.photographs.jpeg import Reader, note_jpeg_extras, open_repaired
+from srcli.imaging.photographs.dds import as_known_kind, describe_kind
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
 
+Reader = Callable[[IO[bytes]], Image.Image]
 _READERS = {
     "jpg": "PIL.JpegImagePlugin:JpegImageFile",
     "mpo": "PIL.MpoImagePlugin:MpoImageFile",
@@ -64,26 +48,24 @@ _FURTHER_READERS = {
     "jxl": ("JPEG XL", "pillow-jxl-plugin"),
 }
 """Formats that further libraries read, in words, and what to install."""
+_XMP_READERS = {"gif": gif.read_xmp, "jxl": jxl.read_xmp}
+"""Readers of XMP that Pillow does not hand out."""
 _CONVERTED_MODES = frozenset({"CMYK", "YCbCr", "LAB"})
 _ICC_SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
-_IPTC = 0x0404  # Photoshop's resource number for captions
-_LOSSY = frozenset({"jpg", "avif", "heic"})
-_SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
 _COPIED_PIXELS = 2**22
 _LARGEST_CANVAS = 2**26
 """Pixels to which frames may reach that are larger than their animation."""
-# The first description of colours by code points, which is that of the picture itself.
-_CICP = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
-_HEAD_BYTES = 2**16
-_LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
-_BMP_FILE_HEADER = 14  # bytes, as are the next two
-_BMP_VERSION_4 = 108
-_BMP_VERSION_5 = 124
-# Kinds of colour spaces.
-_BMP_CALIBRATED = 0
-_BMP_EMBEDDED = 0x4D424544
-_LARGEST_PROFILE = 2**26
-_MP_ENTRIES = 0xB002  # of the index of pictures in a JPEG (CIPA DC-007)
+HEADS = ("avif", "heic", "jxl", "dds")
+"""Formats that may describe their pictures in the first ``HEAD_BYTES``."""
+HEAD_BYTES = 2**16
+# Segments of JPEG.
+_JFIF = 0xE0
+_PHOTOSHOP = 0xED
+_ADOBE = 0xEE
+_UNUSED = 0xEF
+_SCAN = 0xDA
+_SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
+_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 
 
 def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
@@ -116,13 +98,38 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             # where that does not help either, the first error is the one to tell
             with suppress(*DAMAGE):
                 if name == "jpg":
-                    return open_repaired(stream, reader), messages
+                    return _open_repaired(stream, reader), messages
                 if name == "avif":
                     # libavif refuses the picture where its EXIF is broken
                     stream.seek(0)
                     data = isobmff.without_exif(stream.read())
                     return reader(io.BytesIO(data)), [*messages, DAMAGED_EXIF]
             raise
+
+
+def _open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
+    """Open a JPEG file without the segments that Pillow stumbles over.
+
+    One of 12 bits says 8 to Pillow; its pixels are left to another reader.
+    """
+    stream.seek(0)
+    data = bytearray(stream.read())
+    bits = 8
+    start = 2
+    while data[start] == 0xFF and data[start + 1] != _SCAN:
+        marker = data[start + 1]
+        length = int.from_bytes(data[start + 2 : start + 4])
+        is_short = marker in (_JFIF, _ADOBE) and length < _SHORTEST
+        if is_short or marker == _PHOTOSHOP:
+            data[start + 1] = _UNUSED
+        elif marker in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
+            bits = data[start + 4]
+            if bits == 12:
+                data[start + 4] = 8
+        start += 2 + length
+    image = reader(io.BytesIO(data))
+    image.info["bit_depth"] = bits
+    return image
 
 
 def crop_to_shown(image: Image.Image, stream: IO[bytes]) -> Image.Image:
@@ -143,15 +150,17 @@ def load(image: Image.Image) -> None:
         image.load()
 
 
-def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a file of a format in ``_READERS``."""
-    image, notes = open_image(name, stream)
-    notes += _check_file_size(name, path, image.size, stream)
+def read_layout(
+    name: str, path: Path, image: Image.Image, messages: list[str], stream: IO[bytes]
+) -> Picture:
+    """Return how the pixels of an image of ``open_image`` are stored, and what reading them loses.
+
+    Its metadata are those by which they become upright and sRGB.
+    """
+    notes = [*messages, *_check_file_size(name, path, image.size, stream)]
     info = image.info
     stream.seek(0)
-    start = b""
-    if name in ("avif", "heic", "jxl", "dds"):  # some describe their items there
-        start = stream.read(_HEAD_BYTES)
+    start = stream.read(HEAD_BYTES) if name in HEADS else b""
     if image.mode in _CONVERTED_MODES:
         notes.append(f"{image.mode} converted to RGB")
     depth = info.get("bit_depth", 8)
@@ -166,101 +175,26 @@ def read_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         )
     ):
         notes.append("over 8 bits: rounded to 8")
-    frames = _count_frames(image, stream)
-    if name in ("avif", "heic"):
-        notes += _note_items(start, stream)
-    elif name == "dds":
-        notes += note_losses(start, vars(image).get("pixel_format", ""))
-    elif name == "jpg":
-        extras = note_jpeg_extras(image, stream)
-        notes += extras
-        if frames > 1 and HDR_LEFT_OUT in extras:
-            frames -= 1  # the map is no picture of its own
-    channels = 1 if Image.getmodebase(image.mode) == "L" else 3
-    xmp = info.get("xmp") or _read_further_xmp(name, stream, notes)
     exif = info.get("exif") or None
-    icc = info.get("icc_profile") or None
-    colour_space = None
-    if name == "bmp":
-        icc, colour_space = _bmp_colour_space(stream, channels, notes)
-    elif icc is None:
-        colour_space = _colour_space(name, start, exif, channels, notes)
     if exif is not None:  # JPEG XL has it without
-        exif = PREFIX + exif.removeprefix(PREFIX)
-    dpi = None if _has_no_unit(info, exif) else info.get("dpi")
+        exif = EXIF_PREFIX + exif.removeprefix(EXIF_PREFIX)
+    xmp = info.get("xmp") or None
+    if xmp is None and name in _XMP_READERS:
+        xmp = _XMP_READERS[name](stream)
     width, height, orientation = _size_and_orientation(name, image, stream)
     return Picture(
         path=path,
         format=name,
         height=height,
         width=width,
-        channels=channels,
+        channels=1 if Image.getmodebase(image.mode) == "L" else 3,
         has_alpha=image.has_transparency_data,
         bits=16 if is_stretched else 8,
-        frames=frames,
         orientation=orientation,
-        lossless=_is_lossless(name, stream),
-        metadata=Metadata(
-            icc=icc,
-            colours=colour_space,
-            exif=exif,
-            xmp=xmp,
-            iptc=(info.get("photoshop") or {}).get(_IPTC) or None,
-            dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
-            texts=comment_chunk(info.get("comment")),
-        ),
+        metadata=Metadata(icc=info.get("icc_profile") or None, exif=exif, xmp=xmp),
         refusal=_refusal(name, path, image, start),
         warnings=tuple(notes),
     )
-
-
-def _read_further_xmp(name: str, stream: IO[bytes], notes: list[str]) -> bytes | None:
-    """Return the XMP that Pillow does not hand out."""
-    if name == "gif":
-        return gif.read_xmp(stream)
-    if name == "jxl":
-        xmp, lost = jxl.read_xmp(stream)
-        notes += lost
-        notes += jxl.note_gain_map(stream)
-        return xmp
-    return None
-
-
-def _is_lossless(name: str, stream: IO[bytes]) -> bool:
-    """Tell if pixels are stored without losses, as far as a format or WebP's header says."""
-    if name == "webp":
-        stream.seek(0)
-        codec = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
-        if codec is not None:
-            return codec[0] == b"VP8L"
-    return name not in _LOSSY
-
-
-def _count_frames(image: Image.Image, stream: IO[bytes]) -> int:
-    """Count the pictures in a file; a broken list of further ones does not spoil the first."""
-    with quiet_libraries():
-        if "mp" in image.info:
-            stream.seek(0)
-            with suppress(*DAMAGE):
-                several = open_image("mpo", stream)[0]
-                return int(getattr(several, "n_frames", 1)) - _count_previews(several)
-        return int(getattr(image, "n_frames", 1))
-
-
-def _note_items(start: bytes, stream: IO[bytes]) -> list[str]:
-    """Note a gain map of AVIF or HEIC, and pixels that are not square."""
-    across, down = isobmff.read_pixel_shape(stream)
-    notes = note_aspect(down, across)
-    if items_have_gain_map(start):
-        notes.append(HDR_LEFT_OUT)
-    return notes
-
-
-def _count_previews(image: Image.Image) -> int:
-    """Count which of the pictures in a JPEG are previews, as most cameras write them."""
-    entries = (getattr(image, "mpinfo", None) or {}).get(_MP_ENTRIES, [])
-    kinds = [entry["Attribute"]["MPType"] for entry in entries]
-    return sum(kind.startswith("Large Thumbnail") for kind in kinds)
 
 
 def _size_and_orientation(
@@ -295,54 +229,6 @@ def _refusal(name: str, path: Path, image: Image.Image, start: bytes) -> str | N
     return None
 
 
-def _colour_space(
-    name: str, start: bytes, exif: bytes | None, channels: int, notes: list[str]
-) -> ColourSpace | None:
-    """Return what describes the colours of a file without a profile; None is sRGB."""
-    if name == "jpg" and channels == 3 and exif and is_adobe_rgb(exif):
-        return colour_spaces.from_primaries(
-            colour_spaces.ADOBE_RGB, [colour_spaces.ADOBE_CURVE], channels, notes
-        )
-    match = _CICP.search(start)
-    if match is None:
-        return None
-    points = tuple(min(int.from_bytes(code), 255) for code in match.groups())
-    if points in _SRGB_POINTS:
-        return None
-    cicp = bytes(points) + colour_spaces.RGB_FULL_RANGE
-    return colour_spaces.from_cicp(cicp, channels, notes) or ColourSpace(None, cicp)
-
-
-def _bmp_colour_space(
-    stream: IO[bytes], channels: int, notes: list[str]
-) -> tuple[bytes | None, ColourSpace | None]:
-    """Return the ICC profile that a BMP file embeds, or its calibrated colours; None is sRGB.
-
-    As in browsers, the white of calibrated colours is D65. Impossible values are told
-    in the notes.
-    """
-    stream.seek(_BMP_FILE_HEADER)
-    header = stream.read(_BMP_VERSION_5).ljust(_BMP_VERSION_5, b"\0")
-    size, space = struct.unpack_from("<I52xI", header)
-    if size == _BMP_VERSION_5 and space == _BMP_EMBEDDED:
-        start, length = struct.unpack_from("<II", header, 112)
-        stream.seek(_BMP_FILE_HEADER + start)
-        icc = stream.read(min(length, _LARGEST_PROFILE))
-        if len(icc) == length and icc[36:40] == b"acsp":
-            return icc, None
-        return None, None
-    ends = np.frombuffer(header, "<i4", 9, 60).reshape(3, 3)
-    gammas = np.frombuffer(header, "<u4", 3, 96) / 2**16
-    sums = ends.sum(axis=1, keepdims=True)
-    has_version = size in (_BMP_VERSION_4, _BMP_VERSION_5)
-    is_calibrated = has_version and space == _BMP_CALIBRATED
-    if not is_calibrated or sums.min() <= 0 or not gammas.all():
-        return None, None  # most programs leave them empty
-    xy = (*colour_spaces.SRGB[:2], *(ends / sums)[:, :2].ravel().tolist())
-    curves = [(gamma,) for gamma in gammas.tolist()]
-    return None, colour_spaces.from_primaries(xy, curves, channels, notes)
-
-
 def _check_file_size(name: str, path: Path, size: Size, stream: IO[bytes]) -> list[str]:
     """Refuse a header that claims more than the file can hold; return notes on frames of a GIF."""
     if name == "gif":
@@ -374,15 +260,6 @@ def _check_gif_frames(path: Path, size: Size, stream: IO[bytes]) -> list[str]:
             f"to {right}x{bottom}; export it again"
         )
     return ["frames that reach beyond the animation are cut"]
-
-
-def _has_no_unit(info: Mapping[Any, Any], block: bytes | None) -> bool:
-    """Tell if the resolution of a JPEG is a ratio, by EXIF; Pillow calls it dots an inch."""
-    if block is None or info.get("jfif_unit") in (1, 2):  # inches, centimetres
-        return False
-    with suppress(ValueError, LookupError):
-        return is_pixel_size(ExifBlock(block).main)
-    return False
 
 
 def decode_pixels(

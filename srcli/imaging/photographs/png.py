@@ -1,4 +1,4 @@
-"""PNG files: header, metadata and texts by their chunks, pixels by libvips.
+"""PNG files: their chunks and texts; pixels are read and written by libvips.
 
 Chunks are walked here because libraries do not name those that are damaged or not kept,
 Pillow refuses pictures for damaged metadata and does not see metadata behind the pixels
@@ -11,41 +11,54 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import starmap
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging.metadata import colour_spaces, texts
-from srcli.imaging.metadata.credentials import note_credentials
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
-from srcli.imaging.metadata.exif import PREFIX
-from srcli.imaging.metadata.left_out import note_aspect
+from srcli.imaging.metadata import texts
+from srcli.imaging.metadata.embedded import (
+    EXIF_PREFIX,
+    Metadata,
+)
 from srcli.imaging.photographs import size_checks, vips
 from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.arrays import Array, Size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_INCHES_PER_METRE = 0.0254
+INCHES_PER_METRE = 0.0254
 _MOST_PER_METRE = 2**31 - 1
-_MOST_FRAMES = 2**31
-_COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
-_COLOUR_UNIT = 100_000  # of gAMA and cHRM
-_Chunks = dict[bytes, bytes]
-"""Content of the first chunk of each type, but for pixels and texts."""
 
 
-def read_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a PNG file."""
-    chunks: _Chunks = {}
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Chunks of a file, without pixels."""
+
+    chunks: dict[bytes, bytes]
+    """Content of the first chunk of each type, but for texts."""
+    texts: Metadata
+    """Texts, and the metadata that are in them."""
+    frames: list[Size]
+    """(width, height) of each frame of an animation."""
+    has_default_image: bool
+    """An animation has a picture beside its frames."""
+    damaged: tuple[str, ...]
+    """Chunks that are left out, in words for the user."""
+    damaged_texts: tuple[str, ...]
+    """Texts that are left out, likewise."""
+
+
+def read_contents(stream: IO[bytes]) -> Contents:
+    """Read all chunks of a file but those of pixels."""
+    chunks: dict[bytes, bytes] = {}
     text_chunks = []
-    notes: list[str] = []
-    frames: list[tuple[int, int]] = []
+    damaged: list[str] = []
+    frames: list[Size] = []
     has_default_image = False
     stream.seek(len(SIGNATURE))
     for kind, content, is_intact in read_chunks(stream):
         if not is_intact:
-            notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
+            damaged.append(f"damaged chunk {kind.decode('latin-1')} left out")
         elif kind in texts.TEXT_CHUNKS:
             text_chunks.append((kind, content))
         elif kind == b"IDAT":
@@ -54,48 +67,39 @@ def read_header(path: Path, stream: IO[bytes]) -> Picture:
             chunks.setdefault(kind, content)
             if kind == b"fcTL":
                 frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
+    damaged_texts: list[str] = []
+    return Contents(
+        chunks=chunks,
+        texts=texts.read_texts(text_chunks, damaged_texts),
+        frames=frames,
+        has_default_image=has_default_image,
+        damaged=tuple(damaged),
+        damaged_texts=tuple(damaged_texts),
+    )
+
+
+def read_layout(path: Path, contents: Contents, stream: IO[bytes]) -> Picture:
+    """Return how the pixels of a file are stored; its metadata are those of texts, and EXIF."""
+    chunks = contents.chunks
     width, height, depth, colour, *_ = struct.unpack(
         ">IIBBBBB", chunks.get(b"IHDR", b"")
     )
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
-    size_checks.check_png(
-        path, [(width, height), *frames[1:]], bits, stream.seek(0, io.SEEK_END)
-    )
-    # others are 2, 3 and 6: RGB, palette, RGB with alpha
-    channels = 1 if colour in (0, 4) else 3
-    notes += note_credentials([chunks.get(b"caBX", b"")])
-    metadata = texts.read_texts(text_chunks, notes)
-    icc, colour_space = _read_colours(chunks, metadata.icc, channels, notes)
-    exif = chunks.get(b"eXIf") or metadata.exif
-    dpi = None
-    density = chunks.get(b"pHYs", b"")
-    if len(density) == 9 and density[8] == 1:
-        across, down = struct.unpack(">II", density[:8])
-        dpi = (across * _INCHES_PER_METRE, down * _INCHES_PER_METRE)
-    elif len(density) == 9:
-        notes += note_aspect(*struct.unpack(">II", density[:8]))
-    metadata = replace(metadata, icc=icc, colours=colour_space, exif=exif, dpi=dpi)
-    stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
-    # readers are to take the first picture then, and do
-    readable = len(frames) if stated <= _MOST_FRAMES else 1
-    if stated > readable:
-        notes.append(
-            f"an animation of {stated} pictures by its header: {readable} can be read"
-        )
-    frame_count = max(min(stated, readable), 1)
+    sizes = [(width, height), *contents.frames[1:]]
+    size_checks.check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
+    exif = chunks.get(b"eXIf") or contents.texts.exif
     return Picture(
         path=path,
         format="png",
         height=height,
         width=width,
-        channels=channels,
+        # others are 2, 3 and 6: RGB, palette, RGB with alpha
+        channels=1 if colour in (0, 4) else 3,
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
-        frames=frame_count,
-        has_default_image=has_default_image and frame_count > 1,
         orientation=0,
-        metadata=metadata,
-        warnings=tuple(notes),
+        metadata=replace(contents.texts, exif=exif),
+        warnings=contents.damaged,
     )
 
 
@@ -133,11 +137,11 @@ def pack_metadata(metadata: Metadata) -> bytes:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if metadata.dpi is not None:
         density = [
-            min(round(dpi / _INCHES_PER_METRE), _MOST_PER_METRE) for dpi in metadata.dpi
+            min(round(dpi / INCHES_PER_METRE), _MOST_PER_METRE) for dpi in metadata.dpi
         ]
         chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif is not None:
-        chunks.append((b"eXIf", metadata.exif.removeprefix(PREFIX)))
+        chunks.append((b"eXIf", metadata.exif.removeprefix(EXIF_PREFIX)))
     if metadata.xmp is not None:
         chunks.append(texts.text_chunk(texts.XMP_KEYWORD, metadata.xmp))
     if metadata.software is not None:
@@ -182,45 +186,3 @@ def read_chunks(
         if not is_intact and (kind[:1].isupper() or len(content) < length):
             raise ValueError(f"chunk {kind.decode('latin-1')} is damaged")
         yield kind, content, is_intact
-
-
-def _read_colours(
-    chunks: _Chunks, raw_icc: bytes | None, channels: int, notes: list[str]
-) -> tuple[bytes | None, ColourSpace | None]:
-    """Return the ICC profile and the label of colours; one is None where the other rules it out.
-
-    The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third
-    edition). A profile among the texts comes after sRGB.
-    """
-    icc = None
-    if b"iCCP" in chunks:
-        try:
-            icc = texts.inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
-        except (IndexError, zlib.error, ValueError):
-            notes.append("damaged colour profile left out")
-    if not icc and b"sRGB" not in chunks:
-        icc = raw_icc
-    described = tuple((kind, chunks[kind]) for kind in _COLOUR_CHUNKS if kind in chunks)
-    if chunks.get(b"cICP"):
-        with_profile = described
-        fits = icc is not None and colour_spaces.profile_fits(icc, channels)
-        if fits and b"iCCP" in chunks:
-            with_profile = (*described, (b"iCCP", chunks[b"iCCP"]))
-        colour_space = colour_spaces.from_cicp(
-            chunks[b"cICP"], channels, notes, with_profile
-        )
-        if colour_space:
-            return None, colour_space
-    if icc is not None or b"sRGB" in chunks:
-        if described:
-            return icc, ColourSpace(None, None, described)
-        return icc, None
-    gamma = chunks.get(b"gAMA", b"")
-    points = chunks.get(b"cHRM", b"")
-    curve: colour_spaces.Curve = colour_spaces.SRGB_CURVE
-    if len(gamma) == 4 and any(gamma):
-        curve = (_COLOUR_UNIT / int.from_bytes(gamma),)
-    xy = None
-    if len(points) == 32:
-        xy = [value / _COLOUR_UNIT for value in struct.unpack(">8I", points)]
-    return None, colour_spaces.from_primaries(xy, [curve], channels, notes, described)

@@ -10,29 +10,30 @@ from typing import IO
 
 import numpy as np
 
-from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import (
-    FORMATS,
-    READ_ONLY,
-    VIDEO_SUFFIXES,
     format_of_content,
-    holds_video,
 )
-from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.imaging.files.provenance import input_id
-from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.colour_spaces import profile_fits
 from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credentials
+from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.orientation import upright
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.metadata.xmp import xmp_orientation
-from srcli.imaging.photographs import jp2, pillow, png, tiff, vips
+from srcli.imaging.photographs import (
+    jp2,
+    pillow,
+    pillow_header,
+    png_header,
+    tiff_header,
+)
 from srcli.imaging.photographs.jpeg import find_trailing_video
-from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
-from srcli.imaging.photographs.targa import correct_alpha
-from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
-from srcli.imaging.pixels.resize import stretch_to_dtype
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.upright_pixels import (
+    decode_upright,
+    recognise,
+    upright_layout,
+)
 from srcli.input_files import open_input
 
 
@@ -53,30 +54,11 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         pixels = 0
     with decoding(path, pixels), open_input(path) as stream:
         picture = source if isinstance(source, Picture) else read_header(path, stream)
-        if picture.refusal is not None:
-            raise PictureError(picture.refusal)
-        if picture.height * picture.width > LARGEST_AREA:
-            raise PictureError(
-                f"{path}: a picture of {picture.width}x{picture.height} pixels cannot be read as a "
-                "photograph; cut it, or convert it to a GeoTIFF"
-            )
-        stored, alpha, orientation = _decode(picture, stream, folder)
-        values = upright(stored, orientation, folder)
-        del stored
-        stated_shape = (*picture.size, picture.channels)
-        if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
-            raise ValueError("its header and its pixels disagree")
-        warnings = list(picture.losses)
-        if picture.format == "tga" and alpha is not None:
-            alpha = correct_alpha(stream, alpha)
-        if picture.format == "tga" and alpha is not None and not alpha.any():
-            alpha[...] = 255
-            warnings.append("its alpha is 0 everywhere: taken for unused, as opaque")
+        values, alpha, notes = decode_upright(picture, stream, folder)
+        warnings = [*picture.losses, *notes]
         if picture.format == "jpg":
             # looked for here, as the whole file was read
             warnings += find_trailing_video(stream)
-    if alpha is not None:
-        alpha = upright(alpha, orientation)
     metadata = picture.metadata
     if metadata.icc is not None and not profile_fits(metadata.icc, picture.channels):
         metadata = replace(metadata, icc=None)
@@ -88,31 +70,6 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         metadata=metadata,
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def _decode(
-    picture: Picture, stream: IO[bytes], folder: Path | None
-) -> tuple[Array, Array | None, int]:
-    """Decode a picture's pixels and alpha; return them and the orientation left to apply."""
-    stream.seek(0)
-    if picture.format == "tif":
-        return *tiff.read_pixels(picture, stream, folder), picture.orientation
-    if picture.format == "png":
-        return *vips.read_png(stream, folder), picture.orientation
-    if picture.format == "jpg" and picture.bits > 8:
-        size = picture.size  # upright; needed is that of the pixels as they are stored
-        if picture.orientation > 4:
-            size = size[::-1]
-        values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        return stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
-    if picture.format == jp2.FORMAT and picture.bits > 8:
-        return jp2.read_deep_pixels(picture, stream, folder), None, picture.orientation
-    # the decoded image is not kept here, beside the arrays
-    image = pillow.crop_to_shown(pillow.open_image(picture.format, stream)[0], stream)
-    # Pillow's pixels of HEIC are upright
-    orientation = 1 if picture.format == "heic" else picture.orientation
-    icc = picture.metadata.icc
-    return *pillow.decode_pixels(image, icc, folder), orientation
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[tuple[int, int], Photograph]]:
@@ -162,26 +119,6 @@ def _times_played(picture: Picture, loop: int | None) -> int:
     return loop
 
 
-def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:
-    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them.
-
-    A large result lies in the folder; see ``empty_array``.
-    """
-    if orientation > 4:
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    if image.flags.c_contiguous:
-        return image
-    turned = empty_array(image.shape, image.dtype, folder)
-    for rows in strips(turned):
-        turned[rows] = image[rows]
-        release(image)
-    return turned
-
-
 def open_known(
     path: Path, page: int = 1, stream: IO[bytes] | None = None
 ) -> Picture | None:
@@ -208,78 +145,29 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
 
     Size and metadata are those after the orientation is applied.
     """
-    stream.seek(0)
-    head = stream.read(64)
-    stream.seek(0)
-    name = format_of_content(head)
-    if not head:
-        raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
-    picture = _read_stored_header(name, path, stream, page)
+    stored = _read_stored_header(path, stream, page)
+    picture = upright_layout(stored)
     if picture.refusal is not None:
         return picture
-    if min(picture.size) < 1:
-        raise PictureError(
-            f"{path}: a picture of {picture.width}x{picture.height} pixels is empty"
-        )
-    orientation = picture.orientation
-    if not 1 <= orientation <= 8:  # the format says nothing, or nonsense
-        orientation = (
-            exif.orientation(picture.metadata.exif)
-            or xmp_orientation(picture.metadata.xmp)
-            or 1
-        )
-    size = picture.size
-    if orientation > 4:
-        size = size[::-1]
-    height, width = size
-    pixel_map = PixelMap(picture.size, size, orientation)
+    pixel_map = PixelMap(stored.size, picture.size, picture.orientation)
     metadata, notes = fit_metadata(picture.metadata, pixel_map)
     # JPEG and PNG have told by now; a search reads up to 2 MB
-    if name not in ("jpg", "png", "tif") and has_credentials(stream):
+    if picture.format not in ("jpg", "png", "tif") and has_credentials(stream):
         notes = (*notes, CREDENTIALS_LEFT_OUT)
     return replace(
         picture,
-        height=height,
-        width=width,
-        orientation=orientation,
         metadata=metadata,
         warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
     )
 
 
-def _read_stored_header(
-    name: str | None, path: Path, stream: IO[bytes], page: int
-) -> Picture:
-    """Read a header with the reader of its format, by ``format_of_content``, not turned."""
+def _read_stored_header(path: Path, stream: IO[bytes], page: int) -> Picture:
+    """Read a header with the reader of its format, not turned."""
+    name = recognise(path, stream)
     if name == "png":
-        return png.read_header(path, stream)
+        return png_header.read_header(path, stream)
     if name == "tif":
-        return tiff.read_header(path, stream, page)
-    if name is not None:
-        return pillow.read_header(name, path, stream)
-    if jp2.is_photograph(stream):
+        return tiff_header.read_header(path, stream, page)
+    if name == jp2.FORMAT:
         return jp2.read_header(path, stream)
-    raise not_a_picture(path)
-
-
-def not_a_picture(path: Path) -> PictureError:
-    """Return the error for a file of no format that srx reads."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return PictureError(f"{path}: is a video, not a photograph")
-    if holds_video(path):
-        return PictureError(
-            f"{path}: is a video with the name of a picture; rename it to end in .mp4 or "
-            "another extension of videos"
-        )
-    if path.suffix.lower() == ".pdf":
-        return PictureError(
-            f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
-            "-r 300 -png), upscale those, and bind them again (img2pdf)"
-        )
-    if words := describe_other_kind(path):
-        return PictureError(f"{path}: {words}")
-    pictures = {name for name, form in FORMATS.items() if form.is_picture}
-    names = ", ".join(sorted(pictures | READ_ONLY.keys()))
-    return PictureError(
-        f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
-    )
+    return pillow_header.read_header(name, path, stream)

@@ -1,9 +1,7 @@
-"""TIFF files: metadata by their tags, pixels read by GDAL, and written by libvips.
+"""TIFF files: how their pixels are stored, by their tags, and pixels, read by GDAL.
 
 Of the readers tried, Pillow keeps 8 of 16-bit colour, the wheels of libvips know no
-ZSTD and then give wrong pixels, tifffile alone knows no LZW. What is written has its
-directory of tags packed anew behind the pixels, because neither libvips nor GDAL nor
-tifffile writes EXIF to TIFF, and Pillow does not beside 16-bit colour.
+ZSTD and then give wrong pixels, tifffile alone knows no LZW.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from PIL.ExifTags import Base
@@ -19,31 +17,25 @@ from PIL.ExifTags import Base
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
 from srcli.imaging.files.tiff_blocks import BLOCKS, check_tiff
-from srcli.imaging.files.tiff_directories import DirectoryForm, Tags, first_number
+from srcli.imaging.files.tiff_directories import Tags, first_number
 from srcli.imaging.files.tiff_pages import (
     DAMAGED_PAGE,
-    DESCRIPTIVE,
-    INCH,
     MASK,
     PREMULTIPLIED,
     REDUCED,
-    RESOLUTION,
     Page,
     read_page,
     whole_numbers,
 )
 from srcli.imaging.files.utf8_names import alias_of_file
-from srcli.imaging.metadata import colour_spaces, exif, imagej
-from srcli.imaging.metadata.descriptions import is_whole_slide
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata
+from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
-from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Size, empty_array
+from srcli.imaging.pixels.colour import unpremultiplied
 from srcli.imaging.pixels.resize import stretch_to_dtype, to_dtype
 
-SMALLER_COPIES = "smaller copies, thumbnail and label of the whole slide left out"
 _JPEG = 7
 _USUAL_COMPRESSIONS = (1, 2, 3, 4, 5, 7, 8, 32773, 32946, 34887, 34925, 50000, 50001)
 _COMPRESSIONS = {
@@ -58,9 +50,6 @@ _LAB = 8
 # development.
 _RAW_PHOTOMETRICS = (32803, 34892)
 _GEO_KEYS = 34735
-_NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
-# Exponent of TIFF 6.0, where primaries are told without a transfer function.
-_DEFAULT_CURVE = (2.2,)
 _PLACES = (
     "a place on the map (GeoTIFF)",
     "a coordinate system (GeoTIFF)",
@@ -86,7 +75,6 @@ _PHOTOGRAPH_BITS = {
     **dict.fromkeys([(1, bits) for bits in range(9, 17)], 16),
     **dict.fromkeys([(3, 16), (3, 32), (3, 64)], 32),
 }
-_CENTIMETRE = 3
 # no look at files that happen to lie beside, and no picture half read
 _GDAL_OPTIONS = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -96,8 +84,8 @@ _GDAL_OPTIONS = {
 
 
 @dataclass(frozen=True)
-class _StoredPixels:
-    """How the pixels of a page are stored, by its tags."""
+class StoredPixels:
+    """Layout of the stored pixels of a page, by its tags."""
 
     height: int
     width: int
@@ -114,7 +102,7 @@ class _StoredPixels:
     has_palette: bool
 
     @classmethod
-    def from_tags(cls, tags: Tags) -> _StoredPixels:
+    def from_tags(cls, tags: Tags) -> StoredPixels:
         """Read the tags of a page."""
         bits = whole_numbers(tags, Base.BitsPerSample, 1)
         sample_formats = whole_numbers(tags, Base.SampleFormat, 1)
@@ -197,16 +185,16 @@ class _StoredPixels:
         return losses
 
 
-def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
-    """Read the layout and the metadata of one page of a TIFF file, from 1; thumbnails do not count.
+def read_layout(path: Path, page: Page, stream: IO[bytes], number: int = 1) -> Picture:
+    """Return how the pixels of a page are stored, and what reading them loses.
 
-    If its layout is not that of a photograph, the picture has a ``refusal``.
-    PictureError for what a camera's sensor saw, before which there mostly is a preview
-    of some 200 pixels.
+    ``number`` is that of the page without thumbnails, from 1. If its layout is not that
+    of a photograph, the picture has a ``refusal``. Its metadata are those by which
+    pixels become upright and sRGB. PictureError for what a camera's sensor saw, before
+    which there mostly is a preview of some 200 pixels.
     """
-    page = read_page(stream, number)
     tags = page.tags
-    stored = _StoredPixels.from_tags(tags)
+    stored = StoredPixels.from_tags(tags)
     check_tiff(path, tags, stream)
     is_reduced = first_number(tags, Base.NewSubfileType, 0) & REDUCED
     is_preview = is_reduced and Base.SubIFDs in tags
@@ -214,10 +202,6 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         raise PictureError(
             f"{path}: a camera's raw file; develop it first, to TIFF or JPEG"
         )
-    obstacle = stored.obstacle
-    notes: list[str] = []
-    if page.is_cut:
-        notes.append(DAMAGED_PAGE)
     raster = _raster_reason(tags, stored, page.further)
     if raster is not None and page.number > number:
         raise PictureError(
@@ -227,29 +211,15 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     is_plain = first_number(tags, Base.Compression, 1) == 1
     if number == 1 and is_plain and not page.further:
         bits = stored.width * stored.height * stored.samples * stored.bits[0]
-        refuse_hidden_planes(path, _description(tags), stream, bits // 8)
+        refuse_hidden_planes(path, description_of(tags), stream, bits // 8)
     has_alpha = _has_alpha(tags, stored)
-    if not obstacle:
+    notes: list[str] = []
+    if page.is_cut:
+        notes.append(DAMAGED_PAGE)
+    if not stored.obstacle:
         notes += stored.losses(has_alpha=has_alpha)
         if _GEO_KEYS in tags:
             notes.append("position on the map (GeoTIFF) left out")
-    colour_space = None
-    if not obstacle and not stored.is_converted and Base.InterColorProfile not in tags:
-        colour_space = _colour_space(tags, stored.bits[0], stored.channels, notes)
-    metadata = Metadata(
-        icc=_bytes(page, Base.InterColorProfile),
-        colours=colour_space,
-        exif=_exif(stream, page, notes),
-        xmp=_bytes(page, Base.XMLPacket),
-        iptc=_bytes(page, Base.IPTCNAA),
-        dpi=_resolution(tags),
-    )
-    frames = 1
-    if is_whole_slide(_description(tags)):
-        if page.further:
-            notes.append(SMALLER_COPIES)
-    elif number == 1:
-        frames += sum(not kind & (REDUCED | MASK) for kind in page.further)
     picture = Picture(
         path=path,
         format="tif",
@@ -258,35 +228,37 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         channels=stored.channels,
         has_alpha=has_alpha,
         bits=8 if stored.colour_model in ("CMYK", "palette") else stored.depth,
-        frames=frames,
         page=number,
         orientation=first_number(tags, Base.Orientation, 0),
         raster=raster,
-        metadata=metadata,
+        metadata=Metadata(
+            icc=bytes_of(page, Base.InterColorProfile),
+            xmp=bytes_of(page, Base.XMLPacket),
+        ),
         warnings=tuple(notes),
     )
-    if not obstacle:
+    if not stored.obstacle:
         return picture
     return replace(
         picture,
         channels=stored.samples,
         bits=stored.bits[0],
         refusal=(
-            f"{path}: this TIFF has {obstacle} ({stored.bands}, sample format "
+            f"{path}: this TIFF has {stored.obstacle} ({stored.bands}, sample format "
             f"{stored.sample_format}, photometric {stored.photometric}); convert it to gray or "
             "RGB of 8 or 16 bits"
         ),
     )
 
 
-def _description(tags: Tags) -> str:
+def description_of(tags: Tags) -> str:
     """Return the description of a page; empty without one."""
     if Base.ImageDescription not in tags:
         return ""
     return tags[Base.ImageDescription].value.decode("latin-1")
 
 
-def _raster_reason(tags: Tags, stored: _StoredPixels, pages: list[int]) -> str | None:
+def _raster_reason(tags: Tags, stored: StoredPixels, pages: list[int]) -> str | None:
     """Return why a file is read as a raster; None for photographs."""
     for tag, reason in _RASTER_TAGS.items():
         if tag in tags:
@@ -311,7 +283,7 @@ def is_on_map(reason: str) -> bool:
     return is_beside or reason == _MASKED or reason in _PLACES
 
 
-def _has_alpha(tags: Tags, stored: _StoredPixels) -> bool:
+def _has_alpha(tags: Tags, stored: StoredPixels) -> bool:
     """Tell if the band behind the colours is alpha."""
     if stored.extra_bands != 1 or stored.colour_model == "YCbCr":
         return False
@@ -411,74 +383,12 @@ def _palette(tags: Tags) -> Array:
     return values[: 3 * length].reshape(3, length).T.astype(np.uint8)
 
 
-def _bytes(page: Page, tag: int) -> bytes | None:
+def bytes_of(page: Page, tag: int) -> bytes | None:
     """Return the bytes of a tag as the file has them, whatever type they are said to have."""
     entry = page.tags.get(tag)
     if entry is None:
         return None
     return page.layout.byteswapped(entry.value, entry.tiff_type)
-
-
-def _colour_space(
-    tags: Tags, bits: int, channels: int, notes: list[str]
-) -> ColourSpace | None:
-    """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
-    stated = {}
-    for tag in (Base.TransferFunction, Base.WhitePoint, Base.PrimaryChromaticities):
-        if tag in tags and tags[tag].tiff_type in _NUMERIC_TYPES:
-            stated[tag] = tags[tag].numbers
-    if not stated:
-        return None
-    white = stated.get(Base.WhitePoint, colour_spaces.SRGB[:2])
-    primaries = stated.get(Base.PrimaryChromaticities, colour_spaces.SRGB[2:])
-    values = np.asarray(stated.get(Base.TransferFunction, ()), np.float64) / 65535
-    length = 2 ** (8 if bits <= 8 else 16)
-    curves: list[Any] = [_DEFAULT_CURVE]
-    if len(values) in (length, 3 * length):
-        steps = np.linspace(0, length - 1, min(length, 4096))
-        curves = []
-        for samples in values.reshape(-1, length):
-            curves.append(np.interp(steps, range(length), samples))
-    return colour_spaces.from_primaries((*white, *primaries), curves, channels, notes)
-
-
-def _resolution(tags: Tags) -> tuple[float, float] | None:
-    """Return pixels per inch across and down; None if they are not stated."""
-    if RESOLUTION[0] not in tags or RESOLUTION[1] not in tags:
-        return None
-    if exif.is_pixel_size(tags):
-        return None  # the size of a microscope's pixels, not of a print
-    across, down = (tags[tag].numbers[0] for tag in RESOLUTION[:2])
-    unit = first_number(tags, RESOLUTION[2], INCH)
-    per_inch = {INCH: 1.0, _CENTIMETRE: 2.54}.get(unit, 0)
-    if per_inch * min(across, down) <= 0:
-        return None
-    return across * per_inch, down * per_inch
-
-
-def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
-    """Return the tags that describe the photograph as an EXIF block; None if there are none."""
-    kept = DESCRIPTIVE
-    if exif.is_pixel_size(page.tags):
-        kept = kept.union(RESOLUTION)
-    main = {tag: entry for tag, entry in page.tags.items() if tag in kept}
-    tables, lost = imagej.keep_imagej(page.tags, page.layout.order)
-    main |= tables
-    if lost:
-        notes.append(lost)
-    ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
-    if damaged:
-        notes.append(exif.DAMAGED)
-    linked_ifds = {}
-    for pointer, tags in ifds.items():
-        linked_ifds[pointer] = {
-            tag: entry for tag, entry in tags.items() if entry.tiff_type < 16
-        }
-    if not main and not any(linked_ifds.values()):
-        return None
-    layout = DirectoryForm(page.layout.order)
-    packed, start = exif.pack(main, linked_ifds, 8, layout)
-    return exif.PREFIX + layout.start(start) + packed
 
 
 def read_bands(

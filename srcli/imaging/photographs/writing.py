@@ -26,7 +26,7 @@ from srcli.imaging.metadata.by_format import (
     metadata_for_format,
     metadata_segments,
 )
-from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata
 from srcli.imaging.photographs import bmp, pillow, png, tiff_writing, vips
 from srcli.imaging.photographs.new_files import new_file
 from srcli.imaging.photographs.photograph import Photograph
@@ -227,7 +227,7 @@ def _encode_by_pillow(
             "lossless": is_lossless,
         }
         # which Pillow takes off of still pictures alone
-        options["exif"] = (metadata.exif or b"").removeprefix(exif.PREFIX)
+        options["exif"] = (metadata.exif or b"").removeprefix(EXIF_PREFIX)
     # without a descriptor Pillow calls ``write``, whose errors tell their reason
     image = pillow.to_image(values)
     file = cast("IO[bytes]", SimpleNamespace(write=stream.write))

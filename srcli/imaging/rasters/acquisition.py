@@ -1,4 +1,4 @@
-"""When a raster was taken: by its STAC item, its tags, its file, or the server that it is on."""
+"""Time at which a raster was taken: by its STAC item, its tags, its file, or its server."""
 
 from __future__ import annotations
 

@@ -35,12 +35,12 @@ class Band:
 
     @property
     def info(self) -> RasterInfo:
-        """What the file says of itself."""
+        """Header of the file that the band is of."""
         return self.look.info
 
     @property
     def header(self) -> BandInfo:
-        """What the file says of the band."""
+        """Header of the band."""
         return self.info.band(self.number)
 
     @property
@@ -60,7 +60,7 @@ class Band:
 
     @cached_property
     def names(self) -> list[str]:
-        """What the file calls the band: descriptions, with elements of XML, and tags of names."""
+        """Names of the band in the file: descriptions, with elements of XML, and tags of names."""
         names = [self.header.vrt_elements.get("Description", "")]
         for key, text in self.tags.items():
             if key.endswith("name") or key == "description":
@@ -69,20 +69,20 @@ class Band:
 
     @cached_property
     def appearance(self) -> Appearance:
-        """How its values look; of huge blocks, which are not decoded, nothing is known."""
+        """Look of its values; of huge blocks, which are not decoded, nothing is known."""
         if self.look.has_huge_blocks:
             return Appearance()
         return measure_appearance(self.look.windows(self.number, side=256, along=8))
 
     @property
     def unit(self) -> str:
-        """What the file calls the unit of the values, in lower case; empty without one."""
+        """Unit of the values by the file, in lower case; empty without one."""
         text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("UnitType", ""))
         return text.strip().lower() or self.tags.get("units", "").lower()
 
     @property
     def scale(self) -> float:
-        """What the file says that values are multiplied by, to get those of the unit."""
+        """Factor of the file by which values become those of the unit."""
         text = re.sub("<[^>]*>", "", self.header.vrt_elements.get("Scale", ""))
         try:
             return float(text)

@@ -58,7 +58,7 @@ SKY_LEFT_OUT = "place on the sky (WCS) left out"
 
 @dataclass(frozen=True)
 class FitsImage:
-    """Where the pixels of an image stand in a file, and what its header says."""
+    """Place of an image's pixels in a file, and what its header says."""
 
     width: int
     height: int

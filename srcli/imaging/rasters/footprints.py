@@ -24,7 +24,7 @@ _ALL_AROUND = 360 - 1e-6
 
 @dataclass(frozen=True)
 class Footprint:
-    """Where a raster lies, in degrees of WGS 84."""
+    """Area of a raster, in degrees of WGS 84."""
 
     geometry: dict[str, Any]
     """A Polygon, or a MultiPolygon of the parts on both sides of 180 degrees."""

@@ -60,7 +60,7 @@ def find_undeclared_nodata(
 
 @dataclass(frozen=True)
 class AlphaFindings:
-    """What is known of the bands that a file calls alpha."""
+    """Findings on the bands that a file calls alpha."""
 
     look: Look
     """The file, in which alpha bands that hold data have the interpretation undefined."""
@@ -104,7 +104,7 @@ def check_alpha_bands(
 
 @dataclass(frozen=True)
 class CodeFindings:
-    """What is known of codes beside measurements."""
+    """Findings on codes beside measurements."""
 
     look: Look
     """The raster, whose bands know their codes."""

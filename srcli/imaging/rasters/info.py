@@ -1,4 +1,4 @@
-"""What a raster says of itself: its bands, place on the map, tags and mask; no pixels."""
+"""The header of a raster: its bands, place on the map, tags and mask; no pixels."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def keep_within(rows: Array, before: Array, limits: tuple[float, float]) -> None
 
 @dataclass(frozen=True)
 class Packing:
-    """How measurements are packed when they are written: ``round((value - offset) / scale)``."""
+    """Packing of measurements that are written: ``round((value - offset) / scale)``."""
 
     dtype: np.dtype[Any]
     scale: float

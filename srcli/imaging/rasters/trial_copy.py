@@ -40,7 +40,7 @@ _COPIED_BYTES = 2**29
 
 @dataclass(frozen=True)
 class TrialCopy:
-    """What a copy of a few rows took."""
+    """Cost of a copy of a few rows."""
 
     pixels: int
     part_bytes: int

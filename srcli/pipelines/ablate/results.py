@@ -32,7 +32,7 @@ judge."""
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What all variants of an ablation share."""
+    """Conditions that all variants of an ablation share."""
 
     device: str
     """Kind of the device: ``cpu``, ``cuda``, ``mps``."""

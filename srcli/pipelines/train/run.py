@@ -239,7 +239,7 @@ def _train(
 
 @dataclass(frozen=True, kw_only=True)
 class _Loaded:
-    """What a training works on."""
+    """Network and pictures that a training works on."""
 
     context: StepContext
     """The network, on its device."""

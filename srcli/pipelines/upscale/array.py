@@ -15,7 +15,7 @@ from PIL import Image
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.decoding import DAMAGE
 from srcli.imaging.files.formats import format_of_suffix
-from srcli.imaging.metadata.colour_spaces import profile_fits
+from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.photographs.pillow import decode_pixels, to_image
 from srcli.imaging.photographs.reading import read_photograph

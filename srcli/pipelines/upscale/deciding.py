@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BandDecision:
-    """What the bands of a raster hold, and how they go through the network."""
+    """Content of the bands of a raster, and how they go through the network."""
 
     look: Look
     """With what was decided on nodata and alpha."""
@@ -50,7 +50,7 @@ class BandDecision:
 
 @dataclass(frozen=True)
 class ValueDecision:
-    """Which values are black and white for the network."""
+    """Values that are black and white for the network."""
 
     values: Values
     remark: str = ""

@@ -1,4 +1,4 @@
-"""How an option is declared: names, help, values, inputs, and what outputs record of it."""
+"""Declarations of options: names, help, values, inputs, and what outputs record of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Takes = Number | Words | File | Callable[[str], Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What outputs record of an option that changes their pixels."""
+    """Record that outputs keep of an option that changes their pixels."""
 
     name: str = ""
     """As earlier versions have called it; empty is that of the field."""

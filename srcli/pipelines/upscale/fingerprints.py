@@ -1,4 +1,4 @@
-"""What stored pixels of photographs and animations depend on, so that they fit the next run."""
+"""Fingerprints of all that stored pixels of photographs and animations depend on."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Settled(Asked):
 
     @property
     def engine(self) -> EngineOptions:
-        """How networks run: the options that ``EngineOptions`` has under the same name."""
+        """Options of networks' runs: those that ``EngineOptions`` has under the same name."""
         values: dict[str, Any] = {}
         for entry in fields(EngineOptions):
             if hasattr(self, entry.name):

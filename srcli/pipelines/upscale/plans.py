@@ -192,7 +192,7 @@ def _without_metadata(bands: BandDecision) -> BandDecision:
 
 @dataclass(frozen=True)
 class _Part:
-    """What of a raster is to be enlarged."""
+    """The part of a raster that is to be enlarged."""
 
     info: RasterInfo
     """With the cutline, if there is one."""

@@ -1,4 +1,4 @@
-"""What rasters keep of the metadata that GDAL does not pass on: EXIF, and all of photographs.
+"""Metadata of rasters that GDAL does not pass on: EXIF, and all of photographs.
 
 A photograph that is read by windows, because an option of rasters asks for that, keeps
 what it keeps without the option.

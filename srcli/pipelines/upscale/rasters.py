@@ -51,7 +51,7 @@ FEWEST_TILE_ROWS = 4
 
 @dataclass(frozen=True)
 class RasterCalibration:
-    """What is measured on a whole raster before its parts are made, the same for all of them."""
+    """Measurements on a whole raster before its parts are made, the same for all of them."""
 
     tiling: Tiling
     fingerprint: Mapping[str, object]

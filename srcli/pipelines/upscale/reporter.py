@@ -151,7 +151,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class Ending:
-    """What becomes of the finished parts of a raster, where that is not one file."""
+    """End of the finished parts of a raster, where that is not one file."""
 
     text: str
     """What is done, such as ``"cutting 12 tiles"``."""

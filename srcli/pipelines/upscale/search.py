@@ -55,7 +55,7 @@ _KNOWN_SUFFIXES = (
 
 @dataclass(frozen=True)
 class _Kind:
-    """How rasters are told from other files of the same suffix."""
+    """Signs by which rasters are told from other files of the same suffix."""
 
     heads: tuple[bytes, ...]
     """First bytes of a raster; none where one is known by the files beside it."""

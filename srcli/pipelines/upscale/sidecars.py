@@ -51,7 +51,7 @@ class Sidecar:
 
 
 class SidecarError(Exception):
-    """Why a sidecar is not carried along, in words that follow its name."""
+    """Reason for which a sidecar is not carried along, in words that follow its name."""
 
 
 def carry_sidecars(

@@ -51,7 +51,7 @@ SURE_SHARE = 0.9
 
 @dataclass
 class WritingForecast:
-    """What writing the file of a raster will take, counted in tiles of its progress."""
+    """Forecast of writing a raster's file, counted in tiles of its progress."""
 
     plan: RasterPlan
     parts: Parts
@@ -86,7 +86,7 @@ class WritingForecast:
 
     @property
     def text(self) -> str:
-        """What is done at the end, for the user."""
+        """The work at the end in words, for the user."""
         if self.reporter.ending is not None:
             return self.reporter.ending.text
         return f"writing {self.parts.target.name}"

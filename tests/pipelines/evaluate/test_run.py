@@ -173,7 +173,7 @@ def test_a_metric_is_one_entry_of_the_table(folder, monkeypatch):
     mae = Metric(
         heading="MAE",
         digits=3,
-        meaning="mean absolute error, in levels of 255; lower is better",
+        meaning="mean absolute error, in levels of 255",
         measure=lambda sr, hr: float(np.abs(sr - hr).mean()),
         lower_is_better=True,
     )

@@ -1,0 +1,69 @@
+"""Orientation of stored pixels: as EXIF or XMP state it, and pixels turned upright by it."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from PIL.ExifTags import Base
+
+from srcli.imaging.files.tiff_directories import (
+    LONG,
+    SHORT,
+    read_directory,
+    read_start,
+)
+from srcli.imaging.metadata.embedded import EXIF_PREFIX
+from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
+
+XMP_ORIENTATION = re.compile(
+    rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""
+)
+"""The property of an XMP packet; its value is the second group."""
+
+
+def stated_orientation(exif: bytes | None, xmp: bytes | None) -> int:
+    """Return the orientation of the stored pixels, 1 to 8; 1 if neither block states one."""
+    return _exif_orientation(exif or b"") or _xmp_orientation(xmp or b"") or 1
+
+
+def _exif_orientation(exif: bytes) -> int | None:
+    """Return the orientation by an EXIF block; None if it states none, or is damaged."""
+    with suppress(ValueError):
+        block = exif.removeprefix(EXIF_PREFIX)
+        layout, start = read_start(block)
+        if layout.big:  # of a kind that does not exist
+            return None
+        tags, _ = read_directory(block, start, layout)
+        entry = tags.get(Base.Orientation)
+        if entry is None or entry.tiff_type not in (SHORT, LONG):
+            return None
+        stated = int(entry.numbers[0])
+        return stated if 1 <= stated <= 8 else 1
+    return None
+
+
+def _xmp_orientation(xmp: bytes) -> int | None:
+    match = XMP_ORIENTATION.search(xmp)
+    return int(match[2]) if match else None
+
+
+def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:
+    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them.
+
+    A large result lies in the folder; see ``empty_array``.
+    """
+    if orientation > 4:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if image.flags.c_contiguous:
+        return image
+    turned = empty_array(image.shape, image.dtype, folder)
+    for rows in strips(turned):
+        turned[rows] = image[rows]
+        release(image)
+    return turned
