@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut, camera
 
 import srcli
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.selection import choose_layout
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 

@@ -175,15 +175,15 @@ def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool
     rgb = layout.rgb
     if not rgb:
         return False
-    with RasterSource(info, layout, window, _STRIP) as source:
-        areas = list(spread_windows(source.height, source.width, side=64, along=3))
-        for top in range(0, source.height, _STRIP):
-            height = min(_STRIP, source.height - top)
-            areas.append(Window(top=top, left=0, height=height, width=source.width))
-        for area in areas:
-            decoded = source.decode(area)
-            pixels = decoded.pixels[:, :, rgb]
-            valid = decoded.valid[:, :, rgb]
-            if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
-                return False
+    source = RasterSource(info, layout, window, _STRIP)
+    areas = list(spread_windows(source.height, source.width, side=64, along=3))
+    for top in range(0, source.height, _STRIP):
+        height = min(_STRIP, source.height - top)
+        areas.append(Window(top=top, left=0, height=height, width=source.width))
+    for area in areas:
+        decoded = source.decode(area)
+        pixels = decoded.pixels[:, :, rgb]
+        valid = decoded.valid[:, :, rgb]
+        if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
+            return False
     return True

@@ -45,7 +45,7 @@ from srcli.imaging.rasters.dataset_names import (
     file_on_disk,
     is_remote,
 )
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.input_files import open_input

@@ -20,8 +20,8 @@ from srcli.imaging.photographs.pillow import to_image
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.fits import fits_image
+from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.limits import find_packing
-from srcli.imaging.rasters.opening import network_access, open_quietly
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting

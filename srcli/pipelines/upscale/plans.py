@@ -18,9 +18,10 @@ from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
-from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
+from srcli.imaging.rasters.headers import info_of, read_info
+from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import look_at
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.output import derive_profile, disk_needed
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
@@ -103,8 +104,12 @@ class RasterPlan:
         if self.embedded is not None:
             embed_metadata(result, self.item.format, self.embedded)
 
-    def open(self, rows: int) -> RasterSource:
-        """Open the window for tiles of at most ``rows`` rows; see ``RasterSource``."""
+    def read_from(self, opened: OpenedRaster) -> RasterPlan:
+        """Return the plan in a process that has opened the raster itself."""
+        return replace(self, info=replace(self.info, opened=opened))
+
+    def source(self, rows: int) -> RasterSource:
+        """Return the window for tiles of at most ``rows`` rows; see ``RasterSource``."""
         return RasterSource(self.info, self.layout, self.window, rows)
 
 

@@ -24,7 +24,7 @@ from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.reading import open_known
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.rasters.info import companion_reason
+from srcli.imaging.rasters.headers import companion_reason
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.profile import OutputProfile

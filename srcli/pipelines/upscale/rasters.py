@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.profile import OutputProfile
@@ -79,8 +80,8 @@ class CalibratingStep:
         tiling = pool.tiling(options.tile, options.overlap)
         window = plan.window
         grid = tiling.padded_grid(window.height, window.width, options.wrap)
-        with plan.open(grid.tile_height) as source:
-            tensors = calibrate(raster_engine, source, grid)
+        source = plan.source(grid.tile_height)
+        tensors = calibrate(raster_engine, source, grid)
         statistics = None
         if tensors is not None:
             statistics = {
@@ -149,21 +150,21 @@ class MakingStep:
         if self.calibration is not None:
             engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
             rows_read = self.grid.tile_height
-        with plan.open(rows_read) as source:
-            # where pictures wrap, zeros at a border are enlarged with the opposite one
-            source.keeps_zeros = not plan.options.wrap and all(
-                low == 0 for low, _ in plan.values.ranges
-            )
-            # parts that exist already are of a worker that was lost
-            still_missing = self._write_blanks(source, task)
-            for run in still_missing:
-                writer = PartWriter(plan.parts, run, source, scale)
-                if engine is None:  # all bands hold classes
-                    for number in run:
-                        writer.write_part(number)
-                        task.advance(1)
-                else:
-                    self._enlarge(engine, source, writer, run, task)
+        source = plan.source(rows_read)
+        # where pictures wrap, zeros at a border are enlarged with the opposite one
+        source.keeps_zeros = not plan.options.wrap and all(
+            low == 0 for low, _ in plan.values.ranges
+        )
+        # parts that exist already are of a worker that was lost
+        still_missing = self._write_blanks(source, task)
+        for run in still_missing:
+            writer = PartWriter(plan.parts, run, source, scale)
+            if engine is None:  # all bands hold classes
+                for number in run:
+                    writer.write_part(number)
+                    task.advance(1)
+            else:
+                self._enlarge(engine, source, writer, run, task)
 
     def _enlarge(
         self,
@@ -280,7 +281,7 @@ def upscale_raster(
     """
     with reporter.work_on(item) as started:
         reporter.describe(f"looking at {item.source.name}")
-        with OpenedRaster(item.source, dataset) as opened:
+        with keep_open(item.source, dataset) as opened:
             taken = ""
             if options.stac:
                 taken = acquisition_time(opened.dataset, item.source, item.asset)

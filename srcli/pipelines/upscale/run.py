@@ -20,7 +20,7 @@ from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.output import disk_needed
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
@@ -217,7 +217,7 @@ def _report_estimates(
 
 
 def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:
-    with OpenedRaster(item.source) as opened:
+    with keep_open(item.source) as opened:
         plan = plan_raster(item, options, opened)
         # what GDAL refuses is refused here
         try_creation_options(item.target, plan.output)

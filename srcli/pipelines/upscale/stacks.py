@@ -21,8 +21,10 @@ from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.photographs.tiff import is_on_map
 from srcli.imaging.photographs.tiff_writing import LARGEST_CLASSIC
 from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.imaging.rasters.merging import move_result
-from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
+from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open, open_raster
 from srcli.input_files import file_state, open_input
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.raster_metadata import read_picture
@@ -171,7 +173,7 @@ def _without_losses(plan: RasterPlan) -> RasterPlan:
 def open_page(path: Path, page: int) -> OpenedRaster:
     """Open a page of a TIFF, numbered as GDAL counts; its name is that of the file."""
     name = DatasetName(f"GTIFF_DIR:{page}:{path.absolute()}")
-    return OpenedRaster(path, open_raster(name))
+    return keep_open(path, open_raster(name))
 
 
 def _fingerprint(item: Item, options: Settled) -> dict[str, object]:

@@ -19,7 +19,8 @@ from srcli.errors import PictureError, SrxError, as_failure_of
 from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.rasters.opening import network_access
+from srcli.imaging.rasters.gdal_access import network_access
+from srcli.imaging.rasters.opening import keep_open
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.animations import upscale_animation
@@ -133,7 +134,9 @@ def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> Js
     """
     with _open_pool(step.plan.options, slot) as pool:
         try:
-            with as_failure_of(step.plan.item.source):
+            path = step.plan.info.path
+            with as_failure_of(step.plan.item.source), keep_open(path) as opened:
+                step = replace(step, plan=step.plan.read_from(opened))
                 return {"calibration": step.run(pool, progress.task("tiles"))}
         except SrxError as error:
             return {"error": explain_defect(error, step.plan.item)}
