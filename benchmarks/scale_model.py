@@ -11,9 +11,9 @@ import numpy as np
 import rasterio
 
 from srcli.imaging.rasters.merging import merge_parts
-from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
+from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
 from srcli.pipelines.upscale.reporter import Item
@@ -81,8 +81,8 @@ def predict(
 def measure_rates(raster: Path, result: Path, options: Settled, scratch: Path) -> dict:
     """Time reading, storing parts and merging them, with the pixels of a finished result."""
     item = Item(source=raster, target=scratch / "again.tif", format="tif")
-    with keep_open(raster) as opened:
-        return _time_steps(plan_raster(item, options, opened), result)
+    with look_at_raster(item, options) as seen:
+        return _time_steps(plan_raster(item, options, seen), result)
 
 
 def _time_steps(job: RasterPlan, result: Path) -> dict:

@@ -52,8 +52,8 @@ from srcli.input_files import open_input
 from srcli.models import MODELS
 from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
+from srcli.pipelines.upscale.looking import raster_size
 from srcli.pipelines.upscale.photographs import output_size
-from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,

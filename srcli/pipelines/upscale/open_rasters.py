@@ -25,10 +25,11 @@ from srcli.imaging.rasters.limits import find_packing
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting
+from srcli.pipelines.upscale.by_windows import upscale_one_raster
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.options import Settled, file_of_model
 from srcli.pipelines.upscale.python_options import in_python
-from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
+from srcli.pipelines.upscale.rasters import run_steps_here
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
@@ -337,7 +338,7 @@ def _enlarged_file(
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
         item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
         with undisturbed(options.engine.device):
-            upscale_raster(item, options, reporter, run_steps, dataset=dataset)
+            upscale_one_raster(item, options, reporter, run_steps, dataset=dataset)
         if reporter.counts["failed"]:
             error = in_python(reporter.files[0].error)
             raise task.error or PictureError(error)

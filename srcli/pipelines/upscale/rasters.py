@@ -12,15 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
@@ -32,10 +28,10 @@ from srcli.ports.progress import Task
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
+    from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.inference.building import EnginePool
     from srcli.inference.raster_engine import RasterEngine
+    from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -270,34 +266,18 @@ def run_steps_here(
 def upscale_raster(
     item: Item,
     options: Settled,
+    seen: SeenRaster,
     reporter: Reporter,
     run_steps: RunSteps,
     slot_count: int = 1,
-    dataset: DatasetReader | None = None,
-) -> None:
-    """Upscale a raster and report it, a failure too; ``run_steps`` runs ``slot_count`` at once.
+) -> tuple[RasterPlan, int]:
+    """Decide on a raster, make its parts, and keep them as a file.
 
-    ``dataset`` is read instead of the item's source, where that is open already.
+    ``run_steps`` runs ``slot_count`` steps at once. Returned are the plan and the number
+    of tiles computed.
     """
-    with reporter.work_on(item) as started:
-        reporter.describe(f"looking at {item.source.name}")
-        with keep_open(item.source, dataset) as opened:
-            taken = ""
-            if options.stac:
-                taken = acquisition_time(opened.dataset, item.source, item.asset)
-            plan = plan_raster(item, options, opened)
-            tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
-        if options.stac:
-            write_item(item.target, taken, item.asset)
-        reporter.add(
-            item,
-            started=started,
-            model=plan.options.model,
-            condition=plan.condition,
-            tiles=tiles,
-            size=plan.size,
-            warnings=plan.notes,
-        )
+    plan = plan_raster(item, options, seen)
+    return plan, make_raster(plan, seen.opened, reporter, run_steps, slot_count)
 
 
 def make_raster(
