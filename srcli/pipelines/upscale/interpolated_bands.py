@@ -99,9 +99,7 @@ def choose_interpolated_bands(
 
 def _band_numbers(layout: BandLayout, positions: Iterable[int]) -> str:
     """Return band numbers as text, such as ``1,4``, by positions in ``BandLayout.smooth``."""
-    return ",".join(
-        str(layout.bands[layout.smooth[position]]) for position in positions
-    )
+    return ",".join(map(str, layout.numbers(positions)))
 
 
 def keep_interpolated_values(
@@ -145,7 +143,7 @@ def _find_measurement_bands(
         return []
     measurements = []
     for index in candidates:
-        number = layout.bands[layout.smooth[index]]
+        (number,) = layout.numbers([index])
         details = []
         # of whole numbers that become floats nothing is rounded away
         are_whole = look.info.band(number).dtype == layout.dtype

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
+from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.headers import info_of, read_info
@@ -40,7 +41,7 @@ class SeenRaster:
     window: Window
     """The part that is to be enlarged."""
     notes: tuple[str, ...]
-    """Warnings on the choice of the window."""
+    """Warnings: pages that GDAL passes over, and the choice of the window."""
     input_id: str
     """What outputs record of the file and its companions."""
     picture: KnownPicture | None
@@ -67,7 +68,7 @@ def look_at_raster(
             opened=opened,
             look=look_at(info, window, options.bands),
             window=window,
-            notes=notes,
+            notes=(*_note_on_pages(picture), *notes),
             input_id=source_id(item.source, info.files, opened.input_id),
             picture=picture,
         )
@@ -88,6 +89,13 @@ def _choose_part(
         info = replace(info, cutline=cutline)
     window, notes = choose_window(info, srcwin=options.srcwin, bounds=options.bounds)
     return info, window, notes
+
+
+def _note_on_pages(picture: KnownPicture | None) -> tuple[str, ...]:
+    """Warn of a damaged page of a TIFF: GDAL counts the pages before it, and is silent."""
+    if picture is None or DAMAGED_PAGE not in picture.header.warnings:
+        return ()
+    return (DAMAGED_PAGE,)
 
 
 def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:

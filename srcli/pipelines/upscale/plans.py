@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.disks import free_disk
-from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.raster_metadata import EmbeddedMetadata, KnownPicture
+    from srcli.pipelines.upscale.raster_metadata import EmbeddedMetadata
     from srcli.pipelines.upscale.reporter import Item
 
 USUAL_SHARE = 0.4
@@ -139,7 +138,6 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
         notes_on_metadata = kept.notes
     notes = [
         *bands.notes,
-        *_note_on_pages(seen.picture),
         *seen.notes,
         *model.notes,
         *output.notes,
@@ -178,13 +176,6 @@ def _without_metadata(bands: BandDecision) -> BandDecision:
     look = replace(bands.look, info=without_tags(bands.look.info))
     outputs = tuple(replace(band, tags={}) for band in bands.layout.outputs)
     return replace(bands, look=look, layout=replace(bands.layout, outputs=outputs))
-
-
-def _note_on_pages(picture: KnownPicture | None) -> tuple[str, ...]:
-    """Warn of a damaged page of a TIFF: GDAL counts the pages before it, and is silent."""
-    if picture is None or DAMAGED_PAGE not in picture.header.warnings:
-        return ()
-    return (DAMAGED_PAGE,)
 
 
 def _note_on_hidden_colours(layout: BandLayout, options: Settled) -> tuple[str, ...]:
