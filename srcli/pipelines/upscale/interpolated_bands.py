@@ -118,11 +118,13 @@ def keep_interpolated_values(
 
 def _find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
     """Return indices in ``layout.smooth`` of whole numbers of more steps than networks know."""
+    if layout.palette is not None:  # whose colours have 8 bits
+        return []
     wide = []
-    for index, position in enumerate(layout.smooth):
+    for index, number in enumerate(layout.numbers(range(len(layout.smooth)))):
         low, high = _range_of(values, index)
-        is_whole = not info.band(layout.bands[position]).dtype.startswith("float")
-        if layout.palette is None and is_whole and high - low >= _EXACT_STEPS:
+        is_whole = not info.band(number).dtype.startswith("float")
+        if is_whole and high - low >= _EXACT_STEPS:
             wide.append(index)
     return wide
 
