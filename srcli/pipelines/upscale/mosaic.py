@@ -393,7 +393,8 @@ def _write_sheet(
     output_options = options.raster_output(item.format, input_id)
     output = derive_profile(named, layout, window, 1, output_options)
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
-    output.georeference = enlarge_georeference(sheet.georeference, size, options.scale)
+    place = enlarge_georeference(sheet.georeference, size, options.scale)
+    output = replace(output, georeference=place)
     source = RasterSource(info, layout, window)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), source, 1)

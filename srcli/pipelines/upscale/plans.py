@@ -135,6 +135,7 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
     if seen.picture is not None:
         kept = seen.picture.keep_metadata(item, window, output, model.options)
         embedded = kept.embedded
+        output = kept.output
         notes_on_metadata = kept.notes
     notes = [
         *bands.notes,

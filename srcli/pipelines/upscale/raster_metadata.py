@@ -56,14 +56,13 @@ class KnownPicture:
     def keep_metadata(
         self, item: Item, window: Window, output: OutputProfile, options: Settled
     ) -> KeptMetadata:
-        """Choose what is put into an output of a window once GDAL has written it.
-
-        The tags of the output become those that are left to GDAL.
-        """
+        """Choose what is put into an output of a window once GDAL has written it."""
         metadata, notes = _choose_metadata(self.header, item, window, output, options)
         if metadata is None:
-            return KeptMetadata(None, notes)
-        return KeptMetadata(EmbeddedMetadata(item.format, metadata), notes)
+            return KeptMetadata(None, output, notes)
+        if self.is_photograph:
+            output = _leave_to_embedding(output, item.format)
+        return KeptMetadata(EmbeddedMetadata(item.format, metadata), output, notes)
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,8 @@ class KeptMetadata:
 
     embedded: EmbeddedMetadata | None
     """None where nothing is to be put in."""
+    output: OutputProfile
+    """The output, whose tags are those that are left to GDAL."""
     notes: tuple[str, ...]
     """Warnings of what is lost."""
 
@@ -131,20 +132,17 @@ def _choose_metadata(
     before = (window.height, window.width)
     pixel_map = PixelMap(before=before, after=(output.height, output.width))
     metadata, lost = fit_metadata(metadata, pixel_map)
-    if is_photograph:
-        _leave_to_embedding(output, item.format)
-        if options.records_provenance:
-            files = companions_on_disk(picture.path)
-            input_id = source_id(picture.path, map(str, files), picture.input_id)
-            provenance = options.make_provenance(input_id)
-            earlier = metadata.software or exif.software(metadata.exif)
-            software = provenance.software(earlier)
-            metadata = replace(metadata, software=software)
+    if is_photograph and options.records_provenance:
+        files = companions_on_disk(picture.path)
+        input_id = source_id(picture.path, map(str, files), picture.input_id)
+        provenance = options.make_provenance(input_id)
+        earlier = metadata.software or exif.software(metadata.exif)
+        metadata = replace(metadata, software=provenance.software(earlier))
     return metadata, (*notes, *lost)
 
 
-def _leave_to_embedding(output: OutputProfile, fmt: str) -> None:
-    """Take texts and EXIF out of the tags that GDAL writes, to a file beside some formats."""
+def _leave_to_embedding(output: OutputProfile, fmt: str) -> OutputProfile:
+    """Return an output without the texts and EXIF that GDAL would write, beside some formats."""
     tags = {}
     if "COLOR_PROFILE" in output.tags:
         tags["COLOR_PROFILE"] = output.tags["COLOR_PROFILE"]
@@ -154,4 +152,4 @@ def _leave_to_embedding(output: OutputProfile, fmt: str) -> None:
             for key, text in output.tags.get("", {}).items()
             if key.startswith(_TAGS_OF_TIFF)
         }
-    output.tags = tags
+    return replace(output, tags=tags)
