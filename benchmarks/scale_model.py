@@ -13,8 +13,8 @@ import rasterio
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.source import RasterSource
-from srcli.pipelines.upscale.plans import plan_raster
+from srcli.pipelines.upscale.looking import look_at_raster
+from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Window
@@ -81,21 +81,21 @@ def predict(
 def measure_rates(raster: Path, result: Path, options: Settled, scratch: Path) -> dict:
     """Time reading, storing parts and merging them, with the pixels of a finished result."""
     item = Item(source=raster, target=scratch / "again.tif", format="tif")
-    job = plan_raster(item, options)
+    with look_at_raster(item, options) as seen:
+        return _time_steps(plan_raster(item, options, seen), result)
+
+
+def _time_steps(job: RasterPlan, result: Path) -> dict:
     side, out = job.window.width, job.output.width
     started = time.perf_counter()
-    with RasterSource(job.info, job.layout, job.window) as source:
-        for top in range(0, side, 256):
-            source.read(
-                Window(top=top, left=0, height=min(256, side - top), width=side)
-            )
+    source = job.source(0)
+    for top in range(0, side, 256):
+        source.read(Window(top=top, left=0, height=min(256, side - top), width=side))
     read = side**2 / (time.perf_counter() - started)
     written = 0.0
-    with (
-        RasterSource(job.info, job.layout, job.window) as source,
-        open_parts(job.item.target, job.output, {"of": "a benchmark"}) as (parts, _),
-    ):
-        writer = PartWriter(parts, range(parts.count), source, options.scale)
+    fingerprint = {"of": "a benchmark"}
+    with open_parts(job.item.target, job.output, fingerprint) as (parts, _):
+        writer = PartWriter(parts, range(parts.count), source, job.options.scale)
         with rasterio.open(result) as file:
             for top in range(0, out, 256):
                 window = rasterio.windows.Window(0, top, out, min(256, out - top))

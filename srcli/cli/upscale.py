@@ -79,7 +79,7 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
     one picture, - is standard input or output.
     """
     from srcli.imaging.rasters.dataset_names import as_input, is_remote
-    from srcli.imaging.rasters.opening import network_access
+    from srcli.imaging.rasters.gdal_access import network_access
     from srcli.models import MODELS
     from srcli.pipelines.executors import choose_executor
     from srcli.pipelines.upscale.archives import (

@@ -16,7 +16,7 @@ from srcli.imaging.photographs import reading
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.upright_pixels import not_a_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.rasters.info import companion_reason
+from srcli.imaging.rasters.headers import companion_reason
 from srcli.imaging.rasters.opening import open_by_gdal
 from srcli.input_files import open_input
 

@@ -256,6 +256,19 @@ def test_classes_of_a_palette_picture_are_up_to_the_user(save, enlarge, mode, ba
     assert out.count == (1 if mode == "yes" else 3)  # without a place it is a picture
 
 
+def test_a_network_enlarges_the_colours_of_a_palette_as_those_of_bands(srx, save):
+    pixels = patches(list(COLOURS), height=40, width=40)
+    table = np.zeros((256, 3), np.uint8)
+    table[list(COLOURS)] = [colour[:3] for colour in COLOURS.values()]
+    colours = np.moveaxis(table[pixels], 2, 0)
+    save("palette.tif", pixels, colours=COLOURS, photometric="palette")
+    save("bands.tif", colours, photometric="rgb")
+    network = "-s 2 -m g-idrn --classes no"
+    srx(f"upscale palette.tif bands.tif out {network}", code=0)
+    with rasterio.open("out/palette.tif") as one, rasterio.open("out/bands.tif") as two:
+        assert np.array_equal(one.read(), two.read())
+
+
 @pytest.mark.parametrize("options", [("--cog",), ("--overviews",)])
 @pytest.mark.parametrize("bits", [None, 1])
 def test_overviews_of_classes_hold_classes(save, enlarge, options, bits):

@@ -201,7 +201,7 @@ def files_of_all_kinds():
 
 @pytest.mark.usefixtures("files_of_all_kinds")
 def test_the_traceback_is_for_verbose(srx, break_at):
-    for name in (UPSCALE + "photographs.prepare", UPSCALE + "plans.choose_window"):
+    for name in (UPSCALE + "photographs.prepare", UPSCALE + "looking.choose_window"):
         break_at(name)
     break_at(UPSCALE + "photographs.read_photograph")
     break_at(ANIMATIONS + "read_frames")

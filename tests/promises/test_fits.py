@@ -9,7 +9,7 @@ import pytest
 
 import srcli
 from srcli.errors import PictureError
-from srcli.imaging.rasters.opening import open_quietly
+from srcli.imaging.rasters.gdal_access import open_quietly
 from tests.fixtures.photographs import read_by_gdal, write_by_gdal
 
 BITS = {"u1": 8, "i2": 16, "i4": 32, "f4": -32, "f8": -64}

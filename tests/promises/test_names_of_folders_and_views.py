@@ -12,7 +12,7 @@ from scipy.io import netcdf_file
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.imaging.rasters.opening import reading_errors
+from srcli.imaging.rasters.gdal_access import reading_errors
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 

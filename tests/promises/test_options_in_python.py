@@ -16,7 +16,7 @@ from rasterio import Affine
 
 import srcli
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters.opening import open_quietly
+from srcli.imaging.rasters.gdal_access import open_quietly
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 
 Y, X = np.mgrid[:24, :32]

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.data import astronaut, camera
 
 import srcli
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.selection import choose_layout
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
@@ -150,7 +150,7 @@ PLANETSCOPE = (
 def test_an_exact_name_of_a_colour_wins(names, rgb):
     layout = choose_layout(read_info(bands_called(names)))
     (composite,) = [group for group in layout.groups if len(group) == 3]
-    assert tuple(layout.bands[index] for index in layout.indices(composite)) == rgb
+    assert tuple(layout.numbers(composite)) == rgb
 
 
 @pytest.mark.parametrize("model", ["-m bicubic", ""])

@@ -122,7 +122,7 @@ def _find_by_values(
     """Return what the values of bands show; ``is_asked`` is a group that the user named."""
     findings = {}
     for group in layout.groups:
-        numbers = [layout.bands[index] for index in layout.indices(group)]
+        numbers = layout.numbers(group)
         # a second band of alpha is none that is looked at
         bands = [seen[number] for number in numbers if number in seen]
         if len(group) == 1 and bands:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.opening import open_quietly
+from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.colour import unpremultiplied
 from srcli.imaging.pixels.samples import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
+from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata
-from srcli.imaging.rasters.opening import OpenedRaster, reading_errors
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.source import has_huge_blocks
 from srcli.ports.image import Window
 

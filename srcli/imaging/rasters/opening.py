@@ -1,29 +1,27 @@
-"""Open rasters with GDAL: what GDAL may read, open files, errors as one line.
+"""Open rasters with GDAL: what GDAL may read, files that lead to others, reasons for refusals.
 
 GDAL reads names that are no files of their own (``dataset_names``), and files that name
-further files (``mosaics``). The network is used only where that is allowed. A file that
-a search of a folder has found, and that nobody has named, leads to no other file.
+further files (``mosaics``). A file that a search of a folder has found, and that nobody
+has named, leads to no other file.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import zipfile
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
-from threading import Lock
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding, quiet_libraries
 from srcli.imaging.files.formats import READABLE_SUFFIXES
-from srcli.imaging.files.gdal_errors import gdal_errors, innermost_text, reason_of
-from srcli.imaging.files.provenance import check_unchanged, input_id
+from srcli.imaging.files.gdal_errors import innermost_text
+from srcli.imaging.files.provenance import input_id
 from srcli.imaging.files.utf8_names import alias_of_file, real_name
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import (
@@ -34,22 +32,22 @@ from srcli.imaging.rasters.dataset_names import (
     is_remote,
 )
 from srcli.imaging.rasters.fits import fits_image, open_fits
+from srcli.imaging.rasters.gdal_access import (
+    BLOCK_CACHE,
+    DAMAGED,
+    is_online,
+    keep_blocks,
+    reading_errors,
+)
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
+from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.rasters.tile_indexes import list_tiles
 from srcli.input_files import file_state, open_input
-from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-BLOCK_CACHE = 2**27
-"""GDAL's cache of decoded blocks in bytes, for the whole process."""
-OFFLINE = {
-    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # the only file of /vsicurl/, /vsis3/ ... there is
-    "GDAL_HTTP_PROXY": "offline://none",  # drivers: libcurl refuses proxies of unknown kinds
-}
-"""Options of GDAL that end every request before a connection is made."""
 INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
 """Rasters that are made of files elsewhere; a search of a folder leaves them out."""
 RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
@@ -59,27 +57,10 @@ RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
 }  # fmt: skip
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
 Files given by name may have any."""
-
 _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
-_online = False
-"""The network may be used; set by ``network_access``."""
-_PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy")
-_DAMAGED = (
-    "it is damaged or cut short, or a part of it is missing: copy or export it again"
-)
-_ADVICE = {
-    "Too many open files": "raise 'ulimit -n'",
-    "Numeric conversion not representable": (
-        'GDAL does not read unsigned bytes from NetCDF: give HDF5:"{file}"://{variable}, in '
-        "which values above 127 are negative, or convert it, such as by xarray"
-    ),
-    "NetCDF: Filter error": "this GDAL cannot decompress it: export it again with deflate",
-    "is not configured": "this GDAL cannot decompress it: export it again with deflate",
-}
-"""What to do about errors that are none of the file's, by words in GDAL's messages."""
 _MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "DIMAP",
@@ -102,32 +83,6 @@ _FORMATS = {
 them."""
 
 
-@contextmanager
-def network_access(*, allowed: bool) -> Iterator[None]:
-    """Let the whole process read rasters from the network, or forbid it, as by default.
-
-    Proxies are changed in the environment, too: ``OFFLINE`` does not reach servers that
-    it exempts from proxies, nor libraries that make requests of their own.
-    """
-    global _online
-    before = _online
-    _online = allowed
-    saved = {}
-    changed = () if allowed else (*_PROXIES, "no_proxy", "NO_PROXY")
-    for name in changed:
-        if name in os.environ:
-            saved[name] = os.environ.pop(name)
-    if not allowed:
-        os.environ.update(dict.fromkeys(_PROXIES, OFFLINE["GDAL_HTTP_PROXY"]))
-    try:
-        yield
-    finally:
-        _online = before
-        for name in changed:
-            os.environ.pop(name, None)
-        os.environ.update(saved)
-
-
 @cache
 def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Return the names of GDAL's drivers without the refused ones."""
@@ -135,24 +90,6 @@ def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]
 
     with rasterio.Env() as env:
         return tuple(name for name in env.drivers() if name not in refused)
-
-
-def keep_blocks(limit_bytes: int) -> None:
-    """Set the size of GDAL's cache of decoded blocks, and of open files if the system has few.
-
-    Both hold for the whole process: as options of ``rasterio.Env`` they would end with
-    it, and the blocks would be lost.
-    """
-    from rasterio._env import set_gdal_config
-
-    set_gdal_config("GDAL_CACHEMAX", limit_bytes)
-    if sys.platform != "win32":
-        import resource
-
-        # a mosaic holds up to 100 of its files open
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        if 0 < limit < 256:
-            set_gdal_config("GDAL_MAX_DATASET_POOL_SIZE", max((limit - 40) // 2, 2))
 
 
 def open_raster(
@@ -164,12 +101,12 @@ def open_raster(
     where that is open already.
     """
     name = str(alias_of_file(path).absolute())
-    advice = _DAMAGED
+    advice = DAMAGED
     refused = _refused_drivers()
     if confined:
         refused |= _INDIRECT_DRIVERS
     if isinstance(path, DatasetName):
-        if not _online and is_remote(str(path)):
+        if not is_online() and is_remote(str(path)):
             raise PictureError(
                 f"{path}: is read from the network; --allow-remote permits that"
             )
@@ -215,7 +152,7 @@ def _open_checked(
 
 
 def _refused_drivers() -> frozenset[str]:
-    if _online:
+    if is_online():
         return frozenset()
     return NETWORK_DRIVERS
 
@@ -226,14 +163,6 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
     drivers = list(allowed_drivers(refused=refused))
     with quiet_libraries():
         return DatasetReader(name, driver=drivers, sharing=False)
-
-
-def open_quietly(source: Any, mode: str = "r") -> Any:  # noqa: ANN401 - of rasterio
-    """Open a raster of our own without the warning of rasterio that it has no transform."""
-    import rasterio
-
-    with quiet_libraries():
-        return rasterio.open(source, mode)
 
 
 def _check_sources(path: Path, dataset: DatasetReader) -> None:
@@ -256,7 +185,7 @@ def _check_upright(path: Path, dataset: DatasetReader) -> None:
 
 def _as_mosaic(path: Path) -> Mosaic:
     open_source = partial(_open_dataset, refused=_refused_drivers())
-    return Mosaic(path, _online, is_remote, open_source)
+    return Mosaic(path, is_online(), is_remote, open_source)
 
 
 def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
@@ -266,7 +195,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     they are followed again only if one of them has changed.
     """
     text = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
-    key = str(path), dataset.name, text, _online
+    key = str(path), dataset.name, text, is_online()
     earlier = _followed.get(key)
     if earlier is not None and earlier == _read_states(earlier):
         return tuple(earlier)
@@ -306,70 +235,6 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
         mosaic.follow_mrf(str(path))
         names += mosaic.files
     return tuple(dict.fromkeys(map(real_name, names)))
-
-
-def _report_error(kind: type[BaseException], error: BaseException, trace: Any) -> None:  # noqa: ANN401
-    """Print an error as Python does, but none for messages that rasterio cannot decode.
-
-    GDAL quotes bytes of a damaged header in them; the error that follows is reported.
-    """
-    if not isinstance(error, UnicodeDecodeError):
-        sys.__excepthook__(kind, error, trace)
-
-
-def _report_unraisable(report: Any) -> None:  # noqa: ANN401 - a type of the type checker alone
-    if not isinstance(report.exc_value, UnicodeDecodeError):
-        sys.__unraisablehook__(report)
-
-
-@contextmanager
-def reading_errors(
-    path: Path,
-    failure: str,
-    *,
-    advice: str = _DAMAGED,
-    pixels: int = 0,
-    variable: str = "VARIABLE",
-) -> Iterator[None]:
-    """Turn errors of rasterio and GDAL while reading one file into a PictureError.
-
-    ``failure`` describes them, such as ``"rows 1 to 9 cannot be read"``. ``pixels`` is
-    how many may be decoded within, by which the time limit is chosen. ``variable`` is
-    the one of a NetCDF file that is read.
-    """
-    import rasterio
-
-    options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
-    if not _online:
-        options |= OFFLINE
-    raise_error = partial(
-        _raise_gdal_error, failure=failure, advice=advice, variable=variable
-    )
-    with (
-        decoding(path, None if _online else pixels, raise_error),
-        hold_setting(sys, "excepthook", _report_error),
-        hold_setting(sys, "unraisablehook", _report_unraisable),
-        rasterio.Env(**options),
-    ):
-        yield
-
-
-def _raise_gdal_error(
-    path: Path, error: Exception, *, failure: str, advice: str, variable: str
-) -> None:
-    """Raise a PictureError that gives GDAL's reason; see ``reading_errors``."""
-    if isinstance(error, MemoryError):
-        raise PictureError(
-            f"{path}: {failure} (it does not fit into memory)"
-        ) from error
-    if not isinstance(error, gdal_errors(OSError, ValueError)):
-        return
-    reason = reason_of(error).removeprefix(f"{path}: ")
-    for words, other_advice in _ADVICE.items():
-        if words in reason:
-            file = path.container if isinstance(path, DatasetName) else path
-            advice = other_advice.format(file=file, variable=variable)
-    raise PictureError(f"{path}: {failure} ({reason}); {advice}") from error
 
 
 def open_by_gdal(path: Path, *, confined: bool) -> Picture | None:
@@ -425,52 +290,19 @@ def _common_reason(path: Path) -> str | None:
     return None
 
 
-class OpenedRaster(AbstractContextManager["OpenedRaster"]):
-    """A raster that stays open while it is planned, measured and enlarged.
-
-    GDAL has one handle, on which threads take turns by ``lock``. A file on disk is open
-    as a stream as well: its directory is read from there, and changes are seen there.
-    A ``dataset`` that a caller has opened stays open at the end.
-    """
-
-    def __init__(self, path: Path, dataset: DatasetReader | None = None) -> None:
-        self.path = path
-        self.lock = Lock()
-        self.stream: IO[bytes] | None = None
-        """The file on disk; None without one, or where a caller has opened the dataset."""
-        with ExitStack() as files:
-            if dataset is None and not isinstance(path, DatasetName):
-                # the system's error for a missing or forbidden file is clearer than GDAL's
-                with decoding(path):
-                    self.stream = files.enter_context(open_input(path))
-            self.input_id = input_id(path, self.stream)
-            """What is recorded of it in outputs; see ``input_id``."""
-            if dataset is None:
-                dataset = open_raster(path, stream=self.stream)
-                files.callback(dataset.close)
-            self.dataset = dataset
-            self.sparse_blocks = find_sparse_blocks(self.dataset, self.stream)
-            self._files = files.pop_all()
-
-    def check_unchanged(self) -> None:
-        """Refuse a file whose content has changed since it was opened."""
-        stream = self.stream
-        with suppress(OSError):  # it is no file any more
-            if stream and not os.path.samestat(
-                os.fstat(stream.fileno()), self.path.stat()
-            ):
-                stream = None  # it was replaced by another file
-        check_unchanged(self.path, self.input_id, stream)
-
-    def __reduce__(self) -> tuple[type[None], tuple[()]]:
-        """Become None on the way to another process, which opens the raster itself."""
-        return type(None), ()
-
-    def close(self) -> None:
-        """Close the raster; a second call does nothing."""
-        with reading_errors(self.path, "it cannot be closed"):
-            self._files.close()
-
-    def __exit__(self, *_: object) -> None:
-        """Close the raster."""
-        self.close()
+def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:
+    """Open a raster for all that is done with it; a ``dataset`` of the caller stays open."""
+    with ExitStack() as files:
+        stream = None
+        if dataset is None and not isinstance(path, DatasetName):
+            # the system's error for a missing or forbidden file is clearer than GDAL's
+            with decoding(path):
+                stream = files.enter_context(open_input(path))
+        recorded_id = input_id(path, stream)
+        if dataset is None:
+            dataset = open_raster(path, stream=stream)
+            files.callback(dataset.close)
+        sparse_blocks = find_sparse_blocks(dataset, stream)
+        return OpenedRaster(
+            path, dataset, stream, recorded_id, sparse_blocks, files.pop_all()
+        )

@@ -73,7 +73,7 @@ def derive_profile(
     Georeference, tags, names, units, scales and interpretations of bands, nodata, mask,
     alpha and the colour profile are kept; statistics, which would be wrong, are not.
     """
-    out = OutputProfile(
+    profile = OutputProfile(
         driver="COG" if options.cog else DRIVERS.get(options.format, ""),
         height=window.height * scale,
         width=window.width * scale,
@@ -86,19 +86,25 @@ def derive_profile(
         georeference=enlarge_georeference(info.georeference, window, scale),
         classes=bool(layout.classes) or layout.is_packed,
     )
-    out.white_is_zero = (
-        info.white_is_zero and layout.palette is None and not out.palette
-    )
-    _check_format(info.path, out, options)
-    out.creation = creation_options(out, options, info.tags.get("", {}))
-    if info.block_share < 1 and out.driver in ("GTiff", "COG"):
-        out.creation = {"SPARSE_OK": "TRUE", **out.creation}
-    _choose_nodata_marks(out, info, layout, options)
-    _fit_transparency(out, info)
-    out.tags = _tags(out, info, layout, window, options)
-    out.overviews = _choose_overviews(out, info, options.overviews)
-    _choose_blocks(out)
-    return out
+    is_white_zero = info.white_is_zero and layout.palette is None
+    profile = replace(profile, white_is_zero=is_white_zero and not profile.palette)
+    _check_format(info.path, profile, options)
+    profile = _with_creation_options(profile, info, options)
+    profile = _with_nodata_marks(profile, info, layout, options)
+    profile = _with_transparency(profile, info)
+    profile = _with_tags(profile, info, layout, window, options)
+    overviews = _choose_overviews(profile, info, options.overviews)
+    return _with_blocks(replace(profile, overviews=overviews))
+
+
+def _with_creation_options(
+    profile: OutputProfile, info: RasterInfo, options: OutputOptions
+) -> OutputProfile:
+    """Return a profile with GDAL's options; those of a sparse input leave blocks out."""
+    creation = creation_options(profile, options, info.tags.get("", {}))
+    if info.block_share < 1 and profile.driver in ("GTiff", "COG"):
+        creation = {"SPARSE_OK": "TRUE", **creation}
+    return replace(profile, creation=creation)
 
 
 def _choose_overviews(
@@ -118,16 +124,18 @@ def _choose_overviews(
     return ()
 
 
-def _choose_blocks(out: OutputProfile) -> None:
-    """Choose if the parts hold the compressed blocks of the file, and how these are made."""
-    out.blocks = block_options(
+def _with_blocks(out: OutputProfile) -> OutputProfile:
+    """Return a profile that tells if parts hold compressed blocks of the file, and of what form."""
+    blocks = block_options(
         out.driver, out.creation, photometric_of(out), predictor_of(out.dtype)
     )
-    out.why_copied = why_copied(out.driver, out.creation, out.blocks, out.row_bytes)
+    reason = why_copied(out.driver, out.creation, blocks, out.row_bytes)
+    out = replace(out, blocks=blocks, why_copied=reason)
     if out.keeps_blocks and out.driver == "COG":
-        out.why_copied = _why_cog_is_copied(out)
+        out = replace(out, why_copied=_why_cog_is_copied(out))
     if out.why_copied:
-        out.blocks = {}
+        out = replace(out, blocks={})
+    return out
 
 
 def _why_cog_is_copied(out: OutputProfile) -> str:
@@ -175,14 +183,14 @@ def overview_factors(height: int, width: int) -> tuple[int, ...]:
     return tuple(2**step for step in range(1, count + 1))
 
 
-def _tags(
+def _with_tags(
     out: OutputProfile,
     info: RasterInfo,
     layout: BandLayout,
     window: Window,
     options: OutputOptions,
-) -> dict[str, Mapping[str, str]]:
-    """Return the tags of the output; notes are added on those that are left out."""
+) -> OutputProfile:
+    """Return a profile with the tags of the input that fit, and notes on those left out."""
     numbers = [*layout.bands]
     if layout.alpha:
         numbers.insert(layout.alpha_position or 0, layout.alpha)
@@ -211,25 +219,26 @@ def _tags(
             with suppress(ValueError):
                 plain[key] = str(float(plain[key]) * out.width / window.width)
     tags[""] = plain
+    notes: list[str] = []
     if _XMP in tags:  # sizes and regions in it are enlarged, too
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
         packet, lost = fit_xmp(text, pixels)
         tags[_XMP] = {**tags[_XMP], _XMP: packet.decode(errors="surrogateescape")}
-        out.notes += lost
+        notes += lost
     profile = tags.pop("COLOR_PROFILE", {}).get("SOURCE_ICC_PROFILE")
     if profile and _profile_fits(out, profile):
         tags["COLOR_PROFILE"] = {"SOURCE_ICC_PROFILE": profile}
     elif profile:
-        out.notes.append(
+        notes.append(
             "colour profile left out: it is for other bands than the output has"
         )
     namespaces = sorted(set(tags) - {"", _XMP, "COLOR_PROFILE"})
     has_band_tags = any(band.tags.get("") for band in out.bands)
     if namespaces and has_band_tags and out.driver != "GTiff":
-        out.notes.append(
+        notes.append(
             f"tags {', '.join(namespaces)} left out: {out.driver} holds those of bands"
         )
-    return tags
+    return replace(out, tags=tags, notes=(*out.notes, *notes))
 
 
 def _provenance_tags(
@@ -274,10 +283,40 @@ def _profile_fits(out: OutputProfile, profile: str) -> bool:
     return False
 
 
-def _choose_nodata_marks(
+def _with_nodata_marks(
     out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
-) -> None:
-    """Choose how the output marks its empty pixels: by a nodata value or a mask."""
+) -> OutputProfile:
+    """Return a profile that marks its empty pixels by a nodata value or a mask, with notes."""
+    notes = [*_note_on_nodata(out, info, layout)]
+    nodata = out.nodata
+    mask = out.mask
+    highest = highest_value(out.dtype, options.creation.get("NBITS", ""))
+    if highest is not None:
+        notes.append(f"NBITS holds values up to {highest:,}: larger ones are cut")
+    if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
+        notes.append(
+            f"nodata {nodata:g} becomes a mask: lossy compression changes values"
+        )
+        mask = True
+        nodata = None
+    is_zero = nodata is None and not out.dtype.startswith("float")
+    if info.mask == "band" and mask and is_zero:
+        notes.append(
+            "pixels that are empty in some bands only become 0 there; see --nodata"
+        )
+    if out.driver == "MBTiles":
+        # tiles have no value of no data, and GDAL leaves out those that are black and
+        # not known to be opaque
+        if not (out.alpha or out.palette):
+            mask = mask or nodata is not None or not _is_of_jpeg_tiles(out)
+        nodata = None
+    return replace(out, mask=mask, nodata=nodata, notes=(*out.notes, *notes))
+
+
+def _note_on_nodata(
+    out: OutputProfile, info: RasterInfo, layout: BandLayout
+) -> tuple[str, ...]:
+    """Tell that the only nodata value of an output is not that of all bands of the input."""
     nodata = out.nodata
     # compared as text, because NaN differs from itself
     same = [str(nodata)]
@@ -288,55 +327,41 @@ def _choose_nodata_marks(
         for number in layout.bands
         if str(info.band(number).nodata) not in same
     ]
-    if nodata is not None and differing:
-        out.notes.append(
-            f"one nodata value is kept: {nodata:g} stands for no data in all bands, also in "
-            f"{','.join(differing)}; values of {nodata:g} there are moved to the one beside "
-            "it, those of classes stay"
-        )
-    highest = highest_value(out.dtype, options.creation.get("NBITS", ""))
-    if highest is not None:
-        out.notes.append(f"NBITS holds values up to {highest:,}: larger ones are cut")
-    if nodata is not None and not out.alpha and is_lossy(options, out.dtype):
-        out.notes.append(
-            f"nodata {nodata:g} becomes a mask: lossy compression changes values"
-        )
-        out.mask = True
-        out.nodata = None
-    is_zero = out.nodata is None and not out.dtype.startswith("float")
-    if info.mask == "band" and out.mask and is_zero:
-        out.notes.append(
-            "pixels that are empty in some bands only become 0 there; see --nodata"
-        )
-    if out.driver == "MBTiles":
-        # tiles have no value of no data, and GDAL leaves out those that are black and
-        # not known to be opaque
-        if not (out.alpha or out.palette):
-            out.mask = out.mask or out.nodata is not None or not _is_of_jpeg_tiles(out)
-        out.nodata = None
+    if nodata is None or not differing:
+        return ()
+    return (
+        f"one nodata value is kept: {nodata:g} stands for no data in all bands, also in "
+        f"{','.join(differing)}; values of {nodata:g} there are moved to the one beside "
+        "it, those of classes stay",
+    )
 
 
-def _fit_transparency(out: OutputProfile, info: RasterInfo) -> None:
-    """Store mask or alpha as the format can: a mask as alpha, or no alpha at all."""
+def _with_transparency(out: OutputProfile, info: RasterInfo) -> OutputProfile:
+    """Return a profile with mask or alpha as its format can: a mask as alpha, or no alpha."""
     if out.driver in ("PNG", "MBTiles") and out.mask:
+        note = ""
         if _is_of_jpeg_tiles(out):
-            out.notes.append(
+            note = (
                 "tiles of JPEG have no transparency: pixels without data are seen, but "
                 "for tiles that have no others"
             )
         # a mask would go into a file of its own that few programs read
-        out.bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
-        out.alpha = True
-        out.mask = False
-    elif out.driver == "JPEG" and out.alpha:
-        out.notes.append("jpg has no transparency: the alpha band is left out")
-        out.bands = out.bands[:-1]
-        out.alpha = False
-    elif _is_of_jpeg_tiles(out) and out.alpha:
-        if info.driver != "MBTiles":  # of which GDAL makes one, which is opaque
-            out.notes.append("tiles of JPEG have no transparency: alpha is left out")
-        out.bands = out.bands[:-1]
-        out.alpha = False
+        bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
+        return _noted(replace(out, bands=bands, alpha=True, mask=False), note)
+    if out.driver == "JPEG" and out.alpha:
+        note = "jpg has no transparency: the alpha band is left out"
+        return _noted(replace(out, bands=out.bands[:-1], alpha=False), note)
+    if _is_of_jpeg_tiles(out) and out.alpha:
+        note = "tiles of JPEG have no transparency: alpha is left out"
+        if info.driver == "MBTiles":  # of which GDAL makes one, which is opaque
+            note = ""
+        return _noted(replace(out, bands=out.bands[:-1], alpha=False), note)
+    return out
+
+
+def _noted(out: OutputProfile, note: str) -> OutputProfile:
+    """Return a profile with a note more, unless that is empty."""
+    return replace(out, notes=(*out.notes, note)) if note else out
 
 
 def _is_of_jpeg_tiles(out: OutputProfile) -> bool:

@@ -77,7 +77,7 @@ class OutputProfile:
     why_copied: str = "it is no raster of its own"
     """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
     where the compressed blocks of the parts are those of the file."""
-    notes: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
     """Messages for the user on what is not kept."""
 
     @property

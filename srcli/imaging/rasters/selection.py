@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -92,12 +92,12 @@ class BandLayout:
         """Indices of the output's red, green and blue; empty if none go together."""
         for group in self.groups:
             if len(group) == 3:
-                return self.indices(group)
+                return [self.smooth[position] for position in group]
         return []
 
-    def indices(self, group: Numbers) -> list[int]:
-        """Return the indices of a group among the output's bands."""
-        return [self.smooth[position] for position in group]
+    def numbers(self, positions: Iterable[int]) -> list[int]:
+        """Return numbers in the file of bands, not of a palette, by positions in ``smooth``."""
+        return [self.bands[self.smooth[position]] for position in positions]
 
 
 def choose_layout(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,14 +9,9 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array, Bools, Size
 from srcli.imaging.pixels.colour import unpremultiplied
+from srcli.imaging.rasters.gdal_access import BLOCK_CACHE, keep_blocks, reading_errors
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
-from srcli.imaging.rasters.opening import (
-    BLOCK_CACHE,
-    OpenedRaster,
-    keep_blocks,
-    reading_errors,
-)
 from srcli.imaging.rasters.packed_heights import pack
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.ports.image import Window
@@ -50,7 +44,7 @@ class DecodedWindow(NamedTuple):
     """(h, w), or None if the layout has no alpha."""
 
 
-class RasterSource(AbstractContextManager["RasterSource"]):
+class RasterSource:
     """The selected window of a raster; its pixels never depend on earlier reads.
 
     Windows and rows count from its upper left corner. Several threads may read.
@@ -96,8 +90,9 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         """Index into the bands of a ``DecodedWindow``: those that hold no classes."""
         if layout.smooth and layout.classes:
             self.smooth = list(layout.smooth)
+        assert info.opened is not None, "a source needs an open raster"
         # one handle, so that all threads share what GDAL keeps of blocks
-        self._opened = info.opened or OpenedRaster(info.path)
+        self._opened = info.opened
         self.dataset = self._opened.dataset
         filler = self.dataset.nodata or 0.0
         left_out_value = np.array(filler, layout.dtype)
@@ -229,11 +224,6 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if not valid.any():
             return None
         return fill_nearest(pixels, valid)
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file, unless it was open before."""
-        if self.info.opened is None:
-            self._opened.close()
 
 
 def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ...]]:

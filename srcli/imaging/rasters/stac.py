@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from srcli.files import write_whole
 from srcli.imaging.rasters.footprints import find_footprint
-from srcli.imaging.rasters.opening import open_quietly
+from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.input_files import parse_text, read_input
 
 if TYPE_CHECKING:

@@ -110,12 +110,12 @@ def sample_copy(
     values = layout.channels * (SAMPLE_SIDE * scale) ** 2
     along = max(min(math.isqrt(SAMPLE_VALUES // values), MOST_SAMPLES_ALONG), 1)
     strips = []
-    with RasterSource(info, layout, window) as source:
-        if has_huge_blocks(source.dataset):
-            return None
-        for places in _sample_places(source.height, source.width, along):
-            pieces = [_enlarge_sample(source, place, scale) for place in places]
-            strips.append(np.concatenate(pieces, axis=1))
+    source = RasterSource(info, layout, window)
+    if has_huge_blocks(source.dataset):
+        return None
+    for places in _sample_places(source.height, source.width, along):
+        pieces = [_enlarge_sample(source, place, scale) for place in places]
+        strips.append(np.concatenate(pieces, axis=1))
     rows = np.concatenate(strips)
     if layout.is_packed:
         rows = unpack(rows)

@@ -86,8 +86,8 @@ def _list_ranges(layout: BandLayout, ranges: list[ValueRange]) -> str:
     """Return the ranges of the first groups of bands, in words, and how many more there are."""
     texts = []
     for group, (low, high) in zip(layout.groups[:4], ranges, strict=False):
-        numbers = [str(layout.bands[index]) for index in layout.indices(group)]
-        texts.append(f"{','.join(numbers)}: {_range_text(low, high)}")
+        names = ",".join(map(str, layout.numbers(group)))
+        texts.append(f"{names}: {_range_text(low, high)}")
     if len(ranges) > 4:
         texts.append(f"{len(ranges) - 4} more")
     return f"of bands {'; '.join(texts)}"
@@ -114,8 +114,7 @@ def _sample_groups(look: Look, layout: BandLayout) -> list[Array]:
 def _values_of_groups(look: Look, layout: BandLayout) -> list[Array]:
     samples = []
     for group in layout.groups:
-        numbers = [layout.bands[index] for index in layout.indices(group)]
-        values = [look.values(number, layout.alpha) for number in numbers]
+        values = [look.values(number, layout.alpha) for number in layout.numbers(group)]
         samples.append(np.concatenate(values))
     return samples
 
@@ -175,15 +174,15 @@ def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool
     rgb = layout.rgb
     if not rgb:
         return False
-    with RasterSource(info, layout, window, _STRIP) as source:
-        areas = list(spread_windows(source.height, source.width, side=64, along=3))
-        for top in range(0, source.height, _STRIP):
-            height = min(_STRIP, source.height - top)
-            areas.append(Window(top=top, left=0, height=height, width=source.width))
-        for area in areas:
-            decoded = source.decode(area)
-            pixels = decoded.pixels[:, :, rgb]
-            valid = decoded.valid[:, :, rgb]
-            if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
-                return False
+    source = RasterSource(info, layout, window, _STRIP)
+    areas = list(spread_windows(source.height, source.width, side=64, along=3))
+    for top in range(0, source.height, _STRIP):
+        height = min(_STRIP, source.height - top)
+        areas.append(Window(top=top, left=0, height=height, width=source.width))
+    for area in areas:
+        decoded = source.decode(area)
+        pixels = decoded.pixels[:, :, rgb]
+        valid = decoded.valid[:, :, rgb]
+        if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
+            return False
     return True

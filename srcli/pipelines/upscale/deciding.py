@@ -1,7 +1,8 @@
 """Decide what a raster's bands are, which values are black and white, and which model they get.
 
-Each function takes the look and the options and opens no file; it returns the decision
-with the reasons for the user: notes are warnings, remarks are messages.
+Each function takes the look and the options and returns the decision with the reasons for
+the user: notes are warnings, remarks are messages. None opens a file; a photograph that
+is judged by its pixels is decoded by the ``KnownPicture`` that is handed in.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.photographs.photograph import LARGEST_AREA
 from srcli.imaging.rasters.classes import choose_layout_by_signs
 from srcli.imaging.rasters.holes import (
     CodeFindings,
@@ -35,6 +36,7 @@ from srcli.ports.image import Values
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.raster_metadata import KnownPicture
 
 
 @dataclass(frozen=True)
@@ -138,36 +140,23 @@ def decide_values(
     return ValueDecision(values, remark)
 
 
-def is_judged_as_photograph(
-    bands: BandDecision, picture: Picture | None, options: Settled
-) -> bool:
-    """Tell if ``auto`` chooses the model of a file by its pixels as a photograph's."""
-    layout = bands.layout
-    if not options.auto or layout.is_packed or not layout.groups:
-        return False
-    if picture is None or picture.raster is not None:
-        return False
-    return picture.height * picture.width <= LARGEST_AREA
-
-
 def decide_model(
     bands: BandDecision,
     values: Values,
     options: Settled,
-    picture: Picture | None = None,
-    photograph: Photograph | None = None,
+    picture: KnownPicture | None = None,
 ) -> ModelDecision:
     """Decide on the model, as ``auto`` does, and on bands that are interpolated instead.
 
-    ``picture`` is the header of a file that srx reads itself, which may be a photograph;
-    ``photograph`` its pixels, where it ``is_judged_as_photograph``.
+    ``picture`` is a file that srx reads itself, which may be a photograph: then ``auto``
+    has it decoded, and judges it as one.
     """
     layout = bands.layout
     condition = ""
     if options.auto and layout.is_packed:
         options = replace(options, model=INTERPOLATION_MODEL)
     elif options.auto and layout.groups:
-        model, condition = _model_by_condition(bands, options, picture, photograph)
+        model, condition = _model_by_condition(bands, options, picture)
         options = replace(options, model=model)
     bicubic = choose_interpolated_bands(bands.look, layout, values, options)
     # the remark tells a choice by ``auto`` from a model that the user has named; no
@@ -184,16 +173,17 @@ def decide_model(
 def _model_by_condition(
     bands: BandDecision,
     options: Settled,
-    picture: Picture | None,
-    photograph: Photograph | None,
+    picture: KnownPicture | None,
 ) -> tuple[str, str]:
     """Return the model, as ``auto`` chooses it, and the condition of the pixels.
 
     A photograph, read by windows or not, gets that of photographs.
     """
-    if picture is not None and photograph is not None:
-        return choose_by_condition(photograph, options, picture.format)
-    condition = classify_raster_condition(bands.look, bands.layout)
-    if picture is None or picture.raster is not None:
+    if picture is None or not picture.is_photograph:
+        condition = classify_raster_condition(bands.look, bands.layout)
         return options.model_for_raster(condition), condition
+    header = picture.header
+    if header.height * header.width <= LARGEST_AREA:
+        return choose_by_condition(picture.decode(), options, header.format)
+    condition = classify_raster_condition(bands.look, bands.layout)
     return options.model_for_photograph(condition), condition

@@ -45,15 +45,15 @@ from srcli.imaging.rasters.dataset_names import (
     file_on_disk,
     is_remote,
 )
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.input_files import open_input
 from srcli.models import MODELS
 from srcli.pipelines.upscale.copying import holds_same_bytes
 from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
+from srcli.pipelines.upscale.looking import raster_size
 from srcli.pipelines.upscale.photographs import output_size
-from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,

@@ -99,9 +99,7 @@ def choose_interpolated_bands(
 
 def _band_numbers(layout: BandLayout, positions: Iterable[int]) -> str:
     """Return band numbers as text, such as ``1,4``, by positions in ``BandLayout.smooth``."""
-    return ",".join(
-        str(layout.bands[layout.smooth[position]]) for position in positions
-    )
+    return ",".join(map(str, layout.numbers(positions)))
 
 
 def keep_interpolated_values(
@@ -120,11 +118,13 @@ def keep_interpolated_values(
 
 def _find_wide_bands(info: RasterInfo, layout: BandLayout, values: Values) -> list[int]:
     """Return indices in ``layout.smooth`` of whole numbers of more steps than networks know."""
+    if layout.palette is not None:  # whose colours have 8 bits
+        return []
     wide = []
-    for index, position in enumerate(layout.smooth):
+    for index, number in enumerate(layout.numbers(range(len(layout.smooth)))):
         low, high = _range_of(values, index)
-        is_whole = not info.band(layout.bands[position]).dtype.startswith("float")
-        if layout.palette is None and is_whole and high - low >= _EXACT_STEPS:
+        is_whole = not info.band(number).dtype.startswith("float")
+        if is_whole and high - low >= _EXACT_STEPS:
             wide.append(index)
     return wide
 
@@ -145,7 +145,7 @@ def _find_measurement_bands(
         return []
     measurements = []
     for index in candidates:
-        number = layout.bands[layout.smooth[index]]
+        (number,) = layout.numbers([index])
         details = []
         # of whole numbers that become floats nothing is rounded away
         are_whole = look.info.band(number).dtype == layout.dtype

@@ -28,17 +28,13 @@ from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.writing import write_photograph
 from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
-from srcli.imaging.rasters.info import (
-    LEGEND,
-    enlarge_georeference,
-    info_of,
-    read_info,
-)
+from srcli.imaging.rasters.headers import info_of, read_info
+from srcli.imaging.rasters.info import LEGEND, enlarge_georeference
 from srcli.imaging.rasters.merging import (
     merge_parts,
     write_vrt,
 )
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
@@ -314,7 +310,7 @@ def _cut_into_tiles(
     the share of the tiles that is written.
     """
     scale = options.scale
-    with OpenedRaster(result) as opened:
+    with keep_open(result) as opened:
         info = info_of(opened)
         if tags is not None:
             info = replace(info, tags={"": tags})
@@ -397,7 +393,8 @@ def _write_sheet(
     output_options = options.raster_output(item.format, input_id)
     output = derive_profile(named, layout, window, 1, output_options)
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
-    output.georeference = enlarge_georeference(sheet.georeference, size, options.scale)
+    place = enlarge_georeference(sheet.georeference, size, options.scale)
+    output = replace(output, georeference=place)
     source = RasterSource(info, layout, window)
     with open_parts(item.target, output, {}, resume=False) as (parts, _):
         writer = PartWriter(parts, range(parts.count), source, 1)

@@ -20,14 +20,15 @@ from srcli.imaging.photographs.pillow import to_image
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.fits import fits_image
+from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.limits import find_packing
-from srcli.imaging.rasters.opening import network_access, open_quietly
 from srcli.inference.building import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting
+from srcli.pipelines.upscale.by_windows import upscale_one_raster
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.options import Settled, file_of_model
-from srcli.pipelines.upscale.rasters import run_steps_here, upscale_raster
+from srcli.pipelines.upscale.rasters import run_steps_here
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
@@ -336,7 +337,7 @@ def _enlarged_file(
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
         item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
         with undisturbed(options.engine.device):
-            upscale_raster(item, options, reporter, run_steps, dataset=dataset)
+            upscale_one_raster(item, options, reporter, run_steps, dataset=dataset)
         if reporter.counts["failed"]:
             raise task.error or PictureError(reporter.files[0].error)
         yield item.target

@@ -9,22 +9,13 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.disks import free_disk
-from srcli.errors import PictureError
-from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.photographs.embedding import embed_metadata
-from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Size
-from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
-from srcli.imaging.rasters.info import RasterInfo, info_of, read_info
-from srcli.imaging.rasters.look import look_at
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.output import derive_profile, disk_needed
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
-from srcli.imaging.rasters.selection import BandLayout, choose_window
+from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.trial_copy import sample_copy
 from srcli.input_files import file_state
@@ -34,14 +25,15 @@ from srcli.pipelines.upscale.deciding import (
     decide_bands,
     decide_model,
     decide_values,
-    is_judged_as_photograph,
 )
 from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
-from srcli.pipelines.upscale.raster_metadata import choose_embedded, read_picture
 from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
+    from srcli.imaging.rasters.opened import OpenedRaster
+    from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.raster_metadata import EmbeddedMetadata
     from srcli.pipelines.upscale.reporter import Item
 
 USUAL_SHARE = 0.4
@@ -85,7 +77,7 @@ class RasterPlan:
     condition: str
     """What its pixels have gone through, where ``auto`` chose the model by it; else
     empty."""
-    embedded: Metadata | None
+    embedded: EmbeddedMetadata | None
     """What is put into the output once GDAL has written it."""
 
     @property
@@ -101,10 +93,14 @@ class RasterPlan:
     def embed(self, result: Path) -> None:
         """Put metadata into a result that GDAL has written."""
         if self.embedded is not None:
-            embed_metadata(result, self.item.format, self.embedded)
+            self.embedded.put_into(result)
 
-    def open(self, rows: int) -> RasterSource:
-        """Open the window for tiles of at most ``rows`` rows; see ``RasterSource``."""
+    def read_from(self, opened: OpenedRaster) -> RasterPlan:
+        """Return the plan in a process that has opened the raster itself."""
+        return replace(self, info=replace(self.info, opened=opened))
+
+    def source(self, rows: int) -> RasterSource:
+        """Return the window for tiles of at most ``rows`` rows; see ``RasterSource``."""
         return RasterSource(self.info, self.layout, self.window, rows)
 
 
@@ -119,42 +115,35 @@ def without_tags(info: RasterInfo) -> RasterInfo:
     return replace(info, tags=tags, bands=bands)
 
 
-def plan_raster(item: Item, options: Settled, opened: OpenedRaster) -> RasterPlan:
-    """Decide on bands, window, values, model and output of a raster, before it is enlarged.
+def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
+    """Decide on bands, values, model and output of a raster, before it is enlarged.
 
-    The file is looked at once; each decision goes by that look and the options.
+    Each decision goes by what was seen and the options.
     """
-    picture = read_picture(item.source, opened.stream)
-    part = _choose_part(info_of(opened, options.nodata), options)
-    _check_output_is_no_part(item, part.info)
-    look = look_at(part.info, part.window, options.bands)
-
-    bands = decide_bands(look, options)
+    window = seen.window
+    bands = decide_bands(seen.look, options)
     values = decide_values(bands, options, is_sheet=item.from_folder)
-    photograph = None
-    if picture is not None and is_judged_as_photograph(bands, picture, options):
-        photograph = read_photograph(picture)
-    model = decide_model(bands, values.values, options, picture, photograph)
+    model = decide_model(bands, values.values, options, seen.picture)
 
     if options.strip_metadata:  # tags have said what values mean
         bands = _without_metadata(bands)
     info = bands.look.info
-    input_id = source_id(item.source, info.files, opened.input_id)
-    output_options = model.options.raster_output(item.format, input_id)
-    output = derive_profile(
-        info, bands.layout, part.window, options.scale, output_options
-    )
-    embedded, notes_on_metadata = choose_embedded(
-        item, picture, part.window, output, model.options
-    )
+    output_options = model.options.raster_output(item.format, seen.input_id)
+    output = derive_profile(info, bands.layout, window, options.scale, output_options)
+    embedded = None
+    notes_on_metadata: tuple[str, ...] = ()
+    if seen.picture is not None:
+        kept = seen.picture.keep_metadata(item, window, output, model.options)
+        embedded = kept.embedded
+        output = kept.output
+        notes_on_metadata = kept.notes
     notes = [
         *bands.notes,
-        *_note_on_pages(picture),
-        *part.notes,
+        *seen.notes,
         *model.notes,
         *output.notes,
         *notes_on_metadata,
-        *_check_disk(item, info, bands.layout, part.window, output, options),
+        *_check_disk(item, info, bands.layout, window, output, options),
         *_note_on_hidden_colours(bands.layout, options),
     ]
     remarks = [*bands.remarks]
@@ -166,20 +155,20 @@ def plan_raster(item: Item, options: Settled, opened: OpenedRaster) -> RasterPla
         options=model.options,
         info=info,
         layout=bands.layout,
-        window=part.window,
+        window=window,
         values=keep_interpolated_values(
             values.values, model.interpolated, len(bands.layout.smooth)
         ),
         interpolated=model.interpolated,
         output=output,
         lossy_output=_derive_lossy(
-            info, bands.layout, part.window, options.scale, output_options
+            info, bands.layout, window, options.scale, output_options
         ),
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=model.condition,
         embedded=embedded,
-        fingerprint=_fingerprint(bands, part.window, values.values, model),
+        fingerprint=_fingerprint(bands, window, values.values, model),
     )
 
 
@@ -190,52 +179,10 @@ def _without_metadata(bands: BandDecision) -> BandDecision:
     return replace(bands, look=look, layout=replace(bands.layout, outputs=outputs))
 
 
-@dataclass(frozen=True)
-class _Part:
-    """The part of a raster that is to be enlarged."""
-
-    info: RasterInfo
-    """With the cutline, if there is one."""
-    window: Window
-    notes: tuple[str, ...]
-
-
-def _choose_part(info: RasterInfo, options: Settled) -> _Part:
-    """Return the window to enlarge, that of a cutline where one is given."""
-    if options.polygons is not None:
-        cutline = options.polygons.on(info.path, info.georeference)
-        info = replace(info, cutline=cutline)
-    window, notes = choose_window(info, srcwin=options.srcwin, bounds=options.bounds)
-    return _Part(info, window, notes)
-
-
-def _note_on_pages(picture: Picture | None) -> tuple[str, ...]:
-    """Warn of a damaged page of a TIFF: GDAL counts the pages before it, and is silent."""
-    if picture is None or DAMAGED_PAGE not in picture.warnings:
-        return ()
-    return (DAMAGED_PAGE,)
-
-
 def _note_on_hidden_colours(layout: BandLayout, options: Settled) -> tuple[str, ...]:
     if not options.keep_hidden or layout.alpha is None:
         return ()
     return ("--keep-hidden is for photographs: colours under alpha are not kept",)
-
-
-def raster_size(item: Item, options: Settled) -> Size:
-    """Return the (height, width) of the output of a raster."""
-    window = _choose_part(read_info(item.source), options).window
-    return window.height * options.scale, window.width * options.scale
-
-
-def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
-    parts = {Path(name).resolve() for name in info.files}
-    parts.discard(item.source.resolve())
-    if item.target.resolve() in parts:
-        raise PictureError(
-            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
-            "output folder or --suffix _x4"
-        )
 
 
 def _check_disk(

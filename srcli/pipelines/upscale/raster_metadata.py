@@ -7,7 +7,7 @@ what it keeps without the option.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,12 +19,12 @@ from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photographs.embedding import exif_beside_gdal
-from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.photographs.reading import open_known
+from srcli.imaging.photographs.embedding import embed_metadata, exif_beside_gdal
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import open_known, read_photograph
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.rasters.info import companion_reason
+from srcli.imaging.rasters.headers import companion_reason
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.profile import OutputProfile
@@ -38,8 +38,59 @@ _TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
 """Beginnings of GDAL's names of tags that are no text of a photograph."""
 
 
-def read_picture(path: Path, stream: IO[bytes] | None = None) -> Picture | None:
-    """Return the header of a picture of a format that srx reads itself; else None.
+@dataclass(frozen=True)
+class KnownPicture:
+    """A picture of a format that srx reads itself: what it holds besides what GDAL gives."""
+
+    header: Picture
+
+    @property
+    def is_photograph(self) -> bool:
+        """True if nothing but options of rasters, or its size, has it read by windows."""
+        return self.header.raster is None
+
+    def decode(self) -> Photograph:
+        """Decode all its pixels, as those of a photograph."""
+        return read_photograph(self.header)
+
+    def keep_metadata(
+        self, item: Item, window: Window, output: OutputProfile, options: Settled
+    ) -> KeptMetadata:
+        """Choose what is put into an output of a window once GDAL has written it."""
+        metadata, notes = _choose_metadata(self.header, item, window, output, options)
+        if metadata is None:
+            return KeptMetadata(None, output, notes)
+        if self.is_photograph:
+            output = _leave_to_embedding(output, item.format)
+        return KeptMetadata(EmbeddedMetadata(item.format, metadata), output, notes)
+
+
+@dataclass(frozen=True)
+class EmbeddedMetadata:
+    """Metadata that fit an output, to be put into it."""
+
+    format: str
+    metadata: Metadata
+
+    def put_into(self, result: Path) -> None:
+        """Put them into a file that GDAL has written."""
+        embed_metadata(result, self.format, self.metadata)
+
+
+@dataclass(frozen=True)
+class KeptMetadata:
+    """What an output keeps of a picture's metadata."""
+
+    embedded: EmbeddedMetadata | None
+    """None where nothing is to be put in."""
+    output: OutputProfile
+    """The output, whose tags are those that are left to GDAL."""
+    notes: tuple[str, ...]
+    """Warnings of what is lost."""
+
+
+def read_picture(path: Path, stream: IO[bytes] | None = None) -> KnownPicture | None:
+    """Return a picture of a format that srx reads itself, by its header; else None.
 
     ``stream`` is the file, where that is open already.
     """
@@ -49,23 +100,19 @@ def read_picture(path: Path, stream: IO[bytes] | None = None) -> Picture | None:
         picture = open_known(path, stream=stream)
         if picture is not None:
             reason = picture.raster or companion_reason(picture)
-            return replace(picture, raster=reason)
+            return KnownPicture(replace(picture, raster=reason))
     return None
 
 
-def choose_embedded(
+def _choose_metadata(
+    picture: Picture,
     item: Item,
-    picture: Picture | None,
     window: Window,
     output: OutputProfile,
     options: Settled,
 ) -> tuple[Metadata | None, tuple[str, ...]]:
-    """Choose what is put into an output once GDAL has written it; None for nothing.
-
-    The tags of the output become those that are left to GDAL. Returned with it are notes
-    on what is lost.
-    """
-    if picture is None or options.strip_metadata:
+    """Return the metadata to put in, None for nothing, and notes; see ``keep_metadata``."""
+    if options.strip_metadata:
         return None, ()
     metadata = picture.metadata
     is_photograph = picture.raster is None
@@ -85,20 +132,17 @@ def choose_embedded(
     before = (window.height, window.width)
     pixel_map = PixelMap(before=before, after=(output.height, output.width))
     metadata, lost = fit_metadata(metadata, pixel_map)
-    if is_photograph:
-        _leave_to_embedding(output, item.format)
-        if options.records_provenance:
-            files = companions_on_disk(picture.path)
-            input_id = source_id(picture.path, map(str, files), picture.input_id)
-            provenance = options.make_provenance(input_id)
-            earlier = metadata.software or exif.software(metadata.exif)
-            software = provenance.software(earlier)
-            metadata = replace(metadata, software=software)
+    if is_photograph and options.records_provenance:
+        files = companions_on_disk(picture.path)
+        input_id = source_id(picture.path, map(str, files), picture.input_id)
+        provenance = options.make_provenance(input_id)
+        earlier = metadata.software or exif.software(metadata.exif)
+        metadata = replace(metadata, software=provenance.software(earlier))
     return metadata, (*notes, *lost)
 
 
-def _leave_to_embedding(output: OutputProfile, fmt: str) -> None:
-    """Take texts and EXIF out of the tags that GDAL writes, to a file beside some formats."""
+def _leave_to_embedding(output: OutputProfile, fmt: str) -> OutputProfile:
+    """Return an output without the texts and EXIF that GDAL would write, beside some formats."""
     tags = {}
     if "COLOR_PROFILE" in output.tags:
         tags["COLOR_PROFILE"] = output.tags["COLOR_PROFILE"]
@@ -108,4 +152,4 @@ def _leave_to_embedding(output: OutputProfile, fmt: str) -> None:
             for key, text in output.tags.get("", {}).items()
             if key.startswith(_TAGS_OF_TIFF)
         }
-    output.tags = tags
+    return replace(output, tags=tags)

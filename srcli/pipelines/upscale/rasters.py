@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.merging import merge_parts, try_creation_options
-from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.part_writer import PartWriter
-from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.rasters.stac import write_item
 from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
@@ -31,10 +29,10 @@ from srcli.ports.progress import Task
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
-    from rasterio.io import DatasetReader
-
+    from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.inference.building import EnginePool
     from srcli.inference.raster_engine import RasterEngine
+    from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -79,8 +77,8 @@ class CalibratingStep:
         tiling = pool.tiling(options.tile, options.overlap)
         window = plan.window
         grid = tiling.padded_grid(window.height, window.width, options.wrap)
-        with plan.open(grid.tile_height) as source:
-            tensors = calibrate(raster_engine, source, grid)
+        source = plan.source(grid.tile_height)
+        tensors = calibrate(raster_engine, source, grid)
         statistics = None
         if tensors is not None:
             statistics = {
@@ -149,21 +147,21 @@ class MakingStep:
         if self.calibration is not None:
             engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
             rows_read = self.grid.tile_height
-        with plan.open(rows_read) as source:
-            # where pictures wrap, zeros at a border are enlarged with the opposite one
-            source.keeps_zeros = not plan.options.wrap and all(
-                low == 0 for low, _ in plan.values.ranges
-            )
-            # parts that exist already are of a worker that was lost
-            still_missing = self._write_blanks(source, task)
-            for run in still_missing:
-                writer = PartWriter(plan.parts, run, source, scale)
-                if engine is None:  # all bands hold classes
-                    for number in run:
-                        writer.write_part(number)
-                        task.advance(1)
-                else:
-                    self._enlarge(engine, source, writer, run, task)
+        source = plan.source(rows_read)
+        # where pictures wrap, zeros at a border are enlarged with the opposite one
+        source.keeps_zeros = not plan.options.wrap and all(
+            low == 0 for low, _ in plan.values.ranges
+        )
+        # parts that exist already are of a worker that was lost
+        still_missing = self._write_blanks(source, task)
+        for run in still_missing:
+            writer = PartWriter(plan.parts, run, source, scale)
+            if engine is None:  # all bands hold classes
+                for number in run:
+                    writer.write_part(number)
+                    task.advance(1)
+            else:
+                self._enlarge(engine, source, writer, run, task)
 
     def _enlarge(
         self,
@@ -269,34 +267,18 @@ def run_steps_here(
 def upscale_raster(
     item: Item,
     options: Settled,
+    seen: SeenRaster,
     reporter: Reporter,
     run_steps: RunSteps,
     slot_count: int = 1,
-    dataset: DatasetReader | None = None,
-) -> None:
-    """Upscale a raster and report it, a failure too; ``run_steps`` runs ``slot_count`` at once.
+) -> tuple[RasterPlan, int]:
+    """Decide on a raster, make its parts, and keep them as a file.
 
-    ``dataset`` is read instead of the item's source, where that is open already.
+    ``run_steps`` runs ``slot_count`` steps at once. Returned are the plan and the number
+    of tiles computed.
     """
-    with reporter.work_on(item) as started:
-        reporter.describe(f"looking at {item.source.name}")
-        with OpenedRaster(item.source, dataset) as opened:
-            taken = ""
-            if options.stac:
-                taken = acquisition_time(opened.dataset, item.source, item.asset)
-            plan = plan_raster(item, options, opened)
-            tiles = make_raster(plan, opened, reporter, run_steps, slot_count)
-        if options.stac:
-            write_item(item.target, taken, item.asset)
-        reporter.add(
-            item,
-            started=started,
-            model=plan.options.model,
-            condition=plan.condition,
-            tiles=tiles,
-            size=plan.size,
-            warnings=plan.notes,
-        )
+    plan = plan_raster(item, options, seen)
+    return plan, make_raster(plan, seen.opened, reporter, run_steps, slot_count)
 
 
 def make_raster(
@@ -307,69 +289,106 @@ def make_raster(
     slot_count: int = 1,
 ) -> int:
     """Make a raster by its plan, write the file, and return the number of tiles computed."""
-    item = plan.item
-
-    def tell(text: str) -> None:
-        reporter.progress.message(f"{item.source}: {text}")
-
     for remark in plan.remarks:
-        tell(remark)
-    item.make_folder()
+        reporter.progress.message(f"{plan.item.source}: {remark}")
+    plan.item.make_folder()
     plan = replace(plan, output=_choose_form_of_parts(plan, reporter))
-    fingerprint = plan.fingerprint
-    calibration = None
-    if plan.layout.groups:  # else all bands hold classes
-        reporter.describe(f"measuring {item.source.name}")
-        (calibration,) = run_steps([CalibratingStep(plan)])
-        assert calibration is not None
-        fingerprint = {**fingerprint, **calibration.fingerprint}
-    resume = plan.options.resume
-    if plan.parts.stored_bytes:
-        reporter.describe(f"checking earlier parts of {item.target.name}")
-    with open_parts(item.target, plan.output, fingerprint, resume=resume) as (
-        parts,
-        notes,
-    ):
-        for note in notes:
-            tell(note)
+    calibration = _calibrate(plan, reporter, run_steps)
+    with _open_parts(plan, calibration, reporter) as parts:
         plan = replace(plan, output=parts.output)
-        if parts.output.why_copied:
-            reporter.progress.detail(
-                f"{item.source}: GDAL copies its parts at the end: {parts.output.why_copied}"
-            )
-        missing = parts.missing()
-        earlier = parts.count - sum(map(len, missing))
-        if earlier:
-            tell(f"{earlier} of {parts.count} parts are kept from an earlier run")
-        steps = _split_runs(MakingStep(plan, calibration, missing), slot_count)
+        step = MakingStep(plan, calibration, parts.missing())
+        steps = _split_runs(step, slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
         reporter.grow(tiles)
-        reporter.describe(f"enlarging {item.source.name}")
+        reporter.describe(f"enlarging {plan.item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
         reporter.waited.clear()
         started = time.monotonic()
         with forecast.watch():
             run_steps(steps)
         last_tile = time.monotonic()
-        if math.prod(plan.size) >= LARGE_OUTPUT:
-            tell(f"the tiles are done; {forecast.text}")
-        forecast.begin()
-        opened.check_unchanged()
-        opened.close()  # the output may replace it
-        if reporter.ending is not None:
-            reporter.ending.finish(parts, forecast.count_share)
-            parts.remove()
-        else:
-            attributes = item.attributes(dates=plan.options.keep_dates)
-            merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
-        forecast.end()
+        _keep(plan, opened, parts, reporter, forecast)
+    _tell_times(plan, tiles, reporter, last_tile - started, last_tile)
+    return tiles
+
+
+def _calibrate(
+    plan: RasterPlan, reporter: Reporter, run_steps: RunSteps
+) -> RasterCalibration | None:
+    """Return what is measured on the whole raster; None where all bands hold classes."""
+    if not plan.layout.groups:
+        return None
+    reporter.describe(f"measuring {plan.item.source.name}")
+    (calibration,) = run_steps([CalibratingStep(plan)])
+    assert calibration is not None
+    return calibration
+
+
+@contextmanager
+def _open_parts(
+    plan: RasterPlan, calibration: RasterCalibration | None, reporter: Reporter
+) -> Iterator[Parts]:
+    """Open the parts of the output, and tell which of them an earlier run has left."""
+    item = plan.item
+    fingerprint = plan.fingerprint
+    if calibration is not None:
+        fingerprint = {**fingerprint, **calibration.fingerprint}
+    if plan.parts.stored_bytes:
+        reporter.describe(f"checking earlier parts of {item.target.name}")
+    resume = plan.options.resume
+    opened = open_parts(item.target, plan.output, fingerprint, resume=resume)
+    with opened as (parts, notes):
+        for note in notes:
+            reporter.progress.message(f"{item.source}: {note}")
+        if parts.output.why_copied:
+            reporter.progress.detail(
+                f"{item.source}: GDAL copies its parts at the end: {parts.output.why_copied}"
+            )
+        earlier = parts.count - sum(map(len, parts.missing()))
+        if earlier:
+            reporter.progress.message(
+                f"{item.source}: {earlier} of {parts.count} parts are kept from an earlier run"
+            )
+        yield parts
+
+
+def _keep(
+    plan: RasterPlan,
+    opened: OpenedRaster,
+    parts: Parts,
+    reporter: Reporter,
+    forecast: WritingForecast,
+) -> None:
+    """Write the file of finished parts, or what the reporter has made of them instead."""
+    item = plan.item
+    if math.prod(plan.size) >= LARGE_OUTPUT:
+        reporter.progress.message(f"{item.source}: the tiles are done; {forecast.text}")
+    forecast.begin()
+    opened.check_unchanged()
+    opened.close()  # the output may replace it
+    if reporter.ending is not None:
+        reporter.ending.finish(parts, forecast.count_share)
+        parts.remove()
+    else:
+        attributes = item.attributes(dates=plan.options.keep_dates)
+        merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
+    forecast.end()
+
+
+def _tell_times(
+    plan: RasterPlan,
+    tiles: int,
+    reporter: Reporter,
+    seconds_of_tiles: float,
+    last_tile: float,
+) -> None:
+    """Tell how long the tiles took, what they waited for, and how long the file took."""
     waits = [f"{seconds:.1f} s for {what}" for what, seconds in reporter.waited.items()]
     after = time.monotonic() - last_tile
     reporter.progress.detail(
-        f"{item.source}: {last_tile - started:.1f} s for {tiles} tiles, of which it waited "
+        f"{plan.item.source}: {seconds_of_tiles:.1f} s for {tiles} tiles, of which it waited "
         f"{', '.join(waits) or 'for nothing'}; {after:.1f} s after the last one"
     )
-    return tiles
 
 
 def _choose_form_of_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:

@@ -15,7 +15,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
 from srcli.imaging.files.provenance import Provenance, parse_provenance
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input, is_remote
-from srcli.imaging.rasters.opening import open_quietly
+from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.imaging.rasters.output import software_of
 
 if TYPE_CHECKING:

@@ -20,13 +20,13 @@ from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
-from srcli.imaging.rasters.opening import OpenedRaster
 from srcli.imaging.rasters.output import disk_needed
 from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.animations import upscale_animation
+from srcli.pipelines.upscale.by_windows import upscale_by_windows
 from srcli.pipelines.upscale.choosing import (
     bytes_of_rows,
     choose_model,
@@ -35,6 +35,7 @@ from srcli.pipelines.upscale.choosing import (
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
 from srcli.pipelines.upscale.kinds import open_pages, open_photograph, open_stills
+from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
 from srcli.pipelines.upscale.plans import foresee_disk, plan_raster
@@ -43,7 +44,7 @@ from srcli.pipelines.upscale.remote import find_remote
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.sidecars import carry_sidecars
 from srcli.pipelines.upscale.single_photographs import upscale_alone
-from srcli.pipelines.upscale.stacks import find_pages, upscale_by_windows
+from srcli.pipelines.upscale.stacks import find_pages
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.pipelines.upscale.workers import upscale_by_workers
 from srcli.ports.progress import Progress
@@ -217,8 +218,8 @@ def _report_estimates(
 
 
 def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:
-    with OpenedRaster(item.source) as opened:
-        plan = plan_raster(item, options, opened)
+    with look_at_raster(item, options) as seen:
+        plan = plan_raster(item, options, seen)
         # what GDAL refuses is refused here
         try_creation_options(item.target, plan.output)
         likely = foresee_disk(

@@ -21,14 +21,18 @@ from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.photographs.tiff import is_on_map
 from srcli.imaging.photographs.tiff_writing import LARGEST_CLASSIC
 from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.imaging.rasters.merging import move_result
-from srcli.imaging.rasters.opening import OpenedRaster, open_quietly, open_raster
+from srcli.imaging.rasters.opening import open_raster
 from srcli.input_files import file_state, open_input
+from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.raster_metadata import read_picture
-from srcli.pipelines.upscale.rasters import RunSteps, make_raster, upscale_raster
+from srcli.pipelines.upscale.rasters import RunSteps, make_raster
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -43,26 +47,16 @@ def find_pages(item: Item, options: Settled) -> list[int]:
     if item.format != "tif" or options.pages is not None or has_one_page:
         return []
     picture = read_picture(item.source)
-    if picture is None or picture.format != "tif" or picture.frames == 1:
+    if picture is None:
         return []
-    if picture.raster is not None and is_on_map(picture.raster):
+    header = picture.header
+    if header.format != "tif" or header.frames == 1:
+        return []
+    if header.raster is not None and is_on_map(header.raster):
         return []
     with open_input(item.source) as stream:
-        numbers = range(1, picture.frames + 1)
+        numbers = range(1, header.frames + 1)
         return [read_page(stream, number).number for number in numbers]
-
-
-def upscale_by_windows(
-    item: Item, options: Settled, reporter: Reporter, run_steps: RunSteps
-) -> None:
-    """Upscale a raster, or all pages of a stack of them, in this process, and report it."""
-    pages: list[int] = []
-    with reporter.guard(item):
-        pages = find_pages(item, options)
-    if pages:
-        upscale_stack(item, pages, options, reporter, run_steps)
-    else:
-        upscale_raster(item, options, reporter, run_steps)
 
 
 def upscale_stack(
@@ -139,15 +133,20 @@ class _PageMaker:
             return
         target = self._stored.folder / f"page-{page}.tif"
         item = replace(self._item, target=target)
-        with open_page(item.source, page) as opened:
-            plan = plan_raster(item, self._options, opened)
+        with (
+            open_page(item.source, page) as dataset,
+            look_at_raster(item, self._options, dataset) as seen,
+        ):
+            plan = plan_raster(item, self._options, seen)
             self.plans.append(plan)
             if is_kept:
                 return
             plan = _without_losses(plan)
             if index:
                 plan = replace(plan, remarks=())  # mostly those of the first page
-            self.tiles += make_raster(plan, opened, self._reporter, self._run_steps)
+            self.tiles += make_raster(
+                plan, seen.opened, self._reporter, self._run_steps
+            )
         with target.open("rb") as stream:
             memory = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             with memory, memoryview(memory) as content:
@@ -168,10 +167,9 @@ def _without_losses(plan: RasterPlan) -> RasterPlan:
     )
 
 
-def open_page(path: Path, page: int) -> OpenedRaster:
-    """Open a page of a TIFF, numbered as GDAL counts; its name is that of the file."""
-    name = DatasetName(f"GTIFF_DIR:{page}:{path.absolute()}")
-    return OpenedRaster(path, open_raster(name))
+def open_page(path: Path, page: int) -> DatasetReader:
+    """Open a page of a TIFF, numbered as GDAL counts."""
+    return open_raster(DatasetName(f"GTIFF_DIR:{page}:{path.absolute()}"))
 
 
 def _fingerprint(item: Item, options: Settled) -> dict[str, object]:

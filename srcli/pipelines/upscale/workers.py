@@ -19,24 +19,25 @@ from srcli.errors import PictureError, SrxError, as_failure_of
 from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.rasters.opening import network_access
+from srcli.imaging.rasters.gdal_access import network_access
+from srcli.imaging.rasters.opening import keep_open
 from srcli.inference.building import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.animations import upscale_animation
+from srcli.pipelines.upscale.by_windows import upscale_by_windows, upscale_one_raster
 from srcli.pipelines.upscale.kinds import open_stills
+from srcli.pipelines.upscale.looking import raster_size
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
-from srcli.pipelines.upscale.plans import raster_size
 from srcli.pipelines.upscale.rasters import (
     LARGE_OUTPUT,
     RasterCalibration,
     RasterStep,
     run_steps_here,
-    upscale_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
 from srcli.pipelines.upscale.sidecars import carry_sidecars
 from srcli.pipelines.upscale.single_photographs import upscale_alone
-from srcli.pipelines.upscale.stacks import find_pages, upscale_by_windows
+from srcli.pipelines.upscale.stacks import find_pages
 from srcli.pipelines.upscale.videos import upscale_video
 from srcli.ports.progress import Progress, Stop
 
@@ -105,7 +106,7 @@ def upscale_by_workers(
         return calibrations
 
     for item in large:
-        upscale_raster(item, options, reporter, run_steps, slot_count)
+        upscale_one_raster(item, options, reporter, run_steps, slot_count)
 
 
 def _split_items(
@@ -133,7 +134,9 @@ def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> Js
     """
     with _open_pool(step.plan.options, slot) as pool:
         try:
-            with as_failure_of(step.plan.item.source):
+            path = step.plan.info.path
+            with as_failure_of(step.plan.item.source), keep_open(path) as opened:
+                step = replace(step, plan=step.plan.read_from(opened))
                 return {"calibration": step.run(pool, progress.task("tiles"))}
         except SrxError as error:
             return {"error": explain_defect(error, step.plan.item)}

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import pytest
 from rasterio.transform import Affine
 
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import info_of, read_info
 from srcli.imaging.rasters.merging import merge_parts
+from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
@@ -71,10 +72,10 @@ def _plan():
 @contextmanager
 def open_source(path, bands=None):
     """A raster as a source, whole."""
-    info = read_info(path)
-    window = Window(top=0, left=0, height=info.height, width=info.width)
-    with RasterSource(info, choose_layout(info, bands=bands), window) as source:
-        yield source
+    with keep_open(path) as opened:
+        info = info_of(opened)
+        window = Window(top=0, left=0, height=info.height, width=info.width)
+        yield RasterSource(info, choose_layout(info, bands=bands), window)
 
 
 def write_parts(parts, path, rows=None, scale=1, steps=(1, 7, 100, 300, 2)):

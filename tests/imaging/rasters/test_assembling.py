@@ -13,7 +13,7 @@ from rasterio.enums import ColorInterp
 from srcli.errors import PictureError
 from srcli.imaging.rasters import merging, result_file
 from srcli.imaging.rasters.copying import copy_file
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts

@@ -7,7 +7,7 @@ from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters.dataset_names import as_input
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 
 SOURCE = SIMPLE.format(name="a.tif", relative=1)

@@ -27,7 +27,7 @@ from skimage.data import astronaut
 from srcli.errors import PictureError
 from srcli.files import hidden_name
 from srcli.imaging.rasters import merging as module
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.parts import open_parts
 from tests.fixtures.photographs import SRGB

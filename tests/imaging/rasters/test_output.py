@@ -15,7 +15,8 @@ from rasterio.transform import Affine, RPCTransformer
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.rasters.creation import creation_options
-from srcli.imaging.rasters.info import BandInfo, enlarge_georeference, read_info
+from srcli.imaging.rasters.headers import read_info
+from srcli.imaging.rasters.info import BandInfo, enlarge_georeference
 from srcli.imaging.rasters.output import derive_profile, disk_needed
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import choose_layout
@@ -65,7 +66,7 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
     assert [band.interpretation for band in out.bands] == ["red", "green"]
     assert dict(out.bands[1].tags) == {"": {"WAVELENGTH": "0.6"}}
     assert out.tags["SURVEY"] == {"FLIGHT": "7"}
-    assert [plan(path, bands=b, cog=True).notes != [] for b in ((3, 2), (3, 1))] == [
+    assert [plan(path, bands=b, cog=True).notes != () for b in ((3, 2), (3, 1))] == [
         True,
         False,
     ]
@@ -141,7 +142,7 @@ def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
     for note in plan(path, bands=(1, 2)).notes:
         assert "nodata" not in note
     nan = save("b.tif", PIXELS.astype(np.float32), nodata=np.nan)
-    assert plan(nan).notes == []
+    assert plan(nan).notes == ()
 
 
 def test_a_jpeg_without_its_alpha_says_so(save):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from numpy.testing import assert_array_equal
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import source as source_module
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.gdal_access import BLOCK_CACHE
+from srcli.imaging.rasters.headers import info_of, read_info
 from srcli.imaging.rasters.nodata import fill_nearest, is_nodata, nearest_other_value
-from srcli.imaging.rasters.opening import BLOCK_CACHE
+from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import RasterSource
 from srcli.ports.image import Window
@@ -22,11 +24,12 @@ SOURCE = (
 )
 
 
+@contextmanager
 def source_of(path, *, srcwin=None):
-    info = read_info(path)
-    return RasterSource(
-        info, choose_layout(info), choose_window(info, srcwin=srcwin)[0]
-    )
+    with keep_open(path) as opened:
+        info = info_of(opened)
+        window, _ = choose_window(info, srcwin=srcwin)
+        yield RasterSource(info, choose_layout(info), window)
 
 
 def tiles(source, height=64, width=64, step=48):
@@ -170,8 +173,9 @@ def piece_of():
     """What is decoded of ``WINDOW``: ``piece_of(path, bands=None)``."""
 
     def decode(path, *, bands=None):
-        info = read_info(path)
-        with RasterSource(info, choose_layout(info, bands=bands), WINDOW) as source:
+        with keep_open(path) as opened:
+            info = info_of(opened)
+            source = RasterSource(info, choose_layout(info, bands=bands), WINDOW)
             return source.decode(Window(top=0, left=0, height=17, width=11))
 
     return decode
@@ -401,9 +405,10 @@ def test_gdal_keeps_the_rows_that_all_tiles_of_a_row_share(tmp_path):
             **profile,
         ):
             pass
-        info = read_info(tmp_path / name)
-        window = Window(top=0, left=0, height=info.height, width=info.width)
-        with RasterSource(info, choose_layout(info), window, 200):
+        with keep_open(tmp_path / name) as opened:
+            info = info_of(opened)
+            window = Window(top=0, left=0, height=info.height, width=info.width)
+            RasterSource(info, choose_layout(info), window, 200)
             assert (
                 most * BLOCK_CACHE
                 <= get_gdal_config("GDAL_CACHEMAX")

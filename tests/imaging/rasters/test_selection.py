@@ -9,11 +9,11 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.rasters import info as headers
+from srcli.imaging.rasters import headers
 from srcli.imaging.rasters.classes import choose_layout_by_signs
-from srcli.imaging.rasters.info import read_info
+from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.look import look_at
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import SIMPLE
@@ -89,7 +89,7 @@ def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
 def test_of_two_bands_of_alpha_the_second_is_a_band_as_any(info_of):
     path = info_of("alpha", "red", "green", "blue", "alpha").path
     window = Window(top=0, left=0, height=4, width=5)
-    with OpenedRaster(path) as opened:
+    with keep_open(path) as opened:
         look = look_at(headers.info_of(opened), window)
         assert choose_layout_by_signs(look, "auto").bands == (2, 3, 4, 5)
 

@@ -5,15 +5,15 @@ import pytest
 import rasterio
 
 from srcli.imaging.rasters import look as module
-from srcli.imaging.rasters.info import info_of
+from srcli.imaging.rasters.headers import info_of
 from srcli.imaging.rasters.look import look_at
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.value_range import choose_value_range
 
 
 def find(path, spec="auto", srcwin=None, bands=None):
-    with OpenedRaster(path) as opened:
+    with keep_open(path) as opened:
         info = info_of(opened)
         window, _ = choose_window(info, srcwin=srcwin)
         look = look_at(info, window, bands)

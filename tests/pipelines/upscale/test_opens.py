@@ -13,7 +13,7 @@ import rasterio.io
 from PIL import Image
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.opening import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
@@ -66,7 +66,7 @@ def test_an_input_is_opened_at_most_three_times(srx, tmp_path, name, profile):
 @pytest.mark.posix  # elsewhere open files stay as they are
 def test_a_change_of_an_open_raster_is_seen_though_its_size_stays(tmp_path):
     path = write_by_gdal(tmp_path / "a.tif", PIXELS, **PLACE)
-    with OpenedRaster(path) as opened:
+    with keep_open(path) as opened:
         opened.check_unchanged()
         write_by_gdal(path, PIXELS[::-1], **PLACE)
         with pytest.raises(PictureError, match="has changed while it was enlarged"):
@@ -79,7 +79,7 @@ def test_an_open_raster_that_was_replaced_is_compared_with_its_successor(tmp_pat
     flipped = write_by_gdal(tmp_path / "other.tif", PIXELS[::-1], **PLACE)
     same = tmp_path / "same.tif"
     same.write_bytes(path.read_bytes())
-    with OpenedRaster(path) as opened:
+    with keep_open(path) as opened:
         same.replace(path)
         opened.check_unchanged()
         flipped.replace(path)

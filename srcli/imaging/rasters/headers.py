@@ -1,0 +1,443 @@
+"""Read what a raster says of itself: its bands, place on the map, tags and mask; no pixels."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+from xml.etree import ElementTree as ET
+
+import numpy as np
+
+from srcli.errors import PictureError, UsageError
+from srcli.imaging.files.decoding import quiet_libraries
+from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.files.isobmff import read_jp2_colours
+from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
+from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
+from srcli.imaging.rasters.fits import fits_image
+from srcli.imaging.rasters.gdal_access import reading_errors
+from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
+from srcli.imaging.rasters.limits import find_limits
+from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import dataset_files, keep_open
+from srcli.imaging.rasters.size_checks import open_first_file
+from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
+from srcli.input_files import open_input
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+MOST_BANDS = 4096
+"""Every band has a header of its own; a few bytes can claim 65,535 of them."""
+_TIFFS = (".tif", ".tiff")
+_EXACT = 2**53
+"""Whole numbers up to this are exact as 64-bit floats."""
+# Elements of GDAL's VRT format that are kept, and never applied.
+_TEXTS_OF_VRT = frozenset({"Description", "UnitType", "Offset", "Scale"})
+_LOSSY_DRIVERS = frozenset({"JPEG", "WEBP", "MBTiles", "HEIF", "AVIF"})
+_LOSSY_COMPRESSIONS = frozenset({"JPEG", "YCbCr JPEG", "WEBP", "JPEG2000", "JXL"})
+"""By GDAL's names; some files of these formats lose nothing, which is rare."""
+
+
+def read_info(path: Path, nodata: NodataOption = "file") -> RasterInfo:
+    """Read the metadata of any file with bands of real numbers, without decoding pixels.
+
+    ``nodata`` is the value of pixels without data, instead of what the file says of
+    them; of several the others are kept as they are, as ``BandInfo.codes``.
+    """
+    with keep_open(path) as opened:
+        return replace(info_of(opened, nodata), opened=None)
+
+
+def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
+    """Return the metadata of an open raster; see ``read_info``."""
+    path = opened.path
+    dataset = opened.dataset
+    with reading_errors(path, "its header cannot be read"):
+        problem = _problem(path, dataset)
+        if problem:
+            raise PictureError(f"{path}: {problem}")
+        notes = []
+        if dataset.subdatasets:
+            notes += _note_on_others(path, dataset)
+        image = fits_image(path) if dataset.driver == "VRT" else None
+        if image is not None:
+            notes += image.notes
+        if dataset.tags(ns="GEOLOCATION"):
+            notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
+        description = _describe_as_vrt(dataset)
+        bands = tuple(_bands(path, dataset, description, nodata, notes))
+        structure = dataset.tags(ns="IMAGE_STRUCTURE")
+        block_share = 1.0
+        if opened.sparse_blocks is not None:
+            block_share = float(opened.sparse_blocks.present.mean())
+        palette = None
+        if bands[0].interpretation == "palette":
+            with suppress(ValueError):  # where it has no colour table
+                palette = dict(dataset.colormap(1))
+        white_is_zero = structure.get("MINISWHITE") == "YES" and len(bands) == 1
+        if white_is_zero and bands[0].bits != 1 and _is_inverted_gray(palette):
+            # GDAL makes up this palette for gray whose lowest value is white; that of
+            # one bit turns scans of text into gray of 8 bits, where it is asked for
+            palette = None
+            bands = (_without_palette(bands[0]),)
+        return RasterInfo(
+            path=path,
+            files=dataset_files(path, dataset),
+            height=dataset.height,
+            width=dataset.width,
+            bands=bands,
+            georeference=_georeference(dataset, description),
+            driver=dataset.driver,
+            tags=_tags(dataset, 0),
+            palette=palette,
+            white_is_zero=white_is_zero,
+            is_premultiplied=_is_premultiplied(opened),
+            mask=_mask(dataset, nodata),
+            block_share=block_share,
+            # GDAL shows sizes that it decodes a JPEG to as overviews; the file has none
+            has_overviews=dataset.driver != "JPEG" and bool(dataset.overviews(1)),
+            is_lossy=dataset.driver in _LOSSY_DRIVERS
+            or structure.get("COMPRESSION", "") in _LOSSY_COMPRESSIONS,
+            notes=tuple(notes),
+            opened=opened,
+        )
+
+
+def numbers_in(text: str) -> list[float]:
+    """Return the numbers of a tag such as ``0, 100`` or ``{0,100}``; none if it holds words."""
+    words = re.split(r"[\s,;]+", text.strip(" \t\n[](){}"))
+    try:
+        return [float(word) for word in words if word]
+    except ValueError:
+        return []
+
+
+def _is_inverted_gray(
+    palette: Mapping[int, tuple[int, int, int, int]] | None,
+) -> bool:
+    """Tell if a palette goes evenly from white to black."""
+    if not palette:
+        return False
+    highest = max(palette)
+    for value, (red, green, blue, _) in palette.items():
+        if not red == green == blue:
+            return False
+        if abs(red - 255 * (1 - value / max(highest, 1))) > 1:
+            return False
+    return True
+
+
+def _without_palette(band: BandInfo) -> BandInfo:
+    elements = dict(band.vrt_elements)
+    elements.pop("ColorTable", None)
+    return replace(band, interpretation="gray", vrt_elements=elements)
+
+
+def _is_premultiplied(opened: OpenedRaster) -> bool:
+    """Tell if a TIFF stores colours multiplied by alpha, of which GDAL tells nothing.
+
+    Of a mosaic the first of its TIFFs is looked at, as all are alike.
+    """
+    dataset = opened.dataset
+    if all(one.name != "alpha" for one in dataset.colorinterp):
+        return False
+    file: AbstractContextManager[IO[bytes]]
+    if dataset.driver == "GTiff":
+        file = open_first_file(dataset, opened.stream)
+    elif dataset.driver == "VRT":
+        tiffs = [name for name in dataset.files if name.lower().endswith(_TIFFS)]
+        if not tiffs:
+            return False
+        file = open_input(Path(tiffs[0]))
+    else:
+        return False
+    # GDAL can read more than we
+    with suppress(PictureError, OSError, ValueError), file as stream:
+        return has_multiplied_colours(read_page(stream))
+    return False
+
+
+def companion_reason(picture: Picture) -> str | None:
+    """Return why files beside a picture, such as a world file, make it a raster; else None."""
+    stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
+    # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
+    tails = (
+        ".wld",
+        f"{ending}w",
+        f"{ending[:2]}{ending[-1:]}w",
+        "_rpc.txt",
+        ".rpb",
+        ".tab",
+    )
+    names = [f"{picture.path}.msk", f"{picture.path}.aux.xml"]
+    for tail in tails:
+        names += [stem + tail, stem + tail.upper()]
+    if not any(map(os.path.exists, names)):
+        return None
+    try:
+        info = read_info(picture.path)
+    except PictureError:
+        return None
+    if any(info.georeference[name] for name in ("transform", "gcps", "rpcs")):
+        return "a place on the map, by a file beside it"
+    if info.mask == "dataset":
+        return "a mask of valid pixels, by a file beside it"
+    if any(band.nodata is not None for band in info.bands):
+        return "a nodata value, by a file beside it"
+    return None
+
+
+def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, Any]:
+    """Return where a raster lies on the map; see ``RasterInfo``."""
+    from rasterio.errors import NotGeoreferencedWarning
+
+    gcps, gcps_crs = dataset.gcps
+    transform = dataset.transform
+    rpcs = dataset.rpcs
+    # an identity transform and none at all look alike: only a warning distinguishes
+    # them
+    with quiet_libraries(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        dataset.read_transform()
+    is_placed = NotGeoreferencedWarning not in [warning.category for warning in caught]
+    # beside control points or RPCs, the identity means no transform
+    if is_placed and not (transform.is_identity and (gcps or rpcs is not None)):
+        gcps = []
+    else:
+        transform = None
+    crs = dataset.crs or None
+    if gcps and gcps_crs:
+        crs = gcps_crs
+    epoch = None  # which rasterio's CRS does not hold
+    for system in (description.find("SRS"), description.find("GCPList")):
+        if system is not None and crs is not None:
+            epoch = epoch or system.get("coordinateEpoch")
+    return {
+        "crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs, "epoch": epoch,
+    }  # fmt: skip
+
+
+def _cast_nodata(dtype: str, value: float) -> float | None:
+    """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
+    number_type = np.dtype(dtype)
+    if number_type.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(number_type.type(value))
+    limits = np.iinfo(number_type)
+    if not float(value).is_integer() or not limits.min <= value <= limits.max:
+        return None
+    # GDAL and rasterio hand it over as a float, which may be another number
+    if number_type.itemsize == 8 and abs(value) > _EXACT:
+        return None
+    return float(value)
+
+
+def _in_half_floats(
+    nodata: float | None, dtype: str, bits: int | None
+) -> tuple[float, ...]:
+    """Return what half floats hold for a nodata value that none of them equals.
+
+    GDAL rounds towards 0 when it writes them, other programs to the nearest.
+    """
+    if nodata is None or dtype != "float32" or bits != 16 or not np.isfinite(nodata):
+        return ()
+    with np.errstate(over="ignore"):
+        nearest = np.float16(nodata)
+    values = {float(nearest), float(np.nextafter(nearest, np.float16(0)))}
+    values.discard(nodata)
+    return tuple(sorted(values)) if float(nearest) != nodata else ()
+
+
+def _problem(path: Path, dataset: DatasetReader) -> str:
+    """Return why a raster cannot be enlarged, and what to do; empty if it can."""
+    if not dataset.count:
+        names = _subdatasets(path, dataset)
+        if not names:
+            return "holds no bands; give a raster that has pixels"
+        return (
+            f"holds {len(names)} rasters; name one of them instead: {for_shell(names)}"
+        )
+    if dataset.count > MOST_BANDS:
+        return (
+            f"has {dataset.count:,} bands, and srx takes at most {MOST_BANDS:,}; copy some to a "
+            "file of their own, with gdal_translate -b"
+        )
+    complex_types = {name for name in dataset.dtypes if name.startswith("complex")}
+    if complex_types:
+        return (
+            f"values of type {', '.join(sorted(complex_types))} are not supported; convert them "
+            "to integers of up to 32 bits, or to floats"
+        )
+    colours = _jp2_colours(path, dataset)
+    if colours:
+        return f"its colours are {colours}, which are not read from JPEG 2000; convert it to RGB"
+    return ""
+
+
+def _jp2_colours(path: Path, dataset: DatasetReader) -> str:
+    """Return the colour space of a JPEG 2000 file if it is an unusual one; else empty."""
+    if not dataset.driver.startswith("JP2") or isinstance(path, DatasetName):
+        return ""
+    with suppress(OSError), open_input(path) as stream:
+        return read_jp2_colours(stream)
+    return ""
+
+
+def _subdatasets(path: Path, dataset: DatasetReader) -> list[str]:
+    """Return the names of the rasters in a container, with its path as the user wrote it."""
+    tags = dataset.tags(ns="SUBDATASETS")  # rasterio's own list changes their spelling
+    keys = [key for key in tags if key.endswith("_NAME")]
+    keys.sort(key=lambda key: (len(key), key))
+    return [tags[key].replace(str(path.absolute()), str(path)) for key in keys]
+
+
+def _note_on_others(path: Path, dataset: DatasetReader) -> list[str]:
+    """Return a note on the rasters of a container besides the one that GDAL has opened.
+
+    Bounds of coordinates, as climate models write them, are no pictures.
+    """
+    names = _subdatasets(path, dataset)
+    used = dataset.tags(1).get("NETCDF_VARNAME", "")
+    others = [
+        name
+        for name in names
+        if not (used and name.endswith(f":{used}"))
+        and not name.endswith(("_bnds", "_bounds"))
+    ]
+    if used and not others:
+        return []
+    return [
+        f"holds {len(names)} pictures: only {used or 'the first'} is used; name another, such "
+        f"as {for_shell(others[-1:] or names[-1:])}"
+    ]
+
+
+def _bands(
+    path: Path,
+    dataset: DatasetReader,
+    description: ET.Element,
+    option: NodataOption,
+    notes: list[str],
+) -> Iterator[BandInfo]:
+    """Yield the bands of a file; notes are added on nodata values that cannot occur."""
+    elements = _read_vrt_elements(description)
+    of_all_bands = dataset.tags()
+    # each of these goes through all bands
+    values = zip(
+        dataset.indexes,
+        dataset.dtypes,
+        dataset.nodatavals,
+        dataset.colorinterp,
+        zip(dataset.scales, dataset.offsets, strict=True),
+        strict=True,
+    )
+    for band, dtype, stated, interpretation, packing in values:
+        tags = _tags(dataset, band)
+        further: list[float] = []
+        if option == "none":
+            stated = None
+        elif option == "file":
+            further = numbers_in(tags.get("", {}).get("missing_value", ""))
+        elif isinstance(option, tuple):
+            stated, *further = option
+        else:
+            stated = option
+        held = [_cast_nodata(dtype, value) for value in further]
+        nodata = None
+        if stated is not None:
+            nodata = _cast_nodata(dtype, stated)
+        if option not in ("file", "none"):
+            for value, cast in zip((stated, *further), (nodata, *held), strict=True):
+                if cast is None:
+                    raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
+        elif nodata is None and stated is not None:
+            notes.append(
+                f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
+            )
+        others = tuple(value for value in held if value not in (None, nodata))
+        text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
+        bits = None
+        if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
+            bits = int(text)
+        yield BandInfo(
+            dtype=dtype,
+            nodata=nodata,
+            undeclared_nodata=(
+                *_in_half_floats(nodata, dtype, bits),
+                *(others if option == "file" else ()),
+            ),
+            codes=others if option != "file" else (),
+            interpretation=interpretation.name,
+            vrt_elements=elements.get(band, {}),
+            tags=tags,
+            bits=bits,
+            limits=find_limits(
+                {**of_all_bands, **tags.get("", {})}, dtype, packing, nodata
+            ),
+        )
+
+
+def _describe_as_vrt(dataset: DatasetReader) -> ET.Element:
+    """Return GDAL's description of a raster; it holds what rasterio has no calls for."""
+    import rasterio.shutil
+    from rasterio.io import MemoryFile
+
+    try:
+        with MemoryFile(ext=".vrt") as memory:
+            rasterio.shutil.copy(dataset, memory.name, driver="VRT")
+            return ET.fromstring(memory.read().decode(errors="replace"))
+    except gdal_errors(ET.ParseError):
+        return ET.Element("none")  # not every file can be described as a VRT
+
+
+def _read_vrt_elements(description: ET.Element) -> dict[int, dict[str, str]]:
+    """Return the ``vrt_elements`` of each band."""
+    elements = {}
+    for band in description.findall("VRTRasterBand"):
+        texts = {}
+        for element in band:
+            if element.tag in _TEXTS_OF_VRT | LEGEND:
+                texts[element.tag] = ET.tostring(element, "unicode").strip()
+        elements[int(band.get("band", "0"))] = texts
+    return elements
+
+
+def _tags(dataset: DatasetReader, band: int) -> dict[str, dict[str, str]]:
+    """Return the tags of a band by namespace; those of the file for band 0."""
+    tags = {}
+    for namespace in dict.fromkeys(["", *dataset.tag_namespaces(band)]):
+        items = dataset.tags(band, ns=namespace or None)
+        lasting = {key: text for key, text in items.items() if not is_outdated(key)}
+        if lasting and namespace.lower() not in STRUCTURE:
+            tags[namespace] = lasting
+    return tags
+
+
+def _mask(
+    dataset: DatasetReader, nodata: NodataOption
+) -> Literal["dataset", "band"] | None:
+    """Return if there is one mask for all bands, or one for each; see ``RasterInfo.mask``.
+
+    None where alpha is the mask, or where an option replaces it.
+    """
+    from rasterio.enums import MaskFlags
+
+    flags = set(chain.from_iterable(dataset.mask_flag_enums))
+    # alpha is no mask of its own, and a value of --nodata replaces masks
+    if MaskFlags.alpha in flags or nodata not in ("file", "none"):
+        return None
+    if not all(dataset.mask_flag_enums):
+        return "band"  # no flag at all means a mask of that band alone
+    # NODATA_VALUES, a tuple for all bands together, is evaluated by GDAL's mask only
+    if MaskFlags.per_dataset in flags:
+        return "dataset"
+    return None

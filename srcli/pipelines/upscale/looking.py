@@ -1,0 +1,108 @@
+"""Look at an input that is read by windows, before anything is decided on it.
+
+Its file is opened here, once for all that follows: decisions, statistics, pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from srcli.errors import PictureError
+from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
+from srcli.imaging.pixels.arrays import Size
+from srcli.imaging.rasters.companions import source_id
+from srcli.imaging.rasters.headers import info_of, read_info
+from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.look import Look, look_at
+from srcli.imaging.rasters.opened import OpenedRaster
+from srcli.imaging.rasters.opening import keep_open
+from srcli.imaging.rasters.selection import choose_window
+from srcli.pipelines.upscale.raster_metadata import KnownPicture, read_picture
+from srcli.ports.image import Window
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
+    from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.reporter import Item
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenRaster:
+    """A raster as it was looked at: all that decisions on it go by, besides the options."""
+
+    opened: OpenedRaster
+    look: Look
+    """Its header, with the cutline if there is one, and samples of its pixels."""
+    window: Window
+    """The part that is to be enlarged."""
+    notes: tuple[str, ...]
+    """Warnings: pages that GDAL passes over, and the choice of the window."""
+    input_id: str
+    """What outputs record of the file and its companions."""
+    picture: KnownPicture | None
+    """The file as srx reads it itself, without GDAL; None where it does not."""
+
+
+@contextmanager
+def look_at_raster(
+    item: Item, options: Settled, dataset: DatasetReader | None = None
+) -> Iterator[SeenRaster]:
+    """Open an input and look at it; its file is open for the block.
+
+    ``dataset`` is read instead of the item's source, where that is open already.
+
+    Raises:
+        PictureError: If the file cannot be read or has no such window, or if the output
+            would overwrite a part of it.
+    """
+    with keep_open(item.source, dataset) as opened:
+        picture = read_picture(item.source, opened.stream)
+        info, window, notes = _choose_part(info_of(opened, options.nodata), options)
+        _check_output_is_no_part(item, info)
+        yield SeenRaster(
+            opened=opened,
+            look=look_at(info, window, options.bands),
+            window=window,
+            notes=(*_note_on_pages(picture), *notes),
+            input_id=source_id(item.source, info.files, opened.input_id),
+            picture=picture,
+        )
+
+
+def raster_size(item: Item, options: Settled) -> Size:
+    """Return the (height, width) of the output of a raster."""
+    _, window, _ = _choose_part(read_info(item.source), options)
+    return window.height * options.scale, window.width * options.scale
+
+
+def _choose_part(
+    info: RasterInfo, options: Settled
+) -> tuple[RasterInfo, Window, tuple[str, ...]]:
+    """Return a header with the cutline, the window to enlarge, and warnings on that."""
+    if options.polygons is not None:
+        cutline = options.polygons.on(info.path, info.georeference)
+        info = replace(info, cutline=cutline)
+    window, notes = choose_window(info, srcwin=options.srcwin, bounds=options.bounds)
+    return info, window, notes
+
+
+def _note_on_pages(picture: KnownPicture | None) -> tuple[str, ...]:
+    """Warn of a damaged page of a TIFF: GDAL counts the pages before it, and is silent."""
+    if picture is None or DAMAGED_PAGE not in picture.header.warnings:
+        return ()
+    return (DAMAGED_PAGE,)
+
+
+def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
+    parts = {Path(name).resolve() for name in info.files}
+    parts.discard(item.source.resolve())
+    if item.target.resolve() in parts:
+        raise PictureError(
+            f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
+            "output folder or --suffix _x4"
+        )
