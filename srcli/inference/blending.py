@@ -59,13 +59,22 @@ class Blender:
     """Blend the enlarged tiles of one image; memory is one row of tiles, whatever the height.
 
     That row is held as pixels. In floats there is only the ramp to the next row of
-    tiles. Where one channel is to come out, tiles of three are reduced to luma.
+    tiles. Where one channel is to come out, tiles of three are reduced to luma. With
+    ``by_bands`` a band of the rows lies behind the other in memory, which costs less
+    for what is written by bands; else the bands of a pixel lie side by side.
     """
 
     def __init__(
-        self, grid: TileGrid, *, scale: int, channels: int, encoder: PixelEncoder
+        self,
+        grid: TileGrid,
+        *,
+        scale: int,
+        channels: int,
+        encoder: PixelEncoder,
+        by_bands: bool = False,
     ) -> None:
         self.encoder = encoder
+        self._by_bands = by_bands
         self.device = encoder.device
         self._width = grid.width * scale
         self._tile_shape = (channels, grid.tile_height * scale, grid.tile_width * scale)
@@ -80,15 +89,15 @@ class Blender:
         self._tiles_at_once = GPU_TILES if self.device.type == "cuda" else 1
         self._row: TileSpan | None = None
         self._pieces: list[tuple[int, Tensor]] = []
-        """Finished pixels (h, W, C) of the row of tiles, each with its first output
+        """Finished pixels (C, h, W) of the row of tiles, each with its first output
         row."""
         self._left: Tensor | float = 0.0
         """Ramp of the tile to the left; a number where that is blank."""
         self._has_ramp_above = [False] * len(self._columns)
         """For each column of tiles: ``_above`` holds something other than zeros."""
         blank_pixel = encoder.encode(torch.zeros((channels, 1, 1), device=self.device))
-        self._blank_pixel = blank_pixel.permute(1, 2, 0).to(encoder.storage)
-        """(1, 1, C), where no tile has a pixel."""
+        self._blank_pixel = blank_pixel.to(encoder.storage)
+        """(C, 1, 1), where no tile has a pixel."""
         tallest = 0
         if len(grid.tops) > 1:
             tallest = math.ceil(grid.overlap * (1 - 2 * TRIM) * scale) + 1
@@ -123,7 +132,8 @@ class Blender:
         if not ends_row:
             return []
         rows_above = self.finish()
-        self._copies = [(top, HostCopy(piece)) for top, piece in self._pieces]
+        for top, piece in self._pieces:
+            self._copies.append((top, HostCopy(piece.permute(1, 2, 0))))
         self._pieces = []
         self._left = 0.0
         if self._tiles_at_once > 1:
@@ -146,11 +156,14 @@ class Blender:
         block = self._join_waiting()
         start = leftmost.origin + leftmost.start
         columns = slice(start, start + block.shape[2])
-        finished = block[:, row.core : row.end]
-        if row.core > row.start:
-            above = self._above[:, : row.core - row.start, columns]
-            joined = above + block[:, row.start : row.core] * row.rise[:, None]
-            finished = torch.cat([joined, finished], dim=1)
+        finished = block[:, row.start : row.end]
+        height = row.core - row.start
+        if height:
+            above = self._above[:, :height, columns]
+            joined = above + finished[:, :height] * row.rise[:, None]
+            # in place, where this is no tile, and sums are of no other type
+            finished = finished.to(joined.dtype, copy=len(self._columns) == 1)
+            finished[:, :height] = joined
         if row.stop > row.end:
             # The same memory: of these columns, what was above is used by now.
             below = self._above[:, : row.stop - row.end, columns]
@@ -158,7 +171,10 @@ class Blender:
         self._put(finished, row.origin + row.start, columns)
 
     def _join_waiting(self) -> Tensor:
-        """Blend the waiting tiles with their left neighbours; return the columns they complete."""
+        """Blend the waiting tiles with their left neighbours; return the columns they complete.
+
+        A new tensor, unless tiles are as wide as the image.
+        """
         blocks = []
         for tile, span in self._waiting:
             if span.core > span.start:
@@ -168,7 +184,7 @@ class Blender:
             if span.stop > span.end:
                 self._left = tile[:, :, span.end : span.stop] * span.fall
         self._waiting = []
-        if len(blocks) == 1:
+        if len(self._columns) == 1:
             return blocks[0]
         return torch.cat(blocks, dim=2)
 
@@ -206,17 +222,18 @@ class Blender:
         height = max(1, PIECE_BYTES // row_bytes)
         bottom = span.origin + span.end
         for top in range(span.origin + span.start, bottom, height):
-            piece = torch.empty(
-                (min(height, bottom - top), self._width, channels),
-                dtype=self.encoder.storage,
-                device=self.device,
-            )
+            rows = min(height, bottom - top)
+            shape = (rows, self._width, channels)
+            if self._by_bands:
+                shape = (channels, rows, self._width)
+            piece = torch.empty(shape, dtype=self.encoder.storage, device=self.device)
+            if not self._by_bands:
+                piece = piece.permute(2, 0, 1)
             self._pieces.append((top, piece))
 
     def _put(self, block: Tensor, top: int, columns: slice) -> None:
         """Write a block (C, h, w), of rows from ``top`` on, into the pieces as pixels."""
-        pixels = self.encoder.encode(block).permute(1, 2, 0)
-        self._put_pixels(pixels, top, columns)
+        self._put_pixels(self.encoder.encode(block), top, columns)
 
     def _leave_blank(self, span: TileSpan) -> None:
         """Write blank pixels where a column of tiles has none, which takes no blending."""
@@ -225,18 +242,28 @@ class Blender:
         columns = slice(span.origin + span.start, span.origin + span.end)
         height = row.end - row.start
         width = columns.stop - columns.start
-        blank = self._blank_pixel.repeat(1, width, 1).expand(height, -1, -1)
+        blank = self._blank_pixel.expand(-1, height, width)
         self._put_pixels(blank, row.origin + row.start, columns)
 
     def _put_pixels(self, pixels: Tensor, top: int, columns: slice) -> None:
-        """Write pixels (h, w, C), of rows from ``top`` on, into the pieces."""
-        bottom = top + pixels.shape[0]
+        """Write pixels (C, h, w), of rows from ``top`` on, into the pieces."""
+        bottom = top + pixels.shape[1]
         for piece_top, piece in self._pieces:
             start = max(top, piece_top)
-            stop = min(bottom, piece_top + piece.shape[0])
+            stop = min(bottom, piece_top + piece.shape[1])
             if stop > start:
-                target = piece[start - piece_top : stop - piece_top, columns]
-                target.copy_(pixels[start - top : stop - top])
+                target = piece[:, start - piece_top : stop - piece_top, columns]
+                self._copy(pixels[:, start - top : stop - top], target)
+
+    def _copy(self, pixels: Tensor, target: Tensor) -> None:
+        """Copy pixels (C, h, w), which a processor puts between others band by band."""
+        if self._by_bands or self.device.type != "cpu":
+            target.copy_(pixels)
+            return
+        # both at once, the other type and the other order, take three times as long
+        pixels = pixels.to(target.dtype)
+        for band, target_band in zip(pixels, target, strict=True):
+            target_band.copy_(band)
 
     def _span(self, axis: TileAxis, index: int) -> TileSpan:
         """Return where a tile lies along an axis, and where it counts."""

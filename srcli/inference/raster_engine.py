@@ -189,7 +189,11 @@ class RasterEngine:
         assert (channels, dtype) == (self.channels, self.values.dtype)
         with self.blending_stream():
             return Blender(
-                grid, scale=self.scale, channels=channels, encoder=self._encoder
+                grid,
+                scale=self.scale,
+                channels=channels,
+                encoder=self._encoder,
+                by_bands=True,  # as GDAL takes them
             )
 
 

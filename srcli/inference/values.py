@@ -96,7 +96,10 @@ class PixelEncoder:
         self._range = self._of_bands([high - low for low, high in values.ranges])
 
     def encode(self, block: Tensor) -> Tensor:
-        """Scale, round and clip (C, h, w), as the network gave it in units of the range."""
+        """Scale, round and clip (C, h, w), as the network gave it in units of the range.
+
+        What comes back may be of a wider type than ``storage``, which holds its values.
+        """
         if self.copies:
             return block
         pixels = block.to(self._rounding)
@@ -107,7 +110,11 @@ class PixelEncoder:
             pixels += self._low
         if self.dtype.kind != "f":
             pixels.round_()
-        return pixels.clamp_(self._least, self._most)
+        pixels.clamp_(self._least, self._most)
+        if self.storage == torch.uint8 and pixels.device.type == "cpu":
+            # to bytes PyTorch turns floats one by one, to 16 bits and on many at once
+            pixels = pixels.short()
+        return pixels
 
     def _of_bands(self, numbers: Sequence[float]) -> float | Tensor:
         """Return one number for all bands as a float, else a tensor (C, 1, 1) for (C, h, w)."""

@@ -39,9 +39,11 @@ class PartWriter:
         self._numbers = numbers
         self._source = source
         self._scale = scale
-        self._rows: Array = np.empty(
-            (parts.rows, source.width * scale, source.channels), source.dtype
+        # a band behind the other in memory, as rows come and as GDAL takes them
+        bands = np.empty(
+            (source.channels, parts.rows, source.width * scale), source.dtype
         )
+        self._rows: Array = bands.transpose(1, 2, 0)
         self._limits = _limits_of(source.layout)
 
     def write(self, top: int, rows: Array) -> None:
