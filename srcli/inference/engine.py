@@ -355,7 +355,7 @@ class TorchEngine:
         white_level = None
         if dtype.kind == "u":
             white_level = int(np.iinfo(dtype).max)
-            pixels = pixels / float(white_level)
+            pixels /= float(white_level)
         pixels = pixels.expand(-1, 3, -1, -1)
         return NetworkInput(pixels, white_level, calibration, places)
 
@@ -387,9 +387,10 @@ class TorchEngine:
         pixels = orient(pixels, turns, mirrored)
         height, width = pixels.shape[2:]
         size = (self.network.padded(height), self.network.padded(width))
-        pixels = F.pad(
-            pixels, (0, size[1] - width, 0, size[0] - height), mode="replicate"
-        )
+        if size != (height, width):
+            pixels = F.pad(
+                pixels, (0, size[1] - width, 0, size[0] - height), mode="replicate"
+            )
         network, rgb_network = self._copies.of_this_thread()
         network.white_level = network_input.white_level
         with (
@@ -397,9 +398,8 @@ class TorchEngine:
             without_tf32(),
             torch.autocast(self.device.type, dtype=half, enabled=half is not None),
         ):
-            enlarged: Tensor = rgb_network(
-                pixels.contiguous(memory_format=self._layout)
-            )
+            # a copy, as networks of others may change it
+            enlarged: Tensor = rgb_network(pixels.clone(memory_format=self._layout))
         enlarged = enlarged[:, :, : height * self.scale, : width * self.scale].float()
         return undo_orientation(enlarged, turns, mirrored)
 

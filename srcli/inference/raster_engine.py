@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.pixels.arrays import Array, Size
+from srcli.imaging.pixels.arrays import Array, Size, stack_as_stored
 from srcli.imaging.pixels.colour import GRAY_SHARES
 from srcli.inference.blending import Blender
 from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
@@ -46,18 +46,17 @@ class RasterBatch:
     def result(self) -> BatchResult:
         """Wait for the groups, and put the bands of each tile together."""
         engine = self.engine
-        bands_of_tiles: list[dict[int, Tensor]] = [{} for _ in range(self.count)]
+        groups_of_tiles: list[dict[tuple[int, ...], Tensor]]
+        groups_of_tiles = [{} for _ in range(self.count)]
         finite = np.ones(self.count, np.bool_)
         for group, batch in zip(engine.groups, self.groups, strict=True):
             result = batch.result()
             finite &= result.finite
-            for bands, rgb in zip(bands_of_tiles, result.tiles, strict=True):
-                bands.update(zip(group, engine.choose_bands(rgb, group), strict=True))
+            for groups, rgb in zip(groups_of_tiles, result.tiles, strict=True):
+                groups[group] = engine.choose_bands(rgb, group)
         tiles = []
-        for number, bands in enumerate(bands_of_tiles):
-            for band in engine.interpolated:
-                bands[band] = torch.zeros(self.size, device=engine.blending_device)
-            tile = torch.stack([bands[band] for band in range(engine.channels)])
+        for number, groups in enumerate(groups_of_tiles):
+            tile = engine.join_groups(groups, self.size)
             if self.excess is not None and self.excess[number].any():
                 tile = engine.add_excess(tile, self.excess[number])
             tiles.append(tile)
@@ -118,7 +117,7 @@ class RasterEngine:
             return None
         units: Iterable[Array] = windows
         if not self._skips_normalising:
-            units, _ = normalise(np.stack(windows), self.values)
+            units, _ = normalise(stack_as_stored(windows), self.values)
         rows = []
         for bands in self._band_indices:
             row = self.engine.calibrate([window[:, :, bands] for window in units])
@@ -141,7 +140,9 @@ class RasterEngine:
         units: Iterable[Array] = tiles
         excess = None
         if not self._skips_normalising:
-            units, excess = normalise(np.stack(tiles), self.values, self.interpolated)
+            units, excess = normalise(
+                stack_as_stored(tiles), self.values, self.interpolated
+            )
         groups: Iterable[NetworkBatch]
         groups = self._start_groups(units, calibration, positions)
         # A CPU gains nothing by starting ahead, and takes less memory for one group at a
@@ -174,6 +175,20 @@ class RasterEngine:
             return rgb
         luma = (rgb * self._shares).sum(dim=0, keepdim=True)
         return luma.expand(len(group), -1, -1)
+
+    def join_groups(
+        self, groups: Mapping[tuple[int, ...], Tensor], size: Size
+    ) -> Tensor:
+        """Return all bands of a tile from those of each group; interpolated ones are zeros."""
+        all_bands = tuple(range(self.channels))
+        if all_bands in groups:
+            return groups[all_bands]
+        bands: dict[int, Tensor] = {}
+        for group, layers in groups.items():
+            bands.update(zip(group, layers, strict=True))
+        for band in self.interpolated:
+            bands[band] = torch.zeros(size, device=self.blending_device)
+        return torch.stack([bands[band] for band in all_bands])
 
     def add_excess(self, tile: Tensor, excess: Array) -> Tensor:
         """Add what was clipped of a tile, enlarged by bicubic interpolation."""

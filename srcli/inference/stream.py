@@ -140,8 +140,7 @@ def run_stream(
     active: list[ImageJob] = []
     start = _start_ahead if engine.runs_ahead else _start_in_lanes
     for batch in start(engine, _batches(engine, jobs, active)):
-        threads = 1 if batch.has_company else None
-        with engine.blending_stream(), torch_threads(threads):
+        with engine.blending_stream():
             _finish(engine, batch, task or Task())
         for job in list(active):
             if job.error is not None or job.complete:
@@ -177,9 +176,6 @@ class _Batch:
         self.tiles = tiles
         self.in_flight: InFlight | None = None
         """Set where the engine has started it."""
-        self.has_company = False
-        """Others are computed meanwhile, in lanes. It is then blended by one thread: the
-        rest of PyTorch's would be waited for on processors that are busy."""
 
     @property
     def valid(self) -> list[_Tile]:
@@ -401,7 +397,6 @@ class _RunningBatches:
         while len(self.batches) > count:
             batch = self.batches.popleft()
             in_flight = batch.in_flight
-            batch.has_company = bool(self.batches)
             yield batch
             if isinstance(in_flight, _LaneBatch):
                 self.typical_seconds = in_flight.seconds
@@ -506,7 +501,9 @@ def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) ->
         if job.error is not None or job.blender is None:
             continue
         with _failing(job):
-            rows = job.blender.add(enlarged, row=tile.row, column=tile.column)
+            # The steps are short: several threads would wait for each other longer.
+            with torch_threads(1):
+                rows = job.blender.add(enlarged, row=tile.row, column=tile.column)
             job.tiles_done += 1
             if job.complete:
                 rows += job.blender.finish()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.arrays import Array, axes_in_memory
 
 
 def upload(values: Array | Tensor, device: torch.device) -> Tensor:
@@ -27,15 +27,22 @@ def upload(values: Array | Tensor, device: torch.device) -> Tensor:
 
 
 def upload_stack(arrays: Sequence[Array], device: torch.device) -> Tensor:
-    """Copy arrays of one shape to a device as one tensor; see ``upload``."""
+    """Copy arrays of one shape to a device as one tensor; see ``upload``.
+
+    Its pixels lie in memory as those of the first array do.
+    """
+    axes = axes_in_memory(arrays[0])
+    arrays = [array.transpose(axes) for array in arrays]
     if device.type != "cuda":
-        return upload(np.stack(arrays), device)
-    shape = (len(arrays), *arrays[0].shape)
-    dtype = getattr(torch, arrays[0].dtype.name)
-    with torch.cuda.device(device):
-        pinned = torch.empty(shape, dtype=dtype, pin_memory=True)
-    np.stack(arrays, out=pinned.numpy())
-    return upload(pinned, device)
+        stack = upload(np.stack(arrays), device)
+    else:
+        shape = (len(arrays), *arrays[0].shape)
+        dtype = getattr(torch, arrays[0].dtype.name)
+        with torch.cuda.device(device):
+            pinned = torch.empty(shape, dtype=dtype, pin_memory=True)
+        np.stack(arrays, out=pinned.numpy())
+        stack = upload(pinned, device)
+    return stack.permute(0, *(1 + axes.index(axis) for axis in range(len(axes))))
 
 
 class HostCopy:

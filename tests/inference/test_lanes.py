@@ -93,7 +93,7 @@ def test_a_single_picture_is_computed_by_all_threads(two_threads, lanes_seen):
     assert lanes_seen == {0}
 
 
-def test_rows_are_blended_by_one_thread_while_others_compute(two_threads, monkeypatch):
+def test_rows_are_blended_by_one_thread(two_threads, monkeypatch):
     threads = []
     original = Blender.add
 
@@ -105,8 +105,7 @@ def test_rows_are_blended_by_one_thread_while_others_compute(two_threads, monkey
     engine = EnginePool("bicubic", 2, EngineOptions(device="cpu", batch=1)).engine(8)
     ((job, _),) = jobs_of([data.coffee()[:90, :120]], 2, 32)
     list(run_stream(engine, [job]))
-    assert threads[0] == 1
-    assert threads[-1] == 2  # the last one has no other beside it
+    assert set(threads) == {1}
     assert torch.get_num_threads() == 2
 
 

@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,6 +38,21 @@ def empty_array(
     with tempfile.TemporaryFile(dir=folder, prefix="srx-") as stream:
         reserve(stream, size)
         return np.ndarray(shape, dtype, buffer=mmap.mmap(stream.fileno(), size))
+
+
+def axes_in_memory(array: Array) -> list[int]:
+    """Return the axes of an array, the one first whose steps in memory are longest."""
+    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+
+
+def stack_as_stored(arrays: Sequence[Array]) -> Array:
+    """Stack arrays of one shape, whose values stay in the order in memory of the first.
+
+    ``np.stack`` would turn bands that lie behind each other into pixels, one by one.
+    """
+    axes = axes_in_memory(arrays[0])
+    stack = np.stack([array.transpose(axes) for array in arrays])
+    return stack.transpose(0, *(1 + axes.index(axis) for axis in range(len(axes))))
 
 
 def reserve(stream: IO[bytes], size: int) -> None:

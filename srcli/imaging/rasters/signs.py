@@ -259,7 +259,7 @@ def _are_bytes_of_heights(band: Band) -> str:
     if band.look.has_huge_blocks or band.header.dtype != "uint8":
         return ""
     bands = [replace(band, number=band.number + step).windows for step in range(3)]
-    pixels = np.stack([window.pixels for window in bands], axis=-1)
+    pixels = np.moveaxis(np.stack([window.pixels for window in bands]), 0, -1)
     valid = bands[0].valid & bands[1].valid & bands[2].valid
     for number, header in enumerate(band.info.bands, 1):
         if header.interpretation == "alpha":

@@ -155,7 +155,9 @@ class RasterSource:
             pixels = values[:, :, : layout.channels]
         if layout.alpha is not None:
             alpha = values[:, :, -1]
-        valid = np.isfinite(pixels) & masks
+        valid = np.isfinite(pixels)
+        if masks is not None:
+            valid &= masks
         for index, nodata_values in enumerate(self._nodata):
             for nodata in nodata_values:
                 valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
@@ -182,14 +184,18 @@ class RasterSource:
         codes &= valid
         return codes if codes.any() else None
 
-    def _read_bands(self, window: Window, shape: Size) -> tuple[Array, Bools]:
-        """Read the values (h, w, bands) that the file holds, and its masks of valid pixels."""
+    def _read_bands(self, window: Window, shape: Size) -> tuple[Array, Bools | None]:
+        """Read the values (h, w, bands) that the file holds, and its masks of valid pixels.
+
+        No masks where the file has none. A band lies behind the other in memory, as GDAL
+        keeps them.
+        """
         layout = self.layout
         area = self._in_file(window)
         edges = ((area.top, area.bottom), (area.left, area.right))
         dtype = layout.dtype if layout.palette is None else self.info.bands[0].dtype
-        values: Array = np.empty((*shape, len(self._bands_to_read)), dtype)
-        masks: Bools = np.ones((1, 1, 1), np.bool_)
+        planes: Array = np.empty((len(self._bands_to_read), *shape), dtype)
+        masks: Bools | None = None
         failure = f"rows {area.top} to {area.bottom} cannot be read"
         pixels = self.info.width * self.info.height
         tags = self.info.bands[0].tags.get("", {})
@@ -202,18 +208,17 @@ class RasterSource:
         with self._opened.lock, errors:
             if self._has_one_dtype:
                 # at once: blocks may hold all bands, more than GDAL keeps
-                planes = values.transpose(2, 0, 1)
                 self.dataset.read(self._bands_to_read, window=edges, out=planes)
             else:
                 for index, band in enumerate(self._bands_to_read):
-                    self.dataset.read(band, window=edges, out=values[:, :, index])
+                    self.dataset.read(band, window=edges, out=planes[index])
             if self._mask_bands:
                 size = (len(self._mask_bands), *shape)
                 flags = self.dataset.read_masks(
                     self._mask_bands, window=edges, out_shape=size
                 )
                 masks = np.moveaxis(flags > 0, 0, 2)
-        return values, masks
+        return planes.transpose(1, 2, 0), masks
 
     def read(self, window: Window) -> Array | None:
         """Return what the network sees of a window, (h, w, channels), its holes filled.
