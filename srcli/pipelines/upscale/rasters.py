@@ -33,7 +33,7 @@ from srcli.threads import write_behind
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-    from srcli.inference.building import EnginePool
+    from srcli.inference.pools import EnginePool
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter

@@ -20,7 +20,7 @@ from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.opening import network_access
-from srcli.inference.building import EnginePool, cached_pool
+from srcli.inference.pools import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.animations import upscale_animation
 from srcli.pipelines.upscale.kinds import open_stills
