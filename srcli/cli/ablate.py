@@ -129,8 +129,8 @@ def show_command(
     NAME is one of 'srx ablate list', or a network, for all of its ablations; FILE is a
     TOML file. Without any, all results in --out are shown.
     """
-    from srcli.pipelines.ablate.report import definition, published_table, read_result
-    from srcli.pipelines.ablate.results import stored_names
+    from srcli.pipelines.ablate.report import definition, published_table
+    from srcli.pipelines.ablate.results import read_result, stored_names
     from srcli.recipes.ablations import ABLATIONS, select_ablations
 
     targets = result_targets(json=json_file, markdown=markdown)

@@ -19,9 +19,9 @@ from PIL import Image
 
 from srcli.data.degrading import resampled, through_jpeg
 from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
+from srcli.data.rasters import note_on_empty_pixels
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
-from srcli.evaluation.empty_pixels import note_on_empty_pixels
 from srcli.imaging.files.formats import READABLE_SUFFIXES
 from srcli.imaging.photographs.upright_pixels import read_pixels
 from srcli.imaging.pixels.arrays import Array
@@ -138,7 +138,7 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
 
 
 def _notes_on_pixels(label: str, pictures: Sequence[PictureRef]) -> tuple[str, ...]:
-    note = note_on_empty_pixels(pictures)
+    note = note_on_empty_pixels([picture.path for picture in pictures])
     return (f"{label}: {note}",) if note else ()
 
 

@@ -56,7 +56,6 @@ NAMES: Mapping[str, Mapping[str, str]] = {
 }
 """By network: expressions for the beginnings of our names, and those of the authors."""
 _SHIFTED = ("edsr", "rcan")
-_EXPANDED = ("weight", "bias")
 
 
 def author_tensors(network: Network) -> dict[str, Tensor] | None:

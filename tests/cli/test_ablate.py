@@ -236,7 +236,16 @@ def test_a_damaged_result_is_told_once_and_left_out(srx, mine, pictures):
     weights = pictures / "out/mine/one/seed-0/last.safetensors"
     before = result.read_bytes()
     trained = weights.stat().st_mtime_ns
-    for damaged in ('{"x": 1}', json.dumps(json.loads(before) | {"conditions": {}})):
+    plain = json.loads(before)
+    no_scores = json.loads(before)
+    no_scores["variants"][0]["seeds"][0]["scores"]["small"]["pictures"] = {"a": {}}
+    damages = [
+        {"x": 1},
+        plain | {"conditions": {}},
+        plain | {"variants": []},
+        no_scores,
+    ]
+    for damaged in map(json.dumps, damages):
         result.write_text(damaged)
         refused = srx(*command_of(mine, pictures), code=2)
         assert f"{result}: not a result of this version" in refused.err

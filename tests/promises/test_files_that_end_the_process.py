@@ -23,12 +23,13 @@ FAULTY = textwrap.dedent(
     """
     import ctypes, os, pathlib, signal, sys
     import srcli.imaging.photographs.reading as reading
+    import srcli.imaging.photographs.upright_pixels as upright_pixels
     import srcli.imaging.photographs.writing as writing
     import srcli.inference.stream as stream
 
     if "--dry-run" not in sys.argv:  # once for all workers
         import torch
-        import srcli.inference.building
+        import srcli.inference.pools
 
     def obey(name):
         if "crash" in name:
@@ -50,8 +51,8 @@ FAULTY = textwrap.dedent(
     reading.read_header = obeying(
         reading.read_header, "header", lambda path, *_: path.name
     )
-    reading._decode = obeying(
-        reading._decode, "pixels", lambda picture, *_: picture.path.name
+    upright_pixels._decode = obeying(
+        upright_pixels._decode, "pixels", lambda picture, *_: picture.path.name
     )
     stream._finish_at_once = obeying(
         stream._finish_at_once,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.inference.building import EnginePool
+from srcli.inference.pools import EnginePool
 from srcli.pipelines.upscale import watch
 from tests.fixtures.files import json_lines, names_in
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,21 @@ from srcli.imaging.files.tiff_directories import Entry
 from srcli.imaging.metadata import exif, imagej
 from srcli.imaging.metadata.colour_spaces import hdr_of
 from srcli.imaging.metadata.embedded import ColourSpace, Metadata, profile_fits
-from srcli.imaging.metadata.texts import XMP_PREFIX, texts_outside_png
+from srcli.imaging.metadata.texts import XMP_PREFIX, Chunk, decode_text, unpack_text
 
 log = logging.getLogger(__name__)
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(XMP_PREFIX), "iptc": 65_533 - 27}
 _ICC_BYTES = 65_533 - 14
+_KEYWORDS_BY_TAG = {
+    Base.ImageDescription: ("Description", "Title"),
+    Base.Artist: ("Author", "Artist"),
+    Base.Copyright: ("Copyright",),
+}
+"""Tags of EXIF, and the keywords of which the first that is there fills one."""
+_LONGEST_OUTSIDE_PNG = 32_000
+"""Bytes of a text outside PNG: EXIF of jpg has 64 KB for everything."""
 
 
 def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
@@ -71,6 +80,41 @@ def _holds_colour_space(fmt: str, colour_space: ColourSpace | None) -> bool:
     if colour_space is None or fmt not in ("png", "avif"):
         return False
     return colour_space.cicp is not None or (fmt == "png" and bool(colour_space.chunks))
+
+
+@dataclass(frozen=True)
+class TextsOutsidePng:
+    """Texts of a picture that a format other than PNG holds."""
+
+    by_tag: dict[int, str]
+    """Texts for the main directory of EXIF, by tag."""
+    comment: str
+    left_out: tuple[str, ...]
+    """Keywords of the other texts."""
+
+
+def texts_outside_png(texts: Iterable[Chunk], fmt: str) -> TextsOutsidePng:
+    """Return what a format other than PNG holds of texts."""
+    words: dict[str, str] = {}
+    for kind, content in texts:
+        keyword, text = unpack_text(kind, content)
+        words.setdefault(keyword, decode_text(kind, text))
+    short = [
+        key
+        for key, text in words.items()
+        if 0 < len(text.encode()) <= _LONGEST_OUTSIDE_PNG
+    ]
+    by_tag: dict[int, str] = {}
+    if "exif" in FORMATS[fmt].metadata:
+        for tag, keywords in _KEYWORDS_BY_TAG.items():
+            for keyword in keywords:
+                if keyword in short:
+                    by_tag[tag] = words.pop(keyword)
+                    break
+    comment = ""
+    if fmt == "jpg" and "Comment" in short:
+        comment = words.pop("Comment")
+    return TextsOutsidePng(by_tag, comment, tuple(words))
 
 
 def cut_for_jpeg(metadata: Metadata, path: Path) -> Metadata:

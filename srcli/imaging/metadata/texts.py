@@ -1,15 +1,11 @@
-"""Texts of pictures: the chunks of PNG files that hold them, and what other formats hold."""
+"""Texts of pictures: the chunks of PNG files that hold them."""
 
 from __future__ import annotations
 
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-from PIL.ExifTags import Base
-
-from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.tiff_blocks import DEFLATE_RATIO
 from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata
 
@@ -23,14 +19,6 @@ XMP_KEYWORD = "XML:com.adobe.xmp"
 XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 # of programs, about the file that was read, or repeating its EXIF
 _ABOUT_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
-_KEYWORDS_BY_TAG = {
-    Base.ImageDescription: ("Description", "Title"),
-    Base.Artist: ("Author", "Artist"),
-    Base.Copyright: ("Copyright",),
-}
-"""Tags of EXIF, and the keywords of which the first that is there fills one."""
-_LONGEST_OUTSIDE_PNG = 32_000
-"""Bytes of a text outside PNG: EXIF of jpg has 64 KB for everything."""
 
 
 Chunk = tuple[bytes, bytes]
@@ -54,7 +42,7 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
             continue
         limit = max(min(room, _LARGEST_TEXT), 0)
         try:
-            keyword, text = _unpack_text(kind, content, limit)
+            keyword, text = unpack_text(kind, content, limit)
             room -= len(text)
             if keyword.startswith("Raw profile type "):
                 name, profile = _raw_profile(text)
@@ -62,7 +50,7 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
             elif keyword == XMP_KEYWORD and kind == b"iTXt":
                 profiles["proper xmp"] = text
             elif keyword == "Software":
-                software = _decode_text(kind, text) or None
+                software = decode_text(kind, text) or None
             elif len(text) <= max(len(content), _LARGEST_KEPT):
                 texts.append((kind, content))
             else:
@@ -100,42 +88,7 @@ def text_chunk(keyword: str, text: bytes) -> Chunk:
     return b"iTXt", keyword.encode() + bytes(5) + text
 
 
-@dataclass(frozen=True)
-class TextsOutsidePng:
-    """Texts of a picture that a format other than PNG holds."""
-
-    by_tag: dict[int, str]
-    """Texts for the main directory of EXIF, by tag."""
-    comment: str
-    left_out: tuple[str, ...]
-    """Keywords of the other texts."""
-
-
-def texts_outside_png(texts: Iterable[Chunk], fmt: str) -> TextsOutsidePng:
-    """Return what a format other than PNG holds of texts."""
-    words: dict[str, str] = {}
-    for kind, content in texts:
-        keyword, text = _unpack_text(kind, content)
-        words.setdefault(keyword, _decode_text(kind, text))
-    short = [
-        key
-        for key, text in words.items()
-        if 0 < len(text.encode()) <= _LONGEST_OUTSIDE_PNG
-    ]
-    by_tag: dict[int, str] = {}
-    if "exif" in FORMATS[fmt].metadata:
-        for tag, keywords in _KEYWORDS_BY_TAG.items():
-            for keyword in keywords:
-                if keyword in short:
-                    by_tag[tag] = words.pop(keyword)
-                    break
-    comment = ""
-    if fmt == "jpg" and "Comment" in short:
-        comment = words.pop("Comment")
-    return TextsOutsidePng(by_tag, comment, tuple(words))
-
-
-def _unpack_text(
+def unpack_text(
     kind: bytes, content: bytes, limit: int = _LARGEST_TEXT
 ) -> tuple[str, bytes]:
     """Return keyword and text of a chunk, which may be packed; a longer text is a ValueError."""
@@ -162,7 +115,8 @@ def inflate(content: bytes, limit: int = _LARGEST_TEXT) -> bytes:
     return result
 
 
-def _decode_text(kind: bytes, text: bytes) -> str:
+def decode_text(kind: bytes, text: bytes) -> str:
+    """Return a text that was unpacked of a chunk of a type."""
     return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").strip()
 
 

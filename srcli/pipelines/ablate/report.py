@@ -1,32 +1,24 @@
-"""Tables and paragraphs on ablations: what they change, what was printed, what was measured.
-
-A stored result is read here, as it must hold all that is shown of it.
-"""
+"""Tables and paragraphs on ablations: what they change, what was printed, what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
 
-from srcli.errors import DataError, RecipeError
-from srcli.input_files import parse_text
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.metrics.table import METRICS
 from srcli.pipelines.ablate.results import (
     LEAST_GAIN,
     PRINTED_SHARE,
-    RESULT,
     AblationResult,
+    Difference,
     VariantResult,
     is_printed,
-    judge,
     sets_of,
 )
 from srcli.recipes.ablations import Ablation, changes_text
-from srcli.recipes.fields import convert
 from srcli.report.costs import MACS_NOTE, work_text
 from srcli.report.table import (
     NOTHING,
@@ -45,31 +37,6 @@ from srcli.training.budget import parse_budget
 MIB = 2**20
 LEAST_DIGITS = 2
 """Fewest digits of printed decibels, where those at hand happen to end on zeros."""
-
-
-def read_result(out: Path, name: str) -> AblationResult | None:
-    """Return the result of an ablation in the folder of all; None if it was not run."""
-    file = out / name / RESULT
-    try:
-        result: AblationResult = convert(
-            parse_text(file.read_text("utf-8")), AblationResult, "it"
-        )
-        list(report(judge([result])))  # it has all that is shown of it
-    except FileNotFoundError:
-        return None
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecipeError,
-    ) as error:
-        raise DataError(
-            f"{file}: not a result of this version of srx ({error}); "
-            "remove it: what is trained stays, and is measured again"
-        ) from error
-    return result
 
 
 def definition(ablation: Ablation) -> Iterator[Table | str]:
@@ -228,7 +195,7 @@ def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
         yield Row(cells, dataset)
 
 
-def _difference_text(measured: Mapping[str, Any] | None, metric: str) -> str | None:
+def _difference_text(measured: Difference | None, metric: str) -> str | None:
     """Return a difference to the base with its interval; None where none was found."""
     if measured is None:
         return None
@@ -288,7 +255,7 @@ def cost_table(result: AblationResult) -> Table:
 
 def _memory(variant: VariantResult, size: str) -> str | None:
     """Return the peak memory in MiB, in three digits or more."""
-    peak = variant.cost and variant.cost.memory[size]
+    peak = variant.cost and variant.cost.memory.get(size)
     if peak:
         digits = 0 if peak >= 100 * MIB else 1
         return number(peak / MIB, digits)

@@ -10,12 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 
+from srcli.errors import DataError, RecipeError
 from srcli.evaluation.scores import crossed_interval
+from srcli.input_files import parse_text
 from srcli.recipes.ablations import Ablation, Variant
+from srcli.recipes.fields import Range, convert
 from srcli.recipes.published import name_key
 from srcli.report.table import NOTHING
 
@@ -28,6 +31,66 @@ LEAST_GAIN = 1.0
 PRINTED_SHARE = 0.5
 """Share of the printed gain over bicubic below which a network is too little trained to
 judge."""
+ScoredMetric = Literal["psnr", "ssim"]
+_NUMBER = Range("a number", lambda value: isinstance(value, int | float))
+Figure = Annotated[Any, _NUMBER]
+"""A number, which may be infinite: the PSNR of equal pictures."""
+
+
+class PictureScores(TypedDict):
+    """Scores of one picture."""
+
+    psnr: Figure
+    """In dB."""
+    ssim: Figure
+
+
+class _ScoresOfAll(TypedDict):
+    pictures: Mapping[str, PictureScores]
+    """By the name of the picture."""
+    bicubic: Figure
+    """Mean PSNR of the pictures' bicubic interpolation in dB."""
+
+
+class SetScores(_ScoresOfAll, total=False):
+    """Scores of one training on a set."""
+
+    best: Figure
+    """Mean PSNR of the best weights by validation in dB."""
+    key: str
+    """A digest of the protocol and of the pictures' places and times."""
+
+
+class Difference(TypedDict):
+    """Paired difference of a variant to the base, in dB or in SSIM."""
+
+    mean: float
+    low: float
+    """Lower end of its 95 % interval; NaN, as the next three, where there is none."""
+    high: float
+    p: float
+    """Two-sided p-value of no difference."""
+    freedom: float
+    """Degrees of freedom."""
+    seeds: int
+    """Number of those that both have."""
+    pictures: int
+    """Likewise."""
+
+
+class Comparison(TypedDict):
+    """A variant on a set, compared with the base by ``judge``."""
+
+    set: str
+    variant: str
+    found: Difference | None
+    """In PSNR."""
+    ssim: Difference | None
+    printed: float | None
+    """The printed difference in dB, if there is one."""
+    verdict: str
+    p: float | None
+    """Adjusted for all tests of the report; None where there is no test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +148,8 @@ class SeedResult:
     seed: int
     iterations: int | None = None
     """None where it has not been trained to the end."""
-    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By set: ``pictures``, each with its ``psnr`` and ``ssim``; mean PSNR of their
-    ``bicubic`` interpolation, and of the ``best`` weights by validation, in dB;
-    ``key``, a digest of the protocol and of their places and times."""
+    scores: Mapping[str, SetScores] = field(default_factory=dict)
+    """By set."""
     failure: str = ""
     """Reason why the training or the evaluation failed, if it did."""
 
@@ -102,7 +163,7 @@ class VariantResult:
     cost_failure: str = ""
     seeds: tuple[SeedResult, ...] = ()
 
-    def measured(self, dataset: str) -> dict[int, Mapping[str, Any]]:
+    def measured(self, dataset: str) -> dict[int, SetScores]:
         """Return the scores on a set by seed, of the trainings that have them."""
         scores = {}
         for result in self.seeds:
@@ -110,7 +171,7 @@ class VariantResult:
                 scores[result.seed] = result.scores[dataset]
         return scores
 
-    def means(self, dataset: str, metric: str = "psnr") -> list[float]:
+    def means(self, dataset: str, metric: ScoredMetric = "psnr") -> list[float]:
         """Return the mean over the pictures of a set for each training that has it."""
         means = []
         for scores in self.measured(dataset).values():
@@ -127,13 +188,16 @@ class AblationResult:
     conditions: Conditions
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
-    comparisons: tuple[Mapping[str, Any], ...] = ()
-    """By ``set`` and ``variant``: what was ``found`` (``difference``), the same of
-    ``ssim``, the ``printed``
-    difference in dB, None if there is none, the ``verdict``, and ``p`` adjusted for all
-    tests of the report, None where there is no test."""
+    comparisons: tuple[Comparison, ...] = ()
+    """Of each variant on each set."""
     tests: int = 0
     """Tests of the whole report, which p-values are adjusted for."""
+
+    def __post_init__(self) -> None:
+        """Refuse other variants than those of the ablation."""
+        variants = tuple(result.variant for result in self.variants)
+        if variants != self.ablation.variants:
+            raise RecipeError("it has not the variants of its ablation")
 
     @property
     def base(self) -> VariantResult:
@@ -144,7 +208,7 @@ class AblationResult:
         """Return the result of a variant by its name."""
         return next(result for result in self.variants if result.variant.name == name)
 
-    def comparison(self, dataset: str, name: str) -> Mapping[str, Any]:
+    def comparison(self, dataset: str, name: str) -> Comparison:
         """Return what ``judge`` found of a variant on a set."""
         return next(
             comparison
@@ -183,6 +247,25 @@ class AblationResult:
         return lines
 
 
+def read_result(out: Path, name: str) -> AblationResult | None:
+    """Return the result of an ablation in the folder of all; None if it was not run.
+
+    DataError if the file holds no result, or one of another version.
+    """
+    file = out / name / RESULT
+    try:
+        plain = parse_text(file.read_text("utf-8"))
+        result: AblationResult = convert(plain, AblationResult, "it")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecipeError) as error:
+        raise DataError(
+            f"{file}: not a result of this version of srx ({error}); "
+            "remove it: what is trained stays, and is measured again"
+        ) from error
+    return result
+
+
 def stored_names(out: Path) -> list[str]:
     """Return the names of all ablations with a result in the folder."""
     files = (*out.glob(f"*/{RESULT}"), *out.glob(f"*/*/{RESULT}"))
@@ -190,14 +273,14 @@ def stored_names(out: Path) -> list[str]:
 
 
 def difference(
-    result: AblationResult, name: str, dataset: str, metric: str = "psnr"
-) -> dict[str, Any] | None:
+    result: AblationResult,
+    name: str,
+    dataset: str,
+    metric: ScoredMetric = "psnr",
+) -> Difference | None:
     """Return the paired difference in a metric, PSNR in dB, of a variant to the base on a set.
 
-    It is ``mean``, ``low`` and ``high`` end of its 95 % interval, the two-sided ``p`` of
-    no difference and the degrees of ``freedom``, NaN where there are none, and the
-    numbers of ``seeds`` and ``pictures`` that both have. None for the base, and where
-    both share no training and picture.
+    None for the base, and where both share no training and picture.
     """
     if name == result.ablation.base:
         return None
@@ -217,16 +300,20 @@ def difference(
         base = of_base[seed]["pictures"]
         variant = of_variant[seed]["pictures"]
         row[:] = [variant[name][metric] - base[name][metric] for name in pictures]
+    interval = crossed_interval(values)
     return {
         "mean": float(values.mean()),
-        **crossed_interval(values)._asdict(),
+        "low": interval.low,
+        "high": interval.high,
+        "p": interval.p,
+        "freedom": interval.freedom,
         "seeds": len(seeds),
         "pictures": len(pictures),
     }
 
 
 def _with_finite_psnr(
-    pictures: Sequence[str], scores: Mapping[str, Mapping[str, float]]
+    pictures: Sequence[str], scores: Mapping[str, PictureScores]
 ) -> list[str]:
     names = []
     for name in pictures:
@@ -259,16 +346,20 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
     """
     comparisons = []
     tests = []
+    p_values = []
     for result in results:
         of_result = []
         for dataset in sets_of(result):
             for variant in result.variants:
                 of_result.append(_compare(result, variant, dataset))
         comparisons.append(of_result)
-        tests += [test for test in of_result if test["p"] is not None]
-    for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
+        for comparison in of_result:
+            if comparison["p"] is not None:
+                tests.append(comparison)
+                p_values.append(comparison["p"])
+    for test, p in zip(tests, holm(p_values), strict=True):
         test["p"] = p
-        if p < LEVEL:
+        if p < LEVEL and test["found"] is not None:
             is_higher = test["found"]["mean"] > 0
             if not test["printed"]:
                 test["verdict"] = "higher" if is_higher else "lower"
@@ -284,7 +375,7 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
 
 def _compare(
     result: AblationResult, variant: VariantResult, dataset: str
-) -> dict[str, Any]:
+) -> Comparison:
     """Compare a variant with the base; "undecided" is a test, with its plain p."""
     name = variant.variant.name
     measured = difference(result, name, dataset)

@@ -36,14 +36,16 @@ from srcli.metrics.efficiency import (
     forward_memory,
 )
 from srcli.models import build_network
-from srcli.pipelines.ablate.report import read_result
 from srcli.pipelines.ablate.results import (
     RESULT,
     AblationResult,
     Conditions,
+    PictureScores,
     SeedResult,
+    SetScores,
     VariantCost,
     VariantResult,
+    read_result,
 )
 from srcli.pipelines.evaluate.run import EvalOptions, evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
@@ -522,7 +524,7 @@ def _train(options: TrainOptions, progress: Progress, stop: Stop) -> int | None:
 
 def _score(
     unit: Unit, training: TrainOptions, dataset: str, progress: Progress
-) -> JsonDict:
+) -> SetScores:
     """Measure the last weights: the best by validation may be older than the last stage.
 
     Of the best, where they are others, the mean PSNR stands beside.
@@ -550,7 +552,10 @@ def _score(
     pictures = {}
     for score in evaluation.scores:
         if score.model == evaluation.models[0]:
-            pictures[score.picture] = score.values
+            values = score.values
+            pictures[score.picture] = PictureScores(
+                psnr=values["psnr"], ssim=values["ssim"]
+            )
     means = evaluation.means()
     return {
         "pictures": pictures,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -43,6 +43,9 @@ from srcli.training.folder import Position, RunFolder, RunRecord, file_digest
 from srcli.training.loop import Trainer
 from srcli.training.parallel import Team, find_team, process_group, require_same
 from srcli.training.steps import StepContext
+
+WriteEntry = Callable[[Mapping[str, Any]], object]
+"""Takes an entry of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,79 +155,39 @@ def _train(
     if team.rank:
         progress = Progress()
     folder = RunFolder(options.out)
-    allow_code(options.recipe, *options.overrides)
-    recipe = team.on_rank_zero(
-        lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
-    )
+    recipe = _read_recipe(options, team)
     with ExitStack() as resources:
-        writers = []  # which take every entry of the log, on rank 0
-
-        def check() -> Path | None:
-            """Refuse wrong options before anything takes long; return initial weights."""
-            parse_interval(options.checkpoint_every)
-            stage_budgets(recipe, options.budget)
-            if team.rank == 0 and options.tensorboard is not None:
-                writers.append(
-                    resources.enter_context(event_files(options.tensorboard))
-                )
-            return initial_weights(recipe, options.scale, options.init)
-
+        # wrong options show before anything takes long
+        check = partial(_check_options, options, recipe, resources, team)
+        event_writers = team.on_all_ranks(check)
         init_is_given = options.init is not None
-        options = replace(options, init=team.on_all_ranks(check))
+        find_init = partial(initial_weights, recipe, options.scale, options.init)
+        options = replace(options, init=team.on_all_ranks(find_init))
         # The folder is looked at while it is locked: nobody changes it any more.
         team.on_rank_zero(lambda: resources.enter_context(folder.locked()))
-        resumes = team.on_rank_zero(
-            lambda: folder.has_checkpoint(resume=options.resume)
-        )
+        look = partial(folder.has_checkpoint, resume=options.resume)
+        resumes = team.on_rank_zero(look)
         load = partial(_load, options, recipe, progress, team, resumes=resumes)
         loaded = team.on_all_ranks(load)
         require_same(team, "--data", loaded.data.digest)
         require_same(team, "--validate", loaded.digest_of_sets)
-        record = _describe_run(options, loaded, team.size)
         # a training that goes on need not tell what it began from, nor may its recipe
         # for it
-        if options.init and (init_is_given or not resumes):
-            record = replace(record, init=file_digest(options.init))
+        tells_init = init_is_given or not resumes
+        record = _describe_run(options, loaded, tells_init=tells_init)
         store = partial(_store_settings, folder, options, recipe, record, progress)
         budget = team.on_rank_zero(partial(store, resumes=resumes))
-        context = loaded.context
-        numerics = context.numerics
         shown_sets = loaded.sets if team.rank == 0 else {}
-        pictures = ProgressPictures(folder, shown_sets, numerics)
+        pictures = ProgressPictures(folder, shown_sets, loaded.context.numerics)
+        writers = [*event_writers]
         if team.rank == 0:
-            about = (
-                f"{options.recipe_name} ×{options.scale}, {budget or 'the budget of the recipe'}, "
-                f"{numerics.precision}, seed {options.seed}"
-            )
-            writers.append(pictures.add)
+            about = _describe_training(options, loaded, budget)
             page = resources.enter_context(report_page(folder, about, pictures))
-            writers.append(page)
-        notes = {
-            "recipe": options.recipe_name,
-            "seed": str(options.seed),
-            "data": loaded.data.digest,
-        }
-        validate = pictures.watch(validator(loaded.sets, numerics, progress, team))
-        trainer = team.on_all_ranks(
-            lambda: Trainer(
-                context=context,
-                recipe=recipe,
-                batch=make_sampler(loaded.data.train, recipe, context, progress).batch,
-                folder=options.out,
-                budget=budget,
-                checkpoint_seconds=parse_interval(options.checkpoint_every),
-                validator=validate,
-                save=partial(write_weights, context.network, recipe, notes),
-                log=lambda entry: [write(entry) for write in writers],
-                stop=stop,
-                progress=progress,
-            )
-        )
+            writers += [pictures.add, page]
+        make = partial(_make_trainer, options, recipe, loaded, budget, pictures)
+        trainer = team.on_all_ranks(partial(make, writers, progress, stop))
         if options.resume:
-            message = "nothing to resume: training from the start"
-            if trainer.resume():
-                message = f"resumed at iteration {trainer.position.total}"
-            progress.message(message)
+            _go_on(trainer, progress)
         began = trainer.position.total
         team.on_rank_zero(partial(pictures.rewind, began))
         finished = trainer.run()
@@ -235,6 +198,66 @@ def _train(
         position=position,
         new_iterations=position.total - began,
     )
+
+
+def _read_recipe(options: TrainOptions, team: Team) -> TrainRecipe:
+    """Read the recipe on rank 0, with the fields that the options change."""
+    allow_code(options.recipe, *options.overrides)
+    return team.on_rank_zero(
+        lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
+    )
+
+
+def _check_options(
+    options: TrainOptions, recipe: TrainRecipe, resources: ExitStack, team: Team
+) -> list[WriteEntry]:
+    """Refuse wrong lengths and intervals; return what writes events on rank 0, if asked for."""
+    parse_interval(options.checkpoint_every)
+    stage_budgets(recipe, options.budget)
+    if team.rank or options.tensorboard is None:
+        return []
+    return [resources.enter_context(event_files(options.tensorboard))]
+
+
+def _make_trainer(
+    options: TrainOptions,
+    recipe: TrainRecipe,
+    loaded: _Loaded,
+    budget: str | None,
+    pictures: ProgressPictures,
+    writers: Sequence[WriteEntry],
+    progress: Progress,
+    stop: Stop,
+) -> Trainer:
+    """Make the trainer of what was loaded, whose entries of the log go to all ``writers``."""
+    context = loaded.context
+    notes = {
+        "recipe": options.recipe_name,
+        "seed": str(options.seed),
+        "data": loaded.data.digest,
+    }
+    validate = validator(loaded.sets, context.numerics, progress, context.team)
+    return Trainer(
+        context=context,
+        recipe=recipe,
+        batch=make_sampler(loaded.data.train, recipe, context, progress).batch,
+        folder=options.out,
+        budget=budget,
+        checkpoint_seconds=parse_interval(options.checkpoint_every),
+        validator=pictures.watch(validate),
+        save=partial(write_weights, context.network, recipe, notes),
+        log=lambda entry: [write(entry) for write in writers],
+        stop=stop,
+        progress=progress,
+    )
+
+
+def _go_on(trainer: Trainer, progress: Progress) -> None:
+    """Go on from the checkpoint of the folder, if there is one."""
+    if trainer.resume():
+        progress.message(f"resumed at iteration {trainer.position.total}")
+    else:
+        progress.message("nothing to resume: training from the start")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,19 +318,36 @@ def _load(
     return _Loaded(context=context, data=data, sets=sets)
 
 
-def _describe_run(options: TrainOptions, loaded: _Loaded, processes: int) -> RunRecord:
-    """Return what decides the outcome of a training, but for the weights it begins from."""
-    numerics = loaded.context.numerics
+def _describe_training(
+    options: TrainOptions, loaded: _Loaded, budget: str | None
+) -> str:
+    """Describe a training in a line, for its page."""
+    length = budget or "the budget of the recipe"
+    precision = loaded.context.numerics.precision
+    return (
+        f"{options.recipe_name} ×{options.scale}, {length}, {precision}, "
+        f"seed {options.seed}"
+    )
+
+
+def _describe_run(
+    options: TrainOptions, loaded: _Loaded, *, tells_init: bool
+) -> RunRecord:
+    """Return what decides the outcome of a training beside its recipe."""
+    init = None
+    if options.init and tells_init:
+        init = file_digest(options.init)
+    context = loaded.context
     return RunRecord(
         recipe_name=options.recipe_name,
         scale=options.scale,
         seed=options.seed,
         data=loaded.data.digest,
-        init=None,
+        init=init,
         budget=options.budget,
-        precision=numerics.precision,
-        threads=numerics.threads,
-        processes=processes,
+        precision=context.numerics.precision,
+        threads=context.numerics.threads,
+        processes=context.team.size,
         best_by=deciding_set(loaded.sets),
     )
 

@@ -29,8 +29,8 @@ from srcli.imaging.rasters.packed_heights import (
     pack,
     unpack,
 )
-from srcli.inference.building import cached_pool
 from srcli.inference.device import Precision, check_share, choose_device
+from srcli.inference.pools import cached_pool
 from srcli.inference.stream import array_job, run_one
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text

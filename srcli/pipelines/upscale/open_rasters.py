@@ -22,7 +22,7 @@ from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.limits import find_packing
-from srcli.inference.building import cached_pool
+from srcli.inference.pools import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting
 from srcli.pipelines.upscale.by_windows import upscale_one_raster

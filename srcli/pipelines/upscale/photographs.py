@@ -52,8 +52,8 @@ from srcli.threads import read_ahead
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from srcli.inference.building import EnginePool
     from srcli.inference.engine import TorchEngine
+    from srcli.inference.pools import EnginePool
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter

@@ -30,7 +30,7 @@ from srcli.threads import write_behind
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.opened import OpenedRaster
-    from srcli.inference.building import EnginePool
+    from srcli.inference.pools import EnginePool
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled

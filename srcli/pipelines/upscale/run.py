@@ -21,8 +21,8 @@ from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
 from srcli.imaging.rasters.output import disk_needed
-from srcli.inference.building import EnginePool
 from srcli.inference.device import EngineOptions
+from srcli.inference.pools import EnginePool
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.animations import upscale_animation

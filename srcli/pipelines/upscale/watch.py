@@ -14,7 +14,7 @@ from time import sleep
 from typing import TYPE_CHECKING, ClassVar
 
 from srcli.errors import ExitCode, UsageError
-from srcli.inference.building import EnginePool
+from srcli.inference.pools import EnginePool
 from srcli.input_files import file_state
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter

@@ -21,7 +21,7 @@ from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.gdal_access import network_access
 from srcli.imaging.rasters.opening import keep_open
-from srcli.inference.building import EnginePool, cached_pool
+from srcli.inference.pools import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.animations import upscale_animation
 from srcli.pipelines.upscale.by_windows import upscale_by_windows, upscale_one_raster

@@ -9,7 +9,9 @@ from PIL import Image
 from srcli.pipelines.ablate.results import (
     AblationResult,
     Conditions,
+    PictureScores,
     SeedResult,
+    SetScores,
     VariantCost,
     VariantResult,
 )
@@ -189,7 +191,8 @@ def _seed(index, name, seed):
         noise = np.random.default_rng([seed, index]).normal(0, 0.02, count)
         values = level + OFFSETS[name] + spread + noise
         pictures = {
-            f"p{i}": {"psnr": float(v), "ssim": 0.85} for i, v in enumerate(values)
+            f"p{i}": PictureScores(psnr=float(v), ssim=0.85)
+            for i, v in enumerate(values)
         }
-        scores[dataset] = {"pictures": pictures, "bicubic": 27.0}
+        scores[dataset] = SetScores(pictures=pictures, bicubic=27.0)
     return SeedResult(seed=seed, iterations=5000, scores=scores)

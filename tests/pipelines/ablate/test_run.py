@@ -12,8 +12,7 @@ from PIL import Image
 
 from srcli.errors import UsageError
 from srcli.pipelines.ablate import run as runs
-from srcli.pipelines.ablate.report import read_result
-from srcli.pipelines.ablate.results import VariantResult
+from srcli.pipelines.ablate.results import VariantResult, read_result
 from srcli.pipelines.ablate.run import (
     AblateOptions,
     Unit,

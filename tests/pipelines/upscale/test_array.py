@@ -18,7 +18,7 @@ from PIL import Image
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
-from srcli.inference.building import cached_pool
+from srcli.inference.pools import cached_pool
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.models.weights import weights_path

@@ -1,0 +1,128 @@
+"""Engines of one model for a run that enlarges files, which stay for further runs in Python."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from srcli.inference.building import choose_tiling, make_engine
+from srcli.inference.device import EngineOptions, choose_device, half_type
+from srcli.models import MODELS
+from srcli.models.loading import load_model, make_crisper, mixed
+from srcli.models.weights import PHOTO_MODEL, is_mixed, network_digest
+from srcli.ports.image import Values
+
+if TYPE_CHECKING:
+    from srcli.inference.engine import TorchEngine
+    from srcli.inference.raster_engine import RasterEngine
+    from srcli.inference.tiling import Tiling
+    from srcli.layers.network import Network
+
+
+class EnginePool:
+    """Engines of one model, one for each precision that its pictures need; built on first use."""
+
+    def __init__(self, model: str, scale: int, options: EngineOptions) -> None:
+        self.model = model
+        self.scale = scale
+        self.options = options
+        self._pools = {(model, scale): self}
+        self._engines: dict[object, TorchEngine] = {}
+        self._device = choose_device(options.device)
+        # refuse wrong options now
+        half_type(self._device, options.precision)
+
+    @property
+    def details(self) -> tuple[str, ...]:
+        """Lines for --verbose: what is slower on this device than it might be."""
+        import torch
+
+        from srcli.layers import onednn
+
+        is_unpacked = self._device.type != "cpu" or self.options.plain
+        if is_unpacked or not onednn.find_fault(torch.float32):
+            return ()
+        return (f"convolutions: {onednn.describe_convolutions()}",)
+
+    @cached_property
+    def network(self) -> Network:
+        """The network in evaluation mode; ModelError as of ``load_model``."""
+        network = load_model(
+            self.model, self.scale, value_range=self.options.value_range
+        )
+        strength = self.options.strength
+        if strength and self.model == PHOTO_MODEL:
+            make_crisper(network, strength)
+        elif strength is not None and is_mixed(self.model):
+            network = mixed(network, strength)
+        return network
+
+    @property
+    def _shifts_colours(self) -> bool:
+        """True for networks known to shift colours, and for mixed weights (``make_crisper``)."""
+        if self.options.strength and self.model == PHOTO_MODEL:
+            return True
+        return self.model in MODELS and MODELS[self.model].holds_colours
+
+    def engine(self, bits: int) -> TorchEngine:
+        """Engine for pictures of this depth."""
+        half = half_type(self._device, self.options.precision, bits=bits)
+        if half not in self._engines:
+            network = self.network
+            # Each engine changes the layout of its network; all but plain ones work on a
+            # copy already (``fuse``).
+            if self.options.plain:
+                network = copy.deepcopy(network)
+            self._engines[half] = make_engine(
+                network, self.options, bits=bits, hold_colours=self._shifts_colours
+            )
+        return self._engines[half]
+
+    def raster_engine(
+        self,
+        *,
+        groups: Sequence[tuple[int, ...]],
+        values: Values,
+        interpolated: Collection[int] = (),
+        gray: bool = False,
+        bits: int = 32,
+    ) -> RasterEngine:
+        """Return an engine for bands of this depth; see ``RasterEngine``."""
+        from srcli.inference.raster_engine import RasterEngine
+
+        return RasterEngine(
+            self.engine(bits),
+            groups=groups,
+            values=values,
+            interpolated=interpolated,
+            gray=gray,
+        )
+
+    def digest(self, engine: TorchEngine) -> str:
+        """Return a digest of an engine's network, in the form in which it runs."""
+        return network_digest(engine.network)
+
+    def tiling(self, tile: int | None = None, overlap: int | None = None) -> Tiling:
+        """Return the tiling of the network, or what the user asked for."""
+        return choose_tiling(self.model, self.network, tile, overlap)
+
+    def of(self, model: str, scale: int) -> EnginePool:
+        """Return the pool of this or another model, with the same options; loads nothing yet."""
+        if (model, scale) not in self._pools:
+            self._pools[model, scale] = EnginePool(model, scale, self.options)
+        return self._pools[model, scale]
+
+
+@lru_cache(maxsize=2)
+def cached_pool(
+    model: str, scale: int, options: EngineOptions, file_time: int = 0
+) -> EnginePool:
+    """Return the pool of an earlier call with equal arguments; the last two stay loaded.
+
+    ``file_time``, when the weights file was changed last, makes a file that has been
+    replaced be loaded again.
+    """
+    del file_time  # a part of the key alone
+    return EnginePool(model, scale, options)
