@@ -18,7 +18,6 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
@@ -93,7 +92,7 @@ class CalibratingStep:
                 "tta": engine.options.tta,
                 "corrections": [correction.name for correction in engine.corrections],
             },
-            is_gray=is_gray_raster(plan.info, plan.layout, plan.window),
+            is_gray=source.is_gray(),
             statistics=statistics,
         )
 
