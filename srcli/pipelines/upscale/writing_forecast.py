@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from srcli.disks import free_disk
 from srcli.errors import PictureError
 from srcli.imaging.files.gdal_errors import gdal_errors
-from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import disk_needed
 from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy
 from srcli.machine import processor_count
 from srcli.pipelines.upscale.writing_work import WritingWork
