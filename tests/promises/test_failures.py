@@ -91,7 +91,7 @@ SEAMS = {
     "animation": PHOTOGRAPH | ANIMATION,
     "raster": {
         "open": OPENING,
-        "plan": RASTERS + "plan_raster",
+        "plan": UPSCALE + "by_windows.plan_raster",
         "read": "srcli.imaging.rasters.source.RasterSource.read",
         "write": "srcli.imaging.rasters.part_writer.PartWriter.write",
         "merge": RASTERS + "merge_parts",

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 from srcli.imaging.pixels.resize import resize
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.upscale import inputs as upscale_inputs
+from srcli.pipelines.upscale import finished
 from srcli.pipelines.upscale.reporter import Item
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import write_by_gdal
@@ -181,7 +181,7 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     Path("out/fine.png").unlink()
     assert "1 done (1 by g-idrn), 1 skipped" in srx(asked, "auto").out
     monkeypatch.setattr(
-        upscale_inputs, "look_for_model", lambda *_: pytest.fail("chosen before")
+        finished, "look_for_model", lambda *_: pytest.fail("chosen before")
     )
     assert "2 skipped" in srx(asked, "auto").out
     assert "(1 by g-idrn-photo), 1 skipped" in srx(asked, "auto", "--strength 0").out
@@ -193,9 +193,7 @@ def test_finished_outputs_are_known_by_their_headers(srx, monkeypatch):
     asked = f"upscale in out {SMALL}"
     assert "5 done" in srx(asked).out
     for name in ("open_picture", "open_photograph", "read_info"):
-        monkeypatch.setattr(
-            upscale_inputs, name, lambda *_, **__: pytest.fail("was opened")
-        )
+        monkeypatch.setattr(finished, name, lambda *_, **__: pytest.fail("was opened"))
     assert "5 skipped" in srx(asked).out
     assert srx(asked, "--dry-run").out.count("(skip, exists)") == 5
 

@@ -121,6 +121,12 @@ def overview_count(height: int, width: int, side: int = SMALLEST_OVERVIEW) -> in
     return math.ceil(math.log2(max(height / side, width / side, 1)))
 
 
+def overview_factors(height: int, width: int) -> tuple[int, ...]:
+    """Return the factors of overviews, of which the smallest is at most 256 pixels long."""
+    count = overview_count(height, width)
+    return tuple(2**step for step in range(1, count + 1))
+
+
 def halves_fit(height: int, width: int, side: int) -> bool:
     """Tell if overviews of parts, one made of the other, are those that GDAL makes of the whole.
 

@@ -32,9 +32,9 @@ from srcli.imaging.files.stored_parts import (
 )
 from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
 from srcli.imaging.rasters.assembling import OtherBlocksError, check_against_part
+from srcli.imaging.rasters.block_form import overview_factors
 from srcli.imaging.rasters.copying import add_overview_levels, check_room, copy_file
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
-from srcli.imaging.rasters.output import overview_factors
 from srcli.imaging.rasters.part_encoding import stored_bands
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile

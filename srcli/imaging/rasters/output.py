@@ -10,8 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.microscopy import names_pixel_unit
@@ -20,7 +18,7 @@ from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.rasters.block_form import (
     block_options,
     highest_value,
-    overview_count,
+    overview_factors,
     why_copied,
 )
 from srcli.imaging.rasters.creation import (
@@ -177,12 +175,6 @@ def _with_counts(
             band = replace(band, vrt_elements=elements)
         bands.append(band)
     return tuple(bands)
-
-
-def overview_factors(height: int, width: int) -> tuple[int, ...]:
-    """Return the factors of overviews, of which the smallest is at most 256 pixels long."""
-    count = overview_count(height, width)
-    return tuple(2**step for step in range(1, count + 1))
 
 
 def _with_tags(
@@ -368,29 +360,6 @@ def _noted(out: OutputProfile, note: str) -> OutputProfile:
 
 def _is_of_jpeg_tiles(out: OutputProfile) -> bool:
     return out.creation.get("TILE_FORMAT", "").upper() == "JPEG"
-
-
-def disk_needed(output: OutputProfile) -> int:
-    """Estimate the bytes on disk without compression: the parts and the result copied from them."""
-    # blocks at the lower and right edge are full-sized
-    high = int(output.creation.get("BLOCKYSIZE", "1"))
-    wide = int(output.creation.get("BLOCKXSIZE", "1"))
-    area = -(-output.height // high) * high * -(-output.width // wide) * wide
-    size = area * len(output.bands) * np.dtype(output.dtype).itemsize
-    if output.mask:
-        size += area // 8
-    size += size // 1000  # incompressible blocks grow slightly
-    overviews_size = size * 7 // 20  # a third, plus edges
-    total = size * 2 + 2**20
-    if output.has_halves:  # in the parts, and all in a file of their own
-        total += size * 5 // 16 + overviews_size
-    if output.creation.get("OVERVIEWS") == "NONE":
-        return total
-    if output.driver == "COG":  # whose overviews are made in a file of their own first
-        total += overviews_size * 2
-    elif output.overviews:
-        total += overviews_size
-    return total
 
 
 def _marks_pixels_beside_colours(out: OutputProfile) -> bool:

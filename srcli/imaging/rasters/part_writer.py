@@ -107,10 +107,9 @@ class PartWriter:
         decoded = self._source.decode(
             replace(window, left=stored.start, width=len(stored))
         )
-        # one axis after the other, as numpy takes ten times as long for both at once
-        has_pixels = decoded.valid.any(axis=0).any(axis=1)
+        has_pixels = _reach_columns(decoded.valid)
         if decoded.pixels.dtype.kind == "f":  # those that are infinite stay so
-            has_pixels |= np.isinf(decoded.pixels).any(axis=0).any(axis=1)
+            has_pixels |= _reach_columns(np.isinf(decoded.pixels))
         filled = np.flatnonzero(has_pixels)
         shown = range(stored.start, min(stored.start + step, stored.stop))
         if len(filled):
@@ -295,6 +294,14 @@ def _widen(columns: range, step: int, width: int) -> range:
     start = columns.start // step * step
     stop = max(-(-columns.stop // step) * step, start + step)
     return range(start, min(stop, width))
+
+
+def _reach_columns(layers: Bools) -> Bools:
+    """Return for each column (w,) of layers (h, w, C) if anything in it is true."""
+    # one axis after the other, as numpy takes ten times as long for both at once
+    by_band: Bools = np.any(layers, axis=0)
+    columns: Bools = np.any(by_band, axis=1)
+    return columns
 
 
 def _one_if_equal(layers: Bools) -> Bools:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from srcli.imaging.pixels.arrays import Array, Bools, Size
-from srcli.imaging.pixels.colour import unpremultiplied
+from srcli.imaging.pixels.colour import are_gray, unpremultiplied
+from srcli.imaging.pixels.samples import spread_windows
 from srcli.imaging.rasters.gdal_access import BLOCK_CACHE, keep_blocks, reading_errors
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LARGEST_BLOCK = 2**28
 """Pixels; a few bytes may claim larger blocks, which are not decoded for samples."""
+_STRIP = 256
+"""Rows that are read at once where all of a raster is looked at."""
 
 
 def has_huge_blocks(dataset: DatasetReader) -> bool:
@@ -237,6 +240,26 @@ class RasterSource:
         if not valid.any():
             return None
         return fill_nearest(pixels, valid)
+
+    def is_gray(self) -> bool:
+        """Return True if red, green and blue are equal wherever there is data.
+
+        A raster in colours is mostly told by the first sample; a gray one is read completely.
+        """
+        rgb = self.layout.rgb
+        if not rgb:
+            return False
+        areas = list(spread_windows(self.height, self.width, side=64, along=3))
+        for top in range(0, self.height, _STRIP):
+            height = min(_STRIP, self.height - top)
+            areas.append(Window(top=top, left=0, height=height, width=self.width))
+        for area in areas:
+            decoded = self.decode(area)
+            pixels = decoded.pixels[:, :, rgb]
+            valid = decoded.valid[:, :, rgb]
+            if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
+                return False
+        return True
 
 
 def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ...]]:

@@ -1,4 +1,4 @@
-"""Judge a raster by its pixels: values for black and white, condition, gray or colour."""
+"""Judge a raster by samples of its pixels: values for black and white, condition."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.colour import are_gray
 from srcli.imaging.pixels.condition import Condition, classify_condition
-from srcli.imaging.pixels.samples import robust_range, spread_windows
-from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.pixels.samples import robust_range
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.packed_heights import MOST
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.source import RasterSource
-from srcli.ports.image import ValueRange, Values, Window
+from srcli.ports.image import ValueRange, Values
 
 _LEAST_VALUES = 10_000
 """Valid values, all bands together, of fewer of which more windows are looked at."""
@@ -131,10 +128,6 @@ def _number_text(number: float, digits: int) -> str:
     return f"{number:.{digits}g}"
 
 
-_STRIP = 256
-"""Rows that are read at once where all of a raster is looked at."""
-
-
 def classify_raster_condition(
     look: Look, layout: BandLayout
 ) -> Condition | Literal[""]:
@@ -164,25 +157,3 @@ def classify_raster_condition(
         return "clean"
     del conditions["clean"]
     return conditions.most_common(1)[0][0]
-
-
-def is_gray_raster(info: RasterInfo, layout: BandLayout, window: Window) -> bool:
-    """Return True if red, green and blue are equal wherever there is data.
-
-    A raster in colours is mostly told by the first sample; a gray one is read completely.
-    """
-    rgb = layout.rgb
-    if not rgb:
-        return False
-    source = RasterSource(info, layout, window, _STRIP)
-    areas = list(spread_windows(source.height, source.width, side=64, along=3))
-    for top in range(0, source.height, _STRIP):
-        height = min(_STRIP, source.height - top)
-        areas.append(Window(top=top, left=0, height=height, width=source.width))
-    for area in areas:
-        decoded = source.decode(area)
-        pixels = decoded.pixels[:, :, rgb]
-        valid = decoded.valid[:, :, rgb]
-        if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
-            return False
-    return True

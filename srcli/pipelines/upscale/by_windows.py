@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.stac import write_item
 from srcli.pipelines.upscale.looking import look_at_raster
-from srcli.pipelines.upscale.rasters import RunSteps, upscale_raster
+from srcli.pipelines.upscale.plans import plan_raster
+from srcli.pipelines.upscale.rasters import RunSteps, make_raster
 from srcli.pipelines.upscale.stacks import find_pages, upscale_stack
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def upscale_one_raster(
     slot_count: int = 1,
     dataset: DatasetReader | None = None,
 ) -> None:
-    """Look at a raster, upscale it and report it, a failure too.
+    """Look at a raster, decide, make its parts, keep them as a file; report it, a failure too.
 
     ``run_steps`` runs ``slot_count`` steps at once. ``dataset`` is read instead of the
     item's source, where that is open already.
@@ -49,9 +50,8 @@ def upscale_one_raster(
             taken = ""
             if options.stac:
                 taken = acquisition_time(seen.opened.dataset, item.source, item.asset)
-            plan, tiles = upscale_raster(
-                item, options, seen, reporter, run_steps, slot_count
-            )
+            plan = plan_raster(item, options, seen)
+            tiles = make_raster(plan, seen.opened, reporter, run_steps, slot_count)
         if options.stac:
             write_item(item.target, taken, item.asset)
         reporter.add(

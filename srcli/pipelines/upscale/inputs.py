@@ -1,27 +1,17 @@
-"""Pair inputs with outputs, refuse collisions before any work, and find what is finished.
-
-An output is finished if it records the model, scale and options that are asked for, and
-an input that has not changed since. A newer srx, or newer weights of the same model,
-change nothing. No pixel is decoded, except with ``auto``: of inputs whose outputs were
-made with a model that the user named.
-"""
+"""Pair inputs with outputs, and refuse collisions before any work."""
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import stat
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from srcli.disks import explain_os_error
-from srcli.errors import PictureError, SrxError, UsageError, as_failure_of, did_you_mean
+from srcli.errors import SrxError, UsageError, as_failure_of, did_you_mean
 from srcli.imaging.files.formats import (
     FORMATS,
     READABLE_SUFFIXES,
@@ -30,30 +20,16 @@ from srcli.imaging.files.formats import (
     format_of_suffix,
     is_video,
 )
-from srcli.imaging.files.provenance import Provenance, input_id
-from srcli.imaging.files.stored_parts import has_unfinished_parts
-from srcli.imaging.opening import open_picture, read_provenance
+from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.animations import is_animation
-from srcli.imaging.rasters.companions import (
-    checksum_of,
-    companions_on_disk,
-    is_mosaic,
-)
 from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     as_input,
-    file_on_disk,
     is_remote,
 )
-from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.input_files import open_input
-from srcli.models import MODELS
-from srcli.pipelines.upscale.copying import holds_same_bytes
-from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
-from srcli.pipelines.upscale.looking import raster_size
-from srcli.pipelines.upscale.photographs import output_size
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
@@ -63,11 +39,9 @@ from srcli.pipelines.upscale.search import (
     forget_real_folders,
     real_path,
 )
-from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.remote import RemoteFolder
 
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
     *NAMED_ONLY_SUFFIXES, *VIDEO_SUFFIXES,
@@ -77,20 +51,6 @@ _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
 _VIDEO_FORMATS = {".3gp": "mov", ".3g2": "mov", ".qt": "mov", ".f4v": "mp4"}
 """Formats of the outputs of videos of the same family; mkv holds nearly all others."""
 _SUFFIX_PATTERN = re.compile(r"\.[a-z][a-z0-9]{1,4}")
-Verdict = Literal["due", "finished", "kept", "another"]
-"""What becomes of an output: it is to be made; is finished; stays, as it may not be srx's
-to replace, so that its item fails; is, or may be, made of another input."""
-_THREADS = 16
-"""Threads that look at files; on a network drive they wait most of the time."""
-_WAYS_TO_KEEP_BOTH = (
-    "--overwrite replaces it; another output folder or --suffix keeps both"
-)
-_TIME_STEPS = (10**9, 10**7, 10**3, 1)
-"""Steps in which file systems store times, in nanoseconds; twice the first is FAT's."""
-_UNFINISHED_PARTS = (
-    "an interrupted run with --overwrite has left work beside it; --overwrite goes on with it, "
-    "--overwrite --no-resume starts over"
-)
 
 
 def pair_inputs(
@@ -360,239 +320,3 @@ def _group_by_output(items: Iterable[Item]) -> dict[str, list[Item]]:
     for item in items:
         groups[real_path(item.target)].append(item)
     return groups
-
-
-def find_due_and_finished(
-    inputs: Sequence[Path], output: Path, options: Settled, reporter: Reporter
-) -> tuple[list[Item], list[Item]]:
-    """Pair inputs with outputs; return items to make, in the order given, and finished ones.
-
-    The others are reported as failed: inputs that cannot be looked at, and outputs that
-    are not known to be srx's enlargements of these inputs. In an output folder, an
-    existing file may be made of an input with another extension: then the new output is
-    named with the extension of its own input.
-    """
-    items, targets = pair_inputs(inputs, output, options, reporter)
-    items = [item for item in items if not reporter.leaves_alone(item)]
-    in_folder = is_folder(output, options)
-    due = []
-    finished = []
-    due_by_reason: defaultdict[str, list[Item]] = defaultdict(list)
-    judge = partial(
-        _judge_output,
-        options=options,
-        provenance=options.make_provenance(),
-        remote=reporter.remote,
-    )
-    # a file that may have crashed a worker is looked at while no other one is
-    threads = 1 if reporter.former.suspects else _THREADS
-    with read_ahead(judge, items, ahead=2 * threads, workers=threads) as judged:
-        for item, future in judged:
-            with reporter.guard(item):
-                verdict, reason = future.result()
-                usual_name = item.target.name
-                renamed = name_by_extension(item, options.suffix)
-                target = real_path(renamed.target)
-                if in_folder and verdict == "another" and target not in targets:
-                    targets.add(target)
-                    item = renamed
-                    verdict, reason = judge(item)
-                if verdict == "due":
-                    if item.target.name != usual_name:
-                        reporter.progress.message(
-                            f"{item.source}: becomes {item.target.name}, as {usual_name} is "
-                            "not, or may not be, made from it"
-                        )
-                    due.append(item)
-                    due_by_reason[reason].append(item)
-                elif verdict == "finished":
-                    finished.append(item)
-                    if has_unfinished_parts(item.target):
-                        reporter.progress.warn(f"{item.target}: {_UNFINISHED_PARTS}")
-                else:
-                    reporter.fail(
-                        item,
-                        f"{item.target}: {reason}; {_WAYS_TO_KEEP_BOTH}",
-                        output_exists=True,
-                    )
-    due_by_reason.pop("", None)  # these have no output yet
-    for reason, items in due_by_reason.items():
-        text = f"{items[0].target}"
-        if len(items) > 1:
-            text += f" and {len(items) - 1} more"
-        reporter.progress.message(f"{text}: made again: {reason}")
-    return due, finished
-
-
-def _judge_output(
-    item: Item,
-    options: Settled,
-    provenance: Provenance,
-    remote: RemoteFolder | None,
-) -> tuple[Verdict, str]:
-    """Judge by its record if an output is to be made, is finished, or is not srx's to replace.
-
-    Returns:
-        The verdict, and the reason in words that follow the name of the output.
-    """
-    if remote is not None and not options.overwrite:
-        exists, record = remote.record(item.target)
-        if record is not None:
-            return _judge_by_record(item, record, options, provenance)
-        if exists:
-            return "kept", "nothing in it says that srx has made it"
-    try:
-        state = os.stat(item.target)  # noqa: PTH116 - there may be very many
-    except (OSError, ValueError) as error:
-        if getattr(error, "errno", 0) == errno.ENAMETOOLONG:
-            raise PictureError(explain_os_error(item.target, error)) from error
-        return "due", ""
-    if stat.S_ISDIR(state.st_mode):
-        raise PictureError(f"{item.target}: is a folder; take another name")
-    is_copy = options.only_smaller and holds_same_bytes(item.source, item.target)
-    if options.overwrite or is_copy:  # ``copy_large_enough`` skips an equal copy
-        return "due", ""
-    record = read_provenance(item.target)
-    if not options.records_provenance and record == read_provenance(
-        file_on_disk(item.source)
-    ):
-        record = None  # none, or the input's own, which outputs keep
-    newer = _modification_time(item.source) - state.st_mtime_ns
-    step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
-    if record is None:
-        for companion in companions_on_disk(item.source):
-            changed = _modification_time(companion)
-            newer = max(newer, changed - state.st_mtime_ns)
-        return _judge_by_size(item, options, is_newer=newer >= step)
-    return _judge_by_record(item, record, options, provenance, newer, step)
-
-
-def _judge_by_record(
-    item: Item,
-    record: Provenance,
-    options: Settled,
-    provenance: Provenance,
-    newer: int = 1,
-    step: int = 2,
-) -> tuple[Verdict, str]:
-    """Judge an output by what it records; see ``_judge_output``.
-
-    Its input is ``newer`` nanoseconds newer than the output; below ``step``, the
-    precision of the file system, both are of the same time. The defaults are for times
-    that are not known: the content alone tells if an input has changed.
-    """
-    differs = False
-    if record.source:
-        extension, path, content, *_ = record.source.split(" ")
-        extension_now, path_now, content_now = input_id(item.source).split(" ")
-        is_moved = path != path_now
-        differs = is_moved
-        if content and content_now:
-            differs = content != content_now
-        # an input that has changed is newer; this one is another
-        if differs and (is_moved or newer <= 0):
-            reason = f"was made from another picture than {item.source}"
-            if extension != extension_now:
-                return "another", reason
-            return "kept", reason
-    if reason := _find_difference(item, record, options, provenance):
-        return "due", reason
-    if differs or newer >= step:
-        return "due", "the input has changed since"
-    if record.source and _have_companions_changed(item, record, options):
-        return "due", "a file beside the input has changed since"
-    return "finished", ""
-
-
-def _have_companions_changed(item: Item, record: Provenance, options: Settled) -> bool:
-    """Tell if files that belong to a raster, such as a world file, are others than before."""
-    before = [*record.source.split(" "), ""][3]
-    now = checksum_of(companions_on_disk(item.source, had_some=bool(before)))
-    if before == now:
-        return False
-    # of a photograph none is recorded
-    return bool(before) or open_photograph(item, options) is None
-
-
-def _find_difference(
-    item: Item, record: Provenance, options: Settled, provenance: Provenance
-) -> str:
-    """Return how the model or options of an output differ from those asked for; empty if not."""
-    if options.auto:  # decodes no pixels where it has chosen the model before
-        is_same = record.auto
-        if is_same and options.best:  # whose models for photographs are others
-            is_same = open_photograph(item, options) is None
-        is_same = is_same or record.model == look_for_model(item, options)
-    elif record.weights and record.weights == provenance.weights:
-        is_same = True  # the same weights, maybe by another name
-    elif options.model in MODELS or not record.weights:
-        is_same = record.model == provenance.model
-    else:
-        is_same = False
-    if not is_same or record.scale != provenance.scale:
-        return f"was made with {record.model} x{record.scale}"
-    is_same = record.options == options.checksum(record.model)
-    if record.options == options.checksum(record.model, photograph=True):
-        # options of rasters mean nothing for the photographs among the inputs
-        is_same = is_same or open_photograph(item, options) is not None
-    if not is_same and record.source:
-        return "was made with other options"
-    return (
-        ""
-        if options.records_provenance
-        else "says what made it, which is to be left out now"
-    )
-
-
-def _modification_time(source: Path) -> int:
-    """Return when an input was changed last, in nanoseconds: of a mosaic, its newest file."""
-    files = [os.fspath(file_on_disk(source))]
-    if is_mosaic(source):
-        with suppress(SrxError):  # reading it gives the reason
-            files += read_info(source).files
-    times = []
-    for file in files:
-        with suppress(OSError):  # nothing on disk
-            times.append(os.stat(file).st_mtime_ns)  # noqa: PTH116 - there may be very many
-    return max(times, default=0)
-
-
-def _judge_by_size(
-    item: Item, options: Settled, *, is_newer: bool
-) -> tuple[Verdict, str]:
-    """Judge an output without a record by its size and time; see ``_judge_output``."""
-    unknown = "nothing in it says that srx has made it"
-    if not item.from_folder and _shares_output_name(item, options):
-        return "another", f"may be of another picture than {item.source}: {unknown}"
-    if is_newer:
-        return "kept", f"is older than {item.source}, and {unknown}"
-    try:
-        if picture := open_photograph(item, options):
-            height, width = output_size(item, picture, options)
-        else:
-            height, width = raster_size(item, options)
-        output = open_picture(item.target)
-    except SrxError as error:
-        return "kept", f"exists and cannot be compared with {item.source} ({error})"
-    if (output.height, output.width) == (height, width):
-        return "finished", ""
-    sizes = f"has {output.width}x{output.height} pixels and not {width}x{height}"
-    return "kept", f"{sizes}, and {unknown}"
-
-
-def _shares_output_name(item: Item, options: Settled) -> bool:
-    """Return True if another picture in the folder of an input has an output of the same name."""
-    source = item.source
-    target = item.target
-    if isinstance(source, DatasetName):
-        return False
-    for suffix in (*INPUT_SUFFIXES, *map(str.upper, INPUT_SUFFIXES)):
-        path = source.with_suffix(suffix)
-        if (
-            path.is_file()
-            and not path.samefile(source)
-            and real_path(path) != real_path(target)
-            and pair_in_folder(path, target.parent, options).target == target
-        ):
-            return True
-    return False

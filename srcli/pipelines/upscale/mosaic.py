@@ -40,7 +40,7 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
-from srcli.pipelines.upscale.inputs import find_due_and_finished
+from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.mosaic_tiles import (
     MosaicTile,
     describe_tiles,

@@ -12,9 +12,9 @@ from srcli.disks import free_disk
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.output import derive_profile, disk_needed
+from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile, disk_needed
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource
 from srcli.imaging.rasters.trial_copy import sample_copy

@@ -1,4 +1,4 @@
-"""Upscale a raster in steps: calibrate its network, make the parts, merge them into a file.
+"""Make a raster by its plan, in steps: calibrate its network, make the parts, keep them as a file.
 
 Steps are plain data, which can be sent to another process. A raster has at most one
 ``CalibratingStep``; its parts are made by one ``MakingStep``, or by several at once.
@@ -18,11 +18,9 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.rasters.value_range import is_gray_raster
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, tile_rows
-from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
@@ -32,9 +30,8 @@ if TYPE_CHECKING:
     from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.inference.pools import EnginePool
     from srcli.inference.raster_engine import RasterEngine
-    from srcli.pipelines.upscale.looking import SeenRaster
-    from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.reporter import Item, Reporter
+    from srcli.pipelines.upscale.plans import RasterPlan
+    from srcli.pipelines.upscale.reporter import Reporter
 
 QUEUED_BYTES = 64 << 20
 """Most bytes of finished rows that may wait for the writer."""
@@ -95,7 +92,7 @@ class CalibratingStep:
                 "tta": engine.options.tta,
                 "corrections": [correction.name for correction in engine.corrections],
             },
-            is_gray=is_gray_raster(plan.info, plan.layout, plan.window),
+            is_gray=source.is_gray(),
             statistics=statistics,
         )
 
@@ -262,23 +259,6 @@ def run_steps_here(
         options = step.plan.options
         results.append(step.run(pool.of(options.model, options.scale), task))
     return results
-
-
-def upscale_raster(
-    item: Item,
-    options: Settled,
-    seen: SeenRaster,
-    reporter: Reporter,
-    run_steps: RunSteps,
-    slot_count: int = 1,
-) -> tuple[RasterPlan, int]:
-    """Decide on a raster, make its parts, and keep them as a file.
-
-    ``run_steps`` runs ``slot_count`` steps at once. Returned are the plan and the number
-    of tiles computed.
-    """
-    plan = plan_raster(item, options, seen)
-    return plan, make_raster(plan, seen.opened, reporter, run_steps, slot_count)
 
 
 def make_raster(

@@ -1,10 +1,9 @@
 """Upscale files and folders, or estimate what would be done: the whole of ``srx upscale``.
 
-The way of a file: ``inputs.py`` pairs it with an output and skips finished ones;
-``photographs.py`` makes the output of a photograph, ``single_photographs.py`` of a large
-one or of several pages, ``videos.py`` of a video, ``plans.py`` and ``rasters.py`` of
-anything else; ``reporter.py`` reports it. ``workers.py`` does the same in several
-processes.
+The way of a file: ``inputs.py`` pairs it with an output, ``finished.py`` skips finished
+ones; ``photographs.py`` makes the output of a photograph, ``single_photographs.py`` of a
+large one or of several pages, ``videos.py`` of a video, ``by_windows.py`` of anything
+else; ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
-from srcli.imaging.rasters.output import disk_needed
+from srcli.imaging.rasters.profile import disk_needed
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
 from srcli.models import MODELS
@@ -33,7 +32,8 @@ from srcli.pipelines.upscale.choosing import (
     is_made_by_parts,
 )
 from srcli.pipelines.upscale.copying import copy_large_enough
-from srcli.pipelines.upscale.inputs import find_due_and_finished, is_folder
+from srcli.pipelines.upscale.finished import find_due_and_finished
+from srcli.pipelines.upscale.inputs import is_folder
 from srcli.pipelines.upscale.kinds import open_pages, open_photograph, open_stills
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from srcli.disks import free_disk
 from srcli.errors import PictureError
 from srcli.imaging.files.gdal_errors import gdal_errors
-from srcli.imaging.rasters.output import disk_needed
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import disk_needed
 from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy
 from srcli.machine import processor_count
 from srcli.pipelines.upscale.writing_work import WritingWork
@@ -28,25 +28,35 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.plans import RasterPlan
     from srcli.pipelines.upscale.reporter import Reporter
 
+# What is measured is so by GDAL 3.10 on copies of RGB of 17 megapixels; the rest is chosen.
 LEAST_PIXELS = 20_000_000
-"""Output pixels below which files are written in a moment."""
+"""Output pixels below which files are written in a moment: measured are 1.2 s of
+processor time for 17 megapixels (DEFLATE)."""
 POLL_SECONDS = 0.5
-SERIAL_SHARE = 0.1
-"""Of the processor time of a copy, about what GDAL does in one thread: it reads the parts
-and hands out blocks."""
+"""Interval of looks at the parts; a look reads the sizes of all of them."""
+SERIAL_SHARE = 0.15
+"""Of the processor time of a copy, what GDAL does in one thread, which reads the parts
+and hands out blocks: measured are 0.15 (COG, ZSTD), 0.19 (DEFLATE) and 0.32 (JPEG). So
+more than seven processors make no copy shorter."""
 LEAST_PROCESSORS = 0.1
+"""Fewest that a copy is taken to get, so that a process which was kept waiting for a
+moment foresees no hours."""
 LEAST_SECONDS = 2.0
-"""Time of writing that tells how many processors it gets."""
+"""Time of writing that tells how many processors it gets: 200 of the hundredths of a
+second in which systems count processor time."""
 LEAST_TIMES = 3
 """How many times smaller lossy compression makes what is worth a message."""
 LARGEST_SHARE = 0.98
-"""Of the file, by the bytes foreseen, that counts as written before it is complete."""
+"""Of the file, by the bytes foreseen, that counts as written before it is complete: the
+progress stands still at the end, rather than at 100 % before it."""
 FIRST_SHARE = 0.005
 """Of the file, below which only its header is there."""
 MOST_BEFORE = 0.6
-"""Largest share of writing that comes before the first bytes of the file."""
+"""Largest share of writing that comes before the first bytes of a file. Of a COG its
+overviews are made before; more would leave no room for what is then seen to grow."""
 SURE_SHARE = 0.9
-"""Of the foreseen bytes of a file, that must be free before it is written."""
+"""Of the foreseen bytes of a file, that must be free before it is written: not all, as a
+trial of few rows may foresee too many, and parts stay if the file does not fit."""
 
 
 @dataclass

@@ -153,3 +153,15 @@ def test_a_picture_of_two_passes_counts_the_tiles_of_both(folder, tmp_path, note
     ).files
     assert file.size == (420, 546)
     assert file.tiles == notes.closed[0][1] > 2 * 4
+
+
+@pytest.mark.parametrize(("name", "code"), [("a.png", 0), ("a.webp", 2), ("a.avif", 2)])
+def test_memory_of_encoders_counts(srx, tmp_path, monkeypatch, name, code):
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
+    Image.fromarray(pixels).save("in.png")
+    # libwebp and libaom take over 12 bytes for a byte of an output, which has four times
+    # the pixels here
+    monkeypatch.setattr(photographs, "free_memory", lambda: 12 * 4 * pixels.nbytes)
+    text = srx(f"upscale in.png {name} -s 2 -m bicubic", code=code).err
+    assert ("of memory when enlarged" in text) == (code == 2)

@@ -8,7 +8,8 @@ import pytest
 
 from srcli.errors import UsageError
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.inputs import find_due_and_finished, pair_inputs
+from srcli.pipelines.upscale.finished import find_due_and_finished
+from srcli.pipelines.upscale.inputs import pair_inputs
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Reporter
 from tests.fixtures.progress import Notes
