@@ -233,22 +233,15 @@ def _trial(network: Network) -> Trial:
     return Trial(-10 * math.log10(max(error, _LEAST_ERROR)), enlarged)
 
 
-def best_range(network: Network) -> tuple[float, dict[float, float]]:
-    """Find the range of values that a network in evaluation mode was trained on.
-
-    Returns the value of white, which is that of the network unless another one of
-    ``RANGES`` is clearly better; and the ``consistency`` in dB by value of white.
-    """
+def consistency_of_ranges(network: Network) -> dict[float, float]:
+    """Return the ``consistency`` in dB of a network in evaluation mode by value of white."""
     usual = network.white
     psnrs = {}
     for white in sorted({usual, *RANGES}):
         network.white = white
         psnrs[white] = consistency(network)
     network.white = usual
-    best = max(psnrs, key=psnrs.__getitem__)
-    if psnrs[best] > psnrs[usual] + LEAST_RANGE_GAIN:
-        return best, psnrs
-    return usual, psnrs
+    return psnrs
 
 
 @cache

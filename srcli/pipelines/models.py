@@ -22,7 +22,7 @@ from srcli.models import (
     find_entry,
     network_options,
 )
-from srcli.models.readings import best_range
+from srcli.models.readings import consistency_of_ranges
 from srcli.models.recognition import load_network
 from srcli.models.storage import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
@@ -178,7 +178,7 @@ def _describe_weights(
             with suppress(ValueError):
                 content = parse_text(card.read_text(encoding="utf-8"), tomllib.loads)
         if on_test_picture:
-            _, figures = best_range(network.eval())
+            figures = consistency_of_ranges(network.eval())
     if "sha256" not in content:  # some other file
         content = {}
     stale = content.get("sha256", sha256) != sha256  # it describes other weights

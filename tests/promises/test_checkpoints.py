@@ -23,7 +23,12 @@ from torch import nn
 from srcli import upscale
 from srcli.inference.building import choose_tiling
 from srcli.models.loading import default_scale, load_model
-from srcli.models.readings import LEAST_CONSISTENCY, best_range
+from srcli.models.readings import (
+    LEAST_CONSISTENCY,
+    Constants,
+    consistency_of_ranges,
+    find_reading,
+)
 from srcli.models.weights import weights_dir
 from tests.fixtures.pictures import read_pixels
 
@@ -144,9 +149,9 @@ def test_the_range_of_values_of_a_relative_is_found_and_said(
 )
 def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
     network = load_model(str(weights_dir() / f"{name}.safetensors"))
-    top, figures = best_range(network)
-    assert top == 1
-    assert figures[top] > LEAST_CONSISTENCY + 5  # a restorer changes what it is given
+    found = find_reading(lambda _: network, {}, Constants())
+    assert found.reading.white == 1
+    assert found.psnr > LEAST_CONSISTENCY + 5  # a restorer changes what it is given
 
 
 def test_what_enlarges_with_no_range_is_refused_unless_it_is_told(
@@ -292,7 +297,7 @@ def test_a_network_that_writes_into_its_input_changes_no_picture(srx, spandrel):
     assert torch.equal(x, before)
     assert torch.equal(first, second)
     for _ in range(2):  # the test picture, which is kept, stays what it was
-        figures = best_range(network)[1]
+        figures = consistency_of_ranges(network)
         assert figures[1.0] > LEAST_CONSISTENCY
 
 

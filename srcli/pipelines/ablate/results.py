@@ -78,7 +78,7 @@ class Difference(TypedDict):
     """Likewise."""
 
 
-class Comparison(TypedDict):
+class VariantComparison(TypedDict):
     """A variant on a set, compared with the base by ``judge``."""
 
     set: str
@@ -188,7 +188,7 @@ class AblationResult:
     conditions: Conditions
     variants: tuple[VariantResult, ...]
     """In the order of the ablation."""
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[VariantComparison, ...] = ()
     """Of each variant on each set."""
     tests: int = 0
     """Tests of the whole report, which p-values are adjusted for."""
@@ -208,7 +208,7 @@ class AblationResult:
         """Return the result of a variant by its name."""
         return next(result for result in self.variants if result.variant.name == name)
 
-    def comparison(self, dataset: str, name: str) -> Comparison:
+    def comparison(self, dataset: str, name: str) -> VariantComparison:
         """Return what ``judge`` found of a variant on a set."""
         return next(
             comparison
@@ -375,7 +375,7 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
 
 def _compare(
     result: AblationResult, variant: VariantResult, dataset: str
-) -> Comparison:
+) -> VariantComparison:
     """Compare a variant with the base; "undecided" is a test, with its plain p."""
     name = variant.variant.name
     measured = difference(result, name, dataset)
