@@ -321,6 +321,13 @@ def test_classes_on_sheets_are_never_written_as_jpeg(srx, photograph, options):
         assert ("SRX_NEAREST_BANDS" in file.tags()) == (not options)
 
 
+def test_lines_for_verbose_name_the_folder(srx, tiles):
+    result = srx("upscale", tiles, "out", "-s 2 -m bicubic --mosaic -v", code=0)
+    lines = (result.out + result.err).splitlines()
+    assert any("of which it waited" in line for line in lines)
+    assert not any(".srx-mosaic" in line for line in lines)
+
+
 ASK = "upscale tiles out -s 2 -m bicubic --mosaic"
 MOSAIC = "srcli.pipelines.upscale.mosaic."
 

@@ -9,6 +9,7 @@ from srcli.imaging.rasters.stac import write_item
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import RunSteps, make_raster
+from srcli.pipelines.upscale.room_on_disk import check_room
 from srcli.pipelines.upscale.stacks import find_pages, upscale_stack
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def upscale_one_raster(
             taken = ""
             if options.stac:
                 taken = acquisition_time(seen.opened.dataset, item.source, item.asset)
-            plan = plan_raster(item, options, seen)
+            plan = check_room(plan_raster(item, options, seen))
             tiles = make_raster(plan, seen.opened, reporter, run_steps, slot_count)
         if options.stac:
             write_item(item.target, taken, item.asset)

@@ -161,6 +161,10 @@ class _RenamedProgress(ForwardedProgress):
         """Pass a warning on under the name."""
         super().warn(self.rename(text))
 
+    def detail(self, *lines: str) -> None:
+        """Pass lines for --verbose on under the name."""
+        super().detail(*map(self.rename, lines))
+
 
 def _upscale_group(
     tiles: Sequence[MosaicTile],

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
-from srcli.disks import free_disk
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.profile import OutputOptions, OutputProfile, disk_needed
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource
-from srcli.imaging.rasters.trial_copy import sample_copy
 from srcli.input_files import file_state
 from srcli.pipelines.upscale.deciding import (
     BandDecision,
@@ -36,17 +34,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.raster_metadata import EmbeddedMetadata
     from srcli.pipelines.upscale.reporter import Item
 
-USUAL_SHARE = 0.4
-"""Share of its uncompressed size that an output takes where no sample of it is made;
-photographs rarely shrink so far."""
-MOST_GROWTH = 12
-"""How many times larger a pixel becomes by compression without loss; that of the input
-may have been a lossy one."""
-SURE_SHARE = 0.6
-"""Share of the foreseen bytes that must be free on disk, as samples may be unlike the
-rest."""
-UNSURE_SHARE = 1.3
-"""Share of the foreseen bytes that an output may take after all."""
 _LOSSY = {(1, False): "JPEG", (3, False): "JPEG", (3, True): "WEBP"}
 """Lossy compression by the number of colour bands, and if there is alpha."""
 
@@ -143,7 +130,6 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
         *model.notes,
         *output.notes,
         *notes_on_metadata,
-        *_check_disk(item, info, bands.layout, window, output, options),
         *_note_on_hidden_colours(bands.layout, options),
     ]
     remarks = [*bands.remarks]
@@ -183,53 +169,6 @@ def _note_on_hidden_colours(layout: BandLayout, options: Settled) -> tuple[str, 
     if not options.keep_hidden or layout.alpha is None:
         return ()
     return ("--keep-hidden is for photographs: colours under alpha are not kept",)
-
-
-def _check_disk(
-    item: Item,
-    info: RasterInfo,
-    layout: BandLayout,
-    window: Window,
-    output: OutputProfile,
-    options: Settled,
-) -> tuple[str, ...]:
-    """Refuse an output that the disk has no room for; return a warning for one that may not fit."""
-    free, _ = free_disk(item.target)
-    if free >= round(disk_needed(output) * info.block_share):
-        return ()
-    likely = foresee_disk(info, layout, window, output, options.scale)
-    # parts of an earlier run are there, or are removed
-    likely = max(likely - Parts(item.target, output).stored_bytes, 0)
-    advice = "a part (--srcwin)"
-    if options.mosaic:
-        advice = "a folder with fewer of its files"
-    return item.check_disk(
-        "parts and result may take",
-        round(UNSURE_SHARE * likely),
-        round(SURE_SHARE * likely),
-        advice,
-        refuses=options.disk_check,
-    )
-
-
-def foresee_disk(
-    info: RasterInfo,
-    layout: BandLayout,
-    window: Window,
-    output: OutputProfile,
-    scale: int,
-) -> int:
-    """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
-    sample = sample_copy(info, layout, window, scale, output)
-    most = round(disk_needed(output) * info.block_share)
-    # a mosaic may have large holes, and its samples lie beside them by chance
-    input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
-    if info.driver == "VRT" and input_bytes:
-        # twice, as parts and result lie there together
-        most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
-    if sample is None:
-        return round(USUAL_SHARE * most)
-    return min(sample.disk_needed(output), most)
 
 
 def _derive_lossy(

@@ -38,10 +38,11 @@ from srcli.pipelines.upscale.kinds import open_pages, open_photograph, open_stil
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
-from srcli.pipelines.upscale.plans import foresee_disk, plan_raster
+from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here
 from srcli.pipelines.upscale.remote import find_remote
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
+from srcli.pipelines.upscale.room_on_disk import check_room, foresee_disk
 from srcli.pipelines.upscale.sidecars import carry_sidecars
 from srcli.pipelines.upscale.single_photographs import upscale_alone
 from srcli.pipelines.upscale.stacks import find_pages
@@ -219,12 +220,10 @@ def _report_estimates(
 
 def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:
     with look_at_raster(item, options) as seen:
-        plan = plan_raster(item, options, seen)
+        plan = check_room(plan_raster(item, options, seen))
         # what GDAL refuses is refused here
         try_creation_options(item.target, plan.output)
-        likely = foresee_disk(
-            plan.info, plan.layout, plan.window, plan.output, options.scale
-        )
+        likely = foresee_disk(plan)
     page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
     frames = len(find_pages(item, options)) or 1
     notes = plan.notes

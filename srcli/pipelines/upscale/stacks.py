@@ -29,6 +29,7 @@ from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.raster_metadata import read_picture
 from srcli.pipelines.upscale.rasters import RunSteps, make_raster
+from srcli.pipelines.upscale.room_on_disk import check_room
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -137,7 +138,7 @@ class _PageMaker:
             open_page(item.source, page) as dataset,
             look_at_raster(item, self._options, dataset) as seen,
         ):
-            plan = plan_raster(item, self._options, seen)
+            plan = check_room(plan_raster(item, self._options, seen))
             self.plans.append(plan)
             if is_kept:
                 return
