@@ -88,16 +88,23 @@ class PartWriter:
         columns = range(shown.left * self._scale, shown.right * self._scale)
         middle = rows[:, columns.start : columns.stop]
         _, opacity = self._finish(span, shown, lambda: decoded, middle)
-        output = self._parts.output
-        if not output.leaves_blocks_out:
+        if not self._leaves_blanks_out():
             empty = self._empty_number()
             rows[:, : columns.start] = empty
             rows[:, columns.stop :] = empty
+            columns = range(rows.shape[1])
         if shown.width < window.width:
             whole: Array = np.zeros(rows.shape[:2], opacity.dtype)
-            whole[:, columns.start : columns.stop] = opacity
+            left = shown.left * self._scale
+            whole[:, left : left + middle.shape[1]] = opacity
             opacity = whole
         self._store(number, rows, opacity, columns)
+
+    def _leaves_blanks_out(self) -> bool:
+        """Tell if blocks without data are nowhere in the file, and read as they would be."""
+        output = self._parts.output
+        blank = output.nodata or 0
+        return output.leaves_blocks_out and self._empty_number() == blank
 
     def _decode_shown(self, window: Window) -> tuple[Window, DecodedWindow]:
         """Decode a window but for its left and right without pixels, in whole blocks."""
@@ -107,9 +114,11 @@ class PartWriter:
         decoded = self._source.decode(
             replace(window, left=stored.start, width=len(stored))
         )
-        has_pixels = _reach_columns(decoded.valid)
+        # one axis after the other, as numpy takes ten times as long for both at once
+        has_pixels = np.any(np.any(decoded.valid, axis=0), axis=1)
         if decoded.pixels.dtype.kind == "f":  # those that are infinite stay so
-            has_pixels |= _reach_columns(np.isinf(decoded.pixels))
+            are_infinite = np.any(np.isinf(decoded.pixels), axis=0)
+            has_pixels = has_pixels | np.any(are_infinite, axis=1)
         filled = np.flatnonzero(has_pixels)
         shown = range(stored.start, min(stored.start + step, stored.stop))
         if len(filled):
@@ -294,14 +303,6 @@ def _widen(columns: range, step: int, width: int) -> range:
     start = columns.start // step * step
     stop = max(-(-columns.stop // step) * step, start + step)
     return range(start, min(stop, width))
-
-
-def _reach_columns(layers: Bools) -> Bools:
-    """Return for each column (w,) of layers (h, w, C) if anything in it is true."""
-    # one axis after the other, as numpy takes ten times as long for both at once
-    by_band: Bools = np.any(layers, axis=0)
-    columns: Bools = np.any(by_band, axis=1)
-    return columns
 
 
 def _one_if_equal(layers: Bools) -> Bools:
