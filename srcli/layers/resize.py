@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from srcli.imaging.pixels.resize import cubic, taps
-from srcli.layers.network import widened
+from srcli.layers.network import is_processor_inference, widened
 
-_DYADIC = (2, 4)
-"""Scales at which all weights of the kernel are multiples of 1/1024, exact in fp32."""
+_WEIGHT_BITS = {2: 7, 4: 10}
+"""Scales at which all weights of the kernel are multiples of 1/128 and 1/1024."""
+_MOST_LEVELS = (1 << 16) - 1
+"""Of integers whose sums with such weights, times 1024, fit into 32 bits."""
 
 
 def bicubic_resize(
@@ -40,25 +43,43 @@ def bicubic_resize(
         for axis in (2, 3):
             out = _resize_floats(out, axis, exact)
         return out.to(x.dtype)
-    # Ties between two levels must fall as they do in MATLAB. By 2 and by 4 all weights
-    # are n/1024, and sums of up to 13 bits exact in fp32; else float64, where there is
-    # one.
-    dyadic = exact in _DYADIC
-    if (not dyadic or levels >= 1 << 13) and x.device.type != "mps":
-        out = out.double()
-    out = out.mul(levels).round()
-    for axis in (2, 3):
-        if dyadic:
-            out = _phased_axis(out, axis, _phase_taps(int(exact)).tolist())
-        else:
+    out = out.mul(levels).round_()
+    if exact in _WEIGHT_BITS and levels <= _MOST_LEVELS:
+        out = _enlarge_integers(out, int(exact), levels)
+    else:
+        # Ties between two levels must fall as they do in MATLAB: in float64, where
+        # there is one.
+        if x.device.type != "mps":
+            out = out.double()
+        for axis in (2, 3):
             out = _resize_axis(out, axis, exact)
-        out = out.add(0.5).floor_().clamp_(0, levels)
-    return (out / levels).to(x.dtype)
+            out = out.add_(0.5).floor_().clamp_(0, levels)
+    return out.div_(levels).to(x.dtype)
+
+
+def _enlarge_integers(pixels: Tensor, scale: int, levels: int) -> Tensor:
+    """Enlarge integers 0..levels by 2 or 4, rounded and clipped after each of two passes.
+
+    In integers, which are exact, so that ties between two levels fall as they do in
+    MATLAB. Counted from the middle level those of 8 bits times the weights of x2 fit
+    into 16 bits, of which a processor computes twice as many at once. The pixels are
+    changed.
+    """
+    bits = _WEIGHT_BITS[scale]
+    middle = (levels + 1) // 2
+    kernels = (_phase_taps(scale) * 2**bits).astype(int).tolist()
+    dtype = torch.int16 if scale == 2 and levels < 256 else torch.int32
+    out = pixels.clamp_(0, levels).sub_(middle).to(dtype)
+    for axis in (2, 3):
+        out = _phased_axis(out, axis, kernels)
+        out = out.add_(1 << (bits - 1)).bitwise_right_shift_(bits)
+        out = out.clamp_(-middle, levels - middle)
+    return out.add_(middle).to(pixels.dtype)
 
 
 def _resize_floats(x: Tensor, axis: int, scale: Fraction) -> Tensor:
     """Resize an axis by kernels where these repeat, else by gathered pixels."""
-    if scale in (*_DYADIC, 3):
+    if scale in (2, 3, 4):
         return _phased_axis(x, axis, _phase_taps(int(scale)).tolist())
     shrink = scale.denominator
     reach = 3 * shrink // 2  # beyond the pixels that become one
@@ -71,6 +92,8 @@ def _resize_floats(x: Tensor, axis: int, scale: Fraction) -> Tensor:
 
 def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
     """Resize an axis by any scale: gather one pixel of each kernel after the other."""
+    if axis == 3:  # whole rows are gathered faster than pixels of each
+        return _resize_axis(x.mT.contiguous(), 2, scale).mT.contiguous()
     length = x.shape[axis]
     indices, weights = taps(length, math.ceil(length * scale), scale)
     shape = [1] * x.ndim
@@ -86,7 +109,7 @@ def _resize_axis(x: Tensor, axis: int, scale: Fraction) -> Tensor:
 
 
 def _phased_axis(
-    x: Tensor, axis: int, phases: list[list[float]], shrink: int = 1
+    x: Tensor, axis: int, phases: Sequence[Sequence[float]], shrink: int = 1
 ) -> Tensor:
     """Resize an axis by kernels that repeat: one per sub-pixel, or one with a stride.
 
@@ -111,7 +134,20 @@ def _phased_axis(
             out = pixels * weight if out is None else out.add_(pixels, alpha=weight)
         assert out is not None
         outputs.append(out.movedim(0, axis))
-    return torch.stack(outputs, dim=axis + 1).flatten(axis, axis + 1)
+    return _interleave(outputs, axis).flatten(axis, axis + 1)
+
+
+def _interleave(parts: Sequence[Tensor], axis: int) -> Tensor:
+    """Stack tensors behind an axis, so that pixels of one part lie between the others'."""
+    if not is_processor_inference(parts[0]):
+        return torch.stack(tuple(parts), dim=axis + 1)
+    # the same four times as fast, by whole rows of one part
+    shape = [*parts[0].shape]
+    shape.insert(axis + 1, len(parts))
+    out = parts[0].new_empty(shape)
+    for number, part in enumerate(parts):
+        out.select(axis + 1, number).copy_(part)
+    return out
 
 
 def bicubic_phases(scale: int) -> Tensor:

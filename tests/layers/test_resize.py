@@ -42,6 +42,20 @@ def test_with_levels_it_is_the_resize_of_integers(scale, dtype, size):
     assert {0, peak} <= set(expected.ravel()) or max(size) < 20
 
 
+@each_scale
+@pytest.mark.parametrize("levels", [None, 255, 65535])
+def test_without_gradients_it_is_the_same(scale, levels):
+    pictures = torch.rand(2, 3, 31, 18, generator=torch.Generator().manual_seed(2))
+    x = pictures
+    if levels:
+        x = x.mul(levels).round().div(levels)
+    expected = bicubic_resize(x, scale, levels=levels)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        with torch.inference_mode():
+            out = bicubic_resize(x.to(memory_format=layout), scale, levels=levels)
+        assert torch.equal(out, expected)
+
+
 def test_gradients_flow_and_dtypes_stay():
     x = torch.rand(1, 1, 4, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda t: bicubic_resize(t, 2), x)
