@@ -234,9 +234,9 @@ class TiffBlocks:
         stored = np.flatnonzero(self.present[self._block_rows(window)].any(axis=0))
         if not len(stored):
             return range(0)
-        left = max(int(stored[0]) * self.width - window.left, 0)
-        right = min(int(stored[-1] + 1) * self.width - window.left, window.width)
-        return range(left, max(left, right))
+        start = max(int(stored[0]) * self.width - window.left, 0)
+        stop = min(int(stored[-1] + 1) * self.width - window.left, window.width)
+        return range(start, max(start, stop))
 
     def _block_rows(self, window: Window) -> slice:
         """Return the rows of blocks that a window needs."""

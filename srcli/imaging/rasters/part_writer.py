@@ -94,10 +94,10 @@ class PartWriter:
             rows[:, columns.stop :] = empty
             columns = range(rows.shape[1])
         if shown.width < window.width:
-            whole: Array = np.zeros(rows.shape[:2], opacity.dtype)
-            left = shown.left * self._scale
-            whole[:, left : left + middle.shape[1]] = opacity
-            opacity = whole
+            of_rows: Array = np.zeros(rows.shape[:2], opacity.dtype)
+            start = shown.left * self._scale
+            of_rows[:, start : start + middle.shape[1]] = opacity
+            opacity = of_rows
         self._store(number, rows, opacity, columns)
 
     def _leaves_blanks_out(self) -> bool:
