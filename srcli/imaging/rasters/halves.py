@@ -59,9 +59,11 @@ def half_of(output: OutputProfile) -> OutputProfile:
     half = _half_of_size(output)
     if not output.encoded_levels:
         return half.copied_by_gdal("overviews are made of it")
-    half.levels_in_parts = output.levels_in_parts - 1
-    half.encoded_levels = output.encoded_levels - 1
-    return half
+    return replace(
+        half,
+        levels_in_parts=output.levels_in_parts - 1,
+        encoded_levels=output.encoded_levels - 1,
+    )
 
 
 def _half_of_size(output: OutputProfile) -> OutputProfile:
@@ -79,15 +81,16 @@ def _half_of_size(output: OutputProfile) -> OutputProfile:
         tags={},
         overviews=tuple(factors),
     )
-    if output.driver != "COG":
-        side = str(output.overview_block)
-        half.blocks = {**output.blocks, "BLOCKXSIZE": side, "BLOCKYSIZE": side}
-        half.creation = {
-            **half.blocks,
-            "BIGTIFF": output.creation.get("BIGTIFF", "IF_SAFER"),
-            "NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
-        }
-    return half
+    if output.driver == "COG":
+        return half
+    side = str(output.overview_block)
+    blocks = {**output.blocks, "BLOCKXSIZE": side, "BLOCKYSIZE": side}
+    creation = {
+        **blocks,
+        "BIGTIFF": output.creation.get("BIGTIFF", "IF_SAFER"),
+        "NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
+    }
+    return replace(half, blocks=blocks, creation=creation)
 
 
 def halve(rows: Array, opacity: Array, output: OutputProfile) -> tuple[Array, Array]:

@@ -42,7 +42,7 @@ class OutputOptions:
         return self.creation.get(name, default).upper() not in OFF
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputProfile:
     """Metadata and creation options of an output raster."""
 

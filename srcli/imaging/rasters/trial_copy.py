@@ -124,7 +124,8 @@ def sample_copy(
     height, width = rows.shape[:2]
     sample = _with_low_blocks(output, height)
     sample = replace(sample, height=height, width=width, overviews=output.overviews[:1])
-    sample.levels_in_parts, sample.encoded_levels = choose_levels(sample)
+    in_parts, encoded = choose_levels(sample)
+    sample = replace(sample, levels_in_parts=in_parts, encoded_levels=encoded)
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
@@ -184,7 +185,7 @@ def _copy_to_temporary(
     name = "copy.mbtiles" if trial.driver == "MBTiles" else "copy.tif"
     if "NUM_THREADS" in trial.creation:
         # one thread's time can be measured beside others
-        trial.creation = {**trial.creation, "NUM_THREADS": "1"}
+        trial = replace(trial, creation={**trial.creation, "NUM_THREADS": "1"})
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
