@@ -7,8 +7,10 @@ it, those of each source together.
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path
 from typing import IO
 
@@ -131,10 +133,26 @@ class TiffContent:
     """Between the start of the file and its first directory."""
 
 
-def read_tiff(path: Path) -> TiffContent:
-    """Read all directories of a TIFF of our own; ValueError for one that is not in tiles."""
+class _TiffWithin(FileIO):
+    """A TIFF that begins at some byte of a file, read from there."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        super().__init__(path)
+        self._start = start
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move to a byte of the TIFF."""
+        assert whence == os.SEEK_SET
+        return super().seek(self._start + offset) - self._start
+
+
+def read_tiff(path: Path, start: int = 0) -> TiffContent:
+    """Read all directories of a TIFF of our own; ValueError for one that is not in tiles.
+
+    It begins at byte ``start`` of a file, as do the positions of its blocks.
+    """
     images: list[TiledImage] = []
-    with path.open("rb") as stream:
+    with _TiffWithin(path, start) as stream:
         layout, first_directory = read_start(stream)
         at = first_directory
         while at and len(images) < _MOST_IMAGES:
@@ -190,8 +208,8 @@ class TiffAssembly:
             empty.append(replace(image, offsets=none, sizes=none.copy()))
         self.images = empty
 
-    def add(self, path: Path, placings: Sequence[Placing]) -> None:
-        """Add the blocks of directories of a file, of equal grids.
+    def add(self, path: Path, placings: Sequence[Placing], start: int = 0) -> None:
+        """Add the blocks of directories of a TIFF, from byte ``start`` of a file, of equal grids.
 
         Blocks of the same position follow each other, as those of a picture and its
         mask do in a COG.
@@ -213,7 +231,8 @@ class TiffAssembly:
             rows = slice(row, row + sizes.shape[1])
             image.sizes[:, rows] = sizes[..., number]
             image.offsets[:, rows] = starts[..., number]
-        self._sources.append(_Source(path, offsets[is_stored], sizes[is_stored]))
+        positions = offsets[is_stored] + np.uint64(start)
+        self._sources.append(_Source(path, positions, sizes[is_stored]))
 
     def write(self, path: Path) -> None:
         """Write the new file; OSError is raised where it needs the positions of a BigTIFF."""

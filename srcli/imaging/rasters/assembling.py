@@ -25,7 +25,7 @@ from srcli.imaging.files.tiff_assembly import (
 )
 from srcli.imaging.files.tiff_directories import TEXT, Entry
 from srcli.imaging.rasters.copying import build_overviews, check_room, copy_file
-from srcli.imaging.rasters.halves import half_of, half_within
+from srcli.imaging.rasters.halves import find_half, half_of
 from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
@@ -50,8 +50,6 @@ _OVERVIEW_TAGS = frozenset(
     {*_DECODING_TAGS, Base.ColorMap, Base.ImageLength, _GDAL_NODATA}
 )
 """Entries that GDAL gives the directories of overviews."""
-_OVERVIEW_BLOCK = "256"
-"""Height and width of the blocks of overviews, but for those of a COG."""
 
 
 class OtherBlocksError(Exception):
@@ -72,7 +70,7 @@ def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -
         folder = Path(name)
         files = [*files, *_fill_gaps(files, folder, output)]
         files.sort(key=lambda file: file.top)
-        contents = [_read_part(file.file) for file in files]
+        contents = [_read_part(file) for file in files]
         images = list(header.images)
         if output.mask and contents:
             # GDAL takes long to write a mask into the header: a part's is the same, but for
@@ -96,10 +94,10 @@ def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -
                 for number, image in enumerate(content)
             ]
             if is_cog:  # a block of the mask stands behind that of the picture
-                assembly.add(file.file, placings)
+                assembly.add(file.file, placings, file.start)
             else:
                 for placing in placings:
-                    assembly.add(file.file, [placing])
+                    assembly.add(file.file, [placing], file.start)
         if not is_cog:
             _add_overviews(assembly, overviews_file, overviews)
         assembly.write(result)
@@ -120,10 +118,10 @@ def _write_header(result: Path, output: OutputProfile) -> TiffContent:
         result.unlink()
 
 
-def _read_part(file: Path) -> list[TiledImage]:
+def _read_part(file: MosaicFile) -> list[TiledImage]:
     """Read the directories of a part; OSError for one that is damaged."""
     try:
-        return read_tiff(file).images
+        return read_tiff(file.file, file.start).images
     except ValueError as error:
         raise OSError(f"a part of it is damaged: {error}") from None
 
@@ -170,17 +168,9 @@ def _make_overviews(
     They are those of the final file: pictures from the largest down, then masks.
     """
     half = half_of(output)
-    if output.driver != "COG":
-        creation = {
-            **output.blocks,
-            "BLOCKXSIZE": _OVERVIEW_BLOCK,
-            "BLOCKYSIZE": _OVERVIEW_BLOCK,
-            "BIGTIFF": output.creation.get("BIGTIFF", "IF_SAFER"),
-            "NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
-        }
-        half.creation = creation
     halves = []
     for file in files:
+        start, length = find_half(file)
         halves.append(
             MosaicFile(
                 file.file,
@@ -189,13 +179,16 @@ def _make_overviews(
                 file.height // 2,
                 half.width,
                 stored_bands(half),
-                within=half_within(file.file),
+                start=start,
+                length=length,
             )
         )
-    copy_file(describe_mosaic(half, halves), path, half)
-    factors = [factor // 2 for factor in output.overviews[1:]]
-    if factors:
-        build_overviews(path, factors, output)
+    if half.keeps_blocks:
+        assemble(halves, path, half)
+    else:
+        copy_file(describe_mosaic(half, halves), path, half)
+    if half.overviews and not half.has_halves:
+        build_overviews(path, half.overviews, half)
     check_room(path)
     overviews = []
     for image in read_tiff(path).images:
@@ -258,7 +251,7 @@ def _fill_gaps(
     """Yield files of blank rows for those that no file holds, if blank blocks are stored."""
     if output.is_sparse:
         return
-    height = int(output.blocks["BLOCKYSIZE"])
+    height = output.whole_rows
     heights = {int(file.top): file.height for file in files}
     blanks: dict[int, Path] = {}
     top = 0

@@ -47,6 +47,8 @@ _PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
 SMALLEST_OVERVIEW = 256
 """Longest side of the smallest overview, but for a COG, where it is that of a block."""
 COG_BLOCK = "512"
+OVERVIEW_BLOCK = 256
+"""Height and width of the blocks of overviews, but for those of a COG."""
 LARGEST_BLOCKS = 2**27
 """Bytes of a row of blocks of the final file, which is held in memory as a part."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcli.imaging.rasters.block_form import OVERVIEW_BLOCK
 from srcli.imaging.rasters.opening import open_quietly
 from srcli.imaging.rasters.profile import OutputProfile
 
@@ -88,7 +89,7 @@ def add_overview_levels(
 
     settings = {
         "GDAL_NUM_THREADS": threads,
-        "GDAL_TIFF_OVR_BLOCKSIZE": 256,
+        "GDAL_TIFF_OVR_BLOCKSIZE": OVERVIEW_BLOCK,
     }
     if quality:
         settings["JPEG_QUALITY_OVERVIEW"] = quality

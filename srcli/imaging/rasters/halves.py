@@ -1,16 +1,16 @@
 """Overviews of half the size, averaged from rows as they pass, and stored with each part.
 
-A part of a file with overviews is two TIFFs in one: that of its blocks, and behind it a
-smaller one without loss, from which all overviews are made at the end. Rows are averaged
-by GDAL, a few at a time: the values are those of overviews that it builds from the whole
-file, as long as the file has an even number of rows.
+A part of a file with overviews is a TIFF of its blocks, and behind it another part, of
+the overview of half the size: its final blocks too, where rows of a part are whole blocks
+of it, or else a TIFF without loss, from which all further overviews are made at the end.
+Rows are averaged by GDAL, a few at a time: the values are those of overviews that it
+builds from the whole file, as long as the file has an even number of rows.
 """
 
 from __future__ import annotations
 
-import os
+import math
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,31 +18,79 @@ from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.resize import white_level
-from srcli.imaging.rasters.block_form import highest_value
+from srcli.imaging.rasters.block_form import highest_value, is_lossless
 from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.rasters.vrt import MosaicFile
 
 _STRIP_ROWS = 64
 _TOLERANCE = 1e-8
 """Of a pixel, that GDAL does not see."""
 _LENGTH_BYTES = 8
-"""At the end of the file of a part: the length of its first TIFF."""
+"""At the end of a part that holds another one: the length of its own TIFF."""
+_MOST_BYTES = 2**26
+"""Of the rows that are whole blocks of an overview, if parts hold these: 1,024 of a COG."""
+
+
+def choose_levels(output: OutputProfile) -> tuple[int, int]:
+    """Return how many overviews each part holds, and how many of them as final blocks.
+
+    The others are made of the last one at the end.
+    """
+    if not (output.keeps_blocks and output.wants_halves and output.can_be_halved):
+        return 0, 0
+    high = int(output.blocks["BLOCKYSIZE"])
+    whole_rows = math.lcm(high, 2 * output.overview_block)
+    if whole_rows > high and whole_rows * output.row_bytes > _MOST_BYTES:
+        return 1, 0
+    half = _half_of_size(output)
+    if half.wants_halves:
+        # GDAL makes deeper overviews of a GeoTIFF from what a reader sees, and all of a
+        # COG without loss
+        is_cog = output.driver == "COG"
+        if half.can_be_halved and (is_cog or is_lossless(output.blocks)):
+            return 2, 1
+        if is_cog:  # whose blocks GDAL would have to encode again to make them
+            return 1, 0
+    return 1, 1
 
 
 def half_of(output: OutputProfile) -> OutputProfile:
     """Return the profile of the overview of half the size, as its rows are stored in parts."""
+    half = _half_of_size(output)
+    if not output.encoded_levels:
+        return half.copied_by_gdal("overviews are made of it")
+    return replace(
+        half,
+        levels_in_parts=output.levels_in_parts - 1,
+        encoded_levels=output.encoded_levels - 1,
+    )
+
+
+def _half_of_size(output: OutputProfile) -> OutputProfile:
+    """Return the profile of the overview of half the size as a file of its own."""
     width = -(-output.width // 2)
     if output.driver == "COG":
         width = output.width // 2  # where GDAL rounds down
     bands = tuple(replace(band, tags={}) for band in output.bands)
+    factors = [factor // 2 for factor in output.overviews[1:]]
     half = replace(
         output,
         height=output.height // 2,
         width=width,
         bands=bands,
         tags={},
-        overviews=(),
+        overviews=tuple(factors),
     )
-    return half.copied_by_gdal("overviews are made of it")
+    if output.driver == "COG":
+        return half
+    side = str(output.overview_block)
+    blocks = {**output.blocks, "BLOCKXSIZE": side, "BLOCKYSIZE": side}
+    creation = {
+        **blocks,
+        "BIGTIFF": output.creation.get("BIGTIFF", "IF_SAFER"),
+        "NUM_THREADS": output.creation.get("NUM_THREADS", "ALL_CPUS"),
+    }
+    return replace(half, blocks=blocks, creation=creation)
 
 
 def halve(rows: Array, opacity: Array, output: OutputProfile) -> tuple[Array, Array]:
@@ -141,13 +189,14 @@ def _any_shown(shown: Bools, width: int) -> Bools:
 
 
 def length_behind(blocks: memoryview) -> memoryview:
-    """Return what stands behind the two TIFFs of a part: the length of the first one."""
+    """Return what stands behind the TIFFs of a part: the length of the first one."""
     return memoryview(len(blocks).to_bytes(_LENGTH_BYTES, "little"))
 
 
-def half_within(file: Path) -> str:
-    """Return what GDAL puts before the name of the file of a part to read its smaller TIFF."""
-    with file.open("rb") as stream:
-        end = stream.seek(-_LENGTH_BYTES, os.SEEK_END)
-        start = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-    return f"/vsisubfile/{start}_{end - start},"
+def find_half(file: MosaicFile) -> tuple[int, int]:
+    """Return the first byte, and how many there are, of what a part holds behind its blocks."""
+    with file.file.open("rb") as stream:
+        end = file.start + (file.length or file.file.stat().st_size) - _LENGTH_BYTES
+        stream.seek(end)
+        start = file.start + int.from_bytes(stream.read(_LENGTH_BYTES), "little")
+    return start, end - start

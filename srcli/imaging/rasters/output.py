@@ -29,6 +29,7 @@ from srcli.imaging.rasters.creation import (
     photometric_of,
     predictor_of,
 )
+from srcli.imaging.rasters.halves import choose_levels
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -128,6 +129,7 @@ def _choose_blocks(out: OutputProfile) -> None:
         out.why_copied = _why_cog_is_copied(out)
     if out.why_copied:
         out.blocks = {}
+    out.levels_in_parts, out.encoded_levels = choose_levels(out)
 
 
 def _why_cog_is_copied(out: OutputProfile) -> str:
@@ -355,8 +357,8 @@ def disk_needed(output: OutputProfile) -> int:
     size += size // 1000  # incompressible blocks grow slightly
     overviews_size = size * 7 // 20  # a third, plus edges
     total = size * 2 + 2**20
-    if output.has_halves:  # in the parts, and overviews of them in a file of their own
-        total += size // 4 + overviews_size
+    if output.has_halves:  # in the parts, and all in a file of their own
+        total += size * 5 // 16 + overviews_size
     if output.creation.get("OVERVIEWS") == "NONE":
         return total
     if output.driver == "COG":  # whose overviews are made in a file of their own first

@@ -52,12 +52,12 @@ def encode_part(
         with _encode(rows, opacity, output) as content:
             yield [content]
         return
-    # the smaller one first, as both are in memory from then on
+    # the smaller ones first, as all are in memory from then on
     with (
-        _encode(*halve(rows, opacity, output), half_of(output)) as half,
+        encode_part(*halve(rows, opacity, output), half_of(output)) as halves,
         _encode(rows, opacity, output) as content,
     ):
-        yield [content, half, length_behind(content)]
+        yield [content, *halves, length_behind(content)]
 
 
 @contextmanager

@@ -36,8 +36,7 @@ class Parts(StoredParts):
         output = self.output
         most = min(_MOST_BYTES // output.row_bytes, _BLOCK_HEIGHT)
         if output.blocks:
-            block_height = int(output.blocks["BLOCKYSIZE"])
-            rows = max(most // block_height, 1) * block_height
+            rows = max(most // output.whole_rows, 1) * output.whole_rows
         else:
             rows = max(most // 16 * 16, 16)
         return rows * -(-_LEAST_PIXELS // (rows * output.width))
@@ -104,6 +103,8 @@ def open_parts(
                 output,
                 blocks=dict(earlier_blocks.get("options", {})),
                 why_copied="parts of an earlier run have other blocks",
+                levels_in_parts=0,
+                encoded_levels=0,
             )
             parts = Parts(target, output)
     with keep_parts(parts, plan, resume=resume) as notes:
@@ -121,7 +122,8 @@ def _describe_blocks(output: OutputProfile) -> dict[str, Any]:
         "GDAL": rasterio.__gdal_version__,
     }
     if output.has_halves:
-        description["halves"] = [output.driver, output.classes]
+        levels = [output.levels_in_parts, output.encoded_levels]
+        description["halves"] = [output.driver, output.classes, *levels]
     return description
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.rasters.block_form import (
     COG_BLOCK,
     OFF,
+    OVERVIEW_BLOCK,
     SMALLEST_OVERVIEW,
     halves_fit,
 )
@@ -77,6 +79,10 @@ class OutputProfile:
     why_copied: str = "it is no raster of its own"
     """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
     where the compressed blocks of the parts are those of the file."""
+    levels_in_parts: int = 0
+    """Overviews that each part holds, from that of half the size down."""
+    encoded_levels: int = 0
+    """Those of them whose final blocks it holds; a last one more is stored without loss."""
     notes: list[str] = field(default_factory=list)
     """Messages for the user on what is not kept."""
 
@@ -87,7 +93,9 @@ class OutputProfile:
 
     def copied_by_gdal(self, reason: str) -> OutputProfile:
         """Return the output whose parts have a form of their own."""
-        return replace(self, blocks={}, why_copied=reason)
+        return replace(
+            self, blocks={}, why_copied=reason, levels_in_parts=0, encoded_levels=0
+        )
 
     @property
     def smallest_overview(self) -> int:
@@ -112,7 +120,22 @@ class OutputProfile:
     @property
     def has_halves(self) -> bool:
         """True if each part holds its overview of half the size."""
-        return self.keeps_blocks and self.wants_halves and self.can_be_halved
+        return self.keeps_blocks and self.levels_in_parts > 0
+
+    @property
+    def overview_block(self) -> int:
+        """Height and width of the blocks of overviews."""
+        if self.driver != "COG":
+            return OVERVIEW_BLOCK
+        return self.smallest_overview
+
+    @property
+    def whole_rows(self) -> int:
+        """Rows that hold whole blocks of the file, and of overviews encoded in parts."""
+        high = int(self.blocks["BLOCKYSIZE"])
+        if self.has_halves and self.encoded_levels:
+            return math.lcm(high, 2 * self.overview_block)
+        return high
 
     @property
     def is_sparse(self) -> bool:

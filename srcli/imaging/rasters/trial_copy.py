@@ -13,6 +13,7 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize, white_level
+from srcli.imaging.rasters.halves import choose_levels
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
@@ -123,6 +124,8 @@ def sample_copy(
     height, width = rows.shape[:2]
     sample = _with_low_blocks(output, height)
     sample = replace(sample, height=height, width=width, overviews=output.overviews[:1])
+    levels, encoded_levels = choose_levels(sample)
+    sample = replace(sample, levels_in_parts=levels, encoded_levels=encoded_levels)
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:

@@ -26,8 +26,10 @@ class MosaicFile(NamedTuple):
     source_elements: Sequence[Mapping[str, str]] = ()
     """Elements of a ComplexSource of GDAL's, for each of these bands; most have
     none."""
-    within: str = ""
-    """What GDAL puts before the name for a file that lies within it."""
+    start: int = 0
+    """First byte of what is meant, where that lies within the file."""
+    length: int | None = None
+    """Bytes of what lies within the file; None for a whole file."""
 
 
 def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> bytes:
@@ -86,7 +88,10 @@ def _add_source(element: ET.Element, mosaic_file: MosaicFile, number: int) -> No
     source = ET.SubElement(element, source_type)
     is_beside = f"{not mosaic_file.file.is_absolute():d}"
     file = ET.SubElement(source, "SourceFilename", relativeToVRT=is_beside)
-    file.text = f"{mosaic_file.within}{alias_of_file(mosaic_file.file)}"
+    name = str(alias_of_file(mosaic_file.file))
+    if mosaic_file.length is not None:
+        name = f"/vsisubfile/{mosaic_file.start}_{mosaic_file.length},{name}"
+    file.text = name
     ET.SubElement(source, "SourceBand").text = mosaic_file.bands[number]
     ET.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
     offset = {"xOff": f"{mosaic_file.left}", "yOff": f"{mosaic_file.top}"}

@@ -33,6 +33,8 @@ PLACES = {324, 325}
 def _small(monkeypatch):
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 48)
+    for module in ("profile", "copying"):
+        monkeypatch.setattr(f"srcli.imaging.rasters.{module}.OVERVIEW_BLOCK", 64)
 
 
 def blocks_of(path):
@@ -339,6 +341,7 @@ OVERVIEW_CASES = [
     ("float32", 1, (1026, 37), {"nodata": -9999.0}),
     ("uint8", 1, (258, 801), {}),
     ("uint16", 1, (320, 300), {"NBITS": "7"}),  # GDAL takes 9
+    ("uint16", 1, (640, 300), {"nodata": 7, "SPARSE_OK": "TRUE"}),
 ]
 
 
@@ -386,6 +389,52 @@ def test_overviews_from_rows_as_they_pass_are_those_of_gdal(
     paths = write_both(info.path, out)
     check_overviews(paths)
     check_equal(paths)
+
+
+@pytest.mark.parametrize("cog", [False, True], ids=["GTiff", "COG"])
+def test_overviews_of_wide_rasters_are_encoded_at_the_end(
+    save, noise, plan, write_both, monkeypatch, cog
+):
+    monkeypatch.setattr("srcli.imaging.rasters.halves._MOST_BYTES", 1)
+    source = save("in.tif", noise((640, 300, 3)), photometric="RGB")
+    creation = {"BLOCKSIZE": "128"} if cog else {"BLOCKXSIZE": "64", "BLOCKYSIZE": "64"}
+    out = plan(source, cog=cog, overviews=True, creation=creation)
+    assert (out.levels_in_parts, out.encoded_levels) == (1, 0)
+    paths = write_both(source, out)
+    check_overviews(paths)
+    check_equal(paths)
+
+
+@pytest.mark.parametrize("cog", [False, True], ids=["GTiff", "COG"])
+@pytest.mark.parametrize("sparse", ["TRUE", "FALSE"])
+@pytest.mark.parametrize("rows", [640, 642])
+def test_overviews_of_blank_parts_are_those_of_gdal(
+    save, noise, plan, write_parts, tmp_path, cog, sparse, rows
+):
+    pixels = noise((rows, 300, 1), "uint16") | 8
+    pixels[256:512] = 7
+    source = save("in.tif", pixels, nodata=7)
+    side = {"BLOCKXSIZE": "128", "BLOCKYSIZE": "128"}
+    if cog:
+        side = {"BLOCKSIZE": "128"}
+    creation = {**side, "SPARSE_OK": sparse}
+    out = plan(source, cog=cog, overviews=True, creation=creation)
+    paths = []
+    blank = range(0)
+    for name in ("blocks", "copy"):
+        profile = out if name == "blocks" else out.copied_by_gdal("to compare")
+        with open_parts(tmp_path / f"{name}.tif", profile, {}) as (parts, _):
+            if name == "blocks":
+                blank = range(256 // parts.rows, 512 // parts.rows)
+                for number in blank:
+                    parts.add(number, b"")
+            write_parts(parts, source)
+            merging.merge_parts(parts)
+        paths.append(tmp_path / f"{name}.tif")
+    assert blank
+    check_overviews(paths)
+    if cog or sparse == "FALSE":  # else GDAL stores blank blocks of overviews alone
+        check_equal(paths)
 
 
 def check_cog(path):
@@ -441,8 +490,8 @@ def test_cogs_are_those_of_gdal_block_by_block(
     options = dict(options)
     has_mask = options.pop("mask", False)
     has_alpha = options.pop("alpha", False)
-    valid = noise((400, 300), seed=3) > 50
-    pixels = noise((400, 300, bands), dtype)
+    valid = noise((600, 300), seed=3) > 50
+    pixels = noise((600, 300, bands), dtype)
     if dtype.startswith("float"):
         pixels = np.abs(pixels) % 1000
     if dtype == "uint16":
