@@ -42,14 +42,19 @@ def stored_bands(output: OutputProfile) -> list[str]:
 
 @contextmanager
 def encode_part(
-    rows: Array, opacity: Array, output: OutputProfile
+    rows: Array,
+    opacity: Array,
+    output: OutputProfile,
+    columns: range | None = None,
 ) -> Iterator[list[memoryview]]:
     """Yield rows (h, W, C) as the file of a part, in pieces; raises rasterio's errors.
 
     ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
+    Blocks beside ``columns`` hold no data where the output ``leaves_blocks_out``,
+    whatever stands in the rows; None are all columns.
     """
     if not output.has_halves:
-        with _encode(rows, opacity, output) as content:
+        with _encode(rows, opacity, output, columns) as content:
             yield [content]
         return
     # the smaller ones first, as all are in memory from then on
@@ -61,7 +66,12 @@ def encode_part(
 
 
 @contextmanager
-def _encode(rows: Array, opacity: Array, output: OutputProfile) -> Iterator[memoryview]:
+def _encode(
+    rows: Array,
+    opacity: Array,
+    output: OutputProfile,
+    columns: range | None = None,
+) -> Iterator[memoryview]:
     """Yield rows (h, W, C) as a TIFF; see ``encode_part``."""
     import rasterio
     from rasterio.io import MemoryFile
@@ -99,7 +109,7 @@ def _encode(rows: Array, opacity: Array, output: OutputProfile) -> Iterator[memo
         with memory.open(**profile) as dataset:
             if output.blocks:
                 _interpret(dataset, output)
-            _write_pixels(dataset, rows, opacity, output)
+            _write_pixels(dataset, rows, opacity, output, columns)
         yield memory.getbuffer()
 
 
@@ -113,9 +123,16 @@ def _interpret(dataset: DatasetWriter, output: OutputProfile) -> None:
 
 
 def _write_pixels(
-    dataset: DatasetWriter, rows: Array, opacity: Array, output: OutputProfile
+    dataset: DatasetWriter,
+    rows: Array,
+    opacity: Array,
+    output: OutputProfile,
+    shown: range | None,
 ) -> None:
-    """Write the bands of a part by columns of blocks, so that no band is copied whole."""
+    """Write the bands of a part by columns of blocks, so that no band is copied whole.
+
+    For ``shown`` see ``encode_part``.
+    """
     from rasterio.windows import Window
 
     height, width = rows.shape[:2]
@@ -125,7 +142,11 @@ def _write_pixels(
     order = list(range(dataset.count))
     if output.blocks:
         order = list(output.band_order)
+    if shown is None or not output.leaves_blocks_out:
+        shown = range(width)
     for column in range(0, width, block_width):
+        if not shown.start < column + block_width or not column < shown.stop:
+            continue
         columns = slice(column, column + block_width)
         pixels = rows[:, columns, : output.channels].astype(output.dtype, copy=False)
         piece = np.moveaxis(pixels, 2, 0)

@@ -143,6 +143,12 @@ class OutputProfile:
         return self.creation.get("SPARSE_OK", "NO").upper() not in OFF
 
     @property
+    def leaves_blocks_out(self) -> bool:
+        """True if blocks of the file without data are nowhere, in parts neither."""
+        is_whole = self.nodata is not None or not self.dtype.startswith("float")
+        return self.keeps_blocks and self.is_sparse and not self.has_halves and is_whole
+
+    @property
     def row_bytes(self) -> int:
         """Bytes of a row of pixels of all bands, in memory."""
         return self.width * len(self.bands) * np.dtype(self.dtype).itemsize

@@ -87,10 +87,10 @@ class RasterSource(AbstractContextManager["RasterSource"]):
             self._mask_bands = [layout.bands[0]]
         is_marked = self.masked or layout.alpha is not None or self.dtype.kind == "f"
         is_marked = is_marked or info.cutline is not None
-        self._has_codes = any(
+        self.has_codes = any(
             band.codes or band.measured for band in layout.outputs[: layout.channels]
         )
-        self.has_holes = is_marked or any(self._nodata) or self._has_codes
+        self.has_holes = is_marked or any(self._nodata) or self.has_codes
         """Pixels may be invalid."""
         self.smooth: list[int] | slice = slice(None)
         """Index into the bands of a ``DecodedWindow``: those that hold no classes."""
@@ -119,6 +119,14 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         if not (self._left_out_is_empty or stays_zero):
             return False
         return sparse_blocks.are_left_out(self._in_file(window))
+
+    def stored_columns(self, window: Window) -> range:
+        """Return the columns of a window beside which all is empty, as a sparse file tells."""
+        sparse_blocks = self._opened.sparse_blocks
+        is_told = self._left_out_is_empty and not self.masked
+        if sparse_blocks is None or not is_told or self.layout.alpha is not None:
+            return range(window.width)
+        return sparse_blocks.stored_columns(self._in_file(window))
 
     def outside(
         self, window: Window, scale: int = 1, *, touched: bool = False
@@ -156,7 +164,7 @@ class RasterSource(AbstractContextManager["RasterSource"]):
         for index, nodata_values in enumerate(self._nodata):
             for nodata in nodata_values:
                 valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
-        codes = self._find_codes(pixels, valid) if self._has_codes else None
+        codes = self._find_codes(pixels, valid) if self.has_codes else None
         if codes is not None:
             valid &= ~codes
         if alpha is not None:

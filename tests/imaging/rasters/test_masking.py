@@ -186,3 +186,44 @@ def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
     assert (
         np.abs(out - expected)[near].max() < np.abs(left_in - expected)[near].max() / 2
     )
+
+
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "stored"])
+@pytest.mark.parametrize("ending", ["tif", "masked", "overviews", "strips"])
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_columns_without_pixels_are_blank(
+    save, noise, send, monkeypatch, sparse, ending, scale, dtype
+):
+    """As those of a turned scene, of which each part has some columns or none."""
+    pixels = noise((64, 400, 2), "uint16").astype(dtype) % 50 + 10
+    columns = np.arange(400)
+    beside = np.abs(columns - 6 * np.arange(64)[:, None]) > 20
+    beside[32:48] = True
+    pixels[beside] = 8
+    if dtype == "float32" and ending != "masked":  # where it has no data
+        pixels[0, 300] = np.inf
+    options = {"tiled": True, "blockxsize": 16, "blockysize": 16, "sparse_ok": sparse}
+    path = save("a.tif", pixels, nodata=8, **options)
+    with rasterio.open(path) as file:
+        offset = file.get_tag_item("BLOCK_OFFSET_0_3", "TIFF", bidx=1)
+    assert (offset is None) == sparse
+    monkeypatch.setattr(parts, "_LEAST_PIXELS", 1)
+    monkeypatch.setattr(parts, "_BLOCK_HEIGHT", 16)
+    blocks = {"BLOCKXSIZE": "16", "BLOCKYSIZE": "16"}
+    if ending == "masked":
+        blocks = {**blocks, "DISCARD_LSB": "1"}
+    if ending == "strips":
+        blocks = {"TILED": "NO"}
+    out = send(
+        path,
+        scale=scale,
+        rows=33,
+        creation=blocks,
+        overviews=ending == "overviews",
+    )
+    is_empty = larger((pixels == 8).all(axis=2), scale)
+    shown = larger(np.where(np.isinf(pixels), pixels, 77), scale)
+    assert (out.mask == ~is_empty).all()
+    np.testing.assert_allclose(out.image[~is_empty], shown[~is_empty], atol=1)
+    assert (out.image[is_empty] == 8).all()
