@@ -37,6 +37,8 @@ _PLATEAUS = 0.5
 """Share of equal neighbours from which a band consists of plateaus."""
 _EVEN_PLATEAUS = 0.9
 """The same of 8 bits, where codes have gaps."""
+_LONGEST_TABLE = 2**16
+"""Most numbers from the lowest to the highest value that are looked up in a table."""
 _LEAST_TURNS = 2
 """Changes between wider and narrower gaps from which few values are codes."""
 
@@ -92,7 +94,7 @@ def _appearance_of(pixels: Array, valid: Array) -> Appearance:
     values, counts = np.unique(pixels[valid], return_counts=True)
     count = len(values)
     if count > MOST:
-        disorder = _disorder(np.searchsorted(values, pairs_of_values), counts)
+        disorder = _disorder(_indices_of(pairs_of_values, values), counts)
         # in rows of numbers neighbours are near each other, but hardly one is left out
         is_dense = count >= _DENSE * (float(values[-1]) - float(values[0]))
         may_be_numbers = disorder >= _NUMBERED_ANYHOW or is_dense
@@ -102,7 +104,7 @@ def _appearance_of(pixels: Array, valid: Array) -> Appearance:
         )
     if count < 2 or counts.sum() < 16 * count:  # of fewer pixels nothing can be told
         return Appearance()
-    low, high = np.sort(np.searchsorted(values, pairs_of_values), axis=0)
+    low, high = np.sort(_indices_of(pairs_of_values, values), axis=0)
     pairs = np.bincount(low * count + high, minlength=count * count)
     few_values: list[float] = values.tolist()
     is_unordered = _is_unordered(few_values, counts, pairs.reshape(count, count))
@@ -119,6 +121,18 @@ def _appearance_of(pixels: Array, valid: Array) -> Appearance:
         is_unordered=is_unordered,
         have_gaps=have_gaps,
     )
+
+
+def _indices_of(pixels: Array, values: Array) -> Array:
+    """Return the index of each pixel among sorted values, of which it has one."""
+    lowest = values[0]
+    is_narrow = values.dtype.kind in "iu" and values.dtype.itemsize <= 4
+    if is_narrow and int(values[-1]) - int(lowest) < _LONGEST_TABLE:
+        # a search takes ten times as long
+        table = np.zeros(int(values[-1]) - int(lowest) + 1, np.intp)
+        table[values.astype(np.int64) - int(lowest)] = np.arange(len(values))
+        return np.asarray(table[pixels.astype(np.int64) - int(lowest)])
+    return np.searchsorted(values, pixels)
 
 
 def _disorder(indices: Array, counts: Array) -> float:
