@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 QUEUED_BYTES = 64 << 20
 """Most bytes of finished rows that may wait for the writer."""
+LEAST_TRIED = 1_000_000
+"""Output pixels below which a trial of the options would take as long as the file."""
 LARGE_OUTPUT = 100_000_000
 """Output pixels from which on a raster takes seconds to write, and is shared by workers."""
 USUAL_TILE_ROWS = 20
@@ -374,7 +376,11 @@ def make_raster(
 
 def _choose_form_of_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
     """Return the output with the form of its parts: blocks of the file, or what GDAL copies."""
-    output = try_creation_options(plan.item.target, plan.output)
+    output = plan.output
+    # nobody is asked for patience before a small file of our own options
+    is_tried = plan.options.creation or math.prod(plan.size) >= LEAST_TRIED
+    if is_tried:
+        output = try_creation_options(plan.item.target, output)
     if reporter.ending is not None:
         output = output.copied_by_gdal("tiles are cut from its parts")
     return output
