@@ -94,10 +94,10 @@ class PartWriter:
             rows[:, columns.stop :] = empty
             columns = range(rows.shape[1])
         if shown.width < window.width:
-            of_rows: Array = np.zeros(rows.shape[:2], opacity.dtype)
+            full_opacity: Array = np.zeros(rows.shape[:2], opacity.dtype)
             start = shown.left * self._scale
-            of_rows[:, start : start + middle.shape[1]] = opacity
-            opacity = of_rows
+            full_opacity[:, start : start + middle.shape[1]] = opacity
+            opacity = full_opacity
         self._store(number, rows, opacity, columns)
 
     def _leaves_blanks_out(self) -> bool:
@@ -122,8 +122,8 @@ class PartWriter:
         filled = np.flatnonzero(has_pixels)
         shown = range(stored.start, min(stored.start + step, stored.stop))
         if len(filled):
-            found = range(int(filled[0]), int(filled[-1]) + 1)
-            columns = range(stored.start + found.start, stored.start + found.stop)
+            first_filled = stored.start + int(filled[0])
+            columns = range(first_filled, stored.start + int(filled[-1]) + 1)
             shown = _widen(columns, step, window.width)
         cut = slice(shown.start - stored.start, shown.stop - stored.start)
         decoded = decoded._replace(

@@ -124,8 +124,8 @@ def sample_copy(
     height, width = rows.shape[:2]
     sample = _with_low_blocks(output, height)
     sample = replace(sample, height=height, width=width, overviews=output.overviews[:1])
-    in_parts, encoded = choose_levels(sample)
-    sample = replace(sample, levels_in_parts=in_parts, encoded_levels=encoded)
+    levels, encoded_levels = choose_levels(sample)
+    sample = replace(sample, levels_in_parts=levels, encoded_levels=encoded_levels)
     with tempfile.TemporaryDirectory(
         prefix="srx-", ignore_cleanup_errors=True
     ) as folder:
