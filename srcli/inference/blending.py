@@ -256,14 +256,15 @@ class Blender:
                 self._copy(pixels[:, start - top : stop - top], target)
 
     def _copy(self, pixels: Tensor, target: Tensor) -> None:
-        """Copy pixels (C, h, w), which a processor puts between others band by band."""
-        if self._by_bands or self.device.type != "cpu":
+        """Copy pixels (C, h, w) into the pieces, by a processor in two steps."""
+        is_interleaved = len(pixels) > 1 and not self._by_bands
+        if target.is_cpu and is_interleaved and pixels.dtype != target.dtype:
+            # both at once, another type and another order, take three times as long
+            pixels = pixels.to(target.dtype)
+            for band, target_band in zip(pixels, target, strict=True):
+                target_band.copy_(band)
+        else:
             target.copy_(pixels)
-            return
-        # both at once, the other type and the other order, take three times as long
-        pixels = pixels.to(target.dtype)
-        for band, target_band in zip(pixels, target, strict=True):
-            target_band.copy_(band)
 
     def _span(self, axis: TileAxis, index: int) -> TileSpan:
         """Return where a tile lies along an axis, and where it counts."""

@@ -127,7 +127,9 @@ class Samples:
             values = (band.nodata, *values)
         for nodata in values:
             valid &= ~is_nodata(pixels, nodata)
-        return valid & ~is_code(pixels, band.codes, band.measured)
+        if band.codes or band.measured is not None:
+            valid &= ~is_code(pixels, band.codes, band.measured)
+        return valid
 
 
 @dataclass(frozen=True)
