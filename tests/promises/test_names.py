@@ -129,6 +129,8 @@ def test_hdf5_is_a_container_as_well(upscale):
         ("/vsigzip/b.tif.gz", "b.tif"),
         ("GTIFF_DIR:1:b.tif", "b_1.tif"),
         ("file://{folder}/b.tif", "b.tif"),
+        ("/vsisubfile/5_{length},a.tortilla", "a_5.tif"),
+        ("/vsisubfile/5_{length},{folder}/a.tortilla", "a_5.tif"),
     ],
 )
 @pytest.mark.parametrize("target", ["out", "out/named.tif"])
@@ -136,9 +138,11 @@ def test_names_of_rasters_in_files(tmp_path, upscale, name, result, target):
     netcdf("a.nc", band=5, other=7)
     tiff("b.tif")
     zipped("a.zip", b_tif="b.tif", in__c_tif="b.tif")
-    Path("b.tif.gz").write_bytes(gzip.compress(Path("b.tif").read_bytes()))
+    sample = Path("b.tif").read_bytes()
+    Path("b.tif.gz").write_bytes(gzip.compress(sample))
+    Path("a.tortilla").write_bytes(b"start" + sample + b"end")
     before = {*tmp_path.iterdir()}
-    upscale(name.replace("{folder}", str(tmp_path)), target, code=0)
+    upscale(name.format(folder=tmp_path, length=len(sample)), target, code=0)
     file = tmp_path / "out" / (result if target == "out" else "named.tif")
     assert (pixels(file) == 7).all()
     assert pixels(file).shape == (1, 16, 16)

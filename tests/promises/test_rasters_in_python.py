@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import rasterio
 import rasterio.shutil
 import rioxarray
 import xarray
+from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
@@ -214,6 +216,39 @@ def test_a_coarser_array_has_the_place_of_its_coordinates():
     np.testing.assert_allclose(result.x[:3], [-0.5, 0.5, 1.5])
     np.testing.assert_allclose(result.y[:3], [8.5, 7.5, 6.5])
     assert result.rio.resolution() == (1, -1)
+
+
+@pytest.mark.parametrize("form", [Affine, tuple, list])
+def test_coordinates_that_are_corners_become_centres(form):
+    """As stackstac gives them, with the transform and the grid among the attributes."""
+    transform = Affine(10, 0, 600_005, 0, -10, 5_200_015)
+    coords = {
+        "y": 5_200_015 - 10.0 * np.arange(8), "x": 600_005 + 10.0 * np.arange(9),
+        "proj:shape": "(8, 9)", "platform": "sentinel-2a",
+    }  # fmt: skip
+    data = data_array("y", "x", coords=coords)
+    data.attrs["transform"] = transform if form is Affine else form(transform)
+    data.attrs["crs"] = "epsg:32632"
+    data.attrs["spec"] = SimpleNamespace(resolutions_xy=(10, 10))
+    result = doubled(data)
+    assert result.rio.transform() == Affine(5, 0, 600_005, 0, -5, 5_200_015)
+    np.testing.assert_array_equal(result.x, 600_007.5 + 5 * np.arange(18))
+    np.testing.assert_array_equal(result.y, 5_200_012.5 - 5 * np.arange(16))
+    assert result.rio.crs.to_epsg() == 32632
+    assert "spec" not in result.attrs
+    assert "proj:shape" not in result.coords
+    assert result.platform == "sentinel-2a"
+    part = doubled(data[2:, 3:])
+    assert part.rio.transform() == Affine(5, 0, 600_035, 0, -5, 5_199_995)
+
+
+def test_a_transform_among_the_attributes_moves_no_centres():
+    coords = {"y": 7.5 - np.arange(8), "x": 0.5 + np.arange(9)}
+    data = data_array("y", "x", coords=coords)
+    data.attrs["transform"] = (1, 0, 0, 0, -1, 8)
+    result = doubled(data)
+    np.testing.assert_allclose(result.x[:2], [0.25, 0.75])
+    assert result.rio.transform() == Affine(0.5, 0, 0, 0, -0.5, 8)
 
 
 def test_ground_control_points_of_an_array_move_to_its_pixels():

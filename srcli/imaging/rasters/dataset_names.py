@@ -21,8 +21,12 @@ NETWORK_DRIVERS = frozenset({
     "WMS", "WMTS",
 })  # fmt: skip
 """GDAL's drivers that read from the network."""
-IN_ARCHIVE = re.compile(r"(?:/vsi(?:zip|tar|gzip|7z|rar)/|\{)+")
-"""Beginning of GDAL's names of files in archives."""
+_PART_OF_FILE = re.compile(r"/vsisubfile/(\d+)_\d+,")
+"""Beginning of GDAL's names of files inside of others, by first byte and length."""
+IN_ARCHIVE = re.compile(
+    rf"(?:/vsi(?:zip|tar|gzip|7z|rar)/|{_PART_OF_FILE.pattern}|\{{)+"
+)
+"""Beginning of GDAL's names of files in archives and in other files."""
 _REMOTE = re.compile(
     r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)"
     # an HDF5 file's own paths follow "://": HDF5:"a.h5"://group/band
@@ -64,7 +68,10 @@ class DatasetName(PlatformPath):
     container: Path | None = None
     """The file on disk that holds it; None on the network."""
     stem: str = ""
-    """``a_band`` for ``NETCDF:"a.nc":band``, ``b`` for ``/vsizip/a.zip/b.tif``."""
+    """``a_band`` for ``NETCDF:"a.nc":band``, ``b`` for ``/vsizip/a.zip/b.tif``.
+
+    ``a_200`` for ``/vsisubfile/200_4096,a.tortilla``, a sample of a data set.
+    """
     suffix: str = ""
     """That of a file in an archive or on the network; empty for one of many rasters."""
 
@@ -186,6 +193,8 @@ def _split(name: str) -> tuple[str, str]:
     """Split a name of GDAL's into that of a file, and that of a raster in it."""
     if name.lower().startswith(_VIEW):
         return name[len(_VIEW) :].partition("?")[0], ""
+    if part := _PART_OF_FILE.match(name):
+        return name[part.end() :], part[1]
     match = _DRIVER.fullmatch(name)
     if match is None:
         return name, ""

@@ -1,11 +1,13 @@
 """Write items of SpatioTemporal Asset Catalogs (STAC).
 
-Item specification 1.0.0, with the extensions projection 2.0.0 and raster 1.1.0.
+Item specification 1.0.0, with the extensions projection 2.0.0, raster 1.1.0 and, where
+bands have names, eo 1.1.0.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,17 @@ _EXTENSIONS = (
     "https://stac-extensions.github.io/projection/v2.0.0/schema.json",
     "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
 )
+_EO_EXTENSION = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
+_EO_FIELDS = {
+    "name": "name",
+    "description": "description",
+    "eo:common_name": "common_name",
+    "eo:center_wavelength": "center_wavelength",
+    "eo:full_width_half_max": "full_width_half_max",
+    "eo:solar_illumination": "solar_illumination",
+}
+"""Fields of a band of STAC 1.1, and what they are called in ``eo:bands``."""
+
 _MEDIA_TYPES = {
     "GTiff": "image/tiff; application=geotiff",
     "PNG": "image/png",
@@ -33,11 +46,17 @@ _OF_THE_INPUT = ("proj:", "raster:", "created", "updated", "published", "datetim
 """Beginnings of properties that an output has of its own, or that tell of the old item."""
 
 
-def write_item(raster: Path, time: str, asset: StacAsset | None = None) -> Path:
+def write_item(
+    raster: Path,
+    time: str,
+    asset: StacAsset | None = None,
+    bands: Sequence[int] | None = None,
+) -> Path:
     """Write the item of a raster beside it, as ``NAME.stac.json``, and return its path.
 
     ``time`` is when it was taken. Of a raster that an item has led to, its ``asset``,
-    the id and the properties of that item are kept.
+    the id and the properties of that item are kept, and what it says of ``bands``, the
+    numbers of those that were upscaled, from 1 (None: all).
     """
     item: dict[str, Any] = {
         "type": "Feature",
@@ -49,9 +68,18 @@ def write_item(raster: Path, time: str, asset: StacAsset | None = None) -> Path:
         "links": [],
     }
     described: dict[str, Any] = {}
+    named: list[dict[str, Any]] = []
     if asset is not None:
-        described = _take_over(item, asset)
+        own = _take_over(item, asset)
+        named = _read_named_bands(own, bands)
+        if "title" in own:
+            described["title"] = own["title"]
     with open_quietly(raster) as file:
+        if len(named) != file.count:
+            named = _name_bands(file)
+        if named:
+            described["eo:bands"] = named
+            _declare_eo(item["stac_extensions"])
         item["properties"]["proj:shape"] = list(file.shape)
         if file.crs is not None:
             _add_place(item, file)
@@ -70,8 +98,8 @@ def write_item(raster: Path, time: str, asset: StacAsset | None = None) -> Path:
 def _take_over(item: dict[str, Any], asset: StacAsset) -> dict[str, Any]:
     """Put id, properties and extensions of an asset's item into a new one.
 
-    Returned is what the asset says of its bands. What is of another type than STAC says
-    is passed over.
+    Returned is the asset as the item has it. What is of another type than STAC says is
+    passed over.
     """
     source = parse_text(read_input(asset.item).decode("utf-8-sig"))
     name = source.get("id")
@@ -95,8 +123,53 @@ def _take_over(item: dict[str, Any], asset: StacAsset) -> dict[str, Any]:
         item["bbox"] = source["bbox"]
     link = {"rel": "derived_from", "href": str(asset.item.absolute())}
     item["links"].append({**link, "type": "application/geo+json"})
-    own = source["assets"].get(asset.key, {})
-    return {key: own[key] for key in ("title", "eo:bands") if key in own}
+    own: dict[str, Any] = source["assets"].get(asset.key, {})
+    return own
+
+
+def _read_named_bands(
+    asset: dict[str, Any], numbers: Sequence[int] | None
+) -> list[dict[str, Any]]:
+    """Return what an asset says of the bands of these numbers, as ``eo:bands``.
+
+    ``bands`` of STAC 1.1 are turned into it. Empty where the asset does not tell of all.
+    """
+    bands = asset.get("eo:bands")
+    if bands is None and isinstance(asset.get("bands"), list):
+        bands = [_as_eo_band(band) for band in asset["bands"]]
+    if not isinstance(bands, list) or not all(bands):
+        return []
+    if numbers is None:
+        return bands
+    if max(numbers) > len(bands):
+        return []
+    return [bands[number - 1] for number in numbers]
+
+
+def _as_eo_band(band: object) -> dict[str, Any]:
+    """Return a band of STAC 1.1 with the names that its fields have in ``eo:bands``."""
+    if not isinstance(band, dict):
+        return {}
+    return {new: band[old] for old, new in _EO_FIELDS.items() if old in band}
+
+
+def _name_bands(file: DatasetReader) -> list[dict[str, Any]]:
+    """Return the names of a raster's bands as ``eo:bands``, if each has one of its own."""
+    names = [name for name in file.descriptions if name]
+    if len(set(names)) != file.count:
+        return []
+    return [{"name": name} for name in names]
+
+
+def _declare_eo(extensions: list[str]) -> None:
+    """Name the extension of ``eo:bands`` in a list, instead of a version without them."""
+    for extension in list(extensions):
+        parts = extension.split("/")
+        if "eo" in parts:
+            if any(part.startswith("v1.") for part in parts):
+                return
+            extensions.remove(extension)
+    extensions.append(_EO_EXTENSION)
 
 
 def _add_place(item: dict[str, Any], file: DatasetReader) -> None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _OUTDATED = frozenset({"transform", "res", "resolution", "actual_range", "bounds"})
 """Names of attributes, also of coordinates, that are wrong for the enlarged pixels."""
+_OF_ITEMS = frozenset({"proj:shape", "proj:transform"})
+"""Coordinates without dimensions by which stackstac tells the grid of an input's file."""
+SLACK = 0.1
+"""Share of a pixel by which coordinates may differ from evenly spaced ones."""
 _HALF_TURN = 180
 """Degrees; neighbours whose longitudes differ by more lie on both sides of a border."""
 
@@ -36,6 +40,8 @@ def enlarge_coordinates(
     coordinates: dict[Hashable, Any] = {}
     for name, coordinate in data.coords.items():
         dims = coordinate.dims
+        if name in _OF_ITEMS:
+            continue
         if {x_dim, y_dim}.isdisjoint(dims):
             coordinates[name] = coordinate
         elif name in (x_dim, y_dim):
@@ -53,12 +59,43 @@ def enlarge_coordinates(
     return coordinates
 
 
+def transform_of_corners(data: Any) -> Affine | None:  # noqa: ANN401
+    """Return the transform of a DataArray whose x and y are upper left corners of pixels.
+
+    stackstac gives them, where others give centres, and among the attributes the
+    transform of the array before it was cut. None for centres, or if nothing is stated.
+    """
+    from affine import Affine
+
+    try:
+        stated = Affine(*tuple(data.attrs["transform"])[:6])
+    except (KeyError, TypeError, ValueError):
+        return None
+    axes = (
+        (data.rio.x_dim, stated.c, stated.a),
+        (data.rio.y_dim, stated.f, stated.e),
+    )
+    starts = []
+    for name, origin, step in axes:
+        if name not in data.coords or not stated.is_rectilinear:
+            return None
+        values = data.coords[name].values
+        first = origin + step * round((values[0] - origin) / step)
+        corners = first + step * np.arange(len(values))
+        if np.abs(values - corners).max() > SLACK * abs(step):
+            return None
+        starts.append(first)
+    return Affine(stated.a, 0, starts[0], 0, stated.e, starts[1])
+
+
 def lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a DataArray or coordinate that hold for enlarged pixels."""
     kept = {}
     for name, value in attributes.items():
         is_statistic = str(name).startswith("STATISTICS_")
-        if not (is_statistic or is_outdated(str(name)) or name in _OUTDATED):
+        is_grid = hasattr(value, "resolutions_xy")  # RasterSpec of stackstac
+        is_wrong = is_statistic or is_grid or name in _OUTDATED
+        if not (is_wrong or is_outdated(str(name))):
             kept[name] = value
     return kept
 

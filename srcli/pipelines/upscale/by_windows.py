@@ -54,7 +54,7 @@ def upscale_one_raster(
             plan = check_room(plan_raster(item, options, seen))
             tiles = make_raster(plan, seen.opened, reporter, run_steps, slot_count)
         if options.stac:
-            write_item(item.target, taken, item.asset)
+            write_item(item.target, taken, item.asset, options.bands)
         reporter.add(
             item,
             started=started,

@@ -24,7 +24,12 @@ from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.limits import find_packing
 from srcli.inference.pools import cached_pool
 from srcli.layers.isolation import undisturbed
-from srcli.pipelines.upscale.array_coordinates import enlarge_coordinates, lasting
+from srcli.pipelines.upscale.array_coordinates import (
+    SLACK,
+    enlarge_coordinates,
+    lasting,
+    transform_of_corners,
+)
 from srcli.pipelines.upscale.by_windows import upscale_one_raster
 from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.options import Settled, file_of_model
@@ -36,8 +41,6 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
-_SLACK = 0.1
-"""Share of a pixel by which coordinates may differ from evenly spaced ones."""
 _CF_ATTRIBUTES = (
     "units", "valid_range", "valid_min", "valid_max", "missing_value", "flag_values",
     "flag_masks", "flag_meanings",
@@ -201,6 +204,9 @@ def _transform_of(data: Any) -> Affine:  # noqa: ANN401
     """
     from rioxarray.exceptions import RioXarrayError
 
+    stated = transform_of_corners(data)
+    if stated is not None:
+        return stated
     try:
         transform: Affine = data.rio.transform()
         if not _fits(transform, data):
@@ -226,7 +232,7 @@ def _fits(transform: Affine, data: Any) -> bool:  # noqa: ANN401
     for name, start, step in axes:
         if name in data.coords:
             even = start + step * (np.arange(data.sizes[name]) + 0.5)
-            if np.abs(data.coords[name].values - even).max() > _SLACK * abs(step):
+            if np.abs(data.coords[name].values - even).max() > SLACK * abs(step):
                 return False
     return True
 
