@@ -29,16 +29,25 @@ def print_file(console: Console, file: FileReport, *, is_dry_run: bool) -> None:
             height, width = file.size
             result = f"{width}x{height} {file.target.suffix.lstrip('.')}".strip()
         if file.condition:
-            result += f", {file.model} as {file.condition}"
+            result += f", {_name_model(file)}"
         say(f"{file.source} -> {file.target} ({result})")
     elif file.state == "done":
-        model = file.model
-        if file.condition:
-            model += f" as {file.condition}"
-        say(f"{file.source} -> {file.target} ({model}, {file.seconds:.1f} s)")
+        say(
+            f"{file.source} -> {file.target} ({_name_model(file)}, {file.seconds:.1f} s)"
+        )
     else:
         say(f"{file.target}: exists, skipped")
     say(*(f"  {line}" for line in file.details))
+
+
+def _name_model(file: FileReport) -> str:
+    """Return what made a file: ``g-idrn-photo at strength 1 as blocks``."""
+    name = file.model
+    if file.strength is not None:
+        name += f" at strength {file.strength:g}"
+    if file.condition:
+        name += f" as {file.condition}"
+    return name
 
 
 def describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:

@@ -140,7 +140,7 @@ def test_the_model_is_that_of_photographs(srx, photo, option):
     assert usual == ("g-idrn-photo", "blocks")
     assert model_of(srx, f"{photo} b.tif -s 2", option) == usual
     planned = srx(f"upscale {photo} c.tif -s 2 --dry-run", option, code=0).out
-    assert "g-idrn-photo as blocks" in planned
+    assert "g-idrn-photo at strength 1 as blocks" in planned
 
 
 def save_thermal(path, pixels, **tags):

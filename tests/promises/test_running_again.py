@@ -81,15 +81,21 @@ def test_finished_means_this_model_scale_and_input(srx, tmp_path, make, fmt):
 
     # srx's own output is made again, and that is told
     result = srx(*asked, "-m bicubic -s 3", code=0)
-    assert f"{out}: made again: was made with bicubic x2" in result.err
+    assert f"{out}: to be made again: was made with bicubic x2" in result.err
     assert size_of(out) == (width * 3 // 2, height * 3 // 2)
     again = "-m bicubic -s 3"
     if fmt == "png":
         again = "-m rrlfn -s 3"
-        assert f"{out}: made again: was made with bicubic x3" in srx(*asked, again).err
+        assert (
+            f"{out}: to be made again: was made with bicubic x3"
+            in srx(*asked, again).err
+        )
     assert "1 skipped" in srx(*asked, again).out
     aged(source, -200)
-    assert f"{out}: made again: the input has changed" in srx(*asked, again, code=0).err
+    assert (
+        f"{out}: to be made again: the input has changed"
+        in srx(*asked, again, code=0).err
+    )
 
 
 @pytest.mark.parametrize(
@@ -380,6 +386,6 @@ def test_a_dry_run_tells_what_would_be_made_again_and_what_kept(srx, tmp_path):
     Path("out/0").touch()  # in the way of the folder of one
     assert "2 done, 2 failed" in srx(asked).out
     plan = srx("upscale in out -r -m bicubic -s 3 --dry-run", code=1)
-    assert "a.png and 1 more: made again: was made with bicubic x2" in plan.out
+    assert "a.png and 1 more: to be made again: was made with bicubic x2" in plan.out
     assert "would fail: out/c.png: has 18x14 pixels" in plan.out
     assert size_of("out/a.png") == (36, 28)

@@ -17,6 +17,7 @@ _SAMPLE_BYTES = 2**13
 """Bytes from the middle of an input by which it is recognised."""
 _ENTRY = re.compile(
     r"(?P<version>\S+) \((?P<model>.+) x(?P<scale>\d)(?P<auto>, auto)?"
+    r"(?:, strength (?P<strength>[\d.e-]+))?"
     r"(?:, options (?P<options>[0-9a-f]{8}))?(?:, weights (?P<weights>[0-9a-f]{16}))?"
     r"(?:, source (?P<source>\w* [0-9a-f]{8} (?:[0-9a-f]{8})?(?: [0-9a-f]{8})?))?\)"
 )
@@ -33,6 +34,8 @@ class Provenance:
     weights: str = ""
     """Start of the SHA-256 of the weights file; empty for models without weights."""
     auto: bool = False
+    strength: str = ""
+    """Share by which the weights were made crisp, 0 to 1; empty for weights as they are."""
     options: str = ""
     """Checksum of the options that pixels and size depend on; empty for none."""
     source: str = ""
@@ -44,7 +47,7 @@ class Provenance:
         words = [f"{self.model} x{self.scale}"]
         if self.auto:
             words.append("auto")
-        for name in ("options", "weights", "source"):
+        for name in ("strength", "options", "weights", "source"):
             value = getattr(self, name)
             if value:
                 words.append(f"{name} {value}")
@@ -57,7 +60,7 @@ class Provenance:
     def tags(self) -> dict[str, str]:
         """GDAL metadata items of the default domain."""
         tags = {}
-        for name in ("version", "model", "scale", "weights"):
+        for name in ("version", "model", "strength", "scale", "weights"):
             text = str(getattr(self, name))
             if text:
                 tags[f"{NAME}_{name}".upper()] = text

@@ -1,9 +1,9 @@
 """Signs by which a band is told to hold classes, codes, a picture ...: each one function, one row.
 
 ``SIGNS`` is the table of ``docs/rasters.md``. To add a sign, write a function that returns the
-reason in words, or nothing, give it a row here and in that table, and a test. The first
-sign that a band has decides on it: what the file says comes before what values look
-like.
+reason in words, or nothing, give it a row here and in that table, and a test. Of the
+signs of one evidence the first that a band has decides on it, and what the file says is
+asked before what values look like.
 """
 
 from __future__ import annotations
@@ -517,7 +517,7 @@ SIGNS = (
         find=_has_many_values_in_file_called_so,
     ),
 )
-"""All signs of what one band holds; the first one that a band has counts."""
+"""All signs of what one band holds; of those of one evidence the first that a band has."""
 
 
 @dataclass(frozen=True)

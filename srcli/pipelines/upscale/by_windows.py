@@ -59,6 +59,7 @@ def upscale_one_raster(
             item,
             started=started,
             model=plan.options.model,
+            strength=plan.options.strength_of(plan.options.model),
             condition=plan.condition,
             tiles=tiles,
             size=plan.size,

@@ -129,7 +129,7 @@ def find_due_and_finished(
         text = f"{items[0].target}"
         if len(items) > 1:
             text += f" and {len(items) - 1} more"
-        reporter.progress.message(f"{text}: made again: {reason}")
+        reporter.progress.message(f"{text}: to be made again: {reason}")
     return due, finished
 
 

@@ -254,6 +254,7 @@ def _estimate_group(
         reporter.add(
             tile.item,
             model=whole.model,
+            strength=whole.strength,
             condition=whole.condition,
             size=(tile.piece.height * options.scale, tile.piece.width * options.scale),
             bytes=whole.bytes // len(tiles),

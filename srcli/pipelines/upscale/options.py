@@ -212,6 +212,10 @@ class Settled(Asked):
             records["share"] = str(self.strength)
         return records
 
+    def strength_of(self, model: str) -> float | None:
+        """Return by how much a model is made crisp, above 0 to 1; None for its weights alone."""
+        return (self.engine.strength or None) if model == PHOTO_MODEL else None
+
     @property
     def records_provenance(self) -> bool:
         """Outputs record srx, model and options that made them."""
@@ -223,11 +227,13 @@ class Settled(Asked):
         """Return what an output records of software, model, options and input."""
         model = model or self.model
         file, changed = file_of_model(model, self.scale)
+        strength = self.strength_of(model)
         return Provenance(
             version=srcli.__version__,
             model=model if model in MODELS else file.name,
             scale=self.scale,
             weights=_digest(file, changed) if changed else "",
+            strength=f"{strength:g}" if strength else "",
             auto=self.auto and not (self.best and photograph),
             options=self.checksum(model, photograph=photograph),
             source=source,

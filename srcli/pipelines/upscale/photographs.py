@@ -167,6 +167,7 @@ class PhotographUpscaler:
                         job.item,
                         started=job.started,
                         model=job.model,
+                        strength=self.options.strength_of(job.model),
                         condition=job.condition,
                         tiles=job.tiles,
                         size=job.size,

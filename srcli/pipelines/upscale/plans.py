@@ -1,4 +1,4 @@
-"""Plan the enlargement of a raster from its header: bands, window, values and output."""
+"""Plan the enlargement of a raster that was looked at: bands, values, model and output."""
 
 from __future__ import annotations
 

@@ -105,7 +105,8 @@ class MakingStep:
 
     plan: RasterPlan
     calibration: RasterCalibration | None
-    """None where no band is enlarged by a network."""
+    """None where all bands hold classes, whose pixels are repeated; bicubic interpolation has
+    one."""
     runs: Sequence[range]
 
     @property

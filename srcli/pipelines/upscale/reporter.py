@@ -112,6 +112,8 @@ class FileReport:
     seconds: float = 0.0
     model: str = ""
     """Name of the model, as ``--model auto`` chose it or the user gave it."""
+    strength: float | None = None
+    """Share by which its weights were made crisp, above 0 to 1; None for these alone."""
     condition: str = ""
     """What a picture has gone through, by which ``auto`` chose: a word of
     ``condition.classify_condition``, or ``saved`` for a JPEG that shows nothing."""

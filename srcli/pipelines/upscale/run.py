@@ -232,6 +232,7 @@ def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:
     reporter.add(
         item,
         model=plan.options.model,
+        strength=plan.options.strength_of(plan.options.model),
         condition=plan.condition,
         size=plan.size,
         frames=frames,
@@ -270,6 +271,7 @@ def _estimate_photograph(
     reporter.add(
         item,
         model=model,
+        strength=options.strength_of(model),
         condition=condition,
         size=size,
         frames=len(pages) * frames,

@@ -52,6 +52,7 @@ def upscale_alone(
             item,
             started=started,
             model=", ".join(dict.fromkeys(job.model for job in jobs)),
+            strength=photographs.options.strength_of(jobs[0].model),
             condition=jobs[0].condition,
             tiles=sum(job.tiles for job in jobs),
             size=jobs[0].size,

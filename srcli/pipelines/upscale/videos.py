@@ -105,6 +105,7 @@ def upscale_video(
             item,
             started=started,
             model=model,
+            strength=photographs.options.strength_of(model),
             condition=condition,
             tiles=tiles,
             size=size,
