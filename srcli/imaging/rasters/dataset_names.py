@@ -193,8 +193,8 @@ def _split(name: str) -> tuple[str, str]:
     """Split a name of GDAL's into that of a file, and that of a raster in it."""
     if name.lower().startswith(_VIEW):
         return name[len(_VIEW) :].partition("?")[0], ""
-    if part := _PART_OF_FILE.match(name):
-        return name[part.end() :], part[1]
+    if sample := _PART_OF_FILE.match(name):
+        return name[sample.end() :], sample[1]
     match = _DRIVER.fullmatch(name)
     if match is None:
         return name, ""

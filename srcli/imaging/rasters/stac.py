@@ -70,10 +70,10 @@ def write_item(
     described: dict[str, Any] = {}
     named: list[dict[str, Any]] = []
     if asset is not None:
-        own = _take_over(item, asset)
-        named = _read_named_bands(own, bands)
-        if "title" in own:
-            described["title"] = own["title"]
+        described_before = _take_over(item, asset)
+        named = _read_named_bands(described_before, bands)
+        if "title" in described_before:
+            described["title"] = described_before["title"]
     with open_quietly(raster) as file:
         if len(named) != file.count:
             named = _name_bands(file)
@@ -123,8 +123,8 @@ def _take_over(item: dict[str, Any], asset: StacAsset) -> dict[str, Any]:
         item["bbox"] = source["bbox"]
     link = {"rel": "derived_from", "href": str(asset.item.absolute())}
     item["links"].append({**link, "type": "application/geo+json"})
-    own: dict[str, Any] = source["assets"].get(asset.key, {})
-    return own
+    described: dict[str, Any] = source["assets"].get(asset.key, {})
+    return described
 
 
 def _read_named_bands(
@@ -166,7 +166,7 @@ def _declare_eo(extensions: list[str]) -> None:
     for extension in list(extensions):
         parts = extension.split("/")
         if "eo" in parts:
-            if any(part.startswith("v1.") for part in parts):
+            if any(word.startswith("v1.") for word in parts):
                 return
             extensions.remove(extension)
     extensions.append(_EO_EXTENSION)

@@ -80,11 +80,11 @@ def transform_of_corners(data: Any) -> Affine | None:  # noqa: ANN401
         if name not in data.coords or not stated.is_rectilinear:
             return None
         values = data.coords[name].values
-        first = origin + step * round((values[0] - origin) / step)
-        corners = first + step * np.arange(len(values))
+        start = origin + step * round((values[0] - origin) / step)
+        corners = start + step * np.arange(len(values))
         if np.abs(values - corners).max() > SLACK * abs(step):
             return None
-        starts.append(first)
+        starts.append(start)
     return Affine(stated.a, 0, starts[0], 0, stated.e, starts[1])
 
 
