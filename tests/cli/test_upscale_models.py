@@ -96,7 +96,8 @@ def test_strength_goes_from_the_faithful_to_the_crisp_model(srx, tmp_path, astro
     assert 0 < apart[0] < apart[1] < np.abs(crisp - photo).mean()
     assert "made with" not in enlarged("g-idrn-photo", "--strength", "0.7")[1]
     np.testing.assert_array_equal(enlarged("auto")[0], crisp)
-    assert ", auto, strength 1, " in Image.open(tmp_path / "out.png").info["Software"]
+    with Image.open(tmp_path / "out.png") as out:
+        assert ", auto, strength 1, " in out.info["Software"]
     told = enlarged("auto", "-v", "--overwrite")[1]
     assert "(g-idrn-photo at strength 1 as saved, " in told
     np.testing.assert_array_equal(np.asarray(srcli.upscale(source, "auto")), crisp)

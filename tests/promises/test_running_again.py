@@ -182,7 +182,7 @@ def test_auto_looks_again_at_what_it_has_not_chosen_itself(
     asked = "upscale in out -s 2 -m"
     assert "2 done" in srx(asked, "g-idrn").out
     auto = srx(asked, "auto")
-    assert "blocks.jpg: made again: was made with g-idrn x2" in auto.err
+    assert "blocks.jpg: to be made again: was made with g-idrn x2" in auto.err
     assert "1 done (1 by g-idrn-photo), 1 skipped" in auto.out
     Path("out/fine.png").unlink()
     assert "1 done (1 by g-idrn), 1 skipped" in srx(asked, "auto").out

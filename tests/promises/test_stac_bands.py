@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 
 MEDIA_TYPE = "image/tiff; application=geotiff"
-SPECTRUM = [
+SPECTRUM: list[dict[str, Any]] = [
     {"name": "B02", "common_name": "blue", "center_wavelength": 0.49},
     {"name": "B04", "common_name": "red"},
     {"name": "B08", "common_name": "nir"},
@@ -38,7 +39,7 @@ def spectral_item():
 
     def write(version):
         write_by_gdal("a.tif", noise((24, 32, 3)).astype(np.uint16), **PLACE)
-        asset = {"href": "a.tif", "type": MEDIA_TYPE, "roles": ["data"]}
+        asset: dict[str, Any] = {"href": "a.tif", "type": MEDIA_TYPE, "roles": ["data"]}
         extension = f"{EO}v1.1.0/schema.json"
         if version == "1.0.0":
             asset["eo:bands"] = SPECTRUM

@@ -4,7 +4,8 @@ A part of a file with overviews is a TIFF of its blocks, and behind it another p
 the overview of half the size: its final blocks too, where rows of a part are whole blocks
 of it, or else a TIFF without loss, from which all further overviews are made at the end.
 Rows are averaged by GDAL, a few at a time: the values are those of overviews that it
-builds from the whole file, as long as the file has an even number of rows.
+builds from the whole file, as long as the file has an even number of rows; floats
+beside pixels without data may differ in the last bit.
 """
 
 from __future__ import annotations
@@ -47,11 +48,22 @@ def choose_levels(output: OutputProfile) -> tuple[int, int]:
         # GDAL makes deeper overviews of a GeoTIFF from what a reader sees, and all of a
         # COG without loss
         is_cog = output.driver == "COG"
-        if half.can_be_halved and (is_cog or is_lossless(output.blocks)):
+        is_exact = is_cog or is_lossless(output.blocks)
+        if half.can_be_halved and is_exact and _halves_twice(output):
             return 2, 1
         if is_cog:  # whose blocks GDAL would have to encode again to make them
             return 1, 0
     return 1, 1
+
+
+def _halves_twice(output: OutputProfile) -> bool:
+    """Tell if halves of halves are the values that GDAL gives its second overview."""
+    # of classes it takes pixels of the first one, which are others at odd sides
+    if output.classes:
+        return False
+    # and its averages of floats beside pixels without data differ in the last bit
+    has_blanks = output.nodata is not None or output.mask or output.alpha
+    return not (output.dtype.startswith("float") and has_blanks)
 
 
 def half_of(output: OutputProfile) -> OutputProfile:

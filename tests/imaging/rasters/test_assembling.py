@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, Resampling
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters import merging, result_file
@@ -337,6 +337,8 @@ OVERVIEW_CASES = [
     ("uint8", 4, (450, 501), {"alpha": True}),
     ("uint8", 4, (258, 300), {}),  # of which GDAL would take the last for alpha
     ("uint8", 1, (400, 301), {"classes": True, "nodata": 0}),
+    # whose quarter has odd sides, of which GDAL takes others than of the half
+    ("int32", 1, (532, 1052), {"classes": True, "nodata": 0}),
     ("uint16", 1, (320, 300), {"NBITS": "12"}),
     ("float32", 1, (1026, 37), {"nodata": -9999.0}),
     ("uint8", 1, (258, 801), {}),
@@ -389,6 +391,27 @@ def test_overviews_from_rows_as_they_pass_are_those_of_gdal(
     paths = write_both(info.path, out)
     check_overviews(paths)
     check_equal(paths)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_second_overviews_are_averages_of_the_first_to_the_last_bit(
+    save, noise, plan, write_both, dtype
+):
+    pixels = np.cumsum(noise((600, 600)).astype(dtype) / 7, axis=1)
+    pixels[:100, :100] = -9999
+    source = save("in.tif", pixels[:, :, None], nodata=-9999)
+    path, _ = write_both(source, plan(source, overviews=True))
+    for level, name in enumerate(("first.tif", "second.tif")):
+        with rasterio.open(path, overview_level=level) as file:
+            save(name, np.moveaxis(file.read(), 0, 2), nodata=-9999)
+    folder = source.parent
+    with rasterio.open(folder / "first.tif", "r+") as file:
+        file.build_overviews([2], Resampling.average)
+    with (
+        rasterio.open(folder / "first.tif", overview_level=0) as expected,
+        rasterio.open(folder / "second.tif") as second,
+    ):
+        np.testing.assert_array_equal(second.read(), expected.read())
 
 
 @pytest.mark.parametrize("cog", [False, True], ids=["GTiff", "COG"])
