@@ -31,6 +31,10 @@ _LENGTH_BYTES = 8
 _MOST_BYTES = 2**26
 """Of the rows that are whole blocks of an overview, if parts hold these: 1,024 of a COG."""
 
+_MOST_BLOCKS = 2
+"""Blocks, of the file or of an overview, that parts may have more of one above the other
+if they hold both."""
+
 
 def choose_levels(output: OutputProfile) -> tuple[int, int]:
     """Return how many overviews each part holds, and how many of them as final blocks.
@@ -40,7 +44,11 @@ def choose_levels(output: OutputProfile) -> tuple[int, int]:
     if not (output.keeps_blocks and output.wants_halves and output.can_be_halved):
         return 0, 0
     high = int(output.blocks["BLOCKYSIZE"])
-    whole_rows = math.lcm(high, 2 * output.overview_block)
+    overview_rows = 2 * output.overview_block
+    whole_rows = math.lcm(high, overview_rows)
+    # heights such as 240 would make parts of thousands of rows
+    if whole_rows > _MOST_BLOCKS * max(high, overview_rows):
+        return 1, 0
     if whole_rows > high and whole_rows * output.row_bytes > _MOST_BYTES:
         return 1, 0
     half = _half_of_size(output)
@@ -172,7 +180,8 @@ def _average(
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile() as memory:
         with memory.open(**profile) as dataset:
             dataset.write(bands)
-            if output.alpha or output.mask:  # alpha too is averaged where it is not 0
+            if output.mask or _counts_by_alpha(output):
+                # alpha too is averaged where it is not 0
                 dataset.write_mask(opacity != 0)
         with memory.open() as dataset:
             smaller = dataset.read(
@@ -186,6 +195,12 @@ def _average(
     shown = _any_shown(opacity != 0, width)
     white = white_level(np.dtype(output.dtype))
     return half_rows, np.where(shown, white, 0).astype(output.dtype)
+
+
+def _counts_by_alpha(output: OutputProfile) -> bool:
+    """Tell if GDAL averages pixels by alpha: of gray and of RGB, where it is the last band."""
+    count = len(output.bands)
+    return output.alpha and count in (2, 4) and output.band_order[-1] == count - 1
 
 
 def _any_shown(shown: Bools, width: int) -> Bools:

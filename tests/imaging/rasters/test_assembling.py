@@ -322,7 +322,13 @@ def check_overviews(paths):
 def name_colours(file, bands, has_alpha):
     """Say what three bands or four mean."""
     if bands >= 3:
-        names = ["red", "green", "blue", "alpha" if has_alpha else "undefined"]
+        names = [
+            "red",
+            "green",
+            "blue",
+            "alpha" if has_alpha else "undefined",
+            "undefined",
+        ]
         file.colorinterp = [ColorInterp[name] for name in names[:bands]]
 
 
@@ -335,6 +341,7 @@ OVERVIEW_CASES = [
     ("int16", 4, (258, 300), {"COMPRESS": "NONE", "mask": True}),
     ("uint8", 3, (450, 501), {"mask": True}),
     ("uint8", 4, (450, 501), {"alpha": True}),
+    ("uint8", 5, (516, 300), {"alpha": True}),  # which GDAL averages as any other
     ("uint8", 4, (258, 300), {}),  # of which GDAL would take the last for alpha
     ("uint8", 1, (400, 301), {"classes": True, "nodata": 0}),
     # whose quarter has odd sides, of which GDAL takes others than of the half
