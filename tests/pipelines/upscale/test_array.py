@@ -142,7 +142,7 @@ def test_a_model_is_named_by_a_text_or_a_path():
         ({"scale": float("nan")}, "scale=nan"),
         ({"strength": "0.5"}, "strength='0.5': give a number from 0 to 1"),
         ({"denoise": None}, "denoise=None: give a number from 0 to 1"),
-        ({"device": None}, "--device None: give auto, cpu"),
+        ({"device": None}, "device='None': give auto, cpu"),
         ({"model": ""}, "no model ''; there are"),
         ({"strength": np.ones(2)}, "strength=.*: give a number from 0 to 1"),
         ({"value_range": [255]}, r"value_range=\[255\]: give None or a whole number"),
