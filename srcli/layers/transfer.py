@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srcli.imaging.pixels.arrays import Array, axes_in_memory
+from srcli.imaging.pixels.arrays import Array, as_stored
 
 
 def upload(values: Array | Tensor, device: torch.device) -> Tensor:
@@ -31,18 +31,15 @@ def upload_stack(arrays: Sequence[Array], device: torch.device) -> Tensor:
 
     Its pixels lie in memory as those of the first array do.
     """
-    axes = axes_in_memory(arrays[0])
-    arrays = [array.transpose(axes) for array in arrays]
+    stored, axes = as_stored(arrays)
     if device.type != "cuda":
-        stack = upload(np.stack(arrays), device)
-    else:
-        shape = (len(arrays), *arrays[0].shape)
-        dtype = getattr(torch, arrays[0].dtype.name)
-        with torch.cuda.device(device):
-            pinned = torch.empty(shape, dtype=dtype, pin_memory=True)
-        np.stack(arrays, out=pinned.numpy())
-        stack = upload(pinned, device)
-    return stack.permute(0, *(1 + axes.index(axis) for axis in range(len(axes))))
+        return upload(np.stack(stored), device).permute(axes)
+    shape = (len(stored), *stored[0].shape)
+    dtype = getattr(torch, stored[0].dtype.name)
+    with torch.cuda.device(device):
+        pinned = torch.empty(shape, dtype=dtype, pin_memory=True)
+    np.stack(stored, out=pinned.numpy())
+    return upload(pinned, device).permute(axes)
 
 
 class HostCopy:

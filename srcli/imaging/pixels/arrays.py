@@ -40,9 +40,15 @@ def empty_array(
         return np.ndarray(shape, dtype, buffer=mmap.mmap(stream.fileno(), size))
 
 
-def axes_in_memory(array: Array) -> list[int]:
-    """Return the axes of an array, the one first whose steps in memory are longest."""
-    return sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+def as_stored(arrays: Sequence[Array]) -> tuple[list[Array], tuple[int, ...]]:
+    """Return arrays of one shape by axes as the first lies in memory, longest steps first.
+
+    The second value are the axes by which a stack of them gets the order of before.
+    """
+    strides = arrays[0].strides
+    axes = sorted(range(len(strides)), key=lambda axis: -strides[axis])
+    stored = [array.transpose(axes) for array in arrays]
+    return stored, (0, *(1 + axes.index(axis) for axis in range(len(axes))))
 
 
 def stack_as_stored(arrays: Sequence[Array]) -> Array:
@@ -50,9 +56,8 @@ def stack_as_stored(arrays: Sequence[Array]) -> Array:
 
     ``np.stack`` would turn bands that lie behind each other into pixels, one by one.
     """
-    axes = axes_in_memory(arrays[0])
-    stack = np.stack([array.transpose(axes) for array in arrays])
-    return stack.transpose(0, *(1 + axes.index(axis) for axis in range(len(axes))))
+    stored, axes = as_stored(arrays)
+    return np.stack(stored).transpose(axes)
 
 
 def reserve(stream: IO[bytes], size: int) -> None:
