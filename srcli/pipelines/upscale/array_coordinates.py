@@ -17,7 +17,7 @@ _OUTDATED = frozenset({"transform", "res", "resolution", "actual_range", "bounds
 """Names of attributes, also of coordinates, that are wrong for the enlarged pixels."""
 _OF_ITEMS = frozenset({"proj:shape", "proj:transform"})
 """Coordinates without dimensions by which stackstac tells the grid of an input's file."""
-SLACK = 0.1
+_SLACK = 0.1
 """Share of a pixel by which coordinates may differ from evenly spaced ones."""
 _HALF_TURN = 180
 """Degrees; neighbours whose longitudes differ by more lie on both sides of a border."""
@@ -59,6 +59,13 @@ def enlarge_coordinates(
     return coordinates
 
 
+def are_even(values: Array, start: float, step: float) -> bool:
+    """Tell if coordinates are ``start`` and further steps, up to a tenth of a step each."""
+    even = start + step * np.arange(len(values))
+    is_beside = np.abs(values - even).max() > _SLACK * abs(step)
+    return not is_beside
+
+
 def transform_of_corners(data: Any) -> Affine | None:  # noqa: ANN401
     """Return the transform of a DataArray whose x and y are upper left corners of pixels.
 
@@ -81,8 +88,7 @@ def transform_of_corners(data: Any) -> Affine | None:  # noqa: ANN401
             return None
         values = data.coords[name].values
         start = origin + step * round((values[0] - origin) / step)
-        corners = start + step * np.arange(len(values))
-        if np.abs(values - corners).max() > SLACK * abs(step):
+        if not are_even(values, start, step):
             return None
         starts.append(start)
     return Affine(stated.a, 0, starts[0], 0, stated.e, starts[1])

@@ -25,7 +25,7 @@ from srcli.imaging.rasters.limits import find_packing
 from srcli.inference.pools import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import (
-    SLACK,
+    are_even,
     enlarge_coordinates,
     lasting,
     transform_of_corners,
@@ -46,8 +46,6 @@ _CF_ATTRIBUTES = (
     "flag_masks", "flag_meanings",
 )  # fmt: skip
 """Attributes of the CF conventions that say what values mean."""
-_OUTDATED = ("transform", "res", "STATISTICS_")
-"""Beginnings of the names of attributes that are wrong for the enlarged pixels."""
 
 
 def raster_as_image(
@@ -230,10 +228,11 @@ def _fits(transform: Affine, data: Any) -> bool:  # noqa: ANN401
         (data.rio.y_dim, transform.f, transform.e),
     )
     for name, start, step in axes:
-        if name in data.coords:
-            even = start + step * (np.arange(data.sizes[name]) + 0.5)
-            if np.abs(data.coords[name].values - even).max() > SLACK * abs(step):
-                return False
+        if name not in data.coords:
+            continue
+        first_centre = start + step / 2
+        if not are_even(data.coords[name].values, first_centre, step):
+            return False
     return True
 
 
