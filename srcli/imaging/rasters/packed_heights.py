@@ -72,17 +72,27 @@ def _are_jumps_made_good(pixels: Array, valid: Bools, byte: int) -> bool:
         for axis in (0, 1):
             bends = _bends_along(layer, axis)
             is_jump = _valid_along(shown, axis) & (bends > _JUMP)
-            places = np.unravel_index(np.flatnonzero(is_jump), is_jump.shape)
-            numbers = np.zeros((3, len(places[0])), np.int32)
-            for step, number in enumerate(numbers):
-                moved = [*places]
-                moved[axis] = moved[axis] + step
-                for colour in window[*moved].T[: byte + 1]:
-                    number[:] = number << 8 | colour
-            gone = 2 * np.abs(np.diff(numbers, 2, axis=0)[0]) < bends[places]
+            places = np.nonzero(is_jump)
+            gone = 2 * _bends_of_numbers(window, places, axis, byte) < bends[places]
             jump_count += gone.size
             gone_count += int(gone.sum())
     return jump_count >= _LEAST_JUMPS and gone_count / jump_count >= _SHARE
+
+
+def _bends_of_numbers(
+    window: Array, places: tuple[Array, ...], axis: int, byte: int
+) -> Array:
+    """Return bends (m,) along an axis of the numbers that a byte makes with those above.
+
+    They are of a window (h, w, 3), at places, m rows and m columns, and the next two.
+    """
+    numbers = np.zeros((3, len(places[0])), np.int32)
+    for step, number in enumerate(numbers):
+        moved = [*places]
+        moved[axis] = moved[axis] + step
+        for colour in window[*moved].T[: byte + 1]:
+            number[:] = number << 8 | colour
+    return np.asarray(np.abs(np.diff(numbers, 2, axis=0)[0]))
 
 
 def _bends(layer: Array, valid: Bools) -> Array:

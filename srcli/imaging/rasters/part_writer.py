@@ -51,10 +51,9 @@ class PartWriter:
         self._limits = _limits_of(source.layout)
         layout = source.layout
         keeps_hidden = layout.alpha is not None or source.has_codes
-        self._is_blank_where_empty = not (
+        self._is_blank_where_empty = source.has_holes and not (
             layout.classes or layout.is_packed or keeps_hidden
         )
-        self._is_blank_where_empty &= source.has_holes
 
     def write(self, top: int, rows: Array) -> None:
         """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
