@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def count_parts(folder: Path) -> int:
-    return len(list(folder.glob(".*.parts/part-*.tif"))) if folder.is_dir() else 0
+    return len(list(folder.glob(".*.parts/part-*"))) if folder.is_dir() else 0
 
 
 def main() -> None:

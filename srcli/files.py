@@ -124,6 +124,15 @@ def move_into_place(part: Path, path: Path) -> None:
             time.sleep(0.05)
 
 
+def synchronise(path: Path) -> None:
+    """Wait until a closed file, or the names in a folder, are on the disk."""
+    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 def make_part(folder: Path, mode: int = 0o600) -> tuple[Path, IO[bytes]]:
     """Make a temporary file and lock it; an existing file or link is never opened.
 

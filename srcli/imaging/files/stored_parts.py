@@ -26,6 +26,7 @@ from srcli.input_files import checksum
 _PLAN = "plan.json"
 _LOCK = "lock"
 _NAMES = f"part-{'[0-9]' * 6}-{'?' * 8}"
+"""Of parts, before their ending."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,11 @@ class StoredParts:
 
     def found(self) -> dict[int, Path]:
         """Return the complete parts by number."""
-        files = sorted(self.folder.glob(_NAMES + self.ending))
+        return self._files_by_number(self.ending)
+
+    def _files_by_number(self, ending: str) -> dict[int, Path]:
+        """Return the files with an ending that are named as parts are."""
+        files = sorted(self.folder.glob(_NAMES + ending))
         return {int(file.name[5:11]): file for file in files}
 
     @property
@@ -62,6 +67,18 @@ class StoredParts:
         with suppress(OSError, ValueError, TypeError):  # missing or damaged
             return dict(json.loads((self.folder / _PLAN).read_bytes()))
         return {}
+
+    def intact(self) -> set[Path]:
+        """Return the complete parts that are on the disk as they were written.
+
+        Nothing else would notice that the disk has lost a part; reading is faster than
+        computing.
+        """
+        files = set()
+        for file in self.found().values():
+            if file.stem.endswith(checksum(file.read_bytes())):
+                files.add(file)
+        return files
 
     def is_content(self, file: Path) -> bool:
         """Tell if a file beside the parts is one that they need."""
@@ -120,18 +137,19 @@ def keep_parts(
                 parts.remove()
 
 
-def open_own(file: Path) -> IO[bytes]:
+def open_own(file: Path, mode: int = 0o600, buffering: int = -1) -> IO[bytes]:
     """Open a file in the folder of parts to read and write, made if it is missing.
 
-    A link that somebody has planted there is refused.
+    A link that somebody has planted there is refused. ``mode`` are the rights of a new
+    one, of which the umask may leave less, ``buffering`` is that of ``open``.
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
     flags |= getattr(os, "O_BINARY", 0)
 
     def opener(name: str, _: int) -> int:
-        return os.open(name, flags, 0o600)
+        return os.open(name, flags, mode)
 
-    return open(file, "r+b", opener=opener)
+    return open(file, "r+b", buffering, opener=opener)
 
 
 @contextmanager
@@ -187,13 +205,9 @@ def _resume(
     files = list(parts.found().values())
     work = f"earlier work on {parts.target.name} is"
     notes = []
-    intact = set()
+    intact: set[Path] = set()
     if not changed:
-        for file in files:
-            # nothing else would notice that the disk has lost a part; reading is faster
-            # than computing
-            if file.stem.endswith(checksum(file.read_bytes())):
-                intact.add(file)
+        intact = parts.intact()
         damaged = len(files) - len(intact)
         if damaged:
             notes.append(

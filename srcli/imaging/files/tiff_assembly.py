@@ -12,7 +12,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from io import FileIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,29 @@ class TiledImage:
         described[Base.NewSubfileType] = _entry(LONG, np.array([kind], np.uint64))
         return replace(self, tags=described)
 
+    def take_positions(self, second: TiledImage, top: int) -> None:
+        """Take over where the blocks of another image lie, whose first row is ``top`` here."""
+        row = top // self.block_height
+        rows = slice(row, row + second.sizes.shape[1])
+        self.sizes[:, rows] = second.sizes
+        self.offsets[:, rows] = second.offsets
+
+    def rows(self, top: int, bottom: int) -> TiledImage:
+        """Return an image of some of its rows of pixels, from a row of blocks on."""
+        first = top // self.block_height
+        last = -(-bottom // self.block_height)
+        cut = self.of_height(bottom - top)
+        return replace(
+            cut,
+            offsets=self.offsets[:, first:last],
+            sizes=self.sizes[:, first:last],
+        )
+
+    def without_blocks(self) -> TiledImage:
+        """Return an empty image that is alike."""
+        none = np.zeros(self.offsets.shape, np.uint64)
+        return replace(self, offsets=none, sizes=none.copy())
+
     def of_height(self, height: int) -> TiledImage:
         """Return an empty image that differs in its number of rows of pixels."""
         entry = _entry(LONG, np.array([height], np.uint64))
@@ -175,6 +198,13 @@ class Placing:
     """First row of pixels in the new image."""
 
 
+class BlockTarget(Protocol):
+    """What takes bytes one behind the other, such as a file."""
+
+    def write(self, content: bytes, /) -> object:
+        """Take further bytes."""
+
+
 @dataclass(frozen=True)
 class _Source:
     """A file whose blocks are copied, in this order."""
@@ -202,11 +232,7 @@ class TiffAssembly:
 
     def __post_init__(self) -> None:
         """Forget where blocks lie in the file that the directories are taken from."""
-        empty = []
-        for image in self.images:
-            none = np.zeros(image.offsets.shape, np.uint64)
-            empty.append(replace(image, offsets=none, sizes=none.copy()))
-        self.images = empty
+        self.images = [image.without_blocks() for image in self.images]
 
     def add(self, path: Path, placings: Sequence[Placing], start: int = 0) -> None:
         """Add the blocks of directories of a TIFF, from byte ``start`` of a file, of equal grids.
@@ -236,38 +262,71 @@ class TiffAssembly:
 
     def write(self, path: Path) -> None:
         """Write the new file; OSError is raised where it needs the positions of a BigTIFF."""
-        header_length = len(self._header(0))
-        if not self.layout.big and header_length + self._length > _LARGEST_CLASSIC:
-            raise OSError("it takes more than 4 GB, which --co BIGTIFF=YES permits")
+        header_length = len(self.header(0))
+        check_length(header_length + self._length, self.layout)
         with path.open("xb") as target:
-            target.write(self._header(header_length))
-            for source in self._sources:
-                with source.path.open("rb") as stream:
-                    if self.has_frames:
-                        _copy_framed(stream, target, source)
-                    else:
-                        _copy(stream, target, source)
+            target.write(self.header(header_length))
+            self.copy_blocks(target)
 
-    def _header(self, length: int) -> bytes:
+    @property
+    def length(self) -> int:
+        """Bytes of all blocks."""
+        return self._length
+
+    def copy_blocks(self, target: BlockTarget) -> None:
+        """Write all blocks, one behind the other."""
+        for source in self._sources:
+            with source.path.open("rb") as stream:
+                if self.has_frames:
+                    _copy_framed(stream, target, source)
+                else:
+                    _copy(stream, target, source)
+
+    def header(self, length: int) -> bytes:
         """Return start and directories of the file, whose blocks begin at ``length``."""
-        layout = self.layout
-        positions = LONG8 if layout.big else LONG
-        header = bytearray(layout.start(0)) + self.structure
-        # where the offset of the next directory is written: first in the start of the
-        # file, then behind the entries of each directory
-        link = len(layout.start(0)) - layout.inline
+        moved_images = []
         for image in self.images:
             moved = np.where(
                 image.offsets > 0, image.offsets + np.uint64(length) - 1, 0
             )
-            tags = dict(image.tags)
-            tags[Base.TileOffsets] = _entry(positions, moved)
-            tags[Base.TileByteCounts] = _entry(LONG, image.sizes)
-            header += bytes(len(header) % 2)
-            header[link : link + layout.inline] = layout.offset.pack(len(header))
-            link = len(header) + layout.count.size + len(tags) * layout.entry.size
-            header += _pack_directory(tags, layout, len(header))
-        return bytes(header)
+            moved_images.append(replace(image, offsets=moved))
+        return pack_directories(self.layout, moved_images, self.structure)
+
+
+def check_length(length: int, layout: DirectoryForm) -> None:
+    """Raise an OSError if a file of so many bytes needs the positions of a BigTIFF."""
+    if not layout.big and length > _LARGEST_CLASSIC:
+        raise OSError("it takes more than 4 GB, which --co BIGTIFF=YES permits")
+
+
+def pack_directories(
+    layout: DirectoryForm,
+    images: Sequence[TiledImage],
+    structure: bytes = b"",
+    start: int = 0,
+) -> bytes:
+    """Return the start of a file and its directories, whose blocks lie where they say.
+
+    With another ``start`` than 0 the directories stand there, and not behind the start
+    of the file.
+    """
+    positions = LONG8 if layout.big else LONG
+    header = bytearray(layout.start(0)) + structure
+    # what lies between is not here
+    gap = start - len(header) if start else 0
+    # where the offset of the next directory is written: first in the start of the
+    # file, then behind the entries of each directory
+    link = len(layout.start(0)) - layout.inline
+    for image in images:
+        tags = dict(image.tags)
+        tags[Base.TileOffsets] = _entry(positions, image.offsets)
+        tags[Base.TileByteCounts] = _entry(LONG, image.sizes)
+        header += bytes((gap + len(header)) % 2)
+        at = gap + len(header)
+        header[link : link + layout.inline] = layout.offset.pack(at)
+        link = len(header) + layout.count.size + len(tags) * layout.entry.size
+        header += _pack_directory(tags, layout, at)
+    return bytes(header)
 
 
 def _pack_directory(tags: Tags, layout: DirectoryForm, start: int) -> bytes:
@@ -291,7 +350,7 @@ def _entry(tiff_type: int, numbers: Numbers) -> Entry:
     return Entry(tiff_type, numbers.astype(form).tobytes())
 
 
-def _copy(stream: IO[bytes], target: IO[bytes], source: _Source) -> None:
+def _copy(stream: IO[bytes], target: BlockTarget, source: _Source) -> None:
     """Copy blocks to the end of a file, those that follow each other at once."""
     if not len(source.offsets):
         return
@@ -308,7 +367,7 @@ def _copy(stream: IO[bytes], target: IO[bytes], source: _Source) -> None:
             remaining -= min(remaining, _CHUNK)
 
 
-def _copy_framed(stream: IO[bytes], target: IO[bytes], source: _Source) -> None:
+def _copy_framed(stream: IO[bytes], target: BlockTarget, source: _Source) -> None:
     """Copy blocks to the end of a file, each between its size and its last bytes again."""
     for offset, size in zip(
         source.offsets.tolist(), source.sizes.tolist(), strict=True

@@ -65,19 +65,19 @@ def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -
         OtherBlocksError: If the file would decode the blocks in another way.
         OSError: And those of rasterio, if the file cannot be written.
     """
-    header = _write_header(result, output)
+    header = write_header(result, output)
     with tempfile.TemporaryDirectory(dir=result.parent) as name:
         folder = Path(name)
         files = [*files, *_fill_gaps(files, folder, output)]
         files.sort(key=lambda file: file.top)
-        contents = [_read_part(file) for file in files]
+        files, contents = _read_parts(files)
         images = list(header.images)
         if output.mask and contents:
             # GDAL takes long to write a mask into the header: a part's is the same, but for
             # its height
             images += [image.of_height(output.height) for image in contents[0][1:]]
         for content in contents:
-            _check_same(images, content)
+            check_same(images, content)
         overviews: list[TiledImage] = []
         overviews_file = folder / "overviews.tif"
         if output.has_halves:
@@ -103,7 +103,7 @@ def assemble(files: Sequence[MosaicFile], result: Path, output: OutputProfile) -
         assembly.write(result)
 
 
-def _write_header(result: Path, output: OutputProfile) -> TiffContent:
+def write_header(result: Path, output: OutputProfile) -> TiffContent:
     """Let GDAL write the file without pixels and mask, and remove it; files beside it stay."""
     creation = {**output.creation, "SPARSE_OK": "TRUE"}
     if output.driver == "COG":
@@ -118,7 +118,23 @@ def _write_header(result: Path, output: OutputProfile) -> TiffContent:
         result.unlink()
 
 
-def _read_part(file: MosaicFile) -> list[TiledImage]:
+def _read_parts(
+    files: Sequence[MosaicFile],
+) -> tuple[list[MosaicFile], list[list[TiledImage]]]:
+    """Read the directories of parts, also of those that were joined, one by one."""
+    parts = []
+    contents = []
+    for file in files:
+        content = read_part(file)
+        step = file.part_rows or file.height
+        for top in range(0, file.height, step):
+            height = min(step, file.height - top)
+            parts.append(file._replace(top=file.top + top, height=height))
+            contents.append([image.rows(top, top + height) for image in content])
+    return parts, contents
+
+
+def read_part(file: MosaicFile) -> list[TiledImage]:
     """Read the directories of a part; OSError for one that is damaged."""
     try:
         return read_tiff(file.file, file.start).images
@@ -229,12 +245,12 @@ def check_against_part(file: Path, output: OutputProfile) -> None:
         try:
             images = read_tiff(file).images
             images = [image for image in images if not image.is_overview]
-            _check_same(images, read_tiff(blank).images)
+            check_same(images, read_tiff(blank).images)
         except ValueError as error:
             raise OtherBlocksError(str(error)) from error
 
 
-def _check_same(
+def check_same(
     images: Sequence[TiledImage], images_of_part: Sequence[TiledImage]
 ) -> None:
     """Raise an OtherBlocksError if directories would decode blocks in different ways."""
@@ -251,19 +267,26 @@ def _fill_gaps(
     """Yield files of blank rows for those that no file holds, if blank blocks are stored."""
     if output.is_sparse:
         return
-    height = output.whole_rows
     heights = {int(file.top): file.height for file in files}
-    blanks: dict[int, Path] = {}
     top = 0
     while top < output.height:
         rows = heights.get(top, 0)
         if not rows:
-            rows = min(height, output.height - top)
-            if rows not in blanks:
-                blanks[rows] = folder / f"{rows}.tif"
-                _write_blank(blanks[rows], rows, output)
-            yield MosaicFile(blanks[rows], top, 0, rows, output.width, ())
+            rows = min(output.whole_rows, output.height - top)
+            yield from blank_files(range(top, top + rows), folder, output)
         top += rows
+
+
+def blank_files(
+    rows: range, folder: Path, output: OutputProfile
+) -> Iterator[MosaicFile]:
+    """Yield files of blank rows; those that are not in the folder yet are made."""
+    for top in range(rows.start, rows.stop, output.whole_rows):
+        height = min(output.whole_rows, rows.stop - top)
+        blank = folder / f"{height}.tif"
+        if not blank.exists():
+            _write_blank(blank, height, output)
+        yield MosaicFile(blank, top, 0, height, output.width, ())
 
 
 def _write_blank(file: Path, height: int, output: OutputProfile) -> None:

@@ -6,7 +6,6 @@ A trial of a few pixels refuses wrong options before hours of work.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -23,6 +22,7 @@ from srcli.files import (
     FileAttributes,
     move_into_place,
     remove_stale,
+    synchronise,
 )
 from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
 from srcli.imaging.files.stored_parts import (
@@ -35,8 +35,9 @@ from srcli.imaging.rasters.assembling import OtherBlocksError, check_against_par
 from srcli.imaging.rasters.block_form import overview_factors
 from srcli.imaging.rasters.copying import add_overview_levels, check_room, copy_file
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
+from srcli.imaging.rasters.joining import open_joining, read_joined
 from srcli.imaging.rasters.part_encoding import stored_bands
-from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.parts import JOINED, Parts
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.result_file import write_result
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
@@ -66,19 +67,23 @@ def merge_parts(
     result = folder / readable_name(target.name)
     try:
         with writing_errors(target):
-            files = mosaic_files(parts)
+            _check_complete(parts)
             # a run that was killed while it merged has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            _write_interruptibly(files, result, output, on_bytes)
-            check_room(result)
-            check_shape(result, target, output)
+            written = _finish_joined(parts, result, on_bytes)
+            if written is None:
+                files = mosaic_files(parts)
+                _write_interruptibly(files, result, output, on_bytes)
+                check_room(result)
+                written = result
+            check_shape(written, target, output)
             transform = output.georeference["transform"]
             if output.driver in _WORLD_SUFFIXES and transform is not None:
                 world = dumpsw(transform).encode("ascii")
                 result.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
-            complete(result)
-            move_result(result, target, attributes)
+            complete(written)
+            move_result(result, target, attributes, written)
             parts.remove()
     finally:
         # what is not finished will be made again and only takes room meanwhile
@@ -93,17 +98,25 @@ def write_vrt(parts: Parts) -> Path:
     return vrt
 
 
-def mosaic_files(parts: Parts) -> list[MosaicFile]:
-    """Return the finished parts as files of a mosaic; none may be missing."""
+def _check_complete(parts: Parts) -> None:
+    """Raise a PictureError if a part is missing."""
     if missing := sum(map(len, parts.missing())):
         raise PictureError(
             f"{parts.target}: {missing} parts of it have got lost; run again"
         )
+
+
+def mosaic_files(parts: Parts) -> list[MosaicFile]:
+    """Return the finished parts as files of a mosaic; none may be missing."""
+    _check_complete(parts)
     folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
     output = parts.output
     bands = stored_bands(output)
     files = []
-    for number, file in parts.found().items():
+    joined = read_joined(parts)
+    if joined is not None:
+        files.append(joined)
+    for number, file in parts.unjoined().items():
         if file.stat().st_size:  # where no file is, GDAL reads nodata or zeros
             span = parts.span(number)
             path = folder.absolute() / file.name
@@ -113,22 +126,31 @@ def mosaic_files(parts: Parts) -> list[MosaicFile]:
     return files
 
 
-def move_result(result: Path, target: Path, attributes: FileAttributes) -> None:
-    """Move a finished raster and all files beside it to their names, once they are on the disk."""
-    sidecars = [file for file in sorted(result.parent.iterdir()) if file != result]
+def move_result(
+    result: Path,
+    target: Path,
+    attributes: FileAttributes,
+    written: Path | None = None,
+) -> None:
+    """Move a finished raster and all files beside it to their names, once they are on the disk.
+
+    ``written`` is where the raster itself lies, if that is not beside the others.
+    """
+    written = written or result
+    sidecars = [file for file in sorted(result.parent.iterdir()) if file != written]
     names = {}
-    for file in (*sidecars, result):
-        _sync(file)
-        if file == result:
-            attributes.apply(file)
-        else:
-            replace(attributes, times=None).apply(file)
+    for file in sidecars:
+        synchronise(file)
+        replace(attributes, times=None).apply(file)
         names[file] = target.stem + file.name[len(result.stem) :]
+    synchronise(written)
+    attributes.apply(written)
+    names[written] = target.stem + result.suffix
     remove_stale(target, keep=set(names.values()))
     for file, name in names.items():
         move_into_place(file, target.with_name(name))
     with suppress(OSError):  # not all systems can
-        _sync(target.parent)
+        synchronise(target.parent)
 
 
 def _write_interruptibly(
@@ -137,25 +159,65 @@ def _write_interruptibly(
     output: OutputProfile,
     on_bytes: Callable[[int], None],
 ) -> None:
-    """Call ``write_result`` in a thread, so that Ctrl-C works while GDAL copies for minutes.
+    """Call ``write_result`` so that Ctrl-C works while GDAL copies for minutes."""
 
-    GDAL tells rasterio nothing of how far it has come: the files tell it.
+    def write() -> None:
+        keep_blocks(_COPY_CACHE)  # the input is read to its end
+        write_result(files, result, output)
+
+    _work_interruptibly(write, result, on_bytes)
+
+
+def _finish_joined(
+    parts: Parts, result: Path, on_bytes: Callable[[int], None]
+) -> Path | None:
+    """Finish the file that parts are joined into; None where they are merged otherwise.
+
+    GDAL writes files beside ``result``.
+    """
+    with open_joining(parts) as joining:
+        if joining is None:
+            return None
+        joined = alias_of_folder(parts.folder) / JOINED
+        try:
+            _work_interruptibly(
+                lambda: joining.finish(result), joined, on_bytes, joining.stop
+            )
+        except OtherBlocksError:
+            return None
+        return joined
+
+
+def _work_interruptibly(
+    work: Callable[[], None],
+    file: Path,
+    on_bytes: Callable[[int], None],
+    stop: Callable[[], None] | None = None,
+) -> None:
+    """Write a file in a thread, and tell how long it is.
+
+    GDAL tells rasterio nothing of how far it has come: the file tells it. After Ctrl-C
+    nobody waits for the thread, but where ``stop`` ends it soon.
     """
     failures = []
 
     def write() -> None:
         try:
-            keep_blocks(_COPY_CACHE)  # the input is read to its end
-            write_result(files, result, output)
+            work()
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
     thread = Thread(target=write, daemon=True, name="gdal-copy")
     thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-        with suppress(FileNotFoundError):
-            on_bytes(result.stat().st_size)
+    try:
+        while thread.is_alive():
+            thread.join(0.1)
+            with suppress(FileNotFoundError):
+                on_bytes(file.stat().st_size)
+    finally:
+        if stop is not None:
+            stop()
+            thread.join()
     for failure in failures:
         raise failure
 
@@ -182,18 +244,9 @@ def add_overviews(target: Path, quality: int) -> bool:
         with open_quietly(copy) as dataset:
             if len(dataset.overviews(1)) < len(factors):
                 raise PictureError(f"{target}: its overviews are missing; run again")
-        _sync(copy)
+        synchronise(copy)
         move_into_place(copy, target)
     return True
-
-
-def _sync(path: Path) -> None:
-    """Wait until a closed file, or the names in a folder, are on the disk."""
-    number = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:

@@ -91,6 +91,11 @@ class OutputProfile:
         """True if the blocks of the parts are those of the final file."""
         return not self.why_copied
 
+    @property
+    def is_joined(self) -> bool:
+        """True if parts may go into the file one by one: it begins with their blocks alone."""
+        return self.keeps_blocks and self.driver == "GTiff" and not self.overviews
+
     def copied_by_gdal(self, reason: str) -> OutputProfile:
         """Return the output whose parts have a form of their own."""
         return replace(
@@ -181,26 +186,3 @@ class OutputProfile:
     def palette(self) -> bool:
         """True if the only band has a colour table."""
         return len(self.bands) == 1 and "ColorTable" in self.bands[0].vrt_elements
-
-
-def disk_needed(output: OutputProfile) -> int:
-    """Estimate the bytes on disk without compression: the parts and the result copied from them."""
-    # blocks at the lower and right edge are full-sized
-    high = int(output.creation.get("BLOCKYSIZE", "1"))
-    wide = int(output.creation.get("BLOCKXSIZE", "1"))
-    area = -(-output.height // high) * high * -(-output.width // wide) * wide
-    size = area * len(output.bands) * np.dtype(output.dtype).itemsize
-    if output.mask:
-        size += area // 8
-    size += size // 1000  # incompressible blocks grow slightly
-    overviews_size = size * 7 // 20  # a third, plus edges
-    total = size * 2 + 2**20
-    if output.has_halves:  # in the parts, and all in a file of their own
-        total += size * 5 // 16 + overviews_size
-    if output.creation.get("OVERVIEWS") == "NONE":
-        return total
-    if output.driver == "COG":  # whose overviews are made in a file of their own first
-        total += overviews_size * 2
-    elif output.overviews:
-        total += overviews_size
-    return total

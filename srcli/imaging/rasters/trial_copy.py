@@ -17,7 +17,7 @@ from srcli.imaging.rasters.halves import choose_levels
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.part_encoding import encode_part, stored_bands
-from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.parts import Parts, part_rows
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.result_file import folder_bytes, write_result
 from srcli.imaging.rasters.selection import BandLayout
@@ -57,7 +57,9 @@ class TrialCopy:
         return self.result_bytes / self.part_bytes
 
     def bytes_to_write(self, part_bytes: int, output: OutputProfile) -> int:
-        """Estimate the bytes on the disk when the file of so many bytes of parts is written."""
+        """Estimate the bytes that the file takes beside so many bytes of parts."""
+        if output.is_joined:  # each part goes as soon as the file has it
+            return round(_part_share(output) * part_bytes)
         share = self.result_share
         if output.driver == "COG" or output.has_halves:
             share += OVERVIEW_SHARE
@@ -68,6 +70,36 @@ class TrialCopy:
         share = output.height * output.width / self.pixels
         part_bytes = round(self.part_bytes * share)
         return part_bytes + self.bytes_to_write(part_bytes, output)
+
+
+def disk_needed(output: OutputProfile) -> int:
+    """Estimate the bytes on disk without compression: the parts and the result made of them."""
+    # blocks at the lower and right edge are full-sized
+    high = int(output.creation.get("BLOCKYSIZE", "1"))
+    wide = int(output.creation.get("BLOCKXSIZE", "1"))
+    area = -(-output.height // high) * high * -(-output.width // wide) * wide
+    size = area * len(output.bands) * np.dtype(output.dtype).itemsize
+    if output.mask:
+        size += area // 8
+    size += size // 1000  # incompressible blocks grow slightly
+    overviews_size = size * 7 // 20  # a third, plus edges
+    if output.is_joined:  # of which one is still a part while it is copied
+        return round(size * (1 + _part_share(output))) + 2**20
+    total = size * 2 + 2**20
+    if output.has_halves:  # in the parts, and all in a file of their own
+        total += size * 5 // 16 + overviews_size
+    if output.creation.get("OVERVIEWS") == "NONE":
+        return total
+    if output.driver == "COG":  # whose overviews are made in a file of their own first
+        total += overviews_size * 2
+    elif output.overviews:
+        total += overviews_size
+    return total
+
+
+def _part_share(output: OutputProfile) -> float:
+    """Return the share of an output that one part is."""
+    return min(part_rows(output) / output.height, 1.0)
 
 
 def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | None:
@@ -84,7 +116,7 @@ def try_copy(parts: Parts, output: OutputProfile | None = None) -> TrialCopy | N
     rows = 0
     part_bytes = 0
     wanted = min(TRIAL_ROWS, output.height)
-    for number, file in parts.found().items():
+    for number, file in parts.unjoined().items():
         size = file.stat().st_size
         if not size:  # blank
             continue

@@ -30,6 +30,8 @@ class MosaicFile(NamedTuple):
     """First byte of what is meant, where that lies within the file."""
     length: int | None = None
     """Bytes of what lies within the file; None for a whole file."""
+    part_rows: int | None = None
+    """Rows of each of the parts that the file was joined of; None for a single one."""
 
 
 def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> bytes:

@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.disks import free_disk
-from srcli.imaging.rasters.profile import disk_needed
-from srcli.imaging.rasters.trial_copy import sample_copy
+from srcli.imaging.rasters.trial_copy import disk_needed, sample_copy
 from srcli.input_files import file_state
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from srcli.disks import free_disk
 from srcli.errors import PictureError
 from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.rasters.joining import join_behind
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.profile import disk_needed
-from srcli.imaging.rasters.trial_copy import TrialCopy, try_copy
+from srcli.imaging.rasters.trial_copy import TrialCopy, disk_needed, try_copy
 from srcli.machine import processor_count
 from srcli.pipelines.upscale.writing_work import WritingWork
 from srcli.quantities import format_bytes
@@ -71,6 +71,8 @@ class WritingForecast:
     """What is counted of writing before the first bytes of the file."""
     _part_bytes: int = 0
     """Of all parts, by those that are finished."""
+    _unjoined_bytes: int = 0
+    """Of the parts that are finished, and not joined into the file yet."""
     _missing_share: float = 1.0
     """Share of the parts that are not finished."""
     _has_tried: bool = False
@@ -116,7 +118,8 @@ class WritingForecast:
         if self._is_needed:
             thread.start()
         try:
-            yield
+            with join_behind(self.parts, self._has_seen_parts):
+                yield
         except BaseException:
             self._is_over = True  # the thread ends by itself: nobody waits for a trial
             stop.set()
@@ -128,6 +131,10 @@ class WritingForecast:
         self._seconds_for_tiles = time.monotonic() - self._started
         self._rate_started = time.monotonic()
         self._processor_started = time.process_time()
+
+    def _has_seen_parts(self) -> bool:
+        """Tell if no trial needs the first parts as files of their own any more."""
+        return not self._is_needed or self._has_tried or self.trial is not None
 
     def begin(self) -> None:
         """Tell that the file is written now; refuse to where the disk has no room for it."""
@@ -190,9 +197,11 @@ class WritingForecast:
         if ending is not None and ending.seconds:
             self._weigh(ending.seconds)
             return
-        sizes = [file.stat().st_size for file in self.parts.found().values()]
-        self._part_bytes = sum(sizes) * self.parts.count // max(len(sizes), 1)
-        self._missing_share = 1 - len(sizes) / self.parts.count
+        found_count = len(self.parts.found())
+        stored_bytes = self.parts.stored_bytes
+        self._part_bytes = stored_bytes * self.parts.count // max(found_count, 1)
+        self._unjoined_bytes = self.parts.unjoined_bytes
+        self._missing_share = 1 - found_count / self.parts.count
         if self.trial is None and not self._has_tried:
             self._try_copy()
         if self.trial is not None:
@@ -200,12 +209,14 @@ class WritingForecast:
 
     def _try_copy(self) -> None:
         """Try a copy; one that fails is not tried again, as the file's will tell the reason."""
+        trial = None
         try:
-            self.trial = try_copy(self.parts)
-            if self.trial is not None:
-                self._compare_with_lossy(self.trial)
+            trial = try_copy(self.parts)
+            if trial is not None:
+                self._compare_with_lossy(trial)
         except gdal_errors(OSError, ValueError):
             self._has_tried = True
+        self.trial = trial  # parts that it needs no more may be joined from here on
 
     def _compare_with_lossy(self, trial: TrialCopy) -> None:
         """Tell how much smaller lossy compression makes the result of a lossy input."""
@@ -250,7 +261,10 @@ class WritingForecast:
         elif passed > LEAST_SECONDS:
             self._processors = max(used / passed, LEAST_PROCESSORS)
         processors = min(self._processors, processors)
-        times = self._part_bytes / trial.part_bytes
+        bytes_left = self._part_bytes
+        if self.plan.output.is_joined:
+            bytes_left = self._unjoined_bytes
+        times = bytes_left / trial.part_bytes
         return times * trial.seconds * max(1 / processors, SERIAL_SHARE)
 
     def _bytes_to_write(self, trial: TrialCopy) -> int:

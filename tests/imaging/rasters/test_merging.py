@@ -519,10 +519,14 @@ import numpy as np
 import rasterio
 from srcli.imaging.rasters import merging as module
 from srcli.imaging.rasters import parts as parts_module
-from tests.imaging.rasters.conftest import plan, write_parts
+from srcli.imaging.rasters.joining import open_joining
+from srcli.imaging.rasters.part_writer import PartWriter
+from tests.imaging.rasters.conftest import open_source, plan, write_parts
 
 folder, step, options = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 pixels = np.load(folder / "pixels.npy")
+joins = options.pop("joins", False)
+expected = []
 parts_module._LEAST_PIXELS = 1
 target = folder / ("out." + options.get("format", "tif"))
 
@@ -530,8 +534,20 @@ def attempt():
     out = plan(folder / "in.tif", **options)
     with parts_module.open_parts(target, out, {"input": "in.tif"}) as (parts, notes):
         assert notes == (), notes
+        if joins:
+            join_each(parts)
         write_parts(parts, folder / "in.tif")
         module.merge_parts(parts)
+
+def join_each(parts):
+    with open_source(folder / "in.tif") as source, open_joining(parts) as joining:
+        while joining.join_next():
+            pass
+        for run in parts.missing():
+            for number in run:
+                writer = PartWriter(parts, range(number, number + 1), source, 1)
+                writer.write(0, pixels)
+                assert joining.join_next()
 
 def forked(work):
     child = os.fork()
@@ -547,6 +563,8 @@ def forked(work):
 def check():
     with rasterio.open(target) as file:
         assert np.array_equal(np.moveaxis(file.read(), 0, 2), pixels), "other pixels"
+        if joins:
+            assert not expected or target.read_bytes() == expected[0], "other bytes"
         assert not options.get("overviews") or file.overviews(1) == [2, 4], file.overviews(1)
     left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
     assert not left, left
@@ -574,6 +592,10 @@ def count_down(steps):
         guard(module, name)
 
 kills = 0
+if joins:
+    assert forked(attempt) == 0
+    expected.append(target.read_bytes())
+    target.unlink()
 for steps in range(1, 999, int(step)):
     code = forked(lambda: (count_down(steps), attempt()))
     if code == 0:
@@ -614,6 +636,7 @@ def folder(save, noise):
 
 
 STEPS = [
+    ({"creation": SMALL, "joins": True}, 60),
     ({"creation": SMALL, "overviews": True}, 40),
     ({"creation": {**SMALL, "TFW": "YES"}}, 40),
     ({"cog": True}, 40),
@@ -629,6 +652,6 @@ def test_killed_at_any_step_it_is_finished_by_the_next_run(folder, options, leas
 
 
 @pytest.mark.posix
-def test_killed_at_some_steps_it_is_finished_by_the_next_run(folder):
-    options, least = STEPS[0]
+@pytest.mark.parametrize(("options", "least"), STEPS[:2], ids=str)
+def test_killed_at_some_steps_it_is_finished_by_the_next_run(folder, options, least):
     assert kill(folder, 15, options) >= least // 15

@@ -18,9 +18,10 @@ from srcli.imaging.rasters.creation import creation_options
 from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.info import BandInfo, enlarge_georeference
 from srcli.imaging.rasters.output import derive_profile
-from srcli.imaging.rasters.profile import OutputOptions, OutputProfile, disk_needed
+from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.transforms import coordinates
+from srcli.imaging.rasters.trial_copy import disk_needed
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal

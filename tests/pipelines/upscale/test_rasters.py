@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from types import SimpleNamespace
@@ -231,6 +233,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(
 def test_any_missing_parts_are_made_again(crop, tmp_path, monkeypatch, interrupt):
     """Also of a network that measures the whole picture."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 64)
+    # as on a disk without locks, where no parts are joined before the end
+    monkeypatch.setattr("srcli.imaging.rasters.joining.lock_stream", lambda *_: None)
     source = crop(FOUR_BANDS, 0, 0, 20, 150)
     options = replace(BICUBIC, model="g-idrn", tile=48, creation=BLOCKS)
     expected = enlarge(source, tmp_path / "whole", options)
@@ -333,7 +337,7 @@ def test_a_mosaic_with_holes_needs_what_its_files_need(tmp_path, disk):
     out = tmp_path / "out.tif"
     (foreseen,) = upscale_files([mosaic], out, BICUBIC, dry_run=True).files
     assert not foreseen.error
-    assert foreseen.bytes > 8 * 10**8
+    assert foreseen.bytes > 4 * 10**8
     assert foreseen.likely_bytes < 2 * 12 * 4 * 2 * 99**2 * 1.5
 
 
@@ -357,6 +361,38 @@ def test_the_disk_is_foreseen_by_content_and_compression(
     enlarge(source, out, options)
     needed = max(part_bytes) + out.stat().st_size
     assert 0.6 < foreseen.likely_bytes / needed < 1.5
+
+
+@pytest.mark.parametrize("compression", ["DEFLATE", "JPEG", "NONE"])
+def test_the_disk_that_is_foreseen_is_the_most_that_a_run_takes(
+    tmp_path, monkeypatch, compression
+):
+    """Little more than the result, as parts are joined while others are made."""
+    monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 64)
+    source = write_by_gdal(tmp_path / "a.tif", data.astronaut(), **PLACE)
+    out = tmp_path / "out" / "a.tif"
+    options = replace(BICUBIC, creation={**BLOCKS, "COMPRESS": compression})
+    (foreseen,) = upscale_files([source], out, options, dry_run=True).files
+    taken = []
+    wait = os.fsync
+
+    def weigh(number):
+        wait(number)
+        files = [path for path in out.parent.rglob("*") if path.is_file()]
+        sizes = []
+        for path in files:
+            with suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+        taken.append(sum(sizes))
+
+    monkeypatch.setattr(os, "fsync", weigh)
+    assert enlarge(source, out, options).state == "done"
+    size = out.stat().st_size
+    assert max(taken) < 1.3 * size
+    assert 0.7 < foreseen.likely_bytes / max(taken) < 1.4
+    pixels = 3 * 1024**2
+    assert 1.05 < (foreseen.bytes - 2**20) / pixels < 1.1
 
 
 def test_a_disk_that_will_be_full_stops_before_the_file_is_written(
