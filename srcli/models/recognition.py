@@ -363,8 +363,8 @@ def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
     for file in AUTHOR_FILES:
         if not all(f"{layer}.weight" in tensors for layer in file.layers):
             continue
-        # It may lack a tensor, or have another of its name.
-        with suppress(KeyError, TypeError):
+        # It may lack a tensor, or have another of its name, or one of another shape.
+        with suppress(KeyError, TypeError, RuntimeError):
             prepared = file.prepare(tensors)
             constants = _constants(file, tensors)
             if file.shifted:
