@@ -16,7 +16,8 @@ import time
 
 from srcli.inference.device import choose_device
 from srcli.machine import describe_machine
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 
 
 def main() -> None:

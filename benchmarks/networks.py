@@ -15,7 +15,7 @@ import torch
 
 from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.models import MODELS, build_network
-from srcli.models.recognition import PUBLISHED
+from srcli.models.author_names import AUTHOR_FILES
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import load_published, name_key
 
@@ -58,7 +58,7 @@ def row(name: str, options: dict[str, object]) -> str:
 
 def files(name: str) -> str | None:
     """The published files that the network takes over."""
-    found = (each["files"] for each in PUBLISHED["file"] if each["model"] == name)
+    found = (each.files for each in AUTHOR_FILES if each.model == name)
     text = next(found, None)
     return f"| {name} | {text} |" if text else None
 

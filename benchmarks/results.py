@@ -19,7 +19,8 @@ from pathlib import Path
 
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.models import ModelFacts, list_models
 from srcli.recipes.ablations import ABLATIONS, variant_recipe
 from srcli.recipes.published import PublishedRow, load_published, name_key

@@ -40,7 +40,8 @@ from srcli.models import MODELS
 from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import weights_dir, weights_path
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.data import validator
 from srcli.recipes.degradation import BICUBIC, DEGRADATIONS
 from srcli.recipes.published import PAPERS, load_published

@@ -20,8 +20,9 @@ import srcli
 from srcli.imaging.pixels.resize import downscale
 from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.metrics.fidelity import PROTOCOLS
+from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.report import evaluation_report
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.report.table import markdown
 
 MODEL, SCALE = "rrlfn", 2

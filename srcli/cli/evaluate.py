@@ -35,7 +35,7 @@ from srcli.metrics.table import (  # noqa: TID253 - it imports nothing that comp
 )
 
 if TYPE_CHECKING:
-    from srcli.pipelines.evaluate.run import ScoredPicture
+    from srcli.pipelines.evaluate.scoring import ScoredPicture
 
 EXAMPLES = """
 \b
@@ -175,7 +175,8 @@ def command(
     from srcli.imaging.photographs.new_files import write_png
     from srcli.models.loading import default_scale
     from srcli.pipelines.evaluate import report
-    from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+    from srcli.pipelines.evaluate.options import EvalOptions
+    from srcli.pipelines.evaluate.run import evaluate
 
     targets = result_targets(
         json=json_file, markdown=markdown_file, html=html, figure=figure

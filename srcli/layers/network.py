@@ -160,14 +160,6 @@ class Network(nn.Module):
         """
         return self.deploy()
 
-    @staticmethod
-    def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Change tensors of the authors' files as ``published_files.toml`` cannot say.
-
-        The result has names that the table's expressions turn into this network's.
-        """
-        return tensors
-
     def unfold_state(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Turn the tensors of a deployed form into those of this one, with equal outputs.
 

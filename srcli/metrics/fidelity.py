@@ -110,7 +110,7 @@ class EvaluationProtocol:
         """Return the compared channels of a picture (H, W, 3) without its border.
 
         The picture has 8 or 16 bits. The channels are (H, W) or, under ``rgb`` unless
-        ``luma`` is asked for, (H, W, 3), in 0..255. ``gray`` is True if the HR file has
+        ``luma`` is asked for, (H, W, 3), float64 in 0..255. ``gray`` is True if the HR file has
         one channel. ValueError if nothing is left.
         """
         if picture.dtype not in (np.uint8, np.uint16):
@@ -126,7 +126,8 @@ class EvaluationProtocol:
         if self.channel == "rgb" and not luma:
             return area / level
         if self.channel == "luma":
-            return area[..., 0]
+            # floats as of other protocols: differences of bytes would wrap around
+            return area[..., 0].astype(np.float64)
         gray_luma = gray and self.gray_as_luma
         y: Array = (
             area @ np.array(colour.GRAY_SHARES) / level

@@ -32,8 +32,9 @@ class Metric:
     meaning: str
     """In words, for the legend."""
     measure: Callable[[Array, Array], float]
-    """Compares SR, or what ``sees`` names instead, with HR, the border left out: arrays
-    (H, W) or (H, W, C) in 0 to 255, by ``colours`` as they are stored."""
+    """Compares SR, or what ``sees`` names instead, with HR, the border left out: (H, W) or
+    (H, W, C), float64 in 0 to 255; by ``colours`` as they are stored, so that they must
+    become floats before they are subtracted."""
     sees: Sees = "planes"
     lower_is_better: bool = False
     minimum: int = 1

@@ -9,13 +9,10 @@ picture, so each network first enlarges a test picture (``srcli.models.readings`
 from __future__ import annotations
 
 import math
-import re
-import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,16 +21,16 @@ import torch
 from torch import Tensor
 
 from srcli.errors import ModelError
-from srcli.input_files import shipped_text
 from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.models import (
     MODELS,
     NETWORK_SETTING,
     build_network,
     find_entry,
-    network_class,
     outline_network,
 )
+from srcli.models.author_names import AUTHOR_FILES
+from srcli.models.author_names.form import AuthorFile, Names, Options, Tensors, rename
 from srcli.models.by_spandrel import build_by_spandrel
 from srcli.models.exported import load_exported
 from srcli.models.readings import (
@@ -48,8 +45,6 @@ from srcli.models.readings import (
 )
 from srcli.models.storage import WeightsInfo, read_weights
 from srcli.models.strangers import describe_tensors, describe_types
-
-Tensors = Mapping[str, Tensor]
 
 
 class MatchedWeights(NamedTuple):
@@ -78,10 +73,6 @@ _MOST_NAMED = 6
 """Most classes of objects beside tensors that are named."""
 LARGEST_FIXED_SHIFT = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
-PUBLISHED: Mapping[str, Any] = tomllib.loads(
-    shipped_text("published_files.toml", "srcli.models")
-)
-"""The files of authors that are known, by the names of their tensors."""
 
 
 def load_network(
@@ -369,34 +360,35 @@ def find_matches(tensors: Tensors) -> list[MatchedWeights]:
 
 def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
     """Yield published networks with these layers, grouped by all but scale."""
-    for file in PUBLISHED["file"]:
-        if not all(f"{layer}.weight" in tensors for layer in file["layers"]):
+    for file in AUTHOR_FILES:
+        if not all(f"{layer}.weight" in tensors for layer in file.layers):
             continue
-        # It may lack a tensor, or have another of its name.
-        with suppress(KeyError, TypeError):
-            prepared = network_class(file["model"]).prepare_published(tensors)
+        # It may lack a tensor, or have another of its name, or one of another shape.
+        with suppress(KeyError, TypeError, RuntimeError):
+            prepared = file.prepare(tensors)
             constants = _constants(file, tensors)
-            if "shifts" in file:
-                prepared = fold_shifts(prepared, *file["shifts"])
-            for options in file.get("either", [{}]):
-                yield _candidates_of(file, prepared, options, constants)
+            if file.shifted:
+                prepared = fold_shifts(prepared, *file.shifted)
+            shown, names = file.find_layers(prepared)
+            for further in file.either:
+                options = {**_usual(constants), **shown, **further}
+                yield _candidates_of(file, prepared, names, options, constants)
 
 
 def _candidates_of(
-    file: Mapping[str, Any],
+    file: AuthorFile,
     tensors: Tensors,
-    further: dict[str, Any],
+    names: Names,
+    options: Options,
     constants: Constants,
 ) -> list[Candidate]:
-    """Return a published network with further options, at each of its scales."""
-    name = file["model"]
-    layers = ", ".join(file["layers"])
+    """Return a published network with these options at each of its scales."""
+    layers = ", ".join(file.layers)
     notes = {"recognised by": f"the names of its layers, such as {layers}"}
     candidates = []
-    for scale in file.get("scales", MODELS[name].scales):
-        renamed = _renamed(tensors, file, scale)
-        options = _usual(constants) | _options(file, renamed) | further
-        info = WeightsInfo(model=name, scale=scale, network=options, notes=notes)
+    for scale in file.scales or MODELS[file.model].scales:
+        renamed = rename(tensors, names | file.upsampling_names(scale))
+        info = WeightsInfo(model=file.model, scale=scale, network=options, notes=notes)
         with suppress(ModelError):  # there is no network of these options
             misfits, _ = find_misfits(renamed, info)
             match = MatchedWeights(renamed, info, constants)
@@ -404,14 +396,14 @@ def _candidates_of(
     return candidates
 
 
-def _constants(file: Mapping[str, Any], tensors: Tensors) -> Constants:
+def _constants(file: AuthorFile, tensors: Tensors) -> Constants:
     """Return what tensors of a published file do not show of their network.
 
     The size of a shift tells white, its absence that there is none; values are from 0
     to 1 then, unless a test picture shows another range.
     """
-    options = {name: tuple(values) for name, values in file.get("unseen", {}).items()}
-    if "shifts" not in file:
+    options = dict(file.unseen)
+    if not file.shifted:
         return Constants(options)
     added = tensors.get("add_mean.bias")
     if added is not None and added.numel() == len(DIV2K_MEAN):
@@ -492,47 +484,6 @@ def build_with_weights(path: Path, weights: MatchedWeights) -> Network:
         network = build_network(info.model, scale=info.scale, options=info.network)
         network.load_state_dict(state)
     return network
-
-
-def _renamed(
-    tensors: Tensors, file: Mapping[str, Any], scale: int
-) -> dict[str, Tensor]:
-    """Return tensors of a published file by the names that the network has for them."""
-    names = dict(file.get("names", {}))
-    for table in file.get("shared", ()):
-        names |= PUBLISHED["names"][table]
-    renamed = {}
-    for key, value in tensors.items():
-        for pattern, template in names.items():
-            pattern = pattern.replace("SCALE", str(scale))
-            key = re.sub(pattern, partial(_fill, template), key)
-        if key:
-            renamed[key] = value
-    return renamed
-
-
-def _fill(template: str, match: re.Match[str]) -> str:
-    """Put groups of a match into a template: ``{1}`` as it is, ``{1//2-1}`` computed."""
-    text = template
-    for slot in re.finditer(r"\{(\d)(?://(\d))?([+-]\d+)?\}", template):
-        group, divisor, offset = slot.groups()
-        value = match[int(group)]
-        if divisor or offset:
-            value = str(int(value) // int(divisor or 1) + int(offset or 0))
-        text = text.replace(slot[0], value)
-    return text
-
-
-def _options(file: Mapping[str, Any], tensors: Tensors) -> dict[str, Any]:
-    """Return the options of a published network, partly read from its tensors."""
-    options = dict(file.get("options", {}))
-    for name, key in file.get("rows", {}).items():
-        options[name] = len(tensors[key])
-    for name, pattern in file.get("counts", {}).items():
-        matches = filter(None, (re.match(pattern, key) for key in tensors))
-        numbers = {match[1] for match in matches}
-        options[name] = len(numbers) - file.get("uncounted", 0)
-    return options
 
 
 def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ from srcli.imaging.pixels.arrays import Floats, Size
 from srcli.inference.building import choose_tiling
 from srcli.layers.colour import LumaOnRgb, as_rgb_network
 from srcli.layers.tiles import StretchedMap, modules_of
-from srcli.models.author_names import NAMES, author_tensors
+from srcli.models.author_tensors import NAMES, author_tensors
 from srcli.models.exported import ExportedNetwork
 from srcli.models.loading import load_model
 from srcli.models.weights import find_weights, network_digest

@@ -15,6 +15,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from srcli.errors import UsageError
 from srcli.metrics import fidelity
 from srcli.metrics.fidelity import (
+    LUMA_FLOAT,
     PROTOCOLS,
     WEIGHTS,
     perceptual_distance,
@@ -103,6 +104,16 @@ def test_y_compares_luma_that_is_not_rounded(astronaut):
     np.testing.assert_allclose(protocol.planes(astronaut, 3), planes[0])
     scores = protocol.score(astronaut, upside_down, 3)
     assert scores == pytest.approx((psnr(*planes), ssim(*planes)))
+
+
+@pytest.mark.parametrize("protocol", [*PROTOCOLS.values(), LUMA_FLOAT])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_planes_of_every_protocol_can_be_subtracted(protocol, dtype):
+    dark = np.zeros((4, 5, 3), dtype)
+    bright = np.full((4, 5, 3), 100, dtype)
+    differences = protocol.planes(dark, 0) - protocol.planes(bright, 0)
+    assert differences.dtype == np.float64
+    assert np.all(differences < 0)  # bytes would have wrapped around
 
 
 def test_the_border_is_not_compared(astronaut):

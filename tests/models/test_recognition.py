@@ -159,6 +159,22 @@ def test_what_fits_nothing_is_told_and_what_comes_nearest(tmp_path, monkeypatch)
         load_model(str(tmp_path / "b.pth"))
 
 
+@pytest.mark.parametrize(
+    ("file", "name"), [("edsr", "head.0.bias"), ("ecbsr", "backbone.1.conv3x3.bias")]
+)
+def test_a_tensor_of_another_shape_is_told_where_files_are_folded(
+    file, name, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "spandrel", None)  # as if it were not installed
+    state = published(file)
+    if file == "edsr":
+        state["add_mean.bias"] = 255 * torch.tensor(DIV2K_MEAN)
+    state[name] = torch.zeros(len(state[name]) + 1)
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(ModelError, match=r"a\.pth: does not say which network"):
+        load_model(str(tmp_path / "a.pth"))
+
+
 def two_layers():
     """Tensors of two convolutions, the second before a shuffle by two."""
     layers = {"a.weight": torch.rand(4, 3, 3, 3), "a.bias": torch.rand(4)}

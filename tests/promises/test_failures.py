@@ -280,8 +280,8 @@ def test_evaluating_measures_all_others(srx, break_at, request, seam):
     if seam == "infer":
         request.getfixturevalue("broken_engine")
     else:
-        names = {"read": "run.read_pair", "write": "report.write_png"}
-        break_at(EVALUATE + names.get(seam, "run.measure_metric"))
+        names = {"read": "scoring.read_pair", "write": "report.write_png"}
+        break_at(EVALUATE + names.get(seam, "scoring.measure_metric"))
     command = "eval -m bicubic -s 2 --data in --metrics psnr --no-cost --json -"
     result = srx(command, "--save-images out", code=1)
     assert "Traceback" not in result.err

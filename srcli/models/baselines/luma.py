@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -149,20 +149,6 @@ class VDSR(LumaNetwork):
             run_convolutions(self.layers[:-1], image, slope=0.0)
         )
         return image + widened(out)
-
-    @staticmethod
-    def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Number the last layer, too, and give all layers the biases that they lack."""
-        numbers = {
-            key.split(".")[1] for key in tensors if key.startswith("residual_layer.")
-        }
-        end = f"residual_layer.{len(numbers)}.conv"
-        weights = {key.replace("output", end): value for key, value in tensors.items()}
-        biases = {
-            key.replace(".weight", ".bias"): weight.new_zeros(len(weight))
-            for key, weight in weights.items()
-        }
-        return biases | weights
 
 
 class DRCN(LumaNetwork):
@@ -428,39 +414,6 @@ class ECBSR(TrainedWithBranches):
         # The picture itself is added at each sub-pixel position.
         out = widened(self.body(x)) + widened(x)
         return F.pixel_shuffle(out, self.scale)
-
-    @staticmethod
-    def prepare_published(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Fold the branches of the blocks, by our names of the deployed form."""
-        deployed: dict[str, Tensor] = {}
-        for number in range(sum(key.endswith(".conv3x3.weight") for key in tensors)):
-            stem = f"backbone.{number}."
-            block = {
-                key.removeprefix(stem): tensor
-                for key, tensor in tensors.items()
-                if key.startswith(stem)
-            }
-            weight, bias = sum_kernels(ECBSR._published_kernels(block))
-            deployed[f"body.{2 * number}.weight"] = weight
-            deployed[f"body.{2 * number}.bias"] = bias
-            if "act.weight" in block:
-                deployed[f"body.{2 * number + 1}.weight"] = block["act.weight"]
-        return deployed
-
-    @staticmethod
-    def _published_kernels(block: Mapping[str, Tensor]) -> list[FoldedKernel]:
-        """Return a kernel for each branch of an authors' block, by its tensors' names."""
-        kernels = [FoldedKernel(block["conv3x3.weight"], block["conv3x3.bias"])]
-        if "conv1x1_3x3.k0" in block:
-            point = FoldedKernel(block["conv1x1_3x3.k0"], block["conv1x1_3x3.b0"])
-            wide = FoldedKernel(block["conv1x1_3x3.k1"], block["conv1x1_3x3.b1"])
-            kernels.append(chain_kernels(point, wide))
-        for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
-            if f"{edge}.k0" in block:
-                filters = block[f"{edge}.scale"] * block[f"{edge}.mask"]
-                weight = block[f"{edge}.k0"] * filters
-                kernels.append(FoldedKernel(weight, block[f"{edge}.bias"]))
-        return kernels
 
 
 class EdgeOrientedConv(FoldingConv):

@@ -47,7 +47,8 @@ from srcli.pipelines.ablate.results import (
     VariantResult,
     read_result,
 )
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.executors.cluster import RayExecutor
 from srcli.pipelines.executors.processes import (
     JsonDict,

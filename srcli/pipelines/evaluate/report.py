@@ -37,7 +37,7 @@ from srcli.report.table import (
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation, Failure
-    from srcli.pipelines.evaluate.run import ScoredPicture
+    from srcli.pipelines.evaluate.scoring import ScoredPicture
 
 CROP_SIDE = 120
 """Side of a crop in HR pixels."""

@@ -7,34 +7,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from srcli.errors import (
-    DataError,
-    DefectError,
-    ModelError,
-    SrxError,
-    UsageError,
-    as_failure_of,
-    did_you_mean,
-)
-from srcli.evaluation.scores import (
-    Evaluation,
-    Failure,
-    PictureScore,
-    label_models,
-)
+from srcli.errors import DataError, DefectError, ModelError, UsageError, as_failure_of
+from srcli.evaluation.scores import Evaluation, Failure, label_models
 from srcli.evaluation.sets import (
     BUILT_IN,
-    CHAINS,
     KERNELS,
     Match,
     Pair,
@@ -43,137 +26,23 @@ from srcli.evaluation.sets import (
     list_pictures,
     luma_picture,
     match_files,
-    read_pair,
     read_picture,
     warn_of_foreign_lr,
 )
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import choose_tiling, enlarge_array, make_engine
-from srcli.inference.device import EngineOptions, choose_device
+from srcli.inference.device import choose_device
 from srcli.layers.colour import as_gray_network
 from srcli.metrics.efficiency import model_cost
-from srcli.metrics.fidelity import (
-    LUMA_FLOAT,
-    PROTOCOLS,
-    EvaluationProtocol,
-    require_perceptual,
-)
-from srcli.metrics.table import DEFAULT_METRICS, METRICS
 from srcli.models import MODELS, name_of
 from srcli.models.loading import load_model
-from srcli.ports.progress import Progress, Task
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
+from srcli.ports.progress import Progress
 from srcli.recipes.published import published_costs, published_rows
-from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
-    from srcli.data.pictures import PictureRef
     from srcli.layers.network import Network
-
-T = TypeVar("T")
-
-WORKERS = 4
-"""Threads that read pictures and score them."""
-GPU_DEPTH = 4
-"""Pictures that may wait for their scores while a GPU enlarges the next."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvalOptions(EngineOptions):
-    """Options of an evaluation, apart from models, sets and scales.
-
-    ``auto`` precision is fp32 here: a hundredth of a decibel matters in a table.
-    """
-
-    protocol: str | None = None
-    """A key of ``PROTOCOLS``; None is ``y``, or the chain's own."""
-    chain: str = "rgb8"
-    kernel: str = "bicubic"
-    jpeg: int | None = None
-    """Quality (1..100) of a JPEG that LR is saved as first; None for none."""
-    metrics: tuple[str, ...] = DEFAULT_METRICS
-    shave: int | None = None
-    """Border left out on each side, in HR pixels; None is the scale."""
-    tile: int | None = None
-    """LR pixels; None runs pictures whole."""
-    costs: bool = True
-    """Measure parameters, MACs and memory of each model."""
-    published: str | None = None
-    """Rows of papers to add: ``models`` for those of the models measured, or
-    ``all``."""
-    lr_folder: Path | None = None
-    """LR pictures of the only set, if they are not where sets usually have them."""
-
-    def __post_init__(self) -> None:
-        """Refuse unknown names and options that contradict each other."""
-        for option, names, table in (
-            ("--protocol", (self.protocol or "y",), PROTOCOLS),
-            ("--chain", (self.chain,), CHAINS),
-            ("--kernel", (self.kernel,), KERNELS),
-            ("--metrics", self.metrics, METRICS),
-        ):
-            for name in names:
-                if name not in table:
-                    hint = did_you_mean(name, table)
-                    raise UsageError(
-                        f"{option} {name}{hint}: there are {', '.join(table)}"
-                    )
-        if not self.metrics:
-            raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
-        if self.on_luma:  # it makes LR by bicubic and does not round it
-            for name, default in (
-                ("protocol", None),
-                ("jpeg", None),
-                ("kernel", "bicubic"),
-            ):
-                if getattr(self, name) != default:
-                    raise UsageError(
-                        f"--chain luma-float has a {name} of its own; drop --{name}"
-                    )
-        require_perceptual(name for name in self.metrics if METRICS[name].needs_piq)
-
-    @property
-    def on_luma(self) -> bool:
-        """True if Y alone goes through the model."""
-        return self.chain == LUMA_FLOAT.name
-
-    @property
-    def rules(self) -> EvaluationProtocol:
-        """The protocol by which pictures are compared."""
-        if self.on_luma:
-            return LUMA_FLOAT
-        return PROTOCOLS[self.protocol or "y"]
-
-    def resolve_shave(self, scale: int) -> int:
-        """Return the border left out on each side at a scale, in HR pixels."""
-        if self.shave is None:
-            return scale
-        return self.shave
-
-    def describe(self, lr: str) -> str:
-        """Describe everything that decides the scores; ``lr`` is the origin of LR."""
-        border = "scale" if self.shave is None else str(self.shave)
-        jpeg = ""
-        if self.jpeg is not None:
-            jpeg = f", LR from a JPEG of quality {self.jpeg} (4:2:0)"
-        run = "whole pictures"
-        if self.tile is not None:
-            run = f"tiles of {self.tile}"
-        if self.tta:
-            run += ", mean over 8 flips and rotations"
-        if self.back_project:
-            run += ", back-projected"
-        return (
-            f"protocol {self.rules.name}: {self.rules.description}, border of "
-            f"{border} pixels left out; LR: {lr}; "
-            f"chain {self.chain}: {CHAINS[self.chain]}{jpeg}; "
-            f"{self.precision}, {run}"
-        )
-
-
-MakeSr = Callable[[Pair], tuple[Array, float | None]]
-"""Makes or reads the SR picture of a pair, (H, W, 3) of the HR picture's size; the second
-value is the time in seconds, None if it was read."""
 
 
 def load_candidate(
@@ -434,158 +303,3 @@ def _load_networks(
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale
             failures.append(Failure(scale, "", "", label, str(error)))
     return networks
-
-
-def measure_metric(
-    pair: Pair, options: EvalOptions, scale: int, sr: Array, metric: str
-) -> float:
-    """Measure one metric of an SR picture, (H, W, 3) of the HR picture's size, 8 or 16 bits.
-
-    For the metric ``bicubic`` it is the PSNR of bicubic interpolation instead.
-    """
-    if metric == "bicubic":
-        sr = pair.enlarged(partial(resize, scale=scale))
-        metric = "psnr"
-    border = options.resolve_shave(scale)
-    measured = METRICS[metric]
-    if measured.sees == "colours":  # whatever the protocol compares
-        inside = tuple(slice(border, side - border) for side in sr.shape[:2])
-        return measured.measure(sr[inside], pair.hr[inside])
-    planes = partial(options.rules.planes, gray=pair.gray, luma=measured.sees == "luma")
-    if measured.sees != "small":
-        return measured.measure(planes(sr, border), planes(pair.hr, border))
-    small = pair.shrunk(sr, scale, KERNELS[options.kernel])
-    if pair.luma:  # both are Y in [0, 1] already
-        return measured.measure(
-            small.astype(np.float64) * 255, pair.lr.astype(np.float64) * 255
-        )
-    return measured.measure(planes(small, 0), planes(pair.lr, 0))
-
-
-@dataclass
-class ScoredPicture:
-    """One picture with its SR pictures, scores and failures."""
-
-    scale: int
-    dataset: str
-    picture: str
-    """Name of the picture."""
-    scores: list[PictureScore] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    pair: Pair | None = None
-    """HR and LR; None where they could not be read."""
-    sr: dict[str, Array] = field(default_factory=dict)
-    """SR pictures by model, (H, W, 3); those of failed models are left out."""
-    seconds: dict[str, float | None] = field(default_factory=dict)
-    """Seconds that each network took, by model."""
-
-    def lr_deviations(self) -> list[float]:
-        """Return ``Pair.lr_deviation`` where LR was read from a file, else nothing."""
-        if self.pair is None or self.pair.lr_deviation is None:
-            return []
-        return [self.pair.lr_deviation]
-
-    def attempt(
-        self,
-        call: Callable[[], T],
-        model: str | None,
-        progress: Progress,
-        *,
-        subject: str = "",
-    ) -> T | None:
-        """Call a function and return its value; after an error, note a failure and return None."""
-        names = (f"{self.dataset}/{self.picture}", model)
-        try:
-            with as_failure_of(subject or ", ".join(filter(None, names))):
-                return call()
-        except SrxError as error:
-            failed = Failure(self.scale, self.dataset, self.picture, model, str(error))
-            self.failures.append(failed)
-            progress.detail(*error.details)
-            return None
-
-
-def score_set(
-    pictures: PictureSet,
-    scale: int,
-    options: EvalOptions,
-    candidates: Mapping[str, MakeSr],
-    progress: Progress,
-    task: Task,
-) -> Iterator[ScoredPicture]:
-    """Enlarge every picture of a set by all candidates, score it, and yield it, in order.
-
-    A few pictures may wait for their scores while a GPU enlarges the next; none on a
-    CPU, where nothing else may slow a network while it is timed.
-    """
-    names = list(options.metrics)
-    if "psnr" in names:
-        names.append("bicubic")  # beside which every PSNR is shown
-    ahead = 0 if choose_device(options.device).type == "cpu" else GPU_DEPTH
-
-    def enlarged() -> Iterator[ScoredPicture]:
-        for picture in pictures.items:
-            result = ScoredPicture(scale, pictures.name, picture.name)
-            task.describe(f"{result.dataset}/{result.picture} x{scale}")
-            read = partial(_read_pair, picture, scale, options)
-            pair = result.pair = result.attempt(
-                read, None, progress, subject=str(picture)
-            )
-            if pair:
-                for label, make_sr in candidates.items():
-                    outcome = result.attempt(partial(make_sr, pair), label, progress)
-                    if outcome:
-                        result.sr[label], result.seconds[label] = outcome
-            yield result
-
-    def score(result: ScoredPicture) -> ScoredPicture:
-        for model, sr in list(result.sr.items()):
-            assert result.pair is not None  # it was enlarged
-            # all metrics of an SR picture at once, in the pool that is opened below
-            call = partial(measure_metric, result.pair, options, scale, sr)
-            scores: list[float] | None = result.attempt(
-                partial(list, pool.map(call, names)), model, progress
-            )
-            if scores is None:
-                del result.sr[model]
-                continue
-            values = dict(zip(names, scores, strict=True))
-            bicubic = values.pop("bicubic", None)
-            result.scores.append(
-                PictureScore(
-                    scale,
-                    result.dataset,
-                    result.picture,
-                    model,
-                    values,
-                    result.seconds[model],
-                    bicubic,
-                )
-            )
-        return result
-
-    with (
-        ThreadPoolExecutor(WORKERS) as pool,
-        read_ahead(score, enlarged(), ahead=ahead, workers=GPU_DEPTH) as scorings,
-    ):
-        for _, scoring in scorings:
-            yield scoring.result()
-
-
-def _read_pair(picture: PictureRef, scale: int, options: EvalOptions) -> Pair:
-    """Read HR and LR of a picture; refuse one that is too small for a metric."""
-    kernel = KERNELS[options.kernel]
-    pair = read_pair(picture, scale, kernel, on_luma=options.on_luma, jpeg=options.jpeg)
-    border = options.resolve_shave(scale)
-    least = max(METRICS[name].minimum for name in options.metrics) + 2 * border
-    height, width = pair.hr.shape[:2]
-    if min(height, width) < least:
-        remedy = ""
-        if "ifc" in options.metrics:
-            remedy = "; --metrics psnr,ssim need less"
-        raise DataError(
-            f"{picture}: {width}x{height} is too small to be measured; "
-            f"{', '.join(options.metrics)} with a border of {border} left out need "
-            f"{least}x{least} pixels{remedy}"
-        )
-    return pair

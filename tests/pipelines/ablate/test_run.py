@@ -20,7 +20,8 @@ from srcli.pipelines.ablate.run import (
     measure_cost,
     run_ablations,
 )
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.run import TrainOptions, resume_training, train
 from srcli.recipes.ablations import ABLATIONS, PRINTED_METRICS
 from srcli.recipes.files import RECIPES, apply_overrides, plain_recipe

@@ -15,7 +15,7 @@ from srcli.pipelines.evaluate.report import (
     draw_figure,
     find_window,
 )
-from srcli.pipelines.evaluate.run import ScoredPicture
+from srcli.pipelines.evaluate.scoring import ScoredPicture
 from tests.fixtures.pictures import shifted
 
 

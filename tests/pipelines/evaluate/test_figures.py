@@ -8,7 +8,8 @@ from PIL import Image
 
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 
 TOLERANCE = {"psnr": 2e-4, "ssim": 1e-5, "ifc": 5e-4, "consistency": 2e-3}
 """Another processor or number of threads rounds a few pixels differently; bfloat16

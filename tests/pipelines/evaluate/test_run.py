@@ -12,11 +12,12 @@ import srcli
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.scores import label_models
 from srcli.evaluation.sets import find_set
-from srcli.imaging.pixels.resize import downscale
+from srcli.imaging.pixels.resize import downscale, resize
 from srcli.metrics.table import METRICS, Metric
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from tests.fixtures.photographs import noise, write_by_gdal
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
@@ -185,3 +186,23 @@ def test_a_metric_is_one_entry_of_the_table(folder, monkeypatch):
     sr = srcli.upscale(small, model="bicubic", scale=2).astype(float)
     expected = np.abs(sr - hr).mean()
     assert result.scores[0].values["mae"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_bicubic_is_enlarged_once_for_all_models_of_a_picture(folder, monkeypatch):
+    resized = []
+
+    def count(picture, scale):
+        resized.append(scale)
+        return resize(picture, scale)
+
+    monkeypatch.setattr("srcli.pipelines.evaluate.scoring.resize", count)
+    result = evaluate(["rrlfn", "bicubic"], [str(folder)], scales=[2], options=QUICK)
+    pictures = {score.picture for score in result.scores}
+    assert len(resized) == len(pictures)
+    by_bicubic = {
+        score.picture: score.values["psnr"]
+        for score in result.scores
+        if score.model == "bicubic"
+    }
+    for score in result.scores:
+        assert score.bicubic == pytest.approx(by_bicubic[score.picture])

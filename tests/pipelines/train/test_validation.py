@@ -19,7 +19,8 @@ from srcli.imaging.pixels.resize import downscale
 from srcli.models import build_network
 from srcli.models.loading import load_model
 from srcli.models.storage import WeightsInfo, save_weights
-from srcli.pipelines.evaluate.run import EvalOptions, evaluate
+from srcli.pipelines.evaluate.options import EvalOptions
+from srcli.pipelines.evaluate.run import evaluate
 from srcli.pipelines.train.data import deciding_set, validation_sets, validator
 from srcli.ports.progress import Progress
 from srcli.training.steps import Numerics
