@@ -40,6 +40,7 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
+from srcli.models import MODELS
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.mosaic_tiles import (
     MosaicTile,
@@ -324,6 +325,9 @@ def _cut_into_tiles(
             numbers = info.tags[""].get("SRX_NEAREST_BANDS", "")
             class_bands = [int(number) for number in numbers.split(",") if number]
         layout = choose_layout(info, classes=class_bands)  # no JPEG of classes
+        model = info.tags[""].get("SRX_MODEL", "")
+        if model in MODELS:  # which auto has chosen; a file has only its name there
+            options = replace(options, model=model)
         mosaic = RasterSource(info, layout, choose_window(info)[0])
         for number, tile in enumerate(tiles, 1):
             piece = tile.piece
@@ -341,7 +345,12 @@ def _cut_into_tiles(
                     _write_map_tile(
                         tile.item, tile.picture, mosaic.decode(window), options
                     )
-                reporter.add(tile.item, size=(window.height, window.width))
+                reporter.add(
+                    tile.item,
+                    model=options.model,
+                    strength=options.strength_of(options.model),
+                    size=(window.height, window.width),
+                )
             on_share(number / len(tiles))
 
 
