@@ -167,6 +167,22 @@ class _RenamedProgress(ForwardedProgress):
         super().detail(*map(self.rename, lines))
 
 
+class _MosaicReporter(Reporter):
+    """Reporter whose text beside the bar names the mosaic, not its hidden files."""
+
+    def __init__(self, progress: _RenamedProgress, result: Path, model: str) -> None:
+        super().__init__(progress, model=model)
+        self._hidden_names = (progress.vrt.name, result.name)
+        # a zoom level, by its number alone, would say little
+        self._name = "/".join(Path(progress.name).parts[-2:])
+
+    def describe(self, text: str) -> None:
+        """Replace the text beside the progress, under the mosaic's name."""
+        for hidden in self._hidden_names:
+            text = text.replace(f" {hidden}", f" {self._name}")
+        super().describe(text)
+
+
 def _upscale_group(
     tiles: Sequence[MosaicTile],
     work_folder: Path,
@@ -189,9 +205,9 @@ def _upscale_group(
         if not vrt.is_file() or vrt.read_bytes() != text:
             write_whole(vrt, text)
         progress = _RenamedProgress(reporter.progress, vrt, name)
-        run = Reporter(progress, model=options.model)
-        run.ending = _foresee_cutting(tiles, options, reporter)
         result = work_folder / "enlarged.tif"
+        run = _MosaicReporter(progress, result, options.model)
+        run.ending = _foresee_cutting(tiles, options, reporter)
         upscale_due([vrt], result, _options_of_whole(options, tiles), run, executor)
         if run.files[0].state != "failed":
             if result.is_file():  # a worker has made it by itself
