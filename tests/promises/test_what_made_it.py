@@ -65,6 +65,6 @@ def test_tiles_of_a_mosaic_tell_the_model_that_auto_has_chosen(srx):
     words = "upscale tiles out --mosaic -s 2 --report report.jsonl"
     srx(words, code=0)
     assert [line["model"] for line in json_lines("report.jsonl")] == ["bicubic"] * 2
-    with Image.open("out/14/8000/5000.png") as tile:
-        assert "(bicubic x2, auto," in tile.info["Software"]
+    with Image.open("out/14/8000/5000.png") as first:
+        assert "(bicubic x2, auto," in first.info["Software"]
     assert "2 skipped" in srx(words, code=0).out
