@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -47,6 +48,19 @@ def free_disk(target: Path) -> tuple[int, Path]:
         if folder.exists():
             return shutil.disk_usage(folder).free, folder
     raise PictureError(f"{target}: there is no {target.anchor}; give another output")
+
+
+def is_full(folder: Path, least: int = 2**20) -> bool:
+    """Tell if a folder, which is there, takes no file of ``least`` bytes, by writing one."""
+    trial = folder / "room"
+    try:
+        trial.write_bytes(bytes(least))
+    except OSError as error:
+        return error.errno in NO_SPACE
+    finally:
+        with suppress(OSError):
+            trial.unlink()
+    return False
 
 
 def explain_os_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -35,6 +36,7 @@ settings.load_profile("suite")
 
 pytest_plugins = [
     "tests.fixtures.evaluations",
+    "tests.fixtures.forks",
     "tests.fixtures.geotiffs",
     "tests.fixtures.pages",
     "tests.fixtures.pictures",
@@ -119,6 +121,11 @@ def astronaut() -> np.ndarray:
     from skimage.data import astronaut as load
 
     return np.ascontiguousarray(load()[40:168, 160:320])
+
+
+def pytest_collection_finish():
+    """Spare searches for garbage what collecting has made: it stays to the end."""
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before those of other marks are left out

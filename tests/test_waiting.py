@@ -28,20 +28,20 @@ def used_share(seconds=0.5):
 
 values.add_(1.0)
 """
+AT_ONCE = "\nimport sys\nsys.stdout.flush()\nos._exit(0)\n"
+"""Ends a process without taking PyTorch apart."""
 
 
-def run(code, **environment):
+@pytest.fixture
+def run(forking_python):
     """Run code behind ``WORK``, and return what it prints, in words."""
-    done = subprocess.run(
-        [sys.executable, "-c", WORK + code],
-        env=os.environ | {"OMP_NUM_THREADS": "2"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert not done.returncode, done.stderr
-    return done.stdout.split()
+
+    def call(code, **environment):
+        done = forking_python.run(WORK + code + AT_ONCE, **environment)
+        assert not done.returncode, done.stderr
+        return done.stdout.split()
+
+    return call
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def busy_processors():
 
 
 @linux
-def test_threads_that_sleep_use_no_processor_while_they_wait():
+def test_threads_that_sleep_use_no_processor_while_they_wait(run):
     spinning, asleep, before, during, after = run(
         "spinning = used_share()\n"
         "before = len(os.listdir('/proc/self/task'))\n"
@@ -76,7 +76,7 @@ def test_threads_that_sleep_use_no_processor_while_they_wait():
 
 @pytest.mark.slow
 @linux
-def test_beside_other_work_threads_sleep_until_the_block_ends():
+def test_beside_other_work_threads_sleep_until_the_block_ends(run):
     with busy_processors():
         words = run(
             "with considerate_waiting():\n"
@@ -94,7 +94,7 @@ def test_beside_other_work_threads_sleep_until_the_block_ends():
 @pytest.mark.parametrize(
     ("name", "text"), [("OMP_WAIT_POLICY", "active"), ("GOMP_SPINCOUNT", "1000")]
 )
-def test_what_the_user_has_decided_stays(name, text):
+def test_what_the_user_has_decided_stays(run, name, text):
     words = run(
         "with considerate_waiting():\n    print(waiting._WATCH)\n"
         "print(waiting.describe_waiting())",
@@ -104,7 +104,7 @@ def test_what_the_user_has_decided_stays(name, text):
 
 
 @linux
-def test_where_no_thread_can_be_started_the_process_goes_on():
+def test_where_no_thread_can_be_started_the_process_goes_on(run):
     words = run(
         "import threading\n"
         "def fail(self):\n"
@@ -116,7 +116,7 @@ def test_where_no_thread_can_be_started_the_process_goes_on():
 
 
 @linux
-def test_the_library_is_that_which_pytorch_calls_whatever_else_is_loaded(tmp_path):
+def test_the_library_is_that_which_pytorch_calls_whatever_else_is_loaded(run, tmp_path):
     folder = tmp_path / "with a space"
     folder.mkdir()
     words = run(
@@ -133,7 +133,7 @@ def test_the_library_is_that_which_pytorch_calls_whatever_else_is_loaded(tmp_pat
 
 
 @linux
-def test_pytorch_in_a_folder_with_a_space_has_its_library(tmp_path):
+def test_pytorch_in_a_folder_with_a_space_has_its_library(run, tmp_path):
     words = run(
         "import ctypes, shutil, sys\n"
         "from types import SimpleNamespace\n"
@@ -146,7 +146,7 @@ def test_pytorch_in_a_folder_with_a_space_has_its_library(tmp_path):
 
 
 @linux
-def test_a_fork_knows_nothing_of_the_blocks_of_other_threads():
+def test_a_fork_knows_nothing_of_the_blocks_of_other_threads(run):
     words = run(
         "with considerate_waiting(), waiting._LOCK:\n"
         "    child = os.fork()\n"

@@ -60,6 +60,13 @@ def _rich_console(*, to_stderr: bool) -> rich.console.Console:
     return RichConsole(stderr=to_stderr, highlight=False, markup=False, emoji=False)
 
 
+def echo_once(line: str) -> None:
+    """Print a line to standard error, unless another process of the run has printed it."""
+    if line not in history().lines:
+        echo(line, err=True)
+        announce(Event.PRINT, line)
+
+
 def echo(
     *lines: str, err: bool = False, out: rich.console.Console | None = None
 ) -> None:

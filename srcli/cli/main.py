@@ -18,7 +18,13 @@ import click
 
 from srcli import __version__
 from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
-from srcli.cli.console import ENDING_SIGNALS, echo, escape_unencodable, show_results
+from srcli.cli.console import (
+    ENDING_SIGNALS,
+    echo,
+    echo_once,
+    escape_unencodable,
+    show_results,
+)
 from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.disks import NO_SPACE
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
@@ -168,8 +174,9 @@ def print_interruption(arguments: Sequence[str]) -> int:
     if {"--overwrite", "--show", "--dry-run"}.isdisjoint(arguments):
         command = next((word for word in arguments if word in WAYS_TO_CONTINUE), "")
         continued = WAYS_TO_CONTINUE.get(command, "")
-    with suppress(OSError):  # the terminal may be gone
-        echo(f"srx: interrupted{continued}", err=True)
+    # the terminal may be gone, or the watching process, which interrupts this one again
+    with suppress(OSError, KeyboardInterrupt):
+        echo_once(f"srx: interrupted{continued}")
     return ExitCode.INTERRUPTED
 
 

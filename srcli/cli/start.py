@@ -124,6 +124,8 @@ class Watcher:
             if self.stopping_since is not None:
                 from srcli.cli.main import print_interruption
 
+                # the worker may have said so before its end took too long
+                supervision.announce_to(None, self.history)
                 return print_interruption(self.arguments)
             reason = worker.killed_for or _describe_crash(worker, os.WTERMSIG(status))
             if not self.blame_files(worker, reason):

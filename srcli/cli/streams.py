@@ -213,6 +213,7 @@ def _format_line(file: FileReport, shorten: Callable[[str], str]) -> str:
         "state": file.state,
         "seconds": round(file.seconds, 3),
         "model": file.model or None,
+        "strength": file.strength,
         "condition": file.condition or None,
         "tiles": file.tiles,
         "height": height,

@@ -196,6 +196,41 @@ def test_signals_end_what_hangs_within_two_seconds(faulty, number):
     assert err.strip() == "srx: interrupted"
 
 
+SLOW_END = """
+import pathlib, sys, time, types
+import srcli.cli.main as main
+import srcli.cli.start as start
+
+def work(**_):
+    pathlib.Path("works").touch()
+    time.sleep(60)
+
+start.GRACE_SECONDS = 0.3
+main.group.main = work
+main.gc = types.SimpleNamespace(
+    set_threshold=lambda *_: None, freeze=lambda: time.sleep(60)
+)
+sys.argv = ["srx", "upscale", "in", "out"]
+start.main()
+"""
+
+
+def test_an_interruption_is_told_once_where_the_end_takes_too_long():
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_END],
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hear_signals,
+    )
+    until = time.monotonic() + 60
+    while not Path("works").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    code, _, err = end(process)
+    assert code == 130
+    assert err == "srx: interrupted; the same command continues\n"
+
+
 def test_new_suspects_go_alone_after_others_were_found():
     """A file beside the one that crashes is never refused untried."""
     watcher = Watcher([])

@@ -410,6 +410,8 @@ def test_cutting_is_in_the_progress(tiles, tmp_path, notes, monkeypatch):
     assert "cutting 6 tiles" in texts
     grown = [float(text.split()[-1]) for text in texts if text.startswith("grown")]
     assert done == pytest.approx(sum(grown))
+    assert f"enlarging {tiles.name}/5" in " ".join(texts)
+    assert not any(".vrt" in text or "enlarged.tif" in text for text in texts)
     before = texts[: texts.index("cutting 6 tiles")]
     assert sum(float(text.split()[-1]) for text in before if "grown" in text) > 1
 

@@ -6,6 +6,7 @@ import errno
 import io
 import subprocess
 import sys
+import tempfile
 import threading
 import warnings
 from importlib.util import find_spec
@@ -116,6 +117,27 @@ def test_a_report_on_a_full_disk_is_an_error(srx):
         in result.err
     )
     assert Path("out/a.png").exists()
+
+
+def test_a_full_folder_of_temporary_files_is_named(srx, monkeypatch, tmp_path):
+    """GDAL tries the options there; they are not to blame."""
+    write_by_gdal("a.tif", noise((24, 32)), **PLACE)
+    write_bytes = Path.write_bytes
+
+    def write_little(path, data):
+        if len(data) > 1000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, data)
+
+    def fail(*_):
+        raise ValueError("Write error at scanline 0")
+
+    monkeypatch.setattr(Path, "write_bytes", write_little)
+    monkeypatch.setattr("srcli.imaging.rasters.merging.copy_file", fail)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    result = srx(f"upscale a.tif out.tif {WORDS} -co COMPRESS=LZW", code=2)
+    assert f"the disk of {tmp_path} is full, where GDAL tries" in result.err
+    assert "change --co" not in result.err
 
 
 class SmallDisk(io.FileIO):

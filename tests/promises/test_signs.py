@@ -214,17 +214,19 @@ COVER = with_codes(snow(most=1).astype("float32"), cloud=-0.2, ocean=3).astype(
 
 
 @pytest.mark.parametrize(
-    ("pixels", "limits", "tags"),
+    ("pixels", "limits", "tags", "model"),
     [
-        (NDSI, (0, 100), {"valid_range": "0, 100"}),
-        (NDSI, (0, 100), {"valid_min": "0", "valid_max": "100"}),
-        (NDSI, (0, 100), {"VALID_RANGE": "{0,100}"}),
-        (NDSI, (0, 100), {}),  # by the gap
-        (NDSI.astype("int16"), (0, 100), {}),
-        (COVER, (0, 1), {"valid_range": "0 1"}),
+        (NDSI, (0, 100), {"valid_range": "0, 100"}, "bicubic"),
+        (NDSI, (0, 100), {"valid_range": "0, 100"}, "rrlfn"),
+        (NDSI, (0, 100), {"valid_min": "0", "valid_max": "100"}, "bicubic"),
+        (NDSI, (0, 100), {"VALID_RANGE": "{0,100}"}, "bicubic"),
+        (NDSI, (0, 100), {}, "bicubic"),  # by the gap
+        (NDSI, (0, 100), {}, "rrlfn"),
+        (NDSI.astype("int16"), (0, 100), {}, "bicubic"),
+        (COVER, (0, 1), {"valid_range": "0 1"}, "bicubic"),
+        (COVER, (0, 1), {"valid_range": "0 1"}, "rrlfn"),
     ],
 )
-@pytest.mark.parametrize("model", ["bicubic", "rrlfn"])
 def test_codes_beside_measurements_stay_and_reach_into_nothing(
     srx, pixels, limits, tags, model
 ):

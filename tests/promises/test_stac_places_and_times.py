@@ -190,3 +190,20 @@ def test_without_any_roles_rasters_are_told_by_media_type_and_name(srx):
     Path("item.json").write_text(json.dumps(item))
     result = srx("upscale item.json out", RUN, code=2)
     assert "item.json: is a STAC item without rasters of the role data" in result.err
+
+
+SITE = 'LOCAL_CS["site",UNIT["metre",1],AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+MOON = """GEOGCRS["Moon",DATUM["Moon",ELLIPSOID["Moon",1737400,0]],
+CS[ellipsoidal,2],AXIS["lat",north],AXIS["lon",east],ANGLEUNIT["degree",0.0174532925]]"""
+
+
+@pytest.mark.parametrize("crs", [SITE, MOON], ids=["building site", "moon"])
+def test_a_system_without_a_place_on_the_globe_gives_no_footprint(item_of, crs):
+    write_by_gdal("a.tif", noise((24, 32)), crs=crs, transform=from_origin(10, 9, 1, 1))
+    item = item_of("a.tif")
+    assert item["geometry"] is None
+    assert "bbox" not in item
+    properties = item["properties"]
+    assert properties["proj:code"] is None
+    assert properties["proj:wkt2"].startswith(("ENGCRS", "GEOGCRS"))
+    assert properties["proj:transform"][:6] == [0.5, 0, 10, 0, -0.5, 9]

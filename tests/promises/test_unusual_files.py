@@ -261,3 +261,27 @@ def test_what_readers_find_beside_the_pixels_is_kept(tmp_path):
     assert b"camera" in photograph.metadata.exif
     assert photograph.metadata.xmp is not None
     assert b"xmpmeta" in photograph.metadata.xmp
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"tiled": True, "blockxsize": 32, "blockysize": 32},
+        {"tiled": True, "blockxsize": 32, "blockysize": 32, "interleave": "BAND"},
+        {"blockysize": 16, "compress": "DEFLATE"},
+    ],
+    ids=["tiles", "planes", "strips"],
+)
+def test_what_a_sparse_tiff_leaves_out_is_black_and_told(srx, form):
+    whole = np.zeros((64, 64, 3), np.uint8)
+    whole[:32, :32] = np.tile(RGB[:16, :16], (2, 2, 1))
+    write_by_gdal("a.tif", whole, photometric="RGB", sparse_ok="TRUE", **form)
+    write_by_gdal("full.tif", whole, photometric="RGB")
+    np.testing.assert_array_equal(read_photograph(Path("a.tif")).pixels, whole)
+    told = srx("upscale a.tif full.tif out -s 2 -m bicubic", code=0).err
+    assert "are left out in the file: their pixels are 0" in told
+    assert told.count("warning") == 1
+    sparse, full = (
+        read_photograph(Path("out", name)) for name in ("a.tif", "full.tif")
+    )
+    np.testing.assert_array_equal(sparse.pixels, full.pixels)

@@ -216,6 +216,8 @@ def read_layout(path: Path, page: Page, stream: IO[bytes], number: int = 1) -> P
     notes: list[str] = []
     if page.is_cut:
         notes.append(DAMAGED_PAGE)
+    if raster is None and (left_out := _describe_blocks_left_out(tags)):
+        notes.append(left_out)
     if not stored.obstacle:
         notes += stored.losses(has_alpha=has_alpha)
         if _GEO_KEYS in tags:
@@ -333,13 +335,29 @@ def read_pixels(
 
 
 def _check_blocks(tags: Tags, file_size: int) -> None:
-    """Refuse pixels without a strip or a tile, which GDAL takes for empty."""
+    """Refuse strips and tiles of which a part is missing; those left out are empty."""
     for offset_tag, length_tag in BLOCKS:
         offsets = whole_numbers(tags, offset_tag)
         lengths = whole_numbers(tags, length_tag)
         for offset, length in zip(offsets, lengths, strict=True):
+            is_left_out = offset == length == 0
+            if is_left_out:
+                continue
             if not length or offset + length > file_size:
                 raise ValueError("a part of its pixels is missing")
+
+
+def _describe_blocks_left_out(tags: Tags) -> str:
+    """Tell of strips and tiles at 0, which sparse files have; empty without any."""
+    for tag, kind in ((Base.StripOffsets, "strips"), (Base.TileOffsets, "tiles")):
+        offsets = whole_numbers(tags, tag)
+        count = offsets.count(0)
+        if count:
+            return (
+                f"{count:,} of its {len(offsets):,} {kind} are left out in the file: their "
+                "pixels are 0"
+            )
+    return ""
 
 
 def _read_stored(

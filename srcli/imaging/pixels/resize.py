@@ -137,11 +137,15 @@ def _resize_axis(
 def _weighted(
     rows: Array, indices: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sum the rows that ``taps`` names with their weights, in float64."""
+    """Sum the rows that ``taps`` names with their weights, in float64.
+
+    Where infinities meet, or one has no weight, the sum is no number, without a warning.
+    """
     out = np.zeros((len(indices), *rows.shape[1:]))
     tail = (1,) * (rows.ndim - 1)
-    for k in range(indices.shape[1]):
-        out += rows[indices[:, k]] * weights[:, k].reshape(-1, *tail)
+    with np.errstate(invalid="ignore", over="ignore"):
+        for k in range(indices.shape[1]):
+            out += rows[indices[:, k]] * weights[:, k].reshape(-1, *tail)
     return out
 
 

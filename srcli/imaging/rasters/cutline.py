@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.files.gdal_errors import gdal_errors
+from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
 from srcli.imaging.pixels.arrays import Bools
 from srcli.imaging.rasters.transforms import Extent, enlarge_transform
 from srcli.input_files import parse_text, read_input
@@ -58,7 +58,7 @@ class Polygons:
                 geometries = transform_geom(self.crs, georeference["crs"], pieces)
         except gdal_errors(ValueError) as error:
             raise PictureError(
-                f"{path}: {self.path} cannot be turned into its coordinates ({error})"
+                f"{path}: {self.path} cannot be turned into its coordinates ({reason_of(error)})"
             ) from error
         return Cutline(tuple(geometries), transform)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.transforms import coordinates
 
@@ -33,7 +34,11 @@ class Footprint:
 
 
 def find_footprint(crs: Any, transform: Affine, shape: Size) -> Footprint | None:  # noqa: ANN401
-    """Return the footprint of a raster; None where it lies outside of its system's domain."""
+    """Return the footprint of a raster on the globe.
+
+    None where it lies outside of its system's domain, and for systems that have no place
+    on the globe: of a building site, or of another planet.
+    """
     from rasterio.warp import transform as transform_points
 
     height, width = shape
@@ -48,7 +53,10 @@ def find_footprint(crs: Any, transform: Affine, shape: Size) -> Footprint | None
             )
             places.append(coordinates(transform, *place))
     x, y = zip(*places, strict=True)
-    longitudes, latitudes = transform_points(crs, "OGC:CRS84", x, y)[:2]
+    try:
+        longitudes, latitudes = transform_points(crs, "OGC:CRS84", x, y)[:2]
+    except gdal_errors():
+        return None
     ring = np.stack([np.array(longitudes), np.array(latitudes)], axis=1)
     is_known = np.isfinite(ring).all(axis=1)
     is_corner = np.arange(len(ring)) % _STEPS == 0

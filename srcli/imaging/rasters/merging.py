@@ -16,6 +16,7 @@ from logging.handlers import BufferingHandler
 from pathlib import Path
 from threading import Thread
 
+from srcli.disks import is_full
 from srcli.errors import PictureError, UsageError
 from srcli.files import (
     NEW_FILE,
@@ -278,6 +279,11 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
         except OtherBlocksError as error:
             output = output.copied_by_gdal(str(error))
         except gdal_errors(ValueError, OSError) as error:
+            if is_full(Path(folder)):
+                raise PictureError(
+                    f"{target}: the disk of {Path(folder).parent} is full, where GDAL tries "
+                    "the options; make room there, or name another folder by TMPDIR"
+                ) from error
             failure = reason_of(error)
     for record in messages.buffer:
         text = " ".join(record.getMessage().split())

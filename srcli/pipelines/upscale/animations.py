@@ -73,6 +73,7 @@ def upscale_animation(
         reporter.add(
             item,
             started=started,
+            strength=options.strength_of(options.model),
             tiles=tiles,
             size=size,
             frames=picture.frames,

@@ -40,6 +40,7 @@ from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
+from srcli.models import MODELS
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.mosaic_tiles import (
     MosaicTile,
@@ -166,6 +167,22 @@ class _RenamedProgress(ForwardedProgress):
         super().detail(*map(self.rename, lines))
 
 
+class _MosaicReporter(Reporter):
+    """Reporter whose text beside the bar names the mosaic, not its hidden files."""
+
+    def __init__(self, progress: _RenamedProgress, result: Path, model: str) -> None:
+        super().__init__(progress, model=model)
+        self._hidden_names = (progress.vrt.name, result.name)
+        # a zoom level, by its number alone, would say little
+        self._name = "/".join(Path(progress.name).parts[-2:])
+
+    def describe(self, text: str) -> None:
+        """Replace the text beside the progress, under the mosaic's name."""
+        for hidden in self._hidden_names:
+            text = text.replace(f" {hidden}", f" {self._name}")
+        super().describe(text)
+
+
 def _upscale_group(
     tiles: Sequence[MosaicTile],
     work_folder: Path,
@@ -188,9 +205,9 @@ def _upscale_group(
         if not vrt.is_file() or vrt.read_bytes() != text:
             write_whole(vrt, text)
         progress = _RenamedProgress(reporter.progress, vrt, name)
-        run = Reporter(progress, model=options.model)
-        run.ending = _foresee_cutting(tiles, options, reporter)
         result = work_folder / "enlarged.tif"
+        run = _MosaicReporter(progress, result, options.model)
+        run.ending = _foresee_cutting(tiles, options, reporter)
         upscale_due([vrt], result, _options_of_whole(options, tiles), run, executor)
         if run.files[0].state != "failed":
             if result.is_file():  # a worker has made it by itself
@@ -324,6 +341,9 @@ def _cut_into_tiles(
             numbers = info.tags[""].get("SRX_NEAREST_BANDS", "")
             class_bands = [int(number) for number in numbers.split(",") if number]
         layout = choose_layout(info, classes=class_bands)  # no JPEG of classes
+        model = info.tags[""].get("SRX_MODEL", "")
+        if model in MODELS:  # which auto has chosen; a file has only its name there
+            options = replace(options, model=model)
         mosaic = RasterSource(info, layout, choose_window(info)[0])
         for number, tile in enumerate(tiles, 1):
             piece = tile.piece
@@ -341,7 +361,12 @@ def _cut_into_tiles(
                     _write_map_tile(
                         tile.item, tile.picture, mosaic.decode(window), options
                     )
-                reporter.add(tile.item, size=(window.height, window.width))
+                reporter.add(
+                    tile.item,
+                    model=options.model,
+                    strength=options.strength_of(options.model),
+                    size=(window.height, window.width),
+                )
             on_share(number / len(tiles))
 
 

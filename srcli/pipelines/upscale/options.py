@@ -212,9 +212,9 @@ class Settled(Asked):
             records["share"] = str(self.strength)
         return records
 
-    def strength_of(self, model: str) -> float | None:
-        """Return by how much a model is made crisp, above 0 to 1; None for its weights alone."""
-        return (self.engine.strength or None) if model == PHOTO_MODEL else None
+    def strength_of(self, *models: str) -> float | None:
+        """Return by how much one of models is made crisp, above 0 to 1; None for weights alone."""
+        return (self.engine.strength or None) if PHOTO_MODEL in models else None
 
     @property
     def records_provenance(self) -> bool:

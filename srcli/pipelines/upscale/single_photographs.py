@@ -48,11 +48,12 @@ def upscale_alone(
     with photographs.reporter.work_on(item) as started:
         jobs = _make_output(item, picture, photographs)
         notes = [note for job in jobs for note in job.warnings]
+        models = dict.fromkeys(job.model for job in jobs)
         photographs.reporter.add(
             item,
             started=started,
-            model=", ".join(dict.fromkeys(job.model for job in jobs)),
-            strength=photographs.options.strength_of(jobs[0].model),
+            model=", ".join(models),
+            strength=photographs.options.strength_of(*models),
             condition=jobs[0].condition,
             tiles=sum(job.tiles for job in jobs),
             size=jobs[0].size,

@@ -95,11 +95,12 @@ def upscale_stack(
             _merge_pages(stored, first_plan)
             stored.remove()
         warnings = [note for plan in maker.plans for note in plan.notes]
-        models = [plan.options.model for plan in maker.plans]
+        models = dict.fromkeys(plan.options.model for plan in maker.plans)
         reporter.add(
             item,
             started=started,
-            model=", ".join(dict.fromkeys(models)),
+            model=", ".join(models),
+            strength=options.strength_of(*models),
             condition=first_plan.condition,
             tiles=maker.tiles,
             size=first_plan.size,

@@ -169,6 +169,7 @@ def upscale_to_video(
         reporter.add(
             item,
             started=started,
+            strength=options.strength_of(options.model),
             tiles=tiles,
             size=size,
             frames=picture.frames,

@@ -197,3 +197,14 @@ def test_no_part_of_a_mask_is_lost():
     assert shrink_mask(mask, (10, 12)).sum() == 2
     assert shrink_mask(mask, (1, 1)).all()
     assert not shrink_mask(np.zeros((10, 12), bool), (3, 3)).any()
+
+
+def test_infinities_stay_where_they_are_without_a_warning():
+    ramp = np.tile(np.arange(24, dtype=np.float32), (24, 1))
+    holed = ramp.copy()
+    holed[10, 10] = np.inf
+    holed[10, 11] = -np.inf
+    enlarged = resize(holed, 2)
+    assert not np.isfinite(enlarged[20:22, 20:24]).any()
+    far = np.s_[30:, :]
+    np.testing.assert_array_equal(enlarged[far], resize(ramp, 2)[far])
