@@ -73,7 +73,7 @@ class Joining:
         self._end = 0
         for number, file in parts.joined().items():
             blocks = read_joined_blocks(file)
-            if blocks is None:
+            if blocks is None or self._end not in (0, blocks.start):
                 raise OSError(f"what stands for part {number} of it is damaged")
             if self._start is None:
                 self._start = blocks.start
@@ -135,6 +135,7 @@ class Joining:
     def _copy(self, assembly: TiffAssembly, start: int) -> int:
         """Write blocks from a byte of the file on, and wait for the disk; return their CRC-32."""
         target = _StoppableWriter(self._stream, self._stop)
+        self._check_length()
         try:
             # what a run that was killed, or a full disk, has left there
             self._stream.truncate(self._end)
@@ -149,6 +150,17 @@ class Joining:
                 self._stream.truncate(self._end)
             raise
         return target.crc
+
+    def _check_length(self) -> None:
+        """Raise a PictureError if the file has lost blocks that were joined.
+
+        As by a second machine, on a disk whose locks no other machine sees.
+        """
+        if os.fstat(self._stream.fileno()).st_size < self._end:
+            raise PictureError(
+                f"{self._parts.target}: another program has cut off what was joined of "
+                "it; let one alone write it, and run again"
+            )
 
     def _files_of(self, part: Path, part_bytes: int) -> list[MosaicFile]:
         """Return the file of a part, or files of the blank rows that an empty one stands for."""
@@ -206,6 +218,7 @@ class Joining:
         directories = pack_directories(header.layout, header.images)
         if self._start not in (None, len(directories)):
             raise OtherBlocksError("its header had another length before")
+        self._check_length()
         self._stream.seek(0)
         _write_all(self._stream, directories)
         self._stream.truncate(self._end or len(directories))

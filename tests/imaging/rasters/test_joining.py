@@ -381,6 +381,24 @@ def test_a_part_is_given_up_when_the_run_ends(source, plan, target):
         assert parts.joined_file.stat().st_size == 0
 
 
+def test_what_another_machine_cuts_off_is_noticed(source, plan, target):
+    out = plan(source, creation=SMALL)
+    with open_parts(target, out, {}) as (parts, _):
+        for number in range(COUNT):
+            write_part(parts, source, number)
+        with joining_of(parts) as joining:
+            assert joining.join_next()
+            os.truncate(parts.joined_file, parts.joined_file.stat().st_size // 2)
+            with pytest.raises(PictureError, match="cut off what was joined"):
+                joining.join_next()
+            with pytest.raises(PictureError, match="cut off what was joined"):
+                joining.finish(parts.folder / "x.tif")
+    with open_parts(target, out, {}) as (parts, notes):
+        assert list(parts.found()) == list(range(1, COUNT))
+    assert notes
+    assert not target.exists()
+
+
 def test_one_process_joins_at_a_time(source, plan, target, monkeypatch):
     out = plan(source, creation=SMALL)
     with open_parts(target, out, {}) as (parts, _):
