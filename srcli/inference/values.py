@@ -23,6 +23,10 @@ def is_full_range(values: Values) -> bool:
     return values.ranges == ((0, np.iinfo(values.dtype).max),)
 
 
+_SAFELY_SUBTRACTED = 1e290
+"""Ends of a range of values whose distance from every float is a float."""
+
+
 def is_narrow(dtype: np.dtype[Any]) -> bool:
     """Return True if float32 holds every value, and a hundred steps in between."""
     return dtype.kind in "ui" and dtype.itemsize <= 2
@@ -45,6 +49,9 @@ def normalise(
     if is_narrow(tiles.dtype) and bool((ends == np.rint(ends)).all()):
         dtype = "f4"
     units = tiles.astype(dtype)
+    if np.abs(ends).max() > _SAFELY_SUBTRACTED:
+        units /= 2
+        ends /= 2
     units -= ends[:, 0]
     units /= ends[:, 1] - ends[:, 0]
     if tiles.dtype.kind == "f":

@@ -28,6 +28,8 @@ are not flat: height maps have up to 0.06, photographs 0.19 and more."""
 _CENTRE = np.s_[1:-1, 1:-1]
 _SIDES = np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]
 """The pixels above, below, left and right of those of ``_CENTRE``."""
+_LARGEST_SQUARED = 1e150
+"""Values up to which sums of squares are no larger than floats are."""
 _STEP_SHARE = 0.1
 """Of a step of whole numbers: an error below it is rounded away."""
 
@@ -79,8 +81,16 @@ def details_of_blocks(pixels: Array, valid: Bools) -> Array:
     if min(pixels.shape) < 3:
         return np.empty(0)
     exact = np.where(valid, pixels, 0).astype(np.float64)
+    unit = 1.0
+    largest = float(np.abs(exact).max())
+    if largest > _LARGEST_SQUARED:
+        unit = largest
+        exact /= unit
     around = sum(exact[side] / len(_SIDES) for side in _SIDES)
-    return _root_means((exact[_CENTRE] - around) ** 2, valid)
+    details = _root_means((exact[_CENTRE] - around) ** 2, valid)
+    # between the lowest and the highest float there is more than a float holds
+    most = np.finfo(np.float64).max / unit
+    return np.asarray(np.minimum(details, most) * unit)
 
 
 def _slopes(pixels: Array, valid: Bools) -> Array:

@@ -49,12 +49,13 @@ def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
     measured = values.astype(np.float64)
     codes: list[float] = []
     while len(measured) > _FEW:
-        gaps = np.diff(measured)
+        halves = measured / 2  # whose distances no float is too small for
+        gaps = np.diff(halves)
         widest = int(gaps.argmax())
         below = measured[: widest + 1]
         above = measured[widest + 1 :]
         rest, beyond = (below, above) if len(below) > len(above) else (above, below)
-        if gaps[widest] < rest[-1] - rest[0] or len(beyond) > _FEW:
+        if gaps[widest] < rest[-1] / 2 - rest[0] / 2 or len(beyond) > _FEW:
             break
         codes += beyond.tolist()
         measured = rest
@@ -79,9 +80,10 @@ def _may_have_gap(samples: Array) -> bool:
     """
     thinned = samples[:: max(samples.size // _MOST_SORTED, 1)]
     values = np.unique([*thinned.tolist(), float(samples.min()), float(samples.max())])
-    gaps = np.diff(values)
-    counts_below = np.arange(1, values.size)
-    counts_above = values.size - counts_below
-    is_below_code = (counts_below <= _FEW) & (gaps >= values[-1] - values[1:])
-    is_above_code = (counts_above <= _FEW) & (gaps >= values[:-1] - values[0])
+    halves = values / 2  # whose distances no float is too small for
+    gaps = np.diff(halves)
+    counts_below = np.arange(1, halves.size)
+    counts_above = halves.size - counts_below
+    is_below_code = (counts_below <= _FEW) & (gaps >= halves[-1] - halves[1:])
+    is_above_code = (counts_above <= _FEW) & (gaps >= halves[:-1] - halves[0])
     return bool((is_below_code | is_above_code).any())

@@ -17,10 +17,22 @@ from srcli.imaging.pixels.colour import are_gray
 from srcli.imaging.pixels.resize import resize, shrink, shrink_mask
 from srcli.ports.image import ValueRange, Wrap, are_units
 
+_LARGEST = float(np.finfo(np.float32).max)
 HIDDEN_COLOURS = (
     "colours that alpha hides are replaced by those around them, or repeated; --keep-hidden "
     "enlarges them, where alpha is data (gloss, height) and no transparency"
 )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NotFinite:
+    """Where a channel of a float photograph has one value that is not finite."""
+
+    channel: int
+    value: float
+    """Infinity, minus infinity or NaN."""
+    mask: Bools
+    """(H, W): True for pixels of this value."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,8 +49,8 @@ class PreparedPhotograph:
     warnings: tuple[str, ...]
     value_range: ValueRange | None
     """Values of a float photograph that became 0 and 1 in ``pixels``; None for integers."""
-    holes: Array | None
-    """(H, W): True for pixels that are not finite; None where all are."""
+    not_finite: tuple[NotFinite, ...]
+    """Where the values of a float photograph are no numbers; empty where all are."""
     unseen: Bools | None = None
     """(H, W): True where no visible pixel is near; None where there is one everywhere."""
     hidden: Array | None = None
@@ -91,24 +103,34 @@ class PreparedPhotograph:
         return colours
 
     def _to_values(self, units: Array, scale: int, folder: Path | None) -> Array:
-        """Return floats in the file's own values for floats in [0, 1]; holes become NaN."""
+        """Return floats in the file's own values for floats in [0, 1].
+
+        Pixels that were not finite are not, in the same channels and as before.
+        """
         assert self.value_range is not None
         low, high = self.value_range
-        values = empty_array(units.shape, np.float32, folder)
-        size = units.shape[:2]
-        holes = None
+        height, width, channels = units.shape
+        if self.not_finite:  # channels that are equal otherwise may differ in these
+            channels = self.channels
+        values = empty_array((height, width, channels), np.float32, folder)
         is_whole = len(units) == len(self.pixels) * scale
-        if self.holes is not None and not is_whole:
-            enlarged = self.holes.repeat(scale, axis=0).repeat(scale, axis=1)
-            holes = shrink_mask(enlarged, (size[0], size[1]))
+        shrunk = []
+        if not is_whole:
+            for marked in self.not_finite:
+                enlarged = marked.mask.repeat(scale, axis=0).repeat(scale, axis=1)
+                shrunk.append(shrink_mask(enlarged, (height, width)))
+        dtype = _dtype_for(low, high)
         for rows in strips(values):
-            values[rows] = units[rows] * np.float32(high - low) + np.float32(low)
+            exact = units[rows] * dtype(high - low) + dtype(low)
+            values[rows] = exact.clip(-_LARGEST, _LARGEST)
             release(units)
-            if holes is not None:
-                values[rows][holes[rows]] = np.nan
-            elif self.holes is not None:
-                lines = np.arange(rows.start, rows.stop) // scale
-                values[rows][self.holes[lines].repeat(scale, axis=1)] = np.nan
+            lines = np.arange(rows.start, rows.stop) // scale
+            for position, marked in enumerate(self.not_finite):
+                if is_whole:
+                    mask = marked.mask[lines].repeat(scale, axis=1)
+                else:
+                    mask = shrunk[position][rows]
+                values[rows][mask, marked.channel] = marked.value
         return values
 
 
@@ -124,12 +146,12 @@ def prepare(
     alpha = photograph.alpha
     warnings = list(photograph.warnings)
     value_range = None
-    holes = None
+    not_finite: tuple[NotFinite, ...] = ()
     if pixels.dtype == np.float32:
         finite = np.isfinite(pixels)
         if not finite.all():
             warnings.append("pixels that are not finite stay so")
-            holes = np.any(~finite, axis=2)
+            not_finite = _find_not_finite(pixels)
         low = float(pixels.min(where=finite, initial=np.inf))
         high = float(pixels.max(where=finite, initial=-np.inf))
         if low > high or are_units(low, high):
@@ -139,7 +161,10 @@ def prepare(
             warnings.append(f"float values {low:g}..{high:g} are taken as black..white")
         span = (high - low) or 1.0
         value_range = (low, low + span)
-        pixels = ((np.where(finite, pixels, low) - low) / span).astype(np.float32)
+        # infinite ones are the lightest and the darkest there are
+        filled = np.nan_to_num(pixels, nan=low, posinf=low + span, neginf=low)
+        exact = filled.astype(_dtype_for(low, high), copy=False)
+        pixels = ((exact - low) / span).astype(np.float32)
     unseen = None
     hidden = None
     if alpha is not None and not keep_hidden:
@@ -160,11 +185,34 @@ def prepare(
         metadata=photograph.metadata,
         warnings=tuple(warnings),
         value_range=value_range,
-        holes=holes,
+        not_finite=not_finite,
         unseen=unseen,
         hidden=hidden,
         wrap=wrap,
     )
+
+
+def _find_not_finite(pixels: Array) -> tuple[NotFinite, ...]:
+    """Find the pixels of floats, (H, W, C), that are not finite, by channel and value."""
+    found = []
+    for channel in range(pixels.shape[2]):
+        layer = pixels[:, :, channel]
+        # NaN comes last, and so stays where pixels of several values become one
+        for value, mask in (
+            (np.inf, np.isposinf(layer)),
+            (-np.inf, np.isneginf(layer)),
+            (np.nan, np.isnan(layer)),
+        ):
+            if mask.any():
+                found.append(NotFinite(channel=channel, value=value, mask=mask))
+    return tuple(found)
+
+
+def _dtype_for(low: float, high: float) -> type[np.float32 | np.float64]:
+    """Return the type that holds the distance of two values, and what overshoots it."""
+    if max(abs(low), abs(high)) > _LARGEST / 8:
+        return np.float64
+    return np.float32
 
 
 def enlarge_alpha(

@@ -323,7 +323,8 @@ def _open_parts(
     with opened as (parts, notes):
         for note in notes:
             reporter.progress.message(f"{item.source}: {note}")
-        if parts.output.why_copied:
+        # tiles of a mosaic are cut from parts, and nothing is copied
+        if parts.output.why_copied and reporter.ending is None:
             reporter.progress.detail(
                 f"{item.source}: GDAL copies its parts at the end: {parts.output.why_copied}"
             )
