@@ -163,7 +163,7 @@ def prepare(
         value_range = (low, low + span)
         # infinite ones are the lightest and the darkest there are
         filled = np.nan_to_num(pixels, nan=low, posinf=low + span, neginf=low)
-        exact = filled.astype(_dtype_for(low, high), copy=False)
+        exact: Array = filled.astype(_dtype_for(low, high), copy=False)
         pixels = ((exact - low) / span).astype(np.float32)
     unseen = None
     hidden = None
