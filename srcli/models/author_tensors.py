@@ -95,10 +95,10 @@ def _expanded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     expanded = {}
     for key, value in tensors.items():
         layer, _, kind = key.rpartition(".")
-        is_kernel = kind == "weight" and value.shape[-1] == 3 and layer != "upsampler.0"
-        if not is_kernel:
-            if f"{layer}.weight" not in tensors or not _is_kernel(tensors, layer):
-                expanded[key] = value
+        if f"{layer}.weight" not in tensors or not _is_kernel(tensors, layer):
+            expanded[key] = value
+            continue
+        if kind != "weight":  # the bias goes with its kernel
             continue
         outputs, inputs = value.shape[:2]
         bias = tensors[f"{layer}.bias"]

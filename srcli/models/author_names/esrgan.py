@@ -8,6 +8,7 @@ from srcli.models.author_names.form import (
     AuthorFile,
     FoundLayers,
     Names,
+    Options,
     Tensors,
     count_layers,
     count_outputs,
@@ -74,35 +75,29 @@ def _dense_layers(theirs: str, blocks: int) -> Names:
     return names
 
 
-def _find_rrdbnet(tensors: Tensors) -> FoundLayers:
-    blocks = count_layers(tensors, "body.{}.rdb1.conv1")
-    options = {
-        "channels": count_outputs(tensors, "conv_first"),
-        "growth": count_outputs(tensors, "body.0.rdb1.conv1"),
-        "num_blocks": blocks,
+def _find_options(tensors: Tensors, head: str, dense: str) -> Options:
+    """Find options by the first layer and the first one of each block, {} for its number."""
+    return {
+        "channels": count_outputs(tensors, head),
+        "growth": count_outputs(tensors, dense.format(0)),
+        "num_blocks": count_layers(tensors, dense),
     }
-    return options, rrdbnet_names(blocks)
+
+
+def _find_rrdbnet(tensors: Tensors) -> FoundLayers:
+    options = _find_options(tensors, "conv_first", "body.{}.rdb1.conv1")
+    return options, rrdbnet_names(options["num_blocks"])
 
 
 def _find_rrdbnet_of_esrgan(tensors: Tensors) -> FoundLayers:
-    blocks = count_layers(tensors, "RRDB_trunk.{}.RDB1.conv1")
-    options = {
-        "channels": count_outputs(tensors, "conv_first"),
-        "growth": count_outputs(tensors, "RRDB_trunk.0.RDB1.conv1"),
-        "num_blocks": blocks,
-    }
-    return options, _names_of_esrgan(blocks)
+    options = _find_options(tensors, "conv_first", "RRDB_trunk.{}.RDB1.conv1")
+    return options, _names_of_esrgan(options["num_blocks"])
 
 
 def _find_rrdbnet_of_first_files(tensors: Tensors) -> FoundLayers:
-    blocks = count_layers(tensors, "model.1.sub.{}.RDB1.conv1.0")
-    options = {
-        "channels": count_outputs(tensors, "model.0"),
-        "growth": count_outputs(tensors, "model.1.sub.0.RDB1.conv1.0"),
-        "num_blocks": blocks,
-    }
+    options = _find_options(tensors, "model.0", "model.1.sub.{}.RDB1.conv1.0")
     doublings = count_layers(tensors, "model.{}") - 4
-    return options, _names_of_first_files(blocks, doublings)
+    return options, _names_of_first_files(options["num_blocks"], doublings)
 
 
 def _find_srvgg(tensors: Tensors) -> FoundLayers:

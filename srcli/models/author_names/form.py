@@ -72,6 +72,14 @@ def count_outputs(tensors: Tensors, layer: str) -> int:
     return len(tensors[f"{layer}.weight"])
 
 
+def squeeze_names(theirs: str, ours: str) -> Names:
+    """Return names of the two convolutions of an attention by the means of channels."""
+    return {
+        f"{theirs}.conv_du.0": f"{ours}.squeeze",
+        f"{theirs}.conv_du.2": f"{ours}.expand",
+    }
+
+
 def rename(tensors: Tensors, names: Names) -> dict[str, Tensor]:
     """Return tensors by new names, those of layers or of the tensors themselves.
 

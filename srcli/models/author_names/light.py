@@ -9,20 +9,18 @@ from srcli.models.author_names.form import (
     Tensors,
     count_layers,
     count_outputs,
+    squeeze_names,
 )
 
 
 def _find_imdn(tensors: Tensors) -> FoundLayers:
     blocks = count_layers(tensors, "IMDB{}.c1")
     options = {"channels": count_outputs(tensors, "fea_conv"), "num_blocks": blocks}
-    names = _names_around_distillation()
+    names = _names_of_distillation("IMDB", blocks)
     for number in range(blocks):
         theirs, ours = f"IMDB{number + 1}", f"body.blocks.{number}"
         for step in range(3):
             names[f"{theirs}.c{step + 1}"] = f"{ours}.refine.{step}"
-        names[f"{theirs}.c4"] = f"{ours}.last"
-        names[f"{theirs}.c5"] = f"{ours}.fuse"
-        names |= _contrast_attention(f"{theirs}.cca", f"{ours}.attention")
     return options, names
 
 
@@ -30,34 +28,30 @@ def _find_rfdn(tensors: Tensors) -> FoundLayers:
     """Read RFDN's files; the attention is that of the paper, or of the AIM challenge."""
     blocks = count_layers(tensors, "B{}.c1_d")
     options = {"channels": count_outputs(tensors, "fea_conv"), "num_blocks": blocks}
-    names = _names_around_distillation()
+    names = _names_of_distillation("B", blocks)
     for number in range(blocks):
         theirs, ours = f"B{number + 1}", f"body.blocks.{number}"
         for step in range(3):
             names[f"{theirs}.c{step + 1}_d"] = f"{ours}.distil.{step}"
             names[f"{theirs}.c{step + 1}_r"] = f"{ours}.refine.{step}"
-        names[f"{theirs}.c4"] = f"{ours}.last"
-        names[f"{theirs}.c5"] = f"{ours}.fuse"
-        names |= _contrast_attention(f"{theirs}.cca", f"{ours}.attention")
         names |= _spatial_attention(f"{theirs}.esa", f"{ours}.attention")
     return options, names
 
 
-def _names_around_distillation() -> Names:
-    """Return names of the layers of IMDN and RFDN outside the blocks."""
-    return {
+def _names_of_distillation(block: str, blocks: int) -> Names:
+    """Return names of the layers that IMDN and RFDN share; their blocks differ in name."""
+    names = {
         "fea_conv": "head",
         "c.0": "body.fuse",
         "LR_conv": "tail",
         "upsampler.0": "up",
     }
-
-
-def _contrast_attention(theirs: str, ours: str) -> Names:
-    return {
-        f"{theirs}.conv_du.0": f"{ours}.squeeze",
-        f"{theirs}.conv_du.2": f"{ours}.expand",
-    }
+    for number in range(blocks):
+        theirs, ours = f"{block}{number + 1}", f"body.blocks.{number}"
+        names[f"{theirs}.c4"] = f"{ours}.last"
+        names[f"{theirs}.c5"] = f"{ours}.fuse"
+        names |= squeeze_names(f"{theirs}.cca", f"{ours}.attention")
+    return names
 
 
 def _spatial_attention(theirs: str, ours: str) -> Names:

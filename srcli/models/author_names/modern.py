@@ -9,14 +9,13 @@ from srcli.models.author_names.form import (
     Tensors,
     count_layers,
     count_outputs,
+    squeeze_names,
 )
 
 
 def _find_bsrn(tensors: Tensors) -> FoundLayers:
-    blocks = count_layers(tensors, "B{}.c5")
-    options = {"channels": count_outputs(tensors, "fea_conv.pw"), "num_blocks": blocks}
-    names = _names_of_separable(blocks)
-    for number in range(blocks):
+    options, names = _find_separable(tensors)
+    for number in range(options["num_blocks"]):
         theirs, ours = f"B{number + 1}.esa", f"body.{number}.attention.0"
         names[f"{theirs}.conv1"] = f"{ours}.squeeze"
         names[f"{theirs}.conv_f"] = f"{ours}.direct"
@@ -26,16 +25,13 @@ def _find_bsrn(tensors: Tensors) -> FoundLayers:
         names |= _separable(f"{theirs}.conv3", f"{ours}.deeper.0")
         names |= _separable(f"{theirs}.conv3_", f"{ours}.deeper.1")
         theirs, ours = f"B{number + 1}.cca", f"body.{number}.attention.1"
-        names[f"{theirs}.conv_du.0"] = f"{ours}.squeeze"
-        names[f"{theirs}.conv_du.2"] = f"{ours}.expand"
+        names |= squeeze_names(theirs, ours)
     return options, names
 
 
 def _find_lkdn(tensors: Tensors) -> FoundLayers:
-    blocks = count_layers(tensors, "B{}.c5")
-    options = {"channels": count_outputs(tensors, "fea_conv.pw"), "num_blocks": blocks}
-    names = _names_of_separable(blocks)
-    for number in range(blocks):
+    options, names = _find_separable(tensors)
+    for number in range(options["num_blocks"]):
         theirs, ours = f"B{number + 1}", f"body.{number}.attention"
         names[f"{theirs}.atten.pointwise"] = f"{ours}.point"
         names[f"{theirs}.atten.depthwise"] = f"{ours}.near"
@@ -45,8 +41,10 @@ def _find_lkdn(tensors: Tensors) -> FoundLayers:
     return options, names
 
 
-def _names_of_separable(blocks: int) -> Names:
-    """Return names of the layers that BSRN and LKDN share, all but those of the attention."""
+def _find_separable(tensors: Tensors) -> FoundLayers:
+    """Find the layers that BSRN and LKDN share, all but those of the attention."""
+    blocks = count_layers(tensors, "B{}.c5")
+    options = {"channels": count_outputs(tensors, "fea_conv.pw"), "num_blocks": blocks}
     names = {"c1": "fuse", "upsampler.0": "up", "upsampler.upsampleOneStep.0": "up"}
     names |= _separable("fea_conv", "head")
     names |= _separable("c2", "tail")
@@ -57,7 +55,7 @@ def _names_of_separable(blocks: int) -> Names:
             names |= _separable(f"{theirs}.c{step + 1}_r", f"{ours}.refine.{step}")
         names |= _separable(f"{theirs}.c4", f"{ours}.last")
         names[f"{theirs}.c5"] = f"{ours}.fuse"
-    return names
+    return options, names
 
 
 def _separable(theirs: str, ours: str) -> Names:

@@ -10,6 +10,7 @@ from srcli.models.author_names.form import (
     Tensors,
     count_layers,
     count_outputs,
+    squeeze_names,
 )
 
 _SHIFTS = {"sub_mean": "", "add_mean": ""}
@@ -50,14 +51,11 @@ def rcan_names(groups: int, blocks: int) -> Names:
     names = {"head.0": "head", "tail.0": "up", "tail.1": "last"}
     for group in range(groups):
         for block in range(blocks):
-            theirs, ours = (
-                f"body.{group}.body.{block}.body",
-                f"body.{group}.blocks.{block}",
-            )
+            theirs = f"body.{group}.body.{block}.body"
+            ours = f"body.{group}.blocks.{block}"
             names[f"{theirs}.0"] = f"{ours}.conv1"
             names[f"{theirs}.2"] = f"{ours}.conv2"
-            names[f"{theirs}.3.conv_du.0"] = f"{ours}.attention.squeeze"
-            names[f"{theirs}.3.conv_du.2"] = f"{ours}.attention.expand"
+            names |= squeeze_names(f"{theirs}.3", f"{ours}.attention")
         names[f"body.{group}.body.{blocks}"] = f"body.{group}.last"
     names[f"body.{groups}"] = "tail"
     return names | _SHIFTS
