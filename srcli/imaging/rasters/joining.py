@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
@@ -210,11 +210,9 @@ class Joining:
         for content in contents.values():
             images_of_part = content.images
         header = self._write_header(result, images_of_part)
-        for number, content in contents.items():
+        for content in contents.values():
             check_same(header.images, content.images)
-            top = self._parts.span(number).start
-            for image, image_of_part in zip(header.images, content.images, strict=True):
-                image.take_positions(image_of_part, top)
+        _take_positions(header.images, contents, self._parts)
         directories = pack_directories(header.layout, header.images)
         if self._start not in (None, len(directories)):
             raise OtherBlocksError("its header had another length before")
@@ -328,6 +326,16 @@ def joined_contents(parts: Parts) -> dict[int, TiffContent]:
     return contents
 
 
+def _take_positions(
+    images: Sequence[TiledImage], contents: Mapping[int, TiffContent], parts: Parts
+) -> None:
+    """Take over into directories of the whole file where the blocks of joined parts lie."""
+    for number, content in contents.items():
+        top = parts.span(number).start
+        for image, image_of_part in zip(images, content.images, strict=True):
+            image.take_positions(image_of_part, top)
+
+
 def read_joined(parts: Parts) -> MosaicFile | None:
     """Make the joined file one that GDAL can read, with the rows that it has so far.
 
@@ -339,10 +347,7 @@ def read_joined(parts: Parts) -> MosaicFile | None:
     height = parts.span(max(contents)).stop
     one_content = contents[min(contents)]
     images = [image.of_height(height) for image in one_content.images]
-    for number, content in contents.items():
-        top = parts.span(number).start
-        for image, image_of_part in zip(images, content.images, strict=True):
-            image.take_positions(image_of_part, top)
+    _take_positions(images, contents, parts)
     # behind the blocks, as the room before them may be too small
     end = 0
     for file in parts.joined().values():

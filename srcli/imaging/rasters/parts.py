@@ -37,7 +37,7 @@ _CHUNK = 2**22
 
 @dataclass(frozen=True)
 class JoinedBlocks:
-    """Where the blocks of a part lie in the file that they were joined into."""
+    """The place of a part's blocks in the file that they were joined into."""
 
     _FORM: ClassVar[struct.Struct] = struct.Struct("<QQI")
     LENGTH: ClassVar[int] = _FORM.size
@@ -140,10 +140,14 @@ class Parts(StoredParts):
     @property
     def stored_bytes(self) -> int:
         """Bytes on the disk that its parts take, joined or not."""
-        joined_bytes = 0
+        return self.unjoined_bytes + self.joined_bytes
+
+    @property
+    def joined_bytes(self) -> int:
+        """Bytes on the disk of the file that parts are joined into."""
         with suppress(FileNotFoundError):
-            joined_bytes = self.joined_file.stat().st_size
-        return self.unjoined_bytes + joined_bytes
+            return self.joined_file.stat().st_size
+        return 0
 
     @property
     def unjoined_bytes(self) -> int:

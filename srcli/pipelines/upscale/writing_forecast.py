@@ -198,9 +198,9 @@ class WritingForecast:
             self._weigh(ending.seconds)
             return
         found_count = len(self.parts.found())
-        stored_bytes = self.parts.stored_bytes
-        self._part_bytes = stored_bytes * self.parts.count // max(found_count, 1)
         self._unjoined_bytes = self.parts.unjoined_bytes
+        stored_bytes = self._unjoined_bytes + self.parts.joined_bytes
+        self._part_bytes = stored_bytes * self.parts.count // max(found_count, 1)
         self._missing_share = 1 - found_count / self.parts.count
         if self.trial is None and not self._has_tried:
             self._try_copy()
