@@ -12,6 +12,9 @@ from torch import Tensor
 from srcli.imaging.pixels.arrays import Array, Floats
 from srcli.ports.image import Values
 
+_SAFELY_SUBTRACTED = 1e290
+"""Ends of a range of values whose distance from every float is a float."""
+
 
 def is_full_range(values: Values) -> bool:
     """Return True for uint8 and uint16 whose whole range is [0, 1] to the network.
@@ -21,10 +24,6 @@ def is_full_range(values: Values) -> bool:
     if values.dtype not in (np.uint8, np.uint16) or values.most is not None:
         return False
     return values.ranges == ((0, np.iinfo(values.dtype).max),)
-
-
-_SAFELY_SUBTRACTED = 1e290
-"""Ends of a range of values whose distance from every float is a float."""
 
 
 def is_narrow(dtype: np.dtype[Any]) -> bool:

@@ -26,7 +26,7 @@ HIDDEN_COLOURS = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class NotFinite:
-    """Where a channel of a float photograph has one value that is not finite."""
+    """The pixels of a float photograph with one value that is not finite, in one channel."""
 
     channel: int
     value: float
@@ -50,7 +50,7 @@ class PreparedPhotograph:
     value_range: ValueRange | None
     """Values of a float photograph that became 0 and 1 in ``pixels``; None for integers."""
     not_finite: tuple[NotFinite, ...]
-    """Where the values of a float photograph are no numbers; empty where all are."""
+    """Pixels of a float photograph that are not finite; empty where all are."""
     unseen: Bools | None = None
     """(H, W): True where no visible pixel is near; None where there is one everywhere."""
     hidden: Array | None = None
