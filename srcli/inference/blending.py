@@ -40,7 +40,7 @@ class TileSpan:
     """A tile along one axis, in output pixels from its own first one."""
 
     origin: int
-    """Place of the tile's first pixel in the image."""
+    """Place of the tile's first pixel in the image; of columns, from the first tile on."""
     start: int
     """From here on the tile shares pixels with the one before."""
     core: int
@@ -76,13 +76,15 @@ class Blender:
         self.encoder = encoder
         self._by_bands = by_bands
         self.device = encoder.device
-        self._width = grid.width * scale
+        self._width = grid.width_of_tiles * scale
         self._tile_shape = (channels, grid.tile_height * scale, grid.tile_width * scale)
         self._rows = rows_of(grid, scale)
         columns = columns_of(grid, scale)
-        self._columns = [
-            self._span(columns, index) for index in range(len(columns.starts))
-        ]
+        left_border = columns.starts[0] * scale
+        self._columns = []
+        for index in range(len(columns.starts)):
+            span = self._span(columns, index)
+            self._columns.append(replace(span, origin=span.origin - left_border))
         self._shares = torch.tensor(GRAY_SHARES, device=self.device).view(3, 1, 1)
         self._waiting: list[tuple[Tensor, TileSpan]] = []
         """Tiles of a row, in floats, that are blended together."""

@@ -514,14 +514,18 @@ def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) ->
 
 
 def _write_inner(job: ImageJob, scale: int, top: int, rows: Array) -> None:
-    """Write rows without the edge that surrounds the image."""
-    edge = job.grid.edge * scale
-    bottom = (job.grid.height - job.grid.edge) * scale
-    if edge:
-        rows = rows[max(edge - top, 0) : max(bottom - top, 0), edge:-edge]
+    """Write what comes out of rows of tiles, without the edge and what is of no part."""
+    grid = job.grid
+    output = grid.output
+    first = output.top * scale
+    if (output.height, output.width) != (grid.height, grid.width):
+        last = max(output.bottom * scale - top, 0)
+        left = (output.left - grid.lefts[0]) * scale
+        columns = slice(left, left + output.width * scale)
+        rows = rows[max(first - top, 0) : last, columns]
     if len(rows):
         with job.waiting("writing"):
-            job.write(max(top - edge, 0), rows)
+            job.write(max(top - first, 0), rows)
 
 
 @contextmanager

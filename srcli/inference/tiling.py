@@ -150,7 +150,8 @@ class TileAxis:
         as at both ends of the axis: for the index -1 and for the last tile.
         """
         if index < 0:
-            return 0, 0
+            start = self.starts[0] * self.scale
+            return start, start
         if index + 1 == len(self.starts):
             length = (self.starts[index] + self.tile) * self.scale
             return length, length
@@ -260,23 +261,44 @@ def _mirrored(start: int, length: int, axis_length: int) -> NDArray[np.intp]:
 
 
 def tile_rows(grid: TileGrid, output_rows: range, scale: int) -> range:
-    """Return the rows of tiles that suffice for some output rows.
+    """Return the rows of tiles that suffice for rows of what comes out of a grid."""
+    top = grid.output.top * scale
+    rows = range(output_rows.start + top, output_rows.stop + top)
+    return _tiles_for(rows_of(grid, scale), rows)
 
-    These come out as if all rows of tiles were computed. The first row of tiles that is
-    computed gives none of the pixels that it shares with the one above it; so where
-    output rows need such pixels, the row of tiles above is the first.
+
+def cut_grid(grid: TileGrid, part: Window, scale: int) -> TileGrid:
+    """Return those tiles of a grid that a part of the image needs.
+
+    The part, pixels of the image without its edge, comes out as it does with all tiles.
     """
-    axis = rows_of(grid, scale)
-    top = output_rows.start + grid.edge * scale
-    bottom = output_rows.stop - 1 + grid.edge * scale
+    grid = replace(grid, part=part)
+    output = grid.output
+    rows = range(output.top * scale, output.bottom * scale)
+    columns = range(output.left * scale, output.right * scale)
+    chosen_rows = _tiles_for(rows_of(grid, scale), rows)
+    chosen_columns = _tiles_for(columns_of(grid, scale), columns)
+    return replace(
+        grid,
+        tops=grid.tops[chosen_rows.start : chosen_rows.stop],
+        lefts=grid.lefts[chosen_columns.start : chosen_columns.stop],
+    )
+
+
+def _tiles_for(axis: TileAxis, pixels: range) -> range:
+    """Return the tiles along an axis that suffice for some output pixels.
+
+    These come out as if all tiles were computed. The first tile gives none of the
+    pixels that it shares with the one before it; so where such pixels are needed, the
+    tile before is the first.
+    """
     start = 0
     stop = 1
-    for row in range(len(grid.tops) - 1):
-        # Rows from ``end`` on wait for the next row of tiles, which is alone from
-        # ``core`` on.
-        end, core = axis.ramp(row)
-        if core <= top:
+    for index in range(len(axis.starts) - 1):
+        # Pixels from ``end`` on wait for the next tile, which is alone from ``core`` on.
+        end, core = axis.ramp(index)
+        if core <= pixels.start:
             start += 1
-        if end <= bottom:
+        if end <= pixels.stop - 1:
             stop += 1
     return range(start, stop)

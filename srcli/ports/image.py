@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
@@ -62,6 +62,25 @@ class TileGrid:
     """Of the pixels on each side, so many mirror the image, or go on at its opposite
     border; the output is without them."""
     wrap: Wrap = ""
+    part: Window | None = None
+    """Pixels of the image, without its edge, that are to come out; ``tops`` and
+    ``lefts`` are then those of the tiles that they need. None for all of it."""
+
+    @property
+    def output(self) -> Window:
+        """Pixels that come out, from the upper left corner of the edge."""
+        if self.part is not None:
+            top = self.part.top + self.edge
+            left = self.part.left + self.edge
+            return replace(self.part, top=top, left=left)
+        height = self.height - 2 * self.edge
+        width = self.width - 2 * self.edge
+        return Window(top=self.edge, left=self.edge, height=height, width=width)
+
+    @property
+    def width_of_tiles(self) -> int:
+        """Pixels from the left border of the first column of tiles to the right one of the last."""
+        return self.lefts[-1] + self.tile_width - self.lefts[0]
 
     @property
     def count(self) -> int:

@@ -249,13 +249,12 @@ class PartWriter:
         """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""
         source = self._source
         scale = self._scale
-        top = max(window.top - _REACH, 0)
-        bottom = min(window.bottom + _REACH, source.height)
-        around = Window(top=top, left=0, height=bottom - top, width=source.width)
+        around = source.grow(window, _REACH)
         alpha = source.decode(around).alpha
         assert alpha is not None
         larger = np.clip(resize(alpha, scale), *limits)
-        return larger[(window.top - top) * scale :][: window.height * scale]
+        rows = larger[(window.top - around.top) * scale :][: window.height * scale]
+        return rows[:, (window.left - around.left) * scale :][:, : window.width * scale]
 
     def _is_shown(self, decoded: DecodedWindow, span: range, opacity: Array) -> Bools:
         """Mark pixels of alpha 0 that become visible by the soft alpha beside them."""

@@ -50,7 +50,8 @@ class DecodedWindow(NamedTuple):
 class RasterSource:
     """The selected window of a raster; its pixels never depend on earlier reads.
 
-    Windows and rows count from its upper left corner. Several threads may read.
+    Windows and rows count from its upper left corner, and may reach beyond it into the
+    file. Several threads may read.
     ``rows`` is the height of the tiles that will be read row by row: GDAL's cache is made
     large enough that no block is decoded twice; 0, for samples, takes the usual size.
     """
@@ -134,6 +135,20 @@ class RasterSource:
         if cutline is None:
             return None
         return cutline.outside(self._in_file(window), scale, touched=touched)
+
+    def grow(self, window: Window, pixels: int) -> Window:
+        """Return a window with ``pixels`` around it, as far as the file has them."""
+        place = self._in_file(window)
+        up = min(pixels, place.top)
+        left = min(pixels, place.left)
+        down = min(pixels, self.info.height - place.bottom)
+        right = min(pixels, self.info.width - place.right)
+        return Window(
+            top=window.top - up,
+            left=window.left - left,
+            height=up + window.height + down,
+            width=left + window.width + right,
+        )
 
     def _in_file(self, window: Window) -> Window:
         """Return a window as it is counted from the upper left corner of the file."""

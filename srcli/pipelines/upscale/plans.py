@@ -46,7 +46,11 @@ class RasterPlan:
     options: Settled
     info: RasterInfo
     layout: BandLayout
+    area: Window
+    """The part of the file whose tiles and statistics are used: all of it, so that a window
+    comes out as in the whole, or the window where the file is on the network."""
     window: Window
+    """The part of the file that is enlarged."""
     values: Values
     interpolated: tuple[int, ...]
     """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
@@ -86,9 +90,9 @@ class RasterPlan:
         """Return the plan in a process that has opened the raster itself."""
         return replace(self, info=replace(self.info, opened=opened))
 
-    def source(self, rows: int) -> RasterSource:
-        """Return the window for tiles of at most ``rows`` rows; see ``RasterSource``."""
-        return RasterSource(self.info, self.layout, self.window, rows)
+    def source(self, window: Window, rows: int) -> RasterSource:
+        """Return a window for tiles of at most ``rows`` rows; see ``RasterSource``."""
+        return RasterSource(self.info, self.layout, window, rows)
 
 
 def without_tags(info: RasterInfo) -> RasterInfo:
@@ -141,6 +145,7 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
         options=model.options,
         info=info,
         layout=bands.layout,
+        area=seen.look.area,
         window=window,
         values=keep_interpolated_values(
             values.values, model.interpolated, len(bands.layout.smooth)

@@ -20,7 +20,7 @@ from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.source import RasterSource
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
-from srcli.inference.tiling import Tiling, tile_rows
+from srcli.inference.tiling import Tiling, cut_grid, tile_rows
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
@@ -74,9 +74,9 @@ class CalibratingStep:
         engine = raster_engine.engine
         options = plan.options
         tiling = pool.tiling(options.tile, options.overlap)
-        window = plan.window
-        grid = tiling.padded_grid(window.height, window.width, options.wrap)
-        source = plan.source(grid.tile_height)
+        area = plan.area
+        grid = tiling.padded_grid(area.height, area.width, options.wrap)
+        source = plan.source(area, grid.tile_height)
         tensors = calibrate(raster_engine, source, grid)
         statistics = None
         if tensors is not None:
@@ -113,10 +113,12 @@ class MakingStep:
     def grid(self) -> TileGrid:
         """The tiles, not stored: for what a header claims they might not fit into memory."""
         assert self.calibration is not None
-        window = self.plan.window
-        tiling = self.calibration.tiling
-        wrap = self.plan.options.wrap
-        return tiling.padded_grid(window.height, window.width, wrap)
+        area = self.plan.area
+        options = self.plan.options
+        grid = self.calibration.tiling.padded_grid(
+            area.height, area.width, options.wrap
+        )
+        return cut_grid(grid, _within(self.plan.window, area), options.scale)
 
     @property
     def tiles_across(self) -> int:
@@ -147,7 +149,7 @@ class MakingStep:
         if self.calibration is not None:
             engine = make_raster_engine(plan, pool, gray=self.calibration.is_gray)
             rows_read = self.grid.tile_height
-        source = plan.source(rows_read)
+        source = plan.source(plan.area, rows_read)
         # where pictures wrap, zeros at a border are enlarged with the opposite one
         source.keeps_zeros = not plan.options.wrap and all(
             low == 0 for low, _ in plan.values.ranges
@@ -155,7 +157,8 @@ class MakingStep:
         # parts that exist already are of a worker that was lost
         still_missing = self._write_blanks(source, task)
         for run in still_missing:
-            writer = PartWriter(plan.parts, run, source, scale)
+            window = plan.source(plan.window, rows_read)
+            writer = PartWriter(plan.parts, run, window, scale)
             if engine is None:  # all bands hold classes
                 for number in run:
                     writer.write_part(number)
@@ -206,7 +209,7 @@ class MakingStep:
             return missing
         for run in missing:
             for number in run:
-                if source.is_left_out(self._find_input_rows(number, source)):
+                if source.is_left_out(self._find_input(number)):
                     plan.parts.add(number, b"")
         still_missing = plan.parts.missing(self.runs)
         # tiles of blank parts count as computed, else the task never gets to its end
@@ -215,23 +218,38 @@ class MakingStep:
         task.advance(blank_rows * self.tiles_across)
         return still_missing
 
-    def _find_input_rows(self, number: int, source: RasterSource) -> Window:
-        """Return the rows of the input that a part depends on, through the tiles it needs."""
-        scale = self.plan.options.scale
-        span = self.plan.parts.span(number)
-        top = span.start // scale
-        bottom = -(-span.stop // scale)
-        wraps_down = self.plan.options.wrap in ("y", "both")
-        if self.calibration is not None and wraps_down:
+    def _find_input(self, number: int) -> Window:
+        """Return the pixels of the area that a part depends on, through the tiles it needs."""
+        plan = self.plan
+        scale = plan.options.scale
+        if self.calibration is None:
+            window = _within(plan.window, plan.area)
+            span = plan.parts.span(number)
+            top = window.top + span.start // scale
+            bottom = window.top - (-span.stop // scale)
+            return replace(window, top=top, height=bottom - top)
+        grid = self.grid
+        rows = self.tile_rows(range(number, number + 1))
+        top = grid.tops[rows.start] - grid.edge
+        bottom = grid.tops[rows.stop - 1] - grid.edge + grid.tile_height
+        left = grid.lefts[0] - grid.edge
+        right = left + grid.width_of_tiles
+        if grid.wrap in ("y", "both"):
             top = 0
-            bottom = source.height
-        elif self.calibration is not None:
-            grid = self.grid
-            rows = self.tile_rows(range(number, number + 1))
-            top = max(grid.tops[rows.start] - grid.edge, 0)
-            last_top = grid.tops[rows.stop - 1] - grid.edge
-            bottom = min(last_top + grid.tile_height, source.height)
-        return Window(top=top, left=0, height=bottom - top, width=source.width)
+            bottom = plan.area.height
+        if grid.wrap in ("x", "both"):
+            left = 0
+            right = plan.area.width
+        top = max(top, 0)
+        left = max(left, 0)
+        bottom = min(bottom, plan.area.height)
+        right = min(right, plan.area.width)
+        return Window(top=top, left=left, height=bottom - top, width=right - left)
+
+
+def _within(window: Window, area: Window) -> Window:
+    """Return a window as it is counted from the upper left corner of an area around it."""
+    return replace(window, top=window.top - area.top, left=window.left - area.left)
 
 
 RasterStep = CalibratingStep | MakingStep
