@@ -1,0 +1,92 @@
+"""quick: a short row of plain 3x3 convolutions, for processors without a GPU."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from srcli.layers.bicubic_start import CORNERS, start_bicubic_by_corners
+from srcli.layers.blocks import conv, run_convolutions
+from srcli.layers.convolution import convolve
+from srcli.layers.network import widened
+from srcli.layers.reparameterised import (
+    FoldedKernel,
+    ReparameterisedConv,
+    TrainedWithBranches,
+)
+
+
+class Quick(TrainedWithBranches):
+    """Enlarge RGB in [0, 1] by ``scale`` with one row of 3x3 convolutions; ours.
+
+    What real-time networks for processors have in common: 3x3 convolutions at the
+    input's size and nothing between them but leaky ReLUs, one skip of features, a
+    sub-pixel shuffle, and the picture itself, repeated, added at the end (the anchor of
+    ABPN, Du et al., CVPR workshops 2021), so that half precision rounds a correction
+    alone. In training the convolutions have further branches (ECBSR, Zhang et al., ACM
+    MM 2021; RepVGG, Ding et al., CVPR 2021), which fold away.
+
+    Args:
+        channels: Of all maps; 12 or more for a bicubic start.
+        depth: Convolutions between the first and the last one.
+        deployed: Plain convolutions, whatever branches they were folded from.
+    """
+
+    edge = 4
+    SLOPE = 0.05
+    """Of the leaky ReLU after every convolution but the last one."""
+
+    def __init__(
+        self,
+        *,
+        scale: int = 4,
+        channels: int = 32,
+        depth: int = 8,
+        deployed: bool = False,
+    ) -> None:
+        super().__init__(scale)
+        self.head = conv(3, channels)
+        self.body = nn.ModuleList(
+            ReparameterisedConv(
+                channels=channels, pointwise=not deployed, identity=not deployed
+            )
+            for _ in range(depth)
+        )
+        self.up = conv(channels, 3 * scale * scale)
+
+    def _enlarge(self, x: Tensor) -> Tensor:
+        *layers, last = self.body
+        head = convolve(self.head, x, slope=Quick.SLOPE)
+        deep = run_convolutions(layers, head, slope=Quick.SLOPE)
+        deep = convolve(last, deep, plus=head, slope=Quick.SLOPE)
+        phases = widened(self.up(deep)) + self._repeated(x)
+        return F.pixel_shuffle(phases, self.scale)
+
+    def _repeated(self, x: Tensor) -> Tensor:
+        """Give each pixel of (N, 3, H, W) to all of its places in the larger picture."""
+        return widened(x).repeat_interleave(self.scale**2, dim=1)
+
+    @torch.no_grad()
+    def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
+        """Begin as a bicubic enlargement, plus a little of the network's deep path.
+
+        ``deep_gain`` is the factor on the initial weights of the body's last unit and of
+        the upsampling. A network of fewer than 12 channels has no such start
+        (ModelError).
+        """
+        start_bicubic_by_corners(self.head, self.up, self.scale, gain=deep_gain)
+        # The picture is added anyway: what it gives is taken from the kernels, from the
+        # copies of each colour alike.
+        phases = self.scale**2
+        for number, (down, right) in enumerate(CORNERS):
+            for colour in range(3):
+                kernels = self.up.weight[
+                    colour * phases : (colour + 1) * phases, 3 * number + colour
+                ]
+                kernels[:, 1 - down, 1 - right] -= 1 / len(CORNERS)
+        last = self.body[-1]
+        assert isinstance(last, ReparameterisedConv)
+        weight, bias = last.kernel()
+        damped = FoldedKernel(weight * deep_gain, torch.zeros_like(bias))
+        last.load_state_dict(last.state_equal_to(damped))
