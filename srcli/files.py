@@ -72,8 +72,10 @@ def _warning_once(what: str, path: Path) -> Iterator[None]:
         if refusal not in _refused:
             _refused.add(refusal)
             logging.getLogger(__name__).warning(
-                f"warning: the file system of the output takes over no {what} of inputs "
-                f"({error.strerror}); outputs have those of new files"
+                "warning: the file system of the output takes over no %s of inputs (%s); "
+                "outputs have those of new files",
+                what,
+                error.strerror,
             )
 
 

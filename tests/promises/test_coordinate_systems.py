@@ -62,11 +62,11 @@ def test_coordinate_systems_are_kept(words):
     for number, system in enumerate(SYSTEMS):
         tiff = f"in/{number}.tif"
         write_by_gdal(tiff, noise((12, 14, 3)), crs=system, transform=place)
-    rasterio.shutil.copy(tiff, "in/v.vrt", driver="VRT")
-    rasterio.shutil.copy(tiff, "in/p.png", driver="PNG")
+    rasterio.shutil.copy("in/0.tif", "in/v.vrt", driver="VRT")
+    rasterio.shutil.copy("in/0.tif", "in/p.png", driver="PNG")
     inputs = sorted(map(str, Path("in").glob("*.[tvp][inr][fgt]")))
     assert len(inputs) == len(SYSTEMS) + 2
-    run = ["-m", "srcli", "upscale", *inputs, "out/", *"-m bicubic -s 2".split()]
+    run = ["-m", "srcli", "upscale", *inputs, "out/", "-m", "bicubic", "-s", "2"]
     done = run_python(*run, *words.split(), PROJ_DEBUG="0")
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr.lower()
