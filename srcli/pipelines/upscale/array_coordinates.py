@@ -132,7 +132,7 @@ def fit_attributes(
     # transforms of pixels' centres
     if kept.get("spatial:registration") == "node":
         kept.pop("spatial:transform", None)
-    if kept.pop(_GEO_TRANSFORM, None) is not None and not transform.is_identity:
+    if _GEO_TRANSFORM in attributes and not transform.is_identity:
         kept[_GEO_TRANSFORM] = " ".join(map(str, transform.to_gdal()))
     return kept
 
