@@ -200,8 +200,8 @@ def stac_collection(link="{}"):
     write_tiles()
     features = []
     for number in range(2):
-        place = [10, 0, 500000 + 160 * number, 0, -10, 5300000]
-        grid = {"proj:transform": place, "proj:shape": [16, 16]}
+        transform = [10, 0, 500000 + 160 * number, 0, -10, 5300000]
+        grid = {"proj:transform": transform, "proj:shape": [16, 16]}
         href = link.format(Path(f"tiles/t{number}.tif").absolute())
         asset = {"href": href, "roles": ["data"], **grid}
         features.append({

@@ -58,18 +58,28 @@ def run_python(*words, **environment):
 @pytest.mark.parametrize("words", ["-of tif", "-of COG", "-of png"])
 def test_coordinate_systems_are_kept(words):
     Path("in").mkdir()
-    place = from_origin(1000, 2000, 10, 10)
+    origin = from_origin(1000, 2000, 10, 10)
     for number, system in enumerate(SYSTEMS):
         tiff = f"in/{number}.tif"
-        write_by_gdal(tiff, noise((12, 14, 3)), crs=system, transform=place)
+        write_by_gdal(tiff, noise((12, 14, 3)), crs=system, transform=origin)
     rasterio.shutil.copy("in/0.tif", "in/v.vrt", driver="VRT")
     rasterio.shutil.copy("in/0.tif", "in/p.png", driver="PNG")
     inputs = sorted(map(str, Path("in").glob("*.[tvp][inr][fgt]")))
     assert len(inputs) == len(SYSTEMS) + 2
-    run = ["-m", "srcli", "upscale", *inputs, "out/", "-m", "bicubic", "-s", "2"]
-    done = run_python(*run, *words.split(), PROJ_DEBUG="0")
-    assert done.returncode == 0, done.stderr
-    assert "error" not in done.stderr.lower()
+    words_of_run = [
+        "-m",
+        "srcli",
+        "upscale",
+        *inputs,
+        "out/",
+        "-m",
+        "bicubic",
+        "-s",
+        "2",
+    ]
+    run = run_python(*words_of_run, *words.split(), PROJ_DEBUG="0")
+    assert run.returncode == 0, run.stderr
+    assert "error" not in run.stderr.lower()
     suffix = ".png" if words == "-of png" else ".tif"
     for name in inputs:
         with rasterio.open(name) as before:

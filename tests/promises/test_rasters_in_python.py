@@ -250,8 +250,8 @@ def test_attributes_of_a_grid_are_those_of_the_enlarged_one(prefix):
         "y": 5_299_995 - 10.0 * np.arange(8), "x": 500_005 + 10.0 * np.arange(9),
         "crs": ((), 0, {"GeoTransform": "500000 10 0 5300000 0 -10"}),
     }  # fmt: skip
-    data = data_array("y", "x", coords=coords)
-    data.attrs |= {
+    scene = data_array("y", "x", coords=coords)
+    scene.attrs |= {
         prefix + "transform": [*transform, 0.0, 0.0, 1.0],
         prefix + "shape": [8, 9],
         prefix + "bbox": [500_000.0, 5_299_920.0, 500_090.0, 5_300_000.0],
@@ -259,7 +259,7 @@ def test_attributes_of_a_grid_are_those_of_the_enlarged_one(prefix):
         "multiscales": {"layout": [{"asset": "0"}]},
         "stac": {"proj": {"shape": [8, 9]}, "platform": "sentinel-2a"},
     }
-    result = doubled(data[2:, 1:])
+    result = doubled(scene[2:, 1:])
     assert result.attrs == {
         prefix + "transform": [5, 0, 500_010, 0, -5, 5_299_980, 0, 0, 1],
         prefix + "shape": [12, 16],
@@ -269,7 +269,7 @@ def test_attributes_of_a_grid_are_those_of_the_enlarged_one(prefix):
     }
     numbers = [float(word) for word in result.crs.attrs["GeoTransform"].split()]
     assert numbers == [500_010, 5, 0, 5_299_980, 0, -5]
-    assert data.attrs[prefix + "shape"] == [8, 9]
+    assert scene.attrs[prefix + "shape"] == [8, 9]
 
 
 def test_a_transform_among_the_attributes_moves_no_centres():
