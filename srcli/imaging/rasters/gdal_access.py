@@ -36,6 +36,10 @@ DAMAGED = (
 """What to do about a file that GDAL cannot read, where nothing better is known."""
 _ADVICE = {
     "Too many open files": "raise 'ulimit -n'",
+    "Unsupported JPEG data precision": (
+        "this GDAL reads JPEG of 8 bits alone: copy it with one that reads more (gdal_translate "
+        "-co COMPRESS=DEFLATE of another build)"
+    ),
     "Numeric conversion not representable": (
         'GDAL does not read unsigned bytes from NetCDF: give HDF5:"{file}"://{variable}, in '
         "which values above 127 are negative, or convert it, such as by xarray"
