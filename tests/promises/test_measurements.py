@@ -103,3 +103,5 @@ def test_six_codes_of_soils_along_a_slope_stay_six(enlarge_raster):
     printed, out = enlarge_raster(classes, nodata=-9999)
     assert "holds only 6 different values: taken for classes" in printed
     np.testing.assert_array_equal(out.read(1), classes.repeat(2, 0).repeat(2, 1))
+    assert out.tags()["SRX_MODEL"] == "nearest"
+    assert "SRX_WEIGHTS" not in out.tags()
