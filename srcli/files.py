@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import platform
 import re
@@ -43,10 +44,39 @@ class FileAttributes:
     """Of access and modification, in nanoseconds; None for the present."""
 
     def apply(self, path: Path) -> None:
-        """Take rights away from a new file, and set its times."""
-        path.chmod(path.stat().st_mode & (~0o666 | self.mode))
+        """Take rights away from a new file, and set its times, where the system allows that.
+
+        Shares (SMB, NFS) and disks of other systems (FAT) may refuse it: one warning.
+        """
+        state = path.stat()
+        mode = state.st_mode & (~0o666 | self.mode)
+        if mode != state.st_mode:
+            with _warning_once("access rights", path):
+                path.chmod(mode)
         if self.times is not None:
-            os.utime(path, ns=self.times)
+            with _warning_once("dates", path):
+                os.utime(path, ns=self.times)
+
+
+_refused: set[tuple[str, int]] = set()
+"""Attributes that could not be set, with the numbers of the disks, as warnings have told."""
+
+
+@contextmanager
+def _warning_once(what: str, path: Path) -> Iterator[None]:
+    """Turn an error in the block into a warning, one for each kind of attribute and disk."""
+    try:
+        yield
+    except OSError as error:
+        refusal = what, path.stat().st_dev
+        if refusal not in _refused:
+            _refused.add(refusal)
+            logging.getLogger(__name__).warning(
+                "warning: the file system of the output takes over no %s of inputs (%s); "
+                "outputs have those of new files",
+                what,
+                error.strerror,
+            )
 
 
 NEW_FILE = FileAttributes()
@@ -105,9 +135,8 @@ def replacing(
 
 
 def _finish(part: Path, path: Path, attributes: FileAttributes) -> None:
-    """Set the times of a complete file and give it its final name."""
-    if attributes.times is not None:
-        os.utime(part, ns=attributes.times)
+    """Set rights and times of a complete file and give it its final name."""
+    attributes.apply(part)
     move_into_place(part, path)
 
 

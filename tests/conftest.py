@@ -17,6 +17,9 @@ from hypothesis import HealthCheck, settings
 from srcli.cli.main import run
 from tests.fixtures.commands import words_of
 
+# as srx does, before GDAL prints the first error of a thread
+os.environ.setdefault("CPL_LOG", os.devnull)
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

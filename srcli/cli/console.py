@@ -158,7 +158,7 @@ class Console(Progress):
     def _clean_record(self, record: logging.LogRecord) -> bool:
         record.msg = visible(self._shorten(record.getMessage()))
         record.args = None
-        return True
+        return self._is_shown["warning"]
 
     message = partialmethod(show, "message")
     detail = partialmethod(show, "detail")

@@ -35,6 +35,11 @@ GRACE_SECONDS = 1.5
 
 def main() -> None:
     """Run ``srx`` and leave the process with its exit code."""
+    # GDAL prints errors of its own threads, where none of rasterio's handlers stands;
+    # srx says the reason in a line of its own
+    os.environ.setdefault("CPL_LOG", os.devnull)
+    # by the words of PROJ's errors, GDAL knows that it must write WKT 2
+    os.environ["PROJ_DEBUG"] = "1"
     arguments = sys.argv[1:]
     is_watched = len(arguments) > 1 and arguments[0] in WATCHED and hasattr(os, "fork")
     asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING
 from srcli.cli.console import echo
 from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError, UsageError
+from srcli.files import FileAttributes
 from srcli.supervision import Event, announce
 
 if TYPE_CHECKING:
@@ -133,13 +134,13 @@ def _copy_from_stdin(folder: Path) -> Path:
     with path.open("xb") as file:
         file.write(head)
         shutil.copyfileobj(stdin, file)
-    times = 0, 0  # a pipe has no times
+    attributes = FileAttributes(times=(0, 0))  # a pipe has no times
     with suppress(OSError):
         state = os.fstat(stdin.fileno())
         if stat.S_ISREG(state.st_mode):
-            path.chmod(stat.S_IMODE(state.st_mode) | 0o600)
             times = state.st_atime_ns, state.st_mtime_ns
-    os.utime(path, ns=times)
+            attributes = FileAttributes(stat.S_IMODE(state.st_mode) | 0o600, times)
+    attributes.apply(path)
     return path
 
 

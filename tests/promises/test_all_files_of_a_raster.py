@@ -193,6 +193,40 @@ def stac_templates():
     return 'STACTA:"tiles/item.json"'
 
 
+PROJECTION = "https://stac-extensions.github.io/projection/v1.1.0/schema.json"
+
+
+def stac_collection(link="{}"):
+    write_tiles()
+    features = []
+    for number in range(2):
+        transform = [10, 0, 500000 + 160 * number, 0, -10, 5300000]
+        grid = {"proj:transform": transform, "proj:shape": [16, 16]}
+        href = link.format(Path(f"tiles/t{number}.tif").absolute())
+        asset = {"href": href, "roles": ["data"], **grid}
+        features.append({
+            "type": "Feature", "stac_version": "1.0.0", "id": f"t{number}",
+            "stac_extensions": [PROJECTION],
+            "properties": {"proj:epsg": 32632, "datetime": "2023-01-01T00:00:00Z"},
+            "collection": "c", "assets": {"a": asset}, "links": [],
+            "bbox": [9, 47.8, 9.1, 47.9], "geometry": None,
+        })  # fmt: skip
+    collection = {"type": "FeatureCollection", "features": features}
+    Path("tiles/items.json").write_text(json.dumps(collection))
+
+
+@pytest.mark.parametrize("name", ['STACIT:"tiles/items.json"', "tiles/items.json"])
+def test_items_of_a_local_stac_collection_are_one_raster(srx, made, name):
+    stac_collection()
+    made(name)
+    assert "1 skipped" in made(name)
+    os.utime("tiles/t1.tif", (2e9, 2e9))
+    assert "has changed since" in made(name)
+    stac_collection("https://example.org/{}")
+    result = srx("upscale", name, "remote.tif", RUN, code=2)
+    assert "from the network; --allow-remote permits it" in result.err
+
+
 @pytest.mark.parametrize("write", [geopackage, shapefile, description])
 def test_tiles_of_an_index_are_parts_of_it(srx, made, write):
     index = write()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy.ndimage import gaussian_filter
 
 LINE = "band 1: measurements with less detail than a network needs"
@@ -34,9 +35,12 @@ def test_furrows_beside_a_mountain_come_out_as_they_are(enlarge_raster):
 
 
 def test_a_network_that_is_named_is_taken_for_measurements(enlarge_raster):
-    printed, out = enlarge_raster(furrows(X).astype("float32"), "-m g-idrn")
-    assert LINE not in printed
-    assert out.tags()["SRX_MODEL"] == "g-idrn"
+    """By any network, with a warning."""
+    for model in ("g-idrn", "rrlfn"):
+        printed, out = enlarge_raster(furrows(X).astype("float32"), f"-m {model}")
+        assert f"{LINE}, whose error is 0.02% of their range; -m bicubic" in printed
+        assert "warning: " in printed
+        assert out.tags()["SRX_MODEL"] == model
 
 
 def test_reflectance_with_detail_goes_through_the_network(enlarge_raster):
@@ -62,3 +66,42 @@ def test_elevation_beside_reflectance_is_interpolated_alone(enlarge_raster):
 def test_steps_that_hide_the_error_go_through_the_network(enlarge_raster):
     pixels = np.rint(200 + 100 * np.sin(X / 9) * np.cos(Y / 7)).astype("int16")
     assert enlarge_raster(pixels)[1].tags()["SRX_MODEL"] == "g-idrn"
+
+
+GENTLE = 200 + 9 * np.sin(X / 90) + 7 * np.cos(Y / 70)
+
+
+@pytest.mark.parametrize(
+    "sign", ["unit", "band", "file", "SRTM", "nodata", "", "uint8", "picture"]
+)
+def test_signs_of_elevation_in_whole_metres(enlarge_raster, sign):
+    """A plain of some 20 values, which a network would sharpen to terraces."""
+
+    def name(file):
+        if sign == "unit":
+            file.units = ["metre"]
+        if sign in ("band", "picture", "uint8"):
+            word = "reflectance" if sign == "picture" else "Elevation"
+            file.set_band_description(1, word)
+
+    heights = np.rint(GENTLE).astype("uint8" if sign == "uint8" else "int16")
+    assert len(np.unique(heights)) <= 64
+    file = {"file": "site_dtm.tif", "SRTM": "SRTM_38_03.tif"}.get(sign, "a.tif")
+    profile = {"nodata": -9999} if sign == "nodata" else {}
+    printed, out = enlarge_raster(heights, name=file, then=name, **profile)
+    is_elevation = sign not in ("", "uint8", "picture")
+    assert ("taken for elevation" in printed) == is_elevation
+    assert ("taken for a picture" in printed) != is_elevation
+    model = out.tags()["SRX_MODEL"]
+    assert model == ("bicubic" if is_elevation else "g-idrn")
+
+
+def test_six_codes_of_soils_along_a_slope_stay_six(enlarge_raster):
+    codes = np.array([14, 22, 61, 103, 340, 1405], "int16")
+    share = (GENTLE - GENTLE.min()) / (GENTLE.max() - GENTLE.min())
+    classes = codes[(share * 6).astype(int).clip(0, 5)]
+    printed, out = enlarge_raster(classes, nodata=-9999)
+    assert "holds only 6 different values: taken for classes" in printed
+    np.testing.assert_array_equal(out.read(1), classes.repeat(2, 0).repeat(2, 1))
+    assert out.tags()["SRX_MODEL"] == "nearest"
+    assert "SRX_WEIGHTS" not in out.tags()

@@ -14,6 +14,7 @@ from rasterio.rpc import RPC
 from rasterio.transform import from_origin
 from scipy.io import netcdf_file
 
+from srcli.imaging.rasters.gdal_access import open_quietly
 from tests.fixtures.files import names_in
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 
@@ -155,3 +156,32 @@ def test_nitf_keeps_its_model_and_words_and_no_old_header(srx):
         assert out.read().max() < 2048
         namespaces = set(out.tag_namespaces())
     assert namespaces.isdisjoint({"TRE", "xml:TRE", "NITF_METADATA", "CGM"})
+
+
+@pytest.mark.parametrize("coordinates", ["none", "of each pixel", "uneven"])
+def test_rows_of_netcdf_without_a_place_are_those_that_it_stores(srx, coordinates):
+    with netcdf_file("a.nc", "w") as file:
+        file.createDimension("downtrack", 40)
+        file.createDimension("crosstrack", 48)
+        axes = ("downtrack", "crosstrack")
+        variable = file.createVariable("v", "f", axes)
+        variable[:] = FIELDS[1]
+        if coordinates == "of each pixel":
+            variable.coordinates = "lon lat"
+            for name, units in (("lat", "degrees_north"), ("lon", "degrees_east")):
+                swath = file.createVariable(name, "d", axes)
+                swath[:] = FIELDS[1] + X / 50
+                swath.units = units
+        if coordinates == "uneven":
+            for axis, units in zip(
+                axes, ("degrees_north", "degrees_east"), strict=True
+            ):
+                values = file.createVariable(axis, "d", (axis,))
+                values[:] = np.arange(values.shape[0]) ** 1.5
+                values.units = units
+    name = "a.nc" if coordinates == "none" else 'NETCDF:"a.nc":v'
+    srx("upscale", name, "out.tif", RUN, code=0)
+    with open_quietly("out.tif") as file:
+        pixels = file.read(1)
+    rows = pixels.reshape(40, 2, 48, 2).mean((1, 3))
+    np.testing.assert_allclose(rows, FIELDS[1], atol=0.1)

@@ -283,7 +283,9 @@ def test_sheets_of_other_palettes_are_left_out(srx, photograph):
     "options", [("--cog",), ("--srcwin", 0, 0, 9, 9), ("--fit", "99x99")]
 )
 def test_options_that_a_mosaic_has_not(srx, tiles, options):
-    assert "--mosaic" in srx("upscale", tiles, "out", "--mosaic", *options, code=2).err
+    refused = srx("upscale", tiles, "out", "--mosaic", *options, code=2).err
+    assert "--mosaic" in refused
+    assert ("gdalbuildvrt" in refused) == (options[0] != "--fit")
     result = srx("upscale", tiles / "5/9/99.png", "out", "--mosaic", code=2)
     assert "takes one folder" in result.err
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import errno
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,19 @@ from tests.fixtures.files import names_in
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+TWELVE_BITS = (
+    "eNrz9NRi4GBgYBBkYGBkZmAEshyAmBGJzQRl8wAxM5TNDsRsUDYIiyKxZZDYTkjmOCOxXRhZwOxT"
+    "QMIVyuZmYmAIRtIbzcjO4AmkbwExXzMPAzOQVgFKNLXwMLAB2TZA9vp2ZgYFIDsHyN7YzsQgB2Sv"
+    "AWkGgv83/t9mcGZgZmICISBgASJWDlZWFhZWLnZ2Ng4eLh4ebi5ubl4+IQFePkE+bm4BMQFBYRFR"
+    "UVEefnEJMREJIRFRkf83IcYxPLBHpfGDhhY5RxB9wjzEESbGCAs7FgibEUozsWxsFwPJc2xsZ2cQ"
+    "Y2DjAIn3KYOCnJGhop4FTGsqh7sHK1iYKOgrhIb4KlTl56UqGBv51UBEa0D+PcjAzQMMXwdGRkGG"
+    "/0eAJjEyMqK4ipOHAyguJQCJQSTAzqFs4hj4/xYDB0iHPcOFlSrbWq4FZF3yzOVcs+Dqkkm3hCMd"
+    "V3mqblHb1Bw2yTvDN5Vtrcq0C7NO8QZ56i40nSK1ZVK0U7aG5z/ccqaZECMnIRu5Gmxky/yXOOWa"
+    "Q1CMjIIYuQSbdShyMOugPlDBZh0WOZjvVqIYieo7bHKmnjgDDN06Ggdm+/+bADL3+HM="
+)
+"""A TIFF of 12 bits in JPEG, by rasterio 1.5.2 (GDAL 3.12.2); zlib and base64."""
 
 
 def picture(path, **options):
@@ -209,3 +225,49 @@ def test_a_picture_in_an_archive_leaves_nothing_beside_it(tmp_path, srx, name):
     assert names_in("in") == ["a.zip"]
     assert names_in("out") == [name]
     assert "1 skipped" in srx(command, code=0).out
+
+
+def test_a_raster_of_12_bits_in_jpeg_is_read_or_not_called_damaged(srx):
+    Path("a.tif").write_bytes(zlib.decompress(base64.b64decode(TWELVE_BITS)))
+    result = srx("upscale a.tif out.tif -s 2 -m bicubic")
+    if result.code:
+        assert "this GDAL reads JPEG of 8 bits alone" in result.err
+        assert "damaged" not in result.err
+
+
+def test_a_map_in_a_pdf_is_told_how_its_place_is_kept(srx):
+    picture("a.png").rename("a.pdf").write_bytes(b"%PDF-1.7\n")
+    assert "a map keeps its place by gdal_translate" in refusal(srx, Path("a.pdf"))
+
+
+def test_the_system_beside_a_world_file_is_read(srx):
+    picture("a.png")
+    Path("a.pgw").write_text("10\n0\n0\n-10\n500005\n5299995\n")
+    utm = rasterio.crs.CRS.from_epsg(32632)
+    Path("a.prj").write_text(utm.to_wkt(version="WKT1_ESRI"))
+    srx("upscale a.png out.tif -s 2 -m bicubic", code=0)
+    with rasterio.open("out.tif") as file:
+        assert (file.crs, file.transform[0]) == (utm, 5)
+
+
+@pytest.mark.parametrize("count", [4, 6])
+def test_offsets_beyond_the_tiles_of_a_tiff_do_not_count(srx, count):
+    """As old writers list them; TIFF 6.0, section 15, says how many there are."""
+    side = 64
+    tiles = b"".join(bytes([40 * number + 20]) * side**2 for number in range(4))
+    offsets = [8 + number * side**2 for number in range(4)] + [8] * (count - 4)
+    arrays = struct.pack(f"<{2 * count}I", *offsets, *[side**2] * count)
+    at = 8 + len(tiles)
+    entries = [
+        (256, 4, 1, 128), (257, 4, 1, 128), (258, 3, 1, 8), (259, 3, 1, 1),
+        (262, 3, 1, 1), (277, 3, 1, 1), (322, 4, 1, side), (323, 4, 1, side),
+        (324, 4, count, at), (325, 4, count, at + 4 * count),
+    ]  # fmt: skip
+    directory = struct.pack("<H", len(entries))
+    for entry in entries:
+        directory += struct.pack("<HHII", *entry)
+    head = b"II*\0" + struct.pack("<I", at + len(arrays))
+    Path("a.tif").write_bytes(head + tiles + arrays + directory + bytes(4))
+    srx("upscale a.tif out.png -s 2 -m bicubic", code=0)
+    pixels = np.asarray(Image.open("out.png"))
+    assert [pixels[y, x] for y in (64, 192) for x in (64, 192)] == [20, 60, 100, 140]

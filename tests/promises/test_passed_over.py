@@ -53,6 +53,7 @@ def outputs(folder):
         ("larger.tfi", "did you mean .tif?"),
         ("larger.jpgg", "did you mean .jpg?"),
         ("a.mp4", "a.mp4: is the name of a video, which"),
+        ("tiles.pmtiles", ".pmtiles is not written here; give png"),
         ("a.mpg", ".mpg is not written here"),
         ("a.xyzw", ".xyzw is not written here; give png"),
     ],

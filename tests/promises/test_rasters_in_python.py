@@ -242,6 +242,36 @@ def test_coordinates_that_are_corners_become_centres(form):
     assert part.rio.transform() == Affine(5, 0, 600_035, 0, -5, 5_199_995)
 
 
+@pytest.mark.parametrize("prefix", ["spatial:", "proj:"])
+def test_attributes_of_a_grid_are_those_of_the_enlarged_one(prefix):
+    """GeoZarr's conventions, STAC's projection extension, GDAL's grid mapping."""
+    transform = (10.0, 0.0, 500_000.0, 0.0, -10.0, 5_300_000.0)
+    coords = {
+        "y": 5_299_995 - 10.0 * np.arange(8), "x": 500_005 + 10.0 * np.arange(9),
+        "crs": ((), 0, {"GeoTransform": "500000 10 0 5300000 0 -10"}),
+    }  # fmt: skip
+    scene = data_array("y", "x", coords=coords)
+    scene.attrs |= {
+        prefix + "transform": [*transform, 0.0, 0.0, 1.0],
+        prefix + "shape": [8, 9],
+        prefix + "bbox": [500_000.0, 5_299_920.0, 500_090.0, 5_300_000.0],
+        "proj:code": "EPSG:32632",
+        "multiscales": {"layout": [{"asset": "0"}]},
+        "stac": {"proj": {"shape": [8, 9]}, "platform": "sentinel-2a"},
+    }
+    result = doubled(scene[2:, 1:])
+    assert result.attrs == {
+        prefix + "transform": [5, 0, 500_010, 0, -5, 5_299_980, 0, 0, 1],
+        prefix + "shape": [12, 16],
+        prefix + "bbox": [500_010, 5_299_920, 500_090, 5_299_980],
+        "proj:code": "EPSG:32632",
+        "stac": {"proj": {}, "platform": "sentinel-2a"},
+    }
+    numbers = [float(word) for word in result.crs.attrs["GeoTransform"].split()]
+    assert numbers == [500_010, 5, 0, 5_299_980, 0, -5]
+    assert scene.attrs[prefix + "shape"] == [8, 9]
+
+
 def test_a_transform_among_the_attributes_moves_no_centres():
     coords = {"y": 7.5 - np.arange(8), "x": 0.5 + np.arange(9)}
     data = data_array("y", "x", coords=coords)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from srcli import files
 from tests.fixtures.photographs import PLACE, write_by_gdal
 from tests.fixtures.pictures import save_frames
 
@@ -80,6 +83,37 @@ def test_rights_and_dates(srx, tmp_path, form, name, output):
     os.utime(source, ns=(-THEN, -THEN))  # before 1970
     srx(*asked, "--overwrite --keep-dates", code=0)
     assert "1 skipped" in srx(*asked, "--keep-dates").out
+
+
+BOOK = ("book", "a.cbz", "out.cbz")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.ENOTSUP])
+@pytest.mark.parametrize(("form", "name", "output"), [*KINDS, BOOK])
+def test_shares_that_refuse_rights_and_dates(
+    srx, monkeypatch, caplog, form, name, output, number
+):
+    source = make("p.png" if form == "book" else name, form)
+    if form == "book":
+        with zipfile.ZipFile(name, "w") as book:
+            book.write(source, "1.png")
+        source = source.with_name(name)
+    source.chmod(0o600)
+
+    def refuse(*values, **names):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(files, "_refused", set())
+    asked = f"upscale {source} {output} {SMALL} --keep-dates"
+    srx(asked, code=0)
+    assert Path(output).exists()
+    told = caplog.text.count("takes over no dates"), caplog.text.count("access rights")
+    # GDAL makes files that all may read; other outputs are private from the start
+    assert told == (1, form == "raster")
+    if form != "book":
+        assert "1 skipped" in srx(asked, code=0).out
 
 
 def test_nobody_reads_an_output_while_it_is_written(srx, monkeypatch):

@@ -53,6 +53,11 @@ _FORMATS = (
     _Format(rb"\x0a[\0-\5]\x01[\1\2\4\x08]", "PCX", _EXPORT),
     _Format(rb"qoif", "QOI", _EXPORT),
     _Format(rb"P7\s", "PAM", _EXPORT),
+    _Format(
+        rb"e[\2\3]",
+        "ECW",
+        "convert it to GeoTIFF with a GDAL that has its driver (gdal_translate of QGIS)",
+    ),
     _Format(rb"AT&TFORM", "DjVu", "draw its pages (ddjvu -format=tiff)"),
     _Format(
         rb"%!PS|\xc5\xd0\xd3\xc6",

@@ -23,6 +23,10 @@ _ENTRY = re.compile(
 )
 
 
+REPEATED = "nearest"
+"""What stands in place of a model where all bands are repeated, as classes are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Software, model and input of an output; without a date, so that outputs can be compared."""

@@ -100,7 +100,8 @@ def _tiff_shortage(tags: Tags, file_size: int) -> str:
             f"{len(blocks.offsets):,} of its {blocks.count:,} {blocks.kind} are there"
         )
     stored = blocks.stored
-    beyond = int((blocks.offsets + stored > file_size).sum())
+    ends = blocks.offsets[: blocks.count] + stored  # old writers list further ones
+    beyond = int((ends > file_size).sum())
     if beyond:
         return f"{beyond:,} of its {blocks.count:,} {blocks.kind} lie beyond its end"
     ratio = _BEST_RATIOS.get(blocks.compression)

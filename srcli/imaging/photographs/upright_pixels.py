@@ -159,7 +159,8 @@ def not_a_picture(path: Path) -> PictureError:
     if path.suffix.lower() == ".pdf":
         return PictureError(
             f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
-            "-r 300 -png), upscale those, and bind them again (img2pdf)"
+            "-r 300 -png), upscale those, and bind them again (img2pdf); a map keeps its "
+            "place by gdal_translate --config GDAL_PDF_DPI 300 IN.pdf out.tif"
         )
     if words := describe_other_kind(path):
         return PictureError(f"{path}: {words}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+import numpy as np
+
 from srcli.imaging.rasters.band import Band
 from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.look import Look
@@ -13,7 +15,6 @@ from srcli.imaging.rasters.selection import BandLayout, choose_layout
 from srcli.imaging.rasters.signs import (
     Finding,
     Meaning,
-    are_three_bands_of_classes,
     find_sign,
 )
 
@@ -29,6 +30,7 @@ _TREATMENTS: dict[Meaning, str] = {
     "heights": (
         "interpolated as numbers, whose bytes they are; --rgb 1,2,3 takes them for colours"
     ),
+    "elevation": "taken for elevation, which auto interpolates",
     "picture": "taken for a picture; --classes yes if not",
 }
 """What is done with bands by their meaning, in words for the user."""
@@ -66,10 +68,14 @@ def choose_layout_by_signs(
     if layout.palette is None:  # a palette that is left stands for colours
         findings |= _find_by_values(seen, layout, is_asked=rgb is not None)
     classes = []
+    elevations = []
     for number, finding in findings.items():
-        if finding.sign.meaning != "picture":  # classes and angles are repeated
+        if finding.sign.meaning == "elevation":
+            elevations.append(number)
+        elif finding.sign.meaning != "picture":  # classes and angles are repeated
             classes.append(number)
     layout = choose_layout(info, bands=bands, rgb=rgb, classes=classes)
+    layout = replace(layout, elevations=tuple(elevations))
     if rgb is None:
         layout = _as_packed_heights(look, layout)
     notes, remarks = _explain(findings)
@@ -136,6 +142,29 @@ def _find_by_values(
                 if finding is not None:
                     findings[band.number] = finding
     return findings
+
+
+def are_three_bands_of_classes(bands: list[Band]) -> bool:
+    """Tell if bands taken for red, green and blue hold classes, as those of three years do.
+
+    None may follow the order of its values. Where the file itself calls them colours
+    they must share one set of values, without white, and differ: a drawing has other
+    values in each band, or the same gray in all.
+    """
+    if not all(band.appearance.are_codes for band in bands):
+        return False
+    if not any(band.header.interpretation in COLOURS for band in bands):
+        return True
+    first = bands[0].windows.pixels
+    if all(np.array_equal(first, band.windows.pixels) for band in bands[1:]):
+        return False
+    values_of_bands = [band.appearance.values for band in bands]
+    all_values = frozenset[float]().union(*values_of_bands)
+    shared = all_values.intersection(*values_of_bands)
+    is_8_bit = all(band.header.dtype == "uint8" for band in bands)
+    white = 255 if is_8_bit else 65535
+    is_shared = len(shared) >= max(5, 0.75 * len(all_values))
+    return is_shared and white not in all_values
 
 
 def _explain(findings: Mapping[int, Finding]) -> tuple[list[str], list[str]]:

@@ -17,8 +17,8 @@ else:
     from pathlib import PosixPath as PlatformPath
 
 NETWORK_DRIVERS = frozenset({
-    "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "STACIT", "WCS",
-    "WMS", "WMTS",
+    "DAAS", "EEDA", "EEDAI", "HTTP", "OGCAPI", "PLMOSAIC", "PostGISRaster", "WCS", "WMS",
+    "WMTS",
 })  # fmt: skip
 """GDAL's drivers that read from the network."""
 _PART_OF_FILE = re.compile(r"/vsisubfile/(\d+)_\d+,")

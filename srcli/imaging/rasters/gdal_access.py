@@ -5,11 +5,12 @@ The network is used only where that is allowed.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ DAMAGED = (
 """What to do about a file that GDAL cannot read, where nothing better is known."""
 _ADVICE = {
     "Too many open files": "raise 'ulimit -n'",
+    "Unsupported JPEG data precision": (
+        "this GDAL reads JPEG of 8 bits alone: copy it with one that reads more (gdal_translate "
+        "-co COMPRESS=DEFLATE of another build)"
+    ),
     "Numeric conversion not representable": (
         'GDAL does not read unsigned bytes from NetCDF: give HDF5:"{file}"://{variable}, in '
         "which values above 127 are negative, or convert it, such as by xarray"
@@ -94,6 +99,29 @@ def keep_blocks(limit_bytes: int) -> None:
             set_gdal_config("GDAL_MAX_DATASET_POOL_SIZE", max((limit - 40) // 2, 2))
 
 
+_LOGGER = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)
+"""A function that PROJ calls with a message."""
+_ignore_message = _LOGGER(lambda context, level, message: None)
+
+
+@cache
+def _silence_libgeotiff() -> None:
+    """Keep PROJ from printing where libgeotiff calls it, in a process whose GDAL is silent.
+
+    GDAL has loggers of its own, which stay: without PROJ's errors (PROJ_DEBUG=0) it
+    loses coordinate systems that WKT 1 lacks.
+    """
+    import rasterio.crs
+
+    if os.environ.get("CPL_LOG") != os.devnull:
+        return
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(rasterio.crs.__file__)
+        is_renamed = hasattr(library, "internal_proj_log_func")  # as in wheels
+        name = "internal_proj_log_func" if is_renamed else "proj_log_func"
+        library[name](None, None, _ignore_message)
+
+
 def open_quietly(source: Any, mode: str = "r") -> Any:  # noqa: ANN401 - of rasterio
     """Open a raster of our own without the warning of rasterio that it has no transform."""
     import rasterio
@@ -133,6 +161,7 @@ def reading_errors(
     """
     import rasterio
 
+    _silence_libgeotiff()
     options = {"CPL_VSIL_GZIP_WRITE_PROPERTIES": "NO"}
     if not _online:
         options |= OFFLINE

@@ -95,7 +95,7 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
             height=dataset.height,
             width=dataset.width,
             bands=bands,
-            georeference=_georeference(dataset, description),
+            georeference=_with_prj(path, _georeference(dataset, description)),
             driver=dataset.driver,
             tags=_tags(dataset, 0),
             palette=palette,
@@ -224,6 +224,20 @@ def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, 
     return {
         "crs": crs, "transform": transform, "gcps": gcps, "rpcs": rpcs, "epoch": epoch,
     }  # fmt: skip
+
+
+def _with_prj(path: Path, georeference: dict[str, Any]) -> dict[str, Any]:
+    """Return a georeference with the system in a .prj file, which GDAL reads beside few formats."""
+    from rasterio.crs import CRS
+
+    prj = path.with_suffix(".prj")
+    is_open = georeference["transform"] is not None and georeference["crs"] is None
+    if is_open and not isinstance(path, DatasetName):
+        with suppress(OSError, ValueError), open_input(prj) as stream:
+            text = stream.read(65_536).decode()
+            crs = CRS.from_wkt(text, morph_from_esri_dialect=True)
+            return {**georeference, "crs": crs}
+    return georeference
 
 
 def _cast_nodata(dtype: str, value: float) -> float | None:

@@ -42,6 +42,7 @@ from srcli.imaging.rasters.gdal_access import (
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
+from srcli.imaging.rasters.stac_assets import remote_link
 from srcli.imaging.rasters.tile_indexes import list_tiles
 from srcli.input_files import file_state, open_input
 
@@ -61,7 +62,7 @@ _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
-_MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "MRF"})
+_MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "STACIT", "MRF"})
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "DIMAP",
     "PDS4",
@@ -105,11 +106,8 @@ def open_raster(
     refused = _refused_drivers()
     if confined:
         refused |= _INDIRECT_DRIVERS
+    _check_network(path)
     if isinstance(path, DatasetName):
-        if not is_online() and is_remote(str(path)):
-            raise PictureError(
-                f"{path}: is read from the network; --allow-remote permits that"
-            )
         name = path.gdal
         container = path.container
         if container is not None:
@@ -137,6 +135,20 @@ def open_raster(
         raise
 
 
+def _check_network(path: Path) -> None:
+    """Refuse a name, or a collection of STAC items, on the network without leave."""
+    if is_online():
+        return
+    if isinstance(path, DatasetName) and is_remote(str(path)):
+        raise PictureError(
+            f"{path}: is read from the network; --allow-remote permits that"
+        )
+    if link := remote_link(path):
+        raise PictureError(
+            f"{path}: reads {link!r} from the network; --allow-remote permits it"
+        )
+
+
 def _open_checked(
     path: Path, name: str, refused: frozenset[str], stream: IO[bytes] | None
 ) -> DatasetReader:
@@ -158,16 +170,26 @@ def _refused_drivers() -> frozenset[str]:
 
 
 def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
+    """Open a raster; one of NetCDF that has no place on the map with its rows as stored.
+
+    GDAL turns those upside down, as if they were of a map from south to north.
+    """
+    import rasterio
     from rasterio.io import DatasetReader
 
     drivers = list(allowed_drivers(refused=refused))
     with quiet_libraries():
-        return DatasetReader(name, driver=drivers, sharing=False)
+        dataset = DatasetReader(name, driver=drivers, sharing=False)
+        if dataset.driver == "netCDF" and dataset.transform.is_identity:
+            dataset.close()
+            with rasterio.Env(GDAL_NETCDF_BOTTOMUP="NO"):
+                dataset = DatasetReader(name, driver=drivers, sharing=False)
+        return dataset
 
 
 def _check_sources(path: Path, dataset: DatasetReader) -> None:
     """Refuse a mosaic that copies bytes of other files, or reads the network without leave."""
-    if dataset.driver == "VRT":
+    if dataset.driver in ("VRT", "STACIT"):
         _files_of_mosaic(path, dataset)
     elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
         _as_mosaic(path).follow_mrf(str(path))

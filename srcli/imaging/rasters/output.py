@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from srcli.errors import PictureError, UsageError
+from srcli.imaging.files.provenance import REPEATED
 from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
@@ -244,13 +245,16 @@ def _provenance_tags(
 ) -> dict[str, str]:
     """Return plain tags with the output's provenance in place of an earlier one."""
     assert options.provenance is not None
+    provenance = options.provenance
+    if not layout.smooth:
+        provenance = replace(provenance, model=REPEATED, weights="", strength="")
     tags = {key: text for key, text in plain.items() if not key.startswith("SRX_")}
     earlier = software_of(tags)
-    tags[_SOFTWARE[options.format]] = options.provenance.software(earlier)
+    tags[_SOFTWARE[options.format]] = provenance.software(earlier)
     # GDAL puts them beside a JPEG, into a file that only a place on the map needs as
     # well
     if options.format != "jpg" or any(info.georeference.values()):
-        tags |= options.provenance.tags
+        tags |= provenance.tags
     if layout.classes:  # enlarged by no model
         numbers = [str(out.band_order.index(index) + 1) for index in layout.classes]
         tags["SRX_NEAREST_BANDS"] = ",".join(numbers)

@@ -54,6 +54,8 @@ class BandLayout:
     palette: NDArray[np.uint8] | None = None
     """Colours (values of band 1, 4) by which it is turned into R, G and B, or gray, and
     alpha; values without one are transparent black."""
+    elevations: Numbers = ()
+    """Numbers in the file of bands whose whole numbers are elevation."""
     is_packed: bool = False
     """The three bands are bytes of heights, which are interpolated as one number; see
     ``packed_heights``."""

@@ -18,13 +18,15 @@ import numpy as np
 
 from srcli.imaging.rasters.alpha_bands import is_data
 from srcli.imaging.rasters.band import Band
-from srcli.imaging.rasters.info import COLOURS
 from srcli.imaging.rasters.packed_heights import are_packed_heights
 from srcli.imaging.rasters.special_codes import values_outside
 
-Meaning = Literal["no data", "data", "codes", "angles", "classes", "heights", "picture"]
+Meaning = Literal[
+    "no data", "data", "codes", "angles", "classes", "heights", "elevation", "picture"
+]
 """What a band holds: no data, codes, angles or classes, which are repeated; data where
-alpha was promised, heights in bytes; or a picture, which goes through the network."""
+alpha was promised, heights in bytes, elevation in whole numbers, which is interpolated; or
+a picture, which goes through the network."""
 Evidence = Literal["fills", "alpha", "limits", "header", "values", "colours", "bytes"]
 """What shows a sign: values that are known for no data; those of a band called alpha;
 where measurements end and codes begin; what the file says of any band; the values of a
@@ -71,6 +73,16 @@ _DIRECTIONS = frozenset(2.0**power for power in range(8))
 _NO_DIRECTION = frozenset({-128.0, -1.0, 0.0, 247.0, 255.0})
 """Beside them: sinks, outlets, ocean."""
 _MOST_DIRECTIONS = len(_DIRECTIONS) + len(_NO_DIRECTION)
+_ELEVATIONS = frozenset({
+    "dem", "dsm", "dtm", "dgm", "dom", "mnt", "mns", "mde", "srtm", "nasadem", "gmted", "etopo",
+    "gebco", "elevation", "elevations", "altitude", "bathymetry", "topography",
+})  # fmt: skip
+_UNITS_OF_LENGTH = frozenset({
+    "m", "metre", "metres", "meter", "meters", "ft", "foot", "feet", "us survey foot",
+    "us_survey_foot", "ftus", "dm", "cm", "decimeter", "decimetre",
+})  # fmt: skip
+_MOST_CODES = 12
+"""Different values of one band on a map up to which they are codes."""
 _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of names
 
 
@@ -198,6 +210,48 @@ def _is_in_file_of_codes(band: Band) -> str:
     return f'("{word}" in the file\'s name)' if word in _CODES else ""
 
 
+def _is_elevation(band: Band) -> str:
+    """Ask the unit and the names; 8 bits may be a hillshade, and more values are judged."""
+    values = band.appearance
+    is_wide = np.dtype(band.header.dtype).itemsize > 1
+    if not (is_wide and values.is_whole and values.few):
+        return ""
+    if band.unit in _UNITS_OF_LENGTH:
+        return f'(its unit is "{band.unit}")'
+    names = list(band.names)
+    if band.is_only:
+        names.append(band.info.path.stem)
+    for name in names:
+        for word in words_of(name):
+            if word in _ELEVATIONS and _NO_ANGLES.isdisjoint(words_of(name)):
+                return f'(called "{word}")'
+    return ""
+
+
+def _has_nodata_of_elevation(band: Band) -> str:
+    """Ask values one step from each other, as those of codes are not, and no data below 0."""
+    values = band.appearance.values
+    header = band.header
+    is_signed = header.dtype.startswith("int") and header.dtype != "int8"
+    if not (is_signed and values and band.is_only and header.nodata is not None):
+        return ""
+    if header.nodata >= 0 or len(values) < max(values) - min(values):
+        return ""
+    return f"has every value in between, and {header.nodata:g} for no data"
+
+
+def _has_values_of_codes(band: Band) -> str:
+    """Ask values at uneven steps, as those of terrain are even; grays of 8 bits may be few."""
+    is_placed = band.info.georeference["transform"] is not None
+    if np.dtype(band.header.dtype).itemsize == 1:
+        return ""
+    values = sorted(band.appearance.values)
+    if not (band.is_only and is_placed and 2 < len(values) <= _MOST_CODES):
+        return ""
+    steps = np.diff(values)
+    return _tell_few_values(band) if steps.max() > 2 * steps.min() else ""
+
+
 def _has_powers_of_two(band: Band) -> str:
     directions = band.appearance.values - _NO_DIRECTION
     if len(directions) < 5 or not directions <= _DIRECTIONS:
@@ -229,29 +283,6 @@ def _tell_few_values(band: Band) -> str:
 def _has_many_values_in_file_called_so(band: Band) -> str:
     word = _word_of_file(band)
     return f'("{word}" in its name)' if word else ""
-
-
-def are_three_bands_of_classes(bands: list[Band]) -> bool:
-    """Tell if bands taken for red, green and blue hold classes, as those of three years do.
-
-    None may follow the order of its values. Where the file itself calls them colours
-    they must share one set of values, without white, and differ: a drawing has other
-    values in each band, or the same gray in all.
-    """
-    if not all(band.appearance.are_codes for band in bands):
-        return False
-    if not any(band.header.interpretation in COLOURS for band in bands):
-        return True
-    first = bands[0].windows.pixels
-    if all(np.array_equal(first, band.windows.pixels) for band in bands[1:]):
-        return False
-    values_of_bands = [band.appearance.values for band in bands]
-    all_values = frozenset[float]().union(*values_of_bands)
-    shared = all_values.intersection(*values_of_bands)
-    is_8_bit = all(band.header.dtype == "uint8" for band in bands)
-    white = 255 if is_8_bit else 65535
-    is_shared = len(shared) >= max(5, 0.75 * len(all_values))
-    return is_shared and white not in all_values
 
 
 def _are_bytes_of_heights(band: Band) -> str:
@@ -458,6 +489,16 @@ SIGNS = (
     ),
     Sign(
         row=(
+            "few whole numbers of more than 8 bits in metres or feet, or called DEM, DSM, DTM, "
+            "SRTM, elevation ..., also in the name of a file of one band"
+        ),
+        then="elevation: `auto` interpolates it",
+        meaning="elevation",
+        evidence="values",
+        find=_is_elevation,
+    ),
+    Sign(
+        row=(
             "five and more of the values 1, 2, 4, 8, 16, 32, 64, 128, and no others but 0, -1, "
             "247, 255"
         ),
@@ -501,8 +542,27 @@ SIGNS = (
     ),
     Sign(
         row=(
-            "few values, but neighbours differ by one step mostly: a dark picture, "
-            "elevation in whole metres, a scan"
+            "few signed whole numbers of one band without gaps, and a negative value of no data"
+        ),
+        then="elevation: `auto` interpolates it",
+        meaning="elevation",
+        evidence="values",
+        find=_has_nodata_of_elevation,
+    ),
+    Sign(
+        row=(
+            "at most 12 values of more than 8 bits at uneven steps, of one band with a place on "
+            "the map"
+        ),
+        then="classes, with a warning",
+        meaning="classes",
+        evidence="values",
+        is_sure=False,
+        find=_has_values_of_codes,
+    ),
+    Sign(
+        row=(
+            "few values, but neighbours differ by one step mostly: a dark picture, a scan"
         ),
         then="a picture, with a message",
         meaning="picture",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,15 +36,9 @@ def find_assets(path: Path) -> list[StacAsset]:
     Roles are optional: where no asset has one, rasters are told by their media types.
     Empty for what is no item; PictureError for an item without such assets.
     """
-    if isinstance(path, DatasetName) or path.suffix.lower() not in (
-        ".json",
-        ".geojson",
-    ):
+    if isinstance(path, DatasetName):
         return []
-    try:
-        item = parse_text(read_input(path).decode("utf-8-sig"))
-    except (OSError, ValueError):
-        return []
+    item = _read_json(path)
     is_item = isinstance(item, dict) and item.get("type") == "Feature"
     if not is_item or "stac_version" not in item or "asset_templates" in item:
         return []
@@ -61,6 +56,28 @@ def find_assets(path: Path) -> list[StacAsset]:
         raster = as_input(link if is_remote(link) else path.parent / link)
         rasters.append(StacAsset(raster, path, key, is_only=len(keys) == 1))
     return rasters
+
+
+def remote_link(path: Path) -> str:
+    """Return a link of a collection of items that leads to the network; empty without one."""
+    file = path.container if isinstance(path, DatasetName) else path
+    collection = None if file is None else _read_json(file)
+    if not isinstance(collection, dict):
+        return ""
+    for item in collection.get("features") or ():
+        for asset in (item.get("assets") or {}).values():
+            link = str(asset.get("href"))
+            if is_remote(link):
+                return link
+    return ""
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401
+    """Return what a file of JSON holds; None for others, and for one that cannot be read."""
+    if path.suffix.lower() in (".json", ".geojson"):
+        with suppress(OSError, ValueError):
+            return parse_text(read_input(path).decode("utf-8-sig"))
+    return None
 
 
 def _data_keys(assets: dict[str, dict[str, Any]]) -> list[str]:

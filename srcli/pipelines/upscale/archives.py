@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING
 
 from srcli.disks import free_disk
 from srcli.errors import UsageError
-from srcli.files import attributes_for, hidden_name, replacing
+from srcli.files import FileAttributes, attributes_for, hidden_name, replacing
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 
@@ -151,7 +151,8 @@ def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(member) as content, file.open("wb") as stream:
             shutil.copyfileobj(content, stream)
-        os.utime(file, (1, 1))  # or results of an interrupted run would be older
+        # or results of an interrupted run would be older
+        FileAttributes(times=(10**9, 10**9)).apply(file)
 
 
 def _is_picture(name: str) -> bool:

@@ -9,12 +9,20 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.stale_tags import is_outdated
+from srcli.imaging.rasters.transforms import bounding_box
 
 if TYPE_CHECKING:
     from affine import Affine
 
-_OUTDATED = frozenset({"transform", "res", "resolution", "actual_range", "bounds"})
+_OUTDATED = frozenset({
+    "transform", "shape", "res", "resolution", "actual_range", "bounds", "multiscales",
+    "tile_matrix_set", "tile_matrix_limits",
+})  # fmt: skip
 """Names of attributes, also of coordinates, that are wrong for the enlarged pixels."""
+_CONVENTIONS = ("spatial:", "proj:")
+"""Prefixes of attributes of a grid: GeoZarr, and STAC or EOPF."""
+_GEO_TRANSFORM = "GeoTransform"
+"""GDAL's text of a transform, among the attributes of a grid mapping."""
 _OF_ITEMS = frozenset({"proj:shape", "proj:transform"})
 """Coordinates without dimensions by which stackstac tells the grid of an input's file."""
 _SLACK = 0.1
@@ -37,13 +45,18 @@ def enlarge_coordinates(
     x_dim = data.rio.x_dim
     y_dim = data.rio.y_dim
     has_grid = x_dim in data.coords and y_dim in data.coords
+    shape = (data.shape[-2] * scale, data.shape[-1] * scale)
     coordinates: dict[Hashable, Any] = {}
     for name, coordinate in data.coords.items():
         dims = coordinate.dims
         if name in _OF_ITEMS:
             continue
         if {x_dim, y_dim}.isdisjoint(dims):
-            coordinates[name] = coordinate
+            attributes = coordinate.attrs
+            if not dims:  # such as a grid mapping
+                attributes = fit_attributes(attributes, transform, shape)
+            coordinates[name] = coordinate.copy()
+            coordinates[name].attrs = attributes
         elif name in (x_dim, y_dim):
             if has_grid:
                 step = (transform.a, transform.e)[name == y_dim]
@@ -94,6 +107,36 @@ def transform_of_corners(data: Any) -> Affine | None:  # noqa: ANN401
     return Affine(stated.a, 0, starts[0], 0, stated.e, starts[1])
 
 
+def fit_attributes(
+    attributes: Mapping[str, Any], transform: Affine, shape: tuple[int, int]
+) -> dict[str, Any]:
+    """Return the attributes of a DataArray or grid mapping for enlarged pixels.
+
+    Those that hold no longer are left out, those of the grid are made right: by its
+    transform and shape (rows, columns). One without a place on the map has none.
+    """
+    kept = lasting(attributes)
+    edges = bounding_box(transform, (0, 0, *shape[::-1]))
+    grid = {
+        "transform": list(transform),
+        "shape": list(shape),
+        "bbox": list(edges),
+    }
+    if transform.is_identity:
+        grid = {"shape": list(shape)}
+    for prefix in _CONVENTIONS:
+        for name in ("transform", "shape", "bbox"):
+            stated = kept.pop(prefix + name, None)
+            if stated is not None and name in grid:
+                kept[prefix + name] = grid[name][: len(stated)]
+    # transforms of pixels' centres
+    if kept.get("spatial:registration") == "node":
+        kept.pop("spatial:transform", None)
+    if _GEO_TRANSFORM in attributes and not transform.is_identity:
+        kept[_GEO_TRANSFORM] = " ".join(map(str, transform.to_gdal()))
+    return kept
+
+
 def lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the attributes of a DataArray or coordinate that hold for enlarged pixels."""
     kept = {}
@@ -101,8 +144,9 @@ def lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
         is_statistic = str(name).startswith("STATISTICS_")
         is_grid = hasattr(value, "resolutions_xy")  # RasterSpec of stackstac
         is_wrong = is_statistic or is_grid or name in _OUTDATED
-        if not (is_wrong or is_outdated(str(name))):
-            kept[name] = value
+        if is_wrong or is_outdated(str(name)):
+            continue
+        kept[name] = lasting(value) if isinstance(value, Mapping) else value
     return kept
 
 

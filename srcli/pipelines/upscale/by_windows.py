@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from srcli.imaging.files.provenance import REPEATED
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.stac import write_item
 from srcli.pipelines.upscale.looking import look_at_raster
@@ -58,7 +59,7 @@ def upscale_one_raster(
         reporter.add(
             item,
             started=started,
-            model=plan.options.model,
+            model=plan.options.model if plan.layout.smooth else REPEATED,
             strength=plan.options.strength_of(plan.options.model),
             condition=plan.condition,
             tiles=tiles,

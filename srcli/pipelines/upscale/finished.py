@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 
 from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError
-from srcli.imaging.files.provenance import Provenance, input_id
+from srcli.imaging.files.provenance import REPEATED, Provenance, input_id
 from srcli.imaging.files.stored_parts import has_unfinished_parts
 from srcli.imaging.opening import open_picture, read_provenance
 from srcli.imaging.rasters.companions import (
@@ -232,6 +232,8 @@ def _find_difference(
         if is_same and options.best:  # whose models for photographs are others
             is_same = open_photograph(item, options) is None
         is_same = is_same or record.model == look_for_model(item, options)
+    elif record.model == REPEATED:
+        is_same = True
     elif record.weights and record.weights == provenance.weights:
         is_same = True  # the same weights, maybe by another name
     elif options.model in MODELS or not record.weights:

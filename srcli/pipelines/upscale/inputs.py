@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
     *NAMED_ONLY_SUFFIXES, *VIDEO_SUFFIXES,
     ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
+    ".pmtiles", ".geotiff", ".geojson", ".netcdf",
 }  # fmt: skip
 """Suffixes of files that srx cannot write: an output with one is a mistake, no new folder."""
 _VIDEO_FORMATS = {".3gp": "mov", ".3g2": "mov", ".qt": "mov", ".f4v": "mp4"}

@@ -69,14 +69,20 @@ def choose_interpolated_bands(
     wide = _find_wide_bands(look.info, layout, values)
     numbers = _band_numbers(layout, wide)
     what_is_wide = f"band {numbers}: whole numbers over a range of more than 16,777,216"
+    measured = _find_measurement_bands(look, layout, values)
     if not options.auto:
-        if not wide:
-            return InterpolatedBands()
-        note = (
-            f"{what_is_wide}: a network keeps 24 bits of them, "
-            f"-m {INTERPOLATION_MODEL} all"
-        )
-        return InterpolatedBands(notes=(note,))
+        notes = []
+        if wide:
+            notes.append(
+                f"{what_is_wide}: a network keeps 24 bits of them, "
+                f"-m {INTERPOLATION_MODEL} all"
+            )
+        if measured:
+            notes.append(
+                f"{_tell_measurements(layout, measured)}; -m {INTERPOLATION_MODEL} "
+                "interpolates them"
+            )
+        return InterpolatedBands(notes=tuple(notes))
     remarks = []
     if wide:
         remarks.append(f"{what_is_wide}: bicubic interpolation, which keeps all digits")
@@ -84,17 +90,21 @@ def choose_interpolated_bands(
     for group in layout.groups:  # whose bands are enlarged alike
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
-    measured = _find_measurement_bands(look, layout, values)
     measured = [index for index in measured if index not in interpolated]
     if measured:
-        remarks.append(
-            f"band {_band_numbers(layout, measured)}: measurements with less detail than a network "
-            f"needs, whose error is {NETWORK_ERROR:.2%} of their range: bicubic interpolation"
-        )
+        remarks.append(f"{_tell_measurements(layout, measured)}: bicubic interpolation")
     remark = ""
     if remarks:
         remark = f"{'; '.join(remarks)}; -m {options.model} takes the network"
     return InterpolatedBands(tuple(sorted(interpolated.union(measured))), remark=remark)
+
+
+def _tell_measurements(layout: BandLayout, positions: Iterable[int]) -> str:
+    """Return why bands that are measurements are not for a network."""
+    return (
+        f"band {_band_numbers(layout, positions)}: measurements with less detail than a network "
+        f"needs, whose error is {NETWORK_ERROR:.2%} of their range"
+    )
 
 
 def _band_numbers(layout: BandLayout, positions: Iterable[int]) -> str:
@@ -146,6 +156,9 @@ def _find_measurement_bands(
     measurements = []
     for index in candidates:
         (number,) = layout.numbers([index])
+        if number in layout.elevations:
+            measurements.append(index)
+            continue
         details = []
         # of whole numbers that become floats nothing is rounded away
         are_whole = look.info.band(number).dtype == layout.dtype

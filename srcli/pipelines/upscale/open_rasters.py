@@ -27,7 +27,7 @@ from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import (
     are_even,
     enlarge_coordinates,
-    lasting,
+    fit_attributes,
     transform_of_corners,
 )
 from srcli.pipelines.upscale.by_windows import upscale_one_raster
@@ -310,7 +310,7 @@ def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: AN
         dims=data.dims,
         coords=enlarge_coordinates(data, transform, scale),
         name=data.name,
-        attrs=lasting(data.attrs),
+        attrs=fit_attributes(data.attrs, transform, values.shape[-2:]),
     )
     result.encoding = dict(data.encoding)
     x_dim = data.rio.x_dim

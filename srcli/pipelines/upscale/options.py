@@ -377,8 +377,13 @@ def _check_kinds_of_inputs(settled: Settled) -> None:
     if settled.mosaic:
         for name in (*of_rasters, photograph_option):
             if name and name not in _OF_MOSAICS:
+                advice = ""
+                if name in of_rasters:
+                    advice = (
+                        ", or upscale one raster of them (gdalbuildvrt all.vrt FILES)"
+                    )
                 raise UsageError(
-                    f"--mosaic writes all tiles as they are cut; drop {name}"
+                    f"--mosaic writes all tiles as they are cut; drop {name}{advice}"
                 )
         if settled.format != "auto" and FORMATS[settled.format].map_tiles:
             raise UsageError(
