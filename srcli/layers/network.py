@@ -10,6 +10,8 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from srcli.threads import hold_setting
+
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean RGB of DIV2K's training pictures."""
 
@@ -173,6 +175,25 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def without_tf32() -> AbstractContextManager[None]:
+    """Let GPUs compute fp32 convolutions in fp32: TF32, PyTorch's default, keeps 10 bits.
+
+    That is too few for pictures, whose 8-bit steps need more. Half precision stays as
+    fast: only the image path of its networks is in fp32.
+    """
+    return hold_setting(torch.backends.cudnn.conv, "fp32_precision", "ieee")  # type: ignore[attr-defined]
+
+
+def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+    """Bring the tensors of rank 4 of a module into a memory layout.
+
+    ``Module.to`` tries those of rank 5, too, which ``channels_last`` is not for.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=layout)
 
 
 def widened(x: Tensor) -> Tensor:
