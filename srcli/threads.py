@@ -1,14 +1,15 @@
-"""Work beside the main thread: results computed ahead, rows written behind, Ctrl-C kept away."""
+"""Work beside the main thread, and settings of the process, which all threads share."""
 
 from __future__ import annotations
 
 import signal
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -91,6 +92,24 @@ def write_behind(write: Write, limit_bytes: int) -> Iterator[Write]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+_is_own = False
+
+
+def own_process() -> None:
+    """Note that this process is of ``srx`` alone, and no Python of a user's.
+
+    Elsewhere what is of the whole process, such as the allocator and the environment,
+    stays as it is.
+    """
+    global _is_own
+    _is_own = True
+
+
+def is_own_process() -> bool:
+    """Return True where no code but ours decides what is of the whole process."""
+    return _is_own
+
+
 _HELD: dict[tuple[int, str], list[object]] = {}
 _HELD_LOCK = Lock()
 
@@ -121,6 +140,21 @@ def hold_setting(owner: Any, name: str, value: object) -> Iterator[None]:  # noq
                 setattr(owner, name, values[-1])
             if len(values) == 1:
                 del _HELD[key]
+
+
+_WARNINGS_LOCK = RLock()
+
+
+@contextmanager
+def warnings_collected() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect all warnings instead of showing them; threads take turns: keep it short.
+
+    Filters are of the process, and overlapping blocks of the standard library's
+    ``catch_warnings`` would leave those of one of them behind.
+    """
+    with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
 
 
 @contextmanager

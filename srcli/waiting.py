@@ -36,6 +36,8 @@ QUIET_SECONDS = 1.0
 """Time without waiting after which a process counts as alone."""
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """Variables of the environment by which a user decides how threads wait."""
+_PAUSE = 1
+"""OpenMP's ``omp_pause_soft``: settings of threads stay."""
 _TASKS = Path("/proc/self/task")
 _LOCK = threading.Lock()
 _BLOCKS: set[object] = set()
@@ -176,6 +178,19 @@ def find_libgomp() -> ctypes.CDLL | None:
                 if _address(library) == called:
                     return library
     return None
+
+
+def end_openmp_threads() -> bool:
+    """End the threads of OpenMP that wait for this one, which starts others when it needs them.
+
+    A fork does not copy them, and its OpenMP would wait for them for ever. Return False
+    where they may be there still.
+    """
+    library = find_libgomp()
+    with suppress(AttributeError):  # before GCC 9
+        if library is not None:
+            return int(library.omp_pause_resource_all(_PAUSE)) == 0
+    return sys.platform != "linux"
 
 
 def can_start_threads(count: int) -> bool:

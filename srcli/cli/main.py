@@ -29,6 +29,7 @@ from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.disks import NO_SPACE
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.machine import keep_to_quota
+from srcli.threads import own_process
 from srcli.waiting import considerate_waiting
 
 WAYS_TO_CONTINUE = {
@@ -124,6 +125,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return ExitCode.USAGE
     command_line = sys.argv[1:] if arguments is None else arguments
+    own_process()
     keep_to_quota()
     try:
         _check_threads()

@@ -9,7 +9,6 @@ picture, so each network first enlarges a test picture (``srcli.models.readings`
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -45,6 +44,7 @@ from srcli.models.readings import (
 )
 from srcli.models.storage import WeightsInfo, read_weights
 from srcli.models.strangers import describe_tensors, describe_types
+from srcli.threads import warnings_collected
 
 
 class MatchedWeights(NamedTuple):
@@ -433,7 +433,7 @@ def find_misfits(
     ModelError if there is no such network, or one of more than ``most_tensors``
     parameter tensors: metadata of a file may ask for any number.
     """
-    with warnings.catch_warnings(action="ignore"):  # of layers that are too narrow
+    with warnings_collected():  # of layers that are too narrow
         outline = outline_network(
             info.model,
             scale=info.scale,

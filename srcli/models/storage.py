@@ -9,7 +9,6 @@ import json
 import pickle
 import re
 import tomllib
-import warnings
 import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from srcli.files import write_whole
 from srcli.input_files import parse_text, shipped_text
 from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
 from srcli.models.strangers import describe_file
+from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -152,7 +152,7 @@ def _read_pickled(path: Path) -> tuple[object, tuple[str, ...]]:
     from srcli.models.strict_pickles import read_checkpoint
 
     # An unusable file is told of, so that warnings say nothing new.
-    with warnings.catch_warnings(action="ignore"):
+    with warnings_collected():
         try:
             return torch.load(path, map_location="cpu", weights_only=True), ()
         except pickle.UnpicklingError as error:
