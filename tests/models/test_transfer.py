@@ -116,4 +116,6 @@ def test_what_begins_anew_is_told(notes):
     ]
     narrow = build_network("edsr", scale=2, options={"channels": 4, "num_blocks": 2})
     assert warm_start(narrow, former.state_dict(), notes)[0] == 0
-    assert "first head.weight, there (8, 3, 3, 3), here (4, 3, 3, 3)" in notes.warnings[1]
+    assert (
+        "first head.weight, there (8, 3, 3, 3), here (4, 3, 3, 3)" in notes.warnings[1]
+    )

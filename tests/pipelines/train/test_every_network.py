@@ -47,7 +47,7 @@ def train_shortly(name, photos, out):
     """Train two iterations in each stage on the smallest patches; return the weights."""
     changes = []
     for number, _ in enumerate(RECIPES[name].stages):
-        for change in ("steps=2", "batch=2", "accumulate=1", "patch=12"):
+        for change in ("steps=2", "batch=2", "accumulate=1", "patch=16"):
             changes.append(f"stages.{number}.{change}")
     scale = find_entry(RECIPES[name].model).scales[-1]
     case = CASES.get(name)
