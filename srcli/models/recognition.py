@@ -48,7 +48,6 @@ from srcli.models.storage import WeightsInfo, read_weights
 from srcli.models.strangers import describe_tensors, describe_types
 from srcli.threads import warnings_collected
 
-
 OWN = Constants()
 """Of tensors by our own names, which no relative with other code has: nothing is sought."""
 

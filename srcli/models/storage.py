@@ -324,7 +324,7 @@ def _averaged(stored: StoredWeights, content: object) -> StoredWeights:
     for name in stored.tensors:
         if name.rpartition(".")[2] not in _KNOWN["statistics"]:
             names.append(name)
-    averages = dict(zip(names, values, strict=False))
+    averages: dict[str, Any] = dict(zip(names, values, strict=False))
     if len(values) != len(names) or not _is_average(
         averages, {name: stored.tensors[name] for name in names}
     ):

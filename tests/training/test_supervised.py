@@ -89,11 +89,12 @@ def test_a_loss_that_takes_lr_is_told_the_input():
 
 def test_only_pictures_and_kernels_are_laid_out_anew():
     network = nn.Conv2d(3, 4, 3)
-    network.register_buffer("table", torch.rand(3, 2, 2, 2, 2))  # of colours, say
+    table = nn.Parameter(torch.rand(3, 2, 2, 2, 2))  # of colours, say
+    network.register_parameter("table", table)
     numerics = Numerics(device=torch.device("cpu"), channels_last=True)
     placed = numerics.placed(network)
     assert placed.weight.is_contiguous(memory_format=torch.channels_last)
-    assert placed.table.is_contiguous()
+    assert table.is_contiguous()
 
 
 def test_tf32_and_trials_of_kernels_are_for_steps_on_a_gpu_alone():

@@ -411,7 +411,7 @@ def _what_holds(
         return nothing
     scores = {}
     for name, measured in former.scores.items():
-        if name in sets and sets[name][1] == measured["key"]:
+        if name in sets and sets[name][1] == measured.get("key"):
             scores[name] = measured
     return replace(former, scores=scores, failure="")
 

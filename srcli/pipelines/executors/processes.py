@@ -202,6 +202,8 @@ class ProcessExecutor:
             outcome = job.relay() if job.worker in ready else job.check_reading_time()
             if outcome is not None:
                 ended.append((job, outcome))
+        # what ends the run comes last: others that have ended count
+        ended.sort(key=lambda end: isinstance(end[1].failure, SrxError))
         return ended
 
     def _wait_for_end(self, late: list[Job[Unit]]) -> None:
