@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from srcli.threads import hold_setting
 
+_TRIED_SIDE = 4
+"""Edge of the picture by which a network is tried, in pixels, or the least it takes."""
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean RGB of DIV2K's training pictures."""
 
@@ -127,6 +129,25 @@ class Network(nn.Module):
             raise ValueError(
                 f"expected sides of at least {self.minimum} pixels{divisible}, got "
                 f"{height}x{width}"
+            )
+
+    def try_out(self) -> None:
+        """Enlarge a small black picture, unless the tensors are outlines.
+
+        RuntimeError of PyTorch, or ValueError, where the layers do not fit each other.
+        """
+        if any(tensor.is_meta for tensor in self.parameters()):
+            return
+        side = self.padded(_TRIED_SIDE)
+        is_trained = self.training
+        self.eval()
+        with torch.no_grad():
+            out = self(torch.zeros(1, self.input_channels, side, side))
+        self.train(is_trained)
+        height, width = out.shape[2:]
+        if (height, width) != (self.scale * side, self.scale * side):
+            raise ValueError(
+                f"{side}x{side} pixels become {width}x{height} at x{self.scale}"
             )
 
     def padded(self, length: int) -> int:
