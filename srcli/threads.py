@@ -92,24 +92,6 @@ def write_behind(write: Write, limit_bytes: int) -> Iterator[Write]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_is_own = False
-
-
-def own_process() -> None:
-    """Note that this process is of ``srx`` alone, and no Python of a user's.
-
-    Elsewhere what is of the whole process, such as the allocator and the environment,
-    stays as it is.
-    """
-    global _is_own
-    _is_own = True
-
-
-def is_own_process() -> bool:
-    """Return True where no code but ours decides what is of the whole process."""
-    return _is_own
-
-
 _HELD: dict[tuple[int, str], list[object]] = {}
 _HELD_LOCK = Lock()
 

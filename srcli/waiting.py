@@ -244,3 +244,21 @@ class SleepingThreads:
         """End the threads."""
         self._ended.set()
         self._thread.join()
+
+
+_is_own = False
+
+
+def own_process() -> None:
+    """Note that this process is of ``srx`` alone, and no Python of a user's.
+
+    Elsewhere what is of the whole process, such as the allocator and the environment,
+    stays as it is.
+    """
+    global _is_own
+    _is_own = True
+
+
+def is_own_process() -> bool:
+    """Return True where no code but ours decides what is of the whole process."""
+    return _is_own

@@ -29,8 +29,7 @@ from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.disks import NO_SPACE
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.machine import keep_to_quota
-from srcli.threads import own_process
-from srcli.waiting import considerate_waiting
+from srcli.waiting import considerate_waiting, own_process
 
 WAYS_TO_CONTINUE = {
     "upscale": "; the same command continues",

@@ -149,8 +149,8 @@ def build_network(
         try:
             network.try_out()
         except (RuntimeError, ValueError) as error:
-            given = ", ".join(f"{key}={value}" for key, value in options.items())
-            raise ModelError(f"{where}: {given} make no network: {error}") from error
+            settings = ", ".join(f"{key}={value}" for key, value in options.items())
+            raise ModelError(f"{where}: {settings} make no network: {error}") from error
     return network
 
 

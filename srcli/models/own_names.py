@@ -43,8 +43,8 @@ class OwnNetwork:
 
 def find_own(tensors: Mapping[str, Tensor]) -> OwnNetwork | None:
     """Return the network of ours whose names and shapes tensors have; None for others."""
-    shapes = {key: tuple(value.shape) for key, value in tensors.items()}
-    names = {_without_numbers(key) for key in shapes}
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    names = {_without_numbers(name) for name in shapes}
     shares = {}
     for model in _first_names():
         shares[model] = len(_usual_names(model) & names) / max(len(names), 1)
@@ -52,8 +52,8 @@ def find_own(tensors: Mapping[str, Tensor]) -> OwnNetwork | None:
     likely.sort(key=shares.__getitem__, reverse=True)
     for search in (_usual, _fit):
         for model in likely:
-            if found := search(model, shapes):
-                return found
+            if network := search(model, shapes):
+                return network
     return None
 
 
@@ -72,15 +72,15 @@ def _scales(model: str) -> list[int]:
 
 def _outline(model: str, options: Mapping[str, Any], count: int) -> Shapes:
     """Return the shapes of a network with options and a scale among them; empty for none."""
-    others = dict(options)
-    scale = others.pop("scale")
+    arguments = dict(options)
+    scale = arguments.pop("scale")
     # a value that is no good may raise anything in a constructor
     with suppress(Exception), warnings_collected():
         outline = outline_network(
-            model, scale=scale, options=others, most_tensors=4 * count + 5000
+            model, scale=scale, options=arguments, most_tensors=4 * count + 5000
         )
         state = outline.state_dict()
-        return {key: tuple(value.shape) for key, value in state.items()}
+        return {name: tuple(tensor.shape) for name, tensor in state.items()}
     return {}
 
 
@@ -91,8 +91,8 @@ def _usual_names(model: str) -> frozenset[str]:
     return frozenset(map(_without_numbers, outline))
 
 
-def _without_numbers(key: str) -> str:
-    return re.sub(r"\d+", "0", key)
+def _without_numbers(name: str) -> str:
+    return re.sub(r"\d+", "0", name)
 
 
 def _usual(
@@ -115,7 +115,7 @@ def _fit(model: str, shapes: Shapes) -> OwnNetwork | None:
     best: dict[str, Any] = {"scale": MODELS[model].scales[0]}
     fewest = _misfits(_outline(model, best, len(shapes)), shapes)
     choices = dict(_choices(model, shapes))
-    singles = [{name: value} for name, values in choices.items() for value in values]
+    singles = [{name: choice} for name in choices for choice in choices[name]]
     counts = _counts(shapes)
     numbers = [name for name, values in choices.items() if len(values) > 2]
     pairs = []
@@ -143,8 +143,8 @@ def _fit(model: str, shapes: Shapes) -> OwnNetwork | None:
 def _misfits(outline: Shapes, shapes: Shapes) -> int:
     """Return how far shapes are from those of a network; other names count twice."""
     names = outline.keys() & shapes.keys()
-    others = len(outline.keys() ^ shapes.keys())
-    return 2 * others + sum(outline[name] != shapes[name] for name in names)
+    unmatched = len(outline.keys() ^ shapes.keys())
+    return 2 * unmatched + sum(outline[name] != shapes[name] for name in names)
 
 
 def _choices(model: str, shapes: Shapes) -> Iterator[tuple[str, list[Any]]]:
@@ -172,9 +172,9 @@ def _choices(model: str, shapes: Shapes) -> Iterator[tuple[str, list[Any]]]:
 def _counts(shapes: Shapes) -> list[int]:
     """Return numbers of layers of a name, and products of two of them."""
     largest: dict[str, int] = {}
-    for key in shapes:
-        for match in re.finditer(r"\d+", key):
-            name = _without_numbers(key[: match.start()])
+    for layer in shapes:
+        for match in re.finditer(r"\d+", layer):
+            name = _without_numbers(layer[: match.start()])
             largest[name] = max(largest.get(name, 0), int(match[0]) + 1)
     counts = set(largest.values())
     return sorted(counts | {a * b for a, b in product(counts, counts)})

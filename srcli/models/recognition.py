@@ -380,14 +380,14 @@ def find_matches(tensors: Tensors) -> list[MatchedWeights]:
         fitting = [match for match, misfits in candidates if not misfits]
         if fitting:
             return fitting
-    own = find_own(tensors)
-    if own is None:
+    network = find_own(tensors)
+    if network is None:
         return []
     notes = {"recognised by": "our own names of its layers"}
     matches = []
-    for scale in own.scales:
+    for scale in network.scales:
         info = WeightsInfo(
-            model=own.model, scale=scale, network=own.options, notes=notes
+            model=network.model, scale=scale, network=network.options, notes=notes
         )
         matches.append(MatchedWeights(tensors, info, OWN))
     return matches

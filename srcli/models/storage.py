@@ -290,12 +290,12 @@ def _without_wrappers(tensors: Tensors) -> Tensors:
     plain: Tensors = {}
     for key, value in tensors.items():
         parts = key.split(".")
-        kept = []
+        plain_parts = []
         for number, part in enumerate(parts):
             is_alone = within[".".join(parts[:number])] == {part}
             if not (number and is_alone and part in _KNOWN["pytorch"]):
-                kept.append(part)
-        plain[".".join(kept)] = value
+                plain_parts.append(part)
+        plain[".".join(plain_parts)] = value
     return plain
 
 
@@ -309,17 +309,17 @@ def _shadows(
     if isinstance(values, list | tuple):
         return ".".join((*key, _SHADOWS)), values
     for name, inner in content.items():
-        if found := _shadows(inner, (*key, str(name)), depth + 1):
-            return found
+        if shadows := _shadows(inner, (*key, str(name)), depth + 1):
+            return shadows
     return None
 
 
 def _averaged(stored: StoredWeights, content: object) -> StoredWeights:
     """Replace parameters by averages that stand in their order, where a checkpoint has such."""
-    found = _shadows(content)
-    if found is None:
+    shadows = _shadows(content)
+    if shadows is None:
         return stored
-    place, values = found
+    shadow_key, values = shadows
     names = []
     for name in stored.tensors:
         if name.rpartition(".")[2] not in _KNOWN["statistics"]:
@@ -328,15 +328,13 @@ def _averaged(stored: StoredWeights, content: object) -> StoredWeights:
     if len(values) != len(names) or not _is_average(
         averages, {name: stored.tensors[name] for name in names}
     ):
-        note = (
-            f"its averages ({place}) have no names and other shapes, and are not used"
-        )
+        note = f"its averages ({shadow_key}) have no names and other shapes, and are not used"
         return stored._replace(note=note)
     used = stored.key or "the other weights"
     return stored._replace(
         tensors={**stored.tensors, **averages},
-        note=f"its averaged weights ({place}) are used, not {used}",
-        key=place,
+        note=f"its averaged weights ({shadow_key}) are used, not {used}",
+        key=shadow_key,
     )
 
 

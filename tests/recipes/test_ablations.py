@@ -20,6 +20,7 @@ from srcli.models import build_network
 from srcli.pipelines.train.network import first_network
 from srcli.recipes.ablations import (
     ABLATIONS,
+    Variant,
     load_ablations,
     parse_ablations,
     select_ablations,

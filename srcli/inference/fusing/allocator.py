@@ -6,7 +6,7 @@ import ctypes
 import sys
 from functools import cache
 
-from srcli.threads import is_own_process
+from srcli.waiting import is_own_process
 
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD = -1

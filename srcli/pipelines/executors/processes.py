@@ -34,8 +34,8 @@ from srcli.supervision import (
     limit_reading,
     reading_limit,
 )
-from srcli.threads import interrupts_blocked, own_process
-from srcli.waiting import considerate_waiting
+from srcli.threads import interrupts_blocked
+from srcli.waiting import considerate_waiting, own_process
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""

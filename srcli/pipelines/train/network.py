@@ -154,9 +154,9 @@ def warm_start(
             fitting[key] = stored.to(value.dtype)
         else:
             unfit[key] = f"there {tuple(stored.shape)}, here {tuple(value.shape)}"
-    others = {_layer(key) for key in unfit.keys() & stored_state.keys()}
+    unfit_layers = {_layer(key) for key in unfit.keys() & stored_state.keys()}
     for key in list(fitting):
-        if _layer(key) in others:  # a bias belongs to its weights
+        if _layer(key) in unfit_layers:  # a bias belongs to its weights
             del fitting[key]
             unfit[key] = "of a layer that does not fit"
     network.load_state_dict(fitting, strict=False)
