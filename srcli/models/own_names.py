@@ -136,6 +136,10 @@ def _fit(model: str, shapes: Shapes) -> OwnNetwork | None:
                 break
         if fewest == before:
             return None
+    for option in [name for name in best if name != "scale"]:
+        trial = {name: best[name] for name in best if name != option}
+        if _outline(model, trial, len(shapes)) == shapes:  # no shape shows it
+            best = trial
     del best["scale"]
     return _usual(model, shapes, best)
 

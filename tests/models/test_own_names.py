@@ -17,7 +17,9 @@ SAVED = [name for name in CASES if MODELS[name].needs_weights]
 @pytest.mark.parametrize("name", SAVED)
 def test_a_state_dict_of_any_network_is_recognised(tmp_path, name):
     scale = MODELS[name].scales[-1]
-    network = small(name, scale)
+    # rounds through the same layers, which no tensor shows, are the usual ones
+    rounds = {"steps": 4} if name == "attentive-gan" else {}
+    network = small(name, scale, **rounds)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.mul_(1.5)
