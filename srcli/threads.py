@@ -1,14 +1,15 @@
-"""Work beside the main thread: results computed ahead, rows written behind, Ctrl-C kept away."""
+"""Work beside the main thread, and settings of the process, which all threads share."""
 
 from __future__ import annotations
 
 import signal
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from itertools import islice
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
@@ -121,6 +122,21 @@ def hold_setting(owner: Any, name: str, value: object) -> Iterator[None]:  # noq
                 setattr(owner, name, values[-1])
             if len(values) == 1:
                 del _HELD[key]
+
+
+_WARNINGS_LOCK = RLock()
+
+
+@contextmanager
+def warnings_collected() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect all warnings instead of showing them; threads take turns: keep it short.
+
+    Filters are of the process, and overlapping blocks of the standard library's
+    ``catch_warnings`` would leave those of one of them behind.
+    """
+    with _WARNINGS_LOCK, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
 
 
 @contextmanager

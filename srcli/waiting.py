@@ -36,6 +36,8 @@ QUIET_SECONDS = 1.0
 """Time without waiting after which a process counts as alone."""
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 """Variables of the environment by which a user decides how threads wait."""
+_PAUSE = 1
+"""OpenMP's ``omp_pause_soft``: settings of threads stay."""
 _TASKS = Path("/proc/self/task")
 _LOCK = threading.Lock()
 _BLOCKS: set[object] = set()
@@ -178,6 +180,19 @@ def find_libgomp() -> ctypes.CDLL | None:
     return None
 
 
+def end_openmp_threads() -> bool:
+    """End the threads of OpenMP that wait for this one, which starts others when it needs them.
+
+    A fork does not copy them, and its OpenMP would wait for them for ever. Return False
+    where they may be there still.
+    """
+    library = find_libgomp()
+    with suppress(AttributeError):  # before GCC 9
+        if library is not None:
+            return int(library.omp_pause_resource_all(_PAUSE)) == 0
+    return sys.platform != "linux"
+
+
 def can_start_threads(count: int) -> bool:
     """Tell if the system allows so many threads more; libgomp would end the process if not."""
     ended = threading.Event()
@@ -229,3 +244,21 @@ class SleepingThreads:
         """End the threads."""
         self._ended.set()
         self._thread.join()
+
+
+_is_own = False
+
+
+def own_process() -> None:
+    """Note that this process is of ``srx`` alone, and no Python of a user's.
+
+    Elsewhere what is of the whole process, such as the allocator and the environment,
+    stays as it is.
+    """
+    global _is_own
+    _is_own = True
+
+
+def is_own_process() -> bool:
+    """Return True where no code but ours decides what is of the whole process."""
+    return _is_own

@@ -29,7 +29,7 @@ from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.disks import NO_SPACE
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.machine import keep_to_quota
-from srcli.waiting import considerate_waiting
+from srcli.waiting import considerate_waiting, own_process
 
 WAYS_TO_CONTINUE = {
     "upscale": "; the same command continues",
@@ -124,6 +124,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         return ExitCode.USAGE
     command_line = sys.argv[1:] if arguments is None else arguments
+    own_process()
     keep_to_quota()
     try:
         _check_threads()

@@ -49,14 +49,14 @@ class PictureCache:
         self.hits = 0
         """Pictures that were found."""
         self._lock = Lock()
-        self._files: dict[str, Path] = {}
-        """Files by the keys of their pictures, the one that was used last at the end."""
+        self._files: dict[str, tuple[Path, int]] = {}
+        """Files, and their bytes as they count, by the keys of their pictures, the one
+        that was used last at the end."""
         self._used: set[str] = set()
         """Keys of this run, whose files stay."""
         self._bytes = 0
         for _, size, path in sorted(_list_files(folder)):
-            self._files[path.name.rpartition("-")[0]] = path
-            self._bytes += size
+            self._keep(path.name.rpartition("-")[0], path, size)
         if limit is None:
             limit = LARGEST_CACHE
             with suppress(OSError):
@@ -83,14 +83,25 @@ class PictureCache:
 
     def _find_or_make(self, key: str, make: Callable[[], Array]) -> Array:
         with self._lock:
-            path = self._files.get(key)
+            path, _ = self._files.get(key, (None, 0))
             self._used.add(key)
         picture = None if path is None else _load(path)
-        if picture is None:
-            return self._store(key, make())
         with self._lock:
-            self.hits += 1
-        return picture
+            if picture is not None:
+                self.hits += 1
+                return picture
+            self._forget(key)
+        return self._store(key, make())
+
+    def _keep(self, key: str, path: Path, size: int) -> None:
+        self._forget(key)
+        self._files[key] = path, size
+        self._bytes += size
+
+    def _forget(self, key: str) -> None:
+        """Count a file no longer, whoever has removed it."""
+        _, size = self._files.pop(key, (None, 0))
+        self._bytes -= size
 
     def _store(self, key: str, picture: Array) -> Array:
         """Store a picture if there is room, and return it, or its file mapped."""
@@ -99,8 +110,8 @@ class PictureCache:
             self._make_room(picture.nbytes)
             if self._bytes + picture.nbytes > self._limit:
                 return picture
-            self._bytes += picture.nbytes
-        path = self.folder / f"{key}-{_checksum_of(picture)}.npy"
+            path = self.folder / f"{key}-{_checksum_of(picture)}.npy"
+            self._keep(key, path, picture.nbytes)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(path, is_synchronised=False) as stream:
@@ -110,22 +121,18 @@ class PictureCache:
             with self._lock:
                 self._limit = 0  # what cannot be written will not be later either
             return picture
-        with self._lock:
-            self._files[key] = path
         return stored
 
     def _make_room(self, size: int) -> None:
         """Remove the oldest files that are not of this run, as far as it takes."""
-        for key, path in list(self._files.items()):
+        for key, (path, _) in list(self._files.items()):
             if self._bytes + size <= self._limit:
                 return
             if key in self._used:
                 continue
-            del self._files[key]
-            with suppress(OSError):
-                file_bytes = path.stat().st_size
-                path.unlink()
-                self._bytes -= file_bytes
+            with suppress(OSError):  # of one that is not ours
+                path.unlink(missing_ok=True)
+                self._forget(key)
 
 
 def _list_files(folder: Path) -> list[tuple[int, int, Path]]:

@@ -34,6 +34,7 @@ from srcli.inference.lanes import (
 from srcli.inference.memory import free_gpu_bytes, within_memory
 from srcli.inference.values import PixelEncoder
 from srcli.layers.convolution import PackedConv2d
+from srcli.layers.network import lay_out, without_tf32
 from srcli.layers.tiles import (
     ORIENTATIONS,
     Calibration,
@@ -47,7 +48,6 @@ from srcli.layers.tiles import (
 )
 from srcli.layers.transfer import HostCopy, upload, upload_stack
 from srcli.ports.image import TileGrid
-from srcli.threads import hold_setting
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -213,7 +213,7 @@ class TorchEngine:
             self._layout = torch.contiguous_format
         self._pass_count = len(ORIENTATIONS) if self.options.tta else 1
         self.network = network.to(device).eval()
-        self.network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        lay_out(self.network, self._layout)
         self._copies = NetworkCopies(self.network)
         self._has_lanes = has_lanes and device.type == "cpu"
         self._lane_counts: dict[tuple[int, int], int] = {}
@@ -402,15 +402,6 @@ class TorchEngine:
             enlarged: Tensor = rgb_network(pixels.clone(memory_format=self._layout))
         enlarged = enlarged[:, :, : height * self.scale, : width * self.scale].float()
         return undo_orientation(enlarged, turns, mirrored)
-
-
-def without_tf32() -> AbstractContextManager[None]:
-    """Let GPUs compute fp32 convolutions in fp32: TF32, PyTorch's default, keeps 10 bits.
-
-    That is too few for pictures, whose 8-bit steps need more. Half precision stays as
-    fast: only the image path of its networks is in fp32.
-    """
-    return hold_setting(torch.backends.cudnn.conv, "fp32_precision", "ieee")  # type: ignore[attr-defined]
 
 
 def _are_tiles_finite(enlarged: Tensor) -> Tensor:

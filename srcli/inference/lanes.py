@@ -25,6 +25,7 @@ from torch import Tensor
 from srcli.layers.colour import as_rgb_network
 from srcli.layers.convolution import PackedConv2d
 from srcli.machine import allowed_processors, free_memory
+from srcli.waiting import end_openmp_threads
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -160,13 +161,17 @@ def _copy_sharing_weights(network: Network) -> Network:
 
 
 _HELD_BY_FORK: list[threading.RLock] = []
+_FORKS_ALONE = False
+"""The thread that forks has no threads of OpenMP."""
 
 
 def _wait_for_batches() -> None:
+    global _FORKS_ALONE
     # A lane that copies a network waits for the lock of all other threads: last.
     for number in sorted(_LOCKS, reverse=True):
         _HELD_BY_FORK.append(_LOCKS[number])
         _LOCKS[number].acquire()
+    _FORKS_ALONE = end_openmp_threads()
 
 
 def _go_on() -> None:
@@ -175,14 +180,14 @@ def _go_on() -> None:
 
 
 def _begin_without_lanes() -> None:
-    """Let a forked process compute in one thread: those of its parent are not copied."""
+    """Let a forked process begin without lanes: threads of its parent are not copied."""
     _HELD_BY_FORK.clear()
     _LOCKS.clear()
     _LOCKS[0] = threading.RLock()
     _LANE.number = 0
     open_lanes.cache_clear()
-    # it would wait for OpenMP's threads for ever
-    torch.set_num_threads(1)
+    if not _FORKS_ALONE:  # it would wait for OpenMP's threads for ever
+        torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

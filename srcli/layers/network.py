@@ -10,6 +10,10 @@ from typing import Literal, Self
 import torch
 from torch import Tensor, nn
 
+from srcli.threads import hold_setting
+
+_TRIED_SIDE = 4
+"""Edge of the picture by which a network is tried, in pixels, or the least it takes."""
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 """Mean RGB of DIV2K's training pictures."""
 
@@ -127,6 +131,25 @@ class Network(nn.Module):
                 f"{height}x{width}"
             )
 
+    def try_out(self) -> None:
+        """Enlarge a small black picture, unless the tensors are outlines.
+
+        RuntimeError of PyTorch, or ValueError, where the layers do not fit each other.
+        """
+        if any(tensor.is_meta for tensor in self.parameters()):
+            return
+        side = self.padded(_TRIED_SIDE)
+        is_trained = self.training
+        self.eval()
+        with torch.no_grad():
+            out = self(torch.zeros(1, self.input_channels, side, side))
+        self.train(is_trained)
+        height, width = out.shape[2:]
+        if (height, width) != (self.scale * side, self.scale * side):
+            raise ValueError(
+                f"{side}x{side} pixels become {width}x{height} at x{self.scale}"
+            )
+
     def padded(self, length: int) -> int:
         """Return the shortest side that the network takes for ``length`` pixels."""
         return -(-max(length, self.minimum) // self.multiple_of) * self.multiple_of
@@ -173,6 +196,25 @@ def full_precision(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "meta":
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def without_tf32() -> AbstractContextManager[None]:
+    """Let GPUs compute fp32 convolutions in fp32: TF32, PyTorch's default, keeps 10 bits.
+
+    That is too few for pictures, whose 8-bit steps need more. Half precision stays as
+    fast: only the image path of its networks is in fp32.
+    """
+    return hold_setting(torch.backends.cudnn.conv, "fp32_precision", "ieee")  # type: ignore[attr-defined]
+
+
+def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
+    """Bring the tensors of rank 4 of a module into a memory layout.
+
+    ``Module.to`` tries those of rank 5, too, which ``channels_last`` is not for.
+    """
+    for tensor in (*module.parameters(), *module.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.to(memory_format=layout)
 
 
 def widened(x: Tensor) -> Tensor:

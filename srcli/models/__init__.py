@@ -21,6 +21,7 @@ from srcli.recipes.plugins import (
     short_code,
     split_code,
 )
+from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -140,9 +141,16 @@ def build_network(
                 kind, options, short_code(name), NETWORK_SETTING, scale=scale or 4
             )
             return UserNetwork(module, short_code(name), scale)
-        network: Network = construct(kind, options, where, scale=scale)
+        with warnings_collected():  # of layers without channels
+            network: Network = construct(kind, options, where, scale=scale)
     except RecipeError as error:
         raise ModelError(str(error)) from error
+    if options:
+        try:
+            network.try_out()
+        except (RuntimeError, ValueError) as error:
+            settings = ", ".join(f"{key}={value}" for key, value in options.items())
+            raise ModelError(f"{where}: {settings} make no network: {error}") from error
     return network
 
 

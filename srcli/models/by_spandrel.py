@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from srcli.layers.network import Network
+from srcli.threads import warnings_collected
 
 
 class SpandrelNetwork(Network):
@@ -64,14 +64,14 @@ def build_by_spandrel(tensors: Mapping[str, Tensor]) -> SpandrelNetwork:
     knows, TypeError where a network does not turn a picture into one (inpainting).
     """
     # of old code that runs as it is, and that nobody who runs it can change
-    for said in ("torch.meshgrid", "`torch.jit"):
-        warnings.filterwarnings("ignore", message=said)
-    from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
+    with warnings_collected():
+        torch.meshgrid(torch.ones(1))  # PyTorch warns of it once, now
+        from spandrel import ImageModelDescriptor, ModelLoader, canonicalize_state_dict
 
-    _register_extra_networks()
-    descriptor = ModelLoader().load_from_state_dict(
-        canonicalize_state_dict(dict(tensors))
-    )
+        _register_extra_networks()
+        descriptor = ModelLoader().load_from_state_dict(
+            canonicalize_state_dict(dict(tensors))
+        )
     if not isinstance(descriptor, ImageModelDescriptor):
         name = descriptor.architecture.name
         raise TypeError(f"{name} takes more than a picture")

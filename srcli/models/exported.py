@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from srcli.errors import ModelError
 from srcli.layers.network import Network
 from srcli.models.storage import checked_zip_names
+from srcli.threads import warnings_collected
 
 _OPERATORS = re.compile(
     r"aten::(?!(save|from_file)$)\w+|"
@@ -200,7 +200,7 @@ def _load_torchscript(path: Path, facts_name: str) -> ExportedNetwork:
             if name.endswith(".py"):
                 code += members.read(name).decode()
     _refuse(_SPECIAL.findall(code))
-    with warnings.catch_warnings(action="ignore"):  # it is deprecated
+    with warnings_collected():  # it is deprecated
         program = torch.jit.load(path, "cpu")  # type: ignore[no-untyped-call] # noqa: TID251
     operators = re.findall(r"\w+::\w+", str(program.inlined_graph))
     _refuse([name for name in operators if not _OPERATORS.fullmatch(name)])

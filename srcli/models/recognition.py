@@ -9,7 +9,6 @@ picture, so each network first enlarges a test picture (``srcli.models.readings`
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,12 +26,14 @@ from srcli.models import (
     NETWORK_SETTING,
     build_network,
     find_entry,
+    network_options,
     outline_network,
 )
 from srcli.models.author_names import AUTHOR_FILES
 from srcli.models.author_names.form import AuthorFile, Names, Options, Tensors, rename
 from srcli.models.by_spandrel import build_by_spandrel
 from srcli.models.exported import load_exported
+from srcli.models.own_names import find_own
 from srcli.models.readings import (
     LEAST_CONSISTENCY,
     RANGES,
@@ -45,6 +46,10 @@ from srcli.models.readings import (
 )
 from srcli.models.storage import WeightsInfo, read_weights
 from srcli.models.strangers import describe_tensors, describe_types
+from srcli.threads import warnings_collected
+
+OWN = Constants()
+"""Of tensors by our own names, which no relative with other code has: nothing is sought."""
 
 
 class MatchedWeights(NamedTuple):
@@ -165,7 +170,13 @@ def _build_foreign(
         if arguments:
             raise ModelError(f"{path}: {_NO_OPTIONS}")
         return network, info, ""
-    match = _with_options(path, choose_scale(path, matches, scale), arguments)
+    match = choose_scale(path, matches, scale)
+    if match.constants is OWN:
+        options = {**match.info.network, **arguments}
+        info = replace(match.info, network=options)
+        network = build_with_weights(path, match._replace(info=info)).deploy()
+        return network, info, _describe_usual(info)
+    match = _with_options(path, match, arguments)
     info = match.info
 
     def build(options: Mapping[str, Any]) -> Network:
@@ -197,6 +208,20 @@ _OF_ONE_CHANNEL = (
 _NO_OPTIONS = (
     "its network takes no arguments by --set, as it is not of the table of srx"
 )
+
+
+def _describe_usual(info: WeightsInfo) -> str:
+    """Name the options of a network of ours that are taken as usual, as no tensor shows them."""
+    usual = []
+    for name, value in network_options(info.model, {}).items():
+        if name not in info.network and type(value) is not int:  # shapes show numbers
+            usual.append(name)
+    names = ", ".join(usual) or "none"
+    setting = NETWORK_SETTING.format("NAME")
+    return (
+        f"by its names and shapes {info.model} x{info.scale}; options that are as usual "
+        f"({names}) are set by {setting} where the network was built with others"
+    )
 
 
 def _with_options(
@@ -355,7 +380,17 @@ def find_matches(tensors: Tensors) -> list[MatchedWeights]:
         fitting = [match for match, misfits in candidates if not misfits]
         if fitting:
             return fitting
-    return []
+    network = find_own(tensors)
+    if network is None:
+        return []
+    notes = {"recognised by": "our own names of its layers"}
+    matches = []
+    for scale in network.scales:
+        info = WeightsInfo(
+            model=network.model, scale=scale, network=network.options, notes=notes
+        )
+        matches.append(MatchedWeights(tensors, info, OWN))
+    return matches
 
 
 def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
@@ -433,7 +468,7 @@ def find_misfits(
     ModelError if there is no such network, or one of more than ``most_tensors``
     parameter tensors: metadata of a file may ask for any number.
     """
-    with warnings.catch_warnings(action="ignore"):  # of layers that are too narrow
+    with warnings_collected():  # of layers that are too narrow
         outline = outline_network(
             info.model,
             scale=info.scale,

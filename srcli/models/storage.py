@@ -9,7 +9,6 @@ import json
 import pickle
 import re
 import tomllib
-import warnings
 import zipfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from srcli.files import write_whole
 from srcli.input_files import parse_text, shipped_text
 from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
 from srcli.models.strangers import describe_file
+from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,8 @@ _KNOWN: Mapping[str, Any] = tomllib.loads(
 _WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
 _ONNX_START = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a]")
 """Version and next field of an ONNX model, a message of Google's protocol buffers."""
+_SHADOWS = "shadow_params"
+"""Key of averages in the order of the parameters."""
 _DEEPEST = 4
 """Tables within tables that are looked into."""
 _MOST_UNPACKED = 16
@@ -152,7 +154,7 @@ def _read_pickled(path: Path) -> tuple[object, tuple[str, ...]]:
     from srcli.models.strict_pickles import read_checkpoint
 
     # An unusable file is told of, so that warnings say nothing new.
-    with warnings.catch_warnings(action="ignore"):
+    with warnings_collected():
         try:
             return torch.load(path, map_location="cpu", weights_only=True), ()
         except pickle.UnpicklingError as error:
@@ -220,7 +222,8 @@ def _choose_table(
     key, tensors = tables[0]
     averaged = set(_KNOWN["averaged"])
     if averaged.isdisjoint(key):
-        return StoredWeights(tensors, None, key=".".join(key))
+        stored = StoredWeights(tensors, None, key=".".join(key))
+        return _averaged(stored, content)
     note = ""
     for plain_key, plain in tables[1:]:
         if not averaged.issuperset(plain_key[-1:]):
@@ -258,8 +261,9 @@ def _tables(
     for name, value in content.items():
         if isinstance(value, Tensor):
             tensors[str(name)] = value
-    if tensors and expected == tensors.keys():
-        return [*tables, (key, tensors)]
+    for named in (tensors, _without_wrappers(tensors)):
+        if tensors and expected == named.keys():
+            return [*tables, (key, named)]
     for name in list(tensors):
         if re.match(_KNOWN["others"], name):
             del tensors[name]
@@ -268,8 +272,70 @@ def _tables(
     for name, network in networks:
         tables += _tables(network, expected, (*key, name), depth)
     if tensors and not networks:
-        tables.append((key, tensors))
+        tables.append((key, _without_wrappers(tensors)))
     return tables
+
+
+def _without_wrappers(tensors: Tensors) -> Tensors:
+    """Leave out what PyTorch's wrappers of single layers put into names.
+
+    A wrapper holds one layer alone: ``body._orig_mod.0.weight`` is ``body.0.weight``
+    where all of ``body`` begins so.
+    """
+    within: dict[str, set[str]] = {}
+    for key in tensors:
+        parts = key.split(".")
+        for number, part in enumerate(parts):
+            within.setdefault(".".join(parts[:number]), set()).add(part)
+    plain: Tensors = {}
+    for key, value in tensors.items():
+        parts = key.split(".")
+        plain_parts = []
+        for number, part in enumerate(parts):
+            is_alone = within[".".join(parts[:number])] == {part}
+            if not (number and is_alone and part in _KNOWN["pytorch"]):
+                plain_parts.append(part)
+        plain[".".join(plain_parts)] = value
+    return plain
+
+
+def _shadows(
+    content: object, key: Key = (), depth: int = 0
+) -> tuple[str, Sequence[object]] | None:
+    """Return averages without names, as torch_ema and diffusers keep them, with their key."""
+    if not isinstance(content, Mapping) or depth > _DEEPEST:
+        return None
+    values = content.get(_SHADOWS)
+    if isinstance(values, list | tuple):
+        return ".".join((*key, _SHADOWS)), values
+    for name, inner in content.items():
+        if shadows := _shadows(inner, (*key, str(name)), depth + 1):
+            return shadows
+    return None
+
+
+def _averaged(stored: StoredWeights, content: object) -> StoredWeights:
+    """Replace parameters by averages that stand in their order, where a checkpoint has such."""
+    shadows = _shadows(content)
+    if shadows is None:
+        return stored
+    shadow_key, values = shadows
+    names = []
+    for name in stored.tensors:
+        if name.rpartition(".")[2] not in _KNOWN["statistics"]:
+            names.append(name)
+    averages: dict[str, Any] = dict(zip(names, values, strict=False))
+    if len(values) != len(names) or not _is_average(
+        averages, {name: stored.tensors[name] for name in names}
+    ):
+        note = f"its averages ({shadow_key}) have no names and other shapes, and are not used"
+        return stored._replace(note=note)
+    used = stored.key or "the other weights"
+    return stored._replace(
+        tensors={**stored.tensors, **averages},
+        note=f"its averaged weights ({shadow_key}) are used, not {used}",
+        key=shadow_key,
+    )
 
 
 def _restore_names(tensors: Tensors) -> None:

@@ -66,6 +66,11 @@ class Variant:
     note: str = ""
     """Doubts about a printed figure; empty for most."""
 
+    @property
+    def folder(self) -> str:
+        """The name as that of a folder: a colon, which Windows takes in none, is ``%3A``."""
+        return self.name.replace(":", "%3A")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:

@@ -154,7 +154,7 @@ def _scalar(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401
     if get_origin(hint) is Literal:
         if value not in get_args(hint) or isinstance(value, bool):
             raise RecipeError(
-                f"{where} must be one of {', '.join(get_args(hint))}; got {value!r}"
+                f"{where} must be one of {', '.join(map(str, get_args(hint)))}; got {value!r}"
             )
         return value
     types, words = _SCALARS.get(hint, ((), hint))

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import ModelError, RecipeError, did_you_mean
 from srcli.recipes.fields import unknown_name
 from srcli.recipes.plugin_errors import plugin_errors
+from srcli.waiting import is_own_process
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 Factory = Callable[..., Any]
 
 NAMED_CODE = "SRX_NAMED_CODE"
-"""Environment variable with the code that was named, a line each: worker processes take
-it over."""
+"""Environment variable of processes of our own with the code that was named, a line each."""
+_NAMED: list[str] = []
+"""Code that was named in a user's own process."""
 _CODE = re.compile(
     r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)"
     r"(\(.*?\))?(?:@(.+))?"
@@ -102,8 +104,9 @@ def _absolute(code: str) -> str:
     return f"{os.path.abspath(where)}:{name}"  # noqa: PTH100
 
 
-def _named_code() -> list[str]:
-    return os.environ.get(NAMED_CODE, "").split("\n")
+def named_code() -> list[str]:
+    """Return the code that was named, for worker processes."""
+    return [*os.environ.get(NAMED_CODE, "").split("\n"), *_NAMED]
 
 
 def allow_code(*texts: str) -> None:
@@ -112,8 +115,11 @@ def allow_code(*texts: str) -> None:
         words = re.split(r"[\s\"'=,\[\]{}]+", text)
         for word in (text, text.partition("=")[2], *words):
             if code := split_code(word)[0]:
-                names = dict.fromkeys([*_named_code(), _absolute(code)])
-                os.environ[NAMED_CODE] = "\n".join(names)
+                names = dict.fromkeys([*named_code(), _absolute(code)])
+                if is_own_process():
+                    os.environ[NAMED_CODE] = "\n".join(names)
+                else:
+                    _NAMED[:] = names
 
 
 def require_named(code: str) -> str:
@@ -124,7 +130,7 @@ def require_named(code: str) -> str:
     """
     absolute = _absolute(code)
     alike = []
-    for named in reversed(_named_code()):
+    for named in reversed(named_code()):
         if short_code(named) == short_code(code):
             alike.append(named)
     if not alike:

@@ -369,7 +369,7 @@ class Trainer:
             gain = paired_gain(position.best_pictures, pictures)
             better = gain > 0
             entry["gain"] = gain
-            message += f"; {gain:+.3f} dB to the best so far"
+            message += f"; {_describe_gain(gain)}"
         # where PSNR does not measure what a stage is for, its last weights are the best
         if not self.current_step.best_by_psnr and not math.isnan(psnr):
             better = True
@@ -431,6 +431,13 @@ def divergence_error() -> InferenceError:
         "stages.0.optimizer.learning_rate=...), with clipping (--set stages.0.optimizer.clip_norm=1"
         ") or in --precision fp32"
     )
+
+
+def _describe_gain(gain: float) -> str:
+    """Say how much better a validation is than the best one, to a thousandth of a decibel."""
+    if abs(gain) < 0.0005:
+        return "as good as the best so far"
+    return f"{gain:+.3f} dB to the best so far"
 
 
 def paired_gain(before: Sequence[float], after: Sequence[float]) -> float:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.errors import RecipeError, UsageError
+from srcli.layers.network import lay_out
 from srcli.losses import WeightedLoss, texture
 from srcli.models.discriminators import build_discriminator
 from srcli.recipes.training import Adversarial, Optimizer, Stage
@@ -62,7 +63,9 @@ class Numerics:
 
     def placed(self, network: Module) -> Module:
         """Move a network to the device and into the layout."""
-        return network.to(self.device).to(memory_format=self.layout)  # type: ignore[call-overload,no-any-return]
+        network = network.to(self.device)
+        lay_out(network, self.layout)
+        return network
 
     def arranged(self, lr_image: Tensor, hr_image: Tensor) -> tuple[Tensor, Tensor]:
         """Bring a batch into the layout; HR is only compared, and need not be channels_last."""

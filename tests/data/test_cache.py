@@ -169,3 +169,15 @@ def test_without_a_place_for_it_pictures_are_decoded(load, tmp_path):
     data, count = load()
     assert count == 6
     assert len(data.train.hr) == 5
+
+
+def test_what_another_process_removes_makes_room(load, tmp_path, astronaut):
+    load()
+    folder = tmp_path / "cache"
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    cache = PictureCache(folder, size)
+    for path in folder.iterdir():
+        path.unlink()
+    for number in range(3):
+        cache.decoded(bytes([number]), lambda: astronaut)
+    assert len(names_in(folder)) == 3

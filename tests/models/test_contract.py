@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from srcli.errors import ModelError
 from srcli.layers.network import Network
 from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_parameters
@@ -245,3 +246,21 @@ def test_it_is_compiled_in_one_piece(name):
     with torch.no_grad():
         compiled = torch.compile(network, backend="eager", fullgraph=True)
         torch.testing.assert_close(compiled(x), network(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("srcnn", {"middle": 4}),  # a pixel more
+        ("imdn", {"channels": 2}),
+        ("latticenet", {"channels": 8}),
+        ("latticenet", {"channels": 17, "reduction": 4}),
+        ("nested-attn", {"reduction": 100}),
+        ("rcan", {"reduction": 200}),
+        ("pan", {"channels": 1}),
+    ],
+)
+def test_options_that_make_no_network_are_refused_when_it_is_built(name, options):
+    (words, *_) = (f"{key}={value}" for key, value in options.items())
+    with pytest.raises(ModelError, match=f"model {name}: {words}.* make no network: "):
+        build_network(name, scale=2, options=options)

@@ -13,6 +13,7 @@ from srcli.models import build_network
 from srcli.models.storage import read_weights
 from srcli.models.weights import weights_path
 from srcli.pipelines.train.network import to_deployed, warm_start
+from tests.fixtures.cases import CASES
 
 SMALL = {"channels": 8, "num_blocks": 1, "esa_channels": 4}
 
@@ -78,3 +79,43 @@ def test_every_position_begins_between_those_around_it(former, scale):
         picture, size=(scale, scale), mode="bilinear"
     )
     torch.testing.assert_close(torch.pixel_shuffle(bias, scale), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "wide", "narrow", "scales"),
+    [
+        # ratios of widths that are those of scales, too: 256 : 64 and 64 : 16 are x4 : x2
+        ("edsr", {"channels": 32}, {"channels": 8}, (2, 2)),
+        ("edsr", {"channels": 18}, {"channels": 8}, (3, 2)),
+        ("rfdn", {"channels": 64}, {"channels": 16}, (2, 4)),
+        ("srvgg", {"channels": 36}, {"channels": 16}, (3, 2)),
+    ],
+)
+def test_of_a_network_of_another_width_no_tensor_is_interpolated(
+    name, wide, narrow, scales
+):
+    small = CASES[name].small
+    former = build_network(name, scale=scales[0], options=small | wide)
+    network = build_network(name, scale=scales[1], options=small | narrow)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    warm_start(network, former.state_dict())
+    for key, value in former.state_dict().items():
+        if value.shape != before[key].shape:
+            now = network.state_dict()[key]
+            torch.testing.assert_close(now, before[key], atol=0, rtol=0)
+
+
+def test_what_begins_anew_is_told(notes):
+    former = build_network("edsr", scale=2, options=CASES["edsr"].small)
+    deeper = CASES["edsr"].small | {"num_blocks": 3}
+    network = build_network("edsr", scale=2, options=deeper)
+    assert warm_start(network, former.state_dict(), notes) == (16, 20)
+    assert notes.warnings == [
+        "4 of 20 tensors do not fit and begin anew, first body.2.conv1.weight, which the "
+        "file lacks"
+    ]
+    narrow = build_network("edsr", scale=2, options={"channels": 4, "num_blocks": 2})
+    assert warm_start(narrow, former.state_dict(), notes)[0] == 0
+    assert (
+        "first head.weight, there (8, 3, 3, 3), here (4, 3, 3, 3)" in notes.warnings[1]
+    )

@@ -418,6 +418,25 @@ def under(prefix: str, tensors):
         ),
         ({"state_dict": under("module.", GOOD) | {"n_averaged": torch.tensor(3)}}, ""),
         ({"model": RAW, "ema": {"decay": 0.9, "shadow": GOOD}}, AVERAGED),
+        # what torch_ema and diffusers keep: averages in the order of the parameters
+        (
+            {"state_dict": RAW, "ema": {"shadow_params": list(GOOD.values())}},
+            AVERAGED,
+        ),
+        (
+            {"net": GOOD, "ema": {"shadow_params": list(RAW.values())[:-1]}},
+            "",
+        ),
+        # wrappers of single layers: torch.compile, checkpoint_wrapper, FSDP and DDP
+        *(
+            ({key.replace("body.2.", f"body.2.{name}."): GOOD[key] for key in GOOD}, "")
+            for name in [
+                "_orig_mod",
+                "_checkpoint_wrapped_module",
+                "_fsdp_wrapped_module._checkpoint_wrapped_module",
+                "module",
+            ]
+        ),
         ({"ema": 0.99, "model": GOOD}, ""),
         ({**GOOD, "total_ops": zeros(1), "body.0.total_params": zeros(1)}, ""),
         ({**GOOD, "epoch": 4}, ""),

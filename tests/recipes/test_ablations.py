@@ -20,6 +20,7 @@ from srcli.models import build_network
 from srcli.pipelines.train.network import first_network
 from srcli.recipes.ablations import (
     ABLATIONS,
+    Variant,
     load_ablations,
     parse_ablations,
     select_ablations,
@@ -392,3 +393,9 @@ def test_the_file_of_choices_holds_comparisons_of_a_short_training():
             variant_recipe(ablation, ablation.variant(ablation.base))
             == RECIPES[ablation.recipe]
         )
+
+
+def test_folders_of_variants_have_names_that_every_system_takes():
+    names = ["width: 4", "width_ 4", "4.5, x=2+1"]
+    folders = {Variant(name=name, sentence="narrow").folder for name in names}
+    assert folders == {"width%3A 4", "width_ 4", "4.5, x=2+1"}

@@ -87,6 +87,16 @@ def test_a_loss_that_takes_lr_is_told_the_input():
     torch.testing.assert_close(loss, expected)
 
 
+def test_only_pictures_and_kernels_are_laid_out_anew():
+    network = nn.Conv2d(3, 4, 3)
+    table = nn.Parameter(torch.rand(3, 2, 2, 2, 2))  # of colours, say
+    network.register_parameter("table", table)
+    numerics = Numerics(device=torch.device("cpu"), channels_last=True)
+    placed = numerics.placed(network)
+    assert placed.weight.is_contiguous(memory_format=torch.channels_last)
+    assert table.is_contiguous()
+
+
 def test_tf32_and_trials_of_kernels_are_for_steps_on_a_gpu_alone():
     def chosen():
         return torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import errno
 import struct
-import threading
-import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +23,7 @@ from srcli.imaging.files.isobmff import read_item_kind
 from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.input_files import open_input
 from srcli.supervision import reading
+from srcli.threads import warnings_collected
 
 DAMAGE = (
     OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, AttributeError,
@@ -114,9 +113,6 @@ def _unread_kind(path: Path, reason: str) -> str:
     return ""
 
 
-_LOCK = threading.RLock()
-
-
 @contextmanager
 def quiet_libraries() -> Iterator[list[str]]:
     """Run library calls with their warnings collected and Pillow's pixel limit lifted.
@@ -126,8 +122,7 @@ def quiet_libraries() -> Iterator[list[str]]:
     The list holds the warnings once the block is left.
     """
     messages: list[str] = []
-    with _LOCK, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings_collected() as caught:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
         try:

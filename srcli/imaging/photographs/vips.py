@@ -154,11 +154,14 @@ def encode(
 
 
 def _import_pyvips() -> Any:  # noqa: ANN401 - an untyped module
-    # no warnings of damaged files on the terminal
-    os.environ.setdefault("VIPS_WARNING", "1")
-    import pyvips
-
     with _LOCK:  # the first threads that read and write come here at once
+        # no warnings of damaged files on the terminal, as libvips asks when it begins
+        before = os.environ.setdefault("VIPS_WARNING", "")
+        try:
+            import pyvips
+        finally:
+            if not before:
+                del os.environ["VIPS_WARNING"]
         pyvips.cache_set_max(0)
         if getattr(pyvips, "_log_handler_id", None):
             # nor of pyvips, which prints a traceback where it cannot decode them

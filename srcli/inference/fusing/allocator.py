@@ -6,6 +6,8 @@ import ctypes
 import sys
 from functools import cache
 
+from srcli.waiting import is_own_process
+
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD = -1
 _TOP_PAD = -2
@@ -20,14 +22,15 @@ _LARGEST_BLOCK = 32 << 20
 def keep_freed_memory(*, whole_pictures: bool = False) -> bool:
     """Tell glibc to keep freed blocks; return False where that fails or there is no glibc.
 
-    Equal calls after the first do nothing. By default large tensors are mapped, zeroed
-    page by page and unmapped again: measured for g-idrn on one core, a tile then takes
-    1.4 to 1.6 times as long. The process stays at its peak of memory instead of
-    shrinking between tiles. With ``whole_pictures`` their tensors stay as well, which
-    are above the largest threshold: 1.5 to 1.8 times as fast at 512x512. Blocks of all
-    sizes then share one heap, whose gaps take a quarter more memory with large rasters.
+    A user's own process stays as it is, see ``own_process``. Equal calls after the first
+    do nothing. By default large tensors are mapped, zeroed page by page and unmapped
+    again: measured for g-idrn on one core, a tile then takes 1.4 to 1.6 times as long.
+    The process stays at its peak of memory instead of shrinking between tiles. With
+    ``whole_pictures`` their tensors stay as well, which are above the largest threshold:
+    1.5 to 1.8 times as fast at 512x512. Blocks of all sizes then share one heap, whose
+    gaps take a quarter more memory with large rasters.
     """
-    if not sys.platform.startswith("linux"):
+    if not (sys.platform.startswith("linux") and is_own_process()):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -288,7 +288,7 @@ def _plan(
     units = []
     for variant, recipe in zip(variants, recipes, strict=True):
         name = variant.variant.name
-        folder = options.out / ablation.name / name
+        folder = options.out / ablation.name / variant.variant.folder
         label = f"{ablation.name}, {name}"
         units.append(Unit(ablation, recipe, variant, label))
         for seed in range(options.seeds if options.train else 0):
@@ -374,7 +374,7 @@ def _former_trainings(
         was[name] = getattr(former.conditions, name)
         now[name] = getattr(conditions, name)
     for variant, recipe in zip(ablation.variants, recipes, strict=True):
-        file = folder / variant.name / RECIPE
+        file = folder / variant.folder / RECIPE
         if file.is_file():
             name = f"recipe of {variant.name!r}"
             was[name] = plain_recipe(read_recipe(file))
@@ -411,7 +411,7 @@ def _what_holds(
         return nothing
     scores = {}
     for name, measured in former.scores.items():
-        if name in sets and sets[name][1] == measured["key"]:
+        if name in sets and sets[name][1] == measured.get("key"):
             scores[name] = measured
     return replace(former, scores=scores, failure="")
 

@@ -27,6 +27,7 @@ from srcli.pipelines.executors.processes import (
     Worker,
 )
 from srcli.ports.progress import Progress
+from srcli.recipes.plugins import NAMED_CODE, named_code
 
 RAY_SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -112,6 +113,7 @@ class RayExecutor(ProcessExecutor):
                     for name, text in os.environ.items()
                     if name.startswith("SRX_")
                 }
+                environ[NAMED_CODE] = "\n".join(named_code())
                 do_unit = partial(
                     do_on_node,
                     do_unit,

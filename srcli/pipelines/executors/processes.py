@@ -26,6 +26,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from srcli.errors import DefectError, SrxError, as_failure_of
 from srcli.machine import keep_to_quota
 from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
+from srcli.recipes.plugins import allow_code, named_code
 from srcli.supervision import (
     OF_READINGS,
     Readings,
@@ -34,7 +35,7 @@ from srcli.supervision import (
     reading_limit,
 )
 from srcli.threads import interrupts_blocked
-from srcli.waiting import considerate_waiting
+from srcli.waiting import considerate_waiting, own_process
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
@@ -201,6 +202,8 @@ class ProcessExecutor:
             outcome = job.relay() if job.worker in ready else job.check_reading_time()
             if outcome is not None:
                 ended.append((job, outcome))
+        # what ends the run comes last: others that have ended count
+        ended.sort(key=lambda end: isinstance(end[1].failure, SrxError))
         return ended
 
     def _wait_for_end(self, late: list[Job[Unit]]) -> None:
@@ -234,7 +237,7 @@ class Worker:
         self.slot = slot
         self.pipe, far_end = SPAWN.Pipe()
         self.process = SPAWN.Process(
-            target=_run_in_worker, args=(far_end, reading_limit())
+            target=_run_in_worker, args=(far_end, reading_limit(), named_code())
         )
         with interrupts_blocked():
             self.process.start()
@@ -272,7 +275,7 @@ class Worker:
         self.pipe.close()
 
 
-def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
+def _run_in_worker(pipe: Connection, read_seconds: float, code: Sequence[str]) -> None:
     """Do units in a new process, without the terminal: its signals, and what libraries print."""
     limit_reading(read_seconds)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -288,7 +291,9 @@ def _run_in_worker(pipe: Connection, read_seconds: float) -> None:
         except OSError:  # Windows, at the end of the pipe
             return True
 
+    own_process()
     keep_to_quota()
+    allow_code(*code)
     # the parent needs no more, or is dead
     with considerate_waiting(), suppress(EOFError, OSError):
         while job := pipe.recv():

@@ -39,6 +39,7 @@ from srcli.data.training_set import (
 from srcli.errors import DataError, SrxError, UsageError, as_failure_of
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
+from srcli.layers.network import without_tf32
 from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.ports.progress import Progress
@@ -351,7 +352,7 @@ def enlarge_whole(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPix
     """Enlarge a picture whole, padded at the far ends as the engine does it."""
     pads = [(0, network.padded(side) - side) for side in lr.shape[:2]]
     x = to_tensor(np.pad(lr, [*pads, (0, 0)], mode="edge")[None], numerics.device)
-    with numerics.autocasting():
+    with numerics.autocasting(), without_tf32():
         out: Tensor = network(x.contiguous(memory_format=numerics.layout))
     white = float(np.iinfo(lr.dtype).max)
     levels = out[0].float().clamp(0, 1).mul(white).round().int().permute(1, 2, 0)

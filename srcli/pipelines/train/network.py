@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import replace
@@ -119,39 +120,82 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     if info is None and (matches := find_matches(stored)):
         # of the scale trained, if the file does not tell its own
         stored, *_ = min(matches, key=lambda match: match.info.scale != network.scale)
-    fitting, total = warm_start(network, stored)
+    fitting, total = warm_start(network, stored, progress)
     if fitting == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")
     progress.message(f"began from {file}: {fitting} of {total} tensors")
-    if 2 * fitting < total:
-        progress.warn(f"--init {file}: most tensors do not fit this network")
 
 
-def warm_start(network: Network, tensors: Mapping[str, Tensor]) -> tuple[int, int]:
-    """Copy every tensor of a stored state, of this or another scale, that fits.
+def warm_start(
+    network: Network, tensors: Mapping[str, Tensor], progress: Progress | None = None
+) -> tuple[int, int]:
+    """Copy every tensor of a stored state that fits; what begins anew is warned of.
 
-    A convolution before a sub-pixel shuffle (Shi et al. 2016) has one output channel
-    for each position within an enlarged pixel; those of another scale are interpolated
-    at the positions of this one. Left new, it would read trained features by random
-    weights.
+    The state may be of the same network at another scale. A convolution before a
+    sub-pixel shuffle (Shi et al. 2016) has one output channel for each position within
+    an enlarged pixel; those of the other scale are interpolated at the positions of
+    this one. Left new, it would read trained features by random weights.
 
     Returns how many of the network's tensors were taken over, and how many it has.
     """
     new_state = network.state_dict()
     stored_state = network.unfold_state(tensors)
+    former = _former_scale(new_state, stored_state, network.scale)
     fitting = {}
-    for key in new_state.keys() & stored_state.keys():
-        value = new_state[key]
-        stored = stored_state[key]
-        if stored.ndim == value.ndim > 0 and stored.shape[1:] == value.shape[1:]:
-            colours, remainder = divmod(len(value), network.scale**2)
-            for scale in {2, 3, 4, 8} - {network.scale}:
-                if colours and not remainder and len(stored) == colours * scale**2:
-                    stored = _spread(stored, scale, network.scale)
+    unfit = {}
+    for key, value in new_state.items():
+        stored = stored_state.get(key)
+        if stored is None:
+            unfit[key] = "which the file lacks"
+            continue
+        if former and stored.shape != value.shape:
+            stored = _spread(stored, former, network.scale)
         if stored.shape == value.shape:
             fitting[key] = stored.to(value.dtype)
+        else:
+            unfit[key] = f"there {tuple(stored.shape)}, here {tuple(value.shape)}"
+    unfit_layers = {_layer(key) for key in unfit.keys() & stored_state.keys()}
+    for key in list(fitting):
+        if _layer(key) in unfit_layers:  # a bias belongs to its weights
+            del fitting[key]
+            unfit[key] = "of a layer that does not fit"
     network.load_state_dict(fitting, strict=False)
+    if unfit and progress is not None:
+        key, reason = next(iter(unfit.items()))
+        progress.warn(
+            f"{len(unfit)} of {len(new_state)} tensors do not fit and begin anew, first "
+            f"{key}, {reason}"
+        )
     return len(fitting), len(new_state)
+
+
+def _layer(key: str) -> str:
+    """Return the name of the layer that a tensor belongs to."""
+    return key.rpartition(".")[0]
+
+
+def _former_scale(
+    new_state: Mapping[str, Tensor], stored_state: Mapping[str, Tensor], scale: int
+) -> int | None:
+    """Return the other scale at which a network has the shapes of a stored state.
+
+    Only the channels before a sub-pixel shuffle may differ, by the ratio of positions;
+    where any tensor differs otherwise, such as in a network of another width, it is
+    None.
+    """
+    changed = []
+    for key in new_state.keys() & stored_state.keys():
+        if new_state[key].shape != stored_state[key].shape:
+            changed.append((new_state[key].shape, stored_state[key].shape))
+    for former in {2, 3, 4, 8} - {scale}:
+        fitting = 0
+        for new, stored in changed:
+            colours = math.prod(stored[:1]) // former**2
+            at_scales = [(colours * side**2, *stored[1:]) for side in (scale, former)]
+            fitting += at_scales == [new, stored]
+        if 0 < fitting == len(changed):
+            return former
+    return None
 
 
 def _spread(tensor: Tensor, before: int, after: int) -> Tensor:

@@ -74,7 +74,7 @@ def upscale(picture: Any, *args: Any, **options: Any) -> Any: ...  # noqa: ANN40
 @errors_in_python()
 def upscale(  # noqa: PLR0913 - the options of the command, by name
     picture: Any,
-    model: str | os.PathLike[str] = "g-idrn",
+    model: str | os.PathLike[str] = "auto",
     scale: int | None = None,
     *,
     tile: int | None = None,
@@ -123,8 +123,9 @@ def upscale(  # noqa: PLR0913 - the options of the command, by name
             times are no bands (``data.isel(time=0)``), and no band is alpha; words as its band
             coordinate, or as ``long_name``, tell red, green and blue. Dask arrays are
             computed.
-        model: A name of ``srx models``, a weights file, or ``auto``: by what the
-            picture needs; ``best`` is that with Real-ESRGAN's networks.
+        model: ``auto``, as of the command: by what the picture needs, an array by its
+            pixels alone; ``best`` is that with Real-ESRGAN's networks. Or a name of
+            ``srx models``, or a weights file.
         scale: 1 to 16; None for 4, or that of a weights file. One that the model lacks
             is made by its others, one after the other, and a resize.
         tile: Tile size in input pixels; the model's by default.

@@ -72,6 +72,21 @@ def test_an_error_for_the_user_is_raised(work, notes):
         run_units(ProcessExecutor([HERE]), units, work.die, notes)
 
 
+class AllAtOnce(ProcessExecutor):
+    """Looks at workers when all of them have something to tell."""
+
+    def wait(self, workers):
+        return workers if all(worker.pipe.poll() for worker in workers) else []
+
+
+def test_what_has_ended_beside_an_error_for_the_user_counts(work, notes):
+    units = [Unit(label="", how="error"), Unit(label="", how="not at all")]
+    running = AllAtOnce([HERE, HERE]).run(work.die, units, progress=notes)
+    assert next(running).result == {"alive": True}
+    with pytest.raises(DataError, match="the store is full; make room"):
+        next(running)
+
+
 def test_stopping_ends_what_runs_in_order_and_begins_nothing(work, notes, tmp_path):
     units = make_units(4, folder=str(tmp_path))
     executor = ProcessExecutor([HERE, HERE])

@@ -89,6 +89,20 @@ def test_the_held_out_pictures_come_first_and_decide(folder, astronaut):
     assert deciding_set({}) is None
 
 
+def test_networks_are_validated_without_tf32(astronaut):
+    convolutions = torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = convolutions.fp32_precision
+    network = build_network("rrlfn", scale=2, options={"num_blocks": 1})
+    chosen = []
+    network.register_forward_pre_hook(
+        lambda *_: chosen.append(convolutions.fp32_precision)
+    )
+    validate = validator({"one": make_pairs([astronaut[:32, :32]], 2)}, FP32)
+    assert validate is not None
+    validate(network)
+    assert (chosen, convolutions.fp32_precision) == (["ieee"], before)
+
+
 def test_folders_of_one_name_keep_apart(folder, tmp_path):
     twin = tmp_path / "other" / "small"
     twin.mkdir(parents=True)

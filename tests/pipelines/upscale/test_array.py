@@ -350,3 +350,16 @@ def test_processes_that_are_forked_while_a_thread_upscales_do_so_too():
     subprocess.run(
         [sys.executable, "-c", code], env=environment, check=True, timeout=120
     )
+
+
+def test_without_a_model_it_is_that_of_the_command(srx, tmp_path, astronaut):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(astronaut[:70, :90]).save(path, quality=50)
+    srx("upscale", path, tmp_path / "a.png", "-s 2", code=0)
+    larger = np.asarray(Image.open(tmp_path / "a.png"))
+    np.testing.assert_array_equal(srcli.upscale(path, scale=2), larger)
+    with Image.open(path) as image:
+        np.testing.assert_array_equal(srcli.upscale(image, scale=2), larger)
+        pixels = np.asarray(image)
+    by_pixels = srcli.upscale(pixels, "auto", 2)
+    np.testing.assert_array_equal(srcli.upscale(pixels, scale=2), by_pixels)
