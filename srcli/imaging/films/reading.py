@@ -165,6 +165,7 @@ class Video:
 
     def __init__(self, path: Path, container: InputContainer) -> None:
         from av.codec.context import ThreadType
+        from av.video.reformatter import VideoReformatter
 
         self.path = path
         self.container = container
@@ -177,6 +178,8 @@ class Video:
         if self._stored[0] * self._stored[1] > LARGEST_AREA:
             raise PictureError(f"{path}: its frames are too large to be decoded")
         self._decoder = self._decode()
+        # one for all frames, as each has threads of its own
+        self._reformatter = VideoReformatter()
         self.damaged = 0
         """Frames so far that FFmpeg could decode in part only."""
         self.has_captions = False
@@ -360,7 +363,8 @@ class Video:
         matrix = self._matrix_of(frame)
         if matrix not in SWSCALE_MATRICES:
             return self._by_other_matrix(frame, matrix, height, width)
-        rgb = frame.reformat(
+        rgb = self._reformatter.reformat(
+            frame,
             width,
             height,
             "rgb48le" if self.depth > 8 else "rgb24",
@@ -375,7 +379,8 @@ class Video:
     ) -> Array:
         """Convert a frame whose matrix libswscale does not know to (H, W, 3) of this size."""
         is_full = frame.color_range == FULL_RANGE
-        planes = frame.reformat(
+        planes = self._reformatter.reformat(
+            frame,
             width,
             height,
             "yuv444p16le",
@@ -470,8 +475,13 @@ class Video:
 
 
 def _side_data_of(frame: VideoFrame, name: str) -> bytes:
+    from av.sidedata.sidedata import SideDataContainer
+
+    # frame.side_data keeps its container, which keeps the frame: both, and the threads
+    # that converted it, would live until Python looks for circles
+    make_container: Any = SideDataContainer
     side_data: Any
-    for side_data in frame.side_data:
+    for side_data in make_container(frame):
         if side_data.type.name == name:
             return bytes(side_data)
     return b""
