@@ -27,11 +27,15 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import stretch_to_dtype
 from srcli.input_files import open_input
 
+TURNED_BY_LIBRARY = ("heic", "jxl")
+"""Formats that say themselves how pixels are turned, whose libraries do so."""
+
 
 def read_pixels(path: Path) -> tuple[Array, Array | None]:
     """Read the upright pixels of a picture file, (H, W, C), and its alpha, (H, W), or None.
 
-    They are those of ``read_photograph``, and so are the errors.
+    They are those of ``read_photograph``, and so are the errors, but for turns that a
+    sidecar states.
     """
     with decoding(path), open_input(path) as stream:
         picture = upright_layout(_read_layout(path, stream))

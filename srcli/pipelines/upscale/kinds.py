@@ -110,8 +110,8 @@ def _needs_windows(item: Item, picture: Picture, options: Settled) -> bool:
         as_raster = as_raster and picture.format == "tif" and not is_turned
     if as_raster and is_turned:
         raise PictureError(
-            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
-            "drop them, or rotate the pixels first"
+            f"{item.source}: EXIF or its sidecar rotates this photograph, and raster options "
+            "cannot follow; drop them, or rotate the pixels first"
         )
     is_huge = picture.height * picture.width > LARGEST_AREA and not is_turned
     return as_raster or is_huge
