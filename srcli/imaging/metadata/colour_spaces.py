@@ -141,6 +141,22 @@ def from_primaries(
     return ColourSpace(profile, None, chunks)
 
 
+def lab_to_srgb(lab: Array, white: Sequence[float]) -> Array:
+    """Convert CIE L*a*b*, (N, 3) floats, of a white by its CIE x and y, to sRGB of 0 to 1."""
+    from_white = (*white, *SRGB[2:])
+    srgb, _ = _to_d50(np.asarray(SRGB, np.float64))
+    _, adaptation = _to_d50(np.asarray(from_white, np.float64))
+    x, y = white
+    reference = np.array([x / y, 1, (1 - x - y) / y])
+    middle = (lab[:, 0] + 16) / 116
+    roots = np.stack((middle + lab[:, 1] / 500, middle, middle - lab[:, 2] / 200), 1)
+    ratios = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * 108 / 841)
+    to_light = np.linalg.inv(srgb) @ adaptation @ np.diag(reference)
+    light = (ratios @ to_light.T).clip(0, 1)
+    bright = 1.055 * light ** (1 / 2.4) - 0.055
+    return np.where(light <= 0.0031308, 12.92 * light, bright)
+
+
 def _is_srgb(curve: Curve) -> bool:
     """Tell if a tone curve is that of sRGB, or so close that programs take it for that."""
     if isinstance(curve, np.ndarray):
