@@ -106,7 +106,7 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset(
 """Lower-case suffixes of videos, which need ``srcli[video]``."""
 _STARTS = {
     "png": rb"\x89PNG\r\n\x1a\n",
-    "jpg": rb"\xff\xd8\xff",
+    "jpg": rb"\xff\xd8",
     "webp": rb"RIFF....WEBP",
     "bmp": rb"BM",
     "tif": rb"II[*+]\0|MM\0[*+]",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from importlib import import_module
@@ -65,6 +66,7 @@ _ADOBE = 0xEE
 _UNUSED = 0xEF
 _SCAN = 0xDA
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
+_MARKER = re.compile(rb"\xff+[^\0\xff]", re.DOTALL)
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 
 
@@ -108,7 +110,7 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
 
 
 def _open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
-    """Open a JPEG file without the segments that Pillow stumbles over.
+    """Open a JPEG file without the segments, and bytes between them, that Pillow stumbles over.
 
     One of 12 bits says 8 to Pillow; its pixels are left to another reader.
     """
@@ -116,13 +118,20 @@ def _open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
     data = bytearray(stream.read())
     bits = 8
     start = 2
-    while data[start] == 0xFF and data[start + 1] != _SCAN:
-        marker = data[start + 1]
+    while True:
+        # as libjpeg does: all else in front of a marker is passed over
+        marker = _MARKER.search(data, start)
+        if marker is None:
+            raise ValueError("it ends before its pixels begin")
+        del data[start : marker.end() - 2]
+        kind = data[start + 1]
+        if kind == _SCAN:
+            break
         length = int.from_bytes(data[start + 2 : start + 4])
-        is_short = marker in (_JFIF, _ADOBE) and length < _SHORTEST
-        if is_short or marker == _PHOTOSHOP:
+        is_short = kind in (_JFIF, _ADOBE) and length < _SHORTEST
+        if is_short or kind == _PHOTOSHOP:
             data[start + 1] = _UNUSED
-        elif marker in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
+        elif kind in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
             bits = data[start + 4]
             if bits == 12:
                 data[start + 4] = 8
