@@ -16,6 +16,7 @@ from srcli.imaging.files.formats import (
     VIDEO_SUFFIXES,
     format_of_content,
     holds_video,
+    is_video,
 )
 from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.imaging.files.tiff_pages import read_page
@@ -153,7 +154,8 @@ def _decode(
 
 def not_a_picture(path: Path) -> PictureError:
     """Return the error for a file of no format that srx reads."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    has_name = path.suffix.lower() in VIDEO_SUFFIXES
+    if has_name and is_video(path):
         return PictureError(f"{path}: is a video, not a photograph")
     if holds_video(path):
         return PictureError(
