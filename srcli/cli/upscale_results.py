@@ -50,7 +50,9 @@ def _name_model(file: FileReport) -> str:
     return name
 
 
-def describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
+def describe_run(
+    reporter: Reporter, *, is_dry_run: bool, auto: bool, of_archive: bool = False
+) -> str:
     """Return the last line of a run: what was done, or in a dry run what would be."""
     counts = reporter.counts
     if is_dry_run:
@@ -76,4 +78,6 @@ def describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
         )
     if counts["failed"]:
         text += f", {counts['failed']} failed"
+        if of_archive and counts["failed"] < len(reporter.files):
+            text += " (in the result as they were)"
     return f"{text}; {reporter.megapixels:.1f} megapixels in {reporter.seconds:.1f} s"

@@ -196,8 +196,8 @@ def test_clocks_that_begin_anew_go_on(srx, name, first):
 def test_texts_with_the_name_of_a_film_are_none(srx, name):
     Path("in").mkdir()
     Path("in", name).write_text("import { größe } from 'vite'\n", "utf-8")
-    write_clip("b.mts", gray_frames(2))
-    Path("b.mts").rename("in/b.mts")
+    write_clip("b.ts", gray_frames(40))
+    Path("b.ts").rename("in/b.mts")
     told = srx("upscale in out/", SMALL, code=0).err
     assert f"files that srx does not read: 1 {Path(name).suffix}" in told
     told = srx(f"upscale in/{name} out.mkv", SMALL, code=2).err

@@ -124,9 +124,7 @@ def _shorten(source: Path, folder: Path, members: Sequence[str], text: str) -> s
         inside = ""
         if match[3]:
             inside = members[int(match[3])].rpartition("/")[0]
-        # a name may hold ends of lines, or what terminals take for commands
-        plain = "".join(char if char.isprintable() else "?" for char in inside)
-        return os.path.join(source, plain, "")  # noqa: PTH118 - ends in a slash
+        return os.path.join(source, inside, "")  # noqa: PTH118 - ends in a slash
 
     unpacked = re.escape(str(folder)) + r"[\\/](in|out)([\\/](\d{6,})[\\/])?"
     return re.sub(unpacked, name, text)

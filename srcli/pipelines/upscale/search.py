@@ -175,10 +175,8 @@ class FolderSearch:
         if ending in INDIRECT_SUFFIXES:
             self._message(f"{file}: made of other files, left out; name it itself")
             return False
-        if is_video(file):
-            is_unread = not can_read_videos()
-        else:
-            is_unread = ending in VIDEO_SUFFIXES  # a text with the name of one
+        is_unread = is_video(file) and not can_read_videos()
+        is_unread |= ending in VIDEO_SUFFIXES and not is_video(file)  # it is a text
         if ending in UNREADABLE_SUFFIXES or is_unread or _is_no_raster(file):
             self._unreadable[ending] += 1
             self.reporter.report_left_out(file, "no picture that srx reads")
