@@ -25,6 +25,7 @@ from srcli.imaging.photographs import gif, jxl, size_checks
 from srcli.imaging.photographs.dds import as_known_kind, describe_kind
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
+from srcli.input_files import open_input
 
 Reader = Callable[[IO[bytes]], Image.Image]
 _READERS = {
@@ -107,6 +108,15 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
                     data = isobmff.without_exif(stream.read())
                     return reader(io.BytesIO(data)), [*messages, DAMAGED_EXIF]
             raise
+
+
+def quick_pixel_count(path: Path) -> int:
+    """Return the pixels of a picture by its first bytes; 0 for kinds that take long to look at."""
+    formats = ("PNG", "JPEG", "BMP", "GIF", "TIFF")
+    with suppress(*DAMAGE), quiet_libraries(), open_input(path) as stream:
+        image = Image.open(stream, formats=formats)
+        return image.width * image.height
+    return 0
 
 
 def _open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:

@@ -103,8 +103,8 @@ class PhotographJob:
     """Input of the next pass."""
     enlarged: Array = field(init=False)
     """Output of the pass that runs, which tiles are written into."""
-    started: float = 0.0
-    """Seconds of the monotonic clock at its first tile; 0 before."""
+    seconds: float = 0.0
+    """Time of its work so far, in which it did not wait for other photographs."""
     tiles: int = 0
     """Number of tiles of all passes so far."""
 
@@ -113,6 +113,11 @@ class PhotographJob:
         del self.prepared
         # which no pass may have set
         vars(self).pop("enlarged", None)
+
+    @property
+    def started(self) -> float:
+        """Time of the monotonic clock at which it began, had it not waited."""
+        return time.monotonic() - self.seconds
 
     @property
     def engine_key(self) -> tuple[str, int, int]:
@@ -196,6 +201,7 @@ class PhotographUpscaler:
         Large arrays lie in the folder where one is given; see ``empty_array``.
         """
         item, picture = opened
+        started = time.monotonic()
         self.reporter.begin(item)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture, folder)
@@ -212,6 +218,7 @@ class PhotographUpscaler:
             warnings=(*prepared.warnings, *unwritable, *lost),
             passes=choose_passes(picture, self.options, model),
             prepared=prepared,
+            seconds=time.monotonic() - started,
         )
 
     def enlarge(self, jobs: Iterable[PhotographJob]) -> Iterator[PhotographJob]:
@@ -223,6 +230,7 @@ class PhotographUpscaler:
             image_jobs = self._image_jobs(group, tiling)
             for image_job in run_stream(engine, image_jobs, task=self.reporter):
                 job: PhotographJob = image_job.owner
+                job.seconds += image_job.seconds
                 if image_job.error is not None:
                     self.reporter.fail(job.item, image_job.error, job.started)
                 elif len(job.passes) > 1:
@@ -254,16 +262,22 @@ class PhotographUpscaler:
                     folder=item.target.parent,
                 )
                 image_job.owner = job
-                job.started = job.started or time.monotonic()
+                grid = image_job.grid
+                if grid.count == 1:
+                    area = grid.tile_height * grid.tile_width
+                    image_job.tile_weight = area / tiling.tile**2
                 job.tiles += image_job.tiles
-                self.reporter.grow(image_job.tiles)
+                work = image_job.tiles * image_job.tile_weight
+                self.reporter.grow(work, item.source)
                 yield image_job
 
     def _save(self, job: PhotographJob) -> None:
         """Write the output of a job after its last pass."""
+        started = time.monotonic()
         photograph = job.prepared.finish(job.enlarged, job.size)
         settings = writing_options(job.item, job.picture, self.options)
         write_photograph(job.item.target, photograph, **settings)
+        job.seconds += time.monotonic() - started
         if not self._has_compared and self._is_png_of_lossy(job):
             self._has_compared = True  # one example is enough
             compare_with_jpeg(job.item, photograph, self.reporter.progress)
@@ -294,7 +308,7 @@ class PhotographUpscaler:
             if number == len(passes):
                 size = final_size
             enlarged = self._run_pass(enlarged, engine, grid, size, str(picture.path))
-        self.reporter.grow(tiles)
+        self.reporter.grow(tiles, picture.path)
         return tiles, enlarged
 
     def _run_pass(

@@ -17,6 +17,7 @@ from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.pillow import quick_pixel_count
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
 from srcli.imaging.rasters.trial_copy import disk_needed
@@ -167,7 +168,11 @@ def _upscale(
         for note in pool.network.notes:
             reporter.progress.message(note)
     items[0].make_folder(folder)
-    reporter.open(len(items))
+    sizes = {}
+    for item in items if len(items) > 1 else ():
+        if size := quick_pixel_count(item.source):
+            sizes[item.source] = size
+    reporter.open(len(items), sizes)
     if executor is not None:
         upscale_by_workers(items, options, reporter, executor)
         return
