@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from srcli.quantities import format_duration
+
 if TYPE_CHECKING:
     from srcli.cli.console import Console
     from srcli.pipelines.upscale.reporter import FileReport, Reporter
@@ -64,6 +66,9 @@ def describe_run(
         )
         if likely < disk:
             text += f", about {max(likely / 1e6, 1):.0f} with it"
+        if reporter.expected_seconds is not None:
+            duration = format_duration(reporter.expected_seconds)
+            text += f"; takes about {duration}, at the speed of the last run"
         return f"{text}; nothing was done"
     text = f"{counts['done']} done"
     models = Counter(file.model for file in reporter.files if file.condition)

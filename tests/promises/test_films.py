@@ -551,16 +551,16 @@ def chapter(start, names, *inner):
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_what_chapters_of_matroska_lose_is_told(srx, names, is_nested, lost, place):
     write_clip("plain.mkv", gray_frames(4))
-    data = Path("plain.mkv").read_bytes()
+    film = Path("plain.mkv").read_bytes()
     inner = [chapter(50_000_000, names)] if is_nested else []
     chapters = element("1043A770", element("45B9", chapter(0, names, *inner)))
-    at = len(data)
+    at = len(film)
     if place == "first":
-        at = data.index(bytes.fromhex("1F43B675"))
-    start = data.index(bytes.fromhex("18538067"))
+        at = film.index(bytes.fromhex("1F43B675"))
+    start = film.index(bytes.fromhex("18538067"))
     # of unknown size, so that it holds what is added
-    head = data[: start + 4] + b"\x01" + b"\xff" * 7
-    Path("a.mkv").write_bytes(head + data[start + 12 : at] + chapters + data[at:])
+    head = film[: start + 4] + b"\x01" + b"\xff" * 7
+    Path("a.mkv").write_bytes(head + film[start + 12 : at] + chapters + film[at:])
     told = srx("upscale a.mkv b.mkv", SMALL, code=0).err
     assert lost in told
     assert ("chapters" in told) == bool(lost)
@@ -588,10 +588,10 @@ def test_flags_of_the_video_track_stay(srx, name):
 def test_transparency_without_the_tracks_flag_is_told(srx):
     frames = [frame.reformat(format="yuva420p") for frame in gray_frames(2)]
     write_clip("a.webm", frames, codec="libvpx", options={"auto-alt-ref": "0"})
-    data = Path("a.webm").read_bytes()
+    film = Path("a.webm").read_bytes()
     flag = bytes.fromhex("53C08101")  # AlphaMode 1
-    assert flag in data
-    Path("a.webm").write_bytes(data.replace(flag, flag[:3] + b"\0"))
+    assert flag in film
+    Path("a.webm").write_bytes(film.replace(flag, flag[:3] + b"\0"))
     told = srx("upscale a.webm b.webm", SMALL, code=0).err
     assert "its transparency is left out" in told
 

@@ -190,6 +190,8 @@ class Reporter(Task):
     """Files by state."""
     megapixels: float = 0.0
     """Millions of output pixels written."""
+    expected_seconds: float | None = None
+    """Time that a dry run says the work takes; None where that is not known."""
     former: History = field(default_factory=history)
     """What workers of the same run that crashed have left."""
 

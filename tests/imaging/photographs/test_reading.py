@@ -245,12 +245,12 @@ def test_a_film_is_no_photograph(tmp_path, name, reason):
         read_photograph(path)
 
 
-def jpeg_segments(data):
+def jpeg_segments(jpeg):
     """Return where the segments of a JPEG begin, that of its pixels last."""
     starts = [2]
-    while data[starts[-1] + 1] != 0xDA:
+    while jpeg[starts[-1] + 1] != 0xDA:
         at = starts[-1]
-        starts.append(at + 2 + int.from_bytes(data[at + 2 : at + 4]))
+        starts.append(at + 2 + int.from_bytes(jpeg[at + 2 : at + 4]))
     return starts
 
 
