@@ -33,7 +33,7 @@ def clip(tmp_path):
 
 
 def living_frames():
-    return sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+    return sum(isinstance(tracked, av.VideoFrame) for tracked in gc.get_objects())
 
 
 def test_frames_that_are_read_are_let_go(clip):

@@ -28,13 +28,12 @@ from srcli.imaging.files.tiff_pages import (
     whole_numbers,
 )
 from srcli.imaging.files.utf8_names import alias_of_file
-from srcli.imaging.metadata.colour_spaces import lab_to_srgb
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.pixels.arrays import Array, Size, empty_array, strips
-from srcli.imaging.pixels.colour import unpremultiplied
+from srcli.imaging.pixels.colour import lab_to_srgb, unpremultiplied
 from srcli.imaging.pixels.resize import stretch_to_dtype, to_dtype
 
 _JPEG = 7

@@ -9,6 +9,7 @@ else; ``reporter.py`` reports it. ``workers.py`` does the same in several proces
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 _SPEEDS = "speeds.json"
 _LEAST_MEGAPIXELS = 1.0
 _MOST_SPEEDS = 50
+_SECONDS_TO_LOOK = 1.0
 
 
 def upscale_files(
@@ -204,11 +206,7 @@ def _upscale(
         for note in pool.network.notes:
             reporter.progress.message(note)
     items[0].make_folder(folder)
-    sizes = {}
-    for item in items if len(items) > 1 else ():
-        if size := quick_pixel_count(item.source):
-            sizes[item.source] = size
-    reporter.open(len(items), sizes)
+    reporter.open(len(items), _pixel_counts(items))
     if executor is not None:
         upscale_by_workers(items, options, reporter, executor)
         return
@@ -227,6 +225,21 @@ def _upscale(
             upscale_animation(item, picture, photographs)
         else:
             upscale_alone(item, picture, photographs)
+
+
+def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
+    """Return pixels of inputs by a quick look, by which to reckon the time that is left.
+
+    On slow disks those that are not looked at in time count as the mean.
+    """
+    counts: dict[Path, int] = {}
+    ends = time.monotonic() + _SECONDS_TO_LOOK
+    for item in items if len(items) > 1 else ():
+        if time.monotonic() > ends:
+            break
+        if count := quick_pixel_count(item.source):
+            counts[item.source] = count
+    return counts
 
 
 def _isolate_suspects(
