@@ -125,28 +125,31 @@ def _open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
     One of 12 bits says 8 to Pillow; its pixels are left to another reader.
     """
     stream.seek(0)
-    data = bytearray(stream.read())
+    data = stream.read()
+    repaired = bytearray(data[:2])
     bits = 8
-    start = 2
+    position = 2
     while True:
         # as libjpeg does: all else in front of a marker is passed over
-        marker = _MARKER.search(data, start)
+        marker = _MARKER.search(data, position)
         if marker is None:
             raise ValueError("it ends before its pixels begin")
-        del data[start : marker.end() - 2]
+        start = marker.end() - 2
         kind = data[start + 1]
         if kind == _SCAN:
             break
         length = int.from_bytes(data[start + 2 : start + 4])
+        position = start + 2 + length
+        segment = bytearray(data[start:position])
         is_short = kind in (_JFIF, _ADOBE) and length < _SHORTEST
         if is_short or kind == _PHOTOSHOP:
-            data[start + 1] = _UNUSED
-        elif kind in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
-            bits = data[start + 4]
+            segment[1] = _UNUSED
+        elif kind in _JPEG_FRAMES and segment[9] in (1, 3):  # channels
+            bits = segment[4]
             if bits == 12:
-                data[start + 4] = 8
-        start += 2 + length
-    image = reader(io.BytesIO(data))
+                segment[4] = 8
+        repaired += segment
+    image = reader(io.BytesIO(repaired + data[start:]))
     image.info["bit_depth"] = bits
     return image
 
