@@ -205,6 +205,7 @@ class PhotographUpscaler:
         self.reporter.begin(item)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture, folder)
+        picture = replace(picture, decoded=None)
         model, condition = choose_model(photograph, self.options, picture.format)
         metadata = choose_metadata(photograph.metadata, picture, self.options, model)
         prepared = self.prepare(replace(photograph, metadata=metadata))

@@ -249,6 +249,7 @@ class Reporter(Task):
         sizes = sizes or {}
         mean = sum(sizes.values()) / max(len(sizes), 1)
         self._weights = {path: size / mean for path, size in sizes.items()}
+        self._begun_sources.clear()
         self._before = self.counts["done"]
         self._expected = files + self.counts["failed"] + self._before
         self._expected_pages = 0

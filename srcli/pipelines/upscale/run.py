@@ -148,7 +148,7 @@ def upscale_due(
 
 def _speeds() -> dict[str, float]:
     """Return megapixels of output a second of earlier runs, by what they depend on."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, TypeError, AttributeError):
         speeds = parse_text(read_input(cache_folder() / _SPEEDS).decode())
         return {str(name): float(speed) for name, speed in speeds.items()}
     return {}
