@@ -279,8 +279,9 @@ def _describe_crash(worker: WatchedWorker, number: int) -> str:
     """Return what has ended a worker, and what helps, in words that follow a file's name."""
     if number == signal.SIGKILL:
         return (
-            "its process was killed, perhaps for want of memory; give a smaller --tile, "
-            "or a smaller picture"
+            "its process was killed, perhaps for want of memory; a smaller --scale takes "
+            "less, but for films a smaller --tile too; run again, it goes on behind the "
+            "parts that are finished"
         )
     name = signal.Signals(number).name
     if worker.readings.paths:

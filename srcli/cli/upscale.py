@@ -156,7 +156,12 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
             dry_run=asked.dry_run,
         )
     if asked.dry_run or not asked.quiet:
-        text = describe_run(reporter, is_dry_run=asked.dry_run, auto=settings.auto)
+        text = describe_run(
+            reporter,
+            is_dry_run=asked.dry_run,
+            auto=settings.auto,
+            of_archive=makes_archive,
+        )
         echo(text, err=to_stdout)
     if lines.failed:
         return reporter.exit_code or ExitCode.PARTIAL

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from srcli.quantities import format_duration
+
 if TYPE_CHECKING:
     from srcli.cli.console import Console
     from srcli.pipelines.upscale.reporter import FileReport, Reporter
@@ -50,7 +52,9 @@ def _name_model(file: FileReport) -> str:
     return name
 
 
-def describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
+def describe_run(
+    reporter: Reporter, *, is_dry_run: bool, auto: bool, of_archive: bool = False
+) -> str:
     """Return the last line of a run: what was done, or in a dry run what would be."""
     counts = reporter.counts
     if is_dry_run:
@@ -62,6 +66,9 @@ def describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
         )
         if likely < disk:
             text += f", about {max(likely / 1e6, 1):.0f} with it"
+        if reporter.expected_seconds is not None:
+            duration = format_duration(reporter.expected_seconds)
+            text += f"; takes about {duration}, at the speed of the last run"
         return f"{text}; nothing was done"
     text = f"{counts['done']} done"
     models = Counter(file.model for file in reporter.files if file.condition)
@@ -76,4 +83,6 @@ def describe_run(reporter: Reporter, *, is_dry_run: bool, auto: bool) -> str:
         )
     if counts["failed"]:
         text += f", {counts['failed']} failed"
+        if of_archive and counts["failed"] < len(reporter.files):
+            text += " (in the result as they were)"
     return f"{text}; {reporter.megapixels:.1f} megapixels in {reporter.seconds:.1f} s"

@@ -59,6 +59,10 @@ class ImageJob:
     calibration: Mapping[str, Any] | None = None
     """The engine's measurements of the whole image, for every tile of it; made if
     None."""
+    tile_weight: float = 1.0
+    """As how much work a tile counts."""
+    seconds: float = 0.0
+    """Its share of the time of its batches so far, by tiles."""
     error: SrxError | None = None
     """Set when the image failed; nothing is written of it afterwards."""
     owner: Any = None
@@ -135,18 +139,23 @@ def run_stream(
 
     Tiles of neighbouring images share a batch where their sizes agree. One image's
     failure leaves the others alone. Jobs are taken one at a time, so that a generator
-    may load them lazily; the task is advanced by every finished tile.
+    may load them lazily; the task is advanced by the weight of every
+    finished tile.
     """
     active: list[ImageJob] = []
     start = _start_ahead if engine.runs_ahead else _start_in_lanes
+    since = time.monotonic()
     for batch in start(engine, _batches(engine, jobs, active)):
         with engine.blending_stream():
             _finish(engine, batch, task or Task())
+        for tile in batch.tiles:
+            tile.job.seconds += (time.monotonic() - since) / len(batch.tiles)
         for job in list(active):
             if job.error is not None or job.complete:
                 job.blender = None
                 active.remove(job)
                 yield job
+        since = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -510,7 +519,7 @@ def _blend(scale: int, batch: _Batch, result: BatchResult | None, task: Task) ->
             while rows:  # those that are written need not be kept until all are
                 _write_inner(job, scale, *rows.pop(0))
         if job.error is None:
-            task.advance(1)
+            task.advance(job.tile_weight)
 
 
 def _write_inner(job: ImageJob, scale: int, top: int, rows: Array) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def test_pictures_are_enlarged_and_order_and_names_kept(srx, target):
     srx(f"upscale book.cbz {target} --dry-run", SMALL, code=0)
     assert names_in() == ["book.cbz"]
     result = srx(f"upscale book.cbz {target} -v", SMALL, code=0)
-    assert "book.cbz/1.jpg" in result.err
+    for name in ("b/2.png", "a/2.png", "1.jpg"):
+        assert f"book.cbz/{name} -> book.cbz/{name} (bicubic" in result.err
     file = "out/book.cbz" if target == "out/" else target
     names, pictures = sizes(file)
     assert names == NAMES
@@ -64,7 +66,8 @@ def test_another_format_renames_and_a_bad_picture_stays(srx):
     with zipfile.ZipFile("book.cbz", "a") as archive:
         archive.writestr("bad.png", b"no picture")
         archive.writestr("b/2.jpg", archive.read("1.jpg"))
-    srx("upscale book.cbz larger.zip -f webp", SMALL, code=1)
+    told = srx("upscale book.cbz larger.zip -f webp", SMALL, code=1).out
+    assert "1 failed (in the result as they were)" in told
     with zipfile.ZipFile("larger.zip") as archive:
         assert archive.namelist()[:3] == ["b/2.webp", "b/notes.txt", "a/2.webp"]
         assert archive.read("bad.png") == b"no picture"
@@ -128,3 +131,28 @@ def test_a_book_tells_no_sizes_of_former_pictures(srx, encoding):
         page = '<Page Image="0" Type="FrontCover" />'
         expected = f"<ComicInfo><Title>Å</Title><Pages>{page}</Pages></ComicInfo>"
         assert archive.read("ComicInfo.xml").decode(encoding) == expected
+
+
+@pytest.mark.parametrize("target", ["out/", "larger.cbz"])
+def test_a_zip_with_the_name_of_a_rar_is_read(srx, target):
+    Path("book.cbz").rename("book.cbr")
+    srx(f"upscale book.cbr {target}", SMALL, code=0)
+    names, _ = sizes("out/book.cbz" if target == "out/" else target)
+    assert names == NAMES
+
+
+def test_a_folder_that_cannot_be_written_is_blamed_itself(srx, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "out/.book.cbz.srx")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    told = srx("upscale book.cbz out/", SMALL, code=2).err
+    assert "out/book.cbz: no permission to write here; take another folder" in told
+
+
+def test_a_folder_of_books_says_how_they_are_read(srx):
+    Path("books").mkdir()
+    Path("book.cbz").rename("books/book.cbz")
+    told = srx("upscale books out/", SMALL, code=2).err
+    assert "books/book.cbz: is read where it is named itself, not its folder" in told
+    assert ".tif" not in told

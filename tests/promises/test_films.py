@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from srcli.files import NEW_FILE
 from srcli.imaging.films.joining import write_video
@@ -515,3 +516,91 @@ def test_captions_stay_beside_frames_of_ten_bits(srx):
     write_video(segments, path, encoding, None, NEW_FILE, keep_metadata=True)
     expected = [bytes([0xFC, 0, 0, 0xFC, 0, number]) for number in range(3)]
     assert captions_of("b.mp4") == expected
+
+
+def element(number, *contents):
+    """An element of Matroska."""
+    content = b"".join(contents)
+    size = (0x10000000 | len(content)).to_bytes(4)
+    return bytes.fromhex(number) + size + content
+
+
+def chapter(start, names, *inner):
+    displays = []
+    for language, name in names.items():
+        texts = element("85", name.encode()), element("437C", language.encode())
+        displays.append(element("80", *texts))
+    times = element("91", start.to_bytes(4)), element("92", (start + 9).to_bytes(4))
+    number = element("73C4", (start + 1).to_bytes(4))
+    return element("B6", number, *times, *displays, *inner)
+
+
+@pytest.mark.parametrize(
+    ("names", "is_nested", "lost"),
+    [
+        ({"und": "One"}, False, ""),
+        ({"ger": "Eins"}, False, "of its chapters languages of names left out"),
+        (
+            {"ger": "Eins", "eng": "One"},
+            True,
+            "of its chapters chapters within chapters, names in further languages, "
+            "languages of names left out",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_last", [False, True])
+def test_what_chapters_of_matroska_lose_is_told(srx, names, is_nested, lost, is_last):
+    write_clip("plain.mkv", gray_frames(4))
+    film = Path("plain.mkv").read_bytes()
+    inner = [chapter(50_000_000, names)] if is_nested else []
+    chapters = element("1043A770", element("45B9", chapter(0, names, *inner)))
+    at = len(film) if is_last else film.index(bytes.fromhex("1F43B675"))
+    start = film.index(bytes.fromhex("18538067"))
+    # of unknown size, so that it holds what is added
+    head = film[: start + 4] + b"\x01" + b"\xff" * 7
+    Path("a.mkv").write_bytes(head + film[start + 12 : at] + chapters + film[at:])
+    told = srx("upscale a.mkv b.mkv", SMALL, code=0).err
+    assert lost in told
+    assert ("chapters" in told) == bool(lost)
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_flags_of_the_video_track_stay(srx, name):
+    write_clip("plain.mkv", gray_frames(2))
+    flags = Disposition.default | Disposition.original
+    with av.open("plain.mkv") as plain, av.open(name, "w") as clip:
+        (stream,) = plain.streams
+        copy = clip.add_stream_from_template(stream)
+        copy.disposition = flags
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = copy
+                clip.mux(packet)
+    with av.open(name) as clip:
+        flags = clip.streams.video[0].disposition
+    srx(f"upscale {name} b.mkv", SMALL, code=0)
+    with av.open("b.mkv") as clip:
+        assert clip.streams.video[0].disposition == flags != 0
+
+
+def test_transparency_without_the_tracks_flag_is_told(srx):
+    frames = [frame.reformat(format="yuva420p") for frame in gray_frames(2)]
+    write_clip("a.webm", frames, codec="libvpx", options={"auto-alt-ref": "0"})
+    film = Path("a.webm").read_bytes()
+    flag = bytes.fromhex("53C08101")  # AlphaMode 1
+    assert flag in film
+    Path("a.webm").write_bytes(film.replace(flag, flag[:3] + b"\0"))
+    told = srx("upscale a.webm b.webm", SMALL, code=0).err
+    assert "its transparency is left out" in told
+
+
+@pytest.mark.parametrize("light", ["", ":max-cll=1000,400"])
+def test_only_data_of_hdr_that_are_there_are_said_to_be_lost(srx, light):
+    fmt = "yuv420p10le"
+    frames = [flat_frame((601, 470, 590), fmt=fmt) for _ in range(3)]
+    tags = {"colorspace": 9, "color_primaries": 9, "color_trc": 18, "color_range": 1}
+    options = {"crf": "8", "x265-params": f"log-level=none{light}"}
+    write_clip("a.mp4", frames, codec="libx265", options=options, **tags)
+    told = srx("upscale a.mp4 b.mp4", SMALL, code=0).err
+    assert "HDR (HLG) is kept" in told
+    assert ("data on mastering" in told) == bool(light)

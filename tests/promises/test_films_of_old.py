@@ -190,3 +190,16 @@ def test_clocks_that_begin_anew_go_on(srx, name, first):
     jump = times[5] - times[0]
     later = [time for time in sound if time > sound[0] + 0.15]
     assert abs(later[0] - sound[0] - jump) < 0.2
+
+
+@pytest.mark.parametrize("name", ["vite.config.mts", "app.ts", "unit.mod"])
+def test_texts_with_the_name_of_a_film_are_none(srx, name):
+    Path("in").mkdir()
+    Path("in", name).write_text("import { größe } from 'vite'\n", "utf-8")
+    write_clip("b.ts", gray_frames(40))
+    Path("b.ts").rename("in/b.mts")
+    told = srx("upscale in out/", SMALL, code=0).err
+    assert f"files that srx does not read: 1 {Path(name).suffix}" in told
+    told = srx(f"upscale in/{name} out.mkv", SMALL, code=2).err
+    assert "damaged" not in told
+    assert name in told

@@ -41,7 +41,7 @@ DARKTABLE = (
 LIGHTROOM = HEAD + 'photoshop:SidecarForExtension="{extension}">' + TAIL
 
 
-def digikam(area, size, unit="pixel"):
+def digikam(area, size, unit="pixel", orientation=1):
     """A sidecar of digiKam with a region (x, y, w, h) of a picture (width, height)."""
     x, y, w, h = area
     width, height = size
@@ -53,7 +53,8 @@ def digikam(area, size, unit="pixel"):
         "</mwg-rs:RegionList></mwg-rs:Regions>"
     )
     sizes = (
-        f'tiff:ImageWidth="{width}" tiff:ImageLength="{height}" tiff:Orientation="1"'
+        f'tiff:ImageWidth="{width}" tiff:ImageLength="{height}" '
+        f'tiff:Orientation="{orientation}"'
     )
     return f"{HEAD}{sizes}>{region}<dc:title>Küste &amp; Meer</dc:title>{TAIL}"
 
@@ -97,7 +98,8 @@ CENTRE = (MARK[0] + MARK[2] / 2, MARK[1] + MARK[3] / 2, MARK[2], MARK[3])
 @pytest.mark.parametrize("target", ["out/", "out/b.png"])
 def test_regions_follow_the_pixels(srx, picture, orientation, target):
     make(picture, exif=turned_exif(orientation))
-    Path("in/a.jpg.xmp").write_text(digikam(CENTRE, (WIDTH, HEIGHT)), "utf-8")
+    sidecar = digikam(CENTRE, (WIDTH, HEIGHT), orientation=orientation)
+    Path("in/a.jpg.xmp").write_text(sidecar, "utf-8")
     Path("out").mkdir()
     srx(f"upscale {picture} {target} {WORDS}", code=0)
     name = "b.png" if "b.png" in target else "a.jpg"
@@ -110,6 +112,42 @@ def test_regions_follow_the_pixels(srx, picture, orientation, target):
     assert 'xmp:Rating="4"' in text
     assert "<dc:title>Küste &amp; Meer</dc:title>" in text
     assert text.startswith("<?xml")
+
+
+def turned_by(orientation):
+    """A sidecar of digiKam's kind that says how the picture is turned."""
+    return f'{HEAD}tiff:Orientation="{orientation}">{TAIL}'
+
+
+@pytest.mark.parametrize("stated", [None, 6, 8])
+@pytest.mark.parametrize("turn", [1, 3, 6, 8])
+def test_a_sidecars_turn_counts_before_that_of_exif(srx, picture, turn, stated):
+    # in digiKam and Immich values of a sidecar replace those of the file
+    upright = {1: 0, 3: 2, 6: -1, 8: 1}
+    make(picture, exif=turned_exif(stated) if stated else b"")
+    Path("in/a.jpg.xmp").write_text(turned_by(turn), "utf-8")
+    told = srx(f"upscale in out {WORDS} -f png", code=0).err
+    with Image.open(picture) as image:
+        expected = np.rot90(np.asarray(image.convert("L")), upright[turn])
+    with Image.open("out/a.png") as image:
+        shown = np.asarray(image.convert("L"))
+        assert image.getexif().get(274, 1) == 1
+    assert shown.shape == (2 * expected.shape[0], 2 * expected.shape[1])
+    assert np.abs(shown[::2, ::2].astype(int) - expected).mean() < 8
+    assert 'tiff:Orientation="1"' in Path("out/a.png.xmp").read_text("utf-8")
+    differs = stated not in (None, turn)
+    assert (f"turned by its sidecar ({turn}), not by EXIF" in told) == differs
+
+
+def test_a_turn_that_the_pixels_do_not_follow_stays_and_is_told(srx, picture):
+    Path("in/a.xmp").write_text(turned_by(6), "utf-8")
+    write_by_gdal("in/b.tif", np.full((HEIGHT, WIDTH, 1), 9, np.uint8), crs="EPSG:3857")
+    Path("in/b.tif.xmp").write_text(turned_by(8), "utf-8")
+    told = srx(f"upscale in out {WORDS}", code=0).err
+    assert 'tiff:Orientation="6"' in Path("out/a.xmp").read_text("utf-8")
+    assert 'tiff:Orientation="8"' in Path("out/b.tif.xmp").read_text("utf-8")
+    assert "in/a.xmp: the pixels are not turned by it, and it still says 6" in told
+    assert "in/b.tif.xmp: the pixels are not turned by it, and it still says 8" in told
 
 
 def test_edits_of_darktable_keep_all_but_the_name(srx, picture):
@@ -226,3 +264,13 @@ def test_a_sidecar_that_cannot_be_written_costs_the_sidecar(srx, picture):
     assert "out/a.jpg.xmp: " in told
     assert "defect" not in told
     assert Path("out/a.jpg").is_file()
+
+
+@pytest.mark.parametrize("length", [251, 252, 255])
+def test_names_that_leave_no_room_for_a_sidecars_are_no_failures(srx, length):
+    Path("in").mkdir()
+    name = "n" * (length - 4) + ".png"
+    make(f"in/{name}")
+    srx(f"upscale in out {WORDS}", code=0)
+    assert names_in("out") == [name]
+    assert "1 skipped" in srx(f"upscale in out {WORDS}", code=0).out

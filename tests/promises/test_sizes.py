@@ -85,6 +85,8 @@ def test_a_size_bounds_what_fit_would(srx, source):
     asked = "upscale a.png b.png -m bicubic"
     srx(asked, "-s 2.5 --fit 100x", code=0)
     assert read("b.png").shape == (76, 100, 3)
+    srx(asked, "-s 2.5 --fit 60 --overwrite", code=0)
+    assert read("b.png").shape == (45, 60, 3)
     shown = srx(asked, "-s 6 --dry-run").out
     assert "318x240" in shown
 

@@ -32,6 +32,10 @@ DAMAGE = (
 )  # fmt: skip
 """Raised by Pillow and rasterio on damaged or malicious files, and on kinds they do not
 know."""
+_OWN_WORDS = (
+    struct.error, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
+)  # fmt: skip
+"""Errors that Python's own words describe, which say nothing of a file."""
 _UNREADABLE = (errno.EIO, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTSUP)
 _PLAIN_REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "no such file",
@@ -58,7 +62,10 @@ def _explain_damage(path: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in _UNREADABLE:
         return f"cannot be read ({error.strerror})"
     # the cause of rasterio's errors says more
-    reason = " ".join(str(error.__cause__ or error).split())[:200]
+    cause = error.__cause__ or error
+    reason = " ".join(str(cause).split())[:200]
+    if isinstance(cause, _OWN_WORDS):
+        reason = "its parts do not fit each other"
     # libjxl's advice is for those who build it
     reason = (reason or type(error).__name__).partition(". Please build ")[0]
     if kind := _unread_kind(path, reason):

@@ -104,9 +104,12 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset(
     )
 )
 """Lower-case suffixes of videos, which need ``srcli[video]``."""
+_TEXTS_TOO = frozenset({".ts", ".mts", ".mod"})
+"""Those of these that texts have, too: TypeScript, Qt's translations, Modula."""
+_TEXT = re.compile(rb"(\xef\xbb\xbf)?[\t\n\f\r\x20-\x7e\x80-\xf4]*")
 _STARTS = {
     "png": rb"\x89PNG\r\n\x1a\n",
-    "jpg": rb"\xff\xd8\xff",
+    "jpg": rb"\xff\xd8",
     "webp": rb"RIFF....WEBP",
     "bmp": rb"BM",
     "tif": rb"II[*+]\0|MM\0[*+]",
@@ -146,9 +149,13 @@ _VIDEO_HEAD_BYTES = 1024
 def is_video(path: Path) -> bool:
     """Return True for the name of a video, and for a file with another one that holds a video.
 
-    Files with names of pictures are not looked into.
+    Files with names of pictures are not looked into, those that may be texts are.
     """
     suffix = path.suffix.lower()
+    if suffix in _TEXTS_TOO:
+        with suppress(OSError, ValueError), open_input(path) as stream:
+            head = stream.read(_VIDEO_HEAD_BYTES)
+            return not head or _TEXT.fullmatch(head) is None
     if suffix in VIDEO_SUFFIXES:
         return True
     if suffix in READABLE_SUFFIXES:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.films.clock import Clock
+from srcli.imaging.films.container_crops import lost_of_chapters
 from srcli.imaging.films.languages import track_texts
 from srcli.imaging.films.mov_boxes import (
     Box,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 _MUXERS = {"mkv": "matroska"}
 """FFmpeg's names of containers where they are others."""
 _QUICKTIME = ("mp4", "mov")
+_OF_OTHER_PICTURES = 0x400 | 0x800 | 0x80000 | 0x100000 | 0x200000
+"""FFmpeg's flags of tracks that are covers, thumbnails, stills or layers of others."""
 _TRACK_TEXTS = ("title", "language", "handler_name")
 _SIDE_BY_SIDE = 1
 _TOP_AND_BOTTOM = 2
@@ -122,6 +125,7 @@ def _mux(
     muxer = _MUXERS.get(encoding.format, encoding.format)
     with av.open(stream, "w", format=muxer) as output, ExitStack() as resources:
         video = _add_video(output, encoding, muxer, marks.sphere, resources)
+        video.disposition = original.stream.disposition & ~_OF_OTHER_PICTURES
         copies, missing = _add_copies(original, output, muxer)
         if marks.keep_metadata:
             output.metadata.update(original.tags)
@@ -145,6 +149,8 @@ def _mux(
         for packet in packets:
             output.mux(packet)
     notes = []
+    if lost := lost_of_chapters(original.path, original.container.format.name):
+        notes.append(f"of its chapters {', '.join(lost)} left out")
     if missing:
         names = ", ".join(missing)
         notes.append(f"{names} left out, which {encoding.format} or srx cannot copy")

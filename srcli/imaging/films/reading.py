@@ -80,6 +80,15 @@ EXACT = 4 | 0x2000 | 0x4000 | 0x40000
 """Flags of libswscale: bicubic interpolation of colours at full resolution, exact rounding."""
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer characteristics by their numbers."""
+_HDR_DATA = frozenset(
+    """
+    MASTERING_DISPLAY_METADATA CONTENT_LIGHT_LEVEL DYNAMIC_HDR_PLUS DYNAMIC_HDR_VIVID
+    DOVI_RPU_BUFFER DOVI_METADATA AMBIENT_VIEWING_ENVIRONMENT
+    """.split()  # noqa: SIM905 - as a list it fills a page
+)
+"""What is beside frames of HDR and left out, by PyAV's names."""
+_ALPHA = bytes(7) + b"\1"
+"""How what Matroska has beside a block begins where that is alpha."""
 _BOTH_EYES = struct.pack("=3i", 8, 0, 0)
 """How FFmpeg's STEREO3D begins where a second layer has the picture of the other eye."""
 _SAMPLES = 5
@@ -165,6 +174,7 @@ class Video:
 
     def __init__(self, path: Path, container: InputContainer) -> None:
         from av.codec.context import ThreadType
+        from av.video.reformatter import VideoReformatter
 
         self.path = path
         self.container = container
@@ -176,7 +186,10 @@ class Video:
         self._stored = (context.height, context.width)
         if self._stored[0] * self._stored[1] > LARGEST_AREA:
             raise PictureError(f"{path}: its frames are too large to be decoded")
+        self._has_alpha_blocks = False
         self._decoder = self._decode()
+        # one for all frames, as each has threads of its own
+        self._reformatter = VideoReformatter()
         self.damaged = 0
         """Frames so far that FFmpeg could decode in part only."""
         self.has_captions = False
@@ -219,7 +232,7 @@ class Video:
 
     def side_data(self, name: str) -> bytes:
         """Return what the first frame has beside its pixels, by PyAV's name; maybe empty."""
-        return _side_data_of(self.first, name)
+        return _side_data_of(self.first).get(name, b"")
 
     @cached_property
     def crop(self) -> Crop:
@@ -304,7 +317,7 @@ class Video:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
             self._note_change(frame, time)
-            captions = _side_data_of(frame, "A53_CC")
+            captions = _side_data_of(frame).get("A53_CC", b"")
             self.has_captions = self.has_captions or bool(captions)
             if index >= start:
                 timing = Timing(time, frame.duration or 0, captions)
@@ -360,7 +373,8 @@ class Video:
         matrix = self._matrix_of(frame)
         if matrix not in SWSCALE_MATRICES:
             return self._by_other_matrix(frame, matrix, height, width)
-        rgb = frame.reformat(
+        rgb = self._reformatter.reformat(
+            frame,
             width,
             height,
             "rgb48le" if self.depth > 8 else "rgb24",
@@ -375,7 +389,8 @@ class Video:
     ) -> Array:
         """Convert a frame whose matrix libswscale does not know to (H, W, 3) of this size."""
         is_full = frame.color_range == FULL_RANGE
-        planes = frame.reformat(
+        planes = self._reformatter.reformat(
+            frame,
             width,
             height,
             "yuv444p16le",
@@ -404,7 +419,9 @@ class Video:
         """Yield what an enlargement loses, in words for the user."""
         frame = self.first
         if hdr := _HDR.get(int(frame.color_trc)):
-            yield f"HDR ({hdr}) is kept, but for data on mastering and dynamics"
+            beside = _HDR_DATA & _side_data_of(frame).keys()
+            lost = ", but for data on mastering and dynamics" if beside else ""
+            yield f"HDR ({hdr}) is kept{lost}"
         if self.depth > 10:
             yield f"{self.depth} bits become 10"
         if self.side_data("STEREO3D").startswith(_BOTH_EYES):
@@ -442,7 +459,8 @@ class Video:
         """Tell if it is transparent, also where FFmpeg's decoders leave that out."""
         if any(component.is_alpha for component in self.first.format.components):
             return True
-        if self.stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9
+        # of VP8 and VP9, by the track, or by its first block alone
+        if self.stream.metadata.get("alpha_mode") == "1" or self._has_alpha_blocks:
             return True
         context = self.stream.codec_context
         if context.name != "hevc":
@@ -457,6 +475,9 @@ class Video:
         for packet in self.container.demux(streams):
             clock.correct(packet)
             if packet.stream is self.stream:
+                if packet.has_sidedata("matroska_block_additional"):
+                    added = bytes(packet.get_sidedata("matroska_block_additional"))
+                    self._has_alpha_blocks |= added.startswith(_ALPHA)
                 frames: Any = packet.decode()
                 yield from frames
 
@@ -469,12 +490,17 @@ class Video:
         return frame
 
 
-def _side_data_of(frame: VideoFrame, name: str) -> bytes:
-    side_data: Any
-    for side_data in frame.side_data:
-        if side_data.type.name == name:
-            return bytes(side_data)
-    return b""
+def _side_data_of(frame: VideoFrame) -> dict[str, bytes]:
+    """Return what a frame has beside its pixels, by PyAV's names."""
+    from av.sidedata.sidedata import SideDataContainer
+
+    # frame.side_data keeps its container, which keeps the frame: both, and the threads
+    # that converted it, would live until Python looks for circles
+    make_container: Any = SideDataContainer
+    beside = {}
+    for side_data in make_container(frame):
+        beside[side_data.type.name] = bytes(side_data)
+    return beside
 
 
 def read_header(path: Path) -> Picture:

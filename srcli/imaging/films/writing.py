@@ -8,6 +8,7 @@ kept as they go into the encoder, which gets them again in the next run.
 from __future__ import annotations
 
 import io
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ from srcli.imaging.films.reading import (
     Timing,
     Video,
 )
-from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.arrays import Array, Size
 
 if TYPE_CHECKING:
     from av import Packet, VideoCodecContext, VideoFrame
@@ -45,7 +46,7 @@ KEEP_SECONDS = 20.0
 """Interval at which the frames of a segment that is not complete are kept on the disk."""
 _SEGMENT_SECONDS = 45.0
 """Longest that a segment takes whose frames are not kept."""
-_LARGEST_WAITING = 2**28
+_LARGEST_WAITING = 2**26
 """Bytes of frames that wait in memory to be kept."""
 _LARGEST_KEPT = 2**30
 """Bytes of kept frames that end their segment."""
@@ -55,11 +56,22 @@ _ENCODERS = {8: "libx264", 10: "libx265"}
 """Encoders by bits of a value: few players show H.264 of 10 bits."""
 _WEBM_ENCODERS = {8: "libvpx-vp9", 10: "libsvtav1"}
 _OPTIONS = {
-    "libx264": {},
-    "libx265": {"x265-params": "log-level=none"},
-    "libvpx-vp9": {"b": "0", "cpu-used": "3", "row-mt": "1"},
+    "libx264": {"rc-lookahead": "{ahead}"},
+    "libx265": {"x265-params": "log-level=none:rc-lookahead={ahead}"},
+    "libvpx-vp9": {
+        "b": "0",
+        "cpu-used": "3",
+        "row-mt": "1",
+        "lag-in-frames": "{ahead}",
+    },
     "libsvtav1": {"preset": "6"},
 }
+"""Options of encoders, which look at so many frames ahead."""
+_FRAMES_AHEAD = {"libx264": 40, "libx265": 20, "libvpx-vp9": 25}
+"""Most frames that encoders look at, by their own defaults; SVT-AV1 chooses itself."""
+_PIXELS_AHEAD = 2**26 + 2**24
+"""Pixels of all these frames: encoders take 3 to 6 bytes for each."""
+_LEAST_AHEAD = 4
 _SRGB_TRANSFER = 13
 _FINEST_CRF = 12
 _CRF_PER_QUALITY = 0.4
@@ -103,7 +115,7 @@ def choose_encoding(
     holds the colours of every input. The quality is 1 to 100, by default the format's.
     """
     bits = 10 if video.depth > 8 else 8
-    encoder, options = _choose_encoder(video.path, fmt, bits, quality)
+    encoder, options = _choose_encoder(video.path, fmt, bits, size, quality)
     height, width = size
     stream = video.stream
     settings: dict[str, Any] = {
@@ -132,7 +144,7 @@ def choose_animation_encoding(
     path: Path, fmt: str, size: tuple[int, int], quality: int | None
 ) -> Encoding:
     """Choose encoder and settings for frames of an animation, in sRGB, timed by milliseconds."""
-    encoder, options = _choose_encoder(path, fmt, 8, quality)
+    encoder, options = _choose_encoder(path, fmt, 8, size, quality)
     height, width = size
     settings: dict[str, Any] = {
         "width": width,
@@ -150,9 +162,12 @@ def choose_animation_encoding(
 
 
 def _choose_encoder(
-    path: Path, fmt: str, bits: int, quality: int | None
+    path: Path, fmt: str, bits: int, size: Size, quality: int | None
 ) -> tuple[str, dict[str, str]]:
-    """Return FFmpeg's name of an encoder, and its options for a quality."""
+    """Return FFmpeg's name of an encoder, and its options for a quality.
+
+    It looks less far ahead where frames are so large that they take much memory.
+    """
     from av import codecs_available
 
     encoders = _WEBM_ENCODERS if fmt == "webm" else _ENCODERS
@@ -166,7 +181,12 @@ def _choose_encoder(
     crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
     if encoder in _LONG_SCALES:
         crf *= 63 / 51
-    return encoder, {"crf": str(round(crf)), **_OPTIONS[encoder]}
+    ahead = max(_PIXELS_AHEAD // math.prod(size), _LEAST_AHEAD)
+    ahead = min(ahead, _FRAMES_AHEAD.get(encoder, ahead))
+    options = {"crf": str(round(crf))}
+    for name, value in _OPTIONS[encoder].items():
+        options[name] = value.format(ahead=ahead)
+    return encoder, options
 
 
 @dataclass(frozen=True)
@@ -277,6 +297,7 @@ class SegmentEncoder:
 
         self.encoding = encoding
         self.segments = segments
+        self._subsampler = _Subsampler(encoding.settings)
         self.frame_count = 0
         """Frames that are encoded, those of earlier runs included."""
         self.finish_seconds = 0.0
@@ -304,7 +325,7 @@ class SegmentEncoder:
             np.ascontiguousarray(pixels),
             format="rgb24" if pixels.itemsize == 1 else "rgb48le",
         )
-        encoded = _subsample(rgb, settings)
+        encoded = self._subsampler.subsample(rgb)
         if not self.finish_seconds:
             self._estimate_finish(encoded)
         self._encode(encoded, timing)
@@ -397,38 +418,51 @@ class SegmentEncoder:
         self._kept_at = time.monotonic()
 
 
-def _subsample(rgb: VideoFrame, settings: Mapping[str, Any]) -> VideoFrame:
-    """Return a frame of 4:2:0 whose colours lie left, where H.264 and HEVC say that they are.
+class _Subsampler:
+    """Makes frames of 4:2:0 whose colours lie left, where H.264 and HEVC say that they are.
 
     That is beside every second luma value of a line, and between two lines. libswscale
     puts those of new frames into the middle of four, half a pixel to the right.
     """
-    conversion: dict[str, Any] = {
-        "dst_colorspace": SWSCALE_MATRICES[settings["colorspace"]],
-        "src_color_range": FULL_RANGE,
-        "dst_color_range": settings["color_range"],
-        "interpolation": EXACT,
-    }
-    encoded = rgb.reformat(format=settings["pix_fmt"], **conversion)
-    full = rgb.reformat(format="yuv444p16le", **conversion)
-    is_deep = encoded.format.components[0].bits > 8
-    shift = 5 if is_deep else 7  # of eight values of 12 bits
-    for number in (1, 2):
-        values = _values_of(full, number, np.uint16)
-        # the sum of two lines, cut to 12 bits, so that eight values fit into 16
-        lines = values[::2] >> 4
-        lines += values[1::2] >> 4
-        # of three columns, the one in the middle twice; beyond the left border it repeats
-        sums = lines[:, ::2] << 1
-        sums += lines[:, 1::2]
-        sums[:, 1:] += lines[:, 1:-1:2]
-        sums[:, 0] += lines[:, 0]
-        # rounded
-        sums += np.uint16(1 << (shift - 1))
-        sums >>= np.uint16(shift)
-        plane = _values_of(encoded, number, np.uint16 if is_deep else np.uint8)
-        plane[...] = sums
-    return encoded
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._format = settings["pix_fmt"]
+        self._conversion: dict[str, Any] = {
+            "dst_colorspace": SWSCALE_MATRICES[settings["colorspace"]],
+            "src_color_range": FULL_RANGE,
+            "dst_color_range": settings["color_range"],
+            "interpolation": EXACT,
+        }
+        # kept for all frames, as each has threads of its own
+        self._to_encoded = VideoReformatter()
+        self._to_full = VideoReformatter()
+
+    def subsample(self, rgb: VideoFrame) -> VideoFrame:
+        """Return a frame for the encoder."""
+        encoded = self._to_encoded.reformat(
+            rgb, format=self._format, **self._conversion
+        )
+        full = self._to_full.reformat(rgb, format="yuv444p16le", **self._conversion)
+        is_deep = encoded.format.components[0].bits > 8
+        shift = 5 if is_deep else 7  # of eight values of 12 bits
+        for number in (1, 2):
+            values = _values_of(full, number, np.uint16)
+            # the sum of two lines, cut to 12 bits, so that eight values fit into 16
+            lines = values[::2] >> 4
+            lines += values[1::2] >> 4
+            # of three columns, the one in the middle twice; beyond the left border it repeats
+            sums = lines[:, ::2] << 1
+            sums += lines[:, 1::2]
+            sums[:, 1:] += lines[:, 1:-1:2]
+            sums[:, 0] += lines[:, 0]
+            # rounded
+            sums += np.uint16(1 << (shift - 1))
+            sums >>= np.uint16(shift)
+            plane = _values_of(encoded, number, np.uint16 if is_deep else np.uint8)
+            plane[...] = sums
+        return encoded
 
 
 def _values_of(frame: VideoFrame, number: int, dtype: type[np.generic]) -> Array:

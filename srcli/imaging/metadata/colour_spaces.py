@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from srcli.imaging.metadata.embedded import ICC_SPACES, ColourSpace, PngChunks
 from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.colour import BRADFORD
 
 Curve = tuple[float, ...] | NDArray[np.float64]
 """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
@@ -55,9 +56,6 @@ _WHITE_NITS = 203.0  # cd/m2 of white paper in HDR (ITU-R BT.2408)
 _BRIGHTEST_NITS = 1000.0  # cd/m2 that become the white of SDR
 _CURVE_SAMPLES = 4096
 _D50 = np.array([0.9642, 1.0, 0.8249])  # the white of all profiles
-_BRADFORD = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-)
 # Bytes.
 _ICC_HEADER = 128
 _ICC_TAG = 12
@@ -224,8 +222,8 @@ def _to_d50(xy: Array) -> tuple[Array, Array]:
     with np.errstate(all="ignore"):
         points = np.array([x / y, np.ones(4), (1 - x - y) / y])
         matrix = points[:, 1:] * np.linalg.solve(points[:, 1:], points[:, 0])
-        gains = np.diag((_BRADFORD @ _D50) / (_BRADFORD @ points[:, 0]))
-        adaptation = np.linalg.inv(_BRADFORD) @ gains @ _BRADFORD
+        gains = np.diag((BRADFORD @ _D50) / (BRADFORD @ points[:, 0]))
+        adaptation = np.linalg.inv(BRADFORD) @ gains @ BRADFORD
         return adaptation @ matrix, adaptation
 
 

@@ -16,16 +16,33 @@ from srcli.imaging.files.tiff_directories import (
 )
 from srcli.imaging.metadata.embedded import EXIF_PREFIX
 from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
+from srcli.input_files import open_input
 
 XMP_ORIENTATION = re.compile(
     rb"""(tiff:Orientation\s*(?:=\s*["']|>)\s*)([1-8])(?=\s*["'<])"""
 )
 """The property of an XMP packet; its value is the second group."""
+_LARGEST_SIDECAR = 2**22
+"""Bytes in which the orientation is looked for."""
 
 
 def stated_orientation(exif: bytes | None, xmp: bytes | None) -> int:
     """Return the orientation of the stored pixels, 1 to 8; 1 if neither block states one."""
-    return _exif_orientation(exif or b"") or _xmp_orientation(xmp or b"") or 1
+    return _exif_orientation(exif or b"") or xmp_orientation(xmp or b"") or 1
+
+
+def sidecar_orientation(path: Path) -> int | None:
+    """Return the orientation by the sidecar ``a.jpg.xmp`` of a picture; None for none."""
+    for suffix in (".xmp", ".XMP"):
+        with suppress(OSError), open_input(Path(f"{path}{suffix}")) as stream:
+            return xmp_orientation(stream.read(_LARGEST_SIDECAR))
+    return None
+
+
+def xmp_orientation(xmp: bytes) -> int | None:
+    """Return the orientation by an XMP packet; None if it states none."""
+    match = XMP_ORIENTATION.search(xmp)
+    return int(match[2]) if match else None
 
 
 def _exif_orientation(exif: bytes) -> int | None:
@@ -42,11 +59,6 @@ def _exif_orientation(exif: bytes) -> int | None:
         stated = int(entry.numbers[0])
         return stated if 1 <= stated <= 8 else 1
     return None
-
-
-def _xmp_orientation(xmp: bytes) -> int | None:
-    match = XMP_ORIENTATION.search(xmp)
-    return int(match[2]) if match else None
 
 
 def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:

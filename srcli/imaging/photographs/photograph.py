@@ -53,6 +53,9 @@ class Picture:
     has_default_image: bool = False
     """Beside its frames, an animation has a picture for programs that show none."""
 
+    decoded: Photograph | None = None
+    """Its pixels, where they were looked at to tell what it is."""
+
     @property
     def size(self) -> Size:
         """Height and width."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from importlib import import_module
@@ -24,6 +25,7 @@ from srcli.imaging.photographs import gif, jxl, size_checks
 from srcli.imaging.photographs.dds import as_known_kind, describe_kind
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
+from srcli.input_files import open_input
 
 Reader = Callable[[IO[bytes]], Image.Image]
 _READERS = {
@@ -65,6 +67,7 @@ _ADOBE = 0xEE
 _UNUSED = 0xEF
 _SCAN = 0xDA
 _SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
+_MARKER = re.compile(rb"\xff+[^\0\xff]", re.DOTALL)
 _JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
 
 
@@ -107,27 +110,46 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
             raise
 
 
+def quick_pixel_count(path: Path) -> int:
+    """Return the pixels of a picture by its first bytes; 0 for kinds that take long to look at."""
+    formats = ("PNG", "JPEG", "BMP", "GIF", "TIFF")
+    with suppress(*DAMAGE), quiet_libraries(), open_input(path) as stream:
+        image = Image.open(stream, formats=formats)
+        return image.width * image.height
+    return 0
+
+
 def _open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
-    """Open a JPEG file without the segments that Pillow stumbles over.
+    """Open a JPEG file without the segments, and bytes between them, that Pillow stumbles over.
 
     One of 12 bits says 8 to Pillow; its pixels are left to another reader.
     """
     stream.seek(0)
-    data = bytearray(stream.read())
+    data = stream.read()
+    repaired = bytearray(data[:2])
     bits = 8
-    start = 2
-    while data[start] == 0xFF and data[start + 1] != _SCAN:
-        marker = data[start + 1]
+    position = 2
+    while True:
+        # as libjpeg does: all else in front of a marker is passed over
+        marker = _MARKER.search(data, position)
+        if marker is None:
+            raise ValueError("it ends before its pixels begin")
+        start = marker.end() - 2
+        kind = data[start + 1]
+        if kind == _SCAN:
+            break
         length = int.from_bytes(data[start + 2 : start + 4])
-        is_short = marker in (_JFIF, _ADOBE) and length < _SHORTEST
-        if is_short or marker == _PHOTOSHOP:
-            data[start + 1] = _UNUSED
-        elif marker in _JPEG_FRAMES and data[start + 9] in (1, 3):  # channels
-            bits = data[start + 4]
+        position = start + 2 + length
+        segment = bytearray(data[start:position])
+        is_short = kind in (_JFIF, _ADOBE) and length < _SHORTEST
+        if is_short or kind == _PHOTOSHOP:
+            segment[1] = _UNUSED
+        elif kind in _JPEG_FRAMES and segment[9] in (1, 3):  # channels
+            bits = segment[4]
             if bits == 12:
-                data[start + 4] = 8
-        start += 2 + length
-    image = reader(io.BytesIO(data))
+                segment[4] = 8
+        repaired += segment
+    image = reader(io.BytesIO(repaired + data[start:]))
     image.info["bit_depth"] = bits
     return image
 

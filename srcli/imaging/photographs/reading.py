@@ -18,7 +18,7 @@ from srcli.imaging.files.provenance import input_id
 from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credentials
 from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.orientation import upright
+from srcli.imaging.metadata.orientation import sidecar_orientation, upright
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photographs import (
     jp2,
@@ -30,6 +30,7 @@ from srcli.imaging.photographs import (
 from srcli.imaging.photographs.jpeg import find_trailing_video
 from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.upright_pixels import (
+    TURNED_BY_LIBRARY,
     decode_upright,
     recognise,
     upright_layout,
@@ -47,6 +48,8 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
     if isinstance(source, Picture):
+        if source.decoded is not None:
+            return source.decoded
         path = source.path
         pixels = source.height * source.width
     else:
@@ -145,7 +148,7 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
 
     Size and metadata are those after the orientation is applied.
     """
-    stored = _read_stored_header(path, stream, page)
+    stored = _by_sidecar(_read_stored_header(path, stream, page))
     picture = upright_layout(stored)
     if picture.refusal is not None:
         return picture
@@ -159,6 +162,19 @@ def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
         metadata=metadata,
         warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
     )
+
+
+def _by_sidecar(stored: Picture) -> Picture:
+    """Return a header with the orientation of a sidecar, which counts before that of EXIF."""
+    turn = sidecar_orientation(stored.path)
+    is_raster = stored.raster is not None or stored.refusal is not None
+    if turn is None or is_raster or stored.format in TURNED_BY_LIBRARY:
+        return stored
+    embedded = upright_layout(stored).orientation
+    notes = stored.warnings
+    if turn != embedded and embedded != 1:
+        notes += (f"turned by its sidecar ({turn}), not by EXIF ({embedded})",)
+    return replace(stored, orientation=turn, warnings=notes)
 
 
 def _read_stored_header(path: Path, stream: IO[bytes], page: int) -> Picture:

@@ -17,7 +17,7 @@ from PIL.ExifTags import Base
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
 from srcli.imaging.files.tiff_blocks import BLOCKS, check_tiff
-from srcli.imaging.files.tiff_directories import Tags, first_number
+from srcli.imaging.files.tiff_directories import TEXT, UNDEFINED, Tags, first_number
 from srcli.imaging.files.tiff_pages import (
     DAMAGED_PAGE,
     MASK,
@@ -32,8 +32,8 @@ from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
-from srcli.imaging.pixels.arrays import Array, Size, empty_array
-from srcli.imaging.pixels.colour import unpremultiplied
+from srcli.imaging.pixels.arrays import Array, Size, empty_array, strips
+from srcli.imaging.pixels.colour import lab_to_srgb, unpremultiplied
 from srcli.imaging.pixels.resize import stretch_to_dtype, to_dtype
 
 _JPEG = 7
@@ -46,6 +46,8 @@ _COMPRESSIONS = {
 }
 _WHITE_IS_0 = 0
 _LAB = 8
+_D50 = (0.3457, 0.3585)
+"""CIE x and y of the white of L*a*b* that names no other."""
 # Photometric interpretations: a pixel for each colour filter, or three before
 # development.
 _RAW_PHOTOMETRICS = (32803, 34892)
@@ -327,11 +329,39 @@ def read_pixels(
     if colour_model == "palette":
         palette = _palette(tags)
         pixels = palette[np.minimum(pixels[:, :, 0], len(palette) - 1)]
+    elif colour_model == "LAB" and (white := _white_of_lab(tags)):
+        pixels = _lab_pixels(pixels, white)
     elif colour_model in ("CMYK", "LAB"):
         pixels = pillow.to_srgb(pixels, picture.metadata.icc, colour_model)
     elif photometric == _WHITE_IS_0 and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
     return np.ascontiguousarray(pixels), alpha
+
+
+def _white_of_lab(tags: Tags) -> tuple[float, float] | None:
+    """Return CIE x and y of the white that L*a*b* refers to; None for D50, as without a tag."""
+    entry = tags.get(Base.WhitePoint)
+    if entry is None or entry.tiff_type in (TEXT, UNDEFINED):
+        return None
+    numbers = entry.numbers
+    if len(numbers) != 2:
+        return None
+    x, y = numbers
+    is_colour = 0.1 < x < 0.9 and 0.1 < y < 0.9 and x + y < 1
+    is_d50 = abs(x - _D50[0]) + abs(y - _D50[1]) < 0.002
+    return (x, y) if is_colour and not is_d50 else None
+
+
+def _lab_pixels(pixels: Array, white: tuple[float, float]) -> Array:
+    """Convert L*a*b* of 8 bits, (H, W, 3), whose a* and b* are signed, to sRGB."""
+    converted = np.empty(pixels.shape, np.uint8)
+    for rows in strips(converted):
+        values = pixels[rows].reshape(-1, 3)
+        lab = values.view(np.int8).astype(np.float64)
+        lab[:, 0] = values[:, 0] / 2.55
+        srgb = lab_to_srgb(lab, white).reshape(converted[rows].shape)
+        converted[rows] = np.rint(255 * srgb)
+    return converted
 
 
 def _check_blocks(tags: Tags, file_size: int) -> None:

@@ -143,7 +143,9 @@ def write_directory(
     if metadata.icc:
         tags[Base.InterColorProfile] = Entry(7, metadata.icc)
     if metadata.iptc:
-        tags[Base.IPTCNAA] = Entry(1, metadata.iptc)
+        # of whole words, as libtiff and exiftool have it
+        padding = bytes(-len(metadata.iptc) % 4)
+        tags[Base.IPTCNAA] = Entry(LONG, metadata.iptc + padding)
     end = stream.seek(0, os.SEEK_END)
     start = end + end % 2
     packed, directory = exif.pack(tags, linked_ifds, start, layout)

@@ -16,6 +16,7 @@ from srcli.imaging.files.formats import (
     VIDEO_SUFFIXES,
     format_of_content,
     holds_video,
+    is_video,
 )
 from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.imaging.files.tiff_pages import read_page
@@ -27,11 +28,15 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import stretch_to_dtype
 from srcli.input_files import open_input
 
+TURNED_BY_LIBRARY = ("heic", "jxl")
+"""Formats that say themselves how pixels are turned, whose libraries do so."""
+
 
 def read_pixels(path: Path) -> tuple[Array, Array | None]:
     """Read the upright pixels of a picture file, (H, W, C), and its alpha, (H, W), or None.
 
-    They are those of ``read_photograph``, and so are the errors.
+    They are those of ``read_photograph``, and so are the errors, but for turns that a
+    sidecar states.
     """
     with decoding(path), open_input(path) as stream:
         picture = upright_layout(_read_layout(path, stream))
@@ -149,7 +154,8 @@ def _decode(
 
 def not_a_picture(path: Path) -> PictureError:
     """Return the error for a file of no format that srx reads."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    has_name = path.suffix.lower() in VIDEO_SUFFIXES
+    if has_name and is_video(path):
         return PictureError(f"{path}: is a video, not a photograph")
     if holds_video(path):
         return PictureError(

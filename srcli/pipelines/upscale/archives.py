@@ -13,15 +13,16 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
 from typing import IO, TYPE_CHECKING
 
-from srcli.disks import free_disk
+from srcli.disks import explain_os_error, free_disk
 from srcli.errors import UsageError
 from srcli.files import FileAttributes, attributes_for, hidden_name, replacing
+from srcli.input_files import open_input
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
 
 SUFFIXES = frozenset({".cbz", ".zip"})
+_RAR_SUFFIX = ".cbr"
+"""That of comic books packed by RAR, which many zips have, too."""
+_ZIP_START = b"PK\3\4"
 LARGEST_MEMBER = 2**29
 """Bytes that a picture may unpack to."""
 _BOOK = "comicinfo.xml"
@@ -48,9 +52,14 @@ _UTF_16 = {
 
 def is_archive(inputs: Sequence[Path], output: Path) -> bool:
     """Return True for a comic book, and for a zip that is to become one or a zip."""
+    if len(inputs) != 1:
+        return False
     suffix = inputs[0].suffix.lower()
+    if suffix == _RAR_SUFFIX:
+        with suppress(OSError), open_input(inputs[0]) as stream:
+            return stream.read(4) == _ZIP_START
     is_pair = suffix in SUFFIXES and output.suffix.lower() in SUFFIXES
-    return len(inputs) == 1 and (is_pair or suffix == ".cbz")
+    return is_pair or suffix == ".cbz"
 
 
 def check_archive_name(output: Path) -> None:
@@ -66,7 +75,7 @@ def check_archive_name(output: Path) -> None:
 def open_archive(
     inputs: Sequence[Path], output: Path, options: Settled, *, dry_run: bool
 ) -> Iterator[tuple[Sequence[Path], Path, Callable[[str], str]]]:
-    """Yield a folder of an archive's pictures, one for results, and what shortens their names.
+    """Yield a folder of an archive's pictures, one for results, and what gives them their names.
 
     The output is written after the block if there is a result; pictures without one stay
     as they are. A ``dry_run`` leaves nothing.
@@ -78,6 +87,8 @@ def open_archive(
     target = output
     if output.suffix.lower() not in SUFFIXES:
         target = output / source.name
+        if source.suffix.lower() == _RAR_SUFFIX:
+            target = target.with_suffix(".cbz")
     if target.exists() and not options.overwrite:
         raise UsageError(f"{target}: exists; --overwrite replaces it")
     folder = hidden_name(target, ".srx")
@@ -86,16 +97,16 @@ def open_archive(
     if folder.is_symlink():
         raise UsageError(f"{folder}: is a link where srx unpacks to; remove it")
     results = folder / "out"
-    pattern = re.compile(re.escape(str(folder)) + r"[\\/](in|out)([\\/]\d+[\\/])?")
-    shorten = partial(pattern.sub, lambda _: f"{source}{os.sep}")
+    members: list[str] = []
     is_written = False
     try:
-        with _unpacking(source), zipfile.ZipFile(source) as archive:
+        with _unpacking(source, target), zipfile.ZipFile(source) as archive:
+            members += archive.namelist()
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir(mode=0o700, exist_ok=True)  # the archive may be private
             _unpack(archive, source, folder / "in")
-        yield [folder / "in"], results, shorten
-        with _unpacking(source), zipfile.ZipFile(source) as archive:
+        yield [folder / "in"], results, partial(_shorten, source, folder, members)
+        with _unpacking(source, target), zipfile.ZipFile(source) as archive:
             if _holds_files(results):
                 attributes = attributes_for(target, source, dates=options.keep_dates)
                 with replacing(target, attributes) as stream:
@@ -106,24 +117,38 @@ def open_archive(
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _shorten(source: Path, folder: Path, members: Sequence[str], text: str) -> str:
+    """Give unpacked files in a text the names that they have in the archive."""
+
+    def name(match: re.Match[str]) -> str:
+        inside = ""
+        if match[3]:
+            inside = members[int(match[3])].rpartition("/")[0]
+        return os.path.join(source, inside, "")  # noqa: PTH118 - ends in a slash
+
+    unpacked = re.escape(str(folder)) + r"[\\/](in|out)([\\/](\d{6,})[\\/])?"
+    return re.sub(unpacked, name, text)
+
+
 def _holds_files(results: Path) -> bool:
     return any(results.glob("*/*"))
 
 
 @contextmanager
-def _unpacking(source: Path) -> Iterator[None]:
-    """Turn errors of zips and disks into one that names the archive."""
+def _unpacking(source: Path, target: Path) -> Iterator[None]:
+    """Turn errors of zips and disks into one that names the archive, or that to be written."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UsageError(
             f"{source}: is damaged or cut short, or no zip archive ({error}); copy it again"
         ) from error
-    except (RuntimeError, OSError) as error:
-        reason = getattr(error, "strerror", "") or error
-        raise UsageError(
-            f"{source}: cannot be unpacked or packed ({reason})"
-        ) from error
+    except RuntimeError as error:
+        raise UsageError(f"{source}: cannot be unpacked ({error})") from error
+    except OSError as error:
+        if error.filename == str(source):
+            raise UsageError(f"{source}: cannot be read ({error.strerror})") from error
+        raise UsageError(explain_os_error(target, error)) from error
 
 
 def _unpack(archive: zipfile.ZipFile, source: Path, folder: Path) -> None:

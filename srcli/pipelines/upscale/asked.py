@@ -23,6 +23,7 @@ from srcli.pipelines.upscale.declaring import (
 from srcli.pipelines.upscale.typed_values import (
     join_bands,
     read_bands,
+    read_bounds,
     read_box,
     read_creation,
     read_dpi,
@@ -179,9 +180,9 @@ class Asked:
     fit: Box | None = declare(
         "--fit",
         default=None,
-        takes=read_box,
+        takes=read_bounds,
         metavar="WxH",
-        help="Shrink results that exceed these bounds: 3840x2160, 3840x, x2160.",
+        help="Shrink results that exceed these bounds: 3840, 3840x2160, 3840x, x2160.",
         inputs="photographs",
         changes_pixels=True,
     )

@@ -61,7 +61,11 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
             f"{item.source}: has no place on the map, and {item.format} holds tiles of one; "
             "take another --format"
         )
-    if is_photograph and not _holds_packed_heights(picture):
+    if is_photograph and _may_be_terrain_tile(picture):
+        picture, is_tile = _look_for_packed_heights(picture)
+        if not is_tile:
+            return picture
+    elif is_photograph:
         return picture
     option = options.photograph_option
     if not option:
@@ -110,28 +114,33 @@ def _needs_windows(item: Item, picture: Picture, options: Settled) -> bool:
         as_raster = as_raster and picture.format == "tif" and not is_turned
     if as_raster and is_turned:
         raise PictureError(
-            f"{item.source}: EXIF rotates this photograph, and raster options cannot follow; "
-            "drop them, or rotate the pixels first"
+            f"{item.source}: EXIF or its sidecar rotates this photograph, and raster options "
+            "cannot follow; drop them, or rotate the pixels first"
         )
     is_huge = picture.height * picture.width > LARGEST_AREA and not is_turned
     return as_raster or is_huge
 
 
-def _holds_packed_heights(picture: Picture) -> bool:
-    """Tell if a picture is a terrain tile: square, lossless, its colours bytes of heights."""
+def _may_be_terrain_tile(picture: Picture) -> bool:
+    """Tell if a picture is square, lossless and in colours, as terrain tiles are."""
     is_square = picture.height == picture.width
     is_tile = is_square and picture.lossless and picture.width in _SIDES_OF_TILES
     has_colours = (picture.channels, picture.bits) == (3, 8)
-    if not is_tile or not has_colours or picture.frames > 1 or picture.orientation != 1:
-        return False
+    is_plain = picture.frames == 1 and picture.orientation == 1
+    return is_tile and has_colours and is_plain
+
+
+def _look_for_packed_heights(picture: Picture) -> tuple[Picture, bool]:
+    """Return a picture with its pixels, and if its colours are bytes of heights."""
     try:
         photograph = read_photograph(picture)
     except PictureError:
-        return False  # which is told when it is enlarged
+        return picture, False  # which is told when it is enlarged
     valid = np.ones(photograph.pixels.shape[:2], np.bool_)
     if photograph.alpha is not None:
         valid = photograph.alpha > 0
-    return are_packed_heights(photograph.pixels[None], valid[None])
+    is_packed = are_packed_heights(photograph.pixels[None], valid[None])
+    return replace(picture, decoded=photograph), is_packed
 
 
 def look_for_model(item: Item, options: Settled) -> str:

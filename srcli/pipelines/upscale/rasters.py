@@ -300,7 +300,7 @@ def make_raster(
         step = MakingStep(plan, calibration, parts.missing())
         steps = _split_runs(step, slot_count)
         tiles = sum(step.tile_row_count * step.tiles_across for step in steps)
-        reporter.grow(tiles)
+        reporter.grow(tiles, plan.item.source)
         reporter.describe(f"enlarging {plan.item.source.name}")
         forecast = WritingForecast(plan, parts, reporter)
         reporter.waited.clear()

@@ -190,6 +190,8 @@ class Reporter(Task):
     """Files by state."""
     megapixels: float = 0.0
     """Millions of output pixels written."""
+    expected_seconds: float | None = None
+    """Time that a dry run says the work takes; None where that is not known."""
     former: History = field(default_factory=history)
     """What workers of the same run that crashed have left."""
 
@@ -201,7 +203,9 @@ class Reporter(Task):
         self._expected = 0
         self._noted: set[str] = set()
         self._earlier: set[Path] = set()
-        self._begun = 0
+        self._weights: dict[Path | None, float] = {}
+        self._begun_sources: set[Path | None] = set()
+        self._begun = 0.0
         self._expected_pages = 0
         self._tiles = 0.0
         self._total = 0.0
@@ -236,12 +240,20 @@ class Reporter(Task):
             return ExitCode.USAGE
         return ExitCode.PARTIAL
 
-    def open(self, files: int) -> None:
-        """Start the progress display, before any ``grow``; ``files`` is 0 in a worker."""
+    def open(self, files: int, sizes: Mapping[Path, int] | None = None) -> None:
+        """Start the progress display, before any ``grow``; ``files`` is 0 in a worker.
+
+        ``sizes`` are numbers of pixels of inputs, by which these are expected to take
+        more or less than others.
+        """
+        sizes = sizes or {}
+        mean = sum(sizes.values()) / max(len(sizes), 1)
+        self._weights = {path: size / mean for path, size in sizes.items()}
+        self._begun_sources.clear()
         self._before = self.counts["done"]
         self._expected = files + self.counts["failed"] + self._before
         self._expected_pages = 0
-        self._begun = 0
+        self._begun = 0.0
         self._tiles = 0.0
         self._total = 0.0
         self._task = self.progress.task("upscaling", unit="%")
@@ -283,10 +295,15 @@ class Reporter(Task):
         self._task.close()
         self._task = Task()
 
-    def grow(self, amount: float) -> None:
-        """Add the tiles of a picture whose work begins, and estimate those of the others."""
-        if amount > 0:
-            self._begun += 1
+    def grow(self, amount: float, source: Path | None = None) -> None:
+        """Add the tiles of a picture whose work begins, and estimate those of the others.
+
+        A ``source`` counts once, however many passes it goes through.
+        """
+        if amount > 0 and source not in self._begun_sources:
+            self._begun += self._weights.get(source, 1.0)
+            if source is not None:
+                self._begun_sources.add(source)
         self.extend(amount)
 
     def extend(self, amount: float) -> None:
@@ -294,7 +311,9 @@ class Reporter(Task):
         self._tiles += amount
         files = self._expected + self._expected_pages
         files -= self.counts["failed"] + self._before
-        total = self._tiles * max(files / max(self._begun, 1), 1)
+        total = self._tiles
+        if 0 < self._begun < files:
+            total *= files / self._begun
         self._task.grow(total - self._total)
         self._total = total
 

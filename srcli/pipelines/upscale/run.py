@@ -8,20 +8,27 @@ else; ``reporter.py`` reports it. ``workers.py`` does the same in several proces
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from srcli.disks import cache_folder
 from srcli.errors import UsageError
+from srcli.files import NEW_FILE, write_whole
 from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.photographs.pillow import quick_pixel_count
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.merging import add_overviews, try_creation_options
 from srcli.imaging.rasters.trial_copy import disk_needed
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
+from srcli.input_files import parse_text, read_input
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
 from srcli.pipelines.upscale.animations import upscale_animation
@@ -54,6 +61,11 @@ if TYPE_CHECKING:
     from srcli.imaging.photographs.photograph import Picture
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import Settled
+
+_SPEEDS = "speeds.json"
+_LEAST_MEGAPIXELS = 1.0
+_MOST_SPEEDS = 50
+_SECONDS_TO_LOOK = 1.0
 
 
 def upscale_files(
@@ -128,8 +140,35 @@ def upscale_due(
             # subfolders each file fails by itself
             folder = output if is_folder(output, options) else None
             _upscale(items, folder, options, reporter, executor, make_pool)
+            if executor is None:
+                _keep_speed(options, reporter)
     finally:
         reporter.close()
+
+
+def _speeds() -> dict[str, float]:
+    """Return megapixels of output a second of earlier runs, by what they depend on."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        speeds = parse_text(read_input(cache_folder() / _SPEEDS).decode())
+        return {str(name): float(speed) for name, speed in speeds.items()}
+    return {}
+
+
+def _speed_key(options: Settled) -> str:
+    return f"{options.model} {options.scale} {options.size} {options.engine}"
+
+
+def _keep_speed(options: Settled, reporter: Reporter) -> None:
+    """Keep how fast a run was, for ``--dry-run`` of the next one; short ones tell nothing."""
+    if reporter.megapixels < _LEAST_MEGAPIXELS:
+        return
+    speeds = _speeds()
+    speeds.pop(_speed_key(options), None)
+    speeds[_speed_key(options)] = reporter.megapixels / reporter.seconds
+    latest = dict(list(speeds.items())[-_MOST_SPEEDS:])
+    with suppress(OSError):
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        write_whole(cache_folder() / _SPEEDS, json.dumps(latest).encode(), NEW_FILE)
 
 
 def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
@@ -167,7 +206,7 @@ def _upscale(
         for note in pool.network.notes:
             reporter.progress.message(note)
     items[0].make_folder(folder)
-    reporter.open(len(items))
+    reporter.open(len(items), _pixel_counts(items))
     if executor is not None:
         upscale_by_workers(items, options, reporter, executor)
         return
@@ -186,6 +225,21 @@ def _upscale(
             upscale_animation(item, picture, photographs)
         else:
             upscale_alone(item, picture, photographs)
+
+
+def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
+    """Return pixels of inputs by a quick look, by which to reckon the time that is left.
+
+    On slow disks those that are not looked at in time count as the mean.
+    """
+    counts: dict[Path, int] = {}
+    ends = time.monotonic() + _SECONDS_TO_LOOK
+    for item in items if len(items) > 1 else ():
+        if time.monotonic() > ends:
+            break
+        if count := quick_pixel_count(item.source):
+            counts[item.source] = count
+    return counts
 
 
 def _isolate_suspects(
@@ -216,6 +270,8 @@ def _report_estimates(
                 _estimate_raster(item, options, reporter)
             elif not copy_large_enough(item, picture, options, reporter, dry_run=True):
                 _estimate_photograph(item, picture, options, reporter)
+    if speed := _speeds().get(_speed_key(options)):
+        reporter.expected_seconds = reporter.megapixels / speed
 
 
 def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:

@@ -32,7 +32,7 @@ INPUT_SUFFIXES = (
 UNREADABLE_SUFFIXES = frozenset(
     """
     .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .ktx .ico .icns .cur
-    .svg .svgz .emf .wmf .pdf .djvu .cbz .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
+    .svg .svgz .emf .wmf .pdf .djvu .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
     .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
     .insv .insp .pam
     .dcm .nii .ecw .sid
@@ -43,11 +43,11 @@ over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of raste
 often."""
 NAMED_ONLY_SUFFIXES = frozenset(
     """
-    .ppm .pgm .pbm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod
+    .ppm .pgm .pbm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod .cbz
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
-"""Suffixes of files that GDAL reads, but that often hold no picture: they are upscaled only
-where the user names the file."""
+"""Suffixes of files that often hold no picture, or that become a file of their own as comic
+books do: they are upscaled only where the user names the file."""
 _KNOWN_SUFFIXES = (
     INPUT_SUFFIXES | INDIRECT_SUFFIXES | UNREADABLE_SUFFIXES | NAMED_ONLY_SUFFIXES
 )
@@ -176,6 +176,7 @@ class FolderSearch:
             self._message(f"{file}: made of other files, left out; name it itself")
             return False
         is_unread = is_video(file) and not can_read_videos()
+        is_unread |= ending in VIDEO_SUFFIXES and not is_video(file)  # it is a text
         if ending in UNREADABLE_SUFFIXES or is_unread or _is_no_raster(file):
             self._unreadable[ending] += 1
             self.reporter.report_left_out(file, "no picture that srx reads")
@@ -212,7 +213,7 @@ class FolderSearch:
             )
         if self._unreadable:
             hint = ""
-            if VIDEO_SUFFIXES & self._unreadable.keys():
+            if VIDEO_SUFFIXES & self._unreadable.keys() and not can_read_videos():
                 hint = f"; {NEEDED} reads videos"
             counts = _list_counts(self._unreadable)
             self._message(f"files that srx does not read: {counts}{hint}")

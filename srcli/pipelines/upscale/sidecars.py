@@ -8,6 +8,7 @@ part of a picture.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from xml.sax.saxutils import escape
 from srcli.disks import explain_os_error
 from srcli.errors import SrxError
 from srcli.files import write_whole
+from srcli.imaging.metadata.orientation import XMP_ORIENTATION, xmp_orientation
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import LARGEST_EDITED, fit_xmp
 from srcli.imaging.opening import open_picture
@@ -109,14 +111,15 @@ def find_sidecars(item: Item) -> list[Sidecar]:
         in_place = Sidecar(source.with_suffix(suffix), target.with_suffix(suffix))
         for sidecar in (whole_name, in_place):
             is_same = any(_is_same(sidecar.source, other.source) for other in sidecars)
-            if sidecar.source.is_file() and not is_same:
+            # os.path: pathlib raises where the longer name is too long for the disk
+            if os.path.isfile(sidecar.source) and not is_same:  # noqa: PTH113
                 sidecars.append(sidecar)
     return sidecars
 
 
 def _is_same(path: Path, other: Path) -> bool:
     """Return True for one file, also where the file system ignores upper and lower case."""
-    return path.exists() and path.samefile(other)
+    return os.path.exists(path) and path.samefile(other)  # noqa: PTH110 - see above
 
 
 def _fitted(
@@ -150,16 +153,28 @@ def _fitted(
         return content, []
     if len(content) > LARGEST_EDITED:
         return content, ["copied as it is, too large for its sizes to follow"]
+    fitted, notes = _turned_and_sized(content, item)
+    return _with_declaration(fitted, content), notes
+
+
+def _turned_and_sized(content: bytes, item: Item) -> tuple[bytes, list[str]]:
+    """Return a sidecar as it describes the output's pixels, and what is to be told of it."""
     picture = open_picture(item.source)
     stored = picture.size
     if picture.orientation > 4:
         stored = stored[::-1]
-    pixel_map = PixelMap(stored, _size_of(item.target), picture.orientation)
+    # pixels of rasters are read as they are stored
+    orientation = 1 if picture.raster else picture.orientation
+    pixel_map = PixelMap(stored, _size_of(item.target), orientation)
     fitted, lost = fit_xmp(content, pixel_map)
     notes = list(lost)
-    if pixel_map.orientation != 1 and _EDITS in content:
+    turn = xmp_orientation(content) or 1
+    if orientation == 1 != turn:
+        fitted = XMP_ORIENTATION.sub(rb"\g<1>%d" % turn, fitted)
+        notes.append(f"the pixels are not turned by it, and it still says {turn}")
+    if orientation != 1 and _EDITS in content:
         notes.append(_TURNED)
-    return _with_declaration(fitted, content), notes
+    return fitted, notes
 
 
 def _size_of(target: Path) -> Size:

@@ -7,7 +7,6 @@ are encoded from there; finished pages of a TIFF are kept, too (``documents.py``
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -152,11 +151,9 @@ class PageMaker:
 
     def load(self, page: Picture) -> PhotographJob:
         """Read a page; large arrays lie in files."""
-        job = self.photographs.load(
+        return self.photographs.load(
             OpenedPhotograph(self.item, page), self.item.target.parent
         )
-        job.started = time.monotonic()
-        return job
 
     def finish(self, job: PhotographJob) -> Photograph:
         """Return a page after its last pass, in its final size."""

@@ -27,6 +27,12 @@ def read_box(text: str) -> Box:
     return Box(width=int(match[1] or 0) or None, height=int(match[2] or 0) or None)
 
 
+def read_bounds(text: str) -> Box:
+    """Read bounds as ``read_box`` does, or one number for both sides, ``3840``."""
+    number = text.strip()
+    return read_box(f"{number}x{number}" if number.isdecimal() else text)
+
+
 def read_dpi(text: str) -> float | str:
     """Read ``keep``, ``scale``, or pixels per inch that JPEG holds, 1 to 65,535."""
     if text in ("keep", "scale"):

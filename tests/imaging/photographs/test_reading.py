@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 from PIL import Image, ImageCms, ImageDraw
 
@@ -20,7 +22,7 @@ from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.upright_pixels import read_pixels
 from srcli.imaging.photographs.writing import write_photograph
 from tests.fixtures.photographs import noise
-from tests.fixtures.pictures import flat_frames, save_frames
+from tests.fixtures.pictures import flat_frames, save_frames, turned_exif
 
 DEEP = noise((40, 33, 4), np.uint16)
 
@@ -164,7 +166,7 @@ def test_many_threads_read_the_same(tmp_path):
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
-def test_upscale_opens_a_file_at_most_three_times(srx, tmp_path):
+def test_upscale_opens_a_file_at_most_four_times(srx, tmp_path):
     image = Image.new("RGB", (17, 12), "gray")
     for name in ("a.png", "b.tif", "c.webp"):
         image.save(tmp_path / name)
@@ -179,9 +181,9 @@ def test_upscale_opens_a_file_at_most_three_times(srx, tmp_path):
 
     sys.addaudithook(look)
     srx("upscale", *names, tmp_path / "out", "-m bicubic -s 2", code=0)
-    # The third time it looks whether it has changed; GDAL's own opening Python does not
-    # see.
-    assert opened == dict.fromkeys(names, 3)
+    # First it looks how large it is beside the others, last whether it has changed;
+    # GDAL's own opening Python does not see.
+    assert opened == dict.fromkeys(names, 4)
 
 
 def test_the_content_counts_and_not_the_name(tmp_path):
@@ -241,3 +243,41 @@ def test_a_film_is_no_photograph(tmp_path, name, reason):
     path.write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isomiso2" + bytes(99))
     with pytest.raises(PictureError, match=reason):
         read_photograph(path)
+
+
+def jpeg_segments(jpeg):
+    """Return where the segments of a JPEG begin, that of its pixels last."""
+    starts = [2]
+    while jpeg[starts[-1] + 1] != 0xDA:
+        at = starts[-1]
+        starts.append(at + 2 + int.from_bytes(jpeg[at + 2 : at + 4]))
+    return starts
+
+
+@pytest.mark.parametrize("between", [b"\1\2\3", b"\0", b"\xff\0ab", b"\xff\xff\xff"])
+def test_bytes_between_the_segments_of_a_jpeg_are_passed_over(tmp_path, between):
+    path = tmp_path / "a.jpg"
+    image = Image.radial_gradient("L").resize((40, 24)).convert("RGB")
+    image.save(path, exif=turned_exif(6), comment=b"text")
+    plain = path.read_bytes()
+    # libjpeg, by libvips, passes over them as well
+    expected = np.rot90(pyvips.Image.jpegload_buffer(plain).numpy(), -1)
+    for start in jpeg_segments(plain):
+        path.write_bytes(plain[:start] + between + plain[start:])
+        photograph = read_photograph(path)
+        assert np.array_equal(photograph.pixels, expected)
+        assert photograph.metadata.exif is not None
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_is_cut_anywhere_is_told_in_plain_words(tmp_path, progressive):
+    path = tmp_path / "a.jpg"
+    image = Image.radial_gradient("L").resize((32, 24)).convert("RGB")
+    image.save(path, exif=turned_exif(6), progressive=progressive, dpi=(72, 72))
+    jpeg = path.read_bytes()
+    for length in range(1, len(jpeg), 3):
+        path.write_bytes(jpeg[:length])
+        with pytest.raises(PictureError) as caught:
+            read_photograph(path)
+        reason = str(caught.value)
+        assert not re.search("unpack|index|subscript|NoneType|bytes-like", reason)

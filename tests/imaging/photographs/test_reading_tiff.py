@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
+from skimage.color import rgb2lab
 
 from srcli.errors import PictureError
 from srcli.imaging.metadata.embedded import Metadata
@@ -188,6 +189,34 @@ def test_lab_tiff_goes_through_colour_management(path, astronaut, planes):
     photograph = read_photograph(path)
     assert np.abs(photograph.pixels.astype(int) - astronaut).mean() < 2
     assert "LAB converted to RGB" in photograph.warnings
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        (318, 5, 2, (3127, 10000, 3290, 10000), True),
+        (318, 11, 2, (0.3127, 0.3290), True),
+    ],
+)
+def test_the_white_of_lab_is_that_of_its_tag(path, astronaut, tag):
+    # of scikit-image, whose L*a*b* refers to the white of sRGB (D65)
+    lab = rgb2lab(astronaut)
+    lab[:, :, 0] *= 2.55
+    stored = np.rint(lab).astype(np.int16).astype(np.uint8)
+    tifffile.imwrite(path, stored, photometric="cielab", extratags=[tag])
+    differences = read_photograph(path).pixels.astype(int) - astronaut
+    assert np.abs(differences).mean() < 1
+    assert np.abs(differences).max() <= 8
+
+
+@pytest.mark.parametrize("white", [(3457, 10000, 3585, 10000), (0, 0, 3585, 10000)])
+def test_the_white_of_lab_is_d50_where_its_tag_says_so_or_nonsense(path, white):
+    stored = noise((40, 33, 3), np.uint8)
+    tifffile.imwrite(path, stored, photometric="cielab")
+    usual = read_photograph(path).pixels
+    tag = (318, 5, 2, white, True)
+    tifffile.imwrite(path, stored, photometric="cielab", extratags=[tag])
+    assert same(read_photograph(path).pixels, usual)
 
 
 @pytest.mark.parametrize("subsampling", ["plain", "planes", "jpeg"])

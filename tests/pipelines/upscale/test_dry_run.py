@@ -10,6 +10,7 @@ from PIL import Image
 from srcli.imaging.pixels.resize import Box
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
+from srcli.pipelines.upscale.reporter import Reporter
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import SIXTEEN_BITS, WITH_NODATA
 
@@ -86,3 +87,17 @@ def test_a_part_of_a_raster_counts_as_such(geotiffs, tmp_path):
     assert 80 * 60 * 2 * 2 < report.bytes < 80 * 80 * 2 * 2 + 2**20 + 100
     assert "are black to white" in report.details[0]
     assert "--rgb" in " ".join(estimate(source, tmp_path / "out", OPTIONS).warnings)
+
+
+def test_the_time_is_told_at_the_speed_of_the_last_run(srx, monkeypatch):
+    Image.new("RGB", (600, 500)).save("a.png")
+    Image.new("RGB", (600, 1000)).save("b.png")
+    asked = "-s 2 -m bicubic"
+    assert "takes about" not in srx(f"upscale b.png c.png {asked} --dry-run").out
+    # 1.2 megapixels in 4 seconds
+    monkeypatch.setattr(Reporter, "seconds", 4.0)
+    srx(f"upscale a.png c.png {asked}", code=0)
+    told = srx(f"upscale b.png d.png {asked} --dry-run", code=0).out
+    assert "takes about 8 s, at the speed of the last run" in told
+    told = srx("upscale b.png d.png -s 3 -m bicubic --dry-run", code=0).out
+    assert "takes about" not in told

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image, ImageFilter
 from skimage import data
 
+from srcli.imaging.photographs import writing
 from srcli.imaging.photographs.photograph import Picture
-from srcli.pipelines.upscale import photographs
+from srcli.inference import stream
+from srcli.pipelines.upscale import photographs, reporter
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.photographs import (
@@ -165,3 +167,52 @@ def test_memory_of_encoders_counts(srx, tmp_path, monkeypatch, name, code):
     monkeypatch.setattr(photographs, "free_memory", lambda: 12 * 4 * pixels.nbytes)
     text = srx(f"upscale in.png {name} -s 2 -m bicubic", code=code).err
     assert ("of memory when enlarged" in text) == (code == 2)
+
+
+class StandingClock:
+    """A clock that goes on only where a test says so."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+def test_seconds_of_a_photograph_are_those_of_its_own_work(tmp_path, monkeypatch):
+    clock = StandingClock()
+    monkeypatch.setattr(photographs, "time", clock)
+    monkeypatch.setattr(stream, "time", clock)
+    monkeypatch.setattr(reporter, "time", clock)
+    write = writing.write_photograph
+
+    def write_slowly(target, *arguments, **options):
+        if target.name == "a.png":
+            clock.now += 100
+        write(target, *arguments, **options)
+
+    monkeypatch.setattr(photographs, "write_photograph", write_slowly)
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.new("RGB", (9, 8)).save(tmp_path / "in" / name)
+    seconds = {}
+    upscale_files(
+        [tmp_path / "in"],
+        tmp_path / "out",
+        settle(Asked(model="bicubic", scale=2, workers=1)),
+        on_file=lambda file: seconds.update({file.source.name: file.seconds}),
+    )
+    assert seconds == {"a.png": 100, "b.png": 0, "c.png": 0}
+
+
+def test_the_work_that_is_left_is_counted_by_pixels(tmp_path, notes):
+    (tmp_path / "in").mkdir()
+    for name, side in (("a.png", 16), ("b.png", 16), ("c.png", 160)):
+        Image.new("RGB", (side, side)).save(tmp_path / "in" / name)
+    options = settle(Asked(model="bicubic", scale=2, workers=1))
+    upscale_files([tmp_path / "in"], tmp_path / "out", options, progress=notes)
+    ((_, done, texts),) = notes.closed
+    grown = [float(text.split()[-1]) for text in texts if text.startswith("grown by")]
+    assert sum(grown) == pytest.approx(done)
+    # by the header of c.png, before it has begun; a few pixels around each are computed, too
+    assert grown[0] == pytest.approx(done, rel=0.6)
