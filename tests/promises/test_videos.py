@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -119,6 +121,33 @@ def test_sound_that_a_container_cannot_hold_is_named(srx):
     result = srx("upscale a.mp4 b.webm", SMALL, code=0)
     assert "audio aac left out, which webm or srx" in result.err
     assert_same_frames("b.webm", "a.mp4")
+
+
+def test_chapters_of_mp4_are_no_track_that_is_left_out(srx):
+    chapter: Any = {"id": 0, "start": 0, "end": 80, "time_base": Fraction(1, 1000)}
+    chapters = [{**chapter, "metadata": {"title": "One"}}]
+    write_clip("a.mp4", gray_frames(3))
+    with av.open("a.mp4") as clip, av.open("b.mp4", "w") as film:
+        video = film.add_stream_from_template(clip.streams.video[0])
+        film.set_chapters(chapters)
+        for packet in clip.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                film.mux(packet)
+    result = srx("upscale b.mp4 c.mp4", SMALL, code=0)
+    assert "left out" not in result.err
+    with av.open("c.mp4") as film:
+        assert [found["metadata"]["title"] for found in film.chapters()] == ["One"]
+
+
+@pytest.mark.parametrize(("name", "is_told"), [("b.webm", True), ("b.mp4", False)])
+def test_pixels_that_are_not_square_are_told_where_webm_loses_them(srx, name, is_told):
+    write_clip("a.mp4", gray_frames(3), sample_aspect_ratio=Fraction(4, 3))
+    result = srx("upscale a.mp4", name, SMALL, code=0)
+    assert ("4/3 as wide as high" in result.err) == is_told
+    with av.open(name) as film:
+        aspect = film.streams.video[0].sample_aspect_ratio
+    assert aspect == (Fraction(1) if is_told else Fraction(4, 3))
 
 
 def test_sound_that_a_header_refuses_is_converted(srx):

@@ -6,7 +6,7 @@ import heapq
 import io
 import struct
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,9 +148,26 @@ def _mux(
         )
         for packet in packets:
             output.mux(packet)
+    return _describe_losses(original, encoding, muxer, copies, missing)
+
+
+def _describe_losses(
+    original: Video,
+    encoding: Encoding,
+    muxer: str,
+    copies: Mapping[int, Stream | SoundConversion],
+    missing: Sequence[str],
+) -> list[str]:
+    """Return what is left out or converted, in words."""
     notes = []
     if lost := lost_of_chapters(original.path, original.container.format.name):
         notes.append(f"of its chapters {', '.join(lost)} left out")
+    aspect = encoding.settings.get("sample_aspect_ratio") or 1
+    if muxer == "webm" and aspect != 1:  # PyAV sets none of streams, and VP9 has none
+        notes.append(
+            f"its pixels are {aspect} as wide as high, which srx cannot write into webm: it looks "
+            "narrower or wider; take .mp4 or .mkv"
+        )
     if missing:
         names = ", ".join(missing)
         notes.append(f"{names} left out, which {encoding.format} or srx cannot copy")
@@ -293,6 +310,8 @@ def _add_copies(
     Returned are also the names of those that cannot be added. Sound that the container
     does not hold is converted without loss where it holds another kind.
     """
+    from av.stream import Discard
+
     copies: dict[int, Stream | SoundConversion] = {}
     missing = []
     for stream in original.container.streams:
@@ -301,6 +320,9 @@ def _add_copies(
         if stream.type == "data" and (title := stream.metadata.get("handler_name")):
             name = f"{name} ({title.strip()})"
         if stream is original.stream:
+            continue
+        # FFmpeg has read chapters of it, which are written as such
+        if stream.type == "data" and stream.discard == Discard.all:
             continue
         copy = _copy_of(stream, output, muxer)
         if copy is not None:
