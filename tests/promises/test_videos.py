@@ -124,12 +124,12 @@ def test_sound_that_a_container_cannot_hold_is_named(srx):
 
 
 def test_chapters_of_mp4_are_no_track_that_is_left_out(srx):
-    chapter: Any = {"id": 0, "start": 0, "end": 80, "time_base": Fraction(1, 1000)}
-    chapters = [{**chapter, "metadata": {"title": "One"}}]
+    one: Any = {"id": 0, "start": 0, "end": 80, "time_base": Fraction(1, 1000)}
+    one["metadata"] = {"title": "One"}
     write_clip("a.mp4", gray_frames(3))
     with av.open("a.mp4") as clip, av.open("b.mp4", "w") as film:
         video = film.add_stream_from_template(clip.streams.video[0])
-        film.set_chapters(chapters)
+        film.set_chapters([one])
         for packet in clip.demux(video=0):
             if packet.dts is not None:
                 packet.stream = video
