@@ -18,8 +18,8 @@ from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.rasters.merging import add_overviews, try_creation_options
-from srcli.imaging.rasters.trial_copy import disk_needed
+from srcli.imaging.rasters.disk_use import disk_needed
+from srcli.imaging.rasters.publishing import add_overviews, try_creation_options
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
 from srcli.models import MODELS

@@ -22,8 +22,8 @@ from srcli.imaging.photographs.tiff import is_on_map
 from srcli.imaging.photographs.tiff_writing import LARGEST_CLASSIC
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.gdal_access import open_quietly
-from srcli.imaging.rasters.merging import move_result
 from srcli.imaging.rasters.opening import open_raster
+from srcli.imaging.rasters.publishing import move_result
 from srcli.input_files import file_state, open_input
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
