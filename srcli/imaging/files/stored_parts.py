@@ -56,10 +56,13 @@ class StoredParts:
                 total += file.stat().st_size
         return total
 
+    def file_of(self, number: int, *pieces: bytes | memoryview) -> Path:
+        """Return the file of a part that holds some pieces."""
+        return self.folder / f"part-{number:06}-{checksum(*pieces)}{self.ending}"
+
     def add(self, number: int, *pieces: bytes | memoryview) -> None:
         """Store a part, of pieces; of a raster, an empty one stands for nodata, or zeros."""
-        name = f"part-{number:06}-{checksum(*pieces)}{self.ending}"
-        with replacing(self.folder / name) as file:
+        with replacing(self.file_of(number, *pieces)) as file:
             file.writelines(pieces)
 
     def earlier_plan(self) -> dict[str, object]:
