@@ -284,8 +284,8 @@ def append_behind(
     def append_all(canvas: Canvas) -> None:
         while not over.is_set():
             seconds = POLL_SECONDS
-            on_look(canvas)
             try:
+                on_look(canvas)
                 if canvas.append_next():
                     continue
             except PictureError:

@@ -66,9 +66,9 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
 
 def build_overviews(file: Path, output: OutputProfile) -> None:
     """Build the overviews of the file of an output, or of its canvas."""
-    options = (
-        {**output.creation, **output.blocks} if output.keeps_blocks else output.creation
-    )
+    options = output.creation
+    if output.keeps_blocks:  # by a GeoTIFF's names, those of a COG too
+        options = output.blocks
     settings = {}
     for name in _OVERVIEW_OPTIONS & options.keys():
         settings[f"{name}_OVERVIEW"] = options[name]

@@ -147,6 +147,8 @@ def _store(parts: Parts, rows: Array, opacity: Array) -> None:
 
 def _with_low_blocks(output: OutputProfile, rows: int) -> OutputProfile:
     """Return an output whose blocks are not higher than a few rows, and not filled up below."""
+    if output.driver == "COG":
+        return output
     options = []
     for form in (output.creation, output.blocks):
         low = dict(form)
@@ -154,6 +156,4 @@ def _with_low_blocks(output: OutputProfile, rows: int) -> OutputProfile:
             low["BLOCKYSIZE"] = str(min(int(form["BLOCKYSIZE"]), -(-rows // 16) * 16))
         options.append(low)
     creation, blocks = options
-    if output.driver == "COG":
-        return output
     return replace(output, creation=creation, blocks=blocks)

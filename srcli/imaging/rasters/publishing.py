@@ -52,6 +52,8 @@ from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 _COPY_CACHE = 2**26
+_CACHED_ROWS = 2
+"""Rows of blocks that GDAL keeps decoded, if the cache is large enough."""
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
 _WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
 _STRUCTURE_OF_COG = """\
@@ -228,7 +230,9 @@ def _write_interruptibly(
 
     def write() -> None:
         try:
-            keep_blocks(_COPY_CACHE)  # the canvas is read to its end
+            # the canvas is read to its end, some rows of blocks at once
+            block_rows = int(parts.output.blocks["BLOCKYSIZE"]) * parts.output.row_bytes
+            keep_blocks(min(_COPY_CACHE, _CACHED_ROWS * block_rows))
             written.append(write_result(parts, result))
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
