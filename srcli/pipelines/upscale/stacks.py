@@ -163,7 +163,7 @@ class _PageMaker:
             memory = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             with memory, memoryview(memory) as content:
                 file = self._stored.file_of(index, content)
-        target.rename(file)
+        target.replace(file)
 
 
 def open_page(path: Path, page: int) -> DatasetReader:
