@@ -150,7 +150,7 @@ class _PageMaker:
             self.plans.append(plan)
             if is_kept:
                 return
-            # metadata and sizes that are put in are those of the first page
+            # metadata is put into the file of all pages
             plan = replace(
                 plan, embedded=None, output=replace(plan.output, overviews=())
             )
