@@ -1,4 +1,4 @@
-"""Time the writing of a raster's file, from its finished parts, by each compression.
+"""Time the copy of a raster's file, from its finished canvas, by each compression.
 
 Usage: python benchmarks/compressions.py [--size 4000x3000]
 
@@ -19,10 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from srcli.imaging.rasters.creation import creation_options
-from srcli.imaging.rasters.merging import mosaic_files
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputOptions
-from srcli.imaging.rasters.result_file import folder_bytes, write_result
+from srcli.imaging.rasters.publishing import copy_canvas, folder_bytes, write_vrt
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Ending, Reporter
@@ -60,6 +59,7 @@ def main() -> None:
 def measure(parts: Parts, on_share: Callable[[float], None]) -> None:
     """Write the file by each compression, and print a table."""
     del on_share
+    write_vrt(parts)  # which finishes the canvas
     print("| creation options | processor seconds | seconds | MB |")
     print("| --- | ---: | ---: | ---: |")
     for asked in CHOICES:
@@ -69,9 +69,8 @@ def measure(parts: Parts, on_share: Callable[[float], None]) -> None:
         for _ in range(ROUNDS):
             folder = parts.folder / "copy"
             folder.mkdir(exist_ok=True)
-            files = mosaic_files(parts)
             started = (time.process_time(), time.monotonic())
-            write_result(files, folder / "out.tif", output)
+            copy_canvas(parts, output, folder / "out.tif")
             processor = time.process_time() - started[0]
             times.append((processor, time.monotonic() - started[1]))
             size = folder_bytes(folder)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import rasterio
 
-from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.publishing import publish
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
 from srcli.pipelines.upscale.rasters import FEWEST_TILE_ROWS
@@ -104,7 +104,7 @@ def _time_steps(job: RasterPlan, result: Path) -> dict:
                 writer.write(top, rows)
                 written += time.perf_counter() - started
         started = time.perf_counter()
-        merge_parts(parts)
+        publish(parts)
         merged = time.perf_counter() - started
     return {"read": read, "write": out**2 / written, "merge": out**2 / merged}
 

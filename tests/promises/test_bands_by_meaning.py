@@ -84,7 +84,7 @@ def test_parts_of_soft_alpha_fit_each_other(monkeypatch, enlarge, colours):
     low = "-co BLOCKXSIZE=16 -co BLOCKYSIZE=16"
     at_once = enlarge(pixels, low)[1].read()
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
-    monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 16)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._PART_HEIGHT", 16)
     assert np.array_equal(enlarge(pixels, low)[1].read(), at_once)
 
 

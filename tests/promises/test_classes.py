@@ -319,7 +319,7 @@ def test_classes_need_no_network_and_resume(save, srx, tmp_path, monkeypatch):
     out = tmp_path / "out.tif"
     words = ("upscale", path, "-o", out, "-s", "3")
     with monkeypatch.context() as patch:
-        patch.setattr("srcli.pipelines.upscale.rasters.merge_parts", interrupt)
+        patch.setattr("srcli.pipelines.upscale.rasters.publish", interrupt)
         srx(*words, code=130)
     parts = sorted(Path(".out.tif.parts").glob("part-*.tif"))
     assert len(parts) > 2

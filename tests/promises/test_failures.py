@@ -94,7 +94,7 @@ SEAMS = {
         "plan": UPSCALE + "by_windows.plan_raster",
         "read": "srcli.imaging.rasters.source.RasterSource.read",
         "write": "srcli.imaging.rasters.part_writer.PartWriter.write",
-        "merge": RASTERS + "merge_parts",
+        "merge": RASTERS + "publish",
     },
 }
 

@@ -351,7 +351,7 @@ def test_an_interrupted_cut_goes_on_without_the_network(srx, tiles, monkeypatch)
     with monkeypatch.context() as patch:
         patch.setattr(MOSAIC + "_write_map_tile", interrupt)
         srx(ASK, code=130)
-    assert list(Path("out").glob(".*.srx-mosaic/.*.parts/part-*.tif"))
+    assert list(Path("out").glob(".*.srx-mosaic/.*.parts/canvas.tif"))
     started = "srcli.inference.engine.TorchEngine.start"
     monkeypatch.setattr(started, lambda *_: pytest.fail("enlarged again"))
     assert "6 done" in srx(ASK, code=0).out
@@ -383,7 +383,7 @@ def test_a_mosaic_at_work_is_left_alone(srx, tiles, monkeypatch):
         assert "another srx is writing this mosaic" in " ".join(err.split())
 
 
-def test_tiles_are_cut_from_the_parts(srx, tiles, monkeypatch):
+def test_tiles_are_cut_from_the_canvas(srx, tiles, monkeypatch):
     """No file of the whole is written on the way."""
     sizes = []
     write = mosaic._write_map_tile
@@ -396,8 +396,7 @@ def test_tiles_are_cut_from_the_parts(srx, tiles, monkeypatch):
     monkeypatch.setattr(mosaic, "_write_map_tile", weigh)
     srx(ASK, code=0)
     names = {name for names in sizes for name in names}
-    assert names
-    assert all(name.startswith("part-") for name in names)
+    assert names == {"canvas.tif"}
 
 
 def test_cutting_is_in_the_progress(tiles, tmp_path, notes, monkeypatch):

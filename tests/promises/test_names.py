@@ -188,7 +188,7 @@ def test_parts_of_one_raster_are_not_taken_for_another(tmp_path, upscale, monkey
 
     def leave_parts(name):
         with monkeypatch.context() as patch:
-            patch.setattr("srcli.pipelines.upscale.rasters.merge_parts", interrupt)
+            patch.setattr("srcli.pipelines.upscale.rasters.publish", interrupt)
             upscale(name, "-o o.tif", options, code=130)
         assert list(tmp_path.glob(".o.tif.parts/part-*"))
 

@@ -101,7 +101,7 @@ def test_an_interrupted_raster_goes_on(srx, folder, monkeypatch):
     path.write_bytes(Path("a.tif").read_bytes())
     before = []
     monkeypatch.setattr(
-        rasters, "merge_parts", lambda parts, _: before.append(parts.found())
+        rasters, "publish", lambda parts, _: before.append(parts.found())
     )
     srx(f"upscale {path} out {WORDS}")
     plan = json.loads((next(Path("out").glob(".*")) / "plan.json").read_text())

@@ -187,7 +187,7 @@ def test_overviews_are_added_to_what_is_finished(srx, monkeypatch, classes):
     make = "srcli.pipelines.upscale.rasters.MakingStep.run"
     monkeypatch.setattr(make, lambda *_: pytest.fail("made again"))
     with monkeypatch.context() as patch:
-        patch.setattr("srcli.imaging.rasters.merging.check_room", full)
+        patch.setattr("srcli.imaging.rasters.publishing.check_room", full)
         patch.setattr("shutil.rmtree", lambda *_, **__: None)  # as by kill -9
         assert "the disk is full" in srx(ask, "--overviews", code=2).err
     with rasterio.open("out.tif") as file:

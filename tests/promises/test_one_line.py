@@ -133,7 +133,7 @@ def test_a_full_folder_of_temporary_files_is_named(srx, monkeypatch, tmp_path):
         raise ValueError("Write error at scanline 0")
 
     monkeypatch.setattr(Path, "write_bytes", write_little)
-    monkeypatch.setattr("srcli.imaging.rasters.merging.copy_file", fail)
+    monkeypatch.setattr("srcli.imaging.rasters.publishing.copy_file", fail)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     result = srx(f"upscale a.tif out.tif {WORDS} -co COMPRESS=LZW", code=2)
     assert f"the disk of {tmp_path} is full, where GDAL tries" in result.err

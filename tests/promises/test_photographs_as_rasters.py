@@ -264,6 +264,24 @@ def test_a_stack_goes_on_after_an_interruption(srx, stack, monkeypatch):
     assert "6 of 6 pages are kept from an earlier run" in result.err + result.out
     whole = read_pages("whole.tif", 6)
     np.testing.assert_array_equal(read_pages("out.tif", 6), whole)
+    assert Path("out.tif").read_bytes() == Path("whole.tif").read_bytes()
+
+
+def test_pages_of_other_creation_options_are_made_again(srx, stack, monkeypatch):
+    """They are encoded once, in the form of the file."""
+    tifffile.imwrite("a.tif", stack.astype(np.float32), metadata=None)
+    command = "upscale a.tif out.tif -s 2 -m bicubic"
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("srcli.pipelines.upscale.stacks._merge_pages", interrupt)
+        srx(command, code=130)
+    result = srx(f"{command} -co COMPRESS=LZW", code=0)
+    assert "not continued: changed: options" in result.err + result.out
+    with tifffile.TiffFile("out.tif") as document:
+        assert {int(page.compression) for page in document.pages} == {5}
 
 
 def test_pages_of_a_scan_are_made_with_an_option_of_rasters(srx, astronaut):

@@ -44,22 +44,25 @@ class StoredParts:
 
     def found(self) -> dict[int, Path]:
         """Return the complete parts by number."""
-        return self._files_by_number(self.ending)
-
-    def _files_by_number(self, ending: str) -> dict[int, Path]:
-        """Return the files with an ending that are named as parts are."""
-        files = sorted(self.folder.glob(_NAMES + ending))
+        files = sorted(self.folder.glob(_NAMES + self.ending))
         return {int(file.name[5:11]): file for file in files}
 
     @property
     def stored_bytes(self) -> int:
         """Bytes on the disk that earlier runs have taken."""
-        return sum(file.stat().st_size for file in self.found().values())
+        total = 0
+        for file in set(self.found().values()):
+            with suppress(FileNotFoundError):  # one that is used meanwhile
+                total += file.stat().st_size
+        return total
+
+    def file_of(self, number: int, *pieces: bytes | memoryview) -> Path:
+        """Return the file of a part that holds some pieces."""
+        return self.folder / f"part-{number:06}-{checksum(*pieces)}{self.ending}"
 
     def add(self, number: int, *pieces: bytes | memoryview) -> None:
         """Store a part, of pieces; of a raster, an empty one stands for nodata, or zeros."""
-        name = f"part-{number:06}-{checksum(*pieces)}{self.ending}"
-        with replacing(self.folder / name) as file:
+        with replacing(self.file_of(number, *pieces)) as file:
             file.writelines(pieces)
 
     def earlier_plan(self) -> dict[str, object]:
@@ -68,17 +71,22 @@ class StoredParts:
             return dict(json.loads((self.folder / _PLAN).read_bytes()))
         return {}
 
-    def intact(self) -> set[Path]:
-        """Return the complete parts that are on the disk as they were written.
+    def intact(self) -> set[int]:
+        """Return the numbers of complete parts that are on the disk as they were written.
 
         Nothing else would notice that the disk has lost a part; reading is faster than
         computing.
         """
-        files = set()
-        for file in self.found().values():
+        return self._intact_files(self.found())
+
+    @staticmethod
+    def _intact_files(files: Mapping[int, Path]) -> set[int]:
+        """Return the numbers of the files of parts that hold what their names say."""
+        numbers = set()
+        for number, file in files.items():
             if file.stem.endswith(checksum(file.read_bytes())):
-                files.add(file)
-        return files
+                numbers.add(number)
+        return numbers
 
     def is_content(self, file: Path) -> bool:
         """Tell if a file beside the parts is one that they need."""
@@ -202,28 +210,29 @@ def _resume(
     for key in {**earlier_plan, **new_plan}:
         if earlier_plan.get(key) != new_plan.get(key):
             changed.append(key)
-    files = list(parts.found().values())
+    found = parts.found()
     work = f"earlier work on {parts.target.name} is"
     notes = []
-    intact: set[Path] = set()
+    intact: set[int] = set()
     if not changed:
         intact = parts.intact()
-        damaged = len(files) - len(intact)
+        damaged = len(found) - len(intact)
         if damaged:
             notes.append(
-                f"{work} damaged: {damaged} of {len(files)} parts are made again"
+                f"{work} damaged: {damaged} of {len(found)} parts are made again"
             )
-    elif earlier_plan and files:
+    elif earlier_plan and found:
         notes.append(f"{work} not continued: changed: {', '.join(changed)}")
     _remove_all_but(parts, intact)
     write_whole(plan_file, plan.encode())
     return tuple(notes)
 
 
-def _remove_all_but(parts: StoredParts, intact: set[Path]) -> None:
+def _remove_all_but(parts: StoredParts, intact: set[int]) -> None:
     """Remove what an earlier run has left in the folder, except its intact parts."""
+    needed = {file for number, file in parts.found().items() if number in intact}
     for file in parts.folder.iterdir():
-        is_needed = file.name == _LOCK or file in intact
+        is_needed = file.name == _LOCK or file in needed
         if intact and parts.is_content(file):
             is_needed = True
         if file.is_dir() and not file.is_symlink():

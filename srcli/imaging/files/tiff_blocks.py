@@ -230,24 +230,11 @@ class TiffBlocks:
         planes = self.stored.reshape(self.planes, self.down, self.across)
         return np.asarray((planes > 0).any(axis=0))
 
-    def stored_columns(self, window: Window) -> range:
-        """Return the columns of a window, from its left edge, beside which no block is stored."""
-        stored = np.flatnonzero(self.present[self._block_rows(window)].any(axis=0))
-        if not len(stored):
-            return range(0)
-        start = max(int(stored[0]) * self.width - window.left, 0)
-        stop = min(int(stored[-1] + 1) * self.width - window.left, window.width)
-        return range(start, max(start, stop))
-
-    def _block_rows(self, window: Window) -> slice:
-        """Return the rows of blocks that a window needs."""
-        return slice(
-            max(window.top, 0) // self.height, -(-window.bottom // self.height)
-        )
-
     def are_left_out(self, window: Window) -> bool:
         """Tell if all blocks of a window are left out; they hold nodata, or else zeros."""
-        rows = self._block_rows(window)
+        rows = slice(
+            max(window.top, 0) // self.height, -(-window.bottom // self.height)
+        )
         columns = slice(
             max(window.left, 0) // self.width, -(-window.right // self.width)
         )

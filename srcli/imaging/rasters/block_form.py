@@ -1,11 +1,11 @@
-"""The blocks of a final GeoTIFF: the options that make them, and if parts can hold them."""
+"""The blocks of a final GeoTIFF: the options that make them, and if a canvas can hold them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-OFF = frozenset({"NO", "FALSE", "OFF", "0"})
+_OFF = frozenset({"NO", "FALSE", "OFF", "0"})
 """How GDAL's options say no."""
 PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
 """Compressions that a PREDICTOR improves."""
@@ -44,13 +44,21 @@ _LEVELS = {
 }
 """How a GeoTIFF names the LEVEL of a COG, by the compression."""
 _PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
-SMALLEST_OVERVIEW = 256
-"""Longest side of the smallest overview, but for a COG, where it is that of a block."""
+OVERVIEW_SIDE = 256
+"""Longest side of the smallest overview, and of the blocks of all, but for a COG, where it
+is that of its blocks."""
 COG_BLOCK = "512"
-OVERVIEW_BLOCK = 256
-"""Height and width of the blocks of overviews, but for those of a COG."""
+RESAMPLINGS = frozenset({
+    "nearest", "average", "bilinear", "cubic", "lanczos", "mode", "rms",
+})  # fmt: skip
+"""How overviews are made, as GDAL and rasterio name it alike."""
 LARGEST_BLOCKS = 2**27
 """Bytes of a row of blocks of the final file, which is held in memory as a part."""
+
+
+def is_on(options: Mapping[str, str], name: str, default: str) -> bool:
+    """Tell if an option of GDAL's is on: all values but "no", "off" ... mean yes."""
+    return options.get(name, default).upper() not in _OFF
 
 
 def block_options(
@@ -80,7 +88,7 @@ def block_options(
     if "LEVEL" in creation and compression in _LEVELS:
         options[_LEVELS[compression]] = creation["LEVEL"]
     asked = creation.get("PREDICTOR", "NO").upper()
-    if compression in PREDICTED and asked not in OFF:
+    if compression in PREDICTED and is_on(creation, "PREDICTOR", "NO"):
         options["PREDICTOR"] = _PREDICTORS.get(asked, str(predictor))
     quality = creation.get("QUALITY", "75")
     if compression == "JPEG":
@@ -107,7 +115,7 @@ def why_copied(
     for name in creation:
         if name not in known:
             return f"--co {name} may change how its blocks are laid out"
-    if blocks.get("TILED", "NO").upper() in OFF:
+    if not is_on(blocks, "TILED", "NO"):
         return "its blocks are strips"
     if blocks.get("COMPRESS", "NONE").upper() not in _COMPRESSIONS:
         return f"blocks of COMPRESS={blocks['COMPRESS']} may depend on their file"
@@ -116,25 +124,19 @@ def why_copied(
     return ""
 
 
-def overview_count(height: int, width: int, side: int = SMALLEST_OVERVIEW) -> int:
-    """Return how many overviews, each of half the size, there are down to ``side`` pixels."""
-    return math.ceil(math.log2(max(height / side, width / side, 1)))
+def overview_side(driver: str, creation: Mapping[str, str]) -> int:
+    """Return the length of blocks of overviews, and of the smallest overview at most."""
+    if driver != "COG":
+        return OVERVIEW_SIDE
+    return int(creation.get("BLOCKSIZE", COG_BLOCK))
 
 
-def overview_factors(height: int, width: int) -> tuple[int, ...]:
-    """Return the factors of overviews, of which the smallest is at most 256 pixels long."""
-    count = overview_count(height, width)
+def overview_factors(
+    height: int, width: int, side: int = OVERVIEW_SIDE
+) -> tuple[int, ...]:
+    """Return the factors of overviews, of which the smallest is at most ``side`` pixels long."""
+    count = math.ceil(math.log2(max(height / side, width / side, 1)))
     return tuple(2**step for step in range(1, count + 1))
-
-
-def halves_fit(height: int, width: int, side: int) -> bool:
-    """Tell if overviews of parts, one made of the other, are those that GDAL makes of the whole.
-
-    It takes another way for an odd number of rows, and for what becomes a pixel wide
-    before the longer side has ``side`` pixels at most.
-    """
-    count = overview_count(height, width, side)
-    return height % 2 == 0 and min(height, width) >= 2 ** (count + 1)
 
 
 def highest_value(dtype: str, bits: str) -> int | None:

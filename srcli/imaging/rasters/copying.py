@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.block_form import OVERVIEW_BLOCK
+from srcli.imaging.rasters.block_form import overview_side
 from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.imaging.rasters.profile import OutputProfile
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter
 
-_COPY_SETTINGS = {
-    # each file that stays open takes 0.8 MB at 40,000 columns; a block needs one of
-    # them
-    "GDAL_MAX_DATASET_POOL_SIZE": 16,
-    "GDAL_TIFF_INTERNAL_MASK": True,
-}
+_OVERVIEW_OPTIONS = frozenset({
+    "JPEG_QUALITY", "MAX_Z_ERROR", "SPARSE_OK", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL",
+    "ZSTD_LEVEL",
+})  # fmt: skip
+"""Creation options that hold for overviews where GDAL is told so."""
 
 
 def copy_file(vrt: bytes, copy: Path, output: OutputProfile) -> None:
@@ -35,7 +34,7 @@ def copy_file(vrt: bytes, copy: Path, output: OutputProfile) -> None:
     options = dict(output.creation)
     if has_namespaces and not has_band_tags:
         options = {"COPY_SRC_MDD": "YES", **options}
-    with rasterio.Env(**_COPY_SETTINGS), MemoryFile(ext=".vrt") as memory:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), MemoryFile(ext=".vrt") as memory:
         memory.write(vrt)  # GDAL may then write tags into it, which are longer
         with open_quietly(memory.name, "r+") as dataset:
             # set here, as in the text of a VRT white space would change
@@ -65,37 +64,33 @@ def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:
             dataset.update_tags(number, ns=namespace or None, **settable)
 
 
-def build_overviews(file: Path, factors: Sequence[int], output: OutputProfile) -> None:
-    """Build overviews of the file of an output, or of one of half its size."""
+def build_overviews(file: Path, output: OutputProfile) -> None:
+    """Build the overviews of the file of an output, or of its canvas."""
+    options = output.creation
+    if output.keeps_blocks:  # by a GeoTIFF's names, those of a COG too
+        options = output.blocks
+    settings = {}
+    for name in _OVERVIEW_OPTIONS & options.keys():
+        settings[f"{name}_OVERVIEW"] = options[name]
     add_overview_levels(
         file,
-        factors,
-        is_exact=output.classes,
-        quality=output.creation.get("JPEG_QUALITY", ""),
-        threads=output.creation.get("NUM_THREADS", "ALL_CPUS"),
+        output.overviews,
+        output.resampling,
+        GDAL_TIFF_OVR_BLOCKSIZE=overview_side(output.driver, output.creation),
+        GDAL_NUM_THREADS=output.creation.get("NUM_THREADS", "ALL_CPUS"),
+        **settings,
     )
 
 
 def add_overview_levels(
-    file: Path,
-    factors: Sequence[int],
-    is_exact: bool,
-    quality: str,
-    threads: str = "ALL_CPUS",
+    file: Path, factors: Sequence[int], resampling: str, **settings: str | int
 ) -> None:
-    """Build overviews of a file: averages, or nearest neighbours where it holds classes."""
+    """Build overviews of a file with some settings of GDAL."""
     import rasterio
     from rasterio.enums import Resampling
 
-    settings = {
-        "GDAL_NUM_THREADS": threads,
-        "GDAL_TIFF_OVR_BLOCKSIZE": OVERVIEW_BLOCK,
-    }
-    if quality:
-        settings["JPEG_QUALITY_OVERVIEW"] = quality
-    resampling = Resampling.nearest if is_exact else Resampling.average
     with rasterio.Env(**settings), open_quietly(file, "r+") as dataset:
-        dataset.build_overviews(list(factors), resampling)
+        dataset.build_overviews(list(factors), Resampling[resampling])
 
 
 def check_room(path: Path) -> None:

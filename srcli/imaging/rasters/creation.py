@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS
@@ -14,6 +15,10 @@ from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are
 taken."""
+_WORKING_BYTES = 2**26
+"""Of a row of blocks of a canvas that is copied, whose blocks are lower where it is wide."""
+_WORKING_BLOCK = (256, 512)
+"""Most height and width of its blocks."""
 _OF_ANY_BITS = PREDICTED | {
     "NONE", "PACKBITS", "LZMA", "CCITTRLE", "CCITTFAX3", "CCITTFAX4",
 }  # fmt: skip
@@ -99,9 +104,33 @@ def _tiff_options(
         side = 512 if out.row_bytes * 512 <= _LARGEST_ROW else 256
         if out.row_bytes * side > LARGEST_BLOCKS:  # else parts could not hold them
             side = 128
-        text = str(min(side, -(-max(out.height, out.width) // 16) * 16))
+        text = str(min(side, _whole(max(out.height, out.width))))
         defaults |= {"TILED": "YES", "BLOCKXSIZE": text, "BLOCKYSIZE": text}
     return defaults
+
+
+def copied_by_gdal(out: OutputProfile, reason: str) -> OutputProfile:
+    """Return the output whose canvas is compressed quickly and without loss, to be copied."""
+    high, wide = _WORKING_BLOCK
+    high = min(high, _WORKING_BYTES // out.row_bytes // 16 * 16, _whole(out.height))
+    blocks = {
+        "TILED": "YES",
+        "BLOCKXSIZE": str(min(wide, _whole(out.width))),
+        "BLOCKYSIZE": str(max(high, 16)),
+        "COMPRESS": "ZSTD",
+        "ZSTD_LEVEL": "1",
+        "PREDICTOR": str(predictor_of(out.dtype)),
+        "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": photometric_of(out),
+        "SPARSE_OK": "TRUE",
+    }
+    overviews = () if out.driver == "COG" else out.overviews
+    return replace(out, blocks=blocks, why_copied=reason, overviews=overviews)
+
+
+def _whole(length: int) -> int:
+    """Return a length as a multiple of 16, as those of blocks are."""
+    return -(-length // 16) * 16
 
 
 def predictor_of(dtype: str) -> int:

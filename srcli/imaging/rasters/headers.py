@@ -42,9 +42,6 @@ _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
 _TEXTS_OF_VRT = frozenset({"Description", "UnitType", "Offset", "Scale"})
-_LOSSY_DRIVERS = frozenset({"JPEG", "WEBP", "MBTiles", "HEIF", "AVIF"})
-_LOSSY_COMPRESSIONS = frozenset({"JPEG", "YCbCr JPEG", "WEBP", "JPEG2000", "JXL"})
-"""By GDAL's names; some files of these formats lose nothing, which is rare."""
 
 
 def read_info(path: Path, nodata: NodataOption = "file") -> RasterInfo:
@@ -105,8 +102,6 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
             block_share=block_share,
             # GDAL shows sizes that it decodes a JPEG to as overviews; the file has none
             has_overviews=dataset.driver != "JPEG" and bool(dataset.overviews(1)),
-            is_lossy=dataset.driver in _LOSSY_DRIVERS
-            or structure.get("COMPRESSION", "") in _LOSSY_COMPRESSIONS,
             notes=tuple(notes),
             opened=opened,
         )

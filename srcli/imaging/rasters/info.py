@@ -87,8 +87,6 @@ class RasterInfo:
     cutline: Cutline | None = None
     """Polygons outside of which the output is empty."""
     has_overviews: bool = False
-    is_lossy: bool = False
-    """Its compression has changed values: that of JPEG, WebP and the like."""
     notes: tuple[str, ...] = ()
     """Messages for the user on parts of the file that are ignored."""
     opened: OpenedRaster | None = field(default=None, compare=False, repr=False)

@@ -15,7 +15,7 @@ from typing import Any
 
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.pixels.arrays import Size
-from srcli.imaging.rasters.block_form import overview_count
+from srcli.imaging.rasters.block_form import overview_factors
 
 WORLD_METRES = 2 * math.pi * 6_378_137
 """Length of the equator in EPSG:3857."""
@@ -78,7 +78,7 @@ def overview_factors_of_tiles(size: Size, zoom: int, lowest: str) -> tuple[int, 
     ``size`` is the (height, width) of the highest level, ``lowest`` the tag ``minzoom``
     of the input, maybe empty.
     """
-    steps = overview_count(*size, TILE_SIDE)
+    steps = len(overview_factors(*size, TILE_SIDE))
     if lowest.isdecimal():
         steps = max(steps, zoom - int(lowest))
     return tuple(2**step for step in range(1, min(steps, zoom) + 1))

@@ -17,18 +17,20 @@ from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.rasters.block_form import (
+    RESAMPLINGS,
     block_options,
     highest_value,
     overview_factors,
+    overview_side,
     why_copied,
 )
 from srcli.imaging.rasters.creation import (
+    copied_by_gdal,
     creation_options,
     is_lossy,
     photometric_of,
     predictor_of,
 )
-from srcli.imaging.rasters.halves import choose_levels
 from srcli.imaging.rasters.info import (
     COLOURS,
     BandInfo,
@@ -110,12 +112,15 @@ def _with_creation_options(
 def _choose_overviews(
     out: OutputProfile, info: RasterInfo, asked: bool | None
 ) -> tuple[int, ...]:
-    """Return the factors of the overviews to build; none of a COG, whose GDAL chooses.
+    """Return the factors of the overviews to build.
 
     ``asked`` is None where nobody has said if some are wanted.
     """
     if out.driver == "GTiff" and (info.has_overviews if asked is None else asked):
         return overview_factors(out.height, out.width)
+    if out.driver == "COG" and out.creation.get("OVERVIEWS", "").upper() != "NONE":
+        side = overview_side(out.driver, out.creation)
+        return overview_factors(out.height, out.width, side)
     if out.driver == "MBTiles" and asked is not False:  # a map has all its levels
         # asked of maps alone: the search for a code of the system may take 0.1 s
         zoom = zoom_level_of(out.georeference) or 0
@@ -125,35 +130,27 @@ def _choose_overviews(
 
 
 def _with_blocks(out: OutputProfile) -> OutputProfile:
-    """Return a profile that tells if parts hold compressed blocks of the file, and of what form."""
+    """Return a profile with the form of the canvas, which tells if that of the file is another."""
     blocks = block_options(
         out.driver, out.creation, photometric_of(out), predictor_of(out.dtype)
     )
     reason = why_copied(out.driver, out.creation, blocks, out.row_bytes)
-    out = replace(out, blocks=blocks, why_copied=reason)
-    if out.keeps_blocks and out.driver == "COG":
-        out = replace(out, why_copied=_why_cog_is_copied(out))
-    if out.why_copied:
-        out = replace(out, blocks={})
-    in_parts, encoded = choose_levels(out)
-    return replace(out, levels_in_parts=in_parts, encoded_levels=encoded)
+    if not reason and out.driver == "COG":
+        reason = _why_cog_is_copied(out)
+    if reason:
+        return copied_by_gdal(out, reason)
+    return replace(out, blocks=blocks, why_copied="")
 
 
 def _why_cog_is_copied(out: OutputProfile) -> str:
-    """Say why parts cannot hold the blocks of a COG, or its overviews; else nothing."""
-    creation = out.creation
-    compression = creation["COMPRESS"].upper()
+    """Say why a canvas cannot hold the blocks of a COG, or its overviews; else nothing."""
+    compression = out.creation["COMPRESS"].upper()
     if out.alpha and compression == "JPEG":
         return "its alpha band becomes a mask"
-    if compression == "WEBP" and creation.get("QUALITY") == "100":
+    if compression == "WEBP" and out.creation.get("QUALITY") == "100":
         return "GDAL compresses its overviews with loss"
-    if out.wants_halves:
-        usual = "NEAREST" if out.classes else "AVERAGE"
-        asked = creation.get("OVERVIEW_RESAMPLING", creation.get("RESAMPLING", ""))
-        if asked.upper() != usual:
-            return f"its overviews are made by {asked or 'another way'}"
-        if not out.can_be_halved:
-            return "its overviews are not those of its parts"
+    if out.overviews and out.resampling not in RESAMPLINGS:
+        return f"its overviews are made by {out.resampling}"
     return ""
 
 

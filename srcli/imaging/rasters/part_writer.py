@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -21,7 +19,6 @@ from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.ports.image import Window
 
-_USUAL_BLOCK = 512
 _REACH = 3
 """Rows above and below a part that bicubic interpolation sees, and one more."""
 
@@ -49,11 +46,6 @@ class PartWriter:
         )
         self._rows: Array = bands.transpose(1, 2, 0)
         self._limits = _limits_of(source.layout)
-        layout = source.layout
-        keeps_hidden = layout.alpha is not None or source.has_codes
-        self._is_blank_where_empty = source.has_holes and not (
-            layout.classes or layout.is_packed or keeps_hidden
-        )
 
     def write(self, top: int, rows: Array) -> None:
         """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
@@ -77,58 +69,9 @@ class PartWriter:
         """Write a part from rows of the network, which are changed; None if all hold classes."""
         span = self._parts.span(number)
         window = self._input_rows(span)
-        if rows is None or not self._is_blank_where_empty:
-            decode = cache(partial(self._source.decode, window))
-            rows, opacity = self._finish(span, window, decode, rows)
-            self._store(number, rows, opacity)
-            return
-        # most of a turned scene may be empty: only columns with pixels are worked on
-        shown, decoded = self._decode_shown(window)
-        columns = range(shown.left * self._scale, shown.right * self._scale)
-        middle = rows[:, columns.start : columns.stop]
-        _, opacity = self._finish(span, shown, lambda: decoded, middle)
-        if not self._leaves_blanks_out():
-            empty = self._empty_number()
-            rows[:, : columns.start] = empty
-            rows[:, columns.stop :] = empty
-            columns = range(rows.shape[1])
-        if shown.width < window.width:
-            full_opacity: Array = np.zeros(rows.shape[:2], opacity.dtype)
-            start = shown.left * self._scale
-            full_opacity[:, start : start + middle.shape[1]] = opacity
-            opacity = full_opacity
-        self._store(number, rows, opacity, columns)
-
-    def _leaves_blanks_out(self) -> bool:
-        """Tell if blocks without data are nowhere in the file, and read as they would be."""
-        output = self._parts.output
-        blank = output.nodata or 0
-        return output.leaves_blocks_out and self._empty_number() == blank
-
-    def _decode_shown(self, window: Window) -> tuple[Window, DecodedWindow]:
-        """Decode a window but for its left and right without pixels, in whole blocks."""
-        wide = int(self._parts.output.blocks.get("BLOCKXSIZE", _USUAL_BLOCK))
-        step = wide // math.gcd(wide, self._scale)
-        stored = _widen(self._source.stored_columns(window), step, window.width)
-        decoded = self._source.decode(
-            replace(window, left=stored.start, width=len(stored))
-        )
-        # one axis after the other, as numpy takes ten times as long for both at once
-        has_pixels = np.any(np.any(decoded.valid, axis=0), axis=1)
-        if decoded.pixels.dtype.kind == "f":  # those that are infinite stay so
-            are_infinite = np.any(np.isinf(decoded.pixels), axis=0)
-            has_pixels = has_pixels | np.any(are_infinite, axis=1)
-        filled = np.flatnonzero(has_pixels)
-        shown = range(stored.start, min(stored.start + step, stored.stop))
-        if len(filled):
-            first_filled = stored.start + int(filled[0])
-            columns = range(first_filled, stored.start + int(filled[-1]) + 1)
-            shown = _widen(columns, step, window.width)
-        cut = slice(shown.start - stored.start, shown.stop - stored.start)
-        decoded = decoded._replace(
-            pixels=decoded.pixels[:, cut], valid=decoded.valid[:, cut]
-        )
-        return replace(window, left=shown.start, width=len(shown)), decoded
+        decode = cache(partial(self._source.decode, window))
+        rows, opacity = self._finish(span, window, decode, rows)
+        self._store(number, rows, opacity)
 
     def _finish(
         self,
@@ -232,18 +175,15 @@ class PartWriter:
         down = layer.repeat(self._scale, axis=0)[span.start % self._scale :]
         return down[: len(span)].repeat(self._scale, axis=1)
 
-    def _store(
-        self, number: int, rows: Array, opacity: Array, columns: range | None = None
-    ) -> None:
-        """Write the file of a part, with alpha or the mask as its last band if there is one."""
-        output = self._parts.output
+    def _store(self, number: int, rows: Array, opacity: Array) -> None:
+        """Store a part, with alpha or the mask where there is one."""
         if self._source.layout.is_packed:
             rows = unpack(rows)
         with (
             writing_errors(self._parts.target),
-            encode_part(rows, opacity, output, columns) as pieces,
+            encode_part(rows, opacity, self._parts.output) as content,
         ):
-            self._parts.add(number, *pieces)
+            self._parts.add(number, content)
 
     def _soften(self, window: Window, limits: tuple[float, float]) -> Array:
         """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""
@@ -294,13 +234,6 @@ class PartWriter:
             values[np.isfinite(pixels)] = 0
         values[kept] = pixels[kept]
         return self._repeat(values, span)
-
-
-def _widen(columns: range, step: int, width: int) -> range:
-    """Return columns, widened to multiples of a step, one at least, within a width."""
-    start = columns.start // step * step
-    stop = max(-(-columns.stop // step) * step, start + step)
-    return range(start, min(stop, width))
 
 
 def _one_if_equal(layers: Bools) -> Bools:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from srcli.imaging.files.provenance import Provenance
-from srcli.imaging.rasters.block_form import (
-    COG_BLOCK,
-    OFF,
-    OVERVIEW_BLOCK,
-    SMALLEST_OVERVIEW,
-    halves_fit,
-)
+from srcli.imaging.rasters.block_form import is_on
 from srcli.imaging.rasters.info import BandInfo
 
 
@@ -39,7 +32,7 @@ class OutputOptions:
 
     def is_on(self, name: str, default: str) -> bool:
         """Tell if a creation option is on: GDAL takes all values but "no", "off" ... for yes."""
-        return self.creation.get(name, default).upper() not in OFF
+        return is_on(self.creation, name, default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,87 +64,33 @@ class OutputProfile:
     classes: bool = False
     """Some bands hold classes, or bytes of heights: overviews are not averaged."""
     overviews: tuple[int, ...] = ()
-    """Decimation factors of the overviews to build; GDAL chooses those of a COG."""
+    """Decimation factors of the overviews to build; none of a COG that GDAL copies, which
+    chooses them."""
     creation: Mapping[str, str] = field(default_factory=dict)
     blocks: Mapping[str, str] = field(default_factory=dict)
-    """Creation options of the blocks that parts hold; of none, parts are compressed
-    quickly and without loss."""
+    """Creation options of the blocks that parts and canvas hold, a GeoTIFF in tiles."""
     why_copied: str = "it is no raster of its own"
-    """Why GDAL copies the parts into the final file, decoded and encoded anew; empty
-    where the compressed blocks of the parts are those of the file."""
-    levels_in_parts: int = 0
-    """Overviews that each part holds, from that of half the size down."""
-    encoded_levels: int = 0
-    """Those of them whose final blocks it holds; a last one more is stored without loss."""
+    """Why GDAL copies the canvas into the final file, decoded and encoded anew; empty
+    where its compressed blocks are those of the file."""
     notes: tuple[str, ...] = ()
     """Messages for the user on what is not kept."""
 
     @property
     def keeps_blocks(self) -> bool:
-        """True if the blocks of the parts are those of the final file."""
+        """True if the blocks of the canvas are those of the final file."""
         return not self.why_copied
 
     @property
-    def is_joined(self) -> bool:
-        """True if parts may go into the file one by one: it begins with their blocks alone."""
-        return self.keeps_blocks and self.driver == "GTiff" and not self.overviews
-
-    def copied_by_gdal(self, reason: str) -> OutputProfile:
-        """Return the output whose parts have a form of their own."""
-        return replace(
-            self, blocks={}, why_copied=reason, levels_in_parts=0, encoded_levels=0
-        )
-
-    @property
-    def smallest_overview(self) -> int:
-        """Longest side of the smallest overview, in pixels, at most."""
-        if self.driver != "COG":
-            return SMALLEST_OVERVIEW
-        return int(self.blocks.get("BLOCKYSIZE", COG_BLOCK))
-
-    @property
-    def wants_halves(self) -> bool:
-        """True if overviews start from one of half the size."""
-        if self.driver != "COG":
-            return bool(self.overviews)
-        is_large = max(self.height, self.width) > self.smallest_overview
-        return self.creation.get("OVERVIEWS", "").upper() != "NONE" and is_large
-
-    @property
-    def can_be_halved(self) -> bool:
-        """True if overviews can be made of those of parts; see ``halves_fit``."""
-        return halves_fit(self.height, self.width, self.smallest_overview)
-
-    @property
-    def has_halves(self) -> bool:
-        """True if each part holds its overview of half the size."""
-        return self.keeps_blocks and self.levels_in_parts > 0
-
-    @property
-    def overview_block(self) -> int:
-        """Height and width of the blocks of overviews."""
-        if self.driver != "COG":
-            return OVERVIEW_BLOCK
-        return self.smallest_overview
-
-    @property
-    def whole_rows(self) -> int:
-        """Rows that hold whole blocks of the file, and of overviews encoded in parts."""
-        high = int(self.blocks["BLOCKYSIZE"])
-        if self.has_halves and self.encoded_levels:
-            return math.lcm(high, 2 * self.overview_block)
-        return high
+    def resampling(self) -> str:
+        """How overviews are made, as GDAL names it in small letters."""
+        usual = "nearest" if self.classes else "average"
+        asked = self.creation.get("RESAMPLING", usual)
+        return self.creation.get("OVERVIEW_RESAMPLING", asked).lower()
 
     @property
     def is_sparse(self) -> bool:
         """True if blocks without data may be left out of the file."""
-        return self.creation.get("SPARSE_OK", "NO").upper() not in OFF
-
-    @property
-    def leaves_blocks_out(self) -> bool:
-        """True if blocks of the file without data are nowhere, in parts neither."""
-        is_whole = self.nodata is not None or not self.dtype.startswith("float")
-        return self.keeps_blocks and self.is_sparse and not self.has_halves and is_whole
+        return is_on(self.creation, "SPARSE_OK", "NO")
 
     @property
     def row_bytes(self) -> int:

@@ -119,14 +119,6 @@ class RasterSource:
             return False
         return sparse_blocks.are_left_out(self._in_file(window))
 
-    def stored_columns(self, window: Window) -> range:
-        """Return the columns of a window beside which all is empty, as a sparse file tells."""
-        sparse_blocks = self._opened.sparse_blocks
-        is_told = self._left_out_is_empty and not self.masked
-        if sparse_blocks is None or not is_told or self.layout.alpha is not None:
-            return range(window.width)
-        return sparse_blocks.stored_columns(self._in_file(window))
-
     def outside(
         self, window: Window, scale: int = 1, *, touched: bool = False
     ) -> Bools | None:

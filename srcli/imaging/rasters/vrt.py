@@ -26,12 +26,6 @@ class MosaicFile(NamedTuple):
     source_elements: Sequence[Mapping[str, str]] = ()
     """Elements of a ComplexSource of GDAL's, for each of these bands; most have
     none."""
-    start: int = 0
-    """First byte of what is meant, where that lies within the file."""
-    length: int | None = None
-    """Bytes of what lies within the file; None for a whole file."""
-    part_rows: int | None = None
-    """Rows of each of the parts that the file was joined of; None for a single one."""
 
 
 def describe_mosaic(output: OutputProfile, files: Iterable[MosaicFile] = ()) -> bytes:
@@ -90,10 +84,7 @@ def _add_source(element: ET.Element, mosaic_file: MosaicFile, number: int) -> No
     source = ET.SubElement(element, source_type)
     is_beside = f"{not mosaic_file.file.is_absolute():d}"
     file = ET.SubElement(source, "SourceFilename", relativeToVRT=is_beside)
-    name = str(alias_of_file(mosaic_file.file))
-    if mosaic_file.length is not None:
-        name = f"/vsisubfile/{mosaic_file.start}_{mosaic_file.length},{name}"
-    file.text = name
+    file.text = str(alias_of_file(mosaic_file.file))
     ET.SubElement(source, "SourceBand").text = mosaic_file.bands[number]
     ET.SubElement(source, "SrcRect", {"xOff": "0", "yOff": "0", **size})
     offset = {"xOff": f"{mosaic_file.left}", "yOff": f"{mosaic_file.top}"}

@@ -30,14 +30,14 @@ from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.headers import info_of, read_info
 from srcli.imaging.rasters.info import LEGEND, enlarge_georeference
-from srcli.imaging.rasters.merging import (
-    merge_parts,
-    write_vrt,
-)
 from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
+from srcli.imaging.rasters.publishing import (
+    publish,
+    write_vrt,
+)
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.models import MODELS
@@ -430,7 +430,7 @@ def _write_sheet(
         writer = PartWriter(parts, range(parts.count), source, 1)
         for number in range(parts.count):
             writer.write_part(number)
-        merge_parts(parts, item.attributes(dates=options.keep_dates))
+        publish(parts, item.attributes(dates=options.keep_dates))
 
 
 def _is_all_valid(mosaic: RasterSource, window: Window) -> bool:

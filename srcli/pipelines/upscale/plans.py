@@ -13,7 +13,7 @@ from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
+from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource
 from srcli.input_files import file_state
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.raster_metadata import EmbeddedMetadata
     from srcli.pipelines.upscale.reporter import Item
 
-_LOSSY = {(1, False): "JPEG", (3, False): "JPEG", (3, True): "WEBP"}
-"""Lossy compression by the number of colour bands, and if there is alpha."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class RasterPlan:
@@ -55,9 +52,6 @@ class RasterPlan:
     interpolated: tuple[int, ...]
     """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
     output: OutputProfile
-    lossy_output: OutputProfile | None
-    """The output with lossy compression, where that of the input is, and the user has
-    named none: a sample tells how much smaller it would be."""
     notes: tuple[str, ...]
     """Choices made for the user, who may want others; shown as warnings."""
     remarks: tuple[str, ...]
@@ -152,9 +146,6 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
         ),
         interpolated=model.interpolated,
         output=output,
-        lossy_output=_derive_lossy(
-            info, bands.layout, window, options.scale, output_options
-        ),
         notes=tuple(notes),
         remarks=tuple(remark for remark in remarks if remark),
         condition=model.condition,
@@ -174,27 +165,6 @@ def _note_on_hidden_colours(layout: BandLayout, options: Settled) -> tuple[str, 
     if not options.keep_hidden or layout.alpha is None:
         return ()
     return ("--keep-hidden is for photographs: colours under alpha are not kept",)
-
-
-def _derive_lossy(
-    info: RasterInfo,
-    layout: BandLayout,
-    window: Window,
-    scale: int,
-    output_options: OutputOptions,
-) -> OutputProfile | None:
-    """Return the output with lossy compression; see ``RasterPlan``."""
-    is_asked = "COMPRESS" in output_options.creation or output_options.format != "tif"
-    has_classes = bool(layout.classes) or not info.is_lossy
-    if is_asked or has_classes or layout.dtype != "uint8":
-        return None
-    compression = _LOSSY.get((layout.channels, layout.alpha is not None))
-    if compression is None:
-        return None
-    creation = {**output_options.creation, "COMPRESS": compression}
-    return derive_profile(
-        info, layout, window, scale, replace(output_options, creation=creation)
-    )
 
 
 def _tell_of_overviews(output: OutputProfile, options: Settled) -> str:

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.rasters.merging import merge_parts, try_creation_options
+from srcli.imaging.rasters.creation import copied_by_gdal
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
-from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.rasters.publishing import publish, try_creation_options
 from srcli.imaging.rasters.source import RasterSource
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
@@ -293,7 +293,12 @@ def make_raster(
     for remark in plan.remarks:
         reporter.progress.message(f"{plan.item.source}: {remark}")
     plan.item.make_folder()
-    plan = replace(plan, output=_choose_form_of_parts(plan, reporter))
+    # nobody is asked for patience before a small file of our own options
+    if plan.options.creation or math.prod(plan.size) >= LEAST_TRIED:
+        try_creation_options(plan.item.target, plan.output)
+    if reporter.ending is not None:
+        output = copied_by_gdal(plan.output, "tiles are cut from its canvas")
+        plan = replace(plan, output=output)
     calibration = _calibrate(plan, reporter, run_steps)
     with _open_parts(plan, calibration, reporter) as parts:
         plan = replace(plan, output=parts.output)
@@ -341,10 +346,10 @@ def _open_parts(
     with opened as (parts, notes):
         for note in notes:
             reporter.progress.message(f"{item.source}: {note}")
-        # tiles of a mosaic are cut from parts, and nothing is copied
+        # tiles of a mosaic are cut from it, and nothing is copied
         if parts.output.why_copied and reporter.ending is None:
             reporter.progress.detail(
-                f"{item.source}: GDAL copies its parts at the end: {parts.output.why_copied}"
+                f"{item.source}: GDAL copies it at the end: {parts.output.why_copied}"
             )
         earlier = parts.count - sum(map(len, parts.missing()))
         if earlier:
@@ -373,7 +378,7 @@ def _keep(
         parts.remove()
     else:
         attributes = item.attributes(dates=plan.options.keep_dates)
-        merge_parts(parts, attributes, plan.embed, forecast.count_bytes)
+        publish(parts, attributes, plan.embed, forecast.count_bytes)
     forecast.end()
 
 
@@ -391,18 +396,6 @@ def _tell_times(
         f"{plan.item.source}: {seconds_of_tiles:.1f} s for {tiles} tiles, of which it waited "
         f"{', '.join(waits) or 'for nothing'}; {after:.1f} s after the last one"
     )
-
-
-def _choose_form_of_parts(plan: RasterPlan, reporter: Reporter) -> OutputProfile:
-    """Return the output with the form of its parts: blocks of the file, or what GDAL copies."""
-    output = plan.output
-    # nobody is asked for patience before a small file of our own options
-    is_tried = plan.options.creation or math.prod(plan.size) >= LEAST_TRIED
-    if is_tried:
-        output = try_creation_options(plan.item.target, output)
-    if reporter.ending is not None:
-        output = output.copied_by_gdal("tiles are cut from its parts")
-    return output
 
 
 def _split_runs(step: MakingStep, slot_count: int) -> list[MakingStep]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from srcli.disks import free_disk
-from srcli.imaging.rasters.trial_copy import disk_needed, sample_copy
+from srcli.imaging.rasters.disk_use import disk_needed, sample_disk
 from srcli.input_files import file_state
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def foresee_disk(plan: RasterPlan) -> int:
     """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
     info = plan.info
     scale = plan.options.scale
-    sample = sample_copy(info, plan.layout, plan.window, scale, plan.output)
+    sample = sample_disk(info, plan.layout, plan.window, scale, plan.output)
     most = round(disk_needed(plan.output) * info.block_share)
     # a mosaic may have large holes, and its samples lie beside them by chance
     input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
@@ -62,4 +62,4 @@ def foresee_disk(plan: RasterPlan) -> int:
         most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
     if sample is None:
         return round(USUAL_SHARE * most)
-    return min(sample.disk_needed(plan.output), most)
+    return min(sample, most)

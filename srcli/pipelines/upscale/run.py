@@ -24,8 +24,8 @@ from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.pillow import quick_pixel_count
 from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.rasters.merging import add_overviews, try_creation_options
-from srcli.imaging.rasters.trial_copy import disk_needed
+from srcli.imaging.rasters.disk_use import disk_needed
+from srcli.imaging.rasters.publishing import add_overviews, try_creation_options
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
 from srcli.input_files import parse_text, read_input

@@ -6,7 +6,6 @@ files beside the output, for the next run.
 
 from __future__ import annotations
 
-import math
 import mmap
 import shutil
 from collections.abc import Sequence
@@ -17,13 +16,21 @@ from typing import TYPE_CHECKING
 import srcli
 from srcli.errors import PictureError
 from srcli.imaging.files.stored_parts import StoredParts, writing_errors
+from srcli.imaging.files.tiff_directories import DirectoryForm
+from srcli.imaging.files.tiff_images import (
+    BlockGroup,
+    Image,
+    Tiff,
+    read_tiff,
+    write_tiff,
+)
 from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.photographs.tiff import is_on_map
 from srcli.imaging.photographs.tiff_writing import LARGEST_CLASSIC
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.gdal_access import open_quietly
-from srcli.imaging.rasters.merging import move_result
 from srcli.imaging.rasters.opening import open_raster
+from srcli.imaging.rasters.publishing import move_result
 from srcli.input_files import file_state, open_input
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import RasterPlan, plan_raster
@@ -143,7 +150,10 @@ class _PageMaker:
             self.plans.append(plan)
             if is_kept:
                 return
-            plan = _without_losses(plan)
+            # metadata is put into the file of all pages
+            plan = replace(
+                plan, embedded=None, output=replace(plan.output, overviews=())
+            )
             if index:
                 plan = replace(plan, remarks=())  # mostly those of the first page
             self.tiles += make_raster(
@@ -152,21 +162,8 @@ class _PageMaker:
         with target.open("rb") as stream:
             memory = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             with memory, memoryview(memory) as content:
-                self._stored.add(index, content)
-        target.unlink()
-
-
-def _without_losses(plan: RasterPlan) -> RasterPlan:
-    """Return the plan of a page whose file is copied once more: metadata and form come then."""
-    creation = {"COMPRESS": "DEFLATE", "ZLEVEL": "1", "BIGTIFF": "IF_SAFER"}
-    photometric = plan.output.creation.get("PHOTOMETRIC", "")
-    if photometric not in ("", "YCBCR"):
-        creation["PHOTOMETRIC"] = photometric
-    return replace(
-        plan,
-        embedded=None,
-        output=replace(plan.output, creation=creation, overviews=()),
-    )
+                file = self._stored.file_of(index, content)
+        target.replace(file)
 
 
 def open_page(path: Path, page: int) -> DatasetReader:
@@ -188,34 +185,29 @@ def _fingerprint(item: Item, options: Settled) -> dict[str, object]:
 
 
 def _merge_pages(stored: StoredParts, first_plan: RasterPlan) -> None:
-    """Copy finished pages into one file, and give it its name."""
-    import rasterio
-    import rasterio.shutil
-
+    """Put the blocks of finished pages one behind the other into one file, and give it its name."""
     target = stored.target
     folder = stored.folder / "result"
     result = folder / target.name
-    files = [file for _, file in sorted(stored.found().items())]
-    creation = dict(first_plan.output.creation)
-    page_bytes = math.prod(first_plan.size) * len(first_plan.output.bands) * 8
-    if page_bytes * len(files) > LARGEST_CLASSIC:
-        creation["BIGTIFF"] = "YES"
+    pages = [(file, read_tiff(file)) for _, file in sorted(stored.found().items())]
+    images: list[Image] = []
+    groups = []
+    length = 0
+    for file, page in pages:
+        for image in page.images:
+            groups.append(BlockGroup(file, [len(images)]))
+            images.append(image)
+        length += file.stat().st_size
+    layout = pages[0][1].layout
+    layout = DirectoryForm(layout.order, big=layout.big or length > LARGEST_CLASSIC)
     with writing_errors(target):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        for file in files:
-            with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), open_quietly(file) as page:
-                if page.count != len(first_plan.output.bands):
-                    creation.pop("PHOTOMETRIC", None)
-                if creation.get("PREDICTOR") in ("2", "3"):
-                    is_float = page.dtypes[0].startswith("float")
-                    creation["PREDICTOR"] = "3" if is_float else "2"
-                rasterio.shutil.copy(page, result, driver="GTiff", **creation)
-            creation["APPEND_SUBDATASET"] = "YES"
+        write_tiff(result, Tiff(layout, images), groups)
         with open_quietly(result) as merged:
             page_count = len(merged.subdatasets) or 1
-        if page_count != len(files):
-            raise PictureError(f"{target}: GDAL has written {page_count} pages")
+        if page_count != len(pages):
+            raise PictureError(f"{target}: GDAL reads {page_count} pages of it")
         first_plan.embed(result)
         item = replace(first_plan.item, target=target)
         move_result(

@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import Reporter
 
+LARGEST_SHARE = 0.98
+"""Of writing that counts as done before it is complete: the progress stands still at the
+end, rather than at 100 % before it."""
+
 
 class WritingWork:
     """Counts the writing of one output as so many tiles as would take as long."""
@@ -25,8 +29,8 @@ class WritingWork:
         self.weigh(self.seconds / max(tile_seconds, 1e-6))
 
     def weigh(self, tiles: float) -> None:
-        """Count it as so many tiles, not fewer than are counted already."""
-        tiles = max(tiles, self.done)
+        """Count it as so many tiles, a few more than are counted already at least."""
+        tiles = max(tiles, self.done / LARGEST_SHARE)
         self._reporter.extend(tiles - self._tiles)
         self._tiles = tiles
 

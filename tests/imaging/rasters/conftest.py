@@ -8,12 +8,12 @@ import pytest
 from rasterio.transform import Affine
 
 from srcli.imaging.rasters.headers import info_of, read_info
-from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from srcli.imaging.rasters.profile import OutputOptions
+from srcli.imaging.rasters.publishing import publish
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.source import RasterSource
 from srcli.ports.image import Window
@@ -107,7 +107,7 @@ def write():
     def make(target, out, path, *rows, **options):
         with open_parts(target, out, {}) as (parts, notes):
             write_parts(parts, path, *rows, **options)
-            merge_parts(parts)
+            publish(parts)
         return notes
 
     return make

@@ -141,7 +141,7 @@ def test_parts_of_any_size_give_the_same_rows(save, noise, send, monkeypatch):
     pixels = noise((40, 30, 3)) % 3
     path = save("a.tif", pixels, nodata=0)
     monkeypatch.setattr(parts, "_LEAST_PIXELS", 1)
-    monkeypatch.setattr(parts, "_BLOCK_HEIGHT", 16)  # which cuts through pixels of 3x3
+    monkeypatch.setattr(parts, "_PART_HEIGHT", 16)  # which cuts through pixels of 3x3
     low = {"BLOCKXSIZE": "16", "BLOCKYSIZE": "16"}
     out = send(path, scale=3, rows=33, creation=low)
     np.testing.assert_array_equal(out.image, np.where(larger(pixels, 3) == 0, 0, 77))
@@ -209,7 +209,7 @@ def test_columns_without_pixels_are_blank(
         offset = file.get_tag_item("BLOCK_OFFSET_0_3", "TIFF", bidx=1)
     assert (offset is None) == sparse
     monkeypatch.setattr(parts, "_LEAST_PIXELS", 1)
-    monkeypatch.setattr(parts, "_BLOCK_HEIGHT", 16)
+    monkeypatch.setattr(parts, "_PART_HEIGHT", 16)
     blocks = {"BLOCKXSIZE": "16", "BLOCKYSIZE": "16"}
     if ending == "masked":
         blocks = {**blocks, "DISCARD_LSB": "1"}

@@ -15,13 +15,13 @@ from rasterio.transform import Affine, RPCTransformer
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.rasters.creation import creation_options
+from srcli.imaging.rasters.disk_use import disk_needed
 from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.info import BandInfo, enlarge_georeference
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import choose_layout
 from srcli.imaging.rasters.transforms import coordinates
-from srcli.imaging.rasters.trial_copy import disk_needed
 from srcli.ports.image import Window
 from tests.fixtures.mosaics import NOWHERE, SIMPLE
 from tests.fixtures.photographs import SRGB, write_by_gdal

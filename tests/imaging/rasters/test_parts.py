@@ -15,9 +15,9 @@ from srcli.errors import PictureError
 from srcli.files import hidden_name
 from srcli.imaging.files.stored_parts import has_unfinished_parts
 from srcli.imaging.rasters import parts as parts_module
-from srcli.imaging.rasters.merging import merge_parts
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.publishing import publish
 from tests.imaging.rasters.conftest import open_source
 
 MARK = {"model": "a", "part": (1, 2)}
@@ -105,7 +105,7 @@ def test_any_parts_may_be_missing(begin, folder, source, pixels, target, write_p
         assert parts.span(4) == range(1024, 1100)
         write_parts(parts, source.info.path)
         assert has_unfinished_parts(target)
-        merge_parts(parts)
+        publish(parts)
     assert not has_unfinished_parts(target)
     assert not folder.exists()
 
@@ -196,7 +196,7 @@ def test_another_form_of_the_file_keeps_parts_without_loss(
         assert not parts.output.keeps_blocks
         assert (parts.missing(), notes) == ([range(2, 5)], ())
         write_parts(parts, source.info.path)
-        merge_parts(parts)
+        publish(parts)
     with rasterio.open(target) as file:
         written = np.moveaxis(file.read(), 0, 2)
     is_lossy = second == {"creation": {"COMPRESS": "JPEG"}}
@@ -215,10 +215,8 @@ def test_pixels_of_another_kind_are_made_again(folder, save, plan, pixels, targe
     ("first", "second"),
     [
         ({"creation": {**BLOCKS, "COMPRESS": "JPEG"}}, {"creation": BLOCKS}),
-        ({"creation": BLOCKS, "overviews": True}, {"cog": True}),
-        ({"creation": BLOCKS, "overviews": True}, {"creation": BLOCKS}),
     ],
-    ids=["loss", "halves of a COG", "halves"],
+    ids=["loss"],
 )
 def test_blocks_that_do_not_do_are_made_again(
     source, plan, pixels, target, first, second

@@ -127,7 +127,7 @@ def test_processes_give_the_files_of_one(srx, folder, tmp_path):
 def scene(tmp_path, monkeypatch):
     """A raster with nodata, whose parts are low."""
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
-    monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 32)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._PART_HEIGHT", 32)
     # that each worker takes a part of it
     monkeypatch.setattr(upscale_workers, "LARGE_OUTPUT", 50_000)
     pixels = np.random.default_rng(0).integers(1, 255, (320, 50, 3), dtype=np.uint8)

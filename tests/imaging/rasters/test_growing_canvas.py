@@ -1,25 +1,20 @@
-"""Parts that are joined into the file while others are made: bytes, disk, kills, other runs."""
+"""Canvases that grow while parts are made: bytes, disk, damage, other options and runs."""
 
 from __future__ import annotations
 
 import errno
 import os
-import signal
-import threading
-from contextlib import contextmanager
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import rasterio
 
 from srcli.errors import PictureError
-from srcli.imaging.files.tiff_assembly import TiffAssembly
-from srcli.imaging.rasters import joining as module
-from srcli.imaging.rasters import merging
-from srcli.imaging.rasters.joining import StoppedError, join_behind, open_joining
+from srcli.imaging.rasters import publishing
+from srcli.imaging.rasters.canvas import append_behind, open_canvas
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
-from srcli.imaging.rasters.result_file import write_result
 from tests.imaging.rasters.conftest import open_source
 
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
@@ -31,7 +26,7 @@ COUNT = 6
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
-    monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 48)
+    monkeypatch.setattr("srcli.imaging.rasters.parts._PART_HEIGHT", 48)
 
 
 @pytest.fixture
@@ -49,14 +44,6 @@ def target(tmp_path):
     return tmp_path / "out.tif"
 
 
-@contextmanager
-def joining_of(parts):
-    """The file that parts are joined into."""
-    with open_joining(parts) as joining:
-        assert joining is not None
-        yield joining
-
-
 def write_part(parts, source, number):
     """Write one part of an output that is as large as its input."""
     with open_source(source) as opened:
@@ -64,33 +51,32 @@ def write_part(parts, source, number):
         writer.write(0, opened.decode(opened.window).pixels)
 
 
-def put_together(path, out, source, blank=()):
-    """Write the output from all parts at once, by no joining."""
-    with open_parts(path.with_name("whole.tif"), out, {}) as (parts, _):
+def write_whole(path, out, source, blank=()):
+    """Write the output from parts that are all made before the first is appended."""
+    with open_parts(path, out, {}) as (parts, _):
         assert parts.count == COUNT
         for number in range(parts.count):
             if number in blank:
                 parts.add(number, b"")
             else:
                 write_part(parts, source, number)
-        write_result(merging.mosaic_files(parts), path, out)
-        parts.remove()
+        publishing.publish(parts)
     return path.read_bytes()
 
 
-def join(target, out, source, order, blank=()):
-    """Write the output from parts in some order, each joined as soon as it can be."""
+def grow(target, out, source, order, blank=()):
+    """Write the output from parts in some order, each appended as soon as it can be."""
     with open_parts(target, out, {}) as (parts, _):
-        with joining_of(parts) as joining:
+        with open_canvas(parts) as canvas:
             for number in order:
                 if number in blank:
                     parts.add(number, b"")
                 else:
                     write_part(parts, source, number)
-                while joining.join_next():
+                while canvas.append_next():
                     pass
-            assert set(parts.unjoined()) <= set(blank)
-        merging.merge_parts(parts)
+            assert not parts.inbox()
+        publishing.publish(parts)
     return target.read_bytes()
 
 
@@ -109,7 +95,7 @@ CASES = [
     "order", [range(COUNT), range(COUNT)[::-1], (3, 0, 2, 1, 5, 4)]
 )
 @pytest.mark.parametrize(("dtype", "bands", "options"), CASES, ids=str)
-def test_the_file_is_that_of_parts_put_together_at_once(
+def test_the_file_is_the_same_in_whatever_order_parts_are_made(
     save, noise, plan, tmp_path, target, dtype, bands, options, order
 ):
     options = dict(options)
@@ -125,8 +111,8 @@ def test_the_file_is_that_of_parts_put_together_at_once(
     source = save("in.tif", pixels, nodata=nodata, then=describe)
     out = plan(source, creation={**SMALL, **options})
     assert out.mask == has_mask
-    expected = put_together(tmp_path / "ref.tif", out, source)
-    assert join(target, out, source, order) == expected
+    expected = write_whole(tmp_path / "ref.tif", out, source)
+    assert grow(target, out, source, order) == expected
     names = {path.name for path in tmp_path.iterdir()}
     worlds = {"out.tfw", "ref.tfw"} if "TFW" in options else set()
     assert names == {"in.tif", "out.tif", "ref.tif"} | worlds
@@ -135,13 +121,13 @@ def test_the_file_is_that_of_parts_put_together_at_once(
 @pytest.mark.parametrize("blank", [{0}, {2, 3}, {5}, set(range(COUNT))])
 @pytest.mark.parametrize("sparse", ["TRUE", "FALSE"])
 @pytest.mark.parametrize("nodata", [None, 7])
-def test_blank_parts_are_joined_as_they_are_put_together(
+def test_blank_parts_are_appended_in_any_order(
     source, plan, tmp_path, target, blank, sparse, nodata, pixels, save
 ):
     source = save("in.tif", pixels | 8, nodata=nodata)
     out = plan(source, creation={**SMALL, "SPARSE_OK": sparse})
-    expected = put_together(tmp_path / "ref.tif", out, source, blank)
-    assert join(target, out, source, range(COUNT), blank) == expected
+    expected = write_whole(tmp_path / "ref.tif", out, source, blank)
+    assert grow(target, out, source, range(COUNT), blank) == expected
 
 
 @pytest.mark.parametrize("compression", ["NONE", "DEFLATE", "JPEG"])
@@ -155,35 +141,39 @@ def test_parts_and_result_take_hardly_more_room_than_the_result(
     def measure(number):
         nonlocal peak, largest_part
         real(number)
-        files = [file.stat() for file in target.parent.rglob("*") if file.is_file()]
-        taken = sum(state.st_size for state in files) - source.stat().st_size
+        taken = -source.stat().st_size
+        for file in target.parent.rglob("*"):
+            with suppress(FileNotFoundError):  # which the other thread has removed
+                taken += file.stat().st_size * file.is_file()
         peak = max(peak, taken)
 
     monkeypatch.setattr(os, "fsync", measure)
     out = plan(source, creation={**SMALL, "COMPRESS": compression})
     with open_parts(target, out, {}) as (parts, _):
-        with join_behind(parts):
+        with append_behind(parts):
             for number in range(parts.count):
                 write_part(parts, source, number)
-                sizes = [file.stat().st_size for file in parts.unjoined().values()]
-                largest_part = max([largest_part, *sizes])
-        merging.merge_parts(parts)
-    small_files = 8_000  # plan, and what stands for joined parts
+                for file in parts.inbox().values():
+                    with suppress(FileNotFoundError):
+                        largest_part = max(largest_part, file.stat().st_size)
+        publishing.publish(parts)
+    small_files = 4_000  # plan and journal
     size = target.stat().st_size
     assert size < peak < size + 2 * largest_part + small_files
     with rasterio.open(target) as file:
         assert file.shape == (HEIGHT, WIDTH)
 
 
-def half_joined(target, out, source, count=4, joined=3):
-    """Leave parts of which the first ones are joined, as a run that was killed."""
+def half_done(target, out, source, count=4, appended=3):
+    """Leave parts of which the canvas has the first ones, as a run that was killed."""
     with open_parts(target, out, {}) as (parts, _):
-        with joining_of(parts) as joining:
+        with open_canvas(parts) as canvas:
             for number in range(count):
                 write_part(parts, source, number)
-            for _ in range(joined):
-                assert joining.join_next()
-        assert (len(parts.joined()), len(parts.unjoined())) == (joined, count - joined)
+            for _ in range(appended):
+                assert canvas.append_next()
+        assert len(parts.journal().parts) == appended
+        assert len(parts.inbox()) == count - appended
     return parts
 
 
@@ -193,20 +183,23 @@ def finish(target, out, source):
         missing = [number for run in parts.missing() for number in run]
         for number in missing:
             write_part(parts, source, number)
-        merging.merge_parts(parts)
+        publishing.publish(parts)
     assert not parts.folder.exists()
     return missing, notes
 
 
-def test_a_run_goes_on_behind_what_was_joined(source, plan, tmp_path, target):
+def test_a_run_goes_on_behind_what_the_canvas_has(source, plan, tmp_path, target):
     out = plan(source, creation=SMALL)
-    expected = put_together(tmp_path / "ref.tif", out, source)
-    parts = half_joined(target, out, source)
-    # a part that was joined, and not removed any more; blocks that were not yet counted
+    expected = write_whole(tmp_path / "ref.tif", out, source)
+    parts = half_done(target, out, source)
+    # a part that was appended, and not removed any more; blocks and a line of the journal
+    # that a kill has cut
     stale = parts.folder / "part-000002-00000000.tif"
     stale.write_bytes(b"stale")
-    with parts.joined_file.open("ab") as stream:
+    with parts.canvas.open("ab") as stream:
         stream.write(b"half a part")
+    with parts.journal().path.open("ab") as stream:
+        stream.write(b'12345678 {"crc":3,"siz')
     assert finish(target, out, source) == ([4, 5], ())
     assert target.read_bytes() == expected
 
@@ -214,7 +207,7 @@ def test_a_run_goes_on_behind_what_was_joined(source, plan, tmp_path, target):
 @pytest.mark.parametrize(
     ("creation", "is_copied"),
     [
-        ({"BIGTIFF": "YES"}, False),
+        ({"BIGTIFF": "YES"}, False),  # with a longer header
         ({"GEOTIFF_VERSION": "1.1", "TFW": "YES"}, False),
         ({"COMPRESS": "LZW"}, True),
         ({"COMPRESS": "JPEG"}, True),
@@ -223,7 +216,7 @@ def test_a_run_goes_on_behind_what_was_joined(source, plan, tmp_path, target):
     ids=str,
 )
 @pytest.mark.parametrize("has_mask", [False, True])
-def test_other_options_keep_what_was_joined(
+def test_other_options_keep_what_the_canvas_has(
     save, noise, plan, tmp_path, target, pixels, creation, is_copied, has_mask
 ):
     valid = noise((HEIGHT, WIDTH), seed=2) > 50
@@ -234,12 +227,14 @@ def test_other_options_keep_what_was_joined(
             file.write_mask(valid)
 
     source = save("in.tif", pixels, photometric="RGB", then=describe)
-    half_joined(target, plan(source, creation=SMALL), source)
+    half_done(target, plan(source, creation=SMALL), source)
     options = {} if "TILED" in creation else SMALL
     out = plan(source, creation={**options, **creation})
     assert finish(target, out, source) == ([4, 5], ())
+    assert target.with_suffix(".tfw").exists() == ("TFW" in creation)
     if not is_copied:
-        assert target.read_bytes() == put_together(tmp_path / "ref.tif", out, source)
+        is_big = target.read_bytes()[2] == 43
+        assert is_big == ("BIGTIFF" in creation)
     with rasterio.open(target) as file:
         if creation.get("COMPRESS") != "JPEG":
             np.testing.assert_array_equal(np.moveaxis(file.read(), 0, 2), pixels)
@@ -248,37 +243,44 @@ def test_other_options_keep_what_was_joined(
 
 def test_another_model_starts_over(source, plan, tmp_path, target):
     out = plan(source, creation=SMALL)
-    half_joined(target, out, source)
+    half_done(target, out, source)
     words = "earlier work on out.tif is not continued: changed: model"
     with open_parts(target, out, {"model": "b"}) as (parts, notes):
         assert notes == (words,)
         assert parts.missing() == [range(COUNT)]
-        assert not parts.joined_file.exists()
+        assert not parts.canvas.exists()
 
 
 def damage_blocks(parts):
-    with parts.joined_file.open("r+b") as stream:
+    with parts.canvas.open("r+b") as stream:
         stream.seek(-5, os.SEEK_END)
         stream.write(b"?????")
+
+
+def damage_line(parts):
+    """Damage what the journal says of the second part."""
+    path = parts.journal().path
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1] + lines[2].replace(b"crc", b"arc") + lines[3])
 
 
 @pytest.mark.parametrize(
     ("damage", "lost"),
     [
         (damage_blocks, [2]),
-        (lambda parts: parts.joined_file.unlink(), [0, 1, 2]),
-        (lambda parts: os.truncate(parts.joined_file, 9), [0, 1, 2]),
-        (lambda parts: parts.joined()[1].write_bytes(b""), [1, 2]),
-        (lambda parts: parts.joined()[1].unlink(), [1, 2]),
+        (lambda parts: parts.canvas.unlink(), [0, 1, 2]),
+        (lambda parts: os.truncate(parts.canvas, 9), [0, 1, 2]),
+        (lambda parts: parts.journal().path.unlink(), [0, 1, 2]),
+        (damage_line, [1, 2]),
     ],
-    ids=["blocks", "file", "short", "empty", "gone"],
+    ids=["blocks", "file", "short", "journal", "line"],
 )
-def test_joined_parts_that_are_damaged_are_made_again(
+def test_parts_that_are_damaged_in_the_canvas_are_made_again(
     source, plan, tmp_path, target, damage, lost
 ):
     out = plan(source, creation=SMALL)
-    expected = put_together(tmp_path / "ref.tif", out, source)
-    parts = half_joined(target, out, source)
+    expected = write_whole(tmp_path / "ref.tif", out, source)
+    parts = half_done(target, out, source)
     count = len(parts.found())
     damage(parts)
     gone = count - len(parts.found())
@@ -290,13 +292,13 @@ def test_joined_parts_that_are_damaged_are_made_again(
     assert target.read_bytes() == expected
 
 
-def test_a_full_disk_gives_the_room_back_and_joins_later(
+def test_a_full_disk_gives_the_room_back_and_appends_later(
     source, plan, tmp_path, target, monkeypatch
 ):
     out = plan(source, creation=SMALL)
-    expected = put_together(tmp_path / "ref.tif", out, source)
-    half = half_joined(target, out, source)
-    length = half.joined_file.stat().st_size
+    expected = write_whole(tmp_path / "ref.tif", out, source)
+    half = half_done(target, out, source)
+    length = half.canvas.stat().st_size
     real = os.fsync
 
     def refuse(number):
@@ -304,18 +306,18 @@ def test_a_full_disk_gives_the_room_back_and_joins_later(
 
     with open_parts(target, out, {}) as (parts, _):
         monkeypatch.setattr(os, "fsync", refuse)
-        with join_behind(parts):
+        with append_behind(parts):
             pass
-        with joining_of(parts) as joining, pytest.raises(OSError, match="x"):
-            joining.join_next()
-        assert parts.joined_file.stat().st_size == length
+        with open_canvas(parts) as canvas, pytest.raises(OSError, match="x"):
+            canvas.append_next()
+        assert parts.canvas.stat().st_size == length
         assert parts.missing() == [range(4, 6)]
         monkeypatch.setattr(os, "fsync", real)
         write_part(parts, source, 4)
         write_part(parts, source, 5)
         monkeypatch.setattr(os, "fsync", refuse)
         with pytest.raises(PictureError, match=r"out.tif: the disk is full.*is kept"):
-            merging.merge_parts(parts)
+            publishing.publish(parts)
         assert not target.exists()
         monkeypatch.setattr(os, "fsync", real)
     assert finish(target, out, source) == ([], ())
@@ -331,10 +333,10 @@ def test_a_name_that_it_does_not_get_loses_nothing(
         raise PermissionError(errno.EACCES, "x")
 
     out = plan(source, creation={**SMALL, "TFW": "YES"})
-    expected = put_together(tmp_path / "ref.tif", out, source)
-    half_joined(target, out, source)
+    expected = write_whole(tmp_path / "ref.tif", out, source)
+    half_done(target, out, source)
     with monkeypatch.context() as patch:
-        patch.setattr(merging, "move_into_place", refuse)
+        patch.setattr(publishing, "move_into_place", refuse)
         with pytest.raises(PictureError, match=r"out.tif: .*no permission to write"):
             finish(target, out, source)
     assert not target.exists()
@@ -343,92 +345,76 @@ def test_a_name_that_it_does_not_get_loses_nothing(
     assert target.with_suffix(".tfw").exists()
 
 
-@pytest.mark.posix
-def test_ctrl_c_ends_it_within_a_part(source, plan, tmp_path, target, monkeypatch):
-    out = plan(source, creation=SMALL)
-    expected = put_together(tmp_path / "ref.tif", out, source)
-    real = TiffAssembly.copy_blocks
-
-    def is_interrupted(assembly, stream):
-        signal.raise_signal(signal.SIGINT)
-        real(assembly, stream)  # in the thread, which goes on
-
-    # tests of commands change it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    with open_parts(target, out, {}) as (parts, _):
-        for number in range(parts.count):
-            write_part(parts, source, number)
-        monkeypatch.setattr(TiffAssembly, "copy_blocks", is_interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            merging.merge_parts(parts)
-    monkeypatch.undo()
-    assert not any(thread.name == "gdal-copy" for thread in threading.enumerate())
-    monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
-    monkeypatch.setattr("srcli.imaging.rasters.parts._BLOCK_HEIGHT", 48)
-    assert finish(target, out, source) == ([], ())
-    assert target.read_bytes() == expected
-
-
-def test_a_part_is_given_up_when_the_run_ends(source, plan, target):
-    out = plan(source, creation=SMALL)
-    with open_parts(target, out, {}) as (parts, _):
-        write_part(parts, source, 0)
-        with joining_of(parts) as joining:
-            joining.stop()
-            with pytest.raises(StoppedError):
-                joining.join_next()
-        assert set(parts.unjoined()) == {0}
-        assert parts.joined_file.stat().st_size == 0
-
-
 def test_what_another_machine_cuts_off_is_noticed(source, plan, target):
     out = plan(source, creation=SMALL)
     with open_parts(target, out, {}) as (parts, _):
         for number in range(COUNT):
             write_part(parts, source, number)
-        with joining_of(parts) as joining:
-            assert joining.join_next()
-            os.truncate(parts.joined_file, parts.joined_file.stat().st_size // 2)
-            with pytest.raises(PictureError, match="cut off what was joined"):
-                joining.join_next()
-            with pytest.raises(PictureError, match="cut off what was joined"):
-                joining.finish(parts.folder / "x.tif")
+        with open_canvas(parts) as canvas:
+            assert canvas.append_next()
+            os.truncate(parts.canvas, parts.canvas.stat().st_size // 2)
+            with pytest.raises(PictureError, match="cut off what was written"):
+                canvas.append_next()
+            with pytest.raises(PictureError, match="cut off what was written"):
+                canvas.finish(parts.folder / "x.tif")
     with open_parts(target, out, {}) as (parts, notes):
         assert list(parts.found()) == list(range(1, COUNT))
     assert notes
     assert not target.exists()
 
 
-def test_one_process_joins_at_a_time(source, plan, target, monkeypatch):
+def test_one_thread_has_the_canvas_at_a_time(source, plan, target):
+    """As after Ctrl-C in Python, when GDAL still writes into it."""
     out = plan(source, creation=SMALL)
     with open_parts(target, out, {}) as (parts, _):
         write_part(parts, source, 0)
         with (
-            open_joining(parts),
+            open_canvas(parts),
             pytest.raises(PictureError, match="another srx is writing this file"),
-            open_joining(parts),
+            open_canvas(parts),
         ):
             pass
-        with joining_of(parts) as joining:
-            assert joining.join_next()
-        # where there are no locks, nobody does
-        monkeypatch.setattr(module, "lock_stream", lambda *_: None)
-        with open_joining(parts) as joining:
-            assert joining is None
-        for number in range(1, COUNT):
-            write_part(parts, source, number)
-        merging.merge_parts(parts)
-    with rasterio.open(target) as file:
-        assert file.shape == (HEIGHT, WIDTH)
+
+
+def test_where_there_are_no_locks_it_grows_all_the_same(
+    source, plan, tmp_path, target, monkeypatch
+):
+    out = plan(source, creation=SMALL)
+    expected = write_whole(tmp_path / "ref.tif", out, source)
+    monkeypatch.setattr("srcli.imaging.rasters.canvas.lock_stream", lambda *_: None)
+    assert grow(target, out, source, range(COUNT)) == expected
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"cog": True}, {"overviews": True}, {"creation": {"TILED": "NO"}}],
-    ids=str,
+    [
+        {"creation": {**SMALL, "BIGTIFF": "YES"}, "overviews": True},
+        {"cog": True, "creation": {"BLOCKSIZE": "128"}},
+        {"creation": {"TILED": "NO"}},
+    ],
+    ids=["overviews", "COG", "strips"],
 )
-def test_other_files_are_merged_at_the_end(source, plan, target, options):
-    with open_parts(target, plan(source, **options), {}) as (parts, _):
-        assert parts.count > 1 or "creation" not in options
-        with open_joining(parts) as joining:
-            assert joining is None
+def test_what_an_ending_has_begun_is_undone_by_the_next(
+    source, plan, tmp_path, target, options, monkeypatch
+):
+    """As where a kill cuts through overviews that GDAL builds behind the blocks."""
+    monkeypatch.setattr("srcli.imaging.rasters.block_form.OVERVIEW_SIDE", 64)
+    out = plan(source, **options)
+    results = []
+    for is_cut in (False, True):
+        with open_parts(target, out, {}) as (parts, _):
+            for number in range(parts.count):
+                write_part(parts, source, number)
+            if is_cut:
+                folder = parts.folder / "result"
+                folder.mkdir()
+                publishing.write_result(parts, folder / "out.tif")
+                if out.overviews:
+                    os.truncate(parts.canvas, parts.canvas.stat().st_size - 100)
+            else:
+                publishing.publish(parts)
+        if is_cut:
+            assert finish(target, out, source) == ([], ())
+        results.append(target.read_bytes())
+        target.unlink()
+    assert results[0] == results[1]

@@ -1,6 +1,9 @@
-"""Merge finished parts into one raster, and give it its name.
+"""Publish a raster: make the final file of its canvas, and give it its name.
 
-A trial of a few pixels refuses wrong options before hours of work.
+There are four endings. A GeoTIFF is its canvas with the header in front; overviews are
+built behind its blocks by GDAL; a COG is written from both in another order; all else is
+copied from the canvas by GDAL. A trial of a few pixels refuses wrong options before hours
+of work.
 """
 
 from __future__ import annotations
@@ -31,24 +34,41 @@ from srcli.imaging.files.stored_parts import (
     work_beside,
     writing_errors,
 )
+from srcli.imaging.files.tiff_images import BlockGroup, read_tiff, write_tiff
 from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
-from srcli.imaging.rasters.assembling import OtherBlocksError, check_against_part
-from srcli.imaging.rasters.block_form import overview_factors
-from srcli.imaging.rasters.copying import add_overview_levels, check_room, copy_file
+from srcli.imaging.rasters.block_form import OVERVIEW_SIDE, overview_factors
+from srcli.imaging.rasters.canvas import open_canvas
+from srcli.imaging.rasters.copying import (
+    add_overview_levels,
+    build_overviews,
+    check_room,
+    copy_file,
+)
+from srcli.imaging.rasters.creation import copied_by_gdal
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
-from srcli.imaging.rasters.joining import open_joining, read_joined
-from srcli.imaging.rasters.part_encoding import stored_bands
-from srcli.imaging.rasters.parts import JOINED, Parts
+from srcli.imaging.rasters.map_tiles import store_tags
+from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile
-from srcli.imaging.rasters.result_file import write_result
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 _COPY_CACHE = 2**26
+_CACHED_ROWS = 2
+"""Rows of blocks that GDAL keeps decoded, if the cache is large enough."""
 _SIGNALLED = re.compile(r"GDAL signalled an error:.* msg=(['\"])(.*)\1")
 _WORLD_SUFFIXES = {"PNG": ".pgw", "JPEG": ".jgw"}
+_STRUCTURE_OF_COG = """\
+LAYOUT=IFDS_BEFORE_DATA
+BLOCK_ORDER=ROW_MAJOR
+BLOCK_LEADER=SIZE_AS_UINT4
+BLOCK_TRAILER=LAST_4_BYTES_REPEATED
+KNOWN_INCOMPATIBLE_EDITION=NO
+ """
+"""What a COG says of its structure before its first directory, by GDAL's description of its
+driver; a program that changes the file puts YES over the last word."""
+_MASKS_OF_COG = "MASK_INTERLEAVED_WITH_IMAGERY=YES\n"
 
 
-def merge_parts(
+def publish(
     parts: Parts,
     attributes: FileAttributes = NEW_FILE,
     complete: Callable[[Path], None] = lambda result: None,
@@ -58,7 +78,7 @@ def merge_parts(
 
     The output gets the attributes; files beside it get all of them but the times.
     ``complete`` is called with the file before that gets its name, and may change it;
-    ``on_bytes`` several times a second with the bytes of it that are written so far.
+    ``on_bytes`` several times a second with the bytes that are written so far.
     """
     from affine import dumpsw
 
@@ -69,15 +89,10 @@ def merge_parts(
     try:
         with writing_errors(target):
             _check_complete(parts)
-            # a run that was killed while it merged has left it
+            # a run that was killed while it wrote has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
-            written = _finish_joined(parts, result, on_bytes)
-            if written is None:
-                files = mosaic_files(parts)
-                _write_interruptibly(files, result, output, on_bytes)
-                check_room(result)
-                written = result
+            written = _write_interruptibly(parts, result, on_bytes)
             check_shape(written, target, output)
             transform = output.georeference["transform"]
             if output.driver in _WORLD_SUFFIXES and transform is not None:
@@ -92,10 +107,12 @@ def merge_parts(
 
 
 def write_vrt(parts: Parts) -> Path:
-    """Write a VRT of finished parts into their folder, without tags; return its path."""
-    files = mosaic_files(parts)
-    vrt = alias_of_folder(parts.folder) / "parts.vrt"
-    vrt.write_bytes(describe_mosaic(parts.output, files))
+    """Write a VRT of the finished canvas into its folder, without tags; return its path."""
+    _check_complete(parts)
+    vrt = alias_of_folder(parts.folder) / "canvas.vrt"
+    with open_canvas(parts) as canvas:
+        canvas.finish(vrt)
+    vrt.write_bytes(_describe_canvas(parts))
     return vrt
 
 
@@ -107,24 +124,70 @@ def _check_complete(parts: Parts) -> None:
         )
 
 
-def mosaic_files(parts: Parts) -> list[MosaicFile]:
-    """Return the finished parts as files of a mosaic; none may be missing."""
-    _check_complete(parts)
-    folder = alias_of_folder(parts.folder)  # GDAL knows names in UTF-8 alone
+def _describe_canvas(parts: Parts) -> bytes:
+    """Return a VRT of the finished canvas with the metadata of the output, except tags."""
     output = parts.output
-    bands = stored_bands(output)
-    files = []
-    joined = read_joined(parts)
-    if joined is not None:
-        files.append(joined)
-    for number, file in parts.unjoined().items():
-        if file.stat().st_size:  # where no file is, GDAL reads nodata or zeros
-            span = parts.span(number)
-            path = folder.absolute() / file.name
-            files.append(
-                MosaicFile(path, span.start, 0, len(span), output.width, bands)
-            )
-    return files
+    bands = [*map(str, range(1, len(output.bands) + 1)), "mask,1"]
+    path = alias_of_folder(parts.folder).absolute() / parts.canvas.name
+    file = MosaicFile(path, 0, 0, output.height, output.width, bands)
+    return describe_mosaic(output, [file])
+
+
+def write_result(parts: Parts, result: Path) -> Path:
+    """Write the file of an output by its ending; return the canvas itself where it is the file.
+
+    GDAL's cache of blocks, which holds for the whole process, is left to the caller.
+    """
+    output = parts.output
+    canvas_file = alias_of_folder(parts.folder) / parts.canvas.name
+    with open_canvas(parts) as canvas:  # held by the thread that writes, to its end
+        is_final = canvas.finish(result)
+        written = canvas_file
+        if not is_final:
+            output = copied_by_gdal(output, "GDAL writes other blocks")
+            copy_canvas(parts, output, result)
+            written = result
+        if output.overviews:
+            build_overviews(written, output)
+            check_room(written)
+        if is_final and output.driver == "COG":
+            write_cog(canvas_file, result)
+            written = result
+    return written
+
+
+def copy_canvas(parts: Parts, output: OutputProfile, result: Path) -> None:
+    """Let GDAL copy a finished canvas to the form of an output."""
+    copy_file(_describe_canvas(replace(parts, output=output)), result, output)
+    if output.driver == "MBTiles":
+        store_tags(result, output.tags.get("", {}))
+    check_room(result)
+
+
+def write_cog(file: Path, result: Path) -> None:
+    """Write a COG from a GeoTIFF in tiles with overviews: directories, then the smallest first.
+
+    A block of a mask follows that of its picture.
+    """
+    tiff = read_tiff(file)
+    images = sorted(
+        tiff.images, key=lambda image: (image.is_overview, image.is_mask, -image.area)
+    )
+    by_area: dict[int, list[int]] = {}
+    for number, image in enumerate(images):
+        by_area.setdefault(image.area, []).append(number)
+    groups = [BlockGroup(file, by_area[area]) for area in sorted(by_area)]
+    structure = _STRUCTURE_OF_COG
+    if any(image.is_mask for image in images):
+        structure += _MASKS_OF_COG
+    size = f"GDAL_STRUCTURAL_METADATA_SIZE={len(structure):06} bytes\n"
+    write_tiff(
+        result,
+        replace(tiff, images=images),
+        groups,
+        (size + structure).encode(),
+        has_frames=True,
+    )
 
 
 def move_result(
@@ -155,72 +218,43 @@ def move_result(
 
 
 def _write_interruptibly(
-    files: list[MosaicFile],
-    result: Path,
-    output: OutputProfile,
-    on_bytes: Callable[[int], None],
-) -> None:
-    """Call ``write_result`` so that Ctrl-C works while GDAL copies for minutes."""
-
-    def write() -> None:
-        keep_blocks(_COPY_CACHE)  # the input is read to its end
-        write_result(files, result, output)
-
-    _work_interruptibly(write, result, on_bytes)
-
-
-def _finish_joined(
     parts: Parts, result: Path, on_bytes: Callable[[int], None]
-) -> Path | None:
-    """Finish the file that parts are joined into; None where they are merged otherwise.
+) -> Path:
+    """Call ``write_result`` in a thread, so that Ctrl-C works while GDAL is busy for minutes.
 
-    GDAL writes files beside ``result``.
+    After Ctrl-C nobody waits for the thread. GDAL tells rasterio nothing of how far it
+    has come: the files tell it.
     """
-    with open_joining(parts) as joining:
-        if joining is None:
-            return None
-        joined = alias_of_folder(parts.folder) / JOINED
-        try:
-            _work_interruptibly(
-                lambda: joining.finish(result), joined, on_bytes, joining.stop
-            )
-        except OtherBlocksError:
-            return None
-        return joined
-
-
-def _work_interruptibly(
-    work: Callable[[], None],
-    file: Path,
-    on_bytes: Callable[[int], None],
-    stop: Callable[[], None] | None = None,
-) -> None:
-    """Write a file in a thread, and tell how long it is.
-
-    GDAL tells rasterio nothing of how far it has come: the file tells it. After Ctrl-C
-    nobody waits for the thread, but where ``stop`` ends it soon.
-    """
-    failures = []
+    written: list[Path] = []
+    failures: list[BaseException] = []
 
     def write() -> None:
         try:
-            work()
+            # the canvas is read to its end, some rows of blocks at once
+            block_rows = int(parts.output.blocks["BLOCKYSIZE"]) * parts.output.row_bytes
+            keep_blocks(min(_COPY_CACHE, _CACHED_ROWS * block_rows))
+            written.append(write_result(parts, result))
         except BaseException as error:  # noqa: BLE001 - raised below
             failures.append(error)
 
     thread = Thread(target=write, daemon=True, name="gdal-copy")
     thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(0.1)
-            with suppress(FileNotFoundError):
-                on_bytes(file.stat().st_size)
-    finally:
-        if stop is not None:
-            stop()
-            thread.join()
+    while thread.is_alive():
+        thread.join(0.1)
+        with suppress(FileNotFoundError):
+            on_bytes(parts.canvas.stat().st_size + folder_bytes(result.parent))
     for failure in failures:
         raise failure
+    return written[0]
+
+
+def folder_bytes(folder: Path) -> int:
+    """Return the bytes of all files in a folder, in which others may write and remove some."""
+    total = 0
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
 
 
 def add_overviews(target: Path, quality: int) -> bool:
@@ -240,7 +274,14 @@ def add_overviews(target: Path, quality: int) -> bool:
     with work_beside(target) as folder, writing_errors(target):
         copy = alias_of_folder(folder) / readable_name(target.name)
         shutil.copy2(target, copy)
-        add_overview_levels(copy, factors, is_exact, str(quality))
+        add_overview_levels(
+            copy,
+            factors,
+            "nearest" if is_exact else "average",
+            GDAL_TIFF_OVR_BLOCKSIZE=OVERVIEW_SIDE,
+            GDAL_NUM_THREADS="ALL_CPUS",
+            JPEG_QUALITY_OVERVIEW=quality,
+        )
         check_room(copy)
         with open_quietly(copy) as dataset:
             if len(dataset.overviews(1)) < len(factors):
@@ -250,12 +291,11 @@ def add_overviews(target: Path, quality: int) -> bool:
     return True
 
 
-def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
+def try_creation_options(target: Path, output: OutputProfile) -> None:
     """Let GDAL write a small file with the metadata and options of an output.
 
     A UsageError tells of an unknown creation option or value, else a PictureError of
-    the reason. The output is returned, whose parts are to be copied where blocks of
-    them would be decoded in another way than those that GDAL writes.
+    the reason.
     """
     trial = replace(
         output,
@@ -274,10 +314,6 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
         try:
             copy_file(describe_mosaic(trial), copy, trial)
             check_shape(copy, target, trial)
-            if trial.keeps_blocks:
-                check_against_part(copy, trial)
-        except OtherBlocksError as error:
-            output = output.copied_by_gdal(str(error))
         except gdal_errors(ValueError, OSError) as error:
             if is_full(Path(folder)):
                 raise PictureError(
@@ -301,7 +337,6 @@ def try_creation_options(target: Path, output: OutputProfile) -> OutputProfile:
         raise PictureError(
             f"{target}: GDAL cannot write such a {output.driver}: {reason}; change --co"
         )
-    return output
 
 
 @contextmanager

@@ -1,0 +1,159 @@
+"""Foresee what an output takes on the disk on the way, by a sample of its pixels."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import resize, white_level
+from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.packed_heights import unpack
+from srcli.imaging.rasters.part_encoding import encode_part
+from srcli.imaging.rasters.parts import Parts, open_parts, part_rows
+from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.rasters.publishing import folder_bytes, write_result
+from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.source import RasterSource, has_huge_blocks
+from srcli.ports.image import Window
+
+SAMPLE_SIDE = 64
+MOST_SAMPLES_ALONG = 8
+"""Windows of the input, on each axis, by which the disk is foreseen."""
+SAMPLE_VALUES = 2**24
+"""Most values of their enlargements; fewer windows are taken where bands are many."""
+_OVERVIEWS = 0.35
+"""Bytes of overviews, by those of the picture: a third, and what edges need."""
+
+
+def growth_at_end(output: OutputProfile) -> float:
+    """Return the bytes that are written beside the canvas at the end, by those of the canvas."""
+    overviews = _OVERVIEWS * bool(output.overviews)
+    if output.keeps_blocks and output.driver != "COG":
+        return overviews
+    if output.driver == "COG" and output.creation.get("OVERVIEWS") != "NONE":
+        overviews = _OVERVIEWS
+    return 1 + 2 * overviews
+
+
+def _part_share(output: OutputProfile) -> float:
+    """Return the share of an output that one part is, which is there twice for a moment."""
+    return min(part_rows(output) / output.height, 1.0)
+
+
+def disk_needed(output: OutputProfile) -> int:
+    """Estimate the bytes on disk without compression: canvas, one part, what the end writes."""
+    # blocks at the lower and right edge are full-sized
+    high = int(output.creation.get("BLOCKYSIZE", "1"))
+    wide = int(output.creation.get("BLOCKXSIZE", "1"))
+    area = -(-output.height // high) * high * -(-output.width // wide) * wide
+    size = area * len(output.bands) * np.dtype(output.dtype).itemsize
+    if output.mask:
+        size += area // 8
+    size += size // 1000  # incompressible blocks grow slightly
+    return round(size * (1 + _part_share(output) + growth_at_end(output))) + 2**20
+
+
+def sample_disk(
+    info: RasterInfo,
+    layout: BandLayout,
+    window: Window,
+    scale: int,
+    output: OutputProfile,
+) -> int | None:
+    """Estimate the bytes on disk by windows of a raster that are interpolated and written.
+
+    None for a file whose blocks are too large to be decoded for that.
+    """
+    values = layout.channels * (SAMPLE_SIDE * scale) ** 2
+    along = max(min(math.isqrt(SAMPLE_VALUES // values), MOST_SAMPLES_ALONG), 1)
+    strips = []
+    source = RasterSource(info, layout, window)
+    if has_huge_blocks(source.dataset):
+        return None
+    for places in _sample_places(source.height, source.width, along):
+        pieces = [_enlarge_sample(source, place, scale) for place in places]
+        strips.append(np.concatenate(pieces, axis=1))
+    rows = np.concatenate(strips)
+    if layout.is_packed:
+        rows = unpack(rows)
+    pixels = output.height * output.width
+    share: float = pixels / math.prod(rows.shape[:2])
+    return round(_write_sample(rows, output) * share * (1 + _part_share(output)))
+
+
+def _sample_places(height: int, width: int, along: int) -> Iterator[list[Window]]:
+    """Yield rows of windows in the middle of equal parts.
+
+    Corners are often empty, or all that is full.
+    """
+    window_height = min(height, SAMPLE_SIDE)
+    window_width = min(width, SAMPLE_SIDE)
+    rows = min(along, -(-height // SAMPLE_SIDE))
+    columns = min(along, -(-width // SAMPLE_SIDE))
+    for row in range(rows):
+        top = ((2 * row + 1) * height // rows - window_height) // 2
+        places = []
+        for column in range(columns):
+            left = ((2 * column + 1) * width // columns - window_width) // 2
+            place = Window(top=top, left=left, height=window_height, width=window_width)
+            places.append(place)
+        yield places
+
+
+def _enlarge_sample(source: RasterSource, place: Window, scale: int) -> Array:
+    """Return a window (h, w, C) of a raster, interpolated, but for its bands of classes."""
+    decoded = source.decode(place)
+    pixels = decoded.pixels
+    enlarged = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    valid = decoded.valid[:, :, source.smooth]
+    if source.layout.smooth and valid.any():
+        smooth = np.where(valid, pixels[:, :, source.smooth], 0)
+        enlarged[:, :, source.smooth] = resize(smooth.astype(pixels.dtype), scale)
+    return enlarged
+
+
+def _write_sample(rows: Array, output: OutputProfile) -> int:
+    """Write rows (h, W, C) as the output would be, and return the bytes of all its files."""
+    height, width = rows.shape[:2]
+    sample = _with_low_blocks(output, height)
+    sample = replace(sample, height=height, width=width, overviews=output.overviews[:2])
+    opacity = np.array(white_level(rows.dtype), rows.dtype)
+    with tempfile.TemporaryDirectory(
+        prefix="srx-", ignore_cleanup_errors=True
+    ) as folder:
+        # GDAL opens map tiles, for their lower levels, by this ending alone
+        suffix = ".mbtiles" if sample.driver == "MBTiles" else ".tif"
+        result = Path(folder) / "result" / f"sample{suffix}"
+        result.parent.mkdir()
+        with open_parts(Path(folder) / "sample", sample, {}) as (parts, _):
+            _store(parts, rows, opacity)
+            write_result(parts, result)
+            return parts.stored_bytes + folder_bytes(result.parent)
+
+
+def _store(parts: Parts, rows: Array, opacity: Array) -> None:
+    for number in range(parts.count):
+        span = parts.span(number)
+        strip = rows[span.start : span.stop]
+        with encode_part(strip, opacity, parts.output) as content:
+            parts.add(number, content)
+
+
+def _with_low_blocks(output: OutputProfile, rows: int) -> OutputProfile:
+    """Return an output whose blocks are not higher than a few rows, and not filled up below."""
+    if output.driver == "COG":
+        return output
+    options = []
+    for form in (output.creation, output.blocks):
+        low = dict(form)
+        if form.get("BLOCKYSIZE", "").isdecimal():
+            low["BLOCKYSIZE"] = str(min(int(form["BLOCKYSIZE"]), -(-rows // 16) * 16))
+        options.append(low)
+    creation, blocks = options
+    return replace(output, creation=creation, blocks=blocks)
