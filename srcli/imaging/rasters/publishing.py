@@ -273,7 +273,8 @@ def add_overviews(target: Path, quality: int) -> bool:
         return False
     with work_beside(target) as folder, writing_errors(target):
         copy = alias_of_folder(folder) / readable_name(target.name)
-        shutil.copy2(target, copy)
+        shutil.copyfile(target, copy)
+        FileAttributes(target.stat().st_mode & 0o666).apply(copy)
         add_overview_levels(
             copy,
             factors,
