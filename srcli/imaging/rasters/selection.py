@@ -289,9 +289,9 @@ def find_rgb(
         return tuple(rgb), ""
     bands = [info.band(number) for number in candidates]
     for name_of in (_interpretation, _described_colour):
-        found = _one_of_each(list(map(name_of, bands)))
-        if found:
-            return tuple(candidates[index] for index in found), ""
+        indices = _one_of_each(list(map(name_of, bands)))
+        if indices:
+            return tuple(candidates[index] for index in indices), ""
     if any(map(_is_step, bands)):
         return (), ""
     if len(candidates) in (3, 4):
@@ -321,15 +321,15 @@ def _one_of_each(names: list[tuple[str, bool]]) -> list[int]:
     Names are those of colours, and if they are exact: of PlanetScope's bands ``blue`` and
     ``coastal_blue`` the first is blue.
     """
-    found = []
+    indices = []
     for colour in COLOURS:
         exact = [index for index, name in enumerate(names) if name == (colour, True)]
         close = [index for index, name in enumerate(names) if name[0] == colour]
         matches = exact or close
         if len(matches) != 1:
             return []
-        found.append(matches[0])
-    return found
+        indices.append(matches[0])
+    return indices
 
 
 def _described_colour(band: BandInfo) -> tuple[str, bool]:
