@@ -22,7 +22,6 @@ from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
-from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
 from srcli.imaging.rasters.limits import find_limits
@@ -68,9 +67,6 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
         notes = []
         if dataset.subdatasets:
             notes += _note_on_others(path, dataset)
-        image = fits_image(path) if dataset.driver == "VRT" else None
-        if image is not None:
-            notes += image.notes
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         description = _describe_as_vrt(dataset)
