@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from srcli.imaging.pixels.whole_numbers import smooth_steps
+from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
+
 LINE = "band 1: measurements with less detail than a network needs"
 Y, X = np.mgrid[:96, :160]
 PLAIN = np.s_[8:-8, 8:180]
@@ -105,3 +108,43 @@ def test_six_codes_of_soils_along_a_slope_stay_six(enlarge_raster):
     np.testing.assert_array_equal(out.read(1), classes.repeat(2, 0).repeat(2, 1))
     assert out.tags()["SRX_MODEL"] == "nearest"
     assert "SRX_WEIGHTS" not in out.tags()
+
+
+def gentle(y, x):
+    return 200 + 9 * np.sin(x / 90) + 7 * np.cos(y / 70)
+
+
+@pytest.mark.parametrize("options", [(), ("-m", "rrlfn", "-q")])
+def test_floats_of_whole_metres_are_the_surface_that_was_rounded(srx, options):
+    """A part is the whole's, and rock beside the plain is not smoothed."""
+    y, x = np.mgrid[:200, :330]
+    heights = np.rint(gentle(y, x))
+    rng = np.random.default_rng(0)
+    heights[:, 230:] += rng.integers(-40, 40, (200, 100))
+    heights[90:100, 80:95] = -9999
+    write_by_gdal("a.tif", heights.astype("int16"), nodata=-9999, **PLACE)
+    words = ["upscale", "a.tif", "-s", "2", "-ot", "Float32", "--overwrite", *options]
+    srx(*words, "whole.tif", "-t", "96", code=0)
+    larger = read_by_gdal("whole.tif").squeeze()
+    srx(*words, "part.tif", "-t", "96", "-srcwin", "60", "70", "90", "50", code=0)
+    np.testing.assert_array_equal(
+        read_by_gdal("part.tif").squeeze(), larger[140:240, 120:300]
+    )
+    rows, columns = (np.mgrid[:400, :400] + 0.5) / 2 - 0.5
+    valid = larger[:, :400] != -9999
+    off = (larger[:, :400] - gentle(rows, columns))[valid]
+    assert np.sqrt(np.mean(off**2)) < 0.15  # 0.29 of whole metres
+    assert np.abs(off).max() < 0.75
+    plain = larger[:, :400][valid]
+    assert 0.15 < np.mean(np.abs(plain - np.rint(plain)) < 0.1) < 0.25
+
+
+def test_a_pixel_moves_by_half_a_unit_at_most():
+    y, x = np.mgrid[:150, :150]
+    valid = (y // 40 + x // 40) % 3 > 0
+    for slope in (0.01, 0.05, 0.3, 2):
+        heights = np.rint(slope * x + 3 * np.sin(y / 20)).astype("int16")
+        smooth = smooth_steps(heights, valid)
+        assert np.abs(smooth - heights)[valid].max() <= 0.5
+    plateau = np.full((50, 50), 3_000_000_001)
+    np.testing.assert_array_equal(smooth_steps(plateau, plateau > 0), plateau)

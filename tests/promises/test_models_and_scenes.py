@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +187,36 @@ def test_rows_of_netcdf_without_a_place_are_those_that_it_stores(srx, coordinate
         pixels = file.read(1)
     rows = pixels.reshape(40, 2, 48, 2).mean((1, 3))
     np.testing.assert_allclose(rows, FIELDS[1], atol=0.1)
+
+
+CUBE_OF_HDF5 = (
+    "c-rgqaB<`1lHy|K;9!7(|4^`>5yCfsipN|0`{M8662!z%!6byN5C*uI7=T*Xco={bW7%eyc^(W@18pU0cf"
+    "d{nTEJ++z`(@J$Y=wV<AKtgP#TvwGY<o!0FY(^^8^@Jfv#re;sE-HnGxob1x8TCGZ+RfV2nIG0|38hFW&"
+)
+"""60x12x9 zeros by h5py 3.16.0: ``create_dataset("v", (60, 12, 9), "u2")``, zlib, base 85."""
+
+
+@pytest.mark.parametrize(
+    ("axes", "is_refused"),
+    [
+        ("y wavelength x", True),
+        ("row column band", False),  # GDAL knows these names, and takes 9 bands
+        ("wavelength y x", False),
+        ("a b c", False),
+        ("HDF5", True),  # which names no axes
+    ],
+)
+def test_no_cube_is_enlarged_along_its_spectrum(srx, axes, is_refused):
+    if axes == "HDF5":
+        Path("a.h5").write_bytes(zlib.decompress(base64.b85decode(CUBE_OF_HDF5)))
+    else:
+        with netcdf_file("a.h5", "w") as file:
+            for axis, length in zip(axes.split(), (60, 12, 9), strict=True):
+                file.createDimension(axis, length)
+            file.createVariable("v", "f", axes.split())[:] = noise((60, 12, 9))
+    words = ["upscale", "a.h5", "-s", "2", "-m", "bicubic", "out.tif"]
+    result = srx(*words, code=2 if is_refused else 0)
+    line = "the first axis of the cube, 60 long, seems to be one of the map"
+    assert (line in result.err) == is_refused
+    if is_refused:
+        srx(*words, "--bidx", "1,3", code=0)

@@ -20,6 +20,7 @@ KINDS = {
     # what stands in front of a DICOM file may be the start of a TIFF
     "b.dcm": (b"II*\0\xff\xff\0\0".ljust(128, b"\0") + b"DICM\2\0", "DICOM"),
     "a.ecw": (b"e\2\0\1\0\0", "ECW"),
+    "a.fits": (b"SIMPLE  =                    T", "FITS"),
     "a.exr": (b"v/1\x01\2\0\0\0channels\0", "OpenEXR"),
     "a.hdr": (b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n", "Radiance"),
     "a.pfm": (b"PF\n2 2\n-1.0\n" + bytes(48), "PFM"),

@@ -58,6 +58,12 @@ _FORMATS = (
         "ECW",
         "convert it to GeoTIFF with a GDAL that has its driver (gdal_translate of QGIS)",
     ),
+    _Format(
+        rb"SIMPLE  =",
+        "FITS, of a telescope",
+        "make a TIFF of it, from astropy.io.fits: tifffile.imwrite('a.tif', "
+        "getdata('a.fits')[..., ::-1, :])",
+    ),
     _Format(rb"AT&TFORM", "DjVu", "draw its pages (ddjvu -format=tiff)"),
     _Format(
         rb"%!PS|\xc5\xd0\xd3\xc6",

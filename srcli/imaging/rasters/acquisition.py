@@ -110,13 +110,13 @@ def _time_of_scene(source: Path) -> str:
     GDAL does not find the MTL of Landsat's products of level 2.
     """
     name = str(source)
-    if found := _LANDSAT.search(name):
+    if match := _LANDSAT.search(name):
         with suppress(OSError):
-            mtl = read_input(source.with_name(f"{found[0]}_MTL.txt"))
+            mtl = read_input(source.with_name(f"{match[0]}_MTL.txt"))
             return _time_in_mtl(mtl.decode("utf-8", "replace"))
-        return _parse_time(found[1])
-    found = _SENTINEL.search(name)
-    return _parse_time(found[1]) if found else ""
+        return _parse_time(match[1])
+    match = _SENTINEL.search(name)
+    return _parse_time(match[1]) if match else ""
 
 
 def _time_of_dimap(dataset: DatasetReader, source: Path) -> str:
@@ -125,8 +125,8 @@ def _time_of_dimap(dataset: DatasetReader, source: Path) -> str:
     if dataset.driver == "DIMAP":
         with suppress(OSError):
             text = read_input(file_on_disk(source)).decode("utf-8", "replace")
-    found = [re.search(f"<{name}>(.*?)</{name}>", text) for name in _NAMES_OF_DIMAP]
-    return _parse_time(" ".join(match[1].strip() for match in found if match))
+    matches = [re.search(f"<{name}>(.*?)</{name}>", text) for name in _NAMES_OF_DIMAP]
+    return _parse_time(" ".join(match[1].strip() for match in matches if match))
 
 
 def _time_of_first_band(dataset: DatasetReader) -> str:

@@ -44,6 +44,11 @@ class Band:
         return self.info.band(self.number)
 
     @property
+    def is_wide(self) -> bool:
+        """Its values have more than 8 bits."""
+        return np.dtype(self.header.dtype).itemsize > 1
+
+    @property
     def is_of_picture(self) -> bool:
         """The file is a picture without a place on the map, of a format for pictures."""
         is_placed = any(self.info.georeference.values())

@@ -142,11 +142,11 @@ def is_remote(name: str) -> bool:
 
 def for_shell(names: Sequence[str]) -> str:
     """Return names on one line, quoted so that each can be pasted into a shell."""
-    more = ""
+    ending = ""
     if len(names) > 30:
-        more = f" ... ({len(names) - 30} more)"
+        ending = f" ... ({len(names) - 30} more)"
     quote = shlex.join if os.name != "nt" else subprocess.list2cmdline
-    return quote(names[:30]) + more
+    return quote(names[:30]) + ending
 
 
 def product_header(folder: Path) -> Path | None:

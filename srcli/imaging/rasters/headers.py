@@ -22,7 +22,6 @@ from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
-from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
 from srcli.imaging.rasters.limits import find_limits
@@ -65,9 +64,6 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
         notes = []
         if dataset.subdatasets:
             notes += _note_on_others(path, dataset)
-        image = fits_image(path) if dataset.driver == "VRT" else None
-        if image is not None:
-            notes += image.notes
         if dataset.tags(ns="GEOLOCATION"):
             notes.append("geolocation arrays are ignored: warp it first, with gdalwarp")
         description = _describe_as_vrt(dataset)
@@ -143,7 +139,7 @@ def _is_premultiplied(opened: OpenedRaster) -> bool:
     Of a mosaic the first of its TIFFs is looked at, as all are alike.
     """
     dataset = opened.dataset
-    if all(one.name != "alpha" for one in dataset.colorinterp):
+    if all(colour.name != "alpha" for colour in dataset.colorinterp):
         return False
     file: AbstractContextManager[IO[bytes]]
     if dataset.driver == "GTiff":
@@ -316,17 +312,17 @@ def _note_on_others(path: Path, dataset: DatasetReader) -> list[str]:
     """
     names = _subdatasets(path, dataset)
     used = dataset.tags(1).get("NETCDF_VARNAME", "")
-    others = [
+    unnamed = [
         name
         for name in names
         if not (used and name.endswith(f":{used}"))
         and not name.endswith(("_bnds", "_bounds"))
     ]
-    if used and not others:
+    if used and not unnamed:
         return []
     return [
         f"holds {len(names)} pictures: only {used or 'the first'} is used; name another, such "
-        f"as {for_shell(others[-1:] or names[-1:])}"
+        f"as {for_shell(unnamed[-1:] or names[-1:])}"
     ]
 
 
@@ -360,19 +356,19 @@ def _bands(
             stated, *further = option
         else:
             stated = option
-        held = [_cast_nodata(dtype, value) for value in further]
+        casts = [_cast_nodata(dtype, value) for value in further]
         nodata = None
         if stated is not None:
             nodata = _cast_nodata(dtype, stated)
         if option not in ("file", "none"):
-            for value, cast in zip((stated, *further), (nodata, *held), strict=True):
+            for value, cast in zip((stated, *further), (nodata, *casts), strict=True):
                 if cast is None:
                     raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
         elif nodata is None and stated is not None:
             notes.append(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
             )
-        others = tuple(value for value in held if value not in (None, nodata))
+        codes = tuple(value for value in casts if value not in (None, nodata))
         text = dataset.tags(band, ns="IMAGE_STRUCTURE").get("NBITS", "")
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
@@ -382,9 +378,9 @@ def _bands(
             nodata=nodata,
             undeclared_nodata=(
                 *_in_half_floats(nodata, dtype, bits),
-                *(others if option == "file" else ()),
+                *(codes if option == "file" else ()),
             ),
-            codes=others if option != "file" else (),
+            codes=codes if option != "file" else (),
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
             tags=tags,

@@ -158,13 +158,13 @@ class Packing:
         are_within = (origin >= self.low) & (origin <= self.high)
         for fill in self.fills:
             are_within &= origin != fill
-        wanted = np.where(are_within, packed.clip(self.low, self.high), packed)
+        clipped = np.where(are_within, packed.clip(self.low, self.high), packed)
         for fill in self.fills:
             # from 0 up, because counts are never negative; else down
             step = 1 if fill <= max(self.low, 0) else -1
-            wanted[are_within & (wanted == fill)] += step
-        moved = are_within & (wanted != packed)
-        exact = wanted * self.scale + self.offset
+            clipped[are_within & (clipped == fill)] += step
+        moved = are_within & (clipped != packed)
+        exact = clipped * self.scale + self.offset
         if values.dtype.kind == "f":
             fitted = self._rounded_inwards(exact, moved, values.dtype)
         else:
@@ -241,10 +241,10 @@ def _within_range(
         if all(end.is_integer() or np.isinf(end) for end in as_packed):
             choices.append(as_packed)
     choices.sort(key=lambda choice: choice[1] - choice[0])
-    known = packed[np.isfinite(packed)]
+    finite = packed[np.isfinite(packed)]
     chosen = choices[0]
     for low, high in reversed(choices):
-        if known.size and low <= known.min() and known.max() <= high:
+        if finite.size and low <= finite.min() and finite.max() <= high:
             chosen = (low, high)
     low, high = chosen
     return replace(packing, low=max(packing.low, low), high=min(packing.high, high))

@@ -31,7 +31,6 @@ from srcli.imaging.rasters.dataset_names import (
     for_shell,
     is_remote,
 )
-from srcli.imaging.rasters.fits import fits_image, open_fits
 from srcli.imaging.rasters.gdal_access import (
     BLOCK_CACHE,
     DAMAGED,
@@ -54,7 +53,7 @@ INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
 RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
     ".gtiff", ".gtif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".img", ".ntf", ".nitf",
     ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
-    ".sdat", ".bag", ".fits", ".fit", ".fts",
+    ".sdat", ".bag",
 }  # fmt: skip
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
 Files given by name may have any."""
@@ -76,7 +75,6 @@ _FORMATS = {
     b"\x0e\x03\x13\x01": ("HDF4", {"HDF4"}),
     b"\x89HDF\r\n\x1a\n": ("HDF5", {"HDF5", "netCDF"}),
     b"CDF": ("NetCDF", {"netCDF"}),
-    b"SIMPLE  =": ("FITS", {"FITS"}),
     b"\0\0\0\x0cjP  ": ("JPEG 2000", {"JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID"}),
     b"msid": ("MrSID", {"MrSID"}),
 }
@@ -153,9 +151,6 @@ def _open_checked(
     path: Path, name: str, refused: frozenset[str], stream: IO[bytes] | None
 ) -> DatasetReader:
     """Open a raster by GDAL's name of it, and refuse one that claims or reads too much."""
-    image = fits_image(path, stream)
-    if image is not None:
-        return open_fits(image, name)
     dataset = _open_dataset(name, refused)
     check_dataset_size(path, dataset, stream)
     _check_sources(path, dataset)
@@ -244,9 +239,7 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     GDAL follows mosaics one level deep only, and tile indexes not at all.
     """
     names = list(dataset.files)
-    if dataset.driver == "VRT" and fits_image(path) is not None:
-        names = [str(path)]
-    elif dataset.driver == "VRT":
+    if dataset.driver == "VRT":
         names += _files_of_mosaic(path, dataset)
     elif dataset.driver in ("GTI", "STACTA", "STACIT"):
         container = path.container if isinstance(path, DatasetName) else path

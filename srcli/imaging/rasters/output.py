@@ -43,7 +43,7 @@ from srcli.imaging.rasters.map_tiles import (
 )
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.imaging.rasters.stale_tags import fit_attribute_table, fit_tags
+from srcli.imaging.rasters.stale_tags import fit_tags, without_counts
 from srcli.ports.image import Window
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG", "mbtiles": "MBTiles"}
@@ -80,7 +80,7 @@ def derive_profile(
         height=window.height * scale,
         width=window.width * scale,
         dtype=layout.dtype,
-        bands=_with_counts(info, layout, window, scale),
+        bands=_without_counts(layout),
         alpha=layout.alpha is not None,
         alpha_position=layout.alpha_position if options.format == "tif" else None,
         mask=info.mask is not None and layout.alpha is None,
@@ -154,22 +154,13 @@ def _why_cog_is_copied(out: OutputProfile) -> str:
     return ""
 
 
-def _with_counts(
-    info: RasterInfo, layout: BandLayout, window: Window, scale: int
-) -> tuple[BandInfo, ...]:
-    """Return the output's bands; counts of pixels in their attribute tables are true.
-
-    Each pixel becomes ``scale`` squared; how many a part of the raster has is not known.
-    """
-    is_part = (window.height, window.width) != (info.height, info.width)
-    factor = scale**2
-    if is_part or info.cutline is not None:
-        factor = 0
+def _without_counts(layout: BandLayout) -> tuple[BandInfo, ...]:
+    """Return the output's bands, whose attribute tables count no pixels of the input."""
     bands = []
     for band in layout.outputs:
         elements = dict(band.vrt_elements)
         if _TABLE in elements:
-            elements[_TABLE] = fit_attribute_table(elements[_TABLE], factor)
+            elements[_TABLE] = without_counts(elements[_TABLE])
             band = replace(band, vrt_elements=elements)
         bands.append(band)
     return tuple(bands)
@@ -188,9 +179,8 @@ def _with_tags(
         numbers.insert(layout.alpha_position or 0, layout.alpha)
     tags = fit_tags(
         info.tags,
-        (info.height, info.width),
-        window,
         out.height // window.height,
+        is_part=(window.height, window.width) != (info.height, info.width),
         keeps_bands=numbers == list(range(1, len(info.bands) + 1)),
     )
     if options.provenance is not None:

@@ -19,6 +19,12 @@ from srcli.ports.image import Window
 
 _STEP_TAGS = ("NETCDF_DIM_", "GRIB_ELEMENT")
 """Beginnings of tags of the bands of NetCDF files along further dimensions, and of GRIB."""
+_AXES_OF_MAPS = frozenset({
+    "y", "lat", "latitude", "row", "rows", "line", "lines", "northing", "downtrack", "along_track",
+    "x", "lon", "longitude", "column", "columns", "sample", "samples", "easting", "crosstrack",
+    "across_track",
+})  # fmt: skip
+"""Names of dimensions along which no bands lie."""
 _BEYOND_COLOURS = frozenset({
     "edge", "rededge", "infra", "infrared", "near", "nir", "far", "shortwave", "swir", "thermal",
 })  # fmt: skip
@@ -100,6 +106,27 @@ class BandLayout:
     def numbers(self, positions: Iterable[int]) -> list[int]:
         """Return numbers in the file of bands, not of a palette, by positions in ``smooth``."""
         return [self.bands[self.smooth[position]] for position in positions]
+
+
+def check_axes(info: RasterInfo) -> None:
+    """Refuse a cube whose bands are rows to GDAL, which takes the last two axes for a picture.
+
+    Dimensions of NetCDF have names. Those of HDF5 have none, so that a cube with more
+    bands than rows or columns is taken for one of (rows, bands, columns).
+    """
+    tags = info.band(1).tags.get("", {})
+    is_turned = False
+    for key in tags:
+        axis = key.removeprefix("NETCDF_DIM_")
+        is_turned |= axis != key and axis.lower() in _AXES_OF_MAPS
+    if info.driver == "HDF5Image":
+        is_turned = len(info.bands) > min(info.height, info.width)
+    if is_turned:
+        raise PictureError(
+            f"{info.path}: the first axis of the cube, {len(info.bands)} long, seems to be one of "
+            f"the map, so that bands lie along a side of {info.width}x{info.height} pixels; write "
+            "it as (bands, rows, columns) by xarray's transpose, or name bands by --bidx"
+        )
 
 
 def choose_layout(
@@ -262,9 +289,9 @@ def find_rgb(
         return tuple(rgb), ""
     bands = [info.band(number) for number in candidates]
     for name_of in (_interpretation, _described_colour):
-        found = _one_of_each(list(map(name_of, bands)))
-        if found:
-            return tuple(candidates[index] for index in found), ""
+        indices = _one_of_each(list(map(name_of, bands)))
+        if indices:
+            return tuple(candidates[index] for index in indices), ""
     if any(map(_is_step, bands)):
         return (), ""
     if len(candidates) in (3, 4):
@@ -294,15 +321,15 @@ def _one_of_each(names: list[tuple[str, bool]]) -> list[int]:
     Names are those of colours, and if they are exact: of PlanetScope's bands ``blue`` and
     ``coastal_blue`` the first is blue.
     """
-    found = []
+    indices = []
     for colour in COLOURS:
         exact = [index for index, name in enumerate(names) if name == (colour, True)]
         close = [index for index, name in enumerate(names) if name[0] == colour]
         matches = exact or close
         if len(matches) != 1:
             return []
-        found.append(matches[0])
-    return found
+        indices.append(matches[0])
+    return indices
 
 
 def _described_colour(band: BandInfo) -> tuple[str, bool]:

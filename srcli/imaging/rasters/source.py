@@ -10,6 +10,7 @@ import numpy as np
 from srcli.imaging.pixels.arrays import Array, Bools, Size
 from srcli.imaging.pixels.colour import are_gray, unpremultiplied
 from srcli.imaging.pixels.samples import spread_windows
+from srcli.imaging.pixels.whole_numbers import REACH, smooth_steps
 from srcli.imaging.rasters.gdal_access import BLOCK_CACHE, keep_blocks, reading_errors
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.nodata import fill_nearest, is_code, is_nodata
@@ -94,6 +95,8 @@ class RasterSource:
         """Index into the bands of a ``DecodedWindow``: those that hold no classes."""
         if layout.smooth and layout.classes:
             self.smooth = list(layout.smooth)
+        self._in_steps = _bands_in_steps(info, layout)
+        self._margin = REACH if self._in_steps else 0
         assert info.opened is not None, "a source needs an open raster"
         # one handle, so that all threads share what GDAL keeps of blocks
         self._opened = info.opened
@@ -107,6 +110,8 @@ class RasterSource:
         self._left_out_is_zero = (
             filler == 0.0 and not self.has_holes and layout.palette is None
         )
+        if rows:
+            rows += 2 * self._margin
         keep_blocks(_cache_for(info, self.dataset.block_shapes[0], rows))
 
     def is_left_out(self, window: Window) -> bool:
@@ -117,7 +122,8 @@ class RasterSource:
         stays_zero = self._left_out_is_zero and self.keeps_zeros
         if not (self._left_out_is_empty or stays_zero):
             return False
-        return sparse_blocks.are_left_out(self._in_file(window))
+        seen = self.grow(window, self._margin)
+        return sparse_blocks.are_left_out(self._in_file(seen))
 
     def outside(
         self, window: Window, scale: int = 1, *, touched: bool = False
@@ -239,9 +245,15 @@ class RasterSource:
         outside = self.outside(window, touched=True)
         if self.is_left_out(window) or (outside is not None and outside.all()):
             return None
-        decoded = self.decode(window)
+        # beyond the window for the steps of whole numbers alone
+        around = self.grow(window, self._margin)
+        decoded = self.decode(around)
         pixels = decoded.pixels[:, :, self.smooth]
         valid = decoded.valid[:, :, self.smooth]
+        for index in self._in_steps:
+            pixels[:, :, index] = smooth_steps(pixels[:, :, index], valid[:, :, index])
+        pixels = _cut(pixels, around, window)
+        valid = _cut(valid, around, window)
         if valid.all():
             return pixels
         if not valid.any():
@@ -283,6 +295,28 @@ def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ..
             else:
                 values.append((band.nodata, *band.undeclared_nodata))
     return values
+
+
+def _bands_in_steps(info: RasterInfo, layout: BandLayout) -> list[int]:
+    """Return positions in ``layout.smooth`` of whole numbers that become floats.
+
+    Those of 8 bits are colours mostly.
+    """
+    if layout.palette is not None or not layout.smooth_dtype.startswith("float"):
+        return []
+    positions = []
+    for position, index in enumerate(layout.smooth):
+        dtype = np.dtype(info.band(layout.bands[index]).dtype)
+        if dtype.kind in "iu" and dtype.itemsize > 1:
+            positions.append(position)
+    return positions
+
+
+def _cut(pixels: Array, around: Window, window: Window) -> Array:
+    """Return the pixels of a window (h, w, C) from those of one around it."""
+    rows = slice(window.top - around.top, window.bottom - around.top)
+    columns = slice(window.left - around.left, window.right - around.left)
+    return pixels[rows, columns]
 
 
 def _cache_for(info: RasterInfo, block: Size, rows: int) -> int:

@@ -20,7 +20,7 @@ from srcli.imaging.rasters.holes import (
     find_undeclared_nodata,
 )
 from srcli.imaging.rasters.look import Look
-from srcli.imaging.rasters.selection import BandLayout, as_floats
+from srcli.imaging.rasters.selection import BandLayout, as_floats, check_axes
 from srcli.imaging.rasters.value_range import (
     check_dtype,
     choose_value_range,
@@ -79,6 +79,8 @@ def decide_bands(look: Look, options: Settled) -> BandDecision:
     counts in none of the later ones, and a band called alpha that holds data may hold
     codes or classes.
     """
+    if options.bands is None:
+        check_axes(look.info)
     fills: tuple[str, ...] = ()
     if options.nodata == "file":  # else the user has said all there is
         look, fills = find_undeclared_nodata(look, options.bands)

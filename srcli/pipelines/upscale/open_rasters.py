@@ -19,7 +19,6 @@ from srcli.imaging.files.decoding import quiet_libraries
 from srcli.imaging.photographs.pillow import to_image
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
-from srcli.imaging.rasters.fits import fits_image
 from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.limits import find_packing
 from srcli.inference.pools import cached_pool
@@ -76,11 +75,9 @@ def raster_as_image(
     ):
         image = to_image(pixels)
     else:
-        advice = "give rasterio.open(path), which gives a dataset"
-        if path.is_file() and fits_image(path):  # which GDAL does not open itself
-            advice = "'srx upscale' writes them into a TIFF"
         raise PictureError(
-            f"{path}: PIL has no mode for {count} band(s) of {dtype}; {advice}"
+            f"{path}: PIL has no mode for {count} band(s) of {dtype}; give "
+            "rasterio.open(path), which gives a dataset"
         )
     if nodata is not None:
         image.info["nodata"] = nodata

@@ -35,7 +35,7 @@ UNREADABLE_SUFFIXES = frozenset(
     .svg .svgz .emf .wmf .pdf .djvu .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
     .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
     .insv .insp .pam
-    .dcm .nii .ecw .sid
+    .dcm .nii .ecw .sid .fits .fit .fts
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
 """Lower-case suffixes of pictures, films and rasters that a search of a folder passes
@@ -85,7 +85,6 @@ _AMBIGUOUS = {
     ".ers": _Kind((b"DatasetHeader",)),
     ".sdat": _Kind((), (".sgrd",)),  # of SAGA
     ".ntf": _Kind((b"NITF", b"NSIF")),  # else lines of the British survey
-    ".fit": _Kind((b"SIMPLE",)),  # else the record of a sports watch
 }
 _FOLDERS_OF_PROGRAMS = (
     "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
