@@ -258,6 +258,7 @@ def test_attributes_of_a_grid_are_those_of_the_enlarged_one(prefix):
         "proj:code": "EPSG:32632",
         "multiscales": {"layout": [{"asset": "0"}]},
         "stac": {"proj": {"shape": [8, 9]}, "platform": "sentinel-2a"},
+        "item": {"properties": {prefix + "shape": [8, 9], "gsd": 10}},
     }
     result = doubled(scene[2:, 1:])
     assert result.attrs == {
@@ -266,6 +267,7 @@ def test_attributes_of_a_grid_are_those_of_the_enlarged_one(prefix):
         prefix + "bbox": [500_010, 5_299_920, 500_090, 5_299_980],
         "proj:code": "EPSG:32632",
         "stac": {"proj": {}, "platform": "sentinel-2a"},
+        "item": {"properties": {"gsd": 10}},
     }
     numbers = [float(word) for word in result.crs.attrs["GeoTransform"].split()]
     assert numbers == [500_010, 5, 0, 5_299_980, 0, -5]

@@ -150,6 +150,16 @@ def test_a_turn_that_the_pixels_do_not_follow_stays_and_is_told(srx, picture):
     assert "in/b.tif.xmp: the pixels are not turned by it, and it still says 8" in told
 
 
+@pytest.mark.parametrize("turn", [1, 6, 8])
+def test_another_turn_in_the_place_of_the_extension_is_told(srx, picture, turn):
+    make(picture, exif=turned_exif(6))
+    Path("in/a.xmp").write_text(turned_by(turn), "utf-8")
+    told = srx(f"upscale in out {WORDS}", code=0).err
+    assert 'tiff:Orientation="1"' in Path("out/a.xmp").read_text("utf-8")
+    line = f"in/a.xmp: the pixels are turned by EXIF (6), not by it ({turn})"
+    assert (line in told) == (turn != 6)
+
+
 def test_edits_of_darktable_keep_all_but_the_name(srx, picture):
     Path("in/a.jpg.xmp").write_text(DARKTABLE, "utf-8")
     told = srx(f"upscale in out {WORDS} -f png -v", code=0).err

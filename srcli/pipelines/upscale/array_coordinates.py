@@ -21,6 +21,10 @@ _OUTDATED = frozenset({
 """Names of attributes, also of coordinates, that are wrong for the enlarged pixels."""
 _CONVENTIONS = ("spatial:", "proj:")
 """Prefixes of attributes of a grid: GeoZarr, and STAC or EOPF."""
+_OF_GRIDS = frozenset(
+    prefix + name for prefix in _CONVENTIONS for name in ("transform", "shape", "bbox")
+)
+"""Attributes of a grid: that of the array, or within others that of whatever they describe."""
 _GEO_TRANSFORM = "GeoTransform"
 """GDAL's text of a transform, among the attributes of a grid mapping."""
 _OF_ITEMS = frozenset({"proj:shape", "proj:transform"})
@@ -125,10 +129,10 @@ def fit_attributes(
     if transform.is_identity:
         grid = {"shape": list(shape)}
     for prefix in _CONVENTIONS:
-        for name in ("transform", "shape", "bbox"):
-            stated = kept.pop(prefix + name, None)
-            if stated is not None and name in grid:
-                kept[prefix + name] = grid[name][: len(stated)]
+        for name, right in grid.items():
+            stated = attributes.get(prefix + name)
+            if stated is not None:
+                kept[prefix + name] = right[: len(stated)]
     # transforms of pixels' centres
     if kept.get("spatial:registration") == "node":
         kept.pop("spatial:transform", None)
@@ -143,7 +147,7 @@ def lasting(attributes: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in attributes.items():
         is_statistic = str(name).startswith("STATISTICS_")
         is_grid = hasattr(value, "resolutions_xy")  # RasterSpec of stackstac
-        is_wrong = is_statistic or is_grid or name in _OUTDATED
+        is_wrong = is_statistic or is_grid or name in _OUTDATED | _OF_GRIDS
         if is_wrong or is_outdated(str(name)):
             continue
         kept[name] = lasting(value) if isinstance(value, Mapping) else value

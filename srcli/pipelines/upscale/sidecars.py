@@ -168,10 +168,12 @@ def _turned_and_sized(content: bytes, item: Item) -> tuple[bytes, list[str]]:
     pixel_map = PixelMap(stored, _size_of(item.target), orientation)
     fitted, lost = fit_xmp(content, pixel_map)
     notes = list(lost)
-    turn = xmp_orientation(content) or 1
-    if orientation == 1 != turn:
+    turn = xmp_orientation(content) or orientation
+    if turn != orientation == 1:
         fitted = XMP_ORIENTATION.sub(rb"\g<1>%d" % turn, fitted)
         notes.append(f"the pixels are not turned by it, and it still says {turn}")
+    elif turn != orientation:
+        notes.append(f"the pixels are turned by EXIF ({orientation}), not by it ({turn})")
     if orientation != 1 and _EDITS in content:
         notes.append(_TURNED)
     return fitted, notes
