@@ -128,15 +128,14 @@ def test_what_is_wrong_in_an_item_is_passed_over(item_of, key, value):
     assert all(isinstance(name, str) for name in item["stac_extensions"])
 
 
-def test_a_raster_on_a_server_has_the_time_of_the_item_or_of_the_server(item_of, web):
+def test_a_raster_on_a_server_has_the_time_of_the_item_alone(item_of, srx, web):
     write_scene(f"{web.url}/B04.tif")
     shutil.move("B04.tif", web.folder / "B04.tif")
-    changed = 1591179300  # 2020-06-03 10:15:00
-    os.utime(web.folder / "B04.tif", (changed, changed))
     item = item_of("item.json", "--allow-remote")
     assert item["properties"]["datetime"] == "2021-06-03T10:15:00Z"
-    item = item_of(f"{web.url}/B04.tif", "--allow-remote --overwrite")
-    assert item["properties"]["datetime"] == "2020-06-03T10:15:00Z"
+    words = ["upscale", f"{web.url}/B04.tif", "b.tif", "-s", "2", "-m", "bicubic"]
+    result = srx(*words, "--stac", "--allow-remote", code=2)
+    assert "nothing tells when it was taken" in result.err
 
 
 TIMES = {

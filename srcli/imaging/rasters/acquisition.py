@@ -1,18 +1,16 @@
-"""Time at which a raster was taken: by its STAC item, its tags, its file, or its server."""
+"""Time at which a raster was taken: by its STAC item, its tags, its name, or its file."""
 
 from __future__ import annotations
 
 import re
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import PictureError
-from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
+from srcli.imaging.rasters.dataset_names import file_on_disk
 from srcli.input_files import parse_text, read_input
 
 if TYPE_CHECKING:
@@ -47,8 +45,6 @@ _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 """What GDAL makes of times that it cannot read."""
 _SINCE = re.compile(r"(day|hour|minute|second)s? since (.+)", re.IGNORECASE)
 """Units of time of the CF conventions."""
-_TIMEOUT = 20
-"""Seconds to wait for a server."""
 
 
 def acquisition_time(
@@ -56,8 +52,8 @@ def acquisition_time(
 ) -> str:
     """Return when a raster was taken, as RFC 3339 has it.
 
-    A file that nothing tells it of has its time on disk, or that of its server.
-    PictureError for one on the network of which neither is known.
+    A file that nothing tells it of has its time on disk; PictureError for one on the
+    network.
     """
     if asset is not None and (time := _time_of_item(asset)):
         return time
@@ -72,8 +68,6 @@ def acquisition_time(
     with suppress(OSError):
         seconds = file_on_disk(source).stat().st_mtime
         return _formatted(datetime.fromtimestamp(seconds, UTC))
-    if time := _time_of_server(source):
-        return time
     raise PictureError(
         f"{source}: nothing tells when it was taken, which a STAC item must say; drop --stac, or "
         "download it"
@@ -162,23 +156,6 @@ def _parse_time(text: str) -> str:
             shift = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
             time -= shift if zone[0] == "+" else -shift
         return _formatted(time)
-    return ""
-
-
-def _time_of_server(source: Path) -> str:
-    """Return when a server says that a file was changed last; empty where it says nothing."""
-    address = str(source)
-    if isinstance(source, DatasetName):
-        address = source.gdal.removeprefix("/vsicurl/")
-    if not address.startswith(("http://", "https://")):
-        return ""
-    request = urllib.request.Request(address, method="HEAD")
-    with (
-        suppress(OSError, ValueError, TypeError),
-        urllib.request.urlopen(request, timeout=_TIMEOUT) as answer,
-    ):
-        changed = parsedate_to_datetime(answer.headers["Last-Modified"])
-        return _formatted(changed.astimezone(UTC))
     return ""
 
 

@@ -9,16 +9,18 @@ from functools import cached_property
 import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.rasters.angles import find_turn, wraps_around
-from srcli.imaging.rasters.appearance import Appearance, measure_appearance
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.limits import read_stated_range
 from srcli.imaging.rasters.look import BandWindow, Look
-from srcli.imaging.rasters.special_codes import (
+from srcli.imaging.rasters.measures import (
+    Appearance,
     codes_beyond_gap,
+    fill_values_of,
+    find_turn,
     has_same_units,
+    measure_appearance,
+    wraps_around,
 )
-from srcli.imaging.rasters.undeclared_nodata import fill_values_of
 
 # Formats whose palettes save room, unless georeferenced.
 _PICTURES = frozenset({"PNG", "GIF", "BMP"})

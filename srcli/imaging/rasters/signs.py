@@ -17,10 +17,9 @@ from typing import Literal
 
 import numpy as np
 
-from srcli.imaging.rasters.alpha_bands import is_data
 from srcli.imaging.rasters.band import Band
+from srcli.imaging.rasters.measures import is_data, values_outside
 from srcli.imaging.rasters.packed_heights import are_packed_heights
-from srcli.imaging.rasters.special_codes import values_outside
 from srcli.input_files import shipped_text
 
 Meaning = Literal[

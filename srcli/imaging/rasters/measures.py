@@ -1,4 +1,9 @@
-"""Measure how the values of a band look, by windows of it: few, in their order, in patches."""
+"""Measures of a band's values, by which signs tell what it holds: functions of arrays alone.
+
+How values look (few, in their order, in patches); alpha or data that is called alpha;
+angles, whose highest value is followed by their lowest; codes beside measurements; values
+that stand for no data though the file does not say so.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,10 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.rasters.look import BandWindow
+from srcli.imaging.rasters.nodata import is_nodata
 
+_FEW = 16
+"""Most different values of alpha, of codes beside measurements, of a mask or of classes."""
 MOST = 64
 """Most different values of a band that may be classes by its values: few values."""
 _LEAST_WINDOWS = 4
@@ -41,6 +49,58 @@ _LONGEST_TABLE = 2**16
 """Most numbers from the lowest to the highest value that are looked up in a table."""
 _LEAST_TURNS = 2
 """Changes between wider and narrower gaps from which few values are codes."""
+_FAINT = 0.1
+"""Share of the highest possible value below which alpha would let nothing be seen."""
+_OPAQUE = 255
+"""In 16 bits as well, where programs have copied 8."""
+_ROUGH = 0.35
+"""Changes of slope over slopes: 0.25 of alpha feathered over 12 pixels, 1 and more of
+pictures."""
+_TURNS = (360.0, 2 * math.pi)
+"""A full turn in degrees and in radians."""
+_FLAT = -1
+"""Aspect of plains among degrees, where programs of Esri have written it."""
+_FULL = 0.97
+"""Share of a turn that angles of all directions use at least."""
+_SLACK = 0.002
+"""Share of a turn by which rounding may exceed its ends."""
+_LEAST_WRAPS = 16
+"""Steps between neighbours over the ends, by which angles can be told."""
+_CLOSE = 1 / 6
+"""Share of a turn below which such steps are, mostly, the other way round; a third of a
+turn and more in noise."""
+_MOST_SORTED = 20_000
+"""Samples that are sorted to see if there may be a gap."""
+_LEAST_PIXELS = 16
+"""Of each code; fewer are outliers."""
+_LEAST_EQUAL = 0.5
+"""Share of the neighbours of codes that hold the same code: codes cover areas."""
+_LEAST_INSIDE = 0.5
+"""Share of the pixels within a stated range, below which the range is that of other
+units."""
+_LOW_FILL_VALUES = (
+    -999,
+    -9999,
+    -9992,  # which GDAL writes into half floats for -9999, and others the next
+    -10000,
+    -99999,
+    -999999,
+    -3000,
+    -28672,
+    -32767,
+    -32768,
+    -(2**31) + 1,
+    -(2**31),
+    -(10**10),
+)
+"""Values below those of most measurements, which many programs write for no data."""
+_HIGH_FILL_VALUES = (9999, 99999, 999999, 32767, 65535, 2**31 - 1, 2**32 - 1, 10**10)
+_HUGE = 1e19
+"""Least size of floats that may be fills whatever their digits are, such as -3.4e38."""
+_LEAST_AREA = 16
+"""Pixels of a fill in the midst of other values."""
+_CLIFF = 4
+"""Step at the border of such a fill, over the largest usual step between neighbours."""
 
 
 class Appearance(NamedTuple):
@@ -281,3 +341,207 @@ def _count_plateaus(window: Array, valid: Bools) -> int:
     # the background of 0 counts as no area
     numbers = np.where(valid, ranks.reshape(window.shape) + 1, 0)
     return int(label(numbers, connectivity=1).max())  # type: ignore[no-untyped-call]
+
+
+def is_data(pixels: Array, bits: int | None) -> bool:
+    """Tell if pixels (n, h, w) are no alpha; ``bits`` as in ``BandInfo``.
+
+    Data have many values, none of them frequent. Alpha changes slowly where it is soft,
+    and most of what is seen has one value.
+    """
+    is_seen = pixels > 0
+    values, counts = np.unique(pixels[is_seen], return_counts=True)
+    if not len(values):
+        return False
+    highest = float(values[-1])
+    if pixels.dtype.kind != "f" and len(values) > 1 and highest != _OPAQUE:
+        most = 2 ** (bits or pixels.dtype.itemsize * 8) - 1
+        if highest < _FAINT * most:
+            return True
+    if len(values) <= _FEW or 2 * counts.max() > counts.sum():
+        return False
+    rounding = highest / 255
+    slopes = 0.0
+    turns = 0.0
+    for lines in (pixels, pixels.swapaxes(1, 2)):
+        slope = np.diff(lines.astype(np.float64), axis=2)
+        turn = np.abs(np.diff(slope, axis=2))
+        slopes += float(np.abs(slope).sum())
+        is_turn = turn > rounding
+        turns += float(turn[is_turn].sum())
+    return turns > _ROUGH * slopes
+
+
+def find_turn(pixels: Array, valid: Bools, scale: float = 1.0) -> float | None:
+    """Return the full turn of angles, in values times ``scale``, if valid pixels fit into one.
+
+    They lie from 0 to a turn, or half a turn on each side of 0.
+    """
+    values = pixels[valid]
+    if values.size and values.max() > _TURNS[1]:
+        values = values[values != _FLAT]
+    if not values.size:
+        return None
+    low = float(values.min()) * scale
+    high = float(values.max()) * scale
+    for turn in sorted(_TURNS):
+        slack = _SLACK * turn
+        is_from_zero = low >= 0 and high <= turn + slack
+        is_around_zero = low >= -turn / 2 - slack and high <= turn / 2 + slack
+        if (is_from_zero or is_around_zero) and high - low > turn / 2:
+            return turn
+    return None
+
+
+def wraps_around(pixels: Array, valid: Bools, turn: float, scale: float = 1.0) -> bool:
+    """Tell if valid pixels (n, h, w) use all of a turn, and neighbours meet over its ends."""
+    values = pixels[valid].astype(np.float64) * scale
+    if np.ptp(values) < _FULL * turn:
+        return False
+    before, after = neighbours(pixels, valid).astype(np.float64) * scale
+    steps = np.abs(after - before)
+    wide = steps[steps > turn / 2]
+    return wide.size >= _LEAST_WRAPS and float(np.median(turn - wide)) < _CLOSE * turn
+
+
+def has_same_units(pixels: Array, valid: Bools, limits: tuple[float, float]) -> bool:
+    """Tell if a stated range is that of the pixels, not of what scale and offset make of them.
+
+    Then most valid pixels lie inside, or those outside have few values.
+    """
+    outside = values_outside(pixels, valid, limits)
+    count = int(valid.sum())
+    is_most = outside.size > (1 - _LEAST_INSIDE) * count
+    return not is_most or len(np.unique(outside)) <= _FEW
+
+
+def values_outside(pixels: Array, valid: Bools, limits: tuple[float, float]) -> Array:
+    """Return the valid pixels (n,) that lie outside of limits."""
+    samples = pixels[valid]
+    return np.asarray(samples[(samples < limits[0]) | (samples > limits[1])])
+
+
+def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
+    """Return the codes among valid pixels (n, h, w): few values beyond a gap, in areas.
+
+    The gap is as wide as all other values, of which there are many.
+    """
+    samples = pixels[valid]
+    if not samples.size or not _may_have_gap(samples):
+        return ()
+    values, counts = np.unique(samples, return_counts=True)
+    measured = values.astype(np.float64)
+    codes: list[float] = []
+    while len(measured) > _FEW:
+        halves = measured / 2  # whose distances no float is too small for
+        gaps = np.diff(halves)
+        widest = int(gaps.argmax())
+        below = measured[: widest + 1]
+        above = measured[widest + 1 :]
+        rest, beyond = (below, above) if len(below) > len(above) else (above, below)
+        if gaps[widest] < rest[-1] / 2 - rest[0] / 2 or len(beyond) > _FEW:
+            break
+        codes += beyond.tolist()
+        measured = rest
+    if not codes or len(measured) <= _FEW or len(codes) > _FEW:
+        return ()
+    are_codes = np.isin(values, codes)
+    if counts[are_codes].min() < _LEAST_PIXELS:
+        return ()
+    before, after = neighbours(pixels, valid)
+    touch = np.isin(before, values[are_codes]) | np.isin(after, values[are_codes])
+    equal = (before == after)[touch]
+    if not equal.size or equal.mean() < _LEAST_EQUAL:
+        return ()
+    return tuple(sorted(codes))
+
+
+def _may_have_gap(samples: Array) -> bool:
+    """Tell by some of the samples, which cost less to sort, if such a gap is possible.
+
+    Between fewer values gaps are as wide or wider, and the ends are among them: some
+    gap is as wide as all on one side of it, with few values on the other.
+    """
+    thinned = samples[:: max(samples.size // _MOST_SORTED, 1)]
+    values = np.unique([*thinned.tolist(), float(samples.min()), float(samples.max())])
+    halves = values / 2  # whose distances no float is too small for
+    gaps = np.diff(halves)
+    counts_below = np.arange(1, halves.size)
+    counts_above = halves.size - counts_below
+    is_below_code = (counts_below <= _FEW) & (gaps >= halves[-1] - halves[1:])
+    is_above_code = (counts_above <= _FEW) & (gaps >= halves[:-1] - halves[0])
+    return bool((is_below_code | is_above_code).any())
+
+
+def fill_values_of(pixels: Array, valid: Bools) -> list[float]:
+    """Return the fills among valid pixels (n, h, w), the most extreme first.
+
+    A known fill counts if it lies further from all other values than these from each
+    other; or, below zero, if it covers areas whose borders are cliffs such as the data
+    have nowhere else. A value of -9999 among others near it is a value.
+    """
+    fill_values = []
+    while valid.any():
+        fill_value = _find_fill_value(pixels, valid)
+        if fill_value is None:
+            break
+        fill_values.append(fill_value)
+        valid = valid & ~is_nodata(pixels, fill_value)
+    return fill_values
+
+
+def _find_fill_value(pixels: Array, valid: Bools) -> float | None:
+    """Return one fill among valid pixels (n, h, w); None if there is none."""
+    values = pixels[valid]
+    for end in (float(values.min()), float(values.max())):
+        if _is_apart(values, end):
+            return end
+    for low in _LOW_FILL_VALUES:
+        if _has_cliffs(pixels, valid, low):
+            return low
+    return None
+
+
+def _is_apart(values: Array, end: float) -> bool:
+    """Tell if the lowest or highest of the values is a known fill, far from all others."""
+    is_huge = values.dtype.kind == "f" and abs(end) >= _HUGE
+    if not (is_huge or end in _LOW_FILL_VALUES or end in _HIGH_FILL_VALUES):
+        return False
+    data = values[~is_nodata(values, end)]
+    if not data.size:
+        return False
+    low = float(data.min())
+    high = float(data.max())
+    if min(abs(end - low), abs(end - high)) <= high - low:
+        return False
+    if is_huge or end < 0:
+        return True
+    thinned = data[:: max(data.size // 10_000, 1)]
+    return len(np.unique(thinned)) > _FEW
+
+
+def _has_cliffs(pixels: Array, valid: Bools, value: float) -> bool:
+    """Tell if a value covers areas that end in steps as there are nowhere else."""
+    is_float = pixels.dtype.kind == "f"
+    limits = np.finfo(pixels.dtype) if is_float else np.iinfo(pixels.dtype)
+    if value < float(limits.min):
+        return False
+    filled = valid & is_nodata(pixels, value)
+    if filled.sum() < _LEAST_AREA:
+        return False
+    inside = 0
+    border = []
+    usual = []
+    for before, after in NEIGHBOURS:
+        are_valid = valid[before] & valid[after]
+        steps = np.abs(pixels[before].astype(np.float64) - pixels[after])
+        inside += int((are_valid & filled[before] & filled[after]).sum())
+        is_border = are_valid & (filled[before] != filled[after])
+        is_usual = are_valid & ~filled[before] & ~filled[after]
+        border.append(steps[is_border])
+        usual.append(steps[is_usual])
+    cliffs = np.concatenate(border)
+    slopes = np.concatenate(usual)
+    if not (cliffs.size and slopes.size) or inside < cliffs.size:
+        return False
+    return bool(np.percentile(cliffs, 25) > _CLIFF * np.percentile(slopes, 99))
