@@ -92,11 +92,11 @@ BOUNDS = "-te 500005 5199945 500045 5199980"
 def test_a_part_is_that_of_the_whole_to_the_bit(srx, model, window):
     write_by_gdal("a.tif", dark_and_bright(), photometric="RGB", **PLACE)
     options = f"-s 2 -m {model} -t 48 --overlap 8"
-    whole = srx("upscale a.tif whole.tif", options, code=0)
-    part = srx("upscale a.tif part.tif", options, window, code=0)
+    of_file = srx("upscale a.tif whole.tif", options, code=0)
+    of_window = srx("upscale a.tif part.tif", options, window, code=0)
     lines = [
         [line for line in result.err.splitlines() if "black to white" in line]
-        for result in (whole, part)
+        for result in (of_file, of_window)
     ]
     assert lines[0] == lines[1]
     assert lines[0] or model == "bicubic"  # which needs no range
