@@ -129,9 +129,10 @@ def default_scale(models: Iterable[str]) -> int:
             # Of damaged and exported files what follows knows more.
             with suppress(ModelError):
                 stored = read_weights(file)
-                matches = find_matches(stored.tensors)
                 if stored.info:
                     matches = [MatchedWeights({}, stored.info)]
+                else:
+                    matches = find_matches(stored.tensors)
                 if matches and not code:  # the network is built later, once
                     return choose_scale(file, matches, None).info.scale
             # With a range of values no test picture is enlarged to find one.

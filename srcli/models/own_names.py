@@ -1,21 +1,20 @@
 """Recognise tensors by our own names, as ``torch.save(network.state_dict(), FILE)`` keeps them.
 
-They name neither the network nor its options. Both are found by building outlines of
-networks until names and shapes are those of the tensors.
+They name neither the network nor its options. Networks whose code has all the first
+names are built as outlines, and their options changed until names and shapes fit.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from inspect import signature
-from itertools import combinations, product
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from srcli.models import MODELS, network_class, outline_network
+from srcli.models import MODELS, network_class, network_options, outline_network
 from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:
@@ -23,11 +22,16 @@ if TYPE_CHECKING:
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors by their names."""
-LEAST_SHARE = 0.4
-"""Share of the names, without numbers, that a network must have with its usual options."""
-NO_OPTIONS: Mapping[str, Any] = {}
-LARGEST = 4096
-"""Largest value of an option that is tried."""
+LEAST_SHARE = 0.25
+"""Share of all names, without numbers, that tensors and a usual network have in common."""
+MOST_FITTED = 2
+"""Networks whose options are sought, those with the most names first."""
+MOST_VALUES = 4
+"""Values of an option that are tried because sizes show them."""
+MOST_TENSORS = 10_000
+"""Tensors of the largest network that is built."""
+NUMBERED = 100
+"""Votes of a number of layers for a value; a size of a tensor has one."""
 
 
 @dataclass(frozen=True)
@@ -41,23 +45,32 @@ class OwnNetwork:
     """All at which it has these shapes."""
 
 
-def find_own(tensors: Mapping[str, Tensor]) -> OwnNetwork | None:
-    """Return the network of ours whose names and shapes tensors have; None for others."""
+def find_own(
+    tensors: Mapping[str, Tensor], options: Mapping[str, Any] | None = None
+) -> OwnNetwork | None:
+    """Return the network of ours whose names and shapes tensors have; None for others.
+
+    The search begins with ``options``, which the user knows.
+    """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    names = {_without_numbers(name) for name in shapes}
-    shares = {}
-    for model in _first_names():
-        shares[model] = len(_usual_names(model) & names) / max(len(names), 1)
-    likely = [model for model in shares if shares[model] >= LEAST_SHARE]
-    likely.sort(key=shares.__getitem__, reverse=True)
-    for search in (_usual, _fit):
-        for model in likely:
-            if network := search(model, shapes):
-                return network
+    first_names = {name.partition(".")[0] for name in shapes}
+    likely = []
+    for model in _networks():
+        if first_names <= _attributes(model):
+            search = _Search(model, shapes, options or {})
+            if search.share >= LEAST_SHARE:
+                likely.append(search)
+    likely.sort(key=lambda search: search.share, reverse=True)
+    for search in likely:
+        if network := search.at_scales(search.known_options):
+            return network
+    for search in likely[:MOST_FITTED]:
+        if network := search.fit():
+            return network
     return None
 
 
-def _first_names() -> list[str]:
+def _networks() -> list[str]:
     """Return a name for each class of networks that has weights."""
     names: dict[str, str] = {}
     for name, entry in MODELS.items():
@@ -66,119 +79,148 @@ def _first_names() -> list[str]:
     return list(names.values())
 
 
-def _scales(model: str) -> list[int]:
-    return [*MODELS[model].scales, 8]
+def _attributes(model: str) -> set[str]:
+    """Return the names in the code of a network's constructors, its layers' among them."""
+    names: set[str] = set()
+    for kind in network_class(model).__mro__[:-1]:
+        names.update(kind.__init__.__code__.co_names)
+    return names
 
 
-def _outline(model: str, options: Mapping[str, Any], count: int) -> Shapes:
-    """Return the shapes of a network with options and a scale among them; empty for none."""
+@lru_cache(512)
+def _outline(model: str, options: tuple[tuple[str, Any], ...]) -> Shapes:
+    """Return the shapes of a network with options, the scale among them; empty for none."""
     arguments = dict(options)
     scale = arguments.pop("scale")
     # a value that is no good may raise anything in a constructor
     with suppress(Exception), warnings_collected():
-        outline = outline_network(
-            model, scale=scale, options=arguments, most_tensors=4 * count + 5000
+        network = outline_network(
+            model, scale=scale, options=arguments, most_tensors=MOST_TENSORS
         )
-        state = outline.state_dict()
+        state = network.state_dict()
         return {name: tuple(tensor.shape) for name, tensor in state.items()}
     return {}
 
 
-@cache
-def _usual_names(model: str) -> frozenset[str]:
-    """Return the names, numbers left out, of a network with its usual options."""
-    outline = _outline(model, {"scale": MODELS[model].scales[0]}, LARGEST)
-    return frozenset(map(_without_numbers, outline))
+class _Search:
+    """The search for the options by which a network has given names and shapes."""
+
+    def __init__(
+        self, model: str, shapes: Shapes, known_options: Mapping[str, Any]
+    ) -> None:
+        self.model = model
+        self.shapes = shapes
+        self.known_options = {}
+        for name, value in known_options.items():
+            self.known_options[name] = (
+                tuple(value) if isinstance(value, list) else value
+            )
+        self.scales = [*MODELS[model].scales, 8]
+        usual = set(map(_without_numbers, self._outline(self._start())))
+        names = set(map(_without_numbers, shapes))
+        self.share = len(usual & names) / len(usual | names | {""})
+
+    def _start(self) -> dict[str, Any]:
+        return {"scale": self.scales[0], **self.known_options}
+
+    def _outline(self, options: Mapping[str, Any]) -> Shapes:
+        return _outline(self.model, tuple(sorted(options.items())))
+
+    def at_scales(self, options: Mapping[str, Any]) -> OwnNetwork | None:
+        """Return the network with options at all scales that fit; None where none does."""
+        fitting = []
+        for scale in self.scales:
+            if self._outline({**options, "scale": scale}) == self.shapes:
+                fitting.append(scale)
+        return OwnNetwork(self.model, options, tuple(fitting)) if fitting else None
+
+    def fit(self) -> OwnNetwork | None:
+        """Give one option after the other the value with which the most tensors fit."""
+        best = self._start()
+        before = None
+        while best != before:
+            before = best
+            for name, hint in get_type_hints(
+                network_class(self.model).__init__
+            ).items():
+                values = self._values(name, hint, best)
+                trials = [best, *({**best, name: value} for value in values)]
+                best = min(trials, key=self._misfits)
+        del best["scale"]
+        for option in set(best) - set(self.known_options):
+            fewer = {name: best[name] for name in best if name != option}
+            if self.at_scales(fewer):  # no shape shows it
+                best = fewer
+        return self.at_scales(best)
+
+    def _misfits(self, options: Mapping[str, Any]) -> float:
+        """Return how many tensors do not fit; other names count twice."""
+        outline = self._outline(options)
+        if not outline:
+            return float("inf")
+        names = outline.keys() & self.shapes.keys()
+        unmatched = len(outline.keys() ^ self.shapes.keys())
+        return 2 * unmatched + sum(outline[name] != self.shapes[name] for name in names)
+
+    def _values(self, name: str, hint: object, options: Mapping[str, Any]) -> list[Any]:
+        """Return values of an option to be tried."""
+        if name == "scale":
+            return self.scales
+        if hint is bool:
+            return [False, True]
+        if get_origin(hint) is Literal:
+            return list(get_args(hint))
+        if hint is not int:
+            return []
+        now = {**network_options(self.model, {}), **options}[name]
+        votes: Counter[int] = Counter()
+        for second_value in (2 * now, now // 2, now + 1, 1):
+            changed = _sizes(self._outline({**options, name: second_value}))
+            if changed and second_value != now:
+                votes = self._votes(
+                    now, _sizes(self._outline(options)), second_value, changed
+                )
+                break
+        voted = [value for value, _ in votes.most_common(MOST_VALUES)]
+        return [value for value in (*voted, now - 1, now + 1) if value > 0]
+
+    def _votes(
+        self,
+        now: int,
+        sizes: Mapping[Any, int],
+        second_value: int,
+        changed: Mapping[Any, int],
+    ) -> Counter[int]:
+        """Count the values of an option that the sizes show, by two values and their sizes.
+
+        A number of layers grows with the option; another size may be proportional to it,
+        or to one over it.
+        """
+        votes: Counter[int] = Counter()
+        for key, aim in _sizes(self.shapes).items():
+            size, new_size = sizes.get(key, 0), changed.get(key, 0)
+            if aim and size and new_size and size != new_size:
+                linear = now + (aim - size) * (second_value - now) / (new_size - size)
+                values = {linear, second_value * aim / new_size, now * size / aim}
+                weight = 1
+                if isinstance(key, str):
+                    values, weight = {linear}, NUMBERED
+                for value in filter(float.is_integer, values):
+                    votes[int(value)] += weight
+        return votes
 
 
 def _without_numbers(name: str) -> str:
     return re.sub(r"\d+", "0", name)
 
 
-def _usual(
-    model: str, shapes: Shapes, options: Mapping[str, Any] = NO_OPTIONS
-) -> OwnNetwork | None:
-    """Return a network with its usual options, or others, that has these shapes."""
-    scales = []
-    for scale in _scales(model):
-        if _outline(model, {**options, "scale": scale}, len(shapes)) == shapes:
-            scales.append(scale)
-    return OwnNetwork(model, options, tuple(scales)) if scales else None
-
-
-def _fit(model: str, shapes: Shapes) -> OwnNetwork | None:
-    """Return a network with options by which it has these shapes.
-
-    One option after the other is given the value with which the most tensors fit, and
-    two at once where none is better alone.
-    """
-    best: dict[str, Any] = {"scale": MODELS[model].scales[0]}
-    fewest = _misfits(_outline(model, best, len(shapes)), shapes)
-    choices = dict(_choices(model, shapes))
-    singles = [{name: choice} for name in choices for choice in choices[name]]
-    counts = _counts(shapes)
-    numbers = [name for name, values in choices.items() if len(values) > 2]
-    pairs = []
-    for names in combinations(numbers, 2):
-        for values in product(counts, counts):
-            pairs.append(dict(zip(names, values, strict=True)))
-    while fewest:
-        before = fewest
-        for changes in (singles, pairs):
-            for change in changes:
-                trial = {**best, **change}
-                misfits = _misfits(_outline(model, trial, len(shapes)), shapes)
-                if misfits < fewest:
-                    best, fewest = trial, misfits
-                if not fewest:
-                    break
-            if fewest < before:
-                break
-        if fewest == before:
-            return None
-    for option in [name for name in best if name != "scale"]:
-        trial = {name: best[name] for name in best if name != option}
-        if _outline(model, trial, len(shapes)) == shapes:  # no shape shows it
-            best = trial
-    del best["scale"]
-    return _usual(model, shapes, best)
-
-
-def _misfits(outline: Shapes, shapes: Shapes) -> int:
-    """Return how far shapes are from those of a network; other names count twice."""
-    names = outline.keys() & shapes.keys()
-    unmatched = len(outline.keys() ^ shapes.keys())
-    return 2 * unmatched + sum(outline[name] != shapes[name] for name in names)
-
-
-def _choices(model: str, shapes: Shapes) -> Iterator[tuple[str, list[Any]]]:
-    """Yield the scale and each option that shapes may show, with values it may have."""
-    yield "scale", _scales(model)
-    kind = network_class(model)
-    hints = get_type_hints(kind.__init__)
-    counts = _counts(shapes)
-    sizes = {size for shape in shapes.values() for size in shape if size}
-    ratios = {large // small for large, small in product(sizes, sizes)}
-    # a layer and its activation may be two of a row, and some layers stand around it
-    bases = counts + [count // 2 for count in counts]
-    near = {base + more for base in bases for more in (0, 1, 2)}
-    numbers = sorted(number for number in sizes | ratios | near if number <= LARGEST)
-    for name in signature(kind).parameters:
-        hint = hints.get(name)
-        if hint is bool:
-            yield name, [False, True]
-        elif hint is int and name != "scale":
-            yield name, numbers
-        elif get_origin(hint) is Literal:
-            yield name, list(get_args(hint))
-
-
-def _counts(shapes: Shapes) -> list[int]:
-    """Return numbers of layers of a name, and products of two of them."""
-    largest: dict[str, int] = {}
-    for layer in shapes:
-        for match in re.finditer(r"\d+", layer):
-            name = _without_numbers(layer[: match.start()])
-            largest[name] = max(largest.get(name, 0), int(match[0]) + 1)
-    counts = set(largest.values())
-    return sorted(counts | {a * b for a, b in product(counts, counts)})
+def _sizes(shapes: Shapes) -> dict[Any, int]:
+    """Return sizes by name and axis, and the number of layers by the name before it."""
+    sizes: dict[Any, int] = {}
+    for name, shape in shapes.items():
+        for axis, size in enumerate(shape):
+            sizes[name, axis] = size
+        for match in re.finditer(r"\d+", name):
+            row = _without_numbers(name[: match.start()])
+            sizes[row] = max(sizes.get(row, 0), int(match[0]) + 1)
+    return sizes

@@ -164,7 +164,7 @@ def _build_foreign(
     types = {str(value.dtype) for value in tensors.values() if value.ndim == 4}
     if reason := describe_types(types):
         raise ModelError(f"{path}: {reason}")
-    matches = find_matches(tensors)
+    matches = find_matches(tensors, arguments)
     if not matches:
         network, info = _build_by_spandrel(path, tensors, scale)
         if arguments:
@@ -370,17 +370,20 @@ def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
     )
 
 
-def find_matches(tensors: Tensors) -> list[MatchedWeights]:
+def find_matches(
+    tensors: Tensors, options: Mapping[str, Any] | None = None
+) -> list[MatchedWeights]:
     """Return the network that tensors of other software belong to; none if unknown.
 
     It comes once for each scale that it may be of. ``tensors`` have the names under
-    which the network's authors published them.
+    which the network's authors published them, or our own; for these, ``options`` are
+    what the user knows of the network.
     """
     for candidates in _candidates(tensors):
         fitting = [match for match, misfits in candidates if not misfits]
         if fitting:
             return fitting
-    network = find_own(tensors)
+    network = find_own(tensors, options)
     if network is None:
         return []
     notes = {"recognised by": "our own names of its layers"}

@@ -372,8 +372,10 @@ class PyramidLevel(nn.Module):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
         self.enlarge = nn.ConvTranspose2d(1, 1, 4, stride=2, padding=1, bias=False)
-        bilinear = torch.tensor([0.25, 0.75, 0.75, 0.25])
-        self.enlarge.weight.data.copy_(bilinear[:, None] * bilinear)
+        bilinear = (0.25, 0.75, 0.75, 0.25)
+        # products of tensors import a compiler where a network is but outlined
+        kernel = [[row * column for column in bilinear] for row in bilinear]
+        self.enlarge.weight.data.copy_(torch.tensor(kernel))
 
     def forward(self, features: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Double (N, C, H, W) and (N, 1, H, W)."""
