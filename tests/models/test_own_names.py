@@ -39,6 +39,7 @@ def test_every_network_is_recognised_at_every_scale():
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
 def test_options_are_those_by_which_the_shapes_come_out(name, options):
     match = find_own(outline(name, 4, options))
+    assert match is not None
     assert (match.model, match.options, match.scales) == (name, options, (4,))
 
 
@@ -48,6 +49,7 @@ def test_options_that_the_user_knows_are_where_the_search_begins():
     tensors = outline("g-idrn", 2, options | {"channels": 48})
     assert find_own(tensors) is None
     match = find_own(tensors, options)
+    assert match is not None
     assert (match.options, match.scales) == (options | {"channels": 48}, (2,))
 
 
