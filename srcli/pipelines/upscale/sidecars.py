@@ -173,7 +173,9 @@ def _turned_and_sized(content: bytes, item: Item) -> tuple[bytes, list[str]]:
         fitted = XMP_ORIENTATION.sub(rb"\g<1>%d" % turn, fitted)
         notes.append(f"the pixels are not turned by it, and it still says {turn}")
     elif turn != orientation:
-        notes.append(f"the pixels are turned by EXIF ({orientation}), not by it ({turn})")
+        notes.append(
+            f"the pixels are turned by EXIF ({orientation}), not by it ({turn})"
+        )
     if orientation != 1 and _EDITS in content:
         notes.append(_TURNED)
     return fitted, notes
