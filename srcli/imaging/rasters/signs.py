@@ -220,7 +220,10 @@ def _is_elevation(band: Band) -> str:
         return f'(its unit is "{band.unit}")'
     names = list(band.names)
     if band.is_only:
-        names.append(band.info.path.stem)
+        path = band.info.path
+        folder = path.absolute().parent.name
+        is_told_by_it = folder.lower() in _ELEVATIONS
+        names.append(f"{folder} {path.stem}" if is_told_by_it else path.stem)
     for name in names:
         for word in words_of(name):
             if word in _ELEVATIONS and _NO_ANGLES.isdisjoint(words_of(name)):
@@ -490,7 +493,7 @@ SIGNS = (
     Sign(
         row=(
             "few whole numbers of more than 8 bits in metres or feet, or called DEM, DSM, DTM, "
-            "SRTM, elevation ..., also in the name of a file of one band"
+            "SRTM, elevation ..., also in the name of a file of one band or of its folder"
         ),
         then="elevation: `auto` interpolates it",
         meaning="elevation",
