@@ -220,10 +220,9 @@ def _is_elevation(band: Band) -> str:
         return f'(its unit is "{band.unit}")'
     names = list(band.names)
     if band.is_only:
-        path = band.info.path
-        folder = path.absolute().parent.name
-        is_told_by_it = folder.lower() in _ELEVATIONS
-        names.append(f"{folder} {path.stem}" if is_told_by_it else path.stem)
+        folder = band.info.path.absolute().parent.name
+        prefix = f"{folder} " if folder.lower() in _ELEVATIONS else ""
+        names.append(prefix + band.info.path.stem)
     for name in names:
         for word in words_of(name):
             if word in _ELEVATIONS and _NO_ANGLES.isdisjoint(words_of(name)):
