@@ -150,9 +150,12 @@ def test_a_folder_that_cannot_be_written_is_blamed_itself(srx, monkeypatch):
     assert "out/book.cbz: no permission to write here; take another folder" in told
 
 
-def test_a_folder_of_books_says_how_they_are_read(srx):
+@pytest.mark.parametrize("suffix", ["cbz", "cbr"])
+def test_a_folder_of_books_says_how_they_are_read(srx, suffix):
     Path("books").mkdir()
-    Path("book.cbz").rename("books/book.cbz")
+    Path("book.cbz").rename(f"books/book.{suffix}")
     told = srx("upscale books out/", SMALL, code=2).err
-    assert "books/book.cbz: is read where it is named itself, not its folder" in told
+    assert (
+        f"books/book.{suffix}: is read where it is named itself, not its folder" in told
+    )
     assert ".tif" not in told

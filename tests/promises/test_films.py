@@ -536,24 +536,29 @@ def chapter(start, names, *inner):
 
 
 @pytest.mark.parametrize(
-    ("names", "is_nested", "lost"),
+    ("names", "is_nested", "editions", "lost"),
     [
-        ({"und": "One"}, False, ""),
-        ({"ger": "Eins"}, False, "of its chapters languages of names left out"),
+        ({"und": "One"}, False, 1, ""),
+        ({"und": "One"}, False, 2, "of its chapters bounds between editions left out"),
+        ({"ger": "Eins"}, False, 1, "of its chapters languages of names left out"),
         (
             {"ger": "Eins", "eng": "One"},
             True,
+            1,
             "of its chapters chapters within chapters, names in further languages, "
             "languages of names left out",
         ),
     ],
 )
 @pytest.mark.parametrize("is_last", [False, True])
-def test_what_chapters_of_matroska_lose_is_told(srx, names, is_nested, lost, is_last):
+def test_what_chapters_of_matroska_lose_is_told(
+    srx, names, is_nested, editions, lost, is_last
+):
     write_clip("plain.mkv", gray_frames(4))
     film = Path("plain.mkv").read_bytes()
     inner = [chapter(50_000_000, names)] if is_nested else []
-    chapters = element("1043A770", element("45B9", chapter(0, names, *inner)))
+    edition = element("45B9", chapter(0, names, *inner))
+    chapters = element("1043A770", *editions * [edition])
     at = len(film) if is_last else film.index(bytes.fromhex("1F43B675"))
     start = film.index(bytes.fromhex("18538067"))
     # of unknown size, so that it holds what is added

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -75,7 +77,19 @@ GENTLE = 200 + 9 * np.sin(X / 90) + 7 * np.cos(Y / 70)
 
 
 @pytest.mark.parametrize(
-    "sign", ["unit", "band", "file", "SRTM", "nodata", "", "uint8", "picture"]
+    "sign",
+    [
+        "unit",
+        "band",
+        "file",
+        "SRTM",
+        "folder",
+        "slope",
+        "nodata",
+        "",
+        "uint8",
+        "picture",
+    ],
 )
 def test_signs_of_elevation_in_whole_metres(enlarge_raster, sign):
     """A plain of some 20 values, which a network would sharpen to terraces."""
@@ -89,10 +103,17 @@ def test_signs_of_elevation_in_whole_metres(enlarge_raster, sign):
 
     heights = np.rint(GENTLE).astype("uint8" if sign == "uint8" else "int16")
     assert len(np.unique(heights)) <= 64
-    file = {"file": "site_dtm.tif", "SRTM": "SRTM_38_03.tif"}.get(sign, "a.tif")
+    files = {
+        "file": "site_dtm.tif",
+        "SRTM": "SRTM_38_03.tif",
+        "folder": "DTM/1.tif",
+        "slope": "DTM/slope.tif",
+    }
+    file = files.get(sign, "a.tif")
+    Path("DTM").mkdir()
     profile = {"nodata": -9999} if sign == "nodata" else {}
     printed, out = enlarge_raster(heights, name=file, then=name, **profile)
-    is_elevation = sign not in ("", "uint8", "picture")
+    is_elevation = sign not in ("", "uint8", "picture", "slope")
     assert ("taken for elevation" in printed) == is_elevation
     assert ("taken for a picture" in printed) != is_elevation
     model = out.tags()["SRX_MODEL"]

@@ -96,7 +96,7 @@ def lost_of_chapters(path: Path, container: str) -> list[str]:
     editions = list(_find(_read_child(path, _CHAPTERS), _EDITION))
     lost = []
     if len(editions) > 1:
-        lost.append("editions but the first")
+        lost.append("bounds between editions")  # all become one list
     atoms = [atom for edition in editions for atom in _find(edition, _ATOM)]
     inner = [child for atom in atoms for child in _find(atom, _ATOM)]
     if inner:

@@ -162,7 +162,13 @@ def _is_elevation(band: Band) -> str:
         return ""
     if band.unit in _TABLE["units"]["lengths"]:
         return f'its unit is "{band.unit}"'
-    word = _find_word([*band.names, *_names_of_file(band)], "elevations", "no_angles")
+    names = [*band.names]
+    for name in _names_of_file(band):
+        # a folder counts by its whole name, unless the file's says something else
+        folder = band.info.path.absolute().parent.name.lower()
+        prefix = f"{folder} " if folder in _WORDS["elevations"] else ""
+        names.append(prefix + name)
+    word = _find_word(names, "elevations", "no_angles")
     return f'called "{word}"' if word else ""
 
 

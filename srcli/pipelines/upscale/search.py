@@ -32,7 +32,7 @@ INPUT_SUFFIXES = (
 UNREADABLE_SUFFIXES = frozenset(
     """
     .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .ktx .ico .icns .cur
-    .svg .svgz .emf .wmf .pdf .djvu .cbr .jxr .wdp .fli .flc .dng .cr2 .cr3
+    .svg .svgz .emf .wmf .pdf .djvu .cb7 .cbt .jxr .wdp .fli .flc .dng .cr2 .cr3
     .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
     .insv .insp .pam
     .dcm .nii .ecw .sid .fits .fit .fts
@@ -43,7 +43,7 @@ over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of raste
 often."""
 NAMED_ONLY_SUFFIXES = frozenset(
     """
-    .ppm .pgm .pbm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod .cbz
+    .ppm .pgm .pbm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod .cbz .cbr
     """.split()  # noqa: SIM905 - as a list it fills a page
 )
 """Suffixes of files that often hold no picture, or that become a file of their own as comic
