@@ -107,8 +107,9 @@ def read_journal(path: Path) -> Journal:
 def count_intact(journal: Journal, canvas: Path) -> int:
     """Return how many parts are in the canvas as they were written, from the first on."""
     with suppress(FileNotFoundError), canvas.open("rb") as stream:
+        # parts without blocks would not tell that the room for the header is gone
         if stream.seek(0, os.SEEK_END) < stream.seek(journal.start):
-            return 0  # parts without blocks would not tell that the header's room is gone
+            return 0
         for count, appended in enumerate(journal.parts):
             if _checksum_of_next(stream, sum(appended.sizes)) != appended.crc:
                 return count
