@@ -154,6 +154,7 @@ def test_words_of_gdal_are_refused_by_their_names(srx, words, advice):
         ((2,), ("--no-overviews",), []),
         ((), ("--overviews",), [2, 4]),
         ((2,), ("--no-overviews", "--cog"), []),
+        ((), ("--cog",), [2]),
     ],
 )
 def test_a_result_has_overviews_where_its_input_has(srx, factors, options, result):

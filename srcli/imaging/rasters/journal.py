@@ -71,9 +71,11 @@ class Journal:
         """Write a line behind those that count, and wait for the disk."""
         text = json.dumps(fields, separators=(",", ":")).encode()
         line = b"%08x %b\n" % (zlib.crc32(text), text)
-        with open(self.path, "ab", buffering=0, opener=_open_private) as stream:
+        with open(self.path, "ab", opener=_open_private) as stream:
             stream.truncate(self.length)
             stream.write(line)
+            # unbuffered, a disk that gets full might take half of it without an error
+            stream.flush()
             os.fsync(stream.fileno())
         self.length += len(line)
 
@@ -105,7 +107,9 @@ def read_journal(path: Path) -> Journal:
 def count_intact(journal: Journal, canvas: Path) -> int:
     """Return how many parts are in the canvas as they were written, from the first on."""
     with suppress(FileNotFoundError), canvas.open("rb") as stream:
-        stream.seek(journal.start)
+        # parts without blocks would not tell that the room for the header is gone
+        if stream.seek(0, os.SEEK_END) < stream.seek(journal.start):
+            return 0
         for count, appended in enumerate(journal.parts):
             if _checksum_of_next(stream, sum(appended.sizes)) != appended.crc:
                 return count

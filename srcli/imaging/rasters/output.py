@@ -147,6 +147,8 @@ def _why_cog_is_copied(out: OutputProfile) -> str:
     compression = out.creation["COMPRESS"].upper()
     if out.alpha and compression == "JPEG":
         return "its alpha band becomes a mask"
+    if compression == "JPEG" and photometric_of(out) == "RGB" and len(out.bands) > 3:
+        return "GDAL stores colours with further bands as they are"
     if compression == "WEBP" and out.creation.get("QUALITY") == "100":
         return "GDAL compresses its overviews with loss"
     if out.overviews and out.resampling not in RESAMPLINGS:

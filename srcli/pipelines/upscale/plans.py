@@ -168,8 +168,8 @@ def _note_on_hidden_colours(layout: BandLayout, options: Settled) -> tuple[str, 
 
 
 def _tell_of_overviews(output: OutputProfile, options: Settled) -> str:
-    is_map = output.driver == "MBTiles"  # of zoom levels, which nobody need be told of
-    if not output.overviews or options.overviews or is_map:
+    # COGs and maps of zoom levels have them whatever the input has
+    if not output.overviews or options.overviews or output.driver != "GTiff":
         return ""
     return "has overviews, which its result gets, too; --no-overviews leaves them out"
 

@@ -13,6 +13,7 @@ import rasterio
 from srcli.errors import PictureError
 from srcli.imaging.rasters import publishing
 from srcli.imaging.rasters.canvas import append_behind, open_canvas
+from srcli.imaging.rasters.journal import AppendedPart, Journal, read_journal
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import open_parts
 from tests.imaging.rasters.conftest import open_source
@@ -241,6 +242,21 @@ def test_other_options_keep_what_the_canvas_has(
         np.testing.assert_array_equal(file.dataset_mask() > 0, valid | (not has_mask))
 
 
+def test_a_canvas_that_has_lost_the_room_for_its_header_begins_anew(
+    save, plan, tmp_path, target
+):
+    """As by a power cut, which nothing waits for while all parts are without blocks."""
+    pixels = np.zeros((HEIGHT, WIDTH, 1), np.uint8)
+    source = save("in.tif", pixels)
+    out = plan(source, creation={**SMALL, "SPARSE_OK": "TRUE"})
+    expected = write_whole(tmp_path / "ref.tif", out, source)
+    parts = half_done(target, out, source)
+    os.truncate(parts.canvas, 0)
+    missing, _ = finish(target, out, source)
+    assert missing == [0, 1, 2, 4, 5]
+    assert target.read_bytes() == expected
+
+
 def test_another_model_starts_over(source, plan, tmp_path, target):
     out = plan(source, creation=SMALL)
     half_done(target, out, source)
@@ -322,6 +338,24 @@ def test_a_full_disk_gives_the_room_back_and_appends_later(
         monkeypatch.setattr(os, "fsync", real)
     assert finish(target, out, source) == ([], ())
     assert target.read_bytes() == expected
+
+
+def test_half_a_line_that_a_full_disk_takes_is_an_error(tmp_path):
+    """A system takes what there is room for, and fails at the next byte only."""
+    resource = pytest.importorskip("resource")
+    journal = Journal(tmp_path / "journal")
+    journal.begin(8)
+    _, most = limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.length + 10, most))
+    try:
+        with pytest.raises(OSError, match=r"File too large"):
+            journal.append(AppendedPart(3, [5, 6]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.parts == []
+    for size in (5, 7):
+        journal.append(AppendedPart(3, [size]))
+    assert read_journal(journal.path) == journal
 
 
 def test_a_name_that_it_does_not_get_loses_nothing(

@@ -502,6 +502,28 @@ def test_a_cloud_optimized_jpeg_may_turn_alpha_into_a_mask(
         assert_array_equal(file.dataset_mask(), pixels[:, :, 3])
 
 
+def test_a_cloud_optimized_jpeg_has_bands_beside_its_colours(
+    save, plan, write, tmp_path
+):
+    """As GDAL 3.10 writes it, without chroma at half the resolution."""
+    photo = np.dstack([PHOTO, PHOTO[:, :, :1]])
+    source = save("a.tif", photo, photometric="RGB", alpha="no")
+    profile = plan(source, cog=True, creation={"COMPRESS": "JPEG", "OVERVIEWS": "NONE"})
+    out = tmp_path / "b.tif"
+    module.try_creation_options(out, profile)
+    write(out, profile, source)
+    rasterio.shutil.copy(
+        source,
+        tmp_path / "ref.tif",
+        driver="COG",
+        COMPRESS="JPEG",
+        QUALITY=profile.creation["QUALITY"],
+        OVERVIEWS="NONE",
+    )
+    with rasterio.open(out) as file, rasterio.open(tmp_path / "ref.tif") as expected:
+        assert_array_equal(file.read(), expected.read())
+
+
 def test_tags_that_rasterio_cannot_set_do_no_harm(save, plan, write, tmp_path, noise):
     tags = {"": {"ns": "x", "bidx": "y", "A": "b"}, "xml:X": {"xml:X": "<a/>"}}
     source = save("a.tif", noise((4, 5, 1)))
