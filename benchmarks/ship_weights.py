@@ -278,12 +278,13 @@ def describe(
 ) -> list[str]:
     """Lines of a card up to its figures, with the part of the command that they share."""
     sets = " ".join(f"--data {Path(name).name}" for name in arguments.data)
+    entry = MODELS[arguments.name]
     return [
         f'model = "{info.model}"',
         f"scale = {info.scale}",
         f'sha256 = "{hashlib.sha256(target.read_bytes()).hexdigest()}"',
         f'dtype = "{"float16" if half else "float32"}"',
-        f'paper = "{PAPERS[MODELS[arguments.name].paper]}"',
+        f'paper = "{PAPERS.get(entry.paper, entry.source)}"',
         'licence = "CC-BY-SA-4.0, see weights/LICENSE.md"',
         "",
         "[training]",

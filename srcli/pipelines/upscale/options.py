@@ -316,8 +316,11 @@ def _choose_scale(asked: Asked, model: str) -> dict[str, Any]:
     scale = Fraction(asked.scale or 0).limit_denominator(1000)
     if not 0 <= scale <= 16:  # two passes by 4
         raise UsageError(f"scale={scale}: give 1 to 16")
-    if scale not in (_scales(model) or (2, 3, 4)):
+    scales = _scales(model)
+    if scale not in (scales or (2, 3, 4)):
         usual = default_scale([model])
+        if scales and usual not in scales:
+            usual = max(scales)
         # the usual one may be that of a weights file, such as 8
         if size is None and scale not in (0, usual):
             size = scale
