@@ -310,8 +310,6 @@ def _add_copies(
     Returned are also the names of those that cannot be added. Sound that the container
     does not hold is converted without loss where it holds another kind.
     """
-    from av.stream import Discard
-
     copies: dict[int, Stream | SoundConversion] = {}
     missing = []
     for stream in original.container.streams:
@@ -321,8 +319,7 @@ def _add_copies(
             name = f"{name} ({title.strip()})"
         if stream is original.stream:
             continue
-        # FFmpeg has read chapters of it, which are written as such
-        if stream.type == "data" and stream.discard == Discard.all:
+        if stream.type == "data" and _holds_chapters(stream, original):
             continue
         copy = _copy_of(stream, output, muxer)
         if copy is not None:
@@ -334,6 +331,14 @@ def _add_copies(
         else:
             copies[stream.index] = converted
     return copies, missing
+
+
+def _holds_chapters(stream: Any, original: Video) -> bool:  # noqa: ANN401 - of any type
+    """Tell if a track is the text of an MP4's chapters, which FFmpeg has read from it."""
+    from av.stream import Discard
+
+    count = len(original.container.chapters())
+    return bool(stream.discard == Discard.all and 0 < count == stream.frames)
 
 
 def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:  # noqa: ANN401 - of any type
