@@ -58,7 +58,7 @@ class Asked:
         default="auto",
         heading="Model",
         metavar="NAME|FILE",
-        help="Name, file, FILE.py:CLASS@FILE, auto: by what pictures need, or best.",
+        help="Name, file, FILE.py:CLASS@FILE; or auto, fast, best: by what pictures need.",
         changes_pixels="settled",
         python="model",
     )

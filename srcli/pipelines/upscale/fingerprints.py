@@ -25,7 +25,7 @@ def describe_input(item: Item, options: Settled) -> dict[str, object]:
     return {
         "version": srcli.__version__,
         "input": [str(item.source), *(file_state(item.source) or ())],
-        "model": [options.model, options.auto, options.best],
+        "model": [options.model, options.choice],
         "scale": [options.scale, str(options.size), str(options.fit or UNBOUNDED)],
         "options": [options.wrap, options.keep_hidden, str(options.engine)],
         "tile": [options.tile, options.overlap],

@@ -228,7 +228,7 @@ def _find_difference(
 ) -> str:
     """Return how the model or options of an output differ from those asked for; empty if not."""
     if options.auto:  # decodes no pixels where it has chosen the model before
-        is_same = record.auto
+        is_same = record.auto and options.records_auto(photograph=False)
         if is_same and options.best:  # whose models for photographs are others
             is_same = open_photograph(item, options) is None
         is_same = is_same or record.model == look_for_model(item, options)

