@@ -1,4 +1,4 @@
-"""Count every network: the tables of docs/networks.md, as Markdown on stdout.
+"""Count every network: the tables of docs/reference/networks.md, as Markdown on stdout.
 
 Usage: python benchmarks/networks.py > table.md
        python benchmarks/networks.py rfdn rfdn-l      # rows of these alone

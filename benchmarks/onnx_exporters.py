@@ -6,7 +6,7 @@
 Without names it goes through every architecture that srx has, with the weights that ship
 where there are any. Each line tells the exporter, its seconds, the number of operators
 and, for each runtime, the largest difference from PyTorch in levels of 255 over sizes
-that it takes, or why it gives none. ``docs/export.md`` draws its conclusions from it.
+that it takes, or why it gives none. ``docs/reference/export.md`` draws its conclusions from it.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ figures of, ``flat-colours``, for those that shift flat colours (flat_colours.py
 model: every result table of its paper with our figures below. Figures of weights are
 those of their cards; bicubic is measured.
 
-Usage: python benchmarks/results.py README.md README.zh.md docs/models.md docs/papers/*.md
+Usage: python benchmarks/results.py README.md README.zh.md docs/reference/models.md docs/papers/*.md
 """
 
 from __future__ import annotations

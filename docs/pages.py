@@ -1,4 +1,4 @@
-"""Pages made when mkdocs builds the site: one for each command, experiments and their log."""
+"""Pages made when mkdocs builds the site: commands, signs of rasters, experiments and their log."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import click
 from mkdocs.structure.files import File
 
 from srcli.cli.main import group
+from srcli.cli.options import SHOWS_ALL
+from srcli.imaging.rasters.signs import SIGNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
 
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = {"models": "models-command", "export": "export-command"}
+"""Names of pages of commands beside which there is another page of the name."""
+SIGNS_TEXT = """\
+# Signs of classes, elevation and other bands
+
+What a band holds is looked for once, in the header and in at most 64 windows all over the file
+(all of a raster of up to 8 million values), also where only a part is enlarged: a part is taken
+for what the whole is. Of rasters on the network the part alone is read.
+
+Of the signs of classes, angles and pictures the first that a band has counts; what the file
+says is asked before the values, and the bytes of heights last. Alpha, and red, green and blue
+by the file's colour interpretation, are no classes but for the row on three bands. `--classes`,
+`--alpha`, `--nodata` and `--rgb` say it instead.
+"""
 
 
 class MarkdownFormatter(click.HelpFormatter):
@@ -80,6 +96,7 @@ def command_page(context: click.Context, level: int = 1) -> str:
     """
     formatter = MarkdownFormatter(level + 1)
     command = context.command
+    context.meta[SHOWS_ALL] = True
     command.format_help(context, formatter)
     pages = [f"{'#' * level} {context.command_path}\n\n{formatter.getvalue()}"]
     if isinstance(command, click.Group):
@@ -94,6 +111,12 @@ def table(columns: list[str], rows: list[list[str]]) -> str:
     return "".join(
         f"| {' | '.join(c.replace('|', chr(92) + '|') for c in x)} |\n" for x in lines
     )
+
+
+def signs_page() -> str:
+    """Return the signs by which bands are judged, in the order in which they count."""
+    rows = [[sign.row, sign.then] for sign in SIGNS]
+    return f"{SIGNS_TEXT}\n{table(['sign', 'then'], rows)}"
 
 
 def log_page() -> str:
@@ -123,7 +146,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     root = click.Context(group, info_name="srx", **group.context_settings)
     for name, command in group.commands.items():
         page = command_page(click.Context(command, root, name))
-        files.append(File.generated(config, f"reference/{name}.md", content=page))
+        path = f"reference/{PAGES.get(name, name)}.md"
+        files.append(File.generated(config, path, content=page))
+    files.append(File.generated(config, "reference/signs.md", content=signs_page()))
     experiments = (ROOT / "EXPERIMENTS.md").read_text(encoding="utf-8")
     experiments = experiments.replace("(benchmarks/log)", "(log.md)")
     files.append(File.generated(config, "experiments.md", content=experiments))

@@ -78,7 +78,7 @@ def srx_data() -> Path:
         if os.environ.get("CI"):
             pytest.fail("SRX_DATA is not set")
         pytest.skip(
-            "set SRX_DATA to a folder with benchmarks/Set5 and Set14: see docs/data.md"
+            "set SRX_DATA to a folder with benchmarks/Set5 and Set14: see docs/reference/data.md"
         )
     path = Path(folder)
     if not (path / "benchmarks" / "Set5").is_dir():

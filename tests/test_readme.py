@@ -17,19 +17,19 @@ def facts(name: str) -> dict[str, list[str]]:
         (ROOT / name).read_text(encoding="utf-8").replace("README.zh.md", "README.md")
     )
     prose = FENCE.sub("", text)
-    words = re.sub(r"`[^`]+`|\]\([^)]*\)|^\|.*$", "", prose, flags=re.MULTILINE)
+    words = re.sub(r"`[^`]+`|\]\([^)]*\)", "", prose)
     return {
         "commands": [
             REMARK.sub("", line) for line in "\n".join(FENCE.findall(text)).splitlines()
         ],
         "headings": re.findall(r"^#+", prose, re.MULTILINE),
-        "tables": re.findall(r"^(?:\||<!--).*", prose, re.MULTILINE),
+        "rows": [row.count("|") for row in re.findall(r"^\|.*", prose, re.MULTILINE)],
         "names": sorted(re.findall(r"`[^`]+`", prose)),
         "links": sorted(re.findall(r"\]\(([^)]*)\)", prose)),
-        "figures": sorted(re.findall(r"\d[\d.^]*", words)),
+        "figures": sorted(re.findall(r"\d+(?:\.\d+)?", words)),
     }
 
 
 def test_the_chinese_readme_says_the_same():
     assert facts("README.zh.md") == facts("README.md")
-    assert len(facts("README.md")["commands"]) > 30  # they were found
+    assert len(facts("README.md")["commands"]) > 20  # they were found

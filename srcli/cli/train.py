@@ -143,7 +143,7 @@ def command(
 
     Under torchrun all processes train one network, on one GPU each: every process
     computes its share of each batch of the recipe and of each validation; the first one
-    writes. --nnodes takes several machines; see docs/scale.md.
+    writes. --nnodes takes several machines; see docs/reference/clusters.md.
     """
     from srcli.recipes.files import EXAMPLE, apply_overrides, load_recipe, plain_recipe
     from srcli.recipes.plugins import split_code

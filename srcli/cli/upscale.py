@@ -28,30 +28,45 @@ from srcli.torch_import import leave_out_shape_rules
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import FileReport
 
+COMMON = (
+    "--model", "--scale", "--size", "--fit", "--strength",
+    "--output", "--recursive", "--format", "--quality", "--suffix", "--overwrite",
+    "--strip-metadata", "--bidx", "--nodata", "--classes", "--srcwin", "--mosaic", "--co",
+    "--cog", "--tile", "--device", "--background", "--dry-run", "--report", "--verbose",
+    "--quiet",
+)  # fmt: skip
+"""Options that ``--help`` shows: two screens of them."""
 EXAMPLES = """
 \b
 Examples:
   srx upscale photo.jpg larger.png              one picture, 4 times larger
   srx upscale photos/ larger/ -s 2 -r           a folder and its subfolders
+  srx upscale photos/ out/ --size 3840x         exactly this wide
+  srx upscale photos/ out/ --dry-run            sizes, disk and problems
+  srx upscale clip.mp4 larger.mp4 -s 2          a video, with its sound
+  srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
+  srx upscale ortho.tif part.tif -srcwin 0 0 900 700
+  srx upscale tiles/ out/ -s 2 --mosaic         map tiles z/x/y, or sheets
+
+Running again does what is missing; a raster resumes where it stopped. --help-all shows all options.
+"""
+FURTHER = """
+\b
+More examples:
   srx upscale a.jpg b.png out/ --suffix _x4     several pictures
   srx upscale photos/ out/ --fit 3840x2160      no larger than a screen
-  srx upscale clip.mp4 larger.mp4 -s 2          a video, with its sound
   srx upscale - - < small.png > large.png       standard input and output
   srx upscale book.cbz larger.cbz               a comic book, or a zip
-  srx upscale photos/ out/ --dry-run            sizes, disk and problems
   srx upscale photos/ out/ --device all         on every GPU of the machine
-  srx upscale ortho.tif out/ -s 2 --cog         a GeoTIFF of any size
   srx upscale ortho.tif out/ --bounds 8.10 47.20 8.15 47.25 --rgb 1,2,3
   srx upscale ortho.tif part.tif -srcwin 0 0 900 700 -of COG -co COMPRESS=ZSTD
-  srx upscale tiles/ out/ -s 2 --mosaic         map tiles z/x/y, or sheets
   srx upscale 'NETCDF:"a.nc":band' /vsizip/a.zip/b.tif out/
   srx upscale https://HOST/cog.tif out/ --allow-remote -srcwin 0 0 512 512
   srx upscale ortho.tif s3://BUCKET/larger.tif --allow-remote
 
-Running again does what is missing; a raster resumes where it stopped. An output that srx has made
-with another model, scale or options, or from an input that has changed since, is made again (not
-for a newer version, or newer weights, of the same model). A file that is not known to be srx's own
-is never replaced without --overwrite.
+An output that srx has made with another model, scale or options, or from an input that has changed
+since, is made again (not for a newer version, or newer weights, of the same model). A file that is
+not known to be srx's own is never replaced without --overwrite.
 """
 
 
@@ -68,7 +83,13 @@ SHARED_OPTIONS = {
 """Options of ``Asked`` that other commands have, too."""
 
 
-@click.command("upscale", cls=GdalCommand, epilog=EXAMPLES)
+@click.command(
+    "upscale",
+    cls=GdalCommand,
+    epilog=EXAMPLES,
+    common=COMMON,
+    further_epilog=FURTHER,
+)
 @takes_declared(Asked, OPTIONS, SHARED_OPTIONS)
 @click.argument("paths", nargs=-1, required=True, metavar="IN... OUT")
 def command(paths: tuple[str, ...], asked: Asked) -> int:

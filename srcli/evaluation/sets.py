@@ -523,7 +523,7 @@ def warn_of_foreign_lr(
         f"{pictures.name} x{scale}: LR of {len(others)} of {len(deviations)} pictures "
         f"was not made by {kernel.description} of HR, from which it differs by "
         f"{sum(others) / len(others):.1f} levels of 255 on average: scores are not those of "
-        "tables that are (docs/measuring.md)"
+        "tables that are (docs/reference/measuring.md)"
     )
 
 

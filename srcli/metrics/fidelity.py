@@ -187,8 +187,8 @@ def require_perceptual(names: Iterable[str]) -> None:
         missing = [file for file in WEIGHTS[name] if not (folder / file).is_file()]
         if missing:
             raise UsageError(
-                f"--metrics {name}: put {' and '.join(missing)} into {folder}; docs/data.md says "
-                "where they come from"
+                f"--metrics {name}: put {' and '.join(missing)} into {folder}; "
+                "docs/reference/data.md says where they come from"
             )
 
 

@@ -187,7 +187,7 @@ def process_group(team: Team) -> Iterator[Team]:
     except RuntimeError as error:
         raise InferenceError(
             f"process {team.rank} of {team.size} cannot reach the others "
-            f"({_first_sentence(error)}); see docs/scale.md"
+            f"({_first_sentence(error)}); see docs/reference/clusters.md"
         ) from error
     try:
         yield team

@@ -17,6 +17,7 @@ import pytest
 
 from srcli.cli import main
 from srcli.cli.options import GroupedCommand
+from srcli.cli.upscale import COMMON
 
 
 @pytest.mark.parametrize(
@@ -142,7 +143,7 @@ def test_help_has_groups_of_options_in_one_line_each_and_examples_last(
 ):
     assert isinstance(command, GroupedCommand)
     context = click.Context(command, help_option_names=["-h", "--help"])
-    shown = srx(*words, "--help").out
+    shown = srx(*words, "--help-all" if command.common else "--help").out
     for option in command.get_params(context):
         assert len(getattr(option, "help", None) or "") <= 76, option
         assert isinstance(option, click.Argument) or option.opts[0] in shown
@@ -153,6 +154,16 @@ def test_help_has_groups_of_options_in_one_line_each_and_examples_last(
         examples = command.epilog.split("\b\n", 1)[1].split("\n\n")[0].splitlines()
         # with two blanks before, they fit 80 columns
         assert max(map(len, examples)) <= 78
+
+
+def test_the_first_help_of_upscale_has_the_common_options_on_two_screens(srx):
+    """Two of 40 lines; each common option is one that there is."""
+    shown = srx("upscale", "--help").out
+    assert len(shown.splitlines()) <= 80
+    long_names = set(re.findall(r"(?<![\w-])--[a-z-]+", shown))
+    assert set(COMMON) < long_names
+    rare = set(re.findall(r"^  (--[a-z-]+)", srx("upscale", "--help-all").out, re.M))
+    assert {"--tta", "--watch", "--stac", "--wrap"} <= rare - long_names
 
 
 def test_help_and_errors_fit_narrow_terminals():

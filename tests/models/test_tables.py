@@ -1,4 +1,4 @@
-"""The tables of docs/networks.md name every network, and every kind of authors' files."""
+"""The tables of docs/reference/networks.md name every network, and every kind of authors' files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from srcli.models import MODELS
 from srcli.models.author_names import AUTHOR_FILES
 from srcli.recipes.files import RECIPES
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "networks.md"
 ROWS = [
     line.strip("| ").split(" | ")
     for line in DOCUMENT.read_text(encoding="utf-8").splitlines()

@@ -1,6 +1,6 @@
 """Signs by which a band is told to hold classes, codes, a picture ...
 
-``signs.toml`` is the table of ``docs/rasters.md``. To add a sign, write a row there and in
+``signs.toml`` is the table of ``docs/reference/signs.md``. To add a sign, write a row there and in
 that table, the function that looks for it, if none does, and a test. Of the signs of one
 evidence the first that a band has decides on it, and what the file says is asked before
 what values look like.
@@ -50,7 +50,7 @@ _CATEGORY = re.compile(r"<Category>[^<]|<Usage>2</Usage>")  # 2: a column of nam
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """A sign of what a band holds: a row of the table in ``docs/rasters.md``."""
+    """A sign of what a band holds: a row of the table in ``docs/reference/signs.md``."""
 
     row: str
     """The sign, as the table names it."""

@@ -39,7 +39,7 @@ class AuthorFile:
     prepare: Callable[[Tensors], Tensors] = as_published
     """Changes the tensors before, where other names are not enough."""
     files: str = ""
-    """Which files these are, in words of docs/networks.md."""
+    """Which files these are, in words of docs/reference/networks.md."""
     scales: tuple[int, ...] = ()
     """Scales that are tried; none for all of the network."""
     either: tuple[Options, ...] = ({},)
