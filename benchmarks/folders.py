@@ -52,7 +52,7 @@ class Folder(NamedTuple):
     make: Callable[[Path, float], None]
 
 
-def _cut(number: int, width: int, height: int) -> Image.Image:
+def cut(number: int, width: int, height: int) -> Image.Image:
     """Cut a part of a photograph in these proportions, and resize it to this size."""
     from skimage import data
 
@@ -65,20 +65,20 @@ def _cut(number: int, width: int, height: int) -> Image.Image:
 def make_small(folder: Path, _: float) -> None:
     """Write four small pictures."""
     for number, size in enumerate(((64, 64), (96, 72), (120, 90), (128, 128))):
-        _cut(number, *size).save(folder / f"{number}.png")
+        cut(number, *size).save(folder / f"{number}.png")
 
 
 def make_mixed(folder: Path, _: float) -> None:
     """Write 14 pictures of different sizes."""
     for number, size in enumerate(MIXED):
-        _cut(number, *size).save(folder / f"{number:02}.png")
+        cut(number, *size).save(folder / f"{number:02}.png")
 
 
 def make_large(folder: Path, megapixels: float) -> None:
     """Write three photographs of one size, as of a camera."""
     height = round((megapixels * 1e6 * 3 / 4) ** 0.5)
     for number in range(3):
-        _cut(number, height * 4 // 3, height).save(folder / f"{number}.jpg", quality=92)
+        cut(number, height * 4 // 3, height).save(folder / f"{number}.jpg", quality=92)
 
 
 def make_raster(folder: Path, megapixels: float) -> None:
@@ -87,7 +87,7 @@ def make_raster(folder: Path, megapixels: float) -> None:
     from rasterio.transform import from_origin
 
     side = round((megapixels * 1e6) ** 0.5)
-    pixels = np.moveaxis(np.asarray(_cut(4, side, side)), 2, 0)
+    pixels = np.moveaxis(np.asarray(cut(4, side, side)), 2, 0)
     profile: dict[str, Any] = {
         "driver": "GTiff", "width": side, "height": side, "count": 3, "dtype": "uint8",
         "crs": "EPSG:32632", "transform": from_origin(5e5, 5e6, 0.5, 0.5), "tiled": True,
