@@ -1,4 +1,4 @@
-"""Time a camera's picture at x2 by the quick models, the others, and peers: whole commands in turns.
+"""Time a camera's picture at x2 by quick models, others and peers: whole commands in turns.
 
 Usage: python benchmarks/quick.py [--megapixels 6] [--rounds 3] [-m fast -m bicubic ...]
            [--photographs 80] [--markdown benchmarks/quick.md]
