@@ -1,4 +1,4 @@
-"""`-m best`, and strengths of networks of others."""
+"""`-m best`, `-m fast`, and strengths of networks of others."""
 
 from __future__ import annotations
 
@@ -100,6 +100,33 @@ def test_best_enlarges_rasters_as_auto_does(srx, tmp_path, astronaut):
     np.testing.assert_array_equal(*results)
     again = srx("upscale", source, tmp_path / "best.tif", "-s 2 -m best", code=0)
     assert "1 skipped" in again.out
+
+
+def test_fast_chooses_between_the_quick_models(upscaled, photo, tmp_path):
+    """As ``auto`` does; x3 is two passes by x2, of which the second only enlarges."""
+    saved = tmp_path / "saved.jpg"
+    Image.open(photo).save(saved, quality=60)
+    for source, model, reason in (
+        (photo, "quick", "(quick as clean"),
+        (saved, "quick-photo", "(quick-photo as blocks"),
+    ):
+        for scale in (2, 3):
+            words = ("-s", scale, "--overwrite", "-f png")
+            enlarged, printed = upscaled(source, "-m fast", *words)
+            assert reason in printed
+            assert enlarged.shape == (72 * scale, 96 * scale, 3)
+            if scale == 2:
+                named, _ = upscaled(source, "-m", model, *words)
+                np.testing.assert_array_equal(enlarged, named)
+
+
+def test_fast_takes_no_output_of_auto_for_its_own(upscaled, photo, srx, tmp_path):
+    upscaled(photo, "-s 2 -m auto")
+    assert "made again: was made with g-idrn" in upscaled(photo, "-s 2 -m fast")[1]
+    assert "1 skipped" in upscaled(photo, "-s 2 -m fast")[1]
+    refused = srx("upscale", photo, tmp_path / "b.png", "-m fast --strength 1", code=2)
+    assert "--strength changes g-idrn-photo alone" in refused.err
+    assert "drop -m fast" in refused.err
 
 
 def test_best_says_what_to_install(srx, photo, tmp_path, monkeypatch):
