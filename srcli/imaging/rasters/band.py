@@ -10,7 +10,6 @@ import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
-from srcli.imaging.rasters.limits import read_stated_range
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
     Appearance,
@@ -132,10 +131,9 @@ class Band:
     @cached_property
     def measured(self) -> tuple[float, float] | None:
         """Range of measurements that its tags state, if that is of the same units."""
-        stated = read_stated_range(self.tags)
-        if stated is None or self.look.has_huge_blocks:
+        limits = self.header.limits
+        if limits is None or self.look.has_huge_blocks:
             return None
-        limits = (stated.low, stated.high)
         return limits if has_same_units(*self.windows, limits) else None
 
     @cached_property
