@@ -23,10 +23,8 @@ SMALL = "--tile 64 --overlap 8 --classes no"
 RAW = {
     "EHdr": "bil",
     "ENVI": "img",
-    "ERS": "ers",
     "HFA": "img",
     "LAN": "lan",
-    "PCIDSK": "pix",
     "RST": "rst",
     "SAGA": "sdat",
     "NITF": "ntf",
