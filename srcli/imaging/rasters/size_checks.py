@@ -25,7 +25,6 @@ from srcli.imaging.files.tiff_blocks import (
     truncated_file,
 )
 from srcli.imaging.files.tiff_directories import Tags
-from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
 from srcli.input_files import open_input
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ _RAW_DRIVERS = frozenset({
 """Drivers of files that hold every pixel, unless they name a compression."""
 _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
+_CLASSIC_NETCDF = (b"CDF\1", b"CDF\2")
+"""First bytes of the NetCDF files of which GDAL reads what is missing as zeros."""
 TIFF_DRIVERS = ("GTiff", "COG")
 _PAGE = re.compile(r"GTIFF_DIR:(\d+):")
 _ZIP_MEMBER = re.compile(r"/vsizip/(.+?\.zip)/(.+)", re.IGNORECASE)
@@ -58,16 +59,14 @@ def check_dataset_size(
         return
     if dataset.driver in _RAW_DRIVERS:
         _check_raw(path, dataset)
-    elif dataset.driver in (*TIFF_DRIVERS, "netCDF"):
+    elif dataset.driver == "netCDF":
+        _check_netcdf(path, dataset.files[0])
+    elif dataset.driver in TIFF_DRIVERS:
         with (
             suppress(OSError, ValueError, struct.error, KeyError),
             open_first_file(dataset, stream) as file,
         ):
-            if dataset.driver == "netCDF":
-                needed = netcdf_bytes_needed(file)
-                _check_size(path, file.seek(0, os.SEEK_END), needed)
-            else:
-                check_tiff(path, _read_tags(dataset, file), file)
+            check_tiff(path, _read_tags(dataset, file), file)
 
 
 def find_sparse_blocks(
@@ -123,6 +122,21 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
         needed += int(envi.get("header_offset") or 0)
         size = max(sizes)
     _check_size(path, size, needed)
+
+
+def _check_netcdf(path: Path, name: str) -> None:
+    """Refuse a classic NetCDF file on disk that ends before its variables do."""
+    from scipy.io import netcdf_file
+
+    with suppress(OSError, LookupError, TypeError):  # no such file, an odd header
+        with open_input(Path(name)) as stream:
+            if stream.read(4) not in _CLASSIC_NETCDF:
+                return
+        try:
+            with netcdf_file(name, mmap=True):
+                pass
+        except ValueError:
+            raise truncated_file(path, "a variable is not all there") from None
 
 
 def _check_size(path: Path, size: int, needed: int) -> None:
