@@ -8,7 +8,6 @@ from functools import cached_property
 
 import numpy as np
 
-from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
@@ -117,16 +116,6 @@ class Band:
     def fill_values(self) -> list[float]:
         """Values that stand for no data though the file does not say so."""
         return fill_values_of(*self.windows)
-
-    @cached_property
-    def opacity(self) -> Array:
-        """Pixels (n, h, w) of a band called alpha, NaN as 0; none of huge blocks."""
-        if self.look.has_huge_blocks:
-            return np.empty((0, 0, 0), self.header.dtype)
-        pixels = self.look.stack(self.number, side=512, along=4).pixels
-        if pixels.dtype.kind == "f":
-            pixels = np.nan_to_num(pixels)
-        return pixels
 
     @cached_property
     def measured(self) -> tuple[float, float] | None:
