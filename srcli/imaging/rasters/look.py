@@ -118,14 +118,9 @@ class Samples:
         """Mark the valid pixels (windows, h, w) of a band, by nodata and codes of ``band``."""
         pixels = self.pixels(number)
         valid = np.isfinite(pixels)
-        mask = self._bands[1].get(number)
-        values = band.undeclared_nodata
-        if mask is not None:
-            # where a mask marks empty pixels, the declared nodata is a value as others are
-            valid &= mask
-        elif band.nodata is not None:
-            values = (band.nodata, *values)
-        for nodata in values:
+        if self._info.mask is not None:
+            valid &= self._bands[1][number]
+        for nodata in self._info.nodata_values(band):
             valid &= ~is_nodata(pixels, nodata)
         if band.codes or band.measured is not None:
             valid &= ~is_code(pixels, band.codes, band.measured)
