@@ -60,7 +60,7 @@ def check_dataset_size(
     if dataset.driver in _RAW_DRIVERS:
         _check_raw(path, dataset)
     elif dataset.driver == "netCDF":
-        _check_netcdf(path, dataset.files[0])
+        _check_netcdf(path, next(iter(dataset.files), ""))
     elif dataset.driver in TIFF_DRIVERS:
         with (
             suppress(OSError, ValueError, struct.error, KeyError),
@@ -126,12 +126,12 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
 
 def _check_netcdf(path: Path, name: str) -> None:
     """Refuse a classic NetCDF file on disk that ends before its variables do."""
-    from scipy.io import netcdf_file
-
     with suppress(OSError, LookupError, TypeError):  # no such file, an odd header
         with open_input(Path(name)) as stream:
             if stream.read(4) not in _CLASSIC_NETCDF:
                 return
+        from scipy.io import netcdf_file
+
         try:
             with netcdf_file(name, mmap=True):
                 pass
