@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.dataset_names import file_on_disk
-from srcli.input_files import parse_text, read_input
+from srcli.input_files import read_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -74,9 +74,8 @@ def acquisition_time(
 
 def _time_of_item(asset: StacAsset) -> str:
     """Return the time of an item, or the beginning of its span."""
-    with suppress(OSError, ValueError, AttributeError):
-        item = parse_text(read_input(asset.item).decode("utf-8-sig"))
-        properties: Mapping[str, Any] = item.get("properties") or {}
+    properties = asset.document.get("properties")
+    if isinstance(properties, dict):
         for name in ("datetime", "start_datetime"):
             time = properties.get(name)
             if isinstance(time, str) and _parse_time(time):
