@@ -111,25 +111,18 @@ def _apply_signs(
     return look.with_bands(bands)
 
 
-def find_undeclared_nodata(
-    look: Look, numbers: Sequence[int] | None, reasons: Reasons
-) -> Look:
-    """Return the look whose bands have undeclared fills as no data.
-
-    ``numbers`` are those of the bands to look at, from 1; None is all.
-    """
-    return _apply_signs(look, "fills", _chosen(look, numbers), reasons)
+def find_undeclared_nodata(look: Look, reasons: Reasons) -> Look:
+    """Return the look whose bands have undeclared fills as no data."""
+    return _apply_signs(look, "fills", look.numbers, reasons)
 
 
-def check_alpha_bands(
-    look: Look, mode: AlphaMode, numbers: Sequence[int] | None, reasons: Reasons
-) -> Look:
+def check_alpha_bands(look: Look, mode: AlphaMode, reasons: Reasons) -> Look:
     """Return the look whose bands called alpha, but holding data, are data.
 
     The modes ``yes`` and ``no`` say of all of them that they are alpha, or data.
     """
     called_alpha = []
-    for number in _chosen(look, numbers):
+    for number in look.numbers:
         if look.info.band(number).interpretation == "alpha":
             called_alpha.append(number)
     if mode == "auto":
@@ -141,18 +134,13 @@ def check_alpha_bands(
     return look.with_bands(bands)
 
 
-def find_special_codes(
-    look: Look,
-    numbers: Sequence[int] | None,
-    rgb: Sequence[int] | None,
-    reasons: Reasons,
-) -> Look:
+def find_special_codes(look: Look, rgb: Sequence[int] | None, reasons: Reasons) -> Look:
     """Return the look whose bands know their codes: by a stated range, or beyond a gap.
 
     Of a gap in red, green and blue nothing can be told.
     """
     candidates = []
-    for number in _chosen(look, numbers):
+    for number in look.numbers:
         if look.info.band(number).interpretation not in ("alpha", "palette"):
             candidates.append(number)
     together, _ = find_rgb(look.info, tuple(candidates), rgb)
@@ -162,12 +150,6 @@ def find_special_codes(
         measured = Band(look, number, is_only=False).measured
         bands[number - 1] = replace(bands[number - 1], measured=measured)
     return look.with_bands(bands)
-
-
-def _chosen(look: Look, numbers: Sequence[int] | None) -> list[int]:
-    """Return the numbers of a file's bands that are kept; None keeps all."""
-    every = range(1, len(look.info.bands) + 1)
-    return [number for number in every if numbers is None or number in numbers]
 
 
 def choose_layout_by_signs(
@@ -186,7 +168,7 @@ def choose_layout_by_signs(
     """
     info = look.info
     candidates = []
-    for number in _chosen(look, bands):
+    for number in look.numbers:
         if info.band(number).interpretation != "alpha":
             candidates.append(number)
     findings: dict[int, Finding] = {}

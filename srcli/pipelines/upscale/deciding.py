@@ -70,11 +70,11 @@ def decide_bands(look: Look, options: Settled, reasons: Reasons) -> BandDecision
     if options.bands is None:
         check_axes(look.info)
     if options.nodata == "file":  # else the user has said all there is
-        look = find_undeclared_nodata(look, options.bands, reasons)
-    look = check_alpha_bands(look, options.alpha, options.bands, reasons)
+        look = find_undeclared_nodata(look, reasons)
+    look = check_alpha_bands(look, options.alpha, reasons)
     # classes are repeated with all their codes
     if options.nodata == "file" and options.classes != "yes":
-        look = find_special_codes(look, options.bands, options.rgb, reasons)
+        look = find_special_codes(look, options.rgb, reasons)
     layout = choose_layout_by_signs(
         look, options.classes, reasons, bands=options.bands, rgb=options.rgb
     )
