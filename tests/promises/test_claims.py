@@ -12,6 +12,7 @@ import pytest
 import rasterio.shutil
 import tifffile
 from PIL import Image
+from scipy.io import netcdf_file
 
 from tests.fixtures.claims import claim, gif, label, png_chunk, sparse, write_lan
 from tests.fixtures.mosaics import SIMPLE, vrt
@@ -23,10 +24,8 @@ SMALL = "--tile 64 --overlap 8 --classes no"
 RAW = {
     "EHdr": "bil",
     "ENVI": "img",
-    "ERS": "ers",
     "HFA": "img",
     "LAN": "lan",
-    "PCIDSK": "pix",
     "RST": "rst",
     "SAGA": "sdat",
     "NITF": "ntf",
@@ -127,6 +126,20 @@ def test_raw_pixels_that_end_early(srx, refused, tmp_path, driver):
     assert (read_by_gdal("whole.tif") > 0).mean() > 0.99
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size * 55 // 100])
     refused(path, "damaged or cut short")
+
+
+def test_a_variable_along_records_needs_no_filling_at_its_end(srx):
+    """One alone of odd size is not filled up to four bytes, as the format's specification says."""
+    values = noise((3, 31, 2)) >> 1
+    with netcdf_file("a.nc", "w") as file:
+        for name, length in (("time", None), ("y", 3), ("x", 31)):
+            file.createDimension(name, length)
+        variable = file.createVariable("v", "b", ("time", "y", "x"))
+        for step in range(2):
+            variable[step] = values[:, :, step]
+    srx(f"upscale a.nc a.tif {WORDS} --classes yes", code=0)
+    repeated = values.repeat(2, axis=0).repeat(2, axis=1)
+    np.testing.assert_array_equal(read_by_gdal("a.tif"), repeated)
 
 
 def test_a_label_that_claims_much(refused, tmp_path):

@@ -9,7 +9,7 @@ import rasterio
 import srcli
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
-LINE = "is taken as no data, which the file does not say (bands: "
+LINE = ", which the file does not say: taken as no data; --nodata none keeps it"
 Y, X = np.mgrid[:60, :80]
 TERRAIN = 850 + 40 * np.sin(X / 17) * np.cos(Y / 13)
 HOLE = np.s_[20:40, 30:60]
@@ -150,6 +150,4 @@ def test_a_nodata_value_that_is_declared_beside_a_mask_is_not_said_to_be_undecla
     write_by_gdal("a.tif", values, then=mark, nodata=-9999, **PLACE)
     result = srx("upscale a.tif b.tif -s 2 -m bicubic", code=0)
     assert "which the file does not say" not in result.err
-    assert (
-        "-9999 is taken as no data, as the file declares it beside a mask" in result.err
-    )
+    assert "-9999, as the file declares it beside a mask: taken as no" in result.err

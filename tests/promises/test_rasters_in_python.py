@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -352,3 +354,19 @@ def test_a_data_array_without_rioxarray_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "rioxarray", None)
     with pytest.raises(UsageError, match=r"pip install 'srcli\[xarray\]'"):
         doubled(data_array("y", "x"))
+
+
+def test_a_mask_beside_many_bands_prints_nothing():
+    """GDAL prints errors of its own where a mask is written after five bands."""
+
+    def mark(file):
+        file.write_mask(np.tile(np.arange(600) < 300, (600, 1)))
+
+    pixels = np.random.default_rng(0).integers(0, 255, (600, 600, 5), dtype="uint8")
+    write_by_gdal("a.tif", pixels, then=mark, **PLACE)
+    code = "import rasterio, srcli; srcli.upscale(rasterio.open('a.tif'), 'bicubic', 2)"
+    environment = {key: text for key, text in os.environ.items() if key != "CPL_LOG"}
+    words = [sys.executable, "-c", code]
+    result = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "ERROR" not in result.stderr

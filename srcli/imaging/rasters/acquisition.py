@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.rasters.dataset_names import file_on_disk
-from srcli.input_files import parse_text, read_input
+from srcli.input_files import read_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -35,12 +35,15 @@ _TIMES = re.compile(
     r"(\d{4})[-:/]?(\d\d)[-:/]?(\d\d)"
     r"(?:[T ]?(\d\d):?(\d\d)(?::?(\d\d)(?:\.\d+)?)?)? *(Z|UTC|[+-]\d\d:?\d\d)?"
 )
-_NAMES_OF_LANDSAT = ("DATE_ACQUIRED", "SCENE_CENTER_TIME")
+_IN_TEXTS = (
+    ('DATE_ACQUIRED = "?([^"\n]+)', 'SCENE_CENTER_TIME = "?([^"\n]+)'),  # Landsat's MTL
+    ("<IMAGING_DATE>(.*?)<", "<IMAGING_TIME>(.*?)<"),  # DIMAP of Pleiades and SPOT
+)
+"""Expressions for date and time in the descriptions of scenes."""
 _LANDSAT = re.compile(r"L[COTEM]\d\d_\w{4}_\d{6}_(\d{8})_\d{8}_\d\d_[A-Z0-9]{2}")
 """Names of scenes, which begin those of all their files."""
 _SENTINEL = re.compile(r"(?:S[123][ABCD]_\w+?_|T\d\d[A-Z]{3}_)(\d{8}T\d{6})(?!\d)")
 """Names of products and of files in them, with the time at which sensing began."""
-_NAMES_OF_DIMAP = ("IMAGING_DATE", "IMAGING_TIME")
 _UNKNOWN = datetime(1970, 1, 1, tzinfo=UTC)
 """What GDAL makes of times that it cannot read."""
 _SINCE = re.compile(r"(day|hour|minute|second)s? since (.+)", re.IGNORECASE)
@@ -57,14 +60,9 @@ def acquisition_time(
     """
     if asset is not None and (time := _time_of_item(asset)):
         return time
-    for namespace, name in _TAGS:
-        text = dataset.tags(ns=namespace or None).get(name, "")
+    for text in _texts_that_tell(dataset, source):
         if time := _parse_time(text):
             return time
-    if time := _time_of_landsat(dataset) or _time_of_first_band(dataset):
-        return time
-    if time := _time_of_dimap(dataset, source) or _time_of_scene(source):
-        return time
     with suppress(OSError):
         seconds = file_on_disk(source).stat().st_mtime
         return _formatted(datetime.fromtimestamp(seconds, UTC))
@@ -76,9 +74,8 @@ def acquisition_time(
 
 def _time_of_item(asset: StacAsset) -> str:
     """Return the time of an item, or the beginning of its span."""
-    with suppress(OSError, ValueError, AttributeError):
-        item = parse_text(read_input(asset.item).decode("utf-8-sig"))
-        properties: Mapping[str, Any] = item.get("properties") or {}
+    properties = asset.document.get("properties")
+    if isinstance(properties, dict):
         for name in ("datetime", "start_datetime"):
             time = properties.get(name)
             if isinstance(time, str) and _parse_time(time):
@@ -86,41 +83,38 @@ def _time_of_item(asset: StacAsset) -> str:
     return ""
 
 
-def _time_of_landsat(dataset: DatasetReader) -> str:
-    """Return the time in Landsat's MTL, of which GDAL reads the date of some versions only."""
+def _texts_that_tell(dataset: DatasetReader, source: Path) -> Iterator[str]:
+    """Yield the texts that may tell the time, the surest first."""
+    for namespace, name in _TAGS:
+        yield dataset.tags(ns=namespace or None).get(name, "")
+    # GDAL reads the date of some versions of Landsat's MTL only
     lines = [f"{key} = {text}" for key, text in dataset.tags(ns="IMD").items()]
-    return _time_in_mtl("\n".join(lines))
-
-
-def _time_in_mtl(text: str) -> str:
-    """Return the time in the text of an MTL; empty without one."""
-    words = [re.search(rf'{name} = "?([^"\n]+)', text) for name in _NAMES_OF_LANDSAT]
-    return _parse_time(" ".join(match[1].strip() for match in words if match))
-
-
-def _time_of_scene(source: Path) -> str:
-    """Return the time in the name of a scene of Landsat or Sentinel, or in the MTL beside it.
-
-    GDAL does not find the MTL of Landsat's products of level 2.
-    """
+    yield _time_in("\n".join(lines))
+    yield _time_of_first_band(dataset)
+    if dataset.driver == "DIMAP":
+        yield _time_in_file(file_on_disk(source))
     name = str(source)
     if match := _LANDSAT.search(name):
-        with suppress(OSError):
-            mtl = read_input(source.with_name(f"{match[0]}_MTL.txt"))
-            return _time_in_mtl(mtl.decode("utf-8", "replace"))
-        return _parse_time(match[1])
-    match = _SENTINEL.search(name)
-    return _parse_time(match[1]) if match else ""
+        # GDAL does not find the MTL of Landsat's products of level 2
+        yield _time_in_file(source.with_name(f"{match[0]}_MTL.txt")) or match[1]
+    elif match := _SENTINEL.search(name):
+        yield match[1]
 
 
-def _time_of_dimap(dataset: DatasetReader, source: Path) -> str:
-    """Return the time in the description of a scene of Pleiades or SPOT (DIMAP)."""
-    text = ""
-    if dataset.driver == "DIMAP":
-        with suppress(OSError):
-            text = read_input(file_on_disk(source)).decode("utf-8", "replace")
-    matches = [re.search(f"<{name}>(.*?)</{name}>", text) for name in _NAMES_OF_DIMAP]
-    return _parse_time(" ".join(match[1].strip() for match in matches if match))
+def _time_in_file(file: Path) -> str:
+    with suppress(OSError):
+        return _time_in(read_input(file).decode("utf-8", "replace"))
+    return ""
+
+
+def _time_in(text: str) -> str:
+    """Return date and time in the description of a scene; empty without one."""
+    for expressions in _IN_TEXTS:
+        matches = [re.search(expression, text) for expression in expressions]
+        words = [match[1].strip() for match in matches if match]
+        if words:
+            return " ".join(words)
+    return ""
 
 
 def _time_of_first_band(dataset: DatasetReader) -> str:

@@ -8,9 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
-from srcli.imaging.rasters.limits import read_stated_range
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.measures import (
     Appearance,
@@ -120,22 +118,11 @@ class Band:
         return fill_values_of(*self.windows)
 
     @cached_property
-    def opacity(self) -> Array:
-        """Pixels (n, h, w) of a band called alpha, NaN as 0; none of huge blocks."""
-        if self.look.has_huge_blocks:
-            return np.empty((0, 0, 0), self.header.dtype)
-        pixels = self.look.stack(self.number, side=512, along=4).pixels
-        if pixels.dtype.kind == "f":
-            pixels = np.nan_to_num(pixels)
-        return pixels
-
-    @cached_property
     def measured(self) -> tuple[float, float] | None:
         """Range of measurements that its tags state, if that is of the same units."""
-        stated = read_stated_range(self.tags)
-        if stated is None or self.look.has_huge_blocks:
+        limits = self.header.limits
+        if limits is None or self.look.has_huge_blocks:
             return None
-        limits = (stated.low, stated.high)
         return limits if has_same_units(*self.windows, limits) else None
 
     @cached_property

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -28,24 +27,12 @@ from srcli.input_files import checksum, open_input, read_input
 
 _DERIVED_SUFFIXES = (".ovr", ".rrd")
 """Of overviews, which are made from the pixels."""
-_INDEX_DRIVERS = frozenset({"GTI", "STACTA", "STACIT", "MRF", "VRT"})
+_MOSAIC_DRIVERS = frozenset({"STACIT", "MRF", "VRT"})
 _LARGEST_WHOLE = 2**20
 """Bytes of a file that is read whole; of larger ones a piece is."""
 _MOST_READ = 64
 """Most files that are read; of more, names and sizes count, and their times."""
 _PICTURES = READABLE_SUFFIXES | RASTER_SUFFIXES | VIDEO_SUFFIXES
-_OF_SCENES = ("_mtl", "_metadata")
-"""Ends of the names of files that describe all files of a scene, which begin alike."""
-
-
-@dataclass(frozen=True)
-class _OtherFiles:
-    """Files of a folder that are no pictures, by their names in lower case."""
-
-    stems: frozenset[str]
-    """Beginnings of the names: those before every dot, and before ``_rpc``."""
-    scenes: tuple[str, ...]
-    """Beginnings of the names of files that one of them describes."""
 
 
 def find_companions(path: Path, files: Iterable[str]) -> list[Path]:
@@ -109,20 +96,22 @@ def companions_on_disk(path: Path, *, had_some: bool = True) -> list[Path]:
 
 def _may_have_some(path: Path) -> bool:
     """Tell by the names in its folder if a file may have companions."""
-    others = _other_files(str(path.parent), _time_of(path.parent))
-    stem = path.stem.lower()
     if path.suffix.lower() not in READABLE_SUFFIXES:
-        return bool(others.stems)  # such as the headers of raw pixels
-    return stem in others.stems or stem.startswith(others.scenes)
+        return True  # such as the headers of raw pixels
+    return _start_of(path.name) in _starts_beside(
+        str(path.parent), _time_of(path.parent)
+    )
+
+
+def _start_of(name: str) -> str:
+    return name.lower().removesuffix("_rpc.txt").partition(".")[0]
 
 
 def is_mosaic(path: Path) -> bool:
     """Tell by its name if a raster is made of other files."""
     if isinstance(path, DatasetName):
-        return str(path).partition(":")[0].upper() in _INDEX_DRIVERS
-    name = path.name.lower()
-    is_described = ".gti." in name or name.endswith((".json", ".geojson"))
-    return is_described or path.suffix.lower() in INDIRECT_SUFFIXES
+        return str(path).partition(":")[0].upper() in _MOSAIC_DRIVERS
+    return path.suffix.lower() in INDIRECT_SUFFIXES | {".json", ".geojson"}
 
 
 def _time_of(folder: Path) -> int:
@@ -132,27 +121,18 @@ def _time_of(folder: Path) -> int:
 
 
 @lru_cache(maxsize=64)
-def _other_files(folder: str, changed: int) -> _OtherFiles:
-    """Return the files of a folder that are no pictures.
+def _starts_beside(folder: str, changed: int) -> frozenset[str]:
+    """Return the names, up to the first dot, of files of a folder that are no pictures.
 
     ``changed`` is the folder's time, by which it is read again.
     """
-    stems = set()
-    scenes = []
+    starts = set()
     with suppress(OSError), os.scandir(folder or ".") as entries:
         for entry in entries:
             name = entry.name.lower()
-            if os.path.splitext(name)[1] in _PICTURES:  # noqa: PTH122
-                continue
-            words = name.removesuffix("_rpc.txt").split(".")
-            for count in range(1, len(words) + 1):
-                stems.add(".".join(words[:count]))
-            for ending in _OF_SCENES:
-                if words[0].endswith(ending):
-                    scenes.append(words[0].removesuffix(ending))
-            if words[0].startswith("dim_"):  # of DIMAP
-                scenes.append(words[0].replace("dim_", "img_", 1))
-    return _OtherFiles(frozenset(stems), tuple(scenes))
+            if os.path.splitext(name)[1] not in _PICTURES:  # noqa: PTH122
+                starts.add(_start_of(name))
+    return frozenset(starts)
 
 
 def _is_same(file: Path, path: Path) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,10 @@ _OVERVIEW_OPTIONS = frozenset({
     "ZSTD_LEVEL",
 })  # fmt: skip
 """Creation options that hold for overviews where GDAL is told so."""
+_OF_TILES = frozenset({
+    "format", "bounds", "center", "minzoom", "maxzoom", "zoom_level", "area_or_point",
+})  # fmt: skip
+"""Tags that GDAL derives from the tiles of MBTiles."""
 
 
 def copy_file(vrt: bytes, copy: Path, output: OutputProfile) -> None:
@@ -43,6 +49,24 @@ def copy_file(vrt: bytes, copy: Path, output: OutputProfile) -> None:
         if has_band_tags and has_namespaces and output.driver == "GTiff":
             with open_quietly(copy, "r+") as dataset:
                 _set_tags(dataset, output)
+    if output.driver == "MBTiles":
+        _store_tags_of_tiles(copy, output.tags.get("", {}))
+
+
+def _store_tags_of_tiles(file: Path, tags: Mapping[str, str]) -> None:
+    """Store tags, a name and a description among them, in the table ``metadata`` of MBTiles.
+
+    GDAL's driver takes these as creation options only, which rasterio 1.4 and 1.5 turn
+    into capitals. Raises OSError.
+    """
+    rows = [row for row in tags.items() if row[0].lower() not in _OF_TILES]
+    try:
+        with closing(sqlite3.connect(file)) as database, database:
+            for row in rows:
+                database.execute("DELETE FROM metadata WHERE name = ?", row[:1])
+                database.execute("INSERT INTO metadata VALUES (?, ?)", row)
+    except sqlite3.Error as error:
+        raise OSError(f"tags of the tiles cannot be written: {error}") from error
 
 
 def _set_tags(dataset: DatasetWriter, output: OutputProfile) -> None:

@@ -9,7 +9,6 @@ from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.rasters.block_form import LARGEST_BLOCKS, PREDICTED
 from srcli.imaging.rasters.info import COLOURS
-from srcli.imaging.rasters.map_tiles import mbtiles_options
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 
 _LARGEST_ROW = 2**26
@@ -58,7 +57,9 @@ def creation_options(
             if out.bits in (1, 2, 4):
                 defaults["NBITS"] = str(out.bits)
         case "MBTiles":
-            defaults = mbtiles_options(tags or {}, options.quality, asked)
+            is_jpeg = (tags or {}).get("format", "").lower() in ("jpg", "jpeg")
+            is_jpeg |= options.quality is not None
+            defaults = {"TILE_FORMAT": "JPEG" if is_jpeg else "PNG", "QUALITY": quality}
         case _:
             defaults = _tiff_options(out, options, quality)
     return {**defaults, **asked}

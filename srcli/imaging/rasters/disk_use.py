@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -15,9 +12,8 @@ from srcli.imaging.pixels.resize import resize, white_level
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.part_encoding import encode_part
-from srcli.imaging.rasters.parts import Parts, open_parts, part_rows
+from srcli.imaging.rasters.parts import part_rows
 from srcli.imaging.rasters.profile import OutputProfile
-from srcli.imaging.rasters.publishing import folder_bytes, write_result
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import RasterSource, has_huge_blocks
 from srcli.ports.image import Window
@@ -66,7 +62,7 @@ def sample_disk(
     scale: int,
     output: OutputProfile,
 ) -> int | None:
-    """Estimate the bytes on disk by windows of a raster that are interpolated and written.
+    """Estimate the bytes on disk by windows of a raster that are interpolated and encoded.
 
     None for a file whose blocks are too large to be decoded for that.
     """
@@ -82,9 +78,11 @@ def sample_disk(
     rows = np.concatenate(strips)
     if layout.is_packed:
         rows = unpack(rows)
-    pixels = output.height * output.width
-    share: float = pixels / math.prod(rows.shape[:2])
-    return round(_write_sample(rows, output) * share * (1 + _part_share(output)))
+    opacity = np.array(white_level(rows.dtype), rows.dtype)
+    with encode_part(rows, opacity, output) as content:
+        size = len(content)
+    share: float = output.height * output.width / math.prod(rows.shape[:2])
+    return round(size * share * (1 + _part_share(output) + growth_at_end(output)))
 
 
 def _sample_places(height: int, width: int, along: int) -> Iterator[list[Window]]:
@@ -116,44 +114,3 @@ def _enlarge_sample(source: RasterSource, place: Window, scale: int) -> Array:
         smooth = np.where(valid, pixels[:, :, source.smooth], 0)
         enlarged[:, :, source.smooth] = resize(smooth.astype(pixels.dtype), scale)
     return enlarged
-
-
-def _write_sample(rows: Array, output: OutputProfile) -> int:
-    """Write rows (h, W, C) as the output would be, and return the bytes of all its files."""
-    height, width = rows.shape[:2]
-    sample = _with_low_blocks(output, height)
-    sample = replace(sample, height=height, width=width, overviews=output.overviews[:2])
-    opacity = np.array(white_level(rows.dtype), rows.dtype)
-    with tempfile.TemporaryDirectory(
-        prefix="srx-", ignore_cleanup_errors=True
-    ) as folder:
-        # GDAL opens map tiles, for their lower levels, by this ending alone
-        suffix = ".mbtiles" if sample.driver == "MBTiles" else ".tif"
-        result = Path(folder) / "result" / f"sample{suffix}"
-        result.parent.mkdir()
-        with open_parts(Path(folder) / "sample", sample, {}) as (parts, _):
-            _store(parts, rows, opacity)
-            write_result(parts, result)
-            return parts.stored_bytes + folder_bytes(result.parent)
-
-
-def _store(parts: Parts, rows: Array, opacity: Array) -> None:
-    for number in range(parts.count):
-        span = parts.span(number)
-        strip = rows[span.start : span.stop]
-        with encode_part(strip, opacity, parts.output) as content:
-            parts.add(number, content)
-
-
-def _with_low_blocks(output: OutputProfile, rows: int) -> OutputProfile:
-    """Return an output whose blocks are not higher than a few rows, and not filled up below."""
-    if output.driver == "COG":
-        return output
-    options = []
-    for form in (output.creation, output.blocks):
-        low = dict(form)
-        if form.get("BLOCKYSIZE", "").isdecimal():
-            low["BLOCKYSIZE"] = str(min(int(form["BLOCKYSIZE"]), -(-rows // 16) * 16))
-        options.append(low)
-    creation, blocks = options
-    return replace(output, creation=creation, blocks=blocks)

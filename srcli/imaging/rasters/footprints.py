@@ -120,10 +120,7 @@ def _around_a_pole(ring: Array) -> Footprint:
     edge = ring.copy()
     edge[:, 0] = (edge[:, 0] + 180) % 360 - 180
     edge = edge[edge[:, 0].argsort()]
-    # where the edge crosses 180 degrees
-    last = edge[-1] - (360, 0)
-    share = (-180 - last[0]) / max(edge[0][0] - last[0], 1e-9)
-    latitude = last[1] + share * (edge[0][1] - last[1])
+    latitude = np.interp(180, edge[:, 0], edge[:, 1], period=360)
     points = [
         (-180.0, latitude),
         *edge,

@@ -96,6 +96,15 @@ class RasterInfo:
         """Return a band by its number, from 1."""
         return self.bands[number - 1]
 
+    def nodata_values(self, band: BandInfo) -> tuple[float, ...]:
+        """Return the values of a band's pixels without data.
+
+        Where a mask marks empty pixels, the declared nodata is a value as others are.
+        """
+        if band.nodata is None or self.mask is not None:
+            return band.undeclared_nodata
+        return (band.nodata, *band.undeclared_nodata)
+
 
 def enlarge_georeference(
     georeference: Mapping[str, Any], window: Window, scale: int

@@ -118,14 +118,9 @@ class Samples:
         """Mark the valid pixels (windows, h, w) of a band, by nodata and codes of ``band``."""
         pixels = self.pixels(number)
         valid = np.isfinite(pixels)
-        mask = self._bands[1].get(number)
-        values = band.undeclared_nodata
-        if mask is not None:
-            # where a mask marks empty pixels, the declared nodata is a value as others are
-            valid &= mask
-        elif band.nodata is not None:
-            values = (band.nodata, *values)
-        for nodata in values:
+        if self._info.mask is not None:
+            valid &= self._bands[1][number]
+        for nodata in self._info.nodata_values(band):
             valid &= ~is_nodata(pixels, nodata)
         if band.codes or band.measured is not None:
             valid &= ~is_code(pixels, band.codes, band.measured)
@@ -197,6 +192,22 @@ class Look:
             np.stack([window.pixels for window in windows]),
             np.stack([window.valid for window in windows]),
         )
+
+    def opacity(self, number: int) -> Array:
+        """Return pixels (n, h, w) of a band called alpha, NaN as 0; none of huge blocks."""
+        if self.has_huge_blocks:
+            return np.empty((0, 0, 0), self.info.band(number).dtype)
+        return np.nan_to_num(self.stack(number, side=512, along=4).pixels)
+
+    def range_of_soft_alpha(self, number: int) -> tuple[float, float] | None:
+        """Return the lowest and highest value of alpha that has others besides 0 and that."""
+        pixels = self.opacity(number)
+        if not pixels.size:
+            return None
+        highest = float(pixels.max())
+        if not np.any((pixels != 0) & (pixels != highest)):
+            return None
+        return float(pixels.min()), highest
 
     def values(self, number: int, alpha: int | None = None) -> Array:
         """Return the valid values of a band (n,); where a band of alpha is not 0."""

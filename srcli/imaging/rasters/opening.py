@@ -42,7 +42,6 @@ from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
 from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.rasters.stac_assets import remote_link
-from srcli.imaging.rasters.tile_indexes import list_tiles
 from srcli.input_files import file_state, open_input
 
 if TYPE_CHECKING:
@@ -61,7 +60,8 @@ _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}
 """Files of the mosaics that were opened last, with their sizes and times."""
-_MOSAIC_DRIVERS = frozenset({"VRT", "GTI", "STACTA", "STACIT", "MRF"})
+_INDEXES = frozenset({"GTI", "STACTA", "STACIT"})
+_MOSAIC_DRIVERS = _INDEXES | {"VRT", "MRF"}
 _INDIRECT_DRIVERS = _MOSAIC_DRIVERS | {
     "DIMAP",
     "PDS4",
@@ -236,15 +236,14 @@ def _read_states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
 def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     """List all files of a dataset, each once.
 
-    GDAL follows mosaics one level deep only, and tile indexes not at all.
+    GDAL follows mosaics one level deep only; of a tile index the index alone counts.
     """
     names = list(dataset.files)
-    if dataset.driver == "VRT":
+    container = path.container if isinstance(path, DatasetName) else path
+    if dataset.driver in _INDEXES and container is not None:
+        names.insert(0, str(container))
+    if dataset.driver in ("VRT", "STACIT"):
         names += _files_of_mosaic(path, dataset)
-    elif dataset.driver in ("GTI", "STACTA", "STACIT"):
-        container = path.container if isinstance(path, DatasetName) else path
-        if container is not None:
-            names = [str(container), *names, *list_tiles(container)]
     elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
         mosaic = _as_mosaic(path)
         mosaic.follow_mrf(str(path))

@@ -37,13 +37,10 @@ from srcli.imaging.rasters.info import (
     RasterInfo,
     enlarge_georeference,
 )
-from srcli.imaging.rasters.map_tiles import (
-    overview_factors_of_tiles,
-    zoom_level_of,
-)
 from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.stale_tags import fit_tags, without_counts
+from srcli.imaging.rasters.transforms import zoom_level
 from srcli.ports.image import Window
 
 DRIVERS = {"tif": "GTiff", "png": "PNG", "jpg": "JPEG", "mbtiles": "MBTiles"}
@@ -58,6 +55,8 @@ _SOFTWARE = {
 call it in MBTiles."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
+_TILE_SIDE = 256
+"""Of MBTiles."""
 _XMP = "xml:XMP"
 _TABLE = "GDALRasterAttributeTable"
 _DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
@@ -122,10 +121,7 @@ def _choose_overviews(
         side = overview_side(out.driver, out.creation)
         return overview_factors(out.height, out.width, side)
     if out.driver == "MBTiles" and asked is not False:  # a map has all its levels
-        # asked of maps alone: the search for a code of the system may take 0.1 s
-        zoom = zoom_level_of(out.georeference) or 0
-        lowest = info.tags.get("", {}).get("minzoom", "")
-        return overview_factors_of_tiles((out.height, out.width), zoom, lowest)
+        return overview_factors(out.height, out.width, _TILE_SIDE)
     return ()
 
 
@@ -362,6 +358,15 @@ def _marks_pixels_beside_colours(out: OutputProfile) -> bool:
     return out.driver == "PNG" and out.mask
 
 
+def _is_web_map(out: OutputProfile) -> bool:
+    """Tell if the pixels are those of a zoom level of Web Mercator."""
+    system = out.georeference["crs"]
+    transform = out.georeference["transform"]
+    if system is None or transform is None or system.to_epsg() != 3857:
+        return False
+    return zoom_level(transform) is not None
+
+
 def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> None:
     """Refuse a format that cannot hold the raster, or a compression that changes classes."""
     fmt = options.format
@@ -371,7 +376,7 @@ def _check_format(path: Path, out: OutputProfile, options: OutputOptions) -> Non
     advice = "take --format tif"
     if fmt not in DRIVERS:
         problem = f"rasters are written as {', '.join(DRIVERS)}, not as {fmt}"
-    elif fmt == "mbtiles" and zoom_level_of(out.georeference) is None:
+    elif fmt == "mbtiles" and not _is_web_map(out):
         problem = (
             "its enlargement is of no zoom level of a web map (EPSG:3857, 2 or 4 times "
             "those of an input that is one)"

@@ -82,6 +82,8 @@ def _write_pixels(
     block_width = dataset.block_shapes[0][1]
     opacity = np.broadcast_to(opacity, (height, width))
     order = list(output.band_order)
+    if output.mask:  # after the bands GDAL would print errors of threads that compress
+        dataset.write_mask(opacity != 0)
     for column in range(0, width, block_width):
         columns = slice(column, column + block_width)
         pixels = rows[:, columns, : output.channels].astype(output.dtype, copy=False)
@@ -94,8 +96,6 @@ def _write_pixels(
         if not _is_left_out(piece, output):
             window = Window(column, 0, piece.shape[2], height)
             dataset.write(piece, window=window)
-    if output.mask:
-        dataset.write_mask(opacity != 0)
 
 
 def _is_left_out(piece: Array, output: OutputProfile) -> bool:

@@ -15,7 +15,6 @@ from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.part_encoding import encode_part
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.selection import BandLayout
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.ports.image import Window
 
@@ -45,7 +44,6 @@ class PartWriter:
             (source.channels, parts.rows, source.width * scale), source.dtype
         )
         self._rows: Array = bands.transpose(1, 2, 0)
-        self._limits = _limits_of(source.layout)
 
     def write(self, top: int, rows: Array) -> None:
         """Write rows (h, W, C) of the network from output row ``top`` down, not modifying them.
@@ -88,9 +86,7 @@ class PartWriter:
         layout = source.layout
         nodata = layout.nodata
         if rows is not None:
-            if any(self._limits):
-                self._keep_within_limits(rows, decode(), span)
-            self._keep_measured(rows)
+            self._keep_within_limits(rows, decode, span)
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
@@ -101,29 +97,22 @@ class PartWriter:
         return rows, opacity
 
     def _keep_within_limits(
-        self, rows: Array, decoded: DecodedWindow, span: range
+        self, rows: Array, decode: Callable[[], DecodedWindow], span: range
     ) -> None:
-        """Cut what overshoots the valid range that tags of a band state."""
-        pixels = decoded.pixels[:, :, self._source.smooth]
-        for position, ends in enumerate(self._limits):
-            if ends is not None:
-                before = self._repeat(pixels[:, :, position], span)
-                keep_within(rows[:, :, position], before, ends)
+        """Cut what overshoots the range of a band that is stated, or beyond which are codes."""
+        layout = self._source.layout
+        for position, index in enumerate(layout.smooth):
+            band = layout.outputs[index]
+            limits = band.measured or band.limits
+            if limits is not None:
+                before = self._repeat(decode().pixels[:, :, index], span)
+                keep_within(rows[:, :, position], before, limits)
 
     def _input_rows(self, span: range) -> Window:
         """Return the rows of the input that become some rows of the output."""
         top = span.start // self._scale
         bottom = -(-span.stop // self._scale)
         return Window(top=top, left=0, height=bottom - top, width=self._source.width)
-
-    def _keep_measured(self, rows: Array) -> None:
-        """Cut rows (h, W, C) to the range of measurements, beyond which values are codes."""
-        layout = self._source.layout
-        for position, index in enumerate(layout.smooth):
-            measured = layout.outputs[index].measured
-            if measured is not None:
-                band = rows[:, :, position]
-                np.clip(band, *measured, out=band, casting="unsafe")
 
     def _complete(
         self,
@@ -250,15 +239,3 @@ def _fill(rows: Array, empty: Array | float, holes: Bools) -> None:
             values = empty[:, :, band]
         hole = holes[:, :, band % holes.shape[2]]
         np.copyto(rows[:, :, band], values, "unsafe", where=hole)
-
-
-def _limits_of(layout: BandLayout) -> list[tuple[float, float] | None]:
-    """Return the valid range of each band that a network enlarges, None for no limit."""
-    limits = []
-    for index in layout.smooth:
-        band = layout.outputs[index]
-        # values beyond what is measured are codes, which are put back; a palette's
-        # colours have no range
-        is_free = band.measured is not None or layout.palette is not None
-        limits.append(None if is_free else band.limits)
-    return limits

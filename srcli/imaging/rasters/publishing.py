@@ -46,7 +46,6 @@ from srcli.imaging.rasters.copying import (
 )
 from srcli.imaging.rasters.creation import copied_by_gdal
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
-from srcli.imaging.rasters.map_tiles import store_tags
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
@@ -159,8 +158,6 @@ def write_result(parts: Parts, result: Path) -> Path:
 def copy_canvas(parts: Parts, output: OutputProfile, result: Path) -> None:
     """Let GDAL copy a finished canvas to the form of an output."""
     copy_file(_describe_canvas(replace(parts, output=output)), result, output)
-    if output.driver == "MBTiles":
-        store_tags(result, output.tags.get("", {}))
     check_room(result)
 
 

@@ -68,10 +68,8 @@ class BandLayout:
     outputs: tuple[BandInfo, ...]
     """The bands of the output, alpha last; ``dtype`` and ``nodata`` below count instead of
     theirs."""
-    notes: tuple[str, ...] = ()
-    """Messages for the user on the choice."""
-    remarks: tuple[str, ...] = ()
-    """Messages on bands that the file itself says to hold classes."""
+    note: str = ""
+    """For the user, on the choice of colours."""
     dtype: str
     """numpy's name of the type of the output's values, and of the pixels as read."""
     nodata: float | None = None
@@ -184,7 +182,7 @@ def choose_layout(
         alpha=alpha,
         alpha_position=None if alpha is None else selected.index(alpha),
         outputs=tuple(outputs),
-        notes=(note,) if note else (),
+        note=note,
         dtype=_output_dtype(info, colour_bands, smooth, alpha),
         nodata=nodata_values[0] if nodata_values else None,
     )
@@ -268,7 +266,7 @@ def _palette_layout(info: RasterInfo) -> BandLayout:
         palette=table,
         # the metadata of a palette describe its indices, not colours
         outputs=tuple(BandInfo(dtype="uint8", interpretation=name) for name in names),
-        notes=(note,),
+        note=note,
         dtype="uint8",
     )
 

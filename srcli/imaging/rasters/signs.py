@@ -35,6 +35,8 @@ band that goes through the network alone; those of three bands that go together,
 colours or as bytes of one number."""
 
 _TABLE = tomllib.loads(shipped_text("signs.toml", "srcli.imaging.rasters"))
+TREATMENTS: dict[Meaning, str] = _TABLE["treatments"]
+"""What is done with bands by their meaning, in words for the user."""
 _WORDS = {kind: frozenset(text.split()) for kind, text in _TABLE["words"].items()}
 _DIRECTIONS = frozenset(2.0**power for power in range(8))
 """Codes of the eight directions of flow (D8)."""
@@ -235,13 +237,18 @@ def _has_fills(band: Band) -> str:
     is_measured = band.header.interpretation not in ("alpha", "palette")
     if not is_measured or not band.is_wide or band.look.has_huge_blocks:
         return ""
-    return ", ".join(f"{value:.9g}" for value in band.fill_values)
+    texts = ", ".join(f"{value:.9g}" for value in band.fill_values)
+    if not texts:
+        return ""
+    if band.header.nodata in band.fill_values:
+        return f"{texts}, as the file declares it beside a mask"
+    return f"{texts}, which the file does not say"
 
 
 def _is_data_in_alpha(band: Band) -> bool:
     # in formats of pictures alpha is transparency by definition
     is_picture = band.info.driver in ("PNG", "WEBP")
-    return not is_picture and is_data(band.opacity, band.header.bits)
+    return not is_picture and is_data(band.look.opacity(band.number), band.header.bits)
 
 
 def _has_values_outside_stated_range(band: Band) -> str:

@@ -25,22 +25,22 @@ from srcli.imaging.files.tiff_blocks import (
     truncated_file,
 )
 from srcli.imaging.files.tiff_directories import Tags
-from srcli.imaging.rasters.netcdf import netcdf_bytes_needed
 from srcli.input_files import open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 _RAW_DRIVERS = frozenset({
-    "BT", "BYN", "CTable2", "DOQ1", "DOQ2", "DTED", "EHdr", "ELAS", "ENVI", "ERS", "FIT", "GS7BG",
+    "BT", "BYN", "CTable2", "DOQ1", "DOQ2", "DTED", "EHdr", "ELAS", "ENVI", "FIT", "GS7BG",
     "GSBG", "GTX", "HFA", "ISCE", "ISIS2", "ISIS3", "KRO", "LAN", "LOSLAS", "MFF", "NDF", "NITF",
-    "NTv2", "PAux", "PCIDSK", "PCRaster", "PDS4", "PNM", "ROI_PAC", "RRASTER", "RST", "SAGA",
+    "NTv2", "PAux", "PCRaster", "PDS4", "PNM", "ROI_PAC", "RRASTER", "RST", "SAGA",
     "SRTMHGT", "VICAR",
 })  # fmt: skip
 """Drivers of files that hold every pixel, unless they name a compression."""
 _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
-_PCIDSK_BLOCK = 512
+_CLASSIC_NETCDF = (b"CDF\1", b"CDF\2")
+"""First bytes of the NetCDF files of which GDAL reads what is missing as zeros."""
 TIFF_DRIVERS = ("GTiff", "COG")
 _PAGE = re.compile(r"GTIFF_DIR:(\d+):")
 _ZIP_MEMBER = re.compile(r"/vsizip/(.+?\.zip)/(.+)", re.IGNORECASE)
@@ -59,16 +59,14 @@ def check_dataset_size(
         return
     if dataset.driver in _RAW_DRIVERS:
         _check_raw(path, dataset)
-    elif dataset.driver in (*TIFF_DRIVERS, "netCDF"):
+    elif dataset.driver == "netCDF":
+        _check_netcdf(path, next(iter(dataset.files), ""))
+    elif dataset.driver in TIFF_DRIVERS:
         with (
             suppress(OSError, ValueError, struct.error, KeyError),
             open_first_file(dataset, stream) as file,
         ):
-            if dataset.driver == "netCDF":
-                needed = netcdf_bytes_needed(file)
-                _check_size(path, file.seek(0, os.SEEK_END), needed)
-            else:
-                check_tiff(path, _read_tags(dataset, file), file)
+            check_tiff(path, _read_tags(dataset, file), file)
 
 
 def find_sparse_blocks(
@@ -106,15 +104,12 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
     is_packed = envi.get("file_compression", "0").strip() != "0"
     if is_packed or "COMPRESSION" in structure or tags.get("NITF_IC", "NC") != "NC":
         return
-    if dataset.driver == "PCIDSK":
-        _check_pcidsk(path, dataset)
-    sizes = []
-    for name in dataset.files:
-        size = _file_size(name)
-        if size is None:
-            return
-        sizes.append(size)
-    if not sizes or _is_wrapped(dataset):
+    try:
+        sizes = [os.stat(name).st_size for name in dataset.files]  # noqa: PTH116
+    except (OSError, ValueError):  # in an archive, on the network
+        return
+    is_packed = any(name.lower().endswith(".zip") for name in dataset.files)
+    if not sizes or is_packed or _is_wrapped(dataset):
         return
     bits = int(structure.get("NBITS") or 0)
     bits_of_pixel = 0
@@ -129,20 +124,28 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
     _check_size(path, size, needed)
 
 
+def _check_netcdf(path: Path, name: str) -> None:
+    """Refuse a classic NetCDF file on disk that ends before its variables do."""
+    with suppress(OSError, LookupError, TypeError):  # no such file, an odd header
+        with open_input(Path(name)) as stream:
+            if stream.read(4) not in _CLASSIC_NETCDF:
+                return
+        from scipy.io import netcdf_file
+
+        try:
+            with netcdf_file(name, mmap=True):
+                pass
+        except ValueError:
+            raise truncated_file(path, "a variable is not all there") from None
+
+
 def _check_size(path: Path, size: int, needed: int) -> None:
     if size < needed:
         raise truncated_file(path, f"{size:,} of its {needed:,} bytes are there")
 
 
-def _check_pcidsk(path: Path, dataset: DatasetReader) -> None:
-    """Refuse a PCIDSK file below the size it states; its tables may exceed its pixels."""
-    with suppress(OSError, ValueError, KeyError), open_first_file(dataset) as stream:
-        stated = int(stream.read(32)[16:]) * _PCIDSK_BLOCK
-        _check_size(path, stream.seek(0, os.SEEK_END), stated)
-
-
 def _is_wrapped(dataset: DatasetReader) -> bool:
-    """Tell if one of the files is a picture of a format of its own, such as an ERS of a TIFF."""
+    """Tell if one of the files is a picture of a format of its own, such as a PDS4 of a TIFF."""
     for name in dataset.files[1:]:
         with suppress(OSError), open_input(Path(name)) as stream:
             if format_of_content(stream.read(64)):
@@ -170,16 +173,3 @@ def open_first_file(
             raise OSError("too large to be unpacked for its header")
         with archive.open(member[2]) as unpacked:
             yield unpacked
-
-
-def _file_size(name: str) -> int | None:
-    """Return the bytes of a file of a dataset, unpacked; None if that cannot be told."""
-    member = _ZIP_MEMBER.fullmatch(name)
-    with suppress(OSError, ValueError, KeyError, zipfile.BadZipFile):
-        if member is None and name.lower().endswith(".zip"):
-            return None  # whose member GDAL reads by itself
-        if member is None:
-            return os.stat(name).st_size  # noqa: PTH116
-        with zipfile.ZipFile(member[1]) as archive:
-            return archive.getinfo(member[2]).file_size
-    return None

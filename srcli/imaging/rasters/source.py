@@ -72,7 +72,11 @@ class RasterSource:
         self.channels = len(layout.smooth)
         self.dtype: np.dtype[Any] = np.dtype(layout.smooth_dtype)
         self.masked = info.mask is not None
-        self._nodata = _nodata_values(info, layout)
+        self._nodata = []
+        """Values without data of each band; none of a palette."""
+        if layout.palette is None:
+            bands = map(info.band, layout.bands)
+            self._nodata = [info.nodata_values(band) for band in bands]
         self._bands_to_read = list(layout.bands)
         if layout.alpha:
             self._bands_to_read.append(layout.alpha)
@@ -279,22 +283,6 @@ class RasterSource:
             if not are_gray(valid) or not are_gray(np.where(valid, pixels, 0)):
                 return False
         return True
-
-
-def _nodata_values(info: RasterInfo, layout: BandLayout) -> list[tuple[float, ...]]:
-    """Return the nodata values of each band; empty for a palette.
-
-    Where a mask marks empty pixels, the declared nodata is a value as others are.
-    """
-    values = []
-    if layout.palette is None:
-        for number in layout.bands:
-            band = info.band(number)
-            if band.nodata is None or info.mask is not None:
-                values.append(band.undeclared_nodata)
-            else:
-                values.append((band.nodata, *band.undeclared_nodata))
-    return values
 
 
 def _bands_in_steps(info: RasterInfo, layout: BandLayout) -> list[int]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from srcli.files import write_whole
 from srcli.imaging.rasters.footprints import find_footprint
 from srcli.imaging.rasters.gdal_access import open_quietly
-from srcli.input_files import parse_text, read_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -101,7 +100,7 @@ def _take_over(item: dict[str, Any], asset: StacAsset) -> dict[str, Any]:
     Returned is the asset as the item has it. What is of another type than STAC says is
     passed over.
     """
-    source = parse_text(read_input(asset.item).decode("utf-8-sig"))
+    source = asset.document
     name = source.get("id")
     if not name or not isinstance(name, str | int):
         name = asset.item.stem

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +28,8 @@ class StacAsset:
     """Name of the asset in the item."""
     is_only: bool
     """No other raster of the item is upscaled."""
+    document: dict[str, Any] = field(compare=False, repr=False)
+    """What the item says."""
 
 
 def find_assets(path: Path) -> list[StacAsset]:
@@ -54,7 +56,8 @@ def find_assets(path: Path) -> list[StacAsset]:
     for key in keys:
         link = assets[key]["href"].removeprefix("file://")
         raster = as_input(link if is_remote(link) else path.parent / link)
-        rasters.append(StacAsset(raster, path, key, is_only=len(keys) == 1))
+        is_only = len(keys) == 1
+        rasters.append(StacAsset(raster, path, key, is_only, item))
     return rasters
 
 

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 SLACK = 1e-4
 """Pixels by which bounds may miss a pixel's edge, because coordinates are rounded."""
+_WORLD_METRES = 2 * math.pi * 6_378_137
+"""Length of the equator in EPSG:3857."""
+_TILE_SIDE = 256
+_MOST_ZOOM = 30
+_CLOSE_CORNER = 1e-2
+"""Share of a pixel by which a corner may lie beside the grid of a zoom level."""
 
 
 class Extent(NamedTuple):
@@ -55,3 +61,24 @@ def bounding_box(transform: Affine, edges: Sequence[float]) -> Extent:
         *(coordinates(transform, column, row) for column, row in corners), strict=True
     )
     return Extent(min(x_values), min(y_values), max(x_values), max(y_values))
+
+
+def zoom_level(transform: Affine) -> int | None:
+    """Return the zoom level of Web Mercator (EPSG:3857) whose pixels are those of a raster.
+
+    None for pixels of no level, as MBTiles 1.3 has them: of 256x256 in a tile.
+    """
+    if transform.b or transform.d or transform.a <= 0:
+        return None
+    zoom = round(math.log2(_WORLD_METRES / _TILE_SIDE / transform.a))
+    side = _WORLD_METRES / _TILE_SIDE / 2**zoom
+    sides = (transform.a, -transform.e)
+    if not all(math.isclose(length, side, rel_tol=1e-6) for length in sides):
+        return None
+    if not 0 <= zoom <= _MOST_ZOOM:
+        return None
+    for corner in (transform.c, transform.f):
+        pixels = (corner + _WORLD_METRES / 2) / transform.a
+        if abs(pixels - round(pixels)) > _CLOSE_CORNER:
+            return None
+    return zoom

@@ -21,8 +21,7 @@ from srcli.imaging.photographs.pillow import decode_pixels, to_image
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize
-from srcli.imaging.rasters.classes import ClassMode
-from srcli.imaging.rasters.holes import AlphaMode
+from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
 from srcli.imaging.rasters.packed_heights import (
     MOST,
     are_packed_heights,

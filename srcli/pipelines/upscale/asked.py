@@ -39,9 +39,8 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from srcli.imaging.pixels.resize import Box
-    from srcli.imaging.rasters.classes import ClassMode
-    from srcli.imaging.rasters.holes import AlphaMode
     from srcli.imaging.rasters.info import NodataOption
+    from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
     from srcli.inference.device import BackProjection, Precision
     from srcli.ports.image import Wrap
 

@@ -1,8 +1,8 @@
 """Decide what a raster's bands are, which values are black and white, and which model they get.
 
-Each function takes the look and the options and returns the decision with the reasons for
-the user: notes are warnings, remarks are messages. None opens a file; a photograph that
-is judged by its pixels is decoded by the ``KnownPicture`` that is handed in.
+Each function takes the look and the options, and adds its reasons to those for the user.
+None opens a file; a photograph that is judged by its pixels is decoded by the
+``KnownPicture`` that is handed in.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from srcli.imaging.photographs.photograph import LARGEST_AREA
-from srcli.imaging.rasters.classes import choose_layout_by_signs
-from srcli.imaging.rasters.holes import (
-    CodeFindings,
+from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.meanings import (
+    Reasons,
     check_alpha_bands,
+    choose_layout_by_signs,
     find_special_codes,
     find_undeclared_nodata,
 )
-from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.selection import BandLayout, as_floats, check_axes
 from srcli.imaging.rasters.value_range import (
     check_dtype,
@@ -46,16 +46,6 @@ class BandDecision:
     look: Look
     """With what was decided on nodata and alpha."""
     layout: BandLayout
-    notes: tuple[str, ...]
-    remarks: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ValueDecision:
-    """Values that are black and white for the network."""
-
-    values: Values
-    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,11 +58,9 @@ class ModelDecision:
     """What the pixels have gone through, where ``auto`` chose the model by it."""
     interpolated: tuple[int, ...] = ()
     """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
-    notes: tuple[str, ...] = ()
-    remark: str = ""
 
 
-def decide_bands(look: Look, options: Settled) -> BandDecision:
+def decide_bands(look: Look, options: Settled, reasons: Reasons) -> BandDecision:
     """Decide which values are no data, which band is alpha, and which hold classes.
 
     Each question is asked of the look that the one before has left: what is no data
@@ -81,32 +69,21 @@ def decide_bands(look: Look, options: Settled) -> BandDecision:
     """
     if options.bands is None:
         check_axes(look.info)
-    fills: tuple[str, ...] = ()
     if options.nodata == "file":  # else the user has said all there is
-        look, fills = find_undeclared_nodata(look, options.bands)
-    transparency = check_alpha_bands(look, options.alpha, options.bands)
-    look = transparency.look
-    codes = CodeFindings(look)
+        look = find_undeclared_nodata(look, reasons)
+    look = check_alpha_bands(look, options.alpha, reasons)
     # classes are repeated with all their codes
     if options.nodata == "file" and options.classes != "yes":
-        codes = find_special_codes(look, options.bands, options.rgb)
-        look = codes.look
+        look = find_special_codes(look, options.rgb, reasons)
     layout = choose_layout_by_signs(
-        look, options.classes, bands=options.bands, rgb=options.rgb
+        look, options.classes, reasons, bands=options.bands, rgb=options.rgb
     )
     if options.dtype is not None:
         layout = as_floats(look.info, layout, options.dtype)
     check_dtype(look, layout)
     if layout.alpha:
-        layout = replace(layout, soft_alpha=transparency.soft)
-    notes = (*fills, *transparency.notes, *codes.notes, *layout.notes)
-    decision = BandDecision(
-        look,
-        layout,
-        notes=(*look.info.notes, *notes),
-        remarks=(*codes.remarks, *layout.remarks),
-    )
-    return _mark_outside(decision)
+        layout = replace(layout, soft_alpha=look.range_of_soft_alpha(layout.alpha))
+    return _mark_outside(BandDecision(look, layout))
 
 
 def _mark_outside(decision: BandDecision) -> BandDecision:
@@ -124,8 +101,8 @@ def _mark_outside(decision: BandDecision) -> BandDecision:
 
 def decide_values(
     bands: BandDecision, options: Settled, *, is_sheet: bool = False
-) -> ValueDecision:
-    """Decide on black and white; where no network is used, values stay as they are.
+) -> tuple[Values, str]:
+    """Decide on black and white, and why; without a network values stay as they are.
 
     A raster of a folder may be a sheet, whose neighbours should have the same range.
     """
@@ -133,20 +110,21 @@ def decide_values(
     # bands of classes, and heights packed into colours, which are interpolated
     is_without_network = not layout.groups or layout.is_packed
     if is_without_network or interpolates_exactly(layout, options):
-        return ValueDecision(values_as_they_are(layout))
+        return values_as_they_are(layout), ""
     values, remark = choose_value_range(bands.look, layout, options.values)
     if remark and not bands.look.is_of_whole_file:
         remark += "; it is that of this part alone, as the file is on the network"
     elif remark and is_sheet:
         remark += ", and --mosaic gives all sheets of a folder the same"
-    return ValueDecision(values, remark)
+    return values, remark
 
 
 def decide_model(
     bands: BandDecision,
     values: Values,
     options: Settled,
-    picture: KnownPicture | None = None,
+    picture: KnownPicture | None,
+    reasons: Reasons,
 ) -> ModelDecision:
     """Decide on the model, as ``auto`` does, and on bands that are interpolated instead.
 
@@ -160,16 +138,15 @@ def decide_model(
     elif options.auto and layout.groups:
         model, condition = _model_by_condition(bands, options, picture)
         options = replace(options, model=model)
-    bicubic = choose_interpolated_bands(bands.look, layout, values, options)
-    # the remark tells a choice by ``auto`` from a model that the user has named; no
-    # network is loaded that would see no band
-    if bicubic.remark and len(bicubic.interpolated) == len(layout.smooth):
+    interpolated = choose_interpolated_bands(
+        bands.look, layout, values, options, reasons
+    )
+    # no network is loaded that would see no band
+    if options.auto and layout.groups and len(interpolated) == len(layout.smooth):
         options = replace(options, model=INTERPOLATION_MODEL)
         if condition:  # of a photograph
             condition = "measurements"
-    return ModelDecision(
-        options, condition, bicubic.interpolated, bicubic.notes, bicubic.remark
-    )
+    return ModelDecision(options, condition, interpolated)
 
 
 def _model_by_condition(

@@ -8,7 +8,7 @@ elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from srcli.imaging.pixels.measurements import (
 )
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
+from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL
 from srcli.ports.image import ValueRange, Values
@@ -30,18 +31,6 @@ if TYPE_CHECKING:
 _EXACT_STEPS = 2**24
 """Steps of whole numbers in a range up to which the 32-bit floats of a network tell
 them apart."""
-
-
-@dataclass(frozen=True)
-class InterpolatedBands:
-    """Bands of a raster that bicubic interpolation enlarges, and why."""
-
-    interpolated: tuple[int, ...] = ()
-    """Positions in ``BandLayout.smooth``."""
-    notes: tuple[str, ...] = ()
-    """Warnings of what a network loses."""
-    remark: str = ""
-    """Message on the choice, made by ``auto``."""
 
 
 def interpolates_exactly(layout: BandLayout, options: Settled) -> bool:
@@ -55,48 +44,49 @@ def interpolates_exactly(layout: BandLayout, options: Settled) -> bool:
 
 
 def choose_interpolated_bands(
-    look: Look, layout: BandLayout, values: Values, options: Settled
-) -> InterpolatedBands:
+    look: Look, layout: BandLayout, values: Values, options: Settled, reasons: Reasons
+) -> tuple[int, ...]:
     """Choose the bands to interpolate: by ``auto`` those in which a network errs too much.
 
-    A network that the user named enlarges all bands; a note says where it cannot keep
-    all digits. With the model ``bicubic`` see ``interpolates_exactly``.
+    Returned are positions in ``BandLayout.smooth``. A network that the user named
+    enlarges all bands; a note says where it cannot keep all digits. With the model
+    ``bicubic`` see ``interpolates_exactly``.
     """
     if layout.is_packed or interpolates_exactly(layout, options):
-        return InterpolatedBands(tuple(range(len(layout.smooth))))
+        return tuple(range(len(layout.smooth)))
     if options.engine.is_corrected or options.model == INTERPOLATION_MODEL:
-        return InterpolatedBands()
+        return ()
     wide = _find_wide_bands(look.info, layout, values)
     numbers = _band_numbers(layout, wide)
     what_is_wide = f"band {numbers}: whole numbers over a range of more than 16,777,216"
     measured = _find_measurement_bands(look, layout, values)
     if not options.auto:
-        notes = []
         if wide:
-            notes.append(
+            reasons.notes.append(
                 f"{what_is_wide}: a network keeps 24 bits of them, "
                 f"-m {INTERPOLATION_MODEL} all"
             )
         if measured:
-            notes.append(
+            reasons.notes.append(
                 f"{_tell_measurements(layout, measured)}; -m {INTERPOLATION_MODEL} "
                 "interpolates them"
             )
-        return InterpolatedBands(notes=tuple(notes))
-    remarks = []
+        return ()
+    texts = []
     if wide:
-        remarks.append(f"{what_is_wide}: bicubic interpolation, which keeps all digits")
+        texts.append(f"{what_is_wide}: bicubic interpolation, which keeps all digits")
     interpolated = set(wide)
     for group in layout.groups:  # whose bands are enlarged alike
         if not interpolated.isdisjoint(group):
             interpolated.update(group)
     measured = [index for index in measured if index not in interpolated]
     if measured:
-        remarks.append(f"{_tell_measurements(layout, measured)}: bicubic interpolation")
-    remark = ""
-    if remarks:
-        remark = f"{'; '.join(remarks)}; -m {options.model} takes the network"
-    return InterpolatedBands(tuple(sorted(interpolated.union(measured))), remark=remark)
+        texts.append(f"{_tell_measurements(layout, measured)}: bicubic interpolation")
+    if texts:
+        reasons.remarks.append(
+            f"{'; '.join(texts)}; -m {options.model} takes the network"
+        )
+    return tuple(sorted(interpolated.union(measured)))
 
 
 def _tell_measurements(layout: BandLayout, positions: Iterable[int]) -> str:

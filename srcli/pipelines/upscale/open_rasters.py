@@ -20,7 +20,6 @@ from srcli.imaging.photographs.pillow import to_image
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.gdal_access import network_access, open_quietly
-from srcli.imaging.rasters.limits import find_packing
 from srcli.inference.pools import cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.array_coordinates import (
@@ -128,9 +127,7 @@ def upscale_data_array(
     ):
         values = result.read()
         values = values.reshape(*data.shape[:-2], *result.shape)
-        packing = find_packing(data)
-        if packing is not None:
-            packing.fit(values, _repeated(data.values, values.shape))
+        _clip_for_packing(values, data)
         array = _array_like(data, values, result.transform)
         points, crs = result.gcps
         if points:
@@ -150,10 +147,19 @@ def _with_bands(data: Any, numbers: Sequence[int]) -> Any:  # noqa: ANN401
     return data.isel({data.dims[0]: [number - 1 for number in numbers]})
 
 
-def _repeated(values: Array, shape: tuple[int, ...]) -> Array:
-    """Return an array in which each pixel is repeated along y and x up to a shape."""
-    scale = shape[-1] // values.shape[-1]
-    return values.repeat(scale, axis=-2).repeat(scale, axis=-1)
+def _clip_for_packing(values: Array, data: Any) -> None:  # noqa: ANN401
+    """Move values of each band, in place, to the extremes of a DataArray's that was packed.
+
+    xarray packs it into integers or half floats again when it is written, where values
+    beyond them would wrap, become the fill value, or be too large.
+    """
+    packed = np.dtype(data.encoding.get("dtype") or data.dtype)
+    if packed == data.dtype or (packed.kind == "f" and packed.itemsize > 2):
+        return
+    before = data.values
+    low = np.fmin.reduce(before, axis=(-2, -1), keepdims=True)
+    high = np.fmax.reduce(before, axis=(-2, -1), keepdims=True)
+    values.clip(low, high, out=values)
 
 
 def _check_data_array(data: Any) -> None:  # noqa: ANN401

@@ -11,6 +11,7 @@ import srcli
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.info import RasterInfo
+from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile
@@ -106,34 +107,37 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
     Each decision goes by what was seen and the options.
     """
     window = seen.window
-    bands = decide_bands(seen.look, options)
-    values = decide_values(bands, options, is_sheet=item.from_folder)
-    model = decide_model(bands, values.values, options, seen.picture)
+    reasons = Reasons([*seen.look.info.notes])
+    bands = decide_bands(seen.look, options, reasons)
+    reasons.notes.extend(seen.notes)
+    values, remark = decide_values(bands, options, is_sheet=item.from_folder)
+    model = decide_model(bands, values, options, seen.picture, reasons)
+    if remark and len(model.interpolated) < len(
+        bands.layout.smooth
+    ):  # network sees some
+        reasons.remarks.append(remark)
 
     if options.strip_metadata:  # tags have said what values mean
         bands = _without_metadata(bands)
     info = bands.look.info
     output_options = model.options.raster_output(item.format, seen.input_id)
     output = derive_profile(info, bands.layout, window, options.scale, output_options)
+    reasons.notes.extend(output.notes)
     embedded = None
-    notes_on_metadata: tuple[str, ...] = ()
     if seen.picture is not None:
         kept = seen.picture.keep_metadata(item, window, output, model.options)
         embedded = kept.embedded
         output = kept.output
-        notes_on_metadata = kept.notes
-    notes = [
-        *bands.notes,
-        *seen.notes,
-        *model.notes,
-        *output.notes,
-        *notes_on_metadata,
-        *_note_on_hidden_colours(bands.layout, options),
-    ]
-    remarks = [*bands.remarks]
-    if len(model.interpolated) < len(bands.layout.smooth):  # a network sees some
-        remarks.append(values.remark)
-    remarks += [model.remark, _tell_of_overviews(output, options)]
+        reasons.notes.extend(kept.notes)
+    if options.keep_hidden and bands.layout.alpha is not None:
+        reasons.notes.append(
+            "--keep-hidden is for photographs: colours under alpha are not kept"
+        )
+    # COGs and maps of zoom levels have overviews whatever the input has
+    if output.overviews and not options.overviews and output.driver == "GTiff":
+        reasons.remarks.append(
+            "has overviews, which its result gets, too; --no-overviews leaves them out"
+        )
     return RasterPlan(
         item=item,
         options=model.options,
@@ -142,15 +146,15 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
         area=seen.look.area,
         window=window,
         values=keep_interpolated_values(
-            values.values, model.interpolated, len(bands.layout.smooth)
+            values, model.interpolated, len(bands.layout.smooth)
         ),
         interpolated=model.interpolated,
         output=output,
-        notes=tuple(notes),
-        remarks=tuple(remark for remark in remarks if remark),
+        notes=tuple(reasons.notes),
+        remarks=tuple(reasons.remarks),
         condition=model.condition,
         embedded=embedded,
-        fingerprint=_fingerprint(bands, window, values.values, model),
+        fingerprint=_fingerprint(bands, window, values, model),
     )
 
 
@@ -159,19 +163,6 @@ def _without_metadata(bands: BandDecision) -> BandDecision:
     look = replace(bands.look, info=without_tags(bands.look.info))
     outputs = tuple(replace(band, tags={}) for band in bands.layout.outputs)
     return replace(bands, look=look, layout=replace(bands.layout, outputs=outputs))
-
-
-def _note_on_hidden_colours(layout: BandLayout, options: Settled) -> tuple[str, ...]:
-    if not options.keep_hidden or layout.alpha is None:
-        return ()
-    return ("--keep-hidden is for photographs: colours under alpha are not kept",)
-
-
-def _tell_of_overviews(output: OutputProfile, options: Settled) -> str:
-    # COGs and maps of zoom levels have them whatever the input has
-    if not output.overviews or options.overviews or output.driver != "GTiff":
-        return ""
-    return "has overviews, which its result gets, too; --no-overviews leaves them out"
 
 
 def _fingerprint(

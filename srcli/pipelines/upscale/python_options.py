@@ -11,8 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from srcli.errors import SrxError, UsageError
-from srcli.imaging.rasters.classes import ClassMode
-from srcli.imaging.rasters.holes import AlphaMode
+from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
 from srcli.pipelines.upscale.asked import OPTIONS, Asked
 
 _CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from srcli.imaging.rasters.creation import copied_by_gdal
@@ -109,9 +110,9 @@ class MakingStep:
     one."""
     runs: Sequence[range]
 
-    @property
+    @cached_property
     def grid(self) -> TileGrid:
-        """The tiles, not stored: for what a header claims they might not fit into memory."""
+        """The tiles that the window needs; of a large raster they take a while to be cut."""
         assert self.calibration is not None
         area = self.plan.area
         options = self.plan.options

@@ -78,10 +78,10 @@ def test_words_and_numbers_of_bands_are_kept_in_the_chosen_order(save):
 def test_the_zoom_level_is_asked_for_map_tiles_alone(save, monkeypatch, cog):
     """The search for the code of a coordinate system without one takes 0.05 to 0.1 s."""
 
-    def find(georeference):
+    def find(out):
         raise AssertionError("it was asked for")
 
-    monkeypatch.setattr("srcli.imaging.rasters.output.zoom_level_of", find)
+    monkeypatch.setattr("srcli.imaging.rasters.output._is_web_map", find)
     out = plan(save("a.tif", PIXELS), overviews=True, cog=cog)
     assert out.overviews == ()  # of so few pixels
 

@@ -10,9 +10,9 @@ from rasterio.transform import Affine
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.rasters import headers
-from srcli.imaging.rasters.classes import choose_layout_by_signs
 from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.look import look_at
+from srcli.imaging.rasters.meanings import Reasons, choose_layout_by_signs
 from srcli.imaging.rasters.opening import keep_open
 from srcli.imaging.rasters.selection import choose_layout, choose_window
 from srcli.ports.image import Window
@@ -69,12 +69,11 @@ def test_bands_that_files_call_red_green_and_blue_go_together(
 def test_the_first_three_of_three_or_four_are_guessed_and_told(info_of, count):
     layout = choose_layout(info_of("gray", *["undefined"] * (count - 1)))
     assert layout.groups[0] == (0, 1, 2)
-    assert len(layout.notes) == 1
-    assert "--rgb" in layout.notes[0]
+    assert "--rgb" in layout.note
 
 
 def test_many_bands_of_no_known_colour_are_told(info_of):
-    (note,) = choose_layout(info_of("gray", *["undefined"] * 4)).notes
+    note = choose_layout(info_of("gray", *["undefined"] * 4)).note
     assert "5 bands" in note
     assert "--rgb" in note
 
@@ -83,7 +82,7 @@ def test_alpha_is_apart_and_keeps_its_place_out_of_the_groups(info_of):
     layout = choose_layout(info_of("alpha", "red", "green", "blue"))
     assert (layout.bands, layout.groups, layout.alpha) == ((2, 3, 4), ((0, 1, 2),), 1)
     assert called(layout) == ("red", "green", "blue")
-    assert layout.notes == ()
+    assert not layout.note
 
 
 def test_of_two_bands_of_alpha_the_second_is_a_band_as_any(info_of):
@@ -91,7 +90,8 @@ def test_of_two_bands_of_alpha_the_second_is_a_band_as_any(info_of):
     window = Window(top=0, left=0, height=4, width=5)
     with keep_open(path) as opened:
         look = look_at(headers.info_of(opened), window)
-        assert choose_layout_by_signs(look, "auto").bands == (2, 3, 4, 5)
+        layout = choose_layout_by_signs(look, "auto", Reasons())
+    assert layout.bands == (2, 3, 4, 5)
 
 
 def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
@@ -99,7 +99,7 @@ def test_a_composite_that_the_user_chose_is_called_red_green_blue(info_of):
     layout = choose_layout(info, bands=(4, 3, 2))
     assert layout.groups == ((0, 1, 2),)
     assert called(layout) == ("red", "green", "blue")
-    assert layout.notes == ()
+    assert not layout.note
     # has all three colours: they are meant
     further = choose_layout(info, bands=(4, 3, 2, 1))
     assert further.groups == ((0,), (1, 2, 3))
