@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.pixels.condition import SMALLEST_SIDE, classify_condition
-from srcli.imaging.pixels.measurements import are_measurements
 from srcli.imaging.rasters.packed_heights import are_packed_heights
+from srcli.pipelines.upscale.condition import SMALLEST_SIDE, classify_condition
+from srcli.pipelines.upscale.measurements import are_measurements
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled

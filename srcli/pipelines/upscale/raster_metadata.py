@@ -19,11 +19,11 @@ from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photographs.embedding import embed_metadata, exif_beside_gdal
 from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.reading import read_known_header, read_photograph
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.embedding import embed_metadata, exif_beside_gdal
 from srcli.imaging.rasters.headers import companion_reason
 
 if TYPE_CHECKING:
