@@ -75,7 +75,7 @@ def read_jpeg_header(path: Path, stream: IO[bytes]) -> Picture:
     frames = 1
     if _contents(segments, 2, b"MPF\0"):
         frames = count_pictures(stream)
-    if any(number in resources for number in _CLIPPING_PATHS):
+    if not resources.keys().isdisjoint(_CLIPPING_PATHS):
         notes.append("clipping paths of Photoshop left out")
     if unit == 0:
         notes += note_aspect(across, down)

@@ -145,7 +145,9 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     has_alpha = image.has_transparency_data
     if has_alpha and name == "tga" and _TGA_OF_16_BITS.match(start):
         has_alpha = False
-        notes.append("the highest bit of its 16 left out, which programs read unlike")
+        notes.append(
+            "the highest bit of its 16 left out: programs differ on what it means"
+        )
     if name == "dds":
         notes += note_losses(start, vars(image).get("pixel_format", ""))
     exif = info.get("exif") or None

@@ -48,23 +48,21 @@ class _Contents:
     """(width, height) of each frame of an animation."""
     has_default_image: bool
     """An animation has a picture beside its frames."""
-    damaged: tuple[str, ...]
-    """Chunks that are left out, in words for the user."""
-    damaged_texts: tuple[str, ...]
-    """Texts that are left out, likewise."""
+    notes: list[str]
+    """Chunks and texts that are left out, in words for the user."""
 
 
 def _read_contents(stream: IO[bytes]) -> _Contents:
     """Read all chunks of a file but those of pixels."""
     chunks: dict[bytes, bytes] = {}
     text_chunks = []
-    damaged: list[str] = []
+    notes: list[str] = []
     frames: list[Size] = []
     has_default_image = False
     stream.seek(len(SIGNATURE))
     for kind, content, is_intact in read_chunks(stream):
         if not is_intact:
-            damaged.append(f"damaged chunk {kind.decode('latin-1')} left out")
+            notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
         elif kind in texts.TEXT_CHUNKS:
             text_chunks.append((kind, content))
         elif kind == b"IDAT":
@@ -73,14 +71,12 @@ def _read_contents(stream: IO[bytes]) -> _Contents:
             chunks.setdefault(kind, content)
             if kind == b"fcTL":
                 frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
-    damaged_texts: list[str] = []
     return _Contents(
         chunks=chunks,
-        texts=texts.read_texts(text_chunks, damaged_texts),
+        texts=texts.read_texts(text_chunks, notes),
         frames=frames,
         has_default_image=has_default_image,
-        damaged=tuple(damaged),
-        damaged_texts=tuple(damaged_texts),
+        notes=notes,
     )
 
 
@@ -96,7 +92,7 @@ def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
     size_checks.check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
     # others are 2, 3 and 6: RGB, palette, RGB with alpha
     channels = 1 if colour in (0, 4) else 3
-    notes = [*contents.damaged, *contents.damaged_texts]
+    notes = contents.notes
     icc, colour_space = _read_colours(chunks, contents.texts.icc, channels, notes)
     exif = contents.texts.exif
     if chunks.get(b"eXIf"):
