@@ -46,7 +46,7 @@ _TURNED_BY_LIBRARY = ("heic", "jxl")
 
 
 def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photograph:
-    """Read a picture file completely: upright pixels, metadata that fit them, and warnings.
+    """Read a picture file completely: upright pixels, metadata as stored, and warnings.
 
     Large arrays lie in the folder where one is given; see ``empty_array``.
 
@@ -54,18 +54,16 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
+    opened = None
+    pixels = 0
     if isinstance(source, Picture):
-        path = source.path
+        opened = source
         pixels = source.height * source.width
+        path = source.path
     else:
         path = source
-        pixels = 0
     with decoding(path, pixels), open_input(path) as stream:
-        picture = (
-            source
-            if isinstance(source, Picture)
-            else read_photograph_header(path, stream)
-        )
+        picture = opened or read_photograph_header(path, stream)
         values, alpha, notes = _decode_upright(picture, stream, folder)
         warnings = [*picture.losses, *notes]
         if picture.format == "jpg":
@@ -291,10 +289,9 @@ def _decode(
     if picture.format == jp2.FORMAT and is_deep:
         return jp2.read_deep_pixels(picture, stream, folder), None, picture.orientation
     icc = picture.metadata.icc
-    # of an animation libvips would give the first frame alone, on its own canvas
-    if picture.format in ("png", "jpg") or (
-        picture.format == "webp" and picture.frames == 1
-    ):
+    # frames of an animated WebP may be smaller than it
+    is_still = picture.format != "webp" or picture.frames == 1
+    if picture.format in vips.FORMATS and is_still:
         values, alpha = vips.decode(stream, picture.format, folder)
         if values.shape[2] == 4:
             values = pillow.to_srgb(values, icc, "CMYK")

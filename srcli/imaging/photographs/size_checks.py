@@ -1,8 +1,7 @@
 """Compare what the header of a picture claims with the bytes of its file, before any memory.
 
 A few bytes can claim gigabytes, such as rows of a TIFF without strips for them. No
-compression makes more of a byte than is said here, so that
-nothing is decoded.
+compression makes more of a byte than is said here, so that nothing is decoded.
 """
 
 from __future__ import annotations

@@ -35,6 +35,10 @@ _LOADERS: Mapping[str, tuple[str, dict[str, bool]]] = {
 }
 
 
+FORMATS = frozenset(_LOADERS)
+"""Formats that are decoded here."""
+
+
 def decode(
     stream: IO[bytes], fmt: str, folder: Path | None = None
 ) -> tuple[Array, Array | None]:
