@@ -74,8 +74,6 @@ _COPIES_OF_ENCODERS = {"avif": 14, "webp": 4}
 """Of the output, with what an encoder takes for itself: measured are 13.8 and 3.8."""
 _COPIES_OF_LOSSLESS_WEBP = 13
 """Measured are 12.5 to 12.8 at -s 1, -s 2 and -s 3."""
-_LITTLE_MEMORY = 2**26
-"""Bytes up to which nobody asks how many are free, which reads many files of the system."""
 _COPIES_OF_FILMS = 50
 """Of a frame of the output, with the frames that an encoder looks at: measured are 44 with
 x264, 47 with VP9, 48 with x265, each at 3840x2160."""
@@ -406,7 +404,7 @@ def check_output(
         raise PictureError(f"{item.source}: {error}") from error
     warnings = list(unwritable)
     needed = photograph_memory(item, picture, options)
-    free = free_memory() if needed > _LITTLE_MEMORY else None
+    free = free_memory()
     if free is not None and needed > free:
         raise PictureError(
             f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
