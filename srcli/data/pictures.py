@@ -311,7 +311,7 @@ def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
     """
     stream = io.BytesIO(encoded)
     if image.format == "PNG" and encoded[24] == 16:
-        return vips.read_png(stream)[0]
+        return vips.decode(stream, "png")[0]
     if (
         image.format == "TIFF"
         and max(vars(image)["tag_v2"].get(Base.BitsPerSample, (1,))) > 8

@@ -23,7 +23,7 @@ from srcli.data.rasters import note_on_empty_pixels
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
 from srcli.imaging.files.formats import READABLE_SUFFIXES
-from srcli.imaging.photographs.upright_pixels import read_pixels
+from srcli.imaging.photographs.reading import read_pixels
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.pixels.resize import downscale, resize, to_dtype

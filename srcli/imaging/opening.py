@@ -14,7 +14,6 @@ from srcli.imaging.films import reading as videos
 from srcli.imaging.metadata import exif
 from srcli.imaging.photographs import reading
 from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.photographs.upright_pixels import not_a_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.imaging.rasters.headers import companion_reason
 from srcli.imaging.rasters.opening import open_by_gdal
@@ -36,7 +35,7 @@ def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Pictur
             return picture
     raster = open_by_gdal(path, confined=confined)
     if raster is None:
-        raise not_a_picture(path)
+        raise reading.not_a_picture(path)
     return raster
 
 
@@ -48,7 +47,7 @@ def open_known(path: Path, page: int = 1) -> Picture | None:
             picture = _read_header(path, stream)
             picture = replace(picture, input_id=input_id(path, stream))
     else:
-        picture = reading.open_known(path, page)
+        picture = reading.read_known_header(path, page)
     if picture is None:
         return None
     return replace(picture, raster=picture.raster or companion_reason(picture))
@@ -59,7 +58,7 @@ def _read_header(path: Path, stream: IO[bytes]) -> Picture:
     stream.seek(0)
     head = stream.read(64)
     if not head or not is_video(path):
-        return reading.read_header(path, stream)
+        return reading.read_photograph_header(path, stream)
     name = format_of_content(head)
     if name is not None:
         raise PictureError(

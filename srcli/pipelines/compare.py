@@ -15,7 +15,6 @@ from srcli.errors import UsageError
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.pixels.parts import Part, choose_parts
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.upscale.array import upscale
@@ -24,6 +23,7 @@ from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.options import settle
 from srcli.ports.progress import Progress
 from srcli.report.page import draw_sheet
+from srcli.report.parts import Part, choose_parts
 from srcli.report.turns import draw_turns
 
 Pixels = NDArray[np.uint8]

@@ -27,8 +27,6 @@ SECONDS = 60.0
 SIDE = 32_800
 """Of squares just above the largest photograph, 2^30 pixels: more shows nothing more of
 our limits, and other software reads such a file, too."""
-CANVAS = 8_200
-"""Of squares just above the largest canvas that frames may claim, 2^26 pixels."""
 BANDS = 4_097
 MEMBER = 513
 """MiB of zeros in a member of a zip, which may unpack to 512."""
@@ -105,7 +103,7 @@ MADE = {
 CLAIMED = {
     "a.jpg": (b"\xff\xc0", 5, struct.pack(">HH", SIDE, SIDE)),
     "a.bmp": (b"BM", 18, struct.pack("<ii", SIDE, SIDE)),
-    "a.gif": (b"GIF8", 6, struct.pack("<HH", CANVAS, CANVAS)),
+    "a.gif": (b"GIF8", 6, struct.pack("<HH", SIDE, SIDE)),
 }
 LARGE = {"rows.png", "strip.tif", "block.vrt"}
 """Black pictures of their size; they are only planned, as they would be enlarged for

@@ -11,11 +11,11 @@ from PIL import Image, ImageSequence
 from skimage import data
 
 import srcli
-from srcli.imaging.pixels.parts import choose_parts
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
 from srcli.pipelines.compare import CELL_SIDE, compare
 from srcli.ports.progress import Progress
+from srcli.report.parts import choose_parts
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What cameras say of their lens in pixels holds for the enlarged picture."""
+"""What cameras say of their lens in pixels goes; regions of people follow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ DJI = (
     'd:RelativeOpticalCenterY="-7.5" d:VignettingData="4.0e-3, 2.0e-6, -1.0e-9" '
     'd:DewarpHMatrix="1.0,0.002,3.5,-0.002,1.0,-4.5,0.00001,0.00002,1.0"'
 )
-PIX4D = 'xmlns:Camera="http://pix4d.com/camera/1.0"'
+PIX4D = (
+    'xmlns:Camera="http://pix4d.com/camera/1.0" Camera:VignettingCenter="24.5,16.25" '
+    'Camera:FisheyeAffineMatrix="1640.6,0,0,1640.6" Camera:PrincipalPoint="24.0,16.0" '
+    'Camera:PerspectiveFocalLength="1500" Camera:PerspectiveDistortion="-0.1,0.15"'
+)
 ACDSEE = (
     'xmlns:rs="http://ns.acdsee.com/regions/" '
     'xmlns:dim="http://ns.acdsee.com/sType/Dimensions#" '
@@ -51,65 +55,20 @@ def numbers(xmp, name):
     return [float(word) for word in re.findall(r"<rdf:li>(.*?)</rdf:li>", inside)]
 
 
-def test_vignetting_and_homographies_of_dji_give_what_they_gave(fitted):
-    """A pixel of the old picture and its place in the new one are corrected alike."""
-    xmp, told = fitted(DJI, options="-s 3")
-    assert "left out" not in told
-    assert numbers(xmp, "d:RelativeOpticalCenterX") == [36.75]
-    assert numbers(xmp, "d:RelativeOpticalCenterY") == [-22.5]
-    radius = 17.0
-    powers = np.arange(1, 4)
-    before = (np.array([4.0e-3, 2.0e-6, -1.0e-9]) * radius**powers).sum()
-    after = (numbers(xmp, "d:VignettingData") * (3 * radius) ** powers).sum()
-    assert after == pytest.approx(before, rel=1e-6)
-    old = np.array([1, 0.002, 3.5, -0.002, 1, -4.5, 1e-5, 2e-5, 1]).reshape(3, 3)
-    new = np.array(numbers(xmp, "d:DewarpHMatrix")).reshape(3, 3)
-    point = np.array([10.0, 20.0, 1.0])
-    mapped = old @ point
-    mapped_new = new @ (point * [3, 3, 1])
-    np.testing.assert_allclose(
-        mapped_new[:2] / mapped_new[2], 3 * mapped[:2] / mapped[2], rtol=1e-6
-    )
-
-
-def test_what_does_not_follow_a_turn_is_left_out_with_a_line(fitted):
-    xmp, told = fitted(DJI, exif=turned_exif(6))
-    for name in ("RelativeOpticalCenter", "DewarpHMatrix"):
-        assert f"d:{name}" not in xmp
-        assert f"calibration of the lens ({name}) left out" in told
-    assert numbers(xmp, "d:VignettingData") == pytest.approx([2e-3, 5e-7, -1.25e-10])
-
-
-def sequence(name, *values):
-    items = "".join(f"<rdf:li>{value}</rdf:li>" for value in values)
-    return f"<Camera:{name}><rdf:Seq>{items}</rdf:Seq></Camera:{name}>"
-
-
-def test_multispectral_cameras_are_calibrated_for_the_new_pixels(fitted):
-    elements = sequence("VignettingCenter", 24.5, 16.25)
-    elements += sequence("VignettingPolynomial", "-0.0001", "2e-7")
-    elements += sequence("PerspectiveDistortion", "-0.1", "0.15")
-    lens = (
-        'Camera:PerspectiveFocalLength="5.45" Camera:PerspectiveFocalLengthUnits="mm"'
-    )
-    xmp, _ = fitted(f"{PIX4D} {lens}", elements)
-    assert numbers(xmp, "Camera:VignettingCenter") == [49, 32.5]
-    assert numbers(xmp, "Camera:VignettingPolynomial") == [-5e-5, 5e-8]
-    assert numbers(xmp, "Camera:PerspectiveDistortion") == [-0.1, 0.15]
-    assert numbers(xmp, "Camera:PerspectiveFocalLength") == [5.45]  # millimetres stay
-
-
-def test_a_fisheye_in_pixels_is_scaled(fitted):
-    lens = (
-        'Camera:FisheyeAffineMatrix="1640.6,0,0,1640.6" Camera:FisheyePolynomial="0,1,0.02" '
-        'Camera:PrincipalPoint="24.0,16.0" Camera:PerspectiveFocalLength="1500" '
-        'Camera:PerspectiveFocalLengthUnits="px"'
-    )
-    xmp, _ = fitted(f"{PIX4D} {lens}", options="-s 4")
-    assert numbers(xmp, "Camera:FisheyeAffineMatrix") == [6562.4, 0, 0, 6562.4]
-    assert numbers(xmp, "Camera:FisheyePolynomial") == [0, 1, 0.02]
-    assert numbers(xmp, "Camera:PrincipalPoint") == [96, 64]
-    assert numbers(xmp, "Camera:PerspectiveFocalLength") == [6000]
+@pytest.mark.parametrize(
+    ("lens", "kept"),
+    [
+        (f'{DJI} d:GimbalRollDegree="+0.5"', "GimbalRollDegree"),
+        (f'{PIX4D} Camera:BandName="Red"', "BandName"),
+    ],
+)
+def test_calibration_of_a_lens_is_left_out_with_a_line(fitted, lens, kept):
+    """Photogrammetry would calibrate wrongly by numbers of smaller pixels."""
+    xmp, told = fitted(lens)
+    assert "calibration of the lens left out" in told
+    assert kept in xmp
+    assert not re.search("Optical|Vignetting|Dewarp|Focal|Principal|Matrix", xmp)
+    assert re.search("PerspectiveDistortion|GimbalRoll", xmp)
 
 
 def test_regions_of_acdsee_know_the_new_size(fitted):

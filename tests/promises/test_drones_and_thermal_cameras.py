@@ -1,4 +1,4 @@
-"""Calibration in pixels follows them; measurements that a result cannot hold are told of."""
+"""Sizes of panoramas follow the pixels; measurements that a result cannot hold are told of."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from PIL import Image
 
 from tests.fixtures.pictures import turned_exif
 
-DJI = (
-    'xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/" '
-    'drone-dji:CalibratedFocalLength="3666.67" drone-dji:CalibratedOpticalCenterX="24.5" '
-    'drone-dji:CalibratedOpticalCenterY="16.0" '
-    'drone-dji:DewarpData="2020-08-14;3682.83,3674.33,6.54,-22.37,-0.26,0.11,0,0,-0.04"'
-)
 GPANO = 'xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" GPano:FullPano{}Pixels="80"'
 
 
@@ -45,27 +39,6 @@ def upscale(srx):
     return run
 
 
-def test_the_calibration_of_a_drone_is_scaled(upscale):
-    write("a.jpg", DJI)
-    xmp, _ = upscale("a.jpg", "b.jpg", "-s 3")
-    assert xmp["drone-dji:CalibratedFocalLength"] == "11000.01"
-    assert xmp["drone-dji:CalibratedOpticalCenterX"] == "73.5"
-    assert xmp["drone-dji:CalibratedOpticalCenterY"] == "48"
-    distortion = "2020-08-14;11048.49,11022.99,19.62,-67.11,-0.26,0.11,0,0,-0.04"
-    assert xmp["drone-dji:DewarpData"] == distortion
-
-
-def test_a_drone_picture_that_is_turned_loses_its_distortion_with_a_line(upscale):
-    exif = turned_exif(6)
-    write("a.jpg", DJI, exif=exif)
-    xmp, told = upscale("a.jpg", "b.jpg", "-s 2")
-    assert "drone-dji:DewarpData" not in xmp
-    assert "calibration of the lens (DewarpData) left out" in told
-    # turned to the right: the new x is the height less y
-    assert xmp["drone-dji:CalibratedOpticalCenterX"] == "32"
-    assert xmp["drone-dji:CalibratedOpticalCenterY"] == "49"
-
-
 @pytest.mark.parametrize("side", ["Width", "Height"])
 def test_one_size_of_a_panorama_follows_without_the_other(upscale, side):
     write("a.jpg", GPANO.format(side))
@@ -90,7 +63,7 @@ def test_one_size_of_a_panorama_that_is_turned_goes(upscale):
 )
 @pytest.mark.parametrize("options", [(), ("--dry-run",)])
 def test_segments_that_are_lost_are_told_of(srx, marker, content, words, options):
-    write("a.jpg", DJI)
+    write("a.jpg", GPANO.format("Width"))
     data = Path("a.jpg").read_bytes()
     segment = struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
     Path("a.jpg").write_bytes(data[:2] + segment + data[2:])
@@ -99,12 +72,12 @@ def test_segments_that_are_lost_are_told_of(srx, marker, content, words, options
 
 
 def test_an_ordinary_photograph_loses_nothing(upscale):
-    write("a.jpg", DJI, dpi=(72, 72), comment=b"seen")
+    write("a.jpg", GPANO.format("Width"), dpi=(72, 72), comment=b"seen")
     assert "left out" not in upscale("a.jpg", "b.jpg")[1]
 
 
 def test_a_video_behind_a_jpeg_is_told_of(upscale):
-    write("a.jpg", DJI)
+    write("a.jpg", GPANO.format("Width"))
     with Path("a.jpg").open("ab") as stream:
         stream.write(b"\0\0\0\x18ftypmp42" + bytes(500))
     assert "video of the motion photo left out" in upscale("a.jpg", "b.jpg")[1]

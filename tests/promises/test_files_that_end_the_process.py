@@ -23,7 +23,6 @@ FAULTY = textwrap.dedent(
     """
     import ctypes, os, pathlib, signal, sys
     import srcli.imaging.photographs.reading as reading
-    import srcli.imaging.photographs.upright_pixels as upright_pixels
     import srcli.imaging.photographs.writing as writing
     import srcli.inference.stream as stream
 
@@ -48,11 +47,11 @@ FAULTY = textwrap.dedent(
             return function(*values, **named)
         return call
 
-    reading.read_header = obeying(
-        reading.read_header, "header", lambda path, *_: path.name
+    reading.read_photograph_header = obeying(
+        reading.read_photograph_header, "header", lambda path, *_: path.name
     )
-    upright_pixels._decode = obeying(
-        upright_pixels._decode, "pixels", lambda picture, *_: picture.path.name
+    reading._decode = obeying(
+        reading._decode, "pixels", lambda picture, *_: picture.path.name
     )
     stream._finish_at_once = obeying(
         stream._finish_at_once,

@@ -18,7 +18,7 @@ from PIL import Image
 EXAMPLE = Path(__file__).parents[2] / "examples" / "my_network.py"
 HOST = """
 import ctypes, json, locale, logging, os, signal, sys, threading, warnings
-import numpy, rasterio, torch
+import numpy, pyvips, rasterio, torch
 from PIL import Image
 
 def state():

@@ -7,7 +7,6 @@ import io
 import struct
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,9 +17,7 @@ from srcli.imaging.films.clock import Clock
 from srcli.imaging.films.container_crops import lost_of_chapters
 from srcli.imaging.films.languages import track_texts
 from srcli.imaging.films.mov_boxes import (
-    Box,
     MovBoxes,
-    equirectangular_box,
     read_mov_boxes,
     stereo_box,
     text_key,
@@ -36,7 +33,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from av import Packet
-    from av.container import InputContainer, OutputContainer
+    from av.container import OutputContainer
     from av.stream import Stream
 
     from srcli.files import FileAttributes
@@ -53,8 +50,6 @@ _SIDE_BY_SIDE = 1
 _TOP_AND_BOTTOM = 2
 _STEREO_MODES = {_SIDE_BY_SIDE: "left_right", _TOP_AND_BOTTOM: "top_bottom"}
 """Names of the mark of 3D in Matroska by FFmpeg's numbers."""
-_EQUIRECTANGULAR = (0, 2)
-"""FFmpeg's numbers of a whole sphere, and of a part of it."""
 
 
 def write_video(
@@ -83,8 +78,7 @@ def write_video(
             after = (encoding.settings["height"], encoding.settings["width"])
             is_mov = encoding.format == "mov"
             write_mov_boxes(stream, marks.boxes, marks.size, after, is_mov=is_mov)
-        else:
-            notes += _lost_marks(marks, encoding.format)
+        notes += _lost_marks(marks, encoding.format)
     return tuple(notes)
 
 
@@ -123,8 +117,9 @@ def _mux(
     import av
 
     muxer = _MUXERS.get(encoding.format, encoding.format)
-    with av.open(stream, "w", format=muxer) as output, ExitStack() as resources:
-        video = _add_video(output, encoding, muxer, marks.sphere, resources)
+    with av.open(stream, "w", format=muxer) as output:
+        video: Any = output.add_stream(encoding.encoder)
+        encoding.configure(video.codec_context)
         video.disposition = original.stream.disposition & ~_OF_OTHER_PICTURES
         copies, missing = _add_copies(original, output, muxer)
         if marks.keep_metadata:
@@ -187,9 +182,8 @@ class _Marks:
     boxes: MovBoxes
     stereo: int
     """FFmpeg's number of the layout of 3D; 0 for none."""
-    sphere: Box | None
-    """Of 360 degrees, if srx knows how to write it into Matroska."""
     is_spherical: bool
+    """Of 360 degrees, which MP4 and MOV keep from each other alone."""
     size: Size
     """(height, width) of upright frames."""
     keep_metadata: bool
@@ -206,11 +200,9 @@ def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
                 boxes.keys.append(text_key(name, text))
     if not keep_metadata:
         boxes = boxes.without_texts()
-    sphere = _sphere_of(original)
     return _Marks(
         boxes=boxes,
         stereo=_stereo_layout(original),
-        sphere=sphere,
         is_spherical=boxes.is_spherical or bool(original.side_data("SPHERICAL")),
         size=original.size,
         keep_metadata=keep_metadata,
@@ -219,68 +211,8 @@ def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
 
 def _made_boxes(original: Video) -> MovBoxes:
     """Return boxes that say what another container says of the pictures."""
-    boxes = [stereo_box(_stereo_layout(original)), _sphere_of(original)]
-    return MovBoxes(picture=[box for box in boxes if box is not None])
-
-
-def _sphere_of(original: Video) -> Box | None:
-    """Return the box of 360 degrees by what FFmpeg tells; None for kinds that are rarer."""
-    sphere = original.side_data("SPHERICAL")
-    if len(sphere) < 32:
-        return None
-    projection, *pose = struct.unpack_from("=i3i", sphere)
-    left, top, right, bottom = struct.unpack_from("=4I", sphere, 16)
-    if projection not in _EQUIRECTANGULAR:
-        return None
-    return equirectangular_box(pose, (top, bottom, left, right))
-
-
-def _add_video(
-    output: OutputContainer,
-    encoding: Encoding,
-    muxer: str,
-    sphere: Box | None,
-    resources: ExitStack,
-) -> Any:  # noqa: ANN401 - a stream whose attributes PyAV does not tell
-    """Add the stream of the video, for packets of segments."""
-    if muxer not in ("matroska", "webm") or sphere is None:
-        video: Any = output.add_stream(encoding.encoder)
-        encoding.configure(video.codec_context)
-        return video
-    header = resources.enter_context(_spherical_header(encoding, sphere))
-    marked: Any = output.add_stream_from_template(header.streams.video[0], opaque=True)
-    # as the packets of segments need it, not as MP4 has it
-    encoder = encoding.open()
-    encoder.open()
-    if encoder.extradata:
-        marked.codec_context.extradata = encoder.extradata
-    return marked
-
-
-@contextmanager
-def _spherical_header(encoding: Encoding, sphere: Box) -> Iterator[InputContainer]:
-    """Yield a video of one frame whose header says that it shows 360 degrees.
-
-    FFmpeg's muxer for Matroska takes the mark from such a header alone.
-    """
-    import av
-
-    height = encoding.settings["height"]
-    width = encoding.settings["width"]
-    frame = av.VideoFrame(width, height, encoding.settings["pix_fmt"])
-    frame.pts = 0
-    frame.time_base = encoding.settings["time_base"]
-    with io.BytesIO() as stream:
-        with av.open(stream, "w", format="mp4") as output:
-            video: Any = output.add_stream(encoding.encoder)
-            encoding.configure(video.codec_context)
-            output.mux(video.encode(frame))
-            output.mux(video.encode())
-        boxes = MovBoxes(picture=[sphere])
-        write_mov_boxes(stream, boxes, (1, 1), (1, 1), is_mov=False)
-        stream.seek(0)
-        with av.open(stream, "r") as header:
-            yield header
+    box = stereo_box(_stereo_layout(original))
+    return MovBoxes(picture=[box] if box is not None else [])
 
 
 def _stereo_layout(original: Video) -> int:
@@ -292,12 +224,10 @@ def _stereo_layout(original: Video) -> int:
 def _lost_marks(marks: _Marks, fmt: str) -> list[str]:
     """Name the marks that a container does not get, in words for the user."""
     notes = []
-    if marks.is_spherical and not marks.sphere:
-        notes.append(
-            f"the mark of 360 degrees is left out, which srx does not write into {fmt}: "
-            "-f mp4 keeps it"
-        )
-    if marks.boxes.xmp:
+    is_quicktime = fmt in _QUICKTIME
+    if marks.is_spherical and not (is_quicktime and marks.boxes.is_spherical):
+        notes.append("the mark of 360 degrees is left out: only MP4 and MOV keep it")
+    if marks.boxes.xmp and not is_quicktime:
         notes.append(f"XMP is left out, which {fmt} does not hold: -f mp4 keeps it")
     return notes
 

@@ -145,18 +145,6 @@ def stereo_box(layout: int) -> Box | None:
     return b"st3d", bytes(4) + bytes([_STEREO[layout]])
 
 
-def equirectangular_box(pose: Sequence[int], bounds: Sequence[int]) -> Box:
-    """Return the box of pictures of 360 degrees by yaw, pitch, roll, and parts cut off.
-
-    Angles are in units of 1/65536 degree; the parts at top, bottom, left and right in
-    units of 1/2**32 of the whole.
-    """
-    head = _pack(b"prhd", bytes(4) + struct.pack(">3i", *pose))
-    bounds_box = _pack(b"equi", bytes(4) + struct.pack(">4I", *bounds))
-    header = _pack(b"svhd", bytes(4) + b"\0")
-    return b"sv3d", header + _pack(b"proj", head + bounds_box)
-
-
 def _pack(box_type: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), box_type) + content
 

@@ -32,7 +32,7 @@ from srcli.imaging.films.other_matrices import (
     to_rgb,
 )
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.left_out import note_trailer
+from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
 from srcli.imaging.pixels.arrays import Array, Size
 from srcli.input_files import open_input
@@ -429,7 +429,7 @@ class Video:
         if self._has_alpha():
             yield "its transparency is left out"
         with open_input(self.path) as stream:
-            yield from note_trailer(stream)
+            yield from note_marks(stream, VIDEO)
         if frame.interlaced_frame:
             yield "is interlaced, and its lines are enlarged so; deinterlace it first"
 

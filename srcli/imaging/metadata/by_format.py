@@ -1,25 +1,26 @@
-"""Metadata as each format holds them: what is left out, and the segments of a JPEG."""
+"""Metadata dressed for each format, told what it does not hold; the segments of a JPEG."""
 
 from __future__ import annotations
 
-import logging
 import struct
-from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from PIL.ExifTags import Base
 
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.files.tiff_directories import Entry
-from srcli.imaging.metadata import exif, imagej
+from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.colour_spaces import hdr_of
 from srcli.imaging.metadata.embedded import ColourSpace, Metadata, profile_fits
-from srcli.imaging.metadata.texts import XMP_PREFIX, Chunk, decode_text, unpack_text
+from srcli.imaging.metadata.texts import (
+    XMP_PREFIX,
+    decode_text,
+    text_chunk,
+    unpack_text,
+)
 
-log = logging.getLogger(__name__)
+_WORDS = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
 _LARGEST_DPI = 2**16 - 1  # that a field of JPEG holds
 # Bytes of a segment of JPEG, less the prefixes of EXIF, XMP, IPTC and profiles.
 _JPEG_LIMITS = {"exif": 65_533, "xmp": 65_533 - len(XMP_PREFIX), "iptc": 65_533 - 27}
@@ -34,17 +35,44 @@ _LONGEST_OUTSIDE_PNG = 32_000
 """Bytes of a text outside PNG: EXIF of jpg has 64 KB for everything."""
 
 
-def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
-    """Name the metadata of a picture that a format cannot hold, and what becomes of colours."""
-    words = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
+def dress_metadata(metadata: Metadata, fmt: str) -> tuple[Metadata, tuple[str, ...]]:
+    """Return the metadata as a format holds them, and what is lost, in words for the user.
+
+    What is dressed for the format already stays as it is.
+    """
     target = FORMATS[fmt]
-    lost = []
-    for name, text in words.items():
-        if getattr(metadata, name) and name not in target.metadata:
-            lost.append(text)
     notes = []
+    lost = []
+    for name, words in _WORDS.items():
+        if getattr(metadata, name) and name not in target.metadata:
+            lost.append(words)
     if lost:
         notes.append(f"{fmt} holds no {' or '.join(lost)}: left out")
+    notes += _note_colours(metadata, fmt)
+    if not _holds_colour_space(fmt, metadata.colours):
+        metadata = replace(metadata, icc=metadata.profile, colours=None)
+    if fmt == "png":
+        if metadata.comment:
+            chunk = text_chunk("Comment", metadata.comment.encode())
+            texts = (*metadata.texts, chunk)
+            metadata = replace(metadata, comment="", texts=texts)
+        return metadata, tuple(notes)
+    metadata, keywords = _without_chunks(metadata, fmt)
+    if keywords:
+        names = ", ".join(keywords)[:200]
+        notes.append(f"text entries left out (png keeps them): {names}")
+    if fmt == "jpg":
+        for name, limit in _JPEG_LIMITS.items():
+            if len(getattr(metadata, name) or b"") > limit:
+                notes.append(f"its {name.upper()} is too long for jpg: left out")
+                without: dict[str, Any] = {name: None}
+                metadata = replace(metadata, **without)
+    return metadata, tuple(notes)
+
+
+def _note_colours(metadata: Metadata, fmt: str) -> list[str]:
+    """Note what becomes of colours whose description a format cannot hold."""
+    target = FORMATS[fmt]
     profile = metadata.profile
     colour_space = metadata.colours
     hdr = hdr_of(colour_space, metadata.icc)
@@ -52,27 +80,15 @@ def lost_metadata(fmt: str, metadata: Metadata) -> tuple[str, ...]:
     flattened = f"HDR ({hdr}) becomes SDR, bright parts are compressed"
     if "icc" not in target.metadata and profile is not None:
         change = flattened if hdr else "colours become sRGB"
-        notes.append(f"{fmt} holds no colour profile: {change}")
-    elif loses_hdr and not target.gray and profile_fits(profile or b"", 1):
-        notes.append(f"{fmt} holds no gray: {flattened}")
-    elif loses_hdr and colour_space is not None:
-        notes.append(
+        return [f"{fmt} holds no colour profile: {change}"]
+    if loses_hdr and not target.gray and profile_fits(profile or b"", 1):
+        return [f"{fmt} holds no gray: {flattened}"]
+    if loses_hdr and colour_space is not None:
+        return [
             f"HDR ({hdr}) is kept only as a colour profile in {fmt}: programs that do not know its "
             "cicp tag show SDR, with bright parts compressed; png and avif keep it as it is"
-        )
-    if fmt != "tif" and _has_imagej_tables(metadata):
-        notes.append("tables, ranges and labels of ImageJ left out (tif keeps them)")
-    names = texts_outside_png(metadata.texts, fmt).left_out
-    if names and fmt != "png":
-        notes.append(
-            f"text entries left out (png keeps them): {', '.join(names)[:200]}"
-        )
-    return tuple(notes)
-
-
-def _has_imagej_tables(metadata: Metadata) -> bool:
-    """Tell if metadata come from a TIFF of ImageJ that has tables, ranges or labels."""
-    return imagej.TAGS[1] in exif.read_main(metadata.exif)
+        ]
+    return []
 
 
 def _holds_colour_space(fmt: str, colour_space: ColourSpace | None) -> bool:
@@ -82,77 +98,55 @@ def _holds_colour_space(fmt: str, colour_space: ColourSpace | None) -> bool:
     return colour_space.cicp is not None or (fmt == "png" and bool(colour_space.chunks))
 
 
-@dataclass(frozen=True)
-class TextsOutsidePng:
-    """Texts of a picture that a format other than PNG holds."""
-
-    by_tag: dict[int, str]
-    """Texts for the main directory of EXIF, by tag."""
-    comment: str
-    left_out: tuple[str, ...]
-    """Keywords of the other texts."""
-
-
-def texts_outside_png(texts: Iterable[Chunk], fmt: str) -> TextsOutsidePng:
-    """Return what a format other than PNG holds of texts."""
+def _without_chunks(metadata: Metadata, fmt: str) -> tuple[Metadata, list[str]]:
+    """Put texts of PNG where another format has them; return the keywords of those left out."""
     words: dict[str, str] = {}
-    for kind, content in texts:
+    for kind, content in metadata.texts:
         keyword, text = unpack_text(kind, content)
         words.setdefault(keyword, decode_text(kind, text))
+    if metadata.comment:
+        words["Comment"] = metadata.comment
     short = [
         key
         for key, text in words.items()
         if 0 < len(text.encode()) <= _LONGEST_OUTSIDE_PNG
     ]
-    by_tag: dict[int, str] = {}
-    if "exif" in FORMATS[fmt].metadata:
-        for tag, keywords in _KEYWORDS_BY_TAG.items():
-            for keyword in keywords:
-                if keyword in short:
-                    by_tag[tag] = words.pop(keyword)
-                    break
     comment = ""
     if fmt == "jpg" and "Comment" in short:
         comment = words.pop("Comment")
-    return TextsOutsidePng(by_tag, comment, tuple(words))
-
-
-def cut_for_jpeg(metadata: Metadata, path: Path) -> Metadata:
-    """Return metadata without those that are too long for a JPEG; warnings name the path."""
-    for name, limit in _JPEG_LIMITS.items():
-        if len(getattr(metadata, name) or b"") > limit:
-            log.warning("%s: its %s is too long for jpg: left out", path, name.upper())
-            without: dict[str, Any] = {name: None}
-            metadata = replace(metadata, **without)
-    return metadata
-
-
-def metadata_for_format(metadata: Metadata, fmt: str) -> Metadata:
-    """Return the metadata as a format holds them: it may know no labels, or no texts but EXIF's."""
-    if not _holds_colour_space(fmt, metadata.colours):
-        metadata = replace(metadata, icc=metadata.profile, colours=None)
-    if fmt != "tif" and _has_imagej_tables(metadata):
-        removed: dict[int, Entry | None] = dict.fromkeys(imagej.TAGS)
-        without_tables = exif.ExifBlock(metadata.exif or b"").edited(removed)
-        metadata = replace(metadata, exif=without_tables)
-    if fmt == "png" or "exif" not in FORMATS[fmt].metadata:
-        return metadata
     block = metadata.exif
-    software: dict[int, str] = {}
-    if metadata.software is not None:
-        text = metadata.software
+    software = metadata.software
+    if "exif" in FORMATS[fmt].metadata:
+        described: dict[int, str] = {}
+        for tag, keywords in _KEYWORDS_BY_TAG.items():
+            for keyword in keywords:
+                if keyword in short:
+                    described[tag] = words.pop(keyword)
+                    break
+        block = _with_texts(block, described, software)
+        software = None
+    dressed = replace(
+        metadata, exif=block, software=software, comment=comment, texts=()
+    )
+    return dressed, list(words)
+
+
+def _with_texts(
+    block: bytes | None, described: dict[int, str], software: str | None
+) -> bytes | None:
+    """Return an EXIF block with texts, none of which makes it too long for jpg."""
+    made_by: dict[int, str] = {}
+    if software is not None:
         earlier = exif.software(block)
-        if earlier not in text:
-            text = f"{earlier}; {text}"
-        software[Base.Software] = text
-    described = texts_outside_png(metadata.texts, fmt).by_tag
-    # texts must not make EXIF too long for jpg
-    for texts in (described | software, software):
+        if earlier not in software:
+            software = f"{earlier}; {software}"
+        made_by[Base.Software] = software
+    for texts in (described | made_by, made_by):
         with suppress(ValueError):
             longer = exif.with_texts(block, texts)
             if len(longer or b"") <= max(_JPEG_LIMITS["exif"], len(block or b"")):
-                return replace(metadata, exif=longer)
-    return metadata
+                return longer
+    return block
 
 
 def metadata_segments(metadata: Metadata) -> bytes:
@@ -175,9 +169,8 @@ def metadata_segments(metadata: Metadata) -> bytes:
     for number, piece in enumerate(pieces, 1):
         position = bytes([number, len(pieces)])
         segments.append((0xE2, b"ICC_PROFILE\0" + position + piece))
-    comment = texts_outside_png(metadata.texts, "jpg").comment
-    if comment:
-        segments.append((0xFE, comment.encode()))
+    if metadata.comment:
+        segments.append((0xFE, metadata.comment.encode()))
     packed = b""
     for mark, content in segments:
         packed += struct.pack(">BBH", 0xFF, mark, len(content) + 2) + content

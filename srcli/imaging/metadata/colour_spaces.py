@@ -100,22 +100,21 @@ def from_cicp(
     ):
         return ColourSpace(None, cicp, chunks)
     name = f"CICP {primaries}/{transfer}"
-    profile = _make_profile(name, xy, [curve], channels=channels, cicp=cicp)
+    profile = _make_profile(name, xy, curve, channels=channels, cicp=cicp)
     return ColourSpace(profile, cicp, chunks)
 
 
 def from_primaries(
     xy: Sequence[float] | None,
-    curves: Sequence[Curve],
+    curve: tuple[float, ...],
     channels: int,
     notes: list[str],
     chunks: PngChunks = (),
 ) -> ColourSpace | None:
-    """Return the label of primaries and tone curves; None if they are sRGB without chunks.
+    """Return the label of primaries and a tone curve; None if they are sRGB without chunks.
 
-    Primaries are CIE x and y of white, red, green, blue, or None for sRGB's; curves one
-    for all channels, or one for each. The notes get a line for values that are
-    impossible.
+    Primaries are CIE x and y of white, red, green, blue, or None for sRGB's. The notes
+    get a line for values that are impossible.
     """
     plain = None
     if chunks:
@@ -126,11 +125,9 @@ def from_primaries(
         has_srgb_points = channels == 1 or np.allclose(
             xy, SRGB, rtol=0, atol=_XY_TOLERANCE
         )
-        if has_srgb_points and all(map(_is_srgb, curves)):
+        if has_srgb_points and _is_srgb(curve):
             return plain
-        profile = _make_profile(
-            "Colours of the original", xy, curves, channels=channels
-        )
+        profile = _make_profile("Colours of the original", xy, curve, channels=channels)
     except ValueError:
         notes.append(
             "a description of colours that is impossible: they are taken as sRGB"
@@ -139,13 +136,8 @@ def from_primaries(
     return ColourSpace(profile, None, chunks)
 
 
-def _is_srgb(curve: Curve) -> bool:
+def _is_srgb(curve: tuple[float, ...]) -> bool:
     """Tell if a tone curve is that of sRGB, or so close that programs take it for that."""
-    if isinstance(curve, np.ndarray):
-        values = np.linspace(0, 1, len(curve))
-        power = ((values + 0.055) / 1.055) ** 2.4
-        exact = np.where(values < 0.04045, values / 12.92, power)
-        return bool(np.abs(curve - exact).max() < 0.01)
     if len(curve) == 1:
         return abs(1 / curve[0] - 0.45455) < 0.005
     return curve == SRGB_CURVE
@@ -173,7 +165,7 @@ def _tone_curve(transfer: int) -> Curve | None:
 def _make_profile(
     name: str,
     primaries: Sequence[float],
-    curves: Sequence[Curve],
+    curve: Curve,
     *,
     channels: int,
     cicp: bytes | None = None,
@@ -187,11 +179,11 @@ def _make_profile(
         b"chad": b"sf32\0\0\0\0" + _pack_fixed(adaptation),
     }
     if channels == 1:
-        tags[b"kTRC"] = _pack_curve(curves[0])
+        tags[b"kTRC"] = _pack_curve(curve)
     else:
         for index, colour in enumerate((b"r", b"g", b"b")):
             tags[colour + b"XYZ"] = _pack_xyz(matrix[:, index])
-            tags[colour + b"TRC"] = _pack_curve(curves[index % len(curves)])
+            tags[colour + b"TRC"] = _pack_curve(curve)
     if cicp is not None:
         tags[b"cicp"] = b"cicp\0\0\0\0" + cicp
     return _pack_profile(ICC_SPACES[channels], tags)

@@ -35,10 +35,8 @@ class Metadata:
     colours: ColourSpace | None = None
     """Another description of the colours, which counts where there is no ``icc``."""
     exif: bytes | None = None
-    """EXIF block with its ``Exif`` prefix; orientation 1, no thumbnail, no pixel
-    sizes."""
+    """EXIF block with its ``Exif`` prefix."""
     xmp: bytes | None = None
-    """XMP packet; orientation 1 where it states one."""
     iptc: bytes | None = None
     """Captions, authors and keywords, as records of IPTC-IIM."""
     dpi: tuple[float, float] | None = None
@@ -46,6 +44,8 @@ class Metadata:
     software: str | None = None
     """Programs that made the picture: a text of PNG, which other formats hold in
     EXIF."""
+    comment: str = ""
+    """That of a JPEG or GIF, which PNG holds among its texts."""
     texts: PngChunks = ()
     """Other texts, as the chunks of PNG that hold them: type and content."""
 

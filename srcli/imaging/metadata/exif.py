@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from PIL.ExifTags import Base
 
@@ -80,13 +81,13 @@ def pack(
 
 
 class ExifBlock:
-    """An EXIF block, read; ValueError is raised for a damaged one.
+    """An EXIF block, read, and edited copies of it.
 
-    It is edited in place: makers' notes point at each other by offset.
+    These keep everything at its place: makers' notes point at each other by offset.
     """
 
     def __init__(self, exif: bytes) -> None:
-        self.tiff = bytearray(exif.removeprefix(EXIF_PREFIX))
+        self.tiff = exif.removeprefix(EXIF_PREFIX)
         self.layout, self.start = read_start(self.tiff)
         if self.layout.big:
             raise ValueError("an EXIF block of a kind that does not exist")
@@ -99,24 +100,31 @@ class ExifBlock:
         self,
         main: Mapping[int, Entry | None],
         exif_ifd: Mapping[int, Entry | None] | None = None,
+        tiff: bytearray | None = None,
     ) -> bytes:
-        """Return it with other entries of two directories; None for those that go."""
-        start = edit_directory(self.tiff, self.start, main, self.layout)
-        self.tiff[:8] = self.layout.start(start)
+        """Return it with other entries of two directories; None for those that go.
+
+        ``tiff`` is a copy that differs elsewhere.
+        """
+        tiff = tiff or bytearray(self.tiff)
+        start = edit_directory(tiff, self.start, main, self.layout)
+        tiff[:8] = self.layout.start(start)
         if exif_ifd and Base.ExifOffset in self.linked_ifds:
-            edit_directory(
-                self.tiff,
-                int(self.main[Base.ExifOffset].numbers[0]),
-                exif_ifd,
-                self.layout,
-            )
-        return EXIF_PREFIX + bytes(self.tiff)
+            at = int(self.main[Base.ExifOffset].numbers[0])
+            edit_directory(tiff, at, exif_ifd, self.layout)
+        return EXIF_PREFIX + bytes(tiff)
+
+
+@lru_cache(maxsize=16)
+def read_exif(exif: bytes) -> ExifBlock:
+    """Read an EXIF block, once for all that ask; ValueError is raised for a damaged one."""
+    return ExifBlock(exif)
 
 
 def read_main(exif: bytes | None) -> Tags:
     """Return the main directory of an EXIF block; a damaged one counts as empty."""
     with suppress(ValueError):
-        return ExifBlock(exif or b"").main
+        return read_exif(exif or b"").main
     return {}
 
 
@@ -131,7 +139,7 @@ def software(exif: bytes | None) -> str:
 def is_adobe_rgb(exif: bytes) -> bool:
     """Return True if cameras' EXIF says that colours are Adobe RGB (DCF 2.0); False if damaged."""
     with suppress(ValueError, LookupError):
-        block = ExifBlock(exif)
+        block = read_exif(exif)
         tags = block.linked_ifds[Base.ExifOffset]
         space = tags[Base.ColorSpace].numbers[0]
         if space != _UNCALIBRATED:
@@ -149,7 +157,7 @@ def with_texts(exif: bytes | None, texts: Mapping[int, str]) -> bytes | None:
     """
     if not texts:
         return exif
-    block = ExifBlock(exif or DirectoryForm("<").start(8) + bytes(6))
+    block = read_exif(exif or DirectoryForm("<").start(8) + bytes(6))
     entries = {}
     for tag, text in texts.items():
         if tag == Base.Software or tag not in block.main:

@@ -66,7 +66,7 @@ def with_resolution(metadata: Metadata, dpi: tuple[float, float]) -> Metadata:
     """Return metadata that state a resolution, across and down, in EXIF too where that has one."""
     block = metadata.exif
     with suppress(ValueError):
-        stated = exif.ExifBlock(block or b"")
+        stated = exif.read_exif(block or b"")
         changes: dict[int, Entry | None] = {}
         for tag, value in zip(_RESOLUTION, dpi, strict=True):
             if tag in stated.main:
@@ -83,9 +83,10 @@ def fit_exif(block: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]
     Its orientation becomes 1, sizes in pixels and the thumbnail go, positions and the
     resolution of the sensor follow the pixels. All else stays where it is.
     """
-    old = exif.ExifBlock(block)
+    old = exif.read_exif(block)
+    tiff = bytearray(old.tiff)
     if old.following > old.start:
-        _blank_thumbnail(old)
+        _blank_thumbnail(tiff, old)
     changes = _entry_changes(old.main, pixel_map) | dict.fromkeys(old.damaged)
     if Base.Orientation in old.main:
         changes[Base.Orientation] = Entry(SHORT, b"\1\0")
@@ -93,13 +94,13 @@ def fit_exif(block: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]
         offset = int(
             old.linked_ifds[Base.ExifOffset][Base.ExifInteroperabilityOffset].numbers[0]
         )
-        tags, _ = read_directory(old.tiff, offset, old.layout)
+        tags, _ = read_directory(tiff, offset, old.layout)
         if not tags.keys().isdisjoint(_EXIF_SIZES):
             removed: dict[int, None] = dict.fromkeys(_EXIF_SIZES)
-            edit_directory(old.tiff, offset, removed, old.layout)
+            edit_directory(tiff, offset, removed, old.layout)
     details = _entry_changes(old.linked_ifds.get(Base.ExifOffset, {}), pixel_map)
     notes = (exif.DAMAGED,) if old.damaged else ()
-    return old.edited(changes, details), notes
+    return old.edited(changes, details, tiff), notes
 
 
 def _entry_changes(tags: Tags, pixel_map: PixelMap) -> dict[int, Entry | None]:
@@ -138,9 +139,8 @@ def _entry_changes(tags: Tags, pixel_map: PixelMap) -> dict[int, Entry | None]:
     return changes
 
 
-def _blank_thumbnail(block: exif.ExifBlock) -> None:
-    """Cut the thumbnail of a second directory off at the end of a block, or blank it."""
-    tiff = block.tiff
+def _blank_thumbnail(tiff: bytearray, block: exif.ExifBlock) -> None:
+    """Cut the thumbnail of a second directory off at the end of a block's copy, or blank it."""
     with suppress(ValueError, LookupError):
         tags, _ = read_directory(tiff, block.following, block.layout)
         start = int(tags[Base.JpegIFOffset].numbers[0])

@@ -8,13 +8,8 @@ from pathlib import Path
 
 from PIL.ExifTags import Base
 
-from srcli.imaging.files.tiff_directories import (
-    LONG,
-    SHORT,
-    read_directory,
-    read_start,
-)
-from srcli.imaging.metadata.embedded import EXIF_PREFIX
+from srcli.imaging.files.tiff_directories import LONG, SHORT
+from srcli.imaging.metadata.exif import read_main
 from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
 from srcli.input_files import open_input
 
@@ -28,7 +23,7 @@ _LARGEST_SIDECAR = 2**22
 
 def stated_orientation(exif: bytes | None, xmp: bytes | None) -> int:
     """Return the orientation of the stored pixels, 1 to 8; 1 if neither block states one."""
-    return _exif_orientation(exif or b"") or xmp_orientation(xmp or b"") or 1
+    return _exif_orientation(exif) or xmp_orientation(xmp or b"") or 1
 
 
 def sidecar_orientation(path: Path) -> int | None:
@@ -45,20 +40,13 @@ def xmp_orientation(xmp: bytes) -> int | None:
     return int(match[2]) if match else None
 
 
-def _exif_orientation(exif: bytes) -> int | None:
+def _exif_orientation(exif: bytes | None) -> int | None:
     """Return the orientation by an EXIF block; None if it states none, or is damaged."""
-    with suppress(ValueError):
-        block = exif.removeprefix(EXIF_PREFIX)
-        layout, start = read_start(block)
-        if layout.big:  # of a kind that does not exist
-            return None
-        tags, _ = read_directory(block, start, layout)
-        entry = tags.get(Base.Orientation)
-        if entry is None or entry.tiff_type not in (SHORT, LONG):
-            return None
-        stated = int(entry.numbers[0])
-        return stated if 1 <= stated <= 8 else 1
-    return None
+    entry = read_main(exif).get(Base.Orientation)
+    if entry is None or entry.tiff_type not in (SHORT, LONG):
+        return None
+    stated = int(entry.numbers[0])
+    return stated if 1 <= stated <= 8 else 1
 
 
 def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:

@@ -72,15 +72,13 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
     )
 
 
-def comment_chunk(value: bytes | None) -> tuple[Chunk, ...]:
-    """Return the comment of a JPEG or GIF file, whose encoding is not stated, as a chunk."""
-    if not value or not value.strip(b"\0 \r\n\t"):
-        return ()
+def read_comment(value: bytes | None) -> str:
+    """Return the comment of a JPEG or GIF file, whose encoding is not stated; maybe empty."""
+    value = (value or b"").replace(b"\0", b"").strip()
     try:
-        text = value.decode()
+        return value.decode()
     except UnicodeDecodeError:
-        text = value.decode("latin-1")
-    return (text_chunk("Comment", text.replace("\0", "").encode()),)
+        return value.decode("latin-1")
 
 
 def text_chunk(keyword: str, text: bytes) -> Chunk:

@@ -13,8 +13,11 @@ from typing import Any
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
-from srcli.imaging.metadata.calibration import fit_calibration
-from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, PROVENANCE
+from srcli.imaging.metadata.left_out import (
+    CREDENTIALS_LEFT_OUT,
+    HDR_LEFT_OUT,
+    VIDEO_LEFT_OUT,
+)
 from srcli.imaging.metadata.orientation import XMP_ORIENTATION
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp_nodes import (
@@ -26,8 +29,6 @@ from srcli.imaging.metadata.xmp_nodes import (
     text_nodes,
 )
 
-HDR_LEFT_OUT = "HDR gain map left out: the result is the picture without HDR"
-VIDEO_LEFT_OUT = "video of the motion photo left out"
 DEPTH_LEFT_OUT = "depth map left out"
 
 LARGEST_EDITED = 2**20
@@ -48,7 +49,8 @@ _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _ACDSEE = "http://ns.acdsee.com/"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 
-_COMPANIONS = (
+_Rows = tuple[tuple[str, str, str], ...]
+_COMPANIONS: _Rows = (
     (f"{_ADOBE}hdr-gain-map/1.0/", "", HDR_LEFT_OUT),
     ("http://ns.apple.com/HDRGainMap/1.0/", "", HDR_LEFT_OUT),
     (f"{_GOOGLE}(?:1.0/depthmap|dd/1.0)/", "", DEPTH_LEFT_OUT),
@@ -60,11 +62,28 @@ _COMPANIONS = (
     (f"{_GOOGLE}1.0/container/", r"Semantic\W+Depth", DEPTH_LEFT_OUT),
     (f"{_ADOBE}xmp/note/HasExtendedXMP", "", "extended XMP left out"),
     (f"{_ADOBE}xap/1.0/Thumbnails", "(?!)", ""),
-    (re.escape(PROVENANCE), "", CREDENTIALS_LEFT_OUT),
+    (r"http://purl\.org/dc/terms/provenance", "", CREDENTIALS_LEFT_OUT),
 )
 """Pictures and sounds beside the picture: patterns of the namespace and name of
 properties that point at them, and of what these hold where something is lost, in words
 for the user."""
+_LENS_LEFT_OUT = "calibration of the lens left out: it does not hold for other pixels"
+_OF_OLD_PIXELS: _Rows = (
+    (
+        r"http://www\.dji\.com/drone-dji/1\.0/"
+        r"(?:Calibrated(?:Focal|Optical|HMatrix)|RelativeOptical|Dewarp|Vignetting)",
+        "",
+        _LENS_LEFT_OUT,
+    ),
+    (
+        r"http://pix4d\.com/camera/1\.0/?"
+        r"(?:PerspectiveFocal|PrincipalPoint|VignettingCenter|VignettingPolynomial$|FisheyeAffine)",
+        "",
+        _LENS_LEFT_OUT,
+    ),
+)
+"""What cameras of drones say of their lens in pixels, by DJI and by Pix4D's names (Parrot,
+MicaSense, Sentera): dropped where pixels change."""
 
 _SIZES = (
     (_GPANO, "FullPanoWidthPixels", "FullPanoHeightPixels"),
@@ -94,10 +113,11 @@ def fit_xmp(xmp: bytes, pixel_map: PixelMap) -> tuple[bytes, tuple[str, ...]]:
             return xmp, ()
         document = minidom.parseString(text.replace("&", _AMPERSAND))
         before = _serialise(document)
-        notes = _drop_companions(document)
+        dropped = _COMPANIONS
         if not pixel_map.changes_nothing:
             _move_geometry(document, pixel_map)
-            notes += fit_calibration(document, pixel_map)
+            dropped += _OF_OLD_PIXELS
+        notes = _drop_properties(document, dropped)
         edited = _serialise(document)
     except (ExpatError, ValueError, RecursionError):
         return xmp, ()
@@ -111,13 +131,13 @@ def _serialise(document: minidom.Document) -> str:
     return text.replace(_AMPERSAND, "&")
 
 
-def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
-    """Drop what describes pictures, videos and sounds beside the picture; return what is lost."""
+def _drop_properties(document: minidom.Document, dropped: _Rows) -> tuple[str, ...]:
+    """Drop properties by rows as ``_COMPANIONS`` has them; return what is lost."""
     notes = []
     for node in list(namespaced_nodes(document)):
         name = node.namespaceURI + node.localName
-        companions = [row for row in _COMPANIONS if re.match(row[0], name)]
-        if not companions:
+        rows = [row for row in dropped if re.match(row[0], name)]
+        if not rows:
             continue
         if node.nodeType == node.ATTRIBUTE_NODE:
             written = f'{node.name}="{node.value}"'
@@ -125,7 +145,7 @@ def _drop_companions(document: minidom.Document) -> tuple[str, ...]:
         else:
             written = node.toxml()
             node.parentNode.removeChild(node)
-        for _, content, note in companions:
+        for _, content, note in rows:
             if re.search(content, written):
                 notes.append(note)
     return tuple(dict.fromkeys(notes))

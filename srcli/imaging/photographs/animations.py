@@ -10,11 +10,11 @@ from typing import IO
 from PIL import Image
 
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.metadata.by_format import metadata_for_format
+from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs import pillow, png, vips
 from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.photographs.writing import GIF_EFFORT, encode
+from srcli.imaging.photographs.writing import GIF_EFFORT, encode_photograph
 from srcli.imaging.pixels.arrays import Array
 
 USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
@@ -50,7 +50,7 @@ def encode_animation(
     plays are without end. ``on_share`` is called now and then with the share that is
     encoded.
     """
-    metadata = metadata_for_format(metadata, fmt)
+    metadata, _ = dress_metadata(metadata, fmt)
     if fmt == "png":
         _write_apng(stream, frames, milliseconds, plays, metadata, on_share)
     elif fmt == "webp":
@@ -66,7 +66,7 @@ def encode_animation(
             # which Pillow calls when the turn of this frame comes
             vars(image)["seek"] = seek
             further.append(image)
-        encode(
+        encode_photograph(
             stream,
             frames[0],
             metadata,
@@ -82,7 +82,7 @@ def encode_animation(
         if metadata.icc is not None:
             for frame in frames:
                 frame[:, :, :3] = pillow.to_srgb(frame[:, :, :3], metadata.icc)
-        vips.encode(
+        vips.encode_by_libvips(
             stream,
             frames,
             f".{fmt}",

@@ -92,7 +92,7 @@ def is_photograph(stream: IO[bytes]) -> bool:
     return _read_boxes(stream).is_photograph
 
 
-def read_header(path: Path, stream: IO[bytes]) -> Picture:
+def read_jp2_header(path: Path, stream: IO[bytes]) -> Picture:
     """Read the header and the metadata of a file that ``is_photograph``."""
     boxes = _read_boxes(stream)
     stream.seek(0)

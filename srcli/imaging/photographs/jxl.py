@@ -67,23 +67,6 @@ def read_xmp(stream: IO[bytes]) -> bytes | None:
     return find_box(stream, b"xml ") or None
 
 
-def has_gain_map(stream: IO[bytes]) -> bool:
-    """Tell if a file's container has a gain map, by which screens make it HDR (18181-2)."""
-    if not _is_container(stream):
-        return False
-    return bool(find_box(stream, b"jhgm")) or has_packed_box(stream, b"jhgm")
-
-
-def has_packed_box(stream: IO[bytes], kind: bytes) -> bool:
-    """Tell if a box of a kind is compressed by Brotli in a file's container."""
-    if not _is_container(stream):
-        return False
-    while packed := find_box(stream, b"brob"):
-        if packed.startswith(kind):
-            return True
-    return False
-
-
 def _is_container(stream: IO[bytes]) -> bool:
     """Return False for a file of pixels alone, and go to its beginning."""
     stream.seek(0)

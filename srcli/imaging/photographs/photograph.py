@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcli.imaging.metadata.embedded import NO_METADATA, Metadata
+from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.pixels.arrays import Array, Size
 
 LARGEST_AREA = 2**30
@@ -40,8 +41,8 @@ class Picture:
     """False where the pixels are stored with losses, as far as that is known without
     decoding."""
     metadata: Metadata = NO_METADATA
-    """With the colour profile of the stored pixels, which may be of another kind
-    (CMYK)."""
+    """As they are stored, which ``map_to`` fits to the pixels of an output; the colour
+    profile may be of another kind (CMYK)."""
     raster: str | None = None
     """The reason to read it as a raster, for the user; None for photographs."""
     refusal: str | None = None
@@ -53,13 +54,17 @@ class Picture:
     has_default_image: bool = False
     """Beside its frames, an animation has a picture for programs that show none."""
 
-    decoded: Photograph | None = None
-    """Its pixels, where they were looked at to tell what it is."""
-
     @property
     def size(self) -> Size:
         """Height and width."""
         return self.height, self.width
+
+    def map_to(self, size: Size) -> PixelMap:
+        """Return the map of its stored pixels to those of an upright picture of a size."""
+        stored = self.size
+        if self.orientation > 4:
+            stored = self.width, self.height
+        return PixelMap(stored, size, self.orientation)
 
     @property
     def losses(self) -> tuple[str, ...]:
@@ -82,5 +87,6 @@ class Photograph:
     """(H, W) of the same dtype, not multiplied into the pixels; the dtype's maximum
     (1.0 for floats) is opaque."""
     metadata: Metadata = NO_METADATA
+    """As they are stored, until they are fitted to the pixels of an output."""
     warnings: tuple[str, ...] = ()
     """Losses of reading the file, in words for the user."""

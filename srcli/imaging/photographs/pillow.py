@@ -20,16 +20,22 @@ from PIL import Image, ImageCms
 from srcli.errors import PictureError
 from srcli.imaging.files import isobmff
 from srcli.imaging.files.decoding import DAMAGE, quiet_libraries
-from srcli.imaging.metadata.embedded import DAMAGED_EXIF, EXIF_PREFIX, Metadata
+from srcli.imaging.metadata import colour_spaces
+from srcli.imaging.metadata.embedded import (
+    DAMAGED_EXIF,
+    EXIF_PREFIX,
+    ColourSpace,
+    Metadata,
+)
+from srcli.imaging.metadata.texts import read_comment
 from srcli.imaging.photographs import gif, jxl, size_checks
-from srcli.imaging.photographs.dds import as_known_kind, describe_kind
+from srcli.imaging.photographs.dds import as_known_kind, describe_kind, note_losses
 from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
+from srcli.imaging.pixels.arrays import Array, empty_array, release
 from srcli.input_files import open_input
 
 Reader = Callable[[IO[bytes]], Image.Image]
 _READERS = {
-    "jpg": "PIL.JpegImagePlugin:JpegImageFile",
     "mpo": "PIL.MpoImagePlugin:MpoImageFile",
     "png": "PIL.PngImagePlugin:PngImageFile",
     "webp": "PIL.WebPImagePlugin:WebPImageFile",
@@ -55,20 +61,17 @@ _XMP_READERS = {"gif": gif.read_xmp, "jxl": jxl.read_xmp}
 _CONVERTED_MODES = frozenset({"CMYK", "YCbCr", "LAB"})
 _ICC_SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
 _COPIED_PIXELS = 2**22
-_LARGEST_CANVAS = 2**26
-"""Pixels to which frames may reach that are larger than their animation."""
-HEADS = ("avif", "heic", "jxl", "dds")
-"""Formats that may describe their pictures in the first ``HEAD_BYTES``."""
-HEAD_BYTES = 2**16
-# Segments of JPEG.
-_JFIF = 0xE0
-_PHOTOSHOP = 0xED
-_ADOBE = 0xEE
-_UNUSED = 0xEF
-_SCAN = 0xDA
-_SHORTEST = 14  # bytes of a JFIF or Adobe segment that Pillow reads
-_MARKER = re.compile(rb"\xff+[^\0\xff]", re.DOTALL)
-_JPEG_FRAMES = (0xC0, 0xC1, 0xC2)  # baseline, extended and progressive
+_HEADS = ("avif", "heic", "jxl", "dds", "tga", "bmp")
+"""Formats that may describe their pictures in the first ``_HEAD_BYTES``."""
+_HEAD_BYTES = 2**16
+_LOSSY = frozenset({"avif", "heic"})
+_SRGB_POINTS = ((1, 13), (2, 2), (1, 2), (2, 13))  # CICP, 2 is "unspecified"
+# The first description of colours by code points, which is that of the picture itself.
+_CICP = re.compile(rb"colrnclx(..)(..)", re.DOTALL)
+_LONGEST_WEBP_HEAD = 2**22  # bytes, most of it a profile, in front of the pixels
+_MP_ENTRIES = 0xB002  # of the index of pictures in a JPEG (CIPA DC-007)
+_TGA_OF_16_BITS = re.compile(rb"..[\x02\n].{13}\x10|.\x01[\x01\t].{4}\x10", re.DOTALL)
+"""Kinds of true colour and of palettes, with 16 bits a colour (TrueVision, C.2)."""
 
 
 def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
@@ -100,8 +103,6 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
         except DAMAGE:
             # where that does not help either, the first error is the one to tell
             with suppress(*DAMAGE):
-                if name == "jpg":
-                    return _open_repaired(stream, reader), messages
                 if name == "avif":
                     # libavif refuses the picture where its EXIF is broken
                     stream.seek(0)
@@ -119,50 +120,6 @@ def quick_pixel_count(path: Path) -> int:
     return 0
 
 
-def _open_repaired(stream: IO[bytes], reader: Reader) -> Image.Image:
-    """Open a JPEG file without the segments, and bytes between them, that Pillow stumbles over.
-
-    One of 12 bits says 8 to Pillow; its pixels are left to another reader.
-    """
-    stream.seek(0)
-    data = stream.read()
-    repaired = bytearray(data[:2])
-    bits = 8
-    position = 2
-    while True:
-        # as libjpeg does: all else in front of a marker is passed over
-        marker = _MARKER.search(data, position)
-        if marker is None:
-            raise ValueError("it ends before its pixels begin")
-        start = marker.end() - 2
-        kind = data[start + 1]
-        if kind == _SCAN:
-            break
-        length = int.from_bytes(data[start + 2 : start + 4])
-        position = start + 2 + length
-        segment = bytearray(data[start:position])
-        is_short = kind in (_JFIF, _ADOBE) and length < _SHORTEST
-        if is_short or kind == _PHOTOSHOP:
-            segment[1] = _UNUSED
-        elif kind in _JPEG_FRAMES and segment[9] in (1, 3):  # channels
-            bits = segment[4]
-            if bits == 12:
-                segment[4] = 8
-        repaired += segment
-    image = reader(io.BytesIO(repaired + data[start:]))
-    image.info["bit_depth"] = bits
-    return image
-
-
-def crop_to_shown(image: Image.Image, stream: IO[bytes]) -> Image.Image:
-    """Decode the part of an AVIF picture that is to be shown; others come as they are."""
-    if image.format == "AVIF":
-        box = isobmff.read_crop(stream, *image.size)
-        if box is not None:
-            return image.crop(box)
-    return image
-
-
 def load(image: Image.Image) -> None:
     """Decode an image completely."""
     limit = Image.MAX_IMAGE_PIXELS
@@ -172,71 +129,108 @@ def load(image: Image.Image) -> None:
         image.load()
 
 
-def read_layout(
-    name: str, path: Path, image: Image.Image, messages: list[str], stream: IO[bytes]
-) -> Picture:
-    """Return how the pixels of an image of ``open_image`` are stored, and what reading them loses.
-
-    Its metadata are those by which they become upright and sRGB.
-    """
-    notes = [*messages, *_check_file_size(name, path, image.size, stream)]
+def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header and the metadata of a file that ``open_image`` opens."""
+    image, messages = open_image(name, stream)
+    if name in size_checks.PIXEL_RATIOS:
+        size_checks.check_pixels(path, math.prod(image.size), stream, name)
+    notes = [*messages]
     info = image.info
     stream.seek(0)
-    start = stream.read(HEAD_BYTES) if name in HEADS else b""
+    start = stream.read(_HEAD_BYTES) if name in _HEADS else b""
     if image.mode in _CONVERTED_MODES:
         notes.append(f"{image.mode} converted to RGB")
-    depth = info.get("bit_depth", 8)
-    is_stretched = name == "jpg" and depth > 8
-    if is_stretched:
-        notes.append(f"values of {depth} bits stretched to 16")
-    elif (
-        depth > 8
-        or (name == "avif" and isobmff.is_deep_avif(start))
-        or (
-            name == "jxl" and not vars(image)["jpeg"] and jxl.bits_per_sample(start) > 8
-        )
-    ):
+    if _is_deep(name, image, start):
         notes.append("over 8 bits: rounded to 8")
+    has_alpha = image.has_transparency_data
+    if has_alpha and name == "tga" and _TGA_OF_16_BITS.match(start):
+        has_alpha = False
+        notes.append(
+            "the highest bit of its 16 left out: programs differ on what it means"
+        )
+    if name == "dds":
+        notes += note_losses(start, vars(image).get("pixel_format", ""))
     exif = info.get("exif") or None
     if exif is not None:  # JPEG XL has it without
         exif = EXIF_PREFIX + exif.removeprefix(EXIF_PREFIX)
     xmp = info.get("xmp") or None
     if xmp is None and name in _XMP_READERS:
         xmp = _XMP_READERS[name](stream)
-    width, height, orientation = _size_and_orientation(name, image, stream)
+    channels = 1 if Image.getmodebase(image.mode) == "L" else 3
+    icc = info.get("icc_profile") or None
+    colour_space = None
+    if icc is None:
+        colour_space = _colour_space(start, channels, notes)
+    dpi = info.get("dpi")
+    with quiet_libraries():
+        frames = int(getattr(image, "n_frames", 1))
+    width, height, orientation = _size_and_orientation(name, image)
     return Picture(
         path=path,
         format=name,
         height=height,
         width=width,
-        channels=1 if Image.getmodebase(image.mode) == "L" else 3,
-        has_alpha=image.has_transparency_data,
-        bits=16 if is_stretched else 8,
+        channels=channels,
+        has_alpha=has_alpha,
+        bits=8,
+        frames=frames,
         orientation=orientation,
-        metadata=Metadata(icc=info.get("icc_profile") or None, exif=exif, xmp=xmp),
+        lossless=_is_lossless(name, stream),
+        metadata=Metadata(
+            icc=icc,
+            colours=colour_space,
+            exif=exif,
+            xmp=xmp,
+            dpi=(float(dpi[0]), float(dpi[1])) if dpi else None,
+            comment=read_comment(info.get("comment")),
+        ),
         refusal=_refusal(name, path, image, start),
         warnings=tuple(notes),
     )
 
 
-def _size_and_orientation(
-    name: str, image: Image.Image, stream: IO[bytes]
-) -> tuple[int, int, int]:
+def _is_deep(name: str, image: Image.Image, start: bytes) -> bool:
+    """Tell if values have more bits than the 8 that Pillow gives."""
+    if name == "avif":
+        return isobmff.is_deep_avif(start)
+    if name == "jxl":
+        return not vars(image)["jpeg"] and jxl.bits_per_sample(start) > 8
+    return bool(image.info.get("bit_depth", 8) > 8)
+
+
+def _is_lossless(name: str, stream: IO[bytes]) -> bool:
+    """Tell if pixels are stored without losses, as far as a format or WebP's header says."""
+    if name == "webp":
+        stream.seek(0)
+        codec = re.search(rb"VP8[L ]", stream.read(_LONGEST_WEBP_HEAD))
+        if codec is not None:
+            return codec[0] == b"VP8L"
+    return name not in _LOSSY
+
+
+def _colour_space(start: bytes, channels: int, notes: list[str]) -> ColourSpace | None:
+    """Return the colours of a file without a profile by their code points; None is sRGB."""
+    match = _CICP.search(start)
+    if match is None:
+        return None
+    points = tuple(min(int.from_bytes(code), 255) for code in match.groups())
+    if points in _SRGB_POINTS:
+        return None
+    cicp = bytes(points) + colour_spaces.RGB_FULL_RANGE
+    return colour_spaces.from_cicp(cicp, channels, notes) or ColourSpace(None, cicp)
+
+
+def _size_and_orientation(name: str, image: Image.Image) -> tuple[int, int, int]:
     """Return width and height as pixels are read, and the orientation; 0 leaves that to EXIF."""
     width, height = image.size
-    orientation = 0
-    if name == "avif":
-        box = isobmff.read_crop(stream, width, height)
-        if box is not None:
-            left, top, right, bottom = box
-            return right - left, bottom - top, 0
-    elif name == "heic":  # whose library turns the pixels, and says beside EXIF how
+    if name == "heic":  # whose library turns the pixels, and says beside EXIF how
         orientation = image.info.get("original_orientation") or 1
         if orientation > 4:
             return height, width, orientation
-    elif name == "jxl" and not vars(image)["jpeg"]:
-        orientation = 1  # whose library does so, but for JPEGs inside
-    return width, height, orientation
+        return width, height, orientation
+    if name == "jxl" and not vars(image)["jpeg"]:
+        return width, height, 1  # whose library does so, but for JPEGs inside
+    return width, height, 0
 
 
 def _refusal(name: str, path: Path, image: Image.Image, start: bytes) -> str | None:
@@ -251,37 +245,19 @@ def _refusal(name: str, path: Path, image: Image.Image, start: bytes) -> str | N
     return None
 
 
-def _check_file_size(name: str, path: Path, size: Size, stream: IO[bytes]) -> list[str]:
-    """Refuse a header that claims more than the file can hold; return notes on frames of a GIF."""
-    if name == "gif":
-        return _check_gif_frames(path, size, stream)
-    if name == "webp":
-        size_checks.check_webp(path, size, stream)
-    elif name in size_checks.PIXEL_RATIOS:
-        size_checks.check_pixels(path, math.prod(size), stream, name)
-    return []
+def count_pictures(stream: IO[bytes]) -> int:
+    """Count the pictures in a JPEG but for previews, as most cameras write them.
 
-
-def _check_gif_frames(path: Path, size: Size, stream: IO[bytes]) -> list[str]:
-    """Note frames of a GIF that reach beyond its canvas, to which Pillow makes that larger.
-
-    A file whose canvas is, or would become, too large for its frames is refused.
+    A broken list of further ones does not spoil the first.
     """
-    frames = size_checks.check_gif(path, size, stream)
-    width, height = size
-    right = 0
-    bottom = 0
-    for frame in frames:
-        right = max(right, frame.left + frame.width)
-        bottom = max(bottom, frame.top + frame.height)
-    if right <= width and bottom <= height:
-        return []
-    if max(right, width) * max(bottom, height) > _LARGEST_CANVAS:
-        raise PictureError(
-            f"{path}: an animation of {width}x{height} pixels, one of whose frames claims to reach "
-            f"to {right}x{bottom}; export it again"
-        )
-    return ["frames that reach beyond the animation are cut"]
+    stream.seek(0)
+    with quiet_libraries(), suppress(*DAMAGE):
+        image = open_image("mpo", stream)[0]
+        entries = (getattr(image, "mpinfo", None) or {}).get(_MP_ENTRIES, [])
+        kinds = [entry["Attribute"]["MPType"] for entry in entries]
+        previews: int = sum(kind.startswith("Large Thumbnail") for kind in kinds)
+        return int(getattr(image, "n_frames", 1)) - previews
+    return 1
 
 
 def decode_pixels(

@@ -10,28 +10,34 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import starmap
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging.metadata import texts
+from srcli.imaging.metadata import colour_spaces, texts
 from srcli.imaging.metadata.embedded import (
     EXIF_PREFIX,
+    ColourSpace,
     Metadata,
+    profile_fits,
 )
+from srcli.imaging.metadata.left_out import note_aspect
 from srcli.imaging.photographs import size_checks, vips
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array, Size
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-INCHES_PER_METRE = 0.0254
+_INCHES_PER_METRE = 0.0254
 _MOST_PER_METRE = 2**31 - 1
+_COLOUR_CHUNKS = (b"cICP", b"sRGB", b"gAMA", b"cHRM", b"mDCV", b"cLLI")
+_COLOUR_UNIT = 100_000  # of gAMA and cHRM
+_MOST_FRAMES = 2**31
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contents:
+class _Contents:
     """Chunks of a file, without pixels."""
 
     chunks: dict[bytes, bytes]
@@ -42,23 +48,21 @@ class Contents:
     """(width, height) of each frame of an animation."""
     has_default_image: bool
     """An animation has a picture beside its frames."""
-    damaged: tuple[str, ...]
-    """Chunks that are left out, in words for the user."""
-    damaged_texts: tuple[str, ...]
-    """Texts that are left out, likewise."""
+    notes: list[str]
+    """Chunks and texts that are left out, in words for the user."""
 
 
-def read_contents(stream: IO[bytes]) -> Contents:
+def _read_contents(stream: IO[bytes]) -> _Contents:
     """Read all chunks of a file but those of pixels."""
     chunks: dict[bytes, bytes] = {}
     text_chunks = []
-    damaged: list[str] = []
+    notes: list[str] = []
     frames: list[Size] = []
     has_default_image = False
     stream.seek(len(SIGNATURE))
     for kind, content, is_intact in read_chunks(stream):
         if not is_intact:
-            damaged.append(f"damaged chunk {kind.decode('latin-1')} left out")
+            notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
         elif kind in texts.TEXT_CHUNKS:
             text_chunks.append((kind, content))
         elif kind == b"IDAT":
@@ -67,19 +71,18 @@ def read_contents(stream: IO[bytes]) -> Contents:
             chunks.setdefault(kind, content)
             if kind == b"fcTL":
                 frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
-    damaged_texts: list[str] = []
-    return Contents(
+    return _Contents(
         chunks=chunks,
-        texts=texts.read_texts(text_chunks, damaged_texts),
+        texts=texts.read_texts(text_chunks, notes),
         frames=frames,
         has_default_image=has_default_image,
-        damaged=tuple(damaged),
-        damaged_texts=tuple(damaged_texts),
+        notes=notes,
     )
 
 
-def read_layout(path: Path, contents: Contents, stream: IO[bytes]) -> Picture:
-    """Return how the pixels of a file are stored; its metadata are those of texts, and EXIF."""
+def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header and the metadata of a file."""
+    contents = _read_contents(stream)
     chunks = contents.chunks
     width, height, depth, colour, *_ = struct.unpack(
         ">IIBBBBB", chunks.get(b"IHDR", b"")
@@ -87,20 +90,89 @@ def read_layout(path: Path, contents: Contents, stream: IO[bytes]) -> Picture:
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
     sizes = [(width, height), *contents.frames[1:]]
     size_checks.check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
-    exif = chunks.get(b"eXIf") or contents.texts.exif
+    # others are 2, 3 and 6: RGB, palette, RGB with alpha
+    channels = 1 if colour in (0, 4) else 3
+    notes = contents.notes
+    icc, colour_space = _read_colours(chunks, contents.texts.icc, channels, notes)
+    exif = contents.texts.exif
+    if chunks.get(b"eXIf"):
+        exif = EXIF_PREFIX + chunks[b"eXIf"].removeprefix(EXIF_PREFIX)
+    dpi = None
+    density = chunks.get(b"pHYs", b"")
+    if len(density) == 9 and density[8] == 1:
+        across, down = struct.unpack(">II", density[:8])
+        dpi = (across * _INCHES_PER_METRE, down * _INCHES_PER_METRE)
+    elif len(density) == 9:
+        notes += note_aspect(*struct.unpack(">II", density[:8]))
+    stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
+    # readers are to take the first picture then, and do
+    readable = len(contents.frames) if stated <= _MOST_FRAMES else 1
+    if stated > readable:
+        notes.append(
+            f"an animation of {stated} pictures by its header: {readable} can be read"
+        )
+    frame_count = max(min(stated, readable), 1)
     return Picture(
         path=path,
         format="png",
         height=height,
         width=width,
-        # others are 2, 3 and 6: RGB, palette, RGB with alpha
-        channels=1 if colour in (0, 4) else 3,
+        channels=channels,
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
+        frames=frame_count,
+        has_default_image=contents.has_default_image and frame_count > 1,
         orientation=0,
-        metadata=replace(contents.texts, exif=exif),
-        warnings=contents.damaged,
+        metadata=replace(
+            contents.texts, exif=exif, icc=icc, colours=colour_space, dpi=dpi
+        ),
+        warnings=tuple(notes),
     )
+
+
+def _read_colours(
+    chunks: Mapping[bytes, bytes],
+    raw_icc: bytes | None,
+    channels: int,
+    notes: list[str],
+) -> tuple[bytes | None, ColourSpace | None]:
+    """Return the ICC profile and the label of colours; one is None where the other rules it out.
+
+    The order of precedence is cICP, iCCP, sRGB, then gAMA and cHRM (PNG, third
+    edition). A profile among the texts comes after sRGB.
+    """
+    icc = None
+    if b"iCCP" in chunks:
+        try:
+            icc = texts.inflate(chunks[b"iCCP"].split(b"\0", 1)[1][1:])
+        except (IndexError, zlib.error, ValueError):
+            notes.append("damaged colour profile left out")
+    if not icc and b"sRGB" not in chunks:
+        icc = raw_icc
+    described = tuple((kind, chunks[kind]) for kind in _COLOUR_CHUNKS if kind in chunks)
+    if chunks.get(b"cICP"):
+        with_profile = described
+        fits = icc is not None and profile_fits(icc, channels)
+        if fits and b"iCCP" in chunks:
+            with_profile = (*described, (b"iCCP", chunks[b"iCCP"]))
+        colour_space = colour_spaces.from_cicp(
+            chunks[b"cICP"], channels, notes, with_profile
+        )
+        if colour_space:
+            return None, colour_space
+    if icc is not None or b"sRGB" in chunks:
+        if described:
+            return icc, ColourSpace(None, None, described)
+        return icc, None
+    gamma = chunks.get(b"gAMA", b"")
+    points = chunks.get(b"cHRM", b"")
+    curve: tuple[float, ...] = colour_spaces.SRGB_CURVE
+    if len(gamma) == 4 and any(gamma):
+        curve = (_COLOUR_UNIT / int.from_bytes(gamma),)
+    xy = None
+    if len(points) == 32:
+        xy = [value / _COLOUR_UNIT for value in struct.unpack(">8I", points)]
+    return None, colour_spaces.from_primaries(xy, curve, channels, notes, described)
 
 
 def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
@@ -117,7 +189,7 @@ def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     # Of about the size and speed that Pillow has at level 1: more would cost seconds
     # for 2 %.
     bits = values.dtype.itemsize * 8
-    vips.encode(
+    vips.encode_by_libvips(
         stream, values, ".png", edit, compression=4, filter="paeth", bitdepth=bits
     )
 
@@ -137,7 +209,7 @@ def pack_metadata(metadata: Metadata) -> bytes:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if metadata.dpi is not None:
         density = [
-            min(round(dpi / INCHES_PER_METRE), _MOST_PER_METRE) for dpi in metadata.dpi
+            min(round(dpi / _INCHES_PER_METRE), _MOST_PER_METRE) for dpi in metadata.dpi
         ]
         chunks.append((b"pHYs", struct.pack(">IIB", *density, 1)))
     if metadata.exif is not None:

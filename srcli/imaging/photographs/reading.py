@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,36 +10,43 @@ from typing import IO
 
 import numpy as np
 
+from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import (
+    FORMATS,
+    READ_ONLY,
+    VIDEO_SUFFIXES,
     format_of_content,
+    holds_video,
+    is_video,
 )
+from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.imaging.files.provenance import input_id
-from srcli.imaging.metadata.credentials import CREDENTIALS_LEFT_OUT, has_credentials
 from srcli.imaging.metadata.embedded import profile_fits
-from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.orientation import sidecar_orientation, upright
-from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photographs import (
-    jp2,
-    pillow,
-    pillow_header,
-    png_header,
-    tiff_header,
+from srcli.imaging.metadata.left_out import HDR_LEFT_OUT, note_marks
+from srcli.imaging.metadata.orientation import (
+    sidecar_orientation,
+    stated_orientation,
+    upright,
 )
-from srcli.imaging.photographs.jpeg import find_trailing_video
-from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.photographs.upright_pixels import (
-    TURNED_BY_LIBRARY,
-    decode_upright,
-    recognise,
-    upright_layout,
-)
+from srcli.imaging.photographs import jp2, jpeg, pillow, png, tiff, tiff_header, vips
+from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
+from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.resize import stretch_to_dtype
 from srcli.input_files import open_input
+
+_HEADERS: Mapping[str, Callable[[Path, IO[bytes]], Picture]] = {
+    "png": png.read_png_header,
+    "jpg": jpeg.read_jpeg_header,
+    jp2.FORMAT: jp2.read_jp2_header,
+}
+"""Readers of headers of formats that neither have pages nor are Pillow's."""
+_TURNED_BY_LIBRARY = ("heic", "jxl")
+"""Formats that say themselves how pixels are turned, whose libraries do so."""
 
 
 def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photograph:
-    """Read a picture file completely: upright pixels, metadata that fit them, and warnings.
+    """Read a picture file completely: upright pixels, metadata as stored, and warnings.
 
     Large arrays lie in the folder where one is given; see ``empty_array``.
 
@@ -47,21 +54,21 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
+    opened = None
+    pixels = 0
     if isinstance(source, Picture):
-        if source.decoded is not None:
-            return source.decoded
-        path = source.path
+        opened = source
         pixels = source.height * source.width
+        path = source.path
     else:
         path = source
-        pixels = 0
     with decoding(path, pixels), open_input(path) as stream:
-        picture = source if isinstance(source, Picture) else read_header(path, stream)
-        values, alpha, notes = decode_upright(picture, stream, folder)
+        picture = opened or read_photograph_header(path, stream)
+        values, alpha, notes = _decode_upright(picture, stream, folder)
         warnings = [*picture.losses, *notes]
         if picture.format == "jpg":
             # looked for here, as the whole file was read
-            warnings += find_trailing_video(stream)
+            warnings += jpeg.note_trailing_video(stream)
     metadata = picture.metadata
     if metadata.icc is not None and not profile_fits(metadata.icc, picture.channels):
         metadata = replace(metadata, icc=None)
@@ -73,6 +80,18 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         metadata=metadata,
         warnings=tuple(dict.fromkeys(warnings)),
     )
+
+
+def read_pixels(path: Path) -> tuple[Array, Array | None]:
+    """Read the upright pixels of a picture file, (H, W, C), and its alpha, (H, W), or None.
+
+    They are those of ``read_photograph``, and so are the errors, but for turns that a
+    sidecar states.
+    """
+    with decoding(path), open_input(path) as stream:
+        picture = _turn_header(_read_stored_header(path, stream))
+        pixels, alpha, _ = _decode_upright(picture, stream)
+    return pixels, alpha
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[tuple[int, int], Photograph]]:
@@ -122,7 +141,7 @@ def _times_played(picture: Picture, loop: int | None) -> int:
     return loop
 
 
-def open_known(
+def read_known_header(
     path: Path, page: int = 1, stream: IO[bytes] | None = None
 ) -> Picture | None:
     """Read the header of a file of a format that is read here; None for others.
@@ -139,51 +158,171 @@ def open_known(
         is_known = format_of_content(head) is not None or not head
         if not (is_known or jp2.is_photograph(opened)):
             return None
-        picture = read_header(path, opened, page)
+        picture = read_photograph_header(path, opened, page)
         return replace(picture, input_id=input_id(path, opened))
 
 
-def read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
+def read_photograph_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     """Read the header of an open picture, upright; files beside it are not looked at.
 
-    Size and metadata are those after the orientation is applied.
+    The size is that after the orientation is applied, metadata are as they are stored.
     """
-    stored = _by_sidecar(_read_stored_header(path, stream, page))
-    picture = upright_layout(stored)
+    picture = _turn_header(_by_sidecar(_read_stored_header(path, stream, page)))
     if picture.refusal is not None:
         return picture
-    pixel_map = PixelMap(stored.size, picture.size, picture.orientation)
-    metadata, notes = fit_metadata(picture.metadata, pixel_map)
-    # JPEG and PNG have told by now; a search reads up to 2 MB
-    if picture.format not in ("jpg", "png", "tif") and has_credentials(stream):
-        notes = (*notes, CREDENTIALS_LEFT_OUT)
-    return replace(
-        picture,
-        metadata=metadata,
-        warnings=tuple(dict.fromkeys((*picture.warnings, *notes))),
-    )
+    frames = picture.frames
+    is_several = picture.format == "jpg" and frames > 1
+    marks = note_marks(stream, picture.format, is_whole=is_several)
+    if is_several and HDR_LEFT_OUT in marks:
+        frames -= 1  # the map is no picture of its own
+    warnings = tuple(dict.fromkeys((*picture.warnings, *marks)))
+    return replace(picture, frames=frames, warnings=warnings)
 
 
 def _by_sidecar(stored: Picture) -> Picture:
     """Return a header with the orientation of a sidecar, which counts before that of EXIF."""
     turn = sidecar_orientation(stored.path)
     is_raster = stored.raster is not None or stored.refusal is not None
-    if turn is None or is_raster or stored.format in TURNED_BY_LIBRARY:
+    if turn is None or is_raster or stored.format in _TURNED_BY_LIBRARY:
         return stored
-    embedded = upright_layout(stored).orientation
+    embedded = _turn_header(stored).orientation
     notes = stored.warnings
     if turn != embedded and embedded != 1:
         notes += (f"turned by its sidecar ({turn}), not by EXIF ({embedded})",)
     return replace(stored, orientation=turn, warnings=notes)
 
 
-def _read_stored_header(path: Path, stream: IO[bytes], page: int) -> Picture:
+def _read_stored_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
     """Read a header with the reader of its format, not turned."""
-    name = recognise(path, stream)
-    if name == "png":
-        return png_header.read_header(path, stream)
+    name = _recognise(path, stream)
     if name == "tif":
-        return tiff_header.read_header(path, stream, page)
-    if name == jp2.FORMAT:
-        return jp2.read_header(path, stream)
-    return pillow_header.read_header(name, path, stream)
+        return tiff_header.read_tiff_header(path, stream, page)
+    if name in _HEADERS:
+        return _HEADERS[name](path, stream)
+    return pillow.read_pillow_header(name, path, stream)
+
+
+def _recognise(path: Path, stream: IO[bytes]) -> str:
+    """Return the format of an open picture; PictureError for what is none, or a raster."""
+    stream.seek(0)
+    head = stream.read(64)
+    stream.seek(0)
+    if not head:
+        raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
+    name = format_of_content(head)
+    if name is not None:
+        return name
+    if jp2.is_photograph(stream):
+        return jp2.FORMAT
+    raise not_a_picture(path)
+
+
+def _turn_header(picture: Picture) -> Picture:
+    """Return a header with its orientation, and with the size that it has upright.
+
+    PictureError for a picture without pixels; one with a ``refusal`` comes as it is.
+    """
+    if picture.refusal is not None:
+        return picture
+    if min(picture.size) < 1:
+        raise PictureError(
+            f"{picture.path}: a picture of {picture.width}x{picture.height} pixels is empty"
+        )
+    orientation = picture.orientation
+    if not 1 <= orientation <= 8:  # the format says nothing, or nonsense
+        metadata = picture.metadata
+        orientation = stated_orientation(metadata.exif, metadata.xmp)
+    height, width = picture.size
+    if orientation > 4:
+        height, width = width, height
+    return replace(picture, height=height, width=width, orientation=orientation)
+
+
+def _decode_upright(
+    picture: Picture, stream: IO[bytes], folder: Path | None = None
+) -> tuple[Array, Array | None, list[str]]:
+    """Decode the pixels of an open picture, (H, W, C), and alpha, (H, W), the right way up.
+
+    The third value is what is left out of alpha, in words for the user. Large arrays lie
+    in the folder where one is given; see ``empty_array``. PictureError for a picture that
+    cannot be read as a photograph, ValueError if its header and its pixels disagree.
+    """
+    path = picture.path
+    if picture.refusal is not None:
+        raise PictureError(picture.refusal)
+    if picture.height * picture.width > LARGEST_AREA:
+        raise PictureError(
+            f"{path}: a picture of {picture.width}x{picture.height} pixels cannot be read as a "
+            "photograph; cut it, or convert it to a GeoTIFF"
+        )
+    stored, alpha, orientation = _decode(picture, stream, folder)
+    if picture.format == "tga" and not picture.has_alpha:
+        alpha = None
+    values = upright(stored, orientation, folder)
+    del stored
+    stated_shape = (*picture.size, picture.channels)
+    if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
+        raise ValueError("its header and its pixels disagree")
+    notes = []
+    if picture.format == "tga" and alpha is not None and not alpha.any():
+        alpha[...] = 255
+        notes.append("its alpha is 0 everywhere: taken for unused, as opaque")
+    if alpha is not None:
+        alpha = upright(alpha, orientation)
+    return values, alpha, notes
+
+
+def _decode(
+    picture: Picture, stream: IO[bytes], folder: Path | None
+) -> tuple[Array, Array | None, int]:
+    """Decode a picture's pixels and alpha; return them and the orientation left to apply."""
+    stream.seek(0)
+    is_deep = picture.bits > 8
+    if picture.format == "tif":
+        return *tiff.read_pixels(picture, stream, folder), picture.orientation
+    if picture.format == "jpg" and is_deep:
+        size = picture.size  # upright; needed is that of the pixels as they are stored
+        if picture.orientation > 4:
+            size = size[::-1]
+        values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
+        return stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
+    if picture.format == jp2.FORMAT and is_deep:
+        return jp2.read_deep_pixels(picture, stream, folder), None, picture.orientation
+    icc = picture.metadata.icc
+    # frames of an animated WebP may be smaller than it
+    is_still = picture.format != "webp" or picture.frames == 1
+    if picture.format in vips.FORMATS and is_still:
+        values, alpha = vips.decode(stream, picture.format, folder)
+        if values.shape[2] == 4:
+            values = pillow.to_srgb(values, icc, "CMYK")
+        return values, alpha, picture.orientation
+    # the decoded image is not kept here, beside the arrays
+    image, _ = pillow.open_image(picture.format, stream)
+    # Pillow's pixels of HEIC are upright
+    orientation = 1 if picture.format == "heic" else picture.orientation
+    return *pillow.decode_pixels(image, icc, folder), orientation
+
+
+def not_a_picture(path: Path) -> PictureError:
+    """Return the error for a file of no format that srx reads."""
+    has_name = path.suffix.lower() in VIDEO_SUFFIXES
+    if has_name and is_video(path):
+        return PictureError(f"{path}: is a video, not a photograph")
+    if holds_video(path):
+        return PictureError(
+            f"{path}: is a video with the name of a picture; rename it to end in .mp4 or "
+            "another extension of videos"
+        )
+    if path.suffix.lower() == ".pdf":
+        return PictureError(
+            f"{path}: a PDF; take out its pictures (pdfimages -all) or draw its pages (pdftoppm "
+            "-r 300 -png), upscale those, and bind them again (img2pdf); a map keeps its "
+            "place by gdal_translate --config GDAL_PDF_DPI 300 IN.pdf out.tif"
+        )
+    if words := describe_other_kind(path):
+        return PictureError(f"{path}: {words}")
+    pictures = {name for name, form in FORMATS.items() if form.is_picture}
+    names = ", ".join(sorted(pictures | READ_ONLY.keys()))
+    return PictureError(
+        f"{path}: not a picture that srx reads ({names}), nor a video; convert it first"
+    )

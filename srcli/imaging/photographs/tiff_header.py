@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
 from PIL.ExifTags import Base
 
 from srcli.imaging.files.tiff_directories import DirectoryForm, Tags, first_number
@@ -19,7 +18,7 @@ from srcli.imaging.files.tiff_pages import (
     Page,
     read_page,
 )
-from srcli.imaging.metadata import colour_spaces, exif, imagej
+from srcli.imaging.metadata import colour_spaces, exif
 from srcli.imaging.metadata.descriptions import is_whole_slide
 from srcli.imaging.metadata.embedded import EXIF_PREFIX, ColourSpace
 from srcli.imaging.photographs import tiff
@@ -30,9 +29,10 @@ _NUMERIC_TYPES = (3, 4, 5)  # whole numbers and fractions, as types of entries
 # Exponent of TIFF 6.0, where primaries are told without a transfer function.
 _DEFAULT_CURVE = (2.2,)
 _CENTIMETRE = 3
+_IMAGEJ = 50839  # its tag of tables, display ranges, labels and selections
 
 
-def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
+def read_tiff_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     """Read the layout and the metadata of one page of a TIFF file, from 1; thumbnails do not count.
 
     If its layout is not that of a photograph, the picture has a ``refusal``.
@@ -45,7 +45,7 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     has_own_colours = picture.refusal is None and not stored.is_converted
     colour_space = None
     if has_own_colours and Base.InterColorProfile not in tags:
-        colour_space = _colour_space(tags, stored.bits[0], stored.channels, notes)
+        colour_space = _colour_space(tags, stored.channels, notes)
     metadata = replace(
         picture.metadata,
         colours=colour_space,
@@ -62,27 +62,20 @@ def read_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
     return replace(picture, frames=frames, metadata=metadata, warnings=tuple(notes))
 
 
-def _colour_space(
-    tags: Tags, bits: int, channels: int, notes: list[str]
-) -> ColourSpace | None:
-    """Return the colours that TransferFunction, WhitePoint and PrimaryChromaticities describe."""
+def _colour_space(tags: Tags, channels: int, notes: list[str]) -> ColourSpace | None:
+    """Return the colours that WhitePoint and PrimaryChromaticities describe."""
+    if Base.TransferFunction in tags:
+        notes.append("transfer function of its colours left out (TIFF): taken as usual")
     stated = {}
-    for tag in (Base.TransferFunction, Base.WhitePoint, Base.PrimaryChromaticities):
+    for tag in (Base.WhitePoint, Base.PrimaryChromaticities):
         if tag in tags and tags[tag].tiff_type in _NUMERIC_TYPES:
             stated[tag] = tags[tag].numbers
     if not stated:
         return None
     white = stated.get(Base.WhitePoint, colour_spaces.SRGB[:2])
     primaries = stated.get(Base.PrimaryChromaticities, colour_spaces.SRGB[2:])
-    values = np.asarray(stated.get(Base.TransferFunction, ()), np.float64) / 65535
-    length = 2 ** (8 if bits <= 8 else 16)
-    curves: list[Any] = [_DEFAULT_CURVE]
-    if len(values) in (length, 3 * length):
-        steps = np.linspace(0, length - 1, min(length, 4096))
-        curves = []
-        for samples in values.reshape(-1, length):
-            curves.append(np.interp(steps, range(length), samples))
-    return colour_spaces.from_primaries((*white, *primaries), curves, channels, notes)
+    xy = (*white, *primaries)
+    return colour_spaces.from_primaries(xy, _DEFAULT_CURVE, channels, notes)
 
 
 def _resolution(tags: Tags) -> tuple[float, float] | None:
@@ -105,10 +98,8 @@ def _exif(stream: IO[bytes], page: Page, notes: list[str]) -> bytes | None:
     if exif.is_pixel_size(page.tags):
         kept = kept.union(RESOLUTION)
     main = {tag: entry for tag, entry in page.tags.items() if tag in kept}
-    tables, lost = imagej.keep_imagej(page.tags, page.layout.order)
-    main |= tables
-    if lost:
-        notes.append(lost)
+    if _IMAGEJ in page.tags:
+        notes.append("tables, labels and overlays of ImageJ left out")
     ifds, damaged = exif.read_linked_ifds(stream, page.tags, page.layout)
     if damaged:
         notes.append(exif.DAMAGED)

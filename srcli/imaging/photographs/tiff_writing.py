@@ -27,7 +27,7 @@ from srcli.imaging.files.tiff_directories import (
     read_start,
 )
 from srcli.imaging.files.tiff_pages import DESCRIPTIVE, INCH, RESOLUTION, read_page
-from srcli.imaging.metadata import exif, imagej
+from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs import vips
 from srcli.imaging.pixels.arrays import Array
@@ -99,7 +99,7 @@ def cut_off(stream: IO[bytes], end: int) -> None:
 
 def _encode(stream: IO[bytes], values: Array, *, big: bool) -> None:
     """Write a file of one page without metadata."""
-    vips.encode(
+    vips.encode_by_libvips(
         stream,
         values,
         ".tif",
@@ -129,9 +129,9 @@ def write_directory(
     tags = dict(tags)
     linked_ifds = {}
     if metadata.exif is not None:
-        block = exif.ExifBlock(metadata.exif)
+        block = exif.read_exif(metadata.exif)
         linked_ifds = block.linked_ifds
-        kept = DESCRIPTIVE.union(RESOLUTION, imagej.TAGS)
+        kept = DESCRIPTIVE.union(RESOLUTION)
         tags |= {tag: block.main[tag] for tag in block.main.keys() & kept}
     if metadata.dpi is not None:
         for tag, value in zip(RESOLUTION, metadata.dpi, strict=False):

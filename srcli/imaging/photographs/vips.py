@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,20 +28,30 @@ from srcli.imaging.pixels.arrays import (
 )
 
 _LOCK = threading.Lock()
+_LOADERS: Mapping[str, tuple[str, dict[str, bool]]] = {
+    "png": ("pngload_buffer", {"unlimited": True}),
+    "jpg": ("jpegload_buffer", {"unlimited": True}),
+    "webp": ("webpload_buffer", {}),
+}
 
 
-def read_png(
-    stream: IO[bytes], folder: Path | None = None
+FORMATS = frozenset(_LOADERS)
+"""Formats that are decoded here."""
+
+
+def decode(
+    stream: IO[bytes], fmt: str, folder: Path | None = None
 ) -> tuple[Array, Array | None]:
-    """Decode a PNG file whose chunks are sound: (H, W, C) of 8 or 16 bits, alpha (H, W).
+    """Decode a still PNG, JPEG or WebP: (H, W, C) of 8 or 16 bits, alpha (H, W) or None.
 
-    Large arrays lie in the folder where one is given; see ``empty_array``.
+    The chunks of a PNG are sound. CMYK has four channels. Large arrays lie in the folder
+    where one is given; see ``empty_array``.
     """
     vips = _import_pyvips()
-    data = stream.read()
+    loader, options = _LOADERS[fmt]
     try:
-        image = vips.Image.pngload_buffer(
-            data, access="sequential", fail_on="truncated", unlimited=True
+        image = getattr(vips.Image, loader)(
+            stream.read(), access="sequential", fail_on="truncated", **options
         )
         values = _decode(vips, image, folder)
     except vips.Error as error:
@@ -50,7 +60,7 @@ def read_png(
         raise ValueError(
             "it holds too little data for its size, or damaged data"
         ) from None
-    if image.bands in (1, 3):
+    if not image.hasalpha():
         return values, None
     pixels = empty_array((*values.shape[:2], image.bands - 1), values.dtype, folder)
     alpha = empty_array(values.shape[:2], values.dtype, folder)
@@ -87,7 +97,7 @@ def _decode(vips: Any, image: Any, folder: Path | None) -> Array:  # noqa: ANN40
     return values
 
 
-def encode(
+def encode_by_libvips(
     stream: IO[bytes],
     values: Array,
     suffix: str,

@@ -21,11 +21,7 @@ from srcli.files import (
 )
 from srcli.imaging.files.formats import FORMATS, Format
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.by_format import (
-    cut_for_jpeg,
-    metadata_for_format,
-    metadata_segments,
-)
+from srcli.imaging.metadata.by_format import dress_metadata, metadata_segments
 from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata
 from srcli.imaging.photographs import bmp, pillow, png, tiff_writing, vips
 from srcli.imaging.photographs.new_files import new_file
@@ -88,10 +84,8 @@ def write_photograph(
     # its limits; what is lost is told before
     check_writable(fmt, *photograph.pixels.shape[:2], has_alpha=False, bits=8)
     values, metadata = _convert_values(photograph, FORMATS[fmt], path.parent)
-    if fmt == "jpg":
-        metadata = cut_for_jpeg(metadata, path)
     with new_file(path, attributes) as stream:
-        encode(stream, values, metadata, fmt, quality)
+        encode_photograph(stream, values, metadata, fmt, quality)
 
 
 def append_page(stream: IO[bytes], photograph: Photograph, *, big: bool) -> None:
@@ -117,7 +111,7 @@ def _convert_values(
     pixels = photograph.pixels
     alpha = photograph.alpha
     dtype = np.dtype(_DTYPES[min(pixels.dtype.itemsize * 8, max(target.bits))])
-    metadata = metadata_for_format(photograph.metadata, target.name)
+    metadata, _ = dress_metadata(photograph.metadata, target.name)
     height, width, channels = pixels.shape
     loses_profile = metadata.icc is not None and "icc" not in target.metadata
     to_srgb = None
@@ -162,7 +156,7 @@ def _to_dtype(values: Array, dtype: np.dtype[Any]) -> Array:
     return to_dtype(floats * white_level(dtype), dtype)
 
 
-def encode(
+def encode_photograph(
     stream: IO[bytes],
     values: Array,
     metadata: Metadata,
@@ -172,7 +166,7 @@ def encode(
 ) -> None:
     """Write one picture; ``pillow_options`` are options of Pillow's."""
     if fmt == "gif":
-        vips.encode(stream, values, ".gif", effort=GIF_EFFORT)
+        vips.encode_by_libvips(stream, values, ".gif", effort=GIF_EFFORT)
         return
     if fmt == "png":
         png.write(stream, values, metadata)
@@ -185,7 +179,7 @@ def encode(
         return
     quality = quality or FORMATS[fmt].default_quality or LOSSLESS_QUALITY
     if fmt == "jpg":
-        vips.encode(
+        vips.encode_by_libvips(
             stream,
             values,
             ".jpg",
@@ -215,7 +209,7 @@ def _encode_by_pillow(
         options |= {"quality": quality, "subsampling": "4:4:4"}
         if metadata.exif:
             # else Pillow packs it anew, which moves or breaks makers' notes
-            options["exif"] = exif.ExifBlock(metadata.exif).edited(
+            options["exif"] = exif.read_exif(metadata.exif).edited(
                 {Base.Orientation: None}
             )
     if fmt == "webp":

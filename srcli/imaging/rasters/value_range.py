@@ -1,15 +1,13 @@
-"""Judge a raster by samples of its pixels: values for black and white, condition."""
+"""Judge a raster by samples of its pixels: values for black and white."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Literal
 
 import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.condition import Condition, classify_condition
 from srcli.imaging.pixels.samples import robust_range
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.packed_heights import MOST
@@ -126,34 +124,3 @@ def _number_text(number: float, digits: int) -> str:
     if number == int(number):
         digits = 16
     return f"{number:.{digits}g}"
-
-
-def classify_raster_condition(
-    look: Look, layout: BandLayout
-) -> Condition | Literal[""]:
-    """Return the condition of most of an aerial picture, that is RGB of 8 bits, no palette.
-
-    Parts all over it are looked at; those with holes, and drawings, do not count.
-    Empty for all other rasters: their values are measurements, which no network may
-    restore.
-    """
-    if not layout.rgb or layout.dtype != "uint8" or layout.palette is not None:
-        return ""
-    conditions: Counter[Condition] = Counter()
-    numbers = [layout.bands[index] for index in layout.rgb]
-    bands = [look.windows(number, side=512, along=3) for number in numbers]
-    alphas = bands[0]
-    if layout.alpha:
-        alphas = look.windows(layout.alpha, side=512, along=3)
-    for *colours, alpha in zip(*bands, alphas, strict=True):
-        is_full = all(window.valid.all() for window in colours)
-        if layout.alpha:
-            is_full = is_full and bool((alpha.pixels > 0).all())
-        if is_full:
-            pixels = np.dstack([window.pixels for window in colours])
-            conditions[classify_condition(pixels)] += 1
-    del conditions["drawing"]
-    if 2 * conditions["clean"] >= conditions.total():
-        return "clean"
-    del conditions["clean"]
-    return conditions.most_common(1)[0][0]

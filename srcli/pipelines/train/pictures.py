@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.files import replacing
-from srcli.imaging.pixels.parts import choose_parts
 from srcli.layers.colour import as_rgb_network
 from srcli.pipelines.train.data import enlarge_whole
+from srcli.report.parts import choose_parts
 from srcli.report.turns import draw_turns, write_turns
 
 if TYPE_CHECKING:

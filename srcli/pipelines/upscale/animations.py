@@ -16,10 +16,7 @@ import numpy as np
 
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.stored_rows import PictureRows, StoredRows
-from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photographs.animations import encode_animation
 from srcli.imaging.photographs.new_files import new_file
 from srcli.imaging.photographs.photograph import Photograph, Picture
@@ -55,10 +52,7 @@ def upscale_animation(
     reporter = photographs.reporter
     with reporter.work_on(item) as started:
         size, unwritable = check_output(item, picture, options)
-        metadata = choose_metadata(
-            picture.metadata, picture, options, photographs.options.model
-        )
-        lost = lost_metadata(item.format, metadata)
+        metadata, lost = choose_metadata(item, picture, options, options.model, size)
         item.make_folder()
         stored = StoredRows(item.target)
         depends_on = describe_input(item, options)
@@ -66,8 +60,7 @@ def upscale_animation(
         with reporter.keep_parts(item, stored, depends_on, resume=resume):
             maker = _AnimationMaker(item, picture, size, photographs, stored)
             tiles = maker.make_frames()
-            fitted, _ = fit_metadata(metadata, PixelMap(picture.size, size))
-            maker.write(fitted)
+            maker.write(metadata)
             del maker  # a file that is mapped cannot be removed on every system
             stored.remove()
         reporter.add(

@@ -16,6 +16,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.decoding import DAMAGE
 from srcli.imaging.files.formats import format_of_suffix
 from srcli.imaging.metadata.embedded import profile_fits
+from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.photographs.pillow import decode_pixels, to_image
 from srcli.imaging.photographs.reading import read_photograph
@@ -306,7 +307,8 @@ def _enlarge_file(path: Path, options: Settled, progress: ShowProgress) -> Image
             "an array, or use 'srx upscale'"
         )
     enlarged = _enlarge(array, options, progress, opened.format)
-    metadata = photograph.metadata
+    size = enlarged.shape[0], enlarged.shape[1]
+    metadata, _ = fit_metadata(photograph.metadata, opened.map_to(size))
     return _as_image(enlarged, metadata.profile, metadata.dpi)
 
 

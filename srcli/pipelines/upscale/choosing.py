@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.pixels.condition import SMALLEST_SIDE, classify_condition
-from srcli.imaging.pixels.measurements import are_measurements
+from srcli.imaging.rasters.packed_heights import are_packed_heights
+from srcli.pipelines.upscale.condition import SMALLEST_SIDE, classify_condition
+from srcli.pipelines.upscale.measurements import are_measurements
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
@@ -86,3 +87,20 @@ def choose_passes(
         further_model = model
     further = [(further_model, scale) for scale in scales]
     return (model, first_scale), *further
+
+
+def note_packed_heights(photograph: Photograph, picture: Picture) -> tuple[str, ...]:
+    """Note a terrain tile, a square whose colours are bytes of heights, that is no raster."""
+    pixels = photograph.pixels
+    is_square = pixels.shape[0] == pixels.shape[1]
+    if not picture.lossless or not is_square or pixels.shape[2] < 3:
+        return ()
+    valid = np.ones(pixels.shape[:2], np.bool_)
+    if photograph.alpha is not None:
+        valid = photograph.alpha > 0
+    if not are_packed_heights(pixels[None], valid[None]):
+        return ()
+    return (
+        "its colours look like bytes of heights, and are enlarged as colours: --bidx 1,2,3 "
+        "enlarges heights",
+    )

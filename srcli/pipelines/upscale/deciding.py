@@ -24,10 +24,10 @@ from srcli.imaging.rasters.selection import BandLayout, as_floats, check_axes
 from srcli.imaging.rasters.value_range import (
     check_dtype,
     choose_value_range,
-    classify_raster_condition,
     values_as_they_are,
 )
 from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL, choose_by_condition
+from srcli.pipelines.upscale.condition import classify_raster_condition
 from srcli.pipelines.upscale.interpolated_bands import (
     choose_interpolated_bands,
     interpolates_exactly,

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.imaging.pixels.measurements import (
-    NETWORK_ERROR,
-    details_of_blocks,
-    errs_too_much,
-)
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.selection import BandLayout
 from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL
+from srcli.pipelines.upscale.measurements import (
+    NETWORK_ERROR,
+    details_of_blocks,
+    errs_too_much,
+)
 from srcli.ports.image import ValueRange, Values
 
 if TYPE_CHECKING:

@@ -6,15 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.animations import is_animation, keeps_animation
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.rasters.packed_heights import are_packed_heights
 from srcli.pipelines.upscale.choosing import choose_model, is_made_by_parts
 from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.pages import keeps_pages
@@ -25,9 +22,6 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
-_SIDES_OF_TILES = range(64, 1025)
-"""Pixels a side of squares that are looked at as terrain tiles."""
-
 
 def open_photograph(item: Item, options: Settled) -> Picture | None:
     """Open an input that is a photograph; return None if it is read by windows, as a raster.
@@ -35,7 +29,6 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
     Read by windows are georeferenced files and others that only a raster can be (see
     ``Picture.raster``), inputs with raster options, and photographs of more than
     ``LARGEST_AREA``. Videos are opened, too: their ``format`` is ``VIDEO``.
-    A terrain tile, whose colours are bytes of heights, is a raster as well.
     Of the pictures of a folder, raster options apply to the TIFFs only. A picture
     rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
 
@@ -61,18 +54,12 @@ def open_photograph(item: Item, options: Settled) -> Picture | None:
             f"{item.source}: has no place on the map, and {item.format} holds tiles of one; "
             "take another --format"
         )
-    if is_photograph and _may_be_terrain_tile(picture):
-        picture, is_tile = _look_for_packed_heights(picture)
-        if not is_tile:
-            return picture
-    elif is_photograph:
+    if is_photograph:
         return picture
     option = options.photograph_option
     if not option:
         return None
     reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
-    if is_photograph:
-        reason = "heights packed into colours"
     advice = f"drop {option}"
     if options.size:
         advice = "give -s 4, or another scale of the model"
@@ -119,28 +106,6 @@ def _needs_windows(item: Item, picture: Picture, options: Settled) -> bool:
         )
     is_huge = picture.height * picture.width > LARGEST_AREA and not is_turned
     return as_raster or is_huge
-
-
-def _may_be_terrain_tile(picture: Picture) -> bool:
-    """Tell if a picture is square, lossless and in colours, as terrain tiles are."""
-    is_square = picture.height == picture.width
-    is_tile = is_square and picture.lossless and picture.width in _SIDES_OF_TILES
-    has_colours = (picture.channels, picture.bits) == (3, 8)
-    is_plain = picture.frames == 1 and picture.orientation == 1
-    return is_tile and has_colours and is_plain
-
-
-def _look_for_packed_heights(picture: Picture) -> tuple[Picture, bool]:
-    """Return a picture with its pixels, and if its colours are bytes of heights."""
-    try:
-        photograph = read_photograph(picture)
-    except PictureError:
-        return picture, False  # which is told when it is enlarged
-    valid = np.ones(photograph.pixels.shape[:2], np.bool_)
-    if photograph.alpha is not None:
-        valid = photograph.alpha > 0
-    is_packed = are_packed_heights(photograph.pixels[None], valid[None])
-    return replace(picture, decoded=photograph), is_packed
 
 
 def look_for_model(item: Item, options: Settled) -> str:

@@ -379,10 +379,12 @@ def _write_map_tile(
     files = map(str, companions_on_disk(item.source, had_some=False))
     input_id = source_id(item.source, files, picture.input_id)
     recorded = replace(picture, input_id=input_id)
+    size = pixels.shape[0], pixels.shape[1]
+    metadata, _ = choose_metadata(item, recorded, options, options.model, size)
     photograph = Photograph(
         pixels=np.ascontiguousarray(pixels),
         alpha=decoded.alpha if picture.has_alpha else None,
-        metadata=choose_metadata(picture.metadata, recorded, options, options.model),
+        metadata=metadata,
     )
     settings = writing_options(item, picture, options)
     write_photograph(item.target, photograph, **settings)

@@ -23,9 +23,9 @@ from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.files.provenance import check_unchanged
 from srcli.imaging.files.stored_rows import StoredRows
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.fitting import with_resolution
+from srcli.imaging.metadata.fitting import fit_metadata, with_resolution
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.reading import read_photograph
@@ -42,6 +42,7 @@ from srcli.pipelines.upscale.choosing import (
     choose_model,
     choose_passes,
     is_made_by_parts,
+    note_packed_heights,
 )
 from srcli.pipelines.upscale.pages import bytes_of_pages
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
@@ -205,18 +206,22 @@ class PhotographUpscaler:
         self.reporter.begin(item)
         size, unwritable = check_output(item, picture, self.options)
         photograph = read_photograph(picture, folder)
-        picture = replace(picture, decoded=None)
+        picture = replace(picture, metadata=photograph.metadata)
         model, condition = choose_model(photograph, self.options, picture.format)
-        metadata = choose_metadata(photograph.metadata, picture, self.options, model)
+        metadata, lost = choose_metadata(item, picture, self.options, model, size)
         prepared = self.prepare(replace(photograph, metadata=metadata))
-        lost = lost_metadata(item.format, metadata)
         return PhotographJob(
             item=item,
             picture=picture,
             size=size,
             model=model,
             condition=condition,
-            warnings=(*prepared.warnings, *unwritable, *lost),
+            warnings=(
+                *prepared.warnings,
+                *unwritable,
+                *lost,
+                *note_packed_heights(photograph, picture),
+            ),
             passes=choose_passes(picture, self.options, model),
             prepared=prepared,
             seconds=time.monotonic() - started,
@@ -354,19 +359,24 @@ def _choose_quality(item: Item, picture: Picture, options: Settled) -> int | Non
 
 
 def choose_metadata(
-    metadata: Metadata, picture: Picture, options: Settled, model: str
-) -> Metadata:
-    """Return the metadata of an output: that of its input, and a record of what made it."""
+    item: Item, picture: Picture, options: Settled, model: str, size: Size
+) -> tuple[Metadata, tuple[str, ...]]:
+    """Return the metadata of an output of a size, and what of its input's is lost, in words.
+
+    They are fitted to its pixels, with a record of what made it, as its format has them.
+    """
+    metadata, notes = fit_metadata(picture.metadata, picture.map_to(size))
     if options.strip_metadata:  # keep what the colours are shown by
         metadata = Metadata(icc=metadata.icc, colours=metadata.colours)
     dpi = options.final_dpi(picture.size, metadata.dpi)
     if dpi is not None and dpi != metadata.dpi:
         metadata = with_resolution(metadata, dpi)
-    if not options.records_provenance:
-        return metadata
-    provenance = options.make_provenance(picture.input_id, model, photograph=True)
-    earlier = metadata.software or exif.software(metadata.exif)
-    return replace(metadata, software=provenance.software(earlier))
+    if options.records_provenance:
+        provenance = options.make_provenance(picture.input_id, model, photograph=True)
+        earlier = metadata.software or exif.software(metadata.exif)
+        metadata = replace(metadata, software=provenance.software(earlier))
+    metadata, lost = dress_metadata(metadata, item.format)
+    return metadata, (*notes, *lost)
 
 
 def output_size(item: Item, picture: Picture, options: Settled) -> Size:

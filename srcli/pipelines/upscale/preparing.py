@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.photographs.photograph import Photograph
 from srcli.imaging.pixels.alpha import fill_transparent, find_unseen, hides_colours
 from srcli.imaging.pixels.arrays import Array, Bools, Size, empty_array, release, strips
@@ -65,8 +63,7 @@ class PreparedPhotograph:
         The size (height, width) is that of the pixels unless another is given. What is
         large lies in the folder; see ``empty_array``.
         """
-        height, width = self.pixels.shape[:2]
-        scale = len(enlarged) // height
+        scale = len(enlarged) // len(self.pixels)
         size = size or (enlarged.shape[0], enlarged.shape[1])
         enlarged = shrink(enlarged, size, self.wrap, folder)
         if self.value_range is not None:
@@ -75,13 +72,11 @@ class PreparedPhotograph:
         if alpha is not None:
             alpha = enlarge_alpha(alpha, scale, self.wrap, folder)
             alpha = shrink(alpha, size, self.wrap, folder)
-        pixel_map = PixelMap(before=(height, width), after=size)
-        metadata, _ = fit_metadata(self.metadata, pixel_map)
         if self.unseen is not None and self.hidden is not None:
             enlarged = self._with_hidden(enlarged, self.unseen, self.hidden, folder)
         elif enlarged.shape[2] < self.channels:
             enlarged = np.broadcast_to(enlarged, (*size, self.channels))
-        return Photograph(pixels=enlarged, alpha=alpha, metadata=metadata)
+        return Photograph(pixels=enlarged, alpha=alpha, metadata=self.metadata)
 
     def _with_hidden(
         self, enlarged: Array, unseen: Bools, hidden: Array, folder: Path | None

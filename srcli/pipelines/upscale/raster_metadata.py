@@ -15,15 +15,15 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.photographs.embedding import embed_metadata, exif_beside_gdal
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.photographs.reading import open_known, read_photograph
+from srcli.imaging.photographs.reading import read_known_header, read_photograph
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.embedding import embed_metadata, exif_beside_gdal
 from srcli.imaging.rasters.headers import companion_reason
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def read_picture(path: Path, stream: IO[bytes] | None = None) -> KnownPicture | 
     if isinstance(path, DatasetName):
         return None
     with suppress(PictureError):  # GDAL may read it nevertheless
-        picture = open_known(path, stream=stream)
+        picture = read_known_header(path, stream=stream)
         if picture is not None:
             reason = picture.raster or companion_reason(picture)
             return KnownPicture(replace(picture, raster=reason))
@@ -125,19 +125,20 @@ def _choose_metadata(
         if metadata.exif is None:
             return None, ()
         return None, (f"EXIF left out: {form} is written without it",)
-    notes = lost_metadata(item.format, replace(metadata, icc=None, colours=None))
-    if metadata.exif is not None and (window.height, window.width) != picture.size:
-        block = exif.ExifBlock(metadata.exif)
-        metadata = replace(metadata, exif=block.edited({}, dict.fromkeys(_AREAS)))
+    metadata = replace(metadata, icc=None, colours=None)
     before = (window.height, window.width)
     pixel_map = PixelMap(before=before, after=(output.height, output.width))
-    metadata, lost = fit_metadata(metadata, pixel_map)
+    metadata, notes = fit_metadata(metadata, pixel_map)
+    if metadata.exif is not None and before != picture.size:
+        block = exif.read_exif(metadata.exif)
+        metadata = replace(metadata, exif=block.edited({}, dict.fromkeys(_AREAS)))
     if is_photograph and options.records_provenance:
         files = companions_on_disk(picture.path)
         input_id = source_id(picture.path, map(str, files), picture.input_id)
         provenance = options.make_provenance(input_id)
         earlier = metadata.software or exif.software(metadata.exif)
         metadata = replace(metadata, software=provenance.software(earlier))
+    metadata, lost = dress_metadata(metadata, item.format)
     return metadata, (*notes, *lost)
 
 

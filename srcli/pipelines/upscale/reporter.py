@@ -342,6 +342,7 @@ class Reporter(Task):
         seconds = 0.0 if started is None else time.monotonic() - started
         if state == "done":
             values.setdefault("model", self.model)
+        values["warnings"] = tuple(dict.fromkeys(values.get("warnings", ())))
         report = FileReport(item.source, item.target, state, seconds=seconds, **values)
         for warning in report.warnings:
             self.progress.warn(f"{report.source}: {warning}")

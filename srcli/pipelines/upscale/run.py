@@ -20,7 +20,6 @@ from srcli.disks import cache_folder
 from srcli.errors import UsageError
 from srcli.files import NEW_FILE, write_whole
 from srcli.imaging.files.formats import FORMATS, VIDEO
-from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.pillow import quick_pixel_count
 from srcli.imaging.photographs.reading import read_photograph
@@ -44,7 +43,11 @@ from srcli.pipelines.upscale.inputs import is_folder
 from srcli.pipelines.upscale.kinds import open_pages, open_photograph, open_stills
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
-from srcli.pipelines.upscale.photographs import PhotographUpscaler, check_output
+from srcli.pipelines.upscale.photographs import (
+    PhotographUpscaler,
+    check_output,
+    choose_metadata,
+)
 from srcli.pipelines.upscale.plans import plan_raster
 from srcli.pipelines.upscale.rasters import run_steps_here
 from srcli.pipelines.upscale.remote import find_remote
@@ -312,7 +315,6 @@ def _estimate_photograph(
     if picture.format == VIDEO or keeps_animation(picture, item.format):
         frames = picture.frames
         warnings = picture.warnings
-    lost = lost_metadata(item.format, picture.metadata)
     model = ""
     condition = ""
     is_one_picture = len(pages) == 1 and frames == 1 and picture.format != VIDEO
@@ -320,6 +322,7 @@ def _estimate_photograph(
         # decoding thousands of small ones would take long
         photograph = read_photograph(picture)
         model, condition = choose_model(photograph, options, picture.format)
+    _, lost = choose_metadata(item, picture, options, model or options.model, size)
     disk_bytes = bytes_of_pages(pages, options) * frames
     for page in pages:
         if is_made_by_parts(page, options):

@@ -26,7 +26,6 @@ from srcli.imaging.films.writing import (
     choose_animation_encoding,
     choose_encoding,
 )
-from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.photographs.animations import USUAL_DURATION
 from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.pillow import to_srgb
@@ -132,7 +131,8 @@ def _make_video(
         encoder = SegmentEncoder(encoding, segments)
         frames = frames_from(encoder.frame_count)
         tiles, work = _make_segments(item, picture, model, frames, encoder, photographs)
-        metadata = choose_metadata(picture.metadata, picture, options, model)
+        size = options.final_size(picture.size)
+        metadata, _ = choose_metadata(item, picture, options, model, size)
         attributes = writing_options(item, picture, options)["attributes"]
         missing = join(segments, metadata.software, attributes)
         work.advance_to(1.0)
@@ -148,7 +148,9 @@ def upscale_to_video(
     reporter = photographs.reporter
     with reporter.work_on(item) as started:
         size, warnings = check_output(item, picture, options)
-        lost = lost_metadata(item.format, replace(picture.metadata, icc=None))
+        # a profile is followed, not lost
+        plain = replace(picture, metadata=replace(picture.metadata, icc=None))
+        _, lost = choose_metadata(item, plain, options, options.model, size)
         encoding = choose_animation_encoding(
             item.source, item.format, size, options.quality
         )

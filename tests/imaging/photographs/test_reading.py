@@ -18,8 +18,7 @@ from srcli.errors import PictureError
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.photograph import Photograph
-from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.photographs.upright_pixels import read_pixels
+from srcli.imaging.photographs.reading import read_photograph, read_pixels
 from srcli.imaging.photographs.writing import write_photograph
 from tests.fixtures.photographs import noise
 from tests.fixtures.pictures import flat_frames, save_frames, turned_exif

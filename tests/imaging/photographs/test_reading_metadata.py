@@ -13,10 +13,9 @@ from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 
 from srcli.errors import PictureError
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.photographs.upright_pixels import read_pixels
+from srcli.imaging.photographs.reading import read_pixels
 from srcli.imaging.photographs.writing import write_photograph
-from tests.fixtures.photographs import SRGB, noise
+from tests.fixtures.photographs import SRGB, noise, read_fitted
 from tests.fixtures.pictures import turned_exif
 
 
@@ -51,7 +50,7 @@ def test_orientation_is_applied_once_and_reset(path, name, orientation):
         tifffile.imwrite(path, blocks, photometric="rgb", metadata=None, extratags=tags)
     else:
         Image.fromarray(blocks).save(path, name, exif=exif, **options)
-    photograph = read_photograph(path)
+    photograph = read_fitted(path)
     expected = turned(blocks, orientation)
     picture = open_picture(path)
     assert (
@@ -83,14 +82,14 @@ def test_orientation_in_xmp_is_reset_and_used_where_exif_is_silent(path, name, p
     elif name == "TIFF":
         options = {"tiffinfo": {700: packet}}
     Image.new("RGB", (9, 4)).save(path, name, **options)
-    photograph = read_photograph(path)
+    photograph = read_fitted(path)
     assert photograph.metadata.xmp == packet.replace(b"6", b"1")
     assert photograph.pixels.shape == read_pixels(path)[0].shape == (9, 4, 3)
     assert (open_picture(path).height, open_picture(path).width) == (9, 4)
     exif = turned_exif(1)
     if name != "TIFF":
         Image.new("RGB", (9, 4)).save(path, name, exif=exif, **options)
-        assert read_photograph(path).pixels.shape == (4, 9, 3)
+        assert read_fitted(path).pixels.shape == (4, 9, 3)
 
 
 def camera_exif(order):
@@ -125,7 +124,7 @@ def test_exif_loses_its_thumbnail_and_sizes_and_nothing_else(tmp_path, order):
     block = camera_exif(order)
     assert b"\xff\xd8" in block
     Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=block)
-    kept = read_photograph(tmp_path / "a.jpg").metadata.exif
+    kept = read_fitted(tmp_path / "a.jpg").metadata.exif
     assert kept is not None
     assert b"\xff\xd8" not in kept
     exif = Image.Exif()
@@ -155,7 +154,7 @@ def test_values_where_exif_should_have_the_offset_of_the_next_directory_stay(
     exif = b"Exif\0\0" + (b"II" if order == "<" else b"MM") + block
     Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
     kept = Image.Exif()
-    kept.load(read_photograph(tmp_path / "a.jpg").metadata.exif or b"")
+    kept.load(read_fitted(tmp_path / "a.jpg").metadata.exif or b"")
     assert kept.get_ifd(0x8769)[0x829A] == pytest.approx(1 / 640)
 
 
@@ -163,7 +162,7 @@ def test_damaged_exif_is_left_out_and_said(tmp_path):
     Image.new("RGB", (6, 4)).save(
         tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x09\0"
     )
-    photograph = read_photograph(tmp_path / "a.jpg")
+    photograph = read_fitted(tmp_path / "a.jpg")
     assert photograph.pixels.shape == (4, 6, 3)
     assert photograph.metadata.exif is None
     assert "damaged EXIF left out" in photograph.warnings
@@ -174,20 +173,20 @@ def test_damaged_exif_of_an_avif_does_not_cost_its_picture(tmp_path):
     exif[271] = "Maker"
     path = tmp_path / "a.avif"
     Image.new("RGB", (32, 24), "orange").save(path, exif=exif)
-    whole = read_photograph(path)
+    whole = read_fitted(path)
     assert whole.warnings == ()
     data = path.read_bytes()
     assert whole.metadata.exif is not None
     block = whole.metadata.exif.removeprefix(b"Exif\0\0")
     assert data.count(block) == 1
     path.write_bytes(data.replace(block, bytes(len(block))))
-    photograph = read_photograph(path)
+    photograph = read_fitted(path)
     assert photograph.warnings == ("damaged EXIF left out",)
     assert photograph.metadata.exif is None
     np.testing.assert_array_equal(photograph.pixels, whole.pixels)
     path.write_bytes(data[:-50])
     with pytest.raises(PictureError, match="damaged or cut short"):
-        read_photograph(path)
+        read_fitted(path)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png"])
@@ -201,7 +200,7 @@ def test_a_pointer_to_nowhere_costs_exif_neither_orientation_nor_camera(
     head, tag, tail = exif.tobytes().partition(b"\x88\x25")
     block = head + tag + struct.pack(">HII", *wrong) + tail[10:]
     Image.new("RGB", (6, 4)).save(tmp_path / name, exif=block)
-    photograph = read_photograph(tmp_path / name)
+    photograph = read_fitted(tmp_path / name)
     assert photograph.pixels.shape == (6, 4, 3)
     kept = Image.Exif()
     kept.load(photograph.metadata.exif or b"")
@@ -211,7 +210,7 @@ def test_a_pointer_to_nowhere_costs_exif_neither_orientation_nor_camera(
 
 def test_a_profile_of_another_kind_is_left_out_and_said(tmp_path):
     Image.new("L", (6, 4)).save(tmp_path / "a.png", icc_profile=SRGB)
-    photograph = read_photograph(tmp_path / "a.png")
+    photograph = read_fitted(tmp_path / "a.png")
     assert photograph.metadata.icc is None
     assert "profile" in photograph.warnings[0]
 
@@ -221,7 +220,7 @@ def test_cmyk_without_a_profile_is_converted_as_pillow_does(path, name):
     ink = np.kron(noise((3, 3, 4)), np.ones((8, 8, 1), dtype=np.uint8))
     image = Image.fromarray(ink, "CMYK")
     image.save(path, name, quality=100)
-    photograph = read_photograph(path)
+    photograph = read_fitted(path)
     assert (
         np.abs(photograph.pixels.astype(int) - np.asarray(image.convert("RGB"))).max()
         <= 12
@@ -237,7 +236,7 @@ def test_cmyk_goes_through_its_profile_which_is_dropped_afterwards(
     ink = pyvips.Image.profile_load("cmyk")
     image = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     image.save(path, name, icc_profile=ink)
-    photograph = read_photograph(path)
+    photograph = read_fitted(path)
     shown = ImageCms.profileToProfile(
         image, io.BytesIO(ink), ImageCms.createProfile("sRGB"), outputMode="RGB"
     )
@@ -259,7 +258,7 @@ def test_a_broken_cmyk_profile_does_not_end_in_the_file(tmp_path):
     broken[16:20] = b"CMYK"
     image = Image.new("CMYK", (8, 8), (10, 20, 30, 40))
     image.save(tmp_path / "a.tif", icc_profile=bytes(broken))
-    photograph = read_photograph(tmp_path / "a.tif")
+    photograph = read_fitted(tmp_path / "a.tif")
     assert photograph.metadata.icc is None
     assert (
         photograph.pixels[0, 0].tolist()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.metadata.by_format import lost_metadata
+from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.exif import read_main, software, with_texts
 from srcli.imaging.metadata.fitting import fit_exif
@@ -252,16 +251,15 @@ def test_metadata_as_pillow_reads_them(tmp_path, fmt, order, dtype):
         )
 
 
-def test_blocks_too_long_for_jpeg_are_left_out_and_logged(tmp_path, caplog):
+def test_blocks_too_long_for_jpeg_are_left_out_and_told(tmp_path):
     metadata = Metadata(
         icc=SRGB + bytes(200_000), exif=exif_of() + bytes(70_000), xmp=XMP * 900
     )
-    with caplog.at_level(logging.WARNING):
-        write_photograph(
-            tmp_path / "a.jpg", photograph_of(metadata=metadata), fmt="jpg"
-        )
-    assert "EXIF is too long" in caplog.text
-    assert "XMP is too long" in caplog.text
+    write_photograph(tmp_path / "a.jpg", photograph_of(metadata=metadata), fmt="jpg")
+    assert dress_metadata(metadata, "jpg")[1] == (
+        "its EXIF is too long for jpg: left out",
+        "its XMP is too long for jpg: left out",
+    )
     again = read_photograph(tmp_path / "a.jpg").metadata
     assert (again.exif, again.xmp) == (None, None)
     assert again.icc == metadata.icc
@@ -391,14 +389,13 @@ def test_places_that_cannot_be_written_to(tmp_path, monkeypatch):
 
 
 def test_only_metadata_that_a_picture_has_can_be_lost():
-    assert lost_metadata("bmp", Metadata()) == ()
-    assert lost_metadata("bmp", Metadata(dpi=(72.0, 72.0))) == ()
-    lost, changed = lost_metadata("bmp", Metadata(icc=b"profile", exif=b"Exif"))
-    assert lost == "bmp holds no EXIF: left out"
+    assert dress_metadata(Metadata(), "bmp")[1] == ()
+    assert dress_metadata(Metadata(dpi=(72.0, 72.0)), "bmp")[1] == ()
+    metadata = Metadata(icc=b"profile", exif=b"Exif", xmp=b"<x/>")
+    lost, changed = dress_metadata(metadata, "bmp")[1]
+    assert lost == "bmp holds no EXIF or XMP: left out"
     assert changed == "bmp holds no colour profile: colours become sRGB"
-    assert (
-        lost_metadata("png", Metadata(icc=b"profile", exif=b"Exif", xmp=b"<x/>")) == ()
-    )
+    assert dress_metadata(metadata, "png")[1] == ()
 
 
 def test_what_other_programs_put_beside_the_old_file_goes(tmp_path):

@@ -7,7 +7,6 @@ first directory at its end, others are copied with segments or chunks of ours.
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -16,11 +15,7 @@ from PIL.ExifTags import Base
 from srcli.imaging.files.tiff_directories import read_directory, read_start
 from srcli.imaging.files.tiff_pages import RESOLUTION
 from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.by_format import (
-    cut_for_jpeg,
-    metadata_for_format,
-    metadata_segments,
-)
+from srcli.imaging.metadata.by_format import metadata_segments
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.texts import TEXT_CHUNKS
 from srcli.imaging.photographs import png
@@ -41,8 +36,6 @@ def embed_metadata(file: Path, fmt: str, metadata: Metadata) -> None:
     They replace what the file has of the same kind; its colour profile stays. Nothing
     else may use the file meanwhile.
     """
-    metadata = replace(metadata, icc=None, colours=None)
-    metadata = metadata_for_format(metadata, fmt)
     if fmt == "tif":
         with file.open("r+b") as stream:
             _embed_in_tiff(stream, metadata)
@@ -52,7 +45,7 @@ def embed_metadata(file: Path, fmt: str, metadata: Metadata) -> None:
         if fmt == "png":
             _embed_in_png(source, target, metadata)
         else:
-            _embed_in_jpeg(source, target, cut_for_jpeg(metadata, file))
+            _embed_in_jpeg(source, target, metadata)
     copy.replace(file)
 
 
@@ -60,7 +53,7 @@ def exif_beside_gdal(metadata: Metadata) -> Metadata:
     """Return the EXIF alone, without what GDAL's driver for TIFF keeps by itself."""
     block = metadata.exif
     if block is not None:
-        parsed = exif.ExifBlock(block)
+        parsed = exif.read_exif(block)
         parsed_main = parsed.main.keys() - {*_OF_GDAL, Base.Orientation}
         block = parsed.edited(dict.fromkeys(_OF_GDAL))
         if not parsed_main and not any(parsed.linked_ifds.values()):

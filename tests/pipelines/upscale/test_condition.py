@@ -10,14 +10,14 @@ from PIL import Image
 from skimage import data
 
 from srcli.data.degrading import add_noise, blur, round_levels
-from srcli.imaging.pixels.condition import (
+from srcli.imaging.pixels.resize import downscale
+from srcli.pipelines.upscale.condition import (
     VISIBLE_BLOCKINESS,
     blockiness,
     classify_condition,
     noise_level,
     sharpness,
 )
-from srcli.imaging.pixels.resize import downscale
 from tests.fixtures.letters import draw_letters
 from tests.fixtures.pictures import read_pixels
 

@@ -1,4 +1,4 @@
-"""Judge from its pixels what a photograph has gone through: blocks of JPEG, blur, noise, nothing.
+"""Judge by its pixels what a picture has gone through: blocks of JPEG, blur, noise, nothing.
 
 The thresholds are those of EXPERIMENTS.md: measured on pictures made smaller without
 more, and on the same after files, blur and noise of known strength.
@@ -6,12 +6,15 @@ more, and on the same after files, blur and noise of known strength.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array, Floats
+from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.selection import BandLayout
 
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 
@@ -62,6 +65,37 @@ def classify_condition(pixels: Array) -> Condition:
     if sharpness(gray) < SOFT_SHARPNESS:
         return "soft"
     return "noise" if noise_level(gray) >= NOISY_LEVELS else "clean"
+
+
+def classify_raster_condition(
+    look: Look, layout: BandLayout
+) -> Condition | Literal[""]:
+    """Return the condition of most of an aerial picture, that is RGB of 8 bits, no palette.
+
+    Parts all over it are looked at; those with holes, and drawings, do not count.
+    Empty for all other rasters: their values are measurements, which no network may
+    restore.
+    """
+    if not layout.rgb or layout.dtype != "uint8" or layout.palette is not None:
+        return ""
+    conditions: Counter[Condition] = Counter()
+    numbers = [layout.bands[index] for index in layout.rgb]
+    bands = [look.windows(number, side=512, along=3) for number in numbers]
+    alphas = bands[0]
+    if layout.alpha:
+        alphas = look.windows(layout.alpha, side=512, along=3)
+    for *colours, alpha in zip(*bands, alphas, strict=True):
+        is_full = all(window.valid.all() for window in colours)
+        if layout.alpha:
+            is_full = is_full and bool((alpha.pixels > 0).all())
+        if is_full:
+            pixels = np.dstack([window.pixels for window in colours])
+            conditions[classify_condition(pixels)] += 1
+    del conditions["drawing"]
+    if 2 * conditions["clean"] >= conditions.total():
+        return "clean"
+    del conditions["clean"]
+    return conditions.most_common(1)[0][0]
 
 
 def blockiness(gray: Floats) -> float:
