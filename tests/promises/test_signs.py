@@ -497,6 +497,9 @@ def test_heights_packed_into_colours_are_unpacked(srx, kind, options, name):
         write_by_gdal(name, pixels, photometric="RGB", **PLACE)
     else:
         Image.fromarray(pixels).save(name)
+        refused = srx(f"upscale {name} b.png -s 2", *options.split(), code=2)
+        assert "its colours are bytes of heights; --nodata none" in refused.err
+        options = f"{options} --nodata none"
     result = srx(f"upscale {name} b{name[1:]} -s 2", *options.split(), code=0)
     assert "hold heights packed into colours" in result.err
     larger = metres(kind, read_by_gdal(f"b{name[1:]}"))

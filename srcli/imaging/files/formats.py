@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
@@ -93,6 +94,15 @@ READABLE_SUFFIXES: frozenset[str] = frozenset(
 )
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""
+INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
+"""Rasters that are made of files elsewhere; a search of a folder leaves them out."""
+RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
+    ".gtiff", ".gtif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".img", ".ntf", ".nitf",
+    ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
+    ".sdat", ".bag",
+}  # fmt: skip
+"""Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
+Files given by name may have any."""
 VIDEO = "video"
 """Format of a ``Picture`` that is a video, whatever its container."""
 VIDEO_SUFFIXES: frozenset[str] = frozenset(
@@ -104,6 +114,8 @@ VIDEO_SUFFIXES: frozenset[str] = frozenset(
     )
 )
 """Lower-case suffixes of videos, which need ``srcli[video]``."""
+VIDEO_EXTRA = 'pip install "srcli[video]"'
+"""Command that installs what reads and writes videos."""
 _TEXTS_TOO = frozenset({".ts", ".mts", ".mod"})
 """Those of these that texts have, too: TypeScript, Qt's translations, Modula."""
 _TEXT = re.compile(rb"(\xef\xbb\xbf)?[\t\n\f\r\x20-\x7e\x80-\xf4]*")
@@ -144,6 +156,11 @@ _TS_PACKETS = ((0, 188), (4, 192))
 """Start and distance of the bytes by which packets of transport streams are known."""
 _VIDEO_HEAD_BYTES = 1024
 """First bytes by which a video is known."""
+
+
+def can_read_videos() -> bool:
+    """Return True if PyAV is installed."""
+    return find_spec("av") is not None
 
 
 def is_video(path: Path) -> bool:

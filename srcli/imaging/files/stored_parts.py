@@ -93,6 +93,10 @@ class StoredParts:
         del file
         return False
 
+    def holds_work(self) -> bool:
+        """Tell if there is something for the next run."""
+        return bool(self.found())
+
     def remove(self) -> None:
         """Remove all parts, which are in the output now."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -141,7 +145,7 @@ def keep_parts(
         try:
             yield notes
         finally:
-            if not parts.found():
+            if not parts.holds_work():
                 parts.remove()
 
 
@@ -223,21 +227,26 @@ def _resume(
             )
     elif earlier_plan and found:
         notes.append(f"{work} not continued: changed: {', '.join(changed)}")
-    _remove_all_but(parts, intact)
+    _remove_all_but(parts, intact, is_continued=not changed)
     write_whole(plan_file, plan.encode())
     return tuple(notes)
 
 
-def _remove_all_but(parts: StoredParts, intact: set[int]) -> None:
-    """Remove what an earlier run has left in the folder, except its intact parts."""
+def _remove_all_but(
+    parts: StoredParts, intact: set[int], *, is_continued: bool
+) -> None:
+    """Remove what an earlier run has left in the folder, except its intact parts.
+
+    What these need stays where the run ``is_continued``.
+    """
     needed = {file for number, file in parts.found().items() if number in intact}
     for file in parts.folder.iterdir():
         is_needed = file.name == _LOCK or file in needed
-        if intact and parts.is_content(file):
-            is_needed = True
+        if is_needed or (is_continued and parts.is_content(file)):
+            continue
         if file.is_dir() and not file.is_symlink():
             shutil.rmtree(file)
-        elif not is_needed:
+        else:
             file.unlink()
 
 

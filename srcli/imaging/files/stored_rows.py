@@ -54,8 +54,6 @@ class PictureRows:
     """Number of its first part; those of the pictures before it are lower."""
     shape: tuple[int, int, int]
     dtype: DTypeLike
-    fingerprint: str
-    """Stands for all that its pixels depend on; parts with another one are made again."""
     unit_rows: int = 1
     """Parts hold multiples of so many rows, such as those of a frame."""
     array: Array = field(init=False)
@@ -131,6 +129,6 @@ class PictureRows:
     def _content_of_mark(self, rows: range) -> bytes:
         """Return what the mark of some rows holds, if they are as they are now."""
         values = self.array[rows.start : rows.stop]
-        content = f"{self.fingerprint} {checksum(values.data.cast('B'))}"
+        content = checksum(values.data.cast("B"))
         release(self.array)
         return content.encode()

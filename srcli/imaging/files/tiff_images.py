@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +29,7 @@ Numbers = NDArray[np.uint64]
 _TILES = (Base.TileOffsets, Base.TileByteCounts)
 _STRIPS = (Base.StripOffsets, Base.StripByteCounts)
 _POSITIONS = frozenset({*_TILES, *_STRIPS})
+_POINTERS = frozenset({Base.ExifOffset, Base.GPSInfo})
 _LARGEST_CLASSIC = 2**32 - 1
 _FRAME = 8
 """Bytes around each block of a COG."""
@@ -49,6 +50,8 @@ class Image:
     """Of the blocks in the file, (planes, rows, columns); 0 where one is left out."""
     sizes: Numbers
     """Of the compressed blocks in bytes, of the same shape."""
+    linked: dict[int, Tags] = field(default_factory=dict)
+    """Directories of EXIF that tags of it point to, by these."""
 
     @property
     def is_mask(self) -> bool:
@@ -89,7 +92,7 @@ class Image:
 
     def without_blocks(self) -> Image:
         """Return an image that is alike, and has no blocks yet."""
-        return _without_blocks(self.tags)
+        return replace(_without_blocks(self.tags), linked=self.linked)
 
     def of_height(self, height: int) -> Image:
         """Return an image without blocks that differs in its number of rows of pixels."""
@@ -147,7 +150,11 @@ def read_tiff(source: Path | IO[bytes]) -> Tiff:
         while at:
             tags, at = read_directory(source, at, layout, _POSITIONS)
             positions = [tags.pop(tag, None) for tag in _positions_of(tags)]
-            image = _without_blocks(tags)
+            linked: dict[int, Tags] = {}
+            for pointer in _POINTERS & tags.keys():
+                offset = first_number(tags, pointer, 0)
+                linked[pointer], _ = read_directory(source, offset, layout)
+            image = replace(_without_blocks(tags), linked=linked)
             for numbers, entry in zip(
                 (image.offsets, image.sizes), positions, strict=True
             ):
@@ -185,15 +192,26 @@ def pack_directories(tiff: Tiff, start: int) -> bytes:
             directories[link : link + layout.inline] = layout.offset.pack(at)
         # where the offset of the next one is written
         link = len(directories) + layout.count.size + len(tags) * layout.entry.size
-        directories += _pack_directory(tags, layout, at)
+        directories += _pack_directory(tags, image.linked, layout, at)
     return bytes(directories)
 
 
-def _pack_directory(tags: Tags, layout: DirectoryForm, start: int) -> bytes:
-    """Pack a directory, the last one, that stands at an offset; its values follow it."""
+def _pack_directory(
+    tags: Tags, linked: Mapping[int, Tags], layout: DirectoryForm, start: int
+) -> bytes:
+    """Pack a directory, the last one, that stands at an offset.
+
+    What it points to follows it: other directories, then values.
+    """
     rows = b""
     values = b""
     table_length = layout.count.size + len(tags) * layout.entry.size + layout.inline
+    for pointer, linked_tags in linked.items():
+        values += bytes(len(values) % 2)
+        position = start + table_length + len(values)
+        values += _pack_directory(linked_tags, {}, layout, position)
+        offset = np.array([position], np.uint64)
+        tags[pointer] = _entry(LONG8 if layout.big else LONG, offset)
     for tag, entry in sorted(tags.items()):
         value = layout.byteswapped(entry.value, entry.tiff_type)
         if len(value) > layout.inline:

@@ -44,6 +44,8 @@ class Picture:
     (CMYK)."""
     raster: str | None = None
     """The reason to read it as a raster, for the user; None for photographs."""
+    is_on_map: bool = False
+    """A place on the map, or a mask, is that reason."""
     refusal: str | None = None
     """The reason that it cannot be read as a photograph, for the user."""
     warnings: tuple[str, ...] = ()
@@ -52,9 +54,6 @@ class Picture:
     """What its enlargement will record of it, taken before its pixels are read."""
     has_default_image: bool = False
     """Beside its frames, an animation has a picture for programs that show none."""
-
-    decoded: Photograph | None = None
-    """Its pixels, where they were looked at to tell what it is."""
 
     @property
     def size(self) -> Size:

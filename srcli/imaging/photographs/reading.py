@@ -48,8 +48,6 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
     if isinstance(source, Picture):
-        if source.decoded is not None:
-            return source.decoded
         path = source.path
         pixels = source.height * source.width
     else:

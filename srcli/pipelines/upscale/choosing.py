@@ -1,11 +1,7 @@
-"""Decide how an input is enlarged: as a photograph or by windows, by which model, in which passes.
-
-What a file is decides that; its size decides only if a photograph is made by parts.
-"""
+"""Choose the model for a photograph, by what its pixels have gone through, and the passes."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,23 +15,6 @@ if TYPE_CHECKING:
 
 INTERPOLATION_MODEL = "bicubic"
 """Name of the model that is bicubic interpolation."""
-
-
-def is_made_by_parts(picture: Picture, options: Settled) -> bool:
-    """Return True for a photograph that becomes so large that its parts are kept on the disk."""
-    steps = options.largest_steps(picture.size)
-    pixels = picture.height * picture.width * math.prod(steps) ** 2
-    return pixels > options.whole_pixels
-
-
-def bytes_of_rows(picture: Picture, options: Settled) -> int:
-    """Return the bytes of the rows that a photograph made by parts keeps on the disk."""
-    value_count = picture.height * picture.width * picture.channels
-    total = 0
-    for scale in options.largest_steps(picture.size):
-        value_count *= scale**2
-        total += value_count * picture.bits // 8
-    return total
 
 
 def choose_model(

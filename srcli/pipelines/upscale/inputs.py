@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import SrxError, UsageError, as_failure_of, did_you_mean
 from srcli.imaging.files.formats import (
     FORMATS,
+    RASTER_SUFFIXES,
     READABLE_SUFFIXES,
     VIDEO_SUFFIXES,
     format_of_content,
@@ -27,7 +28,6 @@ from srcli.imaging.rasters.dataset_names import (
     as_input,
     is_remote,
 )
-from srcli.imaging.rasters.opening import RASTER_SUFFIXES
 from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.input_files import open_input
 from srcli.pipelines.upscale.reporter import Item, Reporter

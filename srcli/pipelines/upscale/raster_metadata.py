@@ -19,12 +19,12 @@ from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.opening import open_known
 from srcli.imaging.photographs.embedding import embed_metadata, exif_beside_gdal
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.photographs.reading import open_known, read_photograph
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.rasters.headers import companion_reason
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.profile import OutputProfile
@@ -99,8 +99,7 @@ def read_picture(path: Path, stream: IO[bytes] | None = None) -> KnownPicture | 
     with suppress(PictureError):  # GDAL may read it nevertheless
         picture = open_known(path, stream=stream)
         if picture is not None:
-            reason = picture.raster or companion_reason(picture)
-            return KnownPicture(replace(picture, raster=reason))
+            return KnownPicture(picture)
     return None
 
 

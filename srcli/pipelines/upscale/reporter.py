@@ -286,6 +286,13 @@ class Reporter(Task):
                 self.progress.message(f"{item.source}: {note}")
             yield
 
+    def tell_kept(self, item: Item, kept: int, total: int, words: str) -> None:
+        """Tell how much of an output an earlier run has left, such as so many ``pages``."""
+        if kept:
+            self.progress.message(
+                f"{item.source}: {kept} of {total} {words} are kept from an earlier run"
+            )
+
     def describe(self, text: str) -> None:
         """Replace the text beside the progress, up to the report of the next file."""
         self._task.describe(text)
@@ -367,11 +374,12 @@ class Reporter(Task):
             self.megapixels += report.frames * math.prod(report.size) / 1e6
         self.on_file(report)
 
-    def note(self, text: str) -> None:
-        """Show a message, once however often it is told."""
+    def note(self, text: str, *, is_warning: bool = False) -> None:
+        """Show a message or a warning, once however often it is told."""
         if text not in self._noted:
             self._noted.add(text)
-            self.progress.message(text)
+            show = self.progress.warn if is_warning else self.progress.message
+            show(text)
 
     def report_left_out(self, path: Path, reason: str) -> None:
         """Report a file that a search of a folder has left out, once; it is not counted."""
