@@ -103,6 +103,8 @@ RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
 }  # fmt: skip
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
 Files given by name may have any."""
+ARCHIVE_SUFFIXES = frozenset({".cbz", ".zip", ".cbr"})
+"""Lower-case suffixes of zips whose pictures are enlarged; ``.cbr`` is mostly packed by RAR."""
 VIDEO = "video"
 """Format of a ``Picture`` that is a video, whatever its container."""
 VIDEO_SUFFIXES: frozenset[str] = frozenset(

@@ -36,7 +36,6 @@ from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
-from srcli.pipelines.upscale.fractions import FractionTask, LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
@@ -52,6 +51,9 @@ from srcli.pipelines.upscale.options import (
 )
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.python_options import (
+    FractionTask,
+    LoggedProgress,
+    ShowProgress,
     errors_in_python,
     given_arguments,
     read_raster_arguments,

@@ -1,10 +1,12 @@
-"""Options of rasters as arguments of ``srcli.upscale``, and messages in its words."""
+"""Options as arguments of ``srcli.upscale``, messages in its words, progress as it wants it."""
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -14,7 +16,12 @@ from srcli.errors import SrxError, UsageError
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.holes import AlphaMode
 from srcli.pipelines.upscale.asked import OPTIONS, Asked
+from srcli.ports.progress import Progress, Task
 
+log = logging.getLogger(__name__)
+ShowProgress = bool | Callable[[float], object]
+"""A function of the fraction that is done; True draws a bar on standard error."""
+ALMOST_ALL = 1 - 1e-9
 _CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")
 _NODATA = re.compile(r"--nodata (none|-?\d[\d.e+-]*)")
 _COUNT = re.compile(r"--(tile|overlap) (\d+)")
@@ -163,3 +170,58 @@ def _read_nodata(nodata: Any) -> Any:  # noqa: ANN401
         raise UsageError(
             f"nodata={nodata!r}: give a number, several, 'none', or 'file' for what is declared"
         ) from None
+
+
+class FractionTask(Task):
+    """Gives a function the fraction of the tiles that is done; True draws a bar."""
+
+    def __init__(self, progress: ShowProgress, tiles: float) -> None:
+        self._show = progress
+        if progress is True:
+            self._show = _draw_bar
+        self._tiles = tiles
+        self._finished = 0.0
+        self._shown = 0.0
+        self.error: Exception | None = None
+        """What the function has raised, to end the call."""
+
+    def grow(self, amount: float) -> None:
+        """Add to the total."""
+        self._tiles += amount
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Call the function, or draw the bar."""
+        self._finished += amount
+        if amount and callable(self._show):
+            try:
+                fraction = self._finished / self._tiles
+                # shares of files that are written add up to nearly whole tiles
+                is_all = fraction > ALMOST_ALL
+                if not is_all:  # it does not go back where more work has become known
+                    self._shown = max(self._shown, fraction)
+                self._show(1.0 if is_all else self._shown)
+            except Exception as error:
+                self.error = error
+                raise
+
+
+class LoggedProgress(FractionTask, Progress):
+    """Gives the lines on a raster to Python's log; its tiles are the only task."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Return itself."""
+        return self
+
+    def message(self, text: str) -> None:
+        """Log a line."""
+        log.info("%s", in_python(text))
+
+    def warn(self, text: str) -> None:
+        """Log a warning."""
+        log.warning("%s", in_python(text))
+
+
+def _draw_bar(fraction: float) -> None:
+    end = "\n" if fraction >= 1 else ""
+    sys.stderr.write(f"\r[{'#' * round(40 * fraction):40}] {fraction:4.0%}{end}")
+    sys.stderr.flush()

@@ -180,7 +180,7 @@ class Reporter(Task):
     model: str = ""
     remote: RemoteFolder | None = None
     """Where finished outputs are copied to."""
-    carry_sidecars: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
+    carry_sidecar: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
     """Writes the sidecars of a finished output; returns warnings, and lines for
     --verbose."""
     ending: Ending | None = None
@@ -342,8 +342,8 @@ class Reporter(Task):
         """
         if self.remote is not None and state in ("done", "skipped"):
             self.remote.upload(item.target)
-        elif self.carry_sidecars is not None and state in FINISHED:
-            warnings, details = self.carry_sidecars(item, state)
+        elif self.carry_sidecar is not None and state in FINISHED:
+            warnings, details = self.carry_sidecar(item, state)
             values["warnings"] = (*values.get("warnings", ()), *warnings)
             values["details"] = (*values.get("details", ()), *details)
         seconds = 0.0 if started is None else time.monotonic() - started

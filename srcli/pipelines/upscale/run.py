@@ -20,7 +20,7 @@ from srcli.errors import UsageError
 from srcli.files import NEW_FILE, write_whole
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.photographs.pillow import quick_pixel_count
-from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
 from srcli.input_files import parse_text, read_input
@@ -31,7 +31,7 @@ from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.makers import upscale_items
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
-from srcli.pipelines.upscale.sidecars import carry_sidecars
+from srcli.pipelines.upscale.sidecars import carry_sidecar
 from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
     reporter = Reporter(progress or Progress(), on_file, options.model)
-    if isinstance(output, DatasetName):
+    if isinstance(as_input(output), DatasetName):
         from srcli.pipelines.upscale.remote import find_remote
 
         reporter.remote = find_remote(output, options)
@@ -104,7 +104,7 @@ def upscale_due(
     if dry_run:
         reporter.remote = None
     else:
-        reporter.carry_sidecars = partial(carry_sidecars, options=options)
+        reporter.carry_sidecar = partial(carry_sidecar, options=options)
     for item in finished:
         with reporter.guard(item):
             if not dry_run and _add_overviews(item, options, reporter):

@@ -31,7 +31,7 @@ from srcli.pipelines.upscale.rasters import (
     upscale_one_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
-from srcli.pipelines.upscale.sidecars import carry_sidecars
+from srcli.pipelines.upscale.sidecars import carry_sidecar
 from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def upscale_share(
     """
     options = share.options
     reporter = Reporter(progress, model=options.model)
-    reporter.carry_sidecars = partial(carry_sidecars, options=options)
+    reporter.carry_sidecar = partial(carry_sidecar, options=options)
     reporter.open(0)
     processes = 1
     if slot.threads:
