@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from typing import IO, NamedTuple
 
-from srcli.imaging.files.isobmff import find_box
+from srcli.imaging.files.isobmff import find_box, walk
 
 _SIGNATURE = b"\xff\x0a"
 _SIZES = ((9, 1), (13, 1), (18, 1), (30, 1))
@@ -78,8 +77,9 @@ def has_packed_box(stream: IO[bytes], kind: bytes) -> bool:
     """Tell if a box of a kind is compressed by Brotli in a file's container."""
     if not _is_container(stream):
         return False
-    while packed := find_box(stream, b"brob"):
-        if packed.startswith(kind):
+    for box in walk(stream):
+        stream.seek(box.start)
+        if box.kind == b"brob" and stream.read(len(kind)) == kind:
             return True
     return False
 
@@ -121,6 +121,6 @@ def _codestream(start: bytes) -> bytes:
     """Return the codestream, perhaps the first part of it, that a container holds."""
     if start.startswith(_SIGNATURE):
         return start
-    codestream = find_box(io.BytesIO(start), b"jxlc")
+    codestream = find_box(start, b"jxlc")
     # parts stand behind their numbers
-    return codestream or find_box(io.BytesIO(start), b"jxlp")[4:]
+    return codestream or find_box(start, b"jxlp")[4:]
