@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, ImageSequence
 
-from srcli.imaging.files import stored_rows
-from srcli.imaging.files.stored_rows import PictureRows
+from srcli.imaging.files import stored_parts
+from srcli.imaging.files.stored_parts import PictureRows
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs.animations import encode_animation
 from srcli.inference.engine import TorchEngine
@@ -171,7 +171,7 @@ def test_finished_frames_are_kept_when_a_run_is_interrupted(srx, monkeypatch, su
             raise KeyboardInterrupt
         real(self, run, top, rows)
 
-    monkeypatch.setattr(stored_rows, "_LEAST_PIXELS", 1)
+    monkeypatch.setattr(stored_parts, "_LEAST_PIXELS", 1)
     monkeypatch.setattr(PictureRows, "write", stop)
     srx(f"upscale a{suffix} out/ {WORDS}", code=130)
     assert names_in("out") == [f".a{suffix}.parts"]

@@ -14,11 +14,11 @@ from srcli.imaging.files.formats import (
     FORMATS,
     READ_ONLY,
     VIDEO_SUFFIXES,
+    describe_other_kind,
     format_of_content,
     holds_video,
     is_video,
 )
-from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.metadata.orientation import stated_orientation, upright
 from srcli.imaging.photographs import jp2, pillow, png, tiff, vips

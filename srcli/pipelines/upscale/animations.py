@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from srcli.imaging.files.stored_rows import PictureRows, StoredRows
+from srcli.imaging.files.stored_parts import PictureRows, StoredRows
 from srcli.imaging.metadata.by_format import lost_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata

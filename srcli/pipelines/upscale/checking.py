@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS, VIDEO
-from srcli.imaging.files.stored_rows import StoredRows
+from srcli.imaging.files.stored_parts import StoredRows
 from srcli.imaging.photographs.animations import keeps_animation
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.writing import LOSSLESS_QUALITY, check_writable

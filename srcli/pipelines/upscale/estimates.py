@@ -17,8 +17,8 @@ from srcli.pipelines.upscale.checking import (
     check_output,
 )
 from srcli.pipelines.upscale.choosing import choose_model
-from srcli.pipelines.upscale.copying import report_copy
 from srcli.pipelines.upscale.kinds import Kind, Opened, is_made_by_parts, open_item
+from srcli.pipelines.upscale.makers import report_copy
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled

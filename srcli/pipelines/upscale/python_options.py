@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,12 @@ from srcli.errors import SrxError, UsageError
 from srcli.imaging.rasters.classes import ClassMode
 from srcli.imaging.rasters.holes import AlphaMode
 from srcli.pipelines.upscale.asked import OPTIONS, Asked
+from srcli.pipelines.upscale.declaring import (
+    read_bands,
+    read_nodata,
+    read_range,
+    read_rgb,
+)
 from srcli.ports.progress import Progress, Task
 
 log = logging.getLogger(__name__)
@@ -43,6 +48,19 @@ def _arguments_by_option() -> tuple[dict[str, str], frozenset[str]]:
 
 
 ARGUMENTS, _OF_RASTERS = _arguments_by_option()
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "bidx": (read_bands, "numbers of different bands from 1, such as (3, 2, 1)"),
+    "rgb": (
+        read_rgb,
+        "3 bands, numbers of different bands from 1, such as (1, 2, 3), or 'none'",
+    ),
+    "range": (read_range, "'auto', 'dtype' or (LO, HI) with LO below HI"),
+    "nodata": (
+        read_nodata,
+        "a number, several, 'none', or 'file' for what is declared",
+    ),
+}
+"""How an argument is read as a word of the command line, and what to give instead."""
 _WINDOWS = re.compile(r"--(srcwin|bounds)\b")
 # of --strip-metadata and its like no part is an option
 _OPTION = re.compile(rf"(?<![\w-])({'|'.join(ARGUMENTS)})(?![\w-])")
@@ -76,12 +94,12 @@ def read_raster_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{name}={given[name]!r}: give 'auto', 'yes' or 'no'")
     return {
         "srcwin": _read_window(given["window"]),
-        "bands": _read_bands("bidx", given["bidx"]),
-        "rgb": _read_rgb(given["rgb"]),
+        "bands": _read("bidx", given["bidx"], None),
+        "rgb": _read("rgb", given["rgb"], None),
         "classes": given["classes"],
         "alpha": given["alpha"],
-        "values": _read_range(given["range"]),
-        "nodata": _read_nodata(given["nodata"]),
+        "values": _read("range", given["range"], "auto"),
+        "nodata": _read("nodata", given["nodata"], "file"),
     }
 
 
@@ -111,65 +129,25 @@ def _read_window(window: Any) -> tuple[int, int, int, int] | None:  # noqa: ANN4
     return column, row, width, height
 
 
-def _read_bands(name: str, bands: Any) -> Any:  # noqa: ANN401
-    """Read numbers of different bands, from 1; None is all bands."""
-    if bands is None:
-        return None
+def _read(name: str, value: Any, usual: Any) -> Any:  # noqa: ANN401
+    """Read a value as the command line reads its words; None is the usual one."""
+    if value is None:
+        return usual
+    reader, advice = _READERS[name]
     try:
-        numbers = tuple(int(band) for band in bands)
-        is_right = bool(numbers) and numbers == tuple(bands)
+        words = [value]
+        if np.ndim(value):
+            words = list(value) or ["none"]
+        return reader(",".join(map(_as_word, words)))
     except (TypeError, ValueError):
-        numbers = ()
-        is_right = False
-    if not is_right or min(numbers) < 1 or len({*numbers}) != len(numbers):
-        raise UsageError(
-            f"{name}={bands!r}: give numbers of different bands from 1, such as (3, 2, 1)"
-        )
-    return numbers
+        raise UsageError(f"{name}={value!r}: give {advice}") from None
 
 
-def _read_rgb(rgb: Any) -> Any:  # noqa: ANN401
-    """Read the numbers of three bands, or none of any; None finds them."""
-    if rgb is None:
-        return None
-    if isinstance(rgb, str | tuple | list) and rgb in ("none", (), []):
-        return ()
-    bands = _read_bands("rgb", rgb)
-    if len(bands) != 3:
-        raise UsageError(f"rgb={rgb!r}: give 3 bands, such as (1, 2, 3), or 'none'")
-    return bands
-
-
-def _read_range(values: Any) -> Any:  # noqa: ANN401
-    """Read ``auto``, ``dtype`` or two numbers."""
-    if isinstance(values, str) and values in ("auto", "dtype"):
-        return values
-    try:
-        low, high = (float(value) for value in values)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (low < high and math.isfinite(high - low)):
-        raise UsageError(
-            f"range={values!r}: give 'auto', 'dtype' or (LO, HI) with LO below HI"
-        )
-    return low, high
-
-
-def _read_nodata(nodata: Any) -> Any:  # noqa: ANN401
-    """Read a number, several, ``none`` or ``file``; None is ``file``."""
-    if nodata is None:
-        return "file"
-    if isinstance(nodata, str) and nodata in ("file", "none"):
-        return nodata
-    try:
-        if isinstance(nodata, tuple | list):
-            first, *further = map(float, nodata)
-            return (first, *further) if further else first
-        return float(nodata)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"nodata={nodata!r}: give a number, several, 'none', or 'file' for what is declared"
-        ) from None
+def _as_word(value: Any) -> str:  # noqa: ANN401
+    """Return a number or a word as it would be typed."""
+    if isinstance(value, str):
+        return value
+    return repr(float(value)).removesuffix(".0")
 
 
 class FractionTask(Task):

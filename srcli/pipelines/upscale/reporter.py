@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 State = Literal["done", "copied", "skipped", "failed", "left out"]
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
 """States of inputs that have an output."""
+LARGEST_SHARE = 0.98
+"""Of writing that counts as done before it is complete: the progress stands still at the
+end, rather than at 100 % before it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -427,6 +430,40 @@ class Reporter(Task):
             details=details,
             output_exists=output_exists,
         )
+
+
+class WritingWork:
+    """Counts the time behind the last tile of one output as so many tiles as would take as long."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.seconds = 0.0
+        """That writing will probably take."""
+        self._reporter = reporter
+        self._tiles = 0.0
+        """As which it counts."""
+        self.done = 0.0
+        """Tiles of these that are counted."""
+
+    def measure(self, tile_seconds: float) -> None:
+        """Count it by the time that tiles have taken on average."""
+        self.weigh(self.seconds / max(tile_seconds, 1e-6))
+
+    def weigh(self, tiles: float) -> None:
+        """Count it as so many tiles, a few more than are counted already at least."""
+        tiles = max(tiles, self.done / LARGEST_SHARE)
+        self._reporter.extend(tiles - self._tiles)
+        self._tiles = tiles
+
+    def describe(self, text: str) -> None:
+        """Say beside the bar what is written."""
+        self._reporter.describe(text)
+
+    def advance_to(self, share: float) -> None:
+        """Say which share of it is done, 1 for all of it."""
+        done = share * self._tiles
+        if done > self.done:
+            self._reporter.advance(done - self.done)
+            self.done = done
 
 
 def explain_defect(error: SrxError, item: Item) -> SrxError:

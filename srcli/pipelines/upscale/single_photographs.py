@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
-from srcli.imaging.files.stored_rows import PictureRows, StoredRows
+from srcli.imaging.files.stored_parts import PictureRows, StoredRows
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.writing import write_photograph

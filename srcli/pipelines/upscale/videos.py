@@ -39,7 +39,7 @@ from srcli.pipelines.upscale.photographs import (
     describe_work,
     writing_options,
 )
-from srcli.pipelines.upscale.writing_work import WritingWork
+from srcli.pipelines.upscale.reporter import WritingWork
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
