@@ -49,6 +49,23 @@ def test_all_pages_become_what_each_becomes_alone(srx, monkeypatch, limit, optio
     assert "1 skipped" in srx("upscale scan.tif out", options, code=0).out
 
 
+def test_pages_keep_exif_and_gps(srx, astronaut):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[33434] = 1 / 30
+    exif.get_ifd(0x8825)[1] = "N"
+    pages = [Image.fromarray(astronaut[: 20 + number, :20]) for number in range(2)]
+    pages[0].save("a.tif", save_all=True, append_images=pages[1:], exif=exif.tobytes())
+    srx("upscale a.tif b.tif", SMALL, code=0)
+    for name in ("a.tif", "b.tif"):
+        with tifffile.TiffFile(name) as document:
+            assert len(document.pages) == 2
+            for number in range(2):
+                tags = document.pages.get(number).aspage().tags
+                exposure = tags["ExifTag"].value["ExposureTime"]
+                assert exposure == pytest.approx(1 / 30)
+                assert tags["GPSTag"].value["GPSLatitudeRef"] == "N"
+
+
 def test_one_page_is_taken_and_wrong_ones_are_refused(srx):
     srx("upscale scan.tif out --pages 2", SMALL, code=0)
     srx("upscale 2.tif out", SMALL, code=0)

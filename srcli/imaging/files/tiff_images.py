@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
+from srcli.imaging.files.tiff_blocks import BLOCK_TAGS, BLOCKS, SEPARATE
 from srcli.imaging.files.tiff_directories import (
     LONG,
     LONG8,
@@ -23,21 +24,14 @@ from srcli.imaging.files.tiff_directories import (
     read_directory,
     read_start,
 )
+from srcli.imaging.files.tiff_pages import MASK, REDUCED
 
 Numbers = NDArray[np.uint64]
 
-_TILES = (Base.TileOffsets, Base.TileByteCounts)
-_STRIPS = (Base.StripOffsets, Base.StripByteCounts)
-_POSITIONS = frozenset({*_TILES, *_STRIPS})
 _POINTERS = frozenset({Base.ExifOffset, Base.GPSInfo})
 _LARGEST_CLASSIC = 2**32 - 1
 _FRAME = 8
 """Bytes around each block of a COG."""
-_SEPARATE = 2
-"""PlanarConfiguration of a file with blocks for each band."""
-# Bits of NewSubfileType.
-_REDUCED = 1
-_MASK = 4
 
 
 @dataclass(frozen=True)
@@ -56,12 +50,12 @@ class Image:
     @property
     def is_mask(self) -> bool:
         """True for the mask of a picture, or of a smaller copy."""
-        return bool(first_number(self.tags, Base.NewSubfileType, 0) & _MASK)
+        return bool(first_number(self.tags, Base.NewSubfileType, 0) & MASK)
 
     @property
     def is_overview(self) -> bool:
         """True for a smaller copy of a picture, or of its mask."""
-        return bool(first_number(self.tags, Base.NewSubfileType, 0) & _REDUCED)
+        return bool(first_number(self.tags, Base.NewSubfileType, 0) & REDUCED)
 
     @property
     def height(self) -> int:
@@ -117,7 +111,7 @@ def _without_blocks(tags: Tags) -> Image:
     if not (image.block_height and block_width):
         raise ValueError("a directory without the size of its blocks")
     planes = 1
-    if first_number(tags, Base.PlanarConfiguration, 1) == _SEPARATE:
+    if first_number(tags, Base.PlanarConfiguration, 1) == SEPARATE:
         planes = first_number(tags, Base.SamplesPerPixel, 1)
     shape = (
         planes,
@@ -129,7 +123,8 @@ def _without_blocks(tags: Tags) -> Image:
 
 def _positions_of(tags: Tags) -> tuple[int, int]:
     """Return the tags of offsets and sizes of blocks."""
-    return _TILES if Base.TileWidth in tags else _STRIPS
+    strips, tiles = BLOCKS
+    return tiles if Base.TileWidth in tags else strips
 
 
 @dataclass(frozen=True)
@@ -148,7 +143,7 @@ def read_tiff(source: Path | IO[bytes]) -> Tiff:
         images: list[Image] = []
         layout, at = read_start(source)
         while at:
-            tags, at = read_directory(source, at, layout, _POSITIONS)
+            tags, at = read_directory(source, at, layout, BLOCK_TAGS)
             positions = [tags.pop(tag, None) for tag in _positions_of(tags)]
             linked: dict[int, Tags] = {}
             for pointer in _POINTERS & tags.keys():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import srcli
 from srcli.disks import free_disk
+from srcli.imaging.photographs.embedding import embed_metadata
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.disk_use import disk_needed, sample_disk
@@ -30,10 +31,10 @@ from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
 from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
+    from srcli.imaging.metadata.embedded import Metadata
     from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.raster_metadata import EmbeddedMetadata
     from srcli.pipelines.upscale.reporter import Item
 
 
@@ -77,7 +78,7 @@ class RasterPlan:
     condition: str
     """What its pixels have gone through, where ``auto`` chose the model by it; else
     empty."""
-    embedded: EmbeddedMetadata | None
+    embedded: Metadata | None
     """What is put into the output once GDAL has written it."""
 
     @property
@@ -93,7 +94,7 @@ class RasterPlan:
     def embed(self, result: Path) -> None:
         """Put metadata into a result that GDAL has written."""
         if self.embedded is not None:
-            self.embedded.put_into(result)
+            embed_metadata(result, self.item.format, self.embedded)
 
     def read_from(self, opened: OpenedRaster) -> RasterPlan:
         """Return the plan in a process that has opened the raster itself."""
