@@ -116,7 +116,7 @@ def test_finished_pages_are_kept_when_a_run_is_interrupted(srx, monkeypatch, opt
     assert names_in("scans") == ["scan.tif"]
 
 
-@pytest.mark.parametrize("damage", ["page", "options"])
+@pytest.mark.parametrize("damage", ["page", "reports.json", "options"])
 def test_kept_pages_that_do_not_fit_are_made_again(srx, monkeypatch, damage):
     srx("upscale scan.tif whole.tif", SMALL, code=0)
     fail_at_page(monkeypatch, 3, KeyboardInterrupt())
@@ -129,6 +129,8 @@ def test_kept_pages_that_do_not_fit_are_made_again(srx, monkeypatch, damage):
         content = bytearray(page.read_bytes())
         content[len(content) - 40] ^= 255
         page.write_bytes(content)
+    elif damage == "reports.json":
+        Path("scans/.scan.tif.parts/reports.json").write_text("[{", encoding="utf-8")
     made = fail_at_page(monkeypatch, 99, KeyboardInterrupt())
     srx("upscale scan.tif scans/", SMALL, code=0)
     assert len(made) == (2 if damage == "page" else 3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,10 +80,11 @@ class StoredPages(StoredParts):
         target.replace(file)
 
     def reports(self) -> list[PageReport]:
-        """Return the reports on pages of an earlier run."""
-        file = self.folder / _REPORTS
-        reports = json.loads(file.read_bytes()) if file.exists() else []
-        return [PageReport(**report) for report in reports]
+        """Return the reports on pages of an earlier run, whose tiles do not count; maybe none."""
+        with suppress(OSError, ValueError, TypeError):  # missing or damaged
+            reports = json.loads((self.folder / _REPORTS).read_bytes())
+            return [PageReport(**{**report, "tiles": 0}) for report in reports]
+        return []
 
     def keep_reports(self, reports: list[PageReport]) -> None:
         """Keep the reports on pages for the next run."""
@@ -103,10 +105,10 @@ def make_pages(
     options = photographs.options
     stored = StoredPages(item.target)
     with reporter.keep_parts(item, stored, depends_on, resume=options.resume):
-        kept = stored.found()
+        reports = stored.reports()
+        kept = stored.found().keys() & set(range(len(reports)))
         reporter.tell_kept(item, len(kept), page_count, "pages")
         reporter.expect_pages(page_count - len(kept))
-        reports = stored.reports()
         for index in range(page_count):
             if index in kept:
                 continue
