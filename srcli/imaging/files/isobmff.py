@@ -18,7 +18,7 @@ _MOST_BOXES = 10_000
 """Of a file or a box; small ones could fill it."""
 
 
-class Box(NamedTuple):
+class FileBox(NamedTuple):
     """A box of a file: its kind, and where its content lies."""
 
     kind: bytes
@@ -144,7 +144,7 @@ def _property_numbers(table: bytes, item: int) -> list[int]:
 
 def walk(
     stream: IO[bytes], start: int = 0, end: int | None = None, *, is_cut: bool = False
-) -> Iterator[Box]:
+) -> Iterator[FileBox]:
     """Yield the boxes that follow each other between two positions of a file.
 
     It ends at one that is damaged; where the file ``is_cut``, so may the last box be.
@@ -166,7 +166,7 @@ def walk(
         start += length
         if start < content or (start > end and not is_cut):
             return
-        yield Box(kind, content, min(start, end))
+        yield FileBox(kind, content, min(start, end))
 
 
 def split_boxes(data: bytes) -> list[tuple[bytes, bytes]]:
