@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import filecmp
 import json
 import os
 import stat
@@ -39,6 +40,13 @@ def read_input(path: Path) -> bytes:
     """Read a file; see ``open_input``."""
     with open_input(path) as stream:
         return stream.read()
+
+
+def hold_same_bytes(path: Path, other: Path) -> bool:
+    """Tell if two files hold the same bytes; False if one of them is not there."""
+    with suppress(OSError):
+        return filecmp.cmp(path, other, shallow=False)
+    return False
 
 
 def parse_text(text: str, parse: Callable[[str], Any] = json.loads) -> Any:  # noqa: ANN401

@@ -239,3 +239,31 @@ def test_programs_run(monkeypatch, capsys):
         runpy.run_path(program, run_name="__main__")
     assert ended.value.code == 0
     assert capsys.readouterr().out.startswith("usage: patches.py [-h] [pictures ...]")
+
+
+OTHER_KINDS = (
+    "srcli.imaging.films", "srcli.imaging.rasters.opening", "srcli.imaging.rasters.headers",
+    "srcli.pipelines.upscale.mosaic", "srcli.pipelines.upscale.stacks",
+    "srcli.pipelines.upscale.archives", "srcli.pipelines.upscale.remote",
+    "srcli.pipelines.upscale.rasters", "srcli.pipelines.upscale.array",
+    "srcli.pipelines.upscale.videos", "srcli.pipelines.executors.processes", "rasterio", "av",
+)  # fmt: skip
+MOST_MODULES = 170
+"""Most of ours that one small JPEG imports, of which its network needs 52."""
+
+
+def test_a_small_jpeg_imports_nothing_of_other_kinds(tmp_path):
+    code = (
+        "import sys\n"
+        "from PIL import Image\n"
+        "from srcli.cli.main import run\n"
+        f"Image.new('RGB', (40, 30)).save(r'{tmp_path / 'a.jpg'}')\n"
+        f"command = ['upscale', r'{tmp_path / 'a.jpg'}', r'{tmp_path / 'b.jpg'}', '-s', '2']\n"
+        "assert run([*command, '--quiet']) == 0\n"
+        "print(*sys.modules)\n"
+    )
+    names = said_by("-c", code).split()
+    assert names, "nothing was printed"
+    assert not set(OTHER_KINDS) & set(names)
+    ours = [name for name in names if name.partition(".")[0] == "srcli"]
+    assert len(ours) <= MOST_MODULES

@@ -12,12 +12,12 @@ import sys
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from srcli import __version__
-from srcli.cli import ablate, bench, compare, evaluate, export, models, train, upscale
 from srcli.cli.console import (
     ENDING_SIGNALS,
     echo,
@@ -39,29 +39,39 @@ WAYS_TO_CONTINUE = {
 """How an interrupted command can be continued; the end of a message."""
 
 
+_MODULES = {
+    "upscale": "upscale", "compare": "compare", "eval": "evaluate", "train": "train",
+    "ablate": "ablate", "bench": "bench", "export": "export", "models": "models",
+}  # fmt: skip
+"""Modules of commands, which are imported when one is asked for."""
+
+
 class Commands(click.Group):
-    """Commands in the order in which they were added."""
+    """Commands in the order of ``_MODULES``, then those that were added."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
-        return list(self.commands)
+        return [*_MODULES, *self.commands.keys() - _MODULES.keys()]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Return a command by its name."""
+        if name in _MODULES and name not in self.commands:
+            module = import_module(f"srcli.cli.{_MODULES[name]}")
+            self.add_command(module.command)
+        return super().get_command(ctx, name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command; for a file in its place suggest ``srx upscale``."""
         name = args[0]
-        if name not in self.commands and os.path.exists(name):  # noqa: PTH110 - raises for names too long
+        if self.get_command(ctx, name) is None and os.path.exists(name):  # noqa: PTH110 - raises for names too long
             ctx.fail(f"No such command {name!r}. Did you mean 'srx upscale {name}'?")
         return super().resolve_command(ctx, args)
 
 
 @click.group(
     cls=Commands,
-    commands=[
-        module.command
-        for module in (upscale, compare, evaluate, train, ablate, bench, export, models)
-    ],
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
     epilog="""Begin with: srx upscale photos/ larger/ -s 4
 

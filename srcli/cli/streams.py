@@ -37,12 +37,18 @@ def open_streams(
     removes from a text; where the output is in a bucket, the function puts in its name.
     A picture for standard output is copied there at the end.
     """
+    from srcli.imaging.rasters.dataset_names import DatasetName, as_input
     from srcli.pipelines.upscale.inputs import pair_in_folder
-    from srcli.pipelines.upscale.remote import find_remote
 
     if STREAM not in (*inputs, output):
-        remote = find_remote(output, options)
-        yield inputs, output, remote.shown if remote else str
+        shorten: Callable[[str], str] = str
+        if isinstance(as_input(output), DatasetName):
+            from srcli.pipelines.upscale.remote import find_remote
+
+            remote = find_remote(output, options)
+            if remote:
+                shorten = remote.shown
+        yield inputs, output, shorten
         return
 
     _check_streams(inputs, output, options)

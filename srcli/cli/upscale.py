@@ -26,7 +26,8 @@ from srcli.supervision import is_watched, limit_reading
 from srcli.torch_import import leave_out_shape_rules
 
 if TYPE_CHECKING:
-    from srcli.pipelines.upscale.reporter import FileReport
+    from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.reporter import FileReport, Reporter
 
 COMMON = (
     "--model", "--scale", "--size", "--fit", "--strength",
@@ -99,19 +100,12 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
     OUT, the last argument, is a folder, or a file name when there is one picture. For
     one picture, - is standard input or output.
     """
+    from srcli.imaging.files.formats import ARCHIVE_SUFFIXES
     from srcli.imaging.rasters.dataset_names import as_input, is_remote
     from srcli.imaging.rasters.gdal_access import network_access
     from srcli.models import MODELS
     from srcli.pipelines.executors import choose_executor
-    from srcli.pipelines.upscale.archives import (
-        check_archive_name,
-        is_archive,
-        open_archive,
-    )
-    from srcli.pipelines.upscale.mosaic import upscale_mosaic
     from srcli.pipelines.upscale.options import settle
-    from srcli.pipelines.upscale.run import upscale_files
-    from srcli.pipelines.upscale.watch import watch_folders
 
     if asked.background:
         run_in_background()
@@ -129,13 +123,19 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
     to_stdout = target == STREAM
     open_files: Callable[..., Any] = open_streams
     is_special = asked.watch or asked.mosaic
-    makes_archive = is_archive(inputs, target) and not is_special
+    makes_archive = False
+    if inputs[0].suffix.lower() in ARCHIVE_SUFFIXES and not is_special:
+        from srcli.pipelines.upscale.archives import is_archive
+
+        makes_archive = is_archive(inputs, target)
     if is_remote(str(target)) and (is_special or makes_archive):
         raise UsageError(
             f"{target}: results of --watch, --mosaic and archives are written to disk; "
             "name a folder there"
         )
     if makes_archive:
+        from srcli.pipelines.upscale.archives import check_archive_name, open_archive
+
         if not asked.into_folder:
             check_archive_name(Path(target))
         open_files = partial(open_archive, dry_run=asked.dry_run)
@@ -164,10 +164,7 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
             lines.write(file, shorten)
             print_file(console, file, is_dry_run=asked.dry_run)
 
-        upscale = upscale_mosaic if settings.mosaic else upscale_files
-        if asked.watch:
-            upscale = watch_folders
-        reporter = upscale(
+        reporter = _way_to_upscale(settings)(
             sources,
             target,
             settings,
@@ -187,6 +184,21 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
     if lines.failed:
         return reporter.exit_code or ExitCode.PARTIAL
     return reporter.exit_code
+
+
+def _way_to_upscale(settings: Settled) -> Callable[..., Reporter]:
+    """Return the function that does all; what it needs is not imported for others."""
+    if settings.watch:
+        from srcli.pipelines.upscale.watch import watch_folders
+
+        return watch_folders
+    if settings.mosaic:
+        from srcli.pipelines.upscale.mosaic import upscale_mosaic
+
+        return upscale_mosaic
+    from srcli.pipelines.upscale.run import upscale_files
+
+    return upscale_files
 
 
 def split_paths(

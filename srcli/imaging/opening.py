@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -10,13 +11,10 @@ from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import format_of_content, is_video
 from srcli.imaging.files.provenance import Provenance, input_id, parse_provenance
-from srcli.imaging.films import reading as videos
 from srcli.imaging.metadata import exif
 from srcli.imaging.photographs import reading
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.rasters.headers import companion_reason
-from srcli.imaging.rasters.opening import open_by_gdal
 from srcli.input_files import open_input
 
 
@@ -33,24 +31,64 @@ def open_picture(path: Path, *, confined: bool = False, page: int = 1) -> Pictur
         picture = open_known(path, page)
         if picture is not None:
             return picture
+    from srcli.imaging.rasters.opening import open_by_gdal
+
     raster = open_by_gdal(path, confined=confined)
     if raster is None:
         raise reading.not_a_picture(path)
     return raster
 
 
-def open_known(path: Path, page: int = 1) -> Picture | None:
-    """Read the header of a photograph or a video; None for formats of GDAL alone."""
+def open_known(
+    path: Path, page: int = 1, stream: IO[bytes] | None = None
+) -> Picture | None:
+    """Read the header of a photograph or a video; None for formats of GDAL alone.
+
+    ``stream`` is the file, where that is open already.
+    """
     picture: Picture | None
     if is_video(path):
-        with decoding(path), open_input(path) as stream:
-            picture = _read_header(path, stream)
-            picture = replace(picture, input_id=input_id(path, stream))
+        with decoding(path), open_input(path) as video:
+            picture = _read_header(path, video)
+            picture = replace(picture, input_id=input_id(path, video))
     else:
-        picture = reading.read_known_header(path, page)
-    if picture is None:
+        picture = reading.read_known_header(path, page, stream)
+    if picture is None or picture.raster is not None:
+        return picture
+    reason = _companion_reason(picture)
+    return replace(picture, raster=reason, is_on_map=reason is not None)
+
+
+def _companion_reason(picture: Picture) -> str | None:
+    """Return why files beside a picture, such as a world file, make it a raster; else None."""
+    stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
+    # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
+    tails = (
+        ".wld",
+        f"{ending}w",
+        f"{ending[:2]}{ending[-1:]}w",
+        "_rpc.txt",
+        ".rpb",
+        ".tab",
+    )
+    names = [f"{picture.path}.msk", f"{picture.path}.aux.xml"]
+    for tail in tails:
+        names += [stem + tail, stem + tail.upper()]
+    if not any(map(os.path.exists, names)):
         return None
-    return replace(picture, raster=picture.raster or companion_reason(picture))
+    from srcli.imaging.rasters.headers import read_info
+
+    try:
+        info = read_info(picture.path)
+    except PictureError:
+        return None
+    if any(info.georeference[name] for name in ("transform", "gcps", "rpcs")):
+        return "a place on the map, by a file beside it"
+    if info.mask == "dataset":
+        return "a mask of valid pixels, by a file beside it"
+    if any(band.nodata is not None for band in info.bands):
+        return "a nodata value, by a file beside it"
+    return None
 
 
 def _read_header(path: Path, stream: IO[bytes]) -> Picture:
@@ -64,7 +102,9 @@ def _read_header(path: Path, stream: IO[bytes]) -> Picture:
         raise PictureError(
             f"{path}: is a picture with the name of a video; rename it to end in .{name}"
         )
-    return videos.read_header(path)
+    from srcli.imaging.films.reading import read_header
+
+    return read_header(path)
 
 
 def read_provenance(path: Path) -> Provenance | None:

@@ -13,8 +13,7 @@ import torch
 import srcli
 from srcli.control_groups import processor_quota
 from srcli.disks import cache_folder
-from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.films.reading import can_read_videos
+from srcli.imaging.files.formats import FORMATS, can_read_videos
 from srcli.inference.device import choose_device, half_type
 from srcli.layers.onednn import describe_convolutions
 from srcli.machine import (

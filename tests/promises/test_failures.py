@@ -91,7 +91,7 @@ SEAMS = {
     "animation": PHOTOGRAPH | ANIMATION,
     "raster": {
         "open": OPENING,
-        "plan": UPSCALE + "by_windows.plan_raster",
+        "plan": RASTERS + "plan_raster",
         "read": "srcli.imaging.rasters.source.RasterSource.read",
         "write": "srcli.imaging.rasters.part_writer.PartWriter.write",
         "merge": RASTERS + "publish",
@@ -223,9 +223,11 @@ def test_an_output_that_cannot_be_looked_at_is_told(srx, break_at):
 @pytest.mark.parametrize("seam", ["open", "plan"])
 def test_a_dry_run_counts_them_as_problems(srx, break_at, suffix, seam):
     make_files("in", suffix)
-    plans = {"raster": "run.plan_raster"}
+    plans = {"raster": "plans.plan_raster"}
     break_at(
-        OPENING if seam == "open" else UPSCALE + plans.get(suffix, "run.check_output")
+        OPENING
+        if seam == "open"
+        else UPSCALE + plans.get(suffix, "estimates.check_output")
     )
     result = srx("upscale in out -m bicubic -s 2 --dry-run", code=1)
     assert f"{len(BAD)} problems" in result.out

@@ -234,5 +234,5 @@ def test_another_scale_starts_over_and_says_so(killed, notes):
     options = replace(TILED, scale=2)
     upscale_files([Path("a.jpg")], Path("out"), options, progress=notes)
     told = " ".join(notes.messages)
-    assert "not continued: changed: scale" in told
+    assert "not continued: changed: model, scale" in told
     assert read_pixels("out/a.jpg").shape[0] == 512

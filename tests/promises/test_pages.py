@@ -49,6 +49,23 @@ def test_all_pages_become_what_each_becomes_alone(srx, monkeypatch, limit, optio
     assert "1 skipped" in srx("upscale scan.tif out", options, code=0).out
 
 
+def test_pages_keep_exif_and_gps(srx, astronaut):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[33434] = 1 / 30
+    exif.get_ifd(0x8825)[1] = "N"
+    pages = [Image.fromarray(astronaut[: 20 + number, :20]) for number in range(2)]
+    pages[0].save("a.tif", save_all=True, append_images=pages[1:], exif=exif.tobytes())
+    srx("upscale a.tif b.tif", SMALL, code=0)
+    for name in ("a.tif", "b.tif"):
+        with tifffile.TiffFile(name) as document:
+            assert len(document.pages) == 2
+            for number in range(2):
+                tags = document.pages.get(number).aspage().tags
+                exposure = tags["ExifTag"].value["ExposureTime"]
+                assert exposure == pytest.approx(1 / 30)
+                assert tags["GPSTag"].value["GPSLatitudeRef"] == "N"
+
+
 def test_one_page_is_taken_and_wrong_ones_are_refused(srx):
     srx("upscale scan.tif out --pages 2", SMALL, code=0)
     srx("upscale 2.tif out", SMALL, code=0)
@@ -99,7 +116,7 @@ def test_finished_pages_are_kept_when_a_run_is_interrupted(srx, monkeypatch, opt
     assert names_in("scans") == ["scan.tif"]
 
 
-@pytest.mark.parametrize("damage", ["pages.tif", "options"])
+@pytest.mark.parametrize("damage", ["page", "reports.json", "options"])
 def test_kept_pages_that_do_not_fit_are_made_again(srx, monkeypatch, damage):
     srx("upscale scan.tif whole.tif", SMALL, code=0)
     fail_at_page(monkeypatch, 3, KeyboardInterrupt())
@@ -107,14 +124,16 @@ def test_kept_pages_that_do_not_fit_are_made_again(srx, monkeypatch, damage):
     if damage == "options":
         other = f"{SMALL} --strip-provenance"  # which is written into each page
     srx("upscale scan.tif scans/", other, code=130)
-    if damage == "pages.tif":
-        pages = Path("scans/.scan.tif.parts/pages.tif")
-        content = bytearray(pages.read_bytes())
-        content[len(content) - 40] ^= 255  # of the second page
-        pages.write_bytes(content)
+    if damage == "page":
+        (page,) = Path("scans/.scan.tif.parts").glob("part-000001-*.tif")
+        content = bytearray(page.read_bytes())
+        content[len(content) - 40] ^= 255
+        page.write_bytes(content)
+    elif damage == "reports.json":
+        Path("scans/.scan.tif.parts/reports.json").write_text("[{", encoding="utf-8")
     made = fail_at_page(monkeypatch, 99, KeyboardInterrupt())
     srx("upscale scan.tif scans/", SMALL, code=0)
-    assert len(made) == (2 if damage == "pages.tif" else 3)
+    assert len(made) == (2 if damage == "page" else 3)
     assert Path("scans/scan.tif").read_bytes() == Path("whole.tif").read_bytes()
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from srcli.imaging.pixels.resize import resize
+from srcli.imaging.rasters import headers
 from srcli.models import build_network
 from srcli.models.storage import WeightsInfo, save_weights
 from srcli.pipelines.upscale import finished
@@ -198,8 +199,12 @@ def test_finished_outputs_are_known_by_their_headers(srx, monkeypatch):
         picture(f"in/{number}{suffix}")
     asked = f"upscale in out {SMALL}"
     assert "5 done" in srx(asked).out
-    for name in ("open_picture", "open_photograph", "read_info"):
-        monkeypatch.setattr(finished, name, lambda *_, **__: pytest.fail("was opened"))
+    for module, name in (
+        (finished, "open_picture"),
+        (finished, "open_item"),
+        (headers, "read_info"),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("was opened"))
     assert "5 skipped" in srx(asked).out
     assert srx(asked, "--dry-run").out.count("(skip, exists)") == 5
 

@@ -497,11 +497,9 @@ def test_heights_packed_into_colours_are_unpacked(srx, kind, options, name):
         write_by_gdal(name, pixels, photometric="RGB", **PLACE)
     else:
         Image.fromarray(pixels).save(name)
-        told = srx(f"upscale {name} b.png -m bicubic", code=0).err
-        # the advice is followed
-        assert "look like bytes of heights" in told
-        assert "--bidx 1,2,3" in told
-        options += " --bidx 1,2,3 --overwrite"
+        refused = srx(f"upscale {name} b.png -s 2", *options.split(), code=2)
+        assert "its colours are bytes of heights; --nodata none" in refused.err
+        options = f"{options} --nodata none"
     result = srx(f"upscale {name} b{name[1:]} -s 2", *options.split(), code=0)
     assert "hold heights packed into colours" in result.err
     larger = metres(kind, read_by_gdal(f"b{name[1:]}"))

@@ -18,9 +18,8 @@ from PIL import Image
 from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
-from srcli.imaging.files.formats import format_of_content
+from srcli.imaging.files.formats import describe_other_kind, format_of_content
 from srcli.imaging.files.isobmff import read_item_kind
-from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.input_files import open_input
 from srcli.supervision import reading
 from srcli.threads import warnings_collected

@@ -1,56 +1,37 @@
-"""Boxes of AVIF and JPEG 2000 files, which say what Pillow and GDAL take no notice of."""
+"""Boxes of MP4, AVIF, JPEG XL and JPEG 2000, and what those of pictures say unseen by Pillow."""
 
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import IO
+from typing import IO, NamedTuple
 
 _LARGEST_META = 2**26  # bytes, most of them a colour profile
 
 _JP2_COLOURS = {12: "CMYK", 13: "YCCK", 14: "CIELab", 19: "CIEJab"}
 """Enumerated colour spaces that GDAL neither converts nor names."""
 
+_MOST_BOXES = 10_000
+"""Of a file or a box; small ones could fill it."""
+
+
+class FileBox(NamedTuple):
+    """A box of a file: its kind, and where its content lies."""
+
+    kind: bytes
+    start: int
+    end: int
+
+
 Crop = tuple[int, int, int, int]
 """Left, top, right and bottom of a part of a picture, in pixels."""
 
 
-def read_crop(stream: IO[bytes], width: int, height: int) -> Crop | None:
-    """Return the part of the stored picture that is to be shown; None for all of it.
-
-    As readers of the standard do, an impossible one is not followed.
-    """
-    clap = _read_property(stream, b"clap")
-    return parse_clap(clap, width, height) if clap else None
-
-
-def read_pixel_shape(stream: IO[bytes]) -> tuple[int, int]:
-    """Return width and height of a pixel of an AVIF or HEIC picture, as numbers of a ratio."""
-    shape = _read_property(stream, b"pasp")
-    if len(shape) != 8:
-        return 1, 1
-    return int.from_bytes(shape[:4]), int.from_bytes(shape[4:])
-
-
-def _read_property(stream: IO[bytes], kind: bytes) -> bytes:
-    """Return the content of the first property of a kind of the picture; maybe empty."""
-    stream.seek(0)
-    meta = find_box(stream, b"meta")
-    # four bytes of version and flags are in front of the boxes in it
-    properties = dict(split_boxes(find_box(io.BytesIO(meta[4:]), b"iprp")))
-    number = _primary_item(meta)
-    contents = list(split_boxes(properties.get(b"ipco", b"")))
-    for index in _property_numbers(properties.get(b"ipma", b""), number):
-        if 0 < index <= len(contents) and contents[index - 1][0] == kind:
-            return contents[index - 1][1]
-    return b""
-
-
 def read_jp2_colours(stream: IO[bytes]) -> str:
     """Return the colours of a JPEG 2000 file if they are a kind that GDAL leaves alone; else ""."""
-    stream.seek(0)
     for kind, content in split_boxes(find_box(stream, b"jp2h")):
         if kind == b"colr" and content[:1] == b"\1":
             return _JP2_COLOURS.get(int.from_bytes(content[3:7]), "")
@@ -59,10 +40,9 @@ def read_jp2_colours(stream: IO[bytes]) -> str:
 
 def read_item_kind(stream: IO[bytes]) -> str:
     """Return how the picture of an AVIF or HEIC file is stored, such as ``av01``; maybe ""."""
-    stream.seek(0)
     meta = find_box(stream, b"meta")
     number = _primary_item(meta)
-    items = find_box(io.BytesIO(meta[4:]), b"iinf")
+    items = find_box(meta[4:], b"iinf")
     # behind version, flags and their number, which version 0 has in two bytes
     start = 6 if items[:1] == b"\0" else 8
     for kind, content in split_boxes(items[start:]):
@@ -74,8 +54,8 @@ def read_item_kind(stream: IO[bytes]) -> str:
 
 def without_exif(data: bytes) -> bytes:
     """Return an AVIF file with its items of EXIF renamed, so that readers pass over them."""
-    meta = find_box(io.BytesIO(data), b"meta")
-    items = find_box(io.BytesIO(meta[4:]), b"iinf")
+    meta = find_box(data, b"meta")
+    items = find_box(meta[4:], b"iinf")
     if not items:
         return data
     return data.replace(items, items.replace(b"Exif", b"none"), 1)
@@ -107,54 +87,56 @@ def parse_clap(clap: bytes, width: int, height: int) -> Crop | None:
 
 def _primary_item(meta: bytes) -> int:
     """Return the number of the item that is the picture."""
-    item = find_box(io.BytesIO(meta[4:]), b"pitm")
+    item = find_box(meta[4:], b"pitm")
     size = 2 if item[:1] == b"\0" else 4
     return int.from_bytes(item[4 : 4 + size])
 
 
-def _property_numbers(table: bytes, item: int) -> list[int]:
-    """Return the numbers of an item's properties, from 1."""
-    stream = io.BytesIO(table)
-    version = stream.read(1)
-    wide = int.from_bytes(stream.read(3)) & 1
-    for _ in range(int.from_bytes(stream.read(4))):
-        number = stream.read(2 if version == b"\0" else 4)
-        count = stream.read(1)
-        if not count:
-            return []
-        size = 1 + wide
-        indices = stream.read(count[0] * size)
-        if int.from_bytes(number) == item:
-            # the highest bit says that it must be understood
-            mask = 0x7FFF if wide else 0x7F
-            starts = range(0, len(indices), size)
-            return [int.from_bytes(indices[at : at + size]) & mask for at in starts]
-    return []
+def walk(
+    stream: IO[bytes], start: int = 0, end: int | None = None, *, is_cut: bool = False
+) -> Iterator[FileBox]:
+    """Yield the boxes that follow each other between two positions of a file.
 
-
-def find_box(stream: IO[bytes], box_type: bytes) -> bytes:
-    """Return the content of the next box of a type; empty without one."""
-    while len(head := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if length == 1:
-            length = int.from_bytes(stream.read(8)) - 8
-        if kind == box_type:
-            size = length - 8  # a length of 0 is that of the last box
-            if not 0 <= size <= _LARGEST_META:
-                size = _LARGEST_META
-            return stream.read(size)
-        if length < 8:
-            break
-        stream.seek(length - 8, io.SEEK_CUR)
-    return b""
-
-
-def split_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and content of the boxes that follow each other in some bytes."""
-    at = 0
-    while at + 8 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if length < 8:
+    It ends at one that is damaged; where the file ``is_cut``, so may the last box be.
+    """
+    if end is None:
+        end = stream.seek(0, os.SEEK_END)
+    for _ in range(_MOST_BOXES):
+        stream.seek(start)
+        head = stream.read(16)
+        if start + 8 > end or len(head) < 8:
             return
-        yield kind, data[at + 8 : at + length]
-        at += length
+        length, kind = struct.unpack_from(">I4s", head)
+        content = start + 8
+        if length == 1 and len(head) == 16:
+            length = int.from_bytes(head[8:])
+            content = start + 16
+        elif length == 0:
+            length = end - start
+        start += length
+        if start < content or (start > end and not is_cut):
+            return
+        yield FileBox(kind, content, min(start, end))
+
+
+def split_boxes(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Return kind and content of the boxes that follow each other in some bytes."""
+    boxes = []
+    for box in walk(io.BytesIO(data)):
+        boxes.append((box.kind, data[box.start : box.end]))
+    return boxes
+
+
+def find_box(source: IO[bytes] | bytes, *path: bytes) -> bytes:
+    """Return the content of the first box at a path, of a cut file what is there; else nothing."""
+    content = b""
+    for kind in path:
+        stream = io.BytesIO(source) if isinstance(source, bytes) else source
+        content = b""
+        for box in walk(stream, is_cut=True):
+            if box.kind == kind:
+                stream.seek(box.start)
+                content = stream.read(min(box.end - box.start, _LARGEST_META))
+                break
+        source = content
+    return content

@@ -1,32 +1,44 @@
-"""Finished parts of an output, a raster or a video, in a hidden folder beside it.
+"""Finished parts of an output, in a hidden folder beside it.
 
 A part takes its final name, which holds the checksum of the file, once it is complete;
 so parts can be made in any order, twice, and by several processes, and an interrupted
-run leaves them to the next.
+run leaves them to the next. The rows of a photograph lie in one file instead, from which
+they are encoded as an array would be: a part of it, some rows of the full width, is
+finished once a mark says so, a small file with the checksum of these rows.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import math
+import mmap
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
 
 from srcli.disks import explain_os_error
 from srcli.errors import PictureError
 from srcli.files import hidden_name, lock_file, replacing, write_whole
 from srcli.imaging.files.gdal_errors import gdal_errors, reason_of
+from srcli.imaging.pixels.arrays import Array, release, reserve
 from srcli.input_files import checksum
 
 _PLAN = "plan.json"
 _LOCK = "lock"
 _NAMES = f"part-{'[0-9]' * 6}-{'?' * 8}"
 """Of parts, before their ending."""
+_PICTURE = "picture-"
+_LEAST_ROWS = 128
+_LEAST_PIXELS = 2**18
+"""Pixels of a part; fewer would be computed in a moment, and their marks take as long."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,10 @@ class StoredParts:
         del file
         return False
 
+    def holds_work(self) -> bool:
+        """Tell if there is something for the next run."""
+        return bool(self.found())
+
     def remove(self) -> None:
         """Remove all parts, which are in the output now."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -141,7 +157,7 @@ def keep_parts(
         try:
             yield notes
         finally:
-            if not parts.found():
+            if not parts.holds_work():
                 parts.remove()
 
 
@@ -223,21 +239,26 @@ def _resume(
             )
     elif earlier_plan and found:
         notes.append(f"{work} not continued: changed: {', '.join(changed)}")
-    _remove_all_but(parts, intact)
+    _remove_all_but(parts, intact, is_continued=not changed)
     write_whole(plan_file, plan.encode())
     return tuple(notes)
 
 
-def _remove_all_but(parts: StoredParts, intact: set[int]) -> None:
-    """Remove what an earlier run has left in the folder, except its intact parts."""
+def _remove_all_but(
+    parts: StoredParts, intact: set[int], *, is_continued: bool
+) -> None:
+    """Remove what an earlier run has left in the folder, except its intact parts.
+
+    What these need stays where the run ``is_continued``.
+    """
     needed = {file for number, file in parts.found().items() if number in intact}
     for file in parts.folder.iterdir():
         is_needed = file.name == _LOCK or file in needed
-        if intact and parts.is_content(file):
-            is_needed = True
+        if is_needed or (is_continued and parts.is_content(file)):
+            continue
         if file.is_dir() and not file.is_symlink():
             shutil.rmtree(file)
-        elif not is_needed:
+        else:
             file.unlink()
 
 
@@ -252,3 +273,111 @@ def writing_errors(target: Path) -> Iterator[None]:
             target, error, full=", what is done is kept", other=other
         )
         raise PictureError(line) from error
+
+
+@dataclass(frozen=True)
+class StoredRows(StoredParts):
+    """The rows of all pictures that an output is made of: its pages, and steps on the way."""
+
+    ending: ClassVar[str] = ".mark"
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes on the disk that earlier runs have taken for pictures."""
+        files = self.folder.glob(_PICTURE + "*")
+        return sum(file.stat().st_size for file in files)
+
+    def is_content(self, file: Path) -> bool:
+        """Tell if a file holds the rows to which the marks belong."""
+        return file.name.startswith(_PICTURE)
+
+
+@dataclass
+class PictureRows:
+    """One picture, (H, W, C), of which finished parts are kept."""
+
+    stored: StoredRows
+    number: int
+    """Of the picture, from 0, in the order in which an output needs them."""
+    first_part: int
+    """Number of its first part; those of the pictures before it are lower."""
+    shape: tuple[int, int, int]
+    dtype: DTypeLike
+    unit_rows: int = 1
+    """Parts hold multiples of so many rows, such as those of a frame."""
+    array: Array = field(init=False)
+    """Its pixels, in a file on the disk."""
+
+    def __post_init__(self) -> None:
+        """Open the file, and take its room on the disk."""
+        path = self.stored.folder / f"{_PICTURE}{self.number:03}"
+        size = math.prod(self.shape) * np.dtype(self.dtype).itemsize
+        with writing_errors(self.stored.target), open_own(path) as stream:
+            if path.stat().st_size != size:
+                stream.truncate(size)
+            reserve(stream, size)
+            memory = mmap.mmap(stream.fileno(), size)
+        self.array = np.ndarray(self.shape, self.dtype, buffer=memory)
+
+    @property
+    def rows_of_part(self) -> int:
+        """Rows of a part; the last one may have fewer."""
+        _, width, _ = self.shape
+        least = max(_LEAST_ROWS, -(-_LEAST_PIXELS // width))
+        return -(-least // self.unit_rows) * self.unit_rows
+
+    @property
+    def part_count(self) -> int:
+        """Number of parts."""
+        return -(-self.shape[0] // self.rows_of_part)
+
+    def missing(self) -> list[range]:
+        """Return the runs of rows that no earlier run has finished.
+
+        Rows that differ from what their mark says, as after a power cut, are missing.
+        """
+        marks = self.stored.found()
+        runs: list[range] = []
+        for part in range(self.part_count):
+            rows = self._rows_of(part)
+            mark = marks.get(self.first_part + part)
+            if mark is not None and mark.read_bytes() == self._content_of_mark(rows):
+                continue
+            if runs and runs[-1].stop == rows.start:
+                rows = range(runs.pop().start, rows.stop)
+            runs.append(rows)
+        return runs
+
+    def write(self, run: range, top: int, rows: Array) -> None:
+        """Write rows (h, W, C) from row ``top`` down, those outside the run left out.
+
+        Rows come in order; a part gets its mark with its last row.
+        """
+        start = max(top, run.start)
+        stop = min(top + len(rows), run.stop)
+        if start >= stop:
+            return
+        self.array[start:stop] = rows[start - top : stop - top]
+        height, *_ = self.shape
+        for part in range(start // self.rows_of_part, -(-stop // self.rows_of_part)):
+            part_rows = self._rows_of(part)
+            if stop >= min(part_rows.stop, height):
+                self._mark(part, part_rows)
+        release(self.array)
+
+    def _rows_of(self, part: int) -> range:
+        start = part * self.rows_of_part
+        return range(start, min(start + self.rows_of_part, self.shape[0]))
+
+    def _mark(self, part: int, rows: range) -> None:
+        """Say on the disk that a part is finished."""
+        with writing_errors(self.stored.target):
+            mark = self._content_of_mark(rows)
+            self.stored.add(self.first_part + part, mark)
+
+    def _content_of_mark(self, rows: range) -> bytes:
+        """Return what the mark of some rows holds, if they are as they are now."""
+        values = self.array[rows.start : rows.stop]
+        content = checksum(values.data.cast("B"))
+        release(self.array)
+        return content.encode()

@@ -35,7 +35,8 @@ BLOCKS = (
 BLOCK_TAGS = frozenset(chain(*BLOCKS))
 _FAR = 2**60
 """Bytes: beyond the end of every file."""
-_SEPARATE = 2
+SEPARATE = 2
+"""PlanarConfiguration of a file with blocks for each band."""
 _YCBCR = 6
 _OLD_JPEG = 6
 DEFLATE_RATIO = 1032
@@ -164,7 +165,7 @@ class TiffBlocks:
         samples_together = first_number(tags, Base.SamplesPerPixel, 1)
         if (
             samples_together > 1
-            and first_number(tags, Base.PlanarConfiguration, 1) == _SEPARATE
+            and first_number(tags, Base.PlanarConfiguration, 1) == SEPARATE
         ):
             planes = samples_together
             samples_together = 1

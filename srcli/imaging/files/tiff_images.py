@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
+from srcli.imaging.files.tiff_blocks import BLOCK_TAGS, BLOCKS, SEPARATE
 from srcli.imaging.files.tiff_directories import (
     LONG,
     LONG8,
@@ -23,20 +24,14 @@ from srcli.imaging.files.tiff_directories import (
     read_directory,
     read_start,
 )
+from srcli.imaging.files.tiff_pages import MASK, REDUCED
 
 Numbers = NDArray[np.uint64]
 
-_TILES = (Base.TileOffsets, Base.TileByteCounts)
-_STRIPS = (Base.StripOffsets, Base.StripByteCounts)
-_POSITIONS = frozenset({*_TILES, *_STRIPS})
+_POINTERS = frozenset({Base.ExifOffset, Base.GPSInfo})
 _LARGEST_CLASSIC = 2**32 - 1
 _FRAME = 8
 """Bytes around each block of a COG."""
-_SEPARATE = 2
-"""PlanarConfiguration of a file with blocks for each band."""
-# Bits of NewSubfileType.
-_REDUCED = 1
-_MASK = 4
 
 
 @dataclass(frozen=True)
@@ -49,16 +44,18 @@ class Image:
     """Of the blocks in the file, (planes, rows, columns); 0 where one is left out."""
     sizes: Numbers
     """Of the compressed blocks in bytes, of the same shape."""
+    linked: dict[int, Tags] = field(default_factory=dict)
+    """Directories of EXIF that tags of it point to, by these."""
 
     @property
     def is_mask(self) -> bool:
         """True for the mask of a picture, or of a smaller copy."""
-        return bool(first_number(self.tags, Base.NewSubfileType, 0) & _MASK)
+        return bool(first_number(self.tags, Base.NewSubfileType, 0) & MASK)
 
     @property
     def is_overview(self) -> bool:
         """True for a smaller copy of a picture, or of its mask."""
-        return bool(first_number(self.tags, Base.NewSubfileType, 0) & _REDUCED)
+        return bool(first_number(self.tags, Base.NewSubfileType, 0) & REDUCED)
 
     @property
     def height(self) -> int:
@@ -89,7 +86,7 @@ class Image:
 
     def without_blocks(self) -> Image:
         """Return an image that is alike, and has no blocks yet."""
-        return _without_blocks(self.tags)
+        return replace(_without_blocks(self.tags), linked=self.linked)
 
     def of_height(self, height: int) -> Image:
         """Return an image without blocks that differs in its number of rows of pixels."""
@@ -114,7 +111,7 @@ def _without_blocks(tags: Tags) -> Image:
     if not (image.block_height and block_width):
         raise ValueError("a directory without the size of its blocks")
     planes = 1
-    if first_number(tags, Base.PlanarConfiguration, 1) == _SEPARATE:
+    if first_number(tags, Base.PlanarConfiguration, 1) == SEPARATE:
         planes = first_number(tags, Base.SamplesPerPixel, 1)
     shape = (
         planes,
@@ -126,7 +123,8 @@ def _without_blocks(tags: Tags) -> Image:
 
 def _positions_of(tags: Tags) -> tuple[int, int]:
     """Return the tags of offsets and sizes of blocks."""
-    return _TILES if Base.TileWidth in tags else _STRIPS
+    strips, tiles = BLOCKS
+    return tiles if Base.TileWidth in tags else strips
 
 
 @dataclass(frozen=True)
@@ -145,9 +143,13 @@ def read_tiff(source: Path | IO[bytes]) -> Tiff:
         images: list[Image] = []
         layout, at = read_start(source)
         while at:
-            tags, at = read_directory(source, at, layout, _POSITIONS)
+            tags, at = read_directory(source, at, layout, BLOCK_TAGS)
             positions = [tags.pop(tag, None) for tag in _positions_of(tags)]
-            image = _without_blocks(tags)
+            linked: dict[int, Tags] = {}
+            for pointer in _POINTERS & tags.keys():
+                offset = first_number(tags, pointer, 0)
+                linked[pointer], _ = read_directory(source, offset, layout)
+            image = replace(_without_blocks(tags), linked=linked)
             for numbers, entry in zip(
                 (image.offsets, image.sizes), positions, strict=True
             ):
@@ -185,15 +187,26 @@ def pack_directories(tiff: Tiff, start: int) -> bytes:
             directories[link : link + layout.inline] = layout.offset.pack(at)
         # where the offset of the next one is written
         link = len(directories) + layout.count.size + len(tags) * layout.entry.size
-        directories += _pack_directory(tags, layout, at)
+        directories += _pack_directory(tags, image.linked, layout, at)
     return bytes(directories)
 
 
-def _pack_directory(tags: Tags, layout: DirectoryForm, start: int) -> bytes:
-    """Pack a directory, the last one, that stands at an offset; its values follow it."""
+def _pack_directory(
+    tags: Tags, linked: Mapping[int, Tags], layout: DirectoryForm, start: int
+) -> bytes:
+    """Pack a directory, the last one, that stands at an offset.
+
+    What it points to follows it: other directories, then values.
+    """
     rows = b""
     values = b""
     table_length = layout.count.size + len(tags) * layout.entry.size + layout.inline
+    for pointer, linked_tags in linked.items():
+        values += bytes(len(values) % 2)
+        position = start + table_length + len(values)
+        values += _pack_directory(linked_tags, {}, layout, position)
+        offset = np.array([position], np.uint64)
+        tags[pointer] = _entry(LONG8 if layout.big else LONG, offset)
     for tag, entry in sorted(tags.items()):
         value = layout.byteswapped(entry.value, entry.tiff_type)
         if len(value) > layout.inline:

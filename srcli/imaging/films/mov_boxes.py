@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from srcli.imaging.files.isobmff import find_box, split_boxes, walk
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.pixels.arrays import Size
@@ -82,11 +83,12 @@ def read_mov_boxes(path: Path) -> MovBoxes:
     """Read the boxes of a file; those of other formats, or damaged ones, are empty."""
     boxes = MovBoxes()
     with open_input(path) as stream:
-        for box_type, start, size in _top_boxes(stream):
-            stream.seek(start)
-            if box_type == b"moov" and size <= _LARGEST_MOOV:
+        for box in walk(stream):
+            size = box.end - box.start
+            stream.seek(box.start)
+            if box.kind == b"moov" and size <= _LARGEST_MOOV:
                 _read_moov(stream.read(size), boxes)
-            elif box_type == b"uuid" and 16 < size <= _LARGEST_BOX:
+            elif box.kind == b"uuid" and 16 < size <= _LARGEST_BOX:
                 content = stream.read(size)
                 if content[:16] == _XMP_UUID:
                     boxes.xmp = content[16:]
@@ -109,19 +111,16 @@ def write_mov_boxes(
         fitted, _ = fit_xmp(xmp, PixelMap(before, after))
         xmp = fitted or b""
     stream.flush()
-    position = [
-        (start, size)
-        for box_type, start, size in _top_boxes(stream)
-        if box_type == b"moov"
-    ]
-    if not position:
+    length = stream.seek(0, os.SEEK_END)
+    starts = []
+    for box in walk(stream):
+        if box.kind == b"moov" and box.end == length:  # else what follows would move
+            starts.append(box.start)
+    if not starts:
         return
-    ((start, size),) = position
-    stream.seek(0, os.SEEK_END)
-    if stream.tell() != start + size:  # what follows would have to move
-        return
+    (start,) = starts
     stream.seek(start)
-    moov = stream.read(size)
+    moov = stream.read()
     factor = after[1] / before[1]
     moov = _change_track(moov, boxes, factor)
     user_data = list(boxes.user_data)
@@ -149,50 +148,8 @@ def _pack(box_type: bytes, content: bytes) -> bytes:
     return struct.pack(">I4s", 8 + len(content), box_type) + content
 
 
-def _top_boxes(stream: IO[bytes]) -> Iterable[tuple[bytes, int, int]]:
-    """Yield kind, start and bytes of the content of each box of a file."""
-    end = stream.seek(0, os.SEEK_END)
-    at = 0
-    while at + 8 <= end:
-        stream.seek(at)
-        head = stream.read(16)
-        size, box_type = struct.unpack(">I4s", head[:8])
-        start = 8
-        if size == 1 and len(head) == 16:
-            size = int.from_bytes(head[8:])
-            start = 16
-        elif size == 0:
-            size = end - at
-        if size < start or at + size > end:
-            return
-        yield box_type, at + start, size - start
-        at += size
-
-
-def _boxes(data: bytes) -> list[Box]:
-    """Return the boxes of a content, up to the first that is damaged."""
-    contents = []
-    at = 0
-    while at + 8 <= len(data):
-        size, box_type = struct.unpack_from(">I4s", data, at)
-        if size < 8 or at + size > len(data):
-            break
-        contents.append((box_type, data[at + 8 : at + size]))
-        at += size
-    return contents
-
-
-def _content(data: bytes, *path: bytes) -> bytes:
-    """Return the content of the first box at a path; empty without one."""
-    for wanted in path:
-        data = next(
-            (content for box_type, content in _boxes(data) if box_type == wanted), b""
-        )
-    return data
-
-
 def _read_moov(moov: bytes, result: MovBoxes) -> None:
-    for box_type, content in _boxes(moov):
+    for box_type, content in split_boxes(moov):
         if box_type == b"meta":
             result.keys += _read_keys(content)
         elif box_type == b"udta":
@@ -202,7 +159,7 @@ def _read_moov(moov: bytes, result: MovBoxes) -> None:
 
 
 def _read_user_data(content: bytes, result: MovBoxes) -> None:
-    for box_type, value in _boxes(content):
+    for box_type, value in split_boxes(content):
         if box_type == b"meta":
             result.keys += _read_keys(value)
         elif box_type == b"XMP_":
@@ -212,12 +169,12 @@ def _read_user_data(content: bytes, result: MovBoxes) -> None:
 
 
 def _read_track(track: bytes, result: MovBoxes) -> None:
-    for box_type, content in _boxes(track):
+    for box_type, content in split_boxes(track):
         is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
         if is_sphere or (box_type == b"meta" and _read_keys(content)):
             result.track.append((box_type, content))
-    for _, entry in _boxes(_sample_entries(track)):
-        for box_type, content in _boxes(entry[_SAMPLE_ENTRY_BYTES:]):
+    for _, entry in split_boxes(_sample_entries(track)):
+        for box_type, content in split_boxes(entry[_SAMPLE_ENTRY_BYTES:]):
             if box_type in (b"st3d", b"sv3d"):
                 result.picture.append((box_type, content))
             elif box_type == b"clap":
@@ -228,25 +185,25 @@ def _read_track(track: bytes, result: MovBoxes) -> None:
 
 
 def _is_video(track: bytes) -> bool:
-    return _content(track, b"mdia", b"hdlr")[8:12] == b"vide"
+    return find_box(track, b"mdia", b"hdlr")[8:12] == b"vide"
 
 
 def _sample_entries(track: bytes) -> bytes:
-    return _content(track, b"mdia", b"minf", b"stbl", b"stsd")[8:]
+    return find_box(track, b"mdia", b"minf", b"stbl", b"stsd")[8:]
 
 
 def _read_keys(meta: bytes) -> list[tuple[bytes, bytes]]:
     """Return names and values of the keys of a box ``meta``, whose kind QuickTime calls mdta."""
     if meta[:4] == bytes(4):  # a version, which QuickTime's has not
         meta = meta[4:]
-    if _content(meta, b"hdlr")[8:12] != b"mdta":
+    if find_box(meta, b"hdlr")[8:12] != b"mdta":
         return []
     names = []
-    listed = _content(meta, b"keys")[8:]
-    for namespace, name in _boxes(listed):
+    listed = find_box(meta, b"keys")[8:]
+    for namespace, name in split_boxes(listed):
         names.append(name if namespace == b"mdta" else b"")
     keys = []
-    for number, value in _boxes(_content(meta, b"ilst")):
+    for number, value in split_boxes(find_box(meta, b"ilst")):
         index = int.from_bytes(number) - 1
         if 0 <= index < len(names) and names[index] and names[index] not in _OWN_KEYS:
             keys.append((names[index], value))
@@ -273,13 +230,13 @@ def text_key(name: str, text: str) -> tuple[bytes, bytes]:
 
 def _add_user_data(moov: bytes, boxes: Sequence[Box]) -> bytes:
     """Add boxes to ``udta``, but for kinds that are there."""
-    present = _content(moov, b"udta")
-    box_types = {box_type for box_type, _ in _boxes(present)}
+    present = find_box(moov, b"udta")
+    box_types = {box_type for box_type, _ in split_boxes(present)}
     added = present
     for box_type, content in boxes:
         if box_type not in box_types:
             added += _pack(box_type, content)
-    boxes_before = [box for box in _boxes(moov) if box[0] != b"udta"]
+    boxes_before = [box for box in split_boxes(moov) if box[0] != b"udta"]
     return b"".join(_pack(*box) for box in (*boxes_before, (b"udta", added)))
 
 
@@ -287,7 +244,7 @@ def _change_track(moov: bytes, boxes: MovBoxes, factor: float) -> bytes:
     """Add boxes to the first track of video, and to its sample entry."""
     changed = b""
     is_done = False
-    for box_type, content in _boxes(moov):
+    for box_type, content in split_boxes(moov):
         if box_type == b"trak" and not is_done and _is_video(content):
             is_done = True
             for inner_type, track_content in boxes.track:
@@ -309,7 +266,7 @@ def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) ->
         return edit(data)
     changed = b""
     is_done = False
-    for box_type, content in _boxes(data):
+    for box_type, content in split_boxes(data):
         if box_type == path[0] and not is_done:
             is_done = True
             content = _edit(content, path[1:], edit)
@@ -320,7 +277,7 @@ def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) ->
 def _extend_entry(table: bytes, boxes: Sequence[Box]) -> bytes:
     """Add boxes to the first sample entry of a table ``stsd``."""
     head = table[:8]
-    (box_type, entry), *further = _boxes(table[8:])
+    (box_type, entry), *further = split_boxes(table[8:])
     entry += b"".join(_pack(*box) for box in boxes)
     return head + _pack(box_type, entry) + b"".join(_pack(*box) for box in further)
 

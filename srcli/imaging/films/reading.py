@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
-from srcli.imaging.files.formats import VIDEO
+from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
 from srcli.imaging.files.isobmff import Crop
 from srcli.imaging.films.clock import Clock
 from srcli.imaging.films.container_crops import read_container_crop
@@ -53,8 +52,6 @@ class Timing(NamedTuple):
 
 
 TimedFrame = tuple[Timing, Photograph]
-NEEDED = 'pip install "srcli[video]"'
-"""Command that installs what reads and writes videos."""
 _DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,mpegvideo,asf,flv,live_flv,"
     "ogg,mxf,dv,yuv4mpegpipe"
@@ -95,11 +92,6 @@ _SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
 
-def can_read_videos() -> bool:
-    """Return True if PyAV is installed."""
-    return find_spec("av") is not None
-
-
 @contextmanager
 def reading_video(path: Path, pixels: int = 0) -> Iterator[None]:
     """Turn errors of FFmpeg on a bad video into a PictureError; see ``decoding``."""
@@ -119,7 +111,7 @@ def reading_video(path: Path, pixels: int = 0) -> Iterator[None]:
 def open_video(path: Path) -> Iterator[Video]:
     """Open a video file; no name in it is followed to other files or the network."""
     if not can_read_videos():
-        raise PictureError(f"{path}: is a video; {NEEDED} reads it")
+        raise PictureError(f"{path}: is a video; {VIDEO_EXTRA} reads it")
     import av
 
     # of tags that are not UTF-8, which later versions replace themselves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import IO
 
 from PIL import Image
@@ -41,31 +41,24 @@ def encode_animation(
     metadata: Metadata,
     fmt: str,
     quality: int | None = None,
-    on_share: Callable[[float], None] = lambda share: None,
 ) -> None:
     """Write an animation to an open file, which is empty.
 
     Frames are (N, H, W, 4) uint8 with alpha last, perhaps mapped from a file, and are
     changed to sRGB where the format, which is ``animated``, holds no colour profile. 0
-    plays are without end. ``on_share`` is called now and then with the share that is
-    encoded.
+    plays are without end.
     """
     metadata, _ = dress_metadata(metadata, fmt)
     if fmt == "png":
-        _write_apng(stream, frames, milliseconds, plays, metadata, on_share)
+        _write_apng(stream, frames, milliseconds, plays, metadata)
     elif fmt == "webp":
         further = []
-        for number, frame in enumerate(frames[1:], 1):
-            image = Image.frombuffer(
-                "RGBA", frames.shape[2:0:-1], frame, "raw", "RGBA", 0, 1
+        for frame in frames[1:]:
+            further.append(
+                Image.frombuffer(
+                    "RGBA", frames.shape[2:0:-1], frame, "raw", "RGBA", 0, 1
+                )
             )
-
-            def seek(_: int, share: float = number / len(frames)) -> None:
-                on_share(share)
-
-            # which Pillow calls when the turn of this frame comes
-            vars(image)["seek"] = seek
-            further.append(image)
         encode_photograph(
             stream,
             frames[0],
@@ -88,10 +81,8 @@ def encode_animation(
             f".{fmt}",
             milliseconds=milliseconds,
             plays=plays,
-            on_share=on_share,
             effort=GIF_EFFORT,
         )
-    on_share(1.0)
 
 
 def _write_apng(
@@ -100,7 +91,6 @@ def _write_apng(
     milliseconds: Sequence[int],
     plays: int,
     metadata: Metadata,
-    on_share: Callable[[float], None],
 ) -> None:
     """Write an APNG; its frames are compressed one after another."""
     stream.write(png.SIGNATURE)
@@ -133,5 +123,4 @@ def _write_apng(
                 chunk = png.pack_chunk(b"fdAT", numbered)
             stream.write(chunk)
         number += 1
-        on_share((index + 1) / len(frames))
     stream.write(png.pack_chunk(b"IEND", b""))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from srcli.errors import PictureError
-from srcli.imaging.files.isobmff import split_boxes
+from srcli.imaging.files.isobmff import split_boxes, walk
 from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata, profile_fits
 from srcli.imaging.photographs import pillow, tiff
 from srcli.imaging.photographs.photograph import Picture
@@ -35,7 +34,6 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 """Start of a codestream, and of its size."""
 _RGB_COMPONENTS = b"\0\3" + b"\7\1\1" * 3
 """Three components of 8 bits without a sign and of full size, as a codestream says it."""
-_MOST_BOXES = 1000
 _LARGEST_BOX = 2**26
 """Bytes of a box of metadata that is read."""
 _EXIF = b"JpgTiffExif->JP2"
@@ -149,7 +147,13 @@ def _read_boxes(stream: IO[bytes]) -> _Boxes:
         _read_codestream(stream, boxes)
     if start != _SIGNATURE:
         return boxes
-    for box_type, content in _metadata_boxes(stream):
+    for box in walk(stream, len(_SIGNATURE)):
+        box_type = box.kind
+        size = box.end - box.start
+        if box_type not in (b"jp2h", b"uuid", b"asoc") or size > _LARGEST_BOX:
+            continue
+        stream.seek(box.start)
+        content = stream.read(size)
         if box_type == b"jp2h":
             _read_image_header(content, boxes)
         elif box_type == b"asoc":  # such as GML
@@ -177,31 +181,6 @@ def _read_codestream(stream: IO[bytes], boxes: _Boxes) -> None:
         boxes.height = max(bottom - top, 0)
         boxes.components = boxes.colour_channels = 3
         boxes.bits = 8
-
-
-def _metadata_boxes(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and content of the boxes behind the signature, but for the pixels."""
-    end = stream.seek(0, os.SEEK_END)
-    at = len(_SIGNATURE)
-    for _ in range(_MOST_BOXES):
-        stream.seek(at)
-        head = stream.read(16)
-        if len(head) < 8:
-            return
-        length, box_type = struct.unpack_from(">I4s", head)
-        start = at + 8
-        if length == 1 and len(head) == 16:
-            length = int.from_bytes(head[8:])
-            start = at + 16
-        elif length == 0:
-            length = end - at
-        if length < start - at or at + length > end:
-            return
-        size = at + length - start
-        if box_type in (b"jp2h", b"uuid", b"asoc") and size <= _LARGEST_BOX:
-            stream.seek(start)
-            yield box_type, stream.read(size)
-        at += length
 
 
 def _read_image_header(content: bytes, boxes: _Boxes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import IO, NamedTuple
 
 from srcli.imaging.files.isobmff import find_box
@@ -104,6 +103,6 @@ def _codestream(start: bytes) -> bytes:
     """Return the codestream, perhaps the first part of it, that a container holds."""
     if start.startswith(_SIGNATURE):
         return start
-    codestream = find_box(io.BytesIO(start), b"jxlc")
+    codestream = find_box(start, b"jxlc")
     # parts stand behind their numbers
-    return codestream or find_box(io.BytesIO(start), b"jxlp")[4:]
+    return codestream or find_box(start, b"jxlp")[4:]

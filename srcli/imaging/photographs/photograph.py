@@ -45,6 +45,8 @@ class Picture:
     profile may be of another kind (CMYK)."""
     raster: str | None = None
     """The reason to read it as a raster, for the user; None for photographs."""
+    is_on_map: bool = False
+    """A place on the map, or a mask, is that reason."""
     refusal: str | None = None
     """The reason that it cannot be read as a photograph, for the user."""
     warnings: tuple[str, ...] = ()

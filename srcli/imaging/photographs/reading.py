@@ -16,11 +16,11 @@ from srcli.imaging.files.formats import (
     FORMATS,
     READ_ONLY,
     VIDEO_SUFFIXES,
+    describe_other_kind,
     format_of_content,
     holds_video,
     is_video,
 )
-from srcli.imaging.files.other_kinds import describe_other_kind
 from srcli.imaging.files.provenance import input_id
 from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.left_out import HDR_LEFT_OUT, note_marks

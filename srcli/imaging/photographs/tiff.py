@@ -235,6 +235,7 @@ def read_layout(path: Path, page: Page, stream: IO[bytes], number: int = 1) -> P
         page=number,
         orientation=first_number(tags, Base.Orientation, 0),
         raster=raster,
+        is_on_map=raster in (*_PLACES, _MASKED),
         metadata=Metadata(
             icc=bytes_of(page, Base.InterColorProfile),
             xmp=bytes_of(page, Base.XMLPacket),
@@ -279,12 +280,6 @@ def _raster_reason(tags: Tags, stored: StoredPixels, pages: list[int]) -> str | 
     if stored.obstacle and stored.photometric < _LAB:
         return f"{stored.bands}, of a kind that photographs have not"
     return None
-
-
-def is_on_map(reason: str) -> bool:
-    """Tell if a reason to read a file as a raster is its place on the map, or a mask."""
-    is_beside = reason.endswith("by a file beside it")
-    return is_beside or reason == _MASKED or reason in _PLACES
 
 
 def _has_alpha(tags: Tags, stored: StoredPixels) -> bool:

@@ -1,4 +1,4 @@
-"""Write TIFF files of one page or more: pixels by libvips, tags packed anew behind them.
+"""Write TIFF files: pixels by libvips, tags packed anew behind them.
 
 Neither libvips nor GDAL nor tifffile writes EXIF to TIFF, and Pillow does not beside
 16-bit colour.
@@ -7,24 +7,18 @@ Neither libvips nor GDAL nor tifffile writes EXIF to TIFF, and Pillow does not b
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 from fractions import Fraction
-from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 
 from PIL.ExifTags import Base
 
-from srcli.imaging.files.tiff_blocks import BLOCKS
 from srcli.imaging.files.tiff_directories import (
     LONG,
-    LONG8,
     SHORT,
     DirectoryForm,
     Entry,
     Tags,
-    read_start,
 )
 from srcli.imaging.files.tiff_pages import DESCRIPTIVE, INCH, RESOLUTION, read_page
 from srcli.imaging.metadata import exif
@@ -34,67 +28,20 @@ from srcli.imaging.pixels.arrays import Array
 
 LARGEST_CLASSIC = 2**32 - 2**26
 """Bytes of pixels beyond which BigTIFF is written."""
-LINK_BYTES = 8
-"""Bytes at the end of a page that may hold the offset of the next one."""
 
 
-def write(
-    stream: IO[bytes], values: Array, metadata: Metadata, *, big: bool = False
-) -> None:
+def write(stream: IO[bytes], values: Array, metadata: Metadata) -> None:
     """Write one picture, (H, W, C) of any depth with alpha last; BigTIFF where 4 GB may not do.
 
-    The file is empty, and can be sought in and read. ``big`` is for pages that follow.
+    The file is empty, and can be sought in and read.
     """
-    _encode(stream, values, big=big or values.nbytes > LARGEST_CLASSIC)
+    _encode(stream, values, big=values.nbytes > LARGEST_CLASSIC)
     page = read_page(stream)
     directory = write_directory(
         stream, page.layout, _without_resolution(page.tags), metadata
     )
     stream.seek(0)
     stream.write(page.layout.start(directory))
-
-
-def append(
-    stream: IO[bytes], values: Array, metadata: Metadata, *, big: bool = False
-) -> None:
-    """Append a page to a file that ``write`` has begun, with the same ``big``.
-
-    ValueError is raised where the file becomes too large for a TIFF that is not.
-    """
-    end = stream.seek(0, os.SEEK_END)
-    shift = end + end % 2
-    with TemporaryFile(dir=Path(stream.name).parent) as page_file:
-        _encode(page_file, values, big=big)
-        page = read_page(page_file)
-        page_file.seek(0)
-        stream.write(bytes(shift - end))
-        shutil.copyfileobj(page_file, stream)
-    tags = _without_resolution(page.tags)
-    offsets = Entry(LONG8 if big else LONG, b"")
-    for tag, _ in BLOCKS:
-        if tag in tags:
-            moved = [shift + offset for offset in tags[tag].numbers]
-            entry = offsets.with_numbers(moved)
-            if entry is None:
-                raise ValueError("its pages take more than 4 GB")
-            tags[tag] = entry
-    directory = write_directory(stream, page.layout, tags, metadata)
-    # the directory before ends with the offset of the next one
-    stream.seek(end - page.layout.inline)
-    stream.write(page.layout.offset.pack(directory))
-
-
-def cut_off(stream: IO[bytes], end: int) -> None:
-    """Cut a file that ``write`` has begun off behind a page, which becomes the last one.
-
-    ``end`` is the length that the file had with this page; 0 empties it.
-    """
-    stream.truncate(end)
-    stream.seek(0)
-    if end:
-        layout, _ = read_start(stream.read(16))
-        stream.seek(end - layout.inline)
-        stream.write(bytes(layout.inline))
 
 
 def _encode(stream: IO[bytes], values: Array, *, big: bool) -> None:

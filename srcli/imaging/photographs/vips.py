@@ -105,7 +105,6 @@ def encode_by_libvips(
     *,
     milliseconds: Sequence[int] = (),
     plays: int = 0,
-    on_share: Callable[[float], None] | None = None,
     **options: str | int,
 ) -> None:
     """Write a picture or an animation without metadata.
@@ -113,9 +112,8 @@ def encode_by_libvips(
     Values are (H, W, C), uint8, uint16 or float32, with alpha last; of animations (N,
     H, W, 4) uint8, with the duration of each frame, perhaps mapped from a file: frames
     are compressed one by one. The file is empty; for TIFF one that can be sought in and
-    read. ``edit`` changes the bytes at the start, up to some pixels; ``on_share`` is
-    called now and then with the share that is encoded. Options are those of libvips for
-    the suffix.
+    read. ``edit`` changes the bytes at the start, up to some pixels.
+    Options are those of libvips for the suffix.
     """
     vips = _import_pyvips()
     height, width, channels = values.shape[-3:]
@@ -132,9 +130,6 @@ def encode_by_libvips(
         image.set_type(vips.GValue.gint_type, "page-height", height)
         image.set_type(vips.GValue.array_int_type, "delay", list(milliseconds))
         image.set_type(vips.GValue.gint_type, "loop", plays)
-    if on_share is not None:
-        image.set_progress(True)
-        image.signal_connect("eval", lambda _, state: on_share(state.percent / 100))
     failures = []  # which libvips cannot pass on
 
     def put(data: bytes) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 from dataclasses import replace
 from functools import partial
@@ -86,19 +85,6 @@ def write_photograph(
     values, metadata = _convert_values(photograph, FORMATS[fmt], path.parent)
     with new_file(path, attributes) as stream:
         encode_photograph(stream, values, metadata, fmt, quality)
-
-
-def append_page(stream: IO[bytes], photograph: Photograph, *, big: bool) -> None:
-    """Append a photograph as a page to a TIFF, empty at first; a BigTIFF if it is ``big``.
-
-    The file can be sought in and read.
-    """
-    folder = Path(stream.name).parent
-    values, metadata = _convert_values(photograph, FORMATS["tif"], folder)
-    if stream.seek(0, os.SEEK_END):
-        tiff_writing.append(stream, values, metadata, big=big)
-    else:
-        tiff_writing.write(stream, values, metadata, big=big)
 
 
 def _convert_values(

@@ -14,15 +14,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from srcli.errors import PictureError
-from srcli.imaging.files.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES
-from srcli.imaging.files.provenance import content_checksum, input_id
-from srcli.imaging.rasters.dataset_names import DatasetName, is_remote
-from srcli.imaging.rasters.opening import (
+from srcli.imaging.files.formats import (
     INDIRECT_SUFFIXES,
     RASTER_SUFFIXES,
-    dataset_files,
-    open_raster,
+    READABLE_SUFFIXES,
+    VIDEO_SUFFIXES,
 )
+from srcli.imaging.files.provenance import content_checksum, input_id
+from srcli.imaging.rasters.dataset_names import DatasetName, is_remote
 from srcli.input_files import checksum, open_input, read_input
 
 _DERIVED_SUFFIXES = (".ovr", ".rrd")
@@ -89,6 +88,8 @@ def companions_on_disk(path: Path, *, had_some: bool = True) -> list[Path]:
     else:
         may_have_some = had_some or is_mosaic(path) or _may_have_some(path)
     if may_have_some:
+        from srcli.imaging.rasters.opening import dataset_files, open_raster
+
         with suppress(PictureError), open_raster(path) as dataset:
             return find_companions(path, dataset_files(path, dataset))
     return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,7 +19,6 @@ from srcli.imaging.files.decoding import quiet_libraries
 from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
-from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
@@ -155,36 +153,6 @@ def _is_premultiplied(opened: OpenedRaster) -> bool:
     with suppress(PictureError, OSError, ValueError), file as stream:
         return has_multiplied_colours(read_page(stream))
     return False
-
-
-def companion_reason(picture: Picture) -> str | None:
-    """Return why files beside a picture, such as a world file, make it a raster; else None."""
-    stem, ending = os.path.splitext(picture.path)  # noqa: PTH122 - paths are slow to make
-    # world files (.wld, .tifw, .tfw), sensor models, MapInfo's places
-    tails = (
-        ".wld",
-        f"{ending}w",
-        f"{ending[:2]}{ending[-1:]}w",
-        "_rpc.txt",
-        ".rpb",
-        ".tab",
-    )
-    names = [f"{picture.path}.msk", f"{picture.path}.aux.xml"]
-    for tail in tails:
-        names += [stem + tail, stem + tail.upper()]
-    if not any(map(os.path.exists, names)):
-        return None
-    try:
-        info = read_info(picture.path)
-    except PictureError:
-        return None
-    if any(info.georeference[name] for name in ("transform", "gcps", "rpcs")):
-        return "a place on the map, by a file beside it"
-    if info.mask == "dataset":
-        return "a mask of valid pixels, by a file beside it"
-    if any(band.nodata is not None for band in info.bands):
-        return "a nodata value, by a file beside it"
-    return None
 
 
 def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, Any]:

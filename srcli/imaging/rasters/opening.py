@@ -19,7 +19,7 @@ import numpy as np
 
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding, quiet_libraries
-from srcli.imaging.files.formats import READABLE_SUFFIXES
+from srcli.imaging.files.formats import RASTER_SUFFIXES, READABLE_SUFFIXES
 from srcli.imaging.files.gdal_errors import innermost_text
 from srcli.imaging.files.provenance import input_id
 from srcli.imaging.files.utf8_names import alias_of_file, real_name
@@ -47,15 +47,6 @@ from srcli.input_files import file_state, open_input
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
-"""Rasters that are made of files elsewhere; a search of a folder leaves them out."""
-RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
-    ".gtiff", ".gtif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".img", ".ntf", ".nitf",
-    ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
-    ".sdat", ".bag",
-}  # fmt: skip
-"""Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
-Files given by name may have any."""
 _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
 _followed: dict[tuple[str, str, str, bool], dict[str, tuple[int, int] | None]] = {}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import cycle, islice
+from typing import TYPE_CHECKING
 
 from srcli.errors import UsageError
-from srcli.pipelines.executors.cluster import RayExecutor
-from srcli.pipelines.executors.processes import ProcessExecutor, Slot
+
+if TYPE_CHECKING:
+    from srcli.pipelines.executors.processes import ProcessExecutor
 
 
 def choose_executor(
@@ -32,6 +34,8 @@ def choose_executor(
     if executor != "local":
         if processes:
             raise UsageError("--processes is for one machine; Ray fills its cluster")
+        from srcli.pipelines.executors.cluster import RayExecutor
+
         return RayExecutor(executor, devices, threads or 1), "auto"
     if devices != "all" and "," not in devices and not processes:
         return None, devices
@@ -39,6 +43,7 @@ def choose_executor(
     # here: workers without torch start fast
     from srcli.inference.device import choose_devices
     from srcli.machine import processor_count
+    from srcli.pipelines.executors.processes import ProcessExecutor, Slot
 
     names = choose_devices(devices)
     if (processes or 0) > 1 and names == ["cuda"]:  # without a number

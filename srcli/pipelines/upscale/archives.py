@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING
 from srcli.disks import explain_os_error, free_disk
 from srcli.errors import UsageError
 from srcli.files import FileAttributes, attributes_for, hidden_name, replacing
+from srcli.imaging.files.formats import ARCHIVE_SUFFIXES
 from srcli.input_files import open_input
 from srcli.pipelines.upscale.search import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
@@ -29,9 +30,9 @@ from srcli.quantities import format_bytes
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
 
-SUFFIXES = frozenset({".cbz", ".zip"})
 _RAR_SUFFIX = ".cbr"
 """That of comic books packed by RAR, which many zips have, too."""
+SUFFIXES = ARCHIVE_SUFFIXES - {_RAR_SUFFIX}
 _ZIP_START = b"PK\3\4"
 LARGEST_MEMBER = 2**29
 """Bytes that a picture may unpack to."""

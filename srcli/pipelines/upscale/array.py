@@ -36,8 +36,7 @@ from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
-from srcli.pipelines.upscale.fractions import FractionTask, LoggedProgress, ShowProgress
-from srcli.pipelines.upscale.kinds import open_photograph
+from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
     upscale_data_array,
@@ -52,6 +51,9 @@ from srcli.pipelines.upscale.options import (
 )
 from srcli.pipelines.upscale.preparing import prepare
 from srcli.pipelines.upscale.python_options import (
+    FractionTask,
+    LoggedProgress,
+    ShowProgress,
     errors_in_python,
     given_arguments,
     read_raster_arguments,
@@ -296,19 +298,19 @@ def _repeat_mask(mask: Array, options: Settled) -> Array:
 
 def _enlarge_file(path: Path, options: Settled, progress: ShowProgress) -> Image.Image:
     item = Item(source=path, target=path, format="tif")
-    opened = open_photograph(item, options)
-    if opened is None:
+    opened = open_item(item, options)
+    if opened.kind.is_raster:
         return raster_as_image(path, options, progress)
-    photograph = read_photograph(opened)
+    photograph = read_photograph(opened.picture)
     array = _join_alpha(photograph)
     if array.dtype != np.uint8 and array.shape[2] > 1:
         raise PictureError(
             f"{path}: PIL has no mode for {array.shape[2]} channels of {array.dtype}; give "
             "an array, or use 'srx upscale'"
         )
-    enlarged = _enlarge(array, options, progress, opened.format)
+    enlarged = _enlarge(array, options, progress, opened.picture.format)
     size = enlarged.shape[0], enlarged.shape[1]
-    metadata, _ = fit_metadata(photograph.metadata, opened.map_to(size))
+    metadata, _ = fit_metadata(photograph.metadata, opened.picture.map_to(size))
     return _as_image(enlarged, metadata.profile, metadata.dpi)
 
 

@@ -19,8 +19,6 @@ from srcli.pipelines.upscale.declaring import (
     Words,
     declare,
     declared_fields,
-)
-from srcli.pipelines.upscale.typed_values import (
     join_bands,
     read_bands,
     read_bounds,

@@ -1,17 +1,12 @@
-"""Decide how an input is enlarged: as a photograph or by windows, by which model, in which passes.
-
-What a file is decides that; its size decides only if a photograph is made by parts.
-"""
+"""Choose the model for a photograph, by what its pixels have gone through, and the passes."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.rasters.packed_heights import are_packed_heights
 from srcli.pipelines.upscale.condition import SMALLEST_SIDE, classify_condition
 from srcli.pipelines.upscale.measurements import are_measurements
 
@@ -20,23 +15,6 @@ if TYPE_CHECKING:
 
 INTERPOLATION_MODEL = "bicubic"
 """Name of the model that is bicubic interpolation."""
-
-
-def is_made_by_parts(picture: Picture, options: Settled) -> bool:
-    """Return True for a photograph that becomes so large that its parts are kept on the disk."""
-    steps = options.largest_steps(picture.size)
-    pixels = picture.height * picture.width * math.prod(steps) ** 2
-    return pixels > options.whole_pixels
-
-
-def bytes_of_rows(picture: Picture, options: Settled) -> int:
-    """Return the bytes of the rows that a photograph made by parts keeps on the disk."""
-    value_count = picture.height * picture.width * picture.channels
-    total = 0
-    for scale in options.largest_steps(picture.size):
-        value_count *= scale**2
-        total += value_count * picture.bits // 8
-    return total
 
 
 def choose_model(
@@ -87,20 +65,3 @@ def choose_passes(
         further_model = model
     further = [(further_model, scale) for scale in scales]
     return (model, first_scale), *further
-
-
-def note_packed_heights(photograph: Photograph, picture: Picture) -> tuple[str, ...]:
-    """Note a terrain tile, a square whose colours are bytes of heights, that is no raster."""
-    pixels = photograph.pixels
-    is_square = pixels.shape[0] == pixels.shape[1]
-    if not picture.lossless or not is_square or pixels.shape[2] < 3:
-        return ()
-    valid = np.ones(pixels.shape[:2], np.bool_)
-    if photograph.alpha is not None:
-        valid = photograph.alpha > 0
-    if not are_packed_heights(pixels[None], valid[None]):
-        return ()
-    return (
-        "its colours look like bytes of heights, and are enlarged as colours: --bidx 1,2,3 "
-        "enlarges heights",
-    )

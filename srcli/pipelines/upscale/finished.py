@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Literal
 
 from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError
+from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.files.provenance import REPEATED, Provenance, input_id
 from srcli.imaging.files.stored_parts import has_unfinished_parts
 from srcli.imaging.opening import open_picture, read_provenance
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.companions import (
     checksum_of,
     companions_on_disk,
@@ -32,18 +34,17 @@ from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     file_on_disk,
 )
-from srcli.imaging.rasters.headers import read_info
+from srcli.input_files import hold_same_bytes
 from srcli.models import MODELS
-from srcli.pipelines.upscale.copying import holds_same_bytes
+from srcli.pipelines.upscale.checking import output_size
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.inputs import (
     is_folder,
     name_by_extension,
     pair_in_folder,
     pair_inputs,
 )
-from srcli.pipelines.upscale.kinds import look_for_model, open_photograph
-from srcli.pipelines.upscale.looking import raster_size
-from srcli.pipelines.upscale.photographs import output_size
+from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
     real_path,
@@ -158,8 +159,8 @@ def _judge_output(
         return "due", ""
     if stat.S_ISDIR(state.st_mode):
         raise PictureError(f"{item.target}: is a folder; take another name")
-    is_copy = options.only_smaller and holds_same_bytes(item.source, item.target)
-    if options.overwrite or is_copy:  # ``copy_large_enough`` skips an equal copy
+    is_copy = options.only_smaller and hold_same_bytes(item.source, item.target)
+    if options.overwrite or is_copy:  # an equal copy is skipped later
         return "due", ""
     record = read_provenance(item.target)
     if not options.records_provenance and record == read_provenance(
@@ -220,7 +221,7 @@ def _have_companions_changed(item: Item, record: Provenance, options: Settled) -
     if before == now:
         return False
     # of a photograph none is recorded
-    return bool(before) or open_photograph(item, options) is None
+    return bool(before) or open_item(item, options).kind.is_raster
 
 
 def _find_difference(
@@ -230,7 +231,7 @@ def _find_difference(
     if options.auto:  # decodes no pixels where it has chosen the model before
         is_same = record.auto and options.records_auto(photograph=False)
         if is_same and options.best:  # whose models for photographs are others
-            is_same = open_photograph(item, options) is None
+            is_same = open_item(item, options).kind.is_raster
         is_same = is_same or record.model == look_for_model(item, options)
     elif record.model == REPEATED:
         is_same = True
@@ -245,7 +246,7 @@ def _find_difference(
     is_same = record.options == options.checksum(record.model)
     if record.options == options.checksum(record.model, photograph=True):
         # options of rasters mean nothing for the photographs among the inputs
-        is_same = is_same or open_photograph(item, options) is not None
+        is_same = is_same or not open_item(item, options).kind.is_raster
     if not is_same and record.source:
         return "was made with other options"
     return (
@@ -255,10 +256,25 @@ def _find_difference(
     )
 
 
+def look_for_model(item: Item, options: Settled) -> str:
+    """Open an input and return the model for it; rasters and animations get the usual one."""
+    opened = open_item(item, options)
+    picture = opened.picture
+    if picture.format == VIDEO:
+        from srcli.pipelines.upscale.videos import choose_video_model
+
+        return choose_video_model(item.source, options)[0]
+    if opened.kind.is_raster or picture.frames > 1:
+        return options.model
+    return choose_model(read_photograph(picture), options, picture.format)[0]
+
+
 def _modification_time(source: Path) -> int:
     """Return when an input was changed last, in nanoseconds: of a mosaic, its newest file."""
     files = [os.fspath(file_on_disk(source))]
     if is_mosaic(source):
+        from srcli.imaging.rasters.headers import read_info
+
         with suppress(SrxError):  # reading it gives the reason
             files += read_info(source).files
     times = []
@@ -278,10 +294,13 @@ def _judge_by_size(
     if is_newer:
         return "kept", f"is older than {item.source}, and {unknown}"
     try:
-        if picture := open_photograph(item, options):
-            height, width = output_size(item, picture, options)
-        else:
+        opened = open_item(item, options)
+        if opened.kind.is_raster:
+            from srcli.pipelines.upscale.looking import raster_size
+
             height, width = raster_size(item, options)
+        else:
+            height, width = output_size(item, opened.picture, options)
         output = open_picture(item.target)
     except SrxError as error:
         return "kept", f"exists and cannot be compared with {item.source} ({error})"

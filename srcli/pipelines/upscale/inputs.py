@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import SrxError, UsageError, as_failure_of, did_you_mean
 from srcli.imaging.files.formats import (
     FORMATS,
+    RASTER_SUFFIXES,
     READABLE_SUFFIXES,
     VIDEO_SUFFIXES,
     format_of_content,
@@ -27,8 +28,6 @@ from srcli.imaging.rasters.dataset_names import (
     as_input,
     is_remote,
 )
-from srcli.imaging.rasters.opening import RASTER_SUFFIXES
-from srcli.imaging.rasters.stac_assets import StacAsset, find_assets
 from srcli.input_files import open_input
 from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.pipelines.upscale.search import (
@@ -41,6 +40,7 @@ from srcli.pipelines.upscale.search import (
 )
 
 if TYPE_CHECKING:
+    from srcli.imaging.rasters.stac_assets import StacAsset
     from srcli.pipelines.upscale.options import Settled
 
 _OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
@@ -113,6 +113,11 @@ def _expand_stac_items(
     sources = []
     assets_by_name: dict[str, StacAsset] = {}
     for path in map(as_input, inputs):
+        if path.suffix.lower() not in (".json", ".geojson"):
+            sources.append(path)
+            continue
+        from srcli.imaging.rasters.stac_assets import find_assets
+
         with reporter.guard(Item(source=path, target=output, format="")):
             assets = find_assets(path)
             sources += [asset.raster for asset in assets] or [path]

@@ -1,9 +1,10 @@
-"""Tell kinds of inputs apart: photographs, which go together, and those that go alone."""
+"""Tell kinds of inputs apart by their headers: each kind has one maker of its outputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import math
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
@@ -11,54 +12,122 @@ from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.animations import is_animation, keeps_animation
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
-from srcli.imaging.photographs.reading import read_photograph
-from srcli.pipelines.upscale.choosing import choose_model, is_made_by_parts
-from srcli.pipelines.upscale.copying import copy_large_enough
-from srcli.pipelines.upscale.pages import keeps_pages
-from srcli.pipelines.upscale.photographs import OpenedPhotograph
-from srcli.pipelines.upscale.videos import choose_video_model
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.reporter import Item, Reporter
+    from srcli.pipelines.upscale.reporter import Item
 
 
-def open_photograph(item: Item, options: Settled) -> Picture | None:
-    """Open an input that is a photograph; return None if it is read by windows, as a raster.
+class Kind(StrEnum):
+    """What an input is, by which its output is made."""
 
-    Read by windows are georeferenced files and others that only a raster can be (see
+    PHOTOGRAPH = "photograph"
+    """Made together with others, whole in memory."""
+    LARGE = "large photograph"
+    """Becomes so large that its parts are kept on the disk."""
+    PAGES = "photographs of one TIFF"
+    ANIMATION = "animation"
+    ANIMATION_TO_VIDEO = "animation that becomes a video"
+    VIDEO = "video"
+    RASTER = "raster"
+    """Read by windows: georeferenced, with raster options, or too large for memory."""
+    STACK = "rasters of one TIFF"
+    COPY = "photograph that is as large as it is to become"
+
+    @property
+    def is_raster(self) -> bool:
+        """True for what is read by windows."""
+        return self in (Kind.RASTER, Kind.STACK)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An input whose header was read."""
+
+    item: Item
+    kind: Kind
+    picture: Picture
+    """The header; of a raster what tells that it is one."""
+
+
+def open_item(item: Item, options: Settled) -> Opened:
+    """Read the header of an input, and decide what kind it is.
+
+    Rasters are georeferenced files and others that only a raster can be (see
     ``Picture.raster``), inputs with raster options, and photographs of more than
-    ``LARGEST_AREA``. Videos are opened, too: their ``format`` is ``VIDEO``.
-    Of the pictures of a folder, raster options apply to the TIFFs only. A picture
-    rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
+    ``LARGEST_AREA``. Of the pictures of a folder, raster options apply to the TIFFs only.
+    A picture rotated by EXIF is always a photograph, as windows on disk cannot be rotated.
 
     A ``PictureError`` is raised, too, for a photograph rotated by EXIF, a video or an
-    animation that is named with raster options, and with ``--fit`` for a file that is
-    read by windows.
+    animation that is named with raster options, and with ``--fit`` for a raster.
     """
+    page = options.pages or 1
     try:
-        page = options.pages or 1
         picture = open_picture(item.source, confined=item.from_folder, page=page)
-    except PictureError:
+    except PictureError as error:
         if options.raster_options and not item.from_folder:
-            return None  # reading it fails with the reason
+            # reading it as a raster fails with the reason
+            return Opened(item, Kind.RASTER, _unread(item, str(error)))
         raise
     if not item.from_folder:
         _refuse_what_films_lack(picture, options)
     if picture.format == VIDEO:
-        return picture
-    is_photograph = picture.raster is None
-    is_photograph = is_photograph and not _needs_windows(item, picture, options)
-    if is_photograph and FORMATS[item.format].map_tiles:
+        is_copied = options.copies(picture.size)
+        return Opened(item, Kind.COPY if is_copied else Kind.VIDEO, picture)
+    if picture.raster is not None or _needs_windows(item, picture, options):
+        _refuse_photograph_option(item, picture, options)
+        kind = Kind.RASTER
+        if _has_pages_of_rasters(item, picture, options):
+            kind = Kind.STACK
+        return Opened(item, kind, picture)
+    if FORMATS[item.format].map_tiles:
         raise PictureError(
             f"{item.source}: has no place on the map, and {item.format} holds tiles of one; "
             "take another --format"
         )
-    if is_photograph:
-        return picture
+    return Opened(item, _kind_of_photograph(item, picture, options), picture)
+
+
+def _unread(item: Item, reason: str) -> Picture:
+    """Return the header of a file that could not be read as a picture."""
+    return Picture(
+        path=item.source,
+        format="",
+        height=0,
+        width=0,
+        channels=0,
+        bits=0,
+        raster=reason,
+    )
+
+
+def _kind_of_photograph(item: Item, picture: Picture, options: Settled) -> Kind:
+    """Return the kind of what is no raster and no video."""
+    if options.copies(picture.size):
+        return Kind.COPY
+    if keeps_animation(picture, item.format):
+        to_video = FORMATS[item.format].video
+        return Kind.ANIMATION_TO_VIDEO if to_video else Kind.ANIMATION
+    is_document = picture.format == "tif" and picture.frames > 1
+    if is_document and item.format == "tif" and options.pages is None:
+        return Kind.PAGES
+    if is_made_by_parts(picture, options):
+        return Kind.LARGE
+    return Kind.PHOTOGRAPH
+
+
+def is_made_by_parts(picture: Picture, options: Settled) -> bool:
+    """Return True for a photograph that becomes so large that its parts are kept on the disk."""
+    steps = options.largest_steps(picture.size)
+    pixels = picture.height * picture.width * math.prod(steps) ** 2
+    return pixels > options.whole_pixels
+
+
+def _refuse_photograph_option(item: Item, picture: Picture, options: Settled) -> None:
+    """Refuse a raster where an option asks for a photograph."""
     option = options.photograph_option
     if not option:
-        return None
+        return
     reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
     advice = f"drop {option}"
     if options.size:
@@ -108,72 +177,15 @@ def _needs_windows(item: Item, picture: Picture, options: Settled) -> bool:
     return as_raster or is_huge
 
 
-def look_for_model(item: Item, options: Settled) -> str:
-    """Open an input and return the model for it; rasters and animations get the usual one."""
-    picture = open_photograph(item, options)
-    if picture is not None and picture.format == VIDEO:
-        return choose_video_model(item.source, options)[0]
-    if picture is None or picture.frames > 1:
-        return options.model
-    return choose_model(read_photograph(picture), options, picture.format)[0]
+def _has_pages_of_rasters(item: Item, picture: Picture, options: Settled) -> bool:
+    """Tell if all pages of a TIFF become pages of the output.
 
-
-def open_stills(
-    items: Sequence[Item],
-    options: Settled,
-    reporter: Reporter,
-    others: list[tuple[Item, Picture | None]],
-) -> Iterator[OpenedPhotograph]:
-    """Open inputs one by one, and yield still photographs, which are upscaled together.
-
-    What goes alone is appended to ``others``: rasters without a header, videos,
-    animations, and photographs of several pages, or so large that they are made by
-    parts. One that fails leaves the others alone.
+    Not of those on the map, whose pages are mostly overviews, nor where the output can
+    have one page only.
     """
-    ignored = ", ".join(options.raster_options)
-    warned: set[str] = set()
-    for item in items:
-        with reporter.guard(item):
-            picture = open_photograph(item, options)
-            if picture is None:
-                others.append((item, None))
-                continue
-            is_video = picture.format == VIDEO
-            media = "videos" if is_video else "photographs"
-            if ignored and media not in warned:
-                warned.add(media)
-                warning = (
-                    f"{media} are upscaled without {ignored}, which apply to rasters"
-                )
-                if not is_video:
-                    warning += (
-                        "; a photograph that is named itself is upscaled as a raster"
-                    )
-                reporter.progress.warn(warning)
-            if copy_large_enough(item, picture, options, reporter):
-                continue
-            is_moving = is_video or keeps_animation(picture, item.format)
-            is_document = keeps_pages(item, picture, options)
-            if is_moving or is_document or is_made_by_parts(picture, options):
-                others.append((item, picture))
-            else:
-                yield OpenedPhotograph(item, picture)
-
-
-def open_pages(first_page: Picture) -> list[Picture]:
-    """Open all pages of a TIFF, of which the first is open, as single pictures.
-
-    Raises:
-        PictureError: If a page is damaged, or no photograph.
-    """
-    pages = [replace(first_page, frames=1)]
-    for number in range(2, first_page.frames + 1):
-        page = open_picture(first_page.path, page=number)
-        if page.raster or page.refusal:
-            name = f"{first_page.path}: "
-            reason = page.refusal or (
-                f"{name}is a raster ({page.raster}); --pages 1 takes the first page alone"
-            )
-            raise PictureError(reason.replace(name, f"{name}page {number}: ", 1))
-        pages.append(page)
-    return pages
+    has_one_page = options.cog or options.overviews or options.stac
+    if item.format != "tif" or options.pages is not None or has_one_page:
+        return False
+    if picture.format != "tif" or picture.frames == 1:
+        return False
+    return picture.raster is None or not picture.is_on_map

@@ -28,10 +28,9 @@ from srcli.pipelines.upscale.array_coordinates import (
     fit_attributes,
     transform_of_corners,
 )
-from srcli.pipelines.upscale.by_windows import upscale_one_raster
-from srcli.pipelines.upscale.fractions import LoggedProgress, ShowProgress
 from srcli.pipelines.upscale.options import Settled, file_of_model
-from srcli.pipelines.upscale.rasters import run_steps_here
+from srcli.pipelines.upscale.python_options import LoggedProgress, ShowProgress
+from srcli.pipelines.upscale.rasters import run_steps_here, upscale_one_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import srcli
 from srcli.errors import UsageError, did_you_mean
@@ -19,8 +19,6 @@ from srcli.imaging.files.formats import FORMATS, format_of_suffix
 from srcli.imaging.files.provenance import Provenance
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.pixels.resize import Box, scale_size
-from srcli.imaging.rasters.cutline import Polygons, read_polygons
-from srcli.imaging.rasters.profile import OutputOptions
 from srcli.inference.device import EngineOptions
 from srcli.models import MODELS
 from srcli.models.loading import default_scale
@@ -36,6 +34,10 @@ from srcli.models.weights import (
 )
 from srcli.pipelines.upscale.asked import OPTIONS, Asked, given_for
 from srcli.recipes.plugins import code_arguments
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.cutline import Polygons
+    from srcli.imaging.rasters.profile import OutputOptions
 
 AUTO = "auto"
 BEST = "best"
@@ -292,6 +294,8 @@ class Settled(Asked):
 
     def raster_output(self, format: str, input_id: str) -> OutputOptions:
         """Return the options of an output raster, which records the ``input_id`` of its input."""
+        from srcli.imaging.rasters.profile import OutputOptions
+
         return OutputOptions(
             creation=self.creation,
             overviews=self.overviews,
@@ -317,6 +321,8 @@ def settle(asked: Asked) -> Settled:
         west, north, east, south = asked.projwin
         values |= {"bounds": (west, south, east, north), "projwin": None}
     if asked.cutline is not None:
+        from srcli.imaging.rasters.cutline import read_polygons
+
         values["polygons"] = read_polygons(asked.cutline)
     values |= _choose_model(asked.model)
     values |= _choose_scale(asked, values["model"])

@@ -1,4 +1,4 @@
-"""Plan the enlargement of a raster that was looked at: bands, values, model and output."""
+"""Plan the enlargement of a raster that was looked at: bands, values, model, output, its disk."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import srcli
+from srcli.disks import free_disk
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
+from srcli.imaging.rasters.disk_use import disk_needed, sample_disk
+from srcli.imaging.rasters.embedding import embed_metadata
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.output import derive_profile
@@ -29,11 +32,24 @@ from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
 from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
+    from srcli.imaging.metadata.embedded import Metadata
     from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.raster_metadata import EmbeddedMetadata
     from srcli.pipelines.upscale.reporter import Item
+
+
+USUAL_SHARE = 0.4
+"""Share of its uncompressed size that an output takes where no sample of it is made;
+photographs rarely shrink so far."""
+MOST_GROWTH = 12
+"""How many times larger a pixel becomes by compression without loss; that of the input
+may have been a lossy one."""
+SURE_SHARE = 0.6
+"""Share of the foreseen bytes that must be free on disk, as samples may be unlike the
+rest."""
+UNSURE_SHARE = 1.3
+"""Share of the foreseen bytes that an output may take after all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +79,7 @@ class RasterPlan:
     condition: str
     """What its pixels have gone through, where ``auto`` chose the model by it; else
     empty."""
-    embedded: EmbeddedMetadata | None
+    embedded: Metadata | None
     """What is put into the output once GDAL has written it."""
 
     @property
@@ -79,7 +95,7 @@ class RasterPlan:
     def embed(self, result: Path) -> None:
         """Put metadata into a result that GDAL has written."""
         if self.embedded is not None:
-            self.embedded.put_into(result)
+            embed_metadata(result, self.item.format, self.embedded)
 
     def read_from(self, opened: OpenedRaster) -> RasterPlan:
         """Return the plan in a process that has opened the raster itself."""
@@ -197,3 +213,43 @@ def _file_state(path: str) -> list[object]:
     """Return name, size and time of a file, by which a change of it is seen."""
     # none of a source that is no file, such as a service
     return [path, *(file_state(file_on_disk(path)) or ())]
+
+
+def check_room(plan: RasterPlan) -> RasterPlan:
+    """Return a plan with a note if its output may not fit on the disk.
+
+    Raises:
+        PictureError: If it cannot fit.
+    """
+    free, _ = free_disk(plan.item.target)
+    if free >= round(disk_needed(plan.output) * plan.info.block_share):
+        return plan
+    # parts of an earlier run are there, or are removed
+    likely = max(foresee_disk(plan) - plan.parts.stored_bytes, 0)
+    advice = "a part (--srcwin)"
+    if plan.options.mosaic:
+        advice = "a folder with fewer of its files"
+    notes = plan.item.check_disk(
+        "parts and result may take",
+        round(UNSURE_SHARE * likely),
+        round(SURE_SHARE * likely),
+        advice,
+        refuses=plan.options.disk_check,
+    )
+    return replace(plan, notes=(*plan.notes, *notes))
+
+
+def foresee_disk(plan: RasterPlan) -> int:
+    """Estimate the bytes on disk that an output takes on the way, by a sample of it."""
+    info = plan.info
+    scale = plan.options.scale
+    sample = sample_disk(info, plan.layout, plan.window, scale, plan.output)
+    most = round(disk_needed(plan.output) * info.block_share)
+    # a mosaic may have large holes, and its samples lie beside them by chance
+    input_bytes = sum((file_state(name) or (0,))[0] for name in info.files)
+    if info.driver == "VRT" and input_bytes:
+        # twice, as parts and result lie there together
+        most = min(most, round(2 * MOST_GROWTH * input_bytes * scale**2))
+    if sample is None:
+        return round(USUAL_SHARE * most)
+    return min(sample, most)

@@ -1,10 +1,11 @@
-"""Options of rasters as arguments of ``srcli.upscale``, and messages in its words."""
+"""Options as arguments of ``srcli.upscale``, messages in its words, progress as it wants it."""
 
 from __future__ import annotations
 
-import math
+import logging
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -13,7 +14,18 @@ import numpy as np
 from srcli.errors import SrxError, UsageError
 from srcli.imaging.rasters.meanings import AlphaMode, ClassMode
 from srcli.pipelines.upscale.asked import OPTIONS, Asked
+from srcli.pipelines.upscale.declaring import (
+    read_bands,
+    read_nodata,
+    read_range,
+    read_rgb,
+)
+from srcli.ports.progress import Progress, Task
 
+log = logging.getLogger(__name__)
+ShowProgress = bool | Callable[[float], object]
+"""A function of the fraction that is done; True draws a bar on standard error."""
+ALMOST_ALL = 1 - 1e-9
 _CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")
 _NODATA = re.compile(r"--nodata (none|-?\d[\d.e+-]*)")
 _COUNT = re.compile(r"--(tile|overlap) (\d+)")
@@ -35,6 +47,19 @@ def _arguments_by_option() -> tuple[dict[str, str], frozenset[str]]:
 
 
 ARGUMENTS, _OF_RASTERS = _arguments_by_option()
+_READERS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "bidx": (read_bands, "numbers of different bands from 1, such as (3, 2, 1)"),
+    "rgb": (
+        read_rgb,
+        "3 bands, numbers of different bands from 1, such as (1, 2, 3), or 'none'",
+    ),
+    "range": (read_range, "'auto', 'dtype' or (LO, HI) with LO below HI"),
+    "nodata": (
+        read_nodata,
+        "a number, several, 'none', or 'file' for what is declared",
+    ),
+}
+"""How an argument is read as a word of the command line, and what to give instead."""
 _WINDOWS = re.compile(r"--(srcwin|bounds)\b")
 # of --strip-metadata and its like no part is an option
 _OPTION = re.compile(rf"(?<![\w-])({'|'.join(ARGUMENTS)})(?![\w-])")
@@ -68,12 +93,12 @@ def read_raster_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"{name}={given[name]!r}: give 'auto', 'yes' or 'no'")
     return {
         "srcwin": _read_window(given["window"]),
-        "bands": _read_bands("bidx", given["bidx"]),
-        "rgb": _read_rgb(given["rgb"]),
+        "bands": _read("bidx", given["bidx"], None),
+        "rgb": _read("rgb", given["rgb"], None),
         "classes": given["classes"],
         "alpha": given["alpha"],
-        "values": _read_range(given["range"]),
-        "nodata": _read_nodata(given["nodata"]),
+        "values": _read("range", given["range"], "auto"),
+        "nodata": _read("nodata", given["nodata"], "file"),
     }
 
 
@@ -103,62 +128,77 @@ def _read_window(window: Any) -> tuple[int, int, int, int] | None:  # noqa: ANN4
     return column, row, width, height
 
 
-def _read_bands(name: str, bands: Any) -> Any:  # noqa: ANN401
-    """Read numbers of different bands, from 1; None is all bands."""
-    if bands is None:
-        return None
+def _read(name: str, value: Any, usual: Any) -> Any:  # noqa: ANN401
+    """Read a value as the command line reads its words; None is the usual one."""
+    if value is None:
+        return usual
+    reader, advice = _READERS[name]
     try:
-        numbers = tuple(int(band) for band in bands)
-        is_right = bool(numbers) and numbers == tuple(bands)
+        words = [value]
+        if np.ndim(value):
+            words = list(value) or ["none"]
+        return reader(",".join(map(_as_word, words)))
     except (TypeError, ValueError):
-        numbers = ()
-        is_right = False
-    if not is_right or min(numbers) < 1 or len({*numbers}) != len(numbers):
-        raise UsageError(
-            f"{name}={bands!r}: give numbers of different bands from 1, such as (3, 2, 1)"
-        )
-    return numbers
+        raise UsageError(f"{name}={value!r}: give {advice}") from None
 
 
-def _read_rgb(rgb: Any) -> Any:  # noqa: ANN401
-    """Read the numbers of three bands, or none of any; None finds them."""
-    if rgb is None:
-        return None
-    if isinstance(rgb, str | tuple | list) and rgb in ("none", (), []):
-        return ()
-    bands = _read_bands("rgb", rgb)
-    if len(bands) != 3:
-        raise UsageError(f"rgb={rgb!r}: give 3 bands, such as (1, 2, 3), or 'none'")
-    return bands
+def _as_word(value: Any) -> str:  # noqa: ANN401
+    """Return a number or a word as it would be typed."""
+    if isinstance(value, str):
+        return value
+    return repr(float(value)).removesuffix(".0")
 
 
-def _read_range(values: Any) -> Any:  # noqa: ANN401
-    """Read ``auto``, ``dtype`` or two numbers."""
-    if isinstance(values, str) and values in ("auto", "dtype"):
-        return values
-    try:
-        low, high = (float(value) for value in values)
-    except (TypeError, ValueError):
-        low = high = math.nan
-    if not (low < high and math.isfinite(high - low)):
-        raise UsageError(
-            f"range={values!r}: give 'auto', 'dtype' or (LO, HI) with LO below HI"
-        )
-    return low, high
+class FractionTask(Task):
+    """Gives a function the fraction of the tiles that is done; True draws a bar."""
+
+    def __init__(self, progress: ShowProgress, tiles: float) -> None:
+        self._show = progress
+        if progress is True:
+            self._show = _draw_bar
+        self._tiles = tiles
+        self._finished = 0.0
+        self._shown = 0.0
+        self.error: Exception | None = None
+        """What the function has raised, to end the call."""
+
+    def grow(self, amount: float) -> None:
+        """Add to the total."""
+        self._tiles += amount
+
+    def advance(self, amount: float = 1.0) -> None:
+        """Call the function, or draw the bar."""
+        self._finished += amount
+        if amount and callable(self._show):
+            try:
+                fraction = self._finished / self._tiles
+                # shares of files that are written add up to nearly whole tiles
+                is_all = fraction > ALMOST_ALL
+                if not is_all:  # it does not go back where more work has become known
+                    self._shown = max(self._shown, fraction)
+                self._show(1.0 if is_all else self._shown)
+            except Exception as error:
+                self.error = error
+                raise
 
 
-def _read_nodata(nodata: Any) -> Any:  # noqa: ANN401
-    """Read a number, several, ``none`` or ``file``; None is ``file``."""
-    if nodata is None:
-        return "file"
-    if isinstance(nodata, str) and nodata in ("file", "none"):
-        return nodata
-    try:
-        if isinstance(nodata, tuple | list):
-            first, *further = map(float, nodata)
-            return (first, *further) if further else first
-        return float(nodata)
-    except (TypeError, ValueError):
-        raise UsageError(
-            f"nodata={nodata!r}: give a number, several, 'none', or 'file' for what is declared"
-        ) from None
+class LoggedProgress(FractionTask, Progress):
+    """Gives the lines on a raster to Python's log; its tiles are the only task."""
+
+    def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
+        """Return itself."""
+        return self
+
+    def message(self, text: str) -> None:
+        """Log a line."""
+        log.info("%s", in_python(text))
+
+    def warn(self, text: str) -> None:
+        """Log a warning."""
+        log.warning("%s", in_python(text))
+
+
+def _draw_bar(fraction: float) -> None:
+    end = "\n" if fraction >= 1 else ""
+    sys.stderr.write(f"\r[{'#' * round(40 * fraction):40}] {fraction:4.0%}{end}")
+    sys.stderr.flush()

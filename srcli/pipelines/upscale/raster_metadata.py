@@ -19,12 +19,12 @@ from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.fitting import fit_metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.opening import open_known
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.imaging.photographs.reading import read_known_header, read_photograph
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.companions import companions_on_disk, source_id
 from srcli.imaging.rasters.dataset_names import DatasetName
-from srcli.imaging.rasters.embedding import embed_metadata, exif_beside_gdal
-from srcli.imaging.rasters.headers import companion_reason
+from srcli.imaging.rasters.embedding import exif_beside_gdal
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.profile import OutputProfile
@@ -62,27 +62,15 @@ class KnownPicture:
             return KeptMetadata(None, output, notes)
         if self.is_photograph:
             output = _leave_to_embedding(output, item.format)
-        return KeptMetadata(EmbeddedMetadata(item.format, metadata), output, notes)
-
-
-@dataclass(frozen=True)
-class EmbeddedMetadata:
-    """Metadata that fit an output, to be put into it."""
-
-    format: str
-    metadata: Metadata
-
-    def put_into(self, result: Path) -> None:
-        """Put them into a file that GDAL has written."""
-        embed_metadata(result, self.format, self.metadata)
+        return KeptMetadata(metadata, output, notes)
 
 
 @dataclass(frozen=True)
 class KeptMetadata:
     """What an output keeps of a picture's metadata."""
 
-    embedded: EmbeddedMetadata | None
-    """None where nothing is to be put in."""
+    embedded: Metadata | None
+    """What is put in once GDAL has written it."""
     output: OutputProfile
     """The output, whose tags are those that are left to GDAL."""
     notes: tuple[str, ...]
@@ -97,10 +85,9 @@ def read_picture(path: Path, stream: IO[bytes] | None = None) -> KnownPicture | 
     if isinstance(path, DatasetName):
         return None
     with suppress(PictureError):  # GDAL may read it nevertheless
-        picture = read_known_header(path, stream=stream)
+        picture = open_known(path, stream=stream)
         if picture is not None:
-            reason = picture.raster or companion_reason(picture)
-            return KnownPicture(replace(picture, raster=reason))
+            return KnownPicture(picture)
     return None
 
 

@@ -11,28 +11,38 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+from srcli.imaging.files.provenance import REPEATED
+from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.creation import copied_by_gdal
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.publishing import publish, try_creation_options
 from srcli.imaging.rasters.source import RasterSource
+from srcli.imaging.rasters.stac import write_item
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
+from srcli.pipelines.upscale.looking import look_at_raster
+from srcli.pipelines.upscale.plans import check_room, plan_raster
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
 from srcli.threads import write_behind
 
 if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+
     from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.inference.pools import EnginePool
     from srcli.inference.raster_engine import RasterEngine
+    from srcli.pipelines.upscale.kinds import Opened
+    from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.photographs import PhotographUpscaler
     from srcli.pipelines.upscale.plans import RasterPlan
-    from srcli.pipelines.upscale.reporter import Reporter
+    from srcli.pipelines.upscale.reporter import Item, Reporter
 
 QUEUED_BYTES = 64 << 20
 """Most bytes of finished rows that may wait for the writer."""
@@ -281,6 +291,48 @@ def run_steps_here(
         options = step.plan.options
         results.append(step.run(pool.of(options.model, options.scale), task))
     return results
+
+
+def upscale_raster(opened: Opened, photographs: PhotographUpscaler) -> None:
+    """Upscale a raster in this process, and report it, a failure too."""
+    reporter = photographs.reporter
+    run_steps = partial(run_steps_here, photographs.pool, reporter)
+    upscale_one_raster(opened.item, photographs.options, reporter, run_steps)
+
+
+def upscale_one_raster(
+    item: Item,
+    options: Settled,
+    reporter: Reporter,
+    run_steps: RunSteps,
+    slot_count: int = 1,
+    dataset: DatasetReader | None = None,
+) -> None:
+    """Look at a raster, decide, make its parts, keep them as a file; report it, a failure too.
+
+    ``run_steps`` runs ``slot_count`` steps at once. ``dataset`` is read instead of the
+    item's source, where that is open already.
+    """
+    with reporter.work_on(item) as started:
+        reporter.describe(f"looking at {item.source.name}")
+        with look_at_raster(item, options, dataset) as seen:
+            taken = ""
+            if options.stac:
+                taken = acquisition_time(seen.opened.dataset, item.source, item.asset)
+            plan = check_room(plan_raster(item, options, seen))
+            tiles = make_raster(plan, seen.opened, reporter, run_steps, slot_count)
+        if options.stac:
+            write_item(item.target, taken, item.asset, options.bands)
+        reporter.add(
+            item,
+            started=started,
+            model=plan.options.model if plan.layout.smooth else REPEATED,
+            strength=plan.options.strength_of(plan.options.model),
+            condition=plan.condition,
+            tiles=tiles,
+            size=plan.size,
+            warnings=plan.notes,
+        )
 
 
 def make_raster(

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 State = Literal["done", "copied", "skipped", "failed", "left out"]
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
 """States of inputs that have an output."""
+LARGEST_SHARE = 0.98
+"""Of writing that counts as done before it is complete: the progress stands still at the
+end, rather than at 100 % before it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,7 +183,7 @@ class Reporter(Task):
     model: str = ""
     remote: RemoteFolder | None = None
     """Where finished outputs are copied to."""
-    carry_sidecars: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
+    carry_sidecar: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
     """Writes the sidecars of a finished output; returns warnings, and lines for
     --verbose."""
     ending: Ending | None = None
@@ -286,6 +289,13 @@ class Reporter(Task):
                 self.progress.message(f"{item.source}: {note}")
             yield
 
+    def tell_kept(self, item: Item, kept: int, total: int, words: str) -> None:
+        """Tell how much of an output an earlier run has left, such as so many ``pages``."""
+        if kept:
+            self.progress.message(
+                f"{item.source}: {kept} of {total} {words} are kept from an earlier run"
+            )
+
     def describe(self, text: str) -> None:
         """Replace the text beside the progress, up to the report of the next file."""
         self._task.describe(text)
@@ -335,8 +345,8 @@ class Reporter(Task):
         """
         if self.remote is not None and state in ("done", "skipped"):
             self.remote.upload(item.target)
-        elif self.carry_sidecars is not None and state in FINISHED:
-            warnings, details = self.carry_sidecars(item, state)
+        elif self.carry_sidecar is not None and state in FINISHED:
+            warnings, details = self.carry_sidecar(item, state)
             values["warnings"] = (*values.get("warnings", ()), *warnings)
             values["details"] = (*values.get("details", ()), *details)
         seconds = 0.0 if started is None else time.monotonic() - started
@@ -368,11 +378,12 @@ class Reporter(Task):
             self.megapixels += report.frames * math.prod(report.size) / 1e6
         self.on_file(report)
 
-    def note(self, text: str) -> None:
-        """Show a message, once however often it is told."""
+    def note(self, text: str, *, is_warning: bool = False) -> None:
+        """Show a message or a warning, once however often it is told."""
         if text not in self._noted:
             self._noted.add(text)
-            self.progress.message(text)
+            show = self.progress.warn if is_warning else self.progress.message
+            show(text)
 
     def report_left_out(self, path: Path, reason: str) -> None:
         """Report a file that a search of a folder has left out, once; it is not counted."""
@@ -420,6 +431,40 @@ class Reporter(Task):
             details=details,
             output_exists=output_exists,
         )
+
+
+class WritingWork:
+    """Counts the time behind the last tile of one output as so many tiles as would take as long."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self.seconds = 0.0
+        """That writing will probably take."""
+        self._reporter = reporter
+        self._tiles = 0.0
+        """As which it counts."""
+        self.done = 0.0
+        """Tiles of these that are counted."""
+
+    def measure(self, tile_seconds: float) -> None:
+        """Count it by the time that tiles have taken on average."""
+        self.weigh(self.seconds / max(tile_seconds, 1e-6))
+
+    def weigh(self, tiles: float) -> None:
+        """Count it as so many tiles, a few more than are counted already at least."""
+        tiles = max(tiles, self.done / LARGEST_SHARE)
+        self._reporter.extend(tiles - self._tiles)
+        self._tiles = tiles
+
+    def describe(self, text: str) -> None:
+        """Say beside the bar what is written."""
+        self._reporter.describe(text)
+
+    def advance_to(self, share: float) -> None:
+        """Say which share of it is done, 1 for all of it."""
+        done = share * self._tiles
+        if done > self.done:
+            self._reporter.advance(done - self.done)
+            self.done = done
 
 
 def explain_defect(error: SrxError, item: Item) -> SrxError:

@@ -1,9 +1,8 @@
 """Upscale files and folders, or estimate what would be done: the whole of ``srx upscale``.
 
 The way of a file: ``inputs.py`` pairs it with an output, ``finished.py`` skips finished
-ones; ``photographs.py`` makes the output of a photograph, ``single_photographs.py`` of a
-large one or of several pages, ``videos.py`` of a video, ``by_windows.py`` of anything
-else; ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
+ones; ``kinds.py`` tells what kind it is, by which ``makers.py`` chooses who makes its
+output; ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
 """
 
 from __future__ import annotations
@@ -19,49 +18,23 @@ from typing import TYPE_CHECKING
 from srcli.disks import cache_folder
 from srcli.errors import UsageError
 from srcli.files import NEW_FILE, write_whole
-from srcli.imaging.files.formats import FORMATS, VIDEO
-from srcli.imaging.photographs.animations import keeps_animation
+from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.photographs.pillow import quick_pixel_count
-from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.rasters.disk_use import disk_needed
-from srcli.imaging.rasters.publishing import add_overviews, try_creation_options
+from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
 from srcli.input_files import parse_text, read_input
-from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.animations import upscale_animation
-from srcli.pipelines.upscale.by_windows import upscale_by_windows
-from srcli.pipelines.upscale.choosing import (
-    bytes_of_rows,
-    choose_model,
-    is_made_by_parts,
-)
-from srcli.pipelines.upscale.copying import copy_large_enough
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.inputs import is_folder
-from srcli.pipelines.upscale.kinds import open_pages, open_photograph, open_stills
-from srcli.pipelines.upscale.looking import look_at_raster
-from srcli.pipelines.upscale.pages import bytes_of_pages, keeps_pages
-from srcli.pipelines.upscale.photographs import (
-    PhotographUpscaler,
-    check_output,
-    choose_metadata,
-)
-from srcli.pipelines.upscale.plans import plan_raster
-from srcli.pipelines.upscale.rasters import run_steps_here
-from srcli.pipelines.upscale.remote import find_remote
+from srcli.pipelines.upscale.kinds import open_item
+from srcli.pipelines.upscale.makers import upscale_items
+from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
-from srcli.pipelines.upscale.room_on_disk import check_room, foresee_disk
-from srcli.pipelines.upscale.sidecars import carry_sidecars
-from srcli.pipelines.upscale.single_photographs import upscale_alone
-from srcli.pipelines.upscale.stacks import find_pages
-from srcli.pipelines.upscale.videos import upscale_video
-from srcli.pipelines.upscale.workers import upscale_by_workers
+from srcli.pipelines.upscale.sidecars import carry_sidecar
 from srcli.ports.progress import Progress
 
 if TYPE_CHECKING:
-    from srcli.imaging.photographs.photograph import Picture
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import Settled
 
@@ -98,7 +71,10 @@ def upscale_files(
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
     reporter = Reporter(progress or Progress(), on_file, options.model)
-    reporter.remote = find_remote(output, options)
+    if isinstance(as_input(output), DatasetName):
+        from srcli.pipelines.upscale.remote import find_remote
+
+        reporter.remote = find_remote(output, options)
     if reporter.remote is not None:
         if executor is not None:
             raise UsageError(
@@ -128,7 +104,7 @@ def upscale_due(
     if dry_run:
         reporter.remote = None
     else:
-        reporter.carry_sidecars = partial(carry_sidecars, options=options)
+        reporter.carry_sidecar = partial(carry_sidecar, options=options)
     for item in finished:
         with reporter.guard(item):
             if not dry_run and _add_overviews(item, options, reporter):
@@ -137,7 +113,11 @@ def upscale_due(
                 reporter.add(item, "skipped")
     try:
         if items and dry_run:
-            _report_estimates(items, options, reporter)
+            from srcli.pipelines.upscale.estimates import report_estimates
+
+            report_estimates(items, options, reporter)
+            if speed := _speeds().get(_speed_key(options)):
+                reporter.expected_seconds = reporter.megapixels / speed
         elif items:
             # an output folder that cannot be made ends the run before any work; of its
             # subfolders each file fails by itself
@@ -178,8 +158,10 @@ def _add_overviews(item: Item, options: Settled, reporter: Reporter) -> bool:
     """Add overviews to a finished raster that has none, where they are asked for."""
     if not options.overviews or item.format != "tif" or reporter.remote:
         return False
-    if open_photograph(item, options) is not None:
+    if not open_item(item, options).kind.is_raster:
         return False
+    from srcli.imaging.rasters.publishing import add_overviews
+
     quality = options.quality or FORMATS["jpg"].default_quality
     assert quality is not None
     if not add_overviews(item.target, quality):
@@ -211,23 +193,14 @@ def _upscale(
     items[0].make_folder(folder)
     reporter.open(len(items), _pixel_counts(items))
     if executor is not None:
+        from srcli.pipelines.upscale.workers import upscale_by_workers
+
         upscale_by_workers(items, options, reporter, executor)
         return
     reporter.progress.detail(*pool.details)
     photographs = PhotographUpscaler(pool, options, reporter)
-    others: list[tuple[Item, Picture | None]] = []
     for group in _isolate_suspects(items, reporter.former.suspects):
-        photographs.upscale(open_stills(group, options, reporter, others))
-    for item, picture in others:
-        if picture is None:
-            run_steps = partial(run_steps_here, pool, reporter)
-            upscale_by_windows(item, options, reporter, run_steps)
-        elif picture.format == VIDEO:
-            upscale_video(item, picture, photographs)
-        elif keeps_animation(picture, item.format):
-            upscale_animation(item, picture, photographs)
-        else:
-            upscale_alone(item, picture, photographs)
+        upscale_items(group, photographs)
 
 
 def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
@@ -253,87 +226,3 @@ def _isolate_suspects(
         if str(item.source) in suspects:
             yield [item]
     yield [item for item in items if str(item.source) not in suspects]
-
-
-def _report_estimates(
-    items: Sequence[Item], options: Settled, reporter: Reporter
-) -> None:
-    """Report size, disk and losses of each output by the header of its input."""
-    find_weights(options.model, options.scale)
-    needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
-    if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
-        # only torch and the network can check these; else torch is not imported
-        _ = EnginePool(options.model, options.scale, options.engine).network
-    for item in items:
-        with reporter.guard(item):
-            reporter.begin(item)
-            picture = open_photograph(item, options)
-            item.check_folder()
-            if picture is None:
-                _estimate_raster(item, options, reporter)
-            elif not copy_large_enough(item, picture, options, reporter, dry_run=True):
-                _estimate_photograph(item, picture, options, reporter)
-    if speed := _speeds().get(_speed_key(options)):
-        reporter.expected_seconds = reporter.megapixels / speed
-
-
-def _estimate_raster(item: Item, options: Settled, reporter: Reporter) -> None:
-    with look_at_raster(item, options) as seen:
-        plan = check_room(plan_raster(item, options, seen))
-        # what GDAL refuses is refused here
-        try_creation_options(item.target, plan.output)
-        likely = foresee_disk(plan)
-    page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
-    frames = len(find_pages(item, options)) or 1
-    notes = plan.notes
-    if frames > 1:
-        notes = tuple(note for note in notes if "only the first is used" not in note)
-    reporter.add(
-        item,
-        model=plan.options.model,
-        strength=plan.options.strength_of(plan.options.model),
-        condition=plan.condition,
-        size=plan.size,
-        frames=frames,
-        bytes=page_bytes * frames,
-        likely_bytes=likely * frames,
-        warnings=notes,
-        details=plan.remarks,
-    )
-
-
-def _estimate_photograph(
-    item: Item, picture: Picture, options: Settled, reporter: Reporter
-) -> None:
-    size, unwritable = check_output(item, picture, options)
-    frames = 1
-    warnings = picture.losses
-    pages = [picture]
-    if keeps_pages(item, picture, options):
-        pages = open_pages(picture)
-        warnings = picture.warnings
-    if picture.format == VIDEO or keeps_animation(picture, item.format):
-        frames = picture.frames
-        warnings = picture.warnings
-    model = ""
-    condition = ""
-    is_one_picture = len(pages) == 1 and frames == 1 and picture.format != VIDEO
-    if is_one_picture and is_made_by_parts(picture, options):
-        # decoding thousands of small ones would take long
-        photograph = read_photograph(picture)
-        model, condition = choose_model(photograph, options, picture.format)
-    _, lost = choose_metadata(item, picture, options, model or options.model, size)
-    disk_bytes = bytes_of_pages(pages, options) * frames
-    for page in pages:
-        if is_made_by_parts(page, options):
-            disk_bytes += bytes_of_rows(page, options)
-    reporter.add(
-        item,
-        model=model,
-        strength=options.strength_of(model),
-        condition=condition,
-        size=size,
-        frames=len(pages) * frames,
-        bytes=disk_bytes,
-        warnings=(*warnings, *unwritable, *lost),
-    )

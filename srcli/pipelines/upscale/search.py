@@ -15,10 +15,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.files.formats import READABLE_SUFFIXES, VIDEO_SUFFIXES, is_video
-from srcli.imaging.films.reading import NEEDED, can_read_videos
+from srcli.imaging.files.formats import (
+    INDIRECT_SUFFIXES,
+    RASTER_SUFFIXES,
+    READABLE_SUFFIXES,
+    VIDEO_EXTRA,
+    VIDEO_SUFFIXES,
+    can_read_videos,
+    is_video,
+)
 from srcli.imaging.rasters.dataset_names import name_of_folder, product_header
-from srcli.imaging.rasters.opening import INDIRECT_SUFFIXES, RASTER_SUFFIXES
 from srcli.input_files import open_input
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
@@ -213,7 +219,7 @@ class FolderSearch:
         if self._unreadable:
             hint = ""
             if VIDEO_SUFFIXES & self._unreadable.keys() and not can_read_videos():
-                hint = f"; {NEEDED} reads videos"
+                hint = f"; {VIDEO_EXTRA} reads videos"
             counts = _list_counts(self._unreadable)
             self._message(f"files that srx does not read: {counts}{hint}")
         if self._named_only:

@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import srcli
 from srcli.imaging.films.captions import holds_captions
 from srcli.imaging.films.joining import write_silent_video, write_video
 from srcli.imaging.films.reading import Timing, count_frames, open_video
@@ -31,21 +30,22 @@ from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.pillow import to_srgb
 from srcli.imaging.photographs.reading import read_frames
 from srcli.imaging.photographs.writing import put_on_white
-from srcli.models.weights import network_digest
+from srcli.pipelines.upscale.checking import check_output
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
-    check_output,
     choose_metadata,
+    describe_work,
     writing_options,
 )
-from srcli.pipelines.upscale.writing_work import WritingWork
+from srcli.pipelines.upscale.reporter import WritingWork
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.files import FileAttributes
     from srcli.imaging.films.reading import TimedFrame
     from srcli.imaging.photographs.photograph import Picture
+    from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
@@ -60,13 +60,10 @@ _AHEAD = 2
 """Frames that may wait for the encoder."""
 
 
-def upscale_video(
-    item: Item, picture: Picture, photographs: PhotographUpscaler
-) -> None:
-    """Upscale a video with the engines of photographs, and report it, a failure too.
-
-    ``picture`` is its header.
-    """
+def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> None:
+    """Upscale a video with the engines of photographs, and report it, a failure too."""
+    item = opened.item
+    picture = opened.picture
     options = photographs.options
     reporter = photographs.reporter
     with reporter.work_on(item) as started:
@@ -123,11 +120,15 @@ def _make_video(
     join: Join,
 ) -> tuple[int, tuple[str, ...]]:
     """Make the missing segments and the file; return the tiles and what is left out, in words."""
+    import av
+
     options = photographs.options
     segments = Segments(item.target)
-    fingerprint = _fingerprint(picture, model, encoding, photographs)
+    networks = photographs.describe_networks(picture, model)
+    form = [str(encoding), av.__version__]
+    depends_on = describe_work(item, options, networks, encoding=form)
     resume = options.resume
-    with photographs.reporter.keep_parts(item, segments, fingerprint, resume=resume):
+    with photographs.reporter.keep_parts(item, segments, depends_on, resume=resume):
         encoder = SegmentEncoder(encoding, segments)
         frames = frames_from(encoder.frame_count)
         tiles, work = _make_segments(item, picture, model, frames, encoder, photographs)
@@ -140,10 +141,10 @@ def _make_video(
     return tiles, missing
 
 
-def upscale_to_video(
-    item: Item, picture: Picture, photographs: PhotographUpscaler
-) -> None:
+def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> None:
     """Upscale an animation (GIF, WebP, APNG) into a video, and report it, a failure too."""
+    item = opened.item
+    picture = opened.picture
     options = photographs.options
     reporter = photographs.reporter
     with reporter.work_on(item) as started:
@@ -208,11 +209,7 @@ def _make_segments(
     """
     reporter = photographs.reporter
     finished = min(encoder.frame_count, picture.frames)
-    if finished:
-        reporter.progress.message(
-            f"{item.source}: {finished} of {picture.frames} frames are kept from an "
-            "earlier run"
-        )
+    reporter.tell_kept(item, finished, picture.frames, "frames")
     remaining = replace(picture, frames=picture.frames - finished)
     tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
     work = WritingWork(reporter)
@@ -261,26 +258,6 @@ def _encode(
                 f"{item.source.name}: frame {finished + number} of {picture.frames}, "
                 f"{speed:.1f} frames/s"
             )
-
-
-def _fingerprint(
-    picture: Picture, model: str, encoding: Encoding, photographs: PhotographUpscaler
-) -> dict[str, object]:
-    """Return what the segments depend on, by names for messages."""
-    import av
-
-    options = photographs.options
-    first_scale, *_ = options.steps(model, picture.size)
-    network = photographs.pool.of(model, first_scale).network
-    return {
-        "version": [srcli.__version__, av.__version__],
-        "input": picture.input_id,
-        "model": f"{model} {network_digest(network)}",
-        "scale": [options.scale, str(options.size)],
-        "options": [options.checksum(model, photograph=True), str(options.engine)],
-        "tile": [options.tile, options.overlap],
-        "encoding": str(encoding),
-    }
 
 
 def choose_video_model(path: Path, options: Settled) -> tuple[str, str]:

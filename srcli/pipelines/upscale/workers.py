@@ -16,29 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError, SrxError, as_failure_of
-from srcli.imaging.files.formats import VIDEO
-from srcli.imaging.photographs.animations import keeps_animation
-from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.gdal_access import network_access
 from srcli.imaging.rasters.opening import keep_open
 from srcli.inference.pools import EnginePool, cached_pool
 from srcli.machine import processor_count, torch_threads
-from srcli.pipelines.upscale.animations import upscale_animation
-from srcli.pipelines.upscale.by_windows import upscale_by_windows, upscale_one_raster
-from srcli.pipelines.upscale.kinds import open_stills
+from srcli.pipelines.upscale.kinds import Kind, Opened
 from srcli.pipelines.upscale.looking import raster_size
+from srcli.pipelines.upscale.makers import upscale_items
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.rasters import (
     LARGE_OUTPUT,
     RasterCalibration,
     RasterStep,
-    run_steps_here,
+    upscale_one_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
-from srcli.pipelines.upscale.sidecars import carry_sidecars
-from srcli.pipelines.upscale.single_photographs import upscale_alone
-from srcli.pipelines.upscale.stacks import find_pages
-from srcli.pipelines.upscale.videos import upscale_video
+from srcli.pipelines.upscale.sidecars import carry_sidecar
 from srcli.ports.progress import Progress, Stop
 
 if TYPE_CHECKING:
@@ -152,37 +145,25 @@ def upscale_share(
     """
     options = share.options
     reporter = Reporter(progress, model=options.model)
-    reporter.carry_sidecars = partial(carry_sidecars, options=options)
+    reporter.carry_sidecar = partial(carry_sidecar, options=options)
     reporter.open(0)
     processes = 1
     if slot.threads:
         processes = max(processor_count() // slot.threads, 1)
-    large = []
+    large: list[Item] = []
+
+    def leaves(opened: Opened) -> bool:
+        if opened.kind is not Kind.RASTER:  # pages of a stack are made by one worker
+            return False
+        is_large = math.prod(raster_size(opened.item, options)) >= LARGE_OUTPUT
+        if is_large:
+            large.append(opened.item)
+        return is_large
+
     with _open_pool(options, slot) as pool:
-        run_steps = partial(run_steps_here, pool, reporter)
         photographs = PhotographUpscaler(pool, options, reporter, processes)
-        others: list[tuple[Item, Picture | None]] = []
-        photographs.upscale(open_stills(share.items, options, reporter, others))
-        for item, picture in others:
-            with reporter.guard(item):
-                if picture is not None and picture.format == VIDEO:
-                    upscale_video(item, picture, photographs)
-                elif picture is not None and keeps_animation(picture, item.format):
-                    upscale_animation(item, picture, photographs)
-                elif picture is not None:
-                    upscale_alone(item, picture, photographs)
-                elif _is_for_all_workers(item, options):
-                    large.append(item)
-                else:
-                    upscale_by_windows(item, options, reporter, run_steps)
+        upscale_items(share.items, photographs, leaves)
     return {"files": reporter.files, "large": large}
-
-
-def _is_for_all_workers(item: Item, options: Settled) -> bool:
-    """Return True for a large raster; pages of a stack are made by one worker."""
-    if find_pages(item, options):
-        return False
-    return math.prod(raster_size(item, options)) >= LARGE_OUTPUT
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from srcli.disks import free_disk
 from srcli.imaging.rasters.canvas import Canvas, append_behind
 from srcli.imaging.rasters.disk_use import growth_at_end
 from srcli.machine import processor_count
-from srcli.pipelines.upscale.writing_work import LARGEST_SHARE, WritingWork
+from srcli.pipelines.upscale.reporter import LARGEST_SHARE, WritingWork
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from srcli.imaging.pixels.resize import (
     shrink_mask,
     to_dtype,
 )
-from srcli.pipelines.upscale.typed_values import read_box
+from srcli.pipelines.upscale.declaring import read_box
 
 DIGESTS = Path(__file__).with_name("lr_sha256.tsv")
 """Digests of MATLAB's LR pictures of Set5 and Set14, and of what our code made of

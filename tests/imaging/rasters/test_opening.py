@@ -12,12 +12,13 @@ import tifffile
 from PIL import Image
 
 from srcli.errors import PictureError
+from srcli.imaging.files.formats import RASTER_SUFFIXES
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import tiff as tiff_module
 from srcli.imaging.rasters import dataset_names
 from srcli.imaging.rasters.gdal_access import OFFLINE, reading_errors
 from srcli.imaging.rasters.headers import read_info
-from srcli.imaging.rasters.opening import RASTER_SUFFIXES, open_raster
+from srcli.imaging.rasters.opening import open_raster
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files

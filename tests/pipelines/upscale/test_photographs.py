@@ -13,14 +13,11 @@ from skimage import data
 from srcli.imaging.photographs import writing
 from srcli.imaging.photographs.photograph import Picture
 from srcli.inference import stream
-from srcli.pipelines.upscale import photographs, reporter
+from srcli.pipelines.upscale import checking, photographs, reporter
 from srcli.pipelines.upscale.asked import Asked
+from srcli.pipelines.upscale.checking import photograph_memory, split_by_memory
+from srcli.pipelines.upscale.kinds import Kind, Opened
 from srcli.pipelines.upscale.options import settle
-from srcli.pipelines.upscale.photographs import (
-    OpenedPhotograph,
-    photograph_memory,
-    split_by_memory,
-)
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
 
@@ -56,7 +53,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
     usual = upscale_files([folder], tmp_path / "usual", options)
     assert usual.counts["done"] == len(list(folder.iterdir()))
     monkeypatch.setattr("srcli.imaging.pixels.arrays.LARGEST_IN_MEMORY", 1000)
-    monkeypatch.setattr(photographs, "free_memory", lambda: 600_000)
+    monkeypatch.setattr(checking, "free_memory", lambda: 600_000)
     bounded = upscale_files([folder], tmp_path / "bounded", options)
     assert bounded.counts["done"] == usual.counts["done"]
     for path in (tmp_path / "usual").iterdir():
@@ -68,17 +65,18 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
 def opened(path, pixels, fmt="jpg", **changes):
     shape = {"height": pixels, "width": 1, "channels": 3, "bits": 8}
     picture = Picture(path=path, format="jpg", **shape, **changes)
-    return OpenedPhotograph(Item(source=path, target=path, format=fmt), picture)
+    item = Item(source=path, target=path, format=fmt)
+    return Opened(item, Kind.PHOTOGRAPH, picture)
 
 
 def needed(*arguments, **changes):
-    item, picture = opened(*arguments, **changes)
-    return photograph_memory(item, picture, OPTIONS)
+    photograph = opened(*arguments, **changes)
+    return photograph_memory(photograph.item, photograph.picture, OPTIONS)
 
 
 def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
     memory = needed(tmp_path, 100)
-    monkeypatch.setattr(photographs, "free_memory", lambda: 16 * memory)
+    monkeypatch.setattr(checking, "free_memory", lambda: 16 * memory)
     pictures = [opened(tmp_path, size) for size in (100, 200, 5000, 100, 100, 100, 400)]
     for processes, expected in (
         (1, [[100, 200], [5000], [100, 100, 100, 400]]),
@@ -86,13 +84,13 @@ def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
     ):
         runs = split_by_memory(pictures, OPTIONS, processes)
         for run, heights in zip(runs, expected, strict=True):
-            assert [picture.height for _, picture in run] == heights
+            assert [photograph.picture.height for photograph in run] == heights
 
 
 def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(
     folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(photographs, "free_memory", lambda: 100_000)
+    monkeypatch.setattr(checking, "free_memory", lambda: 100_000)
     summary = upscale_files(
         [folder / "a.png", folder / "deep.png"], tmp_path / "out", OPTIONS
     )
@@ -164,7 +162,7 @@ def test_memory_of_encoders_counts(srx, tmp_path, monkeypatch, name, code):
     Image.fromarray(pixels).save("in.png")
     # libwebp and libaom take over 12 bytes for a byte of an output, which has four times
     # the pixels here
-    monkeypatch.setattr(photographs, "free_memory", lambda: 12 * 4 * pixels.nbytes)
+    monkeypatch.setattr(checking, "free_memory", lambda: 12 * 4 * pixels.nbytes)
     text = srx(f"upscale in.png {name} -s 2 -m bicubic", code=code).err
     assert ("of memory when enlarged" in text) == (code == 2)
 

@@ -24,8 +24,8 @@ from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters.parts import Parts
 from srcli.pipelines.upscale import rasters, writing_forecast
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.fractions import LoggedProgress
 from srcli.pipelines.upscale.options import settle
+from srcli.pipelines.upscale.python_options import LoggedProgress
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal

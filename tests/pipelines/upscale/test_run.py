@@ -14,7 +14,7 @@ from srcli.errors import PictureError, UsageError
 from srcli.imaging.pixels.resize import Box
 from srcli.inference.engine import TorchEngine
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.kinds import open_photograph
+from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
@@ -133,7 +133,7 @@ def test_an_output_that_is_a_folder_is_no_finished_picture(folder, tmp_path):
 def is_raster(path, options=BICUBIC, **changes):
     target = path.with_suffix(".out")
     item = Item(source=path, target=target, format="tif", **changes)
-    return open_photograph(item, options) is None
+    return open_item(item, options).kind.is_raster
 
 
 def turned(picture, suffix=".jpg"):

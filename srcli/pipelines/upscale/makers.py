@@ -1,0 +1,161 @@
+"""Upscale inputs, each by the maker of its kind; what a maker needs is imported when it comes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from srcli.disks import explain_os_error
+from srcli.errors import PictureError
+from srcli.files import replacing
+from srcli.imaging.files.formats import VIDEO, format_of_suffix
+from srcli.input_files import hold_same_bytes, open_input
+from srcli.pipelines.upscale.kinds import Kind, Opened, open_item
+from srcli.pipelines.upscale.photographs import PhotographUpscaler
+
+if TYPE_CHECKING:
+    from srcli.pipelines.upscale.reporter import Item, Reporter
+
+Maker = Callable[[Opened, PhotographUpscaler], None]
+"""Makes the output of one input, and reports it, a failure too."""
+
+
+def maker_of(kind: Kind) -> Maker:
+    """Return the maker of what goes alone, and takes time."""
+    if kind is Kind.ANIMATION:
+        from srcli.pipelines.upscale.animations import upscale_animation
+
+        return upscale_animation
+    if kind is Kind.ANIMATION_TO_VIDEO:
+        from srcli.pipelines.upscale.videos import upscale_to_video
+
+        return upscale_to_video
+    if kind is Kind.VIDEO:
+        from srcli.pipelines.upscale.videos import upscale_video
+
+        return upscale_video
+    if kind is Kind.RASTER:
+        from srcli.pipelines.upscale.rasters import upscale_raster
+
+        return upscale_raster
+    if kind is Kind.STACK:
+        from srcli.pipelines.upscale.stacks import upscale_stack
+
+        return upscale_stack
+    if kind is Kind.PAGES:
+        from srcli.pipelines.upscale.single_photographs import upscale_pages
+
+        return upscale_pages
+    from srcli.pipelines.upscale.single_photographs import upscale_large
+
+    return upscale_large
+
+
+def upscale_items(
+    items: Sequence[Item],
+    photographs: PhotographUpscaler,
+    leaves: Callable[[Opened], bool] = lambda opened: False,
+) -> None:
+    """Upscale still photographs together, then all other inputs one after another.
+
+    Of these, inputs that a function ``leaves`` are made elsewhere.
+    """
+    alone: list[Opened] = []
+    photographs.upscale(_open_stills(items, photographs, alone))
+    for opened in alone:
+        with photographs.reporter.guard(opened.item):
+            if not leaves(opened):
+                maker_of(opened.kind)(opened, photographs)
+
+
+def _open_stills(
+    items: Sequence[Item], photographs: PhotographUpscaler, alone: list[Opened]
+) -> Iterator[Opened]:
+    """Open inputs one by one, yield photographs that go together, and append others to ``alone``.
+
+    One that fails leaves the others alone.
+    """
+    options = photographs.options
+    reporter = photographs.reporter
+    ignored = ", ".join(options.raster_options)
+    for item in items:
+        with reporter.guard(item):
+            opened = open_item(item, options)
+            if ignored and not opened.kind.is_raster:
+                reporter.note(_tell_ignored(opened, ignored), is_warning=True)
+            if opened.kind is Kind.PHOTOGRAPH:
+                yield opened
+            elif opened.kind is Kind.COPY:
+                _copy(opened, photographs)
+            else:
+                alone.append(opened)
+
+
+def _tell_ignored(opened: Opened, names: str) -> str:
+    """Say that options of rasters, by their names, do not act on an input."""
+    if opened.picture.format == VIDEO:
+        return f"videos are upscaled without {names}, which apply to rasters"
+    return (
+        f"photographs are upscaled without {names}, which apply to rasters; a photograph "
+        "that is named itself is upscaled as a raster"
+    )
+
+
+def _copy(opened: Opened, photographs: PhotographUpscaler) -> None:
+    """Copy an input as it is, and report it, a failure too."""
+    overwrite = photographs.options.overwrite
+    with photographs.reporter.guard(opened.item):
+        report_copy(opened, photographs.reporter, overwrite=overwrite)
+
+
+def report_copy(
+    opened: Opened, reporter: Reporter, *, overwrite: bool, dry_run: bool = False
+) -> None:
+    """Copy an input as it is, and report it.
+
+    The copy has the dates and the extension of the input.
+
+    Raises:
+        PictureError: If it cannot be copied, another file is in its place, or the output
+            was given a name of another format.
+    """
+    item = _with_format_of_source(opened)
+    source = item.source
+    if hold_same_bytes(source, item.target):
+        reporter.add(item, "skipped")
+        return
+    if item.target.exists() and not overwrite:
+        raise PictureError(f"{item.target}: exists; --overwrite replaces it")
+    if not dry_run:
+        item.make_folder()
+        attributes = item.attributes(dates=True)
+        try:
+            with (
+                open_input(source) as stream,
+                replacing(item.target, attributes) as copy,
+            ):
+                shutil.copyfileobj(stream, copy)
+        except OSError as error:
+            raise PictureError(explain_os_error(item.target, error)) from error
+    height, width = opened.picture.size
+    reason = f"has {width}x{height} pixels already"
+    reporter.add(item, "copied", size=(height, width), error=reason)
+
+
+def _with_format_of_source(opened: Opened) -> Item:
+    """Return an item whose output has the extension of its input, whose format it keeps."""
+    item = opened.item
+    source = item.source
+    source_format: str | None = opened.picture.format
+    if source_format == VIDEO:
+        source_format = format_of_suffix(source.suffix)
+    if source_format == item.format:
+        return item
+    if not item.target.stem.startswith(source.stem):
+        raise PictureError(
+            f"{source}: is large enough, and --only-smaller copies it as it is; "
+            "give a folder as output"
+        )
+    return replace(item, target=item.target.with_suffix(source.suffix))
