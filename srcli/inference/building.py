@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.inference.device import EngineOptions, Precision, choose_device, half_type
+from srcli.inference.device import EngineOptions, choose_device, network_half
 from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling
 from srcli.models import MODELS, name_of
 from srcli.ports.image import TileGrid
 
 if TYPE_CHECKING:
-    import torch
-
     from srcli.inference.engine import Engine, TorchEngine
     from srcli.layers.network import Network
 
@@ -56,17 +54,6 @@ def make_engine(
         # code of others may not be copied, nor run by several threads at once
         has_lanes=not (network.opaque or network.origin or options.plain),
     )
-
-
-def network_half(
-    network: Network, device: torch.device, precision: Precision, *, bits: int = 8
-) -> torch.dtype | None:
-    """Return the ``half_type`` if the network allows it; None for fp32."""
-    import torch
-
-    half = half_type(device, precision, bits=bits)
-    is_allowed = network.fp16 if half == torch.float16 else network.bf16
-    return half if is_allowed else None
 
 
 def choose_tiling(

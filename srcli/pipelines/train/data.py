@@ -14,12 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
-from srcli.data.patches import PatchSampler, to_tensor
+from srcli.data.patches import PatchSampler
 from srcli.data.pictures import (
     PictureRef,
     decode,
@@ -37,9 +33,9 @@ from srcli.data.training_set import (
     split_by_rule,
 )
 from srcli.errors import DataError, SrxError, UsageError, as_failure_of
+from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.network import without_tf32
 from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.ports.progress import Progress
@@ -320,7 +316,6 @@ def validator(
         return None
     reporter = progress or Progress()
 
-    @torch.inference_mode()
     def measure(network: Network, pairs: Pairs) -> list[float]:
         """Upscale the LR pictures of a rank whole and compare them with HR."""
         numbers = range(team.rank, len(pairs.hr), team.size)
@@ -330,8 +325,13 @@ def validator(
         ) as task:
             for number in numbers:
                 hr = pairs.hr[number]
-                sr = enlarge_whole(network, pairs.lr[number], numerics)
-                sr = sr[: hr.shape[0], : hr.shape[1]]
+                sr = enlarge_whole(
+                    network,
+                    pairs.lr[number],
+                    device=numerics.device,
+                    half=numerics.autocast,
+                    layout=numerics.layout,
+                )
                 values.append(PROTOCOLS["y"].psnr(sr, hr, pairs.scale))
                 task.advance()
         return values
@@ -346,14 +346,3 @@ def validator(
         return scores
 
     return validate
-
-
-def enlarge_whole(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
-    """Enlarge a picture whole, padded at the far ends as the engine does it."""
-    pads = [(0, network.padded(side) - side) for side in lr.shape[:2]]
-    x = to_tensor(np.pad(lr, [*pads, (0, 0)], mode="edge")[None], numerics.device)
-    with numerics.autocasting(), without_tf32():
-        out: Tensor = network(x.contiguous(memory_format=numerics.layout))
-    white = float(np.iinfo(lr.dtype).max)
-    levels = out[0].float().clamp(0, 1).mul(white).round().int().permute(1, 2, 0)
-    return levels.cpu().numpy().astype(lr.dtype)

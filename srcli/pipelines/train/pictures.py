@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from srcli.evaluation.enlarging import enlarge_whole
 from srcli.files import replacing
 from srcli.imaging.pixels.parts import choose_parts
 from srcli.layers.colour import as_rgb_network
-from srcli.pipelines.train.data import enlarge_whole
 from srcli.report.turns import draw_turns, write_turns
 
 if TYPE_CHECKING:
@@ -96,12 +95,17 @@ class ProgressPictures:
         if validate is None or not self.crops:
             return validate
 
-        @torch.inference_mode()
         def enlarge(network: Network) -> None:
             rgb_network = as_rgb_network(network)
             enlarged = []
             for crop in self.crops:
-                picture = enlarge_whole(rgb_network, crop.lr, self.numerics)
+                picture = enlarge_whole(
+                    rgb_network,
+                    crop.lr,
+                    device=self.numerics.device,
+                    half=self.numerics.autocast,
+                    layout=self.numerics.layout,
+                )
                 enlarged.append(_shown(picture[crop.inside]))
             self._enlarged = enlarged
 
