@@ -52,7 +52,7 @@ def make_engine(
         half=None if options.plain else half,
         hold_colours=hold_colours,
         # code of others may not be copied, nor run by several threads at once
-        has_lanes=not (network.opaque or network.origin or options.plain),
+        has_lanes=not (network.origin or options.plain),
     )
 
 

@@ -64,12 +64,10 @@ class Network(nn.Module):
     """What was decided when its weights were read, for the user."""
     origin: str = ""
     """Whose code it is, where it is not of ``srcli.models``: that of a user or of an
-    installed package by its name, or the software that runs an exported file."""
+    installed package by its name, or spandrel."""
     needs_weights: bool = True
     """Makes no picture before it is trained; set False where it has all that it
     needs."""
-    opaque: bool = False
-    """Is run as one piece: its parameters and its work cannot be counted."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
     white: float = 1.0

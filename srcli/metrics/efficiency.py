@@ -98,8 +98,6 @@ def count_macs(network: Network, height: int, width: int) -> Work:
     additions count nothing. ModelError if it runs on neither, or only
     there and the picture is large.
     """
-    if network.opaque:
-        raise ModelError(f"{network.origin}: its work cannot be counted")
     size = network.padded(height), network.padded(width)
     devices = [META]
     if math.prod(size) <= _LARGEST_COMPUTED:
@@ -183,7 +181,7 @@ def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> C
         "scale": network.scale,
         "model": model,
         "size": CHALLENGE_SIZE,
-        "parameters": None if network.opaque else count_parameters(network),
+        "parameters": count_parameters(network),
         **work,
         "peak_memory": forward_memory(network, CHALLENGE_SIZE, device),
     }

@@ -29,10 +29,8 @@ from srcli.models import (
     network_options,
     outline_network,
 )
-from srcli.models.author_names import AUTHOR_FILES
-from srcli.models.author_names.form import AuthorFile, Names, Options, Tensors, rename
+from srcli.models.author_files import AUTHOR_FILES, AuthorFile
 from srcli.models.by_spandrel import build_by_spandrel
-from srcli.models.exported import load_exported
 from srcli.models.own_names import find_own
 from srcli.models.readings import (
     LEAST_CONSISTENCY,
@@ -45,9 +43,10 @@ from srcli.models.readings import (
     find_reading,
 )
 from srcli.models.storage import WeightsInfo, read_weights
-from srcli.models.strangers import describe_tensors, describe_types
 from srcli.threads import warnings_collected
 
+Tensors = Mapping[str, Tensor]
+"""The tensors of a file by their names."""
 OWN = Constants()
 """Of tensors by our own names, which no relative with other code has: nothing is sought."""
 
@@ -96,12 +95,6 @@ def load_network(
     ``srcli.load_model``. ModelError if the file cannot be read, fits no network or not
     the scale, or does not enlarge.
     """
-    if exported := load_exported(path):
-        if arguments:
-            raise ModelError(f"{path}: {_NO_OPTIONS}")
-        info = WeightsInfo(model=exported.origin, scale=exported.scale)
-        choose_scale(path, [MatchedWeights({}, info)], scale)
-        return exported, info
     stored = read_weights(path)
     stated = stored.info
     if code and not stated:
@@ -161,9 +154,6 @@ def _build_foreign(
     ``arguments``, and those by which it enlarges a test picture best. Where none fits,
     or it enlarges no test picture, it is spandrel's. ModelError if neither enlarges.
     """
-    types = {str(value.dtype) for value in tensors.values() if value.ndim == 4}
-    if reason := describe_types(types):
-        raise ModelError(f"{path}: {reason}")
     matches = find_matches(tensors, arguments)
     if not matches:
         network, info = _build_by_spandrel(path, tensors, scale)
@@ -348,8 +338,6 @@ def _build_by_spandrel(
 
 def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
     """Describe tensors that fit no network of ours, and how spandrel failed with them."""
-    if words := describe_tensors(Path(name), tensors):
-        return words
     reason = str(error).partition("\n")[0]
     hint = f"spandrel does not know them either ({reason})".removesuffix(" ()")
     if isinstance(error, ImportError):
@@ -403,33 +391,34 @@ def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
             continue
         # It may lack a tensor, or have another of its name, or one of another shape.
         with suppress(KeyError, TypeError, RuntimeError):
-            prepared = file.prepare(tensors)
+            prepared = file.prepared(tensors)
             constants = _constants(file, tensors)
             if file.shifted:
                 prepared = fold_shifts(prepared, *file.shifted)
-            shown, names = file.find_layers(prepared)
+            shown = file.find_options(prepared)
+            renamed = {}
+            for scale in file.scales or MODELS[file.model].scales:
+                renamed[scale] = file.rename(prepared, shown, scale)
             for further in file.either:
                 options = {**_usual(constants), **shown, **further}
-                yield _candidates_of(file, prepared, names, options, constants)
+                yield _candidates_of(file, renamed, options, constants)
 
 
 def _candidates_of(
     file: AuthorFile,
-    tensors: Tensors,
-    names: Names,
-    options: Options,
+    renamed: Mapping[int, Tensors],
+    options: Mapping[str, Any],
     constants: Constants,
 ) -> list[Candidate]:
     """Return a published network with these options at each of its scales."""
     layers = ", ".join(file.layers)
     notes = {"recognised by": f"the names of its layers, such as {layers}"}
     candidates = []
-    for scale in file.scales or MODELS[file.model].scales:
-        renamed = rename(tensors, names | file.upsampling_names(scale))
+    for scale, tensors in renamed.items():
         info = WeightsInfo(model=file.model, scale=scale, network=options, notes=notes)
         with suppress(ModelError):  # there is no network of these options
-            misfits, _ = find_misfits(renamed, info)
-            match = MatchedWeights(renamed, info, constants)
+            misfits, _ = find_misfits(tensors, info)
+            match = MatchedWeights(tensors, info, constants)
             candidates.append(Candidate(match, misfits))
     return candidates
 

@@ -22,7 +22,6 @@ from srcli.errors import ModelError
 from srcli.files import write_whole
 from srcli.input_files import parse_text, shipped_text
 from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
-from srcli.models.strangers import describe_file
 from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:
@@ -455,14 +454,13 @@ def _why_unread(path: Path, error: Exception) -> str:
             "not a checkpoint but a program of torch.export (.pt2); where you trust it, save "
             "its tensors: torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
         )
-    if words := describe_file(path, start):
-        return words
     return _why_unreadable(suffix, str(error))
 
 
 def _is_exported_program(path: Path) -> bool:
     """Return True for a zip of ``torch.export.save``, by the descriptions in it."""
-    with suppress(zipfile.BadZipFile, OSError), zipfile.ZipFile(path) as members:
+    damage = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
+    with suppress(*damage), zipfile.ZipFile(path) as members:
         for name in members.namelist():
             if name.endswith(("serialized_exported_program.json", "models/model.json")):
                 return True
@@ -491,8 +489,8 @@ def _why_unreadable(suffix: str, error: str) -> str:
         return f"of ncnn, only Real-ESRGAN's networks are read ({reason})"
     if "TorchScript" in error:
         return (
-            "not a checkpoint but a TorchScript program, and none of srx export; where "
-            "you trust it, save its tensors: "
+            "not a checkpoint but a TorchScript program; where you trust it, save its "
+            "tensors: "
             "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
         )
     if suffix not in CHECKPOINT_SUFFIXES:

@@ -519,7 +519,7 @@ def _program(path):
 @pytest.mark.parametrize(
     ("name", "write", "words"),
     [
-        ("w.pt", _script, r"a TorchScript program, .*state_dict\(\)"),
+        ("w.pt", _script, r"a TorchScript program; .*state_dict\(\)"),
         *(
             (
                 n,

@@ -60,7 +60,7 @@ def load_candidate(
 ) -> tuple[Network, MakeSr]:
     """Load a model, a name or weights file, at a scale; return its network and its ``MakeSr``."""
     network = load_model(model, scale, value_range=options.value_range)
-    learns = network.opaque or next(network.parameters(), None) is not None
+    learns = next(network.parameters(), None) is not None
     if options.on_luma and learns and network.colour == "rgb":
         raise UsageError(
             f"--chain luma-float feeds Y alone, and {label} takes RGB; "
