@@ -34,8 +34,8 @@ def make_engine(
     """
     import torch
 
+    from srcli.allocator import keep_freed_memory
     from srcli.inference.engine import TorchEngine
-    from srcli.inference.fusing.allocator import keep_freed_memory
     from srcli.inference.fusing.convolutions import fuse
 
     device = choose_device(options.device)

@@ -24,6 +24,7 @@ from srcli.inference.allocations import bytes_per_pixel
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
+from srcli.inference.fusing.layers import PackedConv2d
 from srcli.inference.lanes import (
     Lanes,
     NetworkCopies,
@@ -33,7 +34,6 @@ from srcli.inference.lanes import (
 )
 from srcli.inference.memory import free_gpu_bytes, within_memory
 from srcli.inference.values import PixelEncoder
-from srcli.layers.convolution import PackedConv2d
 from srcli.layers.network import lay_out, without_tf32
 from srcli.layers.tiles import (
     ORIENTATIONS,

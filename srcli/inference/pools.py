@@ -39,7 +39,7 @@ class EnginePool:
         """Lines for --verbose: what is slower on this device than it might be."""
         import torch
 
-        from srcli.layers import onednn
+        from srcli.inference.fusing import onednn
 
         is_unpacked = self._device.type != "cpu" or self.options.plain
         if is_unpacked or not onednn.find_fault(torch.float32):

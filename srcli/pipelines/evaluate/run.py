@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from srcli.allocator import keep_freed_memory
 from srcli.errors import DataError, DefectError, ModelError, UsageError, as_failure_of
 from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.scores import Evaluation, Failure, label_models
@@ -34,7 +35,6 @@ from srcli.evaluation.sets import (
 )
 from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import choose_device, network_half
-from srcli.inference.fusing.allocator import keep_freed_memory
 from srcli.inference.memory import within_memory
 from srcli.layers.colour import as_gray_network, as_rgb_network
 from srcli.layers.network import lay_out

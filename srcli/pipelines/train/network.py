@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from srcli import __version__
+from srcli.allocator import keep_freed_memory
 from srcli.errors import ModelError, UsageError
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
-from srcli.inference.fusing.allocator import keep_freed_memory
 from srcli.machine import free_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network, outline_network
