@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from srcli.layers.network import DIV2K_MEAN
-from srcli.models.loading import load_model
-from srcli.models.recognition import load_network
+from srcli.models.loading import load_model, load_network
 
 MEAN = torch.tensor(DIV2K_MEAN)
 LEVEL = 1 / 255

@@ -22,13 +22,13 @@ from torch import nn
 
 from srcli import upscale
 from srcli.inference.building import choose_tiling
-from srcli.models.loading import default_scale, load_model
-from srcli.models.readings import (
+from srcli.models.fitting import Constants
+from srcli.models.foreign.readings import (
     LEAST_CONSISTENCY,
-    Constants,
     consistency_of_ranges,
     find_reading,
 )
+from srcli.models.loading import default_scale, load_model
 from srcli.models.weights import weights_dir
 from tests.fixtures.pictures import read_pixels
 

@@ -21,7 +21,6 @@ from srcli.inference.device import Precision, choose_device, cpu_has_bf16
 from srcli.machine import free_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network, outline_network
-from srcli.models.recognition import find_matches
 from srcli.models.storage import WeightsInfo, read_weights, save_weights
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
@@ -117,9 +116,14 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     stored, info, note, *_ = read_weights(file, network.state_dict().keys())
     if note:
         progress.message(f"{file}: {note}")
-    if info is None and (matches := find_matches(stored)):
+    if info is None:
+        from srcli.models.foreign.recognition import find_matches
+
         # of the scale trained, if the file does not tell its own
-        stored, *_ = min(matches, key=lambda match: match.info.scale != network.scale)
+        for match in find_matches(stored)[::-1]:
+            stored = match.tensors
+            if match.info.scale == network.scale:
+                break
     fitting, total = warm_start(network, stored, progress)
     if fitting == 0:
         raise ModelError(f"--init {file}: holds no tensor of this network")

@@ -185,7 +185,7 @@ def _build(
     return numbers.as_strided(size, stride, offset)
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_pickles(path: Path) -> Checkpoint:
     """Read a file that ``torch.save`` wrote; all but tensors and plain values is dropped.
 
     Raises:

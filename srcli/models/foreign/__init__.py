@@ -1,0 +1,1 @@
+"""Files of other software: checkpoints read, tensors recognised, hidden constants found."""
