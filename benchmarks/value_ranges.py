@@ -13,9 +13,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from srcli.models.foreign.readings import RANGES, consistency
-from srcli.models.foreign.recognition import find_matches
 from srcli.models.loading import load_model
+from srcli.models.readings import RANGES, consistency
+from srcli.models.recognition import find_matches
 from srcli.models.storage import read_weights
 from srcli.models.weights import weights_dir
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from srcli.errors import ModelError
 from srcli.models import build_network
 from srcli.models.fitting import MatchedWeights, build_with_weights, choose_scale
-from srcli.models.storage import WeightsInfo, read_weights
+from srcli.models.storage import read_weights
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import (
     CRISP_MODEL,
     PHOTO_MODEL,
@@ -61,7 +62,7 @@ def load_network(
         match = choose_scale(path, [MatchedWeights(stored.tensors, info)], scale)
         network = build_with_weights(path, match)
     else:
-        from srcli.models.foreign.recognition import build_foreign
+        from srcli.models.recognition import build_foreign
 
         network, info, note = build_foreign(
             path, stored, scale, value_range, arguments or {}
@@ -176,7 +177,7 @@ def default_scale(models: Iterable[str]) -> int:
                 if stored.info:
                     matches = [MatchedWeights({}, stored.info)]
                 else:
-                    from srcli.models.foreign.recognition import find_matches
+                    from srcli.models.recognition import find_matches
 
                     matches = find_matches(stored.tensors)
                 if matches and not code:  # the network is built later, once

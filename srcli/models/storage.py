@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 
 from srcli.errors import ModelError
 from srcli.files import write_whole
 from srcli.input_files import parse_text
+from srcli.models.stored import StoredWeights, WeightsInfo
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,33 +21,6 @@ if TYPE_CHECKING:
     Tensors = dict[str, Tensor]
 
 FORMAT = "1"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsInfo:
-    """The metadata of a weights file."""
-
-    model: str
-    scale: int
-    network: Mapping[str, Any] = field(default_factory=dict)
-    """Keyword arguments of the constructor, without the scale."""
-    notes: Mapping[str, str] = field(default_factory=dict)
-    """Everything else, such as recipe and iterations."""
-
-
-class StoredWeights(NamedTuple):
-    """The content of a weights file."""
-
-    tensors: Mapping[str, Tensor]
-    info: WeightsInfo | None
-    """Its metadata, if it is ours."""
-    note: str = ""
-    """What was chosen among several tables of tensors, in words."""
-    key: str = ""
-    """Keys of the tables around that of the tensors, joined by dots, such as
-    ``params_ema`` or ``model.module``."""
-    dropped: tuple[str, ...] = ()
-    """Names of classes of the objects beside the tensors, which are not read."""
 
 
 def save_weights(
@@ -78,7 +51,7 @@ def save_weights(
 def read_weights(path: Path, expected: Collection[str] = ()) -> StoredWeights:
     """Read the tensors of a weights file, and its metadata if it is ours.
 
-    Files of other software are read by ``srcli.models.foreign.checkpoints``, which says
+    Files of other software are read by ``srcli.models.checkpoints``, which says
     what of them. A table whose names are just the ``expected`` ones is taken as it is.
     ModelError if the file is damaged, of another kind, or lacks tensors.
     """
@@ -91,14 +64,14 @@ def read_weights(path: Path, expected: Collection[str] = ()) -> StoredWeights:
         start = stream.read(9)
     if path.suffix.lower() == ".safetensors" or start[8:] == b"{":
         metadata: Mapping[str, str] = {}
-        tensors: dict[str, Tensor] = {}
+        tensors: dict[str, Tensor] | None = None
         with suppress(Exception), safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
             if "srx_format" in metadata:
                 tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-        if tensors:
+        if tensors is not None:
             return StoredWeights(tensors, _parse(path, metadata))
-    from srcli.models.foreign.checkpoints import read_checkpoint
+    from srcli.models.checkpoints import read_checkpoint
 
     return read_checkpoint(path, expected)
 

@@ -23,7 +23,7 @@ from srcli.models import (
     network_options,
 )
 from srcli.models.loading import load_network
-from srcli.models.storage import WeightsInfo
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
 from srcli.recipes.files import RECIPES
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
@@ -177,7 +177,7 @@ def _describe_weights(
             with suppress(ValueError):
                 content = parse_text(card.read_text(encoding="utf-8"), tomllib.loads)
         if on_test_picture:
-            from srcli.models.foreign.readings import consistency_of_ranges
+            from srcli.models.readings import consistency_of_ranges
 
             figures = consistency_of_ranges(network.eval())
     if "sha256" not in content:  # some other file

@@ -11,7 +11,7 @@ from PIL import Image
 
 from srcli.errors import ModelError
 from srcli.models import MODELS
-from srcli.models.foreign.ncnn import read_ncnn
+from srcli.models.ncnn import read_ncnn
 from srcli.models.weights import find_weights
 
 HALF = 0x01306B47

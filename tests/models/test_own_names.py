@@ -7,8 +7,8 @@ import torch
 
 from srcli.errors import ModelError
 from srcli.models import MODELS, build_network, outline_network
-from srcli.models.foreign.own_names import find_own
 from srcli.models.loading import load_model
+from srcli.models.own_names import find_own
 from tests.fixtures.cases import CASES, picture, small
 
 CLASSES = {entry.target: name for name, entry in MODELS.items() if entry.needs_weights}

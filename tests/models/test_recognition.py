@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN
 from srcli.models import build_network
-from srcli.models.foreign.recognition import find_matches, fold_shifts
 from srcli.models.loading import default_scale, load_model
+from srcli.models.recognition import find_matches, fold_shifts
 
 FILES = json.loads(Path(__file__).with_name("published_shapes.json").read_text())
 """Names of tensors by their shape in the files of authors, of narrow and shallow

@@ -11,7 +11,8 @@ import torch
 
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.pipelines import export as run
 from srcli.pipelines.export import WRITERS, export_model
 

@@ -23,12 +23,12 @@ from torch import nn
 from srcli import upscale
 from srcli.inference.building import choose_tiling
 from srcli.models.fitting import Constants
-from srcli.models.foreign.readings import (
+from srcli.models.loading import default_scale, load_model
+from srcli.models.readings import (
     LEAST_CONSISTENCY,
     consistency_of_ranges,
     find_reading,
 )
-from srcli.models.loading import default_scale, load_model
 from srcli.models.weights import weights_dir
 from tests.fixtures.pictures import read_pixels
 

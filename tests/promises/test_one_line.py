@@ -22,7 +22,8 @@ from PIL import Image
 
 from srcli.cli import streams
 from srcli.models import build_network
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from tests.fixtures.files import json_lines
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 

@@ -21,7 +21,8 @@ from srcli.inference.device import Precision, choose_device, cpu_has_bf16
 from srcli.machine import free_memory
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network, outline_network
-from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.storage import read_weights, save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import weights_path
 from srcli.quantities import format_bytes
 from srcli.recipes.plugins import short_code
@@ -117,7 +118,7 @@ def load_initial_weights(network: Network, file: Path, progress: Progress) -> No
     if note:
         progress.message(f"{file}: {note}")
     if info is None:
-        from srcli.models.foreign.recognition import find_matches
+        from srcli.models.recognition import find_matches
 
         # of the scale trained, if the file does not tell its own
         for match in find_matches(stored)[::-1]:

@@ -14,7 +14,8 @@ from srcli.evaluation.scores import label_models
 from srcli.imaging.pixels.resize import downscale, resize
 from srcli.metrics.table import METRICS, Metric
 from srcli.models.ddsr import DDSR
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
 

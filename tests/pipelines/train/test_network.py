@@ -13,7 +13,8 @@ from srcli.errors import ModelError, UsageError
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.storage import read_weights, save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.pipelines.train import network as module
 from srcli.pipelines.train.network import (
     choose_numerics,

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from srcli.errors import ModelError
 from srcli.input_files import shipped_text
 from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
-from srcli.models.storage import StoredWeights
+from srcli.models.stored import StoredWeights
 from srcli.threads import warnings_collected
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, ...]
 _KNOWN: Mapping[str, Any] = tomllib.loads(
-    shipped_text("checkpoints.toml", "srcli.models.foreign")
+    shipped_text("checkpoints.toml", "srcli.models")
 )
 _WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
 _ONNX_START = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a]")
@@ -58,7 +58,7 @@ def read_checkpoint(path: Path, expected: Collection[str] = ()) -> StoredWeights
             with safe_open(path, framework="pt") as stored:
                 content: Any = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
         elif path.suffix.lower() == NCNN_SUFFIX:
-            from srcli.models.foreign.ncnn import read_ncnn
+            from srcli.models.ncnn import read_ncnn
 
             return StoredWeights(read_ncnn(path), None)
         else:
@@ -80,7 +80,7 @@ def _read_pickled(path: Path) -> tuple[object, tuple[str, ...]]:
     """
     import torch
 
-    from srcli.models.foreign.strict_pickles import read_pickles
+    from srcli.models.strict_pickles import read_pickles
 
     # An unusable file is told of, so that warnings say nothing new.
     with warnings_collected():

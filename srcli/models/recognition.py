@@ -3,7 +3,7 @@
 They are recognised by their names and shapes, or by the library spandrel. A relative of a
 network has the same tensors and other code: another range of values, another constant, or
 a skip that no tensor shows. It would load and give a wrong picture, so each network first
-enlarges a test picture (``srcli.models.foreign.readings``).
+enlarges a test picture (``srcli.models.readings``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch import Tensor
 from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN, Network
 from srcli.models import MODELS, NETWORK_SETTING, network_options
+from srcli.models.author_files import AUTHOR_FILES, AuthorFile
+from srcli.models.by_spandrel import build_by_spandrel
 from srcli.models.fitting import (
     Constants,
     MatchedWeights,
@@ -30,10 +32,8 @@ from srcli.models.fitting import (
     describe_misfits,
     find_misfits,
 )
-from srcli.models.foreign.author_files import AUTHOR_FILES, AuthorFile
-from srcli.models.foreign.by_spandrel import build_by_spandrel
-from srcli.models.foreign.own_names import find_own
-from srcli.models.foreign.readings import (
+from srcli.models.own_names import find_own
+from srcli.models.readings import (
     LEAST_CONSISTENCY,
     RANGES,
     SHIFT,
@@ -42,7 +42,7 @@ from srcli.models.foreign.readings import (
     consistency,
     find_reading,
 )
-from srcli.models.storage import StoredWeights, WeightsInfo
+from srcli.models.stored import StoredWeights, WeightsInfo
 
 Tensors = Mapping[str, Tensor]
 """The tensors of a file by their names."""

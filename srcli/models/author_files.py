@@ -166,9 +166,7 @@ PREPARATIONS: Mapping[str, Callable[[Tensors], Tensors]] = {
 
 
 def _read_table() -> tuple[AuthorFile, ...]:
-    tables = tomllib.loads(shipped_text("author_names.toml", "srcli.models.foreign"))[
-        "file"
-    ]
+    tables = tomllib.loads(shipped_text("author_names.toml", "srcli.models"))["file"]
     return tuple(convert(table, AuthorFile, "author_names.toml") for table in tables)
 
 

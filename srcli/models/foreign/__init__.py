@@ -1,1 +1,0 @@
-"""Files of other software: checkpoints read, tensors recognised, hidden constants found."""
