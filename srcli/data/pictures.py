@@ -23,7 +23,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from srcli.data.rasters import (
+from srcli.data.tiffs import (
     LARGEST_PICTURE,
     NODATA_TAG,
     LargePictureError,

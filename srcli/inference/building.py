@@ -8,15 +8,11 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import EngineOptions, choose_device, network_half
 from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling
-from srcli.models import MODELS, name_of
 from srcli.ports.image import TileGrid
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Engine, TorchEngine
     from srcli.layers.network import Network
-
-WHOLE_TILE = 1 << 20
-"""Tile edge of networks whose pictures are not cut: longer than any picture."""
 
 
 def make_engine(
@@ -53,32 +49,6 @@ def make_engine(
         hold_colours=hold_colours,
         # code of others may not be copied, nor run by several threads at once
         has_lanes=not (network.origin or options.plain),
-    )
-
-
-def choose_tiling(
-    model: str, network: Network, tile: int | None = None, overlap: int | None = None
-) -> Tiling:
-    """Return the tiling of a model or weights file: its own, or what the user asked for."""
-    entry = MODELS.get(model) or MODELS.get(name_of(network))
-    default_tile, default_overlap = network.tiling
-    whole_pixels = 0
-    if entry:
-        default_tile = entry.tile
-        default_overlap = entry.overlap
-        if tile is None:
-            whole_pixels = entry.whole
-    if not network.tiles:
-        default_tile = WHOLE_TILE
-    tile = tile or default_tile
-    if overlap is None:
-        overlap = min(default_overlap, (tile - 1) // 2)
-    return Tiling(
-        tile=tile,
-        overlap=overlap,
-        edge=network.edge,
-        step=network.tile_step,
-        whole=whole_pixels,
     )
 
 

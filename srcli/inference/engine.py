@@ -33,19 +33,21 @@ from srcli.inference.lanes import (
     open_lanes,
 )
 from srcli.inference.memory import free_gpu_bytes, within_memory
-from srcli.inference.values import PixelEncoder
-from srcli.layers.network import lay_out, without_tf32
-from srcli.layers.tiles import (
+from srcli.inference.orientations import (
     ORIENTATIONS,
+    orient,
+    orient_positions,
+    undo_orientation,
+)
+from srcli.inference.values import PixelEncoder
+from srcli.layers.global_pools import (
     Calibration,
     are_finite,
     as_parts_of_pictures,
     combine,
-    orient,
-    orient_positions,
     record_calibration,
-    undo_orientation,
 )
+from srcli.layers.network import lay_out, without_tf32
 from srcli.layers.transfer import HostCopy, upload, upload_stack
 from srcli.ports.image import TileGrid
 

@@ -40,7 +40,7 @@ class Network(nn.Module):
     that the padding of convolutions stays outside the result."""
     pools_globally: bool = False
     """Has layers that pool over the whole input, such as channel attention: tiles are
-    enlarged with statistics of their picture (``srcli.layers.tiles``)."""
+    enlarged with statistics of their picture (``srcli.layers.global_pools``)."""
     tile_step: int = 1
     """Input pixels for each value of a coarse map that is stretched over the picture,
     as in ESA; 1 without such maps. Tiles should begin on multiples of it, and the map

@@ -32,9 +32,9 @@ from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.sets import real_picture
 from srcli.files import write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
-from srcli.inference.building import choose_tiling
+from srcli.inference.tile_choice import choose_tiling
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.tiles import StretchedMap, modules_of
+from srcli.layers.global_pools import StretchedMap, modules_of
 from srcli.models.loading import load_model
 from srcli.models.weights import find_weights, network_digest
 

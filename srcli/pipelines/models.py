@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.inference.building import choose_tiling
+from srcli.inference.tile_choice import choose_tiling
 from srcli.input_files import parse_text
 from srcli.metrics.efficiency import Cost, model_cost
 from srcli.models import (

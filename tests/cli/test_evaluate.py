@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.pixels.resize import downscale
-from srcli.metrics.table import DEFAULT_METRICS, METRICS
+from srcli.metrics.registry import DEFAULT_METRICS, METRICS
 
 RGB8 = {  # data sheet of the benchmark pictures: uint8 RGB chain, Y not rounded, gray as R=G=B
     ("Set5", 4): (28.429, 0.8111),

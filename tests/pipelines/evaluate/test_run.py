@@ -12,7 +12,7 @@ import srcli
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.scores import label_models
 from srcli.imaging.pixels.resize import downscale, resize
-from srcli.metrics.table import METRICS, Metric
+from srcli.metrics.registry import METRICS, Metric
 from srcli.models.ddsr import DDSR
 from srcli.models.storage import save_weights
 from srcli.models.stored import WeightsInfo
