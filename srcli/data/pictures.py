@@ -299,7 +299,9 @@ def decode_picture(
     except UnidentifiedImageError as error:
         if is_tiff(encoded):
             return DecodedPicture(read_raster(str(ref), encoded, most_pixels))
-        raise DataError(f"{ref}: not a picture; remove or replace it") from error
+        raise DataError(
+            f"{ref}: not a picture that is read here; convert it to PNG, or remove it"
+        ) from error
     except _DAMAGE as error:
         raise DataError(
             f"{ref}: cannot be decoded ({error}); remove or replace it"
