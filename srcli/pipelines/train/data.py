@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
 from srcli.data.patches import PatchSampler
 from srcli.data.pictures import (
@@ -32,7 +34,13 @@ from srcli.data.training_set import (
     pair_up,
     split_by_rule,
 )
-from srcli.errors import DataError, SrxError, UsageError, as_failure_of
+from srcli.errors import (
+    DataError,
+    InferenceError,
+    SrxError,
+    UsageError,
+    as_failure_of,
+)
 from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
@@ -325,13 +333,7 @@ def validator(
         ) as task:
             for number in numbers:
                 hr = pairs.hr[number]
-                sr = enlarge_whole(
-                    network,
-                    pairs.lr[number],
-                    device=numerics.device,
-                    half=numerics.autocast,
-                    layout=numerics.layout,
-                )
+                sr = enlarge(network, pairs.lr[number], numerics)
                 values.append(PROTOCOLS["y"].psnr(sr, hr, pairs.scale))
                 task.advance()
         return values
@@ -346,3 +348,18 @@ def validator(
         return scores
 
     return validate
+
+
+def enlarge(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
+    """Enlarge a picture whole while a network is trained; black where it has diverged."""
+    try:
+        return enlarge_whole(
+            network,
+            lr,
+            device=numerics.device,
+            half=numerics.autocast,
+            layout=numerics.layout,
+        )
+    except InferenceError:  # the loop tells of it by loss and weights
+        height, width = (network.scale * side for side in lr.shape[:2])
+        return np.zeros((height, width, 3), lr.dtype)
