@@ -40,8 +40,8 @@ from gpu_timing import (
     time_transfers,
 )
 
-from srcli.inference.building import choose_tiling
 from srcli.inference.engine import TorchEngine
+from srcli.inference.tile_choice import choose_tiling
 from srcli.models import MODELS
 
 TIMED = ("g-idrn", "rrlfn", "nested-attn")

@@ -15,7 +15,7 @@ import torch
 
 from srcli.metrics.efficiency import count_parameters, count_work
 from srcli.models import MODELS, build_network
-from srcli.models.author_names import AUTHOR_FILES
+from srcli.models.author_files import AUTHOR_FILES
 from srcli.recipes.files import RECIPES
 from srcli.recipes.published import load_published, name_key
 

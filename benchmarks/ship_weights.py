@@ -38,7 +38,7 @@ from srcli.data.pictures import decode, digest, find_pictures
 from srcli.data.training_set import DataSelection, Pairs, choose_split, pair_up
 from srcli.models import MODELS
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.storage import read_weights, save_weights
 from srcli.models.weights import weights_dir, weights_path
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
@@ -50,6 +50,7 @@ from srcli.training.steps import Numerics
 
 if TYPE_CHECKING:
     from srcli.evaluation.scores import Evaluation
+    from srcli.models.stored import WeightsInfo
 
 HARMLESS_DB = 0.005
 AS_PRINTED = {"luma-float": ", Y alone", "rgb": ", RGB"}

@@ -34,7 +34,8 @@ from srcli.imaging.pixels.resize import downscale
 from srcli.losses import WeightedLoss
 from srcli.machine import describe_machine
 from srcli.pipelines.train.data import load_data, make_sampler
-from srcli.pipelines.train.network import choose_numerics, first_network
+from srcli.pipelines.train.network import first_network
+from srcli.pipelines.train.numerics import choose_numerics
 from srcli.ports.progress import Progress
 from srcli.recipes.files import RECIPES
 from srcli.training.loop import Trainer

@@ -10,13 +10,15 @@ import torch
 from PIL import Image
 from skimage import data
 
-from srcli.inference.building import choose_tiling, enlarge_array
+from srcli.inference.building import enlarge_array
 from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
+from srcli.inference.tile_choice import choose_tiling
 from srcli.models import MODELS
 from srcli.models.loading import load_model
 from srcli.models.weights import shipped_scales
-from srcli.pipelines.train.network import choose_numerics, first_network
+from srcli.pipelines.train.network import first_network
+from srcli.pipelines.train.numerics import choose_numerics
 from srcli.recipes.files import RECIPES
 from srcli.training.steps import StepContext, make_step
 from tests.fixtures.files import json_lines

@@ -29,7 +29,7 @@ from srcli.cli.values import (
     parse_names,
 )
 from srcli.errors import ExitCode, UsageError
-from srcli.metrics.table import (  # noqa: TID253 - it imports nothing that computes
+from srcli.metrics.registry import (  # noqa: TID253 - it imports nothing that computes
     DEFAULT_METRICS,
     describe_further_metrics,
 )

@@ -73,10 +73,9 @@ def command(
     verbose: bool,
     **export_options: Any,
 ) -> None:
-    """Write a model for ONNX, TorchScript, ncnn or chaiNNer.
+    """Write a model for ONNX, TorchScript or ncnn.
 
-    The name of OUT says which: .onnx, .pt, .param, which gets a .bin beside it, or .pth:
-    tensors by the names of the network's authors.
+    The name of OUT says which: .onnx, .pt, or .param, which gets a .bin beside it.
     """
     check_targets({"OUT": file, "--json": json_file})
     from srcli.pipelines.export import export_model

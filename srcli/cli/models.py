@@ -139,7 +139,7 @@ def _list_cells(card: ModelFacts, untrained: Sequence[int]) -> list[str]:
 
 def _model_blocks(model: ModelFacts, asked: str) -> list[Block]:
     """Return what ``srx models NAME`` prints: the network, figures by scale, and weights."""
-    from srcli.inference.building import WHOLE_TILE
+    from srcli.inference.tile_choice import WHOLE_TILE
     from srcli.recipes.plugins import split_code
     from srcli.recipes.published import Paper
 
@@ -205,7 +205,7 @@ def _figures_table(model: ModelFacts) -> Table:
 
 def _figures_by_label(card: ModelFacts) -> dict[str, str]:
     """Return costs and scores at one scale by the labels of their rows."""
-    from srcli.metrics.table import METRICS
+    from srcli.metrics.registry import METRICS
 
     costs = card["efficiency"]
     figures = {"parameters": NOTHING}

@@ -14,28 +14,26 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from srcli.data.rasters import (
+from srcli.data.tiffs import (
     LARGEST_PICTURE,
+    NODATA_TAG,
     LargePictureError,
-    has_nodata,
     is_tiff,
     read_raster,
 )
 from srcli.errors import DataError, SrxError, as_failure_of
 from srcli.imaging.files.decoding import quiet_libraries
-from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.metadata.orientation import stated_orientation, upright
-from srcli.imaging.photographs import tiff, vips
-from srcli.imaging.photographs.pillow import load
+from srcli.imaging.photographs import vips
 from srcli.imaging.pixels.arrays import Array
 from srcli.input_files import read_input
 from srcli.threads import read_ahead
@@ -239,93 +237,102 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
     return (*below[:-1], Path(below[-1]).stem, *members)
 
 
+@dataclass(frozen=True)
+class DecodedPicture:
+    """The pixels of a file, and what is lost where they become RGB."""
+
+    pixels: Array
+    """(H, W, 1 or 3), upright, uint8 or, of more bits, uint16."""
+    is_opaque: bool = True
+
+    @property
+    def is_gray(self) -> bool:
+        """True if the file has one channel."""
+        return bool(self.pixels.shape[2] == 1)
+
+    @property
+    def rgb(self) -> RgbPixels:
+        """The pixels with three channels; gray becomes R = G = B."""
+        if self.is_gray:
+            return np.repeat(self.pixels, 3, axis=2)
+        return self.pixels
+
+
 def decode(
     ref: PictureRef,
     zips: Zips | None = None,
     most_pixels: int = LARGEST_PICTURE,
     cache: PictureCache | None = None,
 ) -> RgbPixels:
-    """Decode one picture to (H, W, 3) RGB, upright, uint8 or, of more bits, uint16.
+    """Decode one picture to RGB without transparency; see ``decode_picture``."""
 
-    Gray becomes R = G = B, and transparency is ignored. DataError if it is too large or
-    cannot be decoded, LargePictureError if it only has more than ``most_pixels``. Of a
-    raster with pixels without data it is the largest part that has none.
+    def read() -> RgbPixels:
+        return decode_picture(ref, zips, most_pixels).rgb
+
+    if cache is None:
+        return read()
+    return cache.decoded(ref.path, ref.member, read)
+
+
+def decode_picture(
+    ref: PictureRef, zips: Zips | None = None, most_pixels: int = LARGEST_PICTURE
+) -> DecodedPicture:
+    """Decode one picture as it is trained on and measured.
+
+    DataError if it is too large or cannot be decoded, LargePictureError if it only has
+    more than ``most_pixels``.
     """
+    encoded = b""
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
-    except _DAMAGE as error:
-        raise _cannot_be_decoded(ref, error) from error
-    if cache is None:
-        return _decode_bytes(ref, encoded, most_pixels)
-    return cache.decoded(encoded, lambda: _decode_bytes(ref, encoded, most_pixels))
-
-
-def _cannot_be_decoded(ref: PictureRef, error: BaseException) -> DataError:
-    return DataError(f"{ref}: cannot be decoded ({error}); remove or replace it")
-
-
-def _decode_bytes(ref: PictureRef, encoded: bytes, most_pixels: int) -> RgbPixels:
-    """Decode the bytes of a picture; see ``decode``."""
-    try:
         with quiet_libraries():  # photographs of 90 megapixels and more are no attack
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
-            if image.width * image.height > LARGEST_PICTURE:
+            pixel_count = image.width * image.height
+            if pixel_count > LARGEST_PICTURE:
                 raise DataError(
                     f"{ref}: {image.width}x{image.height} is too large; cut it"
                 )
-            if image.width * image.height > most_pixels:
+            if pixel_count > most_pixels:
                 raise LargePictureError
-            if image.format == "TIFF" and has_nodata(image):
-                return read_raster(str(ref), encoded, most_pixels)
-            pixels = _read_deep(encoded, image)
-            if pixels is None:
-                load(image)
-                if image.mode[0] in "IF" and image.format == "TIFF":
-                    return read_raster(str(ref), encoded, most_pixels)
-                if image.mode[0] in "IF":  # which Pillow would clip at 255
-                    raise ValueError(
-                        f"pixels of kind {image.mode} are neither 8 nor 16 bits"
-                    )
-                pixels = np.asarray(image.convert("RGB"))
-            if pixels.shape[2] == 1:
-                pixels = np.repeat(pixels, 3, axis=2)
-            if image.format == "TIFF":  # turned already, by Pillow or by _read_deep
-                return pixels
-            info = image.info
-            return upright(
-                pixels, stated_orientation(info.get("exif"), info.get("xmp"))
-            )
+            return _decode_image(ref, encoded, image)
     except UnidentifiedImageError as error:
         if is_tiff(encoded):
-            return read_raster(str(ref), encoded, most_pixels)
-        raise DataError(f"{ref}: not a picture; remove or replace it") from error
+            return DecodedPicture(read_raster(str(ref), encoded, most_pixels))
+        raise DataError(
+            f"{ref}: not a picture that is read here; convert it to PNG, or remove it"
+        ) from error
     except _DAMAGE as error:
-        raise _cannot_be_decoded(ref, error) from error
+        raise DataError(
+            f"{ref}: cannot be decoded ({error}); remove or replace it"
+        ) from error
 
 
-def _read_deep(encoded: bytes, image: Image.Image) -> RgbPixels | None:
-    """Return the pixels (H, W, 1 or 3) of a PNG or TIFF of 16 bits; None for others.
-
-    Pillow would cut their colours to 8 bits.
-    """
-    stream = io.BytesIO(encoded)
+def _decode_image(ref: PictureRef, encoded: bytes, image: Any) -> DecodedPicture:  # noqa: ANN401 - of Pillow
+    """Decode an opened image of usual size."""
+    if image.format == "TIFF":
+        tags = image.tag_v2
+        if NODATA_TAG in tags or max(tags.get(Base.BitsPerSample, (1,))) > 8:
+            pixels = read_raster(str(ref), encoded)
+            return DecodedPicture(upright(pixels, tags.get(Base.Orientation, 1)))
+    orientation = stated_orientation(image.info.get("exif"), image.info.get("xmp"))
+    if image.format == "TIFF":
+        orientation = 1  # Pillow turns its pixels
     if image.format == "PNG" and encoded[24] == 16:
-        return vips.decode(stream, "png")[0]
-    if (
-        image.format == "TIFF"
-        and max(vars(image)["tag_v2"].get(Base.BitsPerSample, (1,))) > 8
-    ):
-        from rasterio.io import MemoryFile
-
-        header = tiff.read_layout(Path(image.format), read_page(stream), stream)
-        if header.bits == 16 and not header.refusal:
-            with MemoryFile(encoded) as file:
-                header = replace(header, path=Path(file.name))
-                pixels, _ = tiff.read_pixels(header, stream)
-            # as Pillow turns those of 8 bits
-            return upright(pixels, header.orientation)
-    return None
+        # Pillow would cut its colours to 8 bits
+        pixels, alpha = vips.decode(io.BytesIO(encoded), "png")
+        is_opaque = alpha is None or bool(alpha.min() == np.iinfo(alpha.dtype).max)
+        return DecodedPicture(upright(pixels, orientation), is_opaque)
+    with quiet_libraries():
+        image.load()
+    if image.mode[0] in "IF":  # which Pillow would clip at 255
+        raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
+    is_opaque = True
+    if image.has_transparency_data:
+        is_opaque = image.convert("RGBA").getextrema()[3][0] == 255
+    mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
+    pixels = np.atleast_3d(np.asarray(image.convert(mode)))
+    return DecodedPicture(upright(pixels, orientation), is_opaque)
 
 
 def read_pictures(

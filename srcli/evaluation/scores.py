@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.errors import UsageError
-from srcli.metrics.table import METRICS
+from srcli.metrics.registry import METRICS
 from srcli.models import MODELS, WEIGHTS_SUFFIXES
 from srcli.recipes.published import PublishedRow
 

@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.data.degrading import resampled, through_jpeg
-from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
-from srcli.data.rasters import note_on_empty_pixels
+from srcli.data.pictures import (
+    HR_FOLDER,
+    PictureRef,
+    decode_picture,
+    refuse_lr_names,
+)
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError, did_you_mean
+from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import READABLE_SUFFIXES
-from srcli.imaging.photographs.reading import read_pixels
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.pixels.resize import downscale, resize, to_dtype
@@ -61,7 +65,7 @@ class PictureSet:
     lr_folder: Path | None = None
     """Folder of the LR pictures; None where they are made."""
     notes: tuple[str, ...] = ()
-    """Messages about folders beside the set that are not used, and on pixels without data."""
+    """Messages about folders beside the set that are not used."""
 
     @property
     def size(self) -> int:
@@ -111,7 +115,6 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
                     tuple(pairs),
                     missing,
                     lr_folder=pair_folder,
-                    notes=_notes_on_pixels(label, pairs),
                 )
     hr_folder = folder
     notes: tuple[str, ...] = ()
@@ -131,15 +134,9 @@ def find_set(name: str, scale: int, *, lr_folder: Path | None = None) -> Picture
     for key, path in hr.items():
         if key not in lr.missing:
             items.append(PictureRef(path=path, lr=lr.files.get(key), label=key))
-    notes += _notes_on_pixels(label, items)
     return PictureSet(
         label, resolved_folder, tuple(items), lr.missing, lr.orphans, lr_folder, notes
     )
-
-
-def _notes_on_pixels(label: str, pictures: Sequence[PictureRef]) -> tuple[str, ...]:
-    note = note_on_empty_pixels([picture.path for picture in pictures])
-    return (f"{label}: {note}",) if note else ()
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -529,21 +526,15 @@ def warn_of_foreign_lr(
 
 def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
     """Read an opaque picture of 8 or 16 bits as (H, W, 3), and return whether it is gray."""
-    pixels, alpha = read_pixels(path)
-    if pixels.dtype.kind == "f":
-        raise DataError(
-            f"{path}: a floating-point picture; evaluation compares 8 and 16 bits"
-        )
-    if on_luma and pixels.dtype != np.uint8:
+    with decoding(path):
+        picture = decode_picture(PictureRef(path=path))
+    if on_luma and picture.pixels.dtype != np.uint8:
         raise DataError(f"{path}: a 16-bit picture; --chain luma-float compares 8 bits")
-    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
+    if not picture.is_opaque:
         raise DataError(
             f"{path}: is transparent in places; evaluation compares opaque pictures"
         )
-    gray = pixels.shape[2] == 1
-    if gray:
-        pixels = pixels.repeat(3, axis=2)
-    return pixels, gray
+    return picture.rgb, picture.is_gray
 
 
 def _read_hr(picture: PictureRef, *, on_luma: bool) -> tuple[Array, bool]:

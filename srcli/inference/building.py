@@ -5,20 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.inference.device import EngineOptions, Precision, choose_device, half_type
+from srcli.inference.device import EngineOptions, choose_device, network_half
 from srcli.inference.stream import array_job, run_one
 from srcli.inference.tiling import Tiling
-from srcli.models import MODELS, name_of
 from srcli.ports.image import TileGrid
 
 if TYPE_CHECKING:
-    import torch
-
     from srcli.inference.engine import Engine, TorchEngine
     from srcli.layers.network import Network
-
-WHOLE_TILE = 1 << 20
-"""Tile edge of networks whose pictures are not cut: longer than any picture."""
 
 
 def make_engine(
@@ -36,8 +30,8 @@ def make_engine(
     """
     import torch
 
+    from srcli.allocator import keep_freed_memory
     from srcli.inference.engine import TorchEngine
-    from srcli.inference.fusing.allocator import keep_freed_memory
     from srcli.inference.fusing.convolutions import fuse
 
     device = choose_device(options.device)
@@ -54,44 +48,7 @@ def make_engine(
         half=None if options.plain else half,
         hold_colours=hold_colours,
         # code of others may not be copied, nor run by several threads at once
-        has_lanes=not (network.opaque or network.origin or options.plain),
-    )
-
-
-def network_half(
-    network: Network, device: torch.device, precision: Precision, *, bits: int = 8
-) -> torch.dtype | None:
-    """Return the ``half_type`` if the network allows it; None for fp32."""
-    import torch
-
-    half = half_type(device, precision, bits=bits)
-    is_allowed = network.fp16 if half == torch.float16 else network.bf16
-    return half if is_allowed else None
-
-
-def choose_tiling(
-    model: str, network: Network, tile: int | None = None, overlap: int | None = None
-) -> Tiling:
-    """Return the tiling of a model or weights file: its own, or what the user asked for."""
-    entry = MODELS.get(model) or MODELS.get(name_of(network))
-    default_tile, default_overlap = network.tiling
-    whole_pixels = 0
-    if entry:
-        default_tile = entry.tile
-        default_overlap = entry.overlap
-        if tile is None:
-            whole_pixels = entry.whole
-    if not network.tiles:
-        default_tile = WHOLE_TILE
-    tile = tile or default_tile
-    if overlap is None:
-        overlap = min(default_overlap, (tile - 1) // 2)
-    return Tiling(
-        tile=tile,
-        overlap=overlap,
-        edge=network.edge,
-        step=network.tile_step,
-        whole=whole_pixels,
+        has_lanes=not (network.origin or options.plain),
     )
 
 

@@ -18,11 +18,11 @@ from srcli.ports.image import Source, TileGrid, Window
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Engine
-    from srcli.layers.tiles import Calibration
+    from srcli.layers.global_pools import Calibration
 
 WINDOW_SIDE = 28
 """Edge of a window, input pixels. Many small ones are better than few, down to this:
-their margins (``srcli.layers.tiles.MARGIN``) are lost."""
+their margins (``srcli.layers.global_pools.MARGIN``) are lost."""
 MAX_WINDOWS = 84
 """Windows of an image; together a third more pixels than a batch of tiles on the
 CPU."""

@@ -12,6 +12,8 @@ from srcli.machine import describe_machine
 if TYPE_CHECKING:
     import torch
 
+    from srcli.layers.network import Network
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 BackProjection = Literal["", "bicubic", "area"]
 
@@ -130,6 +132,17 @@ def half_type(
     if device.type == "cpu" and cpu_has_bf16():
         return torch.bfloat16
     return None
+
+
+def network_half(
+    network: Network, device: torch.device, precision: Precision, *, bits: int = 8
+) -> torch.dtype | None:
+    """Return the ``half_type`` if the network allows it; None for fp32."""
+    import torch
+
+    half = half_type(device, precision, bits=bits)
+    is_allowed = network.fp16 if half == torch.float16 else network.bf16
+    return half if is_allowed else None
 
 
 def cpu_has_bf16() -> bool:

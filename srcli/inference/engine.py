@@ -24,6 +24,7 @@ from srcli.inference.allocations import bytes_per_pixel
 from srcli.inference.blending import Blender
 from srcli.inference.corrections import choose_corrections
 from srcli.inference.device import EngineOptions
+from srcli.inference.fusing.layers import PackedConv2d
 from srcli.inference.lanes import (
     Lanes,
     NetworkCopies,
@@ -32,20 +33,21 @@ from srcli.inference.lanes import (
     open_lanes,
 )
 from srcli.inference.memory import free_gpu_bytes, within_memory
-from srcli.inference.values import PixelEncoder
-from srcli.layers.convolution import PackedConv2d
-from srcli.layers.network import lay_out, without_tf32
-from srcli.layers.tiles import (
+from srcli.inference.orientations import (
     ORIENTATIONS,
+    orient,
+    orient_positions,
+    undo_orientation,
+)
+from srcli.inference.values import PixelEncoder
+from srcli.layers.global_pools import (
     Calibration,
     are_finite,
     as_parts_of_pictures,
     combine,
-    orient,
-    orient_positions,
     record_calibration,
-    undo_orientation,
 )
+from srcli.layers.network import lay_out, without_tf32
 from srcli.layers.transfer import HostCopy, upload, upload_stack
 from srcli.ports.image import TileGrid
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import Tensor
 
+from srcli.inference.fusing.layers import PackedConv2d
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.convolution import PackedConv2d
 from srcli.machine import allowed_processors, free_memory
 from srcli.waiting import end_openmp_threads
 

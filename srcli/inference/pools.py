@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from srcli.inference.building import choose_tiling, make_engine
+from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions, choose_device, half_type
+from srcli.inference.tile_choice import choose_tiling
 from srcli.models import MODELS
 from srcli.models.loading import load_model, make_crisper, mixed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, network_digest
@@ -39,7 +40,7 @@ class EnginePool:
         """Lines for --verbose: what is slower on this device than it might be."""
         import torch
 
-        from srcli.layers import onednn
+        from srcli.inference.fusing import onednn
 
         is_unpacked = self._device.type != "cpu" or self.options.plain
         if is_unpacked or not onednn.find_fault(torch.float32):

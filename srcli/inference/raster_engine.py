@@ -17,14 +17,14 @@ from srcli.inference.blending import Blender
 from srcli.inference.engine import BatchResult, NetworkBatch, TorchEngine
 from srcli.inference.memory import within_memory
 from srcli.inference.values import PixelEncoder, is_full_range, normalise
+from srcli.layers.global_pools import combine
 from srcli.layers.resize import bicubic_resize
-from srcli.layers.tiles import combine
 from srcli.layers.transfer import upload
 from srcli.ports.image import TileGrid, Values
 
 if TYPE_CHECKING:
     from srcli.inference.engine import Positions, Tiles
-    from srcli.layers.tiles import Calibration
+    from srcli.layers.global_pools import Calibration
 
 
 @dataclass(frozen=True)

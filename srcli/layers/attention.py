@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from srcli.layers.global_pools import GlobalPool, PoolKind, StretchedMap
 from srcli.layers.network import (
     full_precision,
     is_exported,
@@ -17,7 +18,6 @@ from srcli.layers.network import (
     widened,
 )
 from srcli.layers.reproducible import apply_to_each, sigmoid
-from srcli.layers.tiles import GlobalPool, PoolKind, StretchedMap
 
 
 class GatedChannels(nn.Module):
@@ -99,7 +99,7 @@ class EnhancedSpatialAttention(nn.Module):
 
     Every value is gated by a strongly shrunk map of its surroundings: a strided
     convolution, a 7x7 maximum with stride 3 and 3x3 convolutions, resized bilinearly.
-    Tiles whose places are held (``srcli.layers.tiles``) are resized as parts of their
+    Tiles whose places are held (``srcli.layers.global_pools``) are resized as parts of their
     pictures.
 
     Args:

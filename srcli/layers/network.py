@@ -40,7 +40,7 @@ class Network(nn.Module):
     that the padding of convolutions stays outside the result."""
     pools_globally: bool = False
     """Has layers that pool over the whole input, such as channel attention: tiles are
-    enlarged with statistics of their picture (``srcli.layers.tiles``)."""
+    enlarged with statistics of their picture (``srcli.layers.global_pools``)."""
     tile_step: int = 1
     """Input pixels for each value of a coarse map that is stretched over the picture,
     as in ESA; 1 without such maps. Tiles should begin on multiples of it, and the map
@@ -64,12 +64,10 @@ class Network(nn.Module):
     """What was decided when its weights were read, for the user."""
     origin: str = ""
     """Whose code it is, where it is not of ``srcli.models``: that of a user or of an
-    installed package by its name, or the software that runs an exported file."""
+    installed package by its name, or spandrel."""
     needs_weights: bool = True
     """Makes no picture before it is trained; set False where it has all that it
     needs."""
-    opaque: bool = False
-    """Is run as one piece: its parameters and its work cannot be counted."""
     num_maps: int = 0
     """Attention maps that ``attend`` gives."""
     white: float = 1.0

@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 from srcli.errors import ModelError
+from srcli.torch_import import without_compiler
+from srcli.waiting import is_own_process
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -38,6 +41,11 @@ _PRODUCTS = (
     _ATTENTION,
 )
 """Operators that linear layers, matrix products and attention consist of."""
+_FORMULAS: Mapping[Any, Callable[..., int]] = {
+    **flop_registry,
+    _ATTENTION: flop_registry[_ATTENTION_ON_GPUS],
+}
+"""By operator, what gives its products and sums, by its arguments and its result."""
 _UNCOUNTED = re.compile(
     r"(?!aten::|prims?::|profiler::).*|aten::(_fft_|.*lstm|.*gru|linalg_|_cdist).*"
 )
@@ -73,11 +81,20 @@ class Work(NamedTuple):
 
 
 class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records the names of the operators that are run."""
+    """Counts the operations of the operators that are run, and records their names.
+
+    PyTorch's own counter, whose formulas these are, imports a compiler for two seconds.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names: set[str] = set()
+        self.counts: Counter[Any] = Counter()
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Keep PyTorch from importing its compiler to leave the next method out of it."""
+        return False
 
     def __torch_dispatch__(
         self,
@@ -87,7 +104,14 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Any = None,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         self.names.add(func.name().partition(".")[0])
-        return func(*args, **(kwargs or {}))
+        named = kwargs or {}
+        out = func(*args, **named)
+        operator = func._overloadpacket
+        if operator in _RELUS:
+            self.counts[operator] += out.numel()
+        elif operator in _FORMULAS:
+            self.counts[operator] += _FORMULAS[operator](*args, **named, out_val=out)
+        return out
 
 
 def count_macs(network: Network, height: int, width: int) -> Work:
@@ -98,8 +122,6 @@ def count_macs(network: Network, height: int, width: int) -> Work:
     additions count nothing. ModelError if it runs on neither, or only
     there and the picture is large.
     """
-    if network.opaque:
-        raise ModelError(f"{network.origin}: its work cannot be counted")
     size = network.padded(height), network.padded(width)
     devices = [META]
     if math.prod(size) <= _LARGEST_COMPUTED:
@@ -122,18 +144,18 @@ def _count(network: Network, size: tuple[int, int], device: torch.device) -> Wor
     tensors = (*network.parameters(), *network.buffers())
     moved = {id(tensor): tensor.to(device) for tensor in tensors}
     twin = copy.deepcopy(network, moved).eval()
-    formulas = dict.fromkeys(_RELUS, lambda *_, out_shape, **__: math.prod(out_shape))
     operators = _Operators()
-    counter = FlopCounterMode(display=False, custom_mapping=formulas)
-    counter.flop_registry[_ATTENTION] = counter.flop_registry[_ATTENTION_ON_GPUS]
-    with torch.no_grad(), operators, counter:
+    alone: AbstractContextManager[None] = nullcontext()
+    if is_own_process() and not network.origin:
+        alone = without_compiler()
+    with torch.no_grad(), alone, operators:
         twin(torch.zeros(1, network.input_channels, *size, device=device))
-    counts = counter.get_flop_counts().get("Global", {})
+    counts = operators.counts
     # a product and a sum are two operations
     return Work(
-        convolutions=counts.get(_CONVOLUTION, 0) // 2,
-        products=sum(counts.get(name, 0) for name in _PRODUCTS) // 2,
-        activations=sum(counts.get(name, 0) for name in _RELUS),
+        convolutions=counts[_CONVOLUTION] // 2,
+        products=sum(counts[name] for name in _PRODUCTS) // 2,
+        activations=sum(counts[name] for name in _RELUS),
         uncounted=tuple(sorted(filter(_UNCOUNTED.fullmatch, operators.names))),
     )
 
@@ -183,7 +205,7 @@ def model_cost(network: Network, *, model: str, device: torch.device = CPU) -> C
         "scale": network.scale,
         "model": model,
         "size": CHALLENGE_SIZE,
-        "parameters": None if network.opaque else count_parameters(network),
+        "parameters": count_parameters(network),
         **work,
         "peak_memory": forward_memory(network, CHALLENGE_SIZE, device),
     }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError
 from srcli.models import build_network
+from srcli.models.fitting import MatchedWeights, build_with_weights, choose_scale
 from srcli.models.storage import read_weights
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import (
     CRISP_MODEL,
     PHOTO_MODEL,
@@ -20,8 +23,57 @@ from srcli.recipes.plugins import allow_code, code_arguments
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
     from srcli.layers.network import Network
+
+_OF_ONE_CHANNEL = (
+    "is of one channel: gray pictures are enlarged by it, of others their brightness, and "
+    "their colours by bicubic interpolation"
+)
+
+
+def load_network(
+    path: Path,
+    scale: int | None = None,
+    *,
+    value_range: int | None = None,
+    code: str = "",
+    arguments: Mapping[str, Any] | None = None,
+) -> tuple[Network, WeightsInfo]:
+    """Build the network of a weights file, load its tensors, and return its metadata too.
+
+    ``code`` is a network that the user has named, built with ``arguments`` and those of
+    the file's metadata; without it the file decides, but for ``arguments`` that no tensor
+    shows. ``value_range`` is as in
+    ``srcli.load_model``. ModelError if the file cannot be read, fits no network or not
+    the scale, or does not enlarge.
+    """
+    stored = read_weights(path)
+    stated = stored.info
+    if code and not stated:
+        untrained = build_network(code, scale=scale, options=arguments)
+        stated = WeightsInfo(model=code, scale=untrained.scale)
+        stored = read_weights(path, untrained.state_dict().keys())
+    notes = [stored.note]
+    if stated:
+        options = {**stated.network, **(arguments or {})}
+        info = replace(stated, model=code or stated.model, network=options)
+        match = choose_scale(path, [MatchedWeights(stored.tensors, info)], scale)
+        network = build_with_weights(path, match)
+    else:
+        from srcli.models.recognition import build_foreign
+
+        network, info, note = build_foreign(
+            path, stored, scale, value_range, arguments or {}
+        )
+        notes.append(note)
+    if value_range not in (None, network.white):
+        notes.append("its range of values is known; --value-range is not used for it")
+    if network.colour == "gray":
+        notes.append(_OF_ONE_CHANNEL)
+    network.notes = tuple(f"{path}: {note}" for note in notes if note)
+    return network, info
 
 
 def load_model(
@@ -59,7 +111,6 @@ def load_model(
     import torch
 
     from srcli.layers.isolation import undisturbed
-    from srcli.models.recognition import load_network
 
     model = model_text(model)
     code, _ = split_model(model)
@@ -120,18 +171,14 @@ def default_scale(models: Iterable[str]) -> int:
             options = code_arguments(model)
             return build_network(code, scale=None, options=options).scale
         if file and file.is_file():
-            from srcli.models.recognition import (
-                MatchedWeights,
-                choose_scale,
-                find_matches,
-            )
-
             # Of damaged and exported files what follows knows more.
             with suppress(ModelError):
                 stored = read_weights(file)
                 if stored.info:
                     matches = [MatchedWeights({}, stored.info)]
                 else:
+                    from srcli.models.recognition import find_matches
+
                     matches = find_matches(stored.tensors)
                 if matches and not code:  # the network is built later, once
                     return choose_scale(file, matches, None).info.scale

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from srcli.layers.resize import bicubic_resize
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
+    from srcli.models.fitting import Constants
 
 LEAST_CONSISTENCY = 20.0
 """Least PSNR in dB, of the test picture and its enlargement made small again
@@ -53,16 +54,6 @@ _SIDE = 24
 _BORDER = 4
 """LR pixels along its edges that are not compared: networks pad by zeros."""
 _LEAST_ERROR = 1e-12
-
-
-@dataclass(frozen=True)
-class Constants:
-    """Constants of a network that names and shapes of its tensors do not show."""
-
-    options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    """Values that an option of its constructor may have."""
-    white: float | None = None
-    """Value of white, where the file tells it by the size of a shift."""
 
 
 @dataclass(frozen=True)

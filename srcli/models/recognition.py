@@ -1,15 +1,15 @@
-"""Build the network of a weights file: that of its metadata, or that which its tensors fit.
+"""Build the network that tensors of other software fit.
 
-Tensors of other software are recognised by their names and shapes, or by the library
-spandrel. A relative of a network has the same tensors and other code: another range of
-values, another constant, or a skip that no tensor shows. It would load and give a wrong
-picture, so each network first enlarges a test picture (``srcli.models.readings``).
+They are recognised by their names and shapes, or by the library spandrel. A relative of a
+network has the same tensors and other code: another range of values, another constant, or
+a skip that no tensor shows. It would load and give a wrong picture, so each network first
+enlarges a test picture (``srcli.models.readings``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -21,46 +21,33 @@ from torch import Tensor
 
 from srcli.errors import ModelError
 from srcli.layers.network import DIV2K_MEAN, Network
-from srcli.models import (
-    MODELS,
-    NETWORK_SETTING,
-    build_network,
-    find_entry,
-    network_options,
-    outline_network,
-)
-from srcli.models.author_names import AUTHOR_FILES
-from srcli.models.author_names.form import AuthorFile, Names, Options, Tensors, rename
+from srcli.models import MODELS, NETWORK_SETTING, network_options
+from srcli.models.author_files import AUTHOR_FILES, AuthorFile
 from srcli.models.by_spandrel import build_by_spandrel
-from srcli.models.exported import load_exported
+from srcli.models.fitting import (
+    Constants,
+    MatchedWeights,
+    build_with_weights,
+    choose_scale,
+    describe_misfits,
+    find_misfits,
+)
 from srcli.models.own_names import find_own
 from srcli.models.readings import (
     LEAST_CONSISTENCY,
     RANGES,
     SHIFT,
-    Constants,
     FoundReading,
     Reading,
     consistency,
     find_reading,
 )
-from srcli.models.storage import WeightsInfo, read_weights
-from srcli.models.strangers import describe_tensors, describe_types
-from srcli.threads import warnings_collected
+from srcli.models.stored import StoredWeights, WeightsInfo
 
+Tensors = Mapping[str, Tensor]
+"""The tensors of a file by their names."""
 OWN = Constants()
 """Of tensors by our own names, which no relative with other code has: nothing is sought."""
-
-
-class MatchedWeights(NamedTuple):
-    """Tensors, and the network of our table or of a user that they belong to."""
-
-    tensors: Tensors
-    """By the names that the network has for them."""
-    info: WeightsInfo
-    """Model, scale and options of the network, as metadata of our files have them."""
-    constants: Constants = Constants()
-    """What the tensors do not show."""
 
 
 class Candidate(NamedTuple):
@@ -71,84 +58,28 @@ class Candidate(NamedTuple):
     """What keeps the tensors from fitting, in words; none where they fit."""
 
 
-_MOST_BUILT = 100
-"""Most parameter tensors that a constructor may make for each tensor of the file."""
-
 _MOST_NAMED = 6
 """Most classes of objects beside tensors that are named."""
 LARGEST_FIXED_SHIFT = 1e-2
 """Largest difference of a colour shift that was not trained, in levels of 255."""
 
 
-def load_network(
+def build_foreign(
     path: Path,
-    scale: int | None = None,
-    *,
-    value_range: int | None = None,
-    code: str = "",
-    arguments: Mapping[str, Any] | None = None,
-) -> tuple[Network, WeightsInfo]:
-    """Build the network of a weights file, load its tensors, and return its metadata too.
-
-    ``code`` is a network that the user has named, built with ``arguments`` and those of
-    the file's metadata; without it the file decides, but for ``arguments`` that no tensor
-    shows. ``value_range`` is as in
-    ``srcli.load_model``. ModelError if the file cannot be read, fits no network or not
-    the scale, or does not enlarge.
-    """
-    if exported := load_exported(path):
-        if arguments:
-            raise ModelError(f"{path}: {_NO_OPTIONS}")
-        info = WeightsInfo(model=exported.origin, scale=exported.scale)
-        choose_scale(path, [MatchedWeights({}, info)], scale)
-        return exported, info
-    stored = read_weights(path)
-    stated = stored.info
-    if code and not stated:
-        untrained = build_network(code, scale=scale, options=arguments)
-        stated = WeightsInfo(model=code, scale=untrained.scale)
-        stored = read_weights(path, untrained.state_dict().keys())
-    notes = [stored.note]
-    if stated:
-        options = {**stated.network, **(arguments or {})}
-        info = replace(stated, model=code or stated.model, network=options)
-        match = choose_scale(path, [MatchedWeights(stored.tensors, info)], scale)
-        network = build_with_weights(path, match)
-    else:
-        network, info, note = _build_foreign(
-            path, stored.tensors, scale, value_range, arguments or {}
-        )
-        key = stored.key or "the top level"
-        about = {"read from": key}
-        if stored.dropped:
-            about["left out unread"] = ", ".join(stored.dropped[:_MOST_NAMED])
-        info = replace(info, notes={**info.notes, **about})
-        notes.append(note)
-    if value_range not in (None, network.white):
-        notes.append("its range of values is known; --value-range is not used for it")
-    if network.colour == "gray":
-        notes.append(_OF_ONE_CHANNEL)
-    network.notes = tuple(f"{path}: {note}" for note in notes if note)
-    return network, info
+    stored: StoredWeights,
+    scale: int | None,
+    value_range: int | None,
+    arguments: Mapping[str, Any],
+) -> tuple[Network, WeightsInfo, str]:
+    """Build the network of a file of other software; see ``_build``."""
+    network, info, note = _build(path, stored.tensors, scale, value_range, arguments)
+    about = {"read from": stored.key or "the top level"}
+    if stored.dropped:
+        about["left out unread"] = ", ".join(stored.dropped[:_MOST_NAMED])
+    return network, replace(info, notes={**info.notes, **about}), note
 
 
-def choose_scale(
-    path: Path, matches: Sequence[MatchedWeights], scale: int | None
-) -> MatchedWeights:
-    """Return the match of a scale; without a scale the only match, else ModelError."""
-    scales = ", ".join(str(match.info.scale) for match in matches)
-    fitting = [match for match in matches if scale in (None, match.info.scale)]
-    if not fitting:
-        raise ModelError(f"{path}: is for scale {scales}, not {scale}")
-    if len(fitting) > 1:
-        raise ModelError(
-            f"{path}: is of {fitting[0].info.model}, and does not say for which scale "
-            f"({scales}); name one by -s"
-        )
-    return fitting[0]
-
-
-def _build_foreign(
+def _build(
     path: Path,
     tensors: Tensors,
     scale: int | None,
@@ -161,9 +92,6 @@ def _build_foreign(
     ``arguments``, and those by which it enlarges a test picture best. Where none fits,
     or it enlarges no test picture, it is spandrel's. ModelError if neither enlarges.
     """
-    types = {str(value.dtype) for value in tensors.values() if value.ndim == 4}
-    if reason := describe_types(types):
-        raise ModelError(f"{path}: {reason}")
     matches = find_matches(tensors, arguments)
     if not matches:
         network, info = _build_by_spandrel(path, tensors, scale)
@@ -201,10 +129,6 @@ def _build_foreign(
     return network, info, _describe_choice(info.model, found)
 
 
-_OF_ONE_CHANNEL = (
-    "is of one channel: gray pictures are enlarged by it, of others their brightness, and "
-    "their colours by bicubic interpolation"
-)
 _NO_OPTIONS = (
     "its network takes no arguments by --set, as it is not of the table of srx"
 )
@@ -348,8 +272,6 @@ def _build_by_spandrel(
 
 def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
     """Describe tensors that fit no network of ours, and how spandrel failed with them."""
-    if words := describe_tensors(Path(name), tensors):
-        return words
     reason = str(error).partition("\n")[0]
     hint = f"spandrel does not know them either ({reason})".removesuffix(" ()")
     if isinstance(error, ImportError):
@@ -360,7 +282,7 @@ def _describe_unknown(name: str, tensors: Tensors, error: Exception) -> str:
     unfit = [candidate for candidate in candidates if candidate.misfits]
     if unfit:
         match, misfits = min(unfit, key=lambda candidate: len(candidate.misfits))
-        hint = f"what comes nearest {_describe_misfits(match.info, misfits)}; {hint}"
+        hint = f"what comes nearest {describe_misfits(match.info, misfits)}; {hint}"
     size = sum(value.numel() for value in tensors.values())
     return (
         f"does not say which network it belongs to, and none has such tensors "
@@ -403,33 +325,34 @@ def _candidates(tensors: Tensors) -> Iterator[list[Candidate]]:
             continue
         # It may lack a tensor, or have another of its name, or one of another shape.
         with suppress(KeyError, TypeError, RuntimeError):
-            prepared = file.prepare(tensors)
+            prepared = file.prepared(tensors)
             constants = _constants(file, tensors)
             if file.shifted:
                 prepared = fold_shifts(prepared, *file.shifted)
-            shown, names = file.find_layers(prepared)
+            shown = file.find_options(prepared)
+            renamed = {}
+            for scale in file.scales or MODELS[file.model].scales:
+                renamed[scale] = file.rename(prepared, shown, scale)
             for further in file.either:
                 options = {**_usual(constants), **shown, **further}
-                yield _candidates_of(file, prepared, names, options, constants)
+                yield _candidates_of(file, renamed, options, constants)
 
 
 def _candidates_of(
     file: AuthorFile,
-    tensors: Tensors,
-    names: Names,
-    options: Options,
+    renamed: Mapping[int, Tensors],
+    options: Mapping[str, Any],
     constants: Constants,
 ) -> list[Candidate]:
     """Return a published network with these options at each of its scales."""
     layers = ", ".join(file.layers)
     notes = {"recognised by": f"the names of its layers, such as {layers}"}
     candidates = []
-    for scale in file.scales or MODELS[file.model].scales:
-        renamed = rename(tensors, names | file.upsampling_names(scale))
+    for scale, tensors in renamed.items():
         info = WeightsInfo(model=file.model, scale=scale, network=options, notes=notes)
         with suppress(ModelError):  # there is no network of these options
-            misfits, _ = find_misfits(renamed, info)
-            match = MatchedWeights(renamed, info, constants)
+            misfits, _ = find_misfits(tensors, info)
+            match = MatchedWeights(tensors, info, constants)
             candidates.append(Candidate(match, misfits))
     return candidates
 
@@ -461,67 +384,6 @@ def shift_white(added: Tensor) -> float:
     ratio = float(added.float().mean()) / (sum(DIV2K_MEAN) / len(DIV2K_MEAN))
     distance = {white: abs(math.log(max(ratio, 1e-6) / white)) for white in RANGES}
     return min(distance, key=distance.__getitem__)
-
-
-def find_misfits(
-    tensors: Tensors, info: WeightsInfo, most_tensors: int | None = None
-) -> tuple[list[str], Network]:
-    """Say what keeps tensors from being a network's, and return its ``outline_network``.
-
-    ModelError if there is no such network, or one of more than ``most_tensors``
-    parameter tensors: metadata of a file may ask for any number.
-    """
-    with warnings_collected():  # of layers that are too narrow
-        outline = outline_network(
-            info.model,
-            scale=info.scale,
-            options=info.network,
-            most_tensors=most_tensors,
-        )
-    expected = outline.state_dict()
-    misfits = [f"{key!r} is missing" for key in expected.keys() - tensors.keys()]
-    for key, value in tensors.items():
-        shape = tuple(value.shape)
-        if key not in expected:
-            misfits.append(f"{key!r} is unknown")
-        elif shape != (needed := tuple(expected[key].shape)):
-            misfits.append(f"{key!r} is of another shape, {shape} instead of {needed}")
-    return sorted(misfits), outline
-
-
-def _describe_misfits(info: WeightsInfo, misfits: Sequence[str]) -> str:
-    text = f"does not fit {info.model} x{info.scale}: {misfits[0]}"
-    if len(misfits) > 1:
-        text += f", and {len(misfits) - 1} others"
-    return text
-
-
-def build_with_weights(path: Path, weights: MatchedWeights) -> Network:
-    """Build a network with its weights; ModelError, naming the file, if they do not fit."""
-    tensors, info, _ = weights
-    try:
-        misfits, network = find_misfits(tensors, info, _MOST_BUILT * len(tensors))
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from error
-    if misfits:
-        hint = ""
-        if not find_entry(info.model).target:
-            setting = NETWORK_SETTING.format("NAME")
-            hint = f"; -s and {setting} build it as it was trained"
-        raise ModelError(f"{path}: {_describe_misfits(info, misfits)}{hint}")
-    state = {
-        key: tensors[key].to(value.dtype, copy=True)
-        for key, value in network.state_dict().items()
-    }
-    network.load_state_dict(state, assign=True)
-    # Files do not hold all of some networks, and a user's constructor may compute
-    # anything.
-    values = (*network.parameters(), *network.buffers())
-    incomplete = any(value.is_meta for value in values)
-    if incomplete or not find_entry(info.model).target:
-        network = build_network(info.model, scale=info.scale, options=info.network)
-        network.load_state_dict(state)
-    return network
 
 
 def fold_shifts(tensors: Tensors, head: str, end: str) -> dict[str, Tensor]:

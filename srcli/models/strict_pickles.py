@@ -10,7 +10,6 @@ imported: what is no tensor, table or plain value is dropped unread.
 from __future__ import annotations
 
 import pickle  # noqa: TID251 - no name in a file leads to code here
-import struct
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +19,6 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-_MAGIC = 0x1950A86A20F9469CFC6C
-"""First number of a file of PyTorch before 1.6, which is no zip."""
 _DTYPES = {
     "DoubleStorage": torch.float64,
     "FloatStorage": torch.float32,
@@ -36,8 +33,6 @@ _DTYPES = {
     "ComplexFloatStorage": torch.complex64,
     "ComplexDoubleStorage": torch.complex128,
 }
-_DEEPEST = 8
-"""Tables within tables whose tensors are built."""
 _MODULES_OF_STORAGES = ("torch", "torch.cuda", "torch.storage")
 
 
@@ -93,7 +88,7 @@ class _Storage:
     """Numbers of a tensor in memory, of one type."""
 
     dtype: torch.dtype
-    bytes: bytearray | None = None
+    bytes: bytearray
 
 
 @dataclass
@@ -109,10 +104,10 @@ class Checkpoint:
 class _Reader:
     """Reads pickles of one file."""
 
+    read_storage: Callable[[str], bytearray]
+    """Reads numbers by their key."""
     storages: dict[str, _Storage] = field(default_factory=dict)
     dropped: dict[str, None] = field(default_factory=dict)
-    read_storage: Callable[[str], bytearray] | None = None
-    """Reads numbers by their key, where they are there before the tensors are built."""
 
     def find(self, module: str, name: str) -> Any:  # noqa: ANN401
         """Return what a name in a pickle stands for: never what Python would import."""
@@ -133,13 +128,7 @@ class _Reader:
         return Placeholder
 
     def persistent(self, reference: Any) -> Any:  # noqa: ANN401
-        """Return the storage that a pickle refers to: ("storage", type, key, device, count).
-
-        Files of PyTorch before 1.6 refer to classes of networks, too: ("module", class,
-        its file and its source).
-        """
-        if isinstance(reference, tuple) and reference[:1] == ("module",):
-            return Placeholder
+        """Return the storage that a pickle refers to: ("storage", type, key, device, count)."""
         if not isinstance(reference, tuple) or len(reference) < 5:
             raise ValueError("a reference to what is no storage")
         _, dtype, key, *_ = reference
@@ -147,8 +136,7 @@ class _Reader:
             raise ValueError("a storage of an unknown type")
         key = str(key)
         if key not in self.storages:
-            content = self.read_storage(key) if self.read_storage else None
-            self.storages[key] = _Storage(dtype, content)
+            self.storages[key] = _Storage(dtype, self.read_storage(key))
         return self.storages[key]
 
     def rebuild(
@@ -159,14 +147,12 @@ class _Reader:
         stride: tuple[int, ...],
         *_: object,
     ) -> object:
-        """Return a tensor, or a note to build it when the numbers have been read."""
+        """Return a tensor."""
         if not isinstance(storage, _Storage):
             raise ValueError("a tensor without numbers")
         numbers = (offset, *size, *stride)
         if any(type(number) is not int or number < 0 for number in numbers):
             raise ValueError("a tensor without a size")
-        if storage.bytes is None:
-            return _LateTensor(storage, offset, tuple(size), tuple(stride))
         return _build(storage, offset, tuple(size), tuple(stride))
 
     def rebuild_parameter(self, tensor: object, *_: object) -> object:
@@ -189,16 +175,6 @@ class _Reader:
         return StrictUnpickler(stream, encoding="utf-8", errors="replace").load()
 
 
-@dataclass(frozen=True)
-class _LateTensor:
-    """A tensor whose numbers follow behind the pickle."""
-
-    storage: _Storage
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
 def _build(
     storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
 ) -> Tensor:
@@ -209,19 +185,14 @@ def _build(
     return numbers.as_strided(size, stride, offset)
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_pickles(path: Path) -> Checkpoint:
     """Read a file that ``torch.save`` wrote; all but tensors and plain values is dropped.
 
     Raises:
         ValueError: If it is no such file, or refers to what it does not hold; and what
-            ``pickle`` and ``zipfile`` raise for damaged ones.
+            ``pickle`` and ``zipfile`` raise for damaged ones, and for files of PyTorch
+            before 1.6, which are no zips.
     """
-    if zipfile.is_zipfile(path):
-        return _read_zip(path)
-    return _read_legacy(path)
-
-
-def _read_zip(path: Path) -> Checkpoint:
     with zipfile.ZipFile(path) as members:
         names = set(members.namelist())
         pickles = [name for name in names if name.endswith("/data.pkl")]
@@ -239,34 +210,3 @@ def _read_zip(path: Path) -> Checkpoint:
         with members.open(pickles[0]) as stream:
             content = reader.load(stream)
     return Checkpoint(content, tuple(reader.dropped))
-
-
-def _read_legacy(path: Path) -> Checkpoint:
-    """Read a file of PyTorch before 1.6: pickles one after the other, then the numbers."""
-    reader = _Reader()
-    with path.open("rb") as stream:
-        if reader.load(stream) != _MAGIC:
-            raise ValueError("not a file of torch.save")
-        for _ in range(2):  # its version, and the sizes of the machine's numbers
-            reader.load(stream)
-        content = reader.load(stream)
-        for key in reader.load(stream):
-            storage = reader.storages[str(key)]
-            (count,) = struct.unpack("<Q", stream.read(8))
-            size = count * storage.dtype.itemsize
-            if size > path.stat().st_size:
-                raise EOFError("unexpected EOF")
-            storage.bytes = bytearray(stream.read(size))
-            if len(storage.bytes) != size:
-                raise EOFError("unexpected EOF")
-    return Checkpoint(_with_tensors(content), tuple(reader.dropped))
-
-
-def _with_tensors(content: Any, depth: int = 0) -> Any:  # noqa: ANN401
-    """Build the tensors in tables within tables."""
-    if isinstance(content, _LateTensor):
-        return _build(content.storage, content.offset, content.size, content.stride)
-    if isinstance(content, dict) and depth < _DEEPEST:
-        for key, value in content.items():
-            content[key] = _with_tensors(value, depth + 1)
-    return content

@@ -15,7 +15,7 @@ from srcli.control_groups import processor_quota
 from srcli.disks import cache_folder
 from srcli.imaging.files.formats import FORMATS, can_read_videos
 from srcli.inference.device import choose_device, half_type
-from srcli.layers.onednn import describe_convolutions
+from srcli.inference.fusing.onednn import describe_convolutions
 from srcli.machine import (
     allowed_processors,
     describe_machine,

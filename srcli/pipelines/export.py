@@ -32,11 +32,9 @@ from srcli.errors import DataError, InferenceError, ModelError, UsageError
 from srcli.evaluation.sets import real_picture
 from srcli.files import write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
-from srcli.inference.building import choose_tiling
-from srcli.layers.colour import LumaOnRgb, as_rgb_network
-from srcli.layers.tiles import StretchedMap, modules_of
-from srcli.models.author_tensors import NAMES, author_tensors
-from srcli.models.exported import ExportedNetwork
+from srcli.inference.tile_choice import choose_tiling
+from srcli.layers.colour import as_rgb_network
+from srcli.layers.global_pools import StretchedMap, modules_of
 from srcli.models.loading import load_model
 from srcli.models.weights import find_weights, network_digest
 
@@ -66,12 +64,6 @@ class ExportedForm(nn.Module):
         deployed = network.deploy()
         _fold_parametrisations(deployed)
         self.network = as_rgb_network(deployed)
-
-    @property
-    def deployed(self) -> Network:
-        """The network itself, as it takes and gives its own colours."""
-        network: Network = self.network
-        return network.network if isinstance(network, LumaOnRgb) else network
 
     def forward(self, x: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale H, scale W), clipped to [0, 1]."""
@@ -127,10 +119,6 @@ def export_model(
             f"{format_name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
     network = load_model(model, scale, value_range=value_range)
-    if isinstance(network, ExportedNetwork):
-        raise UsageError(
-            f"{model}: is an exported file; give the weights that it was made from"
-        )
     if size is None:
         with suppress(ModelError, InferenceError):
             return _write_checked(network, model, None, file)
@@ -501,39 +489,10 @@ def write_ncnn(
     return run
 
 
-def write_checkpoint(
-    form: ExportedForm,
-    x: Tensor,
-    file: Path,
-    metadata: Mapping[str, str],
-    is_fixed_size: bool,
-) -> RunFile:
-    """Write tensors by the names of a network's authors, and read the file as one of theirs."""
-    tensors = author_tensors(form.deployed)
-    if tensors is None:
-        raise RuntimeError(
-            f"its authors' names are known of {', '.join(NAMES)} alone; give .safetensors "
-            "files of training to srx itself"
-        )
-    torch.save(
-        {"params": {name: value.clone() for name, value in tensors.items()}}, file
-    )
-    scale = form.deployed.scale
-    loaded = load_model(str(file), scale, value_range=int(form.deployed.white))
-    read_again = ExportedForm(loaded).eval()
-
-    def run(picture: Floats) -> Floats:
-        with torch.inference_mode():
-            return np.asarray(read_again(torch.from_numpy(picture)))
-
-    return run
-
-
 WRITERS = {
     ".onnx": ("onnx", ("onnx", "onnxruntime"), write_onnx),
     ".pt": ("torchscript", (), write_torchscript),
     ".param": ("ncnn", ("ncnn", "pnnx"), write_ncnn),
-    ".pth": ("checkpoint", (), write_checkpoint),
 }
 """By the suffix of a file: name of its format, packages needed to write it, and the function
 that writes and loads it."""

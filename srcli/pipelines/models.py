@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from srcli.inference.building import choose_tiling
+from srcli.inference.tile_choice import choose_tiling
 from srcli.input_files import parse_text
 from srcli.metrics.efficiency import Cost, model_cost
 from srcli.models import (
@@ -22,9 +22,8 @@ from srcli.models import (
     find_entry,
     network_options,
 )
-from srcli.models.readings import consistency_of_ranges
-from srcli.models.recognition import load_network
-from srcli.models.storage import WeightsInfo
+from srcli.models.loading import load_network
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import shipped_scales, split_model, weights_path
 from srcli.recipes.files import RECIPES
 from srcli.recipes.plugins import allow_code, code_arguments, split_code
@@ -178,6 +177,8 @@ def _describe_weights(
             with suppress(ValueError):
                 content = parse_text(card.read_text(encoding="utf-8"), tomllib.loads)
         if on_test_picture:
+            from srcli.models.readings import consistency_of_ranges
+
             figures = consistency_of_ranges(network.eval())
     if "sha256" not in content:  # some other file
         content = {}

@@ -218,16 +218,6 @@ def test_weights(tmp_path, measure, options):
     measure("models", path)
 
 
-def test_exported_files(tmp_path, measure):
-    with (
-        zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("a/extra/srx.json", "w", force_zip64=True) as member,
-    ):
-        member.write(bytes(1 << 20))
-    ended = measure("models", tmp_path / "a.pt")
-    assert "a.pt: unpacks from" in ended.text
-
-
 @pytest.mark.parametrize("repeated", [True, False])
 def test_checkpoints(tmp_path, measure, repeated):
     with torch.device("meta"):

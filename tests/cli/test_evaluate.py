@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from srcli.imaging.pixels.resize import downscale
-from srcli.metrics.table import DEFAULT_METRICS, METRICS
+from srcli.metrics.registry import DEFAULT_METRICS, METRICS
 
 RGB8 = {  # data sheet of the benchmark pictures: uint8 RGB chain, Y not rounded, gray as R=G=B
     ("Set5", 4): (28.429, 0.8111),
@@ -238,7 +238,7 @@ def test_published_rows_stand_beside_ours_with_their_source(srx, pictures):
 
 BAD: dict[str, tuple[np.ndarray | None, str]] = {
     "small.png": (np.zeros((40, 40, 3), np.uint8), "too small"),
-    "floats.tif": (np.full((200, 200), 0.5, np.float32), "floating-point"),
+    "floats.tif": (np.full((200, 200), 0.5, np.float32), "its values are float32"),
     "clear.png": (np.full((200, 200, 4), 90, np.uint8), "transparent"),
     "broken.png": (None, "broken.png"),
 }

@@ -14,7 +14,8 @@ import pytest
 from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, build_network
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.storage import read_weights, save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import shipped_scales, weights_path
 from srcli.pipelines import models
 from srcli.recipes.files import RECIPES

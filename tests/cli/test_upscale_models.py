@@ -13,7 +13,8 @@ import srcli
 from srcli.imaging.pixels.resize import mod_crop, resize
 from srcli.metrics.fidelity import psnr
 from srcli.models import build_network
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
 

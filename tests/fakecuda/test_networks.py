@@ -9,7 +9,7 @@ import torch
 
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.tiles import as_parts_of_pictures, record_calibration
+from srcli.layers.global_pools import as_parts_of_pictures, record_calibration
 from srcli.models import MODELS, build_network
 from tests.fixtures.fakecuda import GPU, Watch, fake_cuda, on_gpu
 

@@ -24,8 +24,8 @@ from srcli.inference.device import EngineOptions
 from srcli.inference.engine import TorchEngine
 from srcli.inference.pools import EnginePool
 from srcli.inference.stream import ArraySource
+from srcli.layers.global_pools import MARGIN, GlobalPool
 from srcli.layers.network import Network
-from srcli.layers.tiles import MARGIN, GlobalPool
 from tests.fixtures.engines import (
     byte_engine,
     cpu_engine,

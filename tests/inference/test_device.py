@@ -49,7 +49,7 @@ def test_auto_takes_half_precision_only_where_it_is_native_and_harmless(
 
 FAULTS = """
 import resource, torch
-from srcli.inference.fusing.allocator import keep_freed_memory
+from srcli.allocator import keep_freed_memory
 from srcli.waiting import own_process
 own_process()
 def tile(size):

@@ -23,8 +23,8 @@ from srcli.imaging.pixels.resize import resize
 from srcli.inference.building import enlarge_array
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.tiling import Tiling
+from srcli.layers.global_pools import StretchedMap
 from srcli.layers.network import Network
-from srcli.layers.tiles import StretchedMap
 from srcli.models.g_idrn import GIDRN
 from srcli.models.loading import load_model
 from srcli.threads import hold_setting

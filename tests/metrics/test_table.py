@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from srcli.metrics.table import METRICS
+from srcli.metrics.registry import METRICS
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_a_metric_takes_pictures_from_its_minimum_on(name):
 
 
 def test_the_table_imports_nothing_that_computes():
-    code = "import sys, srcli.metrics.table; print({'numpy', 'torch'} & sys.modules.keys())"
+    code = "import sys, srcli.metrics.registry; print({'numpy', 'torch'} & sys.modules.keys())"
     shown = subprocess.check_output([sys.executable, "-c", code], text=True)
     assert shown == "set()\n"
 

@@ -19,7 +19,8 @@ from srcli.layers.resize import bicubic_resize
 from srcli.metrics.efficiency import count_parameters
 from srcli.models import MODELS, build_network, outline_network
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from tests.fixtures.cases import (
     CASES,
     OWN,

@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 from srcli.layers.network import DIV2K_MEAN
-from srcli.models.loading import load_model
-from srcli.models.recognition import load_network
+from srcli.models.loading import load_model, load_network
 
 MEAN = torch.tensor(DIV2K_MEAN)
 LEVEL = 1 / 255
@@ -159,6 +158,7 @@ def test_what_was_chosen_and_what_else_is_told(srx, saved):
     assert re.search(r"dB with values to\s+255, residual_scale 1, shift true", text)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load")
 def test_a_reading_is_taken_by_options(srx, saved, picture):
     theirs = enlarging(Edsr(255, used=True, factor=0.1), 255)
     file = saved(theirs)
@@ -172,7 +172,7 @@ def test_a_reading_is_taken_by_options(srx, saved, picture):
     assert "--set network.channels: the file itself tells it" in known.err
     assert "to be set are: residual_scale, shift" in known.err
     srx(*words, "--set network.residual_scale=0.1", code=0)
-    by_file = load_model(str(file.with_suffix(".pt")))
+    by_file = torch.jit.load(file.with_suffix(".pt"))
     with torch.inference_mode():
         difference = by_file(picture) - network(picture).clamp(0, 1)
     assert difference.abs().max() < LEVEL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from srcli.models import MODELS
-from srcli.models.author_names import AUTHOR_FILES
+from srcli.models.author_files import AUTHOR_FILES
 from srcli.recipes.files import RECIPES
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "networks.md"

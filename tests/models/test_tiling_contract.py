@@ -9,10 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from srcli.inference.building import choose_tiling, enlarge_array
+from srcli.inference.building import enlarge_array
 from srcli.inference.engine import TorchEngine
 from srcli.inference.stream import array_job, run_one
-from srcli.layers.tiles import GlobalPool, as_parts_of_pictures, record_calibration
+from srcli.inference.tile_choice import choose_tiling
+from srcli.layers.global_pools import (
+    GlobalPool,
+    as_parts_of_pictures,
+    record_calibration,
+)
 from srcli.models import MODELS
 from srcli.models.loading import load_model
 from tests.fixtures.cases import OWN, VARIANTS, picture, small

@@ -16,7 +16,8 @@ from safetensors.torch import save
 from srcli.errors import ModelError
 from srcli.models import build_network, weights
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, read_weights, save_weights
+from srcli.models.storage import read_weights, save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import shipped_scales
 
 SMALL = {"channels": 16, "num_blocks": 2, "num_groups": 1}

@@ -11,8 +11,8 @@ import torch
 
 from srcli.errors import InferenceError, ModelError, UsageError
 from srcli.models import MODELS, build_network
-from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.pipelines import export as run
 from srcli.pipelines.export import WRITERS, export_model
 
@@ -34,17 +34,6 @@ NOT_IN_NCNN = [
     "lapsrn",
     "ecbsr",
 ]
-PROGRAMS = [suffix for suffix in WRITERS if suffix != ".pth"]
-"""Suffixes of files that hold a network's code; a checkpoint has tensors alone."""
-BY_AUTHORS: list[tuple[str, int, dict[str, Any]]] = [
-    ("rrdbnet", 4, {"channels": 16, "num_blocks": 2, "growth": 32}),
-    ("rrdbnet", 2, {"channels": 16, "num_blocks": 1, "growth": 32}),
-    ("srvgg", 3, {"channels": 8, "depth": 3}),
-    ("edsr", 3, {"channels": 16, "num_blocks": 2, "residual_scale": 1.0}),
-    ("rcan", 4, {"channels": 16, "num_groups": 2, "num_blocks": 3}),
-    ("span", 2, {"channels": 16}),
-]
-"""Networks whose authors' names are known, in small."""
 TINY = {
     "g-idrn": {"channels": 16, "num_blocks": 1, "num_groups": 1},
     "ddsr": {"depth": 2, "channels": 4},
@@ -81,7 +70,7 @@ def read_metadata(file):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.load")
-@pytest.mark.parametrize("suffix", PROGRAMS)
+@pytest.mark.parametrize("suffix", WRITERS)
 def test_a_file_gives_pytorchs_picture_at_sizes_it_was_not_traced_with(
     tiny, tmp_path, suffix
 ):
@@ -191,7 +180,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(tiny, tmp_path, monkeypatc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix", PROGRAMS)
+@pytest.mark.parametrize("suffix", WRITERS)
 @pytest.mark.parametrize("name", [n for n in MODELS if "aerial" not in n])
 def test_every_network_is_exported(tmp_path, monkeypatch, name, suffix):
     if not all(map(find_spec, WRITERS[suffix][1])):
@@ -219,47 +208,6 @@ def test_a_full_disk_ends_the_command_in_a_line(srx, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "larger than a file may be" in result.err
-
-
-@pytest.fixture(params=BY_AUTHORS, ids=lambda case: f"{case[0]}-x{case[1]}")
-def by_authors(request, tmp_path):
-    """Export a small network by its authors' names: the network, and the file."""
-    name, scale, options = request.param
-    torch.manual_seed(0)
-    network = build_network(name, scale=scale, options=options)
-    source = tmp_path / "w.safetensors"
-    info = WeightsInfo(model=name, scale=scale, network=options)
-    save_weights(source, network.state_dict(), info)
-    result = export_model(str(source), None, tmp_path / "out.pth")
-    check_parities(result, 0.01)
-    return network.deploy(), tmp_path / "out.pth"
-
-
-def test_a_checkpoint_by_authors_names_is_recognised(by_authors):
-    network, file = by_authors
-    loaded = load_model(str(file), value_range=int(network.white))
-    x = torch.rand(1, 3, 24, 32)
-    with torch.inference_mode():
-        difference = loaded(x) - network(x)
-    assert difference.abs().max() < 1e-4
-
-
-def test_a_checkpoint_by_authors_names_is_read_by_spandrel(by_authors):
-    spandrel = pytest.importorskip("spandrel")
-    network, file = by_authors
-    if type(network).__name__ == "EDSR":
-        pytest.skip("spandrel has no EDSR")
-    descriptor = spandrel.ModelLoader().load_from_file(str(file))
-    x = torch.rand(1, 3, 24, 32)
-    with torch.inference_mode():
-        difference = descriptor(x.clone()) - network(x).clamp(0, 1)
-    assert difference.abs().max() < 1e-4
-
-
-def test_networks_without_such_names_are_refused(tiny, tmp_path):
-    with pytest.raises(ModelError, match="authors' names are known of rrdbnet, srvgg"):
-        export_model(str(tiny / "ddsr.safetensors"), 2, tmp_path / "out.pth")
-    assert not list(tmp_path.iterdir())
 
 
 NETWORKS = """

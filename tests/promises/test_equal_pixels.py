@@ -65,7 +65,7 @@ def enlarge(engine, tiles, positions=None):
 
 def test_a_tile_is_the_same_alone_and_in_batches(engine, tiles, monkeypatch):
     # maps of small tiles are cut, too
-    monkeypatch.setattr("srcli.layers.tiles.STRIP", 1 << 14)
+    monkeypatch.setattr("srcli.layers.global_pools.STRIP", 1 << 14)
     alone = np.concatenate([enlarge(engine, [tile]) for tile in tiles])
     np.testing.assert_array_equal(enlarge(engine, tiles), alone)
 

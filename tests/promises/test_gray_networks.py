@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +14,6 @@ from PIL import Image
 from srcli.imaging.pixels.resize import resize
 from srcli.models import build_network
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, save_weights
 from tests.fixtures.pictures import read_pixels
 
 SHARES = np.array([0.299, 0.587, 0.114])
@@ -81,15 +83,32 @@ def test_colours_are_enlarged_by_interpolation(srx, file, pixels):
     assert error.max() <= 1.01
 
 
+def _after(match):
+    block, dense, layer = map(int, match.groups())
+    return f"body.{block}.rdb{dense + 1}.conv{layer + 1}"
+
+
+BASICSR: list[tuple[str, Any]] = [
+    (r"^head", "conv_first"),
+    (r"^tail", "conv_body"),
+    (r"^full", "conv_hr"),
+    (r"^last", "conv_last"),
+    (r"^up\.(\d)", lambda match: f"conv_up{int(match[1]) + 1}"),
+    (r"^body\.(\d+)\.blocks\.(\d)\.layers\.(\d)", _after),
+]
+"""Real-ESRGAN's names of layers."""
+
+
 def test_networks_of_spandrels_kind_and_esrgan(srx, file, tmp_path):
     options = {"channels": 8, "num_blocks": 1, "growth": 4, "picture_channels": 1}
     network = build_network("rrdbnet", scale=2, options=options)
-    path = tmp_path / "w.safetensors"
-    info = WeightsInfo(model="rrdbnet", scale=2, network=options)
-    save_weights(path, network.state_dict(), info)
-    srx("export", tmp_path / "esrgan-gray.pth", "-m", path, code=0)
-    theirs = torch.load(tmp_path / "esrgan-gray.pth", weights_only=True)["params"]
+    theirs = {}
+    for name, tensor in network.state_dict().items():
+        for pattern, theirs_of_layer in BASICSR:
+            name = re.sub(pattern, theirs_of_layer, name)
+        theirs[name] = tensor
     assert theirs["conv_first.weight"].shape == (8, 4, 3, 3)
+    torch.save({"params": theirs}, tmp_path / "esrgan-gray.pth")
     loaded = load_model(str(tmp_path / "esrgan-gray.pth"), value_range=1)
     x = torch.rand(1, 1, 16, 16)
     with torch.inference_mode():
@@ -98,9 +117,10 @@ def test_networks_of_spandrels_kind_and_esrgan(srx, file, tmp_path):
     assert "gray" in text.lower()
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.load")
 def test_files_for_other_software_take_colours(srx, file, pixels):
     srx(f"export net.pt -m {file}", code=0)
-    program = load_model("net.pt")
+    program = torch.jit.load("net.pt")
     x = torch.from_numpy(pixels.transpose(2, 0, 1)[None] / np.float32(255))
     with torch.inference_mode():
         enlarged = program(x)

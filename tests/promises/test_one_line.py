@@ -9,20 +9,15 @@ import sys
 import tempfile
 import threading
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
 import tifffile
-import torch
 from PIL import Image
 
 from srcli.cli import streams
-from srcli.models import build_network
-from srcli.models.storage import WeightsInfo, save_weights
 from tests.fixtures.files import json_lines
 from tests.fixtures.photographs import PLACE, noise, write_by_gdal
 
@@ -158,30 +153,3 @@ def test_a_report_holds_whole_lines_alone(srx, monkeypatch):
     srx("upscale", *pictures, "out", WORDS, "--report report.jsonl", code=1)
     lines = json_lines("report.jsonl")
     assert [line["source"] for line in lines] == ["0.bmp"]
-
-
-@pytest.mark.skipif(
-    not (find_spec("onnx") and find_spec("onnxruntime")), reason="needs ONNX"
-)
-def test_an_onnx_file_with_weights_elsewhere_is_refused(srx, monkeypatch):
-    import onnx
-
-    torch.manual_seed(0)
-    options = {"depth": 2, "channels": 4}
-    network = build_network("ddsr", scale=2, options=options)
-    info = WeightsInfo(model="ddsr", scale=2, network=options)
-    save_weights(Path("a.safetensors"), network.state_dict(), info)
-    srx("export a.onnx -m a.safetensors", code=0)
-    model = onnx.load("a.onnx")
-    for tensor in model.graph.initializer:
-        onnx.external_data_helper.set_external_data(tensor, "other.bin")
-    Path("b.onnx").write_bytes(model.SerializeToString())
-    Path("other.bin").write_bytes(np.ones(10_000, np.float32).tobytes())
-    picture("a.png")
-    result = srx("upscale a.png out -m b.onnx", code=2)
-    assert (
-        "b.onnx: cannot be run as a file of srx export (its weights lie in other"
-        in result.err
-    )
-    srx("upscale a.png out -m a.onnx", code=0)
-    assert Path("out", "a.png").exists()

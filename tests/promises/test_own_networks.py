@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from srcli import models, upscale
 from srcli.errors import ModelError
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.recipes.plugins import NAMED_CODE, installed_plugins
 from tests.fixtures.pictures import size_of
 
@@ -352,14 +353,14 @@ def test_what_is_named_is_not_exchanged_for_code_of_that_name_elsewhere(
             f"{SMALL}\n    multiple_of = 0",
             "multiple_of of mynet.py:Net must be a whole",
         ),
-        (f"{SMALL}\n    multiple_of = 5", "takes sides that divide by 5, from 5 on"),
+        (f"{SMALL}\n    multiple_of = 5", "takes sides that divide by 5, from 1 on"),
         (
             SMALL.replace("super()", "(1 / 0)"),
             "Net: cannot be built (mynet.py, line 7: Zero",
         ),
         (
             SMALL.replace("self.scale)", "self.scale + 1)"),
-            "gives (1, 3, 3, 9) for a picture",
+            "gives (1, 3, 72, 144) for a picture",
         ),
         (SMALL.replace("return ", "return x, "), "gives tuple, not one tensor"),
         (
@@ -435,13 +436,14 @@ def test_what_it_prints_while_it_is_imported_spoils_no_result(srx):
     assert json.loads(srx("bench -m mynet.py:Net -s 2", *options, code=0).out)
 
 
-def test_needs_are_found_by_a_probe(srx):
+def test_needs_are_declared_and_the_scale_is_found(srx):
     Path("unet.py").write_text("""
 import torch
 from torch import nn
 from helper import double
 
 class Net(nn.Module):
+    multiple_of = 4
     def forward(self, x):
         small = nn.functional.avg_pool2d(x, 4)
         return double(torch.cat([nn.functional.interpolate(small, scale_factor=4), x])[-len(x):])
@@ -456,30 +458,13 @@ class Luma(Net):
     network = load_model("unet.py:Net")  # has no parameters: needs no training
     assert (network.scale, network.multiple_of, network.colour) == (2, 4, "rgb")
     luma = load_model("unet.py:Luma")
-    assert (luma.colour, luma.edge, luma.minimum) == ("y", 3, 4)
+    assert (luma.colour, luma.edge) == ("y", 3)
     with Image.open("photo.png") as photo:
         photo.crop((0, 0, 13, 9)).save("odd.png")
     for name in ("Net", "Luma"):
         srx(f"upscale odd.png {name}.png -m unet.py:{name}", code=0)
         assert size_of(f"{name}.png") == (26, 18)
     assert "not 3 times" in srx("upscale odd.png x.png -m unet.py:Net -s 3", code=2).err
-
-
-@pytest.mark.parametrize(
-    ("needs", "minimum", "multiple"),
-    [
-        ("F.pad(x, (0, -width % 32, 0, -height % 32), 'reflect')", 17, 1),
-        ("x.unflatten(2, (-1, 12)).unflatten(-1, (-1, 12))", 12, 12),
-        ("x.unflatten(2, (-1, 16)).unflatten(-1, (-1, 16))[:, :, 2]", 48, 16),
-    ],
-)
-def test_the_least_size_is_searched_for(needs, minimum, multiple):
-    call = f"height, width = x.shape[2:]\n        {needs}\n        return"
-    Path("mynet.py").write_text(SMALL.replace("return", call))
-    network = load_model(f"mynet.py:Net@{save_small()}", 2)
-    assert (network.minimum, network.multiple_of) == (minimum, multiple)
-    enlarged = upscale(np.zeros((5, 21, 3), np.uint8), "mynet.py:Net@small.pth", 2)
-    assert enlarged.shape == (10, 42, 3)
 
 
 def test_code_that_holds_to_one_size_is_exported_for_one(srx):
@@ -516,7 +501,7 @@ def test_one_that_needs_larger_pictures_is_told_how_to_say_so(srx):
     call = "assert len(x[0, 0]) > 199\n        return"
     Path("mynet.py").write_text(SMALL.replace("return", call))
     refused = srx("bench -m mynet.py:Net -s 2 --size 16x16", code=2).err
-    assert "its class says so by minimum and multiple_of" in refused
+    assert "its class says what it needs by colour, minimum and multiple_of" in refused
 
 
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")

@@ -17,7 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 from srcli.imaging.pixels.resize import resize
 from srcli.imaging.rasters import headers
 from srcli.models import build_network
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.pipelines.upscale import finished
 from srcli.pipelines.upscale.reporter import Item
 from tests.fixtures.files import names_in

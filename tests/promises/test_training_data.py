@@ -13,8 +13,6 @@ from PIL import Image
 from skimage.data import astronaut
 
 from srcli.data.pictures import PictureRef, decode
-from srcli.data.rasters import largest_rectangle
-from srcli.errors import DataError
 from srcli.models.loading import load_model
 from tests.fixtures.photographs import PLACE, write_by_gdal
 
@@ -192,32 +190,18 @@ def test_geotiffs_are_trained_on_as_they_are_enlarged(train, dtype, bands, optio
     assert np.array_equal(read, chosen)
 
 
-def test_pixels_without_data_are_left_out():
-    """What is used is the largest rectangle of squares of 16 pixels that all hold data."""
+def test_pixels_without_data_are_refused(srx, train):
     pixels = blocks("uint16", 3, 96)
     pixels[:30] = 0
-    pixels[:, 80:] = 0
-    geotiff("a.tif", pixels, nodata=0)
-    read = decode(PictureRef(path=Path("a.tif")))
-    assert np.array_equal(read, pixels[32:, :80])
-    geotiff("b.tif", np.zeros_like(pixels), nodata=0)
-    with pytest.raises(
-        DataError, match=r"b\.tif: has no part of 16x16 pixels with data"
-    ):
-        decode(PictureRef(path=Path("b.tif")))
-
-
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        ([[0, 0], [0, 0]], (0, 0, 0, 0)),
-        ([[1, 1, 0], [1, 1, 1], [0, 1, 1]], (0, 0, 2, 2)),
-        ([[1, 0, 1, 1, 1], [1, 0, 1, 1, 1]], (0, 2, 2, 3)),
-        ([[0, 1], [1, 1], [1, 1], [1, 1]], (1, 0, 3, 2)),
-    ],
-)
-def test_the_largest_rectangle(cells, expected):
-    assert largest_rectangle(np.array(cells, bool)) == expected
+    Path("data").mkdir()
+    geotiff("data/a.tif", pixels, nodata=0)
+    geotiff("data/b.tif", pixels)
+    reason = "a.tif: has pixels without data; cut a part that has data in all: gdal_translate"
+    trained = train("data", words=("--hold-out none",))
+    evaluated = srx("eval -m bicubic -s 2 --data data --metrics psnr --no-cost")
+    assert (trained.code, evaluated.code) == (0, 1)
+    assert reason in trained.err
+    assert reason in evaluated.err
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from srcli.inference.fusing import onednn
 from srcli.inference.fusing.g_idrn import merge_layers
+from srcli.inference.fusing.layers import HalfConv2d, PackedConv2d
 from srcli.inference.fusing.strips import use_strips
-from srcli.layers import onednn
-from srcli.layers.convolution import HalfConv2d, PackedConv2d
 from srcli.layers.mixture import Mixture
 from srcli.models.g_idrn import GIDRN
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from srcli.inference.fusing.allocator import keep_freed_memory
+from srcli.allocator import keep_freed_memory
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import is_processor_inference
 from srcli.models.g_idrn import GIDRN, DenseShortcut, GroupDistillationBlock

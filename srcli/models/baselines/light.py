@@ -20,9 +20,9 @@ from srcli.layers.blocks import (
     convs,
     repeat,
 )
+from srcli.layers.global_pools import GlobalPool, StretchedMap
 from srcli.layers.network import Network, SkiplessNetwork, widened
 from srcli.layers.reproducible import Sigmoid, sigmoid
-from srcli.layers.tiles import GlobalPool, StretchedMap
 
 SLOPE = 0.05
 """Negative slope of leaky ReLUs, but PAN's of 0.2."""

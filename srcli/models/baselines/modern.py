@@ -17,6 +17,7 @@ from srcli.layers.blocks import (
     repeat,
 )
 from srcli.layers.convolution import convolve_joined
+from srcli.layers.global_pools import GlobalPool, StretchedMap
 from srcli.layers.network import SkiplessNetwork, is_exported
 from srcli.layers.reparameterised import (
     FoldedKernel,
@@ -27,7 +28,6 @@ from srcli.layers.reparameterised import (
     sum_kernels,
 )
 from srcli.layers.reproducible import GELU, gelu, sigmoid, silu
-from srcli.layers.tiles import GlobalPool, StretchedMap
 
 
 class SeparableConv(nn.Sequential):

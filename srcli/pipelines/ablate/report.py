@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from srcli.metrics.fidelity import PROTOCOLS
-from srcli.metrics.table import METRICS
+from srcli.metrics.registry import METRICS
 from srcli.pipelines.ablate.results import (
     LEAST_GAIN,
     PRINTED_SHARE,

@@ -14,7 +14,7 @@ from srcli.metrics.fidelity import (
     EvaluationProtocol,
     require_perceptual,
 )
-from srcli.metrics.table import DEFAULT_METRICS, METRICS
+from srcli.metrics.registry import DEFAULT_METRICS, METRICS
 
 
 @dataclass(frozen=True, kw_only=True)

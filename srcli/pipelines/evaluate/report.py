@@ -20,7 +20,7 @@ from srcli.data.degrading import round_levels
 from srcli.imaging.photographs.new_files import write_png
 from srcli.imaging.pixels.arrays import Array
 from srcli.metrics.fidelity import LUMA_FLOAT
-from srcli.metrics.table import METRICS
+from srcli.metrics.registry import METRICS
 from srcli.recipes.published import PublishedRow, name_key
 from srcli.report.costs import cost_tables
 from srcli.report.page import draw_sheet, image_uri, render_page

@@ -8,13 +8,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from srcli.allocator import keep_freed_memory
 from srcli.errors import DataError, DefectError, ModelError, UsageError, as_failure_of
+from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.scores import Evaluation, Failure, label_models
 from srcli.evaluation.sets import (
     BUILT_IN,
@@ -30,50 +34,104 @@ from srcli.evaluation.sets import (
     warn_of_foreign_lr,
 )
 from srcli.imaging.pixels.arrays import Array
-from srcli.inference.building import choose_tiling, enlarge_array, make_engine
-from srcli.inference.device import choose_device
-from srcli.layers.colour import as_gray_network
+from srcli.inference.device import choose_device, network_half
+from srcli.inference.memory import within_memory
+from srcli.layers.colour import as_gray_network, as_rgb_network
+from srcli.layers.network import lay_out
 from srcli.metrics.efficiency import model_cost
 from srcli.models import MODELS, name_of
 from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
 from srcli.ports.progress import Progress
+from srcli.recipes.plugin_errors import plugin_errors
 from srcli.recipes.published import published_costs, published_rows
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
 
 
+Enlarge = Callable[[Array, str], Array]
+"""Enlarges LR (H, W, 3) to SR of its type; the text names the picture in errors."""
+
+
 def load_candidate(
-    model: str, label: str, scale: int, options: EvalOptions
+    model: str, label: str, scale: int, options: EvalOptions, progress: Progress
 ) -> tuple[Network, MakeSr]:
     """Load a model, a name or weights file, at a scale; return its network and its ``MakeSr``."""
     network = load_model(model, scale, value_range=options.value_range)
-    learns = network.opaque or next(network.parameters(), None) is not None
+    learns = next(network.parameters(), None) is not None
     if options.on_luma and learns and network.colour == "rgb":
         raise UsageError(
             f"--chain luma-float feeds Y alone, and {label} takes RGB; "
             "it is for bicubic and for networks on Y"
         )
-    tiling = None
-    if options.tile is not None:
-        tiling = choose_tiling(model, network, options.tile)
-    form = as_gray_network(network) if options.on_luma else network
-    engine = make_engine(form, options, whole_pictures=tiling is None)
+    enlarge = _choose_enlarging(model, network, options, progress)
+    complaint = f"{label}: {network.origin} fails"
 
     def make_sr(pair: Pair) -> tuple[Array, float]:
-        grid = None
-        if tiling is not None:
-            grid = tiling.grid(*pair.lr.shape[:2])
-        name = f"{pair.name}, {label}"
         start = time.perf_counter()
-        sr = pair.enlarged(
-            lambda pixels: enlarge_array(engine, pixels, grid, name=name)
-        )
+        with plugin_errors(complaint) if network.origin else nullcontext():
+            name = f"{pair.name}, {label}"
+            sr = pair.enlarged(lambda pixels: enlarge(pixels, name))
         return sr, time.perf_counter() - start
 
     return network, make_sr
+
+
+def _choose_enlarging(
+    model: str, network: Network, options: EvalOptions, progress: Progress
+) -> Enlarge:
+    """Return what enlarges the pictures that are measured: whole, in plain PyTorch.
+
+    Tiles, the mean over orientations and corrections are those of ``srx upscale``, and so
+    is a picture that does not fit whole into memory.
+    """
+    form = as_gray_network(network) if options.on_luma else network
+    if options.tile is not None or options.tta or options.is_corrected:
+        return _enlarge_as_upscale(model, form, options)
+    device = choose_device(options.device)
+    half = network_half(network, device, options.precision)
+    layout = torch.contiguous_format
+    if half is not None or device.type == "cuda":
+        layout = torch.channels_last
+    rgb_network = as_rgb_network(form).to(device).eval()
+    lay_out(rgb_network, layout)
+    enlarge = within_memory(
+        partial(enlarge_whole, rgb_network, device=device, half=half, layout=layout)
+    )
+    if device.type == "cpu":
+        keep_freed_memory(whole_pictures=True)
+
+    def enlarge_or_cut(pixels: Array, name: str) -> Array:
+        try:
+            return enlarge(pixels, name)
+        except MemoryError:
+            progress.message(f"{name}: does not fit whole into memory; goes by tiles")
+        tile = network.tiling[0]
+        by_tiles = _enlarge_as_upscale(model, form, replace(options, tile=tile))
+        return by_tiles(pixels, name)
+
+    return enlarge_or_cut
+
+
+def _enlarge_as_upscale(model: str, network: Network, options: EvalOptions) -> Enlarge:
+    """Return what enlarges pictures by the engine of ``srx upscale``, by tiles or whole."""
+    from srcli.inference.building import enlarge_array, make_engine
+    from srcli.inference.tile_choice import choose_tiling
+
+    tiling = None
+    if options.tile is not None:
+        tiling = choose_tiling(model, network, options.tile)
+    engine = make_engine(network, options, whole_pictures=tiling is None)
+
+    def enlarge(pixels: Array, name: str) -> Array:
+        grid = None
+        if tiling is not None:
+            grid = tiling.grid(*pixels.shape[:2])
+        return enlarge_array(engine, pixels, grid, name=name)
+
+    return enlarge
 
 
 def read_sr(matched: Match, pair: Pair) -> tuple[Array, None]:
@@ -135,7 +193,12 @@ def evaluate(
     with closing(progress.task("pictures", total=total, unit="pictures")) as task:
         for scale in scales:
             networks = _load_networks(
-                to_load, scale, options, result.failures, must_load=must_load
+                to_load,
+                scale,
+                options,
+                result.failures,
+                progress,
+                must_load=must_load,
             )
             for network, _ in networks.values():
                 network_names.add(name_of(network))
@@ -286,6 +349,7 @@ def _load_networks(
     scale: int,
     options: EvalOptions,
     failures: list[Failure],
+    progress: Progress,
     *,
     must_load: bool,
 ) -> dict[str, tuple[Network, MakeSr]]:
@@ -297,7 +361,7 @@ def _load_networks(
     for model, label in labels.items():
         try:
             with as_failure_of(model):
-                networks[label] = load_candidate(model, label, scale, options)
+                networks[label] = load_candidate(model, label, scale, options, progress)
         except (ModelError, DefectError) as error:
             if must_load or not (model in MODELS or Path(model).is_file()):
                 raise  # nothing else to do, or a slip of the pen rather than a missing scale

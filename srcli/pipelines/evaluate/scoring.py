@@ -16,7 +16,7 @@ from srcli.evaluation.sets import KERNELS, Pair, PictureSet, read_pair
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize
 from srcli.inference.device import choose_device
-from srcli.metrics.table import METRICS
+from srcli.metrics.registry import METRICS
 from srcli.ports.progress import Progress, Task
 from srcli.threads import read_ahead
 

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from srcli.data.degrading import VALIDATION_SEED, degrade_pairs
-from srcli.data.patches import PatchSampler, to_tensor
+from srcli.data.patches import PatchSampler
 from srcli.data.pictures import (
     PictureRef,
     decode,
@@ -36,10 +34,16 @@ from srcli.data.training_set import (
     pair_up,
     split_by_rule,
 )
-from srcli.errors import DataError, SrxError, UsageError, as_failure_of
+from srcli.errors import (
+    DataError,
+    InferenceError,
+    SrxError,
+    UsageError,
+    as_failure_of,
+)
+from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.sets import find_set, read_pair
 from srcli.layers.colour import as_rgb_network
-from srcli.layers.network import without_tf32
 from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS
 from srcli.ports.progress import Progress
@@ -320,7 +324,6 @@ def validator(
         return None
     reporter = progress or Progress()
 
-    @torch.inference_mode()
     def measure(network: Network, pairs: Pairs) -> list[float]:
         """Upscale the LR pictures of a rank whole and compare them with HR."""
         numbers = range(team.rank, len(pairs.hr), team.size)
@@ -330,8 +333,7 @@ def validator(
         ) as task:
             for number in numbers:
                 hr = pairs.hr[number]
-                sr = enlarge_whole(network, pairs.lr[number], numerics)
-                sr = sr[: hr.shape[0], : hr.shape[1]]
+                sr = enlarge(network, pairs.lr[number], numerics)
                 values.append(PROTOCOLS["y"].psnr(sr, hr, pairs.scale))
                 task.advance()
         return values
@@ -348,12 +350,16 @@ def validator(
     return validate
 
 
-def enlarge_whole(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
-    """Enlarge a picture whole, padded at the far ends as the engine does it."""
-    pads = [(0, network.padded(side) - side) for side in lr.shape[:2]]
-    x = to_tensor(np.pad(lr, [*pads, (0, 0)], mode="edge")[None], numerics.device)
-    with numerics.autocasting(), without_tf32():
-        out: Tensor = network(x.contiguous(memory_format=numerics.layout))
-    white = float(np.iinfo(lr.dtype).max)
-    levels = out[0].float().clamp(0, 1).mul(white).round().int().permute(1, 2, 0)
-    return levels.cpu().numpy().astype(lr.dtype)
+def enlarge(network: Network, lr: RgbPixels, numerics: Numerics) -> RgbPixels:
+    """Enlarge a picture whole while a network is trained; black where it has diverged."""
+    try:
+        return enlarge_whole(
+            network,
+            lr,
+            device=numerics.device,
+            half=numerics.autocast,
+            layout=numerics.layout,
+        )
+    except InferenceError:  # the loop tells of it by loss and weights
+        height, width = (network.scale * side for side in lr.shape[:2])
+        return np.zeros((height, width, 3), lr.dtype)

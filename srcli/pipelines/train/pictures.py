@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
 from srcli.files import replacing
 from srcli.layers.colour import as_rgb_network
-from srcli.pipelines.train.data import enlarge_whole
+from srcli.pipelines.train.data import enlarge
 from srcli.report.parts import choose_parts
 from srcli.report.turns import draw_turns, write_turns
 
@@ -96,17 +95,16 @@ class ProgressPictures:
         if validate is None or not self.crops:
             return validate
 
-        @torch.inference_mode()
-        def enlarge(network: Network) -> None:
+        def enlarge_crops(network: Network) -> None:
             rgb_network = as_rgb_network(network)
             enlarged = []
             for crop in self.crops:
-                picture = enlarge_whole(rgb_network, crop.lr, self.numerics)
+                picture = enlarge(rgb_network, crop.lr, self.numerics)
                 enlarged.append(_shown(picture[crop.inside]))
             self._enlarged = enlarged
 
         def validate_and_enlarge(network: Network) -> Mapping[str, Sequence[float]]:
-            enlarge(network)
+            enlarge_crops(network)
             return validate(network)
 
         return validate_and_enlarge

@@ -26,11 +26,11 @@ from srcli.pipelines.train.data import (
 )
 from srcli.pipelines.train.network import (
     build_training,
-    choose_numerics,
     initial_weights,
     load_initial_weights,
     write_weights,
 )
+from srcli.pipelines.train.numerics import choose_numerics
 from srcli.pipelines.train.pictures import ProgressPictures
 from srcli.pipelines.train.report import event_files, report_page
 from srcli.ports.progress import Progress, Stop

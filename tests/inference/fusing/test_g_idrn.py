@@ -11,7 +11,7 @@ from skimage import data
 
 from srcli.inference.fusing.convolutions import keep_half_weights
 from srcli.inference.fusing.g_idrn import merge_layers
-from srcli.layers.tiles import (
+from srcli.layers.global_pools import (
     GlobalPool,
     as_parts_of_pictures,
     modules_of,

@@ -9,7 +9,7 @@ import torch
 
 from srcli.inference.fusing import strips
 from srcli.inference.fusing.convolutions import pack_convolutions
-from srcli.layers.tiles import as_parts_of_pictures, record_calibration
+from srcli.layers.global_pools import as_parts_of_pictures, record_calibration
 from srcli.models.g_idrn import GIDRN
 
 pytestmark = pytest.mark.numbers

@@ -11,14 +11,13 @@ from PIL import Image
 import srcli
 from srcli.errors import DataError, UsageError
 from srcli.evaluation.scores import label_models
-from srcli.evaluation.sets import find_set
 from srcli.imaging.pixels.resize import downscale, resize
-from srcli.metrics.table import METRICS, Metric
+from srcli.metrics.registry import METRICS, Metric
 from srcli.models.ddsr import DDSR
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.run import evaluate
-from tests.fixtures.photographs import noise, write_by_gdal
 
 QUICK = EvalOptions(metrics=("psnr",), costs=False)
 
@@ -156,17 +155,6 @@ def test_what_makes_no_sense_is_refused(folder, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no pictures"):
         evaluate(["bicubic"], [str(tmp_path / "empty")])
-
-
-def test_pixels_without_data_are_told_of(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    pixels = noise((32, 32, 3))
-    write_by_gdal("whole.tif", pixels.clip(1), photometric="RGB", nodata=0)
-    pixels[:16] = 0
-    write_by_gdal("half.tif", pixels, photometric="RGB", nodata=0)
-    write_by_gdal("black.tif", pixels, photometric="RGB")
-    (note,) = find_set(str(tmp_path), 2).notes
-    assert "1 picture has pixels without data (50.0%), which count as picture" in note
 
 
 def test_a_metric_is_one_entry_of_the_table(folder, monkeypatch):

@@ -13,16 +13,18 @@ from srcli.errors import ModelError, UsageError
 from srcli.layers.resize import bicubic_resize
 from srcli.models import weights
 from srcli.models.loading import load_model
-from srcli.models.storage import WeightsInfo, read_weights, save_weights
-from srcli.pipelines.train import network as module
+from srcli.models.storage import read_weights, save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.pipelines.train.network import (
-    choose_numerics,
-    device_for,
     first_network,
     initial_weights,
     load_initial_weights,
-    resolve_precision,
     write_weights,
+)
+from srcli.pipelines.train.numerics import (
+    choose_numerics,
+    device_for,
+    resolve_precision,
 )
 from srcli.recipes.degradation import DEGRADATIONS
 from srcli.recipes.training import TrainRecipe
@@ -177,7 +179,7 @@ def test_weights_are_stored_deployed_with_their_notes(tmp_path):
 def test_a_processor_gets_half_precision_only_where_it_is_native_or_asked_for(
     monkeypatch, native
 ):
-    monkeypatch.setattr(module, "cpu_has_bf16", lambda: native)
+    monkeypatch.setattr("srcli.pipelines.train.numerics.cpu_has_bf16", lambda: native)
     chosen = choose_numerics("cpu", "auto")
     assert chosen.autocast == (torch.bfloat16 if native else None)
     assert chosen.channels_last is native

@@ -20,7 +20,8 @@ import srcli
 from srcli.errors import ModelError, PictureError, UsageError
 from srcli.inference.pools import cached_pool
 from srcli.models import build_network
-from srcli.models.storage import WeightsInfo, save_weights
+from srcli.models.storage import save_weights
+from srcli.models.stored import WeightsInfo
 from srcli.models.weights import weights_path
 from tests.fixtures.photographs import SRGB
 

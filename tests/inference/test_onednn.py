@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from srcli.inference.fusing import onednn
 from srcli.inference.fusing.convolutions import pack_convolutions
-from srcli.layers import onednn
-from srcli.layers.convolution import PackedConv2d
+from srcli.inference.fusing.layers import PackedConv2d
 from tests.fixtures.pictures import read_pixels
 
 pytestmark = pytest.mark.numbers
@@ -72,7 +72,7 @@ def test_the_operations_work_with_this_pytorch():
     # and where less of it is imported, as by srx upscale
     code = (
         "from srcli import torch_import; torch_import.leave_out_shape_rules(); "
-        "from srcli.layers import onednn; print(onednn.describe_convolutions())"
+        "from srcli.inference.fusing import onednn; print(onednn.describe_convolutions())"
     )
     assert subprocess.check_output([sys.executable, "-c", code]) == b"fused by oneDNN\n"
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
-from itertools import product
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
@@ -291,20 +290,6 @@ def as_parts_of_pictures(
             stretch.columns = None
 
 
-def orient_positions(
-    positions: Tensor, height: int, width: int, turns: int, mirrored: bool
-) -> Tensor:
-    """Return where tiles of ``height`` x ``width`` lie after ``orient``."""
-    top, left, rows, columns = positions.unbind(1)
-    if mirrored:
-        left = columns - left - width
-    for _ in range(turns):
-        top, left = columns - left - width, top
-        rows, columns = columns, rows
-        height, width = width, height
-    return torch.stack((top, left, rows, columns), dim=1)
-
-
 def stretch_weights(
     positions: Tensor,
     size: tuple[int, int],
@@ -353,25 +338,3 @@ def stretch_part(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         wide = columns[:, None] @ maps.permute(0, 2, 3, 1).float()
         full = rows @ wide.view(tiles, height, size[1] * channels)
     return full.view(tiles, *size, channels).permute(0, 3, 1, 2).to(maps.dtype)
-
-
-ORIENTATIONS = tuple(product(range(4), (False, True)))
-"""Quarter turns, and whether the picture is mirrored before them."""
-
-
-def orient(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Mirror (N, C, H, W) left to right if asked for, then turn anticlockwise."""
-    if mirrored:
-        x = x.flip(3)
-    if turns:
-        x = torch.rot90(x, turns, (2, 3))
-    return x
-
-
-def undo_orientation(x: Tensor, turns: int, mirrored: bool) -> Tensor:
-    """Undo ``orient`` for pictures of any size."""
-    if turns:
-        x = torch.rot90(x, -turns, (2, 3))
-    if mirrored:
-        x = x.flip(3)
-    return x

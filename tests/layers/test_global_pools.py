@@ -8,22 +8,24 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from srcli.layers import tiles
-from srcli.layers.attention import ContrastChannelAttention, PooledChannelAttention
-from srcli.layers.tiles import (
+from srcli.inference.orientations import (
     ORIENTATIONS,
+    orient,
+    orient_positions,
+    undo_orientation,
+)
+from srcli.layers import global_pools
+from srcli.layers.attention import ContrastChannelAttention, PooledChannelAttention
+from srcli.layers.global_pools import (
     GlobalPool,
     StretchedMap,
     are_finite,
     as_parts_of_pictures,
     contrast,
     half_contrast,
-    orient,
-    orient_positions,
     record_calibration,
     stretch_part,
     stretch_weights,
-    undo_orientation,
 )
 from srcli.models import build_network
 
@@ -97,7 +99,7 @@ def test_contrast_by_strips_of_rows_is_that_of_the_map(features, monkeypatch):
         expected = contrast(maps)
         for values in (1, 200):  # a row at a time, and several
             with monkeypatch.context() as patch:
-                patch.setattr(tiles, "STRIP", values)
+                patch.setattr(global_pools, "STRIP", values)
                 torch.testing.assert_close(contrast(maps), expected)
 
 

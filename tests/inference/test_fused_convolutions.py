@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from srcli.inference.fusing.convolutions import pack_convolutions
-from srcli.layers.convolution import PackedConv2d, convolve, convolve_joined
+from srcli.inference.fusing.layers import PackedConv2d
+from srcli.layers.convolution import convolve, convolve_joined
 
 
 def layers(**options):

@@ -1,0 +1,68 @@
+"""Enlarge a picture whole by a network, in plain PyTorch: no tiles, no merged layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from srcli.errors import InferenceError
+from srcli.layers.network import without_tf32
+
+if TYPE_CHECKING:
+    from srcli.imaging.pixels.arrays import Array
+    from srcli.layers.network import Network
+
+
+@torch.inference_mode()
+def enlarge_whole(
+    network: Network,
+    lr: Array,
+    name: str = "picture",
+    *,
+    device: torch.device,
+    half: torch.dtype | None = None,
+    layout: torch.memory_format = torch.contiguous_format,
+) -> Array:
+    """Enlarge a picture (H, W, 3) whole, padded at the far ends as the engine does it.
+
+    Args:
+        network: On RGB, in evaluation mode, on the device and in the layout.
+        lr: uint8 or uint16, and so is the result; or float32 in [0, 1], whose result is
+            not clipped.
+        name: Names the picture in errors.
+        device: Where it is computed.
+        half: Type of the forward pass; None for fp32. What is not finite in it is
+            computed again in fp32.
+        layout: Memory layout of the picture.
+
+    Raises:
+        InferenceError: If values are not finite in fp32 either.
+    """
+    height, width = lr.shape[:2]
+    pads = [(0, network.padded(side) - side) for side in (height, width)]
+    values = np.pad(lr, [*pads, (0, 0)], mode="edge").astype(np.float32)
+    network.white_level = None
+    if lr.dtype.kind == "u":
+        network.white_level = int(np.iinfo(lr.dtype).max)
+        values /= np.float32(network.white_level)
+    x = torch.from_numpy(values)[None].permute(0, 3, 1, 2).to(device)
+    with (
+        torch.autocast(device.type, half, enabled=half is not None),
+        without_tf32(),
+    ):
+        out: Tensor = network(x.contiguous(memory_format=layout))
+    out = out[0, :, : height * network.scale, : width * network.scale].float()
+    if not out.isfinite().all():
+        if half is not None:
+            return enlarge_whole(network, lr, name, device=device, layout=layout)
+        raise InferenceError(
+            f"{name}: the network gave values that are not finite, in fp32 too; try "
+            "another model"
+        )
+    if network.white_level is not None:
+        out = out.clamp(0, 1).mul(float(network.white_level)).round().int()
+    levels: Array = out.permute(1, 2, 0).contiguous().cpu().numpy().astype(lr.dtype)
+    return levels
