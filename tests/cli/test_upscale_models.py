@@ -136,7 +136,7 @@ def test_a_scale_that_a_model_lacks_is_made_from_a_larger_one(srx, tmp_path, ast
 def test_a_model_of_one_scale_serves_all_others(srx, tmp_path, astronaut, scale, side):
     source = tmp_path / "a.png"
     Image.fromarray(astronaut[:16, :16]).save(source)
-    srx("upscale", source, tmp_path / "b.png", "-m quick -s", scale, code=0)
+    srx("upscale", source, tmp_path / "b.png", "-m quick-photo -s", scale, code=0)
     with Image.open(tmp_path / "b.png") as picture:
         assert picture.size == (side, side)
 
