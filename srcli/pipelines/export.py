@@ -29,7 +29,7 @@ from torch.overrides import TorchFunctionMode
 from srcli import __version__
 from srcli.disks import explain_os_error
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
-from srcli.evaluation.sets import real_picture
+from srcli.evaluation.pairs import real_picture
 from srcli.files import write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
 from srcli.inference.tile_choice import choose_tiling
