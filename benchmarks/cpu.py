@@ -22,7 +22,7 @@ import torch
 from openvino_by_hand import ByHand, Picture
 from timing_page import make_parser, write_page
 
-from srcli.evaluation.sets import real_picture
+from srcli.evaluation.pairs import real_picture
 from srcli.inference.device import cpu_has_bf16
 from srcli.machine import describe_machine, load_average, torch_threads
 from srcli.models.loading import load_model

@@ -20,7 +20,8 @@ from skimage.metrics import structural_similarity
 from skimage.transform import resize as resize_by_scikit_image
 
 from srcli import upscale
-from srcli.evaluation.sets import find_set, read_picture
+from srcli.evaluation.pairs import read_picture
+from srcli.evaluation.sets import find_set
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.colour import luma
 from srcli.imaging.pixels.resize import downscale, mod_crop

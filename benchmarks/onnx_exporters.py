@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from srcli.errors import SrxError
-from srcli.evaluation.sets import real_picture
+from srcli.evaluation.pairs import real_picture
 from srcli.imaging.pixels.arrays import Floats
 from srcli.models import MODELS, build_network
 from srcli.models.loading import load_model

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from srcli.evaluation.sets import real_picture
+from srcli.evaluation.pairs import real_picture
 from srcli.layers.colour import as_rgb_network
 from srcli.models.loading import load_model
 

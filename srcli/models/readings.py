@@ -9,10 +9,11 @@ enlarges a test picture so that, made small again, it is what it was (``consiste
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,162 +57,88 @@ _BORDER = 4
 _LEAST_ERROR = 1e-12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
-    """One way to run the tensors of a file."""
+    """One way to run the tensors of a file, and the test picture as it comes out."""
 
-    options: tuple[tuple[str, Any], ...]
+    options: Mapping[str, Any]
     """Values of the options that no tensor shows."""
     white: float
-
-    def __str__(self) -> str:
-        """Return it in words: ``values to 255, residual_scale 0.1``."""
-        words = [f"values to {self.white:g}"]
-        for name, value in self.options:
-            shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
-            words.append(f"{name} {shown}")
-        return ", ".join(words)
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """The test picture as a network enlarges it."""
-
     psnr: float
     """``consistency`` in dB."""
     enlarged: Tensor
     """(1, 3, scale H, scale W)."""
 
-    def shows_another_picture(self, other: Trial) -> bool:
-        """Return True if two enlargements differ so that it may be seen."""
-        return float((self.enlarged - other.enlarged).abs().max()) > SHOWN_DIFFERENCE
+    def __str__(self) -> str:
+        """Return it in words: ``values to 255, residual_scale 0.1``."""
+        words = [f"values to {self.white:g}"]
+        for name, value in self.options.items():
+            shown = f"{value:g}" if isinstance(value, float) else str(value).lower()
+            words.append(f"{name} {shown}")
+        return ", ".join(words)
+
+    def least_gain(self, other: Reading) -> float:
+        """Return the PSNR in dB by which another reading must be better to be taken."""
+        gain = 0.0
+        for name, value in self.options.items():
+            if other.options[name] != value:
+                gain += LEAST_SHIFT_GAIN if name == SHIFT else LEAST_GAIN
+        has_shift = self.options.get(SHIFT) == other.options.get(SHIFT)
+        # without the shift of a file its white says nothing
+        if has_shift and other.white != self.white:
+            gain += LEAST_RANGE_GAIN
+        return gain
+
+    def is_as_good(self, other: Reading) -> bool:
+        """Return True if another gives another picture, and the PSNR does not decide."""
+        least = min(self.least_gain(other), LEAST_GAIN)
+        difference = float((self.enlarged - other.enlarged).abs().max())
+        return difference > SHOWN_DIFFERENCE and abs(other.psnr - self.psnr) < least
 
 
-@dataclass(frozen=True, eq=False)
-class FoundReading:
-    """The reading that suits the test picture, and those beside it."""
-
-    reading: Reading
-    usual: Reading
-    """The one that is taken where nothing is better."""
-    trials: Mapping[Reading, Trial]
-
-    @property
-    def psnr(self) -> float:
-        """PSNR in dB of the reading that was found."""
-        return self.trials[self.reading].psnr
-
-    @property
-    def psnrs(self) -> dict[Reading, float]:
-        """``consistency`` in dB by reading."""
-        return {reading: trial.psnr for reading, trial in self.trials.items()}
-
-    def undecided(self) -> tuple[Reading, float] | None:
-        """Return the best other reading and its PSNR, where it is as good; else None.
-
-        One that gives the same picture needs no decision.
-        """
-        found = self.trials[self.reading]
-        others = {}
-        for other, trial in self.trials.items():
-            if other != self.reading and trial.shows_another_picture(found):
-                others[other] = trial.psnr
-        if not others:
-            return None
-        best = max(others, key=others.__getitem__)
-        least = min(_least_gain(self.reading, best), LEAST_GAIN)
-        if abs(others[best] - self.psnr) >= least:
-            return None
-        return best, others[best]
-
-
-def find_reading(
+def find_readings(
     build: Callable[[Mapping[str, Any]], Network],
     options: Mapping[str, Any],
     constants: Constants,
-) -> FoundReading:
-    """Find how a network was run in its training.
+) -> list[Reading]:
+    """Try all ways in which a network may have been run in its training, the usual one first.
 
     Args:
         build: Builds the network with values of the options that no tensor shows.
         options: Their usual values, and others that stay.
         constants: What they may be.
     """
-    names = constants.options.keys()
-    usual_options = {name: options[name] for name in names if name in options}
-    network = build(usual_options).deploy()
-    usual = Reading(tuple(usual_options.items()), constants.white or network.white)
-    built = {usual.options: network}  # one at a time: they may be large
-    trials = {usual: _try_out(network, usual.white)}
-    found = usual
-    is_better = True
-    while is_better:
-        is_better = False
-        for other in _neighbours(found, constants):
-            if other in trials:
-                continue
-            if other.options not in built:
-                built = {other.options: build(dict(other.options)).deploy()}
-            trials[other] = _try_out(built[other.options], other.white)
-        gains = {}
-        for other in _neighbours(found, constants):
-            if math.isfinite(trials[other].psnr):
-                gain = trials[other].psnr - trials[found].psnr
-                gains[other] = gain - _least_gain(found, other)
-        best = max(gains, key=gains.__getitem__, default=found)
-        if gains.get(best, 0.0) > 0:
-            found = best
-            is_better = True
-    return FoundReading(found, usual, trials)
+    usual = []
+    unusual = []
+    for values in product(*constants.options.values()):
+        chosen = dict(zip(constants.options, values, strict=True))
+        network = build(chosen).deploy()
+        usual_white = constants.white or network.white
+        is_fixed = constants.white and chosen.get(SHIFT, True)
+        for white in (usual_white,) if is_fixed else RANGES:
+            network.white = white
+            psnr, enlarged = _enlarge_test_picture(network)
+            reading = Reading(chosen, white, psnr, enlarged)
+            if white == usual_white and chosen.items() <= options.items():
+                usual.append(reading)
+            else:
+                unusual.append(reading)
+    return usual + unusual
 
 
-def _least_gain(reading: Reading, other: Reading) -> float:
-    """Return the PSNR in dB by which another reading must be better to be taken."""
-    if reading.options == other.options:
-        return LEAST_RANGE_GAIN
-    if dict(reading.options).get(SHIFT) != dict(other.options).get(SHIFT):
-        return LEAST_SHIFT_GAIN
-    return LEAST_GAIN
-
-
-def _neighbours(reading: Reading, constants: Constants) -> Iterator[Reading]:
-    """Yield readings that differ in one constant; without a shift white may be another, too."""
-    current = dict(reading.options)
-    for white in sorted(_whites(current, reading, constants) - {reading.white}):
-        yield Reading(reading.options, white)
-    for name, values in constants.options.items():
-        for value in values:
-            if value == current.get(name):
-                continue
-            options = tuple((current | {name: value}).items())
-            whites = {reading.white}
-            if name == SHIFT:
-                whites = _whites({name: value}, reading, constants)
-            for white in sorted(whites):
-                yield Reading(options, white)
-
-
-def _whites(
-    options: Mapping[str, Any], reading: Reading, constants: Constants
-) -> set[float]:
-    """Return the values of white that a network with these options may have."""
-    if constants.white is not None and options.get(SHIFT, True):
-        return {constants.white}
-    return {reading.white, *RANGES}
-
-
-def _try_out(network: Network, white: float) -> Trial:
-    """Enlarge the test picture by a network in evaluation mode with a value of white."""
-    network.white = white
-    return _trial(network)
+def choose_reading(readings: Sequence[Reading]) -> Reading:
+    """Return the reading that suits the test picture best, the first if none is clearly better."""
+    usual = readings[0]
+    return max(readings, key=lambda reading: reading.psnr - usual.least_gain(reading))
 
 
 def consistency(network: Network) -> float:
     """Return the PSNR in dB of a test picture enlarged and made small again."""
-    return _trial(network).psnr
+    return _enlarge_test_picture(network)[0]
 
 
-def _trial(network: Network) -> Trial:
+def _enlarge_test_picture(network: Network) -> tuple[float, Tensor]:
+    """Return the ``consistency`` of a network in evaluation mode, and the enlarged picture."""
     picture = _test_picture(network.padded(_SIDE))
     with torch.inference_mode():
         # a copy, as networks of others may change their input
@@ -220,15 +147,15 @@ def _trial(network: Network) -> Trial:
     inside = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
     error = float((small - picture)[inside].square().mean())
     if not math.isfinite(error):
-        return Trial(-math.inf, enlarged)
-    return Trial(-10 * math.log10(max(error, _LEAST_ERROR)), enlarged)
+        return -math.inf, enlarged
+    return -10 * math.log10(max(error, _LEAST_ERROR)), enlarged
 
 
 def consistency_of_ranges(network: Network) -> dict[float, float]:
     """Return the ``consistency`` in dB of a network in evaluation mode by value of white."""
     usual = network.white
     psnrs = {}
-    for white in sorted({usual, *RANGES}):
+    for white in RANGES:
         network.white = white
         psnrs[white] = consistency(network)
     network.white = usual

@@ -9,7 +9,7 @@ enlarges a test picture (``srcli.models.readings``).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -37,10 +37,10 @@ from srcli.models.readings import (
     LEAST_CONSISTENCY,
     RANGES,
     SHIFT,
-    FoundReading,
     Reading,
+    choose_reading,
     consistency,
-    find_reading,
+    find_readings,
 )
 from srcli.models.stored import StoredWeights, WeightsInfo
 
@@ -116,17 +116,23 @@ def _build(
         usual_white = match.constants.white or network.white
         network.white = float(value_range)
         return network, info, _describe_white(info.model, network.white, usual_white)
-    found = find_reading(build, info.network, match.constants)
-    if found.psnr < LEAST_CONSISTENCY:
-        return _build_relative(path, tensors, info, found)
-    options = dict(found.reading.options)
-    notes = {"readings": _describe_figures(found)} if options else {}
+    readings = find_readings(build, info.network, match.constants)
+    reading = choose_reading(readings)
+    if reading.psnr < LEAST_CONSISTENCY:
+        return _build_relative(path, tensors, info, readings)
+    notes = {}
+    if reading.options:
+        ordered = sorted(readings, key=lambda entry: -entry.psnr)
+        figures = [f"{entry.psnr:.1f} dB with {entry}" for entry in ordered]
+        notes["readings"] = "; ".join(figures)
     info = replace(
-        info, network={**info.network, **options}, notes={**info.notes, **notes}
+        info,
+        network={**info.network, **reading.options},
+        notes={**info.notes, **notes},
     )
-    network = build(options).deploy()
-    network.white = found.reading.white
-    return network, info, _describe_choice(info.model, found)
+    network = build(reading.options).deploy()
+    network.white = reading.white
+    return network, info, _describe_choice(info.model, reading, readings)
 
 
 _NO_OPTIONS = (
@@ -182,29 +188,24 @@ def _describe_white(model: str, white: float, usual: float) -> str:
     return f"a network like {model} that takes values from 0 to {white:g}, not to {usual:g}"
 
 
-def _describe_figures(found: FoundReading) -> str:
-    """Name the readings that were tried, with their figures, the best first."""
-    psnrs = found.psnrs
-    ordered = sorted(psnrs, key=psnrs.__getitem__, reverse=True)
-    return "; ".join(f"{psnrs[reading]:.1f} dB with {reading}" for reading in ordered)
-
-
-def _describe_choice(model: str, found: FoundReading) -> str:
+def _describe_choice(model: str, reading: Reading, readings: Sequence[Reading]) -> str:
     """Say which constants were chosen against the usual ones, or without a reason."""
-    reading = found.reading
+    usual = readings[0]
     notes = []
-    if reading.options == found.usual.options:
-        white = _describe_white(model, reading.white, found.usual.white)
+    if reading.options == usual.options:
+        white = _describe_white(model, reading.white, usual.white)
         notes += [f"{white}, as a test picture shows"] if white else []
     else:
         notes.append(
-            f"a network like {model} with {reading}, not {found.usual}, as a test picture "
-            f"shows ({found.psnr:.1f} and {found.psnrs[found.usual]:.1f} dB)"
+            f"a network like {model} with {reading}, not {usual}, as a test picture "
+            f"shows ({reading.psnr:.1f} and {usual.psnr:.1f} dB)"
         )
-    if other := found.undecided():
+    as_good = [other for other in readings if reading.is_as_good(other)]
+    if as_good:
+        other = max(as_good, key=lambda entry: entry.psnr)
         notes.append(
-            f"read with {reading}; with {other[0]} the test picture is as good "
-            f"({found.psnr:.1f} and {other[1]:.1f} dB): {_how_to_take(other[0], reading)}"
+            f"read with {reading}; with {other} the test picture is as good "
+            f"({reading.psnr:.1f} and {other.psnr:.1f} dB): {_how_to_take(other, reading)}"
         )
     return "; ".join(notes)
 
@@ -212,8 +213,8 @@ def _describe_choice(model: str, found: FoundReading) -> str:
 def _how_to_take(other: Reading, reading: Reading) -> str:
     """Say by which options another reading is taken."""
     words = []
-    for name, value in other.options:
-        if (name, value) not in reading.options:
+    for name, value in other.options.items():
+        if value != reading.options[name]:
             shown = str(value).lower() if isinstance(value, bool) else f"{value:g}"
             words.append(f"--set network.{name}={shown}")
     if other.white != reading.white:
@@ -222,11 +223,11 @@ def _how_to_take(other: Reading, reading: Reading) -> str:
 
 
 def _build_relative(
-    path: Path, tensors: Tensors, info: WeightsInfo, found: FoundReading
+    path: Path, tensors: Tensors, info: WeightsInfo, readings: Sequence[Reading]
 ) -> tuple[Network, WeightsInfo, str]:
     """Build a relative of the network ``info`` by spandrel; ModelError if it cannot.
 
-    ``found`` is how well that network itself enlarges the test picture.
+    ``readings`` say how that network itself enlarges the test picture.
     """
     # Where spandrel fails, too, the error that follows says more than its own.
     with suppress(ModelError, RuntimeError, ValueError):
@@ -234,9 +235,7 @@ def _build_relative(
         if consistency(network.eval()) >= LEAST_CONSISTENCY:
             reason = f"{info.model} itself enlarges nothing with it"
             return network, about, f"read by spandrel, as {reason}"
-    tried = "; ".join(
-        f"{psnr:.0f} with {reading}" for reading, psnr in found.psnrs.items()
-    )
+    tried = "; ".join(f"{reading.psnr:.0f} with {reading}" for reading in readings)
     raise ModelError(
         f"{path}: has the tensors of {info.model} x{info.scale}, but is of a relative with "
         f"other code: a test picture does not come out enlarged (dB: {tried}; "

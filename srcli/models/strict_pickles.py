@@ -12,7 +12,7 @@ from __future__ import annotations
 import pickle  # noqa: TID251 - no name in a file leads to code here
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -83,12 +83,11 @@ class _Table(dict[Any, Any]):
         """Ignore attributes, such as versions of layers."""
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class _Storage:
-    """Numbers of a tensor in memory, of one type."""
+    """Numbers of a tensor in memory, in a row."""
 
-    dtype: torch.dtype
-    bytes: bytearray
+    numbers: Tensor
 
 
 @dataclass
@@ -100,35 +99,30 @@ class Checkpoint:
     """Names of what placeholders stand for, in the order of the file."""
 
 
-@dataclass
-class _Reader:
-    """Reads pickles of one file."""
+class _StrictUnpickler(pickle.Unpickler):
+    """Reads a pickle, whose names and references never stand for what Python would import.
 
-    read_storage: Callable[[str], bytearray]
-    """Reads numbers by their key."""
-    storages: dict[str, _Storage] = field(default_factory=dict)
-    dropped: dict[str, None] = field(default_factory=dict)
+    ``read_storage`` reads the numbers of a key.
+    """
 
-    def find(self, module: str, name: str) -> Any:  # noqa: ANN401
-        """Return what a name in a pickle stands for: never what Python would import."""
+    def __init__(self, stream: IO[bytes], read_storage: Callable[[str], bytes]) -> None:
+        super().__init__(stream, encoding="utf-8", errors="replace")
+        self.read_storage = read_storage
+        self.storages: dict[str, _Storage] = {}
+        self.dropped: dict[str, None] = {}
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        """Return what a name stands for."""
         full_name = f"{module}.{name}"
-        rebuilders: Mapping[str, Any] = {
-            "collections.OrderedDict": _Table,
-            "torch._utils._rebuild_tensor": self.rebuild,
-            "torch._utils._rebuild_tensor_v2": self.rebuild,
-            "torch._utils._rebuild_parameter": self.rebuild_parameter,
-            "torch._utils._rebuild_parameter_with_state": self.rebuild_parameter,
-            "torch.Size": tuple,
-        }
-        if full_name in rebuilders:
-            return rebuilders[full_name]
+        if full_name in _STAND_INS:
+            return _STAND_INS[full_name]
         if module in _MODULES_OF_STORAGES and name in _DTYPES:
             return _DTYPES[name]
         self.dropped[full_name] = None
         return Placeholder
 
-    def persistent(self, reference: Any) -> Any:  # noqa: ANN401
-        """Return the storage that a pickle refers to: ("storage", type, key, device, count)."""
+    def persistent_load(self, reference: Any) -> _Storage:  # noqa: ANN401
+        """Return the storage of a reference: ("storage", type, key, device, count)."""
         if not isinstance(reference, tuple) or len(reference) < 5:
             raise ValueError("a reference to what is no storage")
         _, dtype, key, *_ = reference
@@ -136,53 +130,44 @@ class _Reader:
             raise ValueError("a storage of an unknown type")
         key = str(key)
         if key not in self.storages:
-            self.storages[key] = _Storage(dtype, self.read_storage(key))
+            numbers = torch.empty(0, dtype=dtype)
+            if content := self.read_storage(key):
+                numbers = torch.frombuffer(bytearray(content), dtype=dtype)
+            self.storages[key] = _Storage(numbers)
         return self.storages[key]
 
-    def rebuild(
-        self,
-        storage: object,
-        offset: int,
-        size: tuple[int, ...],
-        stride: tuple[int, ...],
-        *_: object,
-    ) -> object:
-        """Return a tensor."""
-        if not isinstance(storage, _Storage):
-            raise ValueError("a tensor without numbers")
-        numbers = (offset, *size, *stride)
-        if any(type(number) is not int or number < 0 for number in numbers):
-            raise ValueError("a tensor without a size")
-        return _build(storage, offset, tuple(size), tuple(stride))
 
-    def rebuild_parameter(self, tensor: object, *_: object) -> object:
-        """Return the tensor of a parameter."""
-        return tensor
-
-    def load(self, stream: IO[bytes]) -> Any:  # noqa: ANN401
-        """Read one pickle."""
-        reader = self
-
-        class StrictUnpickler(pickle.Unpickler):
-            """A reader that asks ``_Reader`` what names and references stand for."""
-
-            def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
-                return reader.find(module, name)
-
-            def persistent_load(self, reference: Any) -> Any:  # noqa: ANN401
-                return reader.persistent(reference)
-
-        return StrictUnpickler(stream, encoding="utf-8", errors="replace").load()
-
-
-def _build(
-    storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...]
+def _rebuild(
+    storage: object,
+    offset: int,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    *_: object,
 ) -> Tensor:
-    """Build a tensor; PyTorch refuses what reaches beyond the storage."""
-    numbers = torch.empty(0, dtype=storage.dtype)
-    if storage.bytes:
-        numbers = torch.frombuffer(storage.bytes, dtype=storage.dtype)
-    return numbers.as_strided(size, stride, offset)
+    """Return a tensor; PyTorch refuses what reaches beyond the storage."""
+    if not isinstance(storage, _Storage):
+        raise ValueError("a tensor without numbers")
+    if any(
+        type(number) is not int or number < 0 for number in (offset, *size, *stride)
+    ):
+        raise ValueError("a tensor without a size")
+    return storage.numbers.as_strided(tuple(size), tuple(stride), offset)
+
+
+def _rebuild_parameter(tensor: object, *_: object) -> object:
+    """Return the tensor of a parameter."""
+    return tensor
+
+
+_STAND_INS: Mapping[str, Any] = {
+    "collections.OrderedDict": _Table,
+    "torch._utils._rebuild_tensor": _rebuild,
+    "torch._utils._rebuild_tensor_v2": _rebuild,
+    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter_with_state": _rebuild_parameter,
+    "torch.Size": tuple,
+}
+"""What names in a pickle stand for by which PyTorch writes tensors."""
 
 
 def read_pickles(path: Path) -> Checkpoint:
@@ -204,9 +189,9 @@ def read_pickles(path: Path) -> Checkpoint:
             and members.read(f"{folder}byteorder") == b"big"
         ):
             raise ValueError("numbers of a big-endian machine")
-        reader = _Reader(
-            read_storage=lambda key: bytearray(members.read(f"{folder}data/{key}"))
-        )
         with members.open(pickles[0]) as stream:
-            content = reader.load(stream)
+            reader = _StrictUnpickler(
+                stream, lambda key: members.read(f"{folder}data/{key}")
+            )
+            content = reader.load()
     return Checkpoint(content, tuple(reader.dropped))

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from srcli.errors import ModelError
+from srcli.evaluation.pairs import real_picture
 from srcli.evaluation.scores import label_models
-from srcli.evaluation.sets import real_picture
 from srcli.inference.building import enlarge_array, make_engine
 from srcli.inference.device import (
     EngineOptions,

@@ -29,7 +29,7 @@ from torch.overrides import TorchFunctionMode
 from srcli import __version__
 from srcli.disks import explain_os_error
 from srcli.errors import DataError, InferenceError, ModelError, UsageError
-from srcli.evaluation.sets import real_picture
+from srcli.evaluation.pairs import real_picture
 from srcli.files import write_whole
 from srcli.imaging.pixels.arrays import Floats, Size
 from srcli.inference.tile_choice import choose_tiling
@@ -108,7 +108,7 @@ def export_model(
     format_name, packages, _ = WRITERS[file.suffix]
     targets = [file]
     if format_name == "ncnn":
-        targets = [file.with_suffix(".bin"), file]
+        targets.append(file.with_suffix(".bin"))
     existing = next(filter(Path.exists, targets), None)
     if existing and not overwrite:
         raise UsageError(
@@ -119,22 +119,24 @@ def export_model(
             f"{format_name} needs {' and '.join(missing)}: pip install {' '.join(missing)}"
         )
     network = load_model(model, scale, value_range=value_range)
+    height, width = size or USUAL_SIZE
+    fixed = network.padded(height), network.padded(width)
     if size is None:
         with suppress(ModelError, InferenceError):
             return _write_checked(network, model, None, file)
-        fixed = network.padded(USUAL_SIZE[0]), network.padded(USUAL_SIZE[1])
-        result = _write_checked(network, model, fixed, file)
+    elif size != fixed:
+        raise UsageError(
+            f"--size {width}x{height}: {model} takes sides that divide by "
+            f"{network.multiple_of}, from {network.minimum} on"
+        )
+    result = _write_checked(network, model, fixed, file)
+    if size is None:
         note = (
             f"It takes pictures of {fixed[1]}x{fixed[0]} alone, as the network cannot be written "
             "for any size; --size gives another"
         )
-        return {**result, "notes": (note, *result["notes"])}
-    if size != (network.padded(size[0]), network.padded(size[1])):
-        raise UsageError(
-            f"--size {size[1]}x{size[0]}: {model} takes sides that divide by "
-            f"{network.multiple_of}, from {network.minimum} on"
-        )
-    return _write_checked(network, model, size, file)
+        result["notes"].insert(0, note)
+    return result
 
 
 def _write_checked(
@@ -142,9 +144,6 @@ def _write_checked(
 ) -> dict[str, Any]:
     """Write a network for a size, None for any, and check it; see ``export_model``."""
     format_name, _, write_file = WRITERS[file.suffix]
-    targets = [file]
-    if format_name == "ncnn":
-        targets = [file.with_suffix(".bin"), file]
     form = ExportedForm(network).eval().requires_grad_(requires_grad=False)
     if size is None:
         # what a network does for smaller pictures by Python is not in its file
@@ -168,18 +167,19 @@ def _write_checked(
                     f"{file}: not written, its picture differs from PyTorch's by {worst:.3g} "
                     f"levels of 255 (allowed: {TOLERANCE:g}); try the other kind of file"
                 )
-            contents = [Path(folder, target.name).read_bytes() for target in targets]
-            # of ncnn first the weights
-            for target, content in zip(targets, contents, strict=True):
-                write_whole(target, content)
+            written = 0
+            for part in sorted(Path(folder).iterdir()):  # of ncnn first the weights
+                content = part.read_bytes()
+                write_whole(file.with_name(part.name), content)
+                written += len(content)
     except OSError as error:
         raise DataError(explain_os_error(file, error)) from error
     return {
         "file": str(file),
-        "bytes": sum(map(len, contents)),
+        "bytes": written,
         "metadata": metadata,
         "parities": parities,
-        "notes": (*network.notes, *caller_requirements(network)),
+        "notes": [*network.notes, *caller_requirements(network)],
     }
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from srcli.data import pictures as module
 from srcli.data.pictures import PictureRef, decode, find_pictures, read_pictures
 from srcli.errors import DataError, SrxError
-from srcli.evaluation.sets import read_picture
+from srcli.evaluation.pairs import read_picture
 from tests.fixtures.claims import png_chunk
 
 

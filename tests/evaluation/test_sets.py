@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from srcli.errors import DataError
-from srcli.evaluation.sets import KERNELS, find_set, match_files
+from srcli.evaluation.pairs import KERNELS
+from srcli.evaluation.sets import find_set, match_files
 
 
 def put(path, size=8):

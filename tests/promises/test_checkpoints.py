@@ -26,8 +26,9 @@ from srcli.models.fitting import Constants
 from srcli.models.loading import default_scale, load_model
 from srcli.models.readings import (
     LEAST_CONSISTENCY,
+    choose_reading,
     consistency_of_ranges,
-    find_reading,
+    find_readings,
 )
 from srcli.models.weights import weights_dir
 from tests.fixtures.pictures import read_pixels
@@ -149,8 +150,8 @@ def test_the_range_of_values_of_a_relative_is_found_and_said(
 )
 def test_trained_networks_of_all_kinds_pass_with_their_own_range(name):
     network = load_model(str(weights_dir() / f"{name}.safetensors"))
-    found = find_reading(lambda _: network, {}, Constants())
-    assert found.reading.white == 1
+    found = choose_reading(find_readings(lambda _: network, {}, Constants()))
+    assert found.white == 1
     assert found.psnr > LEAST_CONSISTENCY + 5  # a restorer changes what it is given
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, Literal, TypedDict
@@ -287,19 +288,20 @@ def difference(
     of_base = result.base.measured(dataset)
     of_variant = result.of(name).measured(dataset)
     seeds = [seed for seed in of_base if seed in of_variant]
-    if not seeds:
+    pairs = []
+    for seed in seeds:
+        pairs.append((of_variant[seed]["pictures"], of_base[seed]["pictures"]))
+    differences = []
+    for picture in pairs[0][1] if pairs else ():
+        if all(_has_finite_psnr(scores, picture) for scores in chain(*pairs)):
+            row = [
+                variant[picture][metric] - base[picture][metric]
+                for variant, base in pairs
+            ]
+            differences.append(row)
+    if not differences:
         return None
-    pictures = list(of_base[seeds[0]]["pictures"])
-    for scores in (of_base, of_variant):
-        for seed in seeds:
-            pictures = _with_finite_psnr(pictures, scores[seed]["pictures"])
-    if not pictures:
-        return None
-    values = np.empty((len(seeds), len(pictures)))
-    for row, seed in zip(values, seeds, strict=True):
-        base = of_base[seed]["pictures"]
-        variant = of_variant[seed]["pictures"]
-        row[:] = [variant[name][metric] - base[name][metric] for name in pictures]
+    values = np.array(differences).T
     interval = crossed_interval(values)
     return {
         "mean": float(values.mean()),
@@ -308,18 +310,12 @@ def difference(
         "p": interval.p,
         "freedom": interval.freedom,
         "seeds": len(seeds),
-        "pictures": len(pictures),
+        "pictures": len(differences),
     }
 
 
-def _with_finite_psnr(
-    pictures: Sequence[str], scores: Mapping[str, PictureScores]
-) -> list[str]:
-    names = []
-    for name in pictures:
-        if name in scores and math.isfinite(scores[name]["psnr"]):
-            names.append(name)
-    return names
+def _has_finite_psnr(scores: Mapping[str, PictureScores], picture: str) -> bool:
+    return picture in scores and math.isfinite(scores[picture]["psnr"])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -440,13 +436,10 @@ def sets_of(result: AblationResult) -> list[str]:
     sets = list(result.conditions.sets)
     measured = {name_key(name) for name in sets}
     costs = ("parameters", "gflops", "memory", "training")
-    for result_of_variant in result.variants:
-        for key in result_of_variant.variant.published:
+    for variant in result.ablation.variants:
+        for key in variant.published:
             name = key.partition(".")[0]
-            if (
-                name not in costs
-                and name not in sets
-                and name_key(name) not in measured
-            ):
+            if name not in costs and name_key(name) not in measured:
+                measured.add(name_key(name))
                 sets.append(name)
     return sets

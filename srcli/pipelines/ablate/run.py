@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields, replace
 from filecmp import cmp
-from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -113,6 +113,11 @@ class Unit:
     """Sets to measure on: by name the source as given, and a digest of pictures and
     protocol."""
 
+    @property
+    def failure_field(self) -> str:
+        """Field of the target that says why the unit failed; empty where it did not."""
+        return "failure" if self.training else "cost_failure"
+
 
 def run_ablations(
     ablations: Sequence[Ablation],
@@ -163,14 +168,14 @@ def run_ablations(
         trainings += sum(len(variant.seeds) for variant in result.variants)
     # costs first, then all variants with the first seed: they can be compared early
     units.sort(key=lambda unit: unit.training.seed if unit.training else -1)
-    to_do = 0
+    finished_trainings = trainings
     for unit in units:
         if unit.training:
-            to_do += 1
+            finished_trainings -= 1
             write_json(Path(unit.training.recipe), plain_recipe(unit.recipe))
-    if trainings > to_do:
+    if finished_trainings:
         progress.message(
-            f"{trainings - to_do} of {trainings} trainings are there already"
+            f"{finished_trainings} of {trainings} trainings are there already"
         )
     for result in results.values():
         _write(result, out)
@@ -181,23 +186,21 @@ def run_ablations(
             progress=progress,
             stop=stop,
             shared=(out, *options.data),
-            label_of=_label,
+            label_of=attrgetter("label"),
         )
     else:
         finished = _run_here(units, here, progress, stop)
     with closing(progress.task("results", total=len(units), unit="results")) as task:
         for unit, outcome, failure in finished:
-            reason = _fill_in(unit.target, outcome, str(failure))
-            if reason:
-                progress.warn(f"{unit.label}: {reason}")
+            changes = outcome or {unit.failure_field: str(failure)}
+            for name, value in changes.items():
+                setattr(unit.target, name, value)
+            if changes[unit.failure_field]:
+                progress.warn(f"{unit.label}: {changes[unit.failure_field]}")
             # now, so that it stays whatever happens
             _write(results[unit.ablation.name], out)
             task.advance(1)
     return list(results.values())
-
-
-def _label(unit: Unit) -> str:
-    return unit.label
 
 
 def _find_machine(
@@ -212,24 +215,6 @@ def _find_machine(
     if outcome.result is None:
         raise UsageError(f"--executor: {outcome.failure}")
     return outcome.result
-
-
-def _fill_in(
-    target: VariantResult | SeedResult, outcome: JsonDict | None, failure: str
-) -> str:
-    """Put what a unit gave into its part of the result; return why it failed, if so."""
-    if isinstance(target, VariantResult):
-        if outcome is not None:
-            target.cost = outcome["cost"]
-            failure = outcome["cost_failure"]
-        target.cost_failure = failure
-        return failure
-    if outcome is not None:
-        target.iterations = outcome["iterations"]
-        target.scores = outcome["scores"]
-        failure = outcome["failure"]
-    target.failure = failure
-    return failure
 
 
 def _run_here(
@@ -448,15 +433,15 @@ def _describe_slot(precision: Precision, slot: Slot, *_: object) -> JsonDict:
 
 
 def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict:
-    """Do a unit, and return what changes in the part of the result that it fills in.
+    """Do a unit, and return the changed fields of the part of the result that it fills in.
 
     Failures are a diverged training, too little memory, a defect. A training that is
     stopped goes on from its checkpoint the next time.
     """
     with torch_threads(slot.threads or None):
         if unit.training is None or isinstance(unit.target, VariantResult):
-            cost, failure = _attempt(partial(measure_cost, unit, slot.device), progress)
-            return {"cost": cost, "cost_failure": failure}
+            cost, failure = _attempt(progress, measure_cost, unit, slot.device)
+            return {"cost": cost, unit.failure_field: failure}
         options = replace(
             unit.training, device=slot.device, threads=slot.threads, resume=True
         )
@@ -464,35 +449,27 @@ def run_unit(unit: Unit, slot: Slot, progress: Progress, stop: Stop) -> JsonDict
         scores = dict(unit.target.scores)
         failures = []
         if iterations is None:
-            iterations, failure = _attempt(
-                partial(_train, options, progress, stop), progress
-            )
-            if failure:
-                failures.append(failure)
+            iterations, failure = _attempt(progress, _train, options, progress, stop)
+            failures.append(failure)
         for name in unit.sets:
-            if name in scores:
+            if iterations is None or name in scores or stop():
                 continue
-            if iterations is None or stop():
-                break
-            score, failure = _attempt(
-                partial(_score, unit, options, name, progress), progress
-            )
+            score, failure = _attempt(progress, _score, unit, options, name, progress)
             if score:
                 scores[name] = score
-            if failure:
+            else:
                 failures.append(f"{name}: {failure}")
-        return {
-            "iterations": iterations,
-            "scores": scores,
-            "failure": "; ".join(failures),
-        }
+        failure = "; ".join(filter(None, failures))
+        return {"iterations": iterations, "scores": scores, unit.failure_field: failure}
 
 
-def _attempt(call: Callable[[], T], progress: Progress) -> tuple[T | None, str]:
-    """Return the value of a call, or None and the reason why it failed."""
+def _attempt(
+    progress: Progress, function: Callable[..., T], *arguments: object
+) -> tuple[T | None, str]:
+    """Return the value of a function, or None and the reason why it failed."""
     try:
         with as_failure_of("failed"):
-            return call(), ""
+            return function(*arguments), ""
     except InferenceError as error:
         # without its advice, which is about the options of a single training
         reason = str(error).partition("; ")[0]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srcli.errors import UsageError, did_you_mean
-from srcli.evaluation.sets import CHAINS, KERNELS
+from srcli.evaluation.pairs import CHAINS, KERNELS
 from srcli.inference.device import EngineOptions
 from srcli.metrics.fidelity import (
     LUMA_FLOAT,

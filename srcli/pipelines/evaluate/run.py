@@ -19,19 +19,21 @@ import torch
 from srcli.allocator import keep_freed_memory
 from srcli.errors import DataError, DefectError, ModelError, UsageError, as_failure_of
 from srcli.evaluation.enlarging import enlarge_whole
+from srcli.evaluation.pairs import (
+    KERNELS,
+    Pair,
+    luma_picture,
+    read_picture,
+    warn_of_foreign_lr,
+)
 from srcli.evaluation.scores import Evaluation, Failure, label_models
 from srcli.evaluation.sets import (
     BUILT_IN,
-    KERNELS,
     Match,
-    Pair,
     PictureSet,
     find_set,
     list_pictures,
-    luma_picture,
     match_files,
-    read_picture,
-    warn_of_foreign_lr,
 )
 from srcli.imaging.pixels.arrays import Array
 from srcli.inference.device import choose_device, network_half

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from srcli.errors import DataError, SrxError, as_failure_of
+from srcli.evaluation.pairs import KERNELS, Pair, read_pair
 from srcli.evaluation.scores import Failure, PictureScore
-from srcli.evaluation.sets import KERNELS, Pair, PictureSet, read_pair
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize
 from srcli.inference.device import choose_device
@@ -22,6 +22,7 @@ from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
     from srcli.data.pictures import PictureRef
+    from srcli.evaluation.sets import PictureSet
     from srcli.pipelines.evaluate.options import EvalOptions
 
 T = TypeVar("T")

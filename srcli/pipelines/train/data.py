@@ -42,7 +42,8 @@ from srcli.errors import (
     as_failure_of,
 )
 from srcli.evaluation.enlarging import enlarge_whole
-from srcli.evaluation.sets import find_set, read_pair
+from srcli.evaluation.pairs import read_pair
+from srcli.evaluation.sets import find_set
 from srcli.layers.colour import as_rgb_network
 from srcli.machine import free_memory, processor_count
 from srcli.metrics.fidelity import PROTOCOLS

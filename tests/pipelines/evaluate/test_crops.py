@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srcli.evaluation.sets import Pair
+from srcli.evaluation.pairs import Pair
 from srcli.imaging.pixels.resize import mod_crop, resize
 from srcli.pipelines.evaluate.report import (
     CROP_SIDE,
