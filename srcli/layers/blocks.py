@@ -101,27 +101,6 @@ def collect_outputs(modules: Iterable[nn.Module], x: Tensor) -> list[Tensor]:
     return outputs
 
 
-class DenseBlock(nn.Module):
-    """RDB of RDN (Zhang et al. 2018): each 3x3 convolution takes all outputs before it.
-
-    It adds ``growth`` channels; a 1x1 fuses them all, and the input is added.
-    """
-
-    def __init__(self, channels: int, depth: int, growth: int) -> None:
-        super().__init__()
-        self.convolutions = convs(
-            (channels + number * growth, growth) for number in range(depth)
-        )
-        self.fuse = conv(channels + depth * growth, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        outputs = [x]
-        for convolution in self.convolutions:
-            outputs.append(convolve_joined(convolution, outputs, slope=0.0))
-        return torch.add(x, convolve_joined(self.fuse, outputs))
-
-
 class Concatenation(nn.Module):
     """Modules in a row, whose outputs are concatenated and fused by a 1x1 convolution (RFDN).
 
