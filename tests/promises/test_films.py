@@ -221,6 +221,20 @@ def test_clips_of_phones_keep_place_camera_and_date(srx, target):
     assert b"com.apple" not in Path("b.mov").read_bytes()
 
 
+def test_the_title_of_a_film_without_keys_stays_where_players_look(srx):
+    write_clip("a.mkv", gray_frames(2))
+    with av.open("a.mkv") as plain, av.open("b.mkv", "w") as clip:
+        stream = clip.add_stream_from_template(plain.streams.video[0])
+        clip.metadata["title"] = "Cats"
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = stream
+                clip.mux(packet)
+    srx("upscale b.mkv c.mp4", SMALL, code=0)
+    data = Path("c.mp4").read_bytes()
+    assert data.index(b"Cats") - data.index(b"\xa9nam") == 20
+
+
 def test_keys_of_phones_come_back_from_matroska(srx):
     write_phone("phone.mov")
     srx("upscale phone.mov a.mkv", SMALL, code=0)

@@ -20,7 +20,6 @@ from srcli.imaging.films.mov_boxes import (
     MovBoxes,
     read_mov_boxes,
     stereo_box,
-    text_key,
     write_mov_boxes,
 )
 from srcli.imaging.films.reading import Video, open_video, reading_video
@@ -117,13 +116,18 @@ def _mux(
     import av
 
     muxer = _MUXERS.get(encoding.format, encoding.format)
-    with av.open(stream, "w", format=muxer) as output:
+    tags = original.tags if marks.keep_metadata else {}
+    options = {}
+    if muxer in _QUICKTIME and any(name.startswith("com.") for name in tags):
+        # keys of phones; where there are none, the title is not to become a key
+        options["movflags"] = "use_metadata_tags"
+    with av.open(stream, "w", format=muxer, options=options) as output:
         video: Any = output.add_stream(encoding.encoder)
         encoding.configure(video.codec_context)
         video.disposition = original.stream.disposition & ~_OF_OTHER_PICTURES
         copies, missing = _add_copies(original, output, muxer)
+        output.metadata.update(tags)
         if marks.keep_metadata:
-            output.metadata.update(original.tags)
             texts = track_texts(original.stream.metadata, muxer)
             if "title" in texts:  # where MP4 has it
                 video.metadata["handler_name"] = texts["title"]
@@ -195,9 +199,6 @@ def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
         boxes = read_mov_boxes(original.path)
     else:
         boxes = _made_boxes(original)
-        for name, text in original.tags.items():
-            if name.startswith("com."):  # keys of phones, as Matroska keeps them
-                boxes.keys.append(text_key(name, text))
     if not keep_metadata:
         boxes = boxes.without_texts()
     return _Marks(

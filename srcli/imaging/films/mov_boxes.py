@@ -1,4 +1,4 @@
-"""Boxes of MP4 and QuickTime files that FFmpeg's muxer leaves out: keys, XMP, 360 degrees, 3D.
+"""Boxes of MP4 and QuickTime that FFmpeg's muxer leaves out: of cameras, XMP, 360 degrees, 3D.
 
 They are taken from the input as they are, and put into the finished output, whose
 ``moov`` box is the last one. Nothing else in it refers to what lies behind it.
@@ -35,13 +35,8 @@ _COPIED_TEXTS = {
         b"nam", b"ART", b"alb", b"cmt", b"day", b"gen", b"too", b"swr", b"des", b"cpy", b"grp",
         b"lyr", b"wrt", b"enc", b"com",
     )
-}  # fmt: skip
+} | {b"meta"}  # fmt: skip
 """Texts that FFmpeg reads and writes itself."""
-_OWN_KEYS = {
-    b"comment", b"encoder", b"title", b"creation_time", b"major_brand", b"minor_version",
-    b"compatible_brands", b"com.apple.quicktime.comment",
-}  # fmt: skip
-"""Keys whose texts are written otherwise, or were those of the input's file alone."""
 _STEREO = {0: 0, 1: 2, 2: 1}
 """Layouts of the box ``st3d`` by FFmpeg's: none, side by side, top and bottom."""
 
@@ -53,8 +48,6 @@ Box = tuple[bytes, bytes]
 class MovBoxes:
     """Boxes of a file beside its sound and pictures, with their kinds."""
 
-    keys: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Names and values (boxes ``data``) of QuickTime's and Android's keys."""
     user_data: list[Box] = field(default_factory=list)
     """Boxes of cameras in ``udta``."""
     xmp: bytes = b""
@@ -128,8 +121,6 @@ def write_mov_boxes(
         user_data.append((b"XMP_", xmp))
     if user_data:
         moov = _add_user_data(moov, user_data)
-    if boxes.keys:
-        moov += _pack(b"meta", _pack_keys(boxes.keys, is_mov=is_mov))
     stream.seek(start - 8)
     stream.write(_pack(b"moov", moov))
     if xmp and not is_mov:
@@ -150,9 +141,7 @@ def _pack(box_type: bytes, content: bytes) -> bytes:
 
 def _read_moov(moov: bytes, result: MovBoxes) -> None:
     for box_type, content in split_boxes(moov):
-        if box_type == b"meta":
-            result.keys += _read_keys(content)
-        elif box_type == b"udta":
+        if box_type == b"udta":
             _read_user_data(content, result)
         elif box_type == b"trak" and not result.track and _is_video(content):
             _read_track(content, result)
@@ -160,9 +149,7 @@ def _read_moov(moov: bytes, result: MovBoxes) -> None:
 
 def _read_user_data(content: bytes, result: MovBoxes) -> None:
     for box_type, value in split_boxes(content):
-        if box_type == b"meta":
-            result.keys += _read_keys(value)
-        elif box_type == b"XMP_":
+        if box_type == b"XMP_":
             result.xmp = value
         elif box_type not in _COPIED_TEXTS and len(value) <= _LARGEST_BOX:
             result.user_data.append((box_type, value))
@@ -171,7 +158,7 @@ def _read_user_data(content: bytes, result: MovBoxes) -> None:
 def _read_track(track: bytes, result: MovBoxes) -> None:
     for box_type, content in split_boxes(track):
         is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
-        if is_sphere or (box_type == b"meta" and _read_keys(content)):
+        if is_sphere or box_type == b"meta":
             result.track.append((box_type, content))
     for _, entry in split_boxes(_sample_entries(track)):
         for box_type, content in split_boxes(entry[_SAMPLE_ENTRY_BYTES:]):
@@ -190,42 +177,6 @@ def _is_video(track: bytes) -> bool:
 
 def _sample_entries(track: bytes) -> bytes:
     return find_box(track, b"mdia", b"minf", b"stbl", b"stsd")[8:]
-
-
-def _read_keys(meta: bytes) -> list[tuple[bytes, bytes]]:
-    """Return names and values of the keys of a box ``meta``, whose kind QuickTime calls mdta."""
-    if meta[:4] == bytes(4):  # a version, which QuickTime's has not
-        meta = meta[4:]
-    if find_box(meta, b"hdlr")[8:12] != b"mdta":
-        return []
-    names = []
-    listed = find_box(meta, b"keys")[8:]
-    for namespace, name in split_boxes(listed):
-        names.append(name if namespace == b"mdta" else b"")
-    keys = []
-    for number, value in split_boxes(find_box(meta, b"ilst")):
-        index = int.from_bytes(number) - 1
-        if 0 <= index < len(names) and names[index] and names[index] not in _OWN_KEYS:
-            keys.append((names[index], value))
-    return keys
-
-
-def _pack_keys(keys: Sequence[tuple[bytes, bytes]], *, is_mov: bool) -> bytes:
-    """Return the content of a box ``meta`` with keys."""
-    handler = bytes(8) + b"mdta" + bytes(13)
-    names = struct.pack(">II", 0, len(keys))
-    values = b""
-    for number, (name, value) in enumerate(keys, 1):
-        names += _pack(b"mdta", name)
-        values += _pack(number.to_bytes(4), value)
-    boxes = _pack(b"hdlr", handler) + _pack(b"keys", names) + _pack(b"ilst", values)
-    return boxes if is_mov else bytes(4) + boxes
-
-
-def text_key(name: str, text: str) -> tuple[bytes, bytes]:
-    """Return a key with a text in UTF-8."""
-    content = struct.pack(">II", 1, 0) + text.encode()
-    return name.encode(), _pack(b"data", content)
 
 
 def _add_user_data(moov: bytes, boxes: Sequence[Box]) -> bytes:

@@ -88,6 +88,8 @@ _ALPHA = bytes(7) + b"\1"
 """How what Matroska has beside a block begins where that is alpha."""
 _BOTH_EYES = struct.pack("=3i", 8, 0, 0)
 """How FFmpeg's STEREO3D begins where a second layer has the picture of the other eye."""
+_OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands")
+"""Names under which FFmpeg tells the kind of an MP4 among its texts."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
@@ -217,6 +219,8 @@ class Video:
         """Texts of the file by their names in lower case, which are others in Matroska."""
         tags = {}
         for name, text in self.container.metadata.items():
+            if name in _OF_THE_FILE:
+                continue
             if name.isupper() or "." not in name:
                 name = name.lower().replace(".iso6709", ".ISO6709")
             tags[name] = text
