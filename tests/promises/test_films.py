@@ -449,6 +449,7 @@ def test_what_containers_cut_off_does_not_come_back(srx, name):
         crop_of_mp4(name)
     for target in ("b.mkv", "b.mp4"):
         srx(f"upscale {name} {target}", SMALL, code=0)
+        assert av.logging.get_level() is None  # of the process, as it was
         with av.open(target) as clip:
             frame = next(clip.decode(video=0))
             aspect = clip.streams.video[0].sample_aspect_ratio

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.imaging.films.chapters import lost_of_chapters
 from srcli.imaging.films.clock import Clock
-from srcli.imaging.films.container_crops import lost_of_chapters
 from srcli.imaging.films.languages import track_texts
 from srcli.imaging.films.mov_boxes import (
     MovBoxes,
@@ -159,7 +159,8 @@ def _describe_losses(
 ) -> list[str]:
     """Return what is left out or converted, in words."""
     notes = []
-    if lost := lost_of_chapters(original.path, original.container.format.name):
+    is_matroska = original.container.format.name.startswith("matroska")
+    if is_matroska and (lost := lost_of_chapters(original.path)):
         notes.append(f"of its chapters {', '.join(lost)} left out")
     aspect = encoding.settings.get("sample_aspect_ratio") or 1
     if muxer == "webm" and aspect != 1:  # PyAV sets none of streams, and VP9 has none

@@ -53,10 +53,6 @@ class MovBoxes:
     xmp: bytes = b""
     track: list[Box] = field(default_factory=list)
     """Boxes of the video's track: a mark of 360 degrees, keys of the lens."""
-    aperture: bytes = b""
-    """Content of the box ``clap`` of the video, which says what part of it is shown."""
-    dolby_vision: bytes = b""
-    """Content of the box that says how frames are made with Dolby Vision."""
     picture: list[Box] = field(default_factory=list)
     """Boxes of how its pictures are to be shown: 360 degrees, 3D."""
 
@@ -96,8 +92,7 @@ def write_mov_boxes(
     ``before`` and ``after`` are (height, width) of the pictures that the boxes were
     made for, and of those in the file.
     """
-    nothing = MovBoxes(aperture=boxes.aperture, dolby_vision=boxes.dolby_vision)
-    if boxes == nothing:
+    if boxes == MovBoxes():
         return
     xmp = boxes.xmp
     if xmp:
@@ -164,10 +159,6 @@ def _read_track(track: bytes, result: MovBoxes) -> None:
         for box_type, content in split_boxes(entry[_SAMPLE_ENTRY_BYTES:]):
             if box_type in (b"st3d", b"sv3d"):
                 result.picture.append((box_type, content))
-            elif box_type == b"clap":
-                result.aperture = content
-            elif box_type in (b"dvcC", b"dvvC", b"dvwC"):
-                result.dolby_vision = content
         return
 
 

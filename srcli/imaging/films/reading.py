@@ -5,6 +5,7 @@ PyAV is the extra ``srcli[video]``; it is imported where it is needed.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +20,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
-from srcli.imaging.files.isobmff import Crop
 from srcli.imaging.films.clock import Clock
-from srcli.imaging.films.container_crops import read_container_crop
-from srcli.imaging.films.dolby_vision import needs_dolby_vision
 from srcli.imaging.films.other_matrices import (
     CONSTANT_LUMINANCE,
     ICTCP,
@@ -90,6 +88,11 @@ _BOTH_EYES = struct.pack("=3i", 8, 0, 0)
 """How FFmpeg's STEREO3D begins where a second layer has the picture of the other eye."""
 _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands")
 """Names under which FFmpeg tells the kind of an MP4 among its texts."""
+_CROPPING = r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)"
+"""How FFmpeg prints the pixels that containers cut off at the left, right, top and bottom."""
+_DOLBY_VISION_ALONE = r"DOVI .*profile: (5|10|20),.* compatibility id: 0\b"
+"""How it prints profiles of HEVC, AV1 and two layers without colours for other decoders:
+their base layer has IPT-C2 instead of Y, Cb and Cr, often without a word in the stream."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
@@ -231,12 +234,35 @@ class Video:
         return _side_data_of(self.first).get(name, b"")
 
     @cached_property
-    def crop(self) -> Crop:
+    def _description(self) -> str:
+        """What FFmpeg prints of the stream, where alone it tells what PyAV has no name for."""
+        import av
+
+        container: Any = self.container
+        level = av.logging.get_level()
+        av.logging.set_level(
+            av.logging.INFO
+        )  # of the process; it prints nothing otherwise
+        try:
+            text: str = container.dumps_format()
+        finally:
+            av.logging.set_level(level)
+        _, _, streams = text.partition("\n  Stream #0:")
+        for stream in streams.split("\n  Stream #0:"):
+            if re.match(rf"{self.stream.index}\b", stream):
+                return stream
+        return ""
+
+    @cached_property
+    def crop(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of the part of stored frames that is shown."""
         height, width = self._stored
-        name = self.container.format.name
-        whole = (0, 0, width, height)
-        return read_container_crop(self.path, name, height, width) or whole
+        sides = re.search(_CROPPING, self._description)
+        if sides:
+            left, right, top, bottom = map(int, sides.groups())
+            if left + right < width and top + bottom < height:
+                return left, top, width - right, height - bottom
+        return 0, 0, width, height
 
     @property
     def size(self) -> Size:
@@ -268,7 +294,7 @@ class Video:
         Raises:
             PictureError: If it is named, and none that can be converted.
         """
-        if self._needs_dolby_vision:
+        if re.search(_DOLBY_VISION_ALONE, self._description):
             raise PictureError(
                 f"{self.path}: its colours are stored for Dolby Vision alone (profile 5), which "
                 "srx does not read; convert it first: ffmpeg -i IN -vf libplacebo=colorspace="
@@ -287,10 +313,6 @@ class Video:
             )
         is_sd = self._stored[0] <= _SD_HEIGHT and not frame.format.is_rgb
         return 6 if is_sd else BT709
-
-    @cached_property
-    def _needs_dolby_vision(self) -> bool:
-        return needs_dolby_vision(self.path, self.container.format.name)
 
     @property
     def color_range(self) -> int:
