@@ -15,7 +15,6 @@ import numpy as np
 
 from srcli.imaging.films.chapters import lost_of_chapters
 from srcli.imaging.films.clock import Clock
-from srcli.imaging.films.languages import track_texts
 from srcli.imaging.films.mov_boxes import (
     MovBoxes,
     read_mov_boxes,
@@ -128,7 +127,7 @@ def _mux(
         copies, missing = _add_copies(original, output, muxer)
         output.metadata.update(tags)
         if marks.keep_metadata:
-            texts = track_texts(original.stream.metadata, muxer)
+            texts = original.stream.metadata
             if "title" in texts:  # where MP4 has it
                 video.metadata["handler_name"] = texts["title"]
             for name in _TRACK_TEXTS:
@@ -162,6 +161,15 @@ def _describe_losses(
     is_matroska = original.container.format.name.startswith("matroska")
     if is_matroska and (lost := lost_of_chapters(original.path)):
         notes.append(f"of its chapters {', '.join(lost)} left out")
+    languages = set[str]()
+    for stream in original.container.streams:
+        languages.add(stream.metadata.get("language", "und"))
+    is_mov = original.container.metadata.get("major_brand") == "qt  "
+    if muxer == "mov" and not is_mov and (rare := languages - {"und", "eng"}):
+        notes.append(
+            f"languages of tracks ({', '.join(sorted(rare))}) are left out where mov has "
+            "other names for them: -f mp4 keeps them"
+        )
     aspect = encoding.settings.get("sample_aspect_ratio") or 1
     if muxer == "webm" and aspect != 1:  # PyAV sets none of streams, and VP9 has none
         notes.append(
@@ -290,7 +298,7 @@ def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:
     context: Any = copy.codec_context
     if stream.type == "audio" and context.layout.name in LAYOUTS:
         context.layout = LAYOUTS[context.layout.name]
-    copy.metadata.update(track_texts(stream.metadata, muxer))
+    copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
     return copy
 

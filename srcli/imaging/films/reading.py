@@ -21,13 +21,6 @@ from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
 from srcli.imaging.films.clock import Clock
-from srcli.imaging.films.other_matrices import (
-    CONSTANT_LUMINANCE,
-    ICTCP,
-    SIMILAR,
-    YCGCO,
-    to_rgb,
-)
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
@@ -45,8 +38,6 @@ class Timing(NamedTuple):
 
     start: int
     duration: int
-    captions: bytes = b""
-    """Closed captions (CEA-608 and 708), in groups of three bytes."""
 
 
 TimedFrame = tuple[Timing, Photograph]
@@ -60,14 +51,20 @@ _SD_HEIGHT = 576
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 BT709 = 1
-_READ_MATRICES = (YCGCO, CONSTANT_LUMINANCE, ICTCP)
-"""Numbers of matrices that libswscale does not know."""
 _UNNAMED = (0, 2, 3)
 """Numbers of red, green and blue as they are, and of no statement."""
 _DERIVED = (12, 13)
 """Numbers of matrices that follow from the primaries."""
 _BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
-_OTHER_MATRICES = {11: "SMPTE 2085", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
+_OTHER_MATRICES = {
+    8: "YCgCo",
+    10: "constant luminance",
+    11: "SMPTE 2085",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
 LIMITED_RANGE = 1
 FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
@@ -281,9 +278,8 @@ class Video:
 
     @property
     def matrix(self) -> int:
-        """Matrix of the output's colours: the input's, or another one for those without."""
-        named = self._matrix_of(self.first)
-        return named if named in SWSCALE_MATRICES else SIMILAR.get(named, BT709)
+        """Matrix of the output's colours, which is the input's."""
+        return self._matrix_of(self.first)
 
     def _matrix_of(self, frame: VideoFrame) -> int:
         """Return the matrix of a frame, by its number in ISO/IEC 23091-2.
@@ -303,7 +299,7 @@ class Video:
         named = int(frame.colorspace)
         if named in _DERIVED:
             named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
-        if named in SWSCALE_MATRICES or named in _READ_MATRICES:
+        if named in SWSCALE_MATRICES:
             return named
         if named not in _UNNAMED:
             name = _OTHER_MATRICES.get(named, f"matrix {named}")
@@ -335,11 +331,10 @@ class Video:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
             self._note_change(frame, time)
-            captions = _side_data_of(frame).get("A53_CC", b"")
-            self.has_captions = self.has_captions or bool(captions)
+            if "A53_CC" in _side_data_of(frame):
+                self.has_captions = True
             if index >= start:
-                timing = Timing(time, frame.duration or 0, captions)
-                yield timing, self.photograph(frame)
+                yield Timing(time, frame.duration or 0), self.photograph(frame)
             index += 1
             frame = self._decode_next()
 
@@ -389,8 +384,6 @@ class Video:
     def _rgb(self, frame: VideoFrame, height: int, width: int) -> Array:
         """Convert a frame to (H, W, 3) of this size."""
         matrix = self._matrix_of(frame)
-        if matrix not in SWSCALE_MATRICES:
-            return self._by_other_matrix(frame, matrix, height, width)
         rgb = self._reformatter.reformat(
             frame,
             width,
@@ -401,37 +394,6 @@ class Video:
             interpolation=EXACT,
         )
         return rgb.to_ndarray()
-
-    def _by_other_matrix(
-        self, frame: VideoFrame, matrix: int, height: int, width: int
-    ) -> Array:
-        """Convert a frame whose matrix libswscale does not know to (H, W, 3) of this size."""
-        is_full = frame.color_range == FULL_RANGE
-        planes = self._reformatter.reformat(
-            frame,
-            width,
-            height,
-            "yuv444p16le",
-            # of no effect, as no colours are converted; it knows no others
-            src_colorspace=SWSCALE_MATRICES[BT709],
-            dst_colorspace=SWSCALE_MATRICES[BT709],
-            dst_color_range=FULL_RANGE if is_full else LIMITED_RANGE,
-            interpolation=EXACT,
-        )
-        values = planes.to_ndarray().astype(np.float64)
-        middle = 2.0**15
-        if is_full:
-            values[:, :, 0] /= 2**16 - 1
-            values[:, :, 1:] = (values[:, :, 1:] - middle) / (2**16 - 1)
-        else:
-            values[:, :, 0] = (values[:, :, 0] / 256 - 16) / 219
-            values[:, :, 1:] = (values[:, :, 1:] - middle) / 256 / 224
-        if matrix == YCGCO and not is_full:
-            # its differences are as large as those of red, green and blue
-            values[:, :, 1:] *= 224 / 219
-        white = 65535 if self.depth > 8 else 255
-        rgb = to_rgb(values, matrix, int(frame.color_trc)).clip(0, 1) * white
-        return rgb.round().astype(np.uint16 if self.depth > 8 else np.uint8)
 
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.films.languages import track_texts
-
 if TYPE_CHECKING:
     from av import Packet
     from av.container import OutputContainer
@@ -88,6 +86,6 @@ def convert_sound(
             copy.codec_context.options = {"strict": "experimental"}
     except (ValueError, av.FFmpegError):
         return None
-    copy.metadata.update(track_texts(stream.metadata, muxer))
+    copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
     return SoundConversion(stream, copy, sample_format)

@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.films.captions import holds_captions
 from srcli.imaging.films.joining import write_silent_video, write_video
 from srcli.imaging.films.reading import Timing, count_frames, open_video
 from srcli.imaging.films.writing import (
@@ -95,8 +94,8 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> None:
             )
             missing += (f"{damage}; copy it again",)
         missing += tuple(video.changes)
-        if video.has_captions and not holds_captions(encoding.encoder):
-            missing += (f"closed captions left out, which {item.format} does not hold",)
+        if video.has_captions:
+            missing += ("closed captions left out, which srx cannot copy",)
         reporter.add(
             item,
             started=started,
@@ -217,7 +216,7 @@ def _make_segments(
     try:
         _encode(item, picture, encoder, enlarged, work, tile_count)
     except KeyboardInterrupt:
-        encoder.interrupt()
+        encoder.finish()
         raise
     work.describe(f"{item.source.name}: encoding the last frames")
     encoder.finish()
