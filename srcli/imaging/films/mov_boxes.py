@@ -7,7 +7,6 @@ They are taken from the input as they are, and put into the finished output, who
 from __future__ import annotations
 
 import io
-import os
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +20,16 @@ from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.pixels.arrays import Size
 from srcli.input_files import open_input
 
-_LARGEST_MOOV = 2**28
-_LARGEST_BOX = 2**24
-"""Bytes of one that is copied."""
+_LARGEST = {b"moov": 2**28, b"uuid": 2**24}
+"""Bytes of boxes that are read, by their kinds."""
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SPHERICAL_UUID = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 _LONGEST_NUMBER = 20
-_SAMPLE_ENTRY_BYTES = 78
-"""Bytes of a video's sample entry in front of its boxes."""
+_SAMPLE_TABLE = (b"mdia", b"minf", b"stbl", b"stsd")
+"""Where a track says how its samples are stored."""
+_TABLE_BYTES = 8
+_ENTRY_BYTES = 78
+"""Bytes of the table and of a video's entry in it, in front of their boxes."""
 _COPIED_TEXTS = {
     b"\xa9" + name
     for name in (
@@ -37,8 +38,8 @@ _COPIED_TEXTS = {
     )
 } | {b"meta"}  # fmt: skip
 """Texts that FFmpeg reads and writes itself."""
-_STEREO = {0: 0, 1: 2, 2: 1}
-"""Layouts of the box ``st3d`` by FFmpeg's: none, side by side, top and bottom."""
+_STEREO = {1: 2, 2: 1}
+"""Layouts of the box ``st3d`` by FFmpeg's: side by side, top and bottom."""
 
 Box = tuple[bytes, bytes]
 """Kind and content."""
@@ -68,20 +69,57 @@ class MovBoxes:
         return b"sv3d" in box_types or b"uuid" in box_types
 
 
-def read_mov_boxes(path: Path) -> MovBoxes:
-    """Read the boxes of a file; those of other formats, or damaged ones, are empty."""
+def read_mov_boxes(path: Path, stereo: int) -> MovBoxes:
+    """Read the boxes of a file; those of other formats, or damaged ones, are empty.
+
+    ``stereo`` is FFmpeg's number of the layout of 3D, of which a box says the same.
+    """
     boxes = MovBoxes()
+    if stereo in _STEREO:
+        boxes.picture.append((b"st3d", bytes(4) + bytes([_STEREO[stereo]])))
     with open_input(path) as stream:
         for box in walk(stream):
             size = box.end - box.start
+            if size > _LARGEST.get(box.kind, 0):
+                continue
             stream.seek(box.start)
-            if box.kind == b"moov" and size <= _LARGEST_MOOV:
-                _read_moov(stream.read(size), boxes)
-            elif box.kind == b"uuid" and 16 < size <= _LARGEST_BOX:
-                content = stream.read(size)
-                if content[:16] == _XMP_UUID:
-                    boxes.xmp = content[16:]
+            content = stream.read(size)
+            if box.kind == b"moov":
+                _read_moov(content, boxes)
+            elif content[:16] == _XMP_UUID:
+                boxes.xmp = content[16:]
     return boxes
+
+
+def _read_moov(moov: bytes, boxes: MovBoxes) -> None:
+    is_read = False
+    for kind, content in split_boxes(moov):
+        if kind == b"udta":
+            _read_user_data(content, boxes)
+        elif kind == b"trak" and not is_read:
+            is_read = find_box(content, b"mdia", b"hdlr")[8:12] == b"vide"
+            if is_read:
+                _read_track(content, boxes)
+
+
+def _read_user_data(user_data: bytes, boxes: MovBoxes) -> None:
+    for kind, content in split_boxes(user_data):
+        if kind == b"XMP_":
+            boxes.xmp = content
+        elif kind not in _COPIED_TEXTS and len(content) <= _LARGEST[b"uuid"]:
+            boxes.user_data.append((kind, content))
+
+
+def _read_track(track: bytes, boxes: MovBoxes) -> None:
+    for kind, content in split_boxes(track):
+        is_sphere = kind == b"uuid" and content[:16] == _SPHERICAL_UUID
+        if is_sphere or kind == b"meta":
+            boxes.track.append((kind, content))
+    entries = split_boxes(find_box(track, *_SAMPLE_TABLE)[_TABLE_BYTES:])
+    for _, entry in entries[:1]:
+        for kind, content in split_boxes(entry[_ENTRY_BYTES:]):
+            if kind == b"sv3d":
+                boxes.picture.append((kind, content))
 
 
 def write_mov_boxes(
@@ -90,116 +128,41 @@ def write_mov_boxes(
     """Put boxes into a finished file, an MP4 or a QuickTime movie, open to read and write.
 
     ``before`` and ``after`` are (height, width) of the pictures that the boxes were
-    made for, and of those in the file.
+    made for, and of those in the file, whose first track they are.
     """
     if boxes == MovBoxes():
         return
-    xmp = boxes.xmp
-    if xmp:
-        fitted, _ = fit_xmp(xmp, PixelMap(before, after))
-        xmp = fitted or b""
     stream.flush()
-    length = stream.seek(0, os.SEEK_END)
-    starts = []
-    for box in walk(stream):
-        if box.kind == b"moov" and box.end == length:  # else what follows would move
-            starts.append(box.start)
-    if not starts:
+    last = [*walk(stream)][-1]
+    if last.kind != b"moov":  # what follows would move
         return
-    (start,) = starts
-    stream.seek(start)
-    moov = stream.read()
-    factor = after[1] / before[1]
-    moov = _change_track(moov, boxes, factor)
     user_data = list(boxes.user_data)
-    if xmp and is_mov:
-        user_data.append((b"XMP_", xmp))
-    if user_data:
-        moov = _add_user_data(moov, user_data)
-    stream.seek(start - 8)
+    xmp = b""
+    if boxes.xmp:
+        xmp, _ = fit_xmp(boxes.xmp, PixelMap(before, after))
+        if is_mov:
+            user_data.append((b"XMP_", xmp))
+    track = b""
+    for kind, content in boxes.track:
+        if kind == b"uuid":
+            content = _scale_sphere(content, after[1] / before[1])
+        track += _pack(kind, content)
+    stream.seek(last.start)
+    moov = stream.read()
+    moov = _edit(moov, [b"trak"], lambda content: content + track)
+    moov = _edit(
+        moov,
+        [b"trak", *_SAMPLE_TABLE],
+        lambda table: _extend_entry(table, boxes.picture),
+    )
+    if not find_box(moov, b"udta"):
+        moov += _pack(b"udta", b"")
+    moov = _edit(moov, [b"udta"], lambda content: _add_missing(content, user_data))
+    stream.seek(last.start - 8)
     stream.write(_pack(b"moov", moov))
     if xmp and not is_mov:
         stream.write(_pack(b"uuid", _XMP_UUID + xmp))
     stream.truncate()
-
-
-def stereo_box(layout: int) -> Box | None:
-    """Return the box of 3D for FFmpeg's number of a layout; None for those it does not know."""
-    if layout not in _STEREO:
-        return None
-    return b"st3d", bytes(4) + bytes([_STEREO[layout]])
-
-
-def _pack(box_type: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), box_type) + content
-
-
-def _read_moov(moov: bytes, result: MovBoxes) -> None:
-    for box_type, content in split_boxes(moov):
-        if box_type == b"udta":
-            _read_user_data(content, result)
-        elif box_type == b"trak" and not result.track and _is_video(content):
-            _read_track(content, result)
-
-
-def _read_user_data(content: bytes, result: MovBoxes) -> None:
-    for box_type, value in split_boxes(content):
-        if box_type == b"XMP_":
-            result.xmp = value
-        elif box_type not in _COPIED_TEXTS and len(value) <= _LARGEST_BOX:
-            result.user_data.append((box_type, value))
-
-
-def _read_track(track: bytes, result: MovBoxes) -> None:
-    for box_type, content in split_boxes(track):
-        is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
-        if is_sphere or box_type == b"meta":
-            result.track.append((box_type, content))
-    for _, entry in split_boxes(_sample_entries(track)):
-        for box_type, content in split_boxes(entry[_SAMPLE_ENTRY_BYTES:]):
-            if box_type in (b"st3d", b"sv3d"):
-                result.picture.append((box_type, content))
-        return
-
-
-def _is_video(track: bytes) -> bool:
-    return find_box(track, b"mdia", b"hdlr")[8:12] == b"vide"
-
-
-def _sample_entries(track: bytes) -> bytes:
-    return find_box(track, b"mdia", b"minf", b"stbl", b"stsd")[8:]
-
-
-def _add_user_data(moov: bytes, boxes: Sequence[Box]) -> bytes:
-    """Add boxes to ``udta``, but for kinds that are there."""
-    present = find_box(moov, b"udta")
-    box_types = {box_type for box_type, _ in split_boxes(present)}
-    added = present
-    for box_type, content in boxes:
-        if box_type not in box_types:
-            added += _pack(box_type, content)
-    boxes_before = [box for box in split_boxes(moov) if box[0] != b"udta"]
-    return b"".join(_pack(*box) for box in (*boxes_before, (b"udta", added)))
-
-
-def _change_track(moov: bytes, boxes: MovBoxes, factor: float) -> bytes:
-    """Add boxes to the first track of video, and to its sample entry."""
-    changed = b""
-    is_done = False
-    for box_type, content in split_boxes(moov):
-        if box_type == b"trak" and not is_done and _is_video(content):
-            is_done = True
-            for inner_type, track_content in boxes.track:
-                if inner_type == b"uuid":
-                    track_content = _scale_sphere(track_content, factor)
-                content += _pack(inner_type, track_content)
-            if boxes.picture:
-                path = (b"mdia", b"minf", b"stbl", b"stsd")
-                content = _edit(
-                    content, path, lambda table: _extend_entry(table, boxes.picture)
-                )
-        changed += _pack(box_type, content)
-    return changed
 
 
 def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) -> bytes:
@@ -208,20 +171,33 @@ def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) ->
         return edit(data)
     changed = b""
     is_done = False
-    for box_type, content in split_boxes(data):
-        if box_type == path[0] and not is_done:
+    for kind, content in split_boxes(data):
+        if kind == path[0] and not is_done:
             is_done = True
             content = _edit(content, path[1:], edit)
-        changed += _pack(box_type, content)
+        changed += _pack(kind, content)
     return changed
 
 
+def _add_missing(content: bytes, boxes: Sequence[Box]) -> bytes:
+    """Add boxes to the content of one, but for kinds that are there."""
+    present = dict(split_boxes(content))
+    for kind, added in boxes:
+        if kind not in present:
+            content += _pack(kind, added)
+    return content
+
+
 def _extend_entry(table: bytes, boxes: Sequence[Box]) -> bytes:
-    """Add boxes to the first sample entry of a table ``stsd``."""
-    head = table[:8]
-    (box_type, entry), *further = split_boxes(table[8:])
-    entry += b"".join(_pack(*box) for box in boxes)
-    return head + _pack(box_type, entry) + b"".join(_pack(*box) for box in further)
+    """Add boxes to the sample entry of a table ``stsd``."""
+    ((kind, entry),) = split_boxes(table[_TABLE_BYTES:])
+    for box in boxes:
+        entry += _pack(*box)
+    return table[:_TABLE_BYTES] + _pack(kind, entry)
+
+
+def _pack(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
 
 
 def _scale_sphere(content: bytes, factor: float) -> bytes:

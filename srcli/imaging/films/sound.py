@@ -29,8 +29,7 @@ class SoundConversion:
         from av import AudioResampler
 
         context = copy.codec_context
-        self.name = f"{stream.type} {stream.codec_context.name}"
-        self.new_name = context.name
+        self.name = context.name
         self._stream = stream
         self._copy = copy
         self._resampler = AudioResampler(
@@ -60,12 +59,12 @@ class SoundConversion:
 def convert_sound(
     stream: Any,  # noqa: ANN401 - of any type
     output: OutputContainer,
-    muxer: str,
 ) -> SoundConversion | None:
     """Add a stream for sound that is converted; None where that is not possible."""
     import av
 
     context = getattr(stream, "codec_context", None)
+    muxer = output.format.name
     if stream.type != "audio" or context is None or muxer not in _ENCODERS:
         return None
     is_pcm = context.name.startswith("pcm_")

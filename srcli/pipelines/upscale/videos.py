@@ -78,7 +78,7 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> None:
             ) -> tuple[str, ...]:
                 return write_video(
                     segments,
-                    item.source,
+                    video,
                     encoding,
                     comment,
                     attributes,
