@@ -133,8 +133,8 @@ def write_mov_boxes(
     if boxes == MovBoxes():
         return
     stream.flush()
-    last = [*walk(stream)][-1]
-    if last.kind != b"moov":  # what follows would move
+    *_, movie = walk(stream)
+    if movie.kind != b"moov":  # what follows it would move
         return
     user_data = list(boxes.user_data)
     xmp = b""
@@ -147,7 +147,7 @@ def write_mov_boxes(
         if kind == b"uuid":
             content = _scale_sphere(content, after[1] / before[1])
         track += _pack(kind, content)
-    stream.seek(last.start)
+    stream.seek(movie.start)
     moov = stream.read()
     moov = _edit(moov, [b"trak"], lambda content: content + track)
     moov = _edit(
@@ -158,7 +158,7 @@ def write_mov_boxes(
     if not find_box(moov, b"udta"):
         moov += _pack(b"udta", b"")
     moov = _edit(moov, [b"udta"], lambda content: _add_missing(content, user_data))
-    stream.seek(last.start - 8)
+    stream.seek(movie.start - 8)
     stream.write(_pack(b"moov", moov))
     if xmp and not is_mov:
         stream.write(_pack(b"uuid", _XMP_UUID + xmp))

@@ -54,8 +54,7 @@ BT709 = 1
 _UNNAMED = (0, 2, 3)
 """Numbers of red, green and blue as they are, and of no statement."""
 _DERIVED = (12, 13)
-"""Numbers of matrices that follow from the primaries."""
-_BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
+"""Numbers of matrices that follow from the primaries, and have their numbers."""
 _OTHER_MATRICES = {
     8: "YCgCo",
     10: "constant luminance",
@@ -194,7 +193,6 @@ class Video:
         self.aspect: Fraction | None = self.stream.sample_aspect_ratio
         """Width of a pixel by its height: the container's, or from ``first`` on that of
         the first frame, where FFmpeg tells that of a later one."""
-        self._first_aspect = self._aspect
         self._sizes: list[str] = []
 
     @cached_property
@@ -206,6 +204,7 @@ class Video:
         aspect = self.stream.codec_context.sample_aspect_ratio
         if aspect and self.aspect == self._probed_aspect:
             self.aspect = aspect
+        self._first_aspect = self._aspect
         return frame
 
     @cached_property
@@ -297,8 +296,8 @@ class Video:
                 "bt709:color_primaries=bt709:color_trc=bt709:format=yuv420p OUT"
             )
         named = int(frame.colorspace)
-        if named in _DERIVED:
-            named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
+        if named in _DERIVED and frame.color_primaries in SWSCALE_MATRICES:
+            named = int(frame.color_primaries)
         if named in SWSCALE_MATRICES:
             return named
         if named not in _UNNAMED:
@@ -323,7 +322,6 @@ class Video:
         Times always increase, by one unit at least; AVI stores none but the order.
         """
         frame: VideoFrame | None = self.first
-        self._first_aspect = self._aspect
         index = 0
         is_ordered = self.container.format.name == "avi"
         time = (self.first.pts or 0) - 1

@@ -7,7 +7,6 @@ All begin with a frame that needs no other.
 from __future__ import annotations
 
 import io
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -98,71 +97,63 @@ class Encoding:
 
 
 def choose_encoding(
-    video: Video, fmt: str, size: tuple[int, int], quality: int | None
+    video: Video, fmt: str, size: Size, quality: int | None
 ) -> Encoding:
     """Choose encoder and settings for frames of this even (height, width).
 
     Sample aspect, times and colours are those of the input; 4:2:0 at twice the size
     holds the colours of every input. The quality is 1 to 100, by default the format's.
     """
-    bits = 10 if video.depth > 8 else 8
-    encoder, options = _choose_encoder(video.path, fmt, bits, size, quality)
-    height, width = size
     stream = video.stream
     settings: dict[str, Any] = {
-        "width": width,
-        "height": height,
-        "pix_fmt": "yuv420p10le" if bits > 8 else "yuv420p",
         "time_base": stream.time_base,
         "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
         "color_range": video.color_range,
         "colorspace": video.matrix,
         "color_trc": video.first.color_trc,
         "color_primaries": video.first.color_primaries,
-        "options": options,
     }
     aspect = video.aspect
     if aspect:
         settings["sample_aspect_ratio"] = (
             1 / aspect if video.orientation.swaps_sides else aspect
         )
-    if encoder == "libx265" and fmt in ("mp4", "mov"):
-        settings["codec_tag"] = "hvc1"  # by which Apple's players know it
-    return Encoding(format=fmt, encoder=encoder, settings=settings)
+    is_deep = video.depth > 8
+    return _choose_encoder(video.path, fmt, size, quality, settings, is_deep=is_deep)
 
 
 def choose_animation_encoding(
-    path: Path, fmt: str, size: tuple[int, int], quality: int | None
+    path: Path, fmt: str, size: Size, quality: int | None
 ) -> Encoding:
     """Choose encoder and settings for frames of an animation, in sRGB, timed by milliseconds."""
-    encoder, options = _choose_encoder(path, fmt, 8, size, quality)
-    height, width = size
     settings: dict[str, Any] = {
-        "width": width,
-        "height": height,
-        "pix_fmt": "yuv420p",
         "time_base": Fraction(1, 1000),
         "framerate": Fraction(10),
         "color_range": LIMITED_RANGE,
         "colorspace": BT709,
         "color_trc": _SRGB_TRANSFER,
         "color_primaries": BT709,
-        "options": options,
     }
-    return Encoding(format=fmt, encoder=encoder, settings=settings)
+    return _choose_encoder(path, fmt, size, quality, settings, is_deep=False)
 
 
 def _choose_encoder(
-    path: Path, fmt: str, bits: int, size: Size, quality: int | None
-) -> tuple[str, dict[str, str]]:
-    """Return FFmpeg's name of an encoder, and its options for a quality.
+    path: Path,
+    fmt: str,
+    size: Size,
+    quality: int | None,
+    settings: Mapping[str, Any],
+    *,
+    is_deep: bool,
+) -> Encoding:
+    """Choose an encoder for times and colours, and its options for a quality.
 
     It looks less far ahead where frames are so large that they take much memory.
     """
     from av import codecs_available
 
     encoders = _WEBM_ENCODERS if fmt == "webm" else _ENCODERS
-    encoder = encoders[bits]
+    encoder = encoders[10 if is_deep else 8]
     if encoder not in codecs_available:
         raise PictureError(
             f"{path}: this build of PyAV has no {encoder}; take another format"
@@ -172,12 +163,22 @@ def _choose_encoder(
     crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
     if encoder in _LONG_SCALES:
         crf *= 63 / 51
-    ahead = max(_PIXELS_AHEAD // math.prod(size), _LEAST_AHEAD)
+    height, width = size
+    ahead = max(_PIXELS_AHEAD // (height * width), _LEAST_AHEAD)
     ahead = min(ahead, _FRAMES_AHEAD.get(encoder, ahead))
     options = {"crf": str(round(crf))}
     for name, value in _OPTIONS[encoder].items():
         options[name] = value.format(ahead=ahead)
-    return encoder, options
+    complete = {
+        "width": width,
+        "height": height,
+        "pix_fmt": "yuv420p10le" if is_deep else "yuv420p",
+        **settings,
+        "options": options,
+    }
+    if encoder == "libx265" and fmt in ("mp4", "mov"):
+        complete["codec_tag"] = "hvc1"  # by which Apple's players know it
+    return Encoding(format=fmt, encoder=encoder, settings=complete)
 
 
 @dataclass(frozen=True)
