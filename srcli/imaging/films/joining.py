@@ -47,11 +47,11 @@ _STEREO_MODES = {1: "left_right", 2: "top_bottom"}
 
 def write_video(
     segments: Segments,
-    seen: Video,
-    encoding: Encoding,
     comment: str | None,
     attributes: FileAttributes,
     *,
+    seen: Video,
+    encoding: Encoding,
     keep_metadata: bool,
 ) -> tuple[str, ...]:
     """Write the video of all segments, with sound, subtitles and chapters of its source.
@@ -102,10 +102,11 @@ def write_video(
 
 def write_silent_video(
     segments: Segments,
-    encoding: Encoding,
     comment: str | None,
     attributes: FileAttributes,
-) -> None:
+    *,
+    encoding: Encoding,
+) -> tuple[()]:
     """Write the video of all segments alone, as of an animation; see ``write_video``."""
     with (
         new_file(segments.target, attributes) as stream,
@@ -116,6 +117,7 @@ def write_silent_video(
         time_base = encoding.settings["time_base"]
         for packet in _encoded_packets(segments, video, time_base):
             output.mux(packet)
+    return ()
 
 
 @contextmanager
