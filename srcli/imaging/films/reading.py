@@ -236,18 +236,15 @@ class Video:
 
         container: Any = self.container
         level = av.logging.get_level()
-        av.logging.set_level(
-            av.logging.INFO
-        )  # of the process; it prints nothing otherwise
+        # of the process, which may have none; below this one FFmpeg prints nothing
+        av.logging.set_level(av.logging.INFO)
         try:
-            text: str = container.dumps_format()
+            text = container.dumps_format()
         finally:
             av.logging.set_level(level)
-        _, _, streams = text.partition("\n  Stream #0:")
-        for stream in streams.split("\n  Stream #0:"):
-            if re.match(rf"{self.stream.index}\b", stream):
-                return stream
-        return ""
+        pattern = rf"\n +Stream #0:{self.stream.index}\b.*?(?=\n +Stream |\Z)"
+        stream = re.search(pattern, text, re.DOTALL)
+        return stream[0] if stream else ""
 
     @cached_property
     def crop(self) -> tuple[int, int, int, int]:
