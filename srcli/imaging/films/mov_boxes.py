@@ -6,7 +6,7 @@ They are taken from the input as they are, and put into the finished output, who
 
 from __future__ import annotations
 
-import io
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +24,8 @@ _LARGEST = {b"moov": 2**28, b"uuid": 2**24}
 """Bytes of boxes that are read, by their kinds."""
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SPHERICAL_UUID = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
-_LONGEST_NUMBER = 20
+_PIXELS = rb"(?<=Pixels>)\s*\d{1,20}\s*(?=<)"
+"""A size in XML."""
 _SAMPLE_TABLE = (b"mdia", b"minf", b"stbl", b"stsd")
 """Where a track says how its samples are stored."""
 _TABLE_BYTES = 8
@@ -93,33 +94,33 @@ def read_mov_boxes(path: Path, stereo: int) -> MovBoxes:
 
 def _read_moov(moov: bytes, boxes: MovBoxes) -> None:
     is_read = False
-    for kind, content in split_boxes(moov):
-        if kind == b"udta":
+    for box_type, content in split_boxes(moov):
+        if box_type == b"udta":
             _read_user_data(content, boxes)
-        elif kind == b"trak" and not is_read:
+        elif box_type == b"trak" and not is_read:
             is_read = find_box(content, b"mdia", b"hdlr")[8:12] == b"vide"
             if is_read:
                 _read_track(content, boxes)
 
 
 def _read_user_data(user_data: bytes, boxes: MovBoxes) -> None:
-    for kind, content in split_boxes(user_data):
-        if kind == b"XMP_":
+    for box_type, content in split_boxes(user_data):
+        if box_type == b"XMP_":
             boxes.xmp = content
-        elif kind not in _COPIED_TEXTS and len(content) <= _LARGEST[b"uuid"]:
-            boxes.user_data.append((kind, content))
+        elif box_type not in _COPIED_TEXTS and len(content) <= _LARGEST[b"uuid"]:
+            boxes.user_data.append((box_type, content))
 
 
 def _read_track(track: bytes, boxes: MovBoxes) -> None:
-    for kind, content in split_boxes(track):
-        is_sphere = kind == b"uuid" and content[:16] == _SPHERICAL_UUID
-        if is_sphere or kind == b"meta":
-            boxes.track.append((kind, content))
+    for box_type, content in split_boxes(track):
+        is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
+        if is_sphere or box_type == b"meta":
+            boxes.track.append((box_type, content))
     entries = split_boxes(find_box(track, *_SAMPLE_TABLE)[_TABLE_BYTES:])
     for _, entry in entries[:1]:
-        for kind, content in split_boxes(entry[_ENTRY_BYTES:]):
-            if kind == b"sv3d":
-                boxes.picture.append((kind, content))
+        for box_type, content in split_boxes(entry[_ENTRY_BYTES:]):
+            if box_type == b"sv3d":
+                boxes.picture.append((box_type, content))
 
 
 def write_mov_boxes(
@@ -143,10 +144,10 @@ def write_mov_boxes(
         if is_mov:
             user_data.append((b"XMP_", xmp))
     track = b""
-    for kind, content in boxes.track:
-        if kind == b"uuid":
+    for box_type, content in boxes.track:
+        if box_type == b"uuid":
             content = _scale_sphere(content, after[1] / before[1])
-        track += _pack(kind, content)
+        track += _pack(box_type, content)
     stream.seek(movie.start)
     moov = stream.read()
     moov = _edit(moov, [b"trak"], lambda content: content + track)
@@ -171,46 +172,39 @@ def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) ->
         return edit(data)
     changed = b""
     is_done = False
-    for kind, content in split_boxes(data):
-        if kind == path[0] and not is_done:
+    for box_type, content in split_boxes(data):
+        if box_type == path[0] and not is_done:
             is_done = True
             content = _edit(content, path[1:], edit)
-        changed += _pack(kind, content)
+        changed += _pack(box_type, content)
     return changed
 
 
 def _add_missing(content: bytes, boxes: Sequence[Box]) -> bytes:
     """Add boxes to the content of one, but for kinds that are there."""
     present = dict(split_boxes(content))
-    for kind, added in boxes:
-        if kind not in present:
-            content += _pack(kind, added)
+    for box_type, added in boxes:
+        if box_type not in present:
+            content += _pack(box_type, added)
     return content
 
 
 def _extend_entry(table: bytes, boxes: Sequence[Box]) -> bytes:
     """Add boxes to the sample entry of a table ``stsd``."""
-    ((kind, entry),) = split_boxes(table[_TABLE_BYTES:])
+    ((box_type, entry),) = split_boxes(table[_TABLE_BYTES:])
     for box in boxes:
         entry += _pack(*box)
-    return table[:_TABLE_BYTES] + _pack(kind, entry)
+    return table[:_TABLE_BYTES] + _pack(box_type, entry)
 
 
-def _pack(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
+def _pack(box_type: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), box_type) + content
 
 
 def _scale_sphere(content: bytes, factor: float) -> bytes:
     """Change the sizes in pixels in the XML of Spherical Video V1."""
-    parts = content.split(b"Pixels>")
-    result = io.BytesIO()
-    for number, part in enumerate(parts):
-        if number % 2:  # the number and the start of the closing tag
-            value, mark, tag = part.partition(b"<")
-            if value.strip().isdigit() and len(value) <= _LONGEST_NUMBER:
-                value = str(round(int(value) * factor)).encode()
-            part = value + mark + tag
-        if number:
-            result.write(b"Pixels>")
-        result.write(part)
-    return result.getvalue()
+
+    def scale(size: re.Match[bytes]) -> bytes:
+        return str(round(int(size[0]) * factor)).encode()
+
+    return re.sub(_PIXELS, scale, content)

@@ -420,8 +420,8 @@ class Video:
         if size in self._sizes:
             return
         self._sizes.append(size)
-        first_size, *others = self._sizes
-        if not others:
+        first_size, *later_sizes = self._sizes
+        if not later_sizes:
             return
         first_time = self.first.pts or 0
         seconds = float((time - first_time) * (self.stream.time_base or 1))

@@ -193,10 +193,10 @@ class Segments(StoredParts):
 
     def files(self) -> list[Path]:
         """Return the files of the segments from the first on without a gap."""
-        found = self.found()
+        stored = self.found()
         files: list[Path] = []
-        while len(files) in found:
-            files.append(found[len(files)])
+        while len(files) in stored:
+            files.append(stored[len(files)])
         return files
 
     def add_segment(self, number: int, packets: Sequence[AnyPacket]) -> None:
