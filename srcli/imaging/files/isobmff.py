@@ -6,7 +6,6 @@ import io
 import os
 import struct
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import IO, NamedTuple
 
 _LARGEST_META = 2**26  # bytes, most of them a colour profile
@@ -24,10 +23,6 @@ class FileBox(NamedTuple):
     kind: bytes
     start: int
     end: int
-
-
-Crop = tuple[int, int, int, int]
-"""Left, top, right and bottom of a part of a picture, in pixels."""
 
 
 def read_jp2_colours(stream: IO[bytes]) -> str:
@@ -65,24 +60,6 @@ def is_deep_avif(start: bytes) -> bool:
     """Tell if the AV1 configuration of an AVIF file says 10 or 12 bits."""
     configuration = start.partition(b"av1C")[2]
     return len(configuration) > 2 and bool(configuration[2] & 0x40)
-
-
-def parse_clap(clap: bytes, width: int, height: int) -> Crop | None:
-    """Return the part of a picture that the content of a box ``clap`` shows; None for all."""
-    if len(clap) != 32:
-        return None
-    numbers = struct.unpack(">IIIIiIiI", clap)
-    if 0 in numbers[1::2]:
-        return None
-    across, down, right, below = map(Fraction, numbers[::2], numbers[1::2])
-    left = right + (width - across) / 2  # offsets count from the middle
-    top = below + (height - down) / 2
-    box = (left, top, left + across, top + down)
-    if any(side.denominator > 1 for side in box):
-        return None
-    if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height):
-        return None
-    return int(box[0]), int(box[1]), int(box[2]), int(box[3])
 
 
 def _primary_item(meta: bytes) -> int:

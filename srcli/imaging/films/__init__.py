@@ -1,1 +1,1 @@
-"""Videos: read, written in segments, and joined with sound and captions."""
+"""Videos: read, written in segments, and joined with sound and subtitles."""

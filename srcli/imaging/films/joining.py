@@ -6,28 +6,23 @@ import heapq
 import io
 import struct
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from srcli.imaging.films.chapters import lost_of_chapters
 from srcli.imaging.films.clock import Clock
-from srcli.imaging.films.container_crops import lost_of_chapters
-from srcli.imaging.films.languages import track_texts
 from srcli.imaging.films.mov_boxes import (
     MovBoxes,
     read_mov_boxes,
-    stereo_box,
-    text_key,
     write_mov_boxes,
 )
 from srcli.imaging.films.reading import Video, open_video, reading_video
 from srcli.imaging.films.sound import LAYOUTS, SoundConversion, convert_sound
 from srcli.imaging.films.writing import Encoding, Segments
 from srcli.imaging.photographs.new_files import new_file
-from srcli.imaging.pixels.arrays import Size
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -46,232 +41,182 @@ _QUICKTIME = ("mp4", "mov")
 _OF_OTHER_PICTURES = 0x400 | 0x800 | 0x80000 | 0x100000 | 0x200000
 """FFmpeg's flags of tracks that are covers, thumbnails, stills or layers of others."""
 _TRACK_TEXTS = ("title", "language", "handler_name")
-_SIDE_BY_SIDE = 1
-_TOP_AND_BOTTOM = 2
-_STEREO_MODES = {_SIDE_BY_SIDE: "left_right", _TOP_AND_BOTTOM: "top_bottom"}
+_STEREO_MODES = {1: "left_right", 2: "top_bottom"}
 """Names of the mark of 3D in Matroska by FFmpeg's numbers."""
 
 
 def write_video(
     segments: Segments,
-    source: Path,
-    encoding: Encoding,
     comment: str | None,
     attributes: FileAttributes,
     *,
+    seen: Video,
+    encoding: Encoding,
     keep_metadata: bool,
 ) -> tuple[str, ...]:
     """Write the video of all segments, with sound, subtitles and chapters of its source.
 
     They are copied as they are, as are marks of 360 degrees and 3D. Returned is what the
     format cannot hold of them, in words for the user. An existing file is replaced once
-    the new one is complete.
+    the new one is complete. Of ``seen``, the source, frames have been decoded, so that it
+    is opened again for the packets.
     """
-    with open_video(source) as looked:  # which decodes, so that packets are missing
-        marks = _marks_of(looked, keep_metadata=keep_metadata)
+    stereo = seen.side_data("STEREO3D")
+    layout = struct.unpack_from("=i", stereo)[0] if stereo else 0
+    boxes = read_mov_boxes(seen.path, layout)
+    if not keep_metadata:
+        boxes = boxes.without_texts()
     with (
-        open_video(source) as original,
+        open_video(seen.path) as original,
         new_file(segments.target, attributes) as stream,
     ):
-        notes = _mux(segments, original, encoding, comment, stream, marks)
+        tags = original.tags if keep_metadata else {}
+        with _open_output(stream, encoding, tags, comment) as output:
+            video = output.streams.video[0]
+            video.disposition = original.stream.disposition & ~_OF_OTHER_PICTURES
+            copies, notes = _add_copies(original, output, encoding.format)
+            if keep_metadata:
+                texts = original.stream.metadata
+                if "title" in texts:  # where MP4 has it
+                    video.metadata["handler_name"] = texts["title"]
+                for name in _TRACK_TEXTS:
+                    if name in texts:
+                        video.metadata[name] = texts[name]
+            if encoding.format not in _QUICKTIME and layout in _STEREO_MODES:
+                video.metadata["stereo_mode"] = _STEREO_MODES[layout]
+            output.set_chapters(original.container.chapters())
+            output.start_encoding()
+            packets = heapq.merge(
+                _encoded_packets(segments, video, encoding.settings["time_base"]),
+                _copied_packets(original, copies),
+                key=_decoding_time,
+            )
+            for packet in packets:
+                output.mux(packet)
         if encoding.format in _QUICKTIME:
             after = (encoding.settings["height"], encoding.settings["width"])
             is_mov = encoding.format == "mov"
-            write_mov_boxes(stream, marks.boxes, marks.size, after, is_mov=is_mov)
-        notes += _lost_marks(marks, encoding.format)
-    return tuple(notes)
+            write_mov_boxes(stream, boxes, seen.size, after, is_mov=is_mov)
+    return (*_losses(seen, encoding, boxes), *notes)
 
 
 def write_silent_video(
     segments: Segments,
-    encoding: Encoding,
     comment: str | None,
     attributes: FileAttributes,
-) -> None:
-    """Write the video of all segments alone, as of an animation; see ``write_video``."""
-    import av
-
-    with new_file(segments.target, attributes) as stream:
-        muxer = _MUXERS.get(encoding.format, encoding.format)
-        with av.open(stream, "w", format=muxer) as output:
-            video: Any = output.add_stream(encoding.encoder)
-            encoding.configure(video.codec_context)
-            if comment:
-                output.metadata["comment"] = comment
-            output.start_encoding()
-            for packet in _encoded_packets(
-                segments, video, encoding.settings["time_base"]
-            ):
-                output.mux(packet)
-
-
-def _mux(
-    segments: Segments,
-    original: Video,
+    *,
     encoding: Encoding,
-    comment: str | None,
+) -> tuple[()]:
+    """Write the video of all segments alone, as of an animation; see ``write_video``."""
+    with (
+        new_file(segments.target, attributes) as stream,
+        _open_output(stream, encoding, {}, comment) as output,
+    ):
+        output.start_encoding()
+        video = output.streams.video[0]
+        time_base = encoding.settings["time_base"]
+        for packet in _encoded_packets(segments, video, time_base):
+            output.mux(packet)
+    return ()
+
+
+@contextmanager
+def _open_output(
     stream: IO[bytes],
-    marks: _Marks,
-) -> list[str]:
-    """Write all streams into a file; return what is left out or converted, in words."""
+    encoding: Encoding,
+    tags: Mapping[str, str],
+    comment: str | None,
+) -> Iterator[OutputContainer]:
+    """Open a new file with a track of the video and texts."""
     import av
 
+    options = {}
+    if encoding.format in _QUICKTIME and any(name.startswith("com.") for name in tags):
+        # keys of phones; where there are none, the title is not to become a key
+        options["movflags"] = "use_metadata_tags"
     muxer = _MUXERS.get(encoding.format, encoding.format)
-    with av.open(stream, "w", format=muxer) as output:
+    with av.open(stream, "w", format=muxer, options=options) as output:
         video: Any = output.add_stream(encoding.encoder)
         encoding.configure(video.codec_context)
-        video.disposition = original.stream.disposition & ~_OF_OTHER_PICTURES
-        copies, missing = _add_copies(original, output, muxer)
-        if marks.keep_metadata:
-            output.metadata.update(original.tags)
-            texts = track_texts(original.stream.metadata, muxer)
-            if "title" in texts:  # where MP4 has it
-                video.metadata["handler_name"] = texts["title"]
-            for name in _TRACK_TEXTS:
-                if name in texts:
-                    video.metadata[name] = texts[name]
+        output.metadata.update(tags)
         if comment:
             output.metadata["comment"] = comment
-        if muxer in ("matroska", "webm") and marks.stereo in _STEREO_MODES:
-            video.metadata["stereo_mode"] = _STEREO_MODES[marks.stereo]
-        output.set_chapters(original.container.chapters())
-        output.start_encoding()
-        packets = heapq.merge(
-            _encoded_packets(segments, video, encoding.settings["time_base"]),
-            _copied_packets(original, copies),
-            key=_decoding_time,
+        yield output
+
+
+def _losses(seen: Video, encoding: Encoding, boxes: MovBoxes) -> Iterator[str]:
+    """Yield what a container does not get of another one, in words for the user."""
+    fmt = encoding.format
+    container = seen.container
+    is_matroska = container.format.name.startswith("matroska")
+    if is_matroska and (lost := lost_of_chapters(seen.path)):
+        yield f"of its chapters {', '.join(lost)} left out"
+    languages = set[str]()
+    for stream in container.streams:
+        languages.add(stream.metadata.get("language", "und"))
+    is_mov = container.metadata.get("major_brand") == "qt  "
+    if fmt == "mov" and not is_mov and (rare := languages - {"und", "eng"}):
+        yield (
+            f"languages of tracks ({', '.join(sorted(rare))}) are left out where mov has "
+            "other names for them: -f mp4 keeps them"
         )
-        for packet in packets:
-            output.mux(packet)
-    return _describe_losses(original, encoding, muxer, copies, missing)
-
-
-def _describe_losses(
-    original: Video,
-    encoding: Encoding,
-    muxer: str,
-    copies: Mapping[int, Stream | SoundConversion],
-    missing: Sequence[str],
-) -> list[str]:
-    """Return what is left out or converted, in words."""
-    notes = []
-    if lost := lost_of_chapters(original.path, original.container.format.name):
-        notes.append(f"of its chapters {', '.join(lost)} left out")
     aspect = encoding.settings.get("sample_aspect_ratio") or 1
-    if muxer == "webm" and aspect != 1:  # PyAV sets none of streams, and VP9 has none
-        notes.append(
+    if fmt == "webm" and aspect != 1:  # PyAV sets none of streams, and VP9 has none
+        yield (
             f"its pixels are {aspect} as wide as high, which srx cannot write into webm: it looks "
             "narrower or wider; take .mp4 or .mkv"
         )
-    if missing:
-        names = ", ".join(missing)
-        notes.append(f"{names} left out, which {encoding.format} or srx cannot copy")
-    for copy in copies.values():
-        if isinstance(copy, SoundConversion):
-            notes.append(
-                f"{copy.name} becomes {copy.new_name}, without loss: {encoding.format} does not "
-                "hold it"
-            )
-    return notes
-
-
-@dataclass(frozen=True)
-class _Marks:
-    """Marks of a container on its video."""
-
-    boxes: MovBoxes
-    stereo: int
-    """FFmpeg's number of the layout of 3D; 0 for none."""
-    is_spherical: bool
-    """Of 360 degrees, which MP4 and MOV keep from each other alone."""
-    size: Size
-    """(height, width) of upright frames."""
-    keep_metadata: bool
-
-
-def _marks_of(original: Video, *, keep_metadata: bool) -> _Marks:
-    """Look at the first frame, and at the boxes of the file."""
-    if original.container.format.name.startswith("mov"):
-        boxes = read_mov_boxes(original.path)
-    else:
-        boxes = _made_boxes(original)
-        for name, text in original.tags.items():
-            if name.startswith("com."):  # keys of phones, as Matroska keeps them
-                boxes.keys.append(text_key(name, text))
-    if not keep_metadata:
-        boxes = boxes.without_texts()
-    return _Marks(
-        boxes=boxes,
-        stereo=_stereo_layout(original),
-        is_spherical=boxes.is_spherical or bool(original.side_data("SPHERICAL")),
-        size=original.size,
-        keep_metadata=keep_metadata,
-    )
-
-
-def _made_boxes(original: Video) -> MovBoxes:
-    """Return boxes that say what another container says of the pictures."""
-    box = stereo_box(_stereo_layout(original))
-    return MovBoxes(picture=[box] if box is not None else [])
-
-
-def _stereo_layout(original: Video) -> int:
-    """Return FFmpeg's number of the layout of 3D; 0 for none."""
-    stereo = original.side_data("STEREO3D")
-    return int(struct.unpack_from("=i", stereo)[0]) if stereo else 0
-
-
-def _lost_marks(marks: _Marks, fmt: str) -> list[str]:
-    """Name the marks that a container does not get, in words for the user."""
-    notes = []
-    is_quicktime = fmt in _QUICKTIME
-    if marks.is_spherical and not (is_quicktime and marks.boxes.is_spherical):
-        notes.append("the mark of 360 degrees is left out: only MP4 and MOV keep it")
-    if marks.boxes.xmp and not is_quicktime:
-        notes.append(f"XMP is left out, which {fmt} does not hold: -f mp4 keeps it")
-    return notes
+    is_kept = fmt in _QUICKTIME and boxes.is_spherical
+    if (boxes.is_spherical or seen.side_data("SPHERICAL")) and not is_kept:
+        yield "the mark of 360 degrees is left out: only MP4 and MOV keep it"
+    if boxes.xmp and fmt not in _QUICKTIME:
+        yield f"XMP is left out, which {fmt} does not hold: -f mp4 keeps it"
 
 
 def _add_copies(
-    original: Video, output: OutputContainer, muxer: str
+    original: Video, output: OutputContainer, fmt: str
 ) -> tuple[dict[int, Stream | SoundConversion], list[str]]:
     """Add streams beside the video; return them by their numbers in the input.
 
-    Returned are also the names of those that cannot be added. Sound that the container
+    Returned are also words on those that cannot be added. Sound that the container
     does not hold is converted without loss where it holds another kind.
     """
     copies: dict[int, Stream | SoundConversion] = {}
     missing = []
+    notes = []
     for stream in original.container.streams:
         # a codec that FFmpeg does not know has no name
         name = f"{stream.type} {getattr(stream, 'name', None) or ''}".strip()
         if stream.type == "data" and (title := stream.metadata.get("handler_name")):
             name = f"{name} ({title.strip()})"
-        if stream is original.stream:
+        if stream is original.stream or _holds_chapters(stream, original):
             continue
-        if stream.type == "data" and _holds_chapters(stream, original):
-            continue
-        copy = _copy_of(stream, output, muxer)
-        if copy is not None:
-            copies[stream.index] = copy
-            continue
-        converted = convert_sound(stream, output, muxer)
-        if converted is None:
+        copy = _copy_of(stream, output) or convert_sound(stream, output)
+        if copy is None:
             missing.append(name)
-        else:
-            copies[stream.index] = converted
-    return copies, missing
+            continue
+        copies[stream.index] = copy
+        if isinstance(copy, SoundConversion):
+            notes.append(
+                f"{name} becomes {copy.name}, without loss: {fmt} does not hold it"
+            )
+    if missing:
+        names = ", ".join(missing)
+        notes.insert(0, f"{names} left out, which {fmt} or srx cannot copy")
+    return copies, notes
 
 
 def _holds_chapters(stream: Any, original: Video) -> bool:  # noqa: ANN401 - of any type
     """Tell if a track is the text of an MP4's chapters, which FFmpeg has read from it."""
     from av.stream import Discard
 
+    if stream.type != "data" or stream.discard != Discard.all:
+        return False
     count = len(original.container.chapters())
-    return bool(stream.discard == Discard.all and 0 < count == stream.frames)
+    return bool(0 < count == stream.frames)
 
 
-def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:  # noqa: ANN401 - of any type
+def _copy_of(stream: Any, output: OutputContainer) -> Stream | None:  # noqa: ANN401 - of any type
     """Add a stream as it is; return None where the container does not hold it."""
     import av
 
@@ -279,7 +224,7 @@ def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:
         return None
     try:
         # some streams are refused as late as the header is written
-        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+        with av.open(io.BytesIO(), "w", format=output.format.name) as trial:
             trial.add_stream_from_template(stream)
             trial.start_encoding()
         copy: Stream = output.add_stream_from_template(stream)
@@ -288,7 +233,7 @@ def _copy_of(stream: Any, output: OutputContainer, muxer: str) -> Stream | None:
     context: Any = copy.codec_context
     if stream.type == "audio" and context.layout.name in LAYOUTS:
         context.layout = LAYOUTS[context.layout.name]
-    copy.metadata.update(track_texts(stream.metadata, muxer))
+    copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
     return copy
 

@@ -1,4 +1,4 @@
-"""Boxes of MP4 and QuickTime files that FFmpeg's muxer leaves out: keys, XMP, 360 degrees, 3D.
+"""Boxes of MP4 and QuickTime that FFmpeg's muxer leaves out: of cameras, XMP, 360 degrees, 3D.
 
 They are taken from the input as they are, and put into the finished output, whose
 ``moov`` box is the last one. Nothing else in it refers to what lies behind it.
@@ -6,8 +6,7 @@ They are taken from the input as they are, and put into the finished output, who
 
 from __future__ import annotations
 
-import io
-import os
+import re
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -21,29 +20,27 @@ from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.pixels.arrays import Size
 from srcli.input_files import open_input
 
-_LARGEST_MOOV = 2**28
-_LARGEST_BOX = 2**24
-"""Bytes of one that is copied."""
+_LARGEST = {b"moov": 2**28, b"uuid": 2**24}
+"""Bytes of boxes that are read, by their kinds."""
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _SPHERICAL_UUID = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
-_LONGEST_NUMBER = 20
-_SAMPLE_ENTRY_BYTES = 78
-"""Bytes of a video's sample entry in front of its boxes."""
+_PIXELS = rb"(?<=Pixels>)\s*\d{1,20}\s*(?=<)"
+"""A size in XML."""
+_SAMPLE_TABLE = (b"mdia", b"minf", b"stbl", b"stsd")
+"""Where a track says how its samples are stored."""
+_TABLE_BYTES = 8
+_ENTRY_BYTES = 78
+"""Bytes of the table and of a video's entry in it, in front of their boxes."""
 _COPIED_TEXTS = {
     b"\xa9" + name
     for name in (
         b"nam", b"ART", b"alb", b"cmt", b"day", b"gen", b"too", b"swr", b"des", b"cpy", b"grp",
         b"lyr", b"wrt", b"enc", b"com",
     )
-}  # fmt: skip
+} | {b"meta"}  # fmt: skip
 """Texts that FFmpeg reads and writes itself."""
-_OWN_KEYS = {
-    b"comment", b"encoder", b"title", b"creation_time", b"major_brand", b"minor_version",
-    b"compatible_brands", b"com.apple.quicktime.comment",
-}  # fmt: skip
-"""Keys whose texts are written otherwise, or were those of the input's file alone."""
-_STEREO = {0: 0, 1: 2, 2: 1}
-"""Layouts of the box ``st3d`` by FFmpeg's: none, side by side, top and bottom."""
+_STEREO = {1: 2, 2: 1}
+"""Layouts of the box ``st3d`` by FFmpeg's: side by side, top and bottom."""
 
 Box = tuple[bytes, bytes]
 """Kind and content."""
@@ -53,17 +50,11 @@ Box = tuple[bytes, bytes]
 class MovBoxes:
     """Boxes of a file beside its sound and pictures, with their kinds."""
 
-    keys: list[tuple[bytes, bytes]] = field(default_factory=list)
-    """Names and values (boxes ``data``) of QuickTime's and Android's keys."""
     user_data: list[Box] = field(default_factory=list)
     """Boxes of cameras in ``udta``."""
     xmp: bytes = b""
     track: list[Box] = field(default_factory=list)
     """Boxes of the video's track: a mark of 360 degrees, keys of the lens."""
-    aperture: bytes = b""
-    """Content of the box ``clap`` of the video, which says what part of it is shown."""
-    dolby_vision: bytes = b""
-    """Content of the box that says how frames are made with Dolby Vision."""
     picture: list[Box] = field(default_factory=list)
     """Boxes of how its pictures are to be shown: 360 degrees, 3D."""
 
@@ -79,20 +70,57 @@ class MovBoxes:
         return b"sv3d" in box_types or b"uuid" in box_types
 
 
-def read_mov_boxes(path: Path) -> MovBoxes:
-    """Read the boxes of a file; those of other formats, or damaged ones, are empty."""
+def read_mov_boxes(path: Path, stereo: int) -> MovBoxes:
+    """Read the boxes of a file; those of other formats, or damaged ones, are empty.
+
+    ``stereo`` is FFmpeg's number of the layout of 3D, of which a box says the same.
+    """
     boxes = MovBoxes()
+    if stereo in _STEREO:
+        boxes.picture.append((b"st3d", bytes(4) + bytes([_STEREO[stereo]])))
     with open_input(path) as stream:
         for box in walk(stream):
             size = box.end - box.start
+            if size > _LARGEST.get(box.kind, 0):
+                continue
             stream.seek(box.start)
-            if box.kind == b"moov" and size <= _LARGEST_MOOV:
-                _read_moov(stream.read(size), boxes)
-            elif box.kind == b"uuid" and 16 < size <= _LARGEST_BOX:
-                content = stream.read(size)
-                if content[:16] == _XMP_UUID:
-                    boxes.xmp = content[16:]
+            content = stream.read(size)
+            if box.kind == b"moov":
+                _read_moov(content, boxes)
+            elif content[:16] == _XMP_UUID:
+                boxes.xmp = content[16:]
     return boxes
+
+
+def _read_moov(moov: bytes, boxes: MovBoxes) -> None:
+    is_read = False
+    for box_type, content in split_boxes(moov):
+        if box_type == b"udta":
+            _read_user_data(content, boxes)
+        elif box_type == b"trak" and not is_read:
+            is_read = find_box(content, b"mdia", b"hdlr")[8:12] == b"vide"
+            if is_read:
+                _read_track(content, boxes)
+
+
+def _read_user_data(user_data: bytes, boxes: MovBoxes) -> None:
+    for box_type, content in split_boxes(user_data):
+        if box_type == b"XMP_":
+            boxes.xmp = content
+        elif box_type not in _COPIED_TEXTS and len(content) <= _LARGEST[b"uuid"]:
+            boxes.user_data.append((box_type, content))
+
+
+def _read_track(track: bytes, boxes: MovBoxes) -> None:
+    for box_type, content in split_boxes(track):
+        is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
+        if is_sphere or box_type == b"meta":
+            boxes.track.append((box_type, content))
+    entries = split_boxes(find_box(track, *_SAMPLE_TABLE)[_TABLE_BYTES:])
+    for _, entry in entries[:1]:
+        for box_type, content in split_boxes(entry[_ENTRY_BYTES:]):
+            if box_type == b"sv3d":
+                boxes.picture.append((box_type, content))
 
 
 def write_mov_boxes(
@@ -101,163 +129,41 @@ def write_mov_boxes(
     """Put boxes into a finished file, an MP4 or a QuickTime movie, open to read and write.
 
     ``before`` and ``after`` are (height, width) of the pictures that the boxes were
-    made for, and of those in the file.
+    made for, and of those in the file, whose first track they are.
     """
-    nothing = MovBoxes(aperture=boxes.aperture, dolby_vision=boxes.dolby_vision)
-    if boxes == nothing:
+    if boxes == MovBoxes():
         return
-    xmp = boxes.xmp
-    if xmp:
-        fitted, _ = fit_xmp(xmp, PixelMap(before, after))
-        xmp = fitted or b""
     stream.flush()
-    length = stream.seek(0, os.SEEK_END)
-    starts = []
-    for box in walk(stream):
-        if box.kind == b"moov" and box.end == length:  # else what follows would move
-            starts.append(box.start)
-    if not starts:
+    *_, movie = walk(stream)
+    if movie.kind != b"moov":  # what follows it would move
         return
-    (start,) = starts
-    stream.seek(start)
-    moov = stream.read()
-    factor = after[1] / before[1]
-    moov = _change_track(moov, boxes, factor)
     user_data = list(boxes.user_data)
-    if xmp and is_mov:
-        user_data.append((b"XMP_", xmp))
-    if user_data:
-        moov = _add_user_data(moov, user_data)
-    if boxes.keys:
-        moov += _pack(b"meta", _pack_keys(boxes.keys, is_mov=is_mov))
-    stream.seek(start - 8)
+    xmp = b""
+    if boxes.xmp:
+        xmp, _ = fit_xmp(boxes.xmp, PixelMap(before, after))
+        if is_mov:
+            user_data.append((b"XMP_", xmp))
+    track = b""
+    for box_type, content in boxes.track:
+        if box_type == b"uuid":
+            content = _scale_sphere(content, after[1] / before[1])
+        track += _pack(box_type, content)
+    stream.seek(movie.start)
+    moov = stream.read()
+    moov = _edit(moov, [b"trak"], lambda content: content + track)
+    moov = _edit(
+        moov,
+        [b"trak", *_SAMPLE_TABLE],
+        lambda table: _extend_entry(table, boxes.picture),
+    )
+    if not find_box(moov, b"udta"):
+        moov += _pack(b"udta", b"")
+    moov = _edit(moov, [b"udta"], lambda content: _add_missing(content, user_data))
+    stream.seek(movie.start - 8)
     stream.write(_pack(b"moov", moov))
     if xmp and not is_mov:
         stream.write(_pack(b"uuid", _XMP_UUID + xmp))
     stream.truncate()
-
-
-def stereo_box(layout: int) -> Box | None:
-    """Return the box of 3D for FFmpeg's number of a layout; None for those it does not know."""
-    if layout not in _STEREO:
-        return None
-    return b"st3d", bytes(4) + bytes([_STEREO[layout]])
-
-
-def _pack(box_type: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), box_type) + content
-
-
-def _read_moov(moov: bytes, result: MovBoxes) -> None:
-    for box_type, content in split_boxes(moov):
-        if box_type == b"meta":
-            result.keys += _read_keys(content)
-        elif box_type == b"udta":
-            _read_user_data(content, result)
-        elif box_type == b"trak" and not result.track and _is_video(content):
-            _read_track(content, result)
-
-
-def _read_user_data(content: bytes, result: MovBoxes) -> None:
-    for box_type, value in split_boxes(content):
-        if box_type == b"meta":
-            result.keys += _read_keys(value)
-        elif box_type == b"XMP_":
-            result.xmp = value
-        elif box_type not in _COPIED_TEXTS and len(value) <= _LARGEST_BOX:
-            result.user_data.append((box_type, value))
-
-
-def _read_track(track: bytes, result: MovBoxes) -> None:
-    for box_type, content in split_boxes(track):
-        is_sphere = box_type == b"uuid" and content[:16] == _SPHERICAL_UUID
-        if is_sphere or (box_type == b"meta" and _read_keys(content)):
-            result.track.append((box_type, content))
-    for _, entry in split_boxes(_sample_entries(track)):
-        for box_type, content in split_boxes(entry[_SAMPLE_ENTRY_BYTES:]):
-            if box_type in (b"st3d", b"sv3d"):
-                result.picture.append((box_type, content))
-            elif box_type == b"clap":
-                result.aperture = content
-            elif box_type in (b"dvcC", b"dvvC", b"dvwC"):
-                result.dolby_vision = content
-        return
-
-
-def _is_video(track: bytes) -> bool:
-    return find_box(track, b"mdia", b"hdlr")[8:12] == b"vide"
-
-
-def _sample_entries(track: bytes) -> bytes:
-    return find_box(track, b"mdia", b"minf", b"stbl", b"stsd")[8:]
-
-
-def _read_keys(meta: bytes) -> list[tuple[bytes, bytes]]:
-    """Return names and values of the keys of a box ``meta``, whose kind QuickTime calls mdta."""
-    if meta[:4] == bytes(4):  # a version, which QuickTime's has not
-        meta = meta[4:]
-    if find_box(meta, b"hdlr")[8:12] != b"mdta":
-        return []
-    names = []
-    listed = find_box(meta, b"keys")[8:]
-    for namespace, name in split_boxes(listed):
-        names.append(name if namespace == b"mdta" else b"")
-    keys = []
-    for number, value in split_boxes(find_box(meta, b"ilst")):
-        index = int.from_bytes(number) - 1
-        if 0 <= index < len(names) and names[index] and names[index] not in _OWN_KEYS:
-            keys.append((names[index], value))
-    return keys
-
-
-def _pack_keys(keys: Sequence[tuple[bytes, bytes]], *, is_mov: bool) -> bytes:
-    """Return the content of a box ``meta`` with keys."""
-    handler = bytes(8) + b"mdta" + bytes(13)
-    names = struct.pack(">II", 0, len(keys))
-    values = b""
-    for number, (name, value) in enumerate(keys, 1):
-        names += _pack(b"mdta", name)
-        values += _pack(number.to_bytes(4), value)
-    boxes = _pack(b"hdlr", handler) + _pack(b"keys", names) + _pack(b"ilst", values)
-    return boxes if is_mov else bytes(4) + boxes
-
-
-def text_key(name: str, text: str) -> tuple[bytes, bytes]:
-    """Return a key with a text in UTF-8."""
-    content = struct.pack(">II", 1, 0) + text.encode()
-    return name.encode(), _pack(b"data", content)
-
-
-def _add_user_data(moov: bytes, boxes: Sequence[Box]) -> bytes:
-    """Add boxes to ``udta``, but for kinds that are there."""
-    present = find_box(moov, b"udta")
-    box_types = {box_type for box_type, _ in split_boxes(present)}
-    added = present
-    for box_type, content in boxes:
-        if box_type not in box_types:
-            added += _pack(box_type, content)
-    boxes_before = [box for box in split_boxes(moov) if box[0] != b"udta"]
-    return b"".join(_pack(*box) for box in (*boxes_before, (b"udta", added)))
-
-
-def _change_track(moov: bytes, boxes: MovBoxes, factor: float) -> bytes:
-    """Add boxes to the first track of video, and to its sample entry."""
-    changed = b""
-    is_done = False
-    for box_type, content in split_boxes(moov):
-        if box_type == b"trak" and not is_done and _is_video(content):
-            is_done = True
-            for inner_type, track_content in boxes.track:
-                if inner_type == b"uuid":
-                    track_content = _scale_sphere(track_content, factor)
-                content += _pack(inner_type, track_content)
-            if boxes.picture:
-                path = (b"mdia", b"minf", b"stbl", b"stsd")
-                content = _edit(
-                    content, path, lambda table: _extend_entry(table, boxes.picture)
-                )
-        changed += _pack(box_type, content)
-    return changed
 
 
 def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) -> bytes:
@@ -274,25 +180,31 @@ def _edit(data: bytes, path: Sequence[bytes], edit: Callable[[bytes], bytes]) ->
     return changed
 
 
+def _add_missing(content: bytes, boxes: Sequence[Box]) -> bytes:
+    """Add boxes to the content of one, but for kinds that are there."""
+    present = dict(split_boxes(content))
+    for box_type, added in boxes:
+        if box_type not in present:
+            content += _pack(box_type, added)
+    return content
+
+
 def _extend_entry(table: bytes, boxes: Sequence[Box]) -> bytes:
-    """Add boxes to the first sample entry of a table ``stsd``."""
-    head = table[:8]
-    (box_type, entry), *further = split_boxes(table[8:])
-    entry += b"".join(_pack(*box) for box in boxes)
-    return head + _pack(box_type, entry) + b"".join(_pack(*box) for box in further)
+    """Add boxes to the sample entry of a table ``stsd``."""
+    ((box_type, entry),) = split_boxes(table[_TABLE_BYTES:])
+    for box in boxes:
+        entry += _pack(*box)
+    return table[:_TABLE_BYTES] + _pack(box_type, entry)
+
+
+def _pack(box_type: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), box_type) + content
 
 
 def _scale_sphere(content: bytes, factor: float) -> bytes:
     """Change the sizes in pixels in the XML of Spherical Video V1."""
-    parts = content.split(b"Pixels>")
-    result = io.BytesIO()
-    for number, part in enumerate(parts):
-        if number % 2:  # the number and the start of the closing tag
-            value, mark, tag = part.partition(b"<")
-            if value.strip().isdigit() and len(value) <= _LONGEST_NUMBER:
-                value = str(round(int(value) * factor)).encode()
-            part = value + mark + tag
-        if number:
-            result.write(b"Pixels>")
-        result.write(part)
-    return result.getvalue()
+
+    def scale(size: re.Match[bytes]) -> bytes:
+        return str(round(int(size[0]) * factor)).encode()
+
+    return re.sub(_PIXELS, scale, content)

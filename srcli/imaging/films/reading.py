@@ -5,6 +5,7 @@ PyAV is the extra ``srcli[video]``; it is imported where it is needed.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,17 +20,7 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding
 from srcli.imaging.files.formats import VIDEO, VIDEO_EXTRA, can_read_videos
-from srcli.imaging.files.isobmff import Crop
 from srcli.imaging.films.clock import Clock
-from srcli.imaging.films.container_crops import read_container_crop
-from srcli.imaging.films.dolby_vision import needs_dolby_vision
-from srcli.imaging.films.other_matrices import (
-    CONSTANT_LUMINANCE,
-    ICTCP,
-    SIMILAR,
-    YCGCO,
-    to_rgb,
-)
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.left_out import note_marks
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
@@ -47,8 +38,6 @@ class Timing(NamedTuple):
 
     start: int
     duration: int
-    captions: bytes = b""
-    """Closed captions (CEA-608 and 708), in groups of three bytes."""
 
 
 TimedFrame = tuple[Timing, Photograph]
@@ -62,14 +51,19 @@ _SD_HEIGHT = 576
 SWSCALE_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 """Numbers of libswscale by those of ISO/IEC 23091-2."""
 BT709 = 1
-_READ_MATRICES = (YCGCO, CONSTANT_LUMINANCE, ICTCP)
-"""Numbers of matrices that libswscale does not know."""
 _UNNAMED = (0, 2, 3)
 """Numbers of red, green and blue as they are, and of no statement."""
 _DERIVED = (12, 13)
-"""Numbers of matrices that follow from the primaries."""
-_BY_PRIMARIES = {1: 1, 5: 5, 6: 6, 7: 7, 9: 9}
-_OTHER_MATRICES = {11: "SMPTE 2085", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
+"""Numbers of matrices that follow from the primaries, and have their numbers."""
+_OTHER_MATRICES = {
+    8: "YCgCo",
+    10: "constant luminance",
+    11: "SMPTE 2085",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
 LIMITED_RANGE = 1
 FULL_RANGE = 2
 """FFmpeg's number of colours that use all values."""
@@ -88,6 +82,13 @@ _ALPHA = bytes(7) + b"\1"
 """How what Matroska has beside a block begins where that is alpha."""
 _BOTH_EYES = struct.pack("=3i", 8, 0, 0)
 """How FFmpeg's STEREO3D begins where a second layer has the picture of the other eye."""
+_OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands")
+"""Names under which FFmpeg tells the kind of an MP4 among its texts."""
+_CROPPING = r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)"
+"""How FFmpeg prints the pixels that containers cut off at the left, right, top and bottom."""
+_DOLBY_VISION_ALONE = r"DOVI .*profile: (5|10|20),.* compatibility id: 0\b"
+"""How it prints profiles of HEVC, AV1 and two layers without colours for other decoders:
+their base layer has IPT-C2 instead of Y, Cb and Cr, often without a word in the stream."""
 _SAMPLES = 5
 """Frames that are looked at to judge a video."""
 
@@ -192,7 +193,6 @@ class Video:
         self.aspect: Fraction | None = self.stream.sample_aspect_ratio
         """Width of a pixel by its height: the container's, or from ``first`` on that of
         the first frame, where FFmpeg tells that of a later one."""
-        self._first_aspect = self._aspect
         self._sizes: list[str] = []
 
     @cached_property
@@ -204,6 +204,7 @@ class Video:
         aspect = self.stream.codec_context.sample_aspect_ratio
         if aspect and self.aspect == self._probed_aspect:
             self.aspect = aspect
+        self._first_aspect = self._aspect
         return frame
 
     @cached_property
@@ -217,6 +218,8 @@ class Video:
         """Texts of the file by their names in lower case, which are others in Matroska."""
         tags = {}
         for name, text in self.container.metadata.items():
+            if name in _OF_THE_FILE:
+                continue
             if name.isupper() or "." not in name:
                 name = name.lower().replace(".iso6709", ".ISO6709")
             tags[name] = text
@@ -227,12 +230,32 @@ class Video:
         return _side_data_of(self.first).get(name, b"")
 
     @cached_property
-    def crop(self) -> Crop:
+    def _description(self) -> str:
+        """What FFmpeg prints of the stream, where alone it tells what PyAV has no name for."""
+        import av
+
+        container: Any = self.container
+        level = av.logging.get_level()
+        # of the process, which may have none; below this one FFmpeg prints nothing
+        av.logging.set_level(av.logging.INFO)
+        try:
+            text = container.dumps_format()
+        finally:
+            av.logging.set_level(level)
+        pattern = rf"\n +Stream #0:{self.stream.index}\b.*?(?=\n +Stream |\Z)"
+        stream = re.search(pattern, text, re.DOTALL)
+        return stream[0] if stream else ""
+
+    @cached_property
+    def crop(self) -> tuple[int, int, int, int]:
         """Left, top, right and bottom of the part of stored frames that is shown."""
         height, width = self._stored
-        name = self.container.format.name
-        whole = (0, 0, width, height)
-        return read_container_crop(self.path, name, height, width) or whole
+        sides = re.search(_CROPPING, self._description)
+        if sides:
+            left, right, top, bottom = map(int, sides.groups())
+            if left + right < width and top + bottom < height:
+                return left, top, width - right, height - bottom
+        return 0, 0, width, height
 
     @property
     def size(self) -> Size:
@@ -251,9 +274,8 @@ class Video:
 
     @property
     def matrix(self) -> int:
-        """Matrix of the output's colours: the input's, or another one for those without."""
-        named = self._matrix_of(self.first)
-        return named if named in SWSCALE_MATRICES else SIMILAR.get(named, BT709)
+        """Matrix of the output's colours, which is the input's."""
+        return self._matrix_of(self.first)
 
     def _matrix_of(self, frame: VideoFrame) -> int:
         """Return the matrix of a frame, by its number in ISO/IEC 23091-2.
@@ -264,16 +286,16 @@ class Video:
         Raises:
             PictureError: If it is named, and none that can be converted.
         """
-        if self._needs_dolby_vision:
+        if re.search(_DOLBY_VISION_ALONE, self._description):
             raise PictureError(
                 f"{self.path}: its colours are stored for Dolby Vision alone (profile 5), which "
                 "srx does not read; convert it first: ffmpeg -i IN -vf libplacebo=colorspace="
                 "bt709:color_primaries=bt709:color_trc=bt709:format=yuv420p OUT"
             )
         named = int(frame.colorspace)
-        if named in _DERIVED:
-            named = _BY_PRIMARIES.get(int(frame.color_primaries), named)
-        if named in SWSCALE_MATRICES or named in _READ_MATRICES:
+        if named in _DERIVED and frame.color_primaries in SWSCALE_MATRICES:
+            named = int(frame.color_primaries)
+        if named in SWSCALE_MATRICES:
             return named
         if named not in _UNNAMED:
             name = _OTHER_MATRICES.get(named, f"matrix {named}")
@@ -283,10 +305,6 @@ class Video:
             )
         is_sd = self._stored[0] <= _SD_HEIGHT and not frame.format.is_rgb
         return 6 if is_sd else BT709
-
-    @cached_property
-    def _needs_dolby_vision(self) -> bool:
-        return needs_dolby_vision(self.path, self.container.format.name)
 
     @property
     def color_range(self) -> int:
@@ -301,7 +319,6 @@ class Video:
         Times always increase, by one unit at least; AVI stores none but the order.
         """
         frame: VideoFrame | None = self.first
-        self._first_aspect = self._aspect
         index = 0
         is_ordered = self.container.format.name == "avi"
         time = (self.first.pts or 0) - 1
@@ -309,11 +326,10 @@ class Video:
             stated = frame.dts if is_ordered else frame.pts
             time = max(time + 1, time if stated is None else stated)
             self._note_change(frame, time)
-            captions = _side_data_of(frame).get("A53_CC", b"")
-            self.has_captions = self.has_captions or bool(captions)
+            if "A53_CC" in _side_data_of(frame):
+                self.has_captions = True
             if index >= start:
-                timing = Timing(time, frame.duration or 0, captions)
-                yield timing, self.photograph(frame)
+                yield Timing(time, frame.duration or 0), self.photograph(frame)
             index += 1
             frame = self._decode_next()
 
@@ -363,8 +379,6 @@ class Video:
     def _rgb(self, frame: VideoFrame, height: int, width: int) -> Array:
         """Convert a frame to (H, W, 3) of this size."""
         matrix = self._matrix_of(frame)
-        if matrix not in SWSCALE_MATRICES:
-            return self._by_other_matrix(frame, matrix, height, width)
         rgb = self._reformatter.reformat(
             frame,
             width,
@@ -375,37 +389,6 @@ class Video:
             interpolation=EXACT,
         )
         return rgb.to_ndarray()
-
-    def _by_other_matrix(
-        self, frame: VideoFrame, matrix: int, height: int, width: int
-    ) -> Array:
-        """Convert a frame whose matrix libswscale does not know to (H, W, 3) of this size."""
-        is_full = frame.color_range == FULL_RANGE
-        planes = self._reformatter.reformat(
-            frame,
-            width,
-            height,
-            "yuv444p16le",
-            # of no effect, as no colours are converted; it knows no others
-            src_colorspace=SWSCALE_MATRICES[BT709],
-            dst_colorspace=SWSCALE_MATRICES[BT709],
-            dst_color_range=FULL_RANGE if is_full else LIMITED_RANGE,
-            interpolation=EXACT,
-        )
-        values = planes.to_ndarray().astype(np.float64)
-        middle = 2.0**15
-        if is_full:
-            values[:, :, 0] /= 2**16 - 1
-            values[:, :, 1:] = (values[:, :, 1:] - middle) / (2**16 - 1)
-        else:
-            values[:, :, 0] = (values[:, :, 0] / 256 - 16) / 219
-            values[:, :, 1:] = (values[:, :, 1:] - middle) / 256 / 224
-        if matrix == YCGCO and not is_full:
-            # its differences are as large as those of red, green and blue
-            values[:, :, 1:] *= 224 / 219
-        white = 65535 if self.depth > 8 else 255
-        rgb = to_rgb(values, matrix, int(frame.color_trc)).clip(0, 1) * white
-        return rgb.round().astype(np.uint16 if self.depth > 8 else np.uint8)
 
     def notes(self) -> Iterator[str]:
         """Yield what an enlargement loses, in words for the user."""
@@ -437,8 +420,8 @@ class Video:
         if size in self._sizes:
             return
         self._sizes.append(size)
-        first_size, *others = self._sizes
-        if not others:
+        first_size, *later_sizes = self._sizes
+        if not later_sizes:
             return
         first_time = self.first.pts or 0
         seconds = float((time - first_time) * (self.stream.time_base or 1))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.films.languages import track_texts
-
 if TYPE_CHECKING:
     from av import Packet
     from av.container import OutputContainer
@@ -31,8 +29,7 @@ class SoundConversion:
         from av import AudioResampler
 
         context = copy.codec_context
-        self.name = f"{stream.type} {stream.codec_context.name}"
-        self.new_name = context.name
+        self.name = context.name
         self._stream = stream
         self._copy = copy
         self._resampler = AudioResampler(
@@ -62,12 +59,12 @@ class SoundConversion:
 def convert_sound(
     stream: Any,  # noqa: ANN401 - of any type
     output: OutputContainer,
-    muxer: str,
 ) -> SoundConversion | None:
     """Add a stream for sound that is converted; None where that is not possible."""
     import av
 
     context = getattr(stream, "codec_context", None)
+    muxer = output.format.name
     if stream.type != "audio" or context is None or muxer not in _ENCODERS:
         return None
     is_pcm = context.name.startswith("pcm_")
@@ -88,6 +85,6 @@ def convert_sound(
             copy.codec_context.options = {"strict": "experimental"}
     except (ValueError, av.FFmpegError):
         return None
-    copy.metadata.update(track_texts(stream.metadata, muxer))
+    copy.metadata.update(stream.metadata)
     copy.disposition = stream.disposition
     return SoundConversion(stream, copy, sample_format)

@@ -1,17 +1,15 @@
 """Encode the frames of videos by PyAV into segments, which ``joining.py`` joins.
 
 Segments are encoded one by one, so that an interrupted run keeps those that are done.
-All begin with a frame that needs no other. Where a segment takes long, its frames are
-kept as they go into the encoder, which gets them again in the next run.
+All begin with a frame that needs no other.
 """
 
 from __future__ import annotations
 
 import io
-import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +20,6 @@ import numpy as np
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.files.stored_parts import StoredParts
-from srcli.imaging.films.captions import caption_unit
 from srcli.imaging.films.reading import (
     BT709,
     EXACT,
@@ -30,7 +27,6 @@ from srcli.imaging.films.reading import (
     LIMITED_RANGE,
     SWSCALE_MATRICES,
     TimedFrame,
-    Timing,
     Video,
 )
 from srcli.imaging.pixels.arrays import Array, Size
@@ -42,16 +38,10 @@ if TYPE_CHECKING:
 
 SEGMENT_FRAMES = 50
 """Frames that are encoded together."""
-KEEP_SECONDS = 20.0
-"""Interval at which the frames of a segment that is not complete are kept on the disk."""
-_SEGMENT_SECONDS = 45.0
-"""Longest that a segment takes whose frames are not kept."""
-_LARGEST_WAITING = 2**26
-"""Bytes of frames that wait in memory to be kept."""
-_LARGEST_KEPT = 2**30
-"""Bytes of kept frames that end their segment."""
-_FIRST_KEPT = 900_000
-"""Number of the first part that holds kept frames; segments have lower ones."""
+SEGMENT_SECONDS = 20.0
+"""Time after which a segment ends earlier, so that an interruption loses little."""
+LEAST_FRAMES = 10
+"""Of a segment, however slow they are: each begins with one that takes many bytes."""
 _ENCODERS = {8: "libx264", 10: "libx265"}
 """Encoders by bits of a value: few players show H.264 of 10 bits."""
 _WEBM_ENCODERS = {8: "libvpx-vp9", 10: "libsvtav1"}
@@ -107,71 +97,63 @@ class Encoding:
 
 
 def choose_encoding(
-    video: Video, fmt: str, size: tuple[int, int], quality: int | None
+    video: Video, fmt: str, size: Size, quality: int | None
 ) -> Encoding:
     """Choose encoder and settings for frames of this even (height, width).
 
     Sample aspect, times and colours are those of the input; 4:2:0 at twice the size
     holds the colours of every input. The quality is 1 to 100, by default the format's.
     """
-    bits = 10 if video.depth > 8 else 8
-    encoder, options = _choose_encoder(video.path, fmt, bits, size, quality)
-    height, width = size
     stream = video.stream
     settings: dict[str, Any] = {
-        "width": width,
-        "height": height,
-        "pix_fmt": "yuv420p10le" if bits > 8 else "yuv420p",
         "time_base": stream.time_base,
         "framerate": stream.average_rate or stream.guessed_rate or Fraction(25),
         "color_range": video.color_range,
         "colorspace": video.matrix,
         "color_trc": video.first.color_trc,
         "color_primaries": video.first.color_primaries,
-        "options": options,
     }
     aspect = video.aspect
     if aspect:
         settings["sample_aspect_ratio"] = (
             1 / aspect if video.orientation.swaps_sides else aspect
         )
-    if encoder == "libx265" and fmt in ("mp4", "mov"):
-        settings["codec_tag"] = "hvc1"  # by which Apple's players know it
-    return Encoding(format=fmt, encoder=encoder, settings=settings)
+    is_deep = video.depth > 8
+    return _choose_encoder(video.path, fmt, size, quality, settings, is_deep=is_deep)
 
 
 def choose_animation_encoding(
-    path: Path, fmt: str, size: tuple[int, int], quality: int | None
+    path: Path, fmt: str, size: Size, quality: int | None
 ) -> Encoding:
     """Choose encoder and settings for frames of an animation, in sRGB, timed by milliseconds."""
-    encoder, options = _choose_encoder(path, fmt, 8, size, quality)
-    height, width = size
     settings: dict[str, Any] = {
-        "width": width,
-        "height": height,
-        "pix_fmt": "yuv420p",
         "time_base": Fraction(1, 1000),
         "framerate": Fraction(10),
         "color_range": LIMITED_RANGE,
         "colorspace": BT709,
         "color_trc": _SRGB_TRANSFER,
         "color_primaries": BT709,
-        "options": options,
     }
-    return Encoding(format=fmt, encoder=encoder, settings=settings)
+    return _choose_encoder(path, fmt, size, quality, settings, is_deep=False)
 
 
 def _choose_encoder(
-    path: Path, fmt: str, bits: int, size: Size, quality: int | None
-) -> tuple[str, dict[str, str]]:
-    """Return FFmpeg's name of an encoder, and its options for a quality.
+    path: Path,
+    fmt: str,
+    size: Size,
+    quality: int | None,
+    settings: Mapping[str, Any],
+    *,
+    is_deep: bool,
+) -> Encoding:
+    """Choose an encoder for times and colours, and its options for a quality.
 
     It looks less far ahead where frames are so large that they take much memory.
     """
     from av import codecs_available
 
     encoders = _WEBM_ENCODERS if fmt == "webm" else _ENCODERS
-    encoder = encoders[bits]
+    encoder = encoders[10 if is_deep else 8]
     if encoder not in codecs_available:
         raise PictureError(
             f"{path}: this build of PyAV has no {encoder}; take another format"
@@ -181,120 +163,59 @@ def _choose_encoder(
     crf = min(_FINEST_CRF + _CRF_PER_QUALITY * (100 - quality), 51)
     if encoder in _LONG_SCALES:
         crf *= 63 / 51
-    ahead = max(_PIXELS_AHEAD // math.prod(size), _LEAST_AHEAD)
+    height, width = size
+    ahead = max(_PIXELS_AHEAD // (height * width), _LEAST_AHEAD)
     ahead = min(ahead, _FRAMES_AHEAD.get(encoder, ahead))
     options = {"crf": str(round(crf))}
     for name, value in _OPTIONS[encoder].items():
         options[name] = value.format(ahead=ahead)
-    return encoder, options
+    complete = {
+        "width": width,
+        "height": height,
+        "pix_fmt": "yuv420p10le" if is_deep else "yuv420p",
+        **settings,
+        "options": options,
+    }
+    if encoder == "libx265" and fmt in ("mp4", "mov"):
+        complete["codec_tag"] = "hvc1"  # by which Apple's players know it
+    return Encoding(format=fmt, encoder=encoder, settings=complete)
 
 
 @dataclass(frozen=True)
 class Segments(StoredParts):
-    """The finished segments of a video, and kept frames of the next one, as arrays of numpy.
+    """The finished segments of a video, as arrays of numpy.
 
     ``data`` holds the encoded packets of a segment, ``table`` (N, 4) their sizes in
-    bytes, starts, durations, and if frames can be decoded from there on. Of kept frames
-    ``frames`` (N, ...) holds the values as PyAV gives them, ``times`` (N, 2) starts and
-    durations, ``segment`` the number of their segment.
+    bytes, starts, durations, and if frames can be decoded from there on.
     """
 
     ending: ClassVar[str] = ".npz"
 
-    @property
-    def complete(self) -> int:
-        """Number of segments from the first on without a gap."""
-        count = 0
-        files = self.found()
-        while count in files:
-            count += 1
-        return count
-
     def files(self) -> list[Path]:
-        """Return the files of the complete segments, in their order."""
-        files = self.found()
-        return [files[number] for number in range(self.complete)]
+        """Return the files of the segments from the first on without a gap."""
+        stored = self.found()
+        files: list[Path] = []
+        while len(files) in stored:
+            files.append(stored[len(files)])
+        return files
 
-    def add_kept(
-        self, number: int, frames: Sequence[tuple[Timing, VideoFrame]], segment: int
-    ) -> None:
-        """Keep some frames of a segment; ``number`` counts such parts from 0."""
-        times = []
-        captions = b""
-        for timing, _ in frames:
-            times.append((timing.start, timing.duration, len(timing.captions)))
-            captions += timing.captions
-        self._add_arrays(
-            _FIRST_KEPT + number,
-            frames=np.stack([frame.to_ndarray() for _, frame in frames]),
-            times=np.array(times, np.int64),
-            captions=np.frombuffer(captions, np.uint8),
-            segment=np.array(segment),
-        )
-
-    def add_segment(
-        self,
-        number: int,
-        packets: Sequence[AnyPacket],
-        in_front: Mapping[int, bytes],
-    ) -> None:
-        """Store a segment, whose kept frames are not needed any more.
-
-        ``in_front`` is what comes in front of packets, by the starts of their frames.
-        """
+    def add_segment(self, number: int, packets: Sequence[AnyPacket]) -> None:
+        """Store a segment."""
         table = []
-        contents = []
         for packet in packets:
-            start = packet.pts or 0
-            content = in_front.get(start, b"") + bytes(packet)
-            contents.append(content)
             table.append(
-                (len(content), start, packet.duration or 0, packet.is_keyframe)
+                (packet.size, packet.pts, packet.duration or 0, packet.is_keyframe)
             )
-        data = np.frombuffer(b"".join(contents), np.uint8)
-        self._add_arrays(number, table=np.array(table, np.int64), data=data)
-        for kept_number, file in self.found().items():
-            if kept_number >= _FIRST_KEPT:
-                file.unlink(missing_ok=True)
-
-    def kept(self) -> Iterator[tuple[Timing, Array]]:
-        """Yield timing and values of each kept frame of the segment that is next.
-
-        Others, of a segment that is complete or behind a gap, are removed.
-        """
-        segment = self.complete
-        next_number = _FIRST_KEPT
-        for number, file in self.found().items():
-            if number < _FIRST_KEPT:
-                continue
-            with np.load(file) as stored:
-                is_next = number == next_number and int(stored["segment"]) == segment
-                times = stored["times"].tolist()
-                frames = stored["frames"]
-                captions = stored["captions"].tobytes()
-            if not is_next:
-                file.unlink()
-                continue
-            next_number += 1
-            for (start, duration, size), values in zip(times, frames, strict=True):
-                yield Timing(start, duration, captions[:size]), values
-                captions = captions[size:]
-
-    def _add_arrays(self, number: int, **arrays: Any) -> None:
+        data = np.frombuffer(b"".join(map(bytes, packets)), np.uint8)
         stored = io.BytesIO()
-        np.savez(stored, **arrays)
+        np.savez(stored, table=np.array(table, np.int64), data=data)
         self.add(number, stored.getbuffer())
 
 
 class SegmentEncoder:
-    """Encodes frames as they come, and stores each segment that is full.
-
-    It begins with the kept frames of an earlier run.
-    """
+    """Encodes frames as they come behind finished segments, and stores each that is full."""
 
     def __init__(self, encoding: Encoding, segments: Segments) -> None:
-        from av import VideoFrame
-
         self.encoding = encoding
         self.segments = segments
         self._subsampler = _Subsampler(encoding.settings)
@@ -302,17 +223,19 @@ class SegmentEncoder:
         """Frames that are encoded, those of earlier runs included."""
         self.finish_seconds = 0.0
         """For each frame of a segment, that finishing it takes: encoders look ahead."""
-        for file in segments.files():
+        files = segments.files()
+        for file in files:
             with np.load(file) as stored:
                 self.frame_count += len(stored["table"])
-        self._number = segments.complete
+        self._number = len(files)
         self._begin_segment()
-        for timing, values in segments.kept():
-            frame = VideoFrame.from_ndarray(values, format=encoding.settings["pix_fmt"])
-            self._encode(frame, timing)
-            self._kept_bytes += values.nbytes
-        numbers = segments.found()
-        self._kept_parts = sum(number >= _FIRST_KEPT for number in numbers)
+
+    def _begin_segment(self) -> None:
+        """Forget the segment before; the encoder is opened with the first frame of this."""
+        self._began = time.monotonic()
+        self._context: VideoCodecContext | None = None
+        self._packets: list[AnyPacket] = []
+        self._segment_frames = 0
 
     def encode(self, frame: TimedFrame) -> None:
         """Encode the next frame, of 8 or 16 bits; what exceeds the size is cut off."""
@@ -328,46 +251,18 @@ class SegmentEncoder:
         encoded = self._subsampler.subsample(rgb)
         if not self.finish_seconds:
             self._estimate_finish(encoded)
-        self._encode(encoded, timing)
-        if not self._is_fast:
-            self._waiting.append((timing, encoded))
-        self._keep_in_time()
-
-    def interrupt(self) -> None:
-        """Keep all frames for the next run."""
-        if self._is_fast:  # its frames were not kept, and the segment is done soon
-            self.finish()
-        else:
-            self._keep()
-
-    def finish(self) -> None:
-        """Store the frames since the last full segment, if there are some."""
+        encoded.pts = timing.start
+        encoded.duration = timing.duration
+        encoded.time_base = settings["time_base"]
         if self._context is None:
-            return
-        started = time.monotonic()
-        packets = [*self._packets, *self._context.encode(None)]
-        self.finish_seconds = (time.monotonic() - started) / self._segment_frames
-        captions = {}
-        for start, groups in self._captions.items():
-            captions[start] = caption_unit(self.encoding.encoder, groups)
-        self.segments.add_segment(self._number, packets, captions)
-        self._number += 1
-        self._begin_segment()
-
-    def _begin_segment(self) -> None:
-        """Forget the segment before; the encoder is opened with the first frame of this."""
-        self._began = self._kept_at = time.monotonic()
-        self._context: VideoCodecContext | None = None
-        self._packets: list[AnyPacket] = []
-        self._segment_frames = 0
-        self._captions: dict[int, bytes] = {}
-        """Closed captions by the starts of their frames."""
-        self._waiting: list[tuple[Timing, VideoFrame]] = []
-        """Frames that are not kept yet."""
-        self._kept_parts = 0
-        self._kept_bytes: int = 0
-        self._is_fast = False
-        """The segment will be complete before its frames were worth keeping."""
+            self._context = self.encoding.open()
+        self._packets += self._context.encode(encoded)
+        self._segment_frames += 1
+        self.frame_count += 1
+        seconds = time.monotonic() - self._began
+        is_long = self._segment_frames >= LEAST_FRAMES and seconds >= SEGMENT_SECONDS
+        if is_long or self._segment_frames >= SEGMENT_FRAMES:
+            self.finish()
 
     def _estimate_finish(self, frame: VideoFrame) -> None:
         """Estimate how long it takes to finish a segment by one frame alone."""
@@ -378,44 +273,16 @@ class SegmentEncoder:
         # several take about half of that each, as they share threads
         self.finish_seconds = (time.monotonic() - started) / 2
 
-    def _encode(self, frame: VideoFrame, timing: Timing) -> None:
-        frame.pts = timing.start
-        frame.duration = timing.duration
-        if timing.captions:
-            self._captions[timing.start] = timing.captions
-        frame.time_base = self.encoding.settings["time_base"]
+    def finish(self) -> None:
+        """Store the frames since the last full segment, if there are some."""
         if self._context is None:
-            self._context = self.encoding.open()
-        self._packets += self._context.encode(frame)
-        self._segment_frames += 1
-        self.frame_count += 1
-
-    def _keep_in_time(self) -> None:
-        """Store the segment if it is full, or its frames if they took long."""
-        now = time.monotonic()
-        seconds = now - self._began
-        is_full = self._segment_frames >= SEGMENT_FRAMES
-        if self._is_fast:
-            is_full = is_full or seconds > _SEGMENT_SECONDS
-        if is_full or self._kept_bytes > _LARGEST_KEPT:
-            self.finish()
-        elif not self._is_fast and now - self._kept_at >= KEEP_SECONDS:
-            self._keep()
-        elif sum(map(_bytes_of, self._waiting)) > _LARGEST_WAITING:
-            # large frames, which take long to store: at this speed the segment will be
-            # complete before, if nothing of it is kept yet
-            if seconds * SEGMENT_FRAMES < _SEGMENT_SECONDS * self._segment_frames:
-                self._is_fast = not self._kept_parts
-            self._keep()
-
-    def _keep(self) -> None:
-        """Keep the frames that wait, unless the segment is fast."""
-        if self._waiting and not self._is_fast:
-            self.segments.add_kept(self._kept_parts, self._waiting, self._number)
-            self._kept_parts += 1
-            self._kept_bytes += sum(map(_bytes_of, self._waiting))
-        self._waiting = []
-        self._kept_at = time.monotonic()
+            return
+        started = time.monotonic()
+        packets = [*self._packets, *self._context.encode(None)]
+        self.finish_seconds = (time.monotonic() - started) / self._segment_frames
+        self.segments.add_segment(self._number, packets)
+        self._number += 1
+        self._begin_segment()
 
 
 class _Subsampler:
@@ -470,8 +337,3 @@ def _values_of(frame: VideoFrame, number: int, dtype: type[np.generic]) -> Array
     plane: Any = frame.planes[number]
     values: Array = np.frombuffer(plane, dtype)
     return values.reshape(plane.height, -1)[:, : plane.width]
-
-
-def _bytes_of(timed: tuple[Timing, VideoFrame]) -> int:
-    _, frame = timed
-    return sum(plane.buffer_size for plane in frame.planes)

@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.films.captions import holds_captions
 from srcli.imaging.films.joining import write_silent_video, write_video
 from srcli.imaging.films.reading import Timing, count_frames, open_video
 from srcli.imaging.films.writing import (
@@ -73,35 +73,28 @@ def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> None:
         item.make_folder()
         with open_video(item.source) as video:
             encoding = choose_encoding(video, item.format, size, options.quality)
-
-            def join(
-                segments: Segments, comment: str | None, attributes: FileAttributes
-            ) -> tuple[str, ...]:
-                return write_video(
-                    segments,
-                    item.source,
-                    encoding,
-                    comment,
-                    attributes,
-                    keep_metadata=not options.strip_metadata,
-                )
-
+            join = partial(
+                write_video,
+                seen=video,
+                encoding=encoding,
+                keep_metadata=not options.strip_metadata,
+            )
             tiles, missing = _make_video(
                 item, picture, model, encoding, photographs, video.frames, join
             )
         if video.damaged:
-            damage = (
-                f"{video.damaged} of its frames are damaged, and some may be missing"
+            missing += (
+                f"{video.damaged} of its frames are damaged, and some may be missing; copy it "
+                "again",
             )
-            missing += (f"{damage}; copy it again",)
         missing += tuple(video.changes)
-        if video.has_captions and not holds_captions(encoding.encoder):
-            missing += (f"closed captions left out, which {item.format} does not hold",)
+        if video.has_captions:
+            missing += ("closed captions left out, which srx cannot copy",)
         reporter.add(
             item,
             started=started,
             model=model,
-            strength=photographs.options.strength_of(model),
+            strength=options.strength_of(model),
             condition=condition,
             tiles=tiles,
             size=size,
@@ -160,12 +153,7 @@ def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> None:
         def frames_from(first: int) -> Iterator[TimedFrame]:
             return islice(_timed_frames(picture), first, None)
 
-        def join(
-            segments: Segments, comment: str | None, attributes: FileAttributes
-        ) -> tuple[str, ...]:
-            write_silent_video(segments, encoding, comment, attributes)
-            return ()
-
+        join = partial(write_silent_video, encoding=encoding)
         tiles, _ = _make_video(
             item, picture, options.model, encoding, photographs, frames_from, join
         )
@@ -217,7 +205,7 @@ def _make_segments(
     try:
         _encode(item, picture, encoder, enlarged, work, tile_count)
     except KeyboardInterrupt:
-        encoder.interrupt()
+        encoder.finish()
         raise
     work.describe(f"{item.source.name}: encoding the last frames")
     encoder.finish()
