@@ -148,14 +148,17 @@ def test_a_signal_ends_in_order_and_the_training_goes_on(srx, pictures, tmp_path
     assert "resumed at iteration" in resumed.err
 
 
-@pytest.mark.parametrize("name", RECIPES)
-def test_a_shown_recipe_is_a_file_that_gives_the_same_recipe(srx, tmp_path, name):
-    shown = srx("train", name, "--show")
-    assert (shown.code, shown.err) == (0, "")
+def test_a_shown_recipe_is_a_file_that_gives_the_same_recipe(srx, tmp_path):
     file = tmp_path / "mine.json"
-    file.write_text(shown.out, encoding="utf-8")
-    assert read_recipe(file) == RECIPES[name]
-    assert srx("train", file, "--show").out == shown.out
+    others = []
+    for name, recipe in RECIPES.items():
+        shown = srx("train", name, "--show")
+        assert (shown.code, shown.err) == (0, ""), name
+        file.write_text(shown.out, encoding="utf-8")
+        again = srx("train", file, "--show")
+        if (read_recipe(file), again.out) != (recipe, shown.out):
+            others.append(name)
+    assert others == []
 
 
 def test_a_shown_recipe_has_the_changes_that_were_asked_for(srx):
