@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,17 @@ from tests.fixtures.commands import words_of
 
 # as srx does, before GDAL prints the first error of a thread
 os.environ.setdefault("CPL_LOG", os.devnull)
+
+# settings of a shell that change what is printed, and how OpenMP waits
+for _name in (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+):
+    os.environ.pop(_name, None)
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
@@ -64,10 +76,17 @@ def _wait_for_no_disk():
         yield
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    """Names of folders that do not exist yet, one for each test."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (str(folder / str(number)) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, tmp_path_factory):
+def _own_cache(monkeypatch, _caches):
     """Keep what other runs have measured out of tests, and tests out of the user's cache."""
-    monkeypatch.setenv("SRX_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("SRX_CACHE", next(_caches))
 
 
 @pytest.fixture(scope="session")
