@@ -182,6 +182,6 @@ def test_arguments_of_python_are_by_default_what_the_command_takes():
 
 
 def test_the_command_has_every_declared_option():
-    names = {parameter.name for parameter in command.params if parameter.expose_value}
+    names = {entry.name for entry in command.params if entry.expose_value}
     assert names == {declared.field for declared in OPTIONS} | {"paths"}
     assert settle(Asked(model="g-idrn")).checksum("g-idrn") == ""
