@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import re
 import sys
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,32 @@ from hypothesis import HealthCheck, settings
 
 from srcli.cli.main import run
 from tests.fixtures.commands import words_of
+from tests.fixtures.files import names_in
 
 # as srx does, before GDAL prints the first error of a thread
 os.environ.setdefault("CPL_LOG", os.devnull)
+
+# settings of a shell that change what is printed, and how OpenMP waits
+for _name in (
+    "COLUMNS",
+    "LINES",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "OMP_WAIT_POLICY",
+    "GOMP_SPINCOUNT",
+):
+    os.environ.pop(_name, None)
+
+# compiled once instead of by each process that the suite starts
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # several processes share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of processes that tests start
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
+ROOT = Path(__file__).parents[1]
+NAMES_BEFORE = set(names_in(ROOT))
 NUMERIC_FOLDERS = {"inference", "layers", "losses", "metrics", "models", "training"}
 """Folders of tests whose figures depend on the processor; marked ``numbers``."""
 
@@ -64,10 +84,17 @@ def _wait_for_no_disk():
         yield
 
 
+@pytest.fixture(scope="session")
+def _caches(tmp_path_factory):
+    """Names of folders that do not exist yet, one for each test."""
+    folder = tmp_path_factory.mktemp("caches")
+    return (str(folder / str(number)) for number in count())
+
+
 @pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, tmp_path_factory):
+def _own_cache(monkeypatch, _caches):
     """Keep what other runs have measured out of tests, and tests out of the user's cache."""
-    monkeypatch.setenv("SRX_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("SRX_CACHE", next(_caches))
 
 
 @pytest.fixture(scope="session")
@@ -127,8 +154,26 @@ def astronaut() -> np.ndarray:
 
 
 def pytest_collection_finish():
-    """Spare searches for garbage what collecting has made: it stays to the end."""
+    """Spare searches for garbage what collecting has made: it stays to the end.
+
+    Spare each test the forty loggers of PyTorch that do not propagate, too: pytest would
+    give them a handler and take it away, three times a test.
+    """
     gc.freeze()
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):
+            logger.propagate = True
+
+
+@pytest.hookimpl(tryfirst=True)  # before reports are written there
+def pytest_sessionfinish(session):
+    """Fail where tests have left files in the folder that holds the project."""
+    new_names = set(names_in(ROOT)) - NAMES_BEFORE
+    new_files = sorted(name for name in new_names if not name.startswith("."))
+    if new_files and "PYTEST_XDIST_WORKER" not in os.environ:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        reporter.write_line(f"\nnew files in {ROOT}: {', '.join(new_files)}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(tryfirst=True)  # before those of other marks are left out

@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from operator import itemgetter
 
 import numpy as np
@@ -19,6 +18,7 @@ from PIL import Image
 
 from srcli.cli.main import run
 from srcli.imaging.pixels.resize import resize
+from tests.fixtures.files import wait_until
 from tests.fixtures.geotiffs import FOUR_BANDS, WITH_NODATA
 
 
@@ -235,11 +235,9 @@ def test_ctrl_c_leaves_no_half_written_file_and_the_next_run_goes_on(srx, tmp_pa
         # shells start background jobs with SIGINT ignored, and children inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 60
-    while not list(out.glob("*.png")) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: list(out.glob("*.png")), running)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate()
     assert running.returncode == 130, err
     assert "interrupted" in err
     assert "Traceback" not in err

@@ -67,8 +67,9 @@ def jobs_of(arrays, scale, tile):
     return jobs
 
 
-@pytest.mark.parametrize("model", ["g-idrn", "rrlfn", "ddsr"])
-@pytest.mark.parametrize("tile", [32, 200])
+@pytest.mark.parametrize(
+    ("model", "tile"), [("g-idrn", 200), ("rrlfn", 32), ("rrlfn", 200), ("ddsr", 32)]
+)
 def test_pixels_are_those_of_one_batch_after_the_other(
     two_threads, lanes_seen, model, tile
 ):

@@ -24,37 +24,39 @@ def test_small_images_are_one_tile_whatever_their_shape():
     assert tiling.grid(50, 61) == Tiling(tile=32, overlap=8).grid(50, 61)
 
 
-@pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize(
     ("tile", "overlap"), [(16, 0), (16, 4), (16, 7), (17, 3), (1, 0)]
 )
-def test_balanced_tiles_are_no_more_and_hardly_overlap_more(length, tile, overlap):
-    size = balanced(length, tile=tile, overlap=overlap)
-    starts = split_axis(length, tile=size, overlap=overlap)
-    assert size <= tile
-    assert len(starts) == len(split_axis(length, tile=tile, overlap=overlap))
-    computed = len(starts) * size
-    assert computed - length < (len(starts) - 1) * overlap + len(starts)
+def test_balanced_tiles_are_no_more_and_hardly_overlap_more(tile, overlap):
+    for length in LENGTHS:
+        size = balanced(length, tile=tile, overlap=overlap)
+        starts = split_axis(length, tile=size, overlap=overlap)
+        usual = split_axis(length, tile=tile, overlap=overlap)
+        computed = len(starts) * size
+        assert size <= tile, length
+        assert len(starts) == len(usual), length
+        most = (len(starts) - 1) * overlap + len(starts)
+        assert computed - length < most, length
 
 
-@pytest.mark.parametrize("length", [1, 20, 192, 193, 250, 400, 608, 1001, 4096, 50_003])
 @pytest.mark.parametrize(("tile", "overlap"), [(192, 16), (64, 16), (48, 8), (29, 0)])
-@pytest.mark.parametrize("step", [2, 6, 7])
-def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(
-    length, tile, overlap, step
-):
-    plain = Tiling(tile=tile, overlap=overlap).grid(9, length)
-    grid = Tiling(tile=tile, overlap=overlap, step=step).grid(9, length)
-    starts = grid.lefts
-    assert not np.mod(starts, step).any()
-    assert starts[-1] + grid.tile_width == length
-    assert grid.tile_width <= tile
-    for before, after in pairwise(starts):
-        assert 0 < after - before <= grid.tile_width - overlap
-    # a tile may lose up to two steps: by its length, and by what it moves on
-    shorter = Tiling(tile=tile - 2 * step, overlap=overlap).grid(9, length)
-    assert len(plain.lefts) <= len(starts) <= len(shorter.lefts)
-    assert grid.position(0, len(starts) - 1) == (0, starts[-1], 9, length)
+def test_tiles_begin_on_multiples_of_a_step_and_are_hardly_more(tile, overlap):
+    lengths = (1, 20, 192, 193, 250, 400, 608, 1001, 4096, 50_003)
+    for length, step in product(lengths, (2, 6, 7)):
+        case = f"length {length}, step {step}"
+        plain = Tiling(tile=tile, overlap=overlap).grid(9, length)
+        grid = Tiling(tile=tile, overlap=overlap, step=step).grid(9, length)
+        starts = grid.lefts
+        assert not np.mod(starts, step).any(), case
+        assert starts[-1] + grid.tile_width == length, case
+        assert grid.tile_width <= tile, case
+        for before, after in pairwise(starts):
+            assert 0 < after - before <= grid.tile_width - overlap, case
+        # a tile may lose up to two steps: by its length, and by what it moves on
+        shorter = Tiling(tile=tile - 2 * step, overlap=overlap).grid(9, length)
+        assert len(plain.lefts) <= len(starts) <= len(shorter.lefts), case
+        end = grid.position(0, len(starts) - 1)
+        assert end == (0, starts[-1], 9, length), case
 
 
 @pytest.mark.parametrize(("tile", "overlap"), [(0, 0), (16, -1), (16, 8), (16, 20)])

@@ -14,7 +14,7 @@ import srcli
 from srcli.pipelines.upscale import plans
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
 
-Y, X = np.mgrid[:160, :200]
+Y, X = np.mgrid[:130, :150]
 
 
 @pytest.fixture

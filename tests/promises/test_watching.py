@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from PIL import Image
 
 from srcli.inference.pools import EnginePool
 from srcli.pipelines.upscale import watch
-from tests.fixtures.files import json_lines, names_in
+from tests.fixtures.files import json_lines, names_in, wait_until
 
 SMALL = "-m bicubic -s 2 --watch"
 
@@ -128,10 +127,8 @@ def test_a_signal_ends_a_watch_with_code_0():
     picture("a.png")
     command = [sys.executable, "-m", "srcli", "upscale", "in", "out", *SMALL.split()]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    until = time.monotonic() + 60
-    while not Path("out/a.png").exists() and time.monotonic() < until:
-        time.sleep(0.1)
+    wait_until(Path("out/a.png").exists, process)
     process.send_signal(signal.SIGTERM)
-    out, _ = process.communicate(timeout=10)
+    out, _ = process.communicate()
     assert process.returncode == 0
     assert "1 done" in out

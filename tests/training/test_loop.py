@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import pytest
@@ -186,19 +185,26 @@ def test_a_loss_that_is_not_a_number_ends_it_and_keeps_the_last_good_state(tmp_p
     assert read_position(tmp_path / "state.safetensors").total == 3
 
 
-def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path):
+def test_a_time_budget_ends_by_the_clock_and_counts_validation(tmp_path, clock):
     recipe = replace(RECIPE, stages=(FIRST,), validate_every=10**6)
 
+    class BatchesOfASecond(Batches):
+        def batch(self, step, stage):
+            clock.now += 1
+            return super().batch(step, stage)
+
     def validate(network):
-        time.sleep(0.03)
+        clock.now += 4
         return {"held-out": [1.0]}
 
-    start = time.monotonic()
-    trainer = make(tmp_path, recipe=recipe, budget="0.3s", validator=validate)
+    batches = BatchesOfASecond()
+    trainer = make(
+        tmp_path, recipe=recipe, budget="100s", validator=validate, batches=batches
+    )
     assert trainer.run()
-    spent = time.monotonic() - start
-    assert 0.3 <= spent < 3
-    assert trainer.position.total > 5
+    # validated at 20, 40, 60, 80 and 100 s: four of them within these 100 s
+    assert clock.now == 100 + 100 + 4
+    assert trainer.position.total == 100 - 4 * 4
 
 
 def test_the_state_of_another_network_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from operator import attrgetter
 from types import SimpleNamespace as Unit
 
@@ -18,21 +18,19 @@ from srcli.errors import DataError, UsageError
 from srcli.machine import processor_count
 from srcli.pipelines.executors import choose_executor
 from srcli.pipelines.executors.processes import ProcessExecutor, Slot
+from tests.fixtures.files import names_in, wait_until
 from tests.pipelines.executors.units import column, have_met, make_units, run_units
 
 HERE = Slot(device="cpu", threads=1)
 DEFECT = "this is a defect of srx: please report it"
 
 
-def is_gone(pid):
-    """Whether a process is no more, within a few seconds."""
-    for _ in range(200):
-        try:
+def wait_for_end(pid):
+    """Wait until a process is no more, however long its end takes beside other work."""
+    with suppress(ProcessLookupError):
+        while True:
             os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
+            time.sleep(0.02)
 
 
 def test_units_share_a_process(work, notes, capfd):
@@ -108,7 +106,7 @@ def test_no_process_stays_behind(work, notes, tmp_path):
     files = list(tmp_path.iterdir())
     assert len(files) == 2
     for file in files:
-        assert is_gone(int(file.name))
+        wait_for_end(int(file.name))
 
 
 PARENT = """
@@ -132,12 +130,10 @@ def test_a_process_ends_with_its_parent(work, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     with subprocess.Popen([sys.executable, script, folder]) as parent:
-        until = time.monotonic() + 60
-        while not (children := list(folder.iterdir())) and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_until(lambda: names_in(folder), parent)
         parent.send_signal(signal.SIGKILL)
-    (child,) = children
-    assert is_gone(int(child.name))
+    (child,) = names_in(folder)
+    wait_for_end(int(child))
 
 
 def test_everything_arrives_in_the_parent(work, notes):

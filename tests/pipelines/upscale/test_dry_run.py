@@ -89,7 +89,8 @@ def test_a_part_of_a_raster_counts_as_such(geotiffs, tmp_path):
     assert "--rgb" in " ".join(estimate(source, tmp_path / "out", OPTIONS).warnings)
 
 
-def test_the_time_is_told_at_the_speed_of_the_last_run(srx, monkeypatch):
+def test_the_time_is_told_at_the_speed_of_the_last_run(srx, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     Image.new("RGB", (600, 500)).save("a.png")
     Image.new("RGB", (600, 1000)).save("b.png")
     asked = "-s 2 -m bicubic"
