@@ -184,5 +184,5 @@ def test_arguments_of_python_are_by_default_what_the_command_takes(declared):
 
 def test_the_command_has_every_declared_option():
     names = {parameter.name for parameter in command.params}
-    assert names == {declared.field for declared in OPTIONS} | {"paths"}
+    assert names == {declared.field for declared in OPTIONS} | {"paths", "help_all"}
     assert settle(Asked(model="g-idrn")).checksum("g-idrn") == ""
