@@ -105,8 +105,14 @@ class _Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]
     ) -> Any:  # noqa: ANN401
         self.names.add(func.name().partition(".")[0])
         named = kwargs or {}
-        out = func(*args, **named)
         operator = func._overloadpacket
+        if operator not in _FORMULAS:
+            # in inference mode layers come as they are called, not in their operators
+            with self:
+                out = func.decompose(*args, **named)
+            if out is not NotImplemented:
+                return out
+        out = func(*args, **named)
         if operator in _RELUS:
             self.counts[operator] += out.numel()
         elif operator in _FORMULAS:
