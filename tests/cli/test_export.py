@@ -24,7 +24,7 @@ def test_an_export_says_what_was_written_and_checked(srx, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("net.tflite", "the name must end in .onnx or .pt or .param or .pth"),
+        ("net.tflite", "the name must end in .onnx or .pt or .param"),
         ("none/net.pt", "there is no folder none"),
         ("net.pt --size 12", "is not WIDTHxHEIGHT"),
         ("net.pt -m none", "no model 'none'"),
