@@ -44,10 +44,8 @@ TIMES = (
     (re.compile(r'"(seconds|started|time)": ?[0-9.]+'), r'"\1": TIME'),
     (re.compile(r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?"), "DATE"),
     (re.compile(r"\d+ of (\d+) parts are kept"), r"SOME of \1 parts are kept"),
-    (
-        re.compile(r"^upscaling: .*$", re.MULTILINE),
-        "",
-    ),  # of the progress, if it is slow
+    # of the progress, if it is slow
+    (re.compile(r"^(upscaling|reading|pictures): .*\n?", re.MULTILINE), ""),
     (re.compile(r"\b\d+\.\d{3} *$", re.MULTILINE), "TIME"),  # the last column of eval
     (re.compile(r"\b\d+(\.\d+)? (pictures|megapixels|iterations)/s"), r"SPEED \2"),
 )

@@ -275,15 +275,18 @@ def test_a_library_that_is_missing_is_told(srx, monkeypatch):
 EVALUATE = "srcli.pipelines.evaluate."
 
 
+@pytest.mark.usefixtures("broken_engine")  # what does not fit whole goes by tiles
 @pytest.mark.parametrize("seam", ["read", "infer", "score", "write"])
-def test_evaluating_measures_all_others(srx, break_at, request, seam):
+def test_evaluating_measures_all_others(srx, break_at, seam):
     make_files("in", "photograph")
     write_picture("in/good9.png", LEVELS["good9"])
-    if seam == "infer":
-        request.getfixturevalue("broken_engine")
-    else:
-        names = {"read": "scoring.read_pair", "write": "report.write_png"}
-        break_at(EVALUATE + names.get(seam, "scoring.measure_metric"))
+    names = {
+        "read": "scoring.read_pair",
+        "infer": "run.enlarge_whole",
+        "score": "scoring.measure_metric",
+        "write": "report.write_png",
+    }
+    break_at(EVALUATE + names[seam])
     command = "eval -m bicubic -s 2 --data in --metrics psnr --no-cost --json -"
     result = srx(command, "--save-images out", code=1)
     assert "Traceback" not in result.err
