@@ -232,8 +232,7 @@ class Interruption:
 
         monkeypatch.setattr(WRITING + "SEGMENT_FRAMES", 5)
         # however long frames take beside other work
-        for name in ("KEEP_SECONDS", "_SEGMENT_SECONDS"):
-            monkeypatch.setattr(WRITING + name, math.inf)
+        monkeypatch.setattr(WRITING + "SEGMENT_SECONDS", math.inf)
         monkeypatch.setattr(SegmentEncoder, "encode", encode)
 
 
