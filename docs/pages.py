@@ -144,7 +144,9 @@ def log_page() -> str:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages to those that mkdocs has found."""
     root = click.Context(group, info_name="srx", **group.context_settings)
-    for name, command in group.commands.items():
+    for name in group.list_commands(root):  # each is imported when it is asked for
+        command = group.get_command(root, name)
+        assert command is not None
         page = command_page(click.Context(command, root, name))
         path = f"reference/{PAGES.get(name, name)}.md"
         files.append(File.generated(config, path, content=page))
