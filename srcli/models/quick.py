@@ -60,12 +60,10 @@ class Quick(TrainedWithBranches):
         head = convolve(self.head, x, slope=Quick.SLOPE)
         deep = run_convolutions(layers, head, slope=Quick.SLOPE)
         deep = convolve(last, deep, plus=head, slope=Quick.SLOPE)
-        phases = widened(self.up(deep)) + self._repeated(x)
-        return F.pixel_shuffle(phases, self.scale)
-
-    def _repeated(self, x: Tensor) -> Tensor:
-        """Give each pixel of (N, 3, H, W) to all of its places in the larger picture."""
-        return widened(x).repeat_interleave(self.scale**2, dim=1)
+        correction = F.pixel_shuffle(widened(self.up(deep)), self.scale)
+        # by an operation that every format of an export has
+        repeated = F.interpolate(widened(x), scale_factor=float(self.scale))
+        return correction + repeated
 
     @torch.no_grad()
     def start_from_bicubic(self, deep_gain: float = 0.1) -> None:
