@@ -51,7 +51,12 @@ class Reasons:
                     sign = finding.sign
                     if sign.meaning == meaning and sign.is_sure == is_sure:
                         numbers[finding.reason].append(str(number))
-                shown = [f"band {','.join(numbers[key])} {key}" for key in numbers]
+                shown = []
+                for reason, names in numbers.items():
+                    bands = f"band {names[0]}"
+                    if len(names) > 1:  # as the reasons speak of one band
+                        bands = f"of bands {','.join(names)} each"
+                    shown.append(f"{bands} {reason}")
                 text = f"{'; '.join(shown)}: {treatment}"
                 if shown and is_sure:
                     self.remarks.append(text)
