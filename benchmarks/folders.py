@@ -26,7 +26,7 @@ import time
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Pixels = np.ndarray[Any, Any]
     Enlarge = Callable[[Pixels], Pixels]
 
+Entry = TypeVar("Entry")
 NAMES = ("astronaut", "coffee", "chelsea", "rocket", "retina")
 MIXED = (
     (250, 240), (360, 288), (128, 144), (180, 144), (197, 181), (138, 138), (176, 144), (256, 256),
@@ -227,6 +228,17 @@ def time_entry(entry: str, source: Path, scale: int, model: str, work: Path) -> 
     return time_process([sys.executable, *words])
 
 
+def time_in_turns(
+    entries: list[Entry], rounds: int, run: Callable[[Entry], Timing]
+) -> dict[Entry, list[Timing]]:
+    """Run all entries in turns, every second round backwards; return the timings of each."""
+    timings: dict[Entry, list[Timing]] = {entry: [] for entry in entries}
+    for number in range(rounds):
+        for entry in reversed(entries) if number % 2 else entries:
+            timings[entry].append(run(entry))
+    return timings
+
+
 def entries_of(asked: list[str] | None, folder: str) -> list[str]:
     """Return the entries that can run on a folder here."""
     entries = []
@@ -293,12 +305,10 @@ def main() -> None:
             entries = entries_of(options.entry, kind)
             if "openvino" in entries:
                 convert_for_openvino(options.model, scale, work / "openvino.xml")
-            timings: dict[str, list[Timing]] = {entry: [] for entry in entries}
-            for number in range(options.rounds):
-                in_turn = reversed(entries) if number % 2 else entries
-                for entry in in_turn:
-                    timing = time_entry(entry, source, scale, options.model, work)
-                    timings[entry].append(timing)
+            run = partial(
+                time_entry, source=source, scale=scale, model=options.model, work=work
+            )
+            timings = time_in_turns(entries, options.rounds, run)
             for entry in entries:
                 row = (f"{kind} x{scale}", entry, *describe(timings[entry]))
                 rows.append(row)

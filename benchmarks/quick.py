@@ -18,7 +18,14 @@ import tempfile
 from pathlib import Path
 
 import torch
-from folders import Timing, convert_for_openvino, cut, describe, time_entry
+from folders import (
+    Timing,
+    convert_for_openvino,
+    cut,
+    describe,
+    time_entry,
+    time_in_turns,
+)
 from timing_page import write_page
 
 from srcli.machine import describe_machine, load_average
@@ -61,11 +68,12 @@ def main() -> None:
         if importlib.util.find_spec(PEER):
             convert_for_openvino(models[0], SCALE, work / "openvino.xml")
             entries.append((models[0], PEER))
-        timings: dict[tuple[str, str], list[Timing]] = {entry: [] for entry in entries}
-        for number in range(options.rounds):
-            for model, entry in reversed(entries) if number % 2 else entries:
-                timing = time_entry(entry, source, SCALE, model, work)
-                timings[model, entry].append(timing)
+
+        def run(pair: tuple[str, str]) -> Timing:
+            model, entry = pair
+            return time_entry(entry, source, SCALE, model, work)
+
+        timings = time_in_turns(entries, options.rounds, run)
     rows: list[tuple[str, ...]] = []
     for (model, entry), measured in timings.items():
         rows.append((model, entry, *describe(measured)))
