@@ -226,10 +226,6 @@ def scale_size(size: Size, factor: Fraction) -> Size:
     return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
 
 
-UNBOUNDED = Box()
-"""No bounds."""
-
-
 def shrink(
     image: Array, size: Size, wrap: Wrap = "", folder: Path | None = None
 ) -> Array:

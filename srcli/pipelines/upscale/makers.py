@@ -88,7 +88,7 @@ def _open_stills(
             if opened.kind is Kind.PHOTOGRAPH:
                 yield opened
             elif opened.kind is Kind.COPY:
-                _copy(opened, photographs)
+                report_copy(opened, reporter, overwrite=options.overwrite)
             else:
                 alone.append(opened)
 
@@ -101,13 +101,6 @@ def _tell_ignored(opened: Opened, names: str) -> str:
         f"photographs are upscaled without {names}, which apply to rasters; a photograph "
         "that is named itself is upscaled as a raster"
     )
-
-
-def _copy(opened: Opened, photographs: PhotographUpscaler) -> None:
-    """Copy an input as it is, and report it, a failure too."""
-    overwrite = photographs.options.overwrite
-    with photographs.reporter.guard(opened.item):
-        report_copy(opened, photographs.reporter, overwrite=overwrite)
 
 
 def report_copy(
