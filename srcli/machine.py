@@ -64,15 +64,13 @@ def allowed_processors() -> int:
 def keep_to_quota() -> None:
     """Let libraries start no more threads than a quota feeds; before they are loaded.
 
-    They count processors, and know nothing of quotas: threads beyond it use up its time
-    while they wait for each other, and then all stand still until the next period. So
-    they sleep while they wait, too. What the user has said stays: ``OMP_NUM_THREADS``,
-    ``OMP_WAIT_POLICY``.
+    They count processors, and know nothing of quotas: threads beyond one use up its
+    time, and then all stand still until the next period. ``OMP_NUM_THREADS`` of the
+    user stays.
     """
     count = processor_count()
     if count < allowed_processors():
         os.environ.setdefault("OMP_NUM_THREADS", str(count))
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def run_in_background() -> None:

@@ -29,7 +29,7 @@ from srcli.cli.options import GroupedCommand, heading, json_file, result_targets
 from srcli.disks import NO_SPACE
 from srcli.errors import NO_THREADS, ExitCode, SrxError, lacks_threads
 from srcli.machine import keep_to_quota
-from srcli.waiting import considerate_waiting, own_process
+from srcli.process import own_process
 
 WAYS_TO_CONTINUE = {
     "upscale": "; the same command continues",
@@ -138,14 +138,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     keep_to_quota()
     try:
         _check_threads()
-        with considerate_waiting():
-            result = group.main(
-                # None is sys.argv, in which click expands patterns on Windows
-                args=None if arguments is None else list(arguments),
-                prog_name="srx",
-                standalone_mode=False,
-                terminal_width=_terminal_width(),
-            )
+        result = group.main(
+            # None is sys.argv, in which click expands patterns on Windows
+            args=None if arguments is None else list(arguments),
+            prog_name="srx",
+            standalone_mode=False,
+            terminal_width=_terminal_width(),
+        )
     except SrxError as error:
         echo(f"srx: error: {error}", err=True)
         if {"-v", "--verbose"} & {*command_line}:

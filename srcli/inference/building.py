@@ -30,9 +30,9 @@ def make_engine(
     """
     import torch
 
-    from srcli.allocator import keep_freed_memory
     from srcli.inference.engine import TorchEngine
     from srcli.inference.fusing.convolutions import fuse
+    from srcli.process import keep_freed_memory
 
     device = choose_device(options.device)
     half = network_half(network, device, options.precision, bits=bits)

@@ -9,7 +9,9 @@ instead, which meet at the end of a batch only. Pixels are the same.
 from __future__ import annotations
 
 import copy
+import ctypes
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +27,6 @@ from torch import Tensor
 from srcli.inference.fusing.layers import PackedConv2d
 from srcli.layers.colour import as_rgb_network
 from srcli.machine import allowed_processors, free_memory
-from srcli.waiting import end_openmp_threads
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network
@@ -158,6 +159,23 @@ def _copy_sharing_weights(network: Network) -> Network:
         if isinstance(layer, PackedConv2d) and isinstance(of_copy, PackedConv2d):
             of_copy.packed = layer.packed
     return copied
+
+
+_PAUSE = 1
+"""OpenMP's ``omp_pause_soft``: settings of threads stay."""
+
+
+def end_openmp_threads() -> bool:
+    """End the threads of OpenMP that wait for this one, which starts others when it needs them.
+
+    A fork does not copy them, and its OpenMP would wait for them for ever. Return False
+    where they may be there still.
+    """
+    with suppress(OSError, AttributeError):  # AttributeError: GNU's before GCC 9
+        # looks into the libraries that PyTorch needs: others may have loaded copies
+        library = ctypes.CDLL(torch._C.__file__)
+        return int(library.omp_pause_resource_all(_PAUSE)) == 0
+    return sys.platform != "linux"
 
 
 _HELD_BY_FORK: list[threading.RLock] = []

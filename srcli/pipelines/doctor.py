@@ -24,7 +24,6 @@ from srcli.machine import (
 )
 from srcli.models import MODELS
 from srcli.models.weights import shipped_scales
-from srcli.waiting import describe_waiting
 
 _LIBRARIES = (
     "torch", "numpy", "pillow", "pyvips", "rasterio", "scipy", "click", "rich", "onnxruntime",
@@ -60,7 +59,7 @@ def describe_installation() -> dict[str, str]:
         "not installed": ", ".join(missing) or "nothing",
         "devices": "; ".join(_devices()),
         "processors": _processors(),
-        "waiting": describe_waiting(),
+        "waiting": f"OMP_WAIT_POLICY={os.environ.get('OMP_WAIT_POLICY', '')}",
         "half precision": (
             str(half).removeprefix("torch.") if half else "no: fp32 for all pictures"
         ),

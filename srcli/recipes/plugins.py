@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srcli.errors import ModelError, RecipeError, did_you_mean
+from srcli.process import is_own_process
 from srcli.recipes.fields import unknown_name
 from srcli.recipes.plugin_errors import plugin_errors
-from srcli.waiting import is_own_process
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

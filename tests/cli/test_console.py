@@ -188,3 +188,14 @@ def test_the_doctor_shows_what_a_bug_report_needs(srx, tmp_path, monkeypatch):
     facts = json.loads(srx("doctor --json -").out)
     assert facts["SRX_DATA"].endswith("sets: Mine")
     assert "png" in facts["formats"]
+
+
+@pytest.mark.parametrize("said", ["", "active"])
+def test_openmp_threads_sleep_while_they_wait_unless_the_user_says_else(
+    srx, said, monkeypatch
+):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if said:
+        monkeypatch.setenv("OMP_WAIT_POLICY", said)
+    facts = json.loads(srx("doctor --json -").out)
+    assert facts["waiting"] == f"OMP_WAIT_POLICY={said or 'passive'}"

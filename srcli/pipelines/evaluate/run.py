@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from srcli.allocator import keep_freed_memory
 from srcli.errors import DataError, DefectError, ModelError, UsageError, as_failure_of
 from srcli.evaluation.enlarging import enlarge_whole
 from srcli.evaluation.pairs import (
@@ -46,6 +45,7 @@ from srcli.models.loading import load_model
 from srcli.pipelines.evaluate.options import EvalOptions
 from srcli.pipelines.evaluate.scoring import MakeSr, ScoredPicture, score_set
 from srcli.ports.progress import Progress
+from srcli.process import keep_freed_memory
 from srcli.recipes.plugin_errors import plugin_errors
 from srcli.recipes.published import published_costs, published_rows
 

@@ -26,6 +26,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from srcli.errors import DefectError, SrxError, as_failure_of
 from srcli.machine import keep_to_quota
 from srcli.ports.progress import ForwardedProgress, Progress, Stop, Task
+from srcli.process import own_process
 from srcli.recipes.plugins import allow_code, named_code
 from srcli.supervision import (
     OF_READINGS,
@@ -35,7 +36,6 @@ from srcli.supervision import (
     reading_limit,
 )
 from srcli.threads import interrupts_blocked
-from srcli.waiting import considerate_waiting, own_process
 
 WAIT_SECONDS = 0.2
 """Interval at which ``stop`` is called while no process reports anything."""
@@ -295,7 +295,7 @@ def _run_in_worker(pipe: Connection, read_seconds: float, code: Sequence[str]) -
     keep_to_quota()
     allow_code(*code)
     # the parent needs no more, or is dead
-    with considerate_waiting(), suppress(EOFError, OSError):
+    with suppress(EOFError, OSError):
         while job := pipe.recv():
             do_unit, unit, slot, interrupted = job
             progress = RelayedProgress(pipe.send, stop if interrupted else bool)

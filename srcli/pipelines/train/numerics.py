@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from srcli.allocator import keep_freed_memory
 from srcli.errors import UsageError
 from srcli.inference.device import Precision, choose_device, cpu_has_bf16
+from srcli.process import keep_freed_memory
 from srcli.report.table import plural
 from srcli.training.parallel import ALONE, Team
 from srcli.training.steps import Numerics

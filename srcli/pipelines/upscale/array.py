@@ -60,7 +60,6 @@ from srcli.pipelines.upscale.python_options import (
 )
 from srcli.pipelines.upscale.reporter import Item
 from srcli.ports.image import Wrap
-from srcli.waiting import considerate_waiting
 
 Picture = TypeVar("Picture", "Array", Image.Image)
 
@@ -363,7 +362,7 @@ def _enlarge(
         image_job, enlarged = array_job(
             pixels, grid, name="picture", scale=pool.network.scale
         )
-        with undisturbed(options.engine.device), considerate_waiting():
+        with undisturbed(options.engine.device):
             run_one(pool.engine(pixels.dtype.itemsize * 8), image_job, task=task)
         photograph = prepared.finish(enlarged, final_size)
     # equal channels are one

@@ -1,12 +1,11 @@
-"""The allocator of the C library, told to keep memory that the next tile takes again."""
+"""What counts for a whole process: whose it is, how threads wait, what the allocator keeps."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from functools import cache
-
-from srcli.waiting import is_own_process
 
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD = -1
@@ -16,6 +15,29 @@ _MMAP_MAX = -4
 _ARENA_MAX = -8
 _LARGEST_BLOCK = 32 << 20
 """The largest threshold that glibc accepts; tensors of a tile are below it."""
+
+_is_own = False
+
+
+def own_process() -> None:
+    """Take over this process, which is of ``srx`` alone; before PyTorch is loaded.
+
+    Threads of OpenMP sleep while they wait for each other. GNU's library, in PyTorch's
+    packages for Linux, lets them spin for milliseconds otherwise, which is no faster on
+    an idle machine, and beside other programs burns the time that the slowest thread
+    needs (``benchmarks/busy.py``). ``OMP_WAIT_POLICY`` of the user stays.
+    """
+    global _is_own
+    _is_own = True
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def is_own_process() -> bool:
+    """Return True where no code but ours decides what is of the whole process.
+
+    Elsewhere the allocator, the environment and the like stay as users have them.
+    """
+    return _is_own
 
 
 @cache
