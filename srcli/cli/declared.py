@@ -10,7 +10,7 @@ import click
 from click import option
 
 from srcli.cli.options import heading
-from srcli.cli.values import FILE, FiniteNumber, NumberOrWord, complete_models
+from srcli.cli.values import FILE, FiniteNumber, complete_models
 
 # light: these import no libraries
 from srcli.pipelines.upscale.declaring import (  # noqa: TID253
@@ -25,6 +25,18 @@ from srcli.pipelines.upscale.declaring import (  # noqa: TID253
 Asked = TypeVar("Asked")
 Command = Callable[..., int]
 Decorator = Callable[[Any], Any]
+
+
+class NumberOrWord(click.IntRange):
+    """A whole number of a range, or a word such as ``auto``, which is None."""
+
+    def __init__(self, least: int | None, most: int | None, word: str) -> None:
+        super().__init__(least, most)
+        self.word = word
+
+    def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
+        """Return the number, or None."""
+        return None if value == self.word else super().convert(value, *context)
 
 
 def takes_declared(

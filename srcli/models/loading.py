@@ -12,13 +12,7 @@ from srcli.models import build_network
 from srcli.models.fitting import MatchedWeights, build_with_weights, choose_scale
 from srcli.models.storage import read_weights
 from srcli.models.stored import WeightsInfo
-from srcli.models.weights import (
-    CRISP_MODEL,
-    PHOTO_MODEL,
-    find_weights,
-    model_text,
-    split_model,
-)
+from srcli.models.weights import find_weights, model_text, split_model
 from srcli.recipes.plugins import allow_code, code_arguments
 
 if TYPE_CHECKING:
@@ -134,28 +128,6 @@ def load_model(
             f"--data PHOTOS --out RUN, then give -m {code or model}@RUN/best.safetensors"
         )
     return network
-
-
-def make_crisper(network: Network, strength: float) -> None:
-    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, in place.
-
-    A ``strength`` of 0 leaves them, 1 makes them those. Weights between two networks
-    that were trained from the same ones enlarge as well as both (network interpolation,
-    ESRGAN, Wang et al. 2018).
-    """
-    crisp = load_model(CRISP_MODEL, network.scale).state_dict()
-    for name, value in network.state_dict().items():
-        value.lerp_(crisp[name], strength)
-
-
-def mixed(network: Network, share: float) -> Network:
-    """Return a network that gives a mix of the results of ``g-idrn-photo`` and of another.
-
-    ``share`` is that of the other one, 0 to 1.
-    """
-    from srcli.layers.mixture import Mixture
-
-    return Mixture([load_model(PHOTO_MODEL, network.scale), network], share)
 
 
 def default_scale(models: Iterable[str]) -> int:

@@ -32,8 +32,9 @@ from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
+from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Size, empty_array, strips
-from srcli.imaging.pixels.colour import lab_to_srgb, unpremultiplied
+from srcli.imaging.pixels.colour import lab_to_srgb
 from srcli.imaging.pixels.resize import stretch_to_dtype, to_dtype
 
 _JPEG = 7

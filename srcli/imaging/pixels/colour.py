@@ -1,4 +1,4 @@
-"""BT.601 limited-range colours, exactly as MATLAB's ``rgb2ycbcr``; colours multiplied by alpha."""
+"""BT.601 limited-range colours, exactly as MATLAB's ``rgb2ycbcr``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.resize import white_level
 
 # Rows give Y, Cb, Cr for R, G, B in 0..1 on the 8-bit scale (ITU-R BT.601, limited
 # range).
@@ -46,16 +45,6 @@ def are_gray(pixels: Array) -> bool:
         if not (rows == rows[:, :, :1]).all():
             return False
     return True
-
-
-def unpremultiplied(pixels: Array, alpha: Array) -> Array:
-    """Divide colours by the alpha that they were stored multiplied by."""
-    peak = white_level(alpha.dtype)
-    share = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
-    values = pixels / share
-    if alpha.dtype.kind == "f":
-        return values.astype(alpha.dtype)
-    return np.minimum(np.rint(values), peak).astype(alpha.dtype)
 
 
 def lab_to_srgb(lab: Array, white: tuple[float, float]) -> Array:
