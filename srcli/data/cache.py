@@ -1,7 +1,7 @@
 """Decoded training pictures, kept in the user's cache for the next start.
 
-A picture is known by the path, the size and the time of its file. Files of the cache are
-mapped: processes share them, and the system takes the memory back when it is needed.
+A picture is known by the path, the size and the time of its file, one made smaller by the
+pixels of the large one. Files are read and not mapped: each map would hold a file open.
 """
 
 from __future__ import annotations
@@ -63,21 +63,19 @@ class PictureCache:
         """Return the pixels of a file, or a zip's member, which ``decode`` gives if need be."""
         versions = f"{_FORM} {srcli.__version__} {PIL.__version__}"
         name = f"{versions} {path.resolve()} {member} {file_state(path)}"
-        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape"))
-        return self._find_or_make(digest.hexdigest()[:40], decode)
+        key = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+        return self._find_or_make(key[:40], decode)
 
     def shrunk(self, picture: Array, scale: int) -> Array:
         """Return a picture, (H, W, 3), 1/scale as large, as ``downscale`` makes it."""
-        if not isinstance(picture, np.memmap) or picture.filename is None:
-            return downscale(picture, scale)
-        height, width = picture.shape[:2]
-        key = f"{Path(picture.filename).stem}.{height}x{width}.{scale}"
+        pixels = repr(picture.shape).encode() + picture.tobytes()
+        key = f"{hashlib.sha256(pixels).hexdigest()[:40]}.{scale}"
         return self._find_or_make(key, lambda: downscale(picture, scale))
 
     def _find_or_make(self, key: str, make: Callable[[], Array]) -> Array:
         path = self.folder / f"{key}.npy"
         with suppress(*_DAMAGE):
-            found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+            found: Array = np.load(path, allow_pickle=False)
             if found.flags.c_contiguous:
                 with self._lock:
                     self.hits += 1
@@ -91,8 +89,6 @@ class PictureCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             with replacing(path, is_synchronised=False) as stream:
                 np.save(stream, picture, allow_pickle=False)
-            stored: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         except OSError:
             self._room = 0  # what cannot be written will not be later either
-            return picture
-        return stored
+        return picture
