@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from srcli.layers.mixture import Mixture
 from srcli.models.loading import load_model
 from srcli.models.weights import CRISP_MODEL, PHOTO_MODEL
 
@@ -29,4 +28,7 @@ def mixed(network: Network, share: float) -> Network:
 
     ``share`` is that of the other one, 0 to 1.
     """
+    # here: a dry run does without PyTorch
+    from srcli.layers.mixture import Mixture
+
     return Mixture([load_model(PHOTO_MODEL, network.scale), network], share)
