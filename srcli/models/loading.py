@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -143,17 +142,6 @@ def default_scale(models: Iterable[str]) -> int:
             options = code_arguments(model)
             return build_network(code, scale=None, options=options).scale
         if file and file.is_file():
-            # Of damaged and exported files what follows knows more.
-            with suppress(ModelError):
-                stored = read_weights(file)
-                if stored.info:
-                    matches = [MatchedWeights({}, stored.info)]
-                else:
-                    from srcli.models.recognition import find_matches
-
-                    matches = find_matches(stored.tensors)
-                if matches and not code:  # the network is built later, once
-                    return choose_scale(file, matches, None).info.scale
-            # With a range of values no test picture is enlarged to find one.
+            # with a range of values no test picture is enlarged to find one
             return load_model(model, value_range=1).scale
     return 4
