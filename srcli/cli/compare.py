@@ -87,7 +87,10 @@ def command(
     if out.exists() and photo.exists() and out.samefile(photo):
         raise UsageError(f"OUT {out}: is the photograph itself; give another name")
     models = with_settings(models, network_settings)
-    from srcli.imaging.photographs.new_files import write_png
+    from PIL import Image
+
+    from srcli.files import NEW_FILE
+    from srcli.imaging.photographs.new_files import new_file
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:
@@ -97,5 +100,6 @@ def command(
             raise UsageError(str(error)) from error
     if takes_turns:
         write_turns(out, compare_turns(rows))
-    else:
-        write_png(out, compare_sheet(rows))
+        return
+    with new_file(out, NEW_FILE) as stream:
+        Image.fromarray(compare_sheet(rows)).save(stream, "PNG")

@@ -16,11 +16,6 @@ Y_BLACK = 16
 Y_WHITE = 235
 """Y of black and of white, of 255."""
 OFFSET = np.array([Y_BLACK, 128.0, 128.0])
-BRADFORD = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-)
-"""What cones of the eye see of X, Y and Z, by which colours are adapted to a white."""
-_D65 = np.array([0.95047, 1, 1.08883])
 GRAY_SHARES = (0.299, 0.587, 0.114)
 """Shares of R, G and B in gray, full range (BT.601)."""
 
@@ -45,18 +40,3 @@ def are_gray(pixels: Array) -> bool:
         if not (rows == rows[:, :, :1]).all():
             return False
     return True
-
-
-def lab_to_srgb(lab: Array, white: tuple[float, float]) -> Array:
-    """Convert CIE L*a*b*, (N, 3) floats, of a white by its CIE x and y, to sRGB of 0 to 1."""
-    from skimage.color import xyz2rgb
-
-    x, y = white
-    source = np.array([x / y, 1, (1 - x - y) / y])
-    gains = (BRADFORD @ _D65) / (BRADFORD @ source)
-    to_d65 = np.linalg.inv(BRADFORD) @ np.diag(gains) @ BRADFORD @ np.diag(source)
-    middle = (lab[:, 0] + 16) / 116
-    roots = np.stack((middle + lab[:, 1] / 500, middle, middle - lab[:, 2] / 200), 1)
-    ratios = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * 108 / 841)
-    srgb: Array = xyz2rgb(ratios @ to_d65.T)
-    return srgb
