@@ -64,7 +64,7 @@ def test_the_second_start_decodes_nothing(load, photographs, notes):
                 ):
                     np.testing.assert_array_equal(a, b)
         data, count = load()
-    assert any("12 decoded pictures" in text for text in notes.messages)
+    assert any("6 decoded pictures" in text for text in notes.messages)
 
 
 def test_a_file_that_has_changed_is_decoded(load, photographs):
