@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -280,8 +280,7 @@ def decode_picture(
     encoded = b""
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
-        # photographs of 90 megapixels and more are no attack
-        with warnings_collected(), hold_setting(Image, "MAX_IMAGE_PIXELS", None):
+        with _quiet_pillow():
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
             pixel_count = image.width * image.height
@@ -304,6 +303,16 @@ def decode_picture(
         ) from error
 
 
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Let Pillow open photographs of 90 megapixels and more, and print no warnings.
+
+    Threads take turns, as both are of the process.
+    """
+    with warnings_collected(), hold_setting(Image, "MAX_IMAGE_PIXELS", None):
+        yield
+
+
 def _decode_image(ref: PictureRef, encoded: bytes, image: Any) -> DecodedPicture:  # noqa: ANN401 - of Pillow
     """Decode an opened image of usual size, and turn it upright."""
     is_deep = image.format == "PNG" and encoded[24] == 16
@@ -324,7 +333,8 @@ def _decode_image(ref: PictureRef, encoded: bytes, image: Any) -> DecodedPicture
 
 def _read_by_pillow(image: Any) -> DecodedPicture:  # noqa: ANN401 - of Pillow
     """Return the 8 bits of an image; one of a TIFF is turned upright by that."""
-    with warnings_collected():
+    # only the reader of TIFFs warns: those of the others need not take turns
+    with _quiet_pillow() if image.format == "TIFF" else nullcontext():
         image.load()
     if image.mode[0] in "IF":  # which Pillow would clip at 255
         raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
