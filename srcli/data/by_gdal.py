@@ -121,7 +121,7 @@ def _choose_bands(name: str, dataset: Any) -> list[int]:  # noqa: ANN401 - raste
     called = [colour.name for colour in dataset.colorinterp]
     if set(_COLOURS) <= set(called):
         return [called.index(colour) + 1 for colour in _COLOURS]
-    if dataset.count == 1:
+    if dataset.count == 1 or called == ["gray", "alpha"]:
         return [1]
     if dataset.count in (3, 4) and "cyan" not in called:
         return [1, 2, 3]
