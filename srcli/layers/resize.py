@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from srcli.imaging.pixels.resize import cubic, taps
 from srcli.layers.network import is_processor_inference, widened
 
-_EXACT_SCALES = (2, 4)
-"""Scales at which all weights of the kernel are multiples of 1/1024: sums of such weights
-and integers of 8 bits are exact in fp32, of 16 bits in float64."""
+_WEIGHT_STEPS = {2: 128, 4: 1024}
+"""Scales at which all weights of the kernel are multiples of one over such a number."""
+_MOST_EXACT = 2**24
+"""Whole numbers up to this are exact in fp32."""
 
 
 def bicubic_resize(
@@ -44,11 +45,13 @@ def bicubic_resize(
         return out.to(x.dtype)
     out = out.mul(levels).round_()
     # Ties between two levels must fall as they do in MATLAB: in float64, where there is
-    # one, or by exact sums.
+    # one, unless all sums are exact in fp32. Weights add up to less than 2.
     resize_axis = _resize_axis
-    if exact in _EXACT_SCALES:
+    is_exact = False
+    if exact in _WEIGHT_STEPS:
         resize_axis = _resize_floats
-    if not (exact in _EXACT_SCALES and levels < 256) and x.device.type != "mps":
+        is_exact = 2 * levels * _WEIGHT_STEPS[int(exact)] < _MOST_EXACT
+    if not is_exact and x.device.type != "mps":
         out = out.double()
     for axis in (2, 3):
         out = resize_axis(out, axis, exact)
