@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 from mkdocs.structure.files import File
 
+from srcli.cli.declared import SHOWS_ALL
 from srcli.cli.main import group
-from srcli.cli.options import SHOWS_ALL
 from srcli.imaging.rasters.signs import SIGNS
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from click import Choice, option
 from srcli.cli import options
 from srcli.cli.console import Console
 from srcli.cli.options import GroupedCommand, check_targets, heading, with_settings
-from srcli.cli.values import FILE, PATH, complete_models, parse_area
+from srcli.cli.values import FILE, PATH, complete_models
 from srcli.errors import PictureError, UsageError
 
 Area = tuple[int, int, int, int]
@@ -22,6 +23,16 @@ Examples:
   srx compare photo.jpg sheet.png -m g-idrn -m mine.safetensors -s 2
   srx compare photo.jpg face.png --crop 1200,340,120,120
 """
+
+
+def parse_area(text: str) -> tuple[int, ...]:
+    """Read X,Y,W,H: left, top, width and height in pixels."""
+    if re.fullmatch(r"[0-9]+(,[0-9]+){3}", text):
+        area = tuple(map(int, text.split(",")))
+        if area[2] and area[3]:
+            return area
+    example = "such as 1200,340,120,120; width and height must be above 0"
+    raise ValueError(f"{text!r} is not X,Y,W,H, {example}")
 
 
 @click.command("compare", cls=GroupedCommand, epilog=EXAMPLES)
@@ -76,7 +87,10 @@ def command(
     if out.exists() and photo.exists() and out.samefile(photo):
         raise UsageError(f"OUT {out}: is the photograph itself; give another name")
     models = with_settings(models, network_settings)
-    from srcli.imaging.photographs.new_files import write_png
+    from PIL import Image
+
+    from srcli.files import NEW_FILE
+    from srcli.imaging.photographs.new_files import new_file
     from srcli.pipelines.compare import compare, compare_sheet, compare_turns
 
     with Console(quiet=quiet) as console:
@@ -86,5 +100,6 @@ def command(
             raise UsageError(str(error)) from error
     if takes_turns:
         write_turns(out, compare_turns(rows))
-    else:
-        write_png(out, compare_sheet(rows))
+        return
+    with new_file(out, NEW_FILE) as stream:
+        Image.fromarray(compare_sheet(rows)).save(stream, "PNG")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
 import click
 from click import option
 
-from srcli.cli.options import heading
-from srcli.cli.values import FILE, FiniteNumber, NumberOrWord, complete_models
+from srcli.cli.options import GroupedCommand, heading
+from srcli.cli.values import FILE, FiniteNumber, complete_models
 
 # light: these import no libraries
 from srcli.pipelines.upscale.declaring import (  # noqa: TID253
@@ -25,6 +26,76 @@ from srcli.pipelines.upscale.declaring import (  # noqa: TID253
 Asked = TypeVar("Asked")
 Command = Callable[..., int]
 Decorator = Callable[[Any], Any]
+
+
+SHOWS_ALL = f"{__name__}.shows_all"
+"""Key of a context's ``meta``: its help shows the options that are rarely needed, too."""
+
+
+def _show_all(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print the help with all options, and end; the callback of ``--help-all``."""
+    if not value or ctx.resilient_parsing:
+        return
+    ctx.meta[SHOWS_ALL] = True
+    click.echo(ctx.get_help(), color=ctx.color)
+    ctx.exit()
+
+
+class DeclaredCommand(GroupedCommand):
+    """A command of so many options that its first help shows the common ones alone.
+
+    Args:
+        common: Options, by their long names, that ``--help`` shows where ``--help-all``
+            shows all.
+        further_epilog: What ``--help-all`` shows behind the epilog.
+    """
+
+    def __init__(
+        self,
+        *words: Any,
+        common: Collection[str],
+        further_epilog: str,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*words, **settings)
+        self.common = common
+        self.further_epilog = further_epilog
+        show_all = click.Option(
+            ["--help-all"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            help="Show all options, and more examples.",
+            callback=_show_all,
+        )
+        self.params.append(show_all)
+
+    def is_shown(self, ctx: click.Context, parameter: click.Parameter) -> bool:
+        """Tell if the help that is asked for shows an option."""
+        if ctx.meta.get(SHOWS_ALL):
+            return True
+        always = {"--help", "--help-all"}
+        return not always.union(self.common).isdisjoint(parameter.opts)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the epilog, and what is shown behind it with all options."""
+        super().format_epilog(ctx, formatter)
+        if self.further_epilog and ctx.meta.get(SHOWS_ALL):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(inspect.cleandoc(self.further_epilog))
+
+
+class NumberOrWord(click.IntRange):
+    """A whole number of a range, or a word such as ``auto``, which is None."""
+
+    def __init__(self, least: int | None, most: int | None, word: str) -> None:
+        super().__init__(least, most)
+        self.word = word
+
+    def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
+        """Return the number, or None."""
+        return None if value == self.word else super().convert(value, *context)
 
 
 def takes_declared(

@@ -172,7 +172,7 @@ def command(
     Pictures of high resolution (HR) are made small (LR), enlarged by each model (SR)
     and compared with the originals. Every table names its protocol.
     """
-    from srcli.imaging.photographs.new_files import write_png
+    from srcli.data.by_gdal import write_png
     from srcli.models.loading import default_scale
     from srcli.pipelines.evaluate import report
     from srcli.pipelines.evaluate.options import EvalOptions

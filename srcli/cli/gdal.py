@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.cli.options import GroupedCommand
+from srcli.cli.declared import DeclaredCommand
 
 if TYPE_CHECKING:
     import click
@@ -54,7 +54,7 @@ _KERNELS = frozenset(
 for the output folder."""
 
 
-class GdalCommand(GroupedCommand):
+class GdalCommand(DeclaredCommand):
     """A command that takes options of GDAL: one dash and several letters, as in ``-srcwin``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,55 +35,12 @@ def flag(*names: str, help: str) -> Callable[[Function], Function]:
     return option(*names, is_flag=True, help=help)
 
 
-SHOWS_ALL = f"{__name__}.shows_all"
-"""Key of a context's ``meta``: its help shows the options that are rarely needed, too."""
-
-
-def _show_all(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Print the help with all options, and end; the callback of ``--help-all``."""
-    if not value or ctx.resilient_parsing:
-        return
-    ctx.meta[SHOWS_ALL] = True
-    click.echo(ctx.get_help(), color=ctx.color)
-    ctx.exit()
-
-
 class GroupedCommand(click.Command):
-    """A command whose help shows its options below the headings of their groups.
-
-    Args:
-        common: Options, by their long names, that ``--help`` shows where ``--help-all``
-            shows all; empty where the command is so short that it has no such option.
-        further_epilog: What ``--help-all`` shows behind the epilog.
-    """
-
-    def __init__(
-        self,
-        *words: Any,
-        common: Collection[str] = (),
-        further_epilog: str = "",
-        **settings: Any,
-    ) -> None:
-        super().__init__(*words, **settings)
-        self.common = common
-        self.further_epilog = further_epilog
-        if common:
-            show_all = click.Option(
-                ["--help-all"],
-                is_flag=True,
-                is_eager=True,
-                expose_value=False,
-                help="Show all options, and more examples.",
-                callback=_show_all,
-            )
-            self.params.append(show_all)
+    """A command whose help shows its options below the headings of their groups."""
 
     def is_shown(self, ctx: click.Context, parameter: click.Parameter) -> bool:
         """Tell if the help that is asked for shows an option."""
-        if not self.common or ctx.meta.get(SHOWS_ALL):
-            return True
-        always = {"--help", "--help-all"}
-        return not always.union(self.common).isdisjoint(parameter.opts)
+        return True
 
     def format_options(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -104,14 +60,6 @@ class GroupedCommand(click.Command):
         for group, rows in groups.items():
             with formatter.section(group):
                 formatter.write_dl(rows, col_max=min(30, formatter.width // 3))
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the epilog, and what is shown behind it with all options."""
-        super().format_epilog(ctx, formatter)
-        if self.further_epilog and ctx.meta.get(SHOWS_ALL):
-            formatter.write_paragraph()
-            with formatter.indentation():
-                formatter.write_text(inspect.cleandoc(self.further_epilog))
 
 
 models = option(

@@ -1,4 +1,4 @@
-"""Types and parsers of options' values: sizes, areas, numbers and others."""
+"""Types and parsers of options' values: sizes, numbers and others."""
 
 from __future__ import annotations
 
@@ -48,18 +48,6 @@ class FiniteNumber(click.FloatRange):
 SECONDS = FiniteNumber(0)
 
 
-class NumberOrWord(click.IntRange):
-    """A whole number of a range, or a word such as ``auto``, which is None."""
-
-    def __init__(self, least: int | None, most: int | None, word: str) -> None:
-        super().__init__(least, most)
-        self.word = word
-
-    def convert(self, value: Any, *context: Any) -> Any:  # noqa: ANN401 - as click has it
-        """Return the number, or None."""
-        return None if value == self.word else super().convert(value, *context)
-
-
 def parse_names(text: str) -> tuple[str, ...]:
     """Read names with commas between them, each of them once."""
     names = map(str.strip, text.split(","))
@@ -77,13 +65,3 @@ def parse_size(text: str) -> tuple[int, int]:
         f"{text!r} is not WIDTHxHEIGHT of an LR picture, such as 256x256, "
         f"with sides from 1 to {LONGEST_SIDE}"
     )
-
-
-def parse_area(text: str) -> tuple[int, ...]:
-    """Read X,Y,W,H: left, top, width and height in pixels."""
-    if re.fullmatch(r"[0-9]+(,[0-9]+){3}", text):
-        area = tuple(map(int, text.split(",")))
-        if area[2] and area[3]:
-            return area
-    example = "such as 1200,340,120,120; width and height must be above 0"
-    raise ValueError(f"{text!r} is not X,Y,W,H, {example}")

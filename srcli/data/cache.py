@@ -1,7 +1,7 @@
 """Decoded training pictures, kept in the user's cache for the next start.
 
-A picture is known by the path, the size and the time of its file. Files of the cache are
-mapped: processes share them, and the system takes the memory back when it is needed.
+A picture is known by the path, the size and the time of its file, one made smaller by the
+pixels of the large one. Files are read and not mapped: each map would hold a file open.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PictureCache:
     def __init__(self, folder: Path, limit: int | None = None) -> None:
         self.folder = folder
         self.hits = 0
-        """Pictures that were found."""
+        """Pictures that need not be decoded."""
         self._lock = Lock()
         files = [*folder.glob("*.npy")]
         states = [file_state(path) or (0, 0) for path in files]
@@ -63,36 +63,44 @@ class PictureCache:
         """Return the pixels of a file, or a zip's member, which ``decode`` gives if need be."""
         versions = f"{_FORM} {srcli.__version__} {PIL.__version__}"
         name = f"{versions} {path.resolve()} {member} {file_state(path)}"
-        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape"))
-        return self._find_or_make(digest.hexdigest()[:40], decode)
+        key = hashlib.sha256(name.encode("utf-8", "surrogateescape"))
+        file = self.folder / f"{key.hexdigest()[:40]}.npy"
+        picture = self._find(file)
+        if picture is None:
+            return self._keep(file, decode())
+        with self._lock:
+            self.hits += 1
+        return picture
 
     def shrunk(self, picture: Array, scale: int) -> Array:
         """Return a picture, (H, W, 3), 1/scale as large, as ``downscale`` makes it."""
-        if not isinstance(picture, np.memmap) or picture.filename is None:
-            return downscale(picture, scale)
-        height, width = picture.shape[:2]
-        key = f"{Path(picture.filename).stem}.{height}x{width}.{scale}"
-        return self._find_or_make(key, lambda: downscale(picture, scale))
+        head = f"{_FORM} {picture.shape} {picture.dtype}"
+        key = hashlib.sha256(head.encode() + picture.tobytes())
+        file = self.folder / f"{key.hexdigest()[:40]}.{scale}.npy"
+        smaller = self._find(file)
+        if smaller is None:
+            smaller = self._keep(file, downscale(picture, scale))
+        return smaller
 
-    def _find_or_make(self, key: str, make: Callable[[], Array]) -> Array:
-        path = self.folder / f"{key}.npy"
+    def _find(self, file: Path) -> Array | None:
+        """Return what a file holds; None where it is not there, or damaged."""
         with suppress(*_DAMAGE):
-            found: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-            if found.flags.c_contiguous:
-                with self._lock:
-                    self.hits += 1
-                return found
-        picture = np.ascontiguousarray(make())
+            picture: Array = np.load(file, allow_pickle=False)
+            if picture.flags.c_contiguous:
+                return picture
+        return None
+
+    def _keep(self, file: Path, picture: Array) -> Array:
+        """Write a picture into a file if there is room; return it in one piece of memory."""
+        picture = np.ascontiguousarray(picture)
         with self._lock:
             if picture.nbytes > self._room:
                 return picture
             self._room -= picture.nbytes
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(path, is_synchronised=False) as stream:
+            with replacing(file, is_synchronised=False) as stream:
                 np.save(stream, picture, allow_pickle=False)
-            stored: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         except OSError:
             self._room = 0  # what cannot be written will not be later either
-            return picture
-        return stored
+        return picture

@@ -14,7 +14,8 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,20 +24,18 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base
 
-from srcli.data.tiffs import (
+from srcli.data.by_gdal import (
     LARGEST_PICTURE,
     NODATA_TAG,
+    DecodedPicture,
     LargePictureError,
     is_tiff,
-    read_raster,
+    read_by_gdal,
 )
 from srcli.errors import DataError, SrxError, as_failure_of
-from srcli.imaging.files.decoding import quiet_libraries
-from srcli.imaging.metadata.orientation import stated_orientation, upright
-from srcli.imaging.photographs import vips
-from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.arrays import Array, upright
 from srcli.input_files import read_input
-from srcli.threads import read_ahead
+from srcli.threads import hold_setting, read_ahead, warnings_collected
 
 if TYPE_CHECKING:
     from srcli.data.cache import PictureCache
@@ -160,7 +159,25 @@ _LR_FOLDER = re.compile(
 )
 """``LR``, ``LR_bicubic``, ``LRbicx4``, ``DIV2K_train_LR_mild``, ``X4``."""
 HR_FOLDER = re.compile(r"(.*[_-])?(HR|GT|GTmod\d+|original)", re.IGNORECASE)
-_LR_ENDING = re.compile(r"(.+?)[_-]?(lr([_-]?x?\d)?|x[2348])", re.IGNORECASE)
+_LR_ENDING = re.compile(r"[_-]?(LR([_-]?x?\d)?|x[2348])\Z", re.IGNORECASE)
+_ENDING = re.compile(
+    r"[_-]?((SRF[_-]?\d[_-]?)?(HR|LR([_-]?x?\d)?|SR|GT|bicubic|out)|x\d[mdw]?)\Z",
+    re.IGNORECASE,
+)
+
+
+def base_names(name: str) -> Iterator[str]:
+    """Yield a name in small letters, then without one after the other of its endings.
+
+    They are those that data sets give to pictures of one scene: ``x4``, ``_SRF_4_LR``.
+    """
+    base = name.casefold()
+    while base:
+        yield base
+        ending = _ENDING.search(base)
+        if ending is None:
+            return
+        base = base[: ending.start()]
 
 
 def refuse_lr_names(where: Path, names: Sequence[str]) -> None:
@@ -168,16 +185,15 @@ def refuse_lr_names(where: Path, names: Sequence[str]) -> None:
 
     ``0801x4`` is LR of ``0801``, ``a_LR4`` of ``a_HR`` or ``a``.
     """
-    by_folded = {name.casefold(): name for name in names}
+    by_base = {}
+    for name in names:
+        by_base[name.casefold().removesuffix("hr").rstrip("_-")] = name
     hr_of_lr = {}
-    for name in by_folded.values():
-        ending = _LR_ENDING.fullmatch(name)
-        if ending is None:
-            continue
-        for suffix in ("hr", "-hr", "_hr", ""):
-            hr_name = by_folded.get(f"{ending[1].casefold()}{suffix}")
-            if hr_name is not None:
-                hr_of_lr[name] = hr_name
+    for name in filter(_LR_ENDING.search, names):
+        _, *bases = base_names(name)
+        for base in bases:
+            if base in by_base:
+                hr_of_lr[name] = by_base[base]
     if hr_of_lr:
         lr_name, hr_name = next(iter(hr_of_lr.items()))
         raise DataError(
@@ -237,27 +253,6 @@ def _folders(root: Path, ref: PictureRef) -> tuple[str, ...]:
     return (*below[:-1], Path(below[-1]).stem, *members)
 
 
-@dataclass(frozen=True)
-class DecodedPicture:
-    """The pixels of a file, and what is lost where they become RGB."""
-
-    pixels: Array
-    """(H, W, 1 or 3), upright, uint8 or, of more bits, uint16."""
-    is_opaque: bool = True
-
-    @property
-    def is_gray(self) -> bool:
-        """True if the file has one channel."""
-        return bool(self.pixels.shape[2] == 1)
-
-    @property
-    def rgb(self) -> RgbPixels:
-        """The pixels with three channels; gray becomes R = G = B."""
-        if self.is_gray:
-            return np.repeat(self.pixels, 3, axis=2)
-        return self.pixels
-
-
 def decode(
     ref: PictureRef,
     zips: Zips | None = None,
@@ -285,7 +280,7 @@ def decode_picture(
     encoded = b""
     try:
         encoded = _encoded(ref, {} if zips is None else zips)
-        with quiet_libraries():  # photographs of 90 megapixels and more are no attack
+        with _quiet_pillow():
             opened = Image.open(io.BytesIO(encoded))
         with opened as image:
             pixel_count = image.width * image.height
@@ -298,7 +293,7 @@ def decode_picture(
             return _decode_image(ref, encoded, image)
     except UnidentifiedImageError as error:
         if is_tiff(encoded):
-            return DecodedPicture(read_raster(str(ref), encoded, most_pixels))
+            return read_by_gdal(str(ref), encoded, most_pixels)
         raise DataError(
             f"{ref}: not a picture that is read here; convert it to PNG, or remove it"
         ) from error
@@ -308,22 +303,38 @@ def decode_picture(
         ) from error
 
 
+@contextmanager
+def _quiet_pillow() -> Iterator[None]:
+    """Let Pillow open photographs of 90 megapixels and more, and print no warnings.
+
+    Threads take turns, as both are of the process.
+    """
+    with warnings_collected(), hold_setting(Image, "MAX_IMAGE_PIXELS", None):
+        yield
+
+
 def _decode_image(ref: PictureRef, encoded: bytes, image: Any) -> DecodedPicture:  # noqa: ANN401 - of Pillow
-    """Decode an opened image of usual size."""
+    """Decode an opened image of usual size, and turn it upright."""
+    is_deep = image.format == "PNG" and encoded[24] == 16
     if image.format == "TIFF":
         tags = image.tag_v2
-        if NODATA_TAG in tags or max(tags.get(Base.BitsPerSample, (1,))) > 8:
-            pixels = read_raster(str(ref), encoded)
-            return DecodedPicture(upright(pixels, tags.get(Base.Orientation, 1)))
-    orientation = stated_orientation(image.info.get("exif"), image.info.get("xmp"))
-    if image.format == "TIFF":
-        orientation = 1  # Pillow turns its pixels
-    if image.format == "PNG" and encoded[24] == 16:
-        # Pillow would cut its colours to 8 bits
-        pixels, alpha = vips.decode(io.BytesIO(encoded), "png")
-        is_opaque = alpha is None or bool(alpha.min() == np.iinfo(alpha.dtype).max)
-        return DecodedPicture(upright(pixels, orientation), is_opaque)
-    with quiet_libraries():
+        is_deep = NODATA_TAG in tags or max(tags.get(Base.BitsPerSample, (1,))) > 8
+    read = partial(_read_by_pillow, image)
+    if is_deep:  # Pillow would cut colours to 8 bits
+        read = partial(read_by_gdal, str(ref), encoded)
+    picture = read()
+    orientation = 1
+    with suppress(*_DAMAGE), warnings_collected():
+        stated = image.getexif().get(Base.Orientation)
+        if stated in range(1, 9):
+            orientation = stated
+    return replace(picture, pixels=upright(picture.pixels, orientation))
+
+
+def _read_by_pillow(image: Any) -> DecodedPicture:  # noqa: ANN401 - of Pillow
+    """Return the 8 bits of an image; one of a TIFF is turned upright by that."""
+    # only the reader of TIFFs warns: those of the others need not take turns
+    with _quiet_pillow() if image.format == "TIFF" else nullcontext():
         image.load()
     if image.mode[0] in "IF":  # which Pillow would clip at 255
         raise ValueError(f"pixels of kind {image.mode} are neither 8 nor 16 bits")
@@ -331,8 +342,7 @@ def _decode_image(ref: PictureRef, encoded: bytes, image: Any) -> DecodedPicture
     if image.has_transparency_data:
         is_opaque = image.convert("RGBA").getextrema()[3][0] == 255
     mode = "L" if Image.getmodebase(image.mode) == "L" else "RGB"
-    pixels = np.atleast_3d(np.asarray(image.convert(mode)))
-    return DecodedPicture(upright(pixels, orientation), is_opaque)
+    return DecodedPicture(np.atleast_3d(np.asarray(image.convert(mode))), is_opaque)
 
 
 def read_pictures(

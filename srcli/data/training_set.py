@@ -107,13 +107,8 @@ class PictureStore:
         self._free = np.empty(0, np.uint8)  # what is left of the last file
 
     def keep(self, picture: RgbPixels) -> RgbPixels:
-        """Store a picture (H, W, 3); return an array of its pixels to use instead.
-
-        One of a ``PictureCache``, which lies in a file already, stays as it is.
-        """
+        """Store a picture (H, W, 3); return an array of its pixels to use instead."""
         size = picture.nbytes
-        if isinstance(picture, np.memmap):  # of a cache
-            return picture
         if (
             self._limit is None
             or self._folder is None

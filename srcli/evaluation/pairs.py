@@ -18,10 +18,10 @@ from srcli.data.degrading import resampled, through_jpeg
 from srcli.data.pictures import PictureRef, decode_picture
 from srcli.data.training_set import pair_up
 from srcli.errors import DataError, UsageError
-from srcli.imaging.files.decoding import decoding
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.colour import GRAY_SHARES, Y_BLACK, Y_WHITE, luma
 from srcli.imaging.pixels.resize import downscale, resize, to_dtype
+from srcli.supervision import reading
 
 if TYPE_CHECKING:
     from srcli.evaluation.sets import PictureSet
@@ -234,7 +234,7 @@ def warn_of_foreign_lr(
 
 def read_picture(path: Path, *, on_luma: bool = False) -> tuple[Array, bool]:
     """Read an opaque picture of 8 or 16 bits as (H, W, 3), and return whether it is gray."""
-    with decoding(path):
+    with reading(path):
         picture = decode_picture(PictureRef(path=path))
     if on_luma and picture.pixels.dtype != np.uint8:
         raise DataError(f"{path}: a 16-bit picture; --chain luma-float compares 8 bits")

@@ -10,17 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from srcli.data.pictures import HR_FOLDER, PictureRef, refuse_lr_names
+from srcli.data.pictures import (
+    HR_FOLDER,
+    SUFFIXES,
+    PictureRef,
+    base_names,
+    refuse_lr_names,
+)
 from srcli.errors import DataError, did_you_mean
-from srcli.imaging.files.formats import READABLE_SUFFIXES
 
 BUILT_IN = "built-in"
 BUILT_IN_PICTURES = ("astronaut", "camera", "chelsea", "coffee", "rocket")
 """Photographs that come with scikit-image's wheel; nothing is downloaded."""
-_ENDING = re.compile(
-    r"(([_-]?SRF[_-]?\d)?[_-]?(HR|LR|SR|GT|bicubic|out)|[_-]?x\d[mdw]?)\Z",
-    re.IGNORECASE,
-)
+_SUFFIXES = SUFFIXES | {
+    ".apng", ".jpe", ".jfif", ".mpo", ".avif", ".avifs", ".dib", ".gif", ".heic", ".heif",
+    ".hif", ".jxl", ".tga", ".dds",
+}  # fmt: skip
+"""Of pictures, some of which are not read: they are told of, and not passed over."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +167,9 @@ def match_files(names: list[str], files: list[Path], scale: int, *, kind: str) -
 def _picture_of_file(stem: str, names: list[str]) -> str | None:
     """Return the picture that a file's stem names, with or without the field's endings."""
     name_of = {name.casefold(): name for name in names}
-    base = stem
-    ending = _ENDING.search(base)
-    while base.casefold() not in name_of and ending and ending.start():
-        base = base[: ending.start()]  # img_x4_SR, then img_x4, then img
-        ending = _ENDING.search(base)
-    if base.casefold() in name_of:
-        return name_of[base.casefold()]
+    for base in base_names(stem):
+        if base in name_of:
+            return name_of[base]
     beginnings = []
     for folded, name in name_of.items():
         following = stem[len(name) : len(name) + 1]
@@ -214,7 +216,7 @@ def _pictures(folder: Path) -> list[Path]:
         return []
     pictures = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in READABLE_SUFFIXES and path.name[0] != ".":
+        if path.suffix.lower() in _SUFFIXES and path.name[0] != ".":
             pictures.append(path)
     return pictures
 

@@ -11,7 +11,8 @@ from srcli.inference.building import make_engine
 from srcli.inference.device import EngineOptions, choose_device, half_type
 from srcli.inference.tile_choice import choose_tiling
 from srcli.models import MODELS
-from srcli.models.loading import load_model, make_crisper, mixed
+from srcli.models.loading import load_model
+from srcli.models.strength import make_crisper, mixed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, network_digest
 from srcli.ports.image import Values
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from srcli.imaging.pixels.resize import cubic, taps
 from srcli.layers.network import is_processor_inference, widened
 
-_WEIGHT_BITS = {2: 7, 4: 10}
-"""Scales at which all weights of the kernel are multiples of 1/128 and 1/1024."""
-_MOST_LEVELS = (1 << 16) - 1
-"""Of integers whose sums with such weights, times 1024, fit into 32 bits."""
+_WEIGHT_STEPS = {2: 128, 4: 1024}
+"""Scales at which all weights of the kernel are multiples of one over such a number."""
+_MOST_EXACT = 2**24
+"""Whole numbers up to this are exact in fp32."""
 
 
 def bicubic_resize(
@@ -44,37 +44,19 @@ def bicubic_resize(
             out = _resize_floats(out, axis, exact)
         return out.to(x.dtype)
     out = out.mul(levels).round_()
-    if exact in _WEIGHT_BITS and levels <= _MOST_LEVELS:
-        out = _enlarge_integers(out, int(exact), levels)
-    else:
-        # Ties between two levels must fall as they do in MATLAB: in float64, where
-        # there is one.
-        if x.device.type != "mps":
-            out = out.double()
-        for axis in (2, 3):
-            out = _resize_axis(out, axis, exact)
-            out = out.add_(0.5).floor_().clamp_(0, levels)
-    return out.div_(levels).to(x.dtype)
-
-
-def _enlarge_integers(pixels: Tensor, scale: int, levels: int) -> Tensor:
-    """Enlarge integers 0..levels by 2 or 4, rounded and clipped after each of two passes.
-
-    In integers, which are exact, so that ties between two levels fall as they do in
-    MATLAB. Counted from the middle level those of 8 bits times the weights of x2 fit
-    into 16 bits, of which a processor computes twice as many at once. The pixels are
-    changed.
-    """
-    bits = _WEIGHT_BITS[scale]
-    middle = (levels + 1) // 2
-    kernels = (_phase_taps(scale) * 2**bits).astype(int).tolist()
-    dtype = torch.int16 if scale == 2 and levels < 256 else torch.int32
-    out = pixels.clamp_(0, levels).sub_(middle).to(dtype)
+    # Ties between two levels must fall as they do in MATLAB: in float64, where there is
+    # one, unless all sums are exact in fp32. Weights add up to less than 2.
+    resize_axis = _resize_axis
+    is_exact = False
+    if exact in _WEIGHT_STEPS:
+        resize_axis = _resize_floats
+        is_exact = 2 * levels * _WEIGHT_STEPS[int(exact)] < _MOST_EXACT
+    if not is_exact and x.device.type != "mps":
+        out = out.double()
     for axis in (2, 3):
-        out = _phased_axis(out, axis, kernels)
-        out = out.add_(1 << (bits - 1)).bitwise_right_shift_(bits)
-        out = out.clamp_(-middle, levels - middle)
-    return out.add_(middle).to(pixels.dtype)
+        out = resize_axis(out, axis, exact)
+        out = out.add_(0.5).floor_().clamp_(0, levels)
+    return out.div_(levels).to(x.dtype)
 
 
 def _resize_floats(x: Tensor, axis: int, scale: Fraction) -> Tensor:

@@ -224,5 +224,10 @@ def network_class(name: str, scale: int | None = None) -> Any:  # noqa: ANN401 -
     """Return the class of a network; raises as ``find_entry`` does."""
     if not (target := find_entry(name, scale).target):
         return load_code(name, "networks")
+    return load_target(target)
+
+
+def load_target(target: str) -> Any:  # noqa: ANN401 - whatever tables name
+    """Return what a table names as ``module:name``, the module below ``srcli.models``."""
     module, _, attribute = target.partition(":")
     return getattr(import_module(f"srcli.models.{module}"), attribute)

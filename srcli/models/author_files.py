@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from srcli.input_files import shipped_text
-from srcli.layers.reparameterised import FoldedKernel, chain_kernels, sum_kernels
+from srcli.models import load_target
 from srcli.recipes.fields import convert
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class AuthorFile:
     def prepared(self, tensors: Tensors) -> Tensors:
         """Return the tensors of a file with a weight and a bias in each layer of ours."""
         if self.prepare:
-            return PREPARATIONS[self.prepare](tensors)
+            prepared: Tensors = load_target(self.prepare)(tensors)
+            return prepared
         return tensors
 
     def find_options(self, tensors: Tensors) -> dict[str, Any]:
@@ -115,54 +116,6 @@ def _renamed(key: str, rows: Sequence[tuple[str, str]], options: Options) -> str
         new = _PLACE.sub(number_of, ours)
         renamed = new and new + key[length:]
     return renamed
-
-
-def with_biases(tensors: Tensors) -> Tensors:
-    """Give VDSR's layers the biases that its authors' code lacks."""
-    biases = {
-        key.replace(".weight", ".bias"): weight.new_zeros(len(weight))
-        for key, weight in tensors.items()
-    }
-    return biases | dict(tensors)
-
-
-def fold_ecbsr(tensors: Tensors) -> Tensors:
-    """Fold the branches of ECBSR's blocks, by our names of the deployed form."""
-    deployed = {}
-    for number in range(_count(tensors, "backbone.{}.conv3x3")):
-        stem = f"backbone.{number}."
-        block = {
-            key.removeprefix(stem): tensor
-            for key, tensor in tensors.items()
-            if key.startswith(stem)
-        }
-        weight, bias = sum_kernels(_branches_of_ecbsr(block))
-        deployed[f"body.{2 * number}.weight"] = weight
-        deployed[f"body.{2 * number}.bias"] = bias
-        if "act.weight" in block:
-            deployed[f"body.{2 * number + 1}.weight"] = block["act.weight"]
-    return deployed
-
-
-def _branches_of_ecbsr(block: Tensors) -> list[FoldedKernel]:
-    """Return a kernel for each branch of a block of ECBSR."""
-    kernels = [FoldedKernel(block["conv3x3.weight"], block["conv3x3.bias"])]
-    if "conv1x1_3x3.k0" in block:
-        point = FoldedKernel(block["conv1x1_3x3.k0"], block["conv1x1_3x3.b0"])
-        wide = FoldedKernel(block["conv1x1_3x3.k1"], block["conv1x1_3x3.b1"])
-        kernels.append(chain_kernels(point, wide))
-    for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
-        if f"{edge}.k0" in block:
-            filters = block[f"{edge}.scale"] * block[f"{edge}.mask"]
-            weight = block[f"{edge}.k0"] * filters
-            kernels.append(FoldedKernel(weight, block[f"{edge}.bias"]))
-    return kernels
-
-
-PREPARATIONS: Mapping[str, Callable[[Tensors], Tensors]] = {
-    "with_biases": with_biases,
-    "fold_ecbsr": fold_ecbsr,
-}
 
 
 def _read_table() -> tuple[AuthorFile, ...]:

@@ -265,18 +265,34 @@ def _networks_within(tensors: Tensors) -> list[tuple[str, Tensors]]:
 
     Each comes with the prefix, and its tensors without it; none if no prefix is known.
     """
-    averaged = _below(tensors, _KNOWN["averaged"])
-    plain = _below(tensors, (*_KNOWN["generator"], *_WRAPPERS))
+    below: dict[str, Tensors] = {}
+    for key, value in tensors.items():
+        head, dot, inner = key.partition(".")
+        if dot:
+            below.setdefault(head, {})[inner] = value
+
+    def first(names: Iterable[str]) -> list[tuple[str, Tensors]]:
+        """Return the first of some prefixes that has layers below it; none where none has."""
+        for name in names:
+            if any("." in key for key in below.get(name, ())):
+                return [(name, below[name])]
+        return []
+
+    averaged = first(_KNOWN["averaged"])
+    plain = first((*_KNOWN["generator"], *_WRAPPERS))
     # What is averaged may be another thing, such as an attention.
-    if averaged and plain and _is_average(averaged[1], plain[1]):
-        return [averaged, plain]
-    generator = _below(tensors, _KNOWN["generator"])
-    if generator:
-        return [generator]
-    head = next(iter(tensors), "").partition(".")[0]
-    wrappers = (*_WRAPPERS, *_KNOWN["averaged"], head)
-    wrapped = _below(tensors, wrappers, only_wrappers=True)
-    return [wrapped] if wrapped else []
+    if averaged and plain and _is_average(averaged[0][1], plain[0][1]):
+        return averaged + plain
+    generator = first(_KNOWN["generator"])
+    if generator or len(below) != 1:
+        return generator
+    # A wrapper's name is that of all tensors, and not that of a layer. PyTorch's have
+    # counts of their own beside the network, such as n_averaged.
+    ((head, inside),) = below.items()
+    wraps_all = len(inside) == len(tensors) or head in _KNOWN["pytorch"]
+    if wraps_all and not any(key[:1].isdigit() for key in inside):
+        return first([head])
+    return []
 
 
 def _is_average(averaged: object, plain: object) -> bool:
@@ -299,40 +315,6 @@ def _shapes(table: object) -> dict[str, tuple[int, ...]]:
             if isinstance(value, Tensor):
                 shapes[str(name).removeprefix("module.")] = tuple(value.shape)
     return shapes
-
-
-def _below(
-    tensors: Tensors, names: Iterable[str], *, only_wrappers: bool = False
-) -> tuple[str, Tensors] | None:
-    """Return the first of ``names`` that is a prefix, and its tensors without it.
-
-    With ``only_wrappers`` the prefix must be that of all tensors, and not of a numbered
-    layer.
-    """
-    for name in names:
-        below: Tensors = {}
-        for key, value in tensors.items():
-            if key.startswith(f"{name}."):
-                below[key.removeprefix(f"{name}.")] = value
-        if not any("." in key for key in below):
-            continue
-        if not only_wrappers or _wraps_all(name, below, tensors):
-            return name, below
-    return None
-
-
-def _wraps_all(name: str, below: Tensors, tensors: Tensors) -> bool:
-    """Return True if a name is the prefix of all tensors, and not that of a layer.
-
-    ``below`` are the tensors without it.
-    """
-    if any(key[:1].isdigit() for key in below):
-        return False
-    if name not in _KNOWN["pytorch"]:
-        return len(below) == len(tensors)
-    # PyTorch's wrappers have counts of their own beside the network, such as
-    # n_averaged.
-    return len(below) == sum("." in key for key in tensors)
 
 
 def _why_unread(path: Path, error: Exception) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,7 @@ from srcli.models import build_network
 from srcli.models.fitting import MatchedWeights, build_with_weights, choose_scale
 from srcli.models.storage import read_weights
 from srcli.models.stored import WeightsInfo
-from srcli.models.weights import (
-    CRISP_MODEL,
-    PHOTO_MODEL,
-    find_weights,
-    model_text,
-    split_model,
-)
+from srcli.models.weights import find_weights, model_text, split_model
 from srcli.recipes.plugins import allow_code, code_arguments
 
 if TYPE_CHECKING:
@@ -136,28 +129,6 @@ def load_model(
     return network
 
 
-def make_crisper(network: Network, strength: float) -> None:
-    """Move weights of ``g-idrn-photo`` towards ``g-idrn-photo-crisp``, in place.
-
-    A ``strength`` of 0 leaves them, 1 makes them those. Weights between two networks
-    that were trained from the same ones enlarge as well as both (network interpolation,
-    ESRGAN, Wang et al. 2018).
-    """
-    crisp = load_model(CRISP_MODEL, network.scale).state_dict()
-    for name, value in network.state_dict().items():
-        value.lerp_(crisp[name], strength)
-
-
-def mixed(network: Network, share: float) -> Network:
-    """Return a network that gives a mix of the results of ``g-idrn-photo`` and of another.
-
-    ``share`` is that of the other one, 0 to 1.
-    """
-    from srcli.layers.mixture import Mixture
-
-    return Mixture([load_model(PHOTO_MODEL, network.scale), network], share)
-
-
 def default_scale(models: Iterable[str]) -> int:
     """Choose the scale where none is given: that of the first weights file, else 4.
 
@@ -171,17 +142,6 @@ def default_scale(models: Iterable[str]) -> int:
             options = code_arguments(model)
             return build_network(code, scale=None, options=options).scale
         if file and file.is_file():
-            # Of damaged and exported files what follows knows more.
-            with suppress(ModelError):
-                stored = read_weights(file)
-                if stored.info:
-                    matches = [MatchedWeights({}, stored.info)]
-                else:
-                    from srcli.models.recognition import find_matches
-
-                    matches = find_matches(stored.tensors)
-                if matches and not code:  # the network is built later, once
-                    return choose_scale(file, matches, None).info.scale
-            # With a range of values no test picture is enlarged to find one.
+            # with a range of values no test picture is enlarged to find one
             return load_model(model, value_range=1).scale
     return 4

@@ -20,7 +20,6 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
 from srcli.errors import RecipeError
@@ -115,7 +114,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
     """Check a plain value of JSON or TOML against a type and turn it into that type.
 
     Lists become tuples, tables become dataclasses, whole numbers become floats where
-    floats are wanted. Types are dataclasses, TypedDicts, tuples, mappings, Literals,
+    floats are wanted. Types are dataclasses, tuples, mappings, Literals,
     unions, bool, int, float, str and Path; ``object`` takes any value as it is.
     RecipeError, with the name of the field (``where``), if it does not fit.
     """
@@ -131,8 +130,6 @@ def convert(value: Any, hint: Any, where: str) -> Any:  # noqa: ANN401 - any fie
         return value
     if is_dataclass(hint):
         return _record(value, hint, where)
-    if is_typeddict(hint):
-        return _typed_table(value, hint, where)
     if origin is tuple:
         return _sequence(value, inner, where)
     if origin in (Union, UnionType):
@@ -189,20 +186,6 @@ def _record(value: Any, cls: Any, where: str) -> Any:  # noqa: ANN401
     if missing:
         raise RecipeError(f"{where}: missing {', '.join(missing)}")
     return cls(**values)
-
-
-def _typed_table(value: Any, cls: Any, where: str) -> dict[str, Any]:  # noqa: ANN401
-    """Convert a table to a TypedDict, whose keys it may have alone."""
-    types = get_type_hints(cls, include_extras=True)
-    if not isinstance(value, Mapping) or not cls.__required_keys__ <= value.keys():
-        needed = ", ".join(sorted(cls.__required_keys__))
-        raise RecipeError(f"{where} must be a table with {needed}")
-    table = {}
-    for name, item in value.items():
-        if name not in types:
-            raise unknown_name("name", str(name), where, types)
-        table[name] = convert(item, types[name], f"{where}.{name}")
-    return table
 
 
 def _sequence(value: Any, items: tuple[Any, ...], where: str) -> tuple[Any, ...]:  # noqa: ANN401

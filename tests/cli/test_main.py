@@ -16,6 +16,7 @@ import click
 import pytest
 
 from srcli.cli import main
+from srcli.cli.declared import DeclaredCommand
 from srcli.cli.options import GroupedCommand
 from srcli.cli.upscale import COMMON
 
@@ -143,7 +144,9 @@ def test_help_has_groups_of_options_in_one_line_each_and_examples_last(
 ):
     assert isinstance(command, GroupedCommand)
     context = click.Context(command, help_option_names=["-h", "--help"])
-    shown = srx(*words, "--help-all" if command.common else "--help").out
+    shown = srx(
+        *words, "--help-all" if isinstance(command, DeclaredCommand) else "--help"
+    ).out
     for option in command.get_params(context):
         assert len(getattr(option, "help", None) or "") <= 76, option
         assert isinstance(option, click.Argument) or option.opts[0] in shown

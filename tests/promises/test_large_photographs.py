@@ -16,7 +16,7 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
-from srcli.imaging.pixels.resize import Box
+from srcli.imaging.pixels.boxes import Box
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.run import upscale_files

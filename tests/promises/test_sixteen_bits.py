@@ -24,6 +24,7 @@ from srcli.pipelines.train.data import load_data
 from srcli.ports.progress import Progress
 from srcli.recipes.degradation import BICUBIC
 from srcli.recipes.training import Stage
+from tests.fixtures.photographs import write_by_gdal
 from tests.fixtures.trainings import make_pairs
 
 
@@ -111,6 +112,18 @@ def test_they_are_decoded_and_stored_as_they_are(folder, tmp_path, deep):
         assert np.array_equal(a, deep)
         assert np.array_equal(b, deep[::-1])
         assert np.array_equal(gray, deep[..., :1].repeat(3, 2))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_pngs_are_read_without_their_alpha(deep, count):
+    values = np.concatenate([deep, deep[..., :1]], axis=2)[..., :count]
+    write_by_gdal(Path("a.png"), values, driver="PNG")
+    expected = values
+    if count < 3:
+        expected = values[..., :1].repeat(3, axis=2)
+    np.testing.assert_array_equal(
+        decode(PictureRef(path=Path("a.png"))), expected[..., :3]
+    )
 
 
 def test_a_tiff_is_turned_upright_as_one_of_8_bits(deep):

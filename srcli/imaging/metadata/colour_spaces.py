@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from srcli.imaging.metadata.embedded import ICC_SPACES, ColourSpace, PngChunks
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.colour import BRADFORD
 
 Curve = tuple[float, ...] | NDArray[np.float64]
 """From stored values 0..1 to light 0..1: the exponent alone; or (g, a, b, c, d) of
@@ -55,6 +54,10 @@ _CURVES: Mapping[int, Curve] = dict.fromkeys((1, 6, 11, 12, 14, 15), _VIDEO_CURV
 _WHITE_NITS = 203.0  # cd/m2 of white paper in HDR (ITU-R BT.2408)
 _BRIGHTEST_NITS = 1000.0  # cd/m2 that become the white of SDR
 _CURVE_SAMPLES = 4096
+BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
+"""What cones of the eye see of X, Y and Z, by which colours are adapted to a white."""
 _D50 = np.array([0.9642, 1.0, 0.8249])  # the white of all profiles
 # Bytes.
 _ICC_HEADER = 128

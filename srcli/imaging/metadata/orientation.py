@@ -1,4 +1,4 @@
-"""Orientation of stored pixels: as EXIF or XMP state it, and pixels turned upright by it."""
+"""Orientation of stored pixels, as EXIF or XMP state it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from PIL.ExifTags import Base
 
 from srcli.imaging.files.tiff_directories import LONG, SHORT
 from srcli.imaging.metadata.exif import read_main
-from srcli.imaging.pixels.arrays import Array, empty_array, release, strips
 from srcli.input_files import open_input
 
 XMP_ORIENTATION = re.compile(
@@ -47,23 +46,3 @@ def _exif_orientation(exif: bytes | None) -> int | None:
         return None
     stated = int(entry.numbers[0])
     return stated if 1 <= stated <= 8 else 1
-
-
-def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:
-    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them.
-
-    A large result lies in the folder; see ``empty_array``.
-    """
-    if orientation > 4:
-        image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        image = image[::-1]
-    if orientation in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    if image.flags.c_contiguous:
-        return image
-    turned = empty_array(image.shape, image.dtype, folder)
-    for rows in strips(turned):
-        turned[rows] = image[rows]
-        release(image)
-    return turned

@@ -1,4 +1,4 @@
-"""Write files of pictures whole or not at all, and PNGs of pixels alone."""
+"""Write files of pictures whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import IO
 
 from srcli.disks import explain_os_error
 from srcli.errors import PictureError
-from srcli.files import NEW_FILE, FileAttributes, remove_stale, replacing
+from srcli.files import FileAttributes, remove_stale, replacing
 from srcli.imaging.files.decoding import DAMAGE
-from srcli.imaging.metadata.embedded import Metadata
-from srcli.imaging.photographs import png
-from srcli.imaging.pixels.arrays import Array
 
 
 @contextmanager
@@ -29,13 +26,3 @@ def new_file(path: Path, attributes: FileAttributes) -> Iterator[IO[bytes]]:
         raise PictureError(
             f"{path}: cannot be written ({error}); take another format"
         ) from error
-
-
-def write_png(path: Path, pixels: Array) -> None:
-    """Write pixels (H, W, C), uint8 or uint16, as a PNG without metadata.
-
-    Raises:
-        PictureError: If it cannot be written.
-    """
-    with new_file(path, NEW_FILE) as stream:
-        png.write(stream, pixels, Metadata())

@@ -24,14 +24,10 @@ from srcli.imaging.files.formats import (
 from srcli.imaging.files.provenance import input_id
 from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.left_out import HDR_LEFT_OUT, note_marks
-from srcli.imaging.metadata.orientation import (
-    sidecar_orientation,
-    stated_orientation,
-    upright,
-)
+from srcli.imaging.metadata.orientation import sidecar_orientation, stated_orientation
 from srcli.imaging.photographs import jp2, jpeg, pillow, png, tiff, tiff_header, vips
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Photograph, Picture
-from srcli.imaging.pixels.arrays import Array
+from srcli.imaging.pixels.arrays import Array, upright
 from srcli.imaging.pixels.resize import stretch_to_dtype
 from srcli.input_files import open_input
 

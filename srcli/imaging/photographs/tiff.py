@@ -28,12 +28,13 @@ from srcli.imaging.files.tiff_pages import (
     whole_numbers,
 )
 from srcli.imaging.files.utf8_names import alias_of_file
+from srcli.imaging.metadata.colour_spaces import BRADFORD
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.metadata.microscopy import refuse_hidden_planes
 from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
+from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Size, empty_array, strips
-from srcli.imaging.pixels.colour import lab_to_srgb, unpremultiplied
 from srcli.imaging.pixels.resize import stretch_to_dtype, to_dtype
 
 _JPEG = 7
@@ -48,6 +49,7 @@ _WHITE_IS_0 = 0
 _LAB = 8
 _D50 = (0.3457, 0.3585)
 """CIE x and y of the white of L*a*b* that names no other."""
+_D65 = np.array([0.95047, 1, 1.08883])
 # Photometric interpretations: a pixel for each colour filter, or three before
 # development.
 _RAW_PHOTOMETRICS = (32803, 34892)
@@ -354,9 +356,24 @@ def _lab_pixels(pixels: Array, white: tuple[float, float]) -> Array:
         values = pixels[rows].reshape(-1, 3)
         lab = values.view(np.int8).astype(np.float64)
         lab[:, 0] = values[:, 0] / 2.55
-        srgb = lab_to_srgb(lab, white).reshape(converted[rows].shape)
+        srgb = _lab_to_srgb(lab, white).reshape(converted[rows].shape)
         converted[rows] = np.rint(255 * srgb)
     return converted
+
+
+def _lab_to_srgb(lab: Array, white: tuple[float, float]) -> Array:
+    """Convert CIE L*a*b*, (N, 3) floats, of a white by its CIE x and y, to sRGB of 0 to 1."""
+    from skimage.color import xyz2rgb
+
+    x, y = white
+    source = np.array([x / y, 1, (1 - x - y) / y])
+    gains = (BRADFORD @ _D65) / (BRADFORD @ source)
+    to_d65 = np.linalg.inv(BRADFORD) @ np.diag(gains) @ BRADFORD @ np.diag(source)
+    middle = (lab[:, 0] + 16) / 116
+    roots = np.stack((middle + lab[:, 1] / 500, middle, middle - lab[:, 2] / 200), 1)
+    ratios = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * 108 / 841)
+    srgb: Array = xyz2rgb(ratios @ to_d65.T)
+    return srgb
 
 
 def _check_blocks(tags: Tags, file_size: int) -> None:

@@ -175,3 +175,13 @@ def _block_sums(values: Floats) -> Floats:
     """Return sums over blocks of 2x2; blocks at the far edges of odd sizes are smaller."""
     rows = np.add.reduceat(values, range(0, len(values), 2), axis=0)
     return np.add.reduceat(rows, range(0, rows.shape[1], 2), axis=1)
+
+
+def unpremultiplied(pixels: Array, alpha: Array) -> Array:
+    """Divide colours by the alpha that they were stored multiplied by."""
+    peak = white_level(alpha.dtype)
+    share = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
+    values = pixels / share
+    if alpha.dtype.kind == "f":
+        return values.astype(alpha.dtype)
+    return np.minimum(np.rint(values), peak).astype(alpha.dtype)

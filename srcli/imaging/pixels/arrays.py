@@ -93,3 +93,23 @@ def release(array: Array) -> None:
         base = base.base
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
+
+
+def upright(image: Array, orientation: int, folder: Path | None = None) -> Array:
+    """Turn (H, W) or (H, W, C) the right way up by its orientation, 1 to 8 as EXIF numbers them.
+
+    A large result lies in the folder; see ``empty_array``.
+    """
+    if orientation > 4:
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    if image.flags.c_contiguous:
+        return image
+    turned = empty_array(image.shape, image.dtype, folder)
+    for rows in strips(turned):
+        turned[rows] = image[rows]
+        release(image)
+    return turned

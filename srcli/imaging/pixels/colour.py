@@ -1,4 +1,4 @@
-"""BT.601 limited-range colours, exactly as MATLAB's ``rgb2ycbcr``; colours multiplied by alpha."""
+"""BT.601 limited-range colours, exactly as MATLAB's ``rgb2ycbcr``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.pixels.resize import white_level
 
 # Rows give Y, Cb, Cr for R, G, B in 0..1 on the 8-bit scale (ITU-R BT.601, limited
 # range).
@@ -17,11 +16,6 @@ Y_BLACK = 16
 Y_WHITE = 235
 """Y of black and of white, of 255."""
 OFFSET = np.array([Y_BLACK, 128.0, 128.0])
-BRADFORD = np.array(
-    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
-)
-"""What cones of the eye see of X, Y and Z, by which colours are adapted to a white."""
-_D65 = np.array([0.95047, 1, 1.08883])
 GRAY_SHARES = (0.299, 0.587, 0.114)
 """Shares of R, G and B in gray, full range (BT.601)."""
 
@@ -46,28 +40,3 @@ def are_gray(pixels: Array) -> bool:
         if not (rows == rows[:, :, :1]).all():
             return False
     return True
-
-
-def unpremultiplied(pixels: Array, alpha: Array) -> Array:
-    """Divide colours by the alpha that they were stored multiplied by."""
-    peak = white_level(alpha.dtype)
-    share = np.where(alpha > 0, alpha, peak)[:, :, None] / peak
-    values = pixels / share
-    if alpha.dtype.kind == "f":
-        return values.astype(alpha.dtype)
-    return np.minimum(np.rint(values), peak).astype(alpha.dtype)
-
-
-def lab_to_srgb(lab: Array, white: tuple[float, float]) -> Array:
-    """Convert CIE L*a*b*, (N, 3) floats, of a white by its CIE x and y, to sRGB of 0 to 1."""
-    from skimage.color import xyz2rgb
-
-    x, y = white
-    source = np.array([x / y, 1, (1 - x - y) / y])
-    gains = (BRADFORD @ _D65) / (BRADFORD @ source)
-    to_d65 = np.linalg.inv(BRADFORD) @ np.diag(gains) @ BRADFORD @ np.diag(source)
-    middle = (lab[:, 0] + 16) / 116
-    roots = np.stack((middle + lab[:, 1] / 500, middle, middle - lab[:, 2] / 200), 1)
-    ratios = np.where(roots > 6 / 29, roots**3, (roots - 4 / 29) * 108 / 841)
-    srgb: Array = xyz2rgb(ratios @ to_d65.T)
-    return srgb

@@ -1,4 +1,4 @@
-"""MATLAB-compatible bicubic resizing of arrays: by a factor or into a box of pixels.
+"""MATLAB-compatible bicubic resizing of arrays.
 
 The kernel is Keys' cubic convolution with a = -0.5 (Keys 1981), widened by 1/scale when
 shrinking (antialiasing). Edges are mirrored with the edge pixel repeated. Rows are
@@ -10,7 +10,6 @@ after EACH of the two passes, which is what makes LR pictures equal to those of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from srcli.imaging.pixels.arrays import Array, Bools, Size, empty_array, release, strips
+from srcli.imaging.pixels.arrays import Array, Size, empty_array, release
 from srcli.ports.image import Wrap
 
 STRIP = 1 << 18
@@ -86,10 +85,10 @@ def resize(
     """
     exact = Fraction(scale).limit_denominator(10_000)
     height, width = (math.ceil(side * exact) for side in image.shape[:2])
-    return _resize_axes(image, (height, width), wrap, folder, exact)
+    return resize_to(image, (height, width), wrap, folder, exact)
 
 
-def _resize_axes(
+def resize_to(
     image: Array,
     size: Size,
     wrap: Wrap,
@@ -190,75 +189,3 @@ def mod_crop(image: Array, multiple: int) -> Array:
 def downscale(image: Array, scale: int) -> Array:
     """Downscale HR to LR: mod-crop, then MATLAB bicubic by 1/scale."""
     return resize(mod_crop(image, scale), Fraction(1, scale))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Box:
-    """Bounds of a picture's sides in pixels; None for a side that may have any length."""
-
-    width: int | None = None
-    height: int | None = None
-    longest: int | None = None
-    """Of the longer side."""
-
-    def fitted(self, size: Size) -> Size:
-        """Return the largest size (height, width) of this shape that fits; never a larger one."""
-        return scale_size(size, min(self._largest_factor(size), Fraction(1)))
-
-    def filled(self, size: Size) -> Size:
-        """Return the largest size (height, width) of this shape that fits."""
-        return scale_size(size, self._largest_factor(size))
-
-    def _largest_factor(self, size: Size) -> Fraction:
-        height, width = size
-        bounds = (
-            (self.height, height),
-            (self.width, width),
-            (self.longest, max(height, width)),
-        )
-        return min(
-            (Fraction(most, side) for most, side in bounds if most), default=Fraction(1)
-        )
-
-
-def scale_size(size: Size, factor: Fraction) -> Size:
-    """Return a size with both sides so many times as long, each at least 1."""
-    return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
-
-
-def shrink(
-    image: Array, size: Size, wrap: Wrap = "", folder: Path | None = None
-) -> Array:
-    """Resize (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
-
-    Any real dtype is kept, as is the range of the values. ``wrap`` and
-    ``folder`` are those of ``resize``.
-    """
-    if image.shape[:2] == size:
-        return image
-    smaller = _resize_axes(image, size, wrap, folder)
-    # Bicubic overshoots: what was clear, opaque or white all around must stay exactly
-    # so.
-    low, high = extremes(image)
-    for rows in strips(smaller):
-        np.clip(smaller[rows], low, high, out=smaller[rows])
-    return smaller
-
-
-def extremes(image: Array) -> tuple[Any, Any]:
-    """Return the lowest and the highest value of an array that has any."""
-    lows = []
-    highs = []
-    for rows in strips(image):
-        lows.append(image[rows].min())
-        highs.append(image[rows].max())
-    return min(lows), max(highs)
-
-
-def shrink_mask(mask: Bools, size: Size) -> Bools:
-    """Downscale a mask (H, W); a pixel is set where any part of it is."""
-    starts = [
-        np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)
-    ]
-    rows = np.logical_or.reduceat(mask, starts[0], axis=0)
-    return np.logical_or.reduceat(rows, starts[1], axis=1)

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Bools
-from srcli.imaging.pixels.colour import unpremultiplied
 from srcli.imaging.pixels.samples import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
 from srcli.imaging.rasters.gdal_access import reading_errors

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Bools, Size
-from srcli.imaging.pixels.colour import are_gray, unpremultiplied
+from srcli.imaging.pixels.colour import are_gray
 from srcli.imaging.pixels.samples import spread_windows
 from srcli.imaging.rasters.gdal_access import BLOCK_CACHE, keep_blocks, reading_errors
 from srcli.imaging.rasters.info import RasterInfo

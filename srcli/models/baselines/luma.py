@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -29,6 +29,8 @@ from srcli.layers.reparameterised import (
 )
 from srcli.layers.resize import BicubicEnlargement
 
+Tensors = Mapping[str, Tensor]
+"""The tensors of a file by their names."""
 EDGE_FILTERS = (
     ((1.0, 0.0, -1.0), (2.0, 0.0, -2.0), (1.0, 0.0, -1.0)),
     ((1.0, 2.0, 1.0), (0.0, 0.0, 0.0), (-1.0, -2.0, -1.0)),
@@ -149,6 +151,15 @@ class VDSR(LumaNetwork):
             run_convolutions(self.layers[:-1], image, slope=0.0)
         )
         return image + widened(out)
+
+
+def with_biases(tensors: Tensors) -> Tensors:
+    """Give VDSR's layers the biases that its authors' code lacks."""
+    biases = {
+        key.replace(".weight", ".bias"): weight.new_zeros(len(weight))
+        for key, weight in tensors.items()
+    }
+    return biases | dict(tensors)
 
 
 class DRCN(LumaNetwork):
@@ -459,3 +470,38 @@ class EdgeOrientedConv(FoldingConv):
         assert twin.conv.bias is not None
         twin.conv.bias.add_(kernel.bias - present.bias)
         return twin.state_dict()
+
+
+def fold_ecbsr(tensors: Tensors) -> Tensors:
+    """Fold the branches of ECBSR's blocks, by its authors' names, to the deployed form."""
+    deployed = {}
+    number = 0
+    while f"backbone.{number}.conv3x3.weight" in tensors:
+        stem = f"backbone.{number}."
+        block = {
+            key.removeprefix(stem): tensor
+            for key, tensor in tensors.items()
+            if key.startswith(stem)
+        }
+        weight, bias = sum_kernels(_branches_of_ecbsr(block))
+        deployed[f"body.{2 * number}.weight"] = weight
+        deployed[f"body.{2 * number}.bias"] = bias
+        if "act.weight" in block:
+            deployed[f"body.{2 * number + 1}.weight"] = block["act.weight"]
+        number += 1
+    return deployed
+
+
+def _branches_of_ecbsr(block: Tensors) -> list[FoldedKernel]:
+    """Return a kernel for each branch of a block of ECBSR."""
+    kernels = [FoldedKernel(block["conv3x3.weight"], block["conv3x3.bias"])]
+    if "conv1x1_3x3.k0" in block:
+        point = FoldedKernel(block["conv1x1_3x3.k0"], block["conv1x1_3x3.b0"])
+        wide = FoldedKernel(block["conv1x1_3x3.k1"], block["conv1x1_3x3.b1"])
+        kernels.append(chain_kernels(point, wide))
+    for edge in ("conv1x1_sbx", "conv1x1_sby", "conv1x1_lpl"):
+        if f"{edge}.k0" in block:
+            filters = block[f"{edge}.scale"] * block[f"{edge}.mask"]
+            weight = block[f"{edge}.k0"] * filters
+            kernels.append(FoldedKernel(weight, block[f"{edge}.bias"]))
+    return kernels

@@ -159,8 +159,8 @@ def _quality_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
         count = str(len(means[name]))
         best_weights = []
         for scores in variant.measured(dataset).values():
-            if "best" in scores:
-                best_weights.append(scores["best"])
+            if scores.best is not None:
+                best_weights.append(scores.best)
         if name not in complete:
             count += f" of {seeds}"
         cells = (
@@ -183,14 +183,17 @@ def _difference_rows(result: AblationResult, dataset: str) -> Iterator[Row]:
     printed_digits = _printed_digits(result, dataset)
     for variant in result.ablation.variants:
         comparison = result.comparison(dataset, variant.name)
-        measured = comparison["found"]
+        measured = comparison.found
+        freedom = None
+        if measured:
+            freedom = number(measured.freedom, 1)
         cells = (
             variant.name,
             _difference_text(measured, "psnr"),
-            measured and number(measured["freedom"], 1),
-            _difference_text(comparison["ssim"], "ssim"),
-            number(comparison["printed"], printed_digits, sign=True),
-            comparison["verdict"],
+            freedom,
+            _difference_text(comparison.ssim, "ssim"),
+            number(comparison.printed, printed_digits, sign=True),
+            comparison.verdict,
         )
         yield Row(cells, dataset)
 
@@ -200,8 +203,8 @@ def _difference_text(measured: Difference | None, metric: str) -> str | None:
     if measured is None:
         return None
     digits = METRICS[metric].digits
-    ends = interval_text(measured["low"], measured["high"], digits)
-    return f"{number(measured['mean'], digits, sign=True)} {ends}".strip()
+    ends = interval_text(measured.low, measured.high, digits)
+    return f"{number(measured.mean, digits, sign=True)} {ends}".strip()
 
 
 def _mean_text(means: Sequence[float], digits: int) -> str | None:

@@ -9,9 +9,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
@@ -38,7 +39,8 @@ Figure = Annotated[Any, _NUMBER]
 """A number, which may be infinite: the PSNR of equal pictures."""
 
 
-class PictureScores(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class PictureScores:
     """Scores of one picture."""
 
     psnr: Figure
@@ -46,23 +48,22 @@ class PictureScores(TypedDict):
     ssim: Figure
 
 
-class _ScoresOfAll(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class SetScores:
+    """Scores of one training on a set."""
+
     pictures: Mapping[str, PictureScores]
     """By the name of the picture."""
     bicubic: Figure
     """Mean PSNR of the pictures' bicubic interpolation in dB."""
-
-
-class SetScores(_ScoresOfAll, total=False):
-    """Scores of one training on a set."""
-
-    best: Figure
+    best: Figure | None = None
     """Mean PSNR of the best weights by validation in dB."""
-    key: str
+    key: str = ""
     """A digest of the protocol and of the pictures' places and times."""
 
 
-class Difference(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class Difference:
     """Paired difference of a variant to the base, in dB or in SSIM."""
 
     mean: float
@@ -79,7 +80,8 @@ class Difference(TypedDict):
     """Likewise."""
 
 
-class VariantComparison(TypedDict):
+@dataclass(kw_only=True)
+class VariantComparison:
     """A variant on a set, compared with the base by ``judge``."""
 
     set: str
@@ -176,8 +178,8 @@ class VariantResult:
         """Return the mean over the pictures of a set for each training that has it."""
         means = []
         for scores in self.measured(dataset).values():
-            pictures = scores["pictures"].values()
-            means.append(fmean(values[metric] for values in pictures))
+            values = map(attrgetter(metric), scores.pictures.values())
+            means.append(fmean(values))
         return means
 
 
@@ -214,15 +216,14 @@ class AblationResult:
         return next(
             comparison
             for comparison in self.comparisons
-            if (comparison["set"], comparison["variant"]) == (dataset, name)
+            if (comparison.set, comparison.variant) == (dataset, name)
         )
 
     def bicubic(self, dataset: str) -> float | None:
         """Return the mean PSNR of bicubic on a set; None where none was measured."""
         for result in self.variants:
             for scores in result.measured(dataset).values():
-                bicubic: float = scores["bicubic"]
-                return bicubic
+                return float(scores.bicubic)
         return None
 
     @property
@@ -290,12 +291,13 @@ def difference(
     seeds = [seed for seed in of_base if seed in of_variant]
     pairs = []
     for seed in seeds:
-        pairs.append((of_variant[seed]["pictures"], of_base[seed]["pictures"]))
+        pairs.append((of_variant[seed].pictures, of_base[seed].pictures))
     differences = []
     for picture in pairs[0][1] if pairs else ():
         if all(_has_finite_psnr(scores, picture) for scores in chain(*pairs)):
+            score = attrgetter(metric)
             row = [
-                variant[picture][metric] - base[picture][metric]
+                score(variant[picture]) - score(base[picture])
                 for variant, base in pairs
             ]
             differences.append(row)
@@ -303,19 +305,16 @@ def difference(
         return None
     values = np.array(differences).T
     interval = crossed_interval(values)
-    return {
-        "mean": float(values.mean()),
-        "low": interval.low,
-        "high": interval.high,
-        "p": interval.p,
-        "freedom": interval.freedom,
-        "seeds": len(seeds),
-        "pictures": len(differences),
-    }
+    return Difference(
+        mean=float(values.mean()),
+        **interval._asdict(),
+        seeds=len(seeds),
+        pictures=len(differences),
+    )
 
 
 def _has_finite_psnr(scores: Mapping[str, PictureScores], picture: str) -> bool:
-    return picture in scores and math.isfinite(scores[picture]["psnr"])
+    return picture in scores and math.isfinite(scores[picture].psnr)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -350,19 +349,19 @@ def judge(results: Sequence[AblationResult]) -> list[AblationResult]:
                 of_result.append(_compare(result, variant, dataset))
         comparisons.append(of_result)
         for comparison in of_result:
-            if comparison["p"] is not None:
+            if comparison.p is not None:
                 tests.append(comparison)
-                p_values.append(comparison["p"])
+                p_values.append(comparison.p)
     for test, p in zip(tests, holm(p_values), strict=True):
-        test["p"] = p
-        if p < LEVEL and test["found"] is not None:
-            is_higher = test["found"]["mean"] > 0
-            if not test["printed"]:
-                test["verdict"] = "higher" if is_higher else "lower"
-            elif is_higher == (test["printed"] > 0):
-                test["verdict"] = "same sign"
+        test.p = p
+        if p < LEVEL and test.found is not None:
+            is_higher = test.found.mean > 0
+            if not test.printed:
+                test.verdict = "higher" if is_higher else "lower"
+            elif is_higher == (test.printed > 0):
+                test.verdict = "same sign"
             else:
-                test["verdict"] = "opposite sign"
+                test.verdict = "opposite sign"
     judged = []
     for result, of_result in zip(results, comparisons, strict=True):
         judged.append(replace(result, comparisons=tuple(of_result), tests=len(tests)))
@@ -388,7 +387,7 @@ def _compare(
             verdict = "failed"
     elif not printed and is_printed(result):
         verdict = "none: no sign printed"
-    elif measured["seeds"] == 1:  # its interval is over pictures alone
+    elif measured.seeds == 1:  # its interval is over pictures alone
         verdict = "none: one seed"
     elif not (
         _is_trained(result, result.base, dataset)
@@ -399,16 +398,16 @@ def _compare(
             verdict = "none: too near bicubic"
     else:
         verdict = "undecided"
-        p = measured["p"]
-    return {
-        "set": dataset,
-        "variant": name,
-        "found": measured,
-        "ssim": measured and difference(result, name, dataset, "ssim"),
-        "printed": printed,
-        "verdict": verdict,
-        "p": p,
-    }
+        p = measured.p
+    return VariantComparison(
+        set=dataset,
+        variant=name,
+        found=measured,
+        ssim=measured and difference(result, name, dataset, "ssim"),
+        printed=printed,
+        verdict=verdict,
+        p=p,
+    )
 
 
 def is_printed(result: AblationResult) -> bool:

@@ -393,7 +393,7 @@ def _what_holds(
         return nothing
     scores = {}
     for name, measured in former.scores.items():
-        if name in sets and sets[name][1] == measured.get("key"):
+        if name in sets and sets[name][1] == measured.key:
             scores[name] = measured
     return replace(former, scores=scores, failure="")
 
@@ -532,12 +532,12 @@ def _score(
                 psnr=values["psnr"], ssim=values["ssim"]
             )
     means = evaluation.means()
-    return {
-        "pictures": pictures,
-        "bicubic": means[0]["bicubic"],
-        "best": means[-1]["values"]["psnr"],
-        "key": key,
-    }
+    return SetScores(
+        pictures=pictures,
+        bicubic=means[0]["bicubic"],
+        best=means[-1]["values"]["psnr"],
+        key=key,
+    )
 
 
 def measure_cost(unit: Unit, device: str) -> VariantCost:

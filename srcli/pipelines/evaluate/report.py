@@ -16,8 +16,8 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
+from srcli.data.by_gdal import write_png
 from srcli.data.degrading import round_levels
-from srcli.imaging.photographs.new_files import write_png
 from srcli.imaging.pixels.arrays import Array
 from srcli.metrics.fidelity import LUMA_FLOAT
 from srcli.metrics.registry import METRICS

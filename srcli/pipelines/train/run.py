@@ -155,18 +155,31 @@ def _train(
     if team.rank:
         progress = Progress()
     folder = RunFolder(options.out)
-    recipe = _read_recipe(options, team)
+    allow_code(options.recipe, *options.overrides)
+    recipe = team.on_rank_zero(
+        lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
+    )
+    writers: list[WriteEntry] = []
     with ExitStack() as resources:
-        # wrong options show before anything takes long
-        check = partial(_check_options, options, recipe, resources, team)
-        event_writers = team.on_all_ranks(check)
+
+        def check() -> Path | None:
+            """Refuse wrong options before anything takes long; return the first weights."""
+            parse_interval(options.checkpoint_every)
+            stage_budgets(recipe, options.budget)
+            return initial_weights(recipe, options.scale, options.init)
+
+        def open_folder() -> bool:
+            """Open what is written; return True if there is a checkpoint to go on from."""
+            if options.tensorboard is not None:
+                events = event_files(options.tensorboard)
+                writers.append(resources.enter_context(events))
+            # the folder is looked at while it is locked: nobody changes it any more
+            resources.enter_context(folder.locked())
+            return folder.has_checkpoint(resume=options.resume)
+
         init_is_given = options.init is not None
-        find_init = partial(initial_weights, recipe, options.scale, options.init)
-        options = replace(options, init=team.on_all_ranks(find_init))
-        # The folder is looked at while it is locked: nobody changes it any more.
-        team.on_rank_zero(lambda: resources.enter_context(folder.locked()))
-        look = partial(folder.has_checkpoint, resume=options.resume)
-        resumes = team.on_rank_zero(look)
+        options = replace(options, init=team.on_all_ranks(check))
+        resumes = team.on_rank_zero(open_folder)
         load = partial(_load, options, recipe, progress, team, resumes=resumes)
         loaded = team.on_all_ranks(load)
         require_same(team, "--data", loaded.data.digest)
@@ -179,7 +192,6 @@ def _train(
         budget = team.on_rank_zero(partial(store, resumes=resumes))
         shown_sets = loaded.sets if team.rank == 0 else {}
         pictures = ProgressPictures(folder, shown_sets, loaded.context.numerics)
-        writers = [*event_writers]
         if team.rank == 0:
             about = _describe_training(options, loaded, budget)
             page = resources.enter_context(report_page(folder, about, pictures))
@@ -187,7 +199,10 @@ def _train(
         make = partial(_make_trainer, options, recipe, loaded, budget, pictures)
         trainer = team.on_all_ranks(partial(make, writers, progress, stop))
         if options.resume:
-            _go_on(trainer, progress)
+            message = "nothing to resume: training from the start"
+            if trainer.resume():
+                message = f"resumed at iteration {trainer.position.total}"
+            progress.message(message)
         began = trainer.position.total
         team.on_rank_zero(partial(pictures.rewind, began))
         finished = trainer.run()
@@ -198,25 +213,6 @@ def _train(
         position=position,
         new_iterations=position.total - began,
     )
-
-
-def _read_recipe(options: TrainOptions, team: Team) -> TrainRecipe:
-    """Read the recipe on rank 0, with the fields that the options change."""
-    allow_code(options.recipe, *options.overrides)
-    return team.on_rank_zero(
-        lambda: apply_overrides(load_recipe(options.recipe), options.overrides)
-    )
-
-
-def _check_options(
-    options: TrainOptions, recipe: TrainRecipe, resources: ExitStack, team: Team
-) -> list[WriteEntry]:
-    """Refuse wrong lengths and intervals; return what writes events on rank 0, if asked for."""
-    parse_interval(options.checkpoint_every)
-    stage_budgets(recipe, options.budget)
-    if team.rank or options.tensorboard is None:
-        return []
-    return [resources.enter_context(event_files(options.tensorboard))]
 
 
 def _make_trainer(
@@ -250,14 +246,6 @@ def _make_trainer(
         stop=stop,
         progress=progress,
     )
-
-
-def _go_on(trainer: Trainer, progress: Progress) -> None:
-    """Go on from the checkpoint of the folder, if there is one."""
-    if trainer.resume():
-        progress.message(f"resumed at iteration {trainer.position.total}")
-    else:
-        progress.message("nothing to resume: training from the start")
 
 
 @dataclass(frozen=True, kw_only=True)

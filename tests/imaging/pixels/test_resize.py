@@ -12,14 +12,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from srcli.imaging.pixels.resize import (
-    downscale,
-    mod_crop,
-    resize,
-    shrink,
-    shrink_mask,
-    to_dtype,
-)
+from srcli.imaging.pixels.boxes import shrink, shrink_mask
+from srcli.imaging.pixels.resize import downscale, mod_crop, resize, to_dtype
 from srcli.pipelines.upscale.declaring import read_box
 
 DIGESTS = Path(__file__).with_name("lr_sha256.tsv")

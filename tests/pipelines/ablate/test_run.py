@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import pytest
@@ -76,16 +76,16 @@ def test_a_training_is_that_of_srx_train_and_its_scores_those_of_srx_eval(
         [str(tmp_path / "alone/last.safetensors")], [str(faces)], scales=(2,),
         options=plain,
     )  # fmt: skip
-    assert len(evaluation.scores) == len(scores["pictures"])
+    assert len(evaluation.scores) == len(scores.pictures)
     for score in evaluation.scores:
-        assert score.values == scores["pictures"][score.picture]
+        assert score.values == asdict(scores.pictures[score.picture])
     bicubic = evaluate(["bicubic"], [str(faces)], scales=(2,), options=plain)
-    assert scores["bicubic"] == pytest.approx(
+    assert scores.bicubic == pytest.approx(
         bicubic.means()[0]["values"]["psnr"], abs=1e-3
     )
     best = [str(tmp_path / "alone/best.safetensors")]
     means = evaluate(best, [str(faces)], scales=(2,), options=plain).means()
-    assert scores["best"] == means[0]["values"]["psnr"]
+    assert scores.best == means[0]["values"]["psnr"]
     assert ran.missing == 0
     assert read_result(options.out, "tiny/parts") == ran
     plain = json.loads((options.out / "tiny/parts/ablation.json").read_text())
@@ -131,7 +131,7 @@ def test_other_sets_and_other_pictures_of_a_set_are_measured_without_training(
     (new_set / "one.png").write_bytes((faces / "aaa.png").read_bytes())
     changed = replace(options, sets=(str(new_set),))
     (result,) = run_ablations([pair], changed)
-    assert list(result.base.measured("Faces")[0]["pictures"]) == ["one"]
+    assert list(result.base.measured("Faces")[0].pictures) == ["one"]
     (new_set / "one.png").write_bytes((faces / "bbb.png").read_bytes())
     (second,) = run_ablations([pair], changed)
     assert result.base.means("Faces") != second.base.means("Faces")

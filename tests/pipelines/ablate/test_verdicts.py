@@ -11,7 +11,13 @@ from scipy.stats import ttest_1samp
 
 from srcli.evaluation.scores import crossed_interval
 from srcli.pipelines.ablate.report import report
-from srcli.pipelines.ablate.results import difference, holm, judge
+from srcli.pipelines.ablate.results import (
+    PictureScores,
+    SetScores,
+    difference,
+    holm,
+    judge,
+)
 from srcli.report.table import markdown
 from tests.pipelines.ablate.conftest import PRINTED
 
@@ -57,32 +63,32 @@ def test_intervals_hold_the_truth_as_often_as_they_say(shape, parts, lowest, hig
 def test_a_difference_is_paired_by_seed_and_picture(written):
     measured = difference(written, "small", "Set5")
     assert measured is not None
-    assert measured["mean"] == pytest.approx(-0.5, abs=0.03)
-    assert (measured["seeds"], measured["pictures"]) == (3, 5)
+    assert measured.mean == pytest.approx(-0.5, abs=0.03)
+    assert (measured.seeds, measured.pictures) == (3, 5)
     # Pictures differ by decibels, and seeds together: none of that is in the interval.
-    assert measured["high"] - measured["low"] < 0.2
+    assert measured.high - measured.low < 0.2
     base = np.mean(written.of("middle").means("Set5"))
     small = np.mean(written.of("small").means("Set5"))
-    assert measured["mean"] == pytest.approx(small - base)
+    assert measured.mean == pytest.approx(small - base)
 
 
 def test_only_what_both_have_is_compared(written):
     measured = difference(written, "other", "Set5")
     assert measured is not None
-    assert measured["seeds"] == 2
+    assert measured.seeds == 2
     assert difference(written, "small", "Urban100") is None
     base = written.base.seeds[0]
-    few = dict(base.scores["Set5"]["pictures"])
+    few = dict(base.scores["Set5"].pictures)
     del few["p1"]
-    few["p2"] = {"psnr": math.inf, "ssim": 1.0}
-    fewer = replace(base, scores={"Set5": {"pictures": few, "bicubic": 27.0}})
+    few["p2"] = PictureScores(psnr=math.inf, ssim=1.0)
+    fewer = replace(base, scores={"Set5": SetScores(pictures=few, bicubic=27.0)})
     variants = list(written.variants)
     position = variants.index(written.base)
     variants[position] = replace(written.base, seeds=(fewer,))
     shortened = replace(written, variants=tuple(variants))
     measured = difference(shortened, "small", "Set5")
     assert measured is not None
-    assert (measured["seeds"], measured["pictures"]) == (1, 3)
+    assert (measured.seeds, measured.pictures) == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +108,8 @@ def verdicts(result, dataset="Set5"):
     (judged,) = judge([result])
     verdict_of_variant = {}
     for comparison in judged.comparisons:
-        if comparison["set"] == dataset:
-            verdict_of_variant[comparison["variant"]] = comparison["verdict"]
+        if comparison.set == dataset:
+            verdict_of_variant[comparison.variant] = comparison.verdict
     return verdict_of_variant
 
 
@@ -128,7 +134,7 @@ def above(result, gain):
     def lower(seed):
         scores = dict(seed.scores)
         for name in scores:
-            scores[name] = {**scores[name], "bicubic": level}
+            scores[name] = replace(scores[name], bicubic=level)
         return replace(seed, scores=scores)
 
     variants = [replace(v, seeds=tuple(map(lower, v.seeds))) for v in result.variants]
@@ -147,9 +153,9 @@ def test_signs_are_compared_with_the_printed_ones(written):
     plain = []
     adjusted = []
     for comparison in judged.comparisons:
-        if comparison["p"] and comparison["found"]:
-            plain.append(comparison["found"]["p"])
-            adjusted.append(comparison["p"])
+        if comparison.p and comparison.found:
+            plain.append(comparison.found.p)
+            adjusted.append(comparison.p)
     assert min(adjusted) == pytest.approx(3 * min(plain))
 
 
@@ -178,10 +184,10 @@ def test_ones_own_are_higher_or_lower_and_a_warning_stands_below_bicubic(written
     text = markdown(report(judge([own])))
     assert "Warning: small is below bicubic on Set5" in text
     assert "Warning: large" not in text
-    ssim = judge([own])[0].comparison("Set5", "large")["ssim"]
+    ssim = judge([own])[0].comparison("Set5", "large").ssim
     assert ssim is not None
-    assert ssim["mean"] == 0
-    assert ssim["freedom"] == pytest.approx(1e4)
+    assert ssim.mean == 0
+    assert ssim.freedom == pytest.approx(1e4)
 
 
 def test_half_of_the_printed_gain_is_needed(written):
@@ -194,6 +200,6 @@ def test_more_tests_make_it_harder(written):
     (alone,) = judge([written])
     (doubled, _) = judge([written, written])
     assert (alone.tests, doubled.tests) == (3, 6)
-    before = alone.comparison("Set5", "small")["p"]
-    after = doubled.comparison("Set5", "small")["p"]
+    before = alone.comparison("Set5", "small").p
+    after = doubled.comparison("Set5", "small").p
     assert (after or 0) == pytest.approx(2 * (before or 1))

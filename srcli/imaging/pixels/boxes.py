@@ -1,0 +1,86 @@
+"""Pictures made to fit into a box of pixels: their size, and arrays shrunk to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from srcli.imaging.pixels.arrays import Array, Bools, Size, strips
+from srcli.imaging.pixels.resize import resize_to
+from srcli.ports.image import Wrap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """Bounds of a picture's sides in pixels; None for a side that may have any length."""
+
+    width: int | None = None
+    height: int | None = None
+    longest: int | None = None
+    """Of the longer side."""
+
+    def fitted(self, size: Size) -> Size:
+        """Return the largest size (height, width) of this shape that fits; never a larger one."""
+        return scale_size(size, min(self._largest_factor(size), Fraction(1)))
+
+    def filled(self, size: Size) -> Size:
+        """Return the largest size (height, width) of this shape that fits."""
+        return scale_size(size, self._largest_factor(size))
+
+    def _largest_factor(self, size: Size) -> Fraction:
+        height, width = size
+        bounds = (
+            (self.height, height),
+            (self.width, width),
+            (self.longest, max(height, width)),
+        )
+        return min(
+            (Fraction(most, side) for most, side in bounds if most), default=Fraction(1)
+        )
+
+
+def scale_size(size: Size, factor: Fraction) -> Size:
+    """Return a size with both sides so many times as long, each at least 1."""
+    return max(round(size[0] * factor), 1), max(round(size[1] * factor), 1)
+
+
+def shrink(
+    image: Array, size: Size, wrap: Wrap = "", folder: Path | None = None
+) -> Array:
+    """Resize (H, W) or (H, W, C) to (height, width) by bicubic interpolation with antialiasing.
+
+    Any real dtype is kept, as is the range of the values. ``wrap`` and
+    ``folder`` are those of ``resize``.
+    """
+    if image.shape[:2] == size:
+        return image
+    smaller = resize_to(image, size, wrap, folder)
+    # Bicubic overshoots: what was clear, opaque or white all around must stay exactly
+    # so.
+    low, high = extremes(image)
+    for rows in strips(smaller):
+        np.clip(smaller[rows], low, high, out=smaller[rows])
+    return smaller
+
+
+def extremes(image: Array) -> tuple[Any, Any]:
+    """Return the lowest and the highest value of an array that has any."""
+    lows = []
+    highs = []
+    for rows in strips(image):
+        lows.append(image[rows].min())
+        highs.append(image[rows].max())
+    return min(lows), max(highs)
+
+
+def shrink_mask(mask: Bools, size: Size) -> Bools:
+    """Downscale a mask (H, W); a pixel is set where any part of it is."""
+    starts = [
+        np.arange(new) * old // new for new, old in zip(size, mask.shape, strict=True)
+    ]
+    rows = np.logical_or.reduceat(mask, starts[0], axis=0)
+    return np.logical_or.reduceat(rows, starts[1], axis=1)
