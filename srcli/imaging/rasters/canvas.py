@@ -42,11 +42,11 @@ from srcli.imaging.files.tiff_images import (
     read_tiff,
 )
 from srcli.imaging.files.utf8_names import alias_of_folder
-from srcli.imaging.rasters.block_form import is_on
 from srcli.imaging.rasters.copying import copy_file
 from srcli.imaging.rasters.journal import AppendedPart
 from srcli.imaging.rasters.part_encoding import encode_blank
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import is_on
 from srcli.imaging.rasters.vrt import describe_mosaic
 
 _LOCK = "canvas.lock"

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srcli.imaging.rasters.block_form import overview_side
 from srcli.imaging.rasters.gdal_access import open_quietly
 from srcli.imaging.rasters.profile import OutputProfile
 
@@ -100,7 +99,7 @@ def build_overviews(file: Path, output: OutputProfile) -> None:
         file,
         output.overviews,
         output.resampling,
-        GDAL_TIFF_OVR_BLOCKSIZE=overview_side(output.driver, output.creation),
+        GDAL_TIFF_OVR_BLOCKSIZE=output.overview_side,
         GDAL_NUM_THREADS=output.creation.get("NUM_THREADS", "ALL_CPUS"),
         **settings,
     )

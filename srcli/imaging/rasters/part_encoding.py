@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.rasters.block_form import is_on
-from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.rasters.profile import OutputProfile, is_on
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetWriter

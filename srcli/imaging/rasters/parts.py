@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from srcli.imaging.files.stored_parts import StoredParts, keep_parts
-from srcli.imaging.rasters.block_form import is_lossless
-from srcli.imaging.rasters.creation import copied_by_gdal
+from srcli.imaging.rasters.creation import copied_by_gdal, is_lossless
 from srcli.imaging.rasters.journal import Journal, count_intact, read_journal
 from srcli.imaging.rasters.profile import OutputProfile
 

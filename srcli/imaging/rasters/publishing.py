@@ -36,7 +36,6 @@ from srcli.imaging.files.stored_parts import (
 )
 from srcli.imaging.files.tiff_images import BlockGroup, read_tiff, write_tiff
 from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
-from srcli.imaging.rasters.block_form import OVERVIEW_SIDE, overview_factors
 from srcli.imaging.rasters.canvas import open_canvas
 from srcli.imaging.rasters.copying import (
     add_overview_levels,
@@ -44,10 +43,10 @@ from srcli.imaging.rasters.copying import (
     check_room,
     copy_file,
 )
-from srcli.imaging.rasters.creation import copied_by_gdal
+from srcli.imaging.rasters.creation import copied_by_gdal, overview_factors
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.profile import OutputProfile
+from srcli.imaging.rasters.profile import OVERVIEW_SIDE, OutputProfile
 from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 _COPY_CACHE = 2**26

@@ -432,7 +432,7 @@ def test_what_an_ending_has_begun_is_undone_by_the_next(
     source, plan, tmp_path, target, options, monkeypatch
 ):
     """As where a kill cuts through overviews that GDAL builds behind the blocks."""
-    monkeypatch.setattr("srcli.imaging.rasters.block_form.OVERVIEW_SIDE", 64)
+    monkeypatch.setattr("srcli.imaging.rasters.profile.OVERVIEW_SIDE", 64)
     out = plan(source, **options)
     results = []
     for is_cut in (False, True):
