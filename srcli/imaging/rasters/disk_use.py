@@ -11,7 +11,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize, white_level
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.packed_heights import unpack
-from srcli.imaging.rasters.part_encoding import encode_part
+from srcli.imaging.rasters.part_writer import encode_part
 from srcli.imaging.rasters.parts import part_rows
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.selection import BandLayout

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from itertools import chain
@@ -15,7 +14,6 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.files.decoding import quiet_libraries
 from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
@@ -23,8 +21,7 @@ from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
 from srcli.imaging.rasters.limits import find_limits
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import dataset_files, keep_open
+from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, keep_open
 from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.input_files import open_input
@@ -75,7 +72,7 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
             with suppress(ValueError):  # where it has no colour table
                 palette = dict(dataset.colormap(1))
         white_is_zero = structure.get("MINISWHITE") == "YES" and len(bands) == 1
-        if white_is_zero and bands[0].bits != 1 and _is_inverted_gray(palette):
+        if white_is_zero and bands[0].bits != 1 and palette:
             # GDAL makes up this palette for gray whose lowest value is white; that of
             # one bit turns scans of text into gray of 8 bits, where it is asked for
             palette = None
@@ -110,21 +107,6 @@ def numbers_in(text: str) -> list[float]:
         return []
 
 
-def _is_inverted_gray(
-    palette: Mapping[int, tuple[int, int, int, int]] | None,
-) -> bool:
-    """Tell if a palette goes evenly from white to black."""
-    if not palette:
-        return False
-    highest = max(palette)
-    for value, (red, green, blue, _) in palette.items():
-        if not red == green == blue:
-            return False
-        if abs(red - 255 * (1 - value / max(highest, 1))) > 1:
-            return False
-    return True
-
-
 def _without_palette(band: BandInfo) -> BandInfo:
     elements = dict(band.vrt_elements)
     elements.pop("ColorTable", None)
@@ -157,22 +139,15 @@ def _is_premultiplied(opened: OpenedRaster) -> bool:
 
 def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, Any]:
     """Return where a raster lies on the map; see ``RasterInfo``."""
-    from rasterio.errors import NotGeoreferencedWarning
-
     gcps, gcps_crs = dataset.gcps
     transform = dataset.transform
     rpcs = dataset.rpcs
-    # an identity transform and none at all look alike: only a warning distinguishes
-    # them
-    with quiet_libraries(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        dataset.read_transform()
-    is_placed = NotGeoreferencedWarning not in [warning.category for warning in caught]
-    # beside control points or RPCs, the identity means no transform
-    if is_placed and not (transform.is_identity and (gcps or rpcs is not None)):
-        gcps = []
-    else:
+    # the identity is one where GDAL tells of it, and none beside control points or RPCs
+    is_told = description.find("GeoTransform") is not None
+    if transform.is_identity and (gcps or rpcs is not None or not is_told):
         transform = None
+    else:
+        gcps = []
     crs = dataset.crs or None
     if gcps and gcps_crs:
         crs = gcps_crs
@@ -199,8 +174,10 @@ def _with_prj(path: Path, georeference: dict[str, Any]) -> dict[str, Any]:
     return georeference
 
 
-def _cast_nodata(dtype: str, value: float) -> float | None:
+def _cast_nodata(dtype: str, value: float | None) -> float | None:
     """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
+    if value is None:
+        return None
     number_type = np.dtype(dtype)
     if number_type.kind == "f":
         with np.errstate(over="ignore"):
@@ -302,6 +279,9 @@ def _bands(
     notes: list[str],
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
+    asked: Sequence[float] = ()
+    if option not in ("file", "none"):
+        asked = np.atleast_1d(option).tolist()
     elements = _read_vrt_elements(description)
     of_all_bands = dataset.tags()
     # each of these goes through all bands
@@ -315,24 +295,16 @@ def _bands(
     )
     for band, dtype, stated, interpretation, packing in values:
         tags = _tags(dataset, band)
-        further: list[float] = []
-        if option == "none":
-            stated = None
-        elif option == "file":
+        further = asked[1:]
+        if option == "file":
             further = numbers_in(tags.get("", {}).get("missing_value", ""))
-        elif isinstance(option, tuple):
-            stated, *further = option
         else:
-            stated = option
-        casts = [_cast_nodata(dtype, value) for value in further]
-        nodata = None
-        if stated is not None:
-            nodata = _cast_nodata(dtype, stated)
-        if option not in ("file", "none"):
-            for value, cast in zip((stated, *further), (nodata, *casts), strict=True):
-                if cast is None:
-                    raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
-        elif nodata is None and stated is not None:
+            stated = asked[0] if asked else None
+        nodata, *casts = [_cast_nodata(dtype, value) for value in (stated, *further)]
+        for value, cast in zip(asked, (nodata, *casts), strict=False):
+            if cast is None:
+                raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
+        if nodata is None and stated is not None:
             notes.append(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
             )
@@ -341,14 +313,15 @@ def _bands(
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
+        undeclared = _in_half_floats(nodata, dtype, bits)
+        if option == "file":
+            undeclared += codes
+            codes = ()
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
-            undeclared_nodata=(
-                *_in_half_floats(nodata, dtype, bits),
-                *(codes if option == "file" else ()),
-            ),
-            codes=codes if option != "file" else (),
+            undeclared_nodata=undeclared,
+            codes=codes,
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
             tags=tags,

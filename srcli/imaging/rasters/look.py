@@ -21,11 +21,9 @@ from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.colour import unpremultiplied
 from srcli.imaging.pixels.samples import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
-from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.source import has_huge_blocks
+from srcli.imaging.rasters.source import has_huge_blocks, read_planes
 from srcli.ports.image import Window
 
 MOST_SAMPLES = 2**23
@@ -53,73 +51,40 @@ class Samples:
     """Windows of one size, spread over a raster; decoded when they are first asked for."""
 
     def __init__(
-        self,
-        opened: OpenedRaster,
-        info: RasterInfo,
-        windows: list[Window],
-        numbers: Sequence[int],
+        self, info: RasterInfo, windows: list[Window], numbers: Sequence[int]
     ) -> None:
         self.windows = windows
         self.numbers = list(numbers)
         """Bands that are looked at, from 1."""
-        self._opened = opened
         self._info = info
 
     @cached_property
-    def _bands(self) -> tuple[dict[int, Array], dict[int, Bools]]:
-        """Return pixels and masks (windows, h, w) by band; no masks where the file has none."""
+    def _bands(self) -> dict[int, BandWindow]:
+        """Bands (windows, h, w) by number, valid by masks of the file alone."""
         shape = (len(self.windows), self.windows[0].height, self.windows[0].width)
-        pixels: dict[int, Array] = {}
-        masks: dict[int, Bools] = {}
-        for number in self.numbers:
-            pixels[number] = np.empty(shape, self._info.band(number).dtype)
-            if self._info.mask is not None:
-                masks[number] = np.empty(shape, np.bool_)
-        for index, window in enumerate(self.windows):
-            self._decode(index, window, pixels, masks)
-        return pixels, masks
-
-    def _decode(
-        self,
-        index: int,
-        window: Window,
-        pixels: dict[int, Array],
-        masks: dict[int, Bools],
-    ) -> None:
-        """Read one window of all bands; those of one dtype at once, as blocks may hold all."""
-        edges = ((window.top, window.bottom), (window.left, window.right))
         numbers_of_dtypes: defaultdict[str, list[int]] = defaultdict(list)
         for number in self.numbers:
             numbers_of_dtypes[self._info.band(number).dtype].append(number)
-        dataset = self._opened.dataset
-        size = self._info.width * self._info.height
-        failure = f"rows {window.top} to {window.bottom} cannot be read"
-        with (
-            self._opened.lock,
-            reading_errors(self._info.path, failure, pixels=size),
-        ):
-            for numbers in numbers_of_dtypes.values():
-                planes = dataset.read(numbers, window=edges)
-                for number, plane in zip(numbers, planes, strict=True):
-                    pixels[number][index] = plane
-            if self._info.mask == "band":
-                for number in masks:
-                    masks[number][index] = dataset.read_masks(number, window=edges) > 0
-            elif masks:
-                shared = dataset.read_masks(self.numbers[0], window=edges) > 0
-                for mask in masks.values():
-                    mask[index] = shared
+        bands: dict[int, BandWindow] = {}
+        for dtype, numbers in numbers_of_dtypes.items():
+            pixels: Array = np.empty((len(numbers), *shape), dtype)
+            valid = np.ones(pixels.shape, np.bool_)
+            for index, window in enumerate(self.windows):
+                planes = pixels[:, index]
+                masks = read_planes(self._info, numbers, numbers, window, planes)
+                if masks is not None:
+                    valid[:, index] = masks
+            bands |= dict(zip(numbers, map(BandWindow, pixels, valid), strict=True))
+        return bands
 
     def pixels(self, number: int) -> Array:
         """Return the pixels (windows, h, w) of a band."""
-        return self._bands[0][number]
+        return self._bands[number].pixels
 
     def valid(self, number: int, band: BandInfo) -> Bools:
         """Mark the valid pixels (windows, h, w) of a band, by nodata and codes of ``band``."""
-        pixels = self.pixels(number)
-        valid = np.isfinite(pixels)
-        if self._info.mask is not None:
-            valid &= self._bands[1][number]
+        pixels, by_masks = self._bands[number]
+        valid = np.isfinite(pixels) & by_masks
         for nodata in self._info.nodata_values(band):
             valid &= ~is_nodata(pixels, nodata)
         if band.codes or band.measured is not None:
@@ -225,9 +190,8 @@ class Look:
 
     def finer(self) -> Look:
         """Return a second look by many small windows, for rasters with little data."""
-        assert self.info.opened is not None
         windows = _windows_in(self.area, _FINE_SIDE, _FINE_ALONG)
-        samples = Samples(self.info.opened, self.info, windows, self.numbers)
+        samples = Samples(self.info, windows, self.numbers)
         return replace(self, samples=samples)
 
 
@@ -239,14 +203,13 @@ def look_at(
     ``numbers`` are those of the bands to look at, from 1; None is all. Of a raster on the
     network the window alone is looked at.
     """
-    assert info.opened is not None, "a look needs an open raster"
     area = Window(top=0, left=0, height=info.height, width=info.width)
     if any(map(is_remote, (str(info.path), *info.files))):
         area = window
     looked_at = list(range(1, len(info.bands) + 1))
     if numbers is not None:  # choosing bands tells of one that the file lacks
         looked_at = [number for number in looked_at if number in numbers] or looked_at
-    samples = Samples(info.opened, info, _places(area, len(looked_at)), looked_at)
+    samples = Samples(info, _places(area, len(looked_at)), looked_at)
     return Look(info, samples, area)
 
 

@@ -14,12 +14,12 @@ from typing import Literal
 
 import numpy as np
 
-from srcli.imaging.rasters.band import Band
 from srcli.imaging.rasters.info import COLOURS, BandInfo
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, find_rgb
 from srcli.imaging.rasters.signs import (
     TREATMENTS,
+    Band,
     Evidence,
     Finding,
     Meaning,

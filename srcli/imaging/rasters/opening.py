@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding, quiet_libraries
 from srcli.imaging.files.formats import RASTER_SUFFIXES, READABLE_SUFFIXES
 from srcli.imaging.files.gdal_errors import innermost_text
-from srcli.imaging.files.provenance import input_id
+from srcli.imaging.files.provenance import check_unchanged, input_id
 from srcli.imaging.files.utf8_names import alias_of_file, real_name
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import (
@@ -39,13 +40,14 @@ from srcli.imaging.rasters.gdal_access import (
     reading_errors,
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
-from srcli.imaging.rasters.opened import OpenedRaster
 from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
 from srcli.imaging.rasters.stac_assets import remote_link
 from srcli.input_files import file_state, open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
+
+    from srcli.imaging.files.tiff_blocks import TiffBlocks
 
 _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
@@ -293,6 +295,58 @@ def _common_reason(path: Path) -> str | None:
     if pictures:
         return f"is an archive; name a picture in it instead: {for_shell(pictures)}"
     return None
+
+
+class OpenedRaster(AbstractContextManager["OpenedRaster"]):
+    """A raster that stays open while it is planned, measured and enlarged; see ``keep_open``.
+
+    GDAL has one handle, on which threads take turns by ``lock``. A file on disk is open
+    as a stream as well: its directory is read from there, and changes are seen there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        dataset: DatasetReader,
+        stream: IO[bytes] | None,
+        input_id: str,
+        sparse_blocks: TiffBlocks | None,
+        files: ExitStack,
+    ) -> None:
+        """Take over what is open; ``files`` closes it at the end."""
+        self.path = path
+        self.dataset = dataset
+        self.stream = stream
+        """The file on disk; None without one, or where a caller has opened the dataset."""
+        self.input_id = input_id
+        """What is recorded of it in outputs; see ``input_id`` of ``provenance.py``."""
+        self.sparse_blocks = sparse_blocks
+        """The blocks of a sparse TIFF, which leaves some out; None if it has all."""
+        self.lock = Lock()
+        self._files = files
+
+    def check_unchanged(self) -> None:
+        """Refuse a file whose content has changed since it was opened."""
+        stream = self.stream
+        with suppress(OSError):  # it is no file any more
+            if stream and not os.path.samestat(
+                os.fstat(stream.fileno()), self.path.stat()
+            ):
+                stream = None  # it was replaced by another file
+        check_unchanged(self.path, self.input_id, stream)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Become None on the way to another process, which opens the raster itself."""
+        return type(None), ()
+
+    def close(self) -> None:
+        """Close the raster; a second call does nothing."""
+        with reading_errors(self.path, "it cannot be closed"):
+            self._files.close()
+
+    def __exit__(self, *_: object) -> None:
+        """Close the raster."""
+        self.close()
 
 
 def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:

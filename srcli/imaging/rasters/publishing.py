@@ -38,16 +38,17 @@ from srcli.imaging.files.tiff_images import BlockGroup, read_tiff, write_tiff
 from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
 from srcli.imaging.rasters.canvas import open_canvas
 from srcli.imaging.rasters.copying import (
+    MosaicFile,
     add_overview_levels,
     build_overviews,
     check_room,
     copy_file,
+    describe_mosaic,
 )
 from srcli.imaging.rasters.creation import copied_by_gdal, overview_factors
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OVERVIEW_SIDE, OutputProfile
-from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 
 _COPY_CACHE = 2**26
 _CACHED_ROWS = 2
@@ -86,7 +87,6 @@ def publish(
     result = folder / readable_name(target.name)
     try:
         with writing_errors(target):
-            _check_complete(parts)
             # a run that was killed while it wrote has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -106,20 +106,11 @@ def publish(
 
 def write_vrt(parts: Parts) -> Path:
     """Write a VRT of the finished canvas into its folder, without tags; return its path."""
-    _check_complete(parts)
     vrt = alias_of_folder(parts.folder) / "canvas.vrt"
     with open_canvas(parts) as canvas:
         canvas.finish(vrt)
     vrt.write_bytes(_describe_canvas(parts))
     return vrt
-
-
-def _check_complete(parts: Parts) -> None:
-    """Raise a PictureError if a part is missing."""
-    if missing := sum(map(len, parts.missing())):
-        raise PictureError(
-            f"{parts.target}: {missing} parts of it have got lost; run again"
-        )
 
 
 def _describe_canvas(parts: Parts) -> bytes:

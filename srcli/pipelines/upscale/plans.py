@@ -33,7 +33,7 @@ from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
     from srcli.imaging.metadata.embedded import Metadata
-    from srcli.imaging.rasters.opened import OpenedRaster
+    from srcli.imaging.rasters.opening import OpenedRaster
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item

@@ -13,9 +13,8 @@ import rasterio
 from srcli.errors import PictureError
 from srcli.imaging.rasters import publishing
 from srcli.imaging.rasters.canvas import append_behind, open_canvas
-from srcli.imaging.rasters.journal import AppendedPart, Journal, read_journal
 from srcli.imaging.rasters.part_writer import PartWriter
-from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.parts import AppendedPart, Journal, open_parts, read_journal
 from tests.imaging.rasters.conftest import open_source
 
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}

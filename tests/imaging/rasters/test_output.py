@@ -50,7 +50,7 @@ def plan(path, scale=2, bands=None, notes=None, **options):
 
 def notes_on(path, **options):
     """What the user is told of the output for a raster."""
-    notes = []
+    notes: list[str] = []
     plan(path, notes=notes, **options)
     return notes
 
@@ -154,7 +154,7 @@ def test_one_nodata_value_for_all_bands_is_told(save, save_vrt):
 
 def test_a_jpeg_without_its_alpha_says_so(save):
     pixels = np.zeros((30, 40, 4), np.uint8)
-    notes = []
+    notes: list[str] = []
     path = save("a.tif", pixels, photometric="RGB", alpha="yes")
     out = plan(path, notes=notes, format="jpg")
     assert (out.alpha, len(out.bands)) == (False, 3)
@@ -167,7 +167,7 @@ def test_a_jpeg_without_its_alpha_says_so(save):
 )
 def test_a_colour_profile_is_for_red_green_and_blue_in_that_order(save, bands, is_kept):
     text = base64.b64encode(SRGB).decode()
-    notes = []
+    notes: list[str] = []
     path = save("a.tif", PIXELS, photometric="RGB", SOURCE_ICC_PROFILE=text)
     out = plan(path, bands=bands, notes=notes)
     assert ("COLOR_PROFILE" in out.tags) is is_kept
@@ -238,7 +238,7 @@ def test_a_transform_counts_for_more_than_control_points(save, save_vrt):
     ],
 )
 def test_nodata_becomes_a_mask_where_values_change(save, options, lossy):
-    notes = []
+    notes: list[str] = []
     path = save("a.tif", PIXELS, nodata=0, photometric="RGB")
     out = plan(path, notes=notes, **options)
     assert (out.mask, out.nodata) == ((True, None) if lossy else (False, 0))
@@ -253,7 +253,7 @@ def test_masks_of_single_bands_are_told(save, save_vrt):
     )
     second = source.replace("<SourceBand>1", "<SourceBand>2")
     bands = [("Byte", source + mask), ("Byte", second + mask)]
-    notes = []
+    notes: list[str] = []
     assert plan(save_vrt("a.vrt", 40, 30, bands), notes=notes).mask
     assert any("empty in some bands only" in note for note in notes)
 
