@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -16,13 +16,11 @@ import numpy as np
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.files.isobmff import read_jp2_colours
-from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
 from srcli.imaging.rasters.limits import find_limits
 from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, keep_open
-from srcli.imaging.rasters.size_checks import open_first_file
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.input_files import open_input
 
@@ -121,19 +119,13 @@ def _is_premultiplied(opened: OpenedRaster) -> bool:
     dataset = opened.dataset
     if all(colour.name != "alpha" for colour in dataset.colorinterp):
         return False
-    file: AbstractContextManager[IO[bytes]]
-    if dataset.driver == "GTiff":
-        file = open_first_file(dataset, opened.stream)
-    elif dataset.driver == "VRT":
-        tiffs = [name for name in dataset.files if name.lower().endswith(_TIFFS)]
-        if not tiffs:
-            return False
-        file = open_input(Path(tiffs[0]))
-    else:
-        return False
+    tiffs = [name for name in dataset.files if name.lower().endswith(_TIFFS)]
     # GDAL can read more than we
-    with suppress(PictureError, OSError, ValueError), file as stream:
-        return has_multiplied_colours(read_page(stream))
+    with suppress(PictureError, KeyError, ValueError):
+        if dataset.driver == "VRT" and tiffs:
+            with keep_open(Path(tiffs[0])) as first:
+                return first.is_premultiplied
+        return opened.is_premultiplied
     return False
 
 

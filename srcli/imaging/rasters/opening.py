@@ -17,12 +17,16 @@ from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding, quiet_libraries
 from srcli.imaging.files.formats import RASTER_SUFFIXES, READABLE_SUFFIXES
 from srcli.imaging.files.gdal_errors import innermost_text
 from srcli.imaging.files.provenance import check_unchanged, input_id
+from srcli.imaging.files.tiff_blocks import TiffBlocks
+from srcli.imaging.files.tiff_directories import Tags
+from srcli.imaging.files.tiff_pages import PREMULTIPLIED
 from srcli.imaging.files.utf8_names import alias_of_file, real_name
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import (
@@ -40,14 +44,12 @@ from srcli.imaging.rasters.gdal_access import (
     reading_errors,
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
-from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
+from srcli.imaging.rasters.size_checks import check_dataset_size
 from srcli.imaging.rasters.stac_assets import remote_link
 from srcli.input_files import file_state, open_input
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
-
-    from srcli.imaging.files.tiff_blocks import TiffBlocks
 
 _MOST_FOLLOWED = 16
 """Mosaics whose files are remembered."""
@@ -84,14 +86,19 @@ def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]
         return tuple(name for name in env.drivers() if name not in refused)
 
 
-def open_raster(
-    path: Path, *, confined: bool = False, stream: IO[bytes] | None = None
-) -> DatasetReader:
+def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread.
 
-    A ``confined`` file may lead to no other file. ``stream`` is the file at the path,
-    where that is open already.
+    A ``confined`` file may lead to no other file.
     """
+    dataset, _ = _open_with_tags(path, None, confined=confined)
+    return dataset
+
+
+def _open_with_tags(
+    path: Path, stream: IO[bytes] | None, *, confined: bool = False
+) -> tuple[DatasetReader, Tags]:
+    """Open a raster; return the directory of a TIFF, too, see ``check_dataset_size``."""
     name = str(alias_of_file(path).absolute())
     advice = DAMAGED
     refused = _refused_drivers()
@@ -142,13 +149,13 @@ def _check_network(path: Path) -> None:
 
 def _open_checked(
     path: Path, name: str, refused: frozenset[str], stream: IO[bytes] | None
-) -> DatasetReader:
+) -> tuple[DatasetReader, Tags]:
     """Open a raster by GDAL's name of it, and refuse one that claims or reads too much."""
     dataset = _open_dataset(name, refused)
-    check_dataset_size(path, dataset, stream)
+    tags = check_dataset_size(path, dataset, stream)
     _check_sources(path, dataset)
     _check_upright(path, dataset)
-    return dataset
+    return dataset, tags
 
 
 def _refused_drivers() -> frozenset[str]:
@@ -310,20 +317,31 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
         dataset: DatasetReader,
         stream: IO[bytes] | None,
         input_id: str,
-        sparse_blocks: TiffBlocks | None,
+        tags: Tags,
         files: ExitStack,
     ) -> None:
-        """Take over what is open; ``files`` closes it at the end."""
+        """Take over what is open; ``tags`` are those of a TIFF, ``files`` closes it at the end."""
         self.path = path
         self.dataset = dataset
         self.stream = stream
         """The file on disk; None without one, or where a caller has opened the dataset."""
         self.input_id = input_id
         """What is recorded of it in outputs; see ``input_id`` of ``provenance.py``."""
-        self.sparse_blocks = sparse_blocks
+        self.sparse_blocks: TiffBlocks | None = None
         """The blocks of a sparse TIFF, which leaves some out; None if it has all."""
+        blocks = TiffBlocks.from_tags(tags)
+        is_whole = blocks is None or bool(blocks.present.all())
+        if blocks is not None and not is_whole and blocks.image_width == dataset.width:
+            self.sparse_blocks = blocks  # not those of an overview
+        self._extra_samples = tags.get(Base.ExtraSamples)
         self.lock = Lock()
         self._files = files
+
+    @property
+    def is_premultiplied(self) -> bool:
+        """A TIFF says that its bands are stored multiplied by its alpha."""
+        extra = self._extra_samples
+        return extra is not None and PREMULTIPLIED in extra.numbers
 
     def check_unchanged(self) -> None:
         """Refuse a file whose content has changed since it was opened."""
@@ -359,9 +377,8 @@ def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:
                 stream = files.enter_context(open_input(path))
         recorded_id = input_id(path, stream)
         if dataset is None:
-            dataset = open_raster(path, stream=stream)
+            dataset, tags = _open_with_tags(path, stream)
             files.callback(dataset.close)
-        sparse_blocks = find_sparse_blocks(dataset, stream)
-        return OpenedRaster(
-            path, dataset, stream, recorded_id, sparse_blocks, files.pop_all()
-        )
+        else:
+            tags = check_dataset_size(path, dataset, None)
+        return OpenedRaster(path, dataset, stream, recorded_id, tags, files.pop_all())
