@@ -406,10 +406,15 @@ class Finding:
     reason: str
 
 
-def find_sign(band: Band, evidence: Evidence) -> Finding | None:
-    """Return the first sign of a band that this evidence shows; None without any."""
+def find_sign(
+    band: Band, evidence: Evidence, *, is_stated: bool = False
+) -> Finding | None:
+    """Return the first sign of a band that this evidence shows; None without any.
+
+    Only what the file says counts if it must be one that ``is_stated``.
+    """
     for sign in SIGNS:
-        if sign.evidence == evidence:
+        if sign.evidence == evidence and (sign.is_sure or not is_stated):
             shown = sign.find(band)
             if shown:
                 return Finding(sign, sign.reason.format(shown))
