@@ -153,7 +153,7 @@ def _open_checked(
     """Open a raster by GDAL's name of it, and refuse one that claims or reads too much."""
     dataset = _open_dataset(name, refused)
     tags = check_dataset_size(path, dataset, stream)
-    _check_sources(path, dataset)
+    _follow(path, dataset)
     _check_upright(path, dataset)
     return dataset, tags
 
@@ -182,12 +182,17 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
         return dataset
 
 
-def _check_sources(path: Path, dataset: DatasetReader) -> None:
-    """Refuse a mosaic that copies bytes of other files, or reads the network without leave."""
+def _follow(path: Path, dataset: DatasetReader) -> Iterable[str]:
+    """Return the files of a mosaic at any depth; of other rasters none.
+
+    One that copies bytes of other files, or reads the network without leave, is refused.
+    """
     if dataset.driver in ("VRT", "STACIT"):
-        _files_of_mosaic(path, dataset)
-    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
-        _as_mosaic(path).follow_mrf(str(path))
+        return _files_of_mosaic(path, dataset)
+    mosaic = _as_mosaic(path)
+    if dataset.driver == "MRF" and not isinstance(path, DatasetName):
+        mosaic.follow_mrf(str(path))
+    return mosaic.files
 
 
 def _check_upright(path: Path, dataset: DatasetReader) -> None:
@@ -205,8 +210,8 @@ def _as_mosaic(path: Path) -> Mosaic:
     return Mosaic(path, is_online(), is_remote, open_source)
 
 
-def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
-    """List the files of a mosaic at any depth.
+def _files_of_mosaic(path: Path, dataset: DatasetReader) -> Iterable[str]:
+    """Return the files of a VRT or of items of STAC.
 
     A raster is opened several times, and following thousands of files takes seconds:
     they are followed again only if one of them has changed.
@@ -215,7 +220,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     key = str(path), dataset.name, text, is_online()
     earlier = _followed.get(key)
     if earlier is not None and earlier == _read_states(earlier):
-        return tuple(earlier)
+        return earlier
     mosaic = _as_mosaic(path)
     real_path = os.path.realpath(path)
     folder = ""
@@ -225,7 +230,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     if len(_followed) >= _MOST_FOLLOWED:
         _followed.clear()
     _followed[key] = _read_states(mosaic.files)
-    return tuple(mosaic.files)
+    return mosaic.files
 
 
 def _read_states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
@@ -242,12 +247,7 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     container = path.container if isinstance(path, DatasetName) else path
     if dataset.driver in _INDEXES and container is not None:
         names.insert(0, str(container))
-    if dataset.driver in ("VRT", "STACIT"):
-        names += _files_of_mosaic(path, dataset)
-    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
-        mosaic = _as_mosaic(path)
-        mosaic.follow_mrf(str(path))
-        names += mosaic.files
+    names += _follow(path, dataset)
     return tuple(dict.fromkeys(map(real_name, names)))
 
 
