@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
@@ -19,7 +19,6 @@ from srcli.imaging.files.isobmff import read_jp2_colours
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
-from srcli.imaging.rasters.limits import find_limits
 from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, keep_open
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.input_files import open_input
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
 _TIFFS = (".tif", ".tiff")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
@@ -74,7 +74,10 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
             # GDAL makes up this palette for gray whose lowest value is white; that of
             # one bit turns scans of text into gray of 8 bits, where it is asked for
             palette = None
-            bands = (_without_palette(bands[0]),)
+            elements = dict(bands[0].vrt_elements)
+            elements.pop("ColorTable", None)
+            gray = replace(bands[0], interpretation="gray", vrt_elements=elements)
+            bands = (gray,)
         return RasterInfo(
             path=path,
             files=dataset_files(path, dataset),
@@ -103,12 +106,6 @@ def numbers_in(text: str) -> list[float]:
         return [float(word) for word in words if word]
     except ValueError:
         return []
-
-
-def _without_palette(band: BandInfo) -> BandInfo:
-    elements = dict(band.vrt_elements)
-    elements.pop("ColorTable", None)
-    return replace(band, interpretation="gray", vrt_elements=elements)
 
 
 def _is_premultiplied(opened: OpenedRaster) -> bool:
@@ -318,10 +315,66 @@ def _bands(
             vrt_elements=elements.get(band, {}),
             tags=tags,
             bits=bits,
-            limits=find_limits(
+            limits=_find_limits(
                 {**of_all_bands, **tags.get("", {})}, dtype, packing, nodata
             ),
         )
+
+
+def _find_limits(
+    tags: Mapping[str, str],
+    dtype: str,
+    packing: tuple[float, float],
+    nodata: float | None,
+) -> tuple[float, float] | None:
+    """Return the lowest and highest value that valid pixels of a dtype may have.
+
+    A network and bicubic interpolation overshoot at edges, and readers that know the
+    range take what lies beyond it for no data.
+    The tags ``valid_range``, ``valid_min`` and ``valid_max`` state them (NetCDF User Guide,
+    CF conventions). ``packing`` is scale and offset by which the values become
+    measurements. A range of whole numbers is one of values as they are stored, that of
+    floats beside packed integers one of measurements. None where no range is stated.
+    """
+    by_name = {name.lower(): text for name, text in tags.items()}
+    # a file must not state both forms; where it does, this counts for netCDF4, too
+    texts = _NUMBER.findall(by_name.get("valid_range", ""))
+    if len(texts) != 2:
+        texts = []
+        for name, unlimited in (("valid_min", "-inf"), ("valid_max", "inf")):
+            numbers = _NUMBER.findall(by_name.get(name, ""))
+            texts.append(numbers[0] if len(numbers) == 1 else unlimited)
+    low, high = map(float, texts)
+    if not low < high or (low, high) == (-np.inf, np.inf):
+        return None
+    number_type = np.dtype(dtype)
+    scale, offset = packing
+    has_fractions = any("." in text or "e" in text.lower() for text in texts)
+    if packing != (1.0, 0.0) and number_type.kind in "iu" and has_fractions:
+        ends = sorted([(low - offset) / scale, (high - offset) / scale])
+        # a number such as 0.3 / 0.1 is meant to be 3
+        low, high = (round(end, 6) for end in ends)
+    if number_type.kind in "iu":
+        limits = np.iinfo(number_type)
+        low = np.ceil(max(low, float(limits.min)))
+        high = np.floor(min(high, float(limits.max)))
+        low += low == nodata
+        high -= high == nodata
+        return (float(low), float(high)) if low < high else None
+    low = _inside(number_type, low, 1)
+    high = _inside(number_type, high, -1)
+    return (low, high) if low < high else None
+
+
+def _inside(dtype: np.dtype[Any], end: float, step: int) -> float:
+    """Return the float of a dtype closest to an end of a range, and not beyond it."""
+    if not np.isfinite(end):
+        return end
+    with np.errstate(over="ignore"):
+        nearest = dtype.type(end)
+    if (float(nearest) - end) * step < 0:
+        nearest = np.nextafter(nearest, dtype.type(step * np.inf))
+    return float(nearest)
 
 
 def _describe_as_vrt(dataset: DatasetReader) -> ET.Element:

@@ -18,7 +18,6 @@ import numpy as np
 from srcli.imaging.files.stored_parts import writing_errors
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.resize import resize, white_level
-from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.packed_heights import unpack
 from srcli.imaging.rasters.parts import Parts
@@ -133,7 +132,7 @@ class _Part:
             limits = band.measured or band.limits
             if limits is not None:
                 before = self._repeat(self._decoded.pixels[:, :, index])
-                keep_within(rows[:, :, position], before, limits)
+                _keep_within(rows[:, :, position], before, limits)
 
     def _complete(self, rows: Array | None, opacity: Array) -> tuple[Array, Array]:
         """Put holes, classes and alpha of the input into rows; return these and their opacity."""
@@ -231,6 +230,18 @@ class _Part:
         return self._repeat(values)
 
 
+def _keep_within(rows: Array, before: Array, limits: tuple[float, float]) -> None:
+    """Move values of an enlarged band into limits, in place, where the input's are within.
+
+    ``before`` holds the pixel of the input for each of ``rows``: what lies beyond the
+    limits there already is left to its reader.
+    """
+    low, high = limits
+    are_within = (before >= low) & (before <= high)
+    np.copyto(rows, np.asarray(low, rows.dtype), where=are_within & (rows < low))
+    np.copyto(rows, np.asarray(high, rows.dtype), where=are_within & (rows > high))
+
+
 def _one_if_equal(layers: Bools) -> Bools:
     """Return the first of layers (h, w, C) alone, (h, w, 1), where all are equal."""
     one = layers[:, :, :1]
@@ -239,12 +250,12 @@ def _one_if_equal(layers: Bools) -> Bools:
 
 def _fill(rows: Array, empty: Array | float, holes: Bools) -> None:
     """Put values, one or (h, W, C), into holes, (h, W, C) or those of all bands, (h, W, 1)."""
+    values = np.broadcast_to(empty, rows.shape)
+    marks = np.broadcast_to(holes, rows.shape)
     for band in range(rows.shape[2]):  # numpy repeats a mask for all bands slowly
-        values = empty
-        if isinstance(empty, np.ndarray):
-            values = empty[:, :, band]
-        hole = holes[:, :, band % holes.shape[2]]
-        np.copyto(rows[:, :, band], values, "unsafe", where=hole)
+        np.copyto(
+            rows[:, :, band], values[:, :, band], "unsafe", where=marks[:, :, band]
+        )
 
 
 @contextmanager

@@ -49,6 +49,7 @@ from srcli.imaging.rasters.creation import copied_by_gdal, overview_factors
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OVERVIEW_SIDE, OutputProfile
+from srcli.input_files import file_state
 
 _COPY_CACHE = 2**26
 _CACHED_ROWS = 2
@@ -97,7 +98,7 @@ def publish(
                 world = dumpsw(transform).encode("ascii")
                 result.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
             complete(written)
-            move_result(result, target, attributes, written)
+            _move_result(result, written, target, attributes)
             parts.remove()
     finally:
         # what is not finished will be made again and only takes room meanwhile
@@ -177,17 +178,13 @@ def write_cog(file: Path, result: Path) -> None:
     )
 
 
-def move_result(
-    result: Path,
-    target: Path,
-    attributes: FileAttributes,
-    written: Path | None = None,
+def _move_result(
+    result: Path, written: Path, target: Path, attributes: FileAttributes
 ) -> None:
     """Move a finished raster and all files beside it to their names, once they are on the disk.
 
-    ``written`` is where the raster itself lies, if that is not beside the others.
+    ``written`` is where the raster itself lies, which may not be beside the others.
     """
-    written = written or result
     sidecars = [file for file in sorted(result.parent.iterdir()) if file != written]
     names = {}
     for file in sidecars:
@@ -237,11 +234,7 @@ def _write_interruptibly(
 
 def folder_bytes(folder: Path) -> int:
     """Return the bytes of all files in a folder, in which others may write and remove some."""
-    total = 0
-    for file in folder.iterdir():
-        with suppress(FileNotFoundError):
-            total += file.stat().st_size
-    return total
+    return sum((file_state(file) or (0,))[0] for file in folder.iterdir())
 
 
 def add_overviews(target: Path, quality: int) -> bool:
