@@ -123,7 +123,11 @@ def _open_with_tags(
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
             keep_blocks(BLOCK_CACHE)
-            return _open_checked(path, name, refused, stream)
+            dataset = _open_dataset(name, refused)
+            tags = check_dataset_size(path, dataset, stream)
+            _follow(path, dataset)
+            _check_upright(path, dataset)
+            return dataset, tags
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
             if REFUSED_BY_GDAL in innermost_text(error):
@@ -145,17 +149,6 @@ def _check_network(path: Path) -> None:
         raise PictureError(
             f"{path}: reads {link!r} from the network; --allow-remote permits it"
         )
-
-
-def _open_checked(
-    path: Path, name: str, refused: frozenset[str], stream: IO[bytes] | None
-) -> tuple[DatasetReader, Tags]:
-    """Open a raster by GDAL's name of it, and refuse one that claims or reads too much."""
-    dataset = _open_dataset(name, refused)
-    tags = check_dataset_size(path, dataset, stream)
-    _follow(path, dataset)
-    _check_upright(path, dataset)
-    return dataset, tags
 
 
 def _refused_drivers() -> frozenset[str]:

@@ -225,6 +225,8 @@ def open_parts(
     Their blocks are those of the output, or those without loss of an earlier run with
     other creation options: GDAL copies these then.
     """
+    import rasterio
+
     form = [
         VERSION,
         output.height,
@@ -235,11 +237,12 @@ def open_parts(
         output.mask,
         str(output.nodata),
     ]
-    plan = {
-        **fingerprint,
-        "form of parts": form,
-        _BLOCKS: _describe_blocks(output),
+    # what blocks depend on beside their pixels
+    blocks = {
+        "options": dict(sorted(output.blocks.items())),
+        "GDAL": rasterio.__gdal_version__,
     }
+    plan = {**fingerprint, "form of parts": form, _BLOCKS: blocks}
     if resume:
         earlier_blocks = _blocks_to_continue(Parts(target, output), plan)
         if earlier_blocks is not None:
@@ -249,16 +252,6 @@ def open_parts(
     parts = Parts(target, output)
     with keep_parts(parts, plan, resume=resume) as notes:
         yield parts, notes
-
-
-def _describe_blocks(output: OutputProfile) -> dict[str, Any]:
-    """Return what blocks depend on beside their pixels, as JSON."""
-    import rasterio
-
-    return {
-        "options": dict(sorted(output.blocks.items())),
-        "GDAL": rasterio.__gdal_version__,
-    }
 
 
 def _blocks_to_continue(

@@ -97,7 +97,8 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
     if dataset.driver == "ENVI":  # whose header is a file of its own
         needed += int(envi.get("header_offset") or 0)
         size = max(sizes)
-    _check_size(path, size, needed)
+    if size < needed:
+        raise truncated_file(path, f"{size:,} of its {needed:,} bytes are there")
 
 
 def _check_netcdf(path: Path, name: str) -> None:
@@ -113,11 +114,6 @@ def _check_netcdf(path: Path, name: str) -> None:
                 pass
         except ValueError:
             raise truncated_file(path, "a variable is not all there") from None
-
-
-def _check_size(path: Path, size: int, needed: int) -> None:
-    if size < needed:
-        raise truncated_file(path, f"{size:,} of its {needed:,} bytes are there")
 
 
 def _is_wrapped(dataset: DatasetReader) -> bool:
