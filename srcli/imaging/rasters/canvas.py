@@ -110,7 +110,7 @@ class Canvas:
             with file.open("rb") as encoded:
                 appended = self._write_blocks(encoded)
         elif is_on(self._output.blocks, "SPARSE_OK", "NO"):
-            appended = AppendedPart(crc=0, sizes=[0] * self._count_blocks())
+            appended = AppendedPart(crc=0, sizes=[])
         else:
             span = self._parts.span(len(self._journal.parts))
             appended = self._write_blocks(encode_blank(len(span), self._output))
@@ -182,11 +182,6 @@ class Canvas:
         images = [image.of_height(self._output.height) for image in self._blank.images]
         return Tiff(DirectoryForm("<", big=True), images)
 
-    def _count_blocks(self) -> int:
-        """Return how many blocks the next part has."""
-        height = len(self._parts.span(len(self._journal.parts)))
-        return sum(image.of_height(height).sizes.size for image in self._blank.images)
-
     def _write_blocks(self, encoded: IO[bytes]) -> AppendedPart:
         """Write the blocks of a part behind those that are there, and wait for the disk."""
         try:
@@ -224,6 +219,8 @@ class Canvas:
         """Fill in where the blocks of all parts lie."""
         at = self._journal.start
         for number, appended in enumerate(self._journal.parts):
+            if not appended.sizes:
+                continue
             sizes = np.array(appended.sizes, np.uint64)
             starts = np.uint64(at) + np.cumsum(sizes) - sizes
             starts[sizes == 0] = 0

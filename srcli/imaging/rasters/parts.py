@@ -42,7 +42,8 @@ class AppendedPart:
     crc: int
     """CRC-32 of them."""
     sizes: list[int]
-    """Of them in bytes, in their order in the canvas; 0 for those that are left out."""
+    """Of them in bytes, in their order in the canvas; 0 for those that are left out, and
+    nothing where all are."""
 
 
 @dataclass
