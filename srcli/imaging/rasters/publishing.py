@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from logging.handlers import BufferingHandler
@@ -209,27 +210,23 @@ def _write_interruptibly(
     After Ctrl-C nobody waits for the thread. GDAL tells rasterio nothing of how far it
     has come: the files tell it.
     """
-    written: list[Path] = []
-    failures: list[BaseException] = []
+    written: Future[Path] = Future()
 
     def write() -> None:
         try:
             # the canvas is read to its end, some rows of blocks at once
             block_rows = int(parts.output.blocks["BLOCKYSIZE"]) * parts.output.row_bytes
             keep_blocks(min(_COPY_CACHE, _CACHED_ROWS * block_rows))
-            written.append(write_result(parts, result))
+            written.set_result(write_result(parts, result))
         except BaseException as error:  # noqa: BLE001 - raised below
-            failures.append(error)
+            written.set_exception(error)
 
-    thread = Thread(target=write, daemon=True, name="gdal-copy")
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
+    Thread(target=write, daemon=True, name="gdal-copy").start()
+    while not written.done():
+        wait([written], 0.1)
         with suppress(FileNotFoundError):
             on_bytes(parts.canvas.stat().st_size + folder_bytes(result.parent))
-    for failure in failures:
-        raise failure
-    return written[0]
+    return written.result()
 
 
 def folder_bytes(folder: Path) -> int:
