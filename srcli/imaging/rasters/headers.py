@@ -360,10 +360,10 @@ def _find_limits(
         high = np.floor(min(high, float(limits.max)))
         low += low == nodata
         high -= high == nodata
-        return (float(low), float(high)) if low < high else None
-    low = _inside(number_type, low, 1)
-    high = _inside(number_type, high, -1)
-    return (low, high) if low < high else None
+    else:
+        low = _inside(number_type, low, 1)
+        high = _inside(number_type, high, -1)
+    return (float(low), float(high)) if low < high else None
 
 
 def _inside(dtype: np.dtype[Any], end: float, step: int) -> float:
