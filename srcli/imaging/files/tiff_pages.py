@@ -99,8 +99,3 @@ def _further_pages(
             return kinds, True
         kinds.append(first_number(tags, Base.NewSubfileType, 0))
     return kinds, False
-
-
-def has_multiplied_colours(page: Page) -> bool:
-    """Tell if the bands of a page are stored multiplied by its alpha, whichever that is."""
-    return PREMULTIPLIED in whole_numbers(page.tags, Base.ExtraSamples)

@@ -13,7 +13,6 @@ overviews behind the blocks, is undone by ``finish``.
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 import zlib
@@ -42,12 +41,10 @@ from srcli.imaging.files.tiff_images import (
     read_tiff,
 )
 from srcli.imaging.files.utf8_names import alias_of_folder
-from srcli.imaging.rasters.block_form import is_on
-from srcli.imaging.rasters.copying import copy_file
-from srcli.imaging.rasters.journal import AppendedPart
-from srcli.imaging.rasters.part_encoding import encode_blank
-from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.vrt import describe_mosaic
+from srcli.imaging.rasters.copying import copy_file, describe_mosaic
+from srcli.imaging.rasters.part_writer import encode_blank
+from srcli.imaging.rasters.parts import AppendedPart, Parts
+from srcli.imaging.rasters.profile import is_on
 
 _LOCK = "canvas.lock"
 POLL_SECONDS = 0.1
@@ -88,7 +85,7 @@ class Canvas:
     @cached_property
     def _blank(self) -> Tiff:
         """A part without data, which says how blocks are decoded."""
-        return read_tiff(self._encode_blank(1))
+        return read_tiff(encode_blank(1, self._output))
 
     @cached_property
     def _header(self) -> Tiff | None:
@@ -113,10 +110,10 @@ class Canvas:
             with file.open("rb") as encoded:
                 appended = self._write_blocks(encoded)
         elif is_on(self._output.blocks, "SPARSE_OK", "NO"):
-            appended = AppendedPart(crc=0, sizes=[0] * self._count_blocks())
+            appended = AppendedPart(crc=0, sizes=[])
         else:
             span = self._parts.span(len(self._journal.parts))
-            appended = self._write_blocks(self._encode_blank(len(span)))
+            appended = self._write_blocks(encode_blank(len(span), self._output))
         self._journal.append(appended)
         # Windows may have it open elsewhere; then it goes with the folder
         with suppress(OSError):
@@ -131,9 +128,10 @@ class Canvas:
         self._header = self._write_header(result)
         while self.append_next():
             pass
-        if len(self._journal.parts) < self._parts.count:
+        missing = self._parts.count - len(self._journal.parts)
+        if missing:
             raise PictureError(
-                f"{self._parts.target}: a part of it has got lost; run again"
+                f"{self._parts.target}: {missing} parts of it have got lost; run again"
             )
         self._check_length()
         tiff = self._header or self._working_header()
@@ -184,16 +182,6 @@ class Canvas:
         images = [image.of_height(self._output.height) for image in self._blank.images]
         return Tiff(DirectoryForm("<", big=True), images)
 
-    def _encode_blank(self, height: int) -> IO[bytes]:
-        """Encode rows without data."""
-        with encode_blank(height, self._output) as content:
-            return io.BytesIO(content)
-
-    def _count_blocks(self) -> int:
-        """Return how many blocks the next part has."""
-        height = len(self._parts.span(len(self._journal.parts)))
-        return sum(image.of_height(height).sizes.size for image in self._blank.images)
-
     def _write_blocks(self, encoded: IO[bytes]) -> AppendedPart:
         """Write the blocks of a part behind those that are there, and wait for the disk."""
         try:
@@ -231,6 +219,8 @@ class Canvas:
         """Fill in where the blocks of all parts lie."""
         at = self._journal.start
         for number, appended in enumerate(self._journal.parts):
+            if not appended.sizes:
+                continue
             sizes = np.array(appended.sizes, np.uint64)
             starts = np.uint64(at) + np.cumsum(sizes) - sizes
             starts[sizes == 0] = 0

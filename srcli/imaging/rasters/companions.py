@@ -22,7 +22,7 @@ from srcli.imaging.files.formats import (
 )
 from srcli.imaging.files.provenance import content_checksum, input_id
 from srcli.imaging.rasters.dataset_names import DatasetName, is_remote
-from srcli.input_files import checksum, open_input, read_input
+from srcli.input_files import checksum, file_state, open_input, read_input
 
 _DERIVED_SUFFIXES = (".ovr", ".rrd")
 """Of overviews, which are made from the pixels."""
@@ -41,10 +41,14 @@ def find_companions(path: Path, files: Iterable[str]) -> list[Path]:
     viewers write when they show a raster.
     """
     companions = []
+    itself = None if isinstance(path, DatasetName) else path.resolve()
     for name in files:
         file = Path(name)
-        is_itself = not isinstance(path, DatasetName) and _is_same(file, path)
-        if is_itself or name.lower().endswith(_DERIVED_SUFFIXES) or not file.is_file():
+        if (
+            file.resolve() == itself
+            or name.lower().endswith(_DERIVED_SUFFIXES)
+            or not file.is_file()
+        ):
             continue
         if not name.lower().endswith(".aux.xml") or _without_statistics(file):
             companions.append(file)
@@ -99,9 +103,7 @@ def _may_have_some(path: Path) -> bool:
     """Tell by the names in its folder if a file may have companions."""
     if path.suffix.lower() not in READABLE_SUFFIXES:
         return True  # such as the headers of raw pixels
-    return _start_of(path.name) in _starts_beside(
-        str(path.parent), _time_of(path.parent)
-    )
+    return _start_of(path.name) in _starts_beside(path.parent, file_state(path.parent))
 
 
 def _start_of(name: str) -> str:
@@ -115,31 +117,19 @@ def is_mosaic(path: Path) -> bool:
     return path.suffix.lower() in INDIRECT_SUFFIXES | {".json", ".geojson"}
 
 
-def _time_of(folder: Path) -> int:
-    with suppress(OSError):
-        return folder.stat().st_mtime_ns
-    return 0
-
-
 @lru_cache(maxsize=64)
-def _starts_beside(folder: str, changed: int) -> frozenset[str]:
+def _starts_beside(folder: Path, state: tuple[int, int] | None) -> frozenset[str]:
     """Return the names, up to the first dot, of files of a folder that are no pictures.
 
-    ``changed`` is the folder's time, by which it is read again.
+    By a new ``state`` of the folder, which has its time, it is read again.
     """
     starts = set()
-    with suppress(OSError), os.scandir(folder or ".") as entries:
+    with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name.lower()
             if os.path.splitext(name)[1] not in _PICTURES:  # noqa: PTH122
                 starts.add(_start_of(name))
     return frozenset(starts)
-
-
-def _is_same(file: Path, path: Path) -> bool:
-    with suppress(OSError):
-        return file.samefile(path)
-    return False
 
 
 def _without_statistics(file: Path) -> bytes:
@@ -149,16 +139,14 @@ def _without_statistics(file: Path) -> bytes:
         root = ET.fromstring(content)
     except (OSError, ET.ParseError):
         return b"damaged"
-    for parent in list(root.iter()):
-        for child in list(parent):
-            key = child.get("key", "")
-            if child.tag == "Histograms" or key.startswith("STATISTICS_"):
-                parent.remove(child)
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag == "Metadata" and not len(child):
-                parent.remove(child)
-    for band in root.findall("PAMRasterBand"):
-        if not len(band):
-            root.remove(band)
+    _drop_statistics(root)
     return ET.tostring(root) if len(root) else b""
+
+
+def _drop_statistics(element: ET.Element) -> None:
+    for child in list(element):
+        _drop_statistics(child)
+        is_statistic = child.get("key", "").startswith("STATISTICS_")
+        is_empty = child.tag in ("Metadata", "PAMRasterBand") and not len(child)
+        if child.tag == "Histograms" or is_statistic or is_empty:
+            element.remove(child)

@@ -1,15 +1,64 @@
-"""Choose GDAL's creation options of an output: those of the user, and defaults for the others."""
+"""Choose GDAL's creation options of an output, and if a canvas can hold the blocks they make."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 from srcli.errors import UsageError
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.rasters.block_form import LARGEST_BLOCKS, PREDICTED
-from srcli.imaging.rasters.info import COLOURS
-from srcli.imaging.rasters.profile import OutputOptions, OutputProfile
+from srcli.imaging.rasters.profile import (
+    COG_BLOCK,
+    OVERVIEW_SIDE,
+    OutputOptions,
+    OutputProfile,
+    is_on,
+)
+
+PREDICTED = frozenset({"LZW", "DEFLATE", "ZSTD"})
+"""Compressions that a PREDICTOR improves."""
+_BLOCK_OPTIONS = frozenset({
+    "ALPHA", "BLOCKXSIZE", "BLOCKYSIZE", "COMPRESS", "DISCARD_LSB", "INTERLEAVE",
+    "JPEGTABLESMODE", "JPEG_QUALITY", "JXL_ALPHA_DISTANCE", "JXL_DISTANCE", "JXL_EFFORT",
+    "JXL_LOSSLESS", "LZMA_PRESET", "MAX_Z_ERROR", "NBITS", "PHOTOMETRIC", "PREDICTOR",
+    "SPARSE_OK", "TILED", "WEBP_LEVEL", "WEBP_LOSSLESS", "ZLEVEL", "ZSTD_LEVEL",
+})  # fmt: skip
+"""Creation options of a GeoTIFF on which its compressed blocks depend."""
+_HEADER_OPTIONS = frozenset({
+    "BIGTIFF", "COPY_SRC_MDD", "GEOTIFF_KEYS_FLAVOR", "GEOTIFF_VERSION", "NUM_THREADS",
+    "PROFILE", "RPB", "RPCTXT", "TFW", "WORLDFILE",
+})  # fmt: skip
+"""Those on which they do not."""
+_COG_BLOCK_OPTIONS = frozenset({
+    "BLOCKSIZE", "COMPRESS", "LEVEL", "MAX_Z_ERROR", "NBITS", "PREDICTOR", "QUALITY",
+    "SPARSE_OK",
+})  # fmt: skip
+_COG_HEADER_OPTIONS = frozenset({
+    "BIGTIFF", "GEOTIFF_VERSION", "NUM_THREADS", "OVERVIEWS", "OVERVIEW_RESAMPLING",
+    "RESAMPLING",
+})  # fmt: skip
+"""The same of a COG."""
+_COMPRESSIONS = PREDICTED | {
+    "NONE", "PACKBITS", "LZMA", "JPEG", "WEBP", "JXL", "LERC", "LERC_DEFLATE", "LERC_ZSTD",
+}  # fmt: skip
+"""Compressions whose blocks are the same whatever file they stand in."""
+_LOSSLESS = PREDICTED | {"NONE", "PACKBITS", "LZMA"}
+_LEVELS = {
+    "DEFLATE": "ZLEVEL",
+    "LERC_DEFLATE": "ZLEVEL",
+    "ZSTD": "ZSTD_LEVEL",
+    "LERC_ZSTD": "ZSTD_LEVEL",
+    "LZMA": "LZMA_PRESET",
+}
+"""How a GeoTIFF names the LEVEL of a COG, by the compression."""
+_PREDICTORS = {"STANDARD": "2", "FLOATING_POINT": "3"}
+_RESAMPLINGS = frozenset({
+    "nearest", "average", "bilinear", "cubic", "lanczos", "mode", "rms",
+})  # fmt: skip
+"""How overviews are made, as GDAL and rasterio name it alike."""
+LARGEST_BLOCKS = 2**27
+"""Bytes of a row of blocks of the final file, which is held in memory as a part."""
 
 _LARGEST_ROW = 2**26
 """Bytes of a row of blocks, which is held in memory; beyond, smaller blocks are
@@ -91,9 +140,9 @@ def _tiff_options(
             defaults["PREDICTOR"] = "YES"
         return defaults
     if is_predicted:
-        defaults["PREDICTOR"] = str(predictor_of(out.dtype))
+        defaults["PREDICTOR"] = str(out.predictor)
     defaults["INTERLEAVE"] = "PIXEL"
-    defaults["PHOTOMETRIC"] = photometric_of(out)
+    defaults["PHOTOMETRIC"] = out.photometric
     if compression == "JPEG":
         defaults["JPEG_QUALITY"] = quality
         is_planar = asked.get("INTERLEAVE", "").upper() == "BAND"
@@ -101,7 +150,7 @@ def _tiff_options(
         if is_rgb and out.dtype == "uint8" and not is_planar:
             # chroma at half the resolution: much smaller
             defaults["PHOTOMETRIC"] = "YCBCR"
-    if options.is_on("TILED", "YES"):
+    if is_on(asked, "TILED", "YES"):
         side = 512 if out.row_bytes * 512 <= _LARGEST_ROW else 256
         if out.row_bytes * side > LARGEST_BLOCKS:  # else parts could not hold them
             side = 128
@@ -120,9 +169,9 @@ def copied_by_gdal(out: OutputProfile, reason: str) -> OutputProfile:
         "BLOCKYSIZE": str(max(high, 16)),
         "COMPRESS": "ZSTD",
         "ZSTD_LEVEL": "1",
-        "PREDICTOR": str(predictor_of(out.dtype)),
+        "PREDICTOR": str(out.predictor),
         "INTERLEAVE": "PIXEL",
-        "PHOTOMETRIC": photometric_of(out),
+        "PHOTOMETRIC": out.photometric,
         "SPARSE_OK": "TRUE",
     }
     overviews = () if out.driver == "COG" else out.overviews
@@ -134,22 +183,81 @@ def _whole(length: int) -> int:
     return -(-length // 16) * 16
 
 
-def predictor_of(dtype: str) -> int:
-    """Return the PREDICTOR of TIFFs that suits a dtype; 1 for none, as of half floats."""
-    if dtype == "float16":
-        return 1
-    return 3 if dtype.startswith("float") else 2
+def with_blocks(out: OutputProfile) -> OutputProfile:
+    """Return an output with the form of the canvas, which tells if that of the file is another."""
+    blocks = _block_options(out)
+    reason = _why_copied(out, blocks)
+    if reason:
+        return copied_by_gdal(out, reason)
+    return replace(out, blocks=blocks, why_copied="")
 
 
-def photometric_of(out: OutputProfile) -> str:
-    """Return what the bands of a TIFF mean, as its tag and GDAL's option name it."""
-    if tuple(band.interpretation for band in out.stored_bands[:3]) == COLOURS:
-        return "RGB"
-    if out.palette:
-        return "PALETTE"
-    if out.white_is_zero:
-        return "MINISWHITE"
-    return "MINISBLACK"
+def _block_options(out: OutputProfile) -> dict[str, str]:
+    """Return the options by which GDAL's GTiff makes the blocks of a GeoTIFF or COG."""
+    creation = out.creation
+    if out.driver != "COG":
+        return {
+            name: value for name, value in creation.items() if name in _BLOCK_OPTIONS
+        }
+    compression = creation["COMPRESS"].upper()
+    side = creation.get("BLOCKSIZE", COG_BLOCK)
+    options = {
+        "TILED": "YES",
+        "BLOCKXSIZE": side,
+        "BLOCKYSIZE": side,
+        "COMPRESS": compression,
+        "INTERLEAVE": "PIXEL",
+        "PHOTOMETRIC": out.photometric,
+    }
+    for name in ("MAX_Z_ERROR", "NBITS", "SPARSE_OK"):
+        if name in creation:
+            options[name] = creation[name]
+    if "LEVEL" in creation and compression in _LEVELS:
+        options[_LEVELS[compression]] = creation["LEVEL"]
+    asked = creation.get("PREDICTOR", "NO").upper()
+    if compression in PREDICTED and is_on(creation, "PREDICTOR", "NO"):
+        options["PREDICTOR"] = _PREDICTORS.get(asked, str(out.predictor))
+    quality = creation.get("QUALITY", "75")
+    if compression == "JPEG":
+        options["JPEG_QUALITY"] = quality
+        if out.photometric == "RGB":
+            options["PHOTOMETRIC"] = "YCBCR"
+    if compression == "WEBP":
+        options["WEBP_LEVEL"] = quality
+    return options
+
+
+def _why_copied(out: OutputProfile, blocks: Mapping[str, str]) -> str:
+    """Say why GDAL has to copy a canvas of such blocks; nothing where it is the output."""
+    known = _BLOCK_OPTIONS | _HEADER_OPTIONS
+    if out.driver == "COG":
+        known = _COG_BLOCK_OPTIONS | _COG_HEADER_OPTIONS
+    elif out.driver != "GTiff":
+        return f"{out.driver} is written as a whole"
+    for name in out.creation:
+        if name not in known:
+            return f"--co {name} may change how its blocks are laid out"
+    if not is_on(blocks, "TILED", "NO"):
+        return "its blocks are strips"
+    compression = blocks.get("COMPRESS", "NONE").upper()
+    if compression not in _COMPRESSIONS:
+        return f"blocks of COMPRESS={blocks['COMPRESS']} may depend on their file"
+    if int(blocks["BLOCKYSIZE"]) * out.row_bytes > LARGEST_BLOCKS:
+        return "a row of its blocks takes too much memory"
+    return _why_cog_is_copied(out, compression) if out.driver == "COG" else ""
+
+
+def _why_cog_is_copied(out: OutputProfile, compression: str) -> str:
+    """Say why a canvas cannot hold the blocks of a COG, or its overviews; else nothing."""
+    if out.alpha and compression == "JPEG":
+        return "its alpha band becomes a mask"
+    if compression == "JPEG" and out.photometric == "RGB" and len(out.bands) > 3:
+        return "GDAL stores colours with further bands as they are"
+    if compression == "WEBP" and out.creation.get("QUALITY") == "100":
+        return "GDAL compresses its overviews with loss"
+    if out.overviews and out.resampling not in _RESAMPLINGS:
+        return f"its overviews are made by {out.resampling}"
+    return ""
 
 
 def is_lossy(options: OutputOptions, dtype: str) -> bool:
@@ -167,9 +275,33 @@ def is_lossy(options: OutputOptions, dtype: str) -> bool:
         case "JPEG":
             return True
         case "WEBP":
-            is_lossless = not options.cog and options.is_on("WEBP_LOSSLESS", "NO")
+            is_lossless = not options.cog and is_on(asked, "WEBP_LOSSLESS", "NO")
             return not is_lossless and asked.get("QUALITY") != "100"
         case "JXL":
-            return not options.is_on("JXL_LOSSLESS", "YES")
+            return not is_on(asked, "JXL_LOSSLESS", "YES")
         case _:
             return dtype.startswith("float") and "NBITS" in asked
+
+
+def overview_factors(
+    height: int, width: int, side: int = OVERVIEW_SIDE
+) -> tuple[int, ...]:
+    """Return the factors of overviews, of which the smallest is at most ``side`` pixels long."""
+    count = math.ceil(math.log2(max(height / side, width / side, 1)))
+    return tuple(2**step for step in range(1, count + 1))
+
+
+def highest_value(dtype: str, bits: str) -> int | None:
+    """Return the highest value that GDAL stores in so many bits (NBITS); None if it cuts none."""
+    most = {"uint8": 8, "uint16": 16, "uint32": 32}.get(dtype, 0)
+    if not bits.isdecimal() or int(bits) >= most:
+        return None
+    # fewer bits are for a narrower type, and GDAL then takes the fewest of this one
+    fewest = most // 2 + 1 if most > 8 else 1
+    return (1 << max(int(bits), fewest)) - 1
+
+
+def is_lossless(blocks: Mapping[str, str]) -> bool:
+    """Tell if blocks of some options hold every value as it was, but for its NBITS."""
+    compression = blocks.get("COMPRESS", "NONE").upper()
+    return compression in _LOSSLESS and "DISCARD_LSB" not in blocks

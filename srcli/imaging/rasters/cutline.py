@@ -75,12 +75,11 @@ class Cutline:
         """Return the window of all pixels that the polygons touch; it may exceed the raster."""
         from rasterio.features import bounds
 
-        boxes = [bounds(shape, transform=~self.transform) for shape in self.geometries]
-        edges = np.array(boxes)
-        x_values = edges[:, ::2]
-        y_values = edges[:, 1::2]
-        box = Extent(x_values.min(), y_values.min(), x_values.max(), y_values.max())
-        return box.enclosing_window()
+        rings = [shape["coordinates"] for shape in self.geometries]
+        polygons = {"type": "MultiPolygon", "coordinates": rings}
+        # rows go down
+        left, bottom, right, top = bounds(polygons, transform=~self.transform)
+        return Extent(left, top, right, bottom).enclosing_window()
 
     def outside(
         self, window: Window, scale: int = 1, *, touched: bool = False

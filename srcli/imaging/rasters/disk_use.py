@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import resize, white_level
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.packed_heights import unpack
-from srcli.imaging.rasters.part_encoding import encode_part
+from srcli.imaging.rasters.part_writer import encode_part
 from srcli.imaging.rasters.parts import part_rows
 from srcli.imaging.rasters.profile import OutputProfile
 from srcli.imaging.rasters.selection import BandLayout
@@ -37,9 +36,13 @@ def growth_at_end(output: OutputProfile) -> float:
     return 1 + 2 * overviews
 
 
-def _part_share(output: OutputProfile) -> float:
-    """Return the share of an output that one part is, which is there twice for a moment."""
-    return min(part_rows(output) / output.height, 1.0)
+def _bytes_on_the_way(size: float, output: OutputProfile) -> int:
+    """Return the bytes of a canvas of a size, of what the end writes, and of one part more.
+
+    A part is there twice for a moment.
+    """
+    part_share = min(part_rows(output) / output.height, 1.0)
+    return round(size * (1 + part_share + growth_at_end(output)))
 
 
 def disk_needed(output: OutputProfile) -> int:
@@ -52,7 +55,7 @@ def disk_needed(output: OutputProfile) -> int:
     if output.mask:
         size += area // 8
     size += size // 1000  # incompressible blocks grow slightly
-    return round(size * (1 + _part_share(output) + growth_at_end(output))) + 2**20
+    return _bytes_on_the_way(size, output) + 2**20
 
 
 def sample_disk(
@@ -72,8 +75,13 @@ def sample_disk(
     source = RasterSource(info, layout, window)
     if has_huge_blocks(source.dataset):
         return None
-    for places in _sample_places(source.height, source.width, along):
-        pieces = [_enlarge_sample(source, place, scale) for place in places]
+    height = min(source.height, SAMPLE_SIDE)
+    width = min(source.width, SAMPLE_SIDE)
+    for top in _middles(source.height, along):
+        pieces = []
+        for left in _middles(source.width, along):
+            place = Window(top=top, left=left, height=height, width=width)
+            pieces.append(_enlarge_sample(source, place, scale))
         strips.append(np.concatenate(pieces, axis=1))
     rows = np.concatenate(strips)
     if layout.is_packed:
@@ -82,26 +90,18 @@ def sample_disk(
     with encode_part(rows, opacity, output) as content:
         size = len(content)
     share: float = output.height * output.width / math.prod(rows.shape[:2])
-    return round(size * share * (1 + _part_share(output) + growth_at_end(output)))
+    return _bytes_on_the_way(size * share, output)
 
 
-def _sample_places(height: int, width: int, along: int) -> Iterator[list[Window]]:
-    """Yield rows of windows in the middle of equal parts.
+def _middles(length: int, most: int) -> list[int]:
+    """Return where windows begin on an axis, in the middle of at most so many equal parts.
 
     Corners are often empty, or all that is full.
     """
-    window_height = min(height, SAMPLE_SIDE)
-    window_width = min(width, SAMPLE_SIDE)
-    rows = min(along, -(-height // SAMPLE_SIDE))
-    columns = min(along, -(-width // SAMPLE_SIDE))
-    for row in range(rows):
-        top = ((2 * row + 1) * height // rows - window_height) // 2
-        places = []
-        for column in range(columns):
-            left = ((2 * column + 1) * width // columns - window_width) // 2
-            place = Window(top=top, left=left, height=window_height, width=window_width)
-            places.append(place)
-        yield places
+    count = min(most, max(length // SAMPLE_SIDE, 1))
+    side = min(length, SAMPLE_SIDE)
+    starts = ((2 * np.arange(count) + 1) * length // count - side) // 2
+    return [int(start) for start in starts]
 
 
 def _enlarge_sample(source: RasterSource, place: Window, scale: int) -> Array:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.pixels.arrays import Array
-from srcli.imaging.rasters.transforms import coordinates
 
 if TYPE_CHECKING:
     from affine import Affine
@@ -42,17 +40,12 @@ def find_footprint(crs: Any, transform: Affine, shape: Size) -> Footprint | None
     from rasterio.warp import transform as transform_points
 
     height, width = shape
-    corners = ((0, height), (width, height), (width, 0), (0, 0), (0, height))
-    places: list[tuple[float, float]] = []
-    for (column, row), (next_column, next_row) in pairwise(corners):
-        for step in range(_STEPS):
-            share = step / _STEPS
-            place = (
-                column + share * (next_column - column),
-                row + share * (next_row - row),
-            )
-            places.append(coordinates(transform, *place))
-    x, y = zip(*places, strict=True)
+    corners = np.array([(0, height), (width, height), (width, 0), (0, 0), (0, height)])
+    shares = np.arange(_STEPS)[:, None] / _STEPS
+    places = corners[:-1, None] + shares * np.diff(corners, axis=0)[:, None]
+    column, row = places.reshape(-1, 2).T
+    x = transform.a * column + transform.b * row + transform.c
+    y = transform.d * column + transform.e * row + transform.f
     try:
         longitudes, latitudes = transform_points(crs, "OGC:CRS84", x, y)[:2]
     except gdal_errors():
@@ -88,28 +81,30 @@ def _cut(ring: Array, corners: Array) -> Footprint:
     west, south = (float(end) for end in ring.min(axis=0))
     east, north = (float(end) for end in ring.max(axis=0))
     if east - west >= _ALL_AROUND:
-        corners = _rectangle(-180, south, 180, north)
-        return Footprint(_polygon(corners), [-180.0, south, 180.0, north])
+        west = -180.0
+        east = 180.0
+        sides = [(west, south), (east, south), (east, north), (west, north)]
+        corners = np.array(sides)
     if east <= 180 + 1e-9:
         return Footprint(_polygon(corners), [west, south, east, north])
     pieces = []
     for side, shift in ((1, 0), (-1, 360)):
-        piece = _clipped(corners, 180, side)
+        piece = _clipped(corners, side)
         piece[:, 0] -= shift
         pieces.append(_polygon(piece)["coordinates"])
     geometry = {"type": "MultiPolygon", "coordinates": pieces}
     return Footprint(geometry, [west, south, east - 360, north])
 
 
-def _clipped(ring: Array, limit: float, side: int) -> Array:
-    """Return the part of a ring below a longitude (``side`` 1), or above it (-1)."""
+def _clipped(ring: Array, side: int) -> Array:
+    """Return the part of a ring below a longitude of 180 (``side`` 1), or above it (-1)."""
     points = []
     for start, end in zip(ring, np.roll(ring, -1, axis=0), strict=True):
-        is_inside = (limit - start[0]) * side >= 0
+        is_inside = (180 - start[0]) * side >= 0
         if is_inside:
             points.append(start)
-        if is_inside != ((limit - end[0]) * side >= 0):
-            share = (limit - start[0]) / (end[0] - start[0])
+        if is_inside != ((180 - end[0]) * side >= 0):
+            share = (180 - start[0]) / (end[0] - start[0])
             points.append(start + share * (end - start))
     return np.array(points)
 
@@ -133,10 +128,6 @@ def _around_a_pole(ring: Array) -> Footprint:
         corners = corners[::-1]
     south, north = sorted([float(np.abs(ring[:, 1]).min()) * np.sign(pole), pole])
     return Footprint(_polygon(corners), [-180.0, south, 180.0, north])
-
-
-def _rectangle(west: float, south: float, east: float, north: float) -> Array:
-    return np.array([(west, south), (east, south), (east, north), (west, north)])
 
 
 def _polygon(corners: Array) -> dict[str, Any]:

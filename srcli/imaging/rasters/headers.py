@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import re
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
 from srcli.errors import PictureError, UsageError
-from srcli.imaging.files.decoding import quiet_libraries
 from srcli.imaging.files.gdal_errors import gdal_errors
 from srcli.imaging.files.isobmff import read_jp2_colours
-from srcli.imaging.files.tiff_pages import has_multiplied_colours, read_page
 from srcli.imaging.rasters.dataset_names import DatasetName, for_shell
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import LEGEND, BandInfo, NodataOption, RasterInfo
-from srcli.imaging.rasters.limits import find_limits
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import dataset_files, keep_open
-from srcli.imaging.rasters.size_checks import open_first_file
+from srcli.imaging.rasters.opening import OpenedRaster, dataset_files, keep_open
 from srcli.imaging.rasters.stale_tags import STRUCTURE, is_outdated
 from srcli.input_files import open_input
 
@@ -35,6 +29,7 @@ if TYPE_CHECKING:
 MOST_BANDS = 4096
 """Every band has a header of its own; a few bytes can claim 65,535 of them."""
 _TIFFS = (".tif", ".tiff")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _EXACT = 2**53
 """Whole numbers up to this are exact as 64-bit floats."""
 # Elements of GDAL's VRT format that are kept, and never applied.
@@ -75,11 +70,14 @@ def info_of(opened: OpenedRaster, nodata: NodataOption = "file") -> RasterInfo:
             with suppress(ValueError):  # where it has no colour table
                 palette = dict(dataset.colormap(1))
         white_is_zero = structure.get("MINISWHITE") == "YES" and len(bands) == 1
-        if white_is_zero and bands[0].bits != 1 and _is_inverted_gray(palette):
+        if white_is_zero and bands[0].bits != 1 and palette:
             # GDAL makes up this palette for gray whose lowest value is white; that of
             # one bit turns scans of text into gray of 8 bits, where it is asked for
             palette = None
-            bands = (_without_palette(bands[0]),)
+            elements = dict(bands[0].vrt_elements)
+            elements.pop("ColorTable", None)
+            gray = replace(bands[0], interpretation="gray", vrt_elements=elements)
+            bands = (gray,)
         return RasterInfo(
             path=path,
             files=dataset_files(path, dataset),
@@ -110,27 +108,6 @@ def numbers_in(text: str) -> list[float]:
         return []
 
 
-def _is_inverted_gray(
-    palette: Mapping[int, tuple[int, int, int, int]] | None,
-) -> bool:
-    """Tell if a palette goes evenly from white to black."""
-    if not palette:
-        return False
-    highest = max(palette)
-    for value, (red, green, blue, _) in palette.items():
-        if not red == green == blue:
-            return False
-        if abs(red - 255 * (1 - value / max(highest, 1))) > 1:
-            return False
-    return True
-
-
-def _without_palette(band: BandInfo) -> BandInfo:
-    elements = dict(band.vrt_elements)
-    elements.pop("ColorTable", None)
-    return replace(band, interpretation="gray", vrt_elements=elements)
-
-
 def _is_premultiplied(opened: OpenedRaster) -> bool:
     """Tell if a TIFF stores colours multiplied by alpha, of which GDAL tells nothing.
 
@@ -139,40 +116,27 @@ def _is_premultiplied(opened: OpenedRaster) -> bool:
     dataset = opened.dataset
     if all(colour.name != "alpha" for colour in dataset.colorinterp):
         return False
-    file: AbstractContextManager[IO[bytes]]
-    if dataset.driver == "GTiff":
-        file = open_first_file(dataset, opened.stream)
-    elif dataset.driver == "VRT":
-        tiffs = [name for name in dataset.files if name.lower().endswith(_TIFFS)]
-        if not tiffs:
-            return False
-        file = open_input(Path(tiffs[0]))
-    else:
-        return False
+    tiffs = [name for name in dataset.files if name.lower().endswith(_TIFFS)]
     # GDAL can read more than we
-    with suppress(PictureError, OSError, ValueError), file as stream:
-        return has_multiplied_colours(read_page(stream))
+    with suppress(PictureError, KeyError, ValueError):
+        if dataset.driver == "VRT" and tiffs:
+            with keep_open(Path(tiffs[0])) as first:
+                return first.is_premultiplied
+        return opened.is_premultiplied
     return False
 
 
 def _georeference(dataset: DatasetReader, description: ET.Element) -> dict[str, Any]:
     """Return where a raster lies on the map; see ``RasterInfo``."""
-    from rasterio.errors import NotGeoreferencedWarning
-
     gcps, gcps_crs = dataset.gcps
     transform = dataset.transform
     rpcs = dataset.rpcs
-    # an identity transform and none at all look alike: only a warning distinguishes
-    # them
-    with quiet_libraries(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        dataset.read_transform()
-    is_placed = NotGeoreferencedWarning not in [warning.category for warning in caught]
-    # beside control points or RPCs, the identity means no transform
-    if is_placed and not (transform.is_identity and (gcps or rpcs is not None)):
-        gcps = []
-    else:
+    # the identity is one where GDAL tells of it, and none beside control points or RPCs
+    is_told = description.find("GeoTransform") is not None
+    if transform.is_identity and (gcps or rpcs is not None or not is_told):
         transform = None
+    else:
+        gcps = []
     crs = dataset.crs or None
     if gcps and gcps_crs:
         crs = gcps_crs
@@ -199,8 +163,10 @@ def _with_prj(path: Path, georeference: dict[str, Any]) -> dict[str, Any]:
     return georeference
 
 
-def _cast_nodata(dtype: str, value: float) -> float | None:
+def _cast_nodata(dtype: str, value: float | None) -> float | None:
     """Convert a nodata value to a band's dtype; None if the dtype cannot hold it."""
+    if value is None:
+        return None
     number_type = np.dtype(dtype)
     if number_type.kind == "f":
         with np.errstate(over="ignore"):
@@ -302,6 +268,9 @@ def _bands(
     notes: list[str],
 ) -> Iterator[BandInfo]:
     """Yield the bands of a file; notes are added on nodata values that cannot occur."""
+    asked: Sequence[float] = ()
+    if option not in ("file", "none"):
+        asked = np.atleast_1d(option).tolist()
     elements = _read_vrt_elements(description)
     of_all_bands = dataset.tags()
     # each of these goes through all bands
@@ -315,24 +284,16 @@ def _bands(
     )
     for band, dtype, stated, interpretation, packing in values:
         tags = _tags(dataset, band)
-        further: list[float] = []
-        if option == "none":
-            stated = None
-        elif option == "file":
+        further = asked[1:]
+        if option == "file":
             further = numbers_in(tags.get("", {}).get("missing_value", ""))
-        elif isinstance(option, tuple):
-            stated, *further = option
         else:
-            stated = option
-        casts = [_cast_nodata(dtype, value) for value in further]
-        nodata = None
-        if stated is not None:
-            nodata = _cast_nodata(dtype, stated)
-        if option not in ("file", "none"):
-            for value, cast in zip((stated, *further), (nodata, *casts), strict=True):
-                if cast is None:
-                    raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
-        elif nodata is None and stated is not None:
+            stated = asked[0] if asked else None
+        nodata, *casts = [_cast_nodata(dtype, value) for value in (stated, *further)]
+        for value, cast in zip(asked, (nodata, *casts), strict=False):
+            if cast is None:
+                raise UsageError(f"--nodata {value:g}: {path} has {dtype} values")
+        if nodata is None and stated is not None:
             notes.append(
                 f"band {band}: nodata value {stated:g} cannot occur in {dtype}: ignored"
             )
@@ -341,22 +302,79 @@ def _bands(
         bits = None
         if text.isdecimal() and 0 < int(text) < np.dtype(dtype).itemsize * 8:
             bits = int(text)
+        undeclared = _in_half_floats(nodata, dtype, bits)
+        if option == "file":
+            undeclared += codes
+            codes = ()
         yield BandInfo(
             dtype=dtype,
             nodata=nodata,
-            undeclared_nodata=(
-                *_in_half_floats(nodata, dtype, bits),
-                *(codes if option == "file" else ()),
-            ),
-            codes=codes if option != "file" else (),
+            undeclared_nodata=undeclared,
+            codes=codes,
             interpretation=interpretation.name,
             vrt_elements=elements.get(band, {}),
             tags=tags,
             bits=bits,
-            limits=find_limits(
+            limits=_find_limits(
                 {**of_all_bands, **tags.get("", {})}, dtype, packing, nodata
             ),
         )
+
+
+def _find_limits(
+    tags: Mapping[str, str],
+    dtype: str,
+    packing: tuple[float, float],
+    nodata: float | None,
+) -> tuple[float, float] | None:
+    """Return the lowest and highest value that valid pixels of a dtype may have.
+
+    A network and bicubic interpolation overshoot at edges, and readers that know the
+    range take what lies beyond it for no data.
+    The tags ``valid_range``, ``valid_min`` and ``valid_max`` state them (NetCDF User Guide,
+    CF conventions). ``packing`` is scale and offset by which the values become
+    measurements. A range of whole numbers is one of values as they are stored, that of
+    floats beside packed integers one of measurements. None where no range is stated.
+    """
+    by_name = {name.lower(): text for name, text in tags.items()}
+    # a file must not state both forms; where it does, this counts for netCDF4, too
+    texts = _NUMBER.findall(by_name.get("valid_range", ""))
+    if len(texts) != 2:
+        texts = []
+        for name, unlimited in (("valid_min", "-inf"), ("valid_max", "inf")):
+            numbers = _NUMBER.findall(by_name.get(name, ""))
+            texts.append(numbers[0] if len(numbers) == 1 else unlimited)
+    low, high = map(float, texts)
+    if not low < high or (low, high) == (-np.inf, np.inf):
+        return None
+    number_type = np.dtype(dtype)
+    scale, offset = packing
+    has_fractions = any("." in text or "e" in text.lower() for text in texts)
+    if packing != (1.0, 0.0) and number_type.kind in "iu" and has_fractions:
+        ends = sorted([(low - offset) / scale, (high - offset) / scale])
+        # a number such as 0.3 / 0.1 is meant to be 3
+        low, high = (round(end, 6) for end in ends)
+    if number_type.kind in "iu":
+        limits = np.iinfo(number_type)
+        low = np.ceil(max(low, float(limits.min)))
+        high = np.floor(min(high, float(limits.max)))
+        low += low == nodata
+        high -= high == nodata
+    else:
+        low = _inside(number_type, low, 1)
+        high = _inside(number_type, high, -1)
+    return (float(low), float(high)) if low < high else None
+
+
+def _inside(dtype: np.dtype[Any], end: float, step: int) -> float:
+    """Return the float of a dtype closest to an end of a range, and not beyond it."""
+    if not np.isfinite(end):
+        return end
+    with np.errstate(over="ignore"):
+        nearest = dtype.type(end)
+    if (float(nearest) - end) * step < 0:
+        nearest = np.nextafter(nearest, dtype.type(step * np.inf))
+    return float(nearest)
 
 
 def _describe_as_vrt(dataset: DatasetReader) -> ET.Element:

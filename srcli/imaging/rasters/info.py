@@ -13,7 +13,7 @@ from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from srcli.imaging.rasters.cutline import Cutline
-    from srcli.imaging.rasters.opened import OpenedRaster
+    from srcli.imaging.rasters.opening import OpenedRaster
 
 COLOURS = ("red", "green", "blue")
 LEGEND = frozenset({"ColorTable", "CategoryNames", "GDALRasterAttributeTable"})

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +21,9 @@ from srcli.imaging.pixels.alpha import unpremultiplied
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.samples import spread_windows
 from srcli.imaging.rasters.dataset_names import is_remote
-from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.info import BandInfo, RasterInfo
 from srcli.imaging.rasters.nodata import is_code, is_nodata
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.source import has_huge_blocks
+from srcli.imaging.rasters.source import has_huge_blocks, read_planes
 from srcli.ports.image import Window
 
 MOST_SAMPLES = 2**23
@@ -49,103 +47,25 @@ class BandWindow(NamedTuple):
     """(h, w), by nodata, NaN and masks, not by alpha."""
 
 
-class Samples:
-    """Windows of one size, spread over a raster; decoded when they are first asked for."""
-
-    def __init__(
-        self,
-        opened: OpenedRaster,
-        info: RasterInfo,
-        windows: list[Window],
-        numbers: Sequence[int],
-    ) -> None:
-        self.windows = windows
-        self.numbers = list(numbers)
-        """Bands that are looked at, from 1."""
-        self._opened = opened
-        self._info = info
-
-    @cached_property
-    def _bands(self) -> tuple[dict[int, Array], dict[int, Bools]]:
-        """Return pixels and masks (windows, h, w) by band; no masks where the file has none."""
-        shape = (len(self.windows), self.windows[0].height, self.windows[0].width)
-        pixels: dict[int, Array] = {}
-        masks: dict[int, Bools] = {}
-        for number in self.numbers:
-            pixels[number] = np.empty(shape, self._info.band(number).dtype)
-            if self._info.mask is not None:
-                masks[number] = np.empty(shape, np.bool_)
-        for index, window in enumerate(self.windows):
-            self._decode(index, window, pixels, masks)
-        return pixels, masks
-
-    def _decode(
-        self,
-        index: int,
-        window: Window,
-        pixels: dict[int, Array],
-        masks: dict[int, Bools],
-    ) -> None:
-        """Read one window of all bands; those of one dtype at once, as blocks may hold all."""
-        edges = ((window.top, window.bottom), (window.left, window.right))
-        numbers_of_dtypes: defaultdict[str, list[int]] = defaultdict(list)
-        for number in self.numbers:
-            numbers_of_dtypes[self._info.band(number).dtype].append(number)
-        dataset = self._opened.dataset
-        size = self._info.width * self._info.height
-        failure = f"rows {window.top} to {window.bottom} cannot be read"
-        with (
-            self._opened.lock,
-            reading_errors(self._info.path, failure, pixels=size),
-        ):
-            for numbers in numbers_of_dtypes.values():
-                planes = dataset.read(numbers, window=edges)
-                for number, plane in zip(numbers, planes, strict=True):
-                    pixels[number][index] = plane
-            if self._info.mask == "band":
-                for number in masks:
-                    masks[number][index] = dataset.read_masks(number, window=edges) > 0
-            elif masks:
-                shared = dataset.read_masks(self.numbers[0], window=edges) > 0
-                for mask in masks.values():
-                    mask[index] = shared
-
-    def pixels(self, number: int) -> Array:
-        """Return the pixels (windows, h, w) of a band."""
-        return self._bands[0][number]
-
-    def valid(self, number: int, band: BandInfo) -> Bools:
-        """Mark the valid pixels (windows, h, w) of a band, by nodata and codes of ``band``."""
-        pixels = self.pixels(number)
-        valid = np.isfinite(pixels)
-        if self._info.mask is not None:
-            valid &= self._bands[1][number]
-        for nodata in self._info.nodata_values(band):
-            valid &= ~is_nodata(pixels, nodata)
-        if band.codes or band.measured is not None:
-            valid &= ~is_code(pixels, band.codes, band.measured)
-        return valid
-
-
 @dataclass(frozen=True)
 class Look:
     """A raster as it was looked at: what its header says, and samples of its pixels."""
 
     info: RasterInfo
     """With what was decided since, such as nodata that the file does not declare."""
-    samples: Samples = field(compare=False, repr=False)
     area: Window
     """The part of the file that was looked at: all of it, if it is not on the network."""
-
-    @property
-    def numbers(self) -> list[int]:
-        """Bands that are looked at, from 1."""
-        return self.samples.numbers
+    numbers: list[int]
+    """Bands that are looked at, from 1."""
+    places: list[Window]
+    """Windows of one size, spread over the area."""
+    read: Callable[[], dict[int, BandWindow]] = field(compare=False, repr=False)
+    """Returns their pixels by band, decoded when it is first called; see ``_read_samples``."""
 
     @property
     def is_whole(self) -> bool:
-        """All pixels are in the samples, which are one window."""
-        return self.samples.windows == [self.area]
+        """All pixels are known, which are one window."""
+        return self.places == [self.area]
 
     @property
     def is_of_whole_file(self) -> bool:
@@ -165,8 +85,14 @@ class Look:
 
     def all_pixels(self, number: int) -> BandWindow:
         """Return the pixels of a band in all windows (n, h, w), not to be changed."""
-        pixels = self.samples.pixels(number)
-        return BandWindow(pixels, self.samples.valid(number, self.info.band(number)))
+        band = self.info.band(number)
+        pixels, by_masks = self.read()[number]
+        valid = np.isfinite(pixels) & by_masks
+        for nodata in self.info.nodata_values(band):
+            valid &= ~is_nodata(pixels, nodata)
+        if band.codes or band.measured is not None:
+            valid &= ~is_code(pixels, band.codes, band.measured)
+        return BandWindow(pixels, valid)
 
     def windows(self, number: int, side: int, along: int) -> list[BandWindow]:
         """Return windows of a band, of ``side`` pixels at most, spread evenly.
@@ -185,19 +111,12 @@ class Look:
             windows.append(cut)
         return windows
 
-    def stack(self, number: int, side: int, along: int) -> BandWindow:
-        """Return ``windows`` as arrays (windows, h, w)."""
-        windows = self.windows(number, side, along)
-        return BandWindow(
-            np.stack([window.pixels for window in windows]),
-            np.stack([window.valid for window in windows]),
-        )
-
     def opacity(self, number: int) -> Array:
         """Return pixels (n, h, w) of a band called alpha, NaN as 0; none of huge blocks."""
         if self.has_huge_blocks:
             return np.empty((0, 0, 0), self.info.band(number).dtype)
-        return np.nan_to_num(self.stack(number, side=512, along=4).pixels)
+        windows = self.windows(number, side=512, along=4)
+        return np.asarray(np.nan_to_num([window.pixels for window in windows]))
 
     def range_of_soft_alpha(self, number: int) -> tuple[float, float] | None:
         """Return the lowest and highest value of alpha that has others besides 0 and that."""
@@ -211,11 +130,10 @@ class Look:
 
     def values(self, number: int, alpha: int | None = None) -> Array:
         """Return the valid values of a band (n,); where a band of alpha is not 0."""
-        valid = self.samples.valid(number, self.info.band(number))
-        values = self.samples.pixels(number)
+        values, valid = self.all_pixels(number)
         if alpha is None or alpha == 0:
             return values[valid]
-        opacity = self.samples.pixels(alpha)
+        opacity = self.read()[alpha].pixels
         valid &= opacity > 0
         if self.info.is_premultiplied:
             return unpremultiplied(
@@ -225,10 +143,8 @@ class Look:
 
     def finer(self) -> Look:
         """Return a second look by many small windows, for rasters with little data."""
-        assert self.info.opened is not None
-        windows = _windows_in(self.area, _FINE_SIDE, _FINE_ALONG)
-        samples = Samples(self.info.opened, self.info, windows, self.numbers)
-        return replace(self, samples=samples)
+        places = _windows_in(self.area, _FINE_SIDE, _FINE_ALONG)
+        return _look(self.info, self.area, self.numbers, places)
 
 
 def look_at(
@@ -239,15 +155,40 @@ def look_at(
     ``numbers`` are those of the bands to look at, from 1; None is all. Of a raster on the
     network the window alone is looked at.
     """
-    assert info.opened is not None, "a look needs an open raster"
     area = Window(top=0, left=0, height=info.height, width=info.width)
     if any(map(is_remote, (str(info.path), *info.files))):
         area = window
     looked_at = list(range(1, len(info.bands) + 1))
     if numbers is not None:  # choosing bands tells of one that the file lacks
         looked_at = [number for number in looked_at if number in numbers] or looked_at
-    samples = Samples(info.opened, info, _places(area, len(looked_at)), looked_at)
-    return Look(info, samples, area)
+    return _look(info, area, looked_at, _places(area, len(looked_at)))
+
+
+def _look(
+    info: RasterInfo, area: Window, numbers: list[int], places: list[Window]
+) -> Look:
+    read = cache(partial(_read_samples, info, numbers, places))
+    return Look(info, area, numbers, places, read)
+
+
+def _read_samples(
+    info: RasterInfo, numbers: list[int], places: list[Window]
+) -> dict[int, BandWindow]:
+    """Return bands (windows, h, w) by number, valid by masks of the file alone."""
+    numbers_of_dtypes: defaultdict[str, list[int]] = defaultdict(list)
+    for number in numbers:
+        numbers_of_dtypes[info.band(number).dtype].append(number)
+    bands: dict[int, BandWindow] = {}
+    for dtype, alike in numbers_of_dtypes.items():
+        shape = (len(alike), len(places), places[0].height, places[0].width)
+        pixels: Array = np.empty(shape, dtype)
+        valid = np.ones(shape, np.bool_)
+        for index, window in enumerate(places):
+            masks = read_planes(info, alike, alike, window, pixels[:, index])
+            if masks is not None:
+                valid[:, index] = masks
+        bands |= dict(zip(alike, map(BandWindow, pixels, valid), strict=True))
+    return bands
 
 
 def _places(area: Window, band_count: int) -> list[Window]:

@@ -14,12 +14,12 @@ from typing import Literal
 
 import numpy as np
 
-from srcli.imaging.rasters.band import Band
 from srcli.imaging.rasters.info import COLOURS, BandInfo
 from srcli.imaging.rasters.look import Look
 from srcli.imaging.rasters.selection import BandLayout, choose_layout, find_rgb
 from srcli.imaging.rasters.signs import (
     TREATMENTS,
+    Band,
     Evidence,
     Finding,
     Meaning,
@@ -106,8 +106,8 @@ def _apply_signs(
     findings = {}
     for number in numbers:
         band = Band(look, number, is_only=False)
-        finding = find_sign(band, evidence)
-        if finding is None or (number in stated_alone and not finding.sign.is_sure):
+        finding = find_sign(band, evidence, is_stated=number in stated_alone)
+        if finding is None:
             continue
         findings[number] = finding
         if not finding.sign.is_sure:

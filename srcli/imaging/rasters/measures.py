@@ -69,8 +69,6 @@ _LEAST_WRAPS = 16
 _CLOSE = 1 / 6
 """Share of a turn below which such steps are, mostly, the other way round; a third of a
 turn and more in noise."""
-_MOST_SORTED = 20_000
-"""Samples that are sorted to see if there may be a gap."""
 _LEAST_PIXELS = 16
 """Of each code; fewer are outliers."""
 _LEAST_EQUAL = 0.5
@@ -427,8 +425,6 @@ def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
     The gap is as wide as all other values, of which there are many.
     """
     samples = pixels[valid]
-    if not samples.size or not _may_have_gap(samples):
-        return ()
     values, counts = np.unique(samples, return_counts=True)
     measured = values.astype(np.float64)
     codes: list[float] = []
@@ -454,23 +450,6 @@ def codes_beyond_gap(pixels: Array, valid: Bools) -> tuple[float, ...]:
     if not equal.size or equal.mean() < _LEAST_EQUAL:
         return ()
     return tuple(sorted(codes))
-
-
-def _may_have_gap(samples: Array) -> bool:
-    """Tell by some of the samples, which cost less to sort, if such a gap is possible.
-
-    Between fewer values gaps are as wide or wider, and the ends are among them: some
-    gap is as wide as all on one side of it, with few values on the other.
-    """
-    thinned = samples[:: max(samples.size // _MOST_SORTED, 1)]
-    values = np.unique([*thinned.tolist(), float(samples.min()), float(samples.max())])
-    halves = values / 2  # whose distances no float is too small for
-    gaps = np.diff(halves)
-    counts_below = np.arange(1, halves.size)
-    counts_above = halves.size - counts_below
-    is_below_code = (counts_below <= _FEW) & (gaps >= halves[-1] - halves[1:])
-    is_above_code = (counts_above <= _FEW) & (gaps >= halves[:-1] - halves[0])
-    return bool((is_below_code | is_above_code).any())
 
 
 def fill_values_of(pixels: Array, valid: Bools) -> list[float]:

@@ -10,18 +10,23 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
+from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.files.decoding import decoding, quiet_libraries
 from srcli.imaging.files.formats import RASTER_SUFFIXES, READABLE_SUFFIXES
 from srcli.imaging.files.gdal_errors import innermost_text
-from srcli.imaging.files.provenance import input_id
+from srcli.imaging.files.provenance import check_unchanged, input_id
+from srcli.imaging.files.tiff_blocks import TiffBlocks
+from srcli.imaging.files.tiff_directories import Tags
+from srcli.imaging.files.tiff_pages import PREMULTIPLIED
 from srcli.imaging.files.utf8_names import alias_of_file, real_name
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.rasters.dataset_names import (
@@ -39,8 +44,7 @@ from srcli.imaging.rasters.gdal_access import (
     reading_errors,
 )
 from srcli.imaging.rasters.mosaics import COPIES_BYTES, REFUSED_BY_GDAL, Mosaic
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.size_checks import check_dataset_size, find_sparse_blocks
+from srcli.imaging.rasters.size_checks import check_dataset_size
 from srcli.imaging.rasters.stac_assets import remote_link
 from srcli.input_files import file_state, open_input
 
@@ -82,14 +86,19 @@ def allowed_drivers(*, refused: frozenset[str] = frozenset()) -> tuple[str, ...]
         return tuple(name for name in env.drivers() if name not in refused)
 
 
-def open_raster(
-    path: Path, *, confined: bool = False, stream: IO[bytes] | None = None
-) -> DatasetReader:
+def open_raster(path: Path, *, confined: bool = False) -> DatasetReader:
     """Open a raster for reading; the handle is not shared and belongs to one thread.
 
-    A ``confined`` file may lead to no other file. ``stream`` is the file at the path,
-    where that is open already.
+    A ``confined`` file may lead to no other file.
     """
+    dataset, _ = _open_with_tags(path, None, confined=confined)
+    return dataset
+
+
+def _open_with_tags(
+    path: Path, stream: IO[bytes] | None, *, confined: bool = False
+) -> tuple[DatasetReader, Tags]:
+    """Open a raster; return the directory of a TIFF, too, see ``check_dataset_size``."""
     name = str(alias_of_file(path).absolute())
     advice = DAMAGED
     refused = _refused_drivers()
@@ -114,7 +123,11 @@ def open_raster(
     try:
         with reading_errors(path, "GDAL cannot open it", advice=advice):
             keep_blocks(BLOCK_CACHE)
-            return _open_checked(path, name, refused, stream)
+            dataset = _open_dataset(name, refused)
+            tags = check_dataset_size(path, dataset, stream)
+            _follow(path, dataset)
+            _check_upright(path, dataset)
+            return dataset, tags
     except PictureError as error:
         if isinstance(error.__cause__, Exception):
             if REFUSED_BY_GDAL in innermost_text(error):
@@ -136,17 +149,6 @@ def _check_network(path: Path) -> None:
         raise PictureError(
             f"{path}: reads {link!r} from the network; --allow-remote permits it"
         )
-
-
-def _open_checked(
-    path: Path, name: str, refused: frozenset[str], stream: IO[bytes] | None
-) -> DatasetReader:
-    """Open a raster by GDAL's name of it, and refuse one that claims or reads too much."""
-    dataset = _open_dataset(name, refused)
-    check_dataset_size(path, dataset, stream)
-    _check_sources(path, dataset)
-    _check_upright(path, dataset)
-    return dataset
 
 
 def _refused_drivers() -> frozenset[str]:
@@ -173,12 +175,17 @@ def _open_dataset(name: str, refused: frozenset[str]) -> DatasetReader:
         return dataset
 
 
-def _check_sources(path: Path, dataset: DatasetReader) -> None:
-    """Refuse a mosaic that copies bytes of other files, or reads the network without leave."""
+def _follow(path: Path, dataset: DatasetReader) -> Iterable[str]:
+    """Return the files of a mosaic at any depth; of other rasters none.
+
+    One that copies bytes of other files, or reads the network without leave, is refused.
+    """
     if dataset.driver in ("VRT", "STACIT"):
-        _files_of_mosaic(path, dataset)
-    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
-        _as_mosaic(path).follow_mrf(str(path))
+        return _files_of_mosaic(path, dataset)
+    mosaic = _as_mosaic(path)
+    if dataset.driver == "MRF" and not isinstance(path, DatasetName):
+        mosaic.follow_mrf(str(path))
+    return mosaic.files
 
 
 def _check_upright(path: Path, dataset: DatasetReader) -> None:
@@ -196,8 +203,8 @@ def _as_mosaic(path: Path) -> Mosaic:
     return Mosaic(path, is_online(), is_remote, open_source)
 
 
-def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
-    """List the files of a mosaic at any depth.
+def _files_of_mosaic(path: Path, dataset: DatasetReader) -> Iterable[str]:
+    """Return the files of a VRT or of items of STAC.
 
     A raster is opened several times, and following thousands of files takes seconds:
     they are followed again only if one of them has changed.
@@ -206,7 +213,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     key = str(path), dataset.name, text, is_online()
     earlier = _followed.get(key)
     if earlier is not None and earlier == _read_states(earlier):
-        return tuple(earlier)
+        return earlier
     mosaic = _as_mosaic(path)
     real_path = os.path.realpath(path)
     folder = ""
@@ -216,7 +223,7 @@ def _files_of_mosaic(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     if len(_followed) >= _MOST_FOLLOWED:
         _followed.clear()
     _followed[key] = _read_states(mosaic.files)
-    return tuple(mosaic.files)
+    return mosaic.files
 
 
 def _read_states(names: Iterable[str]) -> dict[str, tuple[int, int] | None]:
@@ -233,12 +240,7 @@ def dataset_files(path: Path, dataset: DatasetReader) -> tuple[str, ...]:
     container = path.container if isinstance(path, DatasetName) else path
     if dataset.driver in _INDEXES and container is not None:
         names.insert(0, str(container))
-    if dataset.driver in ("VRT", "STACIT"):
-        names += _files_of_mosaic(path, dataset)
-    elif dataset.driver == "MRF" and not isinstance(path, DatasetName):
-        mosaic = _as_mosaic(path)
-        mosaic.follow_mrf(str(path))
-        names += mosaic.files
+    names += _follow(path, dataset)
     return tuple(dict.fromkeys(map(real_name, names)))
 
 
@@ -295,6 +297,69 @@ def _common_reason(path: Path) -> str | None:
     return None
 
 
+class OpenedRaster(AbstractContextManager["OpenedRaster"]):
+    """A raster that stays open while it is planned, measured and enlarged; see ``keep_open``.
+
+    GDAL has one handle, on which threads take turns by ``lock``. A file on disk is open
+    as a stream as well: its directory is read from there, and changes are seen there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        dataset: DatasetReader,
+        stream: IO[bytes] | None,
+        input_id: str,
+        tags: Tags,
+        files: ExitStack,
+    ) -> None:
+        """Take over what is open; ``tags`` are those of a TIFF, ``files`` closes it at the end."""
+        self.path = path
+        self.dataset = dataset
+        self.stream = stream
+        """The file on disk; None without one, or where a caller has opened the dataset."""
+        self.input_id = input_id
+        """What is recorded of it in outputs; see ``input_id`` of ``provenance.py``."""
+        self.sparse_blocks: TiffBlocks | None = None
+        """The blocks of a sparse TIFF, which leaves some out; None if it has all."""
+        blocks = TiffBlocks.from_tags(tags)
+        is_whole = blocks is None or bool(blocks.present.all())
+        if blocks is not None and not is_whole and blocks.image_width == dataset.width:
+            self.sparse_blocks = blocks  # not those of an overview
+        self._extra_samples = tags.get(Base.ExtraSamples)
+        self.lock = Lock()
+        self._files = files
+
+    @property
+    def is_premultiplied(self) -> bool:
+        """A TIFF says that its bands are stored multiplied by its alpha."""
+        extra = self._extra_samples
+        return extra is not None and PREMULTIPLIED in extra.numbers
+
+    def check_unchanged(self) -> None:
+        """Refuse a file whose content has changed since it was opened."""
+        stream = self.stream
+        with suppress(OSError):  # it is no file any more
+            if stream and not os.path.samestat(
+                os.fstat(stream.fileno()), self.path.stat()
+            ):
+                stream = None  # it was replaced by another file
+        check_unchanged(self.path, self.input_id, stream)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        """Become None on the way to another process, which opens the raster itself."""
+        return type(None), ()
+
+    def close(self) -> None:
+        """Close the raster; a second call does nothing."""
+        with reading_errors(self.path, "it cannot be closed"):
+            self._files.close()
+
+    def __exit__(self, *_: object) -> None:
+        """Close the raster."""
+        self.close()
+
+
 def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:
     """Open a raster for all that is done with it; a ``dataset`` of the caller stays open."""
     with ExitStack() as files:
@@ -305,9 +370,8 @@ def keep_open(path: Path, dataset: DatasetReader | None = None) -> OpenedRaster:
                 stream = files.enter_context(open_input(path))
         recorded_id = input_id(path, stream)
         if dataset is None:
-            dataset = open_raster(path, stream=stream)
+            dataset, tags = _open_with_tags(path, stream)
             files.callback(dataset.close)
-        sparse_blocks = find_sparse_blocks(dataset, stream)
-        return OpenedRaster(
-            path, dataset, stream, recorded_id, sparse_blocks, files.pop_all()
-        )
+        else:
+            tags = check_dataset_size(path, dataset, None)
+        return OpenedRaster(path, dataset, stream, recorded_id, tags, files.pop_all())

@@ -16,20 +16,12 @@ from srcli.imaging.metadata.descriptions import fit_description
 from srcli.imaging.metadata.microscopy import names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
-from srcli.imaging.rasters.block_form import (
-    RESAMPLINGS,
-    block_options,
-    highest_value,
-    overview_factors,
-    overview_side,
-    why_copied,
-)
 from srcli.imaging.rasters.creation import (
-    copied_by_gdal,
     creation_options,
+    highest_value,
     is_lossy,
-    photometric_of,
-    predictor_of,
+    overview_factors,
+    with_blocks,
 )
 from srcli.imaging.rasters.info import (
     COLOURS,
@@ -55,8 +47,6 @@ _SOFTWARE = {
 call it in MBTiles."""
 _MOST_PIXELS = {"png": 1_000_000, "jpg": 65_500}
 """Pixels a side that libpng and libjpeg write."""
-_TILE_SIDE = 256
-"""Of MBTiles."""
 _XMP = "xml:XMP"
 _TABLE = "GDALRasterAttributeTable"
 _DESCRIPTION = "TIFFTAG_IMAGEDESCRIPTION"
@@ -68,44 +58,40 @@ def derive_profile(
     window: Window,
     scale: int,
     options: OutputOptions,
+    notes: list[str],
 ) -> OutputProfile:
     """Derive the profile of the enlarged raster, or refuse a format that cannot hold it.
 
     Georeference, tags, names, units, scales and interpretations of bands, nodata, mask,
     alpha and the colour profile are kept; statistics, which would be wrong, are not.
+    ``notes`` get messages for the user on what is not kept.
     """
-    profile = OutputProfile(
+    bands = _without_counts(layout)
+    is_white_zero = info.white_is_zero and layout.palette is None
+    out = OutputProfile(
         driver="COG" if options.cog else DRIVERS.get(options.format, ""),
         height=window.height * scale,
         width=window.width * scale,
         dtype=layout.dtype,
-        bands=_without_counts(layout),
+        bands=bands,
         alpha=layout.alpha is not None,
         alpha_position=layout.alpha_position if options.format == "tif" else None,
         mask=info.mask is not None and layout.alpha is None,
         nodata=layout.nodata,
+        white_is_zero=is_white_zero and "ColorTable" not in bands[0].vrt_elements,
         georeference=enlarge_georeference(info.georeference, window, scale),
         classes=bool(layout.classes) or layout.is_packed,
     )
-    is_white_zero = info.white_is_zero and layout.palette is None
-    profile = replace(profile, white_is_zero=is_white_zero and not profile.palette)
-    _check_format(info.path, profile, options)
-    profile = _with_creation_options(profile, info, options)
-    profile = _with_nodata_marks(profile, info, layout, options)
-    profile = _with_transparency(profile, info)
-    profile = _with_tags(profile, info, layout, window, options)
-    overviews = _choose_overviews(profile, info, options.overviews)
-    return _with_blocks(replace(profile, overviews=overviews))
-
-
-def _with_creation_options(
-    profile: OutputProfile, info: RasterInfo, options: OutputOptions
-) -> OutputProfile:
-    """Return a profile with GDAL's options; those of a sparse input leave blocks out."""
-    creation = creation_options(profile, options, info.tags.get("", {}))
-    if info.block_share < 1 and profile.driver in ("GTiff", "COG"):
+    _check_format(info.path, out, options)
+    creation = creation_options(out, options, info.tags.get("", {}))
+    if info.block_share < 1 and out.driver in ("GTiff", "COG"):
         creation = {"SPARSE_OK": "TRUE", **creation}
-    return replace(profile, creation=creation)
+    out = replace(out, creation=creation)
+    out = _with_nodata_marks(out, info, layout, options, notes)
+    out = _with_transparency(out, info, notes)
+    tags = _fit_tags(out, info, layout, window, options, notes)
+    overviews = _choose_overviews(out, info, options.overviews)
+    return with_blocks(replace(out, tags=tags, overviews=overviews))
 
 
 def _choose_overviews(
@@ -115,41 +101,16 @@ def _choose_overviews(
 
     ``asked`` is None where nobody has said if some are wanted.
     """
-    if out.driver == "GTiff" and (info.has_overviews if asked is None else asked):
-        return overview_factors(out.height, out.width)
-    if out.driver == "COG" and out.creation.get("OVERVIEWS", "").upper() != "NONE":
-        side = overview_side(out.driver, out.creation)
-        return overview_factors(out.height, out.width, side)
-    if out.driver == "MBTiles" and asked is not False:  # a map has all its levels
-        return overview_factors(out.height, out.width, _TILE_SIDE)
-    return ()
-
-
-def _with_blocks(out: OutputProfile) -> OutputProfile:
-    """Return a profile with the form of the canvas, which tells if that of the file is another."""
-    blocks = block_options(
-        out.driver, out.creation, photometric_of(out), predictor_of(out.dtype)
-    )
-    reason = why_copied(out.driver, out.creation, blocks, out.row_bytes)
-    if not reason and out.driver == "COG":
-        reason = _why_cog_is_copied(out)
-    if reason:
-        return copied_by_gdal(out, reason)
-    return replace(out, blocks=blocks, why_copied="")
-
-
-def _why_cog_is_copied(out: OutputProfile) -> str:
-    """Say why a canvas cannot hold the blocks of a COG, or its overviews; else nothing."""
-    compression = out.creation["COMPRESS"].upper()
-    if out.alpha and compression == "JPEG":
-        return "its alpha band becomes a mask"
-    if compression == "JPEG" and photometric_of(out) == "RGB" and len(out.bands) > 3:
-        return "GDAL stores colours with further bands as they are"
-    if compression == "WEBP" and out.creation.get("QUALITY") == "100":
-        return "GDAL compresses its overviews with loss"
-    if out.overviews and out.resampling not in RESAMPLINGS:
-        return f"its overviews are made by {out.resampling}"
-    return ""
+    are_wanted = False
+    if out.driver == "GTiff":
+        are_wanted = info.has_overviews if asked is None else asked
+    elif out.driver == "COG":
+        are_wanted = out.creation.get("OVERVIEWS", "").upper() != "NONE"
+    elif out.driver == "MBTiles":  # a map has all its levels
+        are_wanted = asked is not False
+    if not are_wanted:
+        return ()
+    return overview_factors(out.height, out.width, out.overview_side)
 
 
 def _without_counts(layout: BandLayout) -> tuple[BandInfo, ...]:
@@ -164,14 +125,15 @@ def _without_counts(layout: BandLayout) -> tuple[BandInfo, ...]:
     return tuple(bands)
 
 
-def _with_tags(
+def _fit_tags(
     out: OutputProfile,
     info: RasterInfo,
     layout: BandLayout,
     window: Window,
     options: OutputOptions,
-) -> OutputProfile:
-    """Return a profile with the tags of the input that fit, and notes on those left out."""
+    notes: list[str],
+) -> dict[str, Mapping[str, str]]:
+    """Return the tags of the input that fit; ``notes`` tell of those left out."""
     numbers = [*layout.bands]
     if layout.alpha:
         numbers.insert(layout.alpha_position or 0, layout.alpha)
@@ -199,7 +161,6 @@ def _with_tags(
             with suppress(ValueError):
                 plain[key] = str(float(plain[key]) * out.width / window.width)
     tags[""] = plain
-    notes: list[str] = []
     if _XMP in tags:  # sizes and regions in it are enlarged, too
         text = tags[_XMP].get(_XMP, "").encode(errors="surrogateescape")
         packet, lost = fit_xmp(text, pixels)
@@ -218,7 +179,7 @@ def _with_tags(
         notes.append(
             f"tags {', '.join(namespaces)} left out: {out.driver} holds those of bands"
         )
-    return replace(out, tags=tags, notes=(*out.notes, *notes))
+    return tags
 
 
 def _provenance_tags(
@@ -267,12 +228,16 @@ def _profile_fits(out: OutputProfile, profile: str) -> bool:
 
 
 def _with_nodata_marks(
-    out: OutputProfile, info: RasterInfo, layout: BandLayout, options: OutputOptions
+    out: OutputProfile,
+    info: RasterInfo,
+    layout: BandLayout,
+    options: OutputOptions,
+    notes: list[str],
 ) -> OutputProfile:
-    """Return a profile that marks its empty pixels by a nodata value or a mask, with notes."""
-    notes = [*_note_on_nodata(out, info, layout)]
+    """Return a profile that marks its empty pixels by a nodata value or a mask."""
     nodata = out.nodata
     mask = out.mask
+    _note_on_nodata(nodata, info, layout, notes)
     highest = highest_value(out.dtype, options.creation.get("NBITS", ""))
     if highest is not None:
         notes.append(f"NBITS holds values up to {highest:,}: larger ones are cut")
@@ -293,14 +258,13 @@ def _with_nodata_marks(
         if not (out.alpha or out.palette):
             mask = mask or nodata is not None or not _is_of_jpeg_tiles(out)
         nodata = None
-    return replace(out, mask=mask, nodata=nodata, notes=(*out.notes, *notes))
+    return replace(out, mask=mask, nodata=nodata)
 
 
 def _note_on_nodata(
-    out: OutputProfile, info: RasterInfo, layout: BandLayout
-) -> tuple[str, ...]:
+    nodata: float | None, info: RasterInfo, layout: BandLayout, notes: list[str]
+) -> None:
     """Tell that the only nodata value of an output is not that of all bands of the input."""
-    nodata = out.nodata
     # compared as text, because NaN differs from itself
     same = [str(nodata)]
     if nodata != nodata:  # a value without data in any band
@@ -310,41 +274,35 @@ def _note_on_nodata(
         for number in layout.bands
         if str(info.band(number).nodata) not in same
     ]
-    if nodata is None or not differing:
-        return ()
-    return (
-        f"one nodata value is kept: {nodata:g} stands for no data in all bands, also in "
-        f"{','.join(differing)}; values of {nodata:g} there are moved to the one beside "
-        "it, those of classes stay",
-    )
+    if nodata is not None and differing:
+        notes.append(
+            f"one nodata value is kept: {nodata:g} stands for no data in all bands, also in "
+            f"{','.join(differing)}; values of {nodata:g} there are moved to the one beside "
+            "it, those of classes stay"
+        )
 
 
-def _with_transparency(out: OutputProfile, info: RasterInfo) -> OutputProfile:
+def _with_transparency(
+    out: OutputProfile, info: RasterInfo, notes: list[str]
+) -> OutputProfile:
     """Return a profile with mask or alpha as its format can: a mask as alpha, or no alpha."""
+    is_opaque = _is_of_jpeg_tiles(out)
     if out.driver in ("PNG", "MBTiles") and out.mask:
-        note = ""
-        if _is_of_jpeg_tiles(out):
-            note = (
+        if is_opaque:
+            notes.append(
                 "tiles of JPEG have no transparency: pixels without data are seen, but "
                 "for tiles that have no others"
             )
         # a mask would go into a file of its own that few programs read
         bands = (*out.bands, BandInfo(dtype=out.dtype, interpretation="alpha"))
-        return _noted(replace(out, bands=bands, alpha=True, mask=False), note)
-    if out.driver == "JPEG" and out.alpha:
-        note = "jpg has no transparency: the alpha band is left out"
-        return _noted(replace(out, bands=out.bands[:-1], alpha=False), note)
-    if _is_of_jpeg_tiles(out) and out.alpha:
-        note = "tiles of JPEG have no transparency: alpha is left out"
-        if info.driver == "MBTiles":  # of which GDAL makes one, which is opaque
-            note = ""
-        return _noted(replace(out, bands=out.bands[:-1], alpha=False), note)
-    return out
-
-
-def _noted(out: OutputProfile, note: str) -> OutputProfile:
-    """Return a profile with a note more, unless that is empty."""
-    return replace(out, notes=(*out.notes, note)) if note else out
+        return replace(out, bands=bands, alpha=True, mask=False)
+    if not out.alpha or not (out.driver == "JPEG" or is_opaque):
+        return out
+    if out.driver == "JPEG":
+        notes.append("jpg has no transparency: the alpha band is left out")
+    elif info.driver != "MBTiles":  # of which GDAL makes one, which is opaque
+        notes.append("tiles of JPEG have no transparency: alpha is left out")
+    return replace(out, bands=out.bands[:-1], alpha=False)
 
 
 def _is_of_jpeg_tiles(out: OutputProfile) -> bool:

@@ -1,23 +1,34 @@
-"""Write enlarged rows of a raster as parts, in which the holes of the input are put back."""
+"""Write enlarged rows of a raster as parts, in which the holes of the input are put back.
+
+A part is a TIFF of blocks as the canvas has them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from srcli.imaging.files.stored_parts import writing_errors
 from srcli.imaging.pixels.arrays import Array, Bools
 from srcli.imaging.pixels.resize import resize, white_level
-from srcli.imaging.rasters.limits import keep_within
 from srcli.imaging.rasters.nodata import is_nodata, nearest_other_value
 from srcli.imaging.rasters.packed_heights import unpack
-from srcli.imaging.rasters.part_encoding import encode_part
 from srcli.imaging.rasters.parts import Parts
+from srcli.imaging.rasters.profile import OutputProfile, is_on
 from srcli.imaging.rasters.source import DecodedWindow, RasterSource
 from srcli.ports.image import Window
 
+if TYPE_CHECKING:
+    from rasterio.io import DatasetWriter
+
+_MOST_THREADS = 16
 _REACH = 3
 """Rows above and below a part that bicubic interpolation sees, and one more."""
 
@@ -65,164 +76,170 @@ class PartWriter:
 
     def write_part(self, number: int, rows: Array | None = None) -> None:
         """Write a part from rows of the network, which are changed; None if all hold classes."""
-        span = self._parts.span(number)
-        window = self._input_rows(span)
-        decode = cache(partial(self._source.decode, window))
-        rows, opacity = self._finish(span, window, decode, rows)
-        self._store(number, rows, opacity)
+        parts = self._parts
+        part = _Part(self._source, parts.output, self._scale, parts.span(number))
+        rows, opacity = part.finish(rows)
+        if self._source.layout.is_packed:
+            rows = unpack(rows)
+        with (
+            writing_errors(parts.target),
+            encode_part(rows, opacity, parts.output) as content,
+        ):
+            parts.add(number, content)
 
-    def _finish(
-        self,
-        span: range,
-        window: Window,
-        decode: Callable[[], DecodedWindow],
-        rows: Array | None,
-    ) -> tuple[Array, Array]:
-        """Return rows of the network, changed, as they are stored, and their opacity.
 
-        They are those of a window of the input, which ``decode`` returns.
-        """
-        source = self._source
-        layout = source.layout
+@dataclass(frozen=True)
+class _Part:
+    """A part whose rows get what the input has at their places."""
+
+    source: RasterSource
+    output: OutputProfile
+    scale: int
+    span: range
+    """Rows of the output."""
+
+    @cached_property
+    def _window(self) -> Window:
+        """The rows of the input that become those of the part."""
+        top = self.span.start // self.scale
+        bottom = -(-self.span.stop // self.scale)
+        return Window(top=top, left=0, height=bottom - top, width=self.source.width)
+
+    @cached_property
+    def _decoded(self) -> DecodedWindow:
+        return self.source.decode(self._window)
+
+    def finish(self, rows: Array | None) -> tuple[Array, Array]:
+        """Return rows of the network, changed, as they are stored, and their opacity."""
+        layout = self.source.layout
         nodata = layout.nodata
         if rows is not None:
-            self._keep_within_limits(rows, decode, span)
+            self._keep_within_limits(rows)
         if rows is not None and nodata is not None and np.isfinite(nodata):
             # valid pixels that the network made equal to nodata by chance
             rows[is_nodata(rows, nodata)] = nearest_other_value(rows.dtype, nodata)
         white = white_level(np.dtype(layout.dtype))
         opacity = np.array(white, layout.dtype)
-        if rows is None or layout.classes or source.has_holes:
-            rows, opacity = self._complete(span, window, decode(), rows, opacity)
+        if rows is None or layout.classes or self.source.has_holes:
+            return self._complete(rows, opacity)
         return rows, opacity
 
-    def _keep_within_limits(
-        self, rows: Array, decode: Callable[[], DecodedWindow], span: range
-    ) -> None:
+    def _keep_within_limits(self, rows: Array) -> None:
         """Cut what overshoots the range of a band that is stated, or beyond which are codes."""
-        layout = self._source.layout
+        layout = self.source.layout
         for position, index in enumerate(layout.smooth):
             band = layout.outputs[index]
             limits = band.measured or band.limits
             if limits is not None:
-                before = self._repeat(decode().pixels[:, :, index], span)
-                keep_within(rows[:, :, position], before, limits)
+                before = self._repeat(self._decoded.pixels[:, :, index])
+                _keep_within(rows[:, :, position], before, limits)
 
-    def _input_rows(self, span: range) -> Window:
-        """Return the rows of the input that become some rows of the output."""
-        top = span.start // self._scale
-        bottom = -(-span.stop // self._scale)
-        return Window(top=top, left=0, height=bottom - top, width=self._source.width)
-
-    def _complete(
-        self,
-        span: range,
-        window: Window,
-        decoded: DecodedWindow,
-        rows: Array | None,
-        opacity: Array,
-    ) -> tuple[Array, Array]:
+    def _complete(self, rows: Array | None, opacity: Array) -> tuple[Array, Array]:
         """Put holes, classes and alpha of the input into rows; return these and their opacity."""
-        source = self._source
+        source = self.source
         layout = source.layout
+        decoded = self._decoded
         if layout.soft_alpha is not None:
-            softened = self._soften(window, layout.soft_alpha)
-            opacity = softened[span.start % self._scale :][: len(span)]
+            opacity = self._cut(self._soften(layout.soft_alpha))
         elif decoded.alpha is not None:
-            opacity = self._repeat(decoded.alpha, span)
+            opacity = self._repeat(decoded.alpha)
         valid = decoded.valid[:, :, source.smooth]
         if not valid.all():
-            output = self._parts.output
-            is_alpha_new = output.alpha and layout.alpha is None  # made of a mask
-            loses_nodata = layout.nodata is not None and output.nodata is None
-            if source.masked or output.mask or is_alpha_new or loses_nodata:
+            is_alpha_new = self.output.alpha and layout.alpha is None  # made of a mask
+            loses_nodata = layout.nodata is not None and self.output.nodata is None
+            if source.masked or self.output.mask or is_alpha_new or loses_nodata:
                 shown = valid
                 if decoded.codes is not None:
                     shown = valid | decoded.codes[:, :, source.smooth]
-                opacity = self._repeat(np.asarray(shown.any(axis=2)), span) * opacity
+                opacity = self._repeat(np.asarray(shown.any(axis=2))) * opacity
             if rows is not None:
-                holes = self._repeat(_one_if_equal(~valid), span)
+                holes = self._repeat(_one_if_equal(~valid))
                 if layout.soft_alpha is not None:
-                    holes = holes & ~self._is_shown(decoded, span, opacity)
-                empty = self._empty_value(decoded, span)
-                _fill(rows, empty, holes)
+                    holes = holes & ~self._is_shown(opacity)
+                _fill(rows, self._empty_values(), holes)
         if rows is None or layout.classes:
-            repeated = self._repeat(decoded.pixels, span)
+            repeated = self._repeat(decoded.pixels)
             if rows is not None:
                 repeated[:, :, source.smooth] = rows
             rows = repeated
-        outside = source.outside(window, self._scale)
+        outside = source.outside(self._window, self.scale)
         if outside is not None:
-            outside = outside[span.start % self._scale :][: len(span)]
+            outside = self._cut(outside)
             has_alpha = decoded.alpha is not None
             rows[outside] = self._empty_number(hides_colours=has_alpha)
             opacity = opacity * ~outside
         return rows, opacity
 
-    def _repeat(self, layer: Array, span: range) -> Array:
-        """Enlarge what was read for a part by nearest neighbour, cut to the rows of the part."""
-        down = layer.repeat(self._scale, axis=0)[span.start % self._scale :]
-        return down[: len(span)].repeat(self._scale, axis=1)
+    def _repeat(self, layer: Array) -> Array:
+        """Enlarge what was read for the part by nearest neighbour."""
+        return self._cut(layer.repeat(self.scale, axis=0)).repeat(self.scale, axis=1)
 
-    def _store(self, number: int, rows: Array, opacity: Array) -> None:
-        """Store a part, with alpha or the mask where there is one."""
-        if self._source.layout.is_packed:
-            rows = unpack(rows)
-        with (
-            writing_errors(self._parts.target),
-            encode_part(rows, opacity, self._parts.output) as content,
-        ):
-            self._parts.add(number, content)
+    def _cut(self, rows: Array) -> Array:
+        """Cut enlarged rows of the input to those of the part."""
+        return rows[self.span.start % self.scale :][: len(self.span)]
 
-    def _soften(self, window: Window, limits: tuple[float, float]) -> Array:
-        """Enlarge the alpha of some rows by bicubic interpolation, as that of photographs."""
-        source = self._source
-        scale = self._scale
-        around = source.grow(window, _REACH)
-        alpha = source.decode(around).alpha
+    def _soften(self, limits: tuple[float, float]) -> Array:
+        """Enlarge the alpha of the input by bicubic interpolation, as that of photographs."""
+        window = self._window
+        scale = self.scale
+        around = self.source.grow(window, _REACH)
+        alpha = self.source.decode(around).alpha
         assert alpha is not None
         larger = np.clip(resize(alpha, scale), *limits)
         rows = larger[(window.top - around.top) * scale :][: window.height * scale]
         return rows[:, (window.left - around.left) * scale :][:, : window.width * scale]
 
-    def _is_shown(self, decoded: DecodedWindow, span: range, opacity: Array) -> Bools:
+    def _is_shown(self, opacity: Array) -> Bools:
         """Mark pixels of alpha 0 that become visible by the soft alpha beside them."""
+        decoded = self._decoded
         assert decoded.alpha is not None
-        hidden = np.isfinite(decoded.pixels[:, :, self._source.smooth])
+        hidden = np.isfinite(decoded.pixels[:, :, self.source.smooth])
         hidden &= (decoded.alpha == 0)[:, :, None]
-        return np.asarray(self._repeat(hidden, span) & (opacity > 0)[:, :, None])
+        return np.asarray(self._repeat(hidden) & (opacity > 0)[:, :, None])
 
     def _empty_number(self, *, hides_colours: bool = False) -> float:
         """Return what stands for no data in all bands; 0 where alpha hides the pixels."""
-        nodata = self._source.layout.nodata
+        nodata = self.source.layout.nodata
         if nodata is not None:
             return nodata
-        if self._source.dtype.kind == "f" and not hides_colours:
+        if self.source.dtype.kind == "f" and not hides_colours:
             return np.nan
         return 0
 
-    def _empty_value(self, decoded: DecodedWindow, span: range) -> Array | float:
+    def _empty_values(self) -> Array | float:
         """Return what holes are filled with: one value, or one for each pixel of the output.
 
         Infinite values stay infinite, codes stay codes, and under an alpha of 0 floats
         stay finite.
         """
+        decoded = self._decoded
         empty = self._empty_number()
-        smooth = self._source.smooth
+        smooth = self.source.smooth
         pixels = decoded.pixels[:, :, smooth]
-        is_float = self._source.dtype.kind == "f"
         kept = np.isinf(pixels)
         if decoded.codes is not None:
             kept |= decoded.codes[:, :, smooth]
-        has_hidden = self._source.layout.nodata is None and decoded.alpha is not None
-        has_hidden = has_hidden and is_float
+        has_hidden = self.source.layout.nodata is None and decoded.alpha is not None
+        has_hidden = has_hidden and np.isnan(empty)
         if not (has_hidden or kept.any()):
             return empty
         values = np.full_like(pixels, empty)
         if has_hidden:
             values[np.isfinite(pixels)] = 0
         values[kept] = pixels[kept]
-        return self._repeat(values, span)
+        return self._repeat(values)
+
+
+def _keep_within(rows: Array, before: Array, limits: tuple[float, float]) -> None:
+    """Move values of an enlarged band into limits, in place, where the input's are within.
+
+    ``before`` holds the pixel of the input for each of ``rows``: what lies beyond the
+    limits there already is left to its reader.
+    """
+    low, high = limits
+    are_within = (before >= low) & (before <= high)
+    np.copyto(rows, np.asarray(low, rows.dtype), where=are_within & (rows < low))
+    np.copyto(rows, np.asarray(high, rows.dtype), where=are_within & (rows > high))
 
 
 def _one_if_equal(layers: Bools) -> Bools:
@@ -233,9 +250,97 @@ def _one_if_equal(layers: Bools) -> Bools:
 
 def _fill(rows: Array, empty: Array | float, holes: Bools) -> None:
     """Put values, one or (h, W, C), into holes, (h, W, C) or those of all bands, (h, W, 1)."""
+    values = np.broadcast_to(empty, rows.shape)
+    marks = np.broadcast_to(holes, rows.shape)
     for band in range(rows.shape[2]):  # numpy repeats a mask for all bands slowly
-        values = empty
-        if isinstance(empty, np.ndarray):
-            values = empty[:, :, band]
-        hole = holes[:, :, band % holes.shape[2]]
-        np.copyto(rows[:, :, band], values, "unsafe", where=hole)
+        np.copyto(
+            rows[:, :, band], values[:, :, band], "unsafe", where=marks[:, :, band]
+        )
+
+
+@contextmanager
+def encode_part(
+    rows: Array, opacity: Array, output: OutputProfile
+) -> Iterator[memoryview]:
+    """Yield rows (h, W, C) as a TIFF; raises rasterio's errors.
+
+    ``opacity``, (h, W) or one value, is its alpha or mask, where the output has one.
+    """
+    import rasterio
+    from rasterio.io import MemoryFile
+    from rasterio.transform import Affine
+
+    height, width = rows.shape[:2]
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": len(output.bands),
+        "dtype": output.dtype,
+        "nodata": output.nodata,
+        "transform": Affine.scale(2.0, 3.0),  # rasterio warns of files without one
+        "BIGTIFF": "IF_SAFER",
+        "NUM_THREADS": min(os.cpu_count() or 1, _MOST_THREADS),
+        **output.blocks,
+    }
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        MemoryFile() as memory,  # because GDAL reports success on a full disk
+    ):
+        with memory.open(**profile) as dataset:
+            _interpret(dataset, output)
+            _write_pixels(dataset, rows, opacity, output)
+        yield memory.getbuffer()
+
+
+def encode_blank(height: int, output: OutputProfile) -> IO[bytes]:
+    """Return rows without data, as GDAL reads what is not there, as a TIFF."""
+    value = 0 if output.nodata is None else output.nodata
+    rows = np.full((height, output.width, output.channels), value, output.dtype)
+    with encode_part(rows, np.zeros(1, output.dtype), output) as content:
+        return io.BytesIO(content)
+
+
+def _interpret(dataset: DatasetWriter, output: OutputProfile) -> None:
+    """Say what the bands mean, on which some compressions depend."""
+    from rasterio.enums import ColorInterp
+
+    if not output.palette:
+        names = [band.interpretation for band in output.stored_bands]
+        dataset.colorinterp = [ColorInterp[name] for name in names]
+
+
+def _write_pixels(
+    dataset: DatasetWriter, rows: Array, opacity: Array, output: OutputProfile
+) -> None:
+    """Write the bands of a part by columns of blocks, so that no band is copied whole."""
+    from rasterio.windows import Window
+
+    height, width = rows.shape[:2]
+    block_width = dataset.block_shapes[0][1]
+    opacity = np.broadcast_to(opacity, (height, width))
+    order = list(output.band_order)
+    if output.mask:  # after the bands GDAL would print errors of threads that compress
+        dataset.write_mask(opacity != 0)
+    for column in range(0, width, block_width):
+        columns = slice(column, column + block_width)
+        pixels = rows[:, columns, : output.channels].astype(output.dtype, copy=False)
+        piece = np.moveaxis(pixels, 2, 0)
+        if output.alpha:
+            cut = opacity[None, :, columns].astype(output.dtype, copy=False)
+            piece = np.concatenate([piece, cut])
+        if order != list(range(len(piece))):
+            piece = piece[order]
+        if not _is_left_out(piece, output):
+            window = Window(column, 0, piece.shape[2], height)
+            dataset.write(piece, window=window)
+
+
+def _is_left_out(piece: Array, output: OutputProfile) -> bool:
+    """Tell if a sparse canvas leaves out blocks of these values; floats without nodata stay."""
+    blank = output.nodata
+    if blank is None and output.dtype.startswith(("int", "uint")):
+        blank = 0
+    if blank is None or not is_on(output.blocks, "SPARSE_OK", "NO"):
+        return False
+    return bool(piece.flat[0] == blank) and bool((piece == blank).all())

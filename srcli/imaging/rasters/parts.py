@@ -1,22 +1,25 @@
 """Parts of an unfinished raster, bands of rows of full width, and the canvas that takes them.
 
 A part is encoded as a small TIFF, which waits in the folder; its blocks go into the
-canvas, one part behind the other, and its file goes then.
+canvas, one part behind the other, and its file goes then. The journal says which parts the
+canvas holds, in order, with sizes and checksum of their blocks: a line is on the disk after
+the blocks that it tells of, and one that a kill or a power cut has torn does not fit its own
+checksum, and ends the journal.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from srcli.imaging.files.stored_parts import StoredParts, keep_parts
-from srcli.imaging.rasters.block_form import is_lossless
-from srcli.imaging.rasters.creation import copied_by_gdal
-from srcli.imaging.rasters.journal import Journal, count_intact, read_journal
+from srcli.imaging.files.stored_parts import StoredParts, keep_parts, open_own
+from srcli.imaging.rasters.creation import copied_by_gdal, is_lossless
 from srcli.imaging.rasters.profile import OutputProfile
 
 VERSION = 6
@@ -30,6 +33,101 @@ _LEAST_PIXELS = 1_000_000
 """Narrow rasters have higher parts, so that there are not too many files."""
 _MOST_BYTES = 2**26
 """Wide rasters have lower parts, which are held in memory."""
+
+
+@dataclass(frozen=True)
+class AppendedPart:
+    """A part of which the canvas has the blocks."""
+
+    crc: int
+    """CRC-32 of them."""
+    sizes: list[int]
+    """Of them in bytes, in their order in the canvas; 0 for those that are left out, and
+    nothing where all are."""
+
+
+@dataclass
+class Journal:
+    """Place of the blocks in a canvas: one behind the other, from ``start`` on."""
+
+    path: Path
+    start: int = 0
+    """First byte of the blocks, behind the room for the header; 0 for no canvas yet."""
+    parts: list[AppendedPart] = field(default_factory=list)
+    length: int = 0
+    """Bytes of the lines that count; what follows was torn."""
+    end: int = 0
+    """First byte behind the blocks."""
+
+    def begin(self, start: int) -> None:
+        """Say where the blocks will begin."""
+        self._write({"start": start})
+        self.start = start
+        self.end = start
+
+    def append(self, appended: AppendedPart) -> None:
+        """Say that the canvas has the next part."""
+        self._write({"crc": appended.crc, "sizes": appended.sizes})
+        self._take(appended)
+
+    def keep(self, count: int) -> None:
+        """Forget all parts but so many first ones."""
+        remaining = self.parts[:count]
+        self.path.unlink(missing_ok=True)
+        self.length = 0
+        self.parts = []
+        if remaining:
+            self.begin(self.start)
+        for appended in remaining:
+            self.append(appended)
+
+    def _take(self, appended: AppendedPart) -> None:
+        self.parts.append(appended)
+        self.end += sum(appended.sizes)
+
+    def _write(self, fields: dict[str, object]) -> None:
+        """Write a line behind those that count, and wait for the disk."""
+        text = json.dumps(fields, separators=(",", ":")).encode()
+        line = b"%08x %b\n" % (zlib.crc32(text), text)
+        with open_own(self.path) as stream:
+            stream.seek(stream.truncate(self.length))
+            stream.write(line)
+            # unbuffered, a disk that gets full might take half of it without an error
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.length += len(line)
+
+
+def read_journal(path: Path) -> Journal:
+    """Read a journal; one without a line where it is missing or damaged."""
+    journal = Journal(path)
+    content = b""
+    with suppress(FileNotFoundError):
+        content = path.read_bytes()
+    for line in content.splitlines(keepends=True):
+        checksum, _, text = line.partition(b" ")
+        if not text.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(text[:-1]):
+            break
+        fields = json.loads(text)
+        if journal.start:
+            journal._take(AppendedPart(**fields))
+        else:
+            journal.start = journal.end = fields["start"]
+        journal.length += len(line)
+    return journal
+
+
+def count_intact(journal: Journal, canvas: Path) -> int:
+    """Return how many parts are in the canvas as they were written, from the first on."""
+    with suppress(FileNotFoundError), canvas.open("rb") as stream:
+        # parts without blocks would not tell that the room for the header is gone
+        if stream.seek(0, os.SEEK_END) < stream.seek(journal.start):
+            return 0
+        for count, appended in enumerate(journal.parts):
+            if zlib.crc32(stream.read(sum(appended.sizes))) != appended.crc:
+                return count
+        return len(journal.parts)
+    return 0
 
 
 def part_rows(output: OutputProfile) -> int:
@@ -128,6 +226,8 @@ def open_parts(
     Their blocks are those of the output, or those without loss of an earlier run with
     other creation options: GDAL copies these then.
     """
+    import rasterio
+
     form = [
         VERSION,
         output.height,
@@ -138,11 +238,12 @@ def open_parts(
         output.mask,
         str(output.nodata),
     ]
-    plan = {
-        **fingerprint,
-        "form of parts": form,
-        _BLOCKS: _describe_blocks(output),
+    # what blocks depend on beside their pixels
+    blocks = {
+        "options": dict(sorted(output.blocks.items())),
+        "GDAL": rasterio.__gdal_version__,
     }
+    plan = {**fingerprint, "form of parts": form, _BLOCKS: blocks}
     if resume:
         earlier_blocks = _blocks_to_continue(Parts(target, output), plan)
         if earlier_blocks is not None:
@@ -152,16 +253,6 @@ def open_parts(
     parts = Parts(target, output)
     with keep_parts(parts, plan, resume=resume) as notes:
         yield parts, notes
-
-
-def _describe_blocks(output: OutputProfile) -> dict[str, Any]:
-    """Return what blocks depend on beside their pixels, as JSON."""
-    import rasterio
-
-    return {
-        "options": dict(sorted(output.blocks.items())),
-        "GDAL": rasterio.__gdal_version__,
-    }
 
 
 def _blocks_to_continue(

@@ -9,8 +9,19 @@ from typing import Any
 import numpy as np
 
 from srcli.imaging.files.provenance import Provenance
-from srcli.imaging.rasters.block_form import is_on
-from srcli.imaging.rasters.info import BandInfo
+from srcli.imaging.rasters.info import COLOURS, BandInfo
+
+OVERVIEW_SIDE = 256
+"""Longest side of the smallest overview, and of the blocks of all, but for a COG, where it
+is that of its blocks."""
+COG_BLOCK = "512"
+_OFF = frozenset({"NO", "FALSE", "OFF", "0"})
+"""How GDAL's options say no."""
+
+
+def is_on(options: Mapping[str, str], name: str, default: str) -> bool:
+    """Tell if an option of GDAL's is on: all values but "no", "off" ... mean yes."""
+    return options.get(name, default).upper() not in _OFF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +40,6 @@ class OutputOptions:
     """1 to 100, for JPEG, also inside GeoTIFFs; None takes 95."""
     provenance: Provenance | None = None
     """Recorded in tags of the output; None records nothing."""
-
-    def is_on(self, name: str, default: str) -> bool:
-        """Tell if a creation option is on: GDAL takes all values but "no", "off" ... for yes."""
-        return is_on(self.creation, name, default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +79,6 @@ class OutputProfile:
     why_copied: str = "it is no raster of its own"
     """Why GDAL copies the canvas into the final file, decoded and encoded anew; empty
     where its compressed blocks are those of the file."""
-    notes: tuple[str, ...] = ()
-    """Messages for the user on what is not kept."""
 
     @property
     def keeps_blocks(self) -> bool:
@@ -91,6 +96,29 @@ class OutputProfile:
     def is_sparse(self) -> bool:
         """True if blocks without data may be left out of the file."""
         return is_on(self.creation, "SPARSE_OK", "NO")
+
+    @property
+    def predictor(self) -> int:
+        """The PREDICTOR of TIFFs that suits the dtype; 1 for none, as of half floats."""
+        if self.dtype == "float16":
+            return 1
+        return 3 if self.dtype.startswith("float") else 2
+
+    @property
+    def photometric(self) -> str:
+        """What the bands of a TIFF mean, as its tag and GDAL's option name it."""
+        if tuple(band.interpretation for band in self.stored_bands[:3]) == COLOURS:
+            return "RGB"
+        if self.palette:
+            return "PALETTE"
+        return "MINISWHITE" if self.white_is_zero else "MINISBLACK"
+
+    @property
+    def overview_side(self) -> int:
+        """Length of blocks of overviews, and of the smallest overview at most."""
+        if self.driver != "COG":
+            return OVERVIEW_SIDE
+        return int(self.creation.get("BLOCKSIZE", COG_BLOCK))
 
     @property
     def row_bytes(self) -> int:

@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from logging.handlers import BufferingHandler
@@ -36,19 +37,20 @@ from srcli.imaging.files.stored_parts import (
 )
 from srcli.imaging.files.tiff_images import BlockGroup, read_tiff, write_tiff
 from srcli.imaging.files.utf8_names import alias_of_folder, readable_name
-from srcli.imaging.rasters.block_form import OVERVIEW_SIDE, overview_factors
 from srcli.imaging.rasters.canvas import open_canvas
 from srcli.imaging.rasters.copying import (
+    MosaicFile,
     add_overview_levels,
     build_overviews,
     check_room,
     copy_file,
+    describe_mosaic,
 )
-from srcli.imaging.rasters.creation import copied_by_gdal
+from srcli.imaging.rasters.creation import copied_by_gdal, overview_factors
 from srcli.imaging.rasters.gdal_access import keep_blocks, open_quietly
 from srcli.imaging.rasters.parts import Parts
-from srcli.imaging.rasters.profile import OutputProfile
-from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
+from srcli.imaging.rasters.profile import OVERVIEW_SIDE, OutputProfile
+from srcli.input_files import file_state
 
 _COPY_CACHE = 2**26
 _CACHED_ROWS = 2
@@ -87,7 +89,6 @@ def publish(
     result = folder / readable_name(target.name)
     try:
         with writing_errors(target):
-            _check_complete(parts)
             # a run that was killed while it wrote has left it
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
@@ -98,7 +99,7 @@ def publish(
                 world = dumpsw(transform).encode("ascii")
                 result.with_suffix(_WORLD_SUFFIXES[output.driver]).write_bytes(world)
             complete(written)
-            move_result(result, target, attributes, written)
+            _move_result(result, written, target, attributes)
             parts.remove()
     finally:
         # what is not finished will be made again and only takes room meanwhile
@@ -107,20 +108,11 @@ def publish(
 
 def write_vrt(parts: Parts) -> Path:
     """Write a VRT of the finished canvas into its folder, without tags; return its path."""
-    _check_complete(parts)
     vrt = alias_of_folder(parts.folder) / "canvas.vrt"
     with open_canvas(parts) as canvas:
         canvas.finish(vrt)
     vrt.write_bytes(_describe_canvas(parts))
     return vrt
-
-
-def _check_complete(parts: Parts) -> None:
-    """Raise a PictureError if a part is missing."""
-    if missing := sum(map(len, parts.missing())):
-        raise PictureError(
-            f"{parts.target}: {missing} parts of it have got lost; run again"
-        )
 
 
 def _describe_canvas(parts: Parts) -> bytes:
@@ -187,17 +179,13 @@ def write_cog(file: Path, result: Path) -> None:
     )
 
 
-def move_result(
-    result: Path,
-    target: Path,
-    attributes: FileAttributes,
-    written: Path | None = None,
+def _move_result(
+    result: Path, written: Path, target: Path, attributes: FileAttributes
 ) -> None:
     """Move a finished raster and all files beside it to their names, once they are on the disk.
 
-    ``written`` is where the raster itself lies, if that is not beside the others.
+    ``written`` is where the raster itself lies, which may not be beside the others.
     """
-    written = written or result
     sidecars = [file for file in sorted(result.parent.iterdir()) if file != written]
     names = {}
     for file in sidecars:
@@ -222,36 +210,28 @@ def _write_interruptibly(
     After Ctrl-C nobody waits for the thread. GDAL tells rasterio nothing of how far it
     has come: the files tell it.
     """
-    written: list[Path] = []
-    failures: list[BaseException] = []
+    written: Future[Path] = Future()
 
     def write() -> None:
         try:
             # the canvas is read to its end, some rows of blocks at once
             block_rows = int(parts.output.blocks["BLOCKYSIZE"]) * parts.output.row_bytes
             keep_blocks(min(_COPY_CACHE, _CACHED_ROWS * block_rows))
-            written.append(write_result(parts, result))
+            written.set_result(write_result(parts, result))
         except BaseException as error:  # noqa: BLE001 - raised below
-            failures.append(error)
+            written.set_exception(error)
 
-    thread = Thread(target=write, daemon=True, name="gdal-copy")
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
+    Thread(target=write, daemon=True, name="gdal-copy").start()
+    while not written.done():
+        wait([written], 0.1)
         with suppress(FileNotFoundError):
             on_bytes(parts.canvas.stat().st_size + folder_bytes(result.parent))
-    for failure in failures:
-        raise failure
-    return written[0]
+    return written.result()
 
 
 def folder_bytes(folder: Path) -> int:
     """Return the bytes of all files in a folder, in which others may write and remove some."""
-    total = 0
-    for file in folder.iterdir():
-        with suppress(FileNotFoundError):
-            total += file.stat().st_size
-    return total
+    return sum((file_state(file) or (0,))[0] for file in folder.iterdir())
 
 
 def add_overviews(target: Path, quality: int) -> bool:

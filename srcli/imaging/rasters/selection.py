@@ -286,8 +286,9 @@ def find_rgb(
             )
         return tuple(rgb), ""
     bands = [info.band(number) for number in candidates]
-    for name_of in (_interpretation, _described_colour):
-        indices = _one_of_each(list(map(name_of, bands)))
+    called = [(band.interpretation, True) for band in bands]
+    for names in (called, list(map(_described_colour, bands))):
+        indices = _one_of_each(names)
         if indices:
             return tuple(candidates[index] for index in indices), ""
     if any(map(_is_step, bands)):
@@ -307,10 +308,6 @@ def find_rgb(
 def _is_step(band: BandInfo) -> bool:
     """Tell if a band is a step of time, a level or a quantity of a model, and no colour."""
     return any(key.startswith(_STEP_TAGS) for key in band.tags.get("", {}))
-
-
-def _interpretation(band: BandInfo) -> tuple[str, bool]:
-    return band.interpretation, True
 
 
 def _one_of_each(names: list[tuple[str, bool]]) -> list[int]:

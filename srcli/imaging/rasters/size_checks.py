@@ -19,7 +19,6 @@ import numpy as np
 
 from srcli.imaging.files.formats import format_of_content
 from srcli.imaging.files.tiff_blocks import (
-    TiffBlocks,
     check_tiff,
     read_tiff_page,
     truncated_file,
@@ -41,7 +40,7 @@ _HEADERS = {"LAN": 128, "PCRaster": 256}
 """Bytes in front of the pixels."""
 _CLASSIC_NETCDF = (b"CDF\1", b"CDF\2")
 """First bytes of the NetCDF files of which GDAL reads what is missing as zeros."""
-TIFF_DRIVERS = ("GTiff", "COG")
+_TIFF_DRIVERS = ("GTiff", "COG")
 _PAGE = re.compile(r"GTIFF_DIR:(\d+):")
 _ZIP_MEMBER = re.compile(r"/vsizip/(.+?\.zip)/(.+)", re.IGNORECASE)
 _LARGEST_MEMBER = 2**28
@@ -50,49 +49,26 @@ _LARGEST_MEMBER = 2**28
 
 def check_dataset_size(
     path: Path, dataset: DatasetReader, stream: IO[bytes] | None
-) -> None:
+) -> Tags:
     """Refuse an open raster whose files hold less than it claims.
 
-    ``stream`` is the file at the path, where that is open already.
+    Returned is the directory of the page of a TIFF, of others nothing. ``stream`` is the
+    file at the path, where that is open already.
     """
-    if not dataset.count:
-        return
     if dataset.driver in _RAW_DRIVERS:
         _check_raw(path, dataset)
-    elif dataset.driver == "netCDF":
+    elif dataset.driver == "netCDF" and dataset.count:
         _check_netcdf(path, next(iter(dataset.files), ""))
-    elif dataset.driver in TIFF_DRIVERS:
+    elif dataset.driver in _TIFF_DRIVERS:
         with (
             suppress(OSError, ValueError, struct.error, KeyError),
-            open_first_file(dataset, stream) as file,
+            _open_first_file(dataset, stream) as file,
         ):
-            check_tiff(path, _read_tags(dataset, file), file)
-
-
-def find_sparse_blocks(
-    dataset: DatasetReader, stream: IO[bytes] | None
-) -> TiffBlocks | None:
-    """Return the blocks of a sparse TIFF, which leaves some out; None if it has all.
-
-    ``stream`` is its file, where that is open already.
-    """
-    if dataset.driver in TIFF_DRIVERS:
-        with (
-            suppress(OSError, ValueError, KeyError),
-            open_first_file(dataset, stream) as file,
-        ):
-            blocks = TiffBlocks.from_tags(_read_tags(dataset, file))
-            if blocks is None or blocks.image_width != dataset.width:  # of an overview
-                return None
-            if not blocks.present.all():
-                return blocks
-    return None
-
-
-def _read_tags(dataset: DatasetReader, file: IO[bytes]) -> Tags:
-    """Return the tags of the page of a TIFF that was opened."""
-    match = _PAGE.match(dataset.name)
-    return read_tiff_page(file, int(match[1]) - 1 if match else 0)
+            page = _PAGE.match(dataset.name)
+            tags = read_tiff_page(file, int(page[1]) - 1 if page else 0)
+            check_tiff(path, tags, file)
+            return tags
+    return {}
 
 
 def _check_raw(path: Path, dataset: DatasetReader) -> None:
@@ -121,7 +97,8 @@ def _check_raw(path: Path, dataset: DatasetReader) -> None:
     if dataset.driver == "ENVI":  # whose header is a file of its own
         needed += int(envi.get("header_offset") or 0)
         size = max(sizes)
-    _check_size(path, size, needed)
+    if size < needed:
+        raise truncated_file(path, f"{size:,} of its {needed:,} bytes are there")
 
 
 def _check_netcdf(path: Path, name: str) -> None:
@@ -139,11 +116,6 @@ def _check_netcdf(path: Path, name: str) -> None:
             raise truncated_file(path, "a variable is not all there") from None
 
 
-def _check_size(path: Path, size: int, needed: int) -> None:
-    if size < needed:
-        raise truncated_file(path, f"{size:,} of its {needed:,} bytes are there")
-
-
 def _is_wrapped(dataset: DatasetReader) -> bool:
     """Tell if one of the files is a picture of a format of its own, such as a PDS4 of a TIFF."""
     for name in dataset.files[1:]:
@@ -154,8 +126,8 @@ def _is_wrapped(dataset: DatasetReader) -> bool:
 
 
 @contextmanager
-def open_first_file(
-    dataset: DatasetReader, stream: IO[bytes] | None = None
+def _open_first_file(
+    dataset: DatasetReader, stream: IO[bytes] | None
 ) -> Iterator[IO[bytes]]:
     """Open the first file of a dataset; OSError for what is neither on disk nor in a zip."""
     if stream is not None:

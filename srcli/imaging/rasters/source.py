@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +33,42 @@ def has_huge_blocks(dataset: DatasetReader) -> bool:
     """Return True if the blocks of a file are too large to be decoded for samples."""
     height, width = dataset.block_shapes[0]
     return bool(height * width > LARGEST_BLOCK)
+
+
+def read_planes(
+    info: RasterInfo,
+    numbers: Sequence[int],
+    masked: Sequence[int],
+    window: Window,
+    planes: Array,
+) -> Bools | None:
+    """Read bands of some numbers of an open raster into planes (n, h, w).
+
+    Returned are masks (m or 1, h, w) of the valid pixels of bands that are ``masked``;
+    None where the file has none. The window is counted from the corner of the file.
+    """
+    opened = info.opened
+    assert opened is not None, "bands are read of an open raster"
+    edges = ((window.top, window.bottom), (window.left, window.right))
+    tags = info.bands[0].tags.get("", {})
+    errors = reading_errors(
+        info.path,
+        f"rows {window.top} to {window.bottom} cannot be read",
+        pixels=info.width * info.height,
+        variable=tags.get("NETCDF_VARNAME", "VARIABLE"),
+    )
+    with opened.lock, errors:
+        if len({info.band(number).dtype for number in numbers}) == 1:
+            # at once: blocks may hold all bands, more than GDAL keeps
+            opened.dataset.read(numbers, window=edges, out=planes)
+        else:
+            for number, plane in zip(numbers, planes, strict=True):
+                opened.dataset.read(number, window=edges, out=plane)
+        if info.mask is None:
+            return None
+        if info.mask == "dataset":
+            masked = masked[:1]
+        return np.asarray(opened.dataset.read_masks(masked, window=edges) > 0)
 
 
 class DecodedWindow(NamedTuple):
@@ -81,14 +118,6 @@ class RasterSource:
         self._bands_to_read = list(layout.bands)
         if layout.alpha:
             self._bands_to_read.append(layout.alpha)
-        self._has_one_dtype = (
-            len({info.band(band).dtype for band in self._bands_to_read}) == 1
-        )
-        self._mask_bands: list[int] = []
-        if info.mask == "band":
-            self._mask_bands = list(layout.bands)
-        elif info.mask == "dataset":
-            self._mask_bands = [layout.bands[0]]
         is_marked = self.masked or layout.alpha is not None or self.dtype.kind == "f"
         is_marked = is_marked or info.cutline is not None
         self.has_codes = any(
@@ -161,14 +190,16 @@ class RasterSource:
             left=self.window.left + window.left,
         )
 
-    def decode(self, window: Window, shape: Size | None = None) -> DecodedWindow:
-        """Read the pixels of a window, its holes not filled, and which pixels are valid.
-
-        ``shape``, its (height, width), subsamples it by nearest neighbour; None keeps
-        all pixels.
-        """
+    def decode(self, window: Window) -> DecodedWindow:
+        """Read the pixels of a window, its holes not filled, and which pixels are valid."""
         layout = self.layout
-        values, masks = self._read_bands(window, shape or (window.height, window.width))
+        dtype = layout.dtype if layout.palette is None else self.info.bands[0].dtype
+        numbers = self._bands_to_read
+        # a band lies behind the other in memory, as GDAL keeps them
+        planes: Array = np.empty((len(numbers), window.height, window.width), dtype)
+        area = self._in_file(window)
+        masks = read_planes(self.info, numbers, layout.bands, area, planes)
+        values = planes.transpose(1, 2, 0)
         pixels = values[:, :, : layout.channels]
         alpha = None
         if layout.palette is not None:
@@ -178,7 +209,7 @@ class RasterSource:
             alpha = values[:, :, -1]
         valid = np.isfinite(pixels)
         if masks is not None:
-            valid &= masks
+            valid &= masks.transpose(1, 2, 0)
         for index, nodata_values in enumerate(self._nodata):
             for nodata in nodata_values:
                 valid[:, :, index] &= ~is_nodata(pixels[:, :, index], nodata)
@@ -204,42 +235,6 @@ class RasterSource:
                 )
         codes &= valid
         return codes if codes.any() else None
-
-    def _read_bands(self, window: Window, shape: Size) -> tuple[Array, Bools | None]:
-        """Read the values (h, w, bands) that the file holds, and its masks of valid pixels.
-
-        No masks where the file has none. A band lies behind the other in memory, as GDAL
-        keeps them.
-        """
-        layout = self.layout
-        area = self._in_file(window)
-        edges = ((area.top, area.bottom), (area.left, area.right))
-        dtype = layout.dtype if layout.palette is None else self.info.bands[0].dtype
-        planes: Array = np.empty((len(self._bands_to_read), *shape), dtype)
-        masks: Bools | None = None
-        failure = f"rows {area.top} to {area.bottom} cannot be read"
-        pixels = self.info.width * self.info.height
-        tags = self.info.bands[0].tags.get("", {})
-        errors = reading_errors(
-            self.info.path,
-            failure,
-            pixels=pixels,
-            variable=tags.get("NETCDF_VARNAME", "VARIABLE"),
-        )
-        with self._opened.lock, errors:
-            if self._has_one_dtype:
-                # at once: blocks may hold all bands, more than GDAL keeps
-                self.dataset.read(self._bands_to_read, window=edges, out=planes)
-            else:
-                for index, band in enumerate(self._bands_to_read):
-                    self.dataset.read(band, window=edges, out=planes[index])
-            if self._mask_bands:
-                size = (len(self._mask_bands), *shape)
-                flags = self.dataset.read_masks(
-                    self._mask_bands, window=edges, out_shape=size
-                )
-                masks = np.moveaxis(flags > 0, 0, 2)
-        return planes.transpose(1, 2, 0), masks
 
     def read(self, window: Window) -> Array | None:
         """Return what the network sees of a window, (h, w, channels), its holes filled.

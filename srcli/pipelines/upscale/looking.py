@@ -18,8 +18,7 @@ from srcli.imaging.rasters.companions import source_id
 from srcli.imaging.rasters.headers import info_of, read_info
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look, look_at
-from srcli.imaging.rasters.opened import OpenedRaster
-from srcli.imaging.rasters.opening import keep_open
+from srcli.imaging.rasters.opening import OpenedRaster, keep_open
 from srcli.imaging.rasters.selection import choose_window
 from srcli.pipelines.upscale.raster_metadata import KnownPicture, read_picture
 from srcli.ports.image import Window

@@ -423,7 +423,7 @@ def _write_sheet(
         layout = replace(layout, outputs=tuple(outputs))
     input_id = source_id(item.source, sheet.files)
     output_options = options.raster_output(item.format, input_id)
-    output = derive_profile(named, layout, window, 1, output_options)
+    output = derive_profile(named, layout, window, 1, output_options, [])
     size = Window(top=0, left=0, height=sheet.height, width=sheet.width)
     place = enlarge_georeference(sheet.georeference, size, options.scale)
     output = replace(output, georeference=place)

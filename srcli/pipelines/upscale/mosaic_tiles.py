@@ -16,13 +16,13 @@ from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.reading import read_photograph
+from srcli.imaging.rasters.copying import MosaicFile, describe_mosaic
 from srcli.imaging.rasters.gdal_access import reading_errors
 from srcli.imaging.rasters.headers import read_info
 from srcli.imaging.rasters.info import COLOURS, BandInfo, enlarge_georeference
 from srcli.imaging.rasters.opening import open_raster
 from srcli.imaging.rasters.output import DRIVERS
 from srcli.imaging.rasters.profile import OutputProfile
-from srcli.imaging.rasters.vrt import MosaicFile, describe_mosaic
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:

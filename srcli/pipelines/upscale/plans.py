@@ -33,7 +33,7 @@ from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
     from srcli.imaging.metadata.embedded import Metadata
-    from srcli.imaging.rasters.opened import OpenedRaster
+    from srcli.imaging.rasters.opening import OpenedRaster
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
@@ -137,8 +137,9 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
         bands = _without_metadata(bands)
     info = bands.look.info
     output_options = model.options.raster_output(item.format, seen.input_id)
-    output = derive_profile(info, bands.layout, window, options.scale, output_options)
-    reasons.notes.extend(output.notes)
+    output = derive_profile(
+        info, bands.layout, window, options.scale, output_options, reasons.notes
+    )
     embedded = None
     if seen.picture is not None:
         kept = seen.picture.keep_metadata(item, window, output, model.options)

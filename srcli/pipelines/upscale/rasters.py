@@ -35,7 +35,7 @@ from srcli.threads import write_behind
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
-    from srcli.imaging.rasters.opened import OpenedRaster
+    from srcli.imaging.rasters.opening import OpenedRaster
     from srcli.inference.pools import EnginePool
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.kinds import Opened

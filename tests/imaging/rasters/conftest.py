@@ -59,7 +59,7 @@ def plan(path, scale=1, **options):
     info = read_info(path)
     window = Window(top=0, left=0, height=info.height, width=info.width)
     return derive_profile(
-        info, choose_layout(info), window, scale, OutputOptions(**options)
+        info, choose_layout(info), window, scale, OutputOptions(**options), []
     )
 
 

@@ -35,7 +35,7 @@ GDAL_METADATA = 42112
 def _small(monkeypatch):
     monkeypatch.setattr("srcli.imaging.rasters.parts._LEAST_PIXELS", 1)
     monkeypatch.setattr("srcli.imaging.rasters.parts._PART_HEIGHT", 48)
-    monkeypatch.setattr("srcli.imaging.rasters.block_form.OVERVIEW_SIDE", 64)
+    monkeypatch.setattr("srcli.imaging.rasters.profile.OVERVIEW_SIDE", 64)
 
 
 def blocks_of(path):
@@ -220,6 +220,7 @@ def test_palettes_and_white_zeros(save, noise, write_both, kind):
         Window(top=0, left=0, height=HEIGHT, width=WIDTH),
         1,
         OutputOptions(creation=SMALL),
+        [],
     )
     assert (out.palette, out.white_is_zero) == (kind == "palette", kind != "palette")
     check_equal(write_both(info.path, out))
@@ -388,6 +389,7 @@ def test_overviews_are_those_of_gdal(
         Window(top=0, left=0, height=size[0], width=size[1]),
         1,
         OutputOptions(cog=cog, overviews=True, creation={**blocks, **options}),
+        [],
     )
     assert (out.classes, out.alpha) == (is_classes, has_alpha)
     assert out.overviews

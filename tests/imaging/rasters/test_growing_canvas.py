@@ -13,9 +13,8 @@ import rasterio
 from srcli.errors import PictureError
 from srcli.imaging.rasters import publishing
 from srcli.imaging.rasters.canvas import append_behind, open_canvas
-from srcli.imaging.rasters.journal import AppendedPart, Journal, read_journal
 from srcli.imaging.rasters.part_writer import PartWriter
-from srcli.imaging.rasters.parts import open_parts
+from srcli.imaging.rasters.parts import AppendedPart, Journal, open_parts, read_journal
 from tests.imaging.rasters.conftest import open_source
 
 SMALL = {"BLOCKXSIZE": "32", "BLOCKYSIZE": "16"}
@@ -432,7 +431,7 @@ def test_what_an_ending_has_begun_is_undone_by_the_next(
     source, plan, tmp_path, target, options, monkeypatch
 ):
     """As where a kill cuts through overviews that GDAL builds behind the blocks."""
-    monkeypatch.setattr("srcli.imaging.rasters.block_form.OVERVIEW_SIDE", 64)
+    monkeypatch.setattr("srcli.imaging.rasters.profile.OVERVIEW_SIDE", 64)
     out = plan(source, **options)
     results = []
     for is_cut in (False, True):
