@@ -6,7 +6,7 @@ import pytest
 import rasterio
 import tifffile
 
-from tests.fixtures.claims import claim, gif, label, sparse
+from tests.fixtures.claims import claim, label, sparse
 from tests.fixtures.photographs import noise
 
 pytestmark = pytest.mark.attack
@@ -22,16 +22,9 @@ def tiff(folder, **tags):
     return claim(folder / "a.tif", **tags)
 
 
-def animation(folder):
-    path = folder / "a.gif"
-    path.write_bytes(gif(3000, 3000, (1, 1)))
-    return path
-
-
 MADE = {
     "rows": lambda folder: tiff(folder, ImageLength=2**25),
     "width": lambda folder: tiff(folder, ImageWidth=2**25),
-    "gif": animation,
     "lan": label,
 }
 
