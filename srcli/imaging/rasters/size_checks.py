@@ -82,7 +82,7 @@ def find_sparse_blocks(
             open_first_file(dataset, stream) as file,
         ):
             blocks = TiffBlocks.from_tags(_read_tags(dataset, file))
-            if blocks is None or blocks.image_width != dataset.width:  # of an overview
+            if blocks is None or blocks.width != dataset.width:  # of an overview
                 return None
             if not blocks.present.all():
                 return blocks
