@@ -281,9 +281,9 @@ def test_programs_run(monkeypatch, capsys):
 
 OTHER_KINDS = (
     "srcli.imaging.films", "srcli.imaging.rasters.opening", "srcli.imaging.rasters.headers",
-    "srcli.pipelines.upscale.mosaic", "srcli.pipelines.upscale.stacks",
+    "srcli.pipelines.upscale.mosaic", "srcli.pipelines.upscale.rasters",
     "srcli.pipelines.upscale.archives", "srcli.pipelines.upscale.remote",
-    "srcli.pipelines.upscale.rasters", "srcli.pipelines.upscale.array",
+    "srcli.pipelines.upscale.array",
     "srcli.pipelines.upscale.videos", "srcli.pipelines.executors.processes", "rasterio", "av",
 )  # fmt: skip
 MOST_MODULES = 170

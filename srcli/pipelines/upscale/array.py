@@ -35,7 +35,7 @@ from srcli.inference.stream import array_job, run_one
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.choosing import choose_model
+from srcli.pipelines.upscale.choosing import choose_model, choose_passes
 from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.open_rasters import (
     raster_as_image,
@@ -342,15 +342,15 @@ def _enlarge(
     size = options.final_size((height, width))
     passes = []
     tiles = 0
-    for scale in options.steps(model, (height, width)):
-        pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
+    for pass_model, scale in choose_passes((height, width), options, model):
+        file_time = file_of_model(pass_model, scale)[1]
+        pool = cached_pool(pass_model, scale, options.engine, file_time)
         tiling = pool.tiling(options.tile, options.overlap)
         grid = tiling.padded_grid(height, width, options.wrap)
         passes.append((pool, grid))
         tiles += len(grid.tops) * len(grid.lefts)
         height *= scale
         width *= scale
-        model = options.model
     task = FractionTask(progress, tiles)
     final_size = None
     for number, (pool, grid) in enumerate(passes, 1):

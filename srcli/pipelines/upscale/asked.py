@@ -515,7 +515,7 @@ OPTIONS = declared_fields(Asked)
 def given_for(inputs: Literal["photographs", "rasters"], options: Any) -> list[str]:  # noqa: ANN401
     """Return the names of given options that are for these inputs only, such as ``--rgb``."""
     names = []
-    for declared in OPTIONS:
-        if declared.option.inputs == inputs and declared.shows_inputs(options):
-            names.append(declared.option.name)
+    for option in OPTIONS:
+        if option.inputs == inputs and option.shows_inputs(options):
+            names.append(option.name)
     return names

@@ -109,9 +109,10 @@ def find_due_and_finished(
                     verdict, reason = judge(item)
                 if verdict == "due":
                     if item.target.name != usual_name:
-                        reporter.progress.message(
-                            f"{item.source}: becomes {item.target.name}, as {usual_name} is "
-                            "not, or may not be, made from it"
+                        reporter.tell(
+                            item,
+                            f"becomes {item.target.name}, as {usual_name} is not, or may "
+                            "not be, made from it",
                         )
                     due.append(item)
                     due_by_reason[reason].append(item)

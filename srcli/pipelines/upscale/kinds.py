@@ -125,16 +125,12 @@ def is_made_by_parts(picture: Picture, options: Settled) -> bool:
 
 def _refuse_photograph_option(item: Item, picture: Picture, options: Settled) -> None:
     """Refuse a raster where an option asks for a photograph."""
-    option = options.photograph_option
-    if not option:
-        return
-    reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
-    advice = f"drop {option}"
-    if options.size:
-        advice = "give -s 4, or another scale of the model"
-    raise PictureError(
-        f"{item.source}: is a raster ({reason}), and {option} is for photographs; {advice}"
-    )
+    refusal = options.lacking_scale
+    if not refusal and (option := options.photograph_option):
+        refusal = f"{option} is for photographs; drop {option}"
+    if refusal:
+        reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
+        raise PictureError(f"{item.source}: is a raster ({reason}), and {refusal}")
 
 
 def _refuse_what_films_lack(picture: Picture, options: Settled) -> None:

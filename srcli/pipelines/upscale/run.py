@@ -2,7 +2,8 @@
 
 The way of a file: ``inputs.py`` pairs it with an output, ``finished.py`` skips finished
 ones; ``kinds.py`` tells what kind it is, by which ``makers.py`` chooses who makes its
-output; ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
+output; ``reporter.py`` reports it. ``workers.py`` does the same in several processes,
+and ``report_estimates`` tells what would be made.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,16 +21,20 @@ from srcli.errors import UsageError
 from srcli.files import NEW_FILE, write_whole
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.photographs.pillow import quick_pixel_count
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
 from srcli.input_files import parse_text, read_input
+from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.checking import bytes_of_pages, bytes_of_rows, check_output
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.inputs import is_folder
-from srcli.pipelines.upscale.kinds import open_item
-from srcli.pipelines.upscale.makers import upscale_items
-from srcli.pipelines.upscale.photographs import PhotographUpscaler
+from srcli.pipelines.upscale.kinds import Kind, Opened, is_made_by_parts, open_item
+from srcli.pipelines.upscale.makers import report_copy, upscale_items
+from srcli.pipelines.upscale.photographs import PhotographUpscaler, choose_metadata
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.sidecars import carry_sidecar
 from srcli.ports.progress import Progress
@@ -37,6 +42,7 @@ from srcli.ports.progress import Progress
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import Settled
+
 
 _SPEEDS = "speeds.json"
 _LEAST_MEGAPIXELS = 1.0
@@ -70,7 +76,7 @@ def upscale_files(
     Raises:
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
-    reporter = Reporter(progress or Progress(), on_file, options.model)
+    reporter = Reporter(progress or Progress(), on_file, options)
     if isinstance(as_input(output), DatasetName):
         from srcli.pipelines.upscale.remote import find_remote
 
@@ -113,8 +119,6 @@ def upscale_due(
                 reporter.add(item, "skipped")
     try:
         if items and dry_run:
-            from srcli.pipelines.upscale.estimates import report_estimates
-
             report_estimates(items, options, reporter)
             if speed := _speeds().get(_speed_key(options)):
                 reporter.expected_seconds = reporter.megapixels / speed
@@ -226,3 +230,95 @@ def _isolate_suspects(
         if str(item.source) in suspects:
             yield [item]
     yield [item for item in items if str(item.source) not in suspects]
+
+
+def report_estimates(
+    items: Sequence[Item], options: Settled, reporter: Reporter
+) -> None:
+    """Report size, disk and losses of each output by the header of its input."""
+    find_weights(options.model, options.scale)
+    needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
+    if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
+        # only torch and the network can check these; else torch is not imported
+        _ = EnginePool(options.model, options.scale, options.engine).network
+    for item in items:
+        with reporter.guard(item):
+            reporter.begin(item)
+            opened = open_item(item, options)
+            item.check_folder()
+            if opened.kind.is_raster:
+                _estimate_raster(opened, options, reporter)
+            elif opened.kind is Kind.COPY:
+                overwrite = options.overwrite
+                report_copy(opened, reporter, overwrite=overwrite, dry_run=True)
+            else:
+                _estimate_photograph(opened, options, reporter)
+
+
+def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> None:
+    from srcli.imaging.rasters.disk_use import disk_needed
+    from srcli.imaging.rasters.publishing import try_creation_options
+    from srcli.pipelines.upscale.looking import look_at_raster
+    from srcli.pipelines.upscale.plans import check_room, foresee_disk, plan_raster
+
+    item = opened.item
+    frames = 1
+    with ExitStack() as stack:
+        dataset = None
+        if opened.kind is Kind.STACK:
+            from srcli.pipelines.upscale.rasters import open_page, page_numbers
+
+            frames = opened.picture.frames
+            number, *_ = page_numbers(item.source, 1)
+            dataset = stack.enter_context(open_page(item.source, number))
+        seen = stack.enter_context(look_at_raster(item, options, dataset))
+        plan = check_room(plan_raster(item, options, seen))
+        # what GDAL refuses is refused here
+        try_creation_options(item.target, plan.output)
+        likely = foresee_disk(plan)
+    page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
+    reporter.add(
+        item,
+        frames=frames,
+        bytes=page_bytes * frames,
+        likely_bytes=likely * frames,
+        details=plan.remarks,
+        **plan.facts,
+    )
+
+
+def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -> None:
+    item = opened.item
+    picture = opened.picture
+    size, unwritable = check_output(item, picture, options)
+    frames = 1
+    warnings = picture.warnings
+    pages = [picture]
+    model = ""
+    condition = ""
+    if opened.kind is Kind.PAGES:
+        from srcli.pipelines.upscale.single_photographs import open_pages
+
+        pages = open_pages(picture)
+    elif opened.kind in (Kind.PHOTOGRAPH, Kind.LARGE):
+        warnings = picture.losses
+    else:
+        frames = picture.frames
+    if opened.kind is Kind.LARGE:
+        # decoding thousands of small ones would take long
+        photograph = read_photograph(picture)
+        model, condition = choose_model(photograph, options, picture.format)
+    disk_bytes = bytes_of_pages(pages, options) * frames
+    for page in pages:
+        if is_made_by_parts(page, options):
+            disk_bytes += bytes_of_rows(page, options)
+    _, lost = choose_metadata(item, picture, options, model or options.model, size)
+    reporter.add(
+        item,
+        model=model,
+        condition=condition,
+        size=size,
+        frames=len(pages) * frames,
+        bytes=disk_bytes,
+        warnings=(*warnings, *unwritable, *lost),
+    )

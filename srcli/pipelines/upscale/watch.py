@@ -96,7 +96,7 @@ def watch_folders(
     """
     _check_watched(inputs, options, dry_run=dry_run)
     find_weights(options.model, options.scale)  # told before the first picture comes
-    reporter = WatchReporter(progress or Progress(), on_file, options.model)
+    reporter = WatchReporter(progress or Progress(), on_file, options)
     make_pool = cache(EnginePool)
     with suppress(KeyboardInterrupt):
         reporter.note(f"watching {', '.join(map(str, inputs))}; Ctrl-C ends")

@@ -64,7 +64,10 @@ def upscale_by_workers(
     """
     slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
     shared = (items[0].target.parent, items[0].source, Path(options.model))
-    large = []
+    large: list[Item] = []
+    if reporter.ending is not None:  # which finished parts have, not a worker's file
+        large += items
+        items = []
     shares = _split_items(items, options, slot_count)
     finished = executor.run(
         upscale_share,
@@ -99,7 +102,10 @@ def upscale_by_workers(
         return calibrations
 
     for item in large:
-        upscale_one_raster(item, options, reporter, run_steps, slot_count)
+        maker = partial(
+            upscale_one_raster, item, options, reporter, run_steps, slot_count
+        )
+        reporter.make(item, maker)
 
 
 def _split_items(
@@ -144,7 +150,7 @@ def upscale_share(
     rasters that are left for all workers; values are objects, not JSON.
     """
     options = share.options
-    reporter = Reporter(progress, model=options.model)
+    reporter = Reporter(progress, options=options)
     reporter.carry_sidecar = partial(carry_sidecar, options=options)
     reporter.open(0)
     processes = 1
