@@ -36,7 +36,6 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.input_files import hold_same_bytes
 from srcli.models import MODELS
-from srcli.pipelines.upscale.checking import output_size
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.inputs import (
     is_folder,
@@ -44,7 +43,7 @@ from srcli.pipelines.upscale.inputs import (
     pair_in_folder,
     pair_inputs,
 )
-from srcli.pipelines.upscale.kinds import open_item
+from srcli.pipelines.upscale.kinds import open_item, output_size
 from srcli.pipelines.upscale.search import (
     INPUT_SUFFIXES,
     real_path,

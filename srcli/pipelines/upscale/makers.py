@@ -27,7 +27,7 @@ Maker = Callable[[Opened, PhotographUpscaler], Facts]
 def maker_of(kind: Kind) -> Maker:
     """Return the maker of what goes alone, and takes time."""
     if kind is Kind.ANIMATION:
-        from srcli.pipelines.upscale.animations import upscale_animation
+        from srcli.pipelines.upscale.single_photographs import upscale_animation
 
         return upscale_animation
     if kind is Kind.ANIMATION_TO_VIDEO:

@@ -3,8 +3,8 @@
 What is read by windows instead is a raster (``rasters.py``). A ``Picture`` is the header
 of a file, a ``Photograph`` its pixels, a ``PreparedPhotograph`` what a network takes, a
 ``PhotographJob`` one file on its way, and an ``ImageJob`` one of its passes.
-What is not upscaled together with others is left to ``single_photographs.py``,
-``animations.py`` and ``videos.py``.
+What is not upscaled together with others is left to ``single_photographs.py`` and
+``videos.py``.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from srcli.imaging.pixels.arrays import Array, Size
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.input_files import file_state
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.checking import (
+from srcli.pipelines.upscale.choosing import choose_model, choose_passes
+from srcli.pipelines.upscale.kinds import (
     check_output,
     choose_quality,
     split_by_memory,
 )
-from srcli.pipelines.upscale.choosing import choose_model, choose_passes
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.threads import read_ahead
 

@@ -28,11 +28,18 @@ from srcli.inference.pools import EnginePool
 from srcli.input_files import parse_text, read_input
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
-from srcli.pipelines.upscale.checking import bytes_of_pages, bytes_of_rows, check_output
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.inputs import is_folder
-from srcli.pipelines.upscale.kinds import Kind, Opened, is_made_by_parts, open_item
+from srcli.pipelines.upscale.kinds import (
+    Kind,
+    Opened,
+    bytes_of_pages,
+    bytes_of_rows,
+    check_output,
+    is_made_by_parts,
+    open_item,
+)
 from srcli.pipelines.upscale.makers import report_copy, upscale_items
 from srcli.pipelines.upscale.photographs import PhotographUpscaler, choose_metadata
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter

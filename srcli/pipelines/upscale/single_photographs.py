@@ -1,21 +1,24 @@
-"""Upscale photographs one at a time: those too large for memory, and TIFFs of several pages.
+"""Upscale one at a time: photographs too large for memory, pages of a TIFF, animations.
 
 What such a photograph becomes is decided as for all others (``PhotographUpscaler``).
 Its rows are stored by parts beside the output, so that an interrupted run goes on, and
-are encoded from there. Each page is made as a file of its own; all are joined at the end.
+are encoded from there, as are the frames of an animation (GIF, WebP, APNG). Each page is
+made as a file of its own; all are joined at the end.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from srcli.errors import PictureError
 from srcli.files import move_into_place, remove_stale, synchronise, write_whole
@@ -35,16 +38,19 @@ from srcli.imaging.files.tiff_images import (
 )
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs import tiff_writing
-from srcli.imaging.photographs.photograph import Picture
+from srcli.imaging.photographs.animations import encode_animation
+from srcli.imaging.photographs.new_files import new_file
+from srcli.imaging.photographs.photograph import Photograph, Picture
+from srcli.imaging.photographs.reading import read_frames
 from srcli.imaging.photographs.writing import write_photograph
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ArraySource, ImageJob, run_one
 from srcli.inference.tiling import tile_rows
-from srcli.pipelines.upscale.checking import check_output
-from srcli.pipelines.upscale.kinds import Kind, Opened
+from srcli.pipelines.upscale.kinds import Kind, Opened, check_output
 from srcli.pipelines.upscale.photographs import (
     PhotographJob,
     PhotographUpscaler,
+    choose_metadata,
     writing_options,
 )
 from srcli.pipelines.upscale.reporter import Facts, Item
@@ -270,3 +276,81 @@ def _join(stored: StoredPages, attributes: FileAttributes) -> None:
         attributes.apply(result)
         remove_stale(stored.target)
         move_into_place(result, stored.target)
+
+
+def upscale_animation(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale an animation with the engines of photographs."""
+    item = opened.item
+    picture = opened.picture
+    options = photographs.options
+    size, unwritable = check_output(item, picture, options)
+    metadata, lost = choose_metadata(item, picture, options, options.model, size)
+    height, width = size
+    stored = StoredRows(item.target)
+    with photographs.keep_parts(item, stored, picture):
+        rows = PictureRows(
+            stored=stored,
+            number=0,
+            first_part=0,
+            shape=(picture.frames * height, width, 4),
+            dtype=np.dtype(np.uint8),
+            unit_rows=height,
+        )
+        tiles, timings = _make_frames(item, picture, rows, photographs)
+        photographs.reporter.describe(
+            f"{item.source.name}: writing {picture.frames} frames"
+        )
+        settings = writing_options(item, picture, options)
+        with new_file(item.target, settings.pop("attributes")) as stream:
+            encode_animation(
+                stream,
+                rows.array.reshape(picture.frames, height, width, 4),
+                milliseconds=[milliseconds for milliseconds, _ in timings],
+                plays=timings[0][1],
+                metadata=metadata,
+                **settings,
+            )
+        del rows  # a file that is mapped cannot be removed on every system
+        stored.remove()
+    return {
+        "tiles": tiles,
+        "size": size,
+        "frames": picture.frames,
+        "warnings": (*picture.warnings, *unwritable, *lost),
+    }
+
+
+def _make_frames(
+    item: Item, picture: Picture, rows: PictureRows, photographs: PhotographUpscaler
+) -> tuple[int, list[tuple[int, int]]]:
+    """Make the frames that no earlier run has made; return the number of tiles, and timings.
+
+    These are the milliseconds of each frame, and how often the whole is played.
+    """
+    reporter = photographs.reporter
+    height = rows.unit_rows
+    total = picture.frames
+    timings = []
+    missing = rows.missing()
+    kept_count = total
+    if missing:
+        kept_count = missing[0].start // height
+    reporter.tell_kept(item, kept_count, total, "frames")
+
+    def frames_behind() -> Iterator[tuple[int, Photograph]]:
+        for index, (timing, photograph) in enumerate(read_frames(picture)):
+            timings.append(timing)
+            if index >= kept_count:
+                yield index, photograph
+
+    remaining = replace(picture, frames=total - kept_count)
+    tiles, enlarged = photographs.enlarge_frames(
+        frames_behind(), remaining, photographs.options.model
+    )
+    run = range(kept_count * height, total * height)
+    for index, frame in enlarged:
+        assert frame.alpha is not None  # ``read_frames`` gives RGBA
+        pixels = np.dstack([frame.pixels, frame.alpha])
+        rows.write(run, index * height, pixels)
+        reporter.describe(f"{item.source.name}: frame {index + 1} of {total}")
+    return tiles, timings

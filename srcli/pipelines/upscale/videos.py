@@ -30,8 +30,8 @@ from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.pillow import to_srgb
 from srcli.imaging.photographs.reading import read_frames
 from srcli.imaging.photographs.writing import put_on_white
-from srcli.pipelines.upscale.checking import check_output
 from srcli.pipelines.upscale.choosing import choose_model
+from srcli.pipelines.upscale.kinds import check_output
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     choose_metadata,
