@@ -10,7 +10,7 @@ What is not upscaled together with others is left to ``single_photographs.py`` a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     from srcli.ports.image import TileGrid
 
 T = TypeVar("T")
+Pools = Callable[[str, int], "EnginePool"]
+"""Returns the engines of a model at a scale; it is loaded when a picture needs it."""
 _SIDES_OF_TILES = range(64, 1025)
 """Pixels a side of squares that are looked at as terrain tiles."""
 
@@ -114,8 +116,7 @@ class PhotographJob:
 class PhotographUpscaler:
     """Upscales photographs; ``processes`` of this machine share the memory for them."""
 
-    pool: EnginePool
-    """Engines of the options' model; other models are loaded when a picture needs them."""
+    pools: Pools
     options: Settled
     reporter: Reporter
     processes: int = 1
@@ -125,7 +126,7 @@ class PhotographUpscaler:
     ) -> tuple[TorchEngine, Tiling]:
         """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
-        pool = self.pool.of(model, scale)
+        pool = self.pools(model, scale)
         return pool.engine(bits), pool.tiling(options.tile, options.overlap)
 
     def prepare(self, photograph: Photograph) -> PreparedPhotograph:

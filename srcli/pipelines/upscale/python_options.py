@@ -141,14 +141,17 @@ def _as_word(value: Any) -> str:  # noqa: ANN401
     return repr(float(value)).removesuffix(".0")
 
 
-class FractionTask(Task):
-    """Gives a function the fraction of the tiles that is done; True draws a bar."""
+class FractionTask(Task, Progress):
+    """Gives a function the fraction of the tiles that is done, and lines to Python's log.
 
-    def __init__(self, progress: ShowProgress, tiles: float) -> None:
+    It is the only task itself. True in place of a function draws a bar.
+    """
+
+    def __init__(self, progress: ShowProgress) -> None:
         self._show = progress
         if progress is True:
             self._show = _draw_bar
-        self._tiles = tiles
+        self._tiles = 0.0
         self._finished = 0.0
         self._shown = 0.0
         self.error: Exception | None = None
@@ -172,10 +175,6 @@ class FractionTask(Task):
             except Exception as error:
                 self.error = error
                 raise
-
-
-class LoggedProgress(FractionTask, Progress):
-    """Gives the lines on a raster to Python's log; its tiles are the only task."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Return itself."""

@@ -209,7 +209,7 @@ def _upscale(
         upscale_by_workers(items, options, reporter, executor)
         return
     reporter.progress.detail(*pool.details)
-    photographs = PhotographUpscaler(pool, options, reporter)
+    photographs = PhotographUpscaler(pool.of, options, reporter)
     for group in _isolate_suspects(items, reporter.former.suspects):
         upscale_items(group, photographs)
 

@@ -135,7 +135,8 @@ def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> Js
         try:
             path = step.plan.info.path
             with as_failure_of(step.plan.item.source), keep_open(path) as opened:
-                step = replace(step, plan=step.plan.read_from(opened))
+                info = replace(step.plan.info, opened=opened)
+                step = replace(step, plan=replace(step.plan, info=info))
                 return {"calibration": step.run(pool, progress.task("tiles"))}
         except SrxError as error:
             return {"error": explain_defect(error, step.plan.item)}
@@ -167,7 +168,7 @@ def upscale_share(
         return is_large
 
     with _open_pool(options, slot) as pool:
-        photographs = PhotographUpscaler(pool, options, reporter, processes)
+        photographs = PhotographUpscaler(pool.of, options, reporter, processes)
         upscale_items(share.items, photographs, leaves)
     return {"files": reporter.files, "large": large}
 
