@@ -12,7 +12,7 @@ from PIL import Image
 import srcli
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import format_of_content
-from srcli.pipelines.upscale.search import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
+from srcli.pipelines.upscale.inputs import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
 
 SMALL = "-m bicubic -s 2"
 KINDS = {

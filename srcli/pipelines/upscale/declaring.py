@@ -79,7 +79,7 @@ class Declaration:
     """Words that follow the option."""
     joins: Callable[[tuple[Any, ...]], Any] | None = None
     """Makes one value of several, for an option that is given repeatedly."""
-    changes_pixels: bool | Record | Literal["settled"]
+    changes_pixels: bool | Record | Literal["settled"] = False
     """Outputs are made again if it is given with another value. ``settled``: the record
     depends on other options, too; see ``Settled._own_records``."""
     inputs: Inputs = "all"

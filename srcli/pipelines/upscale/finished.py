@@ -38,16 +38,14 @@ from srcli.input_files import hold_same_bytes
 from srcli.models import MODELS
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.inputs import (
+    INPUT_SUFFIXES,
     is_folder,
     name_by_extension,
     pair_in_folder,
     pair_inputs,
-)
-from srcli.pipelines.upscale.kinds import open_item, output_size
-from srcli.pipelines.upscale.search import (
-    INPUT_SUFFIXES,
     real_path,
 )
+from srcli.pipelines.upscale.kinds import open_item, output_size
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:

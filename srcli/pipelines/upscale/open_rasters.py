@@ -22,16 +22,18 @@ from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.stale_tags import is_outdated
 from srcli.imaging.rasters.transforms import bounding_box
-from srcli.inference.pools import cached_pool
+from srcli.inference.pools import EnginePool, cached_pool
 from srcli.layers.isolation import undisturbed
 from srcli.pipelines.upscale.options import Settled, file_of_model
-from srcli.pipelines.upscale.python_options import LoggedProgress, ShowProgress
+from srcli.pipelines.upscale.python_options import FractionTask, ShowProgress
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_one_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
     from affine import Affine
     from rasterio.io import DatasetReader
+
+    from srcli.inference.device import EngineOptions
 
 
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
@@ -249,13 +251,6 @@ def _nodata_of(data: Any) -> float | None:  # noqa: ANN401
     return nodata
 
 
-def _signs_of(data: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the attributes of a DataArray that say what its values mean, as tags of bands."""
-    return {
-        name: str(data.attrs[name]) for name in _CF_ATTRIBUTES if name in data.attrs
-    }
-
-
 @contextmanager
 def _as_dataset(
     data: Any,  # noqa: ANN401
@@ -289,8 +284,9 @@ def _as_dataset(
             ) as writer,
         ):
             writer.write(bands)
-            for number in writer.indexes:
-                writer.update_tags(number, **_signs_of(data))
+            for name in data.attrs.keys() & _CF_ATTRIBUTES:
+                for number in writer.indexes:
+                    writer.update_tags(number, **{name: str(data.attrs[name])})
             points = data.rio.get_gcps()
             if points:
                 writer.gcps = points, data.rio.crs
@@ -320,6 +316,12 @@ def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: AN
     return result
 
 
+def kept_pool(engine: EngineOptions, model: str, scale: int) -> EnginePool:
+    """Return the engines of a model; the last two stay until their files change."""
+    _, file_time = file_of_model(model, scale)
+    return cached_pool(model, scale, engine, file_time)
+
+
 @contextmanager
 def _enlarged_file(
     path: Path,
@@ -330,12 +332,11 @@ def _enlarged_file(
     """Enlarge a raster as the command line does; yield a GeoTIFF that lives for the block."""
     if options.lacking_scale:
         raise UsageError(f"scale={options.size}: {options.lacking_scale}")
-    _, file_time = file_of_model(options.model, options.scale)
-    pool = cached_pool(options.model, options.scale, options.engine, file_time)
-    task = LoggedProgress(progress, 0)
+    task = FractionTask(progress)
     reporter = Reporter(task)
     reporter.open(1)
-    run_steps = partial(run_steps_here, pool, reporter)
+    pools = partial(kept_pool, options.engine)
+    run_steps = partial(run_steps_here, pools, reporter)
     with tempfile.TemporaryDirectory(prefix="srx-") as folder:
         item = Item(source=path, target=Path(folder) / "enlarged.tif", format="tif")
         with undisturbed(options.engine.device):

@@ -61,7 +61,6 @@ from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
     from srcli.imaging.metadata.embedded import Metadata
-    from srcli.imaging.rasters.opened import OpenedRaster
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Facts, Item
@@ -135,10 +134,6 @@ class RasterPlan:
         """Put metadata into a result that GDAL has written."""
         if self.embedded is not None:
             embed_metadata(result, self.item.format, self.embedded)
-
-    def read_from(self, opened: OpenedRaster) -> RasterPlan:
-        """Return the plan in a process that has opened the raster itself."""
-        return replace(self, info=replace(self.info, opened=opened))
 
     def source(self, window: Window, rows: int) -> RasterSource:
         """Return a window for tiles of at most ``rows`` rows; see ``RasterSource``."""
@@ -229,7 +224,9 @@ def _fingerprint(
     info = bands.look.info
     layout = bands.layout
     options = model.options
-    states: list[object] = [_file_state(path) for path in info.files]
+    states: list[object] = []
+    for path in info.files:  # without size and time where it is no file, but a service
+        states.append([path, *(file_state(file_on_disk(path)) or ())])
     if isinstance(info.path, DatasetName):  # one of several rasters in its file
         states.insert(0, str(info.path))
     return {
@@ -248,12 +245,6 @@ def _fingerprint(
         "part": [window.left, window.top, window.width, window.height],
         "cutline": options.polygons and options.polygons.checksum,
     }
-
-
-def _file_state(path: str) -> list[object]:
-    """Return name, size and time of a file, by which a change of it is seen."""
-    # none of a source that is no file, such as a service
-    return [path, *(file_state(file_on_disk(path)) or ())]
 
 
 def check_room(plan: RasterPlan) -> RasterPlan:

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.photographs import PhotographUpscaler
+    from srcli.pipelines.upscale.photographs import PhotographUpscaler, Pools
     from srcli.pipelines.upscale.plans import RasterPlan
     from srcli.pipelines.upscale.reporter import Facts, Item, Reporter
 
@@ -282,20 +282,20 @@ def make_raster_engine(
 
 
 def run_steps_here(
-    pool: EnginePool, task: Task, steps: Sequence[RasterStep]
+    pools: Pools, task: Task, steps: Sequence[RasterStep]
 ) -> Sequence[RasterCalibration | None]:
     """Run steps in this process; see ``RunSteps``."""
     results = []
     for step in steps:
         options = step.plan.options
-        results.append(step.run(pool.of(options.model, options.scale), task))
+        results.append(step.run(pools(options.model, options.scale), task))
     return results
 
 
 def upscale_raster(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     """Upscale a raster in this process."""
     reporter = photographs.reporter
-    run_steps = partial(run_steps_here, photographs.pool, reporter)
+    run_steps = partial(run_steps_here, photographs.pools, reporter)
     return upscale_one_raster(opened.item, photographs.options, reporter, run_steps)
 
 
@@ -340,7 +340,10 @@ def make_raster(
     if reporter.ending is not None:
         output = copied_by_gdal(plan.output, "tiles are cut from its canvas")
         plan = replace(plan, output=output)
-    calibration = _calibrate(plan, reporter, run_steps)
+    calibration = None  # where all bands hold classes
+    if plan.layout.groups:
+        reporter.describe(f"measuring {plan.item.source.name}")
+        (calibration,) = run_steps([CalibratingStep(plan)])
     with _open_parts(plan, calibration, reporter) as parts:
         plan = replace(plan, output=parts.output)
         step = MakingStep(plan, calibration, parts.missing())
@@ -357,18 +360,6 @@ def make_raster(
         _keep(plan, opened, parts, reporter, forecast)
     _tell_times(plan, tiles, reporter, last_tile - started, last_tile)
     return tiles
-
-
-def _calibrate(
-    plan: RasterPlan, reporter: Reporter, run_steps: RunSteps
-) -> RasterCalibration | None:
-    """Return what is measured on the whole raster; None where all bands hold classes."""
-    if not plan.layout.groups:
-        return None
-    reporter.describe(f"measuring {plan.item.source.name}")
-    (calibration,) = run_steps([CalibratingStep(plan)])
-    assert calibration is not None
-    return calibration
 
 
 @contextmanager
@@ -461,7 +452,7 @@ def upscale_stack(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     item = opened.item
     options = photographs.options
     reporter = photographs.reporter
-    run_steps = partial(run_steps_here, photographs.pool, reporter)
+    run_steps = partial(run_steps_here, photographs.pools, reporter)
     numbers = page_numbers(item.source, opened.picture.frames)
 
     def make_page(page_item: Item, index: int) -> Facts:

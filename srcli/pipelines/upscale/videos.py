@@ -109,12 +109,27 @@ def _make_video(
     import av
 
     options = photographs.options
+    reporter = photographs.reporter
     segments = Segments(item.target)
     form = [str(encoding), av.__version__]
     with photographs.keep_parts(item, segments, picture, model, encoding=form):
         encoder = SegmentEncoder(encoding, segments)
+        finished = min(encoder.frame_count, picture.frames)
+        reporter.tell_kept(item, finished, picture.frames, "frames")
+        remaining = replace(picture, frames=picture.frames - finished)
         frames = frames_from(encoder.frame_count)
-        tiles, work = _make_segments(item, picture, model, frames, encoder, photographs)
+        tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
+        work = WritingWork(reporter)
+        frame_tiles = tiles / max(remaining.frames, 1)
+        try:
+            _encode(item, picture, encoder, enlarged, work, frame_tiles)
+        except KeyboardInterrupt:
+            encoder.finish()
+            raise
+        reporter.describe(f"{item.source.name}: encoding the last frames")
+        encoder.finish()
+        work.advance_to(_SHARE_OF_FRAMES)
+        reporter.describe(f"{item.source.name}: joining frames and sound")
         size = options.final_size(picture.size)
         metadata, _ = choose_metadata(item, picture, options, model, size)
         attributes = writing_options(item, picture, options)["attributes"]
@@ -165,37 +180,6 @@ def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
         duration = milliseconds or USUAL_DURATION
         yield Timing(start, duration), Photograph(pixels=pixels)
         start += duration
-
-
-def _make_segments(
-    item: Item,
-    picture: Picture,
-    model: str,
-    frames: Iterable[TimedFrame],
-    encoder: SegmentEncoder,
-    photographs: PhotographUpscaler,
-) -> tuple[int, WritingWork]:
-    """Make the segments that are missing; ``frames`` are those that the encoder has not got.
-
-    Returned are the tiles, and the work that is left.
-    """
-    reporter = photographs.reporter
-    finished = min(encoder.frame_count, picture.frames)
-    reporter.tell_kept(item, finished, picture.frames, "frames")
-    remaining = replace(picture, frames=picture.frames - finished)
-    tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
-    work = WritingWork(reporter)
-    tile_count = tiles / max(remaining.frames, 1)
-    try:
-        _encode(item, picture, encoder, enlarged, work, tile_count)
-    except KeyboardInterrupt:
-        encoder.finish()
-        raise
-    reporter.describe(f"{item.source.name}: encoding the last frames")
-    encoder.finish()
-    work.advance_to(_SHARE_OF_FRAMES)
-    reporter.describe(f"{item.source.name}: joining frames and sound")
-    return tiles, work
 
 
 def _encode(

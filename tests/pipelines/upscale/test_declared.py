@@ -80,6 +80,13 @@ EXAMPLES = {
 """Values of options that no range or list of choices gives."""
 NEED_OTHERS = {"only_smaller", "scale", "long_edge", "projwin", *SHARED_OPTIONS}
 """Options that become another one, or stand elsewhere."""
+OF_NO_PIXELS = """
+scale long_edge only_smaller output recursive exclude format suffix watch overwrite
+disk_check keep_dates strip_metadata strip_provenance projwin overviews stac resume
+allow_remote tile overlap batch workers read_timeout device executor precision background
+dry_run report verbose quiet
+"""
+"""Options of which outputs record nothing, whatever their value; each is decided on."""
 JUDGED_ALONE = [declared for declared in OPTIONS if declared.field not in NEED_OTHERS]
 OF_PIXELS = [declared for declared in OPTIONS if declared.changes_pixels]
 OF_PYTHON = [declared for declared in OPTIONS if declared.python]
@@ -127,6 +134,11 @@ def test_outputs_of_earlier_versions_stay_finished(cutline):
         if now != checksums:
             changed[words] = now
     assert changed == {}
+
+
+def test_every_option_changes_pixels_or_is_known_not_to():
+    silent = {declared.field for declared in OPTIONS if not declared.changes_pixels}
+    assert silent == {*OF_NO_PIXELS.split()}
 
 
 def test_every_option_that_changes_pixels_has_known_checksums():
