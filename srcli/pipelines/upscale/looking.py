@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
+_AREAS = (0x9214, Base.SubjectLocation)
+"""Entries of EXIF that describe places in the whole picture: SubjectArea is the first."""
+_TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
+"""Beginnings of GDAL's names of tags that are no text of a photograph."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SeenRaster:
@@ -115,12 +120,6 @@ def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
             f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
             "output folder or --suffix _x4"
         )
-
-
-_AREAS = (0x9214, Base.SubjectLocation)
-"""Entries of EXIF that describe places in the whole picture: SubjectArea is the first."""
-_TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
-"""Beginnings of GDAL's names of tags that are no text of a photograph."""
 
 
 def _read_picture(path: Path, stream: IO[bytes] | None) -> Picture | None:

@@ -42,6 +42,25 @@ _CF_ATTRIBUTES = (
     "flag_masks", "flag_meanings",
 )  # fmt: skip
 """Attributes of the CF conventions that say what values mean."""
+_OUTDATED = frozenset({
+    "transform", "shape", "res", "resolution", "actual_range", "bounds", "multiscales",
+    "tile_matrix_set", "tile_matrix_limits",
+})  # fmt: skip
+"""Names of attributes, also of coordinates, that are wrong for the enlarged pixels."""
+_CONVENTIONS = ("spatial:", "proj:")
+"""Prefixes of attributes of a grid: GeoZarr, and STAC or EOPF."""
+_OF_GRIDS = frozenset(
+    prefix + name for prefix in _CONVENTIONS for name in ("transform", "shape", "bbox")
+)
+"""Attributes of a grid: that of the array, or within others that of whatever they describe."""
+_GEO_TRANSFORM = "GeoTransform"
+"""GDAL's text of a transform, among the attributes of a grid mapping."""
+_OF_ITEMS = frozenset({"proj:shape", "proj:transform"})
+"""Coordinates without dimensions by which stackstac tells the grid of an input's file."""
+_SLACK = 0.1
+"""Share of a pixel by which coordinates may differ from evenly spaced ones."""
+_HALF_TURN = 180
+"""Degrees; neighbours whose longitudes differ by more lie on both sides of a border."""
 
 
 def raster_as_image(
@@ -347,27 +366,6 @@ def _enlarged_file(
         if reporter.counts["failed"]:
             raise task.error or PictureError(reporter.files[0].error)
         yield item.target
-
-
-_OUTDATED = frozenset({
-    "transform", "shape", "res", "resolution", "actual_range", "bounds", "multiscales",
-    "tile_matrix_set", "tile_matrix_limits",
-})  # fmt: skip
-"""Names of attributes, also of coordinates, that are wrong for the enlarged pixels."""
-_CONVENTIONS = ("spatial:", "proj:")
-"""Prefixes of attributes of a grid: GeoZarr, and STAC or EOPF."""
-_OF_GRIDS = frozenset(
-    prefix + name for prefix in _CONVENTIONS for name in ("transform", "shape", "bbox")
-)
-"""Attributes of a grid: that of the array, or within others that of whatever they describe."""
-_GEO_TRANSFORM = "GeoTransform"
-"""GDAL's text of a transform, among the attributes of a grid mapping."""
-_OF_ITEMS = frozenset({"proj:shape", "proj:transform"})
-"""Coordinates without dimensions by which stackstac tells the grid of an input's file."""
-_SLACK = 0.1
-"""Share of a pixel by which coordinates may differ from evenly spaced ones."""
-_HALF_TURN = 180
-"""Degrees; neighbours whose longitudes differ by more lie on both sides of a border."""
 
 
 def enlarge_coordinates(

@@ -61,6 +61,10 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import Reporter
     from srcli.ports.image import TileGrid
 
+_REPORTS = "reports.json"
+MakePage = Callable[[Item, int], Facts]
+"""Enlarges the page with an index from 0 into the target of an item."""
+
 
 def upscale_pages(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     """Upscale all pages of a TIFF into one."""
@@ -168,13 +172,6 @@ def _make_missing_rows(
         job.tiles += image_job.tiles
         reporter.grow(image_job.tiles)
         run_one(engine, image_job, task=reporter)
-
-
-_REPORTS = "reports.json"
-
-
-MakePage = Callable[[Item, int], Facts]
-"""Enlarges the page with an index from 0 into the target of an item."""
 
 
 @dataclass(frozen=True)
