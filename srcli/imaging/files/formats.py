@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
 
-from srcli.input_files import open_input
+from srcli.input_files import open_input, shipped_text
 
 
 @dataclass(frozen=True)
@@ -223,89 +223,10 @@ def format_of_content(head: bytes) -> str | None:
 
 
 _OTHER_HEAD_BYTES = 512
-_EXPORT = "export it as PNG or plain TIFF"
-_FLOATS = "save it as a TIFF of floats (oiiotool IN -o out.tif)"
-_DEVELOP = "develop it first, to a TIFF of 16 bits (darktable-cli, dcraw -T -6)"
-_PUT_INTO_ONE = "put it into one: ffmpeg -i IN -c copy out.mkv"
-
-
-class _OtherKind(NamedTuple):
-    """Kind of file that is not read: how it begins, what it is, and what to do with it."""
-
-    start: bytes
-    """A regular expression."""
-    words: str
-    advice: str
-
-
-_OTHER_KINDS = (
-    # the 128 bytes in front may be anything, also the start of a TIFF
-    _OtherKind(
-        rb".{128}DICM",
-        "DICOM, a medical picture",
-        "export it as PNG or TIFF of 16 bits from a viewer",
-    ),
-    _OtherKind(rb"v/1\x01", "OpenEXR", _FLOATS),
-    _OtherKind(rb"#\?(RADIANCE|RGBE)", "Radiance HDR", _FLOATS),
-    _OtherKind(rb"P[Ff]\s", "PFM, a map of floats", _FLOATS),
-    _OtherKind(
-        rb"8BPS\0[\1\2]",
-        "a file of Photoshop with layers (PSD, PSB)",
-        "save the flattened picture as PNG or TIFF",
-    ),
-    _OtherKind(rb"gimp xcf", "a file of GIMP with layers (XCF)", _EXPORT),
-    _OtherKind(
-        rb"\0\0\x01\0[^\0]\0|icns",
-        "icons of several sizes",
-        "export the largest as PNG",
-    ),
-    _OtherKind(rb"\0\0\x02\0[^\0]\0", "a mouse pointer", _EXPORT),
-    _OtherKind(rb"\x0a[\0-\5]\x01[\1\2\4\x08]", "PCX", _EXPORT),
-    _OtherKind(rb"qoif", "QOI", _EXPORT),
-    _OtherKind(rb"P7\s", "PAM", _EXPORT),
-    _OtherKind(
-        rb"e[\2\3]",
-        "ECW",
-        "convert it to GeoTIFF with a GDAL that has its driver (gdal_translate of QGIS)",
-    ),
-    _OtherKind(
-        rb"SIMPLE  =",
-        "FITS, of a telescope",
-        "make a TIFF of it, from astropy.io.fits: tifffile.imwrite('a.tif', "
-        "getdata('a.fits')[..., ::-1, :])",
-    ),
-    _OtherKind(rb"AT&TFORM", "DjVu", "draw its pages (ddjvu -format=tiff)"),
-    _OtherKind(
-        rb"%!PS|\xc5\xd0\xd3\xc6",
-        "PostScript",
-        "draw its pages (gs -sDEVICE=png16m -r300 -o page%d.png)",
-    ),
-    _OtherKind(
-        rb"(\xef\xbb\xbf)?\s*<(svg\s|[?!].*<svg\s)",
-        "SVG, a drawing without pixels",
-        "draw it at the size that is wanted (rsvg-convert -z 4)",
-    ),
-    _OtherKind(
-        rb"FUJIFILMCCD-RAW|II\x1a\0\0\0HEAPCCDR|IIRO|IIU\0|FOVb|\0MRM|....ftypcrx ",
-        "raw data of a camera",
-        _DEVELOP,
-    ),
-    _OtherKind(
-        rb"\x1f\x8b|BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c|Rar!",
-        "compressed as a whole (gz, bz2, xz, zst, 7z or rar)",
-        "unpack it first",
-    ),
-    _OtherKind(rb"DKIF\0\0", "video without a container (IVF)", _PUT_INTO_ONE),
-    _OtherKind(
-        rb"\0\0\0?\x01([\x06\x09\x27\x67]|[\x40\x42\x46\x4e]\x01)",
-        "video without a container (H.264 or HEVC)",
-        _PUT_INTO_ONE,
-    ),
-)
 
 
 def describe_other_kind(path: Path) -> str:
-    """Return what a file is by its first bytes, and what to do with it.
+    """Return what a file is by its first bytes, and what to do with it, by ``other_kinds.toml``.
 
     Empty for other kinds, and for a file that cannot be opened.
     """
@@ -313,7 +234,9 @@ def describe_other_kind(path: Path) -> str:
     with suppress(OSError, ValueError), open_input(path) as stream:
         # errors, as of a name with a zero byte, are told by whoever reads it
         head = stream.read(_OTHER_HEAD_BYTES)
-    for form in _OTHER_KINDS:
-        if re.match(form.start, head, re.DOTALL):
-            return f"{form.words}, which srx does not read; {form.advice}"
+    table = tomllib.loads(shipped_text("other_kinds.toml", "srcli.imaging.files"))
+    for kind in table["kind"]:
+        if re.match(kind["start"].encode(), head, re.DOTALL):
+            advice = table["advice"].get(kind["advice"], kind["advice"])
+            return f"{kind['words']}, which srx does not read; {advice}"
     return ""
