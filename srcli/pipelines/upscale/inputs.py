@@ -1,6 +1,7 @@
 """Search folders, pair inputs with outputs, and refuse collisions before any work.
 
-What a search passes over is told; paths are compared as the system does.
+What a search passes over is told, by the names in ``searching.toml``; paths are compared
+as the system does.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import re
 import stat
 import sys
+import tomllib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +43,7 @@ from srcli.imaging.rasters.dataset_names import (
     name_of_folder,
     product_header,
 )
-from srcli.input_files import open_input
+from srcli.input_files import open_input, shipped_text
 from srcli.pipelines.upscale.reporter import Item, Reporter
 
 if TYPE_CHECKING:
@@ -49,65 +51,17 @@ if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
 
 
+_TABLE = tomllib.loads(shipped_text("searching.toml", "srcli.pipelines.upscale"))
 INPUT_SUFFIXES = (
     READABLE_SUFFIXES | VIDEO_SUFFIXES | RASTER_SUFFIXES - INDIRECT_SUFFIXES
 ) - {".ts", ".mod"}
 """Lower-case suffixes of the files that are upscaled."""
-UNREADABLE_SUFFIXES = frozenset(
-    """
-    .psd .psb .xcf .kra .ai .eps .exr .pcx .pfm .qoi .ktx .ico .icns .cur
-    .svg .svgz .emf .wmf .pdf .djvu .cb7 .cbt .jxr .wdp .fli .flc .dng .cr2 .cr3
-    .crw .nef .nrw .arw .srf .sr2 .orf .rw2 .raf .pef .srw .rwl .3fr .iiq .x3f
-    .insv .insp .pam
-    .dcm .nii .ecw .sid .fits .fit .fts
-    """.split()  # noqa: SIM905 - as a list it fills a page
-)
-"""Lower-case suffixes of pictures, films and rasters that a search of a folder passes
-over, so that the user is told of them. ``.hdr`` and ``.raw`` are parts of rasters more
-often."""
-NAMED_ONLY_SUFFIXES = frozenset(
-    """
-    .ppm .pgm .pbm .pnm .asc .grd .dem .nc .h5 .hdf .gpkg .mbtiles .kmz .ts .mod .cbz .cbr
-    """.split()  # noqa: SIM905 - as a list it fills a page
-)
-"""Suffixes of files that often hold no picture, or that become a file of their own as comic
-books do: they are upscaled only where the user names the file."""
+UNREADABLE_SUFFIXES = frozenset(_TABLE["suffixes"]["unreadable"])
+NAMED_ONLY_SUFFIXES = frozenset(_TABLE["suffixes"]["named_only"])
 _KNOWN_SUFFIXES = (
     INPUT_SUFFIXES | INDIRECT_SUFFIXES | UNREADABLE_SUFFIXES | NAMED_ONLY_SUFFIXES
 )
-
-
 _HEAD_BYTES = 64
-_HEADS = {
-    # ERDAS, planets, ENVI; else an image of a disk
-    ".img": rb"EHFA_HEADER_TAG|PDS_VERSION|CCSD|NJPL|LBLSIZE|II|MM",
-    ".bag": rb"\x89HDF",  # a survey of a sea floor; else a recording of ROS
-    ".pix": rb"PCIDSK",
-    ".ers": rb"DatasetHeader",
-    ".ntf": rb"NITF|NSIF",  # else lines of the British survey
-}
-"""First bytes by which rasters are told from other files of the same suffix."""
-_BESIDE = {
-    ".img": (".hdr", ".lbl", ".xml", ".aux.xml", ".rrd"),
-    ".rst": (".rdc",),  # IDRISI; else a text
-    ".flt": (".hdr",),  # a grid of floats; else a model of OpenFlight
-    ".sdat": (".sgrd",),  # of SAGA
-}
-"""Suffixes of files that a raster of raw pixels has beside it, by its own."""
-_FOLDERS_OF_PROGRAMS = (
-    "@eadir", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
-    "*.photoslibrary", "*.photolibrary", "*.aplibrary", "*.lrdata",
-)  # fmt: skip
-"""Lower-case names of folders in which other programs keep thumbnails and what was
-deleted."""
-_OTHER_SUFFIXES = READABLE_SUFFIXES | RASTER_SUFFIXES | UNREADABLE_SUFFIXES | {
-    *NAMED_ONLY_SUFFIXES, *VIDEO_SUFFIXES,
-    ".hdr", ".raw", ".xyz", ".kml", ".zip", ".tar", ".gz", ".npy", ".txt", ".csv", ".json",
-    ".pmtiles", ".geotiff", ".geojson", ".netcdf",
-}  # fmt: skip
-"""Suffixes of files that srx cannot write: an output with one is a mistake, no new folder."""
-_VIDEO_FORMATS = {".3gp": "mov", ".3g2": "mov", ".qt": "mov", ".f4v": "mp4"}
-"""Formats of the outputs of videos of the same family; mkv holds nearly all others."""
 _SUFFIX_PATTERN = re.compile(r"\.[a-z][a-z0-9]{1,4}")
 
 
@@ -353,7 +307,7 @@ def _check_output(inputs: Sequence[Path], output: Path, options: Settled) -> Non
     if format_of_suffix(suffix) is not None:
         return
     hint = ""
-    if suffix not in _OTHER_SUFFIXES:
+    if suffix not in _KNOWN_SUFFIXES.union(_TABLE["suffixes"]["no_output"]):
         if _SUFFIX_PATTERN.fullmatch(suffix) is None:
             return
         hint = did_you_mean(suffix, (f".{name}" for name in (*FORMATS, "jpeg", "tiff")))
@@ -373,7 +327,7 @@ def _choose_format(source: Path) -> str:
     if suffix in READABLE_SUFFIXES:
         return "png"
     if is_video(source):
-        return _VIDEO_FORMATS.get(suffix, "mkv")
+        return str(_TABLE["video_outputs"].get(suffix, "mkv"))
     try:
         with open_input(source) as stream:
             content = format_of_content(stream.read(64))
@@ -447,7 +401,9 @@ class FolderSearch:
         """Return True for a subfolder to search; count or tell of one that is left out."""
         if path.name[0] == "." or is_within(real_path(path), self._output_folder):
             return False
-        if any(fnmatch(path.name.lower(), glob) for glob in _FOLDERS_OF_PROGRAMS):
+        if any(
+            fnmatch(path.name.lower(), glob) for glob in _TABLE["folders_of_programs"]
+        ):
             self._program_folders[path.name] += 1
             return False
         if os.path.islink(path):  # noqa: PTH114 - there may be very many
@@ -522,15 +478,17 @@ class FolderSearch:
 def _is_no_raster(file: Path) -> bool:
     """Tell if a file only has the suffix of a raster: a disk's ``.img``, a README.rst ..."""
     ending = file.suffix.lower()
-    if ending not in _HEADS | _BESIDE:
+    start = _TABLE["raster_heads"].get(ending)
+    beside = _TABLE["beside_rasters"].get(ending, ())
+    if not (start or beside):
         return False
-    for suffix in _BESIDE.get(ending, ()):
+    for suffix in beside:
         for name in (file.with_suffix(suffix), Path(f"{file}{suffix}")):
             if name.is_file() or name.with_suffix(suffix.upper()).is_file():
                 return False
     with suppress(OSError), open_input(file) as stream:
         head = stream.read(_HEAD_BYTES)
-        is_raster = ending in _HEADS and re.match(_HEADS[ending], head)
+        is_raster = start and re.match(start.encode(), head)
         return bool(head) and not is_raster
     return False  # reading it gives the reason
 
