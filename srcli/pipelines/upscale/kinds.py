@@ -156,7 +156,10 @@ def _refuse_photograph_option(item: Item, picture: Picture, options: Settled) ->
     """Refuse a raster where an option asks for a photograph."""
     refusal = options.lacking_scale
     if not refusal and (option := options.photograph_option):
-        refusal = f"{option} is for photographs; drop {option}"
+        advice = f"drop {option}"
+        if options.size:
+            advice = "give -s 4, or another scale of the model"
+        refusal = f"{option} is for photographs; {advice}"
     if refusal:
         reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
         raise PictureError(f"{item.source}: is a raster ({reason}), and {refusal}")
