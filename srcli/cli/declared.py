@@ -16,7 +16,6 @@ from srcli.cli.values import FILE, FiniteNumber, complete_models
 # light: these import no libraries
 from srcli.pipelines.upscale.declaring import (  # noqa: TID253
     Declaration,
-    Declared,
     File,
     Number,
     Takes,
@@ -100,7 +99,7 @@ class NumberOrWord(click.IntRange):
 
 def takes_declared(
     asked_type: Callable[..., Asked],
-    options: tuple[Declared, ...],
+    options: tuple[Declaration, ...],
     shared: Mapping[str, Decorator],
 ) -> Callable[[Callable[[tuple[str, ...], Asked], int]], Command]:
     """Let a function of paths and what is asked for be a command with these options.
@@ -119,17 +118,16 @@ def takes_declared(
         for declared in reversed(options):
             add = shared.get(declared.field) or _make_option(declared)
             command = add(command)
-            if declared.option.heading:
-                command = heading(declared.option.heading)(command)
+            if declared.heading:
+                command = heading(declared.heading)(command)
         return command
 
     return decorate
 
 
-def _make_option(declared: Declared) -> Decorator:
+def _make_option(declared: Declaration) -> Decorator:
     """Return the decorator that adds an option."""
-    declaration = declared.option
-    names = (*declaration.names, declared.field)
+    names = (*declared.names, declared.field)
     if isinstance(declared.default, bool):
         return option(
             *names,
@@ -137,26 +135,26 @@ def _make_option(declared: Declared) -> Decorator:
             flag_value=not declared.default,
             default=declared.default,
             show_default=False,
-            help=declaration.help,
+            help=declared.help,
         )
     if "/" in names[0]:  # two flags, of which none may be given
-        return option(*names, default=None, help=declaration.help)
+        return option(*names, default=None, help=declared.help)
     return option(
         *names,
         default=_default_word(declared),
-        type=_make_type(declaration.takes),
-        metavar=declaration.metavar,
-        nargs=declaration.count,
-        multiple=declaration.joins is not None,
-        callback=_make_callback(declaration),
-        help=declaration.help,
+        type=_make_type(declared.takes),
+        metavar=declared.metavar,
+        nargs=declared.count,
+        multiple=declared.joins is not None,
+        callback=_make_callback(declared),
+        help=declared.help,
         shell_complete=complete_models if declared.field == "model" else None,
     )
 
 
-def _default_word(declared: Declared) -> str | None:
+def _default_word(declared: Declaration) -> str | None:
     """Return the default value as it would be typed, which the help shows."""
-    takes = declared.option.takes
+    takes = declared.takes
     if isinstance(takes, Number) and takes.word:
         return takes.word
     if isinstance(declared.default, float | int):

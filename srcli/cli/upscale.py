@@ -189,7 +189,7 @@ def command(paths: tuple[str, ...], asked: Asked) -> int:
 def _way_to_upscale(settings: Settled) -> Callable[..., Reporter]:
     """Return the function that does all; what it needs is not imported for others."""
     if settings.watch:
-        from srcli.pipelines.upscale.watch import watch_folders
+        from srcli.pipelines.upscale.run import watch_folders
 
         return watch_folders
     if settings.mosaic:

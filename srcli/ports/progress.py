@@ -64,14 +64,18 @@ class ForwardedProgress(Progress):
         """Start a piece of work; see ``Progress``."""
         return self.progress.task(label, total=total, unit=unit)
 
+    def reword(self, text: str) -> str:
+        """Return the words in which a line is passed on."""
+        return text
+
     def message(self, text: str) -> None:
         """Pass a message on."""
-        self.progress.message(text)
+        self.progress.message(self.reword(text))
 
     def warn(self, text: str) -> None:
         """Pass a warning on."""
-        self.progress.warn(text)
+        self.progress.warn(self.reword(text))
 
     def detail(self, *lines: str) -> None:
         """Pass lines for --verbose on."""
-        self.progress.detail(*lines)
+        self.progress.detail(*map(self.reword, lines))

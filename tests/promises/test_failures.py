@@ -73,7 +73,7 @@ KINDS = {
 }
 OPENING = UPSCALE + "kinds.open_picture"
 PHOTOGRAPHS = UPSCALE + "photographs."
-ANIMATIONS = "srcli.pipelines.upscale.animations."
+ANIMATIONS = UPSCALE + "single_photographs."
 RASTERS = UPSCALE + "rasters."
 PHOTOGRAPH = {
     "open": OPENING,
@@ -225,9 +225,7 @@ def test_a_dry_run_counts_them_as_problems(srx, break_at, suffix, seam):
     make_files("in", suffix)
     plans = {"raster": "plans.plan_raster"}
     break_at(
-        OPENING
-        if seam == "open"
-        else UPSCALE + plans.get(suffix, "estimates.check_output")
+        OPENING if seam == "open" else UPSCALE + plans.get(suffix, "run.check_output")
     )
     result = srx("upscale in out -m bicubic -s 2 --dry-run", code=1)
     assert f"{len(BAD)} problems" in result.out

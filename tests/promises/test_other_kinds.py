@@ -12,7 +12,7 @@ from PIL import Image
 import srcli
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import format_of_content
-from srcli.pipelines.upscale.search import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
+from srcli.pipelines.upscale.inputs import INPUT_SUFFIXES, UNREADABLE_SUFFIXES
 
 SMALL = "-m bicubic -s 2"
 KINDS = {
@@ -41,7 +41,7 @@ def test_no_other_kind_is_a_format_that_is_read(name):
     content, word = KINDS[name]
     # zero bytes in front may be those of a TIFF by chance
     is_read = format_of_content(content) is not None and word != "DICOM"
-    assert not is_read, f"{word} is read now: take it out of _OTHER_KINDS"
+    assert not is_read, f"{word} is read now: take it out of other_kinds.toml"
 
 
 def test_no_suffix_is_both_read_and_passed_over():

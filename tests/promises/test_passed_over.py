@@ -25,7 +25,7 @@ def photos(tmp_path, monkeypatch):
 
     What reads videos is not installed.
     """
-    monkeypatch.setattr("srcli.pipelines.upscale.search.can_read_videos", lambda: False)
+    monkeypatch.setattr("srcli.pipelines.upscale.inputs.can_read_videos", lambda: False)
     for name in (
         "a.png",
         "@eaDir/a.png",

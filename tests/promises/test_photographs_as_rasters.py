@@ -258,7 +258,7 @@ def test_a_stack_goes_on_after_an_interruption(srx, stack, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("srcli.pipelines.upscale.pages._join", interrupt)
+        patch.setattr("srcli.pipelines.upscale.single_photographs._join", interrupt)
         srx(command, code=130)
     result = srx(command, code=0)
     assert "6 of 6 pages are kept from an earlier run" in result.err + result.out
@@ -276,7 +276,7 @@ def test_pages_of_other_creation_options_are_made_again(srx, stack, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("srcli.pipelines.upscale.pages._join", interrupt)
+        patch.setattr("srcli.pipelines.upscale.single_photographs._join", interrupt)
         srx(command, code=130)
     result = srx(f"{command} -co COMPRESS=LZW", code=0)
     assert "not continued: changed: options" in result.err + result.out

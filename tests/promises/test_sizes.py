@@ -100,7 +100,7 @@ def test_a_size_bounds_what_fit_would(srx, source):
         (["--size", "3000"], "no size such as"),
         (["-s", "3", "--size", "300x"], "give one of them"),
         (["--long-edge", "300", "--size", "300x"], "give one of them"),
-        (["-s", "2.5", "--bidx", "1"], "upscale them in two runs"),
+        (["-s", "2.5", "--bidx", "1"], "2 or 3 or 4, not by 2.5; give --scale 4"),
     ],
 )
 def test_sizes_that_mean_nothing_are_refused(srx, source, asked, words):
@@ -112,7 +112,7 @@ def test_sizes_that_mean_nothing_are_refused(srx, source, asked, words):
 def test_rasters_and_animations_say_what_they_take(srx, source, geotiffs):
     raster = geotiffs / FOUR_BANDS
     result = srx("upscale", raster, "out.tif", "-s 2.5 -m bicubic", code=2)
-    assert "give -s 4" in result.err
+    assert "enlarges rasters by 2 or 3 or 4, not by 2.5; give --scale 4" in result.err
     frames = [Image.fromarray(source[i:]) for i in range(3)]
     save_frames("a.gif", frames)
     asked = "upscale a.gif b.gif -m bicubic"

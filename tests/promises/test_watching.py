@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from srcli.inference.pools import EnginePool
-from srcli.pipelines.upscale import watch
+from srcli.pipelines.upscale import run
 from tests.fixtures.files import json_lines, names_in, wait_until
 
 SMALL = "-m bicubic -s 2 --watch"
@@ -26,13 +26,13 @@ def watched(srx, monkeypatch):
         coming = iter(events)
 
         def wait(seconds):
-            assert seconds == watch.LOOK_SECONDS
+            assert seconds == run.LOOK_SECONDS
             event = next(coming, None)
             if event is None:
                 raise KeyboardInterrupt
             event()
 
-        monkeypatch.setattr(watch, "sleep", wait)
+        monkeypatch.setattr(run, "sleep", wait)
         words = f"upscale in out --report report.jsonl {SMALL} {options}"
         return srx(words, code=0)
 
@@ -103,7 +103,7 @@ def test_the_model_is_loaded_once(watched, monkeypatch):
         made.append(arguments)
         return EnginePool(*arguments)
 
-    monkeypatch.setattr(watch, "EnginePool", count)
+    monkeypatch.setattr(run, "EnginePool", count)
     picture("a.png")
     watched(nothing, lambda: picture("b.png"), nothing)
     assert len(made) == 1

@@ -1,16 +1,20 @@
-"""File formats: what each can hold as it is written, how its files begin, and what is not read."""
+"""File formats: what each can hold as it is written, how its files begin, and what is not read.
+
+``formats.toml`` and ``other_kinds.toml`` have the tables.
+"""
 
 from __future__ import annotations
 
 import re
+import tomllib
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from srcli.input_files import open_input
+from srcli.input_files import open_input, shipped_text
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Format:
     gray: bool = True
     """It holds pictures of one channel; otherwise gray is stored as equal R, G and
     B."""
-    metadata: frozenset[str] = frozenset()
+    metadata: tuple[str, ...] = ()
     """The fields of ``Metadata`` that it holds: ``icc``, ``exif``, ``xmp``, ``dpi``."""
     largest_side: int = 2**31 - 1
     largest_area: int = 2**62
@@ -44,104 +48,47 @@ class Format:
         return not (self.video or self.map_tiles)
 
 
-_ALL = frozenset({"icc", "exif", "xmp", "dpi"})
-_NO_DPI = _ALL - {"dpi"}
-_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
-_WRITTEN = (
-    Format("png", (".png", ".apng"), bits=(8, 16), alpha=True, metadata=_ALL, animated=True),
-    # libjpeg stops at 65,500, a little below what the file format could say
-    Format("jpg", _JPEG_SUFFIXES, metadata=_ALL | {"iptc"}, largest_side=65500, default_quality=95),
-    Format(
-        "webp", (".webp",), alpha=True, gray=False, metadata=_NO_DPI,
-        largest_side=16_383, animated=True, default_quality=95,
-    ),
-    # the limits beyond which libavif's decoder, as Pillow sets it up, refuses a file
-    Format(
-        "avif", (".avif", ".avifs"), alpha=True, gray=False, metadata=_NO_DPI,
-        largest_side=32_768, largest_area=16_384**2, default_quality=90,
-    ),
-    # 32-bit file size; 3 bytes a pixel and 54 of header leave 1.43 billion pixels
-    Format("bmp", (".bmp", ".dib"), metadata=frozenset({"dpi"}), largest_area=1_400_000_000),
-    # 256 colours a frame; only animations are written as GIF unless --format asks for
-    # it
-    Format("gif", (".gif",), alpha=True, gray=False, largest_side=65_535, animated=True),
-    Format("tif", (".tif", ".tiff"), bits=(8, 16, 32), alpha=True, metadata=_ALL | {"iptc"}),
-)  # fmt: skip
-_VIDEOS = tuple(
-    Format(
-        suffixes[0].removeprefix("."),
-        suffixes,
-        bits=(8, 16),
-        largest_side=16_384,  # of encoders
-        default_quality=85,
-        video=True,
-    )
-    for suffixes in ((".mp4", ".m4v"), (".mov",), (".mkv",), (".webm",))
-)
-_MAP_TILES = Format("mbtiles", (".mbtiles",), alpha=True, map_tiles=True)
-FORMATS: dict[str, Format] = {
-    form.name: form for form in (*_WRITTEN, *_VIDEOS, _MAP_TILES)
-}
+def _read_format(name: str, row: dict[str, Any]) -> Format:
+    """Read a row of ``formats.toml``, whose lists become tuples."""
+    values = dict(row)
+    for key, value in row.items():
+        if isinstance(value, list):
+            values[key] = tuple(value)
+    return Format(name, **values)
+
+
+_TABLE = tomllib.loads(shipped_text("formats.toml", "srcli.imaging.files"))
+FORMATS = {name: _read_format(name, row) for name, row in _TABLE["format"].items()}
 """The formats that can be written, by name."""
-READ_ONLY: dict[str, tuple[str, ...]] = {
-    "heic": (".heic", ".heif", ".hif"),
-    "jxl": (".jxl",),
-    "tga": (".tga",),
-    "dds": (".dds",),
-}
+_STARTS: dict[str, str] = _TABLE["starts"]
+READ_ONLY: dict[str, list[str]] = _TABLE["read_only"]
 """Suffixes of the formats that can only be read, by name."""
-READABLE_SUFFIXES: frozenset[str] = frozenset(
-    chain(*READ_ONLY.values(), *(form.suffixes for form in _WRITTEN))
-)
+
+
+def _suffixes_of(kind: str) -> chain[str]:
+    """Return the suffixes of all formats of which a property is true."""
+    return chain(*(form.suffixes for form in FORMATS.values() if getattr(form, kind)))
+
+
+READABLE_SUFFIXES = frozenset(chain(*READ_ONLY.values(), _suffixes_of("is_picture")))
 """Lower-case suffixes of the files that a search of a folder finds; HEIC and JPEG XL
 need ``srcli[formats]``, and fail one by one without it."""
 INDIRECT_SUFFIXES = frozenset({".vrt", ".gti", ".mrf"})
 """Rasters that are made of files elsewhere; a search of a folder leaves them out."""
-RASTER_SUFFIXES = INDIRECT_SUFFIXES | {
-    ".gtiff", ".gtif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".img", ".ntf", ".nitf",
-    ".bil", ".bip", ".bsq", ".flt", ".hgt", ".dt0", ".dt1", ".dt2", ".ers", ".pix", ".rst",
-    ".sdat", ".bag",
-}  # fmt: skip
+RASTER_SUFFIXES = INDIRECT_SUFFIXES.union(_TABLE["suffixes"]["rasters"])
 """Lower-case suffixes of rasters besides those of photographs; only unambiguous ones.
 Files given by name may have any."""
 ARCHIVE_SUFFIXES = frozenset({".cbz", ".zip", ".cbr"})
 """Lower-case suffixes of zips whose pictures are enlarged; ``.cbr`` is mostly packed by RAR."""
 VIDEO = "video"
 """Format of a ``Picture`` that is a video, whatever its container."""
-VIDEO_SUFFIXES: frozenset[str] = frozenset(
-    chain(
-        (".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts", ".wmv", ".flv", ".3gp"),
-        (".3g2", ".asf", ".dv", ".f4v", ".m1v", ".m2t", ".m2v", ".mod", ".mpe", ".mxf"),
-        (".ogm", ".ogv", ".qt", ".tod", ".vob", ".divx", ".y4m"),
-        *(form.suffixes for form in _VIDEOS),
-    )
-)
+VIDEO_SUFFIXES = frozenset(chain(_TABLE["suffixes"]["videos"], _suffixes_of("video")))
 """Lower-case suffixes of videos, which need ``srcli[video]``."""
 VIDEO_EXTRA = 'pip install "srcli[video]"'
 """Command that installs what reads and writes videos."""
 _TEXTS_TOO = frozenset({".ts", ".mts", ".mod"})
 """Those of these that texts have, too: TypeScript, Qt's translations, Modula."""
 _TEXT = re.compile(rb"(\xef\xbb\xbf)?[\t\n\f\r\x20-\x7e\x80-\xf4]*")
-_STARTS = {
-    "png": rb"\x89PNG\r\n\x1a\n",
-    "jpg": rb"\xff\xd8",
-    "webp": rb"RIFF....WEBP",
-    "bmp": rb"BM",
-    "tif": rb"II[*+]\0|MM\0[*+]",
-    "gif": rb"GIF8[79]a",
-    "dds": rb"DDS \x7c\0\0\0",
-    # of bits, and those in texts; the others are read by GDAL
-    "pbm": rb"P[1-4]\s",
-    # no mark: kinds and depths of pixels that there are, and a palette or none
-    "tga": rb".(\0[\x02\x03\x0a\x0b]\0{5}|\x01[\x01\x09].{4}[\x10\x18\x20])"
-    rb".{8}[\x08\x10\x18\x20][\0-\x3f]",
-    "jxl": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
-    # any of the brands that such a file names
-    "avif": rb"....ftyp(....){0,12}avi[fs]",
-    "heic": rb"....ftyp(....){0,12}(hei[cmsx]|hev[cx]|mif1)",
-}
-
-
 _VIDEO_STARTS = re.compile(
     rb"""
     ....(ftyp(?!crx\ )|moov|mdat|wide|pnot)  # MP4, QuickTime and 3GP, but for pictures
@@ -217,95 +164,16 @@ def format_of_suffix(suffix: str) -> str | None:
 def format_of_content(head: bytes) -> str | None:
     """Detect a file's format by its first bytes."""
     for name, start in _STARTS.items():
-        if re.match(start, head, re.DOTALL):
+        if re.match(start.encode(), head, re.DOTALL):
             return name
     return None
 
 
 _OTHER_HEAD_BYTES = 512
-_EXPORT = "export it as PNG or plain TIFF"
-_FLOATS = "save it as a TIFF of floats (oiiotool IN -o out.tif)"
-_DEVELOP = "develop it first, to a TIFF of 16 bits (darktable-cli, dcraw -T -6)"
-_PUT_INTO_ONE = "put it into one: ffmpeg -i IN -c copy out.mkv"
-
-
-class _OtherKind(NamedTuple):
-    """Kind of file that is not read: how it begins, what it is, and what to do with it."""
-
-    start: bytes
-    """A regular expression."""
-    words: str
-    advice: str
-
-
-_OTHER_KINDS = (
-    # the 128 bytes in front may be anything, also the start of a TIFF
-    _OtherKind(
-        rb".{128}DICM",
-        "DICOM, a medical picture",
-        "export it as PNG or TIFF of 16 bits from a viewer",
-    ),
-    _OtherKind(rb"v/1\x01", "OpenEXR", _FLOATS),
-    _OtherKind(rb"#\?(RADIANCE|RGBE)", "Radiance HDR", _FLOATS),
-    _OtherKind(rb"P[Ff]\s", "PFM, a map of floats", _FLOATS),
-    _OtherKind(
-        rb"8BPS\0[\1\2]",
-        "a file of Photoshop with layers (PSD, PSB)",
-        "save the flattened picture as PNG or TIFF",
-    ),
-    _OtherKind(rb"gimp xcf", "a file of GIMP with layers (XCF)", _EXPORT),
-    _OtherKind(
-        rb"\0\0\x01\0[^\0]\0|icns",
-        "icons of several sizes",
-        "export the largest as PNG",
-    ),
-    _OtherKind(rb"\0\0\x02\0[^\0]\0", "a mouse pointer", _EXPORT),
-    _OtherKind(rb"\x0a[\0-\5]\x01[\1\2\4\x08]", "PCX", _EXPORT),
-    _OtherKind(rb"qoif", "QOI", _EXPORT),
-    _OtherKind(rb"P7\s", "PAM", _EXPORT),
-    _OtherKind(
-        rb"e[\2\3]",
-        "ECW",
-        "convert it to GeoTIFF with a GDAL that has its driver (gdal_translate of QGIS)",
-    ),
-    _OtherKind(
-        rb"SIMPLE  =",
-        "FITS, of a telescope",
-        "make a TIFF of it, from astropy.io.fits: tifffile.imwrite('a.tif', "
-        "getdata('a.fits')[..., ::-1, :])",
-    ),
-    _OtherKind(rb"AT&TFORM", "DjVu", "draw its pages (ddjvu -format=tiff)"),
-    _OtherKind(
-        rb"%!PS|\xc5\xd0\xd3\xc6",
-        "PostScript",
-        "draw its pages (gs -sDEVICE=png16m -r300 -o page%d.png)",
-    ),
-    _OtherKind(
-        rb"(\xef\xbb\xbf)?\s*<(svg\s|[?!].*<svg\s)",
-        "SVG, a drawing without pixels",
-        "draw it at the size that is wanted (rsvg-convert -z 4)",
-    ),
-    _OtherKind(
-        rb"FUJIFILMCCD-RAW|II\x1a\0\0\0HEAPCCDR|IIRO|IIU\0|FOVb|\0MRM|....ftypcrx ",
-        "raw data of a camera",
-        _DEVELOP,
-    ),
-    _OtherKind(
-        rb"\x1f\x8b|BZh[1-9]1AY&SY|\xfd7zXZ\0|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c|Rar!",
-        "compressed as a whole (gz, bz2, xz, zst, 7z or rar)",
-        "unpack it first",
-    ),
-    _OtherKind(rb"DKIF\0\0", "video without a container (IVF)", _PUT_INTO_ONE),
-    _OtherKind(
-        rb"\0\0\0?\x01([\x06\x09\x27\x67]|[\x40\x42\x46\x4e]\x01)",
-        "video without a container (H.264 or HEVC)",
-        _PUT_INTO_ONE,
-    ),
-)
 
 
 def describe_other_kind(path: Path) -> str:
-    """Return what a file is by its first bytes, and what to do with it.
+    """Return what a file is by its first bytes, and what to do with it, by ``other_kinds.toml``.
 
     Empty for other kinds, and for a file that cannot be opened.
     """
@@ -313,7 +181,9 @@ def describe_other_kind(path: Path) -> str:
     with suppress(OSError, ValueError), open_input(path) as stream:
         # errors, as of a name with a zero byte, are told by whoever reads it
         head = stream.read(_OTHER_HEAD_BYTES)
-    for form in _OTHER_KINDS:
-        if re.match(form.start, head, re.DOTALL):
-            return f"{form.words}, which srx does not read; {form.advice}"
+    table = tomllib.loads(shipped_text("other_kinds.toml", "srcli.imaging.files"))
+    for kind in table["kind"]:
+        if re.match(kind["start"].encode(), head, re.DOTALL):
+            advice = table["advice"].get(kind["advice"], kind["advice"])
+            return f"{kind['words']}, which srx does not read; {advice}"
     return ""

@@ -142,17 +142,8 @@ def keep_parts(
     Yields:
         Messages on earlier work that is not used.
     """
-    target = parts.target
-    with writing_errors(target):
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "a folder has this name")
-        _make_folder(parts.folder, target)
-    with lock_file(parts.folder / _LOCK) as locked:
-        if not locked:
-            raise PictureError(
-                f"{target}: another srx is writing this file; wait for it, or take another name"
-            )
-        with writing_errors(target):
+    with _hold_folder(parts.target):
+        with writing_errors(parts.target):
             notes = _resume(parts, fingerprint, resume=resume)
         try:
             yield notes
@@ -182,18 +173,27 @@ def work_beside(target: Path) -> Iterator[Path]:
 
     It is removed at the end; what a killed process leaves, by ``has_unfinished_parts``.
     """
-    folder = hidden_name(target, ".parts")
-    with writing_errors(target):
-        _make_folder(folder, target)
-    with lock_file(folder / _LOCK) as locked:
-        if not locked:
-            raise PictureError(
-                f"{target}: another srx is writing this file; wait for it"
-            )
+    with _hold_folder(target) as folder:
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _hold_folder(target: Path) -> Iterator[Path]:
+    """Make the hidden folder of an output, and yield it to one process."""
+    folder = hidden_name(target, ".parts")
+    with writing_errors(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "a folder has this name")
+        _make_folder(folder, target)
+    with lock_file(folder / _LOCK) as locked:
+        if not locked:
+            raise PictureError(
+                f"{target}: another srx is writing this file; wait for it, or take another name"
+            )
+        yield folder
 
 
 def _make_folder(folder: Path, target: Path) -> None:

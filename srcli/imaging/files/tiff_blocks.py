@@ -6,6 +6,7 @@ more of a byte than is said here.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,7 +36,7 @@ BLOCKS = (
 BLOCK_TAGS = frozenset(chain(*BLOCKS))
 _FAR = 2**60
 """Bytes: beyond the end of every file."""
-SEPARATE = 2
+_SEPARATE = 2
 """PlanarConfiguration of a file with blocks for each band."""
 _YCBCR = 6
 _OLD_JPEG = 6
@@ -94,9 +95,10 @@ def _tiff_shortage(tags: Tags, file_size: int) -> str:
         return ""
     missing = blocks.count - len(blocks.offsets)
     if missing > 0:
-        if blocks.across * blocks.planes == 1:
-            rows = len(blocks.offsets) * blocks.height
-            return f"{rows:,} of its {blocks.image_height:,} rows are there"
+        planes, _, across = blocks.shape
+        if across * planes == 1:
+            rows = len(blocks.offsets) * blocks.block_height
+            return f"{rows:,} of its {blocks.height:,} rows are there"
         return (
             f"{len(blocks.offsets):,} of its {blocks.count:,} {blocks.kind} are there"
         )
@@ -117,21 +119,59 @@ def _tiff_shortage(tags: Tags, file_size: int) -> str:
 
 
 @dataclass(frozen=True)
-class TiffBlocks:
+class BlockGrid:
+    """How the pixels of one directory of a TIFF are cut into blocks: strips, or tiles."""
+
+    tags: Tags
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels."""
+        return first_number(self.tags, Base.ImageLength, 0)
+
+    @property
+    def width(self) -> int:
+        """Columns of pixels."""
+        return first_number(self.tags, Base.ImageWidth, 0)
+
+    @property
+    def are_tiles(self) -> bool:
+        """True for tiles, False for strips."""
+        return Base.TileWidth in self.tags
+
+    @property
+    def block_height(self) -> int:
+        """Rows of a block."""
+        if self.are_tiles:
+            return first_number(self.tags, Base.TileLength, 0) or self.height
+        rows = first_number(self.tags, Base.RowsPerStrip, 0) or self.height
+        return min(rows, self.height)
+
+    @property
+    def block_width(self) -> int:
+        """Columns of a block."""
+        return first_number(self.tags, Base.TileWidth, 0) or self.width
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of blocks: (planes, down, across); one plane where a block holds all bands."""
+        planes = 1
+        if first_number(self.tags, Base.PlanarConfiguration, 1) == _SEPARATE:
+            planes = first_number(self.tags, Base.SamplesPerPixel, 1)
+        down = -(-self.height // self.block_height)
+        return planes, down, -(-self.width // self.block_width)
+
+
+def positions_of(tags: Tags) -> tuple[int, int]:
+    """Return the tags of offsets and sizes of blocks."""
+    strips, tiles = BLOCKS
+    return tiles if Base.TileWidth in tags else strips
+
+
+@dataclass(frozen=True)
+class TiffBlocks(BlockGrid):
     """The strips or tiles of one page of a TIFF, row by row, by its directory."""
 
-    kind: str
-    """``"strips"`` or ``"tiles"``."""
-    image_width: int
-    image_height: int
-    width: int
-    """Of a block in pixels, as ``height``."""
-    height: int
-    planes: int
-    """Bands that are stored one after another; 1 where a block holds all."""
-    row_bytes: int
-    """Bytes of a row of a block, unpacked."""
-    compression: int
     offsets: Numbers
     """Of the blocks that have one, maybe fewer than ``count``; 0 for those that are
     empty."""
@@ -141,74 +181,50 @@ class TiffBlocks:
     @classmethod
     def from_tags(cls, tags: Tags) -> TiffBlocks | None:
         """Read a directory; None where it has no blocks, or those of old JPEG, which differ."""
-        image_width = first_number(tags, Base.ImageWidth, 0)
-        image_height = first_number(tags, Base.ImageLength, 0)
-        if Base.TileOffsets in tags:
-            kind = "tiles"
-            offsets = _integers(tags, Base.TileOffsets)
-            sizes = _integers(tags, Base.TileByteCounts)
-            width = max(first_number(tags, Base.TileWidth, 0), 1)
-            height = first_number(tags, Base.TileLength, 0) or image_height
-        else:
-            kind = "strips"
-            offsets = _integers(tags, Base.StripOffsets)
-            sizes = _integers(tags, Base.StripByteCounts)
-            width = image_width
-            height = min(
-                first_number(tags, Base.RowsPerStrip, 0) or image_height, image_height
-            )
-        compression = first_number(tags, Base.Compression, 1)
-        is_empty = min(image_width, image_height) < 1
-        if offsets is None or is_empty or compression == _OLD_JPEG:
+        offsets, sizes = (_integers(tags, tag) for tag in positions_of(tags))
+        grid = BlockGrid(tags)
+        is_empty = min(grid.width, grid.height) < 1
+        is_old_jpeg = first_number(tags, Base.Compression, 1) == _OLD_JPEG
+        if offsets is None or is_empty or is_old_jpeg:
             return None
-        planes = 1
-        samples_together = first_number(tags, Base.SamplesPerPixel, 1)
-        if (
-            samples_together > 1
-            and first_number(tags, Base.PlanarConfiguration, 1) == SEPARATE
-        ):
-            planes = samples_together
-            samples_together = 1
-        if first_number(tags, Base.PhotometricInterpretation, 1) == _YCBCR:
-            # the others may be stored at a fraction of the resolution
-            samples_together = 1
-        sample_bits = first_number(tags, Base.BitsPerSample, 1)
-        return cls(
-            kind=kind,
-            image_width=image_width,
-            image_height=image_height,
-            width=width,
-            height=height,
-            planes=planes,
-            row_bytes=-(-width * sample_bits * samples_together // 8),
-            compression=compression,
-            offsets=offsets,
-            sizes=sizes,
-        )
+        return cls(tags, offsets, sizes)
 
     @property
-    def across(self) -> int:
-        """Number of blocks beside each other."""
-        return -(-self.image_width // self.width)
-
-    @property
-    def down(self) -> int:
-        """Number of blocks below each other."""
-        return -(-self.image_height // self.height)
+    def kind(self) -> str:
+        """``"strips"`` or ``"tiles"``."""
+        return "tiles" if self.are_tiles else "strips"
 
     @property
     def count(self) -> int:
         """Number of blocks that the page needs."""
-        return self.across * self.down * self.planes
+        return math.prod(self.shape)
+
+    @property
+    def compression(self) -> int:
+        """TIFF's number of it."""
+        return first_number(self.tags, Base.Compression, 1)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row of a block, unpacked."""
+        samples_together = first_number(self.tags, Base.SamplesPerPixel, 1)
+        photometric = first_number(self.tags, Base.PhotometricInterpretation, 1)
+        # of YCbCr the others may be stored at a fraction of the resolution
+        if self.shape[0] > 1 or photometric == _YCBCR:
+            samples_together = 1
+        sample_bits = first_number(self.tags, Base.BitsPerSample, 1)
+        return -(-self.block_width * sample_bits * samples_together // 8)
 
     @property
     def unpacked(self) -> Numbers:
         """Bytes of each block, unpacked; the last strip may be lower."""
-        sizes = np.full(self.count, min(self.row_bytes * self.height, _FAR), np.int64)
-        if self.kind == "strips":
-            last_height = self.image_height - (self.down - 1) * self.height
-            last_size = min(self.row_bytes * last_height, _FAR)
-            sizes[self.down - 1 :: self.down] = last_size
+        row_bytes = self.row_bytes
+        largest = min(row_bytes * self.block_height, _FAR)
+        sizes = np.full(self.count, largest, np.int64)
+        if not self.are_tiles:
+            _, down, _ = self.shape
+            last_height = self.height - (down - 1) * self.block_height
+            sizes[down - 1 :: down] = min(row_bytes * last_height, _FAR)
         return sizes
 
     @property
@@ -228,16 +244,18 @@ class TiffBlocks:
     @cached_property
     def present(self) -> Bools:
         """(down, across): True for blocks that hold something in any band."""
-        planes = self.stored.reshape(self.planes, self.down, self.across)
+        planes = self.stored.reshape(self.shape)
         return np.asarray((planes > 0).any(axis=0))
 
     def are_left_out(self, window: Window) -> bool:
         """Tell if all blocks of a window are left out; they hold nodata, or else zeros."""
         rows = slice(
-            max(window.top, 0) // self.height, -(-window.bottom // self.height)
+            max(window.top, 0) // self.block_height,
+            -(-window.bottom // self.block_height),
         )
         columns = slice(
-            max(window.left, 0) // self.width, -(-window.right // self.width)
+            max(window.left, 0) // self.block_width,
+            -(-window.right // self.block_width),
         )
         return not self.present[rows, columns].any()
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.ExifTags import Base
 
-from srcli.imaging.files.tiff_blocks import BLOCK_TAGS, BLOCKS, SEPARATE
+from srcli.imaging.files.tiff_blocks import BLOCK_TAGS, BlockGrid, positions_of
 from srcli.imaging.files.tiff_directories import (
     LONG,
     LONG8,
@@ -35,11 +35,12 @@ _FRAME = 8
 
 
 @dataclass(frozen=True)
-class Image:
-    """One directory of a TIFF: a picture, its mask, or a smaller copy of one of them."""
+class Image(BlockGrid):
+    """One directory of a TIFF: a picture, its mask, or a smaller copy of one of them.
 
-    tags: Tags
-    """Without the positions of its blocks."""
+    Its tags are without the positions of its blocks.
+    """
+
     offsets: Numbers
     """Of the blocks in the file, (planes, rows, columns); 0 where one is left out."""
     sizes: Numbers
@@ -58,25 +59,9 @@ class Image:
         return bool(first_number(self.tags, Base.NewSubfileType, 0) & REDUCED)
 
     @property
-    def height(self) -> int:
-        """Rows of pixels."""
-        return first_number(self.tags, Base.ImageLength, 0)
-
-    @property
-    def width(self) -> int:
-        """Columns of pixels."""
-        return first_number(self.tags, Base.ImageWidth, 0)
-
-    @property
     def area(self) -> int:
         """Number of its pixels."""
         return self.height * self.width
-
-    @property
-    def block_height(self) -> int:
-        """Rows of a block."""
-        rows = first_number(self.tags, Base.RowsPerStrip, self.height)
-        return first_number(self.tags, Base.TileLength, min(rows, self.height))
 
     def rows_of_blocks(self, span: range) -> slice:
         """Return the rows of blocks that hold rows of pixels."""
@@ -106,25 +91,11 @@ class Image:
 
 def _without_blocks(tags: Tags) -> Image:
     """Return an image without blocks; ValueError for a directory that lacks their size."""
-    image = Image(tags, np.empty(0, np.uint64), np.empty(0, np.uint64))
-    block_width = first_number(tags, Base.TileWidth, image.width)
-    if not (image.block_height and block_width):
+    grid = BlockGrid(tags)
+    if not (grid.block_height and grid.block_width):
         raise ValueError("a directory without the size of its blocks")
-    planes = 1
-    if first_number(tags, Base.PlanarConfiguration, 1) == SEPARATE:
-        planes = first_number(tags, Base.SamplesPerPixel, 1)
-    shape = (
-        planes,
-        -(-image.height // image.block_height),
-        -(-image.width // block_width),
-    )
+    shape = grid.shape
     return Image(tags, np.zeros(shape, np.uint64), np.zeros(shape, np.uint64))
-
-
-def _positions_of(tags: Tags) -> tuple[int, int]:
-    """Return the tags of offsets and sizes of blocks."""
-    strips, tiles = BLOCKS
-    return tiles if Base.TileWidth in tags else strips
 
 
 @dataclass(frozen=True)
@@ -144,7 +115,7 @@ def read_tiff(source: Path | IO[bytes]) -> Tiff:
         layout, at = read_start(source)
         while at:
             tags, at = read_directory(source, at, layout, BLOCK_TAGS)
-            positions = [tags.pop(tag, None) for tag in _positions_of(tags)]
+            positions = [tags.pop(tag, None) for tag in positions_of(tags)]
             linked: dict[int, Tags] = {}
             for pointer in _POINTERS & tags.keys():
                 offset = first_number(tags, pointer, 0)
@@ -178,7 +149,7 @@ def pack_directories(tiff: Tiff, start: int) -> bytes:
     link = 0
     for image in tiff.images:
         tags = dict(image.tags)
-        offsets_tag, sizes_tag = _positions_of(tags)
+        offsets_tag, sizes_tag = positions_of(tags)
         tags[offsets_tag] = _entry(LONG8 if layout.big else LONG, image.offsets)
         tags[sizes_tag] = _entry(LONG, image.sizes)
         directories += bytes(len(directories) % 2)

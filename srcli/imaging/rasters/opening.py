@@ -324,7 +324,7 @@ class OpenedRaster(AbstractContextManager["OpenedRaster"]):
         """The blocks of a sparse TIFF, which leaves some out; None if it has all."""
         blocks = TiffBlocks.from_tags(tags)
         is_whole = blocks is None or bool(blocks.present.all())
-        if blocks is not None and not is_whole and blocks.image_width == dataset.width:
+        if blocks is not None and not is_whole and blocks.width == dataset.width:
             self.sparse_blocks = blocks  # not those of an overview
         self._extra_samples = tags.get(Base.ExtraSamples)
         self.lock = Lock()

@@ -24,7 +24,7 @@ from srcli.errors import UsageError
 from srcli.files import FileAttributes, attributes_for, hidden_name, replacing
 from srcli.imaging.files.formats import ARCHIVE_SUFFIXES
 from srcli.input_files import open_input
-from srcli.pipelines.upscale.search import INPUT_SUFFIXES
+from srcli.pipelines.upscale.inputs import INPUT_SUFFIXES
 from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, overload
 
@@ -17,7 +18,7 @@ from srcli.imaging.files.decoding import DAMAGE
 from srcli.imaging.files.formats import format_of_suffix
 from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.fitting import fit_metadata
-from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.pillow import decode_pixels, to_image
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Array
@@ -30,14 +31,13 @@ from srcli.imaging.rasters.packed_heights import (
     unpack,
 )
 from srcli.inference.device import Precision, check_share, choose_device
-from srcli.inference.pools import cached_pool
-from srcli.inference.stream import array_job, run_one
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.open_rasters import (
+    kept_pool,
     raster_as_image,
     upscale_data_array,
     upscale_dataset,
@@ -46,26 +46,24 @@ from srcli.pipelines.upscale.options import (
     AUTO,
     BEST,
     Settled,
-    file_of_model,
     settle,
 )
-from srcli.pipelines.upscale.preparing import prepare
+from srcli.pipelines.upscale.photographs import PhotographUpscaler
 from srcli.pipelines.upscale.python_options import (
     FractionTask,
-    LoggedProgress,
     ShowProgress,
     errors_in_python,
     given_arguments,
     read_raster_arguments,
 )
-from srcli.pipelines.upscale.reporter import Item
+from srcli.pipelines.upscale.reporter import Item, Reporter
 from srcli.ports.image import Wrap
 
-Picture = TypeVar("Picture", "Array", Image.Image)
+AnyPicture = TypeVar("AnyPicture", "Array", Image.Image)
 
 
 @overload
-def upscale(picture: Picture, *args: Any, **options: Any) -> Picture: ...
+def upscale(picture: AnyPicture, *args: Any, **options: Any) -> AnyPicture: ...
 @overload
 def upscale(
     picture: str | os.PathLike[str], *args: Any, **options: Any
@@ -332,39 +330,27 @@ def _enlarge(
     """Upscale an array by one pass, or by two for a scale that the model lacks."""
     photograph = _split_alpha(array)
     if _holds_heights(photograph):
-        LoggedProgress(progress, 0).message(
+        FractionTask(progress).message(
             "the colours are bytes of heights: interpolated as numbers"
         )
         return _enlarge_heights(photograph, options)
     model, _ = choose_model(photograph, options, file_format)
-    height, width = array.shape[:2]
-    size = options.final_size((height, width))
-    passes = []
-    tiles = 0
-    for scale in options.steps(model, (height, width)):
-        pool = cached_pool(model, scale, options.engine, file_of_model(model, scale)[1])
-        tiling = pool.tiling(options.tile, options.overlap)
-        grid = tiling.padded_grid(height, width, options.wrap)
-        passes.append((pool, grid))
-        tiles += len(grid.tops) * len(grid.lefts)
-        height *= scale
-        width *= scale
-        model = options.model
-    task = FractionTask(progress, tiles)
-    final_size = None
-    for number, (pool, grid) in enumerate(passes, 1):
-        if number == len(passes):
-            final_size = size
-        prepared = prepare(
-            photograph, keep_hidden=options.keep_hidden, wrap=options.wrap
-        )
-        pixels = prepared.pixels
-        image_job, enlarged = array_job(
-            pixels, grid, name="picture", scale=pool.network.scale
-        )
-        with undisturbed(options.engine.device):
-            run_one(pool.engine(pixels.dtype.itemsize * 8), image_job, task=task)
-        photograph = prepared.finish(enlarged, final_size)
+    picture = Picture(
+        path=Path("picture"),
+        format=file_format,
+        height=array.shape[0],
+        width=array.shape[1],
+        channels=photograph.pixels.shape[2],
+        bits=photograph.pixels.itemsize * 8,
+    )
+    reporter = Reporter(FractionTask(progress))
+    reporter.open(1)
+    pools = partial(kept_pool, options.engine)
+    photographs = PhotographUpscaler(pools, options, reporter)
+    with undisturbed(options.engine.device):
+        frames = [(None, photograph)]
+        _, enlarged = photographs.enlarge_frames(frames, picture, model)
+        ((_, photograph),) = enlarged
     # equal channels are one
     joined = np.require(_join_alpha(photograph), array.dtype, ["C", "W"])
     return joined[:, :, 0] if array.ndim == 2 else joined

@@ -71,9 +71,9 @@ class Asked:
         takes=Number(least=1, most=16, is_whole=False),  # two passes by 4
         metavar="N",
         help="Times larger: 2, 3, 4; photographs: 1 to 16. [default: 4, or a file's]",
-        changes_pixels=False,  # recorded by itself
         python="scale",
     )
+    """Outputs record it by itself."""
     size: Box | Fraction | None = declare(
         "--size",
         default=None,
@@ -87,13 +87,12 @@ class Asked:
         default=None,
         takes=Number(least=1),
         help="Enlarge photographs to so many pixels on the longer side.",
-        changes_pixels=False,  # it becomes ``size``
     )
+    """It becomes ``size``."""
     only_smaller: bool = declare(
         "--only-smaller",
         default=False,
         help="With --size or --long-edge: copy pictures that are large enough.",
-        changes_pixels=False,
     )
     """Photographs that have this ``size``, or are larger, are copied as they are."""
     strength: float | None = declare(
@@ -144,13 +143,11 @@ class Asked:
         heading="Input and output",
         takes=File(is_text=True),
         help="Output folder or file, instead of the last argument.",
-        changes_pixels=False,
     )
     recursive: bool = declare(
         "-r, --recursive",
         default=False,
         help="Include subfolders and mirror them.",
-        changes_pixels=False,
     )
     exclude: tuple[str, ...] = declare(
         "--exclude",
@@ -158,13 +155,11 @@ class Asked:
         metavar="GLOB",
         joins=tuple,
         help="Leave out files and folders of this name or path; repeatable.",
-        changes_pixels=False,
     )
     format: str = declare(
         "-f, -of, --format",
         default="auto",
         help="png, jpg, webp, avif, bmp, gif, tif, cog, mbtiles, mp4, mov, mkv, webm.",
-        changes_pixels=False,
     )
     quality: int | None = declare(
         "--quality",
@@ -206,25 +201,21 @@ class Asked:
         "--suffix",
         default="",
         help="Append this to output names, such as _x4.",
-        changes_pixels=False,
     )
     watch: bool = declare(
         "--watch",
         default=False,
         help="Stay, and enlarge what comes into the folders, until Ctrl-C.",
-        changes_pixels=False,
     )
     overwrite: bool = declare(
         "--overwrite",
         default=False,
         help="Replace outputs that exist, whoever made them.",
-        changes_pixels=False,
     )
     disk_check: bool = declare(
         "--no-disk-check",
         default=True,
         help="Begin where the disk seems too small; what is done is kept.",
-        changes_pixels=False,
         python="disk_check",
     )
     """Refuse outputs that the disk has no room for; else they are begun, with a
@@ -233,7 +224,6 @@ class Asked:
         "--keep-dates",
         default=False,
         help="Give outputs the file times of their inputs.",
-        changes_pixels=False,
     )
     keep_hidden: bool = declare(
         "--keep-hidden",
@@ -246,14 +236,12 @@ class Asked:
         "--strip-metadata",
         default=False,
         help="Leave out EXIF, XMP and tags; colours and georeference stay.",
-        changes_pixels=False,
     )
     """Provenance is left out, too."""
     strip_provenance: bool = declare(
         "--strip-provenance",
         default=False,
         help="Do not record srx, its version and model in the outputs.",
-        changes_pixels=False,
     )
 
     bands: tuple[int, ...] | None = declare(
@@ -370,8 +358,8 @@ class Asked:
         metavar="L T R B",
         count=4,
         help="The same by its upper left and lower right corner.",
-        changes_pixels=False,  # it becomes ``bounds``
     )
+    """It becomes ``bounds``."""
     cutline: Path | None = declare(
         "-cutline, --cutline",
         default=None,
@@ -403,7 +391,6 @@ class Asked:
         help="Add overviews (pyramids), or none. [default: as the input]",
         inputs="rasters",
         only=True,
-        changes_pixels=False,
     )
     cog: bool = declare(
         "--cog",
@@ -417,19 +404,16 @@ class Asked:
         default=False,
         help="Write a STAC item beside each result, as NAME.stac.json.",
         inputs="rasters",
-        changes_pixels=False,
     )
     resume: bool = declare(
         "--no-resume",
         default=True,
         help="Start over instead of continuing an interrupted run.",
-        changes_pixels=False,
     )
     allow_remote: bool = declare(
         "--allow-remote",
         default=False,
         help="Use the network: URLs and remote mosaics in, buckets out.",
-        changes_pixels=False,
     )
     """Inputs may be URLs, and rasters may have parts on the network."""
 
@@ -440,7 +424,6 @@ class Asked:
         takes=Number(least=16, word="auto"),
         metavar="auto|N",
         help="Size of the tiles that pictures are cut into, in input pixels.",
-        changes_pixels=False,
         python="tile",
     )
     """None takes the model's, as for ``overlap``."""
@@ -450,7 +433,6 @@ class Asked:
         takes=Number(least=0, word="auto"),
         metavar="auto|N",
         help="Strip that neighbouring tiles share, in input pixels.",
-        changes_pixels=False,
         python="overlap",
     )
     batch: int | None = declare(
@@ -459,14 +441,12 @@ class Asked:
         takes=Number(least=1, word="auto"),
         metavar="auto|N",
         help="Tiles computed at once.",
-        changes_pixels=False,
     )
     workers: int = declare(
         "-j, --workers",
         default=2,
         takes=Number(least=1, most=64),
         help="Threads that read and write files.",
-        changes_pixels=False,
     )
     """Threads that read photographs, and threads that write them."""
     read_timeout: float = declare(
@@ -475,31 +455,26 @@ class Asked:
         takes=Number(least=0, is_whole=False),
         metavar="SECONDS",
         help="Seconds to read a file, beyond what its size asks for; 0: no limit.",
-        changes_pixels=False,
     )
-    device: str = declare(default="auto", changes_pixels=False, python="device")
-    executor: str = declare(default="local", changes_pixels=False)
-    precision: Precision = declare(
-        default="auto", changes_pixels=False, python="precision"
-    )
-    background: bool = declare(default=False, changes_pixels=False)
+    device: str = declare(default="auto", python="device")
+    executor: str = declare(default="local")
+    precision: Precision = declare(default="auto", python="precision")
+    background: bool = declare(default=False)
 
     dry_run: bool = declare(
         "--dry-run",
         default=False,
         heading="Results",
         help="Only print names, sizes, disk and problems.",
-        changes_pixels=False,
     )
     report: Path | None = declare(
         "--report",
         default=None,
         takes=File(),
         help="Write a JSON line for every file.",
-        changes_pixels=False,
     )
-    verbose: bool = declare(default=False, heading="Messages", changes_pixels=False)
-    quiet: bool = declare(default=False, changes_pixels=False)
+    verbose: bool = declare(default=False, heading="Messages")
+    quiet: bool = declare(default=False)
 
     into_folder: bool = False
     """The output is a folder, whatever extension its name has."""
@@ -515,7 +490,7 @@ OPTIONS = declared_fields(Asked)
 def given_for(inputs: Literal["photographs", "rasters"], options: Any) -> list[str]:  # noqa: ANN401
     """Return the names of given options that are for these inputs only, such as ``--rgb``."""
     names = []
-    for declared in OPTIONS:
-        if declared.option.inputs == inputs and declared.shows_inputs(options):
-            names.append(declared.option.name)
+    for option in OPTIONS:
+        if option.inputs == inputs and option.shows_inputs(options):
+            names.append(option.name)
     return names

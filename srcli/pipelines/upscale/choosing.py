@@ -1,20 +1,79 @@
-"""Choose the model for a photograph, by what its pixels have gone through, and the passes."""
+"""Choose the model for a photograph by what its pixels have gone through, and the passes.
+
+They show blocks of JPEG, blur, noise, nothing, or measurements on a smooth surface. The
+thresholds are those of EXPERIMENTS.md: measured on pictures made smaller without more,
+and on the same after files, blur and noise of known strength.
+
+A network's error is a share of the range of values. In a picture nobody sees it; in
+elevation of 2,500 m it is half a metre, on a plain whose furrows have less.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.pipelines.upscale.condition import SMALLEST_SIDE, classify_condition
-from srcli.pipelines.upscale.measurements import are_measurements
+from srcli.imaging.photographs.photograph import Photograph
+from srcli.imaging.pixels.arrays import Array, Bools, Floats, Size
+from srcli.imaging.pixels.samples import robust_range, spread_windows
+from srcli.ports.image import ValueRange
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
 
+
 INTERPOLATION_MODEL = "bicubic"
 """Name of the model that is bicubic interpolation."""
+Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
+
+VISIBLE_BLOCKINESS = 1.2
+"""Blockiness from which blocks show."""
+SOFT_SHARPNESS = 0.5
+"""Share of a strong edge's rise within one pixel below which a picture is soft."""
+NOISY_LEVELS = 2.0
+"""Levels of noise in the smoothest places from which a picture is noisy."""
+DRAWING_SHARE = 0.4
+"""Share of neighbours of one colour from which a picture is a drawing, screenshot or
+pixel art."""
+SMALLEST_SIDE = 64
+"""Pixels a side below which nothing can be measured."""
+_LARGEST_SIDE = 512  # pixels that are measured, from the middle
+_BLOCK = 8
+_SMOOTH_STEP = 4  # levels: a step beside one that is larger belongs to the picture
+_LEAST_STEP = 0.05  # levels; flat drawings have hardly any
+_TRACES_SHARE = 0.8
+"""Share of the steps that are not 0: antialiased drawings have as many small ones."""
+_COLOURS_PER_PIXEL = 0.01  # for each pixel
+_FEW_COLOURS = 512
+"""Colours that are few in the smallest pictures, too: letters of two colours, smoothed,
+have 256."""
+_LEAST_RISE = 12  # levels that the rise of an edge has at least
+_WHITE_NOISE_RATIO = 1.2
+"""Noise over the spread of means of 4x4 pixels, at least: texture has less of it."""
+_IMMERKAER_SHARE = np.sqrt(np.pi / 2) / 6
+"""Standard deviation of white noise over the mean size of its Laplacians' difference."""
+NETWORK_ERROR = 2e-4
+"""Share of the range by which ``g-idrn`` is off on smooth surfaces, as a root mean
+square: the largest of ``benchmarks/surfaces.py``, rounded up."""
+_WELL_ABOVE = 5
+"""Times this error that the detail of a raster must have."""
+_SMOOTHEST = 10
+"""Percent of the blocks that may have less detail."""
+_SURFACE_BLOCK = 16
+_LEAST_PIXELS = 64
+"""Pixels of a block whose neighbours are all valid."""
+_SMOOTH_RATIO = 0.1
+"""Detail of a block as a share of its slope, below which half of the blocks must be that
+are not flat: height maps have up to 0.06, photographs 0.19 and more."""
+_CENTRE = np.s_[1:-1, 1:-1]
+_SIDES = np.s_[:-2, 1:-1], np.s_[2:, 1:-1], np.s_[1:-1, :-2], np.s_[1:-1, 2:]
+"""The pixels above, below, left and right of those of ``_CENTRE``."""
+_LARGEST_SQUARED = 1e150
+"""Values up to which sums of squares are no larger than floats are."""
+_STEP_SHARE = 0.1
+"""Of a step of whole numbers: an error below it is rounded away."""
 
 
 def choose_model(
@@ -56,12 +115,221 @@ def choose_by_condition(
 
 
 def choose_passes(
-    picture: Picture, options: Settled, model: str
+    size: Size, options: Settled, model: str
 ) -> tuple[tuple[str, int], ...]:
-    """Return model and scale of each pass; the first restores, others only enlarge."""
-    first_scale, *scales = options.steps(model, picture.size)
+    """Return model and scale of each pass over a photograph of a size (height, width).
+
+    The first restores, others only enlarge.
+    """
+    first_scale, *scales = options.steps(model, size)
     further_model = options.model
     if model == INTERPOLATION_MODEL:
         further_model = model
     further = [(further_model, scale) for scale in scales]
     return (model, first_scale), *further
+
+
+def classify_condition(pixels: Array) -> Condition:
+    """Say in one word what (H, W, C) of 1 or 3 channels, uint8 or uint16, has gone through.
+
+    Only the middle is looked at; ``clean`` are pictures of fewer than 64 pixels a side,
+    in which nothing can be measured.
+    """
+    top, left = (max(side - _LARGEST_SIDE, 0) // 2 for side in pixels.shape[:2])
+    middle = pixels[top : top + _LARGEST_SIDE, left : left + _LARGEST_SIDE]
+    if min(middle.shape[:2]) < SMALLEST_SIDE:
+        return "clean"
+    white = np.iinfo(pixels.dtype).max // 255
+    gray = middle.mean(axis=2, dtype=np.float32) / np.float32(white)
+    if is_drawing(middle.astype(np.int32) // white):
+        return "drawing"
+    if blockiness(gray) >= VISIBLE_BLOCKINESS:
+        return "blocks"
+    if sharpness(gray) < SOFT_SHARPNESS:
+        return "soft"
+    return "noise" if noise_level(gray) >= NOISY_LEVELS else "clean"
+
+
+def blockiness(gray: Floats) -> float:
+    """Compare steps across the borders of 8x8 blocks with all others, in smooth places.
+
+    Blocks may begin anywhere, as they do after turning or cropping. The ratio is about
+    1 without blocks.
+    """
+    return float(np.mean([_along_rows(gray), _along_rows(gray.T)]))
+
+
+def _along_rows(gray: Floats) -> float:
+    """Return the blockiness of steps along rows, which cross the upright borders of blocks."""
+    steps = np.abs(np.diff(gray, axis=1))
+    inner = steps[:, 1:-1]
+    smooth = (steps[:, :-2] < _SMOOTH_STEP) & (steps[:, 2:] < _SMOOTH_STEP)
+    means = np.ones(_BLOCK)
+    for phase in range(_BLOCK):  # the column at which blocks may begin
+        places = smooth[:, phase::_BLOCK]
+        if places.any():
+            means[phase] = inner[:, phase::_BLOCK][places].mean()
+    highest = int(means.argmax())
+    return float(means[highest] / max(np.delete(means, highest).mean(), _LEAST_STEP))
+
+
+def is_drawing(values: NDArray[np.int32]) -> bool:
+    """Return True if many neighbours (H, W, C) are equal, few nearly so, and colours are few.
+
+    Files with losses leave traces, and colours, around all that was drawn.
+    """
+    down = np.abs(np.diff(values, axis=0)).max(axis=2).ravel()
+    across = np.abs(np.diff(values, axis=1)).max(axis=2).ravel()
+    steps = np.concatenate([down, across])
+    changes = steps[np.flatnonzero(steps)]
+    if len(changes) > (1 - DRAWING_SHARE) * len(steps):
+        return False
+    if (changes <= _SMOOTH_STEP).sum() > _TRACES_SHARE * len(changes):
+        return False
+    colours = values @ (1 << 8 * np.arange(values.shape[2]))
+    most_colours = max(_COLOURS_PER_PIXEL * colours.size, _FEW_COLOURS)
+    return len(np.unique(colours)) <= most_colours
+
+
+def sharpness(gray: Floats) -> float:
+    """Return how much of the rise of the strongest edges happens from one pixel to the next.
+
+    The median over the steepest twentieth of all rises over four pixels: 1 for ideal
+    edges, 0.25 for ramps; 1 as well if there is no edge.
+    """
+    medians = []
+    for lines in (gray, gray.T):
+        steps = np.abs(np.diff(lines, axis=1))
+        rise = np.abs(lines[:, 4:] - lines[:, :-4])
+        spans = np.lib.stride_tricks.sliding_window_view(steps, 4, axis=1)
+        steepest = spans.max(axis=2)
+        edges = rise >= max(np.percentile(rise, 95), _LEAST_RISE)
+        if edges.any():
+            medians.append(np.median(steepest[edges] / rise[edges]))
+    if not medians:
+        return 1.0
+    return float(np.mean(medians))
+
+
+def noise_level(gray: Floats) -> float:
+    """Estimate the standard deviation of white noise, in levels, in the smoothest places.
+
+    By the Laplacian's difference, to which ramps and edges give little (Immerkær 1996),
+    in blocks of 8x8 pixels; 0 if what is there is texture, which has larger forms as
+    well.
+    """
+    rows = gray[:-2] - 2 * gray[1:-1] + gray[2:]
+    difference = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
+    fine = np.abs(difference) * _IMMERKAER_SHARE
+    height, width = (side // _BLOCK for side in fine.shape)
+
+    def means(values: Floats, edge: int) -> Floats:
+        inner = values[: height * _BLOCK, : width * _BLOCK]
+        down = height * _BLOCK // edge
+        across = width * _BLOCK // edge
+        averages: Floats = inner.reshape(down, edge, across, edge).mean(axis=(1, 3))
+        return averages
+
+    quarters = means(gray[1:-1, 1:-1], _BLOCK // 2).reshape(height, 2, width, 2)
+    light = quarters.mean(axis=(1, 3)).ravel()
+    # no noise shows where it is clipped
+    inside = (light > _BLOCK) & (light < 255 - _BLOCK)
+    if not inside.any():
+        return 0.0
+    noise = means(fine, _BLOCK).ravel()[inside]
+    spread = quarters.std(axis=(1, 3)).ravel()[inside]
+    smoothest = np.argsort(spread)[: max(len(spread) // 10, 4)]
+    white = (
+        np.median(noise[smoothest] / (spread[smoothest] + 0.1)) >= _WHITE_NOISE_RATIO
+    )
+    return float(np.percentile(noise, 10)) if white else 0.0
+
+
+def errs_too_much(blocks: Array, value_range: ValueRange, *, are_whole: bool) -> bool:
+    """Tell if the detail of blocks is not well above the error of a network."""
+    low, high = value_range
+    error = NETWORK_ERROR * (high - low)
+    is_rounded_away = are_whole and error < _STEP_SHARE
+    if is_rounded_away or not blocks.size:
+        return False
+    return bool(np.percentile(blocks, _SMOOTHEST) < _WELL_ABOVE * error)
+
+
+def are_measurements(pixels: Array) -> bool:
+    """Tell if a photograph's pixels are measurements for which a network errs too much.
+
+    ``pixels`` are (H, W, C); those of gray pictures of 16 bits may be.
+
+    It is judged as a raster of one band is: heights of a game or a 3-D program, depths.
+    Photographs are among such pictures, with flat places where they are black or white.
+    So blocks that are not flat must be smooth as well, as slopes of the ground are.
+    """
+    is_gray = pixels.dtype == np.uint16 and pixels.shape[2] == 1
+    if not is_gray:
+        return False
+    samples = []
+    details = []
+    slopes = []
+    height, width = pixels.shape[:2]
+    for area in spread_windows(height, width, side=256, along=4):
+        window = pixels[area.top : area.bottom, area.left : area.right, 0]
+        valid = np.ones(window.shape, np.bool_)
+        samples.append(window.ravel())
+        details.append(details_of_blocks(window, valid))
+        slopes.append(_slopes(window, valid))
+    low, high = robust_range(np.concatenate(samples))
+    blocks = np.concatenate(details)
+    if not errs_too_much(blocks, (low, high), are_whole=True):
+        return False
+    steepness = np.concatenate(slopes)
+    is_sloping = steepness >= _WELL_ABOVE * NETWORK_ERROR * (high - low)
+    ratios = blocks[is_sloping] / steepness[is_sloping]
+    return bool(ratios.size and np.median(ratios) < _SMOOTH_RATIO)
+
+
+def details_of_blocks(pixels: Array, valid: Bools) -> Array:
+    """Return the detail of blocks of a window, each a root mean square."""
+    if min(pixels.shape) < 3:
+        return np.empty(0)
+    exact = np.where(valid, pixels, 0).astype(np.float64)
+    unit = 1.0
+    largest = float(np.abs(exact).max())
+    if largest > _LARGEST_SQUARED:
+        unit = largest
+        exact /= unit
+    around = sum(exact[side] / len(_SIDES) for side in _SIDES)
+    details = _root_means((exact[_CENTRE] - around) ** 2, valid)
+    # between the lowest and the highest float there is more than a float holds
+    most = np.finfo(np.float64).max / unit
+    return np.asarray(np.minimum(details, most) * unit)
+
+
+def _slopes(pixels: Array, valid: Bools) -> Array:
+    """Return how far values rise from one pixel to the next, for each block."""
+    if min(pixels.shape) < 3:
+        return np.empty(0)
+    exact = pixels.astype(np.float64)
+    above, below, left, right = (exact[side] for side in _SIDES)
+    return _root_means(((below - above) ** 2 + (right - left) ** 2) / 4, valid)
+
+
+def _root_means(squares: Array, valid: Bools) -> Array:
+    """Return root means of blocks of squares, one for each inner pixel of a window.
+
+    Only pixels count that are valid, with the four beside them; blocks with few such
+    pixels are left out.
+    """
+    are_valid = valid[_CENTRE].copy()
+    for side in _SIDES:
+        are_valid &= valid[side]
+    counts = _sums_of_blocks(are_valid.astype(np.int64))
+    has_enough = counts >= min(_LEAST_PIXELS, are_valid.size)
+    sums = _sums_of_blocks(np.where(are_valid, squares, 0))
+    return np.asarray(np.sqrt(sums[has_enough] / counts[has_enough]))
+
+
+def _sums_of_blocks(layer: Array) -> Array:
+    """Return the sums of square blocks of a layer (h, w)."""
+    for axis, length in enumerate(layer.shape):
+        layer = np.add.reduceat(layer, np.arange(0, length, _SURFACE_BLOCK), axis=axis)
+    return layer

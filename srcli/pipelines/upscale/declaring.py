@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -63,6 +63,9 @@ class Record:
 class Declaration:
     """An option, as the command line, Python and records of outputs need it."""
 
+    field: str = ""
+    """The field of the class of options that it declares."""
+    default: Any
     names: tuple[str, ...] = ()
     """Such as ``-b`` and ``--bidx``, for messages the last one. Empty for an option that
     several commands have: ``cli/options.py`` declares it."""
@@ -76,7 +79,7 @@ class Declaration:
     """Words that follow the option."""
     joins: Callable[[tuple[Any, ...]], Any] | None = None
     """Makes one value of several, for an option that is given repeatedly."""
-    changes_pixels: bool | Record | Literal["settled"]
+    changes_pixels: bool | Record | Literal["settled"] = False
     """Outputs are made again if it is given with another value. ``settled``: the record
     depends on other options, too; see ``Settled._own_records``."""
     inputs: Inputs = "all"
@@ -90,28 +93,19 @@ class Declaration:
         """The name for messages; empty for an option that several commands have."""
         return self.names[-1].partition("/")[0] if self.names else ""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Declared:
-    """A field of a class of options, with its declaration."""
-
-    field: str
-    default: Any
-    option: Declaration
-
     def is_given(self, options: object) -> bool:
         """Tell if options have another value than the default."""
         return bool(getattr(options, self.field) != self.default)
 
     def shows_inputs(self, options: object) -> bool:
         """Tell if a value that is given shows that inputs are of the option's kind."""
-        if self.option.only is None:
+        if self.only is None:
             return self.is_given(options)
-        return bool(getattr(options, self.field) == self.option.only)
+        return bool(getattr(options, self.field) == self.only)
 
     def record(self, options: object) -> tuple[str, object]:
         """Return name and value of what outputs record; a value is false for nothing."""
-        record = self.option.changes_pixels
+        record = self.changes_pixels
         if not isinstance(record, Record):
             record = Record()
         if not self.is_given(options):
@@ -119,59 +113,26 @@ class Declared:
         return record.name or self.field, record.value(getattr(options, self.field))
 
 
-def declare(  # noqa: PLR0913 - an option has so many sides
-    names: str = "",
-    *,
-    default: Any,  # noqa: ANN401 - of any option
-    changes_pixels: bool | Record | Literal["settled"],
-    help: str = "",
-    heading: str = "",
-    takes: Takes | None = None,
-    metavar: str | None = None,
-    count: int = 1,
-    joins: Callable[[tuple[Any, ...]], Any] | None = None,
-    inputs: Inputs = "all",
-    only: object = None,
-    python: str = "",
-) -> Any:  # noqa: ANN401 - as dataclasses.field has it
-    """Return the field of an option; see ``Declaration`` for the arguments.
+def declare(names: str = "", *, default: Any, **about: Any) -> Any:  # noqa: ANN401 - of any option
+    """Return the field of an option; see ``Declaration`` for what is said ``about`` it.
 
     ``names`` are written as in the help: ``-b, --bidx``.
     """
-    option = Declaration(
-        names=tuple(filter(None, names.split(", "))),
-        help=help,
-        heading=heading,
-        takes=takes,
-        metavar=metavar,
-        count=count,
-        joins=joins,
-        changes_pixels=changes_pixels,
-        inputs=inputs,
-        only=only,
-        python=python,
-    )
+    words = tuple(filter(None, names.split(", ")))
+    option = Declaration(names=words, default=default, **about)
     metadata = {_DECLARATION: option}
     if isinstance(default, dict):  # dataclasses want one for each object
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def declared_fields(options_type: type[Any]) -> tuple[Declared, ...]:
+def declared_fields(options_type: type[Any]) -> tuple[Declaration, ...]:
     """Return the declared fields of a class of options, in the order of its help."""
     declared = []
     for entry in fields(options_type):
         if _DECLARATION in entry.metadata:
-            option = entry.metadata[_DECLARATION]
-            default = _default_of(entry)
-            declared.append(Declared(field=entry.name, default=default, option=option))
+            declared.append(replace(entry.metadata[_DECLARATION], field=entry.name))
     return tuple(declared)
-
-
-def _default_of(entry: Field[Any]) -> Any:  # noqa: ANN401
-    if entry.default_factory is not MISSING:
-        return entry.default_factory()
-    return entry.default
 
 
 def read_box(text: str) -> Box:

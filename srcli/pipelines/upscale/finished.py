@@ -36,19 +36,16 @@ from srcli.imaging.rasters.dataset_names import (
 )
 from srcli.input_files import hold_same_bytes
 from srcli.models import MODELS
-from srcli.pipelines.upscale.checking import output_size
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.inputs import (
+    INPUT_SUFFIXES,
     is_folder,
     name_by_extension,
     pair_in_folder,
     pair_inputs,
-)
-from srcli.pipelines.upscale.kinds import open_item
-from srcli.pipelines.upscale.search import (
-    INPUT_SUFFIXES,
     real_path,
 )
+from srcli.pipelines.upscale.kinds import open_item, output_size
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -109,9 +106,10 @@ def find_due_and_finished(
                     verdict, reason = judge(item)
                 if verdict == "due":
                     if item.target.name != usual_name:
-                        reporter.progress.message(
-                            f"{item.source}: becomes {item.target.name}, as {usual_name} is "
-                            "not, or may not be, made from it"
+                        reporter.tell(
+                            item,
+                            f"becomes {item.target.name}, as {usual_name} is not, or may "
+                            "not be, made from it",
                         )
                     due.append(item)
                     due_by_reason[reason].append(item)

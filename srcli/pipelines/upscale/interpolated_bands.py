@@ -17,8 +17,8 @@ from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import BandWindow, Look
 from srcli.imaging.rasters.meanings import Reasons
 from srcli.imaging.rasters.selection import BandLayout
-from srcli.pipelines.upscale.choosing import INTERPOLATION_MODEL
-from srcli.pipelines.upscale.measurements import (
+from srcli.pipelines.upscale.choosing import (
+    INTERPOLATION_MODEL,
     NETWORK_ERROR,
     details_of_blocks,
     errs_too_much,

@@ -1,21 +1,50 @@
-"""Tell kinds of inputs apart by their headers: each kind has one maker of its outputs."""
+"""Tell kinds of inputs apart by their headers: each kind has one maker of its outputs.
+
+By the header of a photograph or film it is checked, too, if format, memory and disk can
+hold its result.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS, VIDEO
+from srcli.imaging.files.stored_parts import StoredRows
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.animations import is_animation, keeps_animation
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
+from srcli.imaging.photographs.writing import LOSSLESS_QUALITY, check_writable
+from srcli.imaging.pixels.arrays import LARGEST_IN_MEMORY, Size
+from srcli.machine import free_memory
+from srcli.quantities import format_bytes
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
+
+# Copies that a photograph takes at most, in bytes by those of its pixels. Measured are peaks
+# of `srx upscale -m bicubic` beside those of smaller pictures: of RGB to PNG, TIFF and JPEG
+# 2 copies of the input and one of the output, with alpha 11.7 bytes a byte of input at -s 2.
+_COPIES = 3
+"""Of the input, whose output is written as it is."""
+_CONVERTED_COPIES = 6
+"""Of the input, where pixels or alpha are changed before or after the network."""
+_OUTPUT_COPIES = 3
+"""Of the output there."""
+_COPIES_OF_ENCODERS = {"avif": 14, "webp": 4}
+"""Of the output, with what an encoder takes for itself: measured are 13.8 and 3.8."""
+_COPIES_OF_LOSSLESS_WEBP = 13
+"""Measured are 12.5 to 12.8 at -s 1, -s 2 and -s 3."""
+_COPIES_OF_FILMS = 50
+"""Of a frame of the output, with the frames that an encoder looks at: measured are 44 with
+x264, 47 with VP9, 48 with x265, each at 3840x2160."""
 
 
 class Kind(StrEnum):
@@ -125,16 +154,15 @@ def is_made_by_parts(picture: Picture, options: Settled) -> bool:
 
 def _refuse_photograph_option(item: Item, picture: Picture, options: Settled) -> None:
     """Refuse a raster where an option asks for a photograph."""
-    option = options.photograph_option
-    if not option:
-        return
-    reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
-    advice = f"drop {option}"
-    if options.size:
-        advice = "give -s 4, or another scale of the model"
-    raise PictureError(
-        f"{item.source}: is a raster ({reason}), and {option} is for photographs; {advice}"
-    )
+    refusal = options.lacking_scale
+    if not refusal and (option := options.photograph_option):
+        advice = f"drop {option}"
+        if options.size:
+            advice = "give -s 4, or another scale of the model"
+        refusal = f"{option} is for photographs; {advice}"
+    if refusal:
+        reason = picture.raster or f"more than {LARGEST_AREA:,} pixels"
+        raise PictureError(f"{item.source}: is a raster ({reason}), and {refusal}")
 
 
 def _refuse_what_films_lack(picture: Picture, options: Settled) -> None:
@@ -189,3 +217,166 @@ def _has_pages_of_rasters(item: Item, picture: Picture, options: Settled) -> boo
     if picture.format != "tif" or picture.frames == 1:
         return False
     return picture.raster is None or not picture.is_on_map
+
+
+def output_size(item: Item, picture: Picture, options: Settled) -> Size:
+    """Return the (height, width) of an output; of videos even, as encoders need it."""
+    height, width = options.final_size(picture.size)
+    if picture.format == VIDEO or FORMATS[item.format].video:
+        return height - height % 2, width - width % 2
+    return height, width
+
+
+def check_output(
+    item: Item, picture: Picture, options: Settled
+) -> tuple[Size, tuple[str, ...]]:
+    """Check by an input's header that format, memory and disk can hold its result.
+
+    Returns:
+        The output's (height, width), and warnings of what will be lost.
+    """
+    height, width = output_size(item, picture, options)
+    try:
+        unwritable = check_writable(
+            item.format, height, width, has_alpha=picture.has_alpha, bits=picture.bits
+        )
+    except PictureError as error:
+        raise PictureError(f"{item.source}: {error}") from error
+    warnings = list(unwritable)
+    needed = photograph_memory(item, picture, options)
+    free = free_memory()
+    if free is not None and needed > free:
+        raise PictureError(
+            f"{item.source}: takes about {format_bytes(needed)} of memory when enlarged, and "
+            f"{format_bytes(free)} are free; crop it, or use a smaller scale"
+        )
+    # the frames of an animation wait on the disk for the last one
+    if keeps_animation(picture, item.format) and not FORMATS[item.format].video:
+        frames_bytes = picture.frames * height * width * 4
+        frames_bytes -= StoredRows(item.target).stored_bytes
+        frames = f"its {picture.frames} pictures take"
+        warnings += item.check_disk(
+            frames,
+            frames_bytes,
+            frames_bytes,
+            "a smaller --scale",
+            refuses=options.disk_check,
+        )
+        if picture.bits > 8 and item.format == "png":
+            warnings.append("frames of 16 bits are rounded to 8")
+        if item.format == "webp" and picture.has_alpha and options.keep_hidden:
+            warnings.append(
+                "animated webp loses colours that alpha hides: --format png keeps them"
+            )
+        if picture.has_default_image:
+            warnings.append("its picture for programs without animation is left out")
+    elif picture.format != VIDEO and is_made_by_parts(picture, options):
+        warnings += _check_room_for_rows(item, picture, options)
+    if height < picture.height or width < picture.width:
+        before = f"{picture.width}x{picture.height}"
+        warnings.append(f"becomes {width}x{height}, smaller than the input ({before})")
+    if (height, width) != options.final_size(picture.size):
+        warnings.append("an odd row or column is cut off: sides of videos are even")
+    return (height, width), tuple(warnings)
+
+
+def _check_room_for_rows(
+    item: Item, picture: Picture, options: Settled
+) -> tuple[str, ...]:
+    """Refuse a photograph for whose rows the disk has no room; see ``Item.check_disk``."""
+    stored = StoredRows(item.target).stored_bytes
+    rows_bytes = max(bytes_of_rows(picture, options) - stored, 0)
+    total = rows_bytes + bytes_of_pages([picture], options)
+    subject = "its rows and the result take"
+    return item.check_disk(
+        subject, total, rows_bytes, "a smaller --scale", refuses=options.disk_check
+    )
+
+
+def split_by_memory(
+    opened: Iterable[Opened], options: Settled, processes: int = 1
+) -> Iterator[Iterator[Opened]]:
+    """Split photographs into groups that each take half of the free memory at most.
+
+    Groups are photographs in a row, at least one; ``processes`` divide the memory among
+    them.
+    """
+    free = free_memory()
+    budget = sys.maxsize if free is None else free // 2 // processes
+    group_number = 0
+    taken_bytes = 0
+
+    def choose_group(photograph: Opened) -> int:
+        nonlocal group_number, taken_bytes
+        size = photograph_memory(photograph.item, photograph.picture, options)
+        if taken_bytes and taken_bytes + size > budget:
+            group_number += 1
+            taken_bytes = 0
+        taken_bytes += size
+        return group_number
+
+    for _, group in groupby(opened, key=choose_group):
+        yield group
+
+
+def photograph_memory(item: Item, picture: Picture, options: Settled) -> int:
+    """Estimate the most bytes of memory that a photograph takes, from reading to writing.
+
+    Copies of its pixels are counted, some more than were measured (see ``_COPIES``).
+    """
+    channels = picture.channels + picture.has_alpha
+    input_bytes = picture.height * picture.width * channels * picture.bits // 8
+    steps = options.largest_steps(picture.size)
+    output_bytes = input_bytes * math.prod(steps) ** 2
+    if is_made_by_parts(picture, options):  # what becomes large lies in files
+        if picture.has_alpha or picture.bits == 32:
+            return _CONVERTED_COPIES * input_bytes
+        return _COPIES * input_bytes
+    is_converted = (
+        item.format not in ("png", "jpg", "tif")
+        or picture.bits not in FORMATS[item.format].bits
+    )
+    if (
+        is_converted
+        or picture.has_alpha
+        or picture.bits == 32
+        or options.photograph_option
+    ):
+        output_copies = _COPIES_OF_ENCODERS.get(item.format, _OUTPUT_COPIES)
+        quality = choose_quality(item, picture, options)
+        if item.format == "webp" and quality == LOSSLESS_QUALITY:
+            output_copies = _COPIES_OF_LOSSLESS_WEBP
+        if FORMATS[item.format].video:
+            output_copies = _COPIES_OF_FILMS
+        return _CONVERTED_COPIES * input_bytes + output_copies * output_bytes
+    # the network's output is written without a copy; a large one lies in a file on disk
+    if output_bytes <= LARGEST_IN_MEMORY:
+        return _COPIES * input_bytes + output_bytes
+    return _COPIES * input_bytes
+
+
+def choose_quality(item: Item, picture: Picture, options: Settled) -> int | None:
+    """Return the quality asked for; a WebP of what is stored without loss gets that of none."""
+    if options.quality is None and item.format == "webp" and picture.lossless:
+        return LOSSLESS_QUALITY
+    return options.quality
+
+
+def bytes_of_rows(picture: Picture, options: Settled) -> int:
+    """Return the bytes of the rows that a photograph made by parts keeps on the disk."""
+    value_count = picture.height * picture.width * picture.channels
+    total = 0
+    for scale in options.largest_steps(picture.size):
+        value_count *= scale**2
+        total += value_count * picture.bits // 8
+    return total
+
+
+def bytes_of_pages(pages: Iterable[Picture], options: Settled) -> int:
+    """Return the bytes of enlarged pages, without compression."""
+    total = 0
+    for page in pages:
+        values = page.channels + page.has_alpha
+        size = options.final_size(page.size)
+        total += math.prod(size) * values * page.bits // 8
+    return total

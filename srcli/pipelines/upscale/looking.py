@@ -1,33 +1,51 @@
 """Look at an input that is read by windows, before anything is decided on it.
 
-Its file is opened here, once for all that follows: decisions, statistics, pixels.
+Its file is opened here, once for all that follows: decisions, statistics, pixels. What
+srx reads itself of it holds metadata that GDAL does not pass on: EXIF, and all of photographs,
+which keep what they keep without options of rasters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
+
+from PIL.ExifTags import Base
 
 from srcli.errors import PictureError
 from srcli.imaging.files.tiff_pages import DAMAGED_PAGE
+from srcli.imaging.metadata import exif
+from srcli.imaging.metadata.by_format import dress_metadata
+from srcli.imaging.metadata.embedded import Metadata
+from srcli.imaging.metadata.fitting import fit_metadata
+from srcli.imaging.metadata.pixel_map import PixelMap
+from srcli.imaging.opening import open_known
+from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Size
-from srcli.imaging.rasters.companions import source_id
+from srcli.imaging.rasters.companions import companions_on_disk, source_id
+from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.embedding import exif_beside_gdal
 from srcli.imaging.rasters.headers import info_of, read_info
 from srcli.imaging.rasters.info import RasterInfo
 from srcli.imaging.rasters.look import Look, look_at
 from srcli.imaging.rasters.opening import OpenedRaster, keep_open
 from srcli.imaging.rasters.selection import choose_window
-from srcli.pipelines.upscale.raster_metadata import KnownPicture, read_picture
 from srcli.ports.image import Window
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from srcli.imaging.rasters.profile import OutputProfile
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
+
+_AREAS = (0x9214, Base.SubjectLocation)
+"""Entries of EXIF that describe places in the whole picture: SubjectArea is the first."""
+_TAGS_OF_TIFF = ("TIFFTAG_", "SRX_", "AREA_OR_POINT")
+"""Beginnings of GDAL's names of tags that are no text of a photograph."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +61,8 @@ class SeenRaster:
     """Warnings: pages that GDAL passes over, and the choice of the window."""
     input_id: str
     """What outputs record of the file and its companions."""
-    picture: KnownPicture | None
-    """The file as srx reads it itself, without GDAL; None where it does not."""
+    picture: Picture | None
+    """Its header as srx reads it itself, without GDAL; None where it does not."""
 
 
 @contextmanager
@@ -60,14 +78,17 @@ def look_at_raster(
             would overwrite a part of it.
     """
     with keep_open(item.source, dataset) as opened:
-        picture = read_picture(item.source, opened.stream)
+        picture = _read_picture(item.source, opened.stream)
         info, window, notes = _choose_part(info_of(opened, options.nodata), options)
+        # GDAL counts the pages before a damaged one, and is silent
+        if picture is not None and DAMAGED_PAGE in picture.warnings:
+            notes = (DAMAGED_PAGE, *notes)
         _check_output_is_no_part(item, info)
         yield SeenRaster(
             opened=opened,
             look=look_at(info, window, options.bands),
             window=window,
-            notes=(*_note_on_pages(picture), *notes),
+            notes=notes,
             input_id=source_id(item.source, info.files, opened.input_id),
             picture=picture,
         )
@@ -90,13 +111,6 @@ def _choose_part(
     return info, window, notes
 
 
-def _note_on_pages(picture: KnownPicture | None) -> tuple[str, ...]:
-    """Warn of a damaged page of a TIFF: GDAL counts the pages before it, and is silent."""
-    if picture is None or DAMAGED_PAGE not in picture.header.warnings:
-        return ()
-    return (DAMAGED_PAGE,)
-
-
 def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
     parts = {Path(name).resolve() for name in info.files}
     parts.discard(item.source.resolve())
@@ -105,3 +119,67 @@ def _check_output_is_no_part(item: Item, info: RasterInfo) -> None:
             f"{item.source}: {item.target} is a part of it and would be overwritten; give another "
             "output folder or --suffix _x4"
         )
+
+
+def _read_picture(path: Path, stream: IO[bytes] | None) -> Picture | None:
+    """Return the header of a picture of a format that srx reads itself; else None."""
+    if isinstance(path, DatasetName):
+        return None
+    with suppress(PictureError):  # GDAL may read it nevertheless
+        return open_known(path, stream=stream)
+    return None
+
+
+def choose_embedded(
+    picture: Picture,
+    item: Item,
+    window: Window,
+    output: OutputProfile,
+    options: Settled,
+) -> tuple[Metadata | None, tuple[str, ...]]:
+    """Return what is put into an output of a window once GDAL has written it, maybe None.
+
+    Returned with it are warnings of what is lost.
+    """
+    if options.strip_metadata:
+        return None, ()
+    metadata = picture.metadata
+    is_photograph = picture.raster is None
+    if not is_photograph:
+        metadata = exif_beside_gdal(metadata)
+        if metadata.exif is None:
+            return None, ()
+    if output.driver == "COG" or (not is_photograph and item.format != "tif"):
+        form = "a COG" if output.driver == "COG" else f"{item.format} of a raster"
+        if metadata.exif is None:
+            return None, ()
+        return None, (f"EXIF left out: {form} is written without it",)
+    metadata = replace(metadata, icc=None, colours=None)
+    before = (window.height, window.width)
+    pixel_map = PixelMap(before=before, after=(output.height, output.width))
+    metadata, notes = fit_metadata(metadata, pixel_map)
+    if metadata.exif is not None and before != picture.size:
+        block = exif.read_exif(metadata.exif)
+        metadata = replace(metadata, exif=block.edited({}, dict.fromkeys(_AREAS)))
+    if is_photograph and options.records_provenance:
+        files = companions_on_disk(picture.path)
+        input_id = source_id(picture.path, map(str, files), picture.input_id)
+        provenance = options.make_provenance(input_id)
+        earlier = metadata.software or exif.software(metadata.exif)
+        metadata = replace(metadata, software=provenance.software(earlier))
+    metadata, lost = dress_metadata(metadata, item.format)
+    return metadata, (*notes, *lost)
+
+
+def leave_to_embedding(output: OutputProfile, fmt: str) -> OutputProfile:
+    """Return an output without the texts and EXIF that GDAL would write, beside some formats."""
+    tags = {}
+    if "COLOR_PROFILE" in output.tags:
+        tags["COLOR_PROFILE"] = output.tags["COLOR_PROFILE"]
+    if fmt == "tif":
+        tags[""] = {
+            key: text
+            for key, text in output.tags.get("", {}).items()
+            if key.startswith(_TAGS_OF_TIFF)
+        }
+    return replace(output, tags=tags)

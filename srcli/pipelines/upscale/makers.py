@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from srcli.disks import explain_os_error
@@ -14,18 +15,19 @@ from srcli.imaging.files.formats import VIDEO, format_of_suffix
 from srcli.input_files import hold_same_bytes, open_input
 from srcli.pipelines.upscale.kinds import Kind, Opened, open_item
 from srcli.pipelines.upscale.photographs import PhotographUpscaler
+from srcli.pipelines.upscale.reporter import Facts
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.reporter import Item, Reporter
 
-Maker = Callable[[Opened, PhotographUpscaler], None]
-"""Makes the output of one input, and reports it, a failure too."""
+Maker = Callable[[Opened, PhotographUpscaler], Facts]
+"""Makes the output of one input."""
 
 
 def maker_of(kind: Kind) -> Maker:
     """Return the maker of what goes alone, and takes time."""
     if kind is Kind.ANIMATION:
-        from srcli.pipelines.upscale.animations import upscale_animation
+        from srcli.pipelines.upscale.single_photographs import upscale_animation
 
         return upscale_animation
     if kind is Kind.ANIMATION_TO_VIDEO:
@@ -41,7 +43,7 @@ def maker_of(kind: Kind) -> Maker:
 
         return upscale_raster
     if kind is Kind.STACK:
-        from srcli.pipelines.upscale.stacks import upscale_stack
+        from srcli.pipelines.upscale.rasters import upscale_stack
 
         return upscale_stack
     if kind is Kind.PAGES:
@@ -67,7 +69,8 @@ def upscale_items(
     for opened in alone:
         with photographs.reporter.guard(opened.item):
             if not leaves(opened):
-                maker_of(opened.kind)(opened, photographs)
+                maker = partial(maker_of(opened.kind), opened, photographs)
+                photographs.reporter.make(opened.item, maker)
 
 
 def _open_stills(

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -81,7 +81,7 @@ def upscale_mosaic(
     The output folder gets files of the same names; a damaged tile is a hole in the
     mosaic. See ``upscale_files``.
     """
-    reporter = Reporter(progress, on_file, options.model)
+    reporter = Reporter(progress, on_file, options)
     if len(inputs) != 1 or not inputs[0].is_dir():
         raise UsageError("--mosaic takes one folder of map tiles; run it once for each")
     due, finished = find_due_and_finished(
@@ -150,28 +150,18 @@ class _RenamedProgress(ForwardedProgress):
         self.vrt = vrt
         self.name = name
 
-    def rename(self, text: str) -> str:
+    def reword(self, text: str) -> str:
         """Return a text with the name in place of the VRT's path."""
         return text.replace(str(self.vrt), self.name)
-
-    def message(self, text: str) -> None:
-        """Pass a message on under the name."""
-        super().message(self.rename(text))
-
-    def warn(self, text: str) -> None:
-        """Pass a warning on under the name."""
-        super().warn(self.rename(text))
-
-    def detail(self, *lines: str) -> None:
-        """Pass lines for --verbose on under the name."""
-        super().detail(*map(self.rename, lines))
 
 
 class _MosaicReporter(Reporter):
     """Reporter whose text beside the bar names the mosaic, not its hidden files."""
 
-    def __init__(self, progress: _RenamedProgress, result: Path, model: str) -> None:
-        super().__init__(progress, model=model)
+    def __init__(
+        self, progress: _RenamedProgress, result: Path, options: Settled
+    ) -> None:
+        super().__init__(progress, options=options)
         self._hidden_names = (progress.vrt.name, result.name)
         # a zoom level, by its number alone, would say little
         self._name = "/".join(Path(progress.name).parts[-2:])
@@ -206,12 +196,10 @@ def _upscale_group(
             write_whole(vrt, text)
         progress = _RenamedProgress(reporter.progress, vrt, name)
         result = work_folder / "enlarged.tif"
-        run = _MosaicReporter(progress, result, options.model)
+        run = _MosaicReporter(progress, result, options)
         run.ending = _foresee_cutting(tiles, options, reporter)
         upscale_due([vrt], result, _options_of_whole(options, tiles), run, executor)
         if run.files[0].state != "failed":
-            if result.is_file():  # a worker has made it by itself
-                _cut_into_tiles(tiles, result, options, reporter)
             shutil.rmtree(work_folder, ignore_errors=True)
             return
     _fail_together(tiles, vrt, run.files[0].error, progress, reporter)
@@ -239,7 +227,7 @@ def _fail_together(
     reporter: Reporter,
 ) -> None:
     """Report that the mosaic of tiles failed: the reason once, then where it stands."""
-    reason = progress.rename(error.removeprefix(f"{vrt}: "))
+    reason = progress.reword(error.removeprefix(f"{vrt}: "))
     for tile in tiles:
         reporter.fail(tile.item, f"{tile.item.source}: {reason}")
         reason = f"is enlarged together with {tiles[0].item.source}"
@@ -258,7 +246,7 @@ def _estimate_group(
         vrt = Path(folder) / f"{tiles[0].item.source.stem}.vrt"
         vrt.write_bytes(describe_tiles(tiles))
         progress = _RenamedProgress(reporter.progress, vrt, name)
-        run = Reporter(progress, model=options.model)
+        run = Reporter(progress, options=options)
         result = hidden_name(tiles[0].item.target, ".tif")
         upscale_due(
             [vrt], result, _options_of_whole(options, tiles), run, None, dry_run=True
@@ -271,7 +259,6 @@ def _estimate_group(
         reporter.add(
             tile.item,
             model=whole.model,
-            strength=whole.strength,
             condition=whole.condition,
             size=(tile.piece.height * options.scale, tile.piece.width * options.scale),
             bytes=whole.bytes // len(tiles),
@@ -311,31 +298,25 @@ def _foresee_cutting(
             seconds = _seconds_of_writing(tiles[0].item, picture, options) * len(tiles)
 
     def finish(parts: Parts, on_share: Callable[[float], None]) -> None:
-        vrt = write_vrt(parts)
-        tags = parts.output.tags.get("", {})
-        _cut_into_tiles(tiles, vrt, options, reporter, tags, on_share)
+        _cut_into_tiles(tiles, parts, options, reporter, on_share)
 
     return Ending(text=f"cutting {len(tiles)} tiles", seconds=seconds, finish=finish)
 
 
 def _cut_into_tiles(
     tiles: Sequence[MosaicTile],
-    result: Path,
+    parts: Parts,
     options: Settled,
     reporter: Reporter,
-    tags: Mapping[str, str] | None = None,
-    on_share: Callable[[float], None] = lambda share: None,
+    on_share: Callable[[float], None],
 ) -> None:
-    """Write each tile's window of the enlarged mosaic, and report the tile.
+    """Write each tile's window of the finished parts of a mosaic, and report the tile.
 
-    ``tags`` are those of the mosaic, where its file has none; ``on_share`` is called with
-    the share of the tiles that is written.
+    ``on_share`` is called with the share of the tiles that is written.
     """
     scale = options.scale
-    with keep_open(result) as opened:
-        info = info_of(opened)
-        if tags is not None:
-            info = replace(info, tags={"": tags})
+    with keep_open(write_vrt(parts)) as opened:
+        info = replace(info_of(opened), tags={"": parts.output.tags.get("", {})})
         class_bands = [1]
         if not info.palette:
             numbers = info.tags[""].get("SRX_NEAREST_BANDS", "")
@@ -364,7 +345,6 @@ def _cut_into_tiles(
                 reporter.add(
                     tile.item,
                     model=options.model,
-                    strength=options.strength_of(options.model),
                     size=(window.height, window.width),
                 )
             on_share(number / len(tiles))

@@ -144,6 +144,18 @@ class Settled(Asked):
             return f"-s {float(self.size):g}"
         return "--size or --long-edge"
 
+    @property
+    def lacking_scale(self) -> str:
+        """Why rasters cannot be made as large as is asked for; empty where they can."""
+        if not isinstance(self.size, Fraction):
+            return ""
+        scales = _scales(self.model) or (self.scale,)
+        return (
+            f"--model {self.choice or self.model} enlarges rasters by "
+            f"{' or '.join(map(str, scales))}, not by {float(self.size):g}; give --scale "
+            f"{self.scale}, or take another model"
+        )
+
     def final_size(self, size: Size) -> Size:
         """Return the size (height, width) of the output of a photograph of this size."""
         if isinstance(self.size, Box):
@@ -235,11 +247,10 @@ class Settled(Asked):
         count.
         """
         records = self._own_records(model, photograph=photograph)
-        for declared in OPTIONS:
-            option = declared.option
+        for option in OPTIONS:
             is_recorded = option.changes_pixels not in (False, "settled")
             if is_recorded and not (photograph and option.inputs == "rasters"):
-                name, value = declared.record(self)
+                name, value = option.record(self)
                 # two options may give one thing, such as the window
                 records[name] = records.get(name) or value
         names = [*_FIRST_RECORDS, *sorted(records.keys() - {*_FIRST_RECORDS})]
@@ -342,9 +353,9 @@ def settle(asked: Asked) -> Settled:
 def _refuse_several(asked: Asked, action: str, *names: str) -> None:
     """Refuse more than one of several options, named by their fields, that exclude each other."""
     used = []
-    for declared in OPTIONS:
-        if declared.field in names and declared.is_given(asked):
-            used.append(declared.option.name)
+    for option in OPTIONS:
+        if option.field in names and option.is_given(asked):
+            used.append(option.name)
     if len(used) > 1:
         raise UsageError(f"{' and '.join(used)} each {action}; give one of them")
 
@@ -448,6 +459,8 @@ def _check_kinds_of_inputs(settled: Settled) -> None:
                 "--mosaic writes a file for each tile; drop --format "
                 f"{settled.format}, or upscale a raster of them (gdalbuildvrt)"
             )
+    if settled.lacking_scale and of_rasters:
+        raise UsageError(f"{of_rasters[0]} is for rasters, and {settled.lacking_scale}")
     if photograph_option and of_rasters:
         raise UsageError(
             f"{photograph_option} is for photographs and {of_rasters[0]} for "

@@ -3,15 +3,16 @@
 What is read by windows instead is a raster (``rasters.py``). A ``Picture`` is the header
 of a file, a ``Photograph`` its pixels, a ``PreparedPhotograph`` what a network takes, a
 ``PhotographJob`` one file on its way, and an ``ImageJob`` one of its passes.
-What is not upscaled together with others is left to ``single_photographs.py``,
-``animations.py`` and ``videos.py``.
+What is not upscaled together with others is left to ``single_photographs.py`` and
+``videos.py``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +22,7 @@ import numpy as np
 import srcli
 from srcli.errors import PictureError
 from srcli.imaging.files.provenance import check_unchanged
+from srcli.imaging.files.stored_parts import StoredParts, keep_parts
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
@@ -32,12 +34,12 @@ from srcli.imaging.pixels.arrays import Array, Size
 from srcli.inference.stream import ImageJob, array_job, run_stream
 from srcli.input_files import file_state
 from srcli.models.weights import network_digest
-from srcli.pipelines.upscale.checking import (
+from srcli.pipelines.upscale.choosing import choose_model, choose_passes
+from srcli.pipelines.upscale.kinds import (
     check_output,
     choose_quality,
     split_by_memory,
 )
-from srcli.pipelines.upscale.choosing import choose_model, choose_passes
 from srcli.pipelines.upscale.preparing import PreparedPhotograph, prepare
 from srcli.threads import read_ahead
 
@@ -49,10 +51,12 @@ if TYPE_CHECKING:
     from srcli.inference.tiling import Tiling
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.reporter import Item, Reporter
+    from srcli.pipelines.upscale.reporter import Facts, Item, Reporter
     from srcli.ports.image import TileGrid
 
 T = TypeVar("T")
+Pools = Callable[[str, int], "EnginePool"]
+"""Returns the engines of a model at a scale; it is loaded when a picture needs it."""
 _SIDES_OF_TILES = range(64, 1025)
 """Pixels a side of squares that are looked at as terrain tiles."""
 
@@ -92,6 +96,17 @@ class PhotographJob:
         return time.monotonic() - self.seconds
 
     @property
+    def facts(self) -> Facts:
+        """What is reported of it."""
+        return {
+            "size": self.size,
+            "model": self.model,
+            "condition": self.condition,
+            "warnings": self.warnings,
+            "tiles": self.tiles,
+        }
+
+    @property
     def engine_key(self) -> tuple[str, int, int]:
         """Model, scale and bits of the next pass; jobs of the same key can share a batch."""
         return *self.passes[0], self.prepared.pixels.dtype.itemsize * 8
@@ -101,8 +116,7 @@ class PhotographJob:
 class PhotographUpscaler:
     """Upscales photographs; ``processes`` of this machine share the memory for them."""
 
-    pool: EnginePool
-    """Engines of the options' model; other models are loaded when a picture needs them."""
+    pools: Pools
     options: Settled
     reporter: Reporter
     processes: int = 1
@@ -112,7 +126,7 @@ class PhotographUpscaler:
     ) -> tuple[TorchEngine, Tiling]:
         """Return the engine and the tiling of a model; the first call loads it."""
         options = self.options
-        pool = self.pool.of(model, scale)
+        pool = self.pools(model, scale)
         return pool.engine(bits), pool.tiling(options.tile, options.overlap)
 
     def prepare(self, photograph: Photograph) -> PreparedPhotograph:
@@ -141,20 +155,7 @@ class PhotographUpscaler:
             for job, future in saving:
                 with self.reporter.guard(job.item, job.started):
                     future.result()
-                    self.report(job, job.started)
-
-    def report(self, job: PhotographJob, started: float) -> None:
-        """Report a photograph whose output is complete."""
-        self.reporter.add(
-            job.item,
-            started=started,
-            model=job.model,
-            strength=self.options.strength_of(job.model),
-            condition=job.condition,
-            tiles=job.tiles,
-            size=job.size,
-            warnings=job.warnings,
-        )
+                    self.reporter.add(job.item, started=job.started, **job.facts)
 
     def _with_engines(
         self, reading: Iterable[tuple[Opened, Future[PhotographJob]]]
@@ -194,7 +195,7 @@ class PhotographUpscaler:
                 *unwritable,
                 *lost,
             ),
-            passes=choose_passes(picture, self.options, model),
+            passes=choose_passes(picture.size, self.options, model),
             prepared=prepared,
             seconds=time.monotonic() - started,
         )
@@ -265,33 +266,76 @@ class PhotographUpscaler:
         ``frames`` are as many as ``picture.frames``, each with its timing, which comes
         back with the enlarged frame.
         """
-        passes = choose_passes(picture, self.options, model)
-        final_size = self.options.final_size(picture.size)
-        size = picture.size
+        passes = list(self._passes(picture, model))
+        size = None
         tiles = 0
         enlarged = iter(frames)
-        for number, (pass_model, scale) in enumerate(passes, 1):
-            engine, tiling = self.engine_for(pass_model, scale, picture.bits)
-            grid = tiling.padded_grid(*size, self.options.wrap)
+        for number, (_, engine, grid) in enumerate(passes, 1):
             tiles += grid.count * picture.frames
-            size = (size[0] * scale, size[1] * scale)
             if number == len(passes):
-                size = final_size
+                size = self.options.final_size(picture.size)
             enlarged = self._run_pass(enlarged, engine, grid, size, str(picture.path))
         self.reporter.grow(tiles, picture.path)
         return tiles, enlarged
 
-    def describe_networks(self, picture: Picture, model: str) -> list[object]:
+    @contextmanager
+    def keep_parts(
+        self,
+        item: Item,
+        parts: StoredParts,
+        picture: Picture | None = None,
+        model: str = "",
+        *,
+        encoding: object = None,
+        are_files: bool = False,
+    ) -> Iterator[None]:
+        """Hold the parts of an output, and tell of those of an earlier run; see ``keep_parts``.
+
+        Args:
+            item: The input with its output.
+            parts: What is kept; whole files, with metadata and records, if they ``are_files``.
+            picture: The header of what networks enlarge; None where that is decided
+                page by page.
+            model: That of its first pass, if it is not that of the options.
+            encoding: How parts of a video are encoded.
+            are_files: See ``parts``.
+        """
+        options = self.options
+        networks = picture and self._describe_networks(picture, model or options.model)
+        metadata: list[object] = []
+        if are_files:
+            metadata = [
+                options.checksum(options.model), str(options.dpi),
+                options.strip_metadata, options.strip_provenance,
+            ]  # fmt: skip
+        depends_on = {
+            "version": srcli.__version__,
+            "input": [str(item.source), *(file_state(item.source) or ())],
+            "model": [options.model, options.auto, options.best, networks],
+            "scale": [options.scale, str(options.size), str(options.fit)],
+            "options": [
+                options.wrap,
+                options.keep_hidden,
+                str(options.engine),
+                metadata,
+            ],
+            "tile": [options.tile, options.overlap],
+            "page": options.pages,
+            "encoding": str(encoding),
+        }
+        item.make_folder()
+        with keep_parts(parts, depends_on, resume=options.resume) as notes:
+            self.reporter.tell(item, *notes)
+            yield
+
+    def _describe_networks(self, picture: Picture, model: str) -> list[object]:
         """Return what pixels depend on of the networks of all passes, by the header alone."""
         states: list[object] = []
-        height, width = picture.size
-        for pass_model, scale in choose_passes(picture, self.options, model):
-            engine, tiling = self.engine_for(pass_model, scale, picture.bits)
-            grid = tiling.padded_grid(height, width, self.options.wrap)
+        for pass_model, engine, grid in self._passes(picture, model):
             tile = (grid.tile_height, grid.tile_width)
             states += [
                 pass_model,
-                scale,
+                engine.scale,
                 network_digest(engine.network),
                 *tile,
                 grid.overlap,
@@ -299,19 +343,29 @@ class PhotographUpscaler:
                 str(engine.half),
                 engine.device.type,
             ]
+        return states
+
+    def _passes(
+        self, picture: Picture, model: str
+    ) -> Iterator[tuple[str, TorchEngine, TileGrid]]:
+        """Yield model, engine and tiles of each pass, by the header alone."""
+        height, width = picture.size
+        for pass_model, scale in choose_passes(picture.size, self.options, model):
+            engine, tiling = self.engine_for(pass_model, scale, picture.bits)
+            grid = tiling.padded_grid(height, width, self.options.wrap)
+            yield pass_model, engine, grid
             height *= scale
             width *= scale
-        return states
 
     def _run_pass(
         self,
         frames: Iterator[tuple[T, Photograph]],
         engine: TorchEngine,
         grid: TileGrid,
-        size: Size,
+        size: Size | None,
         name: str,
     ) -> Iterator[tuple[T, Photograph]]:
-        """Run frames, each with its timing, through a network, and resize them to ``size``."""
+        """Run frames, each with its timing, through a network, and maybe resize them."""
 
         def image_jobs() -> Iterator[ImageJob]:
             for timing, photograph in frames:
@@ -327,42 +381,6 @@ class PhotographUpscaler:
                 raise image_job.error
             timing, prepared, enlarged = image_job.owner
             yield timing, prepared.finish(enlarged, size)
-
-
-def describe_work(
-    item: Item,
-    options: Settled,
-    networks: object = None,
-    *,
-    encoding: object = None,
-    with_metadata: bool = False,
-) -> dict[str, object]:
-    """Return all that stored parts of an output depend on, by names for messages.
-
-    Args:
-        item: The input with its output.
-        options: What is asked for; a model that suits a page follows from these and
-            its pixels.
-        networks: What is said of networks by ``describe_networks``, if that is known.
-        encoding: How parts of a video are encoded.
-        with_metadata: Parts are whole files, with metadata and records.
-    """
-    metadata: list[object] = []
-    if with_metadata:
-        metadata = [
-            options.checksum(options.model), str(options.dpi),
-            options.strip_metadata, options.strip_provenance,
-        ]  # fmt: skip
-    return {
-        "version": srcli.__version__,
-        "input": [str(item.source), *(file_state(item.source) or ())],
-        "model": [options.model, options.auto, options.best, networks],
-        "scale": [options.scale, str(options.size), str(options.fit)],
-        "options": [options.wrap, options.keep_hidden, str(options.engine), metadata],
-        "tile": [options.tile, options.overlap],
-        "page": options.pages,
-        "encoding": str(encoding),
-    }
 
 
 def _refuse_packed_heights(picture: Picture, photograph: Photograph) -> None:

@@ -1,42 +1,69 @@
-"""Plan the enlargement of a raster that was looked at: bands, values, model, output, its disk."""
+"""Plan the enlargement of a raster that was looked at: bands, values, model, output, its disk.
+
+Each function that decides takes the look and the options, and adds its reasons to those
+for the user. None opens a file; a photograph that is judged by its pixels is decoded by
+its header, which is handed in.
+"""
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 import srcli
 from srcli.disks import free_disk
+from srcli.imaging.files.provenance import REPEATED
+from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.pixels.arrays import Size
 from srcli.imaging.rasters.dataset_names import DatasetName, file_on_disk
 from srcli.imaging.rasters.disk_use import disk_needed, sample_disk
 from srcli.imaging.rasters.embedding import embed_metadata
 from srcli.imaging.rasters.info import RasterInfo
-from srcli.imaging.rasters.meanings import Reasons
+from srcli.imaging.rasters.look import Look
+from srcli.imaging.rasters.meanings import (
+    Reasons,
+    check_alpha_bands,
+    choose_layout_by_signs,
+    find_special_codes,
+    find_undeclared_nodata,
+)
 from srcli.imaging.rasters.output import derive_profile
 from srcli.imaging.rasters.parts import Parts
 from srcli.imaging.rasters.profile import OutputProfile
-from srcli.imaging.rasters.selection import BandLayout
+from srcli.imaging.rasters.selection import BandLayout, as_floats, check_axes
 from srcli.imaging.rasters.source import RasterSource
-from srcli.input_files import file_state
-from srcli.pipelines.upscale.deciding import (
-    BandDecision,
-    ModelDecision,
-    decide_bands,
-    decide_model,
-    decide_values,
+from srcli.imaging.rasters.value_range import (
+    check_dtype,
+    choose_value_range,
+    values_as_they_are,
 )
-from srcli.pipelines.upscale.interpolated_bands import keep_interpolated_values
+from srcli.input_files import file_state
+from srcli.pipelines.upscale.choosing import (
+    INTERPOLATION_MODEL,
+    Condition,
+    choose_by_condition,
+    classify_condition,
+)
+from srcli.pipelines.upscale.interpolated_bands import (
+    choose_interpolated_bands,
+    interpolates_exactly,
+    keep_interpolated_values,
+)
+from srcli.pipelines.upscale.looking import choose_embedded, leave_to_embedding
 from srcli.ports.image import Values, Window
 
 if TYPE_CHECKING:
     from srcli.imaging.metadata.embedded import Metadata
-    from srcli.imaging.rasters.opening import OpenedRaster
     from srcli.pipelines.upscale.looking import SeenRaster
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.reporter import Item
+    from srcli.pipelines.upscale.reporter import Facts, Item
 
 
 USUAL_SHARE = 0.4
@@ -92,14 +119,21 @@ class RasterPlan:
         """Height and width of the output."""
         return self.output.height, self.output.width
 
+    @property
+    def facts(self) -> Facts:
+        """What is reported of it."""
+        model = self.options.model if self.layout.smooth else REPEATED
+        return {
+            "size": self.size,
+            "model": model,
+            "condition": self.condition,
+            "warnings": self.notes,
+        }
+
     def embed(self, result: Path) -> None:
         """Put metadata into a result that GDAL has written."""
         if self.embedded is not None:
             embed_metadata(result, self.item.format, self.embedded)
-
-    def read_from(self, opened: OpenedRaster) -> RasterPlan:
-        """Return the plan in a process that has opened the raster itself."""
-        return replace(self, info=replace(self.info, opened=opened))
 
     def source(self, window: Window, rows: int) -> RasterSource:
         """Return a window for tiles of at most ``rows`` rows; see ``RasterSource``."""
@@ -142,10 +176,12 @@ def plan_raster(item: Item, options: Settled, seen: SeenRaster) -> RasterPlan:
     )
     embedded = None
     if seen.picture is not None:
-        kept = seen.picture.keep_metadata(item, window, output, model.options)
-        embedded = kept.embedded
-        output = kept.output
-        reasons.notes.extend(kept.notes)
+        embedded, notes = choose_embedded(
+            seen.picture, item, window, output, model.options
+        )
+        reasons.notes.extend(notes)
+        if embedded is not None and seen.picture.raster is None:
+            output = leave_to_embedding(output, item.format)
     if options.keep_hidden and bands.layout.alpha is not None:
         reasons.notes.append(
             "--keep-hidden is for photographs: colours under alpha are not kept"
@@ -189,7 +225,9 @@ def _fingerprint(
     info = bands.look.info
     layout = bands.layout
     options = model.options
-    states: list[object] = [_file_state(path) for path in info.files]
+    states: list[object] = []
+    for path in info.files:  # without size and time where it is no file, but a service
+        states.append([path, *(file_state(file_on_disk(path)) or ())])
     if isinstance(info.path, DatasetName):  # one of several rasters in its file
         states.insert(0, str(info.path))
     return {
@@ -208,12 +246,6 @@ def _fingerprint(
         "part": [window.left, window.top, window.width, window.height],
         "cutline": options.polygons and options.polygons.checksum,
     }
-
-
-def _file_state(path: str) -> list[object]:
-    """Return name, size and time of a file, by which a change of it is seen."""
-    # none of a source that is no file, such as a service
-    return [path, *(file_state(file_on_disk(path)) or ())]
 
 
 def check_room(plan: RasterPlan) -> RasterPlan:
@@ -254,3 +286,163 @@ def foresee_disk(plan: RasterPlan) -> int:
     if sample is None:
         return round(USUAL_SHARE * most)
     return min(sample, most)
+
+
+@dataclass(frozen=True)
+class BandDecision:
+    """Content of the bands of a raster, and how they go through the network."""
+
+    look: Look
+    """With what was decided on nodata and alpha."""
+    layout: BandLayout
+
+
+@dataclass(frozen=True)
+class ModelDecision:
+    """The model of a raster, and the bands that it does not get."""
+
+    options: Settled
+    """With the model that ``auto`` has chosen."""
+    condition: str = ""
+    """What the pixels have gone through, where ``auto`` chose the model by it."""
+    interpolated: tuple[int, ...] = ()
+    """Positions in ``layout.smooth`` of bands that bicubic interpolation enlarges."""
+
+
+def decide_bands(look: Look, options: Settled, reasons: Reasons) -> BandDecision:
+    """Decide which values are no data, which band is alpha, and which hold classes.
+
+    Each question is asked of the look that the one before has left: what is no data
+    counts in none of the later ones, and a band called alpha that holds data may hold
+    codes or classes.
+    """
+    if options.bands is None:
+        check_axes(look.info)
+    if options.nodata == "file":  # else the user has said all there is
+        look = find_undeclared_nodata(look, reasons)
+    look = check_alpha_bands(look, options.alpha, reasons)
+    # classes are repeated with all their codes
+    if options.nodata == "file" and options.classes != "yes":
+        look = find_special_codes(look, options.rgb, reasons)
+    layout = choose_layout_by_signs(
+        look, options.classes, reasons, bands=options.bands, rgb=options.rgb
+    )
+    if options.dtype is not None:
+        layout = as_floats(look.info, layout, options.dtype)
+    check_dtype(look, layout)
+    if layout.alpha:
+        layout = replace(layout, soft_alpha=look.range_of_soft_alpha(layout.alpha))
+    return _mark_outside(BandDecision(look, layout))
+
+
+def _mark_outside(decision: BandDecision) -> BandDecision:
+    """Choose how pixels outside a cutline are marked, where nothing marks empty ones yet."""
+    look = decision.look
+    layout = decision.layout
+    marks = (look.info.mask, layout.nodata, layout.alpha)
+    if look.info.cutline is None or marks != (None, None, None):
+        return decision
+    if layout.dtype.startswith("float"):
+        return replace(decision, layout=replace(layout, nodata=math.nan))
+    masked = replace(look, info=replace(look.info, mask="dataset"))
+    return replace(decision, look=masked)
+
+
+def decide_values(
+    bands: BandDecision, options: Settled, *, is_sheet: bool = False
+) -> tuple[Values, str]:
+    """Decide on black and white, and why; without a network values stay as they are.
+
+    A raster of a folder may be a sheet, whose neighbours should have the same range.
+    """
+    layout = bands.layout
+    # bands of classes, and heights packed into colours, which are interpolated
+    is_without_network = not layout.groups or layout.is_packed
+    if is_without_network or interpolates_exactly(layout, options):
+        return values_as_they_are(layout), ""
+    values, remark = choose_value_range(bands.look, layout, options.values)
+    if remark and not bands.look.is_of_whole_file:
+        remark += "; it is that of this part alone, as the file is on the network"
+    elif remark and is_sheet:
+        remark += ", and --mosaic gives all sheets of a folder the same"
+    return values, remark
+
+
+def decide_model(
+    bands: BandDecision,
+    values: Values,
+    options: Settled,
+    picture: Picture | None,
+    reasons: Reasons,
+) -> ModelDecision:
+    """Decide on the model, as ``auto`` does, and on bands that are interpolated instead.
+
+    ``picture`` is a file that srx reads itself, which may be a photograph: then ``auto``
+    has it decoded, and judges it as one.
+    """
+    layout = bands.layout
+    condition = ""
+    if options.auto and layout.is_packed:
+        options = replace(options, model=INTERPOLATION_MODEL)
+    elif options.auto and layout.groups:
+        model, condition = _model_by_condition(bands, options, picture)
+        options = replace(options, model=model)
+    interpolated = choose_interpolated_bands(
+        bands.look, layout, values, options, reasons
+    )
+    # no network is loaded that would see no band
+    if options.auto and layout.groups and len(interpolated) == len(layout.smooth):
+        options = replace(options, model=INTERPOLATION_MODEL)
+        if condition:  # of a photograph
+            condition = "measurements"
+    return ModelDecision(options, condition, interpolated)
+
+
+def _model_by_condition(
+    bands: BandDecision,
+    options: Settled,
+    picture: Picture | None,
+) -> tuple[str, str]:
+    """Return the model, as ``auto`` chooses it, and the condition of the pixels.
+
+    A photograph, read by windows or not, gets that of photographs.
+    """
+    if picture is None or picture.raster is not None:
+        condition = classify_raster_condition(bands.look, bands.layout)
+        return options.model_for_raster(condition), condition
+    if picture.height * picture.width <= LARGEST_AREA:
+        photograph = read_photograph(picture)
+        return choose_by_condition(photograph, options, picture.format)
+    condition = classify_raster_condition(bands.look, bands.layout)
+    return options.model_for_photograph(condition), condition
+
+
+def classify_raster_condition(
+    look: Look, layout: BandLayout
+) -> Condition | Literal[""]:
+    """Return the condition of most of an aerial picture, that is RGB of 8 bits, no palette.
+
+    Parts all over it are looked at; those with holes, and drawings, do not count.
+    Empty for all other rasters: their values are measurements, which no network may
+    restore.
+    """
+    if not layout.rgb or layout.dtype != "uint8" or layout.palette is not None:
+        return ""
+    conditions: Counter[Condition] = Counter()
+    numbers = [layout.bands[index] for index in layout.rgb]
+    bands = [look.windows(number, side=512, along=3) for number in numbers]
+    alphas = bands[0]
+    if layout.alpha:
+        alphas = look.windows(layout.alpha, side=512, along=3)
+    for *colours, alpha in zip(*bands, alphas, strict=True):
+        is_full = all(window.valid.all() for window in colours)
+        if layout.alpha:
+            is_full = is_full and bool((alpha.pixels > 0).all())
+        if is_full:
+            pixels = np.dstack([window.pixels for window in colours])
+            conditions[classify_condition(pixels)] += 1
+    del conditions["drawing"]
+    if 2 * conditions["clean"] >= conditions.total():
+        return "clean"
+    del conditions["clean"]
+    return conditions.most_common(1)[0][0]

@@ -28,25 +28,17 @@ ShowProgress = bool | Callable[[float], object]
 ALMOST_ALL = 1 - 1e-9
 _CHOICE = re.compile(r"--(classes|alpha) (yes|no)\b")
 _NODATA = re.compile(r"--nodata (none|-?\d[\d.e+-]*)")
-_COUNT = re.compile(r"--(tile|overlap) (\d+)")
-_DEVICE = re.compile(r"--(device|precision) (\S+?)(?=:? |:?$)")
+_COUNT = re.compile(r"--(tile|overlap|scale) (\d+)")
+_DEVICE = re.compile(r"--(device|precision|model) (\S+?)(?=:? |:?$)")
 
 
-def _arguments_by_option() -> tuple[dict[str, str], frozenset[str]]:
-    """Return arguments of ``srcli.upscale`` by their options, and those of rasters alone."""
-    arguments = {}
-    of_rasters = set()
-    for declared in OPTIONS:
-        if declared.option.python:
-            # options that several commands have are declared without names
-            name = declared.option.name or f"--{declared.option.python}"
-            arguments[name] = declared.option.python
-            if declared.option.inputs == "rasters":
-                of_rasters.add(declared.option.python)
-    return arguments, frozenset(of_rasters)
-
-
-ARGUMENTS, _OF_RASTERS = _arguments_by_option()
+ARGUMENTS = {
+    # options that several commands have are declared without names
+    option.name or f"--{option.python}": option.python
+    for option in OPTIONS
+    if option.python
+}
+"""Arguments of ``srcli.upscale`` by their options."""
 _READERS: dict[str, tuple[Callable[[str], Any], str]] = {
     "bidx": (read_bands, "numbers of different bands from 1, such as (3, 2, 1)"),
     "rgb": (
@@ -105,9 +97,9 @@ def read_raster_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
 def given_arguments(options: Asked) -> list[str]:
     """Return the names of the arguments for rasters that differ from what they are by default."""
     names = []
-    for declared in OPTIONS:
-        if declared.option.python in _OF_RASTERS and declared.is_given(options):
-            names.append(declared.option.python)
+    for option in OPTIONS:
+        if option.python and option.inputs == "rasters" and option.is_given(options):
+            names.append(option.python)
     return names
 
 
@@ -149,14 +141,17 @@ def _as_word(value: Any) -> str:  # noqa: ANN401
     return repr(float(value)).removesuffix(".0")
 
 
-class FractionTask(Task):
-    """Gives a function the fraction of the tiles that is done; True draws a bar."""
+class FractionTask(Task, Progress):
+    """Gives a function the fraction of the tiles that is done, and lines to Python's log.
 
-    def __init__(self, progress: ShowProgress, tiles: float) -> None:
+    It is the only task itself. True in place of a function draws a bar.
+    """
+
+    def __init__(self, progress: ShowProgress) -> None:
         self._show = progress
         if progress is True:
             self._show = _draw_bar
-        self._tiles = tiles
+        self._tiles = 0.0
         self._finished = 0.0
         self._shown = 0.0
         self.error: Exception | None = None
@@ -180,10 +175,6 @@ class FractionTask(Task):
             except Exception as error:
                 self.error = error
                 raise
-
-
-class LoggedProgress(FractionTask, Progress):
-    """Gives the lines on a raster to Python's log; its tiles are the only task."""
 
     def task(self, label: str, *, total: float | None = None, unit: str = "") -> Task:
         """Return itself."""

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from srcli.imaging.files.provenance import REPEATED
+from srcli.imaging.files.tiff_pages import read_page
 from srcli.imaging.rasters.acquisition import acquisition_time
 from srcli.imaging.rasters.creation import copied_by_gdal
+from srcli.imaging.rasters.dataset_names import DatasetName
+from srcli.imaging.rasters.opening import open_raster
 from srcli.imaging.rasters.part_writer import PartWriter
 from srcli.imaging.rasters.parts import Parts, open_parts
 from srcli.imaging.rasters.publishing import publish, try_creation_options
@@ -25,8 +28,10 @@ from srcli.imaging.rasters.stac import write_item
 from srcli.inference.calibration import calibrate
 from srcli.inference.stream import ImageJob, run_one
 from srcli.inference.tiling import Tiling, cut_grid, tile_rows
+from srcli.input_files import open_input
 from srcli.pipelines.upscale.looking import look_at_raster
 from srcli.pipelines.upscale.plans import check_room, plan_raster
+from srcli.pipelines.upscale.single_photographs import make_pages
 from srcli.pipelines.upscale.writing_forecast import WritingForecast
 from srcli.ports.image import TileGrid, Window
 from srcli.ports.progress import Task
@@ -40,9 +45,10 @@ if TYPE_CHECKING:
     from srcli.inference.raster_engine import RasterEngine
     from srcli.pipelines.upscale.kinds import Opened
     from srcli.pipelines.upscale.options import Settled
-    from srcli.pipelines.upscale.photographs import PhotographUpscaler
+    from srcli.pipelines.upscale.photographs import PhotographUpscaler, Pools
     from srcli.pipelines.upscale.plans import RasterPlan
-    from srcli.pipelines.upscale.reporter import Item, Reporter
+    from srcli.pipelines.upscale.reporter import Facts, Item, Reporter
+
 
 QUEUED_BYTES = 64 << 20
 """Most bytes of finished rows that may wait for the writer."""
@@ -230,7 +236,7 @@ class MakingStep:
         return still_missing
 
     def _find_input(self, number: int) -> Window:
-        """Return the pixels of the area that a part depends on, through the tiles it needs."""
+        """Return the rows of the area that a part depends on, through the tiles it needs."""
         plan = self.plan
         scale = plan.options.scale
         if self.calibration is None:
@@ -243,19 +249,12 @@ class MakingStep:
         rows = self.tile_rows(range(number, number + 1))
         top = grid.tops[rows.start] - grid.edge
         bottom = grid.tops[rows.stop - 1] - grid.edge + grid.tile_height
-        left = grid.lefts[0] - grid.edge
-        right = left + grid.width_of_tiles
         if grid.wrap in ("y", "both"):
             top = 0
             bottom = plan.area.height
-        if grid.wrap in ("x", "both"):
-            left = 0
-            right = plan.area.width
         top = max(top, 0)
-        left = max(left, 0)
         bottom = min(bottom, plan.area.height)
-        right = min(right, plan.area.width)
-        return Window(top=top, left=left, height=bottom - top, width=right - left)
+        return Window(top=top, left=0, height=bottom - top, width=plan.area.width)
 
 
 def _within(window: Window, area: Window) -> Window:
@@ -283,21 +282,21 @@ def make_raster_engine(
 
 
 def run_steps_here(
-    pool: EnginePool, task: Task, steps: Sequence[RasterStep]
+    pools: Pools, task: Task, steps: Sequence[RasterStep]
 ) -> Sequence[RasterCalibration | None]:
     """Run steps in this process; see ``RunSteps``."""
     results = []
     for step in steps:
         options = step.plan.options
-        results.append(step.run(pool.of(options.model, options.scale), task))
+        results.append(step.run(pools(options.model, options.scale), task))
     return results
 
 
-def upscale_raster(opened: Opened, photographs: PhotographUpscaler) -> None:
-    """Upscale a raster in this process, and report it, a failure too."""
+def upscale_raster(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale a raster in this process."""
     reporter = photographs.reporter
-    run_steps = partial(run_steps_here, photographs.pool, reporter)
-    upscale_one_raster(opened.item, photographs.options, reporter, run_steps)
+    run_steps = partial(run_steps_here, photographs.pools, reporter)
+    return upscale_one_raster(opened.item, photographs.options, reporter, run_steps)
 
 
 def upscale_one_raster(
@@ -307,32 +306,22 @@ def upscale_one_raster(
     run_steps: RunSteps,
     slot_count: int = 1,
     dataset: DatasetReader | None = None,
-) -> None:
-    """Look at a raster, decide, make its parts, keep them as a file; report it, a failure too.
+) -> Facts:
+    """Look at a raster, decide, make its parts, keep them as a file, and return what is reported.
 
     ``run_steps`` runs ``slot_count`` steps at once. ``dataset`` is read instead of the
     item's source, where that is open already.
     """
-    with reporter.work_on(item) as started:
-        reporter.describe(f"looking at {item.source.name}")
-        with look_at_raster(item, options, dataset) as seen:
-            taken = ""
-            if options.stac:
-                taken = acquisition_time(seen.opened.dataset, item.source, item.asset)
-            plan = check_room(plan_raster(item, options, seen))
-            tiles = make_raster(plan, seen.opened, reporter, run_steps, slot_count)
+    reporter.describe(f"looking at {item.source.name}")
+    with look_at_raster(item, options, dataset) as seen:
+        taken = ""
         if options.stac:
-            write_item(item.target, taken, item.asset, options.bands)
-        reporter.add(
-            item,
-            started=started,
-            model=plan.options.model if plan.layout.smooth else REPEATED,
-            strength=plan.options.strength_of(plan.options.model),
-            condition=plan.condition,
-            tiles=tiles,
-            size=plan.size,
-            warnings=plan.notes,
-        )
+            taken = acquisition_time(seen.opened.dataset, item.source, item.asset)
+        plan = check_room(plan_raster(item, options, seen))
+        tiles = make_raster(plan, seen.opened, reporter, run_steps, slot_count)
+    if options.stac:
+        write_item(item.target, taken, item.asset, options.bands)
+    return {**plan.facts, "tiles": tiles}
 
 
 def make_raster(
@@ -343,8 +332,7 @@ def make_raster(
     slot_count: int = 1,
 ) -> int:
     """Make a raster by its plan, write the file, and return the number of tiles computed."""
-    for remark in plan.remarks:
-        reporter.progress.message(f"{plan.item.source}: {remark}")
+    reporter.tell(plan.item, *plan.remarks)
     plan.item.make_folder()
     # nobody is asked for patience before a small file of our own options
     if plan.options.creation or math.prod(plan.size) >= LEAST_TRIED:
@@ -352,7 +340,10 @@ def make_raster(
     if reporter.ending is not None:
         output = copied_by_gdal(plan.output, "tiles are cut from its canvas")
         plan = replace(plan, output=output)
-    calibration = _calibrate(plan, reporter, run_steps)
+    calibration = None  # where all bands hold classes
+    if plan.layout.groups:
+        reporter.describe(f"measuring {plan.item.source.name}")
+        (calibration,) = run_steps([CalibratingStep(plan)])
     with _open_parts(plan, calibration, reporter) as parts:
         plan = replace(plan, output=parts.output)
         step = MakingStep(plan, calibration, parts.missing())
@@ -371,18 +362,6 @@ def make_raster(
     return tiles
 
 
-def _calibrate(
-    plan: RasterPlan, reporter: Reporter, run_steps: RunSteps
-) -> RasterCalibration | None:
-    """Return what is measured on the whole raster; None where all bands hold classes."""
-    if not plan.layout.groups:
-        return None
-    reporter.describe(f"measuring {plan.item.source.name}")
-    (calibration,) = run_steps([CalibratingStep(plan)])
-    assert calibration is not None
-    return calibration
-
-
 @contextmanager
 def _open_parts(
     plan: RasterPlan, calibration: RasterCalibration | None, reporter: Reporter
@@ -397,18 +376,14 @@ def _open_parts(
     resume = plan.options.resume
     opened = open_parts(item.target, plan.output, fingerprint, resume=resume)
     with opened as (parts, notes):
-        for note in notes:
-            reporter.progress.message(f"{item.source}: {note}")
+        reporter.tell(item, *notes)
         # tiles of a mosaic are cut from it, and nothing is copied
         if parts.output.why_copied and reporter.ending is None:
             reporter.progress.detail(
                 f"{item.source}: GDAL copies it at the end: {parts.output.why_copied}"
             )
         earlier = parts.count - sum(map(len, parts.missing()))
-        if earlier:
-            reporter.progress.message(
-                f"{item.source}: {earlier} of {parts.count} parts are kept from an earlier run"
-            )
+        reporter.tell_kept(item, earlier, parts.count, "parts")
         yield parts
 
 
@@ -422,7 +397,7 @@ def _keep(
     """Write the file of finished parts, or what the reporter has made of them instead."""
     item = plan.item
     if math.prod(plan.size) >= LARGE_OUTPUT:
-        reporter.progress.message(f"{item.source}: the tiles are done; {forecast.text}")
+        reporter.tell(item, f"the tiles are done; {forecast.text}")
     forecast.begin()
     opened.check_unchanged()
     opened.close()  # the output may replace it
@@ -432,7 +407,7 @@ def _keep(
     else:
         attributes = item.attributes(dates=plan.options.keep_dates)
         publish(parts, attributes, plan.embed, forecast.count_bytes)
-    forecast.end()
+    forecast.advance_to(1.0)
 
 
 def _tell_times(
@@ -470,3 +445,38 @@ def _split_runs(step: MakingStep, slot_count: int) -> list[MakingStep]:
             shorter = range(start, min(start + length, run.stop))
             steps.append(replace(step, runs=[shorter]))
     return steps
+
+
+def upscale_stack(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale all pages of a TIFF into one file."""
+    item = opened.item
+    options = photographs.options
+    reporter = photographs.reporter
+    run_steps = partial(run_steps_here, photographs.pools, reporter)
+    numbers = page_numbers(item.source, opened.picture.frames)
+
+    def make_page(page_item: Item, index: int) -> Facts:
+        with (
+            open_page(item.source, numbers[index]) as dataset,
+            look_at_raster(page_item, options, dataset) as seen,
+        ):
+            plan = check_room(plan_raster(page_item, options, seen))
+            plan = replace(plan, output=replace(plan.output, overviews=()))
+            if index:
+                # mostly those of the first page
+                plan = replace(plan, remarks=(), embedded=None)
+            tiles = make_raster(plan, seen.opened, reporter, run_steps)
+        return {**plan.facts, "tiles": tiles}
+
+    return make_pages(item, photographs, len(numbers), make_page)
+
+
+def page_numbers(path: Path, count: int) -> list[int]:
+    """Return the numbers, as GDAL counts them, of the pages of a TIFF that are no thumbnails."""
+    with open_input(path) as stream:
+        return [read_page(stream, number).number for number in range(1, count + 1)]
+
+
+def open_page(path: Path, page: int) -> DatasetReader:
+    """Open a page of a TIFF, numbered as GDAL counts."""
+    return open_raster(DatasetName(f"GTIFF_DIR:{page}:{path.absolute()}"))

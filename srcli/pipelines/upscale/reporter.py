@@ -22,7 +22,6 @@ from srcli.errors import (
     as_failure_of,
 )
 from srcli.files import FileAttributes, attributes_for
-from srcli.imaging.files.stored_parts import StoredParts, keep_parts
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
@@ -31,9 +30,12 @@ from srcli.supervision import Event, History, announce, history
 if TYPE_CHECKING:
     from srcli.imaging.rasters.parts import Parts
     from srcli.imaging.rasters.stac_assets import StacAsset
+    from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.remote import RemoteFolder
 
 State = Literal["done", "copied", "skipped", "failed", "left out"]
+Facts = dict[str, Any]
+"""What a maker says of an output: fields of its ``FileReport``."""
 FINISHED: tuple[State, ...] = ("done", "copied", "skipped")
 """States of inputs that have an output."""
 LARGEST_SHARE = 0.98
@@ -171,8 +173,8 @@ class Ending:
 class Reporter(Task):
     """Collects the reports of a run, and shows its progress as the one task of all tiles.
 
-    Each report is given to ``on_file``; those without a model get ``model``. Pictures
-    whose tiles are not known yet count as many as the others have on average.
+    Each report is given to ``on_file``; those without a model get that of the options.
+    Pictures whose tiles are not known yet count as many as the others have on average.
 
     Inputs that are worked on are announced to the process that watches over this one, if
     one does; what former workers of the run have reported is taken over.
@@ -180,7 +182,7 @@ class Reporter(Task):
 
     progress: Progress
     on_file: Callable[[FileReport], None] = lambda report: None
-    model: str = ""
+    options: Settled | None = None
     remote: RemoteFolder | None = None
     """Where finished outputs are copied to."""
     carry_sidecar: Callable[[Item, State], tuple[list[str], list[str]]] | None = None
@@ -271,30 +273,15 @@ class Reporter(Task):
         for what, amount in seconds.items():
             self.waited[what] += amount
 
-    @contextmanager
-    def keep_parts(
-        self,
-        item: Item,
-        parts: StoredParts,
-        fingerprint: Mapping[str, object],
-        *,
-        resume: bool,
-    ) -> Iterator[None]:
-        """Hold the parts of an item's output, and tell of those of an earlier run.
-
-        See ``stored_parts.keep_parts``.
-        """
-        with keep_parts(parts, fingerprint, resume=resume) as notes:
-            for note in notes:
-                self.progress.message(f"{item.source}: {note}")
-            yield
+    def tell(self, item: Item, *lines: str) -> None:
+        """Show lines on an item, with its name."""
+        for line in lines:
+            self.progress.message(f"{item.source}: {line}")
 
     def tell_kept(self, item: Item, kept: int, total: int, words: str) -> None:
         """Tell how much of an output an earlier run has left, such as so many ``pages``."""
         if kept:
-            self.progress.message(
-                f"{item.source}: {kept} of {total} {words} are kept from an earlier run"
-            )
+            self.tell(item, f"{kept} of {total} {words} are kept from an earlier run")
 
     def describe(self, text: str) -> None:
         """Replace the text beside the progress, up to the report of the next file."""
@@ -350,8 +337,11 @@ class Reporter(Task):
             values["warnings"] = (*values.get("warnings", ()), *warnings)
             values["details"] = (*values.get("details", ()), *details)
         seconds = 0.0 if started is None else time.monotonic() - started
-        if state == "done":
-            values.setdefault("model", self.model)
+        if state == "done" and self.options is not None:
+            model = values.setdefault("model", self.options.model)
+            # of pages there may be several
+            strength = self.options.strength_of(*model.split(", "))
+            values.setdefault("strength", strength)
         values["warnings"] = tuple(dict.fromkeys(values.get("warnings", ())))
         report = FileReport(item.source, item.target, state, seconds=seconds, **values)
         for warning in report.warnings:
@@ -396,13 +386,13 @@ class Reporter(Task):
         """Tell a watching process that an item is worked on, until its report."""
         announce(Event.BEGIN, str(item.source))
 
-    @contextmanager
-    def work_on(self, item: Item) -> Iterator[float]:
-        """Begin the work on an item, and report an error as its failure; yield the time."""
+    def make(self, item: Item, maker: Callable[[], Facts]) -> None:
+        """Have an item made, and report what its maker returns, or an error as its failure."""
         started = time.monotonic()
         with self.guard(item, started):
             self.begin(item)
-            yield started
+            facts = maker()
+            self.add(item, started=started, **facts)
 
     @contextmanager
     def guard(self, item: Item, started: float | None = None) -> Iterator[None]:
@@ -437,33 +427,23 @@ class WritingWork:
     """Counts the time behind the last tile of one output as so many tiles as would take as long."""
 
     def __init__(self, reporter: Reporter) -> None:
-        self.seconds = 0.0
-        """That writing will probably take."""
-        self._reporter = reporter
+        self.reporter = reporter
         self._tiles = 0.0
         """As which it counts."""
         self.done = 0.0
         """Tiles of these that are counted."""
 
-    def measure(self, tile_seconds: float) -> None:
-        """Count it by the time that tiles have taken on average."""
-        self.weigh(self.seconds / max(tile_seconds, 1e-6))
-
     def weigh(self, tiles: float) -> None:
         """Count it as so many tiles, a few more than are counted already at least."""
         tiles = max(tiles, self.done / LARGEST_SHARE)
-        self._reporter.extend(tiles - self._tiles)
+        self.reporter.extend(tiles - self._tiles)
         self._tiles = tiles
-
-    def describe(self, text: str) -> None:
-        """Say beside the bar what is written."""
-        self._reporter.describe(text)
 
     def advance_to(self, share: float) -> None:
         """Say which share of it is done, 1 for all of it."""
         done = share * self._tiles
         if done > self.done:
-            self._reporter.advance(done - self.done)
+            self.reporter.advance(done - self.done)
             self.done = done
 
 

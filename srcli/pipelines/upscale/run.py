@@ -2,7 +2,8 @@
 
 The way of a file: ``inputs.py`` pairs it with an output, ``finished.py`` skips finished
 ones; ``kinds.py`` tells what kind it is, by which ``makers.py`` chooses who makes its
-output; ``reporter.py`` reports it. ``workers.py`` does the same in several processes.
+output; ``reporter.py`` reports it. ``workers.py`` does the same in several processes,
+``report_estimates`` tells what would be made, and ``watch_folders`` looks again and again.
 """
 
 from __future__ import annotations
@@ -10,26 +11,38 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import suppress
-from functools import partial
+from contextlib import ExitStack, suppress
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import sleep
+from typing import TYPE_CHECKING, ClassVar
 
 from srcli.disks import cache_folder
-from srcli.errors import UsageError
+from srcli.errors import ExitCode, UsageError
 from srcli.files import NEW_FILE, write_whole
 from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.photographs.pillow import quick_pixel_count
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
 from srcli.inference.pools import EnginePool
-from srcli.input_files import parse_text, read_input
+from srcli.input_files import file_state, parse_text, read_input
+from srcli.models import MODELS
 from srcli.models.weights import find_weights
+from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.finished import find_due_and_finished
 from srcli.pipelines.upscale.inputs import is_folder
-from srcli.pipelines.upscale.kinds import open_item
-from srcli.pipelines.upscale.makers import upscale_items
-from srcli.pipelines.upscale.photographs import PhotographUpscaler
+from srcli.pipelines.upscale.kinds import (
+    Kind,
+    Opened,
+    bytes_of_pages,
+    bytes_of_rows,
+    check_output,
+    is_made_by_parts,
+    open_item,
+)
+from srcli.pipelines.upscale.makers import report_copy, upscale_items
+from srcli.pipelines.upscale.photographs import PhotographUpscaler, choose_metadata
 from srcli.pipelines.upscale.reporter import FileReport, Item, Reporter
 from srcli.pipelines.upscale.sidecars import carry_sidecar
 from srcli.ports.progress import Progress
@@ -38,10 +51,15 @@ if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import ProcessExecutor
     from srcli.pipelines.upscale.options import Settled
 
+
 _SPEEDS = "speeds.json"
 _LEAST_MEGAPIXELS = 1.0
 _MOST_SPEEDS = 50
 _SECONDS_TO_LOOK = 1.0
+LOOK_SECONDS = 3.0
+"""Seconds between two looks at the folders."""
+FileState = tuple[int, int]
+"""Size in bytes, and time of the last change in nanoseconds."""
 
 
 def upscale_files(
@@ -70,7 +88,7 @@ def upscale_files(
     Raises:
         UsageError: If inputs or outputs do not fit each other; nothing was written then.
     """
-    reporter = Reporter(progress or Progress(), on_file, options.model)
+    reporter = Reporter(progress or Progress(), on_file, options)
     if isinstance(as_input(output), DatasetName):
         from srcli.pipelines.upscale.remote import find_remote
 
@@ -113,8 +131,6 @@ def upscale_due(
                 reporter.add(item, "skipped")
     try:
         if items and dry_run:
-            from srcli.pipelines.upscale.estimates import report_estimates
-
             report_estimates(items, options, reporter)
             if speed := _speeds().get(_speed_key(options)):
                 reporter.expected_seconds = reporter.megapixels / speed
@@ -198,7 +214,7 @@ def _upscale(
         upscale_by_workers(items, options, reporter, executor)
         return
     reporter.progress.detail(*pool.details)
-    photographs = PhotographUpscaler(pool, options, reporter)
+    photographs = PhotographUpscaler(pool.of, options, reporter)
     for group in _isolate_suspects(items, reporter.former.suspects):
         upscale_items(group, photographs)
 
@@ -226,3 +242,190 @@ def _isolate_suspects(
         if str(item.source) in suspects:
             yield [item]
     yield [item for item in items if str(item.source) not in suspects]
+
+
+def report_estimates(
+    items: Sequence[Item], options: Settled, reporter: Reporter
+) -> None:
+    """Report size, disk and losses of each output by the header of its input."""
+    find_weights(options.model, options.scale)
+    needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
+    if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
+        # only torch and the network can check these; else torch is not imported
+        _ = EnginePool(options.model, options.scale, options.engine).network
+    for item in items:
+        with reporter.guard(item):
+            reporter.begin(item)
+            opened = open_item(item, options)
+            item.check_folder()
+            if opened.kind.is_raster:
+                _estimate_raster(opened, options, reporter)
+            elif opened.kind is Kind.COPY:
+                overwrite = options.overwrite
+                report_copy(opened, reporter, overwrite=overwrite, dry_run=True)
+            else:
+                _estimate_photograph(opened, options, reporter)
+
+
+def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> None:
+    from srcli.imaging.rasters.disk_use import disk_needed
+    from srcli.imaging.rasters.publishing import try_creation_options
+    from srcli.pipelines.upscale.looking import look_at_raster
+    from srcli.pipelines.upscale.plans import check_room, foresee_disk, plan_raster
+
+    item = opened.item
+    frames = 1
+    with ExitStack() as stack:
+        dataset = None
+        if opened.kind is Kind.STACK:
+            from srcli.pipelines.upscale.rasters import open_page, page_numbers
+
+            frames = opened.picture.frames
+            number, *_ = page_numbers(item.source, 1)
+            dataset = stack.enter_context(open_page(item.source, number))
+        seen = stack.enter_context(look_at_raster(item, options, dataset))
+        plan = check_room(plan_raster(item, options, seen))
+        # what GDAL refuses is refused here
+        try_creation_options(item.target, plan.output)
+        likely = foresee_disk(plan)
+    page_bytes = round(disk_needed(plan.output) * plan.info.block_share)
+    reporter.add(
+        item,
+        frames=frames,
+        bytes=page_bytes * frames,
+        likely_bytes=likely * frames,
+        details=plan.remarks,
+        **plan.facts,
+    )
+
+
+def _estimate_photograph(opened: Opened, options: Settled, reporter: Reporter) -> None:
+    item = opened.item
+    picture = opened.picture
+    size, unwritable = check_output(item, picture, options)
+    frames = 1
+    warnings = picture.warnings
+    pages = [picture]
+    model = ""
+    condition = ""
+    if opened.kind is Kind.PAGES:
+        from srcli.pipelines.upscale.single_photographs import open_pages
+
+        pages = open_pages(picture)
+    elif opened.kind in (Kind.PHOTOGRAPH, Kind.LARGE):
+        warnings = picture.losses
+    else:
+        frames = picture.frames
+    if opened.kind is Kind.LARGE:
+        # decoding thousands of small ones would take long
+        photograph = read_photograph(picture)
+        model, condition = choose_model(photograph, options, picture.format)
+    disk_bytes = bytes_of_pages(pages, options) * frames
+    for page in pages:
+        if is_made_by_parts(page, options):
+            disk_bytes += bytes_of_rows(page, options)
+    _, lost = choose_metadata(item, picture, options, model or options.model, size)
+    reporter.add(
+        item,
+        model=model,
+        condition=condition,
+        size=size,
+        frames=len(pages) * frames,
+        bytes=disk_bytes,
+        warnings=(*warnings, *unwritable, *lost),
+    )
+
+
+class WatchReporter(Reporter):
+    """Reporter of watched folders: it lets each state of a file be tried once.
+
+    A file is due when it is as it was at the look before: one that is still being written
+    grows meanwhile. A file that was tried is left alone until it changes.
+    """
+
+    may_be_idle: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._seen: dict[Path, FileState] = {}
+        self._tried: dict[Path, FileState] = {}
+        self._failures: set[tuple[Path, FileState | None, str]] = set()
+        for source in self._earlier:  # of a worker that crashed
+            if state := file_state(source):
+                self._tried[source] = state
+        self._earlier.clear()
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0, as a watch has no end but a signal; failures are told when they happen."""
+        return ExitCode.OK
+
+    def leaves_alone(self, item: Item) -> bool:
+        """Return True for a file that may still be written, or was tried as it is."""
+        source = item.source
+        state = file_state(source)
+        if state is None:
+            return True
+        is_settled = self._seen.get(source) == state
+        self._seen[source] = state
+        if not is_settled or self._tried.get(source) == state:
+            return True
+        if source in self._tried:  # it may have crashed a worker before it changed
+            self.former.refused.pop(str(source), None)
+        self._tried[source] = state
+        return False
+
+    def record(self, report: FileReport) -> None:
+        """Record a report, but no failure that the last look at the same file met."""
+        if report.state == "failed":
+            source = report.source
+            failure = (source, self._tried.get(source), report.error)
+            if failure in self._failures:
+                return
+            self._failures.add(failure)
+        super().record(report)
+
+
+def watch_folders(
+    inputs: Sequence[Path],
+    output: Path,
+    options: Settled,
+    *,
+    progress: Progress | None = None,
+    on_file: Callable[[FileReport], None] = lambda report: None,
+    executor: ProcessExecutor | None = None,
+    dry_run: bool = False,
+) -> Reporter:
+    """Upscale what is in folders, and what comes into them, until Ctrl-C or another signal.
+
+    Arguments and result are those of ``upscale_files``. The model stays loaded.
+
+    Raises:
+        UsageError: If an input is no folder, or an option has no meaning here.
+    """
+    _check_watched(inputs, options, dry_run=dry_run)
+    find_weights(options.model, options.scale)  # told before the first picture comes
+    reporter = WatchReporter(progress or Progress(), on_file, options)
+    make_pool = cache(EnginePool)
+    with suppress(KeyboardInterrupt):
+        reporter.note(f"watching {', '.join(map(str, inputs))}; Ctrl-C ends")
+        while True:
+            upscale_due(
+                inputs, output, options, reporter, executor, make_pool=make_pool
+            )
+            sleep(LOOK_SECONDS)
+    return reporter
+
+
+def _check_watched(inputs: Sequence[Path], options: Settled, *, dry_run: bool) -> None:
+    for path in inputs:
+        if not path.is_dir():
+            raise UsageError(f"{path}: is no folder, and --watch looks at folders")
+    refused = {
+        "--dry-run": dry_run,
+        "--mosaic": options.mosaic,
+        "--overwrite": options.overwrite,  # of its own results, without end
+    }
+    for name, is_asked in refused.items():
+        if is_asked:
+            raise UsageError(f"--watch upscales new files as they come; drop {name}")

@@ -23,7 +23,6 @@ from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.input_files import read_input
 
 if TYPE_CHECKING:
-    from srcli.imaging.pixels.arrays import Size
     from srcli.pipelines.upscale.options import Settled
     from srcli.pipelines.upscale.reporter import Item
 
@@ -124,7 +123,7 @@ def _turned_and_sized(content: bytes, item: Item) -> tuple[bytes, list[str]]:
         stored = stored[::-1]
     # pixels of rasters are read as they are stored
     orientation = 1 if picture.raster else picture.orientation
-    pixel_map = PixelMap(stored, _size_of(item.target), orientation)
+    pixel_map = PixelMap(stored, open_picture(item.target).size, orientation)
     fitted, lost = fit_xmp(content, pixel_map)
     notes = list(lost)
     turn = xmp_orientation(content) or orientation
@@ -138,11 +137,6 @@ def _turned_and_sized(content: bytes, item: Item) -> tuple[bytes, list[str]]:
     if orientation != 1 and _EDITS in content:
         notes.append(_TURNED)
     return fitted, notes
-
-
-def _size_of(target: Path) -> Size:
-    """Return the (height, width) of an output."""
-    return open_picture(target).size
 
 
 def _renamed(content: bytes, item: Item) -> bytes:

@@ -30,15 +30,14 @@ from srcli.imaging.photographs.photograph import Photograph, Picture
 from srcli.imaging.photographs.pillow import to_srgb
 from srcli.imaging.photographs.reading import read_frames
 from srcli.imaging.photographs.writing import put_on_white
-from srcli.pipelines.upscale.checking import check_output
 from srcli.pipelines.upscale.choosing import choose_model
+from srcli.pipelines.upscale.kinds import check_output
 from srcli.pipelines.upscale.photographs import (
     PhotographUpscaler,
     choose_metadata,
-    describe_work,
     writing_options,
 )
-from srcli.pipelines.upscale.reporter import WritingWork
+from srcli.pipelines.upscale.reporter import Facts, WritingWork
 from srcli.threads import read_ahead
 
 if TYPE_CHECKING:
@@ -60,47 +59,41 @@ _AHEAD = 2
 """Frames that may wait for the encoder."""
 
 
-def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> None:
-    """Upscale a video with the engines of photographs, and report it, a failure too."""
+def upscale_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale a video with the engines of photographs."""
     item = opened.item
     picture = opened.picture
     options = photographs.options
-    reporter = photographs.reporter
-    with reporter.work_on(item) as started:
-        size, warnings = check_output(item, picture, options)
-        picture = replace(picture, frames=count_frames(item.source))
-        model, condition = choose_video_model(item.source, options)
-        item.make_folder()
-        with open_video(item.source) as video:
-            encoding = choose_encoding(video, item.format, size, options.quality)
-            join = partial(
-                write_video,
-                seen=video,
-                encoding=encoding,
-                keep_metadata=not options.strip_metadata,
-            )
-            tiles, missing = _make_video(
-                item, picture, model, encoding, photographs, video.frames, join
-            )
-        if video.damaged:
-            missing += (
-                f"{video.damaged} of its frames are damaged, and some may be missing; copy it "
-                "again",
-            )
-        missing += tuple(video.changes)
-        if video.has_captions:
-            missing += ("closed captions left out, which srx cannot copy",)
-        reporter.add(
-            item,
-            started=started,
-            model=model,
-            strength=options.strength_of(model),
-            condition=condition,
-            tiles=tiles,
-            size=size,
-            frames=picture.frames,
-            warnings=(*picture.warnings, *warnings, *missing),
+    size, warnings = check_output(item, picture, options)
+    picture = replace(picture, frames=count_frames(item.source))
+    model, condition = choose_video_model(item.source, options)
+    with open_video(item.source) as video:
+        encoding = choose_encoding(video, item.format, size, options.quality)
+        join = partial(
+            write_video,
+            seen=video,
+            encoding=encoding,
+            keep_metadata=not options.strip_metadata,
         )
+        tiles, missing = _make_video(
+            item, picture, model, encoding, photographs, video.frames, join
+        )
+    if video.damaged:
+        missing += (
+            f"{video.damaged} of its frames are damaged, and some may be missing; copy it "
+            "again",
+        )
+    missing += tuple(video.changes)
+    if video.has_captions:
+        missing += ("closed captions left out, which srx cannot copy",)
+    return {
+        "model": model,
+        "condition": condition,
+        "tiles": tiles,
+        "size": size,
+        "frames": picture.frames,
+        "warnings": (*picture.warnings, *warnings, *missing),
+    }
 
 
 def _make_video(
@@ -116,15 +109,27 @@ def _make_video(
     import av
 
     options = photographs.options
+    reporter = photographs.reporter
     segments = Segments(item.target)
-    networks = photographs.describe_networks(picture, model)
     form = [str(encoding), av.__version__]
-    depends_on = describe_work(item, options, networks, encoding=form)
-    resume = options.resume
-    with photographs.reporter.keep_parts(item, segments, depends_on, resume=resume):
+    with photographs.keep_parts(item, segments, picture, model, encoding=form):
         encoder = SegmentEncoder(encoding, segments)
+        finished = min(encoder.frame_count, picture.frames)
+        reporter.tell_kept(item, finished, picture.frames, "frames")
+        remaining = replace(picture, frames=picture.frames - finished)
         frames = frames_from(encoder.frame_count)
-        tiles, work = _make_segments(item, picture, model, frames, encoder, photographs)
+        tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
+        work = WritingWork(reporter)
+        frame_tiles = tiles / max(remaining.frames, 1)
+        try:
+            _encode(item, picture, encoder, enlarged, work, frame_tiles)
+        except KeyboardInterrupt:
+            encoder.finish()
+            raise
+        reporter.describe(f"{item.source.name}: encoding the last frames")
+        encoder.finish()
+        work.advance_to(_SHARE_OF_FRAMES)
+        reporter.describe(f"{item.source.name}: joining frames and sound")
         size = options.final_size(picture.size)
         metadata, _ = choose_metadata(item, picture, options, model, size)
         attributes = writing_options(item, picture, options)["attributes"]
@@ -134,38 +139,32 @@ def _make_video(
     return tiles, missing
 
 
-def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> None:
-    """Upscale an animation (GIF, WebP, APNG) into a video, and report it, a failure too."""
+def upscale_to_video(opened: Opened, photographs: PhotographUpscaler) -> Facts:
+    """Upscale an animation (GIF, WebP, APNG) into a video."""
     item = opened.item
     picture = opened.picture
     options = photographs.options
-    reporter = photographs.reporter
-    with reporter.work_on(item) as started:
-        size, warnings = check_output(item, picture, options)
-        # a profile is followed, not lost
-        plain = replace(picture, metadata=replace(picture.metadata, icc=None))
-        _, lost = choose_metadata(item, plain, options, options.model, size)
-        encoding = choose_animation_encoding(
-            item.source, item.format, size, options.quality
-        )
-        item.make_folder()
+    size, warnings = check_output(item, picture, options)
+    # a profile is followed, not lost
+    plain = replace(picture, metadata=replace(picture.metadata, icc=None))
+    _, lost = choose_metadata(item, plain, options, options.model, size)
+    encoding = choose_animation_encoding(
+        item.source, item.format, size, options.quality
+    )
 
-        def frames_from(first: int) -> Iterator[TimedFrame]:
-            return islice(_timed_frames(picture), first, None)
+    def frames_from(first: int) -> Iterator[TimedFrame]:
+        return islice(_timed_frames(picture), first, None)
 
-        join = partial(write_silent_video, encoding=encoding)
-        tiles, _ = _make_video(
-            item, picture, options.model, encoding, photographs, frames_from, join
-        )
-        reporter.add(
-            item,
-            started=started,
-            strength=options.strength_of(options.model),
-            tiles=tiles,
-            size=size,
-            frames=picture.frames,
-            warnings=(*picture.warnings, *warnings, *lost),
-        )
+    join = partial(write_silent_video, encoding=encoding)
+    tiles, _ = _make_video(
+        item, picture, options.model, encoding, photographs, frames_from, join
+    )
+    return {
+        "tiles": tiles,
+        "size": size,
+        "frames": picture.frames,
+        "warnings": (*picture.warnings, *warnings, *lost),
+    }
 
 
 def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
@@ -181,37 +180,6 @@ def _timed_frames(picture: Picture) -> Iterator[TimedFrame]:
         duration = milliseconds or USUAL_DURATION
         yield Timing(start, duration), Photograph(pixels=pixels)
         start += duration
-
-
-def _make_segments(
-    item: Item,
-    picture: Picture,
-    model: str,
-    frames: Iterable[TimedFrame],
-    encoder: SegmentEncoder,
-    photographs: PhotographUpscaler,
-) -> tuple[int, WritingWork]:
-    """Make the segments that are missing; ``frames`` are those that the encoder has not got.
-
-    Returned are the tiles, and the work that is left.
-    """
-    reporter = photographs.reporter
-    finished = min(encoder.frame_count, picture.frames)
-    reporter.tell_kept(item, finished, picture.frames, "frames")
-    remaining = replace(picture, frames=picture.frames - finished)
-    tiles, enlarged = photographs.enlarge_frames(frames, remaining, model)
-    work = WritingWork(reporter)
-    tile_count = tiles / max(remaining.frames, 1)
-    try:
-        _encode(item, picture, encoder, enlarged, work, tile_count)
-    except KeyboardInterrupt:
-        encoder.finish()
-        raise
-    work.describe(f"{item.source.name}: encoding the last frames")
-    encoder.finish()
-    work.advance_to(_SHARE_OF_FRAMES)
-    work.describe(f"{item.source.name}: joining frames and sound")
-    return tiles, work
 
 
 def _encode(
@@ -240,9 +208,9 @@ def _encode(
         for number, (_, future) in enumerate(encoded, 1):
             future.result()
             speed = number / (time.monotonic() - started)
-            work.seconds = last_frames * encoder.finish_seconds / _SHARE_OF_FRAMES
-            work.measure(1 / (speed * frame_tiles))
-            work.describe(
+            seconds = last_frames * encoder.finish_seconds / _SHARE_OF_FRAMES
+            work.weigh(seconds * speed * frame_tiles)
+            work.reporter.describe(
                 f"{item.source.name}: frame {finished + number} of {picture.frames}, "
                 f"{speed:.1f} frames/s"
             )

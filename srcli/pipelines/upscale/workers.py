@@ -64,7 +64,10 @@ def upscale_by_workers(
     """
     slot_count = max(executor.slot_count, 1)  # a cluster may wait for its first node
     shared = (items[0].target.parent, items[0].source, Path(options.model))
-    large = []
+    large: list[Item] = []
+    if reporter.ending is not None:  # which finished parts have, not a worker's file
+        large += items
+        items = []
     shares = _split_items(items, options, slot_count)
     finished = executor.run(
         upscale_share,
@@ -99,7 +102,10 @@ def upscale_by_workers(
         return calibrations
 
     for item in large:
-        upscale_one_raster(item, options, reporter, run_steps, slot_count)
+        maker = partial(
+            upscale_one_raster, item, options, reporter, run_steps, slot_count
+        )
+        reporter.make(item, maker)
 
 
 def _split_items(
@@ -129,7 +135,8 @@ def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> Js
         try:
             path = step.plan.info.path
             with as_failure_of(step.plan.item.source), keep_open(path) as opened:
-                step = replace(step, plan=step.plan.read_from(opened))
+                info = replace(step.plan.info, opened=opened)
+                step = replace(step, plan=replace(step.plan, info=info))
                 return {"calibration": step.run(pool, progress.task("tiles"))}
         except SrxError as error:
             return {"error": explain_defect(error, step.plan.item)}
@@ -144,7 +151,7 @@ def upscale_share(
     rasters that are left for all workers; values are objects, not JSON.
     """
     options = share.options
-    reporter = Reporter(progress, model=options.model)
+    reporter = Reporter(progress, options=options)
     reporter.carry_sidecar = partial(carry_sidecar, options=options)
     reporter.open(0)
     processes = 1
@@ -161,7 +168,7 @@ def upscale_share(
         return is_large
 
     with _open_pool(options, slot) as pool:
-        photographs = PhotographUpscaler(pool, options, reporter, processes)
+        photographs = PhotographUpscaler(pool.of, options, reporter, processes)
         upscale_items(share.items, photographs, leaves)
     return {"files": reporter.files, "large": large}
 

@@ -32,14 +32,13 @@ TELLING_SHARE = 0.1
 """Of the file, from which on the time that it took tells more than the forecast."""
 
 
-class WritingForecast:
+class WritingForecast(WritingWork):
     """Forecast of writing a raster's file, counted in tiles of its progress."""
 
     def __init__(self, plan: RasterPlan, parts: Parts, reporter: Reporter) -> None:
+        super().__init__(reporter)
         self._plan = plan
         self._parts = parts
-        self._reporter = reporter
-        self._work = WritingWork(reporter)
         self._finished_before = reporter.finished
         self._started = time.monotonic()
         self._seconds_for_tiles = 0.0
@@ -58,8 +57,8 @@ class WritingForecast:
     @property
     def text(self) -> str:
         """The work at the end in words, for the user."""
-        if self._reporter.ending is not None:
-            return self._reporter.ending.text
+        if self.reporter.ending is not None:
+            return self.reporter.ending.text
         return f"writing {self._parts.target.name}"
 
     @contextmanager
@@ -71,9 +70,9 @@ class WritingForecast:
 
     def begin(self) -> None:
         """Tell that the file is written now."""
-        self._reporter.describe(self.text)
+        self.reporter.describe(self.text)
         self._canvas_bytes = self._parts.stored_bytes
-        self._weigh(self._foreseen)
+        self._weigh_seconds(self._foreseen)
 
     def count_bytes(self, count: int) -> None:
         """Count what is on the disk of canvas and file as progress."""
@@ -91,16 +90,12 @@ class WritingForecast:
         share = min(share, LARGEST_SHARE)
         seconds = time.monotonic() - self._started - self._seconds_for_tiles
         if share > TELLING_SHARE:
-            self._weigh(seconds / share)
-        self._work.advance_to(share)
-
-    def end(self) -> None:
-        """Count the file as written."""
-        self._work.advance_to(1.0)
+            self._weigh_seconds(seconds / share)
+        self.advance_to(share)
 
     def _look(self, canvas: Canvas) -> None:
         """Count the writing at the end by the time that tiles take; warn of a full disk."""
-        self._weigh(self._foreseen)
+        self._weigh_seconds(self._foreseen)
         if self._is_warned or not canvas.share:
             return
         canvas_bytes = canvas.length / canvas.share
@@ -108,17 +103,17 @@ class WritingForecast:
         free, folder = free_disk(self._parts.target)
         if free < needed:
             self._is_warned = True
-            self._reporter.progress.warn(
+            self.reporter.progress.warn(
                 f"{self._plan.item.source}: what is left may take {format_bytes(needed)} on "
                 f"the disk, and {format_bytes(free)} are free in {folder}; make room "
                 "meanwhile, or the run stops there, and the same command goes on later"
             )
 
-    def _weigh(self, seconds: float) -> None:
+    def _weigh_seconds(self, seconds: float) -> None:
         """Count writing as the tiles that are made in so many seconds."""
         passed = self._seconds_for_tiles or time.monotonic() - self._started
-        finished = self._reporter.finished - self._finished_before - self._work.done
+        finished = self.reporter.finished - self._finished_before - self.done
         speed = finished / max(passed, 1e-3)
         if not finished:  # all parts are there: the progress is that of the file
             speed = 1.0
-        self._work.weigh(seconds * speed)
+        self.weigh(seconds * speed)

@@ -51,6 +51,12 @@ def test_arrays_keep_kind_type_and_channels(astronaut, dtype, channels):
     assert np.abs(small - picture.astype(float) / top).mean() < 0.06
 
 
+def test_heights_are_interpolated_in_both_passes():
+    y, x = np.mgrid[:96, :128]
+    heights = (30000 + 20000 * np.sin(x / 30) * np.cos(y / 25)).astype(np.uint16)
+    np.testing.assert_array_equal(srcli.upscale(heights, scale=6), bicubic(heights, 6))
+
+
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [

@@ -11,7 +11,7 @@ from skimage import data
 
 from srcli.data.degrading import add_noise, blur, round_levels
 from srcli.imaging.pixels.resize import downscale
-from srcli.pipelines.upscale.condition import (
+from srcli.pipelines.upscale.choosing import (
     VISIBLE_BLOCKINESS,
     blockiness,
     classify_condition,

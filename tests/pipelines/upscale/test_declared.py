@@ -80,11 +80,18 @@ EXAMPLES = {
 """Values of options that no range or list of choices gives."""
 NEED_OTHERS = {"only_smaller", "scale", "long_edge", "projwin", *SHARED_OPTIONS}
 """Options that become another one, or stand elsewhere."""
+OF_NO_PIXELS = """
+scale long_edge only_smaller output recursive exclude format suffix watch overwrite
+disk_check keep_dates strip_metadata strip_provenance projwin overviews stac resume
+allow_remote tile overlap batch workers read_timeout device executor precision background
+dry_run report verbose quiet
+"""
+"""Options of which outputs record nothing, whatever their value; each is decided on."""
 JUDGED_ALONE = [declared for declared in OPTIONS if declared.field not in NEED_OTHERS]
-OF_PIXELS = [declared for declared in OPTIONS if declared.option.changes_pixels]
-OF_PYTHON = [declared for declared in OPTIONS if declared.option.python]
-OF_RASTERS = [x for x in OPTIONS if x.option.inputs == "rasters"]
-OF_PHOTOGRAPHS = [x for x in OPTIONS if x.option.inputs == "photographs"]
+OF_PIXELS = [declared for declared in OPTIONS if declared.changes_pixels]
+OF_PYTHON = [declared for declared in OPTIONS if declared.python]
+OF_RASTERS = [x for x in OPTIONS if x.inputs == "rasters"]
+OF_PHOTOGRAPHS = [x for x in OPTIONS if x.inputs == "photographs"]
 
 
 @pytest.fixture
@@ -97,7 +104,7 @@ def cutline(tmp_path):
 
 def words_for(declared, cutline):
     """A command line with one option, of another value than by default."""
-    option = declared.option
+    option = declared
     name = option.name
     if isinstance(declared.default, bool) or "/" in option.names[-1]:
         return [name]
@@ -129,10 +136,15 @@ def test_outputs_of_earlier_versions_stay_finished(cutline):
     assert changed == {}
 
 
+def test_every_option_changes_pixels_or_is_known_not_to():
+    silent = {declared.field for declared in OPTIONS if not declared.changes_pixels}
+    assert silent == {*OF_NO_PIXELS.split()}
+
+
 def test_every_option_that_changes_pixels_has_known_checksums():
     words = {*CHECKSUMS.split()}
     for declared in OF_PIXELS:
-        names = {*declared.option.names, f"--{declared.field.replace('_', '-')}"}
+        names = {*declared.names, f"--{declared.field.replace('_', '-')}"}
         names |= {"--set"} if declared.field == "network_settings" else set()
         assert names & words, declared.field
 
@@ -154,10 +166,10 @@ def test_outputs_are_made_again_for_another_value_where_pixels_change(cutline):
 def test_options_of_photographs_and_of_rasters_are_refused_together(
     photographs, cutline
 ):
-    name = photographs.option.name
+    name = photographs.name
     for rasters in OF_RASTERS:
         words = [*words_for(photographs, cutline), *words_for(rasters, cutline)]
-        refusal = f"^{name} is for photographs and {rasters.option.name} for rasters"
+        refusal = f"^{name} is for photographs and {rasters.name} for rasters"
         with pytest.raises(UsageError, match=refusal):
             settled_by(*words)
 
@@ -168,17 +180,15 @@ def test_arguments_of_python_are_those_declared():
     described = {*re.findall(r"^    (\w+): ", text, re.MULTILINE)}
     assert described == arguments.keys()
     del arguments["picture"], arguments["progress"]
-    assert {x.option.python for x in OF_PYTHON} == arguments.keys()
+    assert {x.python for x in OF_PYTHON} == arguments.keys()
 
 
 def test_arguments_of_python_are_by_default_what_the_command_takes():
     parameters = inspect.signature(srcli.upscale).parameters
-    in_python = {
-        x.option.python: parameters[x.option.python].default for x in OF_PYTHON
-    }
+    in_python = {x.python: parameters[x.python].default for x in OF_PYTHON}
     in_python |= {"model": "auto", "nodata": "file"}
     in_python["back_project"] = in_python["back_project"] or ""
-    assert in_python == {x.option.python: x.default for x in OF_PYTHON}
+    assert in_python == {x.python: x.default for x in OF_PYTHON}
 
 
 def test_the_command_has_every_declared_option():

@@ -13,10 +13,14 @@ from skimage import data
 from srcli.imaging.photographs import writing
 from srcli.imaging.photographs.photograph import Picture
 from srcli.inference import stream
-from srcli.pipelines.upscale import checking, photographs, reporter
+from srcli.pipelines.upscale import kinds, photographs, reporter
 from srcli.pipelines.upscale.asked import Asked
-from srcli.pipelines.upscale.checking import photograph_memory, split_by_memory
-from srcli.pipelines.upscale.kinds import Kind, Opened
+from srcli.pipelines.upscale.kinds import (
+    Kind,
+    Opened,
+    photograph_memory,
+    split_by_memory,
+)
 from srcli.pipelines.upscale.options import settle
 from srcli.pipelines.upscale.reporter import Item
 from srcli.pipelines.upscale.run import upscale_files
@@ -53,7 +57,7 @@ def test_results_do_not_depend_on_the_memory(folder, tmp_path, monkeypatch, fmt)
     usual = upscale_files([folder], tmp_path / "usual", options)
     assert usual.counts["done"] == len(list(folder.iterdir()))
     monkeypatch.setattr("srcli.imaging.pixels.arrays.LARGEST_IN_MEMORY", 1000)
-    monkeypatch.setattr(checking, "free_memory", lambda: 600_000)
+    monkeypatch.setattr(kinds, "free_memory", lambda: 600_000)
     bounded = upscale_files([folder], tmp_path / "bounded", options)
     assert bounded.counts["done"] == usual.counts["done"]
     for path in (tmp_path / "usual").iterdir():
@@ -76,7 +80,7 @@ def needed(*arguments, **changes):
 
 def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
     memory = needed(tmp_path, 100)
-    monkeypatch.setattr(checking, "free_memory", lambda: 16 * memory)
+    monkeypatch.setattr(kinds, "free_memory", lambda: 16 * memory)
     pictures = [opened(tmp_path, size) for size in (100, 200, 5000, 100, 100, 100, 400)]
     for processes, expected in (
         (1, [[100, 200], [5000], [100, 100, 100, 400]]),
@@ -90,7 +94,7 @@ def test_no_more_are_held_than_fit_but_one(tmp_path, monkeypatch):
 def test_a_picture_that_cannot_fit_into_memory_is_not_decoded(
     folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(checking, "free_memory", lambda: 100_000)
+    monkeypatch.setattr(kinds, "free_memory", lambda: 100_000)
     summary = upscale_files(
         [folder / "a.png", folder / "deep.png"], tmp_path / "out", OPTIONS
     )
@@ -162,7 +166,7 @@ def test_memory_of_encoders_counts(srx, tmp_path, monkeypatch, name, code):
     Image.fromarray(pixels).save("in.png")
     # libwebp and libaom take over 12 bytes for a byte of an output, which has four times
     # the pixels here
-    monkeypatch.setattr(checking, "free_memory", lambda: 12 * 4 * pixels.nbytes)
+    monkeypatch.setattr(kinds, "free_memory", lambda: 12 * 4 * pixels.nbytes)
     text = srx(f"upscale in.png {name} -s 2 -m bicubic", code=code).err
     assert ("of memory when enlarged" in text) == (code == 2)
 

@@ -25,7 +25,7 @@ from srcli.imaging.rasters.parts import Parts
 from srcli.pipelines.upscale import rasters, writing_forecast
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
-from srcli.pipelines.upscale.python_options import LoggedProgress
+from srcli.pipelines.upscale.python_options import FractionTask
 from srcli.pipelines.upscale.run import upscale_files
 from tests.fixtures.geotiffs import FOUR_BANDS, SIXTEEN_BITS, WITH_NODATA
 from tests.fixtures.photographs import PLACE, read_by_gdal, write_by_gdal
@@ -444,7 +444,7 @@ def test_progress_counts_the_writing_of_the_file(crop, tmp_path, monkeypatch, en
 
     monkeypatch.setattr(writing_forecast.WritingForecast, "begin", note_shares)
     options = replace(BICUBIC, **ending)
-    progress = LoggedProgress(shares.append, 0)
+    progress = FractionTask(shares.append)
     upscale_files([source], tmp_path / "out", options, progress=progress)
     while_writing = shares[before_writing[0] : -1]
     assert while_writing

@@ -198,3 +198,14 @@ def test_what_is_read_by_windows_cannot_be_made_to_fit(geotiffs, picture):
         UsageError, match="--fit is for photographs and --srcwin for rasters"
     ):
         settle(Asked(model="bicubic", fit=Box(width=100), srcwin=(0, 0, 5, 5)))
+
+
+def test_a_scale_that_a_model_lacks_is_told_for_rasters(geotiffs):
+    lack = "--model fast enlarges rasters by 2 .*4, not by 8; give --scale "
+    asked = Asked(model="fast", scale=8)
+    with pytest.raises(
+        PictureError, match=rf"with_nodata.*is a raster \(.+\), and {lack}"
+    ):
+        is_raster(geotiffs / WITH_NODATA, settle(asked))
+    with pytest.raises(UsageError, match=f"--srcwin is for rasters, and {lack}"):
+        settle(replace(asked, srcwin=(0, 0, 5, 5)))
