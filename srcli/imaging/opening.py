@@ -96,7 +96,10 @@ def _read_header(path: Path, stream: IO[bytes]) -> Picture:
     stream.seek(0)
     head = stream.read(64)
     if not head or not is_video(path):
-        return reading.read_photograph_header(path, stream)
+        picture = reading.read_photograph_header(path, stream)
+        if picture is None:
+            raise reading.not_a_picture(path)
+        return picture
     name = format_of_content(head)
     if name is not None:
         raise PictureError(

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from srcli.errors import ModelError
-from srcli.torch_import import without_compiler
+from srcli.late_imports import without_compiler
 from srcli.waiting import is_own_process
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from srcli.imaging.photographs.photograph import Photograph, Picture
-from srcli.pipelines.upscale.condition import SMALLEST_SIDE, classify_condition
-from srcli.pipelines.upscale.measurements import are_measurements
+from srcli.pipelines.upscale import condition, measurements
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled
@@ -25,7 +24,7 @@ def choose_model(
     Gray pictures of 16 bits that hold measurements, such as heights, are interpolated.
     """
     is_chosen = options.auto and not options.engine.is_corrected
-    if is_chosen and are_measurements(photograph.pixels):
+    if is_chosen and measurements.are_measurements(photograph.pixels):
         return INTERPOLATION_MODEL, "measurements"
     return choose_by_condition(photograph, options, file_format)
 
@@ -44,15 +43,15 @@ def choose_by_condition(
     """
     if not options.auto or photograph.pixels.dtype.kind == "f":
         return options.model, ""
-    condition: str = classify_condition(photograph.pixels)
-    if condition == "clean" and file_format == "jpg":
-        condition = "saved"
-    elif condition == "clean" and options.best and file_format != "tif":
+    word: str = condition.classify_condition(photograph.pixels)
+    if word == "clean" and file_format == "jpg":
+        word = "saved"
+    elif word == "clean" and options.best and file_format != "tif":
         height, width = photograph.pixels.shape[:2]
-        is_measured = min(height, width) >= SMALLEST_SIDE
+        is_measured = min(height, width) >= condition.SMALLEST_SIDE
         if is_measured and photograph.pixels.dtype == np.uint8:
-            condition = "unsure"
-    return options.model_for_photograph(condition), condition
+            word = "unsure"
+    return options.model_for_photograph(word), word
 
 
 def choose_passes(

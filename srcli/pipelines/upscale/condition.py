@@ -7,14 +7,16 @@ more, and on the same after files, blur and noise of known strength.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from srcli.imaging.pixels.arrays import Array, Floats
-from srcli.imaging.rasters.look import Look
-from srcli.imaging.rasters.selection import BandLayout
+
+if TYPE_CHECKING:
+    from srcli.imaging.rasters.look import Look
+    from srcli.imaging.rasters.selection import BandLayout
 
 Condition = Literal["drawing", "blocks", "soft", "noise", "clean"]
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import FORMATS, VIDEO
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photographs.animations import is_animation, keeps_animation
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _kind_of_photograph(item: Item, picture: Picture, options: Settled) -> Kind:
     """Return the kind of what is no raster and no video."""
     if options.copies(picture.size):
         return Kind.COPY
-    if keeps_animation(picture, item.format):
+    if picture.keeps_animation(item.format):
         to_video = FORMATS[item.format].video
         return Kind.ANIMATION_TO_VIDEO if to_video else Kind.ANIMATION
     is_document = picture.format == "tif" and picture.frames > 1
@@ -155,7 +154,7 @@ def _refuse_what_films_lack(picture: Picture, options: Settled) -> None:
         if options.dpi != "keep":
             names.append("--dpi")
     words = "a video" if picture.format == VIDEO else "an animation"
-    if names and (picture.format == VIDEO or is_animation(picture)):
+    if names and (picture.format == VIDEO or picture.is_animation):
         raise PictureError(
             f"{picture.path}: is {words}, which {', '.join(names)} cannot "
             "be applied to; upscale it without"

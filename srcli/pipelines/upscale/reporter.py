@@ -22,13 +22,14 @@ from srcli.errors import (
     as_failure_of,
 )
 from srcli.files import FileAttributes, attributes_for
-from srcli.imaging.files.stored_parts import StoredParts, keep_parts
+from srcli.imaging.files import stored_parts
 from srcli.imaging.rasters.dataset_names import as_input
 from srcli.ports.progress import Progress, Task
 from srcli.quantities import format_bytes
 from srcli.supervision import Event, History, announce, history
 
 if TYPE_CHECKING:
+    from srcli.imaging.files.stored_parts import StoredParts
     from srcli.imaging.rasters.parts import Parts
     from srcli.imaging.rasters.stac_assets import StacAsset
     from srcli.pipelines.upscale.remote import RemoteFolder
@@ -284,7 +285,7 @@ class Reporter(Task):
 
         See ``stored_parts.keep_parts``.
         """
-        with keep_parts(parts, fingerprint, resume=resume) as notes:
+        with stored_parts.keep_parts(parts, fingerprint, resume=resume) as notes:
             for note in notes:
                 self.progress.message(f"{item.source}: {note}")
             yield
