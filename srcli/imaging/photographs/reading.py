@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -21,7 +20,6 @@ from srcli.imaging.files.formats import (
     holds_video,
     is_video,
 )
-from srcli.imaging.files.provenance import input_id
 from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.left_out import HDR_LEFT_OUT, note_marks
 from srcli.imaging.metadata.orientation import (
@@ -125,31 +123,14 @@ def _times_played(picture: Picture, loop: int | None) -> int:
     return loop
 
 
-def read_known_header(
-    path: Path, page: int = 1, stream: IO[bytes] | None = None
-) -> Picture | None:
-    """Read the header of a file of a format that is read here; None for others.
-
-    Of a TIFF it is that of a page, counted from 1 without thumbnails. ``stream`` is the
-    file, where that is open already.
-    """
-    with (
-        decoding(path),
-        nullcontext(stream) if stream else open_input(path) as opened,
-    ):
-        picture = read_photograph_header(path, opened, page)
-        if picture is None:
-            return None
-        return replace(picture, input_id=input_id(path, opened))
-
-
 def read_photograph_header(
     path: Path, stream: IO[bytes], page: int = 1
 ) -> Picture | None:
     """Read the header of an open picture, upright; None for formats that are not read here.
 
-    The size is that after the orientation is applied, metadata are as they are stored.
-    Of files beside it a sidecar alone is looked at.
+    Of a TIFF it is that of a page, counted from 1 without thumbnails. The size is that
+    after the orientation is applied, metadata are as they are stored. Of files beside it
+    a sidecar alone is looked at.
     """
     stored = _read_stored_header(path, stream, page)
     if stored is None or stored.refusal is not None:
