@@ -58,8 +58,11 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         picture = picture or read_photograph_header(path, stream)
         if picture is None:
             raise not_a_picture(path)
-        values, alpha, notes = _decode_upright(picture, stream, folder)
-        warnings = [*picture.losses, *notes]
+        values, alpha = _decode_upright(picture, stream, folder)
+        warnings = [*picture.losses]
+        if picture.format == "tga" and alpha is not None and not alpha.any():
+            alpha[...] = 255
+            warnings.append("its alpha is 0 everywhere: taken for unused, as opaque")
         if picture.format == "jpg":
             # looked for here, as the whole file was read
             warnings += jpeg.note_trailing_video(stream)
@@ -195,11 +198,10 @@ def _turned(stored: Picture) -> Picture:
 
 def _decode_upright(
     picture: Picture, stream: IO[bytes], folder: Path | None = None
-) -> tuple[Array, Array | None, list[str]]:
+) -> tuple[Array, Array | None]:
     """Decode the pixels of an open picture, (H, W, C), and alpha, (H, W), the right way up.
 
-    The third value is what is left out of alpha, in words for the user. Large arrays lie
-    in the folder where one is given; see ``empty_array``. PictureError for a picture that
+    Large arrays lie in the folder where one is given; see ``empty_array``. PictureError for a picture that
     cannot be read as a photograph, ValueError if its header and its pixels disagree.
     """
     path = picture.path
@@ -219,13 +221,9 @@ def _decode_upright(
     stated_shape = (*picture.size, picture.channels)
     if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
         raise ValueError("its header and its pixels disagree")
-    notes = []
-    if picture.format == "tga" and alpha is not None and not alpha.any():
-        alpha[...] = 255
-        notes.append("its alpha is 0 everywhere: taken for unused, as opaque")
     if alpha is not None:
         alpha = upright(alpha, orientation)
-    return values, alpha, notes
+    return values, alpha
 
 
 def _decode(
