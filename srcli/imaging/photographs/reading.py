@@ -201,8 +201,9 @@ def _decode_upright(
 ) -> tuple[Array, Array | None]:
     """Decode the pixels of an open picture, (H, W, C), and alpha, (H, W), the right way up.
 
-    Large arrays lie in the folder where one is given; see ``empty_array``. PictureError for a picture that
-    cannot be read as a photograph, ValueError if its header and its pixels disagree.
+    Large arrays lie in the folder where one is given; see ``empty_array``. PictureError
+    for a picture that cannot be read as a photograph, ValueError if its header and its
+    pixels disagree.
     """
     path = picture.path
     if picture.refusal is not None:

@@ -63,7 +63,7 @@ def read_pixels(
     stored = StoredPixels.from_tags(tags)
     colour_model = stored.colour_model
     colours = stored.colours
-    prefix = "GTIFF_RAW:" if colour_model in ("CMYK", "LAB") else ""
+    prefix = "GTIFF_RAW:" if stored.is_converted else ""
     count = colours + picture.has_alpha
     values, bits = _read_stored(picture.path, page, count, prefix, folder)
     dtype = np.uint8 if picture.bits == 8 else np.uint16
@@ -85,7 +85,7 @@ def read_pixels(
         pixels = palette[np.minimum(pixels[:, :, 0], len(palette) - 1)]
     elif colour_model == "LAB" and (white := _white_of_lab(tags)):
         pixels = _lab_pixels(pixels, white)
-    elif colour_model in ("CMYK", "LAB"):
+    elif stored.is_converted:
         pixels = pillow.to_srgb(pixels, picture.metadata.icc, colour_model)
     elif stored.photometric == _WHITE_IS_0 and pixels.dtype.kind == "u":
         pixels = np.iinfo(pixels.dtype).max - pixels
