@@ -97,6 +97,7 @@ def read_jpeg_header(path: Path, stream: IO[bytes]) -> Picture:
         bits=16 if is_deep else 8,
         frames=frames,
         orientation=0,
+        is_converted=channels == 4,
         lossless=False,
         metadata=Metadata(
             icc=icc,

@@ -38,6 +38,8 @@ class Picture:
     """That of a TIFF which is read; thumbnails do not count."""
     orientation: int = 1
     """1 to 8 as EXIF numbers them: how the stored pixels are turned upright."""
+    is_converted: bool = False
+    """Colours become sRGB by the profile, which says nothing of the result."""
     lossless: bool = True
     """False where the pixels are stored with losses, as far as that is known without
     decoding."""

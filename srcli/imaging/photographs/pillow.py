@@ -135,7 +135,8 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     info = image.info
     stream.seek(0)
     start = stream.read(_HEAD_BYTES) if name in _HEADS else b""
-    if image.mode in _CONVERTED_MODES:
+    is_converted = image.mode in _CONVERTED_MODES
+    if is_converted:
         notes.append(f"{image.mode} converted to RGB")
     if _is_deep(name, image, start):
         notes.append("over 8 bits: rounded to 8")
@@ -175,6 +176,7 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         bits=8,
         frames=frames,
         orientation=_orientation(name, image),
+        is_converted=is_converted,
         lossless=_is_lossless(name, stream),
         metadata=Metadata(
             icc=icc,

@@ -69,7 +69,7 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
     metadata = picture.metadata
     if metadata.icc is not None and not profile_fits(metadata.icc, picture.channels):
         metadata = replace(metadata, icc=None)
-        if not any("converted to RGB" in warning for warning in warnings):
+        if not picture.is_converted:
             warnings.append("colour profile of another kind of picture left out")
     return Photograph(
         pixels=values,

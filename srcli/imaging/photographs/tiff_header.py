@@ -227,6 +227,7 @@ def read_tiff_header(path: Path, stream: IO[bytes], number: int = 1) -> Picture:
         frames=frames,
         page=number,
         orientation=first_number(tags, Base.Orientation, 0),
+        is_converted=stored.is_converted,
         metadata=metadata,
         raster=raster,
         is_on_map=raster in (*_PLACES, _MASKED),
