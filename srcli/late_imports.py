@@ -30,7 +30,7 @@ class ModuleLoadedOnUse(ModuleType):
     def __setattr__(self, name: str, value: object) -> None:
         setattr(_module_of(self), name, value)
 
-    @property
+    @property  # by it, names that were replaced for a time are put back
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
         return vars(_module_of(self))
 

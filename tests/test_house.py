@@ -279,6 +279,22 @@ def test_programs_run(monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("usage: patches.py [-h] [pictures ...]")
 
 
+def test_modules_of_packages_are_imported_on_use():
+    code = (
+        "import sys\n"
+        "from srcli.imaging.metadata import xmp\n"
+        "print(xmp.__name__ in sys.modules)\n"
+        "print(xmp.LARGEST_EDITED, xmp.__name__ in sys.modules)\n"
+        "try:\n"
+        "    from srcli.imaging.metadata import xmpp\n"
+        "except ImportError as error:\n"
+        "    print(error.name)\n"
+    )
+    assert said_by("-c", code).split() == [
+        "False", "1048576", "True", "srcli.imaging.metadata",
+    ]  # fmt: skip
+
+
 OTHER_KINDS = (
     "srcli.imaging.films", "srcli.imaging.rasters.opening", "srcli.imaging.rasters.headers",
     "srcli.imaging.rasters.look", "srcli.imaging.files.stored_parts",
