@@ -9,12 +9,19 @@ limit.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 PROCESS = Path("/proc/self")
 """Where the kernel says to which groups this process belongs, and where they are."""
+_LARGEST_LIMIT = 2**60
+"""Bytes; with more, version 1 says that there is no limit."""
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", "inactive_file"),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Of versions 2 and 1: files of limit and use, and the entry of files that are not used."""
 
 
 def processor_quota(process: Path = PROCESS) -> float | None:
@@ -44,20 +51,21 @@ def memory_below_limit(process: Path = PROCESS) -> int | None:
     """
     room = []
     for folder in _folders("memory", process):
-        limit = _number(folder / "memory.max", r"\d+")
-        used = _number(folder / "memory.current", r"\d+")
-        cached = _number(folder / "memory.stat", r"(?m)^inactive_file (\d+)")
-        if limit is None:
-            limit = _number(folder / "memory.limit_in_bytes", r"\d+")
-            used = _number(folder / "memory.usage_in_bytes", r"\d+")
-            cached = _number(folder / "memory.stat", r"(?m)^total_inactive_file (\d+)")
-        if limit is not None and used is not None:
-            room.append(max(limit - used + (cached or 0), 0))
+        for limit_file, usage_file, unused in _MEMORY_FILES:
+            limit = _number(folder / limit_file, r"\d+")
+            if limit is None or limit > _LARGEST_LIMIT:
+                continue
+            used = _number(folder / usage_file, r"\d+")
+            cached = _number(folder / "memory.stat", rf"(?m)^{unused} (\d+)")
+            if used is not None:
+                room.append(max(limit - used + (cached or 0), 0))
     return min(room, default=None)
 
 
-def _folders(controller: str, process: Path) -> Iterator[Path]:
-    """Yield the folders of a controller's groups, from that of a process upwards."""
+@cache  # asked for every picture, and a process stays in its groups
+def _folders(controller: str, process: Path) -> list[Path]:
+    """Return the folders of a controller's groups, from that of a process upwards."""
+    folders = []
     for hierarchy in _read(process / "cgroup").splitlines():
         _, controllers, group = hierarchy.split(":", 2)
         if controllers and controller not in controllers.split(","):
@@ -70,10 +78,9 @@ def _folders(controller: str, process: Path) -> Iterator[Path]:
         inner = Path(group.removeprefix(root).lstrip("/"))
         if ".." in inner.parts:
             inner = Path()
-        yield folder / inner
-        for parent in inner.parents:
-            if parent != inner:
-                yield folder / parent
+        folders.append(folder / inner)
+        folders += [folder / parent for parent in inner.parents if parent != inner]
+    return folders
 
 
 def _find_mount(controller: str, process: Path) -> tuple[str, Path] | None:

@@ -10,8 +10,10 @@ import os
 import platform
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,7 +119,15 @@ def torch_threads(count: int | None) -> Iterator[None]:
 
 
 def free_memory() -> int | None:
-    """Return the bytes that the kernel and the control groups leave free; None if unknown."""
+    """Return the bytes that the kernel and the control groups leave free; None if unknown.
+
+    They are looked at ten times a second at most: small pictures ask more often.
+    """
+    return _free_memory(int(10 * time.monotonic()))
+
+
+@lru_cache(maxsize=1)
+def _free_memory(tenth_of_second: int) -> int | None:
     known = [memory_below_limit()]
     with suppress(OSError):
         text = Path("/proc/meminfo").read_text("utf-8")

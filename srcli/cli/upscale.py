@@ -20,10 +20,10 @@ from srcli.cli.options import with_settings
 from srcli.cli.streams import STREAM, ReportLines, open_streams, shortening
 from srcli.cli.upscale_results import describe_run, print_file
 from srcli.errors import ExitCode, UsageError
+from srcli.late_imports import leave_out_shape_rules
 from srcli.machine import run_in_background
 from srcli.pipelines.upscale.asked import OPTIONS, Asked  # noqa: TID253 - light
 from srcli.supervision import is_watched, limit_reading
-from srcli.torch_import import leave_out_shape_rules
 
 if TYPE_CHECKING:
     from srcli.pipelines.upscale.options import Settled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -46,13 +47,13 @@ def open_known(
 
     ``stream`` is the file, where that is open already.
     """
-    picture: Picture | None
-    if is_video(path):
-        with decoding(path), open_input(path) as video:
-            picture = _read_header(path, video)
-            picture = replace(picture, input_id=input_id(path, video))
-    else:
-        picture = reading.read_known_header(path, page, stream)
+    with (
+        decoding(path),
+        nullcontext(stream) if stream else open_input(path) as opened,
+    ):
+        picture = _read_header(path, opened, page)
+        if picture is not None:
+            picture = replace(picture, input_id=input_id(path, opened))
     if picture is None or picture.raster is not None:
         return picture
     reason = _companion_reason(picture)
@@ -91,12 +92,15 @@ def _companion_reason(picture: Picture) -> str | None:
     return None
 
 
-def _read_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header of a photograph or a video; files beside it are not looked at."""
+def _read_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture | None:
+    """Read the header of a photograph or a video; None for formats of GDAL alone.
+
+    World files and their like are not looked at.
+    """
     stream.seek(0)
     head = stream.read(64)
     if not head or not is_video(path):
-        return reading.read_photograph_header(path, stream)
+        return reading.read_photograph_header(path, stream, page)
     name = format_of_content(head)
     if name is not None:
         raise PictureError(
@@ -111,8 +115,11 @@ def read_provenance(path: Path) -> Provenance | None:
     """Return the provenance in the last Software entry of an output; None if it is not srx's."""
     try:
         with decoding(path), open_input(path) as stream:
-            metadata = _read_header(path, stream).metadata
+            picture = _read_header(path, stream)
     except PictureError:
         return None
+    if picture is None:
+        return None
+    metadata = picture.metadata
     software = metadata.software or exif.software(metadata.exif)
     return parse_provenance(software)

@@ -16,8 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from srcli.errors import ModelError
+from srcli.late_imports import without_compiler
 from srcli.process import is_own_process
-from srcli.torch_import import without_compiler
 
 if TYPE_CHECKING:
     from srcli.layers.network import Network

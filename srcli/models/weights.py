@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,7 @@ LARGE_MODEL = "realesrgan-x4plus"
 DRAWING_MODEL = "realesrgan-x4plus-anime"
 
 
+@cache  # asked for every picture
 def weights_dir() -> Path:
     """Return the folder of shipped weights, in the package or beside its sources."""
     packaged = Path(str(files("srcli") / "_weights"))

@@ -71,7 +71,7 @@ def test_the_operations_work_with_this_pytorch():
     assert onednn.describe_convolutions() == "fused by oneDNN"
     # and where less of it is imported, as by srx upscale
     code = (
-        "from srcli import torch_import; torch_import.leave_out_shape_rules(); "
+        "from srcli import late_imports; late_imports.leave_out_shape_rules(); "
         "from srcli.inference.fusing import onednn; print(onednn.describe_convolutions())"
     )
     assert subprocess.check_output([sys.executable, "-c", code]) == b"fused by oneDNN\n"

@@ -1,1 +1,13 @@
-"""Files whatever they hold: formats, forms that several kinds share, finished parts."""
+"""Files whatever they hold: formats, forms that several kinds share, finished parts.
+
+Its modules are imported on use; see ``srcli.late_imports``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srcli.late_imports import modules_on_use
+
+if not TYPE_CHECKING:
+    __getattr__ = modules_on_use(__name__)

@@ -18,8 +18,8 @@ from PIL import Image
 from PIL.Image import DecompressionBombError
 
 from srcli.errors import PictureError
+from srcli.imaging.files import isobmff
 from srcli.imaging.files.formats import describe_other_kind, format_of_content
-from srcli.imaging.files.isobmff import read_item_kind
 from srcli.input_files import open_input
 from srcli.supervision import reading
 from srcli.threads import warnings_collected
@@ -109,7 +109,7 @@ def _unread_kind(path: Path, reason: str) -> str:
     """Return how an AVIF or HEIC file stores its picture if that is unusual; else empty."""
     with suppress(OSError, ValueError), open_input(path) as stream:
         if format_of_content(stream.read(64)) in ("avif", "heic"):
-            kind = read_item_kind(stream)
+            kind = isobmff.read_item_kind(stream)
             # pictures made of others are read, but for some of them
             is_composed = kind in ("grid", "iden", "iovl")
             if is_composed and "Not implemented" not in reason:

@@ -10,14 +10,12 @@ from typing import Any
 from PIL.ExifTags import Base
 
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.colour_spaces import hdr_of
-from srcli.imaging.metadata.embedded import ColourSpace, Metadata, profile_fits
-from srcli.imaging.metadata.texts import (
+from srcli.imaging.metadata import colour_spaces, exif, texts
+from srcli.imaging.metadata.embedded import (
     XMP_PREFIX,
-    decode_text,
-    text_chunk,
-    unpack_text,
+    ColourSpace,
+    Metadata,
+    profile_fits,
 )
 
 _WORDS = {"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC captions", "dpi": "resolution"}
@@ -53,9 +51,9 @@ def dress_metadata(metadata: Metadata, fmt: str) -> tuple[Metadata, tuple[str, .
         metadata = replace(metadata, icc=metadata.profile, colours=None)
     if fmt == "png":
         if metadata.comment:
-            chunk = text_chunk("Comment", metadata.comment.encode())
-            texts = (*metadata.texts, chunk)
-            metadata = replace(metadata, comment="", texts=texts)
+            chunk = texts.text_chunk("Comment", metadata.comment.encode())
+            chunks = (*metadata.texts, chunk)
+            metadata = replace(metadata, comment="", texts=chunks)
         return metadata, tuple(notes)
     metadata, keywords = _without_chunks(metadata, fmt)
     if keywords:
@@ -75,7 +73,9 @@ def _note_colours(metadata: Metadata, fmt: str) -> list[str]:
     target = FORMATS[fmt]
     profile = metadata.profile
     colour_space = metadata.colours
-    hdr = hdr_of(colour_space, metadata.icc)
+    if profile is None and colour_space is None:
+        return []
+    hdr = colour_spaces.hdr_of(colour_space, metadata.icc)
     loses_hdr = hdr is not None and not _holds_colour_space(fmt, colour_space)
     flattened = f"HDR ({hdr}) becomes SDR, bright parts are compressed"
     if "icc" not in target.metadata and profile is not None:
@@ -102,8 +102,8 @@ def _without_chunks(metadata: Metadata, fmt: str) -> tuple[Metadata, list[str]]:
     """Put texts of PNG where another format has them; return the keywords of those left out."""
     words: dict[str, str] = {}
     for kind, content in metadata.texts:
-        keyword, text = unpack_text(kind, content)
-        words.setdefault(keyword, decode_text(kind, text))
+        keyword, text = texts.unpack_text(kind, content)
+        words.setdefault(keyword, texts.decode_text(kind, text))
     if metadata.comment:
         words["Comment"] = metadata.comment
     short = [
@@ -141,9 +141,9 @@ def _with_texts(
         if earlier not in software:
             software = f"{earlier}; {software}"
         made_by[Base.Software] = software
-    for texts in (described | made_by, made_by):
+    for entries in (described | made_by, made_by):
         with suppress(ValueError):
-            longer = exif.with_texts(block, texts)
+            longer = exif.with_texts(block, entries)
             if len(longer or b"") <= max(_JPEG_LIMITS["exif"], len(block or b"")):
                 return longer
     return block

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 EXIF_PREFIX = b"Exif\0\0"
 """Start of an EXIF block in a ``Metadata``."""
+XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+"""Start of a segment of XMP in a JPEG."""
 DAMAGED_EXIF = "damaged EXIF left out"
 ICC_SPACES = {1: b"GRAY", 3: b"RGB "}
 """Colours of a profile, as its header names them, for pictures of 1 or 3 channels."""
@@ -57,6 +59,15 @@ class Metadata:
 
 NO_METADATA = Metadata()
 """Of a picture without any."""
+
+
+def read_comment(value: bytes | None) -> str:
+    """Return the comment of a JPEG or GIF file, whose encoding is not stated; maybe empty."""
+    value = (value or b"").replace(b"\0", b"").strip()
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def profile_fits(icc: bytes, channels: int) -> bool:

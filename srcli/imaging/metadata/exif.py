@@ -20,8 +20,8 @@ from srcli.imaging.files.tiff_directories import (
     read_directory,
     read_start,
 )
+from srcli.imaging.metadata import descriptions
 from srcli.imaging.metadata.embedded import EXIF_PREFIX
-from srcli.imaging.metadata.microscopy import names_pixel_unit
 
 LINKED_IFDS = (Base.ExifOffset, Base.GPSInfo)
 """Directories that the main one (IFD0) points to."""
@@ -40,7 +40,7 @@ def is_pixel_size(tags: Tags) -> bool:
     if first_number(tags, Base.ResolutionUnit, 0) == _NO_UNIT:
         return True
     description = tags.get(Base.ImageDescription)
-    return description is not None and names_pixel_unit(
+    return description is not None and descriptions.names_pixel_unit(
         description.value.decode("latin-1")
     )
 

@@ -16,11 +16,9 @@ from srcli.imaging.files.tiff_directories import (
     edit_directory,
     read_directory,
 )
-from srcli.imaging.metadata import exif
-from srcli.imaging.metadata.descriptions import fit_description
+from srcli.imaging.metadata import descriptions, exif, xmp
 from srcli.imaging.metadata.embedded import DAMAGED_EXIF, Metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.metadata.xmp import fit_xmp
 
 # No longer true once it is upscaled.
 _EXIF_SIZES = (
@@ -54,7 +52,7 @@ def fit_metadata(
             notes = (DAMAGED_EXIF,)
     packet = metadata.xmp
     if packet is not None:
-        packet, lost = fit_xmp(packet, pixel_map)
+        packet, lost = xmp.fit_xmp(packet, pixel_map)
         notes += lost
     dpi = metadata.dpi
     if dpi is not None and pixel_map.swaps_sides:
@@ -119,7 +117,7 @@ def _entry_changes(tags: Tags, pixel_map: PixelMap) -> dict[int, Entry | None]:
     description = tags.get(Base.ImageDescription)
     if description is not None:
         text = description.value.decode("latin-1")
-        text = fit_description(text, pixel_map, pixel_map.before)
+        text = descriptions.fit_description(text, pixel_map, pixel_map.before)
         changes[Base.ImageDescription] = None
         if text:
             encoded = text.encode("latin-1")

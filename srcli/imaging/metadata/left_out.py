@@ -32,7 +32,9 @@ _MARKS = (
     ),
     # ISO 21496-1, Adobe, Apple
     (("jpg",), rb"urn:iso:std:iso:ts:21496:-1\0", HDR_LEFT_OUT),
-    (("jpg",), rb"\bhdrgm:Version\b|\bHDRGainMapVersion\b", HDR_LEFT_OUT),
+    # no choice in one: patterns that begin with letters are found fifty times as fast
+    (("jpg",), rb"hdrgm:Version\b", HDR_LEFT_OUT),
+    (("jpg",), rb"HDRGainMapVersion\b", HDR_LEFT_OUT),
     (("avif", "heic"), rb"infe.{8}(?:..)?tmap|:aux:hdrgainmap\0", HDR_LEFT_OUT),
     (("jxl",), rb"\0.{3}jhgm|brobjhgm", HDR_LEFT_OUT),
     (("jxl",), rb"brobxml ", _PACKED_LEFT_OUT),

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable
 
 from srcli.imaging.files.tiff_blocks import DEFLATE_RATIO
-from srcli.imaging.metadata.embedded import EXIF_PREFIX, Metadata
+from srcli.imaging.metadata.embedded import EXIF_PREFIX, XMP_PREFIX, Metadata
 
 TEXT_CHUNKS = (b"iTXt", b"tEXt", b"zTXt")
 """Types of the chunks that hold texts."""
@@ -16,7 +16,6 @@ _MOST_TEXT = 2**25  # bytes that all texts of a file may unpack to
 _LARGEST_KEPT = 2**20
 """Bytes that a text may unpack to: Pillow opens no file with a larger one."""
 XMP_KEYWORD = "XML:com.adobe.xmp"
-XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 # of programs, about the file that was read, or repeating its EXIF
 _ABOUT_THE_FILE = re.compile(rb"(date|exif|exifEX|tiff|icc|png|jpeg|Thumb:):")
 
@@ -70,15 +69,6 @@ def read_texts(chunks: Iterable[Chunk], notes: list[str]) -> Metadata:
         software=software,
         texts=tuple(texts),
     )
-
-
-def read_comment(value: bytes | None) -> str:
-    """Return the comment of a JPEG or GIF file, whose encoding is not stated; maybe empty."""
-    value = (value or b"").replace(b"\0", b"").strip()
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
 
 
 def text_chunk(keyword: str, text: bytes) -> Chunk:

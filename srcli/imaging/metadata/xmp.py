@@ -7,7 +7,9 @@ here.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from fractions import Fraction
 from functools import partial
 from typing import Any
 from xml.dom import minidom
@@ -20,14 +22,6 @@ from srcli.imaging.metadata.left_out import (
 )
 from srcli.imaging.metadata.orientation import XMP_ORIENTATION
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.metadata.xmp_nodes import (
-    RDF,
-    decimal,
-    drop_property,
-    namespaced_nodes,
-    replace_numbers,
-    text_nodes,
-)
 
 DEPTH_LEFT_OUT = "depth map left out"
 
@@ -36,6 +30,7 @@ LARGEST_EDITED = 2**20
 _AMPERSAND = "\ue000"
 """Stands for ``&`` in a document, so that references stay as they are written."""
 
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _GOOGLE = "http://ns.google.com/photos/"
 _ADOBE = "http://ns.adobe.com/"
 _GPANO = f"{_GOOGLE}1.0/panorama/"
@@ -134,7 +129,7 @@ def _serialise(document: minidom.Document) -> str:
 def _drop_properties(document: minidom.Document, dropped: _Rows) -> tuple[str, ...]:
     """Drop properties by rows as ``_COMPANIONS`` has them; return what is lost."""
     notes = []
-    for node in list(namespaced_nodes(document)):
+    for node in list(_namespaced_nodes(document)):
         name = node.namespaceURI + node.localName
         rows = [row for row in dropped if re.match(row[0], name)]
         if not rows:
@@ -155,7 +150,7 @@ def _move_geometry(document: minidom.Document, pixel_map: PixelMap) -> None:
     """Let regions, positions and sizes follow the pixels; texts that are no numbers stay."""
     elements = document.getElementsByTagNameNS
     dimensions = [
-        text_nodes(scope, uri, "wh")
+        _text_nodes(scope, uri, "wh")
         for regions, uri in (
             (_MWG, _DIMENSIONS),
             (f"{_ACDSEE}regions/", f"{_ACDSEE}sType/Dimensions#"),
@@ -164,44 +159,46 @@ def _move_geometry(document: minidom.Document, pixel_map: PixelMap) -> None:
     ]
     faces = _region_map(dimensions, pixel_map)
     for sides in dimensions:
-        replace_numbers(sides, faces.size)
+        _replace_numbers(sides, faces.size)
     _move_sizes(document, pixel_map)
     for name in ("SubjectArea", "SubjectLocation"):
         for scope in elements(_EXIF, name):
-            (items,) = text_nodes(scope, RDF, ("li",))
+            (items,) = _text_nodes(scope, _RDF, ("li",))
             if len(items) in (2, 3, 4):
-                replace_numbers([[item] for item in items], pixel_map.area)
+                _replace_numbers([[item] for item in items], pixel_map.area)
     for scope in elements(_MWG, "Area"):
-        _move_regions(text_nodes(scope, _AREA, ("unit", *"xywh")), faces)
+        _move_regions(_text_nodes(scope, _AREA, ("unit", *"xywh")), faces)
     for name in ("DLYArea", "ALGArea"):  # drawn by hand, and found by the program
         for scope in elements(f"{_ACDSEE}regions/", name):
             area = f"{_ACDSEE}sType/Area#"
-            _move_regions(text_nodes(scope, area, ("unit", *"xywh")), faces)
+            _move_regions(_text_nodes(scope, area, ("unit", *"xywh")), faces)
     for scope in elements(_IPTC, "RegionBoundary"):
-        texts = text_nodes(scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx"))
+        texts = _text_nodes(
+            scope, _IPTC, ("rbUnit", "rbX", "rbY", "rbW", "rbH", "rbRx")
+        )
         _move_regions(texts, pixel_map, corner=True)
     if faces.orientation == 1:
         return
-    (rectangles,) = text_nodes(document, _MICROSOFT, ("Rectangle",))
+    (rectangles,) = _text_nodes(document, _MICROSOFT, ("Rectangle",))
     for text in rectangles:
         with suppress(ValueError):  # upper left corner and size as shares of the sides
             x, y, width, height = map(float, text.nodeValue.split(","))
             box = faces.for_shares.area((x, y, width, height), corner=True)
-            text.nodeValue = ", ".join(map(decimal, box))
+            text.nodeValue = ", ".join(map(_decimal, box))
 
 
 def _move_sizes(document: minidom.Document, pixel_map: PixelMap) -> None:
     """Let sizes in pixels follow; one without the other is dropped where they change places."""
     for uri, *names in _SIZES:
-        widths, heights = text_nodes(document, uri, names)
+        widths, heights = _text_nodes(document, uri, names)
         if widths and heights:
-            replace_numbers([widths, heights], pixel_map.size)
+            _replace_numbers([widths, heights], pixel_map.size)
         elif pixel_map.swaps_sides:  # which would be the other one then
             for text in (*widths, *heights):
-                drop_property(text)
+                _drop_property(text)
         else:
-            replace_numbers([widths], lambda values: pixel_map.size((*values, 0))[:1])
-            replace_numbers([heights], lambda values: pixel_map.size((0, *values))[1:])
+            _replace_numbers([widths], lambda values: pixel_map.size((*values, 0))[:1])
+            _replace_numbers([heights], lambda values: pixel_map.size((0, *values))[1:])
 
 
 def _region_map(dimensions: list[list[list[Any]]], pixel_map: PixelMap) -> PixelMap:
@@ -233,4 +230,61 @@ def _move_regions(
     if not pixel_map.changes_nothing:
         columns = [x, y, *filter(None, extent)]
         move = partial(pixel_map.area, corner=corner and len(columns) == 4)
-        replace_numbers(columns, move, exact=True)
+        _replace_numbers(columns, move, exact=True)
+
+
+def _namespaced_nodes(scope: Any) -> Iterator[Any]:  # noqa: ANN401 - minidom has no types for what is common
+    """Yield elements and attributes that have a namespace, in the order of the document."""
+    for element in (scope, *scope.getElementsByTagName("*")):
+        for node in (element, *(element.attributes or {}).values()):
+            if node.namespaceURI:
+                yield node
+
+
+def _text_nodes(scope: Any, uri: str, names: Iterable[str]) -> list[list[Any]]:  # noqa: ANN401
+    """Return for each property in a scope the nodes that hold its text, which may be empty."""
+    texts: dict[str, list[Any]] = {name: [] for name in names}
+    for node in _namespaced_nodes(scope):
+        if node.namespaceURI == uri and node.localName in texts:
+            text = node
+            if node.nodeType != node.ATTRIBUTE_NODE:
+                text = node.firstChild or node
+            texts[node.localName].append(text)
+    return list(texts.values())
+
+
+def _replace_numbers(
+    columns: Iterable[Sequence[Any]],
+    new: Callable[[Sequence[float]], list[float]],
+    *,
+    exact: bool = False,
+) -> None:
+    """Replace numbers, those of a row together, by what becomes of them.
+
+    Whole and rational ones stay so unless they are to be exact.
+    """
+    for nodes in zip(*columns, strict=False):
+        with suppress(TypeError, ValueError, ArithmeticError):
+            values = new([float(Fraction(node.nodeValue)) for node in nodes])
+            for node, value in zip(nodes, values, strict=True):
+                if "/" in node.nodeValue:
+                    ratio = Fraction(value).limit_denominator(10**6).as_integer_ratio()
+                    node.nodeValue = "/".join(map(str, ratio))
+                elif exact or "." in node.nodeValue:
+                    node.nodeValue = _decimal(value)
+                else:
+                    node.nodeValue = str(round(value))
+
+
+def _decimal(value: float) -> str:
+    """Write a number with up to nine digits behind the point."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
+
+
+def _drop_property(text: Any) -> None:  # noqa: ANN401 - an attribute, or the text of an element
+    """Drop the property whose text stands in a node."""
+    if text.nodeType == text.ATTRIBUTE_NODE:
+        text.ownerElement.removeAttributeNode(text)
+    else:
+        element = text.parentNode
+        element.parentNode.removeChild(element)

@@ -1,4 +1,4 @@
-"""Animations (GIF, WebP, APNG): which formats hold them, and writing them of raw pixels."""
+"""Animations (GIF, WebP, APNG), written of raw pixels."""
 
 from __future__ import annotations
 
@@ -9,27 +9,13 @@ from typing import IO
 
 from PIL import Image
 
-from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.photographs import pillow, png, vips
-from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.photographs.writing import GIF_EFFORT, encode_photograph
 from srcli.imaging.pixels.arrays import Array
 
 USUAL_DURATION = 100  # milliseconds, of programs that are left to choose one
-
-
-def keeps_animation(picture: Picture, fmt: str) -> bool:
-    """Return True if a picture is an animation, and a format can hold all its frames."""
-    target = FORMATS[fmt]
-    return is_animation(picture) and (target.animated or target.video)
-
-
-def is_animation(picture: Picture) -> bool:
-    """Return True if a picture is an animation."""
-    source = FORMATS.get(picture.format)
-    return source is not None and source.animated and picture.frames > 1
 
 
 def encode_animation(

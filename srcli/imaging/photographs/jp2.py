@@ -24,8 +24,6 @@ from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array
 from srcli.imaging.pixels.resize import stretch_to_dtype
 
-FORMAT = "jp2"
-"""Name of the format in a ``Picture``; it is not written."""
 LARGEST_AREA = 2**26
 """Most pixels of a photograph: all are decoded at once, by 12 bytes each. Larger files
 are rasters, which are read by windows."""
@@ -85,23 +83,20 @@ class _Boxes:
         return 8 < self.bits <= 16 and not self.has_alpha and not self.is_sycc
 
 
-def is_photograph(stream: IO[bytes]) -> bool:
-    """Tell if a file is a JPEG 2000 photograph; nothing is decoded."""
-    return _read_boxes(stream).is_photograph
-
-
-def read_jp2_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a file that ``is_photograph``."""
+def read_jp2_header(path: Path, stream: IO[bytes]) -> Picture | None:
+    """Read the header and the metadata of a photograph; None for other files."""
     boxes = _read_boxes(stream)
+    if not boxes.is_photograph:
+        return None
     stream.seek(0)
-    image, _ = pillow.open_image(FORMAT, stream)
+    image, _ = pillow.open_image("jp2", stream)
     dpi = image.info.get("dpi")
     notes: tuple[str, ...] = ()
     if 8 < boxes.bits < 16:
         notes = (f"values of {boxes.bits} bits stretched to 16",)
     return Picture(
         path=path,
-        format=FORMAT,
+        format="jp2",
         height=boxes.height,
         width=boxes.width,
         channels=boxes.colour_channels,

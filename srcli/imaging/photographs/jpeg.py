@@ -12,12 +12,16 @@ from PIL.ExifTags import Base
 
 from srcli.imaging.files.tiff_directories import TEXT, first_number
 from srcli.imaging.metadata import colour_spaces, exif
-from srcli.imaging.metadata.embedded import EXIF_PREFIX, ColourSpace, Metadata
+from srcli.imaging.metadata.embedded import (
+    EXIF_PREFIX,
+    XMP_PREFIX,
+    ColourSpace,
+    Metadata,
+    read_comment,
+)
 from srcli.imaging.metadata.left_out import VIDEO_LEFT_OUT, note_aspect
-from srcli.imaging.metadata.texts import XMP_PREFIX, read_comment
-from srcli.imaging.photographs import size_checks
+from srcli.imaging.photographs import pillow, size_checks
 from srcli.imaging.photographs.photograph import Picture
-from srcli.imaging.photographs.pillow import count_pictures
 
 _HEAD = 2**20
 """Bytes that are read at first; most files have their segments in them."""
@@ -74,7 +78,7 @@ def read_jpeg_header(path: Path, stream: IO[bytes]) -> Picture:
     packets = _contents(segments, 1, XMP_PREFIX)
     frames = 1
     if _contents(segments, 2, b"MPF\0"):
-        frames = count_pictures(stream)
+        frames = pillow.count_pictures(stream)
     if not resources.keys().isdisjoint(_CLIPPING_PATHS):
         notes.append("clipping paths of Photoshop left out")
     if unit == 0:
@@ -93,6 +97,7 @@ def read_jpeg_header(path: Path, stream: IO[bytes]) -> Picture:
         bits=16 if is_deep else 8,
         frames=frames,
         orientation=0,
+        is_converted=channels == 4,
         lossless=False,
         metadata=Metadata(
             icc=icc,

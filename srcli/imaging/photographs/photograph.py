@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from srcli.imaging.files.formats import FORMATS
 from srcli.imaging.metadata.embedded import NO_METADATA, Metadata
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.pixels.arrays import Array, Size
@@ -37,6 +38,8 @@ class Picture:
     """That of a TIFF which is read; thumbnails do not count."""
     orientation: int = 1
     """1 to 8 as EXIF numbers them: how the stored pixels are turned upright."""
+    is_converted: bool = False
+    """Colours become sRGB by the profile, which says nothing of the result."""
     lossless: bool = True
     """False where the pixels are stored with losses, as far as that is known without
     decoding."""
@@ -61,12 +64,27 @@ class Picture:
         """Height and width."""
         return self.height, self.width
 
+    @property
+    def is_animation(self) -> bool:
+        """True if it has frames that are shown one after another."""
+        source = FORMATS.get(self.format)
+        return source is not None and source.animated and self.frames > 1
+
+    def keeps_animation(self, fmt: str) -> bool:
+        """Return True if it is an animation, and a format can hold all its frames."""
+        target = FORMATS[fmt]
+        return self.is_animation and (target.animated or target.video)
+
+    @property
+    def stored_size(self) -> Size:
+        """Height and width of its pixels before they are turned."""
+        if self.orientation > 4:
+            return self.width, self.height
+        return self.size
+
     def map_to(self, size: Size) -> PixelMap:
         """Return the map of its stored pixels to those of an upright picture of a size."""
-        stored = self.size
-        if self.orientation > 4:
-            stored = self.width, self.height
-        return PixelMap(stored, size, self.orientation)
+        return PixelMap(self.stored_size, size, self.orientation)
 
     @property
     def losses(self) -> tuple[str, ...]:

@@ -26,10 +26,9 @@ from srcli.imaging.metadata.embedded import (
     EXIF_PREFIX,
     ColourSpace,
     Metadata,
+    read_comment,
 )
-from srcli.imaging.metadata.texts import read_comment
-from srcli.imaging.photographs import gif, jxl, size_checks
-from srcli.imaging.photographs.dds import as_known_kind, describe_kind, note_losses
+from srcli.imaging.photographs import dds, gif, jxl, size_checks
 from srcli.imaging.photographs.photograph import Picture
 from srcli.imaging.pixels.arrays import Array, empty_array, release
 from srcli.input_files import open_input
@@ -56,8 +55,6 @@ _FURTHER_READERS = {
     "jxl": ("JPEG XL", "pillow-jxl-plugin"),
 }
 """Formats that further libraries read, in words, and what to install."""
-_XMP_READERS = {"gif": gif.read_xmp, "jxl": jxl.read_xmp}
-"""Readers of XMP that Pillow does not hand out."""
 _CONVERTED_MODES = frozenset({"CMYK", "YCbCr", "LAB"})
 _ICC_SPACES = {"CMYK": b"CMYK", "L": b"GRAY", "RGB": b"RGB "}  # of profiles, for modes
 _COPIED_PIXELS = 2**22
@@ -90,12 +87,12 @@ def open_image(name: str, stream: IO[bytes]) -> tuple[Image.Image, list[str]]:
     with quiet_libraries() as messages:
         try:
             if name == "dds":
-                return reader(as_known_kind(stream)), messages
+                return reader(dds.as_known_kind(stream)), messages
             return reader(stream), messages
         except NotImplementedError as error:
             kind = f"a kind that srx does not read ({error})"
             if name == "dds":
-                kind = f"{describe_kind(stream)}, which srx does not read"
+                kind = f"{dds.describe_kind(stream)}, which srx does not read"
             raise PictureError(
                 f"{stream.name}: its pixels are stored as {kind}; export it as PNG or "
                 "plain TIFF"
@@ -138,7 +135,8 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     info = image.info
     stream.seek(0)
     start = stream.read(_HEAD_BYTES) if name in _HEADS else b""
-    if image.mode in _CONVERTED_MODES:
+    is_converted = image.mode in _CONVERTED_MODES
+    if is_converted:
         notes.append(f"{image.mode} converted to RGB")
     if _is_deep(name, image, start):
         notes.append("over 8 bits: rounded to 8")
@@ -149,13 +147,16 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
             "the highest bit of its 16 left out: programs differ on what it means"
         )
     if name == "dds":
-        notes += note_losses(start, vars(image).get("pixel_format", ""))
+        notes += dds.note_losses(start, vars(image).get("pixel_format", ""))
     exif = info.get("exif") or None
     if exif is not None:  # JPEG XL has it without
         exif = EXIF_PREFIX + exif.removeprefix(EXIF_PREFIX)
     xmp = info.get("xmp") or None
-    if xmp is None and name in _XMP_READERS:
-        xmp = _XMP_READERS[name](stream)
+    # which Pillow does not hand out
+    if xmp is None and name == "gif":
+        xmp = gif.read_xmp(stream)
+    elif xmp is None and name == "jxl":
+        xmp = jxl.read_xmp(stream)
     channels = 1 if Image.getmodebase(image.mode) == "L" else 3
     icc = info.get("icc_profile") or None
     colour_space = None
@@ -164,7 +165,7 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
     dpi = info.get("dpi")
     with quiet_libraries():
         frames = int(getattr(image, "n_frames", 1))
-    width, height, orientation = _size_and_orientation(name, image)
+    width, height = image.size
     return Picture(
         path=path,
         format=name,
@@ -174,7 +175,8 @@ def read_pillow_header(name: str, path: Path, stream: IO[bytes]) -> Picture:
         has_alpha=has_alpha,
         bits=8,
         frames=frames,
-        orientation=orientation,
+        orientation=_orientation(name, image),
+        is_converted=is_converted,
         lossless=_is_lossless(name, stream),
         metadata=Metadata(
             icc=icc,
@@ -220,17 +222,13 @@ def _colour_space(start: bytes, channels: int, notes: list[str]) -> ColourSpace 
     return colour_spaces.from_cicp(cicp, channels, notes) or ColourSpace(None, cicp)
 
 
-def _size_and_orientation(name: str, image: Image.Image) -> tuple[int, int, int]:
-    """Return width and height as pixels are read, and the orientation; 0 leaves that to EXIF."""
-    width, height = image.size
+def _orientation(name: str, image: Image.Image) -> int:
+    """Return the orientation by which metadata are stored; 0 leaves that to EXIF."""
     if name == "heic":  # whose library turns the pixels, and says beside EXIF how
-        orientation = image.info.get("original_orientation") or 1
-        if orientation > 4:
-            return height, width, orientation
-        return width, height, orientation
+        return image.info.get("original_orientation") or 1
     if name == "jxl" and not vars(image)["jpeg"]:
-        return width, height, 1  # whose library does so, but for JPEGs inside
-    return width, height, 0
+        return 1  # whose library does so, but for JPEGs inside
+    return 0
 
 
 def _refusal(name: str, path: Path, image: Image.Image, start: bytes) -> str | None:

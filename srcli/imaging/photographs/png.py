@@ -11,7 +11,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import starmap
 from pathlib import Path
 from typing import IO
@@ -36,65 +36,35 @@ _COLOUR_UNIT = 100_000  # of gAMA and cHRM
 _MOST_FRAMES = 2**31
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Contents:
-    """Chunks of a file, without pixels."""
-
-    chunks: dict[bytes, bytes]
-    """Content of the first chunk of each type, but for texts."""
-    texts: Metadata
-    """Texts, and the metadata that are in them."""
-    frames: list[Size]
-    """(width, height) of each frame of an animation."""
-    has_default_image: bool
-    """An animation has a picture beside its frames."""
-    notes: list[str]
-    """Chunks and texts that are left out, in words for the user."""
-
-
-def _read_contents(stream: IO[bytes]) -> _Contents:
-    """Read all chunks of a file but those of pixels."""
-    chunks: dict[bytes, bytes] = {}
-    text_chunks = []
+def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
+    """Read the header and the metadata of a file."""
     notes: list[str] = []
+    chunks: dict[bytes, bytes] = {}
+    """Content of the first chunk of each type, by their order."""
+    text_chunks = []
     frames: list[Size] = []
-    has_default_image = False
+    """(width, height) of each frame of an animation."""
     stream.seek(len(SIGNATURE))
     for kind, content, is_intact in read_chunks(stream):
         if not is_intact:
             notes.append(f"damaged chunk {kind.decode('latin-1')} left out")
-        elif kind in texts.TEXT_CHUNKS:
+            continue
+        chunks.setdefault(kind, content)
+        if kind in texts.TEXT_CHUNKS:
             text_chunks.append((kind, content))
-        elif kind == b"IDAT":
-            has_default_image = has_default_image or not frames
-        else:
-            chunks.setdefault(kind, content)
-            if kind == b"fcTL":
-                frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
-    return _Contents(
-        chunks=chunks,
-        texts=texts.read_texts(text_chunks, notes),
-        frames=frames,
-        has_default_image=has_default_image,
-        notes=notes,
-    )
-
-
-def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
-    """Read the header and the metadata of a file."""
-    contents = _read_contents(stream)
-    chunks = contents.chunks
+        elif kind == b"fcTL":
+            frames.append(struct.unpack(">II", content[4:12].ljust(8, b"\0")))
+    written = texts.read_texts(text_chunks, notes)
     width, height, depth, colour, *_ = struct.unpack(
         ">IIBBBBB", chunks.get(b"IHDR", b"")
     )
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 1)
-    sizes = [(width, height), *contents.frames[1:]]
+    sizes = [(width, height), *frames[1:]]
     size_checks.check_png(path, sizes, bits, stream.seek(0, io.SEEK_END))
     # others are 2, 3 and 6: RGB, palette, RGB with alpha
     channels = 1 if colour in (0, 4) else 3
-    notes = contents.notes
-    icc, colour_space = _read_colours(chunks, contents.texts.icc, channels, notes)
-    exif = contents.texts.exif
+    icc, colour_space = _read_colours(chunks, written.icc, channels, notes)
+    exif = written.exif
     if chunks.get(b"eXIf"):
         exif = EXIF_PREFIX + chunks[b"eXIf"].removeprefix(EXIF_PREFIX)
     dpi = None
@@ -106,12 +76,14 @@ def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
         notes += note_aspect(*struct.unpack(">II", density[:8]))
     stated = int.from_bytes(chunks.get(b"acTL", b"")[:4])
     # readers are to take the first picture then, and do
-    readable = len(contents.frames) if stated <= _MOST_FRAMES else 1
+    readable = len(frames) if stated <= _MOST_FRAMES else 1
     if stated > readable:
         notes.append(
             f"an animation of {stated} pictures by its header: {readable} can be read"
         )
     frame_count = max(min(stated, readable), 1)
+    # by which pixels in front of the first frame are a picture of their own
+    order = [kind for kind in chunks if kind in (b"IDAT", b"fcTL")]
     return Picture(
         path=path,
         format="png",
@@ -121,11 +93,9 @@ def read_png_header(path: Path, stream: IO[bytes]) -> Picture:
         has_alpha=colour in (4, 6) or b"tRNS" in chunks,
         bits=16 if depth == 16 else 8,
         frames=frame_count,
-        has_default_image=contents.has_default_image and frame_count > 1,
+        has_default_image=order[:1] == [b"IDAT"] and frame_count > 1,
         orientation=0,
-        metadata=replace(
-            contents.texts, exif=exif, icc=icc, colours=colour_space, dpi=dpi
-        ),
+        metadata=replace(written, exif=exif, icc=icc, colours=colour_space, dpi=dpi),
         warnings=tuple(notes),
     )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -21,7 +20,6 @@ from srcli.imaging.files.formats import (
     holds_video,
     is_video,
 )
-from srcli.imaging.files.provenance import input_id
 from srcli.imaging.metadata.embedded import profile_fits
 from srcli.imaging.metadata.left_out import HDR_LEFT_OUT, note_marks
 from srcli.imaging.metadata.orientation import sidecar_orientation, stated_orientation
@@ -31,12 +29,6 @@ from srcli.imaging.pixels.arrays import Array, upright
 from srcli.imaging.pixels.resize import stretch_to_dtype
 from srcli.input_files import open_input
 
-_HEADERS: Mapping[str, Callable[[Path, IO[bytes]], Picture]] = {
-    "png": png.read_png_header,
-    "jpg": jpeg.read_jpeg_header,
-    jp2.FORMAT: jp2.read_jp2_header,
-}
-"""Readers of headers of formats that neither have pages nor are Pillow's."""
 _TURNED_BY_LIBRARY = ("heic", "jxl")
 """Formats that say themselves how pixels are turned, whose libraries do so."""
 
@@ -50,25 +42,30 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         PictureError: If the file is missing, unreadable, damaged, cut short, or not a
             photograph, or has over ``LARGEST_AREA`` pixels.
     """
-    opened = None
+    picture = None
     pixels = 0
     if isinstance(source, Picture):
-        opened = source
+        picture = source
         pixels = source.height * source.width
         path = source.path
     else:
         path = source
     with decoding(path, pixels), open_input(path) as stream:
-        picture = opened or read_photograph_header(path, stream)
-        values, alpha, notes = _decode_upright(picture, stream, folder)
-        warnings = [*picture.losses, *notes]
+        picture = picture or read_photograph_header(path, stream)
+        if picture is None:
+            raise not_a_picture(path)
+        values, alpha = _decode_upright(picture, stream, folder)
+        warnings = [*picture.losses]
+        if picture.format == "tga" and alpha is not None and not alpha.any():
+            alpha[...] = 255
+            warnings.append("its alpha is 0 everywhere: taken for unused, as opaque")
         if picture.format == "jpg":
             # looked for here, as the whole file was read
             warnings += jpeg.note_trailing_video(stream)
     metadata = picture.metadata
     if metadata.icc is not None and not profile_fits(metadata.icc, picture.channels):
         metadata = replace(metadata, icc=None)
-        if not any("converted to RGB" in warning for warning in warnings):
+        if not picture.is_converted:
             warnings.append("colour profile of another kind of picture left out")
     return Photograph(
         pixels=values,
@@ -76,18 +73,6 @@ def read_photograph(source: Path | Picture, folder: Path | None = None) -> Photo
         metadata=metadata,
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def read_pixels(path: Path) -> tuple[Array, Array | None]:
-    """Read the upright pixels of a picture file, (H, W, C), and its alpha, (H, W), or None.
-
-    They are those of ``read_photograph``, and so are the errors, but for turns that a
-    sidecar states.
-    """
-    with decoding(path), open_input(path) as stream:
-        picture = _turn_header(_read_stored_header(path, stream))
-        pixels, alpha, _ = _decode_upright(picture, stream)
-    return pixels, alpha
 
 
 def read_frames(picture: Picture) -> Iterator[tuple[tuple[int, int], Photograph]]:
@@ -137,35 +122,19 @@ def _times_played(picture: Picture, loop: int | None) -> int:
     return loop
 
 
-def read_known_header(
-    path: Path, page: int = 1, stream: IO[bytes] | None = None
+def read_photograph_header(
+    path: Path, stream: IO[bytes], page: int = 1
 ) -> Picture | None:
-    """Read the header of a file of a format that is read here; None for others.
+    """Read the header of an open picture, upright; None for formats that are not read here.
 
-    Of a TIFF it is that of a page, counted from 1 without thumbnails. ``stream`` is the
-    file, where that is open already. Files beside it are not looked at.
+    Of a TIFF it is that of a page, counted from 1 without thumbnails. The size is that
+    after the orientation is applied, metadata are as they are stored. Of files beside it
+    a sidecar alone is looked at.
     """
-    with (
-        decoding(path),
-        nullcontext(stream) if stream else open_input(path) as opened,
-    ):
-        opened.seek(0)
-        head = opened.read(64)
-        is_known = format_of_content(head) is not None or not head
-        if not (is_known or jp2.is_photograph(opened)):
-            return None
-        picture = read_photograph_header(path, opened, page)
-        return replace(picture, input_id=input_id(path, opened))
-
-
-def read_photograph_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
-    """Read the header of an open picture, upright; files beside it are not looked at.
-
-    The size is that after the orientation is applied, metadata are as they are stored.
-    """
-    picture = _turn_header(_by_sidecar(_read_stored_header(path, stream, page)))
-    if picture.refusal is not None:
-        return picture
+    stored = _read_stored_header(path, stream, page)
+    if stored is None or stored.refusal is not None:
+        return stored
+    picture = _turned(stored)
     frames = picture.frames
     is_several = picture.format == "jpg" and frames > 1
     marks = note_marks(stream, picture.format, is_whole=is_several)
@@ -175,73 +144,62 @@ def read_photograph_header(path: Path, stream: IO[bytes], page: int = 1) -> Pict
     return replace(picture, frames=frames, warnings=warnings)
 
 
-def _by_sidecar(stored: Picture) -> Picture:
-    """Return a header with the orientation of a sidecar, which counts before that of EXIF."""
-    turn = sidecar_orientation(stored.path)
-    is_raster = stored.raster is not None or stored.refusal is not None
-    if turn is None or is_raster or stored.format in _TURNED_BY_LIBRARY:
-        return stored
-    embedded = _turn_header(stored).orientation
-    notes = stored.warnings
-    if turn != embedded and embedded != 1:
-        notes += (f"turned by its sidecar ({turn}), not by EXIF ({embedded})",)
-    return replace(stored, orientation=turn, warnings=notes)
-
-
-def _read_stored_header(path: Path, stream: IO[bytes], page: int = 1) -> Picture:
-    """Read a header with the reader of its format, not turned."""
-    name = _recognise(path, stream)
-    if name == "tif":
-        return tiff_header.read_tiff_header(path, stream, page)
-    if name in _HEADERS:
-        return _HEADERS[name](path, stream)
-    return pillow.read_pillow_header(name, path, stream)
-
-
-def _recognise(path: Path, stream: IO[bytes]) -> str:
-    """Return the format of an open picture; PictureError for what is none, or a raster."""
+def _read_stored_header(path: Path, stream: IO[bytes], page: int) -> Picture | None:
+    """Read a header with the reader of its format, not turned; None for other formats."""
     stream.seek(0)
     head = stream.read(64)
     stream.seek(0)
     if not head:
         raise PictureError(f"{path}: the file is empty (0 bytes); copy it again")
     name = format_of_content(head)
+    if name == "jpg":
+        return jpeg.read_jpeg_header(path, stream)
+    if name == "png":
+        return png.read_png_header(path, stream)
+    if name == "tif":
+        return tiff_header.read_tiff_header(path, stream, page)
     if name is not None:
-        return name
-    if jp2.is_photograph(stream):
-        return jp2.FORMAT
-    raise not_a_picture(path)
+        return pillow.read_pillow_header(name, path, stream)
+    return jp2.read_jp2_header(path, stream)
 
 
-def _turn_header(picture: Picture) -> Picture:
+def _turned(stored: Picture) -> Picture:
     """Return a header with its orientation, and with the size that it has upright.
 
-    PictureError for a picture without pixels; one with a ``refusal`` comes as it is.
+    A sidecar counts before EXIF. PictureError for a picture without pixels.
     """
-    if picture.refusal is not None:
-        return picture
-    if min(picture.size) < 1:
+    height, width = stored.size
+    if min(height, width) < 1:
         raise PictureError(
-            f"{picture.path}: a picture of {picture.width}x{picture.height} pixels is empty"
+            f"{stored.path}: a picture of {width}x{height} pixels is empty"
         )
-    orientation = picture.orientation
+    orientation = stored.orientation
     if not 1 <= orientation <= 8:  # the format says nothing, or nonsense
-        metadata = picture.metadata
+        metadata = stored.metadata
         orientation = stated_orientation(metadata.exif, metadata.xmp)
-    height, width = picture.size
-    if orientation > 4:
+    notes = stored.warnings
+    turn = None
+    if stored.raster is None and stored.format not in _TURNED_BY_LIBRARY:
+        turn = sidecar_orientation(stored.path)
+    if turn is not None:
+        if turn != orientation != 1:
+            notes += (f"turned by its sidecar ({turn}), not by EXIF ({orientation})",)
+        orientation = turn
+    if orientation > 4 and stored.format != "heic":  # which its library has turned
         height, width = width, height
-    return replace(picture, height=height, width=width, orientation=orientation)
+    return replace(
+        stored, height=height, width=width, orientation=orientation, warnings=notes
+    )
 
 
 def _decode_upright(
     picture: Picture, stream: IO[bytes], folder: Path | None = None
-) -> tuple[Array, Array | None, list[str]]:
+) -> tuple[Array, Array | None]:
     """Decode the pixels of an open picture, (H, W, C), and alpha, (H, W), the right way up.
 
-    The third value is what is left out of alpha, in words for the user. Large arrays lie
-    in the folder where one is given; see ``empty_array``. PictureError for a picture that
-    cannot be read as a photograph, ValueError if its header and its pixels disagree.
+    Large arrays lie in the folder where one is given; see ``empty_array``. PictureError
+    for a picture that cannot be read as a photograph, ValueError if its header and its
+    pixels disagree.
     """
     path = picture.path
     if picture.refusal is not None:
@@ -251,39 +209,35 @@ def _decode_upright(
             f"{path}: a picture of {picture.width}x{picture.height} pixels cannot be read as a "
             "photograph; cut it, or convert it to a GeoTIFF"
         )
-    stored, alpha, orientation = _decode(picture, stream, folder)
+    stored, alpha = _decode(picture, stream, folder)
     if picture.format == "tga" and not picture.has_alpha:
         alpha = None
+    orientation = 1 if picture.format == "heic" else picture.orientation
     values = upright(stored, orientation, folder)
     del stored
     stated_shape = (*picture.size, picture.channels)
     if values.shape != stated_shape or (alpha is None) == picture.has_alpha:
         raise ValueError("its header and its pixels disagree")
-    notes = []
-    if picture.format == "tga" and alpha is not None and not alpha.any():
-        alpha[...] = 255
-        notes.append("its alpha is 0 everywhere: taken for unused, as opaque")
     if alpha is not None:
         alpha = upright(alpha, orientation)
-    return values, alpha, notes
+    return values, alpha
 
 
 def _decode(
     picture: Picture, stream: IO[bytes], folder: Path | None
-) -> tuple[Array, Array | None, int]:
-    """Decode a picture's pixels and alpha; return them and the orientation left to apply."""
+) -> tuple[Array, Array | None]:
+    """Decode a picture's pixels and alpha as its library gives them: turned for HEIC alone."""
     stream.seek(0)
     is_deep = picture.bits > 8
     if picture.format == "tif":
-        return *tiff.read_pixels(picture, stream, folder), picture.orientation
+        return tiff.read_pixels(picture, stream, folder)
     if picture.format == "jpg" and is_deep:
-        size = picture.size  # upright; needed is that of the pixels as they are stored
-        if picture.orientation > 4:
-            size = size[::-1]
-        values, bits = tiff.read_bands(picture.path, "JPEG", size, picture.channels)
-        return stretch_to_dtype(values, bits, np.uint16), None, picture.orientation
-    if picture.format == jp2.FORMAT and is_deep:
-        return jp2.read_deep_pixels(picture, stream, folder), None, picture.orientation
+        values, bits = tiff.read_bands(
+            picture.path, "JPEG", picture.stored_size, picture.channels
+        )
+        return stretch_to_dtype(values, bits, np.uint16), None
+    if picture.format == "jp2" and is_deep:
+        return jp2.read_deep_pixels(picture, stream, folder), None
     icc = picture.metadata.icc
     # frames of an animated WebP may be smaller than it
     is_still = picture.format != "webp" or picture.frames == 1
@@ -291,12 +245,10 @@ def _decode(
         values, alpha = vips.decode(stream, picture.format, folder)
         if values.shape[2] == 4:
             values = pillow.to_srgb(values, icc, "CMYK")
-        return values, alpha, picture.orientation
+        return values, alpha
     # the decoded image is not kept here, beside the arrays
     image, _ = pillow.open_image(picture.format, stream)
-    # Pillow's pixels of HEIC are upright
-    orientation = 1 if picture.format == "heic" else picture.orientation
-    return *pillow.decode_pixels(image, icc, folder), orientation
+    return pillow.decode_pixels(image, icc, folder)
 
 
 def not_a_picture(path: Path) -> PictureError:

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
-from srcli.imaging.files.tiff_blocks import DEFLATE_RATIO, truncated_file
+from srcli.imaging.files import tiff_blocks
 from srcli.imaging.pixels.arrays import Size
 
 PIXEL_RATIOS = {
@@ -45,11 +45,13 @@ def check_png(path: Path, sides: Collection[Size], bits: int, size: int) -> None
     for width, height in sides:
         needed += (-(-width * bits // 8) + 1) * height
         pixels += width * height
-    if needed > size * DEFLATE_RATIO:
+    if needed > size * tiff_blocks.DEFLATE_RATIO:
         _check_pixel_count(path, pixels, 0, size)
 
 
 def _check_pixel_count(path: Path, pixels: int, most: float, size: int) -> None:
     """Refuse a file with more than the most pixels that its bytes can hold."""
     if pixels > most:
-        raise truncated_file(path, f"{size:,} bytes cannot hold its {pixels:,} pixels")
+        raise tiff_blocks.truncated_file(
+            path, f"{size:,} bytes cannot hold its {pixels:,} pixels"
+        )

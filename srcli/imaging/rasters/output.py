@@ -12,8 +12,7 @@ from pathlib import Path
 
 from srcli.errors import PictureError, UsageError
 from srcli.imaging.files.provenance import REPEATED
-from srcli.imaging.metadata.descriptions import fit_description
-from srcli.imaging.metadata.microscopy import names_pixel_unit
+from srcli.imaging.metadata.descriptions import fit_description, names_pixel_unit
 from srcli.imaging.metadata.pixel_map import PixelMap
 from srcli.imaging.metadata.xmp import fit_xmp
 from srcli.imaging.rasters.creation import (

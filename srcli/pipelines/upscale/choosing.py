@@ -103,15 +103,15 @@ def choose_by_condition(
     """
     if not options.auto or photograph.pixels.dtype.kind == "f":
         return options.model, ""
-    condition: str = classify_condition(photograph.pixels)
-    if condition == "clean" and file_format == "jpg":
-        condition = "saved"
-    elif condition == "clean" and options.best and file_format != "tif":
+    word: str = classify_condition(photograph.pixels)
+    if word == "clean" and file_format == "jpg":
+        word = "saved"
+    elif word == "clean" and options.best and file_format != "tif":
         height, width = photograph.pixels.shape[:2]
         is_measured = min(height, width) >= SMALLEST_SIDE
         if is_measured and photograph.pixels.dtype == np.uint8:
-            condition = "unsure"
-    return options.model_for_photograph(condition), condition
+            word = "unsure"
+    return options.model_for_photograph(word), word
 
 
 def choose_passes(

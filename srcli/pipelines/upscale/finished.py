@@ -20,16 +20,12 @@ from typing import TYPE_CHECKING, Literal
 
 from srcli.disks import explain_os_error
 from srcli.errors import PictureError, SrxError
+from srcli.imaging.files import stored_parts
 from srcli.imaging.files.formats import VIDEO
 from srcli.imaging.files.provenance import REPEATED, Provenance, input_id
-from srcli.imaging.files.stored_parts import has_unfinished_parts
 from srcli.imaging.opening import open_picture, read_provenance
 from srcli.imaging.photographs.reading import read_photograph
-from srcli.imaging.rasters.companions import (
-    checksum_of,
-    companions_on_disk,
-    is_mosaic,
-)
+from srcli.imaging.rasters import companions
 from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     file_on_disk,
@@ -115,7 +111,7 @@ def find_due_and_finished(
                     due_by_reason[reason].append(item)
                 elif verdict == "finished":
                     finished.append(item)
-                    if has_unfinished_parts(item.target):
+                    if stored_parts.has_unfinished_parts(item.target):
                         reporter.progress.warn(f"{item.target}: {_UNFINISHED_PARTS}")
                 else:
                     reporter.fail(
@@ -168,7 +164,7 @@ def _judge_output(
     newer = _modification_time(item.source) - state.st_mtime_ns
     step = 2 * next(step for step in _TIME_STEPS if state.st_mtime_ns % step == 0)
     if record is None:
-        for companion in companions_on_disk(item.source):
+        for companion in companions.companions_on_disk(item.source):
             changed = _modification_time(companion)
             newer = max(newer, changed - state.st_mtime_ns)
         return _judge_by_size(item, options, is_newer=newer >= step)
@@ -215,7 +211,9 @@ def _judge_by_record(
 def _have_companions_changed(item: Item, record: Provenance, options: Settled) -> bool:
     """Tell if files that belong to a raster, such as a world file, are others than before."""
     before = [*record.source.split(" "), ""][3]
-    now = checksum_of(companions_on_disk(item.source, had_some=bool(before)))
+    now = companions.checksum_of(
+        companions.companions_on_disk(item.source, had_some=bool(before))
+    )
     if before == now:
         return False
     # of a photograph none is recorded
@@ -270,7 +268,7 @@ def look_for_model(item: Item, options: Settled) -> str:
 def _modification_time(source: Path) -> int:
     """Return when an input was changed last, in nanoseconds: of a mosaic, its newest file."""
     files = [os.fspath(file_on_disk(source))]
-    if is_mosaic(source):
+    if companions.is_mosaic(source):
         from srcli.imaging.rasters.headers import read_info
 
         with suppress(SrxError):  # reading it gives the reason

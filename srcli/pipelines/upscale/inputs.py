@@ -35,7 +35,6 @@ from srcli.imaging.files.formats import (
     is_video,
 )
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photographs.animations import is_animation
 from srcli.imaging.rasters.dataset_names import (
     DatasetName,
     as_input,
@@ -157,7 +156,7 @@ def _can_become(source: Path, file_format: str) -> bool:
     if is_video(source) or isinstance(source, DatasetName):
         return False
     with suppress(SrxError), as_failure_of(source):  # reading it gives the reason
-        return is_animation(open_picture(source, confined=True))
+        return open_picture(source, confined=True).is_animation
     return False
 
 

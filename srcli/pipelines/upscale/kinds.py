@@ -15,10 +15,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from srcli.errors import PictureError
+from srcli.imaging.files import stored_parts
 from srcli.imaging.files.formats import FORMATS, VIDEO
-from srcli.imaging.files.stored_parts import StoredRows
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photographs.animations import is_animation, keeps_animation
 from srcli.imaging.photographs.photograph import LARGEST_AREA, Picture
 from srcli.imaging.photographs.writing import LOSSLESS_QUALITY, check_writable
 from srcli.imaging.pixels.arrays import LARGEST_IN_MEMORY, Size
@@ -134,7 +133,7 @@ def _kind_of_photograph(item: Item, picture: Picture, options: Settled) -> Kind:
     """Return the kind of what is no raster and no video."""
     if options.copies(picture.size):
         return Kind.COPY
-    if keeps_animation(picture, item.format):
+    if picture.keeps_animation(item.format):
         to_video = FORMATS[item.format].video
         return Kind.ANIMATION_TO_VIDEO if to_video else Kind.ANIMATION
     is_document = picture.format == "tif" and picture.frames > 1
@@ -183,7 +182,7 @@ def _refuse_what_films_lack(picture: Picture, options: Settled) -> None:
         if options.dpi != "keep":
             names.append("--dpi")
     words = "a video" if picture.format == VIDEO else "an animation"
-    if names and (picture.format == VIDEO or is_animation(picture)):
+    if names and (picture.format == VIDEO or picture.is_animation):
         raise PictureError(
             f"{picture.path}: is {words}, which {', '.join(names)} cannot "
             "be applied to; upscale it without"
@@ -251,9 +250,9 @@ def check_output(
             f"{format_bytes(free)} are free; crop it, or use a smaller scale"
         )
     # the frames of an animation wait on the disk for the last one
-    if keeps_animation(picture, item.format) and not FORMATS[item.format].video:
+    if picture.keeps_animation(item.format) and not FORMATS[item.format].video:
         frames_bytes = picture.frames * height * width * 4
-        frames_bytes -= StoredRows(item.target).stored_bytes
+        frames_bytes -= stored_parts.StoredRows(item.target).stored_bytes
         frames = f"its {picture.frames} pictures take"
         warnings += item.check_disk(
             frames,
@@ -284,7 +283,7 @@ def _check_room_for_rows(
     item: Item, picture: Picture, options: Settled
 ) -> tuple[str, ...]:
     """Refuse a photograph for whose rows the disk has no room; see ``Item.check_disk``."""
-    stored = StoredRows(item.target).stored_bytes
+    stored = stored_parts.StoredRows(item.target).stored_bytes
     rows_bytes = max(bytes_of_rows(picture, options) - stored, 0)
     total = rows_bytes + bytes_of_pages([picture], options)
     subject = "its rows and the result take"

@@ -21,8 +21,8 @@ import numpy as np
 
 import srcli
 from srcli.errors import PictureError
+from srcli.imaging.files import stored_parts
 from srcli.imaging.files.provenance import check_unchanged
-from srcli.imaging.files.stored_parts import StoredParts, keep_parts
 from srcli.imaging.metadata import exif
 from srcli.imaging.metadata.by_format import dress_metadata
 from srcli.imaging.metadata.embedded import Metadata
@@ -282,7 +282,7 @@ class PhotographUpscaler:
     def keep_parts(
         self,
         item: Item,
-        parts: StoredParts,
+        parts: stored_parts.StoredParts,
         picture: Picture | None = None,
         model: str = "",
         *,
@@ -324,7 +324,7 @@ class PhotographUpscaler:
             "encoding": str(encoding),
         }
         item.make_folder()
-        with keep_parts(parts, depends_on, resume=options.resume) as notes:
+        with stored_parts.keep_parts(parts, depends_on, resume=options.resume) as notes:
             self.reporter.tell(item, *notes)
             yield
 

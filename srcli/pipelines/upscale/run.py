@@ -21,7 +21,7 @@ from srcli.disks import cache_folder
 from srcli.errors import ExitCode, UsageError
 from srcli.files import NEW_FILE, write_whole
 from srcli.imaging.files.formats import FORMATS
-from srcli.imaging.photographs.pillow import quick_pixel_count
+from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
@@ -229,7 +229,7 @@ def _pixel_counts(items: Sequence[Item]) -> dict[Path, int]:
     for item in items if len(items) > 1 else ():
         if time.monotonic() > ends:
             break
-        if count := quick_pixel_count(item.source):
+        if count := pillow.quick_pixel_count(item.source):
             counts[item.source] = count
     return counts
 

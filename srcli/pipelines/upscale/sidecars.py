@@ -6,18 +6,18 @@ Adobe's programs put ``.xmp`` in the place of the extension; whose it is is not 
 
 from __future__ import annotations
 
+import html
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import escape
 
 from srcli.disks import explain_os_error
 from srcli.errors import SrxError
 from srcli.files import write_whole
+from srcli.imaging.metadata import xmp
 from srcli.imaging.metadata.orientation import XMP_ORIENTATION, xmp_orientation
 from srcli.imaging.metadata.pixel_map import PixelMap
-from srcli.imaging.metadata.xmp import LARGEST_EDITED, fit_xmp
 from srcli.imaging.opening import open_picture
 from srcli.imaging.rasters.dataset_names import DatasetName
 from srcli.input_files import read_input
@@ -109,7 +109,7 @@ def _fitted(
     content = _renamed(content, item)
     if state == "copied":
         return content, []
-    if len(content) > LARGEST_EDITED:
+    if len(content) > xmp.LARGEST_EDITED:
         return content, ["copied as it is, too large for its sizes to follow"]
     fitted, notes = _turned_and_sized(content, item)
     return _with_declaration(fitted, content), notes
@@ -118,13 +118,12 @@ def _fitted(
 def _turned_and_sized(content: bytes, item: Item) -> tuple[bytes, list[str]]:
     """Return a sidecar as it describes the output's pixels, and what is to be told of it."""
     picture = open_picture(item.source)
-    stored = picture.size
-    if picture.orientation > 4:
-        stored = stored[::-1]
     # pixels of rasters are read as they are stored
     orientation = 1 if picture.raster else picture.orientation
-    pixel_map = PixelMap(stored, open_picture(item.target).size, orientation)
-    fitted, lost = fit_xmp(content, pixel_map)
+    pixel_map = PixelMap(
+        picture.stored_size, open_picture(item.target).size, orientation
+    )
+    fitted, lost = xmp.fit_xmp(content, pixel_map)
     notes = list(lost)
     turn = xmp_orientation(content) or orientation
     if turn != orientation == 1:
@@ -144,8 +143,12 @@ def _renamed(content: bytes, item: Item) -> bytes:
 
     def rename(match: re.Match[bytes]) -> bytes:
         stated = match[2]
-        if stated == escape(item.source.name).encode("utf-8", "surrogateescape"):
-            stated = escape(item.target.name).encode("utf-8", "surrogateescape")
+        if stated == html.escape(item.source.name, quote=False).encode(
+            "utf-8", "surrogateescape"
+        ):
+            stated = html.escape(item.target.name, quote=False).encode(
+                "utf-8", "surrogateescape"
+            )
         return match[1] + stated
 
     return _DERIVED_FROM.sub(rename, content)

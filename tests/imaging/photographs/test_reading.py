@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import pyvips
 import tifffile
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageDraw
 
 from srcli.errors import PictureError
 from srcli.imaging.metadata.embedded import Metadata
 from srcli.imaging.opening import open_picture
 from srcli.imaging.photographs.photograph import Photograph
-from srcli.imaging.photographs.reading import read_photograph, read_pixels
+from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.photographs.writing import write_photograph
 from tests.fixtures.photographs import noise
 from tests.fixtures.pictures import flat_frames, save_frames, turned_exif
@@ -46,35 +46,6 @@ def test_transparent_gif(tmp_path):
     assert photograph.alpha is not None
     assert np.count_nonzero(photograph.alpha) == 16
     assert photograph.pixels[3, 3].tolist() == [255, 0, 0]
-
-
-@pytest.mark.parametrize(
-    ("form", "mode"),
-    [
-        ("PNG", "RGBA"), ("PNG", "I;16"), ("PNG", "P"), ("WEBP", "RGBA"), ("GIF", "P"),
-        ("JPEG", "CMYK"), ("TIFF", "CMYK"), ("TIFF", "LAB"), ("TIFF", "1"), ("TGA", "RGBA"),
-        ("BMP", "RGB"), ("DDS", "RGBA"), ("AVIF", "RGB"), ("PPM", "1"), ("JPEG2000", "RGB"),
-    ],
-)  # fmt: skip
-def test_pixels_without_metadata_are_those_of_the_photograph(tmp_path, form, mode):
-    picture = Image.fromarray(noise((12, 9, 4)), "RGBA")
-    if mode == "LAB":
-        picture = Image.frombytes("LAB", (9, 12), noise((12, 9, 3)).tobytes())
-    elif mode == "I;16":
-        picture = Image.fromarray(noise((12, 9), np.uint16))
-    elif mode != "RGBA":
-        picture = picture.convert("RGB").convert(mode)
-    path = tmp_path / "a"
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    options = {"icc_profile": profile} if form in ("PNG", "TIFF", "JPEG") else {}
-    picture.save(path, form, **options)
-    photograph = read_photograph(path)
-    pixels, alpha = read_pixels(path)
-    assert np.array_equal(pixels, photograph.pixels)
-    if alpha is None or photograph.alpha is None:
-        assert alpha is photograph.alpha
-    else:
-        assert np.array_equal(alpha, photograph.alpha)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image
 from srcli.errors import PictureError
 from srcli.imaging.files.formats import RASTER_SUFFIXES
 from srcli.imaging.opening import open_picture
-from srcli.imaging.photographs import tiff as tiff_module
+from srcli.imaging.photographs import tiff_header
 from srcli.imaging.rasters import dataset_names
 from srcli.imaging.rasters.gdal_access import OFFLINE, reading_errors
 from srcli.imaging.rasters.headers import read_info
@@ -233,7 +233,7 @@ def test_sizes_beyond_photographs(tmp_path, monkeypatch):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, np.zeros((40, 50), np.uint8))
     assert raster_reason(path) is None
-    monkeypatch.setattr(tiff_module, "LARGEST_AREA", 1999)
+    monkeypatch.setattr(tiff_header, "LARGEST_AREA", 1999)
     assert raster_reason(path) == "more pixels than a photograph"
 
 
