@@ -13,7 +13,12 @@ from srcli.inference.tile_choice import choose_tiling
 from srcli.models import MODELS
 from srcli.models.loading import load_model
 from srcli.models.strength import make_crisper, mixed
-from srcli.models.weights import PHOTO_MODEL, is_mixed, network_digest
+from srcli.models.weights import (
+    PHOTO_MODEL,
+    file_of_model,
+    is_mixed,
+    network_digest,
+)
 from srcli.ports.image import Values
 
 if TYPE_CHECKING:
@@ -30,7 +35,6 @@ class EnginePool:
         self.model = model
         self.scale = scale
         self.options = options
-        self._pools = {(model, scale): self}
         self._engines: dict[object, TorchEngine] = {}
         self._device = choose_device(options.device)
         # refuse wrong options now
@@ -110,21 +114,19 @@ class EnginePool:
         """Return the tiling of the network, or what the user asked for."""
         return choose_tiling(self.model, self.network, tile, overlap)
 
-    def of(self, model: str, scale: int) -> EnginePool:
-        """Return the pool of this or another model, with the same options; loads nothing yet."""
-        if (model, scale) not in self._pools:
-            self._pools[model, scale] = EnginePool(model, scale, self.options)
-        return self._pools[model, scale]
 
+def kept_pool(options: EngineOptions, model: str, scale: int) -> EnginePool:
+    """Return the engines of a model, those of an earlier call where nothing has changed.
 
-@lru_cache(maxsize=2)
-def cached_pool(
-    model: str, scale: int, options: EngineOptions, file_time: int = 0
-) -> EnginePool:
-    """Return the pool of an earlier call with equal arguments; the last two stay loaded.
-
-    ``file_time``, when the weights file was changed last, makes a file that has been
-    replaced be loaded again.
+    The last eight stay loaded, as pictures of one run choose between models. A weights
+    file that has been replaced since is loaded again.
     """
-    del file_time  # a part of the key alone
+    _, changed = file_of_model(model, scale)
+    return _kept_pool(options, model, scale, changed)
+
+
+@lru_cache(maxsize=8)
+def _kept_pool(
+    options: EngineOptions, model: str, scale: int, _changed: int
+) -> EnginePool:
     return EnginePool(model, scale, options)

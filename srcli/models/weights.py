@@ -123,3 +123,12 @@ def split_model(model: str) -> tuple[str, Path | None]:
     if code or file.suffix.lower() in WEIGHTS_SUFFIXES or file.is_file():
         return code, file
     return code, None
+
+
+def file_of_model(model: str, scale: int) -> tuple[Path, int]:
+    """Return the file of a model and its time in nanoseconds; 0 where there is no file."""
+    code, file = split_model(model)
+    if file is None and code:
+        file = Path(code.rpartition(":")[0])
+    file = file or weights_path(model, scale)
+    return file, file.stat().st_mtime_ns if file.is_file() else 0

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from srcli.inference.pools import EnginePool
+from srcli.inference import pools
+from srcli.models.loading import load_model
 from srcli.pipelines.upscale import run
 from tests.fixtures.files import json_lines, names_in, wait_until
 
@@ -99,11 +100,12 @@ def test_what_is_passed_over_or_collides_is_told_once(watched):
 def test_the_model_is_loaded_once(watched, monkeypatch):
     made = []
 
-    def count(*arguments):
+    def count(*arguments, **options):
         made.append(arguments)
-        return EnginePool(*arguments)
+        return load_model(*arguments, **options)
 
-    monkeypatch.setattr(run, "EnginePool", count)
+    monkeypatch.setattr(pools, "load_model", count)
+    pools._kept_pool.cache_clear()
     picture("a.png")
     watched(nothing, lambda: picture("b.png"), nothing)
     assert len(made) == 1

@@ -31,13 +31,13 @@ from srcli.imaging.rasters.packed_heights import (
     unpack,
 )
 from srcli.inference.device import Precision, check_share, choose_device
+from srcli.inference.pools import kept_pool
 from srcli.layers.isolation import undisturbed
 from srcli.models.weights import PHOTO_MODEL, is_mixed, model_text
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.choosing import choose_model
 from srcli.pipelines.upscale.kinds import open_item
 from srcli.pipelines.upscale.open_rasters import (
-    kept_pool,
     raster_as_image,
     upscale_data_array,
     upscale_dataset,

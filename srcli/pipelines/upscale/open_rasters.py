@@ -22,9 +22,8 @@ from srcli.imaging.rasters.dataset_names import as_input, is_remote
 from srcli.imaging.rasters.gdal_access import network_access, open_quietly
 from srcli.imaging.rasters.stale_tags import is_outdated
 from srcli.imaging.rasters.transforms import bounding_box
-from srcli.inference.pools import EnginePool, cached_pool
+from srcli.inference.pools import kept_pool
 from srcli.layers.isolation import undisturbed
-from srcli.pipelines.upscale.options import Settled, file_of_model
 from srcli.pipelines.upscale.python_options import FractionTask, ShowProgress
 from srcli.pipelines.upscale.rasters import run_steps_here, upscale_one_raster
 from srcli.pipelines.upscale.reporter import Item, Reporter
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from affine import Affine
     from rasterio.io import DatasetReader
 
-    from srcli.inference.device import EngineOptions
+    from srcli.pipelines.upscale.options import Settled
 
 
 _FOR_XARRAY = "pip install 'srcli[xarray]', which brings rioxarray"
@@ -333,12 +332,6 @@ def _array_like(data: Any, values: Array, transform: Affine) -> Any:  # noqa: AN
         result = result.rio.set_spatial_dims(x_dim, y_dim)
         result = result.rio.write_transform(transform)
     return result
-
-
-def kept_pool(engine: EngineOptions, model: str, scale: int) -> EnginePool:
-    """Return the engines of a model; the last two stay until their files change."""
-    _, file_time = file_of_model(model, scale)
-    return cached_pool(model, scale, engine, file_time)
 
 
 @contextmanager

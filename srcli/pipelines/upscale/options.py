@@ -27,6 +27,7 @@ from srcli.models.weights import (
     DRAWING_MODEL,
     LARGE_MODEL,
     PHOTO_MODEL,
+    file_of_model,
     is_mixed,
     shipped_scales,
     split_model,
@@ -466,15 +467,6 @@ def _check_kinds_of_inputs(settled: Settled) -> None:
             f"{photograph_option} is for photographs and {of_rasters[0]} for "
             "rasters; upscale them in two runs"
         )
-
-
-def file_of_model(model: str, scale: int) -> tuple[Path, int]:
-    """Return the file of a model and its time in nanoseconds; 0 where there is no file."""
-    code, file = split_model(model)
-    if file is None and code:
-        file = Path(code.rpartition(":")[0])
-    file = file or weights_path(model, scale)
-    return file, file.stat().st_mtime_ns if file.is_file() else 0
 
 
 @cache

@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from time import sleep
 from typing import TYPE_CHECKING, ClassVar
@@ -25,7 +25,7 @@ from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
-from srcli.inference.pools import EnginePool
+from srcli.inference.pools import kept_pool
 from srcli.input_files import file_state, parse_text, read_input
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
@@ -111,12 +111,10 @@ def upscale_due(
     executor: ProcessExecutor | None,
     *,
     dry_run: bool = False,
-    make_pool: Callable[..., EnginePool] = EnginePool,
 ) -> None:
     """Upscale inputs without a finished output; see ``upscale_files``.
 
-    Inputs that ``reporter`` leaves alone are passed over. ``make_pool`` takes the
-    arguments of ``EnginePool``, and makes engines or returns those of an earlier call.
+    Inputs that ``reporter`` leaves alone are passed over.
     """
     items, finished = find_due_and_finished(inputs, output, options, reporter)
     if dry_run:
@@ -138,7 +136,7 @@ def upscale_due(
             # an output folder that cannot be made ends the run before any work; of its
             # subfolders each file fails by itself
             folder = output if is_folder(output, options) else None
-            _upscale(items, folder, options, reporter, executor, make_pool)
+            _upscale(items, folder, options, reporter, executor)
             if executor is None:
                 _keep_speed(options, reporter)
     finally:
@@ -194,13 +192,13 @@ def _upscale(
     options: Settled,
     reporter: Reporter,
     executor: ProcessExecutor | None,
-    make_pool: Callable[..., EnginePool],
 ) -> None:
     """Upscale items, here or by an executor; ``folder`` is the output folder, None for a file."""
     engine_options = options.engine
     if executor is not None:  # workers check device and precision on their machines
         engine_options = EngineOptions(value_range=options.engine.value_range)
-    pool = make_pool(options.model, options.scale, engine_options)
+    pools = partial(kept_pool, engine_options)
+    pool = pools(options.model, options.scale)
     find_weights(options.model, options.scale)
     if not options.auto:  # else each picture chooses a model, which is loaded then
         # before the folder is made: a wrong name or file leaves none behind
@@ -214,7 +212,7 @@ def _upscale(
         upscale_by_workers(items, options, reporter, executor)
         return
     reporter.progress.detail(*pool.details)
-    photographs = PhotographUpscaler(pool.of, options, reporter)
+    photographs = PhotographUpscaler(pools, options, reporter)
     for group in _isolate_suspects(items, reporter.former.suspects):
         upscale_items(group, photographs)
 
@@ -252,7 +250,7 @@ def report_estimates(
     needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
     if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
         # only torch and the network can check these; else torch is not imported
-        _ = EnginePool(options.model, options.scale, options.engine).network
+        _ = kept_pool(options.engine, options.model, options.scale).network
     for item in items:
         with reporter.guard(item):
             reporter.begin(item)
@@ -406,13 +404,10 @@ def watch_folders(
     _check_watched(inputs, options, dry_run=dry_run)
     find_weights(options.model, options.scale)  # told before the first picture comes
     reporter = WatchReporter(progress or Progress(), on_file, options)
-    make_pool = cache(EnginePool)
     with suppress(KeyboardInterrupt):
         reporter.note(f"watching {', '.join(map(str, inputs))}; Ctrl-C ends")
         while True:
-            upscale_due(
-                inputs, output, options, reporter, executor, make_pool=make_pool
-            )
+            upscale_due(inputs, output, options, reporter, executor)
             sleep(LOOK_SECONDS)
     return reporter
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from srcli.errors import PictureError, SrxError, as_failure_of
 from srcli.imaging.rasters.gdal_access import network_access
 from srcli.imaging.rasters.opening import keep_open
-from srcli.inference.pools import EnginePool, cached_pool
+from srcli.inference.pools import kept_pool
 from srcli.machine import processor_count, torch_threads
 from srcli.pipelines.upscale.kinds import Kind, Opened
 from srcli.pipelines.upscale.looking import raster_size
@@ -28,6 +28,7 @@ from srcli.pipelines.upscale.rasters import (
     LARGE_OUTPUT,
     RasterCalibration,
     RasterStep,
+    run_steps_here,
     upscale_one_raster,
 )
 from srcli.pipelines.upscale.reporter import Item, Reporter, explain_defect
@@ -37,6 +38,7 @@ from srcli.ports.progress import Progress, Stop
 if TYPE_CHECKING:
     from srcli.pipelines.executors.processes import JsonDict, ProcessExecutor, Slot
     from srcli.pipelines.upscale.options import Settled
+    from srcli.pipelines.upscale.photographs import Pools
 
 LARGEST_SHARE = 16
 """Most inputs of a share; reading the first and writing the last of so many costs little
@@ -131,13 +133,15 @@ def run_step(step: RasterStep, slot: Slot, progress: Progress, stop: Stop) -> Js
     Return its ``calibration``, maybe None, or the ``error`` that it failed with; values
     are objects, not JSON.
     """
-    with _open_pool(step.plan.options, slot) as pool:
+    options = step.plan.options
+    with _open_pools(options, slot) as pools:
         try:
             path = step.plan.info.path
             with as_failure_of(step.plan.item.source), keep_open(path) as opened:
                 info = replace(step.plan.info, opened=opened)
                 step = replace(step, plan=replace(step.plan, info=info))
-                return {"calibration": step.run(pool, progress.task("tiles"))}
+                (calibration,) = run_steps_here(pools, progress.task("tiles"), [step])
+                return {"calibration": calibration}
         except SrxError as error:
             return {"error": explain_defect(error, step.plan.item)}
 
@@ -167,17 +171,18 @@ def upscale_share(
             large.append(opened.item)
         return is_large
 
-    with _open_pool(options, slot) as pool:
-        photographs = PhotographUpscaler(pool.of, options, reporter, processes)
+    with _open_pools(options, slot) as pools:
+        photographs = PhotographUpscaler(pools, options, reporter, processes)
         upscale_items(share.items, photographs, leaves)
     return {"files": reporter.files, "large": large}
 
 
 @contextmanager
-def _open_pool(options: Settled, slot: Slot) -> Iterator[EnginePool]:
-    """Yield the engines of a worker, on the device and threads of its slot."""
+def _open_pools(options: Settled, slot: Slot) -> Iterator[Pools]:
+    """Yield what gives a worker its engines, on the device and threads of its slot."""
     engine_options = replace(options.engine, device=slot.device)
-    pool = cached_pool(options.model, options.scale, engine_options)
     access = network_access(allowed=options.allow_remote)
     with torch_threads(slot.threads or None), access:
-        yield pool
+        pools = partial(kept_pool, engine_options)
+        pools(options.model, options.scale)  # refuses what does not fit the device
+        yield pools

@@ -18,7 +18,7 @@ from PIL import Image
 
 import srcli
 from srcli.errors import ModelError, PictureError, UsageError
-from srcli.inference.pools import cached_pool
+from srcli.inference.pools import _kept_pool
 from srcli.models import build_network
 from srcli.models.storage import save_weights
 from srcli.models.stored import WeightsInfo
@@ -295,7 +295,7 @@ def test_progress_is_told_by_fractions_and_as_a_bar(astronaut, capsys):
 def test_what_a_program_around_sets_neither_matters_nor_changes(astronaut):
     results: list[Any] = []
     for dtype in (torch.float32, torch.float64):
-        cached_pool.cache_clear()
+        _kept_pool.cache_clear()
         with ExitStack() as around:
             around.callback(torch.set_default_dtype, torch.get_default_dtype())
             torch.set_default_dtype(dtype)
