@@ -62,7 +62,10 @@ FREE = {"--suffix", "--output", "--exclude"}
 def commands():
     """Yield every command and command of a group by its words."""
     context = click.Context(group)
-    for name, command in group.commands.items():
+    # commands are imported when they are asked for
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             for inner in command.list_commands(context):
                 subcommand = command.get_command(context, inner)

@@ -12,6 +12,7 @@ import rasterio
 import rasterio.shutil
 import torch
 from PIL import Image
+from PIL.ExifTags import Base
 from PIL.PngImagePlugin import PngInfo
 
 from srcli.imaging.pixels.resize import resize
@@ -330,6 +331,25 @@ def test_an_input_that_changes_while_it_is_enlarged_is_not_mixed(
         failed = srx(f"upscale {source} out {SMALL}", code=2)
     assert "a.tif: has changed while it was enlarged; run again" in failed.err
     assert "made again" not in srx(f"upscale {source} out {SMALL}", code=0).err
+
+
+def test_an_input_that_changes_before_its_turn_has_its_own_metadata(srx, monkeypatch):
+    first = raster("a.tif")
+    earlier, later = Image.Exif(), Image.Exif()
+    earlier[Base.Artist] = "earlier"
+    later[Base.Artist] = "later"
+    second = picture("b.jpg", exif=earlier)
+    make_folder = Item.make_folder
+
+    def change(item, folder=None):  # after both headers were read
+        make_folder(item, folder)
+        if item.source.name == first and folder is None:
+            picture(second, seed=1, exif=later)
+
+    monkeypatch.setattr(Item, "make_folder", change)
+    srx(f"upscale {first} {second} out {SMALL} --bidx 1,2,3 -f tif", code=0)
+    with Image.open("out/b.tif") as image:
+        assert image.getexif()[Base.Artist] == "later"
 
 
 @pytest.mark.parametrize(

@@ -67,18 +67,24 @@ class SeenRaster:
 
 @contextmanager
 def look_at_raster(
-    item: Item, options: Settled, dataset: DatasetReader | None = None
+    item: Item,
+    options: Settled,
+    dataset: DatasetReader | None = None,
+    picture: Picture | None = None,
 ) -> Iterator[SeenRaster]:
     """Open an input and look at it; its file is open for the block.
 
     ``dataset`` is read instead of the item's source, where that is open already.
+    ``picture`` is the header of the source, where that was read before.
 
     Raises:
         PictureError: If the file cannot be read or has no such window, or if the output
             would overwrite a part of it.
     """
     with keep_open(item.source, dataset) as opened:
-        picture = _read_picture(item.source, opened.stream)
+        # other inputs may have been enlarged since, and the file replaced
+        if picture is None or picture.input_id != opened.input_id:
+            picture = _read_picture(item.source, opened.stream)
         info, window, notes = _choose_part(info_of(opened, options.nodata), options)
         # GDAL counts the pages before a damaged one, and is silent
         if picture is not None and DAMAGED_PAGE in picture.warnings:

@@ -40,6 +40,7 @@ from srcli.threads import write_behind
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
+    from srcli.imaging.photographs.photograph import Picture
     from srcli.imaging.rasters.opening import OpenedRaster
     from srcli.inference.pools import EnginePool
     from srcli.inference.raster_engine import RasterEngine
@@ -296,7 +297,13 @@ def upscale_raster(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     """Upscale a raster in this process."""
     reporter = photographs.reporter
     run_steps = partial(run_steps_here, photographs.pools, reporter)
-    return upscale_one_raster(opened.item, photographs.options, reporter, run_steps)
+    return upscale_one_raster(
+        opened.item,
+        photographs.options,
+        reporter,
+        run_steps,
+        picture=opened.picture,
+    )
 
 
 def upscale_one_raster(
@@ -306,14 +313,15 @@ def upscale_one_raster(
     run_steps: RunSteps,
     slot_count: int = 1,
     dataset: DatasetReader | None = None,
+    picture: Picture | None = None,
 ) -> Facts:
     """Look at a raster, decide, make its parts, keep them as a file, and return what is reported.
 
-    ``run_steps`` runs ``slot_count`` steps at once. ``dataset`` is read instead of the
-    item's source, where that is open already.
+    ``run_steps`` runs ``slot_count`` steps at once. ``dataset`` and ``picture`` are those
+    of ``look_at_raster``.
     """
     reporter.describe(f"looking at {item.source.name}")
-    with look_at_raster(item, options, dataset) as seen:
+    with look_at_raster(item, options, dataset, picture) as seen:
         taken = ""
         if options.stac:
             taken = acquisition_time(seen.opened.dataset, item.source, item.asset)
@@ -458,7 +466,7 @@ def upscale_stack(opened: Opened, photographs: PhotographUpscaler) -> Facts:
     def make_page(page_item: Item, index: int) -> Facts:
         with (
             open_page(item.source, numbers[index]) as dataset,
-            look_at_raster(page_item, options, dataset) as seen,
+            look_at_raster(page_item, options, dataset, opened.picture) as seen,
         ):
             plan = check_room(plan_raster(page_item, options, seen))
             plan = replace(plan, output=replace(plan.output, overviews=()))

@@ -281,7 +281,9 @@ def _estimate_raster(opened: Opened, options: Settled, reporter: Reporter) -> No
             frames = opened.picture.frames
             number, *_ = page_numbers(item.source, 1)
             dataset = stack.enter_context(open_page(item.source, number))
-        seen = stack.enter_context(look_at_raster(item, options, dataset))
+        seen = stack.enter_context(
+            look_at_raster(item, options, dataset, opened.picture)
+        )
         plan = check_room(plan_raster(item, options, seen))
         # what GDAL refuses is refused here
         try_creation_options(item.target, plan.output)
