@@ -72,7 +72,7 @@ def test_one_page_is_taken_and_wrong_ones_are_refused(srx):
     alone = read_pixels("out/2.tif")
     np.testing.assert_array_equal(read_pixels("out/scan.tif"), alone)
     result = srx("upscale scan.tif out.png --pages 9", SMALL, code=2)
-    assert "scan.tif: has 3 pages, and no page 9" in result.err
+    assert "scan.tif: has no page 9; the last is 3" in result.err
     Image.open("1.tif").save("1.png")
     result = srx("upscale 1.png out --pages 2", SMALL, code=2)
     assert "1.png: has no page 2, as it is no TIFF" in result.err

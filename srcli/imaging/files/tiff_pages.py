@@ -68,7 +68,7 @@ def read_page(stream: IO[bytes], number: int = 1) -> Page:
         full = [at for at, kind in enumerate(kinds, 1) if not kind & (REDUCED | MASK)]
     if number > max(len(full), 1):
         raise PictureError(
-            f"{stream.name}: has {len(full)} pages, and no page {number}"
+            f"{stream.name}: has no page {number}; the last is {len(full)}"
         )
     position = (full or [1])[number - 1]
     for _ in range(position - 1):
