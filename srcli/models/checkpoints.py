@@ -89,8 +89,7 @@ def _read_pickled(path: Path) -> tuple[object, tuple[str, ...]]:
         except pickle.UnpicklingError as error:
             refusal = error
         with suppress(Exception):  # what PyTorch says of the file is told then
-            checkpoint = read_pickles(path)
-            return checkpoint.content, checkpoint.dropped
+            return read_pickles(path)
     raise refusal
 
 
