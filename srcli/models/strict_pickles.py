@@ -62,7 +62,8 @@ class _Table(dict[Any, Any]):
 
 def _rebuild(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> Tensor:  # noqa: ANN401 - whatever a file says
     """Return a tensor; PyTorch refuses what reaches beyond the storage."""
-    tensor: Tensor = torch._utils._rebuild_tensor(storage, offset, size, stride)
+    rebuild: Any = torch._utils._rebuild_tensor
+    tensor: Tensor = rebuild(storage, offset, size, stride)
     return tensor
 
 
