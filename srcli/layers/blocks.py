@@ -121,6 +121,34 @@ class Concatenation(nn.Module):
         )
 
 
+class ResidualDenseBlock(nn.Module):
+    """RDB of RDN (Zhang et al. 2018): each convolution takes all outputs before it.
+
+    A 1x1 fuses them and the input is added. With a ``growth`` of 0 the convolutions
+    stand in a row instead, without a 1x1.
+    """
+
+    def __init__(self, channels: int, depth: int, growth: int) -> None:
+        super().__init__()
+        self.fuse = None
+        if growth:
+            self.convolutions = convs(
+                (channels + number * growth, growth) for number in range(depth)
+            )
+            self.fuse = conv(channels + depth * growth, channels, 1)
+        else:
+            self.convolutions = convs([(channels, channels)] * depth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        if self.fuse is None:
+            return torch.add(x, run_convolutions(self.convolutions, x, slope=0.0))
+        outputs = [x]
+        for convolution in self.convolutions:
+            outputs.append(convolve_joined(convolution, outputs, slope=0.0))
+        return torch.add(x, convolve_joined(self.fuse, outputs))
+
+
 class FeatureDistillationBlock(nn.Module):
     """RFDB of RFDN (Liu et al. 2020): each step distils half the channels.
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
 
+from srcli.metrics import fidelity, ifc  # imported once they measure
+
 if TYPE_CHECKING:
     from srcli.imaging.pixels.arrays import Array
 
@@ -52,67 +54,25 @@ class Metric:
         return self.meaning
 
 
-def _psnr(sr: Array, hr: Array) -> float:
-    from srcli.metrics.fidelity import psnr
-
-    return psnr(sr, hr)
-
-
-def _ssim(sr: Array, hr: Array) -> float:
-    from srcli.metrics.fidelity import ssim
-
-    return ssim(sr, hr)
-
-
-def _ifc(sr: Array, hr: Array) -> float:
-    from srcli.metrics.ifc import ifc
-
-    return ifc(sr, hr)
-
-
-def _psnr_of_low(sr: Array, hr: Array) -> float:
-    from srcli.metrics.fidelity import split_psnr
-
-    return split_psnr(sr, hr).low
-
-
-def _psnr_of_high(sr: Array, hr: Array) -> float:
-    from srcli.metrics.fidelity import split_psnr
-
-    return split_psnr(sr, hr).high
-
-
-def _lpips(sr: Array, hr: Array) -> float:
-    from srcli.metrics.fidelity import perceptual_distance
-
-    return perceptual_distance("lpips", sr, hr)
-
-
-def _dists(sr: Array, hr: Array) -> float:
-    from srcli.metrics.fidelity import perceptual_distance
-
-    return perceptual_distance("dists", sr, hr)
-
-
 METRICS = {
     "psnr": Metric(
         heading="PSNR dB",
         digits=3,
         meaning="peak signal-to-noise ratio, peak 255",
-        measure=_psnr,
+        measure=lambda sr, hr: fidelity.psnr(sr, hr),
     ),
     "ssim": Metric(
         heading="SSIM",
         digits=4,
         meaning="structural similarity (Wang et al. 2004)",
-        measure=_ssim,
+        measure=lambda sr, hr: fidelity.ssim(sr, hr),
         minimum=11,  # its window
     ),
     "ifc": Metric(
         heading="IFC",
         digits=3,
         meaning="information fidelity criterion on Y, bits a pixel (Sheikh et al. 2005)",
-        measure=_ifc,
+        measure=lambda sr, hr: ifc.ifc(sr, hr),
         sees="luma",
         minimum=72,  # the filter of its coarsest level
     ),
@@ -120,28 +80,28 @@ METRICS = {
         heading="cons. dB",
         digits=2,
         meaning="PSNR between the LR picture and the SR picture made small again",
-        measure=_psnr,
+        measure=lambda sr, hr: fidelity.psnr(sr, hr),
         sees="small",
     ),
     "low": Metric(
         heading="low dB",
         digits=3,
         meaning="PSNR of the low frequencies: a Gaussian of 9x9 pixels, sigma 1.5",
-        measure=_psnr_of_low,
+        measure=lambda sr, hr: fidelity.split_psnr(sr, hr).low,
         remark="frequencies",
     ),
     "high": Metric(
         heading="high dB",
         digits=3,
         meaning="PSNR of the high frequencies, which that Gaussian takes away",
-        measure=_psnr_of_high,
+        measure=lambda sr, hr: fidelity.split_psnr(sr, hr).high,
         remark="frequencies",
     ),
     "lpips": Metric(
         heading="LPIPS",
         digits=4,
         meaning="perceptual distance (Zhang et al. 2018), VGG-16",
-        measure=_lpips,
+        measure=lambda sr, hr: fidelity.perceptual_distance("lpips", sr, hr),
         sees="colours",
         lower_is_better=True,
         needs_piq=True,
@@ -151,7 +111,7 @@ METRICS = {
         heading="DISTS",
         digits=4,
         meaning="distance of structure and texture (Ding et al. 2020)",
-        measure=_dists,
+        measure=lambda sr, hr: fidelity.perceptual_distance("dists", sr, hr),
         sees="colours",
         lower_is_better=True,
         needs_piq=True,

@@ -10,7 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srcli.layers.bicubic_start import CORNERS, start_bicubic_by_corners
-from srcli.layers.blocks import conv, convs, repeat, run_convolutions
+from srcli.layers.blocks import (
+    ResidualDenseBlock,
+    conv,
+    convs,
+    repeat,
+    run_convolutions,
+)
 from srcli.layers.convolution import convolve, convolve_joined
 from srcli.layers.network import Network, run_without_bf16
 from srcli.layers.reproducible import sigmoid
@@ -172,31 +178,3 @@ class ConvGRU(nn.Module):
         update, reset = sigmoid(convolve_joined(self.gates, [state, x])).chunk(2, dim=1)
         candidate = torch.tanh(convolve_joined(self.candidate, [reset * state, x]))
         return torch.lerp(state, candidate, update)
-
-
-class ResidualDenseBlock(nn.Module):
-    """RDB of RDN (Zhang et al. 2018): each convolution takes all outputs before it.
-
-    A 1x1 fuses them and the input is added. With a ``growth`` of 0 the convolutions
-    stand in a row instead, without a 1x1.
-    """
-
-    def __init__(self, channels: int, depth: int, growth: int) -> None:
-        super().__init__()
-        self.fuse = None
-        if growth:
-            self.convolutions = convs(
-                (channels + number * growth, growth) for number in range(depth)
-            )
-            self.fuse = conv(channels + depth * growth, channels, 1)
-        else:
-            self.convolutions = convs([(channels, channels)] * depth)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        if self.fuse is None:
-            return torch.add(x, run_convolutions(self.convolutions, x, slope=0.0))
-        outputs = [x]
-        for convolution in self.convolutions:
-            outputs.append(convolve_joined(convolution, outputs, slope=0.0))
-        return torch.add(x, convolve_joined(self.fuse, outputs))

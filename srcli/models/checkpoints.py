@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 from srcli.errors import ModelError
 from srcli.input_files import shipped_text
-from srcli.models import CHECKPOINT_SUFFIXES, NCNN_SUFFIX
+from srcli.models import NCNN_SUFFIX
 from srcli.models.stored import StoredWeights
 from srcli.threads import warnings_collected
 
@@ -29,8 +29,7 @@ _KNOWN: Mapping[str, Any] = tomllib.loads(
     shipped_text("checkpoints.toml", "srcli.models")
 )
 _WRAPPERS = (*_KNOWN["pytorch"], *_KNOWN["wrappers"])
-_ONNX_START = re.compile(rb"\x08[\x01-\x20][\x12\x1a\x22\x2a\x3a]")
-"""Version and next field of an ONNX model, a message of Google's protocol buffers."""
+_ZIP_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
 _SHADOWS = "shadow_params"
 """Key of averages in the order of the parameters."""
 _DEEPEST = 4
@@ -66,7 +65,7 @@ def read_checkpoint(path: Path, expected: Collection[str] = ()) -> StoredWeights
     except ModelError:
         raise
     except Exception as error:  # torch raises many kinds for damaged or unsafe pickles
-        raise ModelError(f"{path}: {_why_unread(path, error)}") from error
+        raise ModelError(f"{path}: {_why_unread(path, str(error))}") from error
     chosen = _choose_table(path, content, expected, dropped)
     _check_unpacked(path, [value.nbytes for value in chosen.tensors.values()])
     return chosen._replace(dropped=dropped)
@@ -89,8 +88,7 @@ def _read_pickled(path: Path) -> tuple[object, tuple[str, ...]]:
         except pickle.UnpicklingError as error:
             refusal = error
         with suppress(Exception):  # what PyTorch says of the file is told then
-            checkpoint = read_pickles(path)
-            return checkpoint.content, checkpoint.dropped
+            return read_pickles(path)
     raise refusal
 
 
@@ -117,7 +115,7 @@ def _choose_table(
     """Choose the tensors of the network that enlarges, averaged if possible."""
     tables = _tables(content, frozenset(expected))
     if not tables and dropped:
-        raise ModelError(f"{path}: {_not_readable_safely(dropped[0])}")
+        raise ModelError(f"{path}: {_why_unread(path, f'GLOBAL {dropped[0]}')}")
     if not tables:
         raise ModelError(f"{path}: holds no table of tensors")
     key, tensors = tables[0]
@@ -317,74 +315,23 @@ def _shapes(table: object) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _why_unread(path: Path, error: Exception) -> str:
-    """Say what a file is that cannot be read, and what to do."""
+def _why_unread(path: Path, error: str) -> str:
+    """Say what a file is that cannot be read, by an error of reading it, and what to do."""
     with path.open("rb") as stream:
-        start = stream.read(64)
-    suffix = path.suffix.lower()
-    if suffix == ".onnx" or _ONNX_START.match(start):
-        return (
-            "not a checkpoint but an ONNX model; give the weights that it was made from "
-            "(.pth, .safetensors), or run it by onnxruntime"
-        )
-    if start.startswith(b"version https://git-lfs"):
-        return "only a pointer of Git LFS, not the weights; get them by 'git lfs pull'"
-    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page, not weights: the download went wrong; get the file again"
-    if not start:
-        return "an empty file; get it again"
-    if _is_exported_program(path):
-        return (
-            "not a checkpoint but a program of torch.export (.pt2); where you trust it, save "
-            "its tensors: torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
-        )
-    return _why_unreadable(suffix, str(error))
-
-
-def _is_exported_program(path: Path) -> bool:
-    """Return True for a zip of ``torch.export.save``, by the descriptions in it."""
-    damage = (zipfile.BadZipFile, OSError, ValueError, NotImplementedError)
-    with suppress(*damage), zipfile.ZipFile(path) as members:
-        for name in members.namelist():
-            if name.endswith(("serialized_exported_program.json", "models/model.json")):
-                return True
-    return False
-
-
-def _not_readable_safely(name: str) -> str:
-    """Say what is wrong with a file of Python objects, one of which is called ``name``."""
-    return (
-        f"not a checkpoint that can be read safely: it holds Python objects ({name}), "
-        "such as a whole pickled network, which could run code; where its code is, "
-        "save the tensors alone: torch.save(network.state_dict(), 'weights.pth')"
-    )
-
-
-def _why_unreadable(suffix: str, error: str) -> str:
-    """Say what an error of reading means for a file of a suffix, and what to do."""
+        start = stream.read(64).decode("latin-1")
+    members: list[str] = []
+    with suppress(*_ZIP_DAMAGE), zipfile.ZipFile(path) as archive:
+        members = archive.namelist()
+    facts = {
+        "start": start,
+        "members": "\n".join(members),
+        "error": error,
+        "suffix": path.suffix.lower(),
+    }
     reason = error.partition("\n")[0]
-    if "failed finding central directory" in error or "unexpected EOF" in error:
-        return (
-            "damaged: its end is missing, as of a download that broke off; get it again"
-        )
-    if suffix == ".safetensors":
-        return f"damaged weights file ({reason}); get it again"
-    if suffix == NCNN_SUFFIX:
-        return f"of ncnn, only Real-ESRGAN's networks are read ({reason})"
-    if "TorchScript" in error:
-        return (
-            "not a checkpoint but a TorchScript program; where you trust it, save its "
-            "tensors: "
-            "torch.save(torch.jit.load(FILE).state_dict(), 'weights.pth')"
-        )
-    if suffix not in CHECKPOINT_SUFFIXES:
-        return "not a weights file (.safetensors, .pth): it holds something else"
-    if code := re.search(r"(?:GLOBAL|Unsupported class) (\S+)", error):
-        return _not_readable_safely(code[1])
-    # What PyTorch says further is advice to its programmers.
-    if re.search("[Ww]eights[ _]only", error):
-        reason = "it is damaged, or holds more than tensors"
-    return (
-        f"not a checkpoint that can be read safely ({reason}); get it again, or convert it to "
-        ".safetensors where you trust it"
-    )
+    texts = []
+    for row in _KNOWN["unread"]:
+        for fact, text in facts.items():
+            if fact in row and (match := re.search(row[fact], text)):
+                texts.append(row["text"].format(*match.groups(), reason))
+    return texts[0]

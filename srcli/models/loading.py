@@ -84,8 +84,8 @@ def load_model(
         model: A name of ``srx models``, or the path of a file of weights or of
             ``srx export``. Checkpoints of other software are recognised by names and
             shapes of their tensors. Or your own code, which is imported:
-            ``FILE.py:CLASS@WEIGHTS``, ``MODULE:CLASS@WEIGHTS``, with arguments of its
-            constructor ``FILE.py:CLASS(NAME=VALUE)@WEIGHTS``.
+            ``FILE.py:CLASS@WEIGHTS``, with arguments of its constructor
+            ``FILE.py:CLASS(NAME=VALUE)@WEIGHTS``.
         scale: 2, 3 or 4; may be left out for a file, which knows its scale. Default 4
             for names.
         value_range: White, 1 or 255, inside the network of such a checkpoint; found by

@@ -6,13 +6,12 @@ Real-ESRGAN's own checkpoints by counting.
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+import io
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 _MAGIC = "7767517"
@@ -24,14 +23,6 @@ _AROUND = ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_l
 """Convolutions before the first block and after the last one."""
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """One layer that has tensors."""
-
-    kind: str
-    tensors: dict[str, Tensor]
-
-
 def read_ncnn(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a ``.param`` file by Real-ESRGAN's names.
 
@@ -41,23 +32,22 @@ def read_ncnn(path: Path) -> dict[str, Tensor]:
     lines = path.read_text(encoding="utf-8").splitlines()
     if lines[:1] != [_MAGIC]:
         raise ValueError("no description of a network of ncnn")
-    content = path.with_suffix(".bin").read_bytes()
+    stream = io.BytesIO(path.with_suffix(".bin").read_bytes())
+    kinds = []
     layers = []
-    position = 0
     for line in lines[2:]:
         kind, _, inputs, outputs, *words = line.split()
         settings = _settings(words[int(inputs) + int(outputs) :])
-        if kind not in ("Convolution", "PReLU"):
-            continue
-        layer, position = _read_layer(kind, settings, content, position)
-        layers.append(layer)
+        if kind in ("Convolution", "PReLU"):
+            kinds.append(kind)
+            layers.append(_read_layer(kind, settings, stream))
     if lines[-1].startswith("Interp"):
         raise ValueError("its result is made smaller; give the file for x4")
-    if position != len(content):
+    if stream.read(1):
         raise ValueError("layers that only other networks have")
     tensors = {}
-    for name, layer in zip(_names(layers), layers, strict=True):
-        for key, tensor in layer.tensors.items():
+    for name, layer in zip(_names(kinds), layers, strict=True):
+        for key, tensor in layer.items():
             tensors[f"{name}.{key}"] = tensor
     return tensors
 
@@ -73,42 +63,36 @@ def _settings(words: list[str]) -> dict[int, int]:
 
 
 def _read_layer(
-    kind: str, settings: dict[int, int], content: bytes, position: int
-) -> tuple[_Layer, int]:
-    """Read a layer's tensors from a .bin; return it and the position after them."""
+    kind: str, settings: dict[int, int], stream: IO[bytes]
+) -> dict[str, Tensor]:
+    """Read the tensors of a layer, which come next in a .bin."""
     width = settings[0]
     if kind == "PReLU":
-        slopes = _floats(content, position, width)
-        return _Layer(kind, {"weight": torch.from_numpy(slopes)}), position + 4 * width
+        return {"weight": _read_numbers(stream, "<f4", width)}
     count = settings[6]
     side = settings[1]
-    (mark,) = struct.unpack_from("<I", content, position)
-    position += 4
-    if mark == _HALF:
-        weights = np.frombuffer(content, "<f2", count, position).astype(np.float32)
-        position += -(-2 * count // 4) * 4
-    elif mark == 0:
-        weights = _floats(content, position, count)
-        position += 4 * count
-    else:
+    mark = int.from_bytes(stream.read(4), "little")
+    if mark not in (_HALF, 0):
         raise ValueError("layers of other networks, or numbers that are quantised")
-    bias = _floats(content, position, width)
-    tensors = {
-        "weight": torch.from_numpy(weights.reshape(width, -1, side, side)),
-        "bias": torch.from_numpy(bias),
+    weight = _read_numbers(stream, "<f2" if mark else "<f4", count)
+    if mark:
+        stream.seek(-2 * count % 4, io.SEEK_CUR)
+    return {
+        "weight": weight.reshape(width, -1, side, side),
+        "bias": _read_numbers(stream, "<f4", width),
     }
-    return _Layer(kind, tensors), position + 4 * width
 
 
-def _floats(content: bytes, position: int, count: int) -> NDArray[np.float32]:
-    return np.frombuffer(content, "<f4", count, position).copy()
+def _read_numbers(stream: IO[bytes], kind: str, count: int) -> Tensor:
+    content = stream.read(np.dtype(kind).itemsize * count)
+    return torch.from_numpy(np.frombuffer(content, kind, count).astype(np.float32))
 
 
-def _names(layers: list[_Layer]) -> list[str]:
+def _names(kinds: list[str]) -> list[str]:
     """Return the names of the layers of SRVGGNetCompact, or of RRDBNet."""
-    if any(layer.kind == "PReLU" for layer in layers):
-        return [f"body.{number}" for number in range(len(layers))]
-    block_count, odd = divmod(len(layers) - len(_AROUND), _DENSE)
+    if "PReLU" in kinds:
+        return [f"body.{number}" for number in range(len(kinds))]
+    block_count, odd = divmod(len(kinds) - len(_AROUND), _DENSE)
     if block_count < 1 or odd:
         raise ValueError("layers that only other networks have")
     names = []

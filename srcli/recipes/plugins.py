@@ -1,9 +1,9 @@
 """Plug-ins: networks, losses and recipes in users' Python files and in installed packages.
 
-Users name a class as ``FILE.py:CLASS`` or ``MODULE:CLASS``, with ``(NAME=VALUE)`` behind
-it for arguments of its constructor and ``@WEIGHTS`` for trained weights. It is imported
-only where they have done so themselves, in a command or a call: recipes, ablations and
-weights files may be a stranger's, and what these alone name is never run.
+Users name a class as ``FILE.py:CLASS``, with ``(NAME=VALUE)`` behind it for arguments of
+its constructor and ``@WEIGHTS`` for trained weights. It is imported only where they have
+done so themselves, in a command or a call: recipes, ablations and weights files may be a
+stranger's, and what these alone name is never run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import sys
 import zlib
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,10 +34,7 @@ NAMED_CODE = "SRX_NAMED_CODE"
 """Environment variable of processes of our own with the code that was named, a line each."""
 _NAMED: list[str] = []
 """Code that was named in a user's own process."""
-_CODE = re.compile(
-    r"((?:[^\0-\x1f]+\.py|[^\W\d]\w*(?:\.[^\W\d]\w*)*):[^\W\d]\w*)"
-    r"(\(.*?\))?(?:@(.+))?"
-)
+_CODE = re.compile(r"([^\0-\x1f]+\.py:[^\W\d]\w*)(\(.*?\))?(?:@(.+))?")
 _FILE_WITH_ARGUMENTS = re.compile(r"()(\([^\W\d].*?\))@(.+)")
 """``(NAME=VALUE)@WEIGHTS``: a file of other software, whose network is recognised, with
 what its tensors do not show."""
@@ -99,8 +95,6 @@ def short_code(code: str) -> str:
 
 def _absolute(code: str) -> str:
     where, _, name = code.rpartition(":")
-    if not where.endswith(".py"):
-        return code
     return f"{os.path.abspath(where)}:{name}"  # noqa: PTH100
 
 
@@ -125,8 +119,7 @@ def allow_code(*texts: str) -> None:
 def require_named(code: str) -> str:
     """Return the code to run where a file asks for some; ModelError if the user named none such.
 
-    It is that of this very file or module, or else what the user has named that is
-    called so.
+    It is that of this very file, or else what the user has named that is called so.
     """
     absolute = _absolute(code)
     alike = []
@@ -163,34 +156,28 @@ def load_code(name: str, group: str) -> Any:  # noqa: ANN401
 
 @cache
 def _import_class(code: str) -> Any:  # noqa: ANN401
-    """Import a class from a file or a module."""
+    """Import a class from a file, which becomes a module of its own name."""
     where, _, name = code.rpartition(":")
-    is_file = where.endswith(".py")
-    if is_file and not Path(where).is_file():
+    file = Path(where)
+    if not file.is_file():
         raise ModelError(f"{where}: no such file")
-    folder = str(Path(where).parent if is_file else Path.cwd())
-    if folder not in sys.path:
-        sys.path.append(folder)  # last: its modules stand in for none that is installed
+    if str(file.parent) not in sys.path:
+        # last: its modules stand in for none that is installed
+        sys.path.append(str(file.parent))
+    spec = spec_from_file_location(
+        f"{file.stem}_{zlib.crc32(where.encode()):08x}", file
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = module_from_spec(spec)
     with plugin_errors(f"{where}: cannot be imported"):
-        module = _run_file(where) if is_file else import_module(where)
+        spec.loader.exec_module(module)
     factory = getattr(module, name, None)
     if not callable(factory):
         raise ModelError(
             f"{where}: has no class {name!r}{did_you_mean(name, vars(module))}"
         )
     return factory
-
-
-def _run_file(file: str) -> Any:  # noqa: ANN401 - a module
-    """Import a file as a module of its own name."""
-    spec = spec_from_file_location(
-        f"{Path(file).stem}_{zlib.crc32(file.encode()):08x}", file
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def build_module(

@@ -14,7 +14,7 @@ from safetensors.torch import save
 
 from srcli.data.pictures import find_pictures, read_pictures
 from srcli.errors import SrxError
-from srcli.models import build_network
+from srcli.models import build_network, ddsr
 from srcli.models.loading import load_model
 from srcli.pipelines.upscale.asked import Asked
 from srcli.pipelines.upscale.options import settle
@@ -91,7 +91,7 @@ def weights():
 
 
 def load(path):
-    code = "" if path.suffix == ".safetensors" else "srcli.models.ddsr:DDSR@"
+    code = "" if path.suffix == ".safetensors" else f"{ddsr.__file__}:DDSR@"
     return load_model(f"{code}{path}", 2)
 
 

@@ -8,6 +8,7 @@ import re
 import time
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -143,13 +144,13 @@ def test_what_is_stored_comes_back_by_any_name(tmp_path, network, file):
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("ddsr", "ddsr:DDSR"), ("g-idrn", "g_idrn:GIDRN")]
+    ("name", "code"), [("ddsr", "ddsr.py:DDSR"), ("g-idrn", "g_idrn.py:GIDRN")]
 )
 def test_bare_tensors_of_our_networks_load_by_their_class(tmp_path, name, code):
     path = tmp_path / "w.pth"
     named = load_model(name, 2)
     torch.save(named.state_dict(), path)
-    bare = load_model(f"srcli.models.{code}@{path}", 2)
+    bare = load_model(f"{Path(weights.__file__).parent / code}@{path}", 2)
     x = torch.rand(1, named.input_channels, 24, 20)
     with torch.no_grad():
         assert torch.equal(bare(x), named(x))

@@ -389,7 +389,7 @@ def test_code_that_cannot_be_used_is_told_of_in_one_line(srx, code, words):
         ),
         ("mynet.py:Net@run/none.pth", "run/none.pth: no such weights file"),
         ("gone.py:Net@run/last.safetensors", "gone.py: no such file"),
-        ("no.such:Net@run/last.safetensors", "No module named 'no'"),
+        ("no.such:Net@run/last.safetensors", "no such weights file"),
         (
             "changed.py:Net@run/last.safetensors",
             "last.safetensors: does not fit changed.py:Net",

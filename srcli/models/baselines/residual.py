@@ -10,6 +10,7 @@ from srcli.layers.attention import ChannelAttention
 from srcli.layers.blocks import (
     FeatureSkipNetwork,
     Residual,
+    ResidualDenseBlock,
     ShuffleUpsampling,
     collect_outputs,
     conv,
@@ -141,7 +142,7 @@ class RDN(SkiplessNetwork):
         super().__init__(scale)
         self.head = conv(3, channels)
         self.second = conv(channels, channels)
-        blocks = repeat(lambda: LocallyDenseBlock(channels, depth, growth), num_blocks)
+        blocks = repeat(lambda: ResidualDenseBlock(channels, depth, growth), num_blocks)
         self.body = nn.ModuleList(blocks)
         self.fuse = conv(num_blocks * channels, channels, 1)
         self.tail = conv(channels, channels)
@@ -153,22 +154,6 @@ class RDN(SkiplessNetwork):
         outputs = collect_outputs(self.body, self.second(head))
         fused = self.tail(self.fuse(torch.cat(outputs, dim=1)))
         return self.last(self.up(fused + head))
-
-
-class LocallyDenseBlock(nn.Module):
-    """RDB: 3x3 convolutions that each see all before them, a 1x1, and the input added."""
-
-    def __init__(self, channels: int, depth: int, growth: int) -> None:
-        super().__init__()
-        self.layers = convs((channels + i * growth, growth) for i in range(depth))
-        self.fuse = conv(channels + depth * growth, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to the same shape."""
-        joined = x
-        for layer in self.layers:
-            joined = torch.cat([joined, F.relu_(layer(joined))], dim=1)
-        return torch.add(x, self.fuse(joined))
 
 
 class CARN(SkiplessNetwork):
