@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
 CPU = torch.device("cpu")
-TILED: list[tuple[str, dict[str, str]]] = [
-    (name, {})
-    for name in (*OWN, "rlfn", "maffsrn", "rrdbnet")
-    if not small(name).pools_globally
-]
+with torch.device("meta"):  # what they declare, without memory and work
+    TILED: list[tuple[str, dict[str, str]]] = [
+        (name, {})
+        for name in (*OWN, "rlfn", "maffsrn", "rrdbnet")
+        if not small(name).pools_globally
+    ]
 TILED += [("rfdn", {"attention": "esa"})]
 
 

@@ -6,8 +6,6 @@ The bound above which its rows are kept on the disk is an option, here a small o
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,11 +197,10 @@ TILED = replace(BY_PARTS, tile=48)
 
 
 @pytest.fixture
-def killed(astronaut):
+def killed(astronaut, forking_python):
     """Kill a run in the middle of a photograph; the folder of what it has left."""
     save_jpeg("a.jpg", np.tile(astronaut, (2, 1, 1)))
-    ended = subprocess.run([sys.executable, "-c", KILLED], check=False, timeout=120)
-    assert ended.returncode == -signal.SIGKILL
+    assert forking_python.run(KILLED).returncode == -signal.SIGKILL
     assert names_in("out") == [".a.jpg.parts"]
     return Path("out/.a.jpg.parts")
 
