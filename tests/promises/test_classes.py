@@ -263,7 +263,7 @@ def test_a_network_enlarges_the_colours_of_a_palette_as_those_of_bands(srx, save
     colours = np.moveaxis(table[pixels], 2, 0)
     save("palette.tif", pixels, colours=COLOURS, photometric="palette")
     save("bands.tif", colours, photometric="rgb")
-    network = "-s 2 -m g-idrn --classes no"
+    network = "-s 2 -m rrlfn --classes no"
     srx(f"upscale palette.tif bands.tif out {network}", code=0)
     with rasterio.open("out/palette.tif") as one, rasterio.open("out/bands.tif") as two:
         assert np.array_equal(one.read(), two.read())

@@ -489,7 +489,7 @@ INNER = np.s_[8:-8, 8:-8]
 
 
 @pytest.mark.parametrize("kind", ["terrain-rgb", "terrarium"])
-@pytest.mark.parametrize("options", ["", "-m bicubic", "-m g-idrn"])
+@pytest.mark.parametrize("options", ["", "-m bicubic", "-m rrlfn"])
 @pytest.mark.parametrize("name", ["a.tif", "a.png"])
 def test_heights_packed_into_colours_are_unpacked(srx, kind, options, name):
     pixels = packed(kind, mountain(*GRID))
