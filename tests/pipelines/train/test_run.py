@@ -383,6 +383,7 @@ def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pict
 
 
 def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
+    options = replace(options, budget="3")
     errors = []
 
     def start_another():
