@@ -161,8 +161,8 @@ def crashing(forking_python):
     """Run ``srx upscale`` as ``faulty`` does, where nothing hangs, and sooner."""
 
     def call(*words):
-        words = ["srx", "upscale", *map(str, words), "-m", "bicubic"]
-        return forking_python.run(f"import sys\nsys.argv = {words}\n{FAULTY}")
+        arguments = ["srx", "upscale", *map(str, words), "-m", "bicubic"]
+        return forking_python.run(f"import sys\nsys.argv = {arguments}\n{FAULTY}")
 
     return call
 
