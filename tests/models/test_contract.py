@@ -103,10 +103,12 @@ def test_it_has_the_published_parameters(name):
 
 @each_variant
 def test_any_size_grows_by_the_scale(name, options):
+    sizes = SIZES if name in OWN and not options else SIZES[:1]
     scales = (*MODELS[name].scales, 8)
-    for number in range(max(len(scales), len(SIZES))):  # scales and sizes in pairs
-        network = small(name, scale := scales[number % len(scales)], **options)
-        x = picture(network, *SIZES[number % len(SIZES)])
+    for number in range(max(len(scales), len(sizes))):  # in pairs
+        scale = scales[number % len(scales)]
+        network = small(name, scale, **options)
+        x = picture(network, *sizes[number % len(sizes)])
         with torch.no_grad():
             out = network(x)
         assert out.shape == (*x.shape[:2], scale * x.shape[2], scale * x.shape[3])
