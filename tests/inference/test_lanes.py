@@ -126,7 +126,7 @@ def test_one_picture_that_fails_leaves_the_others_alone(two_threads, monkeypatch
 
 
 def test_threads_that_upscale_at_once_share_the_lanes(two_threads):
-    engine = EnginePool("g-idrn", 2, EngineOptions(device="cpu")).engine(8)
+    engine = EnginePool("rrlfn", 2, EngineOptions(device="cpu")).engine(8)
     results = [jobs_of(pictures(), 2, 32) for _ in range(3)]
 
     def upscale(jobs):

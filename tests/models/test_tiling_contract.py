@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from srcli.layers.network import Network
 
 CPU = torch.device("cpu")
-TILED: list[tuple[str, dict[str, str]]] = [
-    (name, {})
-    for name in (*OWN, "rlfn", "maffsrn", "rrdbnet")
-    if not small(name).pools_globally
-]
+with torch.device("meta"):  # what they declare, without memory and work
+    TILED: list[tuple[str, dict[str, str]]] = [
+        (name, {})
+        for name in (*OWN, "rlfn", "maffsrn", "rrdbnet")
+        if not small(name).pools_globally
+    ]
 TILED += [("rfdn", {"attention": "esa"})]
 
 
@@ -38,7 +39,7 @@ def reaches_far(
     network: Network, values: dict[str, torch.Tensor] | None = None
 ) -> bool:
     """Whether the right end of a long picture has any effect on its left end."""
-    x = picture(network, 24, 240, count=1).requires_grad_()
+    x = picture(network, 12, 160, count=1).requires_grad_()
     with as_parts_of_pictures(network, values):
         network(x)[..., : 8 * network.scale].sum().backward()
     assert x.grad is not None

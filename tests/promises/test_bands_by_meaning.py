@@ -99,7 +99,7 @@ def test_floats_under_alpha_stay_finite(enlarge, colours):
 
 
 def test_names_of_bands_say_what_is_red(enlarge, colours, infrared):
-    with enlarge(colours, "-m g-idrn")[1] as alone:
+    with enlarge(colours, "-m rrlfn")[1] as alone:
         expected = alone.read()
     pixels = np.dstack([colours[:, :, ::-1], infrared])
     for names in (
@@ -108,7 +108,7 @@ def test_names_of_bands_say_what_is_red(enlarge, colours, infrared):
         ("Blue (B2)", "Green (B3)", "Red (B4)", "Red edge (B5)"),
     ):
         printed, out = enlarge(
-            pixels, "-m g-idrn", then=named(names), photometric="MINISBLACK"
+            pixels, "-m rrlfn", then=named(names), photometric="MINISBLACK"
         )
         assert "are taken for red" not in printed
         assert out.descriptions == names

@@ -175,6 +175,13 @@ def test_bands_of_classes_in_a_stack_are_told_one_by_one(save, enlarge, name, ta
     assert LINE in text
     assert np.array_equal(values[2], repeated(stack[2], 2))
     assert out.tags()["SRX_NEAREST_BANDS"] == "3"  # which the model has not made
+
+
+def test_bands_beside_classes_are_enlarged_as_without_them(save, enlarge):
+    stack = np.random.default_rng(0).integers(0, 3000, (5, 60, 70)).astype(np.uint16)
+    names = ["B2", "B3", "SCL", "B4", "B8"]
+    path = save("a.tif", stack, nodata=0, names=names)
+    values = enlarge(path, "--rgb 1,2,4")[1].read()
     with enlarge(path, "--rgb 1,2,4 --bidx 1,2,4,5")[1] as three_bands:
         assert np.array_equal(values[[0, 1, 3, 4]], three_bands.read())
     text, out = enlarge(path, "--classes no")
@@ -263,7 +270,7 @@ def test_a_network_enlarges_the_colours_of_a_palette_as_those_of_bands(srx, save
     colours = np.moveaxis(table[pixels], 2, 0)
     save("palette.tif", pixels, colours=COLOURS, photometric="palette")
     save("bands.tif", colours, photometric="rgb")
-    network = "-s 2 -m g-idrn --classes no"
+    network = "-s 2 -m rrlfn --classes no"
     srx(f"upscale palette.tif bands.tif out {network}", code=0)
     with rasterio.open("out/palette.tif") as one, rasterio.open("out/bands.tif") as two:
         assert np.array_equal(one.read(), two.read())

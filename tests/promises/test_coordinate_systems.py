@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,19 +41,14 @@ SYSTEMS = [
 ]
 
 
-def run_python(*words, **environment):
-    plain = {key: text for key, text in os.environ.items() if key != "CPL_LOG"}
-    return subprocess.run(
-        [sys.executable, *words],
-        env=plain | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(autouse=True)
+def _printed(monkeypatch):
+    """Let GDAL of other processes print what it has to say."""
+    monkeypatch.delenv("CPL_LOG", raising=False)
 
 
 @pytest.mark.parametrize("words", ["-of tif", "-of COG", "-of png"])
-def test_coordinate_systems_are_kept(words):
+def test_coordinate_systems_are_kept(forking_python, words):
     Path("in").mkdir()
     origin = from_origin(1000, 2000, 10, 10)
     for number, system in enumerate(SYSTEMS):
@@ -66,18 +58,8 @@ def test_coordinate_systems_are_kept(words):
     rasterio.shutil.copy("in/0.tif", "in/p.png", driver="PNG")
     inputs = sorted(map(str, Path("in").glob("*.[tvp][inr][fgt]")))
     assert len(inputs) == len(SYSTEMS) + 2
-    words_of_run = [
-        "-m",
-        "srcli",
-        "upscale",
-        *inputs,
-        "out/",
-        "-m",
-        "bicubic",
-        "-s",
-        "2",
-    ]
-    run = run_python(*words_of_run, *words.split(), PROJ_DEBUG="0")
+    options = ["-m", "bicubic", "-s", "2", *words.split()]
+    run = forking_python.run_srx("upscale", *inputs, "out/", *options, PROJ_DEBUG="0")
     assert run.returncode == 0, run.stderr
     assert "error" not in run.stderr.lower()
     suffix = ".png" if words == "-of png" else ".tif"
@@ -88,7 +70,7 @@ def test_coordinate_systems_are_kept(words):
             assert after.crs == before.crs
 
 
-def test_python_of_the_host_stays_as_it_was():
+def test_python_of_the_host_stays_as_it_was(forking_python):
     write_by_gdal("a.tif", noise((12, 14, 3)), crs="EPSG:8857")
     code = """
 import os, numpy, srcli
@@ -97,4 +79,4 @@ import rasterio
 with rasterio.open("a.tif") as file:
     print(file.crs, "PROJ_DEBUG" in os.environ, "CPL_LOG" in os.environ)
 """
-    assert run_python("-c", code).stdout.split() == ["EPSG:8857", "False", "False"]
+    assert forking_python.run(code).stdout.split() == ["EPSG:8857", "False", "False"]

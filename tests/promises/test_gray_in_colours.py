@@ -53,8 +53,9 @@ def test_gray_of_any_storage_has_no_colours_afterwards(tmp_path, srx, name):
     assert colours.std() > 30
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-@pytest.mark.parametrize("scale", [2, 6])
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [(np.uint8, 6), (np.uint16, 2), (np.float32, 2)]
+)
 def test_arrays_of_equal_channels_stay_equal(dtype, scale):
     white = 1 if dtype == np.float32 else np.iinfo(dtype).max
     gray = (screentone(32, 20) / 255 * white).astype(dtype)

@@ -83,8 +83,7 @@ BOUNDS = "-te 500005 5199945 500045 5199980"
 @pytest.mark.parametrize(
     ("model", "window"),
     [
-        ("bicubic", "-srcwin 10 40 80 70"),
-        ("rrlfn", BOUNDS),
+        ("bicubic", BOUNDS),
         ("g-idrn", "-srcwin 10 40 80 70"),  # attention over a tile
         ("nested-attn", BOUNDS),  # and to far pixels
     ],

@@ -260,7 +260,7 @@ def test_empty_parts_of_sheets_hide_nothing_below(srx, tmp_path, photograph, mar
                 file.nodata = 0
             elif mark == "mask" and number == 12:
                 file.write_mask(seen[:, :, 0] > 0)
-    result = srx(f"upscale {folder} out -s 2 -m g-idrn --mosaic", code=0)
+    result = srx(f"upscale {folder} out -s 2 -m rrlfn --mosaic", code=0)
     assert ".srx-mosaic" not in result.err
     with rasterio.open("out/5/11.tif") as file:
         assert (file.bounds.left, file.tags()["SHEET"]) == (500_000, "11")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import subprocess
-import sys
 import tempfile
 import threading
 import warnings
@@ -48,21 +46,21 @@ def test_control_points_without_a_coordinate_system(srx):
 
 
 @pytest.mark.parametrize("driver", ["ERS", pytest.param("MRF", marks=pytest.mark.slow)])
-def test_headers_with_bytes_that_are_no_text(tmp_path, driver):
+def test_headers_with_bytes_that_are_no_text(tmp_path, forking_python, driver):
     source = write_by_gdal("a.tif", noise((24, 32)), **PLACE)
     path = tmp_path / f"a.{driver.lower()}"
     rasterio.shutil.copy(source, path, driver=driver)
     header = path.read_bytes()
     offset = header.index(b"Da" if driver == "ERS" else b"<Size")
     path.write_bytes(header[:offset] + b"\xff\xff\xfc" + header[offset + 3 :])
-    result = run_srx(f"upscale {path} out {WORDS}")
+    result = forking_python.run_srx("upscale", path, "out", *WORDS.split())
     lines = [line for line in result.stderr.splitlines() if line]
     assert (result.returncode, len(lines)) == (2, 1)
     assert lines[0].startswith(f"error: {path}: ")
     assert "codec" not in lines[0]
 
 
-def test_keys_of_a_geotiff_that_proj_does_not_know():
+def test_keys_of_a_geotiff_that_proj_does_not_know(forking_python):
     name = b"WGS 84 / UTM zone 32N|WGS 84|"
     keys = [1, 1, 0, 5, 1024, 0, 1, 1, 1025, 0, 1, 1, 1026, 34737, 22, 0, 3072, 0, 1, 3]
     tags = [
@@ -72,17 +70,10 @@ def test_keys_of_a_geotiff_that_proj_does_not_know():
         (34737, "s", len(name), name, True),
     ]
     tifffile.imwrite("a.tif", noise((24, 32, 3)), photometric="rgb", extratags=tags)
-    result = run_srx(f"upscale a.tif out {WORDS}")
+    result = forking_python.run_srx("upscale", "a.tif", "out", *WORDS.split())
     assert result.returncode == 0
     for line in result.stderr.splitlines():  # a slow machine shows how far it is
         assert line.startswith("upscaling:")
-
-
-def run_srx(arguments, **options):
-    command = [sys.executable, "-m", "srcli", *arguments.split()]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, **options
-    )
 
 
 @pytest.fixture

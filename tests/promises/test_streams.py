@@ -74,11 +74,19 @@ def test_standard_input_to_standard_output(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_redirection_of_the_shell(values):
+@pytest.mark.posix
+def test_a_redirection_of_the_shell(values, forking_python):
     Path("a.png").write_bytes(encoded(values, "PNG"))
-    with Path("a.png").open("rb") as source, Path("b.png").open("wb") as target:
-        command = [sys.executable, "-m", "srcli", "upscale", "-", "-", *SMALL]
-        subprocess.run(command, stdin=source, stdout=target, check=True)
+    redirected = """
+import os, sys
+os.dup2(os.open("a.png", os.O_RDONLY), 0)
+os.dup2(os.open("b.png", os.O_WRONLY | os.O_CREAT), 1)
+from srcli.cli.start import main
+main()
+"""
+    words = ["srx", "upscale", "-", "-", *SMALL]
+    ended = forking_python.run(f"import sys\nsys.argv = {words}{redirected}")
+    assert ended.returncode == 0, ended.stderr
     with Image.open("b.png") as image:
         assert np.array_equal(np.asarray(image), resize(values, 2))
 

@@ -156,7 +156,8 @@ def test_a_papers_recipe_has_nothing_that_the_paper_does_not_name(name, augmenta
 def build(recipe):
     """Build the network of a recipe, and the steps of all its stages."""
     scale = find_entry(recipe.model).scales[0]
-    network: Any = build_network(recipe.model, scale=scale, options=recipe.network)
+    with torch.device("meta"):  # no numbers, which take seconds
+        network: Any = build_network(recipe.model, scale=scale, options=recipe.network)
     if recipe.start_from_bicubic:
         network.start_from_bicubic()
     numerics = Numerics(device=torch.device("cpu"))

@@ -201,8 +201,9 @@ def test_the_discriminator_follows_the_seed_alone():
     )
 
 
-@pytest.mark.parametrize("settings", [FC, JITTERED, PATCH, FEATURES])
-@pytest.mark.parametrize("cut", [4, 7])
+@pytest.mark.parametrize(
+    ("settings", "cut"), [(FC, 4), (FC, 7), (JITTERED, 7), (PATCH, 7), (FEATURES, 7)]
+)
 def test_a_stop_anywhere_changes_nothing(tmp_path, settings, cut):
     """Pre-training, then the adversarial stage: stopped in either, or between them."""
     stage = replace(STAGE, patch=9 if settings is FEATURES else 4)

@@ -188,18 +188,25 @@ def test_no_halo_grows_around_holes(save, send, astronaut, nodata):
     )
 
 
-@pytest.mark.parametrize("ending", ["tif", "masked", "overviews", "strips"])
 @pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "stored"])
-@pytest.mark.parametrize("is_first", [True, False], ids=["uint16", "float32"])
+@pytest.mark.parametrize(
+    ("ending", "flips_dtype", "flips_scale"),
+    [
+        ("tif", False, False),
+        ("masked", False, True),
+        ("overviews", True, False),
+        ("strips", True, True),
+    ],
+)
 def test_columns_without_pixels_are_blank(
-    save, noise, send, monkeypatch, ending, sparse, is_first
+    save, noise, send, monkeypatch, ending, flips_dtype, flips_scale, sparse
 ):
     """As those of a turned scene, of which each part has some columns or none.
 
     Endings, ways to store, types and scales meet each other in pairs.
     """
-    dtype = "uint16" if is_first else "float32"
-    scale = 2 if is_first == sparse else 3
+    dtype = "uint16" if sparse != flips_dtype else "float32"
+    scale = 2 if sparse != flips_scale else 3
     pixels = noise((64, 400, 2), "uint16").astype(dtype) % 50 + 10
     columns = np.arange(400)
     beside = np.abs(columns - 6 * np.arange(64)[:, None]) > 20

@@ -123,12 +123,18 @@ def test_a_training_improves_and_its_weights_can_be_loaded(options):
     assert "held out by rule" in "\n".join(notes.messages)
 
 
-def start(options, *arguments, command=()):
-    """Start the command line in a process of its own, or in several by another command."""
+def words_of(options, *arguments):
+    """Words of the command line for a training."""
     words = f"srcli train {options.recipe} -s {options.scale} --data {options.data[0]}"
     words += f" --out {options.out} --threads 1 --precision fp32 --device cpu"
     words += f" --budget {options.budget} --set {' --set '.join(options.overrides)}"
-    command = [sys.executable, *command, "-m", *words.split(), *arguments]
+    return [*words.split(), *arguments]
+
+
+def start(options, *arguments, command=()):
+    """Start the command line in a process of its own, or in several by another command."""
+    words = words_of(options, *arguments)
+    command = [sys.executable, *command, "-m", *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -146,7 +152,6 @@ def train_or_die(trainer, stage, done):
     return train_on_batch(trainer, stage, done)
 
 Trainer.train_on_batch = train_or_die
-del sys.argv[1:3]  # -m srcli
 main()
 """
 """A training that is killed after ten iterations."""
@@ -170,11 +175,11 @@ def progress_of(folder):
 
 
 @pytest.mark.posix
-def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options):
+def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(options, forking_python):
     killed = beside(options, "killed")
-    process = start(killed, *OFTEN, command=("-c", KILLED_AT_TEN))
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    words = words_of(killed, *OFTEN)
+    process = forking_python.run(f"import sys\nsys.argv = {words}{KILLED_AT_TEN}")
+    assert process.returncode == -signal.SIGKILL, process.stderr
     position = read_position(killed.out / "state.safetensors")
     assert 0 < position.total <= 10
     resumed = train(replace(killed, resume=True))
@@ -267,7 +272,7 @@ def test_a_used_folder_is_refused_and_another_training_not_resumed(options, pict
 
 
 def test_other_weights_than_those_of_the_recipe_need_not_be_told_again(options):
-    train(options)
+    train(replace(options, budget="1"))
     best = options.out / "best.safetensors"
     ours = (*TINY, "start_from=g-idrn")
     second = beside(options, "second", init=best, overrides=ours)
@@ -296,7 +301,7 @@ RRLFN = (
 def test_a_network_with_two_forms_is_stored_deployed_and_goes_on_in_training_form(
     options,
 ):
-    options = replace(options, recipe="rrlfn-short", overrides=RRLFN)
+    options = replace(options, recipe="rrlfn-short", overrides=RRLFN, budget="3")
     train(options)
     best = options.out / "best.safetensors"
     info = read_weights(best).info
@@ -378,6 +383,7 @@ def test_without_held_out_pictures_the_first_set_decides_and_stays(options, pict
 
 
 def test_a_second_training_into_the_same_folder_is_refused_at_once(options):
+    options = replace(options, budget="3")
     errors = []
 
     def start_another():
