@@ -25,7 +25,7 @@ from srcli.imaging.photographs import pillow
 from srcli.imaging.photographs.reading import read_photograph
 from srcli.imaging.rasters.dataset_names import DatasetName, as_input
 from srcli.inference.device import EngineOptions
-from srcli.inference.pools import kept_pool
+from srcli.inference.pools import pools_of_run
 from srcli.input_files import file_state, parse_text, read_input
 from srcli.models import MODELS
 from srcli.models.weights import find_weights
@@ -197,7 +197,7 @@ def _upscale(
     engine_options = options.engine
     if executor is not None:  # workers check device and precision on their machines
         engine_options = EngineOptions(value_range=options.engine.value_range)
-    pools = partial(kept_pool, engine_options)
+    pools = pools_of_run(engine_options)
     pool = pools(options.model, options.scale)
     find_weights(options.model, options.scale)
     if not options.auto:  # else each picture chooses a model, which is loaded then
@@ -250,7 +250,7 @@ def report_estimates(
     needs_no_torch = options.engine.precision != "fp16" and options.model in MODELS
     if options.engine.device not in ("auto", "cpu") or not needs_no_torch:
         # only torch and the network can check these; else torch is not imported
-        _ = kept_pool(options.engine, options.model, options.scale).network
+        _ = pools_of_run(options.engine)(options.model, options.scale).network
     for item in items:
         with reporter.guard(item):
             reporter.begin(item)
